@@ -1,0 +1,179 @@
+"""Attention. Vaswani et al. 2017, section 3.2.
+
+`ScaledDotProductAttention` is Eq. 1. `SelfAttention` and `CrossAttention` are the multi-head attention of section
+3.2.2: they project, attend in H heads at once, and project back. They differ in what they project: a
+self-attention makes queries, keys and values of one sequence with one fused product; a cross-attention makes
+keys and values of the encoder's output, once per sentence.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+
+from layers.masks import causal_mask
+
+FORBIDDEN = -1e9  # added to a masked score; exp of it is 0 in float32, and it is finite where all is masked
+
+
+class KeysValues(NamedTuple):
+    """What queries attend to: keys and values, each [B, H, S, D/H]."""
+
+    keys: keras.KerasTensor
+    values: keras.KerasTensor
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class ScaledDotProductAttention(keras.layers.Layer):
+    """Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V (Eq. 1); has no weights.
+
+    The softmax is taken in float32 whatever the precision policy.
+    """
+
+    def __init__(self, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dropout = dropout
+        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=self.dtype_policy)
+
+    def call(
+        self,
+        query: keras.KerasTensor,
+        key: keras.KerasTensor,
+        value: keras.KerasTensor,
+        may_attend: keras.KerasTensor,
+        training: bool | None = None,
+    ) -> keras.KerasTensor:
+        """[B, H, T, d_k] attends over S positions -> [B, H, T, d_k].
+
+        `may_attend` is bool, broadcast to [B, H, T, S]. A query that may attend to nothing takes the mean of the
+        values; such a query is itself padding.
+        """
+        scale = query.shape[-1] ** -0.5
+        scores = keras.ops.matmul(query * scale, keras.ops.swapaxes(key, -1, -2))  # [B, H, T, S]
+        bias = (1.0 - keras.ops.cast(may_attend, "float32")) * FORBIDDEN
+        weights = keras.ops.softmax(keras.ops.cast(scores, "float32") + bias, axis=-1)
+        weights = self.drop(keras.ops.cast(weights, self.compute_dtype), training=training)
+        return keras.ops.matmul(weights, value)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "dropout": self.dropout}
+
+
+class MultiHeadAttention(keras.layers.Layer):
+    """What both multi-head attentions share: the heads and the projections, which have no bias, as in the paper."""
+
+    def __init__(self, heads: int, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads = heads
+        self.dropout = dropout
+        self.attend = ScaledDotProductAttention(dropout, name="attend", dtype=self.dtype_policy)
+
+    def projection(self, name: str, width: int, count: int = 1) -> keras.layers.Dense:
+        """`count` projections D -> D as one product, each with Glorot's uniform limits for its own D x D matrix."""
+        limit = (6.0 / (2 * width)) ** 0.5
+        dense = keras.layers.Dense(
+            count * width,
+            use_bias=False,
+            kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        dense.build((None, width))
+        return dense
+
+    def split_heads(self, x: keras.KerasTensor, count: int = 1) -> list[keras.KerasTensor]:
+        """[B, T, count * D] -> `count` tensors [B, H, T, D/H]."""
+        batch, length = keras.ops.shape(x)[:2]
+        head_width = x.shape[-1] // (count * self.heads)
+        x = keras.ops.reshape(x, (batch, length, count, self.heads, head_width))
+        x = keras.ops.transpose(x, (2, 0, 3, 1, 4))  # [count, B, H, T, D/H]
+        return [x[i] for i in range(count)]
+
+    def merge_heads(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """[B, H, T, D/H] -> [B, T, D]."""
+        batch, _, length, head_width = keras.ops.shape(x)
+        return keras.ops.reshape(keras.ops.transpose(x, (0, 2, 1, 3)), (batch, length, self.heads * head_width))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "heads": self.heads, "dropout": self.dropout}
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class SelfAttention(MultiHeadAttention):
+    """A sequence attends to itself; queries, keys and values come of one fused projection."""
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        """Makes the projections for inputs [B, T, D]."""
+        width = input_shape[-1]
+        self.query_key_value = self.projection("query_key_value", width, count=3)
+        self.output_projection = self.projection("output_projection", width)
+
+    def call(
+        self,
+        x: keras.KerasTensor,
+        may_attend: keras.KerasTensor,
+        training: bool | None = None,
+    ) -> keras.KerasTensor:
+        """[B, T, D] -> [B, T, D]; `may_attend` is broadcast to [B, H, T, T]."""
+        query, key, value = self.split_heads(self.query_key_value(x), count=3)
+        attended = self.attend(query, key, value, may_attend=may_attend, training=training)
+        return self.output_projection(self.merge_heads(attended))
+
+    def step(
+        self, x: keras.KerasTensor, cache: KeysValues, position: keras.KerasTensor
+    ) -> tuple[keras.KerasTensor, KeysValues]:
+        """Attends causally from a few new positions, with the keys and values of the earlier ones in `cache`.
+
+        Args:
+            x: [B, n, D], the positions position … position + n - 1.
+            cache: Keys and values [B, H, L, D/H]; those before `position` are filled, and L >= position + n.
+            position: int32 scalar.
+
+        Returns:
+            The output [B, n, D] and the cache with the new positions filled in.
+        """
+        query, key, value = self.split_heads(self.query_key_value(x), count=3)
+        start = (0, 0, position, 0)
+        cache = KeysValues(
+            keras.ops.slice_update(cache.keys, start, key), keras.ops.slice_update(cache.values, start, value)
+        )
+        may_attend = causal_mask(keras.ops.shape(x)[1], keras.ops.shape(cache.keys)[2], position)
+        attended = self.attend(query, cache.keys, cache.values, may_attend=may_attend)
+        return self.output_projection(self.merge_heads(attended)), cache
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class CrossAttention(MultiHeadAttention):
+    """The decoder attends to the encoder's output, whose keys and values are projected once."""
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        """Makes the projections; the encoder's output is as wide as the decoder's input [B, T, D]."""
+        width = input_shape[-1]
+        self.query = self.projection("query", width)
+        self.key_value = self.projection("key_value", width, count=2)
+        self.output_projection = self.projection("output_projection", width)
+
+    def keys_values(self, memory: keras.KerasTensor) -> KeysValues:
+        """Projects the encoder's output [B, S, D] -> keys and values [B, H, S, D/H]."""
+        return KeysValues(*self.split_heads(self.key_value(memory), count=2))
+
+    def call(
+        self,
+        x: keras.KerasTensor,
+        memory: KeysValues,
+        may_attend: keras.KerasTensor,
+        training: bool | None = None,
+    ) -> keras.KerasTensor:
+        """[B * K, T, D] -> the same shape, over the keys and values of B sentences.
+
+        K is 1 in training. In beam search the K beams of a sentence are adjacent rows, and here they become more
+        queries of one sentence, so that its keys and values need no copy for each beam. `may_attend` is broadcast to
+        [B, H, K * T, S]; it must not differ between queries.
+        """
+        rows, length, width = keras.ops.shape(x)
+        sentences = keras.ops.shape(memory.keys)[0]
+        queries = keras.ops.reshape(self.query(x), (sentences, -1, width))  # [B, K * T, D]
+        (query,) = self.split_heads(queries)
+        attended = self.attend(query, memory.keys, memory.values, may_attend=may_attend, training=training)
+        return self.output_projection(keras.ops.reshape(self.merge_heads(attended), (rows, length, width)))

@@ -1,0 +1,145 @@
+"""The decoder: masked self-attention, attention to the encoder, feed-forward. Vaswani et al. 2017, section 3.1.
+
+A decoder runs over a whole sequence (`call`) or over a few new positions with a cache (`step`); both go through the
+same sublayers, and a property test holds them equal for every split.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from layers.attention import CrossAttention, KeysValues, SelfAttention
+from layers.config import TransformerConfig
+from layers.feed_forward import FeedForward
+from layers.masks import causal_mask
+from layers.stack import ConfiguredLayer, Stack
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class DecoderLayer(ConfiguredLayer):
+    """Masked self-attention, encoder-decoder attention, then feed-forward, each in its residual connection."""
+
+    def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        c, dtype = self.config, self.dtype_policy
+        self.self_attention = SelfAttention(c.heads, c.attention_dropout, name="self_attention", dtype=dtype)
+        self.cross_attention = CrossAttention(c.heads, c.attention_dropout, name="cross_attention", dtype=dtype)
+        self.feed_forward = FeedForward(c.inner_width, c.inner_dropout, name="feed_forward", dtype=dtype)
+        self.residuals = [self.residual(n) for n in ("self_attention", "cross_attention", "feed_forward")]
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        """Makes the weights for inputs [B, T, D]."""
+        layers: list[keras.layers.Layer] = [
+            self.self_attention,
+            self.cross_attention,
+            self.feed_forward,
+            *self.residuals,
+        ]
+        for layer in layers:
+            layer.build(input_shape)
+
+    def call(
+        self,
+        x: keras.KerasTensor,
+        memory: keras.KerasTensor,
+        may_attend_source: keras.KerasTensor,
+        may_attend: keras.KerasTensor,
+        training: bool | None = None,
+    ) -> keras.KerasTensor:
+        """[B, T, D] and the encoder's output [B, S, D] -> [B, T, D]."""
+        x = self.residuals[0](
+            x,
+            sublayer=lambda y: self.self_attention(y, may_attend=may_attend, training=training),
+            training=training,
+        )
+        cross = self.cross_attention.keys_values(memory)
+        return self.after_self_attention(x, cross, may_attend_source, training)
+
+    def step(
+        self,
+        x: keras.KerasTensor,
+        cache: KeysValues,
+        position: keras.KerasTensor,
+        cross: KeysValues,
+        may_attend_source: keras.KerasTensor,
+    ) -> tuple[keras.KerasTensor, KeysValues]:
+        """The new positions [B * K, n, D] -> their outputs and the cache that holds them (see `SelfAttention.step`)."""
+        caches = []
+
+        def self_attention(y: keras.KerasTensor) -> keras.KerasTensor:
+            output, updated = self.self_attention.step(y, cache, position)
+            caches.append(updated)
+            return output
+
+        x = self.residuals[0](x, sublayer=self_attention, training=False)
+        return self.after_self_attention(x, cross, may_attend_source, training=False), caches[0]
+
+    def after_self_attention(
+        self,
+        x: keras.KerasTensor,
+        cross: KeysValues,
+        may_attend_source: keras.KerasTensor,
+        training: bool | None,
+    ) -> keras.KerasTensor:
+        """The second and third sublayer, which need no cache of their own."""
+        x = self.residuals[1](
+            x,
+            sublayer=lambda y: self.cross_attention(y, memory=cross, may_attend=may_attend_source, training=training),
+            training=training,
+        )
+        return self.residuals[2](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class Decoder(Stack):
+    """`config.decoder_layers` decoder layers."""
+
+    def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
+        depth = config["decoder_layers"] if isinstance(config, dict) else config.decoder_layers
+        super().__init__(config, make_block=DecoderLayer, depth=depth, **kwargs)
+
+    def call(
+        self,
+        x: keras.KerasTensor,
+        memory: keras.KerasTensor,
+        may_attend_source: keras.KerasTensor,
+        training: bool | None = None,
+    ) -> keras.KerasTensor:
+        """[B, T, D] and the encoder's output [B, S, D] -> [B, T, D]; no position sees a later one."""
+        length = keras.ops.shape(x)[1]
+        may_attend = causal_mask(length, length)
+        for block in self.blocks:
+            x = block(
+                x,
+                memory=memory,
+                may_attend_source=may_attend_source,
+                may_attend=may_attend,
+                training=training,
+            )
+        return self.finish(x)
+
+    def cross_cache(self, memory: keras.KerasTensor) -> list[KeysValues]:
+        """Each layer's keys and values of the encoder's output [B, S, D]."""
+        return [block.cross_attention.keys_values(memory) for block in self.blocks]
+
+    def empty_cache(self, rows: int, length: int) -> list[KeysValues]:
+        """Zeros [rows, H, length, D/H] for each layer's keys and values."""
+        head_width = self.config.model_width // self.config.heads
+        zeros = keras.ops.zeros((rows, self.config.heads, length, head_width), dtype=self.compute_dtype)
+        return [KeysValues(zeros, zeros) for _ in self.blocks]
+
+    def step(
+        self,
+        x: keras.KerasTensor,
+        cache: Sequence[KeysValues],
+        position: keras.KerasTensor,
+        cross: Sequence[KeysValues],
+        may_attend_source: keras.KerasTensor,
+    ) -> tuple[keras.KerasTensor, list[KeysValues]]:
+        """The new positions [B * K, n, D] -> their outputs [B * K, n, D] and the caches that hold them."""
+        caches = []
+        for block, block_cache, block_cross in zip(self.blocks, cache, cross, strict=True):
+            x, updated = block.step(x, block_cache, position, block_cross, may_attend_source)
+            caches.append(updated)
+        return self.finish(x), caches

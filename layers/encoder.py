@@ -1,0 +1,56 @@
+"""The encoder: a stack of self-attention and feed-forward. Vaswani et al. 2017, section 3.1."""
+
+from typing import Any
+
+import keras
+
+from layers.attention import SelfAttention
+from layers.config import TransformerConfig
+from layers.feed_forward import FeedForward
+from layers.stack import ConfiguredLayer, Stack
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class EncoderLayer(ConfiguredLayer):
+    """Self-attention, then feed-forward, each in its residual connection."""
+
+    def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        c, dtype = self.config, self.dtype_policy
+        self.self_attention = SelfAttention(c.heads, c.attention_dropout, name="self_attention", dtype=dtype)
+        self.feed_forward = FeedForward(c.inner_width, c.inner_dropout, name="feed_forward", dtype=dtype)
+        self.residuals = [self.residual("self_attention"), self.residual("feed_forward")]
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        """Makes the weights for inputs [B, S, D]."""
+        layers: list[keras.layers.Layer] = [self.self_attention, self.feed_forward, *self.residuals]
+        for layer in layers:
+            layer.build(input_shape)
+
+    def call(
+        self, x: keras.KerasTensor, may_attend: keras.KerasTensor, training: bool | None = None
+    ) -> keras.KerasTensor:
+        """[B, S, D] -> [B, S, D]; `may_attend` is the source's padding mask."""
+        x = self.residuals[0](
+            x,
+            sublayer=lambda y: self.self_attention(y, may_attend=may_attend, training=training),
+            training=training,
+        )
+        return self.residuals[1](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class Encoder(Stack):
+    """`config.encoder_layers` encoder layers."""
+
+    def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
+        depth = config["encoder_layers"] if isinstance(config, dict) else config.encoder_layers
+        super().__init__(config, make_block=EncoderLayer, depth=depth, **kwargs)
+
+    def call(
+        self, x: keras.KerasTensor, may_attend: keras.KerasTensor, training: bool | None = None
+    ) -> keras.KerasTensor:
+        """[B, S, D] -> [B, S, D]."""
+        for block in self.blocks:
+            x = block(x, may_attend=may_attend, training=training)
+        return self.finish(x)

@@ -1,0 +1,32 @@
+"""The position-wise feed-forward network. Vaswani et al. 2017, section 3.3, Eq. 2."""
+
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class FeedForward(keras.layers.Layer):
+    """FFN(x) = max(0, x W1 + b1) W2 + b2, the same at every position."""
+
+    def __init__(self, inner_width: int, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner_width = inner_width
+        self.dropout = dropout
+        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=self.dtype_policy)
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        """Makes both projections for inputs [..., D]."""
+        width = input_shape[-1]
+        self.inner = keras.layers.Dense(self.inner_width, activation="relu", name="inner", dtype=self.dtype_policy)
+        self.outer = keras.layers.Dense(width, name="outer", dtype=self.dtype_policy)
+        self.inner.build((None, width))
+        self.outer.build((None, self.inner_width))
+
+    def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        """[B, T, D] -> [B, T, D]."""
+        return self.outer(self.drop(self.inner(x), training=training))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "inner_width": self.inner_width, "dropout": self.dropout}

@@ -1,0 +1,49 @@
+"""The residual connection and the layer normalisation around every sublayer. Vaswani et al. 2017, section 3.1."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from layers.config import Normalization
+
+EPSILON = 1e-6  # Tensor2Tensor's; small beside the variance of a residual stream
+
+
+def layer_normalization(name: str, dtype: Any) -> keras.layers.LayerNormalization:
+    """Layer normalisation over the last axis (Ba et al. 2016), its statistics in float32."""
+    return keras.layers.LayerNormalization(epsilon=EPSILON, name=name, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class Residual(keras.layers.Layer):
+    """Wraps a sublayer: LayerNorm(x + Dropout(Sublayer(x))), as in the paper.
+
+    With `normalization="pre"` it is x + Dropout(Sublayer(LayerNorm(x))); the stack then normalises its output.
+    """
+
+    def __init__(self, normalization: Normalization = "post", dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.normalization = normalization
+        self.dropout = dropout
+        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=self.dtype_policy)
+        self.norm = layer_normalization("norm", self.dtype_policy)
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        """Makes the normalisation's scale and offset for inputs [..., D]."""
+        self.norm.build(input_shape)
+
+    def call(
+        self,
+        x: keras.KerasTensor,
+        sublayer: Callable[[keras.KerasTensor], keras.KerasTensor],
+        training: bool | None = None,
+    ) -> keras.KerasTensor:
+        """[B, T, D] -> [B, T, D]; `sublayer` keeps the shape."""
+        if self.normalization == "pre":
+            return x + self.drop(sublayer(self.norm(x)), training=training)
+        return self.norm(x + self.drop(sublayer(x), training=training))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "normalization": self.normalization, "dropout": self.dropout}
