@@ -1,0 +1,1 @@
+"""What a person or a machine runs: configuration, training, decoding, evaluation, export, serving."""

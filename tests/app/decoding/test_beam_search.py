@@ -1,0 +1,224 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.decoding.beam_search import Hypotheses, Step, beam_search, length_penalties
+from pipelines.vocabulary import BOS, EOS, PAD
+from tests.oracles.exhaustive_search import PrefixScorer, exhaustive_search, plain_beam_search
+
+seeds = st.integers(0, 9999)
+alphas = st.sampled_from([-0.7, 0.0, 0.6, 1.0, 2.0])
+limits = st.lists(st.integers(1, 4), min_size=1, max_size=3)
+
+
+def step_of(scorer: PrefixScorer) -> Step:
+    """The scorer as a step whose state is each beam's sentence and place in the tree of prefixes."""
+
+    def step(tokens: tf.Tensor, position: tf.Tensor, state: dict[str, tf.Tensor]) -> tuple[tf.Tensor, Any]:
+        child = state["node"] * scorer.vocabulary + tokens + 1
+        node = tf.where(position == 0, 0, child)
+        table = tf.gather_nd(scorer.table, tf.stack([state["sentence"], node], axis=1))
+        return table, {"sentence": state["sentence"], "node": node}
+
+    return step
+
+
+def search(
+    scorer: PrefixScorer, length_limits: list[int], *, beam_size: int, sentences: Any = None, **options: Any
+) -> Hypotheses:
+    sentence = tf.repeat(tf.range(len(length_limits)) if sentences is None else tf.constant(sentences), beam_size)
+    state = {"sentence": sentence, "node": tf.zeros_like(sentence)}
+    return beam_search(
+        step_of(scorer),
+        state,
+        length_limits=tf.constant(length_limits, tf.int32),
+        beam_size=beam_size,
+        **{"length_penalty": 0.6, **options},
+    )
+
+
+def tokens_of(found: Hypotheses, sentence: int) -> list[tuple[int, ...]]:
+    """The hypotheses of a sentence that exist, without padding."""
+    rows = zip(found.tokens[sentence].numpy(), found.lengths[sentence].numpy(), strict=True)
+    return [tuple(row[:length].tolist()) for row, length in rows if length]
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, alpha=alphas, limits=limits, n=st.integers(1, 5), vocabulary=st.integers(4, 6))
+def test_a_beam_wide_enough_finds_what_exhaustive_search_finds(
+    seed: int, alpha: float, limits: list[int], n: int, vocabulary: int
+) -> None:
+    scorer = PrefixScorer(seed, sentences=len(limits), vocabulary=vocabulary, length=4)
+    wide = max(5, (vocabulary - 3) ** 3)  # as many as there are prefixes of three tokens
+    found = search(scorer, limits, beam_size=wide, length_penalty=alpha, hypotheses=n)
+    for sentence, limit in enumerate(limits):
+        expected = exhaustive_search(scorer, sentence, limit=limit, alpha=alpha)[:n]
+        assert tokens_of(found, sentence) == [e.tokens for e in expected]
+        scores = found.scores[sentence, : len(expected)]
+        np.testing.assert_allclose(scores, [e.score for e in expected], rtol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, alpha=alphas, limits=limits, beam_size=st.integers(1, 4), n=st.integers(1, 4))
+def test_stopping_early_changes_no_result(seed: int, alpha: float, limits: list[int], beam_size: int, n: int) -> None:
+    n = min(n, beam_size)
+    scorer = PrefixScorer(seed, sentences=len(limits), vocabulary=6, length=4)
+    found = search(scorer, limits, beam_size=beam_size, length_penalty=alpha, hypotheses=n)
+    for sentence, limit in enumerate(limits):
+        expected = plain_beam_search(scorer, sentence, limit=limit, alpha=alpha, beam_size=beam_size)[:n]
+        assert tokens_of(found, sentence) == [e.tokens for e in expected]
+
+
+def test_the_search_stops_when_no_beam_can_win() -> None:
+    steps = []
+
+    def step(tokens: tf.Tensor, position: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        steps.append(int(position))
+        ends = tf.math.log([0.001, 0.001, 0.001, 0.987, 0.01])
+        return tf.tile(ends[tf.newaxis], [tf.shape(tokens)[0], 1]), state
+
+    found = beam_search(step, tf.zeros([4]), length_limits=[50, 60], beam_size=2, length_penalty=0.6)
+    assert steps == [0]
+    assert found.tokens[:, 0, 0].numpy().tolist() == [EOS, EOS]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, limit=st.integers(1, 5))
+def test_a_beam_of_one_takes_the_most_probable_token_each_time(seed: int, limit: int) -> None:
+    scorer = PrefixScorer(seed, sentences=1, vocabulary=5, length=5)
+    rollout: tuple[int, ...] = ()
+    while len(rollout) + 1 < limit and EOS not in rollout:
+        probabilities = scorer.log_probabilities(0, rollout).copy()
+        probabilities[[PAD, BOS]] = -np.inf
+        rollout += (int(probabilities.argmax()),)
+    if EOS not in rollout:
+        rollout += (EOS,)
+    found = search(scorer, [limit], beam_size=1)
+    assert tokens_of(found, 0) == [rollout]
+    np.testing.assert_allclose(found.log_probabilities[0, 0], scorer.log_probability(0, rollout), rtol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, alpha=alphas, order=st.permutations(range(3)), beam_size=st.integers(1, 3))
+def test_neither_batch_order_nor_batch_mates_change_a_sentence(
+    seed: int, alpha: float, order: list[int], beam_size: int
+) -> None:
+    scorer = PrefixScorer(seed, sentences=3, vocabulary=7, length=4)
+    limits = [2, 4, 3]
+    options = {"beam_size": beam_size, "hypotheses": beam_size, "length_penalty": alpha}
+    together = search(scorer, [limits[i] for i in order], sentences=order, **options)
+    for row, sentence in enumerate(order):
+        alone = search(scorer, [limits[sentence]], sentences=[sentence], **options)
+        assert tokens_of(together, row) == tokens_of(alone, 0)
+        np.testing.assert_array_equal(together.scores[row], alone.scores[0])
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, alpha=alphas, beam_size=st.integers(1, 4))
+def test_a_score_is_that_of_the_tokens_returned(seed: int, alpha: float, beam_size: int) -> None:
+    scorer = PrefixScorer(seed, sentences=2, vocabulary=7, length=5)
+    found = search(scorer, [5, 4], beam_size=beam_size, hypotheses=beam_size, length_penalty=alpha)
+    for sentence in range(2):
+        for n, tokens in enumerate(tokens_of(found, sentence)):
+            log_probability = scorer.log_probability(sentence, tokens)
+            np.testing.assert_allclose(found.log_probabilities[sentence, n], log_probability, rtol=1e-5)
+            score = log_probability / ((5 + len(tokens)) / 6) ** alpha
+            np.testing.assert_allclose(found.scores[sentence, n], score, rtol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, alpha=alphas, beam_size=st.integers(2, 5))
+def test_n_best_hypotheses_are_distinct_and_best_first(seed: int, alpha: float, beam_size: int) -> None:
+    scorer = PrefixScorer(seed, sentences=2, vocabulary=7, length=4)
+    found = search(scorer, [3, 4], beam_size=beam_size, hypotheses=beam_size, length_penalty=alpha)
+    assert np.all(np.diff(found.scores.numpy(), axis=1) <= 0)
+    for sentence in range(2):
+        hypotheses = tokens_of(found, sentence)
+        assert len(set(hypotheses)) == len(hypotheses) == beam_size
+        assert all(PAD not in h and BOS not in h and h.index(EOS) == len(h) - 1 for h in hypotheses)
+
+
+def test_the_last_position_is_forced_to_end_and_its_probability_counts() -> None:
+    never_ends = tf.math.log([[0.1, 0.2, 0.1, 0.01, 0.59]])
+
+    def step(tokens: tf.Tensor, position: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.tile(never_ends, [tf.shape(tokens)[0], 1]), state
+
+    found = beam_search(step, tf.zeros([2]), length_limits=[3, 1], beam_size=1, length_penalty=0.0)
+    assert found.tokens[:, 0].numpy().tolist() == [[4, 4, EOS], [EOS, PAD, PAD]]
+    expected = [2 * np.log(0.59) + np.log(0.01), np.log(0.01)]
+    np.testing.assert_allclose(found.log_probabilities[:, 0], expected, rtol=1e-5)
+
+
+def test_places_without_a_hypothesis_are_empty_with_score_minus_infinity() -> None:
+    found = search(PrefixScorer(1, sentences=1, vocabulary=5, length=2), [1], beam_size=3, hypotheses=3)
+    assert found.tokens[0].numpy().tolist() == [[EOS], [PAD], [PAD]]
+    assert found.lengths[0].numpy().tolist() == [1, 0, 0]
+    assert found.scores[0, 1:].numpy().tolist() == [-np.inf, -np.inf]
+
+
+def test_no_sentences_give_no_hypotheses() -> None:
+    found = search(PrefixScorer(1, sentences=1, vocabulary=5, length=2), [], beam_size=2)
+    assert found.tokens.shape == (0, 1, 0)
+    assert found.scores.shape == (0, 1)
+
+
+def test_the_penalty_of_seven_tokens_is_two_to_the_alpha() -> None:
+    np.testing.assert_allclose(length_penalties(tf.constant([1, 7]), 1.0), [1.0, 2.0])
+    np.testing.assert_allclose(length_penalties(tf.constant([1, 7]), 0.5), [1.0, 2.0**0.5], rtol=1e-6)
+
+
+class _SearchModule(tf.Module):
+    """A search whose number of sentences is known only when it runs."""
+
+    def __init__(self, scorer: PrefixScorer) -> None:
+        super().__init__()
+        self.scorer = scorer
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.float32)])
+    def __call__(self, limits: tf.Tensor, alpha: tf.Tensor) -> dict[str, tf.Tensor]:
+        sentence = tf.repeat(tf.range(tf.size(limits)), 3)
+        state = {"sentence": sentence, "node": tf.zeros_like(sentence)}
+        return beam_search(
+            step_of(self.scorer),
+            state,
+            length_limits=limits,
+            beam_size=3,
+            length_penalty=alpha,
+            hypotheses=2,
+        )._asdict()
+
+
+def test_it_traces_with_unknown_batch_shapes_and_survives_a_saved_model(tmp_path: Path) -> None:
+    scorer = PrefixScorer(5, sentences=3, vocabulary=6, length=4)
+    module = _SearchModule(scorer)
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    module(tf.constant([2], tf.int32), tf.constant(0.8))
+    traces = module.__call__.experimental_get_tracing_count()
+    for limits in ([4, 2, 3], [3], []):
+        eager = search(scorer, limits, beam_size=3, hypotheses=2, length_penalty=0.8)
+        for run in (module, loaded):
+            found = run(tf.constant(limits, tf.int32), tf.constant(0.8))
+            np.testing.assert_array_equal(found["tokens"], eager.tokens)
+            np.testing.assert_allclose(found["scores"], eager.scores, rtol=1e-6)
+    assert module.__call__.experimental_get_tracing_count() == traces
+
+
+@pytest.mark.parametrize(
+    ("beam_size", "hypotheses", "message"),
+    [
+        (0, 1, "beam size must be at least 1, got 0"),
+        (2, 3, "a beam of 2 gives 1 to 2 hypotheses, got 3"),
+        (2, 0, "a beam of 2 gives 1 to 2 hypotheses, got 0"),
+    ],
+)
+def test_an_impossible_beam_is_refused(beam_size: int, hypotheses: int, message: str) -> None:
+    scorer = PrefixScorer(1, sentences=1, vocabulary=5, length=2)
+    with pytest.raises(ValueError, match=message):
+        search(scorer, [1], beam_size=beam_size, hypotheses=hypotheses)
