@@ -1,0 +1,215 @@
+"""The value of every layer against the NumPy Transformer."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from layers import Transformer
+from layers.attention import CrossAttention, ScaledDotProductAttention, SelfAttention
+from layers.decoder import Decoder, DecoderLayer
+from layers.embedding import SharedEmbedding
+from layers.encoder import Encoder, EncoderLayer
+from layers.feed_forward import FeedForward
+from layers.masks import causal_mask, padding_mask
+from layers.positions import PositionalEncoding, sinusoids
+from layers.residual import Residual
+from tests.layers.samples import (
+    BATCH,
+    CONFIG,
+    HEAD_WIDTH,
+    HEADS,
+    INNER,
+    SOURCE,
+    TARGET,
+    VOCABULARY,
+    WIDTH,
+    assert_close,
+    built,
+    normal,
+    numpy,
+    padded_ids,
+    token_ids,
+)
+from tests.oracles import transformer as oracle
+
+SOURCE_IDS = padded_ids(BATCH, SOURCE)
+both_normalizations = pytest.mark.parametrize("normalization", ["post", "pre"])
+
+
+def test_the_padding_mask_lets_every_query_see_the_real_tokens_alone() -> None:
+    mask = padding_mask(np.array([[3, 4, 0], [5, 0, 0]]))
+    np.testing.assert_array_equal(mask, [[[[True, True, False]]], [[[True, False, False]]]])
+
+
+def test_the_causal_mask_lets_a_position_see_itself_and_what_lies_before() -> None:
+    np.testing.assert_array_equal(causal_mask(3, 3)[0, 0], np.tril(np.ones((3, 3), bool)))
+
+
+def test_the_causal_mask_counts_queries_from_the_first_one() -> None:
+    mask = causal_mask(2, 4, first_query=1)
+    np.testing.assert_array_equal(mask, [[[[True, True, False, False], [True, True, True, False]]]])
+
+
+def test_sinusoids_are_those_of_section_3_5() -> None:
+    positions = np.array([0, 1, 2, 3, 31])
+    assert_close(sinusoids(positions, WIDTH), oracle.sinusoids(positions, WIDTH))
+
+
+def test_the_positional_encoding_adds_the_sinusoids() -> None:
+    x = normal(BATCH, TARGET, WIDTH)
+    assert_close(PositionalEncoding()(x), x + oracle.sinusoids(range(TARGET), WIDTH))
+
+
+def test_the_positional_encoding_counts_from_its_first_position() -> None:
+    x = normal(BATCH, TARGET, WIDTH)
+    assert_close(PositionalEncoding()(x, first=13), x + oracle.sinusoids(range(13, 13 + TARGET), WIDTH))
+
+
+def test_the_shared_embedding_gives_rows_times_the_root_of_the_width() -> None:
+    layer = built(SharedEmbedding(VOCABULARY, WIDTH))
+    ids = token_ids(BATCH, TARGET)
+    table = oracle.named_weights(layer)["embeddings"]
+    assert_close(layer(ids), oracle.embed(ids, table))
+
+
+def test_the_shared_embedding_scores_pieces_with_the_same_matrix() -> None:
+    layer = built(SharedEmbedding(VOCABULARY, WIDTH))
+    x = normal(BATCH, TARGET, WIDTH)
+    assert_close(layer.logits(x), oracle.project(x, oracle.named_weights(layer)["embeddings"]))
+
+
+def test_the_shared_embedding_scores_a_flat_list_of_positions_alike() -> None:
+    layer = built(SharedEmbedding(VOCABULARY, WIDTH))
+    x = normal(TARGET, WIDTH)
+    assert_close(layer.logits(x), oracle.project(x, oracle.named_weights(layer)["embeddings"]))
+
+
+def test_the_embedding_starts_with_unit_variance_once_it_is_scaled() -> None:
+    layer = SharedEmbedding(1009, 31)
+    scaled = numpy(layer(np.arange(1009)[None]))
+    assert abs(scaled.std() - 1) < 0.02
+    assert abs(scaled.mean()) < 0.02
+
+
+def test_scaled_dot_product_attention_is_equation_1() -> None:
+    query = normal(BATCH, HEADS, TARGET, HEAD_WIDTH, seed=1)
+    key = normal(BATCH, HEADS, SOURCE, HEAD_WIDTH, seed=2)
+    value = normal(BATCH, HEADS, SOURCE, HEAD_WIDTH, seed=3)
+    may_attend = oracle.padding_mask(SOURCE_IDS)[:, None]
+    expected = oracle.scaled_dot_product_attention(query, key, value, may_attend)
+    assert_close(ScaledDotProductAttention()(query, key, value, may_attend=may_attend), expected)
+
+
+def test_a_query_that_may_attend_to_nothing_takes_the_mean_of_the_values() -> None:
+    query = normal(BATCH, HEADS, TARGET, HEAD_WIDTH, seed=1)
+    key = normal(BATCH, HEADS, SOURCE, HEAD_WIDTH, seed=2)
+    value = normal(BATCH, HEADS, SOURCE, HEAD_WIDTH, seed=3)
+    nothing = np.zeros((BATCH, 1, 1, SOURCE), dtype=bool)
+    expected = np.broadcast_to(value.mean(-2, keepdims=True), query.shape)
+    assert_close(ScaledDotProductAttention()(query, key, value, may_attend=nothing), expected)
+
+
+def test_self_attention_over_padded_sources_is_the_papers() -> None:
+    layer = built(SelfAttention(HEADS))
+    x = normal(BATCH, SOURCE, WIDTH)
+    weights = oracle.self_attention_weights(oracle.named_weights(layer), HEADS)
+    expected = oracle.multi_head_attention(x, x, weights, oracle.padding_mask(SOURCE_IDS))
+    assert_close(layer(x, may_attend=padding_mask(SOURCE_IDS)), expected)
+
+
+def test_causal_self_attention_is_the_papers() -> None:
+    layer = built(SelfAttention(HEADS))
+    x = normal(BATCH, TARGET, WIDTH)
+    weights = oracle.self_attention_weights(oracle.named_weights(layer), HEADS)
+    expected = oracle.multi_head_attention(x, x, weights, oracle.causal_mask(TARGET))
+    assert_close(layer(x, may_attend=causal_mask(TARGET, TARGET)), expected)
+
+
+def test_cross_attention_is_the_papers() -> None:
+    layer = built(CrossAttention(HEADS))
+    x, memory = normal(BATCH, TARGET, WIDTH, seed=1), normal(BATCH, SOURCE, WIDTH, seed=2)
+    weights = oracle.cross_attention_weights(oracle.named_weights(layer), HEADS)
+    expected = oracle.multi_head_attention(x, memory, weights, oracle.padding_mask(SOURCE_IDS))
+    assert_close(layer(x, memory=layer.keys_values(memory), may_attend=padding_mask(SOURCE_IDS)), expected)
+
+
+def test_feed_forward_is_equation_2() -> None:
+    layer = built(FeedForward(INNER))
+    x = normal(BATCH, TARGET, WIDTH)
+    weights = oracle.feed_forward_weights(oracle.named_weights(layer))
+    assert_close(layer(x), oracle.feed_forward(x, weights))
+
+
+@both_normalizations
+def test_a_residual_connection_normalises_where_it_is_told(normalization: str) -> None:
+    layer = built(Residual(normalization))
+    x = normal(BATCH, TARGET, WIDTH)
+    norm = oracle.norm_weights(oracle.below(oracle.named_weights(layer), "norm"))
+    assert_close(layer(x, sublayer=keras.ops.sin), oracle.residual(x, np.sin, norm, normalization))
+
+
+@both_normalizations
+def test_an_encoder_layer_is_the_papers(normalization: str) -> None:
+    layer = built(EncoderLayer(replace(CONFIG, normalization=normalization)))
+    x = normal(BATCH, SOURCE, WIDTH)
+    weights = oracle.encoder_layer_weights(oracle.named_weights(layer), HEADS)
+    expected = oracle.encoder_layer(x, weights, oracle.padding_mask(SOURCE_IDS), normalization)
+    assert_close(layer(x, may_attend=padding_mask(SOURCE_IDS)), expected)
+
+
+@both_normalizations
+def test_a_decoder_layer_is_the_papers(normalization: str) -> None:
+    layer = built(DecoderLayer(replace(CONFIG, normalization=normalization)))
+    x, memory = normal(BATCH, TARGET, WIDTH, seed=1), normal(BATCH, SOURCE, WIDTH, seed=2)
+    weights = oracle.decoder_layer_weights(oracle.named_weights(layer), HEADS)
+    expected = oracle.decoder_layer(x, memory, weights, oracle.padding_mask(SOURCE_IDS), normalization)
+    actual = layer(
+        x,
+        memory=memory,
+        may_attend_source=padding_mask(SOURCE_IDS),
+        may_attend=causal_mask(TARGET, TARGET),
+    )
+    assert_close(actual, expected)
+
+
+@both_normalizations
+def test_the_encoder_is_the_papers(normalization: str) -> None:
+    layer = built(Encoder(replace(CONFIG, normalization=normalization)))
+    x = normal(BATCH, SOURCE, WIDTH)
+    stack = oracle.stack_weights(oracle.named_weights(layer), HEADS, oracle.encoder_layer_weights)
+    assert len(stack.layers) == CONFIG.encoder_layers
+    assert stack.normalization == normalization
+    expected = oracle.encoder(x, stack, oracle.padding_mask(SOURCE_IDS))
+    assert_close(layer(x, may_attend=padding_mask(SOURCE_IDS)), expected)
+
+
+@both_normalizations
+def test_the_decoder_is_the_papers(normalization: str) -> None:
+    layer = built(Decoder(replace(CONFIG, normalization=normalization)))
+    x, memory = normal(BATCH, TARGET, WIDTH, seed=1), normal(BATCH, SOURCE, WIDTH, seed=2)
+    stack = oracle.stack_weights(oracle.named_weights(layer), HEADS, oracle.decoder_layer_weights)
+    assert len(stack.layers) == CONFIG.decoder_layers
+    assert stack.normalization == normalization
+    expected = oracle.decoder(x, memory, stack, oracle.padding_mask(SOURCE_IDS))
+    assert_close(layer(x, memory=memory, may_attend_source=padding_mask(SOURCE_IDS)), expected)
+
+
+@both_normalizations
+@pytest.mark.parametrize(("encoder_layers", "decoder_layers"), [(2, 3), (3, 1)])
+def test_the_transformer_is_the_papers(normalization: str, encoder_layers: int, decoder_layers: int) -> None:
+    config = replace(CONFIG, normalization=normalization, encoder_layers=encoder_layers, decoder_layers=decoder_layers)
+    model = built(Transformer(config))
+    target = padded_ids(BATCH, TARGET, seed=1)
+    weights = oracle.transformer_weights(oracle.named_weights(model), HEADS)
+    expected = oracle.transformer(SOURCE_IDS, target, weights)
+    assert_close(model({"source": SOURCE_IDS, "target": target}), expected)
+
+
+def test_the_transformers_states_are_its_logits_before_the_projection() -> None:
+    model = built(Transformer(CONFIG))
+    inputs = {"source": SOURCE_IDS, "target": token_ids(BATCH, TARGET, seed=1)}
+    states = numpy(model.states(inputs))
+    table = oracle.named_weights(model)["embedding/embeddings"]
+    assert_close(model(inputs), oracle.project(states, table))
