@@ -1,18 +1,20 @@
-"""Cuts pairs into batches of a fixed token budget and a few fixed shapes, from their lengths alone.
+"""Cuts pairs into batches of a token budget and a few fixed shapes, from their lengths alone.
 
-A batch plan says which rows go into a batch and to which lengths its sides are padded; no token is needed for it, so a
-position in an epoch is found without reading data. A worked example, with room for 64 tokens a side and lengths
+A plan says which rows go into a batch and to which lengths its sides are padded. No token is needed for it, so a
+position in an epoch is found without reading the data. The shape of a batch is one of a small set whatever the data:
+lengths come from `bucket_lengths`, and the number of rows follows from the longer of the two.
 
-    row      0      1      2    ...  7      8      9   ... 15
-    lengths (3,4)  (4,4)  (4,3) ... (3,3)  (7,6)  (8,8) ... (5,7)        (source, target)
+A worked example: buckets 4, 6, 8 and a budget of 64 tokens a side, so 64 // 8 = 8 rows of width 8, and 16 or 8 rows
+(multiples of 8 only) of width 4 or 6. Of 12 pairs with (source, target) lengths
 
-Rows 0-7 fall into the buckets (4, 4), where 64 // 4 = 16 rows make a batch; there are only 8. They do not become a small
-batch: they are joined by rows 8-15 of the buckets (8, 8), where 64 // 8 = 8 rows make a batch. So there are two batches of
-8 rows, the first of width 8 for the sake of its neighbours. The last batch of all may have too few rows; it gets empty
-rows up to a multiple of 8.
+    row      0      1      2      3      4      5      6      7      8      9      10     11
+    lengths (8,8)  (7,8)  (3,4)  (4,4)  (5,6)  (6,6)  (5,5)  (2,3)  (3,3)  (4,2)  (4,4)  (3,3)
+
+the first batch begins with the widest, rows 0 and 1, and as they do not fill its 8 rows it takes the next narrower ones
+rather than stay small: 4, 5, 6 and then 2 and others of width 4. The last batch holds the 4 rows that are left, of width
+4; it gets 12 empty rows, for the shape's sake.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,5 +24,115 @@ from pipelines.errors import DataError
 from pipelines.shards import Lengths, Tokens
 from pipelines.vocabulary import BOS, PAD
 
-ROWS_MULTIPLE = 8  # batches divide among 2, 4 or 8 replicas or accumulation steps
-EMPTY_ROW = -1
+ROWS_MULTIPLE = 8  # so that a batch divides among 2, 4 or 8 replicas or accumulation steps
+LENGTH_GROWTH = 1.1  # about 6% of a batch is padding; 1.2 makes it 9% with half as many shapes to compile
+_SHORTEST, _FINE_STEP, _COARSE_STEP, _COARSE_FROM = 4, 2, 8, 64
+_EMPTY_ROW = -1
+
+Rows = NDArray[np.int64]
+Ids = NDArray[np.int32]
+NumpyBatch = tuple[dict[str, Ids], Ids]
+
+
+class BatchPlan(NamedTuple):
+    """Which pairs make a batch, and its shapes; `rows` holds -1 for the empty rows that fill the last batch."""
+
+    rows: Rows  # [B]
+    source_length: int
+    target_length: int
+
+
+def bucket_lengths(longest: int, growth: float = LENGTH_GROWTH) -> list[int]:
+    """Gives the lengths that batches are padded to, the last being `longest`.
+
+    Each is about `growth` times the one before: even numbers, from 64 on multiples of 8, such as 4, 6, 8, ..., 20, 22,
+    26, 30, ..., 66, 80, 88, 104.
+    """
+    lengths = [_SHORTEST]
+    while lengths[-1] < longest:
+        step = _FINE_STEP if lengths[-1] < _COARSE_FROM else _COARSE_STEP
+        lengths.append(max(lengths[-1] + _FINE_STEP, int(np.ceil(lengths[-1] * growth / step)) * step))
+    return [*(length for length in lengths if length < longest), longest]
+
+
+def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
+    """Gives for each length the number of rows of a batch: as many as the budget allows, a multiple of 8.
+
+    Raises:
+        DataError: if the budget does not hold 8 rows of the longest.
+    """
+    if batch_tokens < ROWS_MULTIPLE * lengths[-1]:
+        raise DataError(
+            f"a batch of {batch_tokens} tokens does not hold {ROWS_MULTIPLE} sentences of {lengths[-1]} tokens; "
+            f"use at least {ROWS_MULTIPLE * lengths[-1]} batch tokens or a smaller maximum length"
+        )
+    return [batch_tokens // length // ROWS_MULTIPLE * ROWS_MULTIPLE for length in lengths]
+
+
+def plan_batches(lengths: Lengths, order: Rows, *, batch_tokens: int, max_length: int) -> list[BatchPlan]:
+    """Gives batches that hold each row of `order` once, except those longer than `max_length`, widest first.
+
+    Args:
+        lengths: int32 [N, 2], source and target of each row, EOS counted.
+        order: the rows to use; within a batch's bucket they keep this order, so shuffle it to shuffle.
+        batch_tokens: no side of a batch has more tokens than this, padding counted.
+        max_length: pairs with a longer side are skipped.
+
+    Raises:
+        DataError: if the budget does not hold 8 rows of `max_length`.
+    """
+    buckets = bucket_lengths(max_length)
+    capacities = rows_within(batch_tokens, buckets)
+    order = order[lengths[order].max(axis=1, initial=0) <= max_length]
+    bucket = np.searchsorted(buckets, lengths[order])  # [N, 2]
+    path = _path(bucket)
+    order, bucket = order[path], bucket[path]
+    plans, start = [], 0
+    while start < len(order):
+        capacity = capacities[bucket[start].max()]  # widest first: no later row is wider
+        end = min(start + capacity, len(order))
+        source, target = bucket[start:end].max(axis=0)
+        rows = np.pad(order[start:end], (0, capacity - (end - start)), constant_values=_EMPTY_ROW)
+        plans.append(BatchPlan(rows, buckets[source], buckets[target]))
+        start = end
+    return plans
+
+
+def _path(bucket: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Orders rows from wide to narrow so that neighbours have like lengths on both sides.
+
+    The width of a row is the wider of its buckets. The (source, target) cells of one width make an L; going along it
+    forwards and backwards in turn, each width begins beside the cell where the one before ended:
+
+        width 2: (0,2) (1,2) (2,2) (2,1) (2,0)   width 1: (1,0) (1,1) (0,1)   width 0: (0,0)
+    """
+    source, target = bucket[:, 0], bucket[:, 1]
+    width = np.maximum(source, target)
+    along = np.where(target == width, source, 2 * width - target)
+    along = np.where(width % 2 == 0, along, 2 * width - along)
+    return np.lexsort((along, -width))
+
+
+def fill_batch(tokens: Tokens, plan: BatchPlan) -> NumpyBatch:
+    """Gives the batch of a plan: `({"source": [B, S], "target": [B, T]}, labels [B, T])`, padded with PAD."""
+    source = _padded(tokens, 0, plan.rows, plan.source_length)
+    labels = _padded(tokens, 1, plan.rows, plan.target_length)
+    return {"source": source, "target": shift_right(labels)}, labels
+
+
+def shift_right(labels: Ids) -> Ids:
+    """Gives what the decoder has read when it should say each label: BOS, then the labels before.
+
+    With BOS = 2, EOS = 3 and PAD = 0, `[[7, 8, 3, 0]]` becomes `[[2, 7, 8, 0]]`: PAD stays PAD, and EOS is never read.
+    """
+    shifted = np.full_like(labels, BOS)
+    shifted[:, 1:] = labels[:, :-1]
+    return np.where(labels == PAD, np.int32(PAD), shifted)
+
+
+def _padded(tokens: Tokens, side: int, rows: Rows, width: int) -> Ids:
+    """Takes one side of the rows out of the flat values, as [B, width]."""
+    columns = np.arange(width)
+    present = columns < np.where(rows == _EMPTY_ROW, 0, tokens.lengths[rows, side])[:, None]
+    places = tokens.starts[rows, side, None] + columns
+    return np.where(present, tokens.values[side].take(places, mode="clip"), np.int32(PAD))

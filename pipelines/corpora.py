@@ -69,7 +69,9 @@ class Corpus:
             empty = False
             yield pair
         if empty:
-            raise DataError(f"corpus {self.spec} is empty: expected at least one sentence pair; check the file or split")
+            raise DataError(
+                f"corpus {self.spec} is empty: expected at least one sentence pair; check the file or split"
+            )
 
 
 def open_corpus(spec: str, pair: LanguagePair, *, split: str = "train", data_dir: str | None = None) -> Corpus:
@@ -136,7 +138,9 @@ def _open_tsv(spec: str, name: str, pair: LanguagePair, split: str, data_dir: st
     del split, data_dir
     path = Path(name)
     if not path.is_file():
-        raise DataError(f"corpus {spec}: no file {path}; give a file with {pair.source}, a tab, {pair.target} on each line")
+        raise DataError(
+            f"corpus {spec}: no file {path}; give a file with {pair.source}, a tab, {pair.target} on each line"
+        )
     origin = {"kind": "tsv", "spec": spec, "files": [_describe(path)]}
     return Corpus(spec, origin, lambda: _read_columns(path))
 
@@ -159,7 +163,9 @@ def _open_sample(spec: str, name: str, pair: LanguagePair, split: str, data_dir:
         raise DataError(f"unknown sample {name!r}; the bundled samples are: {', '.join(known)}")
     first, second = name.split("-")[-2:]
     if {first, second} != {pair.source, pair.target}:
-        raise DataError(f"sample {name} is in {first} and {second}, not {pair}; use --pair {first}-{second} or the reverse")
+        raise DataError(
+            f"sample {name} is in {first} and {second}, not {pair}; use --pair {first}-{second} or the reverse"
+        )
     path = SAMPLES / name / f"{split}.tsv.xz"
     if not path.is_file():
         raise DataError(f"sample {name} has no split {split!r}; it has train, dev and test")

@@ -34,11 +34,11 @@ Lengths = NDArray[np.int32]
 
 
 class Tokens(NamedTuple):
-    """The token ids of N pairs: flat values [sum of lengths], and where each row starts and how long it is [N]."""
+    """The token ids of N pairs, source and target, each side's ids in one flat array."""
 
-    source: NDArray[np.int32]
-    target: NDArray[np.int32]
+    values: tuple[NDArray[np.int32], NDArray[np.int32]]  # [sum of lengths] each
     lengths: Lengths  # [N, 2]
+    starts: NDArray[np.int64]  # [N, 2]: where in its flat array a row begins
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,8 @@ def read_tokens(data_dir: Path, shards: Sequence[Shard]) -> Tokens:
         DataError: naming the shard that cannot be read or does not hold what the manifest says.
     """
     parts = [_read_shard(data_dir / shard.file, shard) for shard in shards]
-    return Tokens(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    source, target, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Tokens((source, target), lengths, np.cumsum(lengths, axis=0, dtype=np.int64) - lengths)
 
 
 class ShardWriter:
@@ -323,20 +324,21 @@ def _read_lengths(data_dir: Path, shard: Shard) -> Lengths:
     return lengths
 
 
-def _read_shard(path: Path, shard: Shard) -> Tokens:
+def _read_shard(path: Path, shard: Shard) -> tuple[NDArray[np.int32], NDArray[np.int32], Lengths]:
+    """Gives the source ids, the target ids and the lengths of a shard, parsed in one go."""
     if not shard.examples:
-        return Tokens(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 2), np.int32))
+        return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 2), np.int32)
     records = tf.data.TFRecordDataset(str(path), buffer_size=_READ_BUFFER_BYTES).batch(shard.examples)
     feature = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
     try:
         parsed = tf.io.parse_example(next(iter(records)), {"source": feature, "target": feature})
     except (tf.errors.OpError, StopIteration) as error:
         raise DataError(f"{path} is corrupt or cut short; {_PREPARE_AGAIN}") from error
+    source, target = (parsed[side].values.numpy().astype(np.int32) for side in ("source", "target"))
     lengths = np.stack([parsed[side].row_lengths().numpy() for side in ("source", "target")], axis=1)
-    tokens = [parsed[side].values.numpy().astype(np.int32) for side in ("source", "target")]
-    if lengths.shape[0] != shard.examples or lengths.sum() != shard.source_tokens + shard.target_tokens:
+    if (len(lengths), len(source), len(target)) != (shard.examples, shard.source_tokens, shard.target_tokens):
         raise DataError(f"{path} does not hold what the manifest says; {_PREPARE_AGAIN}")
-    return Tokens(*tokens, lengths.astype(np.int32))
+    return source, target, lengths.astype(np.int32)
 
 
 def _sha256(path: Path) -> str:

@@ -97,7 +97,9 @@ def train_vocabulary(
         DataError: if `size` is no multiple of 8, or the text cannot give so many pieces or needs more.
     """
     if size % 8 or size <= 0:
-        raise DataError(f"vocabulary size {size} is not a multiple of 8; use --vocabulary-size {max(8, -(-size // 8) * 8)}")
+        raise DataError(
+            f"vocabulary size {size} is not a multiple of 8; use --vocabulary-size {max(8, -(-size // 8) * 8)}"
+        )
     model = io.BytesIO()
     sentencepiece.set_random_generator_seed(seed)
     try:
@@ -126,7 +128,9 @@ def _impossible_size(size: int, message: str) -> Exception:
     """Turns what SentencePiece says about a size it cannot reach into what to do."""
     if found := re.search(r"Vocabulary size too high .* value <= (\d+)", message):
         largest = int(found[1]) // 8 * 8
-        return DataError(f"the text is too small for {size} pieces; use --vocabulary-size {largest} or less, or more text")
+        return DataError(
+            f"the text is too small for {size} pieces; use --vocabulary-size {largest} or less, or more text"
+        )
     if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         least = -(-int(found[1]) // 8) * 8
         return DataError(f"the text has too many characters for {size} pieces; use --vocabulary-size {least} or more")
