@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from layers.dropout import Dropout
 from layers.masks import causal_mask
 
 FORBIDDEN = -1e9  # added to a masked score; exp of it is 0 in float32, and it is finite where all is masked
@@ -32,7 +33,7 @@ class ScaledDotProductAttention(keras.layers.Layer):
     def __init__(self, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dropout = dropout
-        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=self.dtype_policy)
+        self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
 
     def call(
         self,
@@ -87,7 +88,7 @@ class MultiHeadAttention(keras.layers.Layer):
         head_width = x.shape[-1] // (count * self.heads)
         x = keras.ops.reshape(x, (batch, length, count, self.heads, head_width))
         x = keras.ops.transpose(x, (2, 0, 3, 1, 4))  # [count, B, H, T, D/H]
-        return [x[i] for i in range(count)]
+        return keras.ops.unstack(x, count)  # its gradient is one stack; that of slices is `count` padded copies
 
     def merge_heads(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """[B, H, T, D/H] -> [B, T, D]."""

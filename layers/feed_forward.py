@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from layers.dropout import Dropout
+
 
 @keras.saving.register_keras_serializable(package="nmt")
 class FeedForward(keras.layers.Layer):
@@ -13,7 +15,7 @@ class FeedForward(keras.layers.Layer):
         super().__init__(**kwargs)
         self.inner_width = inner_width
         self.dropout = dropout
-        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=self.dtype_policy)
+        self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Makes both projections for inputs [..., D]."""

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from layers.config import Normalization
+from layers.dropout import Dropout
 
 EPSILON = 1e-6  # Tensor2Tensor's; small beside the variance of a residual stream
 
@@ -26,7 +27,7 @@ class Residual(keras.layers.Layer):
         super().__init__(**kwargs)
         self.normalization = normalization
         self.dropout = dropout
-        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=self.dtype_policy)
+        self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
         self.norm = layer_normalization("norm", self.dtype_policy)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:

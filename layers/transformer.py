@@ -13,6 +13,7 @@ import keras
 from layers.attention import KeysValues
 from layers.config import TransformerConfig
 from layers.decoder import Decoder
+from layers.dropout import Dropout
 from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder
 from layers.masks import padding_mask
@@ -37,7 +38,7 @@ class Transformer(keras.Model):
             self.config.vocabulary_size, self.config.model_width, name="embedding", dtype=dtype
         )
         self.positions = PositionalEncoding(name="positions", dtype=dtype)
-        self.drop = keras.layers.Dropout(self.config.residual_dropout, name="drop", dtype=dtype)
+        self.drop = Dropout(self.config.residual_dropout, name="drop", dtype=dtype)
         self.encoder = Encoder(self.config, name="encoder", dtype=dtype)
         self.decoder = Decoder(self.config, name="decoder", dtype=dtype)
 

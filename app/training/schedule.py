@@ -1,0 +1,51 @@
+"""Learning-rate schedules. Vaswani et al. 2017, section 5.3, Eq. 3."""
+
+import math
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class NoamSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """scale * D^-0.5 * min(step^-0.5, step * warmup^-1.5): a linear rise, then an inverse square root."""
+
+    def __init__(self, model_width: int, warmup_steps: int, scale: float = 1.0) -> None:
+        self.model_width = model_width
+        self.warmup_steps = warmup_steps
+        self.scale = scale
+
+    def __call__(self, step: Any) -> Any:
+        """The rate of update `step`, which counts from 0; the paper counts from 1."""
+        number = keras.ops.cast(step, "float32") + 1.0
+        rise = number * self.warmup_steps**-1.5
+        return self.scale * self.model_width**-0.5 * keras.ops.minimum(keras.ops.rsqrt(number), rise)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"model_width": self.model_width, "warmup_steps": self.warmup_steps, "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise to `peak`, then half a cosine down to nothing at `steps` (Loshchilov & Hutter 2017).
+
+    For a run whose length is known and short: the last steps' small rates are worth several BLEU there.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, steps: int) -> None:
+        self.peak = peak
+        self.warmup_steps = warmup_steps
+        self.steps = steps
+
+    def __call__(self, step: Any) -> Any:
+        """The rate of update `step`, which counts from 0."""
+        number = keras.ops.cast(step, "float32") + 1.0
+        rise = number / self.warmup_steps
+        progress = (number - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        fall = 0.5 * (1.0 + keras.ops.cos(math.pi * keras.ops.clip(progress, 0.0, 1.0)))
+        return self.peak * keras.ops.minimum(rise, fall)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps, "steps": self.steps}
