@@ -10,9 +10,9 @@ A worked example: buckets 4, 6, 8 and a budget of 64 tokens a side, so 64 // 8 =
     row      0      1      2      3      4      5      6      7      8      9      10     11
     lengths (8,8)  (7,8)  (3,4)  (4,4)  (5,6)  (6,6)  (5,5)  (2,3)  (3,3)  (4,2)  (4,4)  (3,3)
 
-the first batch begins with the widest, rows 0 and 1, and as they do not fill its 8 rows it takes the next narrower ones
-rather than stay small: 4, 5, 6 and then 2 and others of width 4. The last batch holds the 4 rows that are left, of width
-4; it gets 12 empty rows, for the shape's sake.
+the first batch begins with the widest, rows 0 and 1. They do not fill its 8 rows, and rather than stay small it takes
+the next narrower ones: 4, 5, 6 of width 6, then 2, 3, 7 of width 4. The second has the 4 rows that are left, 8 to 11,
+of width 4; it is filled up to 16 with empty rows, for the shape's sake.
 """
 
 from typing import NamedTuple

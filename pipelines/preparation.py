@@ -1,7 +1,7 @@
 """From text to a prepared data directory: read, clean, learn the vocabulary, encode, write shards.
 
-Cleaned text is spooled to disk between the steps, so memory does not grow with the corpus (except 8 bytes a pair to find
-duplicates) and a corpus is read once. Everything is written beside OUT and renamed to OUT at the end: a prepared
+Cleaned text is spooled to disk between the steps, so a corpus is read once and memory does not grow with it (except for
+8 bytes a pair to find duplicates). Everything is written beside OUT and renamed to OUT at the end: a prepared
 directory is whole or not there.
 """
 
@@ -96,7 +96,7 @@ def prepare(options: PreparationOptions, *, progress: Progress = _silent) -> Man
         vocabulary = given or _train_vocabulary(options, spool, report.kept, progress)
         vocabulary.save(directory / VOCABULARY)
         splits = {
-            "train": _write_train(options, spool, vocabulary, corpora, report, progress),
+            "train": _write_train(options, spool, vocabulary, corpora, report=report, progress=progress),
             "dev": _write_dev(options, directory, vocabulary, dev, progress),
         }
         spool.unlink()
@@ -155,6 +155,7 @@ def _write_train(
     spool: Path,
     vocabulary: Vocabulary,
     corpora: list[Corpus],
+    *,
     report: CleaningReport,
     progress: Progress,
 ) -> Split:

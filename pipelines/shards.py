@@ -3,8 +3,8 @@
     DATA/manifest.json  vocabulary.model  train-00000-of-00008.tfrecord  train-00000-of-00008.lengths.npy  ...
     DATA/dev-00000-of-00001.tfrecord ...  dev.en  dev.de
 
-One record is one `tf.train.Example` with the int64 lists `source` and `target`, each ending in EOS. The lengths beside a
-shard (int32 [N, 2], source and target, EOS counted) let a reader plan batches without reading a token.
+One record is one `tf.train.Example` with the int64 lists `source` and `target`, each ending in EOS. The lengths beside
+a shard (int32 [N, 2], source and target, EOS counted) let a reader plan batches without reading a token.
 """
 
 import hashlib
@@ -173,8 +173,8 @@ def read_tokens(data_dir: Path, shards: Sequence[Shard]) -> Tokens:
 class ShardWriter:
     """Writes the shards of one split, dealing the pairs to them at random but evenly.
 
-    Each run of as many pairs as there are shards is dealt one to a shard in an order drawn from `seed`, so no shard is a
-    stretch of one corpus and sizes differ by one at most. Use as a context manager; `finish` gives the manifest's rows.
+    Each run of as many pairs as there are shards is dealt one to a shard in an order drawn from `seed`, so no shard is
+    a stretch of one corpus and sizes differ by one at most. Use as a context manager.
     """
 
     def __init__(self, data_dir: Path, split: str, shards: int, seed: int) -> None:

@@ -115,7 +115,7 @@ def skipped_examples(data_dir: str | Path, split: str = "train", *, max_length: 
 
 class _Window(NamedTuple):
     epoch: int
-    index: int
+    number: int
     shards: tuple[Shard, ...]
 
 
@@ -144,18 +144,18 @@ class _TrainingData:
         """Gives the windows of an epoch: its order of the shards, cut where the next shard would be too much."""
         groups: list[list[Shard]] = []
         room = 0
-        for i in self._random(epoch).permutation(len(self.train.shards)):
+        for i in self._random(epoch, 0).permutation(len(self.train.shards)):
             shard = self.train.shards[i]
             if not groups or shard.examples > room:
                 groups.append([])
                 room = self.window_examples
             groups[-1].append(shard)
             room -= shard.examples
-        return [_Window(epoch, index, tuple(shards)) for index, shards in enumerate(groups)]
+        return [_Window(epoch, number, tuple(shards)) for number, shards in enumerate(groups)]
 
     def plan(self, window: _Window) -> list[BatchPlan]:
         """Gives the batches of a window, in the order in which they are read."""
-        random = self._random(window.epoch, window.index)
+        random = self._random(window.epoch, 1 + window.number)
         lengths = read_lengths(self.data_dir, window.shards)
         order = random.permutation(len(lengths))
         plans = plan_batches(lengths, order, batch_tokens=self.batch_tokens, max_length=self.max_length)
@@ -172,8 +172,9 @@ class _TrainingData:
     def read(self, window: _Window) -> Tokens:
         return read_tokens(self.data_dir, window.shards)
 
-    def _random(self, *position: int) -> np.random.Generator:
-        return np.random.Generator(np.random.PCG64([self.seed, *position]))
+    def _random(self, epoch: int, use: int) -> np.random.Generator:
+        """Gives the random numbers of one use in an epoch: 0 orders the shards, 1 + n window n."""
+        return np.random.Generator(np.random.PCG64([self.seed, epoch, use]))
 
 
 def _batches(data: _TrainingData, epoch: int, batch: int) -> Iterator[NumpyBatch]:

@@ -151,7 +151,7 @@ def _check_model(model_proto: bytes, path: Path) -> None:
     marks = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
     if marks != (PAD, UNK, BOS, EOS):
         raise DataError(
-            f"{path} has pad, unk, bos, eos at {marks}, expected {(PAD, UNK, BOS, EOS)}; use a vocabulary of nmt prepare"
+            f"{path} has pad, unk, bos, eos at {marks}, expected {(PAD, UNK, BOS, EOS)}; use one of nmt prepare"
         )
     if not processor.is_byte(processor.piece_to_id("<0x00>")):
-        raise DataError(f"{path} has no byte fallback, so some text would be unknown; use a vocabulary of nmt prepare")
+        raise DataError(f"{path} has no byte fallback, so some text would be unknown; use one of nmt prepare")

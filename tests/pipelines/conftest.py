@@ -1,0 +1,54 @@
+"""Small prepared data: a real one from the bundled sample, and made-up ones whose every pair can be recognised."""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from pipelines.corpora import LanguagePair, open_corpus
+from pipelines.preparation import PreparationOptions, prepare
+from pipelines.shards import VOCABULARY, Manifest, ShardWriter, Split
+from pipelines.vocabulary import EOS, Vocabulary, train_vocabulary
+
+EN_DE = LanguagePair("en", "de")
+FIRST_ID = 1000  # of made-up pairs: pair i is FIRST_ID + i, then filler
+FILLER = 9
+
+MakeData = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> Vocabulary:
+    pairs = islice(open_corpus("sample:tatoeba-en-de", EN_DE, split="dev"), 500)
+    return train_vocabulary((side.decode() for pair in pairs for side in pair), 512)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("prepared") / "data"
+    sample = "sample:tatoeba-en-de"
+    prepare(PreparationOptions(EN_DE, (sample,), sample, out, vocabulary_size=800, limit=6000))
+    return out
+
+
+@pytest.fixture(scope="session")
+def make_data(vocabulary: Vocabulary) -> MakeData:
+    """Gives a function that writes data with pairs of given (source, target) lengths, EOS counted."""
+
+    def make(data_dir: Path, lengths: Sequence[tuple[int, int]], shards: int = 3) -> Path:
+        data_dir.mkdir(parents=True)
+        vocabulary.save(data_dir / VOCABULARY)
+        with ShardWriter(data_dir, "train", shards, seed=0) as writer:
+            for i, (source, target) in enumerate(lengths):
+                writer.write(_ids(i, source), _ids(i, target))
+            written, histogram = writer.finish()
+        split = Split(written, histogram, {}, ())
+        Manifest(data_dir, EN_DE, vocabulary.size, vocabulary.digest, {"train": split}, {}, {}).save()
+        return data_dir
+
+    return make
+
+
+def _ids(i: int, length: int) -> list[int]:
+    return [FIRST_ID + i, *[FILLER] * (length - 2), EOS]
