@@ -6,6 +6,7 @@ good and its training is faster. Characters it has never seen are spelt in bytes
 
 import hashlib
 import io
+import random
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -101,10 +102,9 @@ def train_vocabulary(
             f"vocabulary size {size} is not a multiple of 8; use --vocabulary-size {max(8, -(-size // 8) * 8)}"
         )
     model = io.BytesIO()
-    sentencepiece.set_random_generator_seed(seed)
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(sentences),
+            sentence_iterator=iter(_sample(sentences, sample_sentences, seed)),
             model_writer=model,
             model_type="unigram",
             vocab_size=size,
@@ -114,14 +114,24 @@ def train_vocabulary(
             unk_id=UNK,
             bos_id=BOS,
             eos_id=EOS,
-            input_sentence_size=sample_sentences,
-            shuffle_input_sentence=True,
             num_threads=_TRAINING_THREADS,
             minloglevel=2,
         )
     except RuntimeError as error:
         raise _impossible_size(size, str(error)) from error
     return Vocabulary(model.getvalue())
+
+
+def _sample(sentences: Iterable[str], size: int, seed: int) -> list[str]:
+    """Chooses evenly from a stream of unknown length (reservoir sampling); SentencePiece's own choice has no seed."""
+    chosen: list[str] = []
+    draw = random.Random(seed).random
+    for number, sentence in enumerate(sentences):
+        if number < size:
+            chosen.append(sentence)
+        elif (place := int(draw() * (number + 1))) < size:
+            chosen[place] = sentence
+    return chosen
 
 
 def _impossible_size(size: int, message: str) -> Exception:
