@@ -1,0 +1,138 @@
+"""Text to text as one TensorFlow graph: tokenise, split, encode, search, detokenise, join.
+
+`nmt translate` runs this graph, and an export holds it. It knows nothing of files, lines or batches.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from app.decoding.beam_search import Hypotheses, beam_search
+from app.decoding.growing_cache import Cache, GrowingCache
+from app.decoding.long_input import cut_tables, join_pieces, split_long
+from app.decoding.options import DecodingOptions
+from pipelines.vocabulary import EOS, PAD, Vocabulary
+
+Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
+
+TRANSLATE, COUNT_TOKENS = "serving_default", "count_tokens"  # the names of the signatures
+SOURCE_TOKENS_AT_ONCE = 16_384  # padded; bounds the memory of a very long text: a base model's beams take 2 GB
+
+
+class TranslatedTexts(NamedTuple):
+    """The H best translations of each of N texts, best first.
+
+    Where there is no H-th translation its text is empty and its score -inf.
+    """
+
+    translations: tf.Tensor  # string [N, H]
+    scores: tf.Tensor  # float32 [N, H]
+
+
+class TranslationGraph(tf.Module):
+    """A transformer and a vocabulary that translate text.
+
+    Args:
+        transformer: a `layers.transformer.Transformer`, or what has its decoding methods.
+        vocabulary: the one it was trained with.
+        options: of the search.
+    """
+
+    def __init__(self, transformer: Any, vocabulary: Vocabulary, options: DecodingOptions) -> None:
+        super().__init__(name="translation")
+        self.transformer = transformer
+        self.vocabulary = vocabulary
+        self.options = options
+        self.cut_tables = cut_tables(vocabulary.pieces())
+
+    def signatures(self, hypotheses: int = 1) -> Signatures:
+        """The graph as functions, each traced once for every number of texts; for a translator or a SavedModel.
+
+        `serving_default` takes `texts` (string [N]) and gives `translations` (string [N, H]) and `scores` (float32
+        [N, H]). `count_tokens` takes `texts` and gives `tokens` (int32 [N]).
+        """
+        texts = tf.TensorSpec([None], tf.string, name="texts")
+
+        @tf.function(input_signature=[texts])
+        def translate(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.translate(texts, hypotheses=hypotheses)._asdict()
+
+        @tf.function(input_signature=[texts])
+        def count_tokens(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"tokens": _row_lengths(self.vocabulary.encode(texts))}
+
+        return {TRANSLATE: translate, COUNT_TOKENS: count_tokens}
+
+    def translate(self, texts: tf.Tensor, *, hypotheses: int = 1) -> TranslatedTexts:
+        """Translates `texts` (string [N]; N may be 0) into the `hypotheses` best translations of each.
+
+        A text without a token, such as the empty one, becomes an empty text with score 0. A text too long for the
+        model is translated in pieces: its j-th translation joins the pieces' j-th translations, and the score is the
+        sum of theirs.
+        """
+        count = tf.size(texts)
+        filler = tf.fill([tf.cast(count == 0, tf.int32)], "")  # a model need not take a batch of no rows
+        texts = tf.concat([texts, filler], axis=0)
+        tokens = self.vocabulary.encode(texts)
+        pieces, owner = split_long(tokens, self.options.max_source_tokens, self.cut_tables)
+        found = self.translate_pieces(pieces, hypotheses)
+        joined = [join_pieces(found.translations[:, i], owner, tf.size(texts)) for i in range(hypotheses)]
+        scores = tf.math.segment_sum(found.scores, owner)  # [M, H] -> [N, H]
+        return TranslatedTexts(tf.stack(joined, axis=1)[:count], scores[:count])
+
+    def translate_pieces(self, pieces: tf.RaggedTensor, hypotheses: int) -> TranslatedTexts:
+        """Translates the pieces, int32 [M, (L)] with M > 0, a bounded number of tokens at once."""
+        rows = pieces.nrows(out_type=tf.int32)
+        rows_at_once = tf.maximum(1, SOURCE_TOKENS_AT_ONCE // (1 + tf.reduce_max(_row_lengths(pieces))))
+
+        def translate_some(first: tf.Tensor, done: TranslatedTexts) -> tuple[tf.Tensor, TranslatedTexts]:
+            some = self.translate_batch(pieces[first : first + rows_at_once], hypotheses)
+            both = [tf.concat(parts, axis=0) for parts in zip(done, some, strict=True)]
+            return first + rows_at_once, TranslatedTexts(*both)
+
+        none = TranslatedTexts(tf.fill([0, hypotheses], ""), tf.fill([0, hypotheses], 0.0))
+        shape = tf.TensorShape([None, hypotheses])
+        _, found = tf.while_loop(
+            lambda first, _: first < rows,
+            translate_some,
+            (tf.constant(0), none),
+            shape_invariants=(tf.TensorShape([]), TranslatedTexts(shape, shape)),
+        )
+        return found
+
+    def translate_batch(self, pieces: tf.RaggedTensor, hypotheses: int) -> TranslatedTexts:
+        """Translates the pieces, int32 [B, (L)] with B > 0, all at once."""
+        found = self.search(pieces, hypotheses)
+        shape = [pieces.nrows(out_type=tf.int32), hypotheses]
+        tokens = tf.reshape(found.tokens, [shape[0] * hypotheses, -1])  # [B, H, T] -> [B * H, T]
+        texts = tf.reshape(self.vocabulary.decode(tokens), shape)
+        texts = tf.strings.regex_replace(texts, r"[\r\n]+", " ")  # spelt in bytes; but a text stays one line
+        has_no_token = (_row_lengths(pieces) == 0)[:, tf.newaxis] & (found.lengths > 0)
+        return TranslatedTexts(texts, tf.where(has_no_token, 0.0, found.scores))
+
+    def search(self, pieces: tf.RaggedTensor, hypotheses: int) -> Hypotheses:
+        """The best hypotheses for the pieces, int32 [B, (L)]; of one without tokens there is only EOS."""
+        rows, lengths = pieces.nrows(out_type=tf.int32), _row_lengths(pieces)
+        source = tf.concat([pieces, tf.fill([rows, 1], EOS)], axis=1).to_tensor(PAD)  # [B, S]
+        memory, may_attend = self.transformer.encode(source)
+        cross = self.transformer.cross_cache(memory)
+        growing = GrowingCache(self.transformer, rows * self.options.beam_size)
+
+        def step(tokens: tf.Tensor, position: tf.Tensor, cache: Cache) -> tuple[tf.Tensor, Cache]:
+            cache = growing.with_room(cache, position)
+            logits, cache = self.transformer.decode_step(tokens[:, tf.newaxis], position, cache, cross, may_attend)
+            return tf.nn.log_softmax(tf.cast(logits[:, 0], tf.float32)), cache
+
+        return beam_search(
+            step,
+            growing.room(),
+            length_limits=tf.where(lengths == 0, 1, lengths + 1 + self.options.max_extra_tokens),
+            beam_size=self.options.beam_size,
+            length_penalty=self.options.length_penalty,
+            hypotheses=hypotheses,
+        )
+
+
+def _row_lengths(rows: tf.RaggedTensor) -> tf.Tensor:
+    return tf.cast(rows.row_lengths(), tf.int32)

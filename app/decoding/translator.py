@@ -1,0 +1,89 @@
+"""Lines in, translations out, in order: the Python face of a translation graph or of an export that holds one."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import tensorflow as tf
+
+from app.decoding.translation_graph import COUNT_TOKENS, TRANSLATE, Signatures
+
+WINDOW_LINES = 4096  # enough to find lines of like length, and soon read
+BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Translation:
+    """The best translation of a line, and the next best ones as (text, score), best first.
+
+    A score is a log-probability over a length penalty; higher is better, and scores of different lines do not compare.
+    """
+
+    text: str
+    score: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+class Translator:
+    """Translates lines in batches of like length.
+
+    Args:
+        signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel made of them.
+        batch_tokens: lines of a batch times tokens of its longest; a longer line is a batch of its own.
+        window_lines: so many lines are read before the first is translated, and sorted by length.
+    """
+
+    def __init__(
+        self, signatures: Signatures, *, batch_tokens: int = BATCH_TOKENS, window_lines: int = WINDOW_LINES
+    ) -> None:
+        self.signatures = signatures
+        self.batch_tokens = batch_tokens
+        self.window_lines = window_lines
+
+    def translate(self, lines: Iterable[str]) -> list[Translation]:
+        """Gives one translation for each line, in order; an empty one for an empty line."""
+        return list(self.translate_lines(lines))
+
+    def translate_lines(self, lines: Iterable[str]) -> Iterator[Translation]:
+        """Gives one translation for each line, in order, a window of lines after the other."""
+        remaining = iter(lines)
+        while window := [line.encode("utf-8", "replace") for line in islice(remaining, self.window_lines)]:
+            yield from self._translate_window(window)
+
+    def _translate_window(self, window: Sequence[bytes]) -> list[Translation]:
+        tokens = self.signatures[COUNT_TOKENS](texts=tf.constant(window))["tokens"].numpy()
+        by_line: dict[int, Translation] = {}
+        for batch in batches_of_like_length(tokens + 1, self.batch_tokens):  # + 1 for EOS
+            found = self.signatures[TRANSLATE](texts=tf.constant([window[i] for i in batch]))
+            rows = zip(found["translations"].numpy(), found["scores"].numpy(), strict=True)
+            by_line.update(zip(batch, (_translation(*row) for row in rows), strict=True))
+        return [by_line[i] for i in range(len(window))]
+
+
+def batches_of_like_length(lengths: np.ndarray, batch_tokens: int) -> list[list[int]]:
+    """Divides lines into batches, each with rows times longest line within `batch_tokens`, or with a single line.
+
+    Example: lengths [3, 9, 2, 3] and 8 tokens give [[1], [0, 3], [2]].
+
+    Args:
+        lengths: int [N], the tokens of each line.
+        batch_tokens: the most tokens of a batch, padding included.
+
+    Returns:
+        The places of each batch's lines, longest first, so that too little memory shows at once.
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for line in np.argsort(-lengths, kind="stable").tolist():
+        if not batches or (len(batches[-1]) + 1) * longest > batch_tokens:
+            batches.append([])
+            longest = int(lengths[line])
+        batches[-1].append(line)
+    return batches
+
+
+def _translation(texts: np.ndarray, scores: np.ndarray) -> Translation:
+    """From the texts, bytes [H], and scores, [H], of a line; those that do not exist are left out."""
+    best, *others = [(text.decode("utf-8", "replace"), float(score)) for text, score in zip(texts, scores, strict=True)]
+    return Translation(*best, alternatives=tuple(other for other in others if other[1] > -np.inf))

@@ -1,0 +1,188 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.decoding import translation_graph
+from app.decoding.options import DecodingOptions
+from app.decoding.translation_graph import TranslationGraph
+from app.decoding.translator import Translation, Translator, batches_of_like_length
+from pipelines.vocabulary import EOS, Vocabulary
+from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary
+
+OPTIONS = DecodingOptions(beam_size=2, max_extra_tokens=3, max_source_tokens=40)
+WORDS = " ".join(SENTENCES).split()
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return small_vocabulary()
+
+
+@pytest.fixture(scope="module")
+def graph(vocabulary: Vocabulary) -> TranslationGraph:
+    return TranslationGraph(CopyingTransformer(vocabulary.size), vocabulary, OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def translator(graph: TranslationGraph) -> Translator:
+    return Translator(graph.signatures(hypotheses=2), batch_tokens=200, window_lines=7)
+
+
+def normalised(vocabulary: Vocabulary, lines: list[str]) -> list[str]:
+    ids = vocabulary.encode(tf.constant(lines, tf.string)).to_tensor()
+    return [text.decode() for text in vocabulary.decode(ids).numpy()]
+
+
+lines_of_words = st.lists(st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join), max_size=20)
+
+
+@settings(max_examples=20, deadline=None)
+@given(lines=lines_of_words)
+def test_lines_come_out_in_the_order_they_went_in(
+    lines: list[str], translator: Translator, vocabulary: Vocabulary
+) -> None:
+    assert [t.text for t in translator.translate(lines)] == normalised(vocabulary, lines)
+
+
+@settings(max_examples=20, deadline=None)
+@given(lines=st.lists(st.text(max_size=12), max_size=6))
+def test_any_text_gives_one_line(lines: list[str], translator: Translator) -> None:
+    translations = translator.translate(lines)
+    assert len(translations) == len(lines)
+    assert all("\n" not in t.text and "\r" not in t.text for t in translations)
+
+
+def test_text_in_any_script_is_carried_through(translator: Translator) -> None:
+    lines = ["Straße 東京 🙂", "Это кот.", "naïve café"]
+    assert [t.text for t in translator.translate(lines)] == lines
+
+
+def test_an_empty_line_gives_an_empty_translation_with_score_0(translator: Translator) -> None:
+    empty = Translation("", 0.0)
+    assert translator.translate(["", " \t ", "\u2003"]) == [empty] * 3
+    beside_others = translator.translate(["The cat sat.", "", "A dog."])
+    assert beside_others[1] == empty
+    assert beside_others[0].score < 0
+
+
+def test_a_line_of_5000_words_comes_back_whole(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+    line = " ".join(WORDS[i % len(WORDS)] for i in range(5000))
+    translator = Translator(graph.signatures())
+    long, short = translator.translate([line, "The cat sat on the mat."])
+    assert long.text == normalised(vocabulary, [line])[0]
+    assert short.text == "The cat sat on the mat."
+
+
+def test_a_very_long_text_is_translated_in_parts_with_the_same_result(
+    graph: TranslationGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = tf.constant([" ".join(WORDS * 5), "A dog.", ""])
+    whole = graph.translate(texts, hypotheses=2)
+    monkeypatch.setattr(translation_graph, "SOURCE_TOKENS_AT_ONCE", 90)
+    parts = graph.translate(texts, hypotheses=2)
+    np.testing.assert_array_equal(whole.translations, parts.translations)
+    np.testing.assert_allclose(whole.scores, parts.scores, rtol=1e-6)
+
+
+def test_a_split_line_scores_the_sum_of_its_pieces(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+    first, second = "The cat sat on the mat. A dog barks at night.", "Übung macht den Meister."
+    lengths = vocabulary.encode(tf.constant([first, second])).row_lengths().numpy()
+    options = replace(OPTIONS, max_source_tokens=int(lengths.max()))
+    splitting = TranslationGraph(graph.transformer, vocabulary, options)
+    found = splitting.translate(tf.constant([f"{first} {second}", first, second]), hypotheses=2)
+    np.testing.assert_allclose(found.scores[0], found.scores[1] + found.scores[2], rtol=1e-6)
+    joined = tf.strings.join([found.translations[1], found.translations[2]], separator=" ")
+    np.testing.assert_array_equal(found.translations[0], joined)
+
+
+def test_alternatives_are_the_next_best_translations(translator: Translator) -> None:
+    (translation,) = translator.translate(["The cat sat on the mat."])
+    assert len(translation.alternatives) == 1
+    text, score = translation.alternatives[0]
+    assert text != translation.text
+    assert score <= translation.score
+
+
+def test_a_translation_longer_than_the_first_room_of_the_cache_is_whole(vocabulary: Vocabulary) -> None:
+    options = DecodingOptions(beam_size=3, max_source_tokens=200)
+    line = "one two three four five six seven eight nine ten " * 3
+    assert vocabulary.encode(tf.constant([line])).row_lengths()[0] > 64
+    graph = TranslationGraph(CopyingTransformer(vocabulary.size), vocabulary, options)
+    assert Translator(graph.signatures()).translate([line])[0].text == line.strip()
+
+
+def test_the_extra_tokens_bound_a_translation_that_never_ends(vocabulary: Vocabulary) -> None:
+    class Babbler(CopyingTransformer):
+        def decode_step(self, tokens, *rest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202
+            _, cache = super().decode_step(tokens, *rest)
+            never = -50.0 * tf.one_hot(EOS, self.vocabulary)
+            return tf.tile(never[tf.newaxis, tf.newaxis], [tf.shape(tokens)[0], 1, 1]), cache
+
+    text = tf.constant(["The cat"])
+    tokens = vocabulary.encode(text)
+    for extra in (0, 5):
+        options = replace(OPTIONS, max_extra_tokens=extra)
+        found = TranslationGraph(Babbler(vocabulary.size), vocabulary, options).search(tokens, 1)
+        assert int(found.lengths[0, 0]) == int(tokens.row_lengths()[0]) + 1 + extra
+
+
+def test_lines_are_read_a_window_at_a_time(graph: TranslationGraph) -> None:
+    read = []
+
+    def lines() -> Iterator[str]:
+        for i in range(6):
+            read.append(i)
+            yield "A dog."
+
+    translations = Translator(graph.signatures(), window_lines=2).translate_lines(lines())
+    assert next(translations).text == "A dog."
+    assert read == [0, 1]
+    assert len(list(translations)) == 5
+
+
+def test_no_lines_give_no_translations(graph: TranslationGraph, translator: Translator) -> None:
+    assert translator.translate([]) == []
+    found = graph.signatures(hypotheses=2)["serving_default"](texts=tf.constant([], tf.string))
+    assert found["translations"].shape == found["scores"].shape == (0, 2)
+
+
+def test_a_saved_model_translates_as_the_graph_does_and_neither_traces_again(
+    graph: TranslationGraph, translator: Translator, tmp_path: Path
+) -> None:
+    tf.saved_model.save(graph, str(tmp_path), signatures=graph.signatures(hypotheses=2))
+    loaded = Translator(tf.saved_model.load(str(tmp_path)).signatures, batch_tokens=200, window_lines=7)
+    lines = [*SENTENCES, "", " ".join(WORDS * 3)]
+    assert loaded.translate(lines) == translator.translate(lines)
+    assert translator.signatures["serving_default"].experimental_get_tracing_count() == 1  # type: ignore[attr-defined]
+
+
+@given(lengths=st.lists(st.integers(1, 50), max_size=40), budget=st.integers(1, 120))
+def test_every_line_is_in_one_batch_and_no_batch_exceeds_the_budget(lengths: list[int], budget: int) -> None:
+    batches = batches_of_like_length(np.array(lengths, int), budget)
+    assert sorted(line for batch in batches for line in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[line] for line in batch) <= budget
+
+
+def test_the_worked_example_of_batches_holds() -> None:
+    assert batches_of_like_length(np.array([3, 9, 2, 3]), 8) == [[1], [0, 3], [2]]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"beam_size": 0}, "beam_size must be at least 1, got 0"),
+        ({"max_extra_tokens": -1}, "max_extra_tokens must be at least 0, got -1"),
+        ({"max_source_tokens": 0}, "max_source_tokens must be at least 1, got 0"),
+        ({"length_penalty": float("nan")}, "length_penalty must be between -10 and 10, got nan"),
+    ],
+)
+def test_options_out_of_range_are_refused(setting: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DecodingOptions(**setting)  # type: ignore[arg-type]
