@@ -1,0 +1,124 @@
+"""BLEU, chrF and TER as sacreBLEU defines them, with the signatures that make a score publishable (Post 2018).
+
+Also where test sets come from: sacreBLEU's own by name, or the bundled sample. No translation happens here.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import sacrebleu
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
+
+from app.errors import UserError
+from pipelines.corpora import LanguagePair, open_corpus
+
+_SAMPLE = "sample:"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Corpus scores in percent, and what exactly they measure. For TER, lower is better."""
+
+    bleu: float
+    chrf: float
+    ter: float
+    signatures: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON can hold them."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """One line a metric, for a person: its name, value and signature."""
+        values = (("BLEU", self.bleu), ("chrF", self.chrf), ("TER", self.ter))
+        return [f"{name:<4} {value:6.2f}  {self.signatures[name.lower()]}" for name, value in values]
+
+
+def score(hypotheses: Sequence[str], references: Sequence[str], *, target_language: str = "") -> Scores:
+    """Scores translations, each against one reference.
+
+    Args:
+        hypotheses: the translations, detokenised.
+        references: as many, in the same order.
+        target_language: a code such as `de`; for `zh`, `ja` and `ko`, which put no spaces between words, sacreBLEU's
+            BLEU has tokenisers of their own, and all else has `13a`.
+
+    Raises:
+        UserError: if there is nothing to score, the counts differ, or the language needs a package that is missing.
+    """
+    if len(hypotheses) != len(references):
+        raise UserError(
+            f"{len(hypotheses)} translations but {len(references)} references: expected one reference a translation;"
+            " check that both files have the same number of lines"
+        )
+    if not hypotheses:
+        raise UserError("nothing to score: expected at least one translation, got none")
+    metrics = {"bleu": _bleu(target_language), "chrf": CHRF(), "ter": TER()}
+    values = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
+    signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
+    return Scores(**values, signatures=signatures)
+
+
+def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:
+    """Gives the source lines and the reference lines of a test set.
+
+    Args:
+        name: one of sacreBLEU's (`wmt14`, `wmt14/full`), downloaded when first used, or `sample:NAME`, which is part of
+            this program.
+        pair: the direction, such as `en-de`.
+
+    Raises:
+        UserError: if there is no such test set or pair, or the download fails.
+        DataError: if there is no such sample, or `pair` names no two languages.
+    """
+    direction = LanguagePair.parse(pair)
+    if name.startswith(_SAMPLE):
+        lines = [(s.decode(), r.decode()) for s, r in open_corpus(name, direction, split="test")]
+        return [source for source, _ in lines], [reference for _, reference in lines]
+    known = sacrebleu.get_available_testsets()
+    if name not in known:
+        raise UserError(f"unknown test set {name!r}; {_nearest(name, known)}")
+    pairs = sacrebleu.get_langpairs_for_testset(name)
+    if pair not in pairs:
+        raise UserError(f"test set {name} has no pair {pair!r}; {_nearest(pair, pairs)}")
+    return _downloaded(name, pair)
+
+
+test_set.__test__ = False  # type: ignore[attr-defined]  # to pytest, which collects by name
+
+
+def _bleu(target_language: str) -> BLEU:
+    try:
+        return BLEU(trg_lang=target_language)
+    except RuntimeError as error:  # its tokeniser's package is missing
+        raise UserError(
+            f"BLEU for {target_language} needs another package; run: pip install 'sacrebleu[{target_language}]'"
+        ) from error
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """What to try in place of an unknown `name`."""
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or sorted(known)[:12]
+    return f"nearest known: {', '.join(near)}"
+
+
+def _downloaded(name: str, pair: str) -> tuple[list[str], list[str]]:
+    """A test set of sacreBLEU's; of several references the first."""
+    try:
+        source = sacrebleu.get_source_file(name, pair)
+        reference = sacrebleu.get_reference_files(name, pair)[0]
+    except (Exception, SystemExit) as error:  # sacreBLEU names no errors of its own, and exits on a wrong checksum
+        reason = "damaged" if isinstance(error, SystemExit) else " ".join(str(error).split())
+        raise UserError(
+            f"cannot download test set {name} {pair} ({reason}); give the files with --source and --reference"
+        ) from error
+    return _lines(source), _lines(reference)
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_bytes().decode().removesuffix("\n").split("\n")  # a line ends at no other character

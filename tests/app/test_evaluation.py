@@ -1,0 +1,147 @@
+import json
+from pathlib import Path
+
+import pytest
+import sacrebleu
+from sacrebleu import dataset
+from sacrebleu.dataset import base
+
+from app import evaluation
+from app.errors import UserError
+from app.evaluation import score
+from pipelines.errors import DataError
+
+HYPOTHESIS, REFERENCE = "the cat sat on the mat", "the cat is on the mat"
+
+
+def test_identical_text_scores_full_marks_and_needs_no_edit() -> None:
+    scores = score([REFERENCE, "und noch ein ganzer Satz"], [REFERENCE, "und noch ein ganzer Satz"])
+    assert (scores.bleu, scores.chrf, scores.ter) == pytest.approx((100.0, 100.0, 0.0))
+
+
+def test_text_with_nothing_in_common_scores_nothing() -> None:
+    scores = score(["aa bb cc dd"], ["ee ff gg hh"])
+    assert (scores.bleu, scores.chrf, scores.ter) == pytest.approx((0.0, 0.0, 100.0))
+
+
+def test_one_wrong_word_of_six_scores_what_the_definitions_say() -> None:
+    scores = score([HYPOTHESIS], [REFERENCE])
+    # n-grams found: 5 of 6, 3 of 5, 1 of 4, none of 3, which exponential smoothing counts as half of one
+    assert scores.bleu == pytest.approx(100 * (5 / 6 * 3 / 5 * 1 / 4 * 1 / 6) ** 0.25)
+    assert scores.ter == pytest.approx(100 / 6)
+
+
+def test_the_corpus_is_scored_not_the_mean_of_its_sentences() -> None:
+    hypotheses, references = [HYPOTHESIS, "a dog"], [REFERENCE, "a dog"]
+    scores = score(hypotheses, references)
+    assert scores.chrf == pytest.approx(sacrebleu.corpus_chrf(hypotheses, [references]).score)
+    assert scores.bleu == pytest.approx(sacrebleu.corpus_bleu(hypotheses, [references]).score)
+    assert scores.ter == pytest.approx(100 / 8)
+
+
+def test_the_signatures_name_the_version_and_the_tokeniser() -> None:
+    signatures = score([HYPOTHESIS], [REFERENCE]).signatures
+    version = f"version:{sacrebleu.__version__}"
+    assert signatures["bleu"] == f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|{version}"
+    assert "nc:6|nw:0" in signatures["chrf"]
+    assert all(version in signature for signature in signatures.values())
+
+
+def test_chinese_is_not_cut_at_spaces() -> None:
+    scores = score(["我喜欢这只猫。"], ["我喜欢这只狗。"], target_language="zh")
+    assert "tok:zh" in scores.signatures["bleu"]
+    assert scores.bleu > 30
+
+
+def test_a_language_whose_tokeniser_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bleu(trg_lang: str) -> None:
+        raise RuntimeError("\nJapanese tokenization requires extra dependencies")
+
+    monkeypatch.setattr(evaluation, "BLEU", bleu)
+    with pytest.raises(UserError, match=r"BLEU for ja needs another package; run: pip install 'sacrebleu\[ja\]'"):
+        score(["猫"], ["猫"], target_language="ja")
+
+
+def test_scores_are_given_to_machines_and_to_people() -> None:
+    scores = score([HYPOTHESIS], [REFERENCE])
+    assert json.loads(json.dumps(scores.as_dict())).keys() == {"bleu", "chrf", "ter", "signatures"}
+    lines = scores.lines()
+    assert lines[0] == f"BLEU  37.99  {scores.signatures['bleu']}"
+    assert lines[2] == f"TER   16.67  {scores.signatures['ter']}"
+
+
+def test_unequal_counts_are_named() -> None:
+    with pytest.raises(UserError, match="2 translations but 3 references"):
+        score(["a", "b"], ["a", "b", "c"])
+
+
+def test_nothing_cannot_be_scored() -> None:
+    with pytest.raises(UserError, match="nothing to score"):
+        score([], [])
+
+
+def test_the_bundled_sample_is_a_test_set_in_both_directions() -> None:
+    sources, references = evaluation.test_set("sample:tatoeba-en-de", "en-de")
+    assert len(sources) == len(references) > 100
+    assert evaluation.test_set("sample:tatoeba-en-de", "de-en") == (references, sources)
+
+
+@pytest.fixture
+def sacrebleu_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where sacreBLEU keeps wmt14, made empty for a test."""
+    monkeypatch.setattr(dataset.DATASETS["wmt14"], "_outdir", str(tmp_path))
+    monkeypatch.setattr(dataset.DATASETS["wmt14"], "_rawdir", str(tmp_path / "raw"))
+    return tmp_path
+
+
+def test_a_test_set_of_sacrebleu_comes_from_its_download(
+    sacrebleu_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(url: str, tarball: str, extract_to: str, expected_md5: str) -> None:
+        folder = Path(extract_to) / "test"
+        folder.mkdir(parents=True)
+        folder.joinpath("newstest2014-deen-src.en.sgm").write_text(
+            '<doc docid="1" genre="x" origlang="en">\n<seg id="1">A\u2028cat.</seg>\n<seg id="2">Two.</seg>\n</doc>\n'
+        )
+        folder.joinpath("newstest2014-deen-ref.de.sgm").write_text(
+            '<doc docid="1">\n<seg id="1">Eine Katze.</seg>\n<seg id="2">Zwei.</seg>\n</doc>\n'
+        )
+
+    monkeypatch.setattr(base, "download_file", download)
+    sources, references = evaluation.test_set("wmt14", "en-de")
+    assert sources[1:] == ["Two."]
+    assert references == ["Eine Katze.", "Zwei."]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError("no route\nto host"), "no route to host"), (SystemExit(1), "damaged")],
+)
+def test_a_failed_download_says_what_to_do_instead(
+    error: BaseException, reason: str, sacrebleu_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(base, "download_file", download)
+    message = rf"cannot download test set wmt14 en-de \({reason}\); give the files with --source and --reference$"
+    with pytest.raises(UserError, match=message):
+        evaluation.test_set("wmt14", "en-de")
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "message"),
+    [
+        ("wmt14/ful", "en-de", "unknown test set 'wmt14/ful'; nearest known: wmt14/full"),
+        ("newstest", "en-de", "unknown test set 'newstest'; nearest known: "),
+        ("wmt14", "en-xx", "test set wmt14 has no pair 'en-xx'; nearest known: .*en-"),
+    ],
+)
+def test_an_unknown_test_set_names_its_neighbours(name: str, pair: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        evaluation.test_set(name, pair)
+
+
+def test_a_pair_that_is_none_is_refused() -> None:
+    with pytest.raises(DataError, match="expected a language pair such as en-de, got 'english'"):
+        evaluation.test_set("wmt14", "english")
