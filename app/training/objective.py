@@ -25,9 +25,7 @@ class TokenSums(NamedTuple):
     correct: tf.Tensor
 
 
-def smoothed_cross_entropy(
-    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, *, smoothing: float
-) -> TokenSums:
+def smoothed_cross_entropy(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, *, smoothing: float) -> TokenSums:
     """Sums the loss of predicting each label from its state.
 
     With smoothing e the target distribution is 1 - e on the label plus e / V on every piece. With z = logits:

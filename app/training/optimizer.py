@@ -6,7 +6,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from app.config import TrainingConfig
+from app.training.schedule import CosineSchedule, NoamSchedule
+
 BETA_1, BETA_2, EPSILON = 0.9, 0.98, 1e-9  # section 5.3
+
+
+def adam(settings: TrainingConfig, model_width: int) -> keras.optimizers.Optimizer:
+    """The optimizer of a run; under mixed_float16 inside Keras' dynamic loss scaling."""
+    schedule: keras.optimizers.schedules.LearningRateSchedule
+    if settings.schedule == "noam":
+        schedule = NoamSchedule(model_width, settings.warmup_steps, settings.learning_rate)
+    else:
+        schedule = CosineSchedule(settings.learning_rate, settings.warmup_steps, settings.steps)
+    optimizer = FusedAdam(schedule, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
+    if settings.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
 
 
 @keras.saving.register_keras_serializable(package="nmt")

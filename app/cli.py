@@ -1,0 +1,43 @@
+"""The command line: finds the verb, and turns a user's error into one line on stderr.
+
+Exit codes: 0 done, 1 what was given cannot be used, 2 the command line cannot be read, 130 interrupted.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from app.errors import UserError
+from pipelines.errors import DataError
+
+VERBS = ("demo", "prepare", "train", "average", "evaluate", "translate", "export")
+DESCRIPTION = "Neural machine translation: from raw parallel text to a served model."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and gives its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (UserError, DataError) as error:
+        print(f"nmt {arguments.verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"nmt {arguments.verb}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output is gone; nothing more can be said on stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every verb with its options; imports nothing heavy, so that --help is quick."""
+    parser = argparse.ArgumentParser(prog="nmt", description=DESCRIPTION, epilog="example: nmt demo")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        importlib.import_module(f"app.commands.{verb}").add_parser(verbs)
+    return parser

@@ -1,0 +1,45 @@
+"""`nmt train`: trains a model on prepared data."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = "nmt train data --out run --preset base --set training.steps=1000"
+
+
+def add_parser(verbs: Any) -> None:
+    """Describes the command."""
+    parser = verbs.add_parser(
+        "train",
+        help="train a model on prepared data; the same command again resumes",
+        description="Trains a Transformer on all visible devices. The same command again goes on from the last "
+        "checkpoint.",
+        epilog=f"example: {EXAMPLE}",
+    )
+    parser.add_argument("data", type=Path, metavar="DATA", help="what `nmt prepare` wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run's folder")
+    parser.add_argument(
+        "--preset",
+        default="base",
+        metavar="NAME",
+        help="demo, tiny, small, base, big, paper-base, paper-big (default: base)",
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change one setting of the preset; may be repeated",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Trains, and says where the run is."""
+    from app.config import load_preset
+
+    sections = load_preset(arguments.preset, arguments.settings)
+    from app.training.train import train
+
+    print(train(arguments.data, arguments.out, sections, origin=f"preset {arguments.preset}").path)

@@ -1,0 +1,170 @@
+"""What a run is made with: the model's shape, how it trains, how it decodes. Read from a preset and `--set`.
+
+A preset is a TOML file in `app/presets`; a run directory holds the resolved configuration as `config.toml`. Both have
+the sections [model], [training] and [decoding], whose keys are the fields of the dataclasses below.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from app.decoding.options import DecodingOptions
+from app.errors import UserError
+from layers.config import TransformerConfig
+
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+SCHEDULES = ("noam", "cosine")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model trains; the defaults are the paper's base recipe (Vaswani et al. 2017, section 5).
+
+    Attributes:
+        steps: Updates in all.
+        batch_tokens: Most source and most target tokens of a global batch, padding included.
+        max_length: Longest sentence in tokens, EOS included; longer pairs are left out and counted.
+        schedule: "noam" is the paper's; "cosine" falls to nothing at the last step.
+        learning_rate: For "noam" the factor before the paper's formula, for "cosine" the highest rate.
+        warmup_steps: Updates over which the rate rises.
+        label_smoothing: Share of the target distribution spread over the whole vocabulary.
+        precision: Keras' policy. "auto" takes mixed_bfloat16 where the hardware multiplies it, else float32.
+        seed: Of the initial weights, the order of the data and dropout.
+        checkpoint_every: Updates between checkpoints; dev loss and dev BLEU are measured at each.
+        keep_checkpoints: How many of the newest stay.
+        dev_sentences: How many dev sentences are translated at a checkpoint; 0 translates none.
+    """
+
+    steps: int = 100_000
+    batch_tokens: int = 25_000
+    max_length: int = 256
+    schedule: Literal["noam", "cosine"] = "noam"
+    learning_rate: float = 1.0
+    warmup_steps: int = 4_000
+    label_smoothing: float = 0.1
+    precision: Precision = "auto"
+    seed: int = 1
+    checkpoint_every: int = 1_000
+    keep_checkpoints: int = 5
+    dev_sentences: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_tokens", "max_length", "warmup_steps", "checkpoint_every", "keep_checkpoints"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.dev_sentences < 0:
+            raise ValueError(f"dev_sentences is {self.dev_sentences}; it must be at least 0")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing is {self.label_smoothing}; it must be at least 0 and less than 1")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f'{name} is "{getattr(self, name)}"; it is one of {", ".join(known)}')
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that a run is made with, the vocabulary's size included."""
+
+    model: TransformerConfig
+    training: TrainingConfig
+    decoding: DecodingOptions
+
+    @classmethod
+    def from_sections(cls, sections: Mapping[str, Mapping[str, Any]], origin: str) -> Self:
+        """Builds and checks the configuration; `origin` names its source in a message.
+
+        Raises:
+            UserError: An unknown section or key (with the nearest known name), or a value that cannot be.
+        """
+        kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+        for section in sections:
+            if section not in kinds:
+                raise UserError(f"{origin}: there is no section [{section}]{_nearest(section, kinds)}")
+        return cls(**{name: _section(kind, name, sections.get(name, {}), origin) for name, kind in kinds.items()})
+
+    def as_sections(self) -> dict[str, dict[str, Any]]:
+        """The same as plain dictionaries, for TOML."""
+        return dataclasses.asdict(self)
+
+
+def preset_names() -> list[str]:
+    """The names that `--preset` takes, smallest model first."""
+    order = ("demo", "tiny", "small", "base", "big", "paper-base", "paper-big")
+    return [name for name in order if _preset_file(name).is_file()]
+
+
+def load_preset(name: str, settings: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+    """A preset's sections with `section.key=value` settings laid over them.
+
+    Raises:
+        UserError: Unknown preset (with the nearest known name), or a setting that cannot be read.
+    """
+    if name not in preset_names():
+        known = ", ".join(preset_names())
+        raise UserError(f'there is no preset "{name}"{_nearest(name, preset_names())}; the presets are {known}')
+    sections = tomllib.loads(_preset_file(name).read_text(encoding="utf-8"))
+    for setting in settings:
+        section, key, value = parse_setting(setting)
+        sections.setdefault(section, {})[key] = value
+    return sections
+
+
+def load_configuration(path: Path) -> Configuration:
+    """Reads a run's `config.toml`."""
+    try:
+        sections = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not TOML: {error}") from error
+    return Configuration.from_sections(sections, origin=str(path))
+
+
+def parse_setting(setting: str) -> tuple[str, str, Any]:
+    """ "training.steps=1000" -> ("training", "steps", 1000); what is not TOML is taken as text."""
+    name, separator, text = setting.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (separator and dot and section and key and text.strip()):
+        raise UserError(f'cannot read the setting "{setting}"; write section.key=value, as in training.steps=1000')
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    return section, key, value
+
+
+def _preset_file(name: str) -> Any:
+    return resources.files("app") / "presets" / f"{name}.toml"
+
+
+def _section(kind: Any, section: str, values: Mapping[str, Any], origin: str) -> Any:
+    """Makes one dataclass from its section, with every key and type checked."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for key, value in values.items():
+        if key not in fields:
+            raise UserError(f"{origin}: [{section}] has no setting {key}{_nearest(key, fields)}")
+        _check_type(fields[key].type, value, f"{origin}: [{section}] {key}")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise UserError(f"{origin}: [{section}] {error}") from error
+
+
+def _check_type(expected: Any, value: Any, where: str) -> None:
+    """Holds a TOML value to its field's type; a whole number may stand for a decimal one."""
+    words = {int: "a whole number", float: "a number"}
+    accepted: Any = {int: int, float: (int, float)}.get(expected, str)
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        raise UserError(f"{where} is {value!r}; it must be {words.get(expected, 'text')}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """ " (did you mean x?)" or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,98 @@
+"""What a person sees while the program works: one progress bar on stderr, and lines that stay.
+
+Results go to stdout and are not here. Where stderr is no terminal there is no bar, only the lines that stay.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+STEPS_REMEMBERED = 0.98  # the shown speed is a running mean over some fifty steps
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    """Writes one line that stays; square brackets are taken as they are."""
+    console.print(line, markup=False)
+
+
+class TrainingProgress:
+    """The bar of `nmt train`: step, loss, target tokens a second, time left."""
+
+    def __init__(self, steps: int, first_step: int) -> None:
+        self.bar = Progress(
+            TextColumn("[bold]training"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("{task.fields[speed]} tokens/s"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=steps, completed=first_step, loss="-", speed="-")
+        self.tokens = self.seconds = 0.0
+
+    def advance(self, step: int, loss: float, target_tokens: int, seconds: float) -> None:
+        """One step was done."""
+        self.tokens = STEPS_REMEMBERED * self.tokens + target_tokens
+        self.seconds = STEPS_REMEMBERED * self.seconds + seconds
+        speed = f"{self.tokens / self.seconds:,.0f}"
+        self.bar.update(self.task, completed=step, loss=f"{loss:.3f}", speed=speed)
+
+    def evaluated(self, step: int, results: Mapping[str, float]) -> None:
+        """A dev evaluation was made: a line that stays."""
+        figures = "  ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in results.items())
+        speed = f"{self.tokens / self.seconds:,.0f} tokens/s" if self.seconds else ""
+        say(f"step {step}  {figures}  {speed}".rstrip())
+
+
+@contextmanager
+def work_bar(names: Mapping[str, str]) -> Iterator["WorkBar"]:
+    """A bar for work in named phases: `names` says what to call each."""
+    bar = WorkBar(names)
+    with bar.bar:
+        yield bar
+        bar.finish()
+
+
+class WorkBar:
+    """Shows the phase at work; when the next begins, a line with the time of the last stays."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
+        self.bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed:,.0f}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.phase: str | None = None
+        self.done = 0
+        self.started = time.perf_counter()
+        self.task = self.bar.add_task("", total=None)
+
+    def __call__(self, phase: str, done: int, total: int | None) -> None:
+        """`done` of `total` (None: unknown) units of a phase are done."""
+        if phase != self.phase:
+            self.finish()
+            self.phase, self.started = phase, time.perf_counter()
+            self.bar.reset(self.task, description=self.names.get(phase, phase), total=total)
+        self.done = done
+        self.bar.update(self.task, completed=done, total=total)
+
+    def finish(self) -> None:
+        """The phase at work is over."""
+        if self.phase is not None:
+            seconds = time.perf_counter() - self.started
+            say(f"{self.names.get(self.phase, self.phase)}: {self.done:,} in {seconds:.1f} s")
+        self.phase = None

@@ -1,0 +1,1 @@
+"""Training: objective, optimizer, schedules, the step, checkpoints and what is shown of them."""

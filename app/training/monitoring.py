@@ -1,0 +1,161 @@
+"""What one sees of a training: `metrics.jsonl`, TensorBoard, the progress bar, dev loss, dev BLEU and samples."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import keras
+import tensorflow as tf
+
+from app.console import TrainingProgress
+from app.evaluation import score
+from app.training.trainer import Trainer
+
+SCALARS = ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "padding_share")
+SAMPLES = 5
+
+
+class StepLog(keras.callbacks.Callback):
+    """Writes each step's figures to `metrics.jsonl` and TensorBoard and shows them on the progress bar.
+
+    A line of `metrics.jsonl` holds step (counted from 1), loss and cross_entropy (nats a target token), accuracy,
+    gradient_norm, learning_rate, source_tokens, target_tokens, padding_share and seconds (wall time of the step).
+    """
+
+    def __init__(self, run: Path, first_step: int, progress: TrainingProgress) -> None:
+        super().__init__()
+        self.file = run / "metrics.jsonl"
+        self.writer = tf.summary.create_file_writer(str(run / "tensorboard"))
+        self.step = first_step
+        self.progress = progress
+        self.lines: TextIO | None = None
+        self.started = 0.0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Forgets the steps after the checkpoint that training goes on from, and opens the file."""
+        keep_steps(self.file, self.step)
+        self.lines = self.file.open("a", encoding="utf-8")
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Starts the clock."""
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Writes one step."""
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        seconds = time.perf_counter() - self.started
+        self.step += 1
+        line = {"step": self.step, **figures, "seconds": round(seconds, 6)}
+        line |= {name: int(figures[name]) for name in ("source_tokens", "target_tokens")}
+        assert self.lines is not None  # Keras calls on_train_begin first
+        self.lines.write(json.dumps(line) + "\n")
+        self.progress.advance(self.step, figures["loss"], int(figures["target_tokens"]), seconds)
+        figures["perplexity"] = math.exp(min(figures["cross_entropy"], 50.0))
+        with self.writer.as_default(step=self.step):
+            for name in SCALARS:
+                tf.summary.scalar(name, figures[name])
+            for name in ("source_tokens", "target_tokens"):
+                tf.summary.scalar(f"{name}_per_second", figures[name] / seconds)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Makes the figures up to a checkpoint safe before it is written."""
+        if self.lines:
+            self.lines.flush()
+        self.writer.flush()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Closes the files."""
+        self.on_epoch_end(0)
+        if self.lines:
+            self.lines.close()
+
+
+def keep_steps(file: Path, last: int) -> None:
+    """Cuts a file of step objects after step `last`; a half-written last line goes too."""
+    if not file.is_file():
+        return
+    kept = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] > last:
+                break
+        except json.JSONDecodeError:
+            break
+        kept.append(line + "\n")
+    file.write_text("".join(kept), encoding="utf-8")
+
+
+class DevEvaluation(keras.callbacks.Callback):
+    """At each checkpoint: the dev loss, the BLEU of translated dev sentences, and samples of them.
+
+    Args:
+        run: Where `dev.jsonl` and the TensorBoard files go.
+        batches: The dev set, in batches of the contract.
+        sentences: Source and reference text to translate; none for no BLEU.
+        translate: Lines to lines with the weights as they are.
+        first_step: The step that training starts from.
+        progress: Shows the result.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        batches: tf.data.Dataset,
+        sentences: tuple[list[str], list[str]],
+        translate: Callable[[list[str]], list[str]],
+        first_step: int,
+        progress: TrainingProgress,
+    ) -> None:
+        super().__init__()
+        self.file = run / "dev.jsonl"
+        self.writer = tf.summary.create_file_writer(str(run / "tensorboard"))
+        self.batches = batches
+        self.sources, self.references = sentences
+        self.translate = translate
+        self.first_step = first_step
+        self.progress = progress
+        self.results: dict[str, float] = {}
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Forgets the evaluations after the checkpoint that training goes on from."""
+        keep_steps(self.file, self.first_step)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Evaluates; `results` then holds dev_loss, dev_perplexity and, if sentences are translated, dev_bleu."""
+        step = self.model.step
+        self.results = dev_loss(self.model, self.batches)
+        translations = self.translate(self.sources) if self.sources else []
+        if translations:
+            self.results["dev_bleu"] = round(score(translations, self.references).bleu, 2)
+        with self.file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"step": step, **self.results}) + "\n")
+        with self.writer.as_default(step=step):
+            for name, value in self.results.items():
+                tf.summary.scalar(name, value)
+            samples = zip(self.sources, translations, self.references, strict=False)
+            table = "\n".join(sample_row(*sample) for sample in list(samples)[:SAMPLES])
+            tf.summary.text("samples", f"source | translation | reference\n---|---|---\n{table}")
+        self.writer.flush()
+        self.progress.evaluated(step, self.results)
+
+
+def sample_row(*texts: str) -> str:
+    """A row of a Markdown table; bars in the text would end a cell."""
+    return " | ".join(text.replace("|", "\\|") for text in texts)
+
+
+def dev_loss(trainer: Trainer, batches: tf.data.Dataset) -> dict[str, float]:
+    """The label-smoothed loss and the perplexity over all real target tokens of the batches."""
+    loss = cross_entropy = tokens = 0.0
+    for inputs, labels in batches:
+        sums = trainer.dev_sums(inputs, labels)
+        loss += float(sums.loss)
+        cross_entropy += float(sums.cross_entropy)
+        tokens += float(tf.math.count_nonzero(labels))
+    return {
+        "dev_loss": round(loss / max(tokens, 1.0), 4),
+        "dev_perplexity": round(math.exp(min(cross_entropy / max(tokens, 1.0), 50.0)), 3),
+    }

@@ -1,0 +1,236 @@
+"""`nmt train`: from prepared data and a configuration to a trained run, anew or from the last checkpoint on."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tomli_w
+
+from app.config import Configuration, TrainingConfig
+from app.console import TrainingProgress, say
+from app.decoding.translation_graph import TranslationGraph
+from app.decoding.translator import Translator
+from app.errors import UserError
+from app.run_directory import RunDirectory
+from app.training.checkpoints import Checkpoint, CheckpointFolder, average, write_checkpoint
+from app.training.distribution import divide, mirrored_strategy
+from app.training.monitoring import DevEvaluation, StepLog
+from app.training.optimizer import adam
+from app.training.precision import resolve_precision
+from app.training.trainer import Trainer
+from layers import Transformer
+from pipelines.shards import Manifest, reporting_data_errors
+from pipelines.stream import evaluation_stream, skipped_examples, training_stream
+
+# A run may go on with other values of these; any other change would make it another run.
+MAY_CHANGE = ("steps", "checkpoint_every", "keep_checkpoints", "dev_sentences")
+
+
+def train(data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], origin: str) -> RunDirectory:
+    """Trains until the configured step; a run that stopped earlier goes on from its last checkpoint.
+
+    Args:
+        data_dir: What `nmt prepare` wrote.
+        out: The run; a new or empty folder, or an earlier run of the same data and configuration.
+        sections: The configuration as `load_preset` gives it.
+        origin: Where the sections come from, for messages.
+
+    Raises:
+        UserError: The data, the configuration or the folder cannot be used.
+    """
+    data = Manifest.load(data_dir)
+    configuration = resolve(sections, origin, data)
+    run = open_or_create(out, configuration, data)
+    settings = configuration.training
+    keras.utils.set_random_seed(settings.seed)
+    strategy = mirrored_strategy()
+    with strategy.scope():
+        trainer = build_trainer(configuration)
+    first_step = restore_latest(run.checkpoints, trainer)
+    announce(run, trainer, data, strategy, first_step)
+    if first_step < settings.steps:
+        with reporting_data_errors():
+            _fit(run, trainer, data, strategy, first_step)
+    return run
+
+
+def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:
+    """Completes a preset with what the data and the machine decide: vocabulary size and precision."""
+    model = {"vocabulary_size": data.vocabulary_size, **sections.get("model", {})}
+    if model["vocabulary_size"] != data.vocabulary_size:
+        raise UserError(
+            f"{origin}: [model] vocabulary_size is {model['vocabulary_size']}, but the vocabulary of {data.data_dir} "
+            f"has {data.vocabulary_size} pieces; leave the setting out"
+        )
+    configuration = Configuration.from_sections({**sections, "model": model}, origin)
+    training = configuration.training
+    return replace(configuration, training=replace(training, precision=resolve_precision(training.precision)))
+
+
+def open_or_create(out: Path, configuration: Configuration, data: Manifest) -> RunDirectory:
+    """A new run, or the run that is there, if it was made with the same data and configuration."""
+    if not RunDirectory.is_run(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(f"{out} exists and is not a run of `nmt train`; choose another --out")
+        return RunDirectory.create(out, configuration, data)
+    run = RunDirectory.open(out)
+    if run.manifest["vocabulary_digest"] != data.vocabulary_digest:
+        raise UserError(
+            f"wrong vocabulary for the data: {out} was trained with another vocabulary than that of "
+            f"{data.data_dir}; choose another --out"
+        )
+    _check_same(run, configuration)
+    (out / "config.toml").write_text(tomli_w.dumps(configuration.as_sections()), encoding="utf-8")
+    return RunDirectory.open(out)
+
+
+def _check_same(run: RunDirectory, configuration: Configuration) -> None:
+    """Holds the configuration of a run that goes on to that which it began with."""
+    before, now = run.configuration.as_sections(), configuration.as_sections()
+    for section in ("model", "training"):
+        for key, value in before[section].items():
+            if value != now[section][key] and key not in MAY_CHANGE:
+                raise UserError(
+                    f"{run.path} was begun with {section}.{key} = {value}, not {now[section][key]}; "
+                    f"go on with --set {section}.{key}={value}, or choose another --out"
+                )
+
+
+def build_trainer(configuration: Configuration) -> Trainer:
+    """The model, the optimizer and their weights; under a strategy's scope they live on all its devices."""
+    settings = configuration.training
+    transformer = Transformer(configuration.model, name="transformer", dtype=settings.precision)
+    transformer.build()
+    trainer = Trainer(transformer, settings.label_smoothing)
+    optimizer = adam(settings, configuration.model.model_width)
+    trainer.compile(optimizer=optimizer, auto_scale_loss=False, jit_compile=False)
+    optimizer.build(transformer.trainable_variables)
+    return trainer
+
+
+def restore_latest(checkpoints: CheckpointFolder, trainer: Trainer) -> int:
+    """Puts back the newest checkpoint, if there is one, and gives its step, else 0."""
+    latest = checkpoints.latest()
+    if latest is None:
+        return 0
+    latest.restore(trainer.transformer, trainer.optimizer)
+    return latest.step
+
+
+def announce(
+    run: RunDirectory, trainer: Trainer, data: Manifest, strategy: tf.distribute.Strategy, first_step: int
+) -> None:
+    """Says what is about to be trained, on what, from where."""
+    settings = run.configuration.training
+    parameters = trainer.transformer.count_params()
+    examples = data.split("train").examples
+    skipped = skipped_examples(data.data_dir, max_length=settings.max_length)
+    replicas = strategy.num_replicas_in_sync
+    say(f"{run.path}: {parameters / 1e6:.1f} M parameters, {settings.precision}, {replicas} replica(s)")
+    say(f"{data.data_dir}: {examples - skipped:,} training pairs, {skipped:,} longer than {settings.max_length} tokens")
+    if first_step >= settings.steps:
+        say(f"already trained to step {first_step}; set training.steps higher to go on")
+    elif first_step:
+        say(f"going on from step {first_step} of {settings.steps}")
+
+
+def _fit(
+    run: RunDirectory, trainer: Trainer, data: Manifest, strategy: tf.distribute.Strategy, first_step: int
+) -> None:
+    """Keras `fit`, one Keras epoch from checkpoint to checkpoint."""
+    settings = run.configuration.training
+    stream = training_stream(
+        data.data_dir,
+        batch_tokens=settings.batch_tokens,
+        max_length=settings.max_length,
+        seed=settings.seed,
+        start_batch=first_step,
+    )
+    progress = TrainingProgress(settings.steps, first_step)
+    dev = dev_evaluation(run, trainer, data, first_step, progress)
+    with progress.bar:
+        trainer.fit(
+            divide(stream, strategy),
+            steps_per_epoch=settings.checkpoint_every,
+            epochs=-(-(settings.steps - first_step) // settings.checkpoint_every),
+            callbacks=[
+                StopAt(settings.steps),
+                StepLog(run.path, first_step, progress),
+                dev,
+                SaveCheckpoint(run.checkpoints, dev),
+            ],
+            verbose=0,
+            shuffle=False,
+        )
+
+
+def dev_evaluation(
+    run: RunDirectory, trainer: Trainer, data: Manifest, first_step: int, progress: TrainingProgress
+) -> DevEvaluation:
+    """What is measured on the dev set at each checkpoint."""
+    settings = run.configuration.training
+    batches = evaluation_stream(data.data_dir, batch_tokens=settings.batch_tokens, max_length=settings.max_length)
+    graph = TranslationGraph(trainer.transformer, data.vocabulary(), run.configuration.decoding)
+    translator = Translator(graph.signatures())
+    sentences = dev_sentences(data, settings)
+    return DevEvaluation(
+        run.path,
+        batches,
+        sentences,
+        lambda lines: [translation.text for translation in translator.translate(lines)],
+        first_step,
+        progress,
+    )
+
+
+def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
+    """The first sentences of the dev set's text, source and target."""
+    source, target = (_first_lines(path, settings.dev_sentences) for path in data.text("dev"))
+    return source, target
+
+
+def _first_lines(path: Path, count: int) -> list[str]:
+    return path.read_text(encoding="utf-8").split("\n")[:-1][:count]
+
+
+class StopAt(keras.callbacks.Callback):
+    """Ends the training at a step, also between two checkpoints."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Looks at the optimizer's count of updates."""
+        if self.model.step >= self.step:
+            self.model.stop_training = True
+
+
+class SaveCheckpoint(keras.callbacks.Callback):
+    """Writes a checkpoint at the end of each Keras epoch, with the dev results as its facts."""
+
+    def __init__(self, checkpoints: CheckpointFolder, dev: DevEvaluation) -> None:
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.dev = dev
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Comes after the dev evaluation in the list of callbacks."""
+        step = self.model.step
+        self.checkpoints.save(step, self.model.transformer, self.model.optimizer, self.dev.results)
+
+
+def average_run(run: RunDirectory, last: int) -> Path:
+    """Averages the newest `last` checkpoints into one (see `checkpoints.average`)."""
+    steps = run.checkpoints.steps()
+    if len(steps) < last:
+        raise UserError(
+            f"{run.path} has {len(steps)} checkpoint(s), fewer than --last {last}; "
+            "train on, or keep more with --set training.keep_checkpoints"
+        )
+    chosen = [Checkpoint.open(path) for _, path in steps[-last:]]
+    facts = {"averaged": [checkpoint.step for checkpoint in chosen]}
+    return write_checkpoint(run.checkpoints.average_path(), chosen[-1].step, {"weights.npz": average(chosen)}, facts)
