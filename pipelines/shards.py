@@ -9,6 +9,7 @@ a shard (int32 [N, 2], source and target, EOS counted) let a reader plan batches
 
 import hashlib
 import json
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -180,7 +181,7 @@ class ShardWriter:
     def __init__(self, data_dir: Path, split: str, shards: int, seed: int) -> None:
         self._data_dir = data_dir
         self._files = [f"{split}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
-        self._lengths: list[list[tuple[int, int]]] = [[] for _ in self._files]
+        self._lengths = [array("i") for _ in self._files]  # source, target, source, ...: 8 bytes a pair
         self._deal = _deal(shards, seed)
         self._stack = ExitStack()
 
@@ -201,21 +202,20 @@ class ShardWriter:
         example.features.feature["source"].int64_list.value.extend(source)
         example.features.feature["target"].int64_list.value.extend(target)
         self._writers[index].write(example.SerializeToString(deterministic=True))
-        self._lengths[index].append((len(source), len(target)))
+        self._lengths[index].extend((len(source), len(target)))
 
     def finish(self) -> tuple[tuple[Shard, ...], tuple[int, ...]]:
         """Closes the files and gives the shards and the length histogram for the manifest."""
         self._stack.close()
-        shards = tuple(map(self._describe, self._files, self._lengths))
-        longest = np.concatenate([np.max(rows, axis=1) for rows in self._lengths if rows] or [np.zeros(0, int)])
-        return shards, tuple(np.bincount(longest).tolist())
+        lengths = [np.array(pairs, dtype=np.int32).reshape(-1, 2) for pairs in self._lengths]
+        longest = np.concatenate([rows.max(axis=1) for rows in lengths])
+        return tuple(map(self._describe, self._files, lengths)), tuple(np.bincount(longest).tolist())
 
-    def _describe(self, file: str, rows: list[tuple[int, int]]) -> Shard:
-        lengths = np.array(rows, dtype=np.int32).reshape(-1, 2)
+    def _describe(self, file: str, lengths: Lengths) -> Shard:
         path = self._data_dir / file
         source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64).tolist()
         longest_source, longest_target = lengths.max(axis=0, initial=0).tolist()
-        counts = (len(rows), source_tokens, target_tokens, longest_source, longest_target)
+        counts = (len(lengths), source_tokens, target_tokens, longest_source, longest_target)
         shard = Shard(file, *counts, bytes=path.stat().st_size, sha256=_sha256(path))
         np.save(self._data_dir / shard.lengths_file, lengths)
         return shard

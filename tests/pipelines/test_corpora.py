@@ -121,12 +121,14 @@ class TestSample:
 
     def test_it_serves_both_directions(self) -> None:
         forwards, backwards = (next(iter(open_corpus("sample:tatoeba-en-de", pair))) for pair in (EN_DE, DE_EN))
-        assert forwards == ("Tom is very honest.".encode(), "Tom ist sehr ehrlich.".encode())
+        assert forwards == (b"Tom is very honest.", b"Tom ist sehr ehrlich.")
         assert backwards == forwards[::-1]
 
     def test_no_test_sentence_stands_in_the_training_text(self) -> None:
         train = {side for pair in read("sample:tatoeba-en-de") for side in pair}
-        held_out = {side for split in ("dev", "test") for pair in read("sample:tatoeba-en-de", split=split) for side in pair}
+        held_out = {
+            side for split in ("dev", "test") for pair in read("sample:tatoeba-en-de", split=split) for side in pair
+        }
         assert not train & held_out
 
     def test_its_licence_and_attribution_go_with_it(self) -> None:
@@ -135,7 +137,9 @@ class TestSample:
         assert "CC BY 2.0" in (SAMPLES / "tatoeba-en-de" / "ATTRIBUTION.md").read_text()
 
     def test_other_languages_are_refused(self) -> None:
-        with pytest.raises(DataError, match="tatoeba-en-de is in en and de, not en-fr; use --pair en-de or the reverse"):
+        with pytest.raises(
+            DataError, match="tatoeba-en-de is in en and de, not en-fr; use --pair en-de or the reverse"
+        ):
             open_corpus("sample:tatoeba-en-de", LanguagePair("en", "fr"))
 
     def test_an_unknown_sample_is_told_with_those_there_are(self) -> None:
@@ -174,7 +178,9 @@ class TinyTranslate(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
 
     def _info(self) -> Any:
         features = tfds.features.Translation(languages=("de", "en"))
-        return tfds.core.DatasetInfo(builder=self, features=features, citation="Somebody (2020)", homepage="https://x.org")
+        return tfds.core.DatasetInfo(
+            builder=self, features=features, citation="Somebody (2020)", homepage="https://x.org"
+        )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, str]]]]:
         return {"train": self._pairs(1500), "validation": self._pairs(3)}
@@ -238,7 +244,6 @@ class TestTfds:
         monkeypatch.setattr(TinyTranslate, "download_and_prepare", fail)
         with pytest.raises(DataError, match=r"could not download or prepare .*no route to host.*check the network"):
             self.open(str(tmp_path))
-
 
     @pytest.mark.parametrize("task", ["wmt14_translate/de-en", "wmt14_translate/fr-en", "wmt19_translate/de-en"])
     def test_the_wmt_tasks_of_tfds_are_read(self, tmp_path: Path, task: str) -> None:

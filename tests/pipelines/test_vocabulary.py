@@ -13,7 +13,18 @@ from pipelines.corpora import LanguagePair, open_corpus
 from pipelines.errors import DataError
 from pipelines.vocabulary import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
 
-ODD = ["😀 👩‍👩‍👧", "漢字かな", "a\x00b", "\x01\x02\x7f", "\u200b\u200d", "\ufffd", "▁ ▁", "½ ﬁ …", "<s> </s> <pad> <0x41>", ""]
+ODD = [
+    "😀 👩‍👩‍👧",
+    "漢字かな",
+    "a\x00b",
+    "\x01\x02\x7f",
+    "\u200b\u200d",
+    "\ufffd",
+    "▁ ▁",
+    "½ ﬁ …",
+    "<s> </s> <pad> <0x41>",
+    "",
+]
 
 
 def sample_sentences(pairs: int = 300) -> list[str]:

@@ -1,0 +1,88 @@
+"""Bucket lengths, the cut into batches, and the shift to the right."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.batching import bucket_lengths, fill_batch, plan_batches, rows_within, shift_right
+from pipelines.errors import DataError
+from pipelines.shards import Tokens
+
+LENGTHS = st.lists(st.tuples(st.integers(2, 40), st.integers(2, 40)), max_size=200)
+
+
+def test_bucket_lengths_grow_by_even_steps_then_by_a_tenth_and_end_at_the_longest() -> None:
+    assert bucket_lengths(25) == [4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 25]
+    assert bucket_lengths(104)[-6:] == [54, 60, 66, 80, 88, 104]
+    assert bucket_lengths(3) == [3]
+
+
+@given(st.integers(1, 2000), st.floats(1.0, 2.0))
+def test_bucket_lengths_are_few_rise_and_end_at_the_longest(longest: int, growth: float) -> None:
+    lengths = bucket_lengths(longest, growth)
+    assert lengths == sorted(set(lengths))
+    assert lengths[-1] == longest
+    if growth >= 1.1:
+        assert len(lengths) <= 60
+
+
+def test_rows_are_what_the_budget_allows_in_multiples_of_8() -> None:
+    assert rows_within(100, [4, 6, 12]) == [24, 16, 8]
+
+
+def test_a_budget_below_8_of_the_longest_is_refused() -> None:
+    with pytest.raises(DataError, match="batch of 100 tokens does not hold 8 sentences of 13 tokens; use at least 104"):
+        rows_within(100, [4, 13])
+
+
+def test_the_worked_example_of_the_module_is_true() -> None:
+    lengths = [(8, 8), (7, 8), (3, 4), (4, 4), (5, 6), (6, 6), (5, 5), (2, 3), (3, 3), (4, 2), (4, 4), (3, 3)]
+    first, last = plan_batches(np.array(lengths, np.int32), np.arange(12), batch_tokens=64, max_length=8)
+    assert first.rows.tolist() == [0, 1, 4, 5, 6, 2, 3, 7]
+    assert last.rows.tolist() == [8, 9, 10, 11, *[-1] * 12]
+    assert (first[1:], last[1:]) == ((8, 8), (4, 4))
+
+
+@given(LENGTHS, st.integers(10, 40), st.integers(320, 700))
+def test_each_row_that_fits_is_planned_once_within_the_budget(
+    pairs: list[tuple[int, int]], max_length: int, batch_tokens: int
+) -> None:
+    lengths = np.array(pairs, np.int32).reshape(-1, 2)
+    order = np.random.default_rng(0).permutation(len(lengths))
+    plans = plan_batches(lengths, order, batch_tokens=batch_tokens, max_length=max_length)
+    planned = [row for plan in plans for row in plan.rows if row >= 0]
+    assert sorted(planned) == [row for row, pair in enumerate(pairs) if max(pair) <= max_length]
+    for plan in plans:
+        real = lengths[plan.rows[plan.rows >= 0]]
+        assert (real <= [plan.source_length, plan.target_length]).all()
+        assert len(plan.rows) % 8 == 0
+        assert len(plan.rows) * max(plan.source_length, plan.target_length) <= batch_tokens
+    assert all((plan.rows >= 0).all() for plan in plans[:-1])
+
+
+@given(LENGTHS)
+def test_shapes_are_one_of_a_fixed_set_whatever_the_data(pairs: list[tuple[int, int]]) -> None:
+    lengths = np.array(pairs, np.int32).reshape(-1, 2)
+    buckets = bucket_lengths(40)
+    rows = dict(zip(buckets, rows_within(500, buckets), strict=True))
+    for plan in plan_batches(lengths, np.arange(len(lengths)), batch_tokens=500, max_length=40):
+        assert {plan.source_length, plan.target_length} <= set(buckets)
+        assert len(plan.rows) == rows[max(plan.source_length, plan.target_length)]
+
+
+def test_the_decoder_reads_begin_then_the_labels_before_and_never_the_end() -> None:
+    labels = np.array([[7, 8, 9, 3], [5, 3, 0, 0], [0, 0, 0, 0]], np.int32)
+    assert shift_right(labels).tolist() == [[2, 7, 8, 9], [2, 5, 0, 0], [0, 0, 0, 0]]
+
+
+def test_a_batch_is_filled_with_its_rows_and_padding() -> None:
+    values = (np.array([11, 3, 21, 22, 3], np.int32), np.array([15, 16, 3, 25, 3], np.int32))
+    tokens = Tokens(values, np.array([[2, 3], [3, 2]], np.int32), np.array([[0, 0], [2, 3]]))
+    (plan,) = plan_batches(tokens.lengths, np.array([1, 0]), batch_tokens=32, max_length=4)
+    inputs, labels = fill_batch(tokens, plan)
+    padding = [[0, 0, 0, 0]] * 6
+    assert inputs["source"].tolist() == [[21, 22, 3, 0], [11, 3, 0, 0], *padding]
+    assert inputs["target"].tolist() == [[2, 25, 0, 0], [2, 15, 16, 0], *padding]
+    assert labels.tolist() == [[25, 3, 0, 0], [15, 16, 3, 0], *padding]
+    assert inputs["source"].dtype == labels.dtype == np.int32
