@@ -1,0 +1,81 @@
+"""What a configuration refuses, and the words it does so with."""
+
+import re
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from layers import TransformerConfig
+
+PAPER_BASE = TransformerConfig(vocabulary_size=37_000)
+
+
+def test_the_defaults_are_the_papers_base_model() -> None:
+    assert asdict(PAPER_BASE) == {
+        "vocabulary_size": 37_000,
+        "model_width": 512,
+        "inner_width": 2048,
+        "heads": 8,
+        "encoder_layers": 6,
+        "decoder_layers": 6,
+        "normalization": "post",
+        "residual_dropout": 0.1,
+        "attention_dropout": 0.0,
+        "inner_dropout": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["vocabulary_size", "model_width", "inner_width", "heads", "encoder_layers", "decoder_layers"]
+)
+@pytest.mark.parametrize("value", [0, -3])
+def test_a_size_below_one_is_refused(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is {value}; it must be at least 1$"):
+        replace(PAPER_BASE, **{name: value})
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused_with_the_nearest_that_they_do() -> None:
+    message = "model width 510 is not a multiple of 8 heads; use 512 or change heads in [model]"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        replace(PAPER_BASE, model_width=510)
+
+
+suggests_an_odd_width = pytest.mark.xfail(strict=True, reason="the nearest multiple may be odd, and is then refused")
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (510, 8),
+        (17, 3),
+        pytest.param(5, 7, marks=suggests_an_odd_width),
+        pytest.param(10, 3, marks=suggests_an_odd_width),
+        pytest.param(4, 3, marks=suggests_an_odd_width),
+    ],
+)
+def test_the_width_that_a_refusal_suggests_is_accepted(width: int, heads: int) -> None:
+    with pytest.raises(ValueError, match="is not a multiple of") as refusal:
+        replace(PAPER_BASE, model_width=width, heads=heads)
+    suggested = re.search(r"use (\d+)", str(refusal.value))
+    assert suggested
+    assert replace(PAPER_BASE, model_width=int(suggested[1]), heads=heads).model_width > 0
+
+
+def test_an_odd_width_is_refused() -> None:
+    message = "model width 15 is odd; sinusoidal positions come in pairs, use an even width"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        replace(PAPER_BASE, model_width=15, heads=5)
+
+
+def test_an_unknown_normalization_is_refused() -> None:
+    message = 'normalization is "both"; it is "post" (the paper) or "pre"'
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        replace(PAPER_BASE, normalization="both")
+
+
+@pytest.mark.parametrize("name", ["residual_dropout", "attention_dropout", "inner_dropout"])
+@pytest.mark.parametrize("value", [-0.1, 1, 1.5, float("nan")])
+def test_a_share_to_drop_outside_of_zero_to_one_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is {value}; it must be at least 0 and less than 1$"):
+        replace(PAPER_BASE, **{name: value})
