@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.decoding import translation_graph
+from app.decoding.growing_cache import ROOM
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translation, Translator, batches_of_like_length
-from pipelines.vocabulary import EOS, Vocabulary
+from layers.config import TransformerConfig
+from layers.transformer import Transformer
+from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
 from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary
 
 OPTIONS = DecodingOptions(beam_size=2, max_extra_tokens=3, max_source_tokens=40)
@@ -115,6 +118,26 @@ def test_a_translation_longer_than_the_first_room_of_the_cache_is_whole(vocabula
     assert vocabulary.encode(tf.constant([line])).row_lengths()[0] > 64
     graph = TranslationGraph(CopyingTransformer(vocabulary.size), vocabulary, options)
     assert Translator(graph.signatures()).translate([line])[0].text == line.strip()
+
+
+def test_the_probability_found_is_what_the_whole_model_gives_the_translation(vocabulary: Vocabulary) -> None:
+    config = TransformerConfig(
+        vocabulary.size, model_width=12, inner_width=20, heads=3, encoder_layers=2, decoder_layers=1
+    )
+    transformer = Transformer(config)
+    transformer.build()
+    pieces = vocabulary.encode(tf.constant(["The cat sat on the mat.", "", "A dog"]))
+    found = TranslationGraph(transformer, vocabulary, replace(OPTIONS, max_extra_tokens=40)).search(pieces, 2)
+    assert int(tf.reduce_max(found.lengths)) > ROOM  # untrained, it hardly ends
+    source = tf.concat([pieces, tf.fill([3, 1], EOS)], axis=1).to_tensor(PAD)
+    for n in range(2):
+        labels = found.tokens[:, n]
+        target = tf.concat([tf.fill([3, 1], BOS), labels[:, :-1]], axis=1)
+        log_probabilities = tf.nn.log_softmax(transformer({"source": source, "target": target}))
+        of_labels = tf.where(labels == PAD, 0.0, tf.gather(log_probabilities, labels, batch_dims=2))
+        exists = found.lengths[:, n] > 0
+        expected = tf.reduce_sum(of_labels, axis=1)[exists]
+        np.testing.assert_allclose(found.log_probabilities[:, n][exists], expected, rtol=1e-5)
 
 
 def test_the_extra_tokens_bound_a_translation_that_never_ends(vocabulary: Vocabulary) -> None:
