@@ -15,6 +15,7 @@ import tensorflow as tf
 from layers import Transformer
 from layers.attention import CrossAttention, ScaledDotProductAttention, SelfAttention
 from layers.decoder import Decoder, DecoderLayer
+from layers.dropout import Dropout
 from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder, EncoderLayer
 from layers.feed_forward import FeedForward
@@ -122,6 +123,10 @@ def make_residual(normalization: str) -> Callable[..., Residual]:
 
 
 CASES = {
+    "Dropout": Case(
+        Dropout,
+        lambda layer, tensors, training: layer(tensors["x"], training=training),
+    ),
     "PositionalEncoding": Case(
         lambda dropout, **kwargs: PositionalEncoding(**kwargs),
         lambda layer, tensors, training: layer(tensors["x"]),
@@ -156,9 +161,8 @@ CASES = {
 
 every_layer = pytest.mark.parametrize("name", CASES)
 every_layer_that_drops = pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.drops])
-every_layer_with_weights = pytest.mark.parametrize(
-    "name", [name for name in CASES if name not in ("PositionalEncoding", "ScaledDotProductAttention")]
-)
+WEIGHTLESS = ("Dropout", "PositionalEncoding", "ScaledDotProductAttention")
+every_layer_with_weights = pytest.mark.parametrize("name", [name for name in CASES if name not in WEIGHTLESS])
 lends_its_config = pytest.mark.xfail(strict=True, reason="get_config gives the configuration's own __dict__")
 warns_when_loaded = pytest.mark.xfail(
     strict=True, reason="without a build of its own, the layer warns when it is loaded with an unbuilt Dropout"

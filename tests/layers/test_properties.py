@@ -28,7 +28,7 @@ TINY = replace(
 )
 POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
 
-few = settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.generate, Phase.shrink])
+few = settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate, Phase.shrink])
 seeds = st.integers(0, 2**16)
 lengths = st.integers(1, 7)
 cuts = st.sets(st.integers(1, 6))
@@ -167,8 +167,10 @@ def test_the_order_of_source_tokens_matters(model: Traced, seed: int) -> None:
     assert np.abs(logits(model, source[:, ::-1], target) - logits(model, source, target)).max() > 1e-4
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("normalization", ["post", "pre"])
+@pytest.mark.parametrize(
+    ("policy", "normalization"),
+    [("float32", "post"), ("float32", "pre"), ("mixed_bfloat16", "post"), ("mixed_float16", "pre")],
+)
 def test_a_row_of_padding_alone_gives_finite_values_and_gradients(policy: str, normalization: str) -> None:
     model = built(Transformer(replace(TINY, normalization=normalization), dtype=policy), WIDTH)
     inputs: dict[str, Any] = {"source": token_ids(3, 5, VOCABULARY), "target": token_ids(3, 7, VOCABULARY)}
