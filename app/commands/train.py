@@ -37,9 +37,11 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains, and says where the run is."""
-    from app.config import load_preset
+    from app.quiet import import_tensorflow
 
-    sections = load_preset(arguments.preset, arguments.settings)
+    import_tensorflow()
+    from app.config import load_preset
     from app.training.train import train
 
+    sections = load_preset(arguments.preset, arguments.settings)
     print(train(arguments.data, arguments.out, sections, origin=f"preset {arguments.preset}").path)

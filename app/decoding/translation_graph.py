@@ -16,7 +16,7 @@ from pipelines.vocabulary import EOS, PAD, Vocabulary
 
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
 
-TRANSLATE, COUNT_TOKENS = "serving_default", "count_tokens"  # the names of the signatures
+TRANSLATE, N_BEST, COUNT_TOKENS = "serving_default", "n_best", "count_tokens"  # the names of the signatures
 SOURCE_TOKENS_AT_ONCE = 16_384  # padded; bounds the memory of a very long text: a base model's beams take 2 GB
 
 
@@ -46,23 +46,28 @@ class TranslationGraph(tf.Module):
         self.options = options
         self.cut_tables = cut_tables(vocabulary.pieces())
 
-    def signatures(self, hypotheses: int = 1) -> Signatures:
+    def signatures(self) -> Signatures:
         """The graph as functions, each traced once for every number of texts; for a translator or a SavedModel.
 
-        `serving_default` takes `texts` (string [N]) and gives `translations` (string [N, H]) and `scores` (float32
-        [N, H]). `count_tokens` takes `texts` and gives `tokens` (int32 [N]).
+        All take `texts` (string [N]). `serving_default` and `n_best` give `translations` (string [N, H]) and `scores`
+        (float32 [N, H]); H is 1 in the first and the beam size in the second, which searches longer. `count_tokens`
+        gives `tokens` (int32 [N]).
         """
-        texts = tf.TensorSpec([None], tf.string, name="texts")
+        signature = [tf.TensorSpec([None], tf.string, name="texts")]
 
-        @tf.function(input_signature=[texts])
+        @tf.function(input_signature=signature)
         def translate(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.translate(texts, hypotheses=hypotheses)._asdict()
+            return self.translate(texts)._asdict()
 
-        @tf.function(input_signature=[texts])
+        @tf.function(input_signature=signature)
+        def n_best(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.translate(texts, hypotheses=self.options.beam_size)._asdict()
+
+        @tf.function(input_signature=signature)
         def count_tokens(texts: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"tokens": _row_lengths(self.vocabulary.encode(texts))}
 
-        return {TRANSLATE: translate, COUNT_TOKENS: count_tokens}
+        return {TRANSLATE: translate, N_BEST: n_best, COUNT_TOKENS: count_tokens}
 
     def translate(self, texts: tf.Tensor, *, hypotheses: int = 1) -> TranslatedTexts:
         """Translates `texts` (string [N]; N may be 0) into the `hypotheses` best translations of each.

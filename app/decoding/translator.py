@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.translation_graph import COUNT_TOKENS, TRANSLATE, Signatures
+from app.decoding.translation_graph import COUNT_TOKENS, N_BEST, TRANSLATE, Signatures
 
 WINDOW_LINES = 4096  # enough to find lines of like length, and soon read
 BATCH_TOKENS = 4096
@@ -30,14 +30,22 @@ class Translator:
 
     Args:
         signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel made of them.
+        hypotheses: translations of a line, the best one and `hypotheses - 1` alternatives; at most the beam size.
         batch_tokens: lines of a batch times tokens of its longest; a longer line is a batch of its own.
         window_lines: so many lines are read before the first is translated, and sorted by length.
     """
 
     def __init__(
-        self, signatures: Signatures, *, batch_tokens: int = BATCH_TOKENS, window_lines: int = WINDOW_LINES
+        self,
+        signatures: Signatures,
+        *,
+        hypotheses: int = 1,
+        batch_tokens: int = BATCH_TOKENS,
+        window_lines: int = WINDOW_LINES,
     ) -> None:
-        self.signatures = signatures
+        self.count_tokens = signatures[COUNT_TOKENS]
+        self.signature = signatures[TRANSLATE if hypotheses == 1 else N_BEST]
+        self.hypotheses = hypotheses
         self.batch_tokens = batch_tokens
         self.window_lines = window_lines
 
@@ -52,12 +60,12 @@ class Translator:
             yield from self._translate_window(window)
 
     def _translate_window(self, window: Sequence[bytes]) -> list[Translation]:
-        tokens = self.signatures[COUNT_TOKENS](texts=tf.constant(window))["tokens"].numpy()
+        tokens = self.count_tokens(texts=tf.constant(window))["tokens"].numpy()
         by_line: dict[int, Translation] = {}
         for batch in batches_of_like_length(tokens + 1, self.batch_tokens):  # + 1 for EOS
-            found = self.signatures[TRANSLATE](texts=tf.constant([window[i] for i in batch]))
-            rows = zip(found["translations"].numpy(), found["scores"].numpy(), strict=True)
-            by_line.update(zip(batch, (_translation(*row) for row in rows), strict=True))
+            found = self.signature(texts=tf.constant([window[i] for i in batch]))
+            texts, scores = (found[name].numpy()[:, : self.hypotheses] for name in ("translations", "scores"))
+            by_line.update(zip(batch, map(_translation, texts, scores), strict=True))
         return [by_line[i] for i in range(len(window))]
 
 

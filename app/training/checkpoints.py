@@ -109,6 +109,23 @@ class CheckpointFolder:
         return self.path / "average"
 
 
+def average_newest(folder: CheckpointFolder, last: int) -> Path:
+    """Writes the average of the newest `last` checkpoints into the folder and gives its path.
+
+    Raises:
+        UserError: There are fewer.
+    """
+    steps = folder.steps()
+    if len(steps) < last:
+        raise UserError(
+            f"{folder.path} has {len(steps)} checkpoint(s), fewer than --last {last}; "
+            "train on, or keep more with --set training.keep_checkpoints"
+        )
+    chosen = [Checkpoint.open(path) for _, path in steps[-last:]]
+    facts = {"averaged": [checkpoint.step for checkpoint in chosen]}
+    return write_checkpoint(folder.average_path(), chosen[-1].step, {"weights.npz": average(chosen)}, facts)
+
+
 def average(checkpoints: Sequence[Checkpoint]) -> Arrays:
     """The mean of the checkpoints' weights, taken in float64 (Vaswani et al. 2017, section 6.1)."""
     total: Arrays = {}

@@ -106,6 +106,7 @@ class DevEvaluation(keras.callbacks.Callback):
         batches: tf.data.Dataset,
         sentences: tuple[list[str], list[str]],
         translate: Callable[[list[str]], list[str]],
+        *,
         first_step: int,
         progress: TrainingProgress,
     ) -> None:

@@ -9,7 +9,7 @@ from app.config import Precision
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # processors that multiply bfloat16 faster than float32
 
 
-def resolve_precision(precision: Precision) -> str:
+def resolve_precision(precision: Precision) -> Precision:
     """The Keras policy for a setting: "auto" is mixed_bfloat16 where the hardware multiplies bfloat16, else float32."""
     if precision != "auto":
         return precision

@@ -15,7 +15,7 @@ from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translator
 from app.errors import UserError
 from app.run_directory import RunDirectory
-from app.training.checkpoints import Checkpoint, CheckpointFolder, average, write_checkpoint
+from app.training.checkpoints import CheckpointFolder
 from app.training.distribution import divide, mirrored_strategy
 from app.training.monitoring import DevEvaluation, StepLog
 from app.training.optimizer import adam
@@ -181,8 +181,8 @@ def dev_evaluation(
         batches,
         sentences,
         lambda lines: [translation.text for translation in translator.translate(lines)],
-        first_step,
-        progress,
+        first_step=first_step,
+        progress=progress,
     )
 
 
@@ -221,16 +221,3 @@ class SaveCheckpoint(keras.callbacks.Callback):
         """Comes after the dev evaluation in the list of callbacks."""
         step = self.model.step
         self.checkpoints.save(step, self.model.transformer, self.model.optimizer, self.dev.results)
-
-
-def average_run(run: RunDirectory, last: int) -> Path:
-    """Averages the newest `last` checkpoints into one (see `checkpoints.average`)."""
-    steps = run.checkpoints.steps()
-    if len(steps) < last:
-        raise UserError(
-            f"{run.path} has {len(steps)} checkpoint(s), fewer than --last {last}; "
-            "train on, or keep more with --set training.keep_checkpoints"
-        )
-    chosen = [Checkpoint.open(path) for _, path in steps[-last:]]
-    facts = {"averaged": [checkpoint.step for checkpoint in chosen]}
-    return write_checkpoint(run.checkpoints.average_path(), chosen[-1].step, {"weights.npz": average(chosen)}, facts)

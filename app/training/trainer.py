@@ -40,19 +40,17 @@ class Trainer(keras.Model):
         """How many updates were made."""
         return int(keras.ops.convert_to_numpy(self.optimizer.iterations))
 
-    def make_train_function(self, force: bool = False) -> Any:
-        """Traces one distributed step; it returns the step's figures (see `replica_step`)."""
-        if self.train_function is None or force:
-            strategy = self.distribute_strategy
+    def make_train_function(self, force: bool = False) -> None:
+        """Makes the function that Keras' loop calls with an iterator; it returns a step's figures."""
+        strategy = self.distribute_strategy
 
-            @tf.function
-            def step(iterator: Any) -> dict[str, tf.Tensor]:
-                figures = strategy.run(self.replica_step, args=next(iterator))
-                # Every replica holds the same global figures.
-                return {name: strategy.experimental_local_results(value)[0] for name, value in figures.items()}
+        @tf.function
+        def step(iterator: Any) -> dict[str, tf.Tensor]:
+            figures = strategy.run(self.replica_step, args=next(iterator))
+            # Every replica holds the same global figures.
+            return {name: strategy.experimental_local_results(value)[0] for name, value in figures.items()}
 
-            self.train_function = step
-        return self.train_function
+        self.train_function = step
 
     def replica_step(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """Learns from one replica's part of a global batch.

@@ -1,0 +1,41 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else: they make .venv themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test slow check format lint types ci clean
+
+demo: .venv/runtime
+	$(BIN)/nmt demo --out demo
+
+test: .venv/development
+	$(BIN)/python -m pytest
+
+slow: .venv/development
+	$(BIN)/python -m pip install --quiet -r requirements-slow.txt
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/development format lint types test
+
+format:
+	$(BIN)/ruff format --check .
+
+lint:
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv/runtime: .venv/bin/python requirements.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet -e .
+	@touch $@
+
+.venv/development: .venv/runtime requirements-dev.txt
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv demo

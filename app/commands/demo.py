@@ -1,0 +1,140 @@
+"""`nmt demo`: the whole road on the bundled corpus, from text to a SavedModel, through the same code as the verbs."""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SAMPLE, PAIR = "sample:tatoeba-en-de", "en-de"
+SHOWN = 6  # sentences at the end
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of the demo to do."""
+
+    vocabulary_size: int
+    settings: tuple[str, ...]
+    pairs: int | None
+    test_sentences: int | None
+
+
+FULL = Size(vocabulary_size=4000, settings=(), pairs=None, test_sentences=None)
+QUICK = Size(
+    vocabulary_size=1000,
+    settings=("training.steps=40", "training.checkpoint_every=20", "training.dev_sentences=20"),
+    pairs=4000,
+    test_sentences=50,
+)
+
+
+def add_parser(verbs: Any) -> None:
+    """Describes the command."""
+    parser = verbs.add_parser(
+        "demo",
+        help="the whole road on the bundled corpus, in a few minutes",
+        description="Prepares the bundled English-German sentences, trains a small Transformer for some minutes, "
+        "scores it on held-out sentences, shows translations and exports a SavedModel.",
+        epilog="example: nmt demo --out demo",
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where to work (default: demo)")
+    parser.add_argument("--quick", action="store_true", help="a minute's run that shows the road and learns little")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Goes the whole road; one that was interrupted goes on where it stopped."""
+    from app.quiet import import_tensorflow
+
+    started = time.perf_counter()
+    import_tensorflow()
+    out, size = arguments.out, QUICK if arguments.quick else FULL
+    data, trained = out / "data", out / "run"
+    prepare_sample(data, size)
+    train_sample(data, trained, size)
+    model = show_scores(trained, size)
+    exported = export_model(model, out / "export")
+    show_next(trained, exported, time.perf_counter() - started)
+
+
+def heading(text: str) -> None:
+    """Begins a part."""
+    from app.console import console
+
+    console.rule(f"[bold]{text}", align="left")
+
+
+def prepare_sample(data: Path, size: Size) -> None:
+    """`nmt prepare`, unless an earlier demo did it."""
+    from app.commands.prepare import prepare_and_report
+    from pipelines.corpora import LanguagePair
+    from pipelines.preparation import PreparationOptions
+
+    heading("prepare: sentence pairs become a vocabulary and shards")
+    if (data / "manifest.json").is_file():
+        return
+    options = PreparationOptions(
+        pair=LanguagePair.parse(PAIR),
+        corpora=(SAMPLE,),
+        dev=SAMPLE,
+        out=data,
+        vocabulary_size=size.vocabulary_size,
+        limit=size.pairs,
+    )
+    data.parent.mkdir(parents=True, exist_ok=True)
+    prepare_and_report(options)
+
+
+def train_sample(data: Path, out: Path, size: Size) -> None:
+    """`nmt train --preset demo` and `nmt average`."""
+    from app.config import load_preset
+    from app.training.checkpoints import average_newest
+    from app.training.train import train
+
+    heading("train: a Transformer learns to translate")
+    trained = train(data, out, load_preset("demo", size.settings), origin="preset demo")
+    average_newest(trained.checkpoints, last=2)
+
+
+def show_scores(trained: Path, size: Size) -> Any:
+    """`nmt evaluate` and `nmt translate` on held-out sentences; gives the model."""
+    from rich.table import Table
+
+    from app.console import console
+    from app.evaluation import score, test_set
+    from app.models import RunModel
+
+    heading("evaluate: sentences it has never seen")
+    sources, references = (lines[: size.test_sentences] for lines in test_set(SAMPLE, PAIR))
+    model = RunModel(trained)
+    translations = [translation.text for translation in model.translator().translate(sources)]
+    print("\n".join(score(translations, references).lines()), flush=True)
+    table = Table("source", "translation", "reference", title=f"the first {SHOWN} of {len(sources)}")
+    for row in list(zip(sources, translations, references, strict=True))[:SHOWN]:
+        table.add_row(*row)
+    console.print(table, markup=False)
+    return model
+
+
+def export_model(model: Any, out: Path) -> Path:
+    """`nmt export`."""
+    from app.console import say
+    from app.serving.export import export
+
+    heading("export: a SavedModel, string to string")
+    path = export(model, out)
+    say(f"{path} (checked: a fresh process translates as the run does)")
+    return path
+
+
+def show_next(trained: Path, exported: Path, seconds: float) -> None:
+    """What to try now."""
+    from app.console import say
+
+    heading(f"done in {seconds / 60:.1f} minutes; try next")
+    say(f'echo "Where is the station?" | nmt translate {trained}')
+    say(f"nmt translate {exported.parent} FILE --scores")
+    say(f"nmt evaluate {trained} --test-set {SAMPLE} --json")
+    say(f"tensorboard --logdir {trained}")
+    say("nmt prepare --help    # your own parallel text")

@@ -1,0 +1,88 @@
+"""`nmt evaluate`: BLEU, chrF and TER of a model or of translations that are there already."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from app.errors import UserError
+from app.text_files import read_lines
+
+
+def add_parser(verbs: Any) -> None:
+    """Describes the command."""
+    parser = verbs.add_parser(
+        "evaluate",
+        help="score a model or a file of translations",
+        description="Translates a test set and scores it with sacreBLEU: BLEU, chrF and TER, each with its signature.",
+        epilog="example: nmt evaluate run --test-set sample:tatoeba-en-de --json",
+    )
+    add = parser.add_argument
+    add("model", nargs="?", type=Path, metavar="MODEL", help="a run or an export")
+    add("--hypothesis", type=Path, metavar="F", help="score these translations instead of a model's")
+    add("--source", type=Path, metavar="F", help="the text to translate")
+    add("--reference", type=Path, metavar="F", help="its right translation")
+    add("--test-set", metavar="NAME", help="a test set of sacreBLEU's, such as wmt14, or sample:tatoeba-en-de")
+    add("--pair", metavar="SRC-TGT", help="the test set's direction; a model knows its own")
+    add("--output", type=Path, metavar="F", help="write the translations here")
+    add("--json", action="store_true", help="one JSON object on stdout")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Scores, and prints three lines or one JSON object."""
+    check_usage(arguments)
+    from app.quiet import import_tensorflow
+
+    if arguments.model:
+        import_tensorflow()
+    from app.evaluation import score
+
+    model = open_model(arguments.model)
+    pair = arguments.pair or (model.pair if model else None)
+    sources, references = test_text(arguments, pair)
+    if model is None:
+        hypotheses = read_lines(arguments.hypothesis)
+    else:
+        hypotheses = [translation.text for translation in model.translator().translate(sources)]
+    if arguments.output:
+        arguments.output.write_text("".join(f"{line}\n" for line in hypotheses), encoding="utf-8")
+    scores = score(hypotheses, references, target_language=pair.partition("-")[2] if pair else "")
+    print(json.dumps(scores.as_dict()) if arguments.json else "\n".join(scores.lines()))
+
+
+def check_usage(arguments: argparse.Namespace) -> None:
+    """Refuses combinations that leave open what is to be scored against what."""
+    if bool(arguments.model) == bool(arguments.hypothesis):
+        raise UserError("give either a MODEL or --hypothesis FILE to score")
+    if bool(arguments.test_set) == bool(arguments.reference):
+        raise UserError("give either --reference FILE or --test-set NAME to score against")
+    if arguments.model and not arguments.test_set and not arguments.source:
+        raise UserError("a MODEL needs text to translate: give --source FILE beside --reference")
+    if arguments.hypothesis and arguments.test_set and not arguments.pair:
+        raise UserError("give --pair SRC-TGT beside --test-set, such as --pair en-de")
+
+
+def open_model(path: Path | None) -> Any:
+    """The model at `path`, or None without one."""
+    if path is None:
+        return None
+    from app.models import load_model
+
+    return load_model(path)
+
+
+def test_text(arguments: argparse.Namespace, pair: str | None) -> tuple[list[str], list[str]]:
+    """The source and reference lines to score on; no source where nothing is translated."""
+    if arguments.test_set:
+        from app.evaluation import test_set
+
+        return test_set(arguments.test_set, str(pair))
+    references = read_lines(arguments.reference)
+    sources = read_lines(arguments.source) if arguments.source else []
+    if arguments.source and len(sources) != len(references):
+        raise UserError(
+            f"{arguments.source} has {len(sources)} lines but {arguments.reference} has {len(references)}; "
+            "a source line needs one reference line"
+        )
+    return sources, references

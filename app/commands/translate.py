@@ -1,0 +1,55 @@
+"""`nmt translate`: lines in, lines out."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from app.errors import UserError
+from app.text_files import stream_lines
+
+
+def add_parser(verbs: Any) -> None:
+    """Describes the command."""
+    parser = verbs.add_parser(
+        "translate",
+        help="translate lines of text",
+        description="Translates each line of FILE or stdin; one line out for each line in, in order.",
+        epilog='example: echo "Good morning." | nmt translate run',
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="a run or an export")
+    add("file", nargs="?", type=Path, default=Path("-"), metavar="FILE", help="the text; stdin if left out or -")
+    add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
+    add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
+    add("--n-best", type=int, default=1, metavar="N", help="print the N best as LINE ||| TEXT ||| SCORE")
+    add("--scores", action="store_true", help="print TEXT, a tab and the score")
+    add("--json", action="store_true", help="print one JSON object a line")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Translates, and prints as lines are done."""
+    if arguments.n_best < 1:
+        raise UserError(f"--n-best is {arguments.n_best}; it must be at least 1")
+    from app.quiet import import_tensorflow
+
+    import_tensorflow()
+    from app.models import load_model
+
+    model = load_model(arguments.model, beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
+    translator = model.translator(hypotheses=arguments.n_best)
+    for number, translation in enumerate(translator.translate_lines(stream_lines(arguments.file))):
+        print(formatted(number, translation, arguments), flush=arguments.file == Path("-"))
+
+
+def formatted(number: int, translation: Any, arguments: argparse.Namespace) -> str:
+    """One input line's output: its translation, its n best (Moses' format, lines counted from 0), or JSON."""
+    best = [(translation.text, translation.score), *translation.alternatives]
+    if arguments.json:
+        alternatives = [{"text": text, "score": round(score, 6)} for text, score in translation.alternatives]
+        fields = {"translation": translation.text, "score": round(translation.score, 6)}
+        return json.dumps(fields | ({"alternatives": alternatives} if alternatives else {}), ensure_ascii=False)
+    if arguments.n_best > 1:
+        return "\n".join(f"{number} ||| {text} ||| {score:.6f}" for text, score in best)
+    return f"{translation.text}\t{translation.score:.6f}" if arguments.scores else str(translation.text)

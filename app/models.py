@@ -1,0 +1,114 @@
+"""A MODEL on the command line: a run or an export. Both translate with the same graph."""
+
+import json
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from app.config import Configuration
+from app.console import say
+from app.decoding.options import DecodingOptions
+from app.decoding.translation_graph import TranslationGraph
+from app.decoding.translator import Translator
+from app.errors import UserError
+from app.run_directory import RunDirectory
+from app.serving.layout import DESCRIPTION, newest_version
+
+DECODING_PRECISION = "float32"  # so that a run and its export agree to the last digits
+
+
+class Model(Protocol):
+    """What the commands need of a model."""
+
+    @property
+    def pair(self) -> str:
+        """Its languages, such as en-de."""
+
+    def translator(self, hypotheses: int = 1) -> Translator:
+        """Lines in, translations out."""
+
+
+def load_model(path: Path, *, beam_size: int | None = None, length_penalty: float | None = None) -> Model:
+    """The run or export at `path`; the search's settings are its own where None is given.
+
+    Raises:
+        UserError: `path` is neither, or settings are given that an export has fixed.
+    """
+    if RunDirectory.is_run(path):
+        return RunModel(path, beam_size=beam_size, length_penalty=length_penalty)
+    version = newest_version(path)
+    if version is None:
+        found = "it holds neither" if path.is_dir() else "there is no such folder"
+        raise UserError(f"{path} is not a model: expected a run of `nmt train` or an export of `nmt export`; {found}")
+    if beam_size is not None or length_penalty is not None:
+        raise UserError(
+            f"the search of {path} was fixed when it was exported; export the run again with --beam-size or "
+            "--length-penalty, or translate with the run"
+        )
+    return ExportModel(version)
+
+
+class RunModel:
+    """A run's newest weights."""
+
+    def __init__(self, path: Path, *, beam_size: int | None = None, length_penalty: float | None = None) -> None:
+        self.run = RunDirectory.open(path)
+        self.checkpoint = self.run.checkpoint()
+        given = {"beam_size": beam_size, "length_penalty": length_penalty}
+        self.options = _overridden(self.run.configuration, {k: v for k, v in given.items() if v is not None})
+        averaged = self.checkpoint.facts.get("averaged")
+        say(f"{path}: " + (f"average of {len(averaged)} checkpoints" if averaged else f"step {self.checkpoint.step}"))
+
+    @property
+    def pair(self) -> str:
+        """Its languages."""
+        pair = self.run.manifest["pair"]
+        return f"{pair['source']}-{pair['target']}"
+
+    @cached_property
+    def graph(self) -> TranslationGraph:
+        """The model with its tokeniser and search."""
+        transformer = self.run.load_transformer(self.checkpoint, DECODING_PRECISION)
+        return TranslationGraph(transformer, self.run.vocabulary(), self.options)
+
+    def translator(self, hypotheses: int = 1) -> Translator:
+        """Translates with the run's weights."""
+        _check_hypotheses(hypotheses, self.options.beam_size)
+        return Translator(self.graph.signatures(), hypotheses=hypotheses)
+
+
+class ExportModel:
+    """One version of an export."""
+
+    def __init__(self, version: Path) -> None:
+        self.version = version
+        try:
+            self.description: dict[str, Any] = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
+            self.loaded = tf.saved_model.load(str(version))
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"cannot load the export {version}: {error}") from error
+
+    @property
+    def pair(self) -> str:
+        """Its languages."""
+        return str(self.description["pair"])
+
+    def translator(self, hypotheses: int = 1) -> Translator:
+        """Translates with the SavedModel's signatures."""
+        _check_hypotheses(hypotheses, self.description["decoding"]["beam_size"])
+        return Translator(self.loaded.signatures, hypotheses=hypotheses)
+
+
+def _overridden(configuration: Configuration, given: dict[str, Any]) -> DecodingOptions:
+    try:
+        return replace(configuration.decoding, **given)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _check_hypotheses(hypotheses: int, beam_size: int) -> None:
+    if hypotheses > beam_size:
+        raise UserError(f"--n-best is {hypotheses}, but the beam holds {beam_size}; ask for fewer or a larger beam")

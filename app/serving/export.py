@@ -1,0 +1,110 @@
+"""`nmt export`: a run becomes a SavedModel that takes strings and gives strings."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from app.decoding.translation_graph import TRANSLATE, TranslationGraph
+from app.errors import UserError
+from app.models import RunModel
+from app.serving import fresh_process
+from app.serving.layout import DESCRIPTION, versions
+from pipelines.vocabulary import Vocabulary
+
+SCORE_TOLERANCE = 1e-4
+GOLDEN_LENGTHS = (1, 3, 10, 30)  # pieces of the made-up sentences
+
+
+class ExportedTranslation(tf.Module):
+    """What a SavedModel must hold on to: the weights, and the tokeniser's resource."""
+
+    def __init__(self, graph: TranslationGraph) -> None:
+        super().__init__(name="translation")
+        self.weights = [weight.value for weight in graph.transformer.trainable_variables]
+        self.vocabulary = graph.vocabulary
+
+
+def export(model: RunModel, out: Path) -> Path:
+    """Writes the next version of the export and gives its folder, `out`/VERSION.
+
+    The version is written aside, loaded by a fresh process with nothing but TensorFlow and TensorFlow Text, held to
+    this process' translations, and then renamed.
+
+    Raises:
+        UserError: `out` cannot be written, or the fresh process translates otherwise.
+    """
+    number = max(versions(out), default=0) + 1
+    partial = out / f".{number}.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        tf.saved_model.save(ExportedTranslation(model.graph), str(partial), signatures=model.graph.signatures())
+        (partial / DESCRIPTION).parent.mkdir()
+        (partial / DESCRIPTION).write_text(json.dumps(description(model), indent=1) + "\n", encoding="utf-8")
+        check(model.graph, partial)
+        partial.rename(out / str(number))
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out / str(number)
+
+
+def description(model: RunModel) -> dict[str, Any]:
+    """What the export is: its languages, the configuration, and the run it came from."""
+    configuration = model.run.configuration.as_sections()
+    return {
+        "pair": model.pair,
+        "decoding": vars(model.options),
+        "model": configuration["model"],
+        "training": configuration["training"],
+        "checkpoint": {"step": model.checkpoint.step, **model.checkpoint.facts},
+        "run": model.run.manifest,
+    }
+
+
+def check(graph: TranslationGraph, version: Path) -> None:
+    """Holds the SavedModel, loaded by a fresh process, to the graph it was made of.
+
+    Raises:
+        UserError: They differ; the message shows the first sentence on which they do.
+    """
+    texts = golden_texts(graph.vocabulary, graph.options.max_source_tokens)
+    found = graph.signatures()[TRANSLATE](texts=tf.constant(texts))
+    expected = [
+        (text.decode("utf-8", "replace"), float(value))
+        for text, value in zip(found["translations"].numpy(), found["scores"].numpy(), strict=True)
+    ]
+    for text, ours, theirs in zip(texts, expected, fresh_translations(version, texts), strict=True):
+        if ours[0] != theirs[0] or abs(ours[1] - theirs[1]) > SCORE_TOLERANCE * max(1.0, abs(ours[1])):
+            raise UserError(f"the export translates {text[:80]!r} as {theirs}, the run as {ours}; not published")
+
+
+def fresh_translations(version: Path, texts: list[str]) -> list[tuple[str, float]]:
+    """The SavedModel's translations and scores, from a process of its own."""
+    script = Path(fresh_process.__file__)
+    done = subprocess.run(
+        [sys.executable, "-I", str(script), str(version)],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise UserError(f"a fresh process cannot run the export: {lines[-1]}; not published")
+    return [(text, value) for text, value in json.loads(done.stdout.splitlines()[-1])]
+
+
+def golden_texts(vocabulary: Vocabulary, max_source_tokens: int) -> list[str]:
+    """Sentences of random pieces, an empty line, and a line that must be split."""
+    chance = random.Random(0)
+    words = [piece.lstrip("▁") for piece in vocabulary.pieces() if piece[:1] == "▁" and piece[1:].isalpha()] or ["a"]
+    sentences = [" ".join(chance.choices(words, k=length)) + "." for length in GOLDEN_LENGTHS]
+    return [*sentences, "", " ".join(sentences * (2 + max_source_tokens // sum(GOLDEN_LENGTHS)))]

@@ -1,0 +1,50 @@
+"""Lines of text from files and pipes. A line ends at "\\n" and nowhere else, so that line numbers agree everywhere."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from app.console import say
+from app.errors import UserError
+
+
+def read_lines(path: Path) -> list[str]:
+    """All lines of a file, or of stdin if the path is "-".
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    return list(stream_lines(path))
+
+
+def stream_lines(path: Path) -> Iterator[str]:
+    """The lines of a file, or of stdin if the path is "-", as they come; without their ends.
+
+    Bytes that are not UTF-8 become U+FFFD, and a line on stderr says where the first was.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    if str(path) == "-":
+        yield from _decoded(sys.stdin.buffer, "standard input")
+        return
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {(error.strerror or 'error').lower()}") from error
+    with file:
+        yield from _decoded(file, str(path))
+
+
+def _decoded(file: BinaryIO, name: str) -> Iterator[str]:
+    damaged: list[int] = []
+    for number, ended in enumerate(file, start=1):
+        line = ended.removesuffix(b"\n").removesuffix(b"\r")
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError:
+            damaged.append(number)
+            yield line.decode("utf-8", "replace")
+    if damaged:
+        say(f"{name}: {len(damaged)} line(s) are not UTF-8, the first is line {damaged[0]}; replaced what was invalid")
