@@ -44,7 +44,7 @@ class Translator:
         window_lines: int = WINDOW_LINES,
     ) -> None:
         self.count_tokens = signatures[COUNT_TOKENS]
-        self.signature = signatures[TRANSLATE if hypotheses == 1 else N_BEST]
+        self.run_graph = signatures[TRANSLATE if hypotheses == 1 else N_BEST]
         self.hypotheses = hypotheses
         self.batch_tokens = batch_tokens
         self.window_lines = window_lines
@@ -63,7 +63,7 @@ class Translator:
         tokens = self.count_tokens(texts=tf.constant(window))["tokens"].numpy()
         by_line: dict[int, Translation] = {}
         for batch in batches_of_like_length(tokens + 1, self.batch_tokens):  # + 1 for EOS
-            found = self.signature(texts=tf.constant([window[i] for i in batch]))
+            found = self.run_graph(texts=tf.constant([window[i] for i in batch]))
             texts, scores = (found[name].numpy()[:, : self.hypotheses] for name in ("translations", "scores"))
             by_line.update(zip(batch, map(_translation, texts, scores), strict=True))
         return [by_line[i] for i in range(len(window))]

@@ -34,7 +34,7 @@ def graph(vocabulary: Vocabulary) -> TranslationGraph:
 
 @pytest.fixture(scope="module")
 def translator(graph: TranslationGraph) -> Translator:
-    return Translator(graph.signatures(hypotheses=2), batch_tokens=200, window_lines=7)
+    return Translator(graph.signatures(), hypotheses=2, batch_tokens=200, window_lines=7)
 
 
 def normalised(vocabulary: Vocabulary, lines: list[str]) -> list[str]:
@@ -112,6 +112,15 @@ def test_alternatives_are_the_next_best_translations(translator: Translator) -> 
     assert score <= translation.score
 
 
+def test_asking_for_alternatives_does_not_change_the_best_translation(
+    graph: TranslationGraph, translator: Translator
+) -> None:
+    best_only = Translator(graph.signatures()).translate(SENTENCES)
+    n_best = translator.translate(SENTENCES)
+    assert [(t.text, t.alternatives) for t in best_only] == [(t.text, ()) for t in n_best]
+    np.testing.assert_allclose([t.score for t in best_only], [t.score for t in n_best], rtol=1e-6)
+
+
 def test_a_translation_longer_than_the_first_room_of_the_cache_is_whole(vocabulary: Vocabulary) -> None:
     options = DecodingOptions(beam_size=3, max_source_tokens=200)
     line = "one two three four five six seven eight nine ten " * 3
@@ -171,18 +180,19 @@ def test_lines_are_read_a_window_at_a_time(graph: TranslationGraph) -> None:
 
 def test_no_lines_give_no_translations(graph: TranslationGraph, translator: Translator) -> None:
     assert translator.translate([]) == []
-    found = graph.signatures(hypotheses=2)["serving_default"](texts=tf.constant([], tf.string))
+    found = graph.signatures()["n_best"](texts=tf.constant([], tf.string))
     assert found["translations"].shape == found["scores"].shape == (0, 2)
 
 
 def test_a_saved_model_translates_as_the_graph_does_and_neither_traces_again(
     graph: TranslationGraph, translator: Translator, tmp_path: Path
 ) -> None:
-    tf.saved_model.save(graph, str(tmp_path), signatures=graph.signatures(hypotheses=2))
-    loaded = Translator(tf.saved_model.load(str(tmp_path)).signatures, batch_tokens=200, window_lines=7)
+    tf.saved_model.save(graph, str(tmp_path), signatures=graph.signatures())
+    signatures = tf.saved_model.load(str(tmp_path)).signatures
+    loaded = Translator(signatures, hypotheses=2, batch_tokens=200, window_lines=7)
     lines = [*SENTENCES, "", " ".join(WORDS * 3)]
     assert loaded.translate(lines) == translator.translate(lines)
-    assert translator.signatures["serving_default"].experimental_get_tracing_count() == 1  # type: ignore[attr-defined]
+    assert translator.run_graph.experimental_get_tracing_count() == 1  # type: ignore[attr-defined]
 
 
 @given(lengths=st.lists(st.integers(1, 50), max_size=40), budget=st.integers(1, 120))
