@@ -8,8 +8,11 @@ import sys
 import tempfile
 
 
-def import_tensorflow() -> None:
-    """Imports TensorFlow and Keras; shows what they wrote only if that fails."""
+def import_tensorflow(logical_cpus: int = 1) -> None:
+    """Imports TensorFlow and Keras; shows what they wrote only if that fails.
+
+    `logical_cpus` devices share the processor; with 2, distribution can be tried without a GPU.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     sys.stderr.flush()
@@ -21,6 +24,10 @@ def import_tensorflow() -> None:
             import tensorflow as tf
             import tensorflow_text  # noqa: F401
 
+            if logical_cpus > 1:
+                cpu = tf.config.list_physical_devices("CPU")[0]
+                devices = [tf.config.LogicalDeviceConfiguration()] * logical_cpus
+                tf.config.set_logical_device_configuration(cpu, devices)
             tf.config.list_logical_devices()  # this too is talkative the first time
         except BaseException:
             held.seek(0)

@@ -35,6 +35,10 @@ class ScaledDotProductAttention(keras.layers.Layer):
         self.dropout = dropout
         self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
 
+    def build(self, query_shape: tuple[Any, ...]) -> None:
+        """Has no weights."""
+        self.drop.build(query_shape)
+
     def call(
         self,
         query: keras.KerasTensor,
@@ -51,7 +55,9 @@ class ScaledDotProductAttention(keras.layers.Layer):
         scale = query.shape[-1] ** -0.5
         scores = keras.ops.matmul(query * scale, keras.ops.swapaxes(key, -1, -2))  # [B, H, T, S]
         bias = (1.0 - keras.ops.cast(may_attend, "float32")) * FORBIDDEN
-        weights = keras.ops.softmax(keras.ops.cast(scores, "float32") + bias, axis=-1)
+        scores = keras.ops.cast(scores, "float32") + bias
+        # Keras warns of a softmax over one key, which takes all the weight.
+        weights = keras.ops.ones_like(scores) if scores.shape[-1] == 1 else keras.ops.softmax(scores, axis=-1)
         weights = self.drop(keras.ops.cast(weights, self.compute_dtype), training=training)
         return keras.ops.matmul(weights, value)
 

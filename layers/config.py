@@ -3,6 +3,7 @@
 Not here: anything about training or decoding. Vaswani et al. 2017, sections 3 and 5.4.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,7 +54,8 @@ class TransformerConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.model_width % self.heads:
-            nearest = max(1, round(self.model_width / self.heads)) * self.heads
+            step = math.lcm(self.heads, 2)
+            nearest = max(1, round(self.model_width / step)) * step
             raise ValueError(
                 f"model width {self.model_width} is not a multiple of {self.heads} heads; "
                 f"use {nearest} or change heads in [model]"

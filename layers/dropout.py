@@ -20,7 +20,7 @@ class Dropout(keras.layers.Layer):
         super().__init__(**kwargs)
         self.rate = rate
         self.seed = seed
-        self.dropped_levels = round(rate * LEVELS)
+        self.dropped_levels = min(round(rate * LEVELS), LEVELS - 1)
         if self.dropped_levels:
             self.seeds = keras.random.SeedGenerator(seed)
 

@@ -1,6 +1,7 @@
 """What encoder and decoder share: layers made from one configuration, stacked. Vaswani et al. 2017, section 3.1."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import keras
@@ -27,7 +28,7 @@ class ConfiguredLayer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; the configuration as a dictionary."""
-        return {**super().get_config(), "config": vars(self.config)}
+        return {**super().get_config(), "config": asdict(self.config)}
 
 
 class Stack(ConfiguredLayer):

@@ -49,15 +49,15 @@ class TranslationGraph(tf.Module):
     def signatures(self) -> Signatures:
         """The graph as functions, each traced once for every number of texts; for a translator or a SavedModel.
 
-        All take `texts` (string [N]). `serving_default` and `n_best` give `translations` (string [N, H]) and `scores`
-        (float32 [N, H]); H is 1 in the first and the beam size in the second, which searches longer. `count_tokens`
-        gives `tokens` (int32 [N]).
+        All take `texts` (string [N]). `serving_default` gives the best `translations` (string [N]) and their `scores`
+        (float32 [N]); `n_best`, which searches longer, gives as many as the beam holds ([N, K], best first);
+        `count_tokens` gives `tokens` (int32 [N]).
         """
         signature = [tf.TensorSpec([None], tf.string, name="texts")]
 
         @tf.function(input_signature=signature)
         def translate(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.translate(texts)._asdict()
+            return {name: values[:, 0] for name, values in self.translate(texts)._asdict().items()}
 
         @tf.function(input_signature=signature)
         def n_best(texts: tf.Tensor) -> dict[str, tf.Tensor]:

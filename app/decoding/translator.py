@@ -64,9 +64,13 @@ class Translator:
         by_line: dict[int, Translation] = {}
         for batch in batches_of_like_length(tokens + 1, self.batch_tokens):  # + 1 for EOS
             found = self.run_graph(texts=tf.constant([window[i] for i in batch]))
-            texts, scores = (found[name].numpy()[:, : self.hypotheses] for name in ("translations", "scores"))
+            texts, scores = (self._best(found[name].numpy()) for name in ("translations", "scores"))
             by_line.update(zip(batch, map(_translation, texts, scores), strict=True))
         return [by_line[i] for i in range(len(window))]
+
+    def _best(self, values: np.ndarray) -> np.ndarray:
+        """[N] of `serving_default` or [N, K] of `n_best` -> [N, `hypotheses`]."""
+        return values.reshape(len(values), -1)[:, : self.hypotheses]
 
 
 def batches_of_like_length(lengths: np.ndarray, batch_tokens: int) -> list[list[int]]:

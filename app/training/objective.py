@@ -62,7 +62,7 @@ def _chunked(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Walks over chunks of tokens -> the sums [3], d loss / d states [N, D], d loss / d table [V, D] in float32."""
     tokens = tf.shape(states)[0]
-    chunks = -(-tokens // CHUNK_TOKENS)
+    chunks = tf.maximum(1, -(-tokens // CHUNK_TOKENS))
     mean_row = tf.reduce_mean(tf.cast(table, tf.float32), axis=0)  # [D]; its product with a state is mean(z)
 
     def body(

@@ -163,10 +163,6 @@ every_layer = pytest.mark.parametrize("name", CASES)
 every_layer_that_drops = pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.drops])
 WEIGHTLESS = ("Dropout", "PositionalEncoding", "ScaledDotProductAttention")
 every_layer_with_weights = pytest.mark.parametrize("name", [name for name in CASES if name not in WEIGHTLESS])
-lends_its_config = pytest.mark.xfail(strict=True, reason="get_config gives the configuration's own __dict__")
-warns_when_loaded = pytest.mark.xfail(
-    strict=True, reason="without a build of its own, the layer warns when it is loaded with an unbuilt Dropout"
-)
 every_policy = pytest.mark.parametrize("policy", POLICIES)
 
 
@@ -237,26 +233,14 @@ def test_a_layer_survives_serialization_as_json(name: str) -> None:
     assert copy.get_config() == layer.get_config()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(
-            pytest.param(name, marks=lends_its_config)
-            for name in ("EncoderLayer", "DecoderLayer", "Encoder", "Decoder")
-        ),
-        "Transformer",
-    ],
-)
+@pytest.mark.parametrize("name", ["EncoderLayer", "DecoderLayer", "Encoder", "Decoder", "Transformer"])
 def test_changing_a_config_that_was_given_changes_no_layer(name: str) -> None:
     layer = CASES[name].make(0.25)
     layer.get_config()["config"]["heads"] = None
     assert layer.get_config()["config"]["heads"] == HEADS
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=warns_when_loaded) if name == "ScaledDotProductAttention" else name for name in CASES],
-)
+@every_layer
 def test_a_saved_model_of_the_layer_gives_equal_outputs(name: str, tmp_path: Path) -> None:
     host = Host(built_case(name, dropout=0.25), name)
     before = numpy(host(INPUTS))

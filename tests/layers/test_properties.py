@@ -114,7 +114,6 @@ def test_an_eager_step_gives_what_a_traced_one_gives(model: Traced) -> None:
         assert_close(scores, logits(model, source, target)[:, start:end])
 
 
-@pytest.mark.xfail(strict=True, reason="keras.ops.softmax warns of an axis of one key")
 def test_an_eager_source_and_target_of_one_token_are_scored_without_a_warning(model: Traced) -> None:
     source, target = np.array([[2]], "int32"), np.array([[1]], "int32")
     assert_close(model.model({"source": source, "target": target}), logits(model, source, target))

@@ -151,7 +151,7 @@ def test_the_probability_found_is_what_the_whole_model_gives_the_translation(voc
 
 def test_the_extra_tokens_bound_a_translation_that_never_ends(vocabulary: Vocabulary) -> None:
     class Babbler(CopyingTransformer):
-        def decode_step(self, tokens, *rest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202
+        def decode_step(self, tokens, *rest):  # type: ignore[no-untyped-def], ANN002, ANN202
             _, cache = super().decode_step(tokens, *rest)
             never = -50.0 * tf.one_hot(EOS, self.vocabulary)
             return tf.tile(never[tf.newaxis, tf.newaxis], [tf.shape(tokens)[0], 1, 1]), cache

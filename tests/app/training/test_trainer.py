@@ -1,0 +1,121 @@
+"""The train step: its figures, and the same mathematics on two devices as on one."""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from app.config import Configuration, TrainingConfig
+from app.decoding.options import DecodingOptions
+from app.training.distribution import divide
+from app.training.train import build_trainer
+from app.training.trainer import Trainer
+from layers import TransformerConfig
+
+MODEL = TransformerConfig(
+    vocabulary_size=29,
+    model_width=12,
+    inner_width=20,
+    heads=2,
+    encoder_layers=1,
+    decoder_layers=2,
+    residual_dropout=0.0,
+)
+ONE, TWO = ["CPU:0"], ["CPU:0", "CPU:1"]
+
+
+def batches(count: int = 3, rows: int = 7) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    """Batches of unequal lengths, so that replicas hold different numbers of real tokens."""
+    random = np.random.default_rng(0)
+    for _ in range(count):
+        source, labels = (random.integers(4, 29, (rows, width)).astype(np.int32) for width in (5, 6))
+        for side in (source, labels):
+            for row, length in zip(side, random.integers(1, 6, rows), strict=True):
+                row[length - 1] = 3
+                row[length:] = 0
+        target = np.where(labels != 0, np.concatenate([np.full((rows, 1), 2), labels[:, :-1]], axis=1), 0)
+        yield {"source": source, "target": target.astype(np.int32)}, labels
+
+
+def stream() -> tf.data.Dataset:
+    ids = tf.TensorSpec([None, None], tf.int32)
+    return tf.data.Dataset.from_generator(batches, output_signature=({"source": ids, "target": ids}, ids))
+
+
+def trained(devices: list[str], precision: str = "float32") -> tuple[Trainer, list[dict[str, float]]]:
+    """A model after three steps of `fit`, and each step's figures."""
+    keras.utils.set_random_seed(11)
+    strategy = tf.distribute.MirroredStrategy(devices)
+    training = TrainingConfig(warmup_steps=10, learning_rate=1.0, precision=precision)
+    with strategy.scope():
+        trainer = build_trainer(Configuration(MODEL, training, DecodingOptions()))
+    seen: list[dict[str, float]] = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda _, logs: seen.append({name: float(value) for name, value in logs.items()})
+    )
+    trainer.fit(divide(stream(), strategy), steps_per_epoch=3, callbacks=[watch], verbose=0, shuffle=False)
+    return trainer, seen
+
+
+def test_two_devices_give_the_losses_gradients_and_weights_of_one():
+    (one, one_figures), (two, two_figures) = trained(ONE), trained(TWO)
+    assert len(one_figures) == 3
+    for ours, theirs in zip(one_figures, two_figures, strict=True):
+        for name in ("loss", "cross_entropy", "accuracy", "gradient_norm", "source_tokens", "target_tokens"):
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-5), name
+    for ours, theirs in zip(one.transformer.trainable_variables, two.transformer.trainable_variables, strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs), atol=2e-6, err_msg=ours.path
+        )
+
+
+def test_the_figures_of_a_step_are_those_of_its_batch():
+    _, figures = trained(ONE)
+    for (inputs, labels), step in zip(batches(), figures, strict=True):
+        assert step["source_tokens"] == (inputs["source"] != 0).sum()
+        assert step["target_tokens"] == (labels != 0).sum()
+        real = (inputs["source"] != 0).sum() + (labels != 0).sum()
+        assert step["padding_share"] == pytest.approx(1 - real / (inputs["source"].size + labels.size), abs=1e-6)
+        assert step["loss"] == pytest.approx(np.log(29), rel=0.5)
+        assert step["gradient_norm"] > 0
+    assert [step["learning_rate"] for step in figures] == pytest.approx(
+        [12**-0.5 * n * 10**-1.5 for n in (1, 2, 3)], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_on_two_devices_near_float32(precision):
+    _, exact = trained(ONE)
+    trainer, figures = trained(TWO, precision)
+    for ours, theirs in zip(figures, exact, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.03)
+        assert ours["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=0.15)
+    assert all(weight.dtype == "float32" for weight in trainer.transformer.trainable_variables)
+    assert trainer.step == 3
+
+
+def loss_scale(trainer: Trainer) -> float:
+    return float(keras.ops.convert_to_numpy(trainer.optimizer.dynamic_scale))
+
+
+def test_an_overflow_in_float16_skips_the_step_and_halves_the_scale():
+    trainer, _ = trained(ONE, "mixed_float16")
+    before = [keras.ops.convert_to_numpy(w).copy() for w in trainer.transformer.trainable_variables]
+    assert loss_scale(trainer) < 1e6
+    trainer.optimizer.dynamic_scale.assign(1e30)
+    strategy = trainer.distribute_strategy
+    trainer.fit(divide(stream(), strategy), steps_per_epoch=1, verbose=0, shuffle=False)
+    for weight, old in zip(trainer.transformer.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), old)
+    assert loss_scale(trainer) == pytest.approx(5e29)
+
+
+def test_rows_that_do_not_divide_are_filled_with_empty_ones():
+    strategy = tf.distribute.MirroredStrategy(TWO)
+    _, per_replica = next(iter(divide(stream(), strategy)))
+    values = [part.numpy() for part in strategy.experimental_local_results(per_replica)]
+    _, labels = next(batches())
+    np.testing.assert_array_equal(values[0], labels[0::2])
+    np.testing.assert_array_equal(values[1], np.concatenate([labels[1::2], np.zeros((1, 6))]))
