@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 what was given cannot be used, 2 the command line cannot b
 """
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         arguments.run(arguments)
+        sys.stdout.flush()  # here, where a reader that is gone can still be told from other errors
     except (UserError, DataError) as error:
         print(f"nmt {arguments.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
@@ -30,6 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output is gone; nothing more can be said on stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        where = f"cannot use {error.filename}: " if error.filename else ""
+        print(f"nmt {arguments.verb}: {where}{(error.strerror or 'error').lower()}", file=sys.stderr)
         return 1
     return 0
 

@@ -6,6 +6,7 @@ the sections [model], [training] and [decoding], whose keys are the fields of th
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,8 +63,10 @@ class TrainingConfig:
             raise ValueError(f"dev_sentences is {self.dev_sentences}; it must be at least 0")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing is {self.label_smoothing}; it must be at least 0 and less than 1")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate is {self.learning_rate}; it must be a number above 0")
+        if not 0 <= self.seed < 2**32:  # what NumPy takes
+            raise ValueError(f"seed is {self.seed}; it must be at least 0 and less than {2**32}")
         for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
                 raise ValueError(f'{name} is "{getattr(self, name)}"; it is one of {", ".join(known)}')
@@ -145,11 +148,16 @@ def _preset_file(name: str) -> Any:
 
 def _section(kind: Any, section: str, values: Mapping[str, Any], origin: str) -> Any:
     """Makes one dataclass from its section, with every key and type checked."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{origin}: {section} is {values!r}; it must be a section [{section}] of settings")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key, value in values.items():
         if key not in fields:
             raise UserError(f"{origin}: [{section}] has no setting {key}{_nearest(key, fields)}")
         _check_type(fields[key].type, value, f"{origin}: [{section}] {key}")
+    for name, field in fields.items():
+        if field.default is dataclasses.MISSING and name not in values:
+            raise UserError(f"{origin}: [{section}] has no {name}, which has no default; set it")
     try:
         return kind(**values)
     except ValueError as error:

@@ -88,8 +88,8 @@ class ExportModel:
         try:
             self.description: dict[str, Any] = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
             self.loaded = tf.saved_model.load(str(version))
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"cannot load the export {version}: {error}") from error
+        except (OSError, ValueError, LookupError, tf.errors.OpError) as error:  # all of them seen on damaged files
+            raise UserError(f"cannot load the export {version}: {error}; export the run again") from error
 
     @property
     def pair(self) -> str:

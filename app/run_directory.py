@@ -58,7 +58,12 @@ class RunDirectory:
         if not cls.is_run(path):
             found = "it has no config.toml" if path.is_dir() else "there is no such folder"
             raise UserError(f"{path} is not a run of `nmt train`: {found}")
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        try:
+            manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(
+                f"{path / 'manifest.json'} is damaged ({error}); train again into another folder"
+            ) from error
         return cls(path, load_configuration(path / "config.toml"), manifest)
 
     @staticmethod
@@ -72,8 +77,19 @@ class RunDirectory:
         return CheckpointFolder(self.path / "checkpoints", self.configuration.training.keep_checkpoints)
 
     def vocabulary(self) -> Vocabulary:
-        """The vocabulary that the run was trained with."""
-        return Vocabulary.load(self.path / "vocabulary.model")
+        """The vocabulary that the run was trained with.
+
+        Raises:
+            DataError: The file is missing or damaged.
+            UserError: It is another vocabulary.
+        """
+        path = self.path / "vocabulary.model"
+        vocabulary = Vocabulary.load(path)
+        if vocabulary.digest != self.manifest["vocabulary_digest"]:
+            raise UserError(
+                f"{path} is not the vocabulary that the run was trained with; copy vocabulary.model from its data"
+            )
+        return vocabulary
 
     def checkpoint(self) -> Checkpoint:
         """What to translate with: the average if it was made since the newest step, else the newest step.

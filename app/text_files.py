@@ -18,6 +18,16 @@ def read_lines(path: Path) -> list[str]:
     return list(stream_lines(path))
 
 
+def check_readable(path: Path) -> None:
+    """Says before long work that a file is not there; it is not opened, since a pipe can be read only once.
+
+    Raises:
+        UserError: There is no such file, or it is a folder.
+    """
+    if str(path) != "-" and (path.is_dir() or not path.exists()):
+        raise UserError(f"cannot read {path}: {'it is a folder' if path.is_dir() else 'there is no such file'}")
+
+
 def stream_lines(path: Path) -> Iterator[str]:
     """The lines of a file, or of stdin if the path is "-", as they come; without their ends.
 

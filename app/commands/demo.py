@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.errors import UserError
+
 SAMPLE, PAIR = "sample:tatoeba-en-de", "en-de"
 SHOWN = 6  # sentences at the end
 
@@ -66,13 +68,21 @@ def heading(text: str) -> None:
 
 
 def prepare_sample(data: Path, size: Size) -> None:
-    """`nmt prepare`, unless an earlier demo did it."""
+    """`nmt prepare`, unless an earlier demo did it.
+
+    Raises:
+        UserError: The earlier demo was of another size.
+    """
     from app.commands.prepare import prepare_and_report
     from pipelines.corpora import LanguagePair
     from pipelines.preparation import PreparationOptions
+    from pipelines.shards import Manifest
 
     heading("prepare: sentence pairs become a vocabulary and shards")
     if (data / "manifest.json").is_file():
+        earlier = Manifest.load(data)
+        if (earlier.vocabulary_size, earlier.options["limit"]) != (size.vocabulary_size, size.pairs):
+            raise UserError(f"{data} is of a demo of another size, with or without --quick; choose another --out")
         return
     options = PreparationOptions(
         pair=LanguagePair.parse(PAIR),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
-from app.text_files import read_lines
+from app.text_files import check_readable, read_lines
 
 
 def add_parser(verbs: Any) -> None:
@@ -61,6 +61,11 @@ def check_usage(arguments: argparse.Namespace) -> None:
         raise UserError("a MODEL needs text to translate: give --source FILE beside --reference")
     if arguments.hypothesis and arguments.test_set and not arguments.pair:
         raise UserError("give --pair SRC-TGT beside --test-set, such as --pair en-de")
+    if arguments.output and not arguments.output.parent.is_dir():
+        raise UserError(f"cannot write {arguments.output}: there is no folder {arguments.output.parent}")
+    for path in (arguments.source, arguments.reference, arguments.hypothesis):
+        if path:
+            check_readable(path)
 
 
 def open_model(path: Path | None) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
-from app.text_files import stream_lines
+from app.text_files import check_readable, stream_lines
 
 
 def add_parser(verbs: Any) -> None:
@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Translates, and prints as lines are done."""
     if arguments.n_best < 1:
         raise UserError(f"--n-best is {arguments.n_best}; it must be at least 1")
+    check_readable(arguments.file)
     from app.quiet import import_tensorflow
 
     import_tensorflow()

@@ -53,6 +53,8 @@ def export(model: RunModel, out: Path) -> Path:
         raise UserError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        if out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
     return out / str(number)
 
 

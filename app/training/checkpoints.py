@@ -154,8 +154,9 @@ def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: 
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise UserError(f"cannot write {path}: {error.strerror}; earlier checkpoints are untouched") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return path
 
 
