@@ -1,6 +1,8 @@
 """`nmt demo`: the whole road on the bundled corpus, from text to a SavedModel, through the same code as the verbs."""
 
 import argparse
+import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,9 +144,16 @@ def show_next(trained: Path, exported: Path, seconds: float) -> None:
     """What to try now."""
     from app.console import say
 
+    nmt = command()
     heading(f"done in {seconds / 60:.1f} minutes; try next")
-    say(f'echo "Where is the station?" | nmt translate {trained}')
-    say(f"nmt translate {exported.parent} FILE --scores")
-    say(f"nmt evaluate {trained} --test-set {SAMPLE} --json")
-    say(f"tensorboard --logdir {trained}")
-    say("nmt prepare --help    # your own parallel text")
+    say(f'echo "Where is the station?" | {nmt} translate {trained}')
+    say(f"{nmt} translate {exported.parent} FILE --scores")
+    say(f"{nmt} evaluate {trained} --test-set {SAMPLE} --json")
+    say(f"{Path(nmt).with_name('tensorboard')} --logdir {trained}")
+    say(f"{nmt} prepare --help    # your own parallel text")
+
+
+def command() -> str:
+    """How to call this program again: `nmt` where the shell finds it, else the path it was called by."""
+    called = sys.argv[0]
+    return "nmt" if shutil.which("nmt") == called or not called.endswith("nmt") else called
