@@ -78,6 +78,7 @@ class WorkBar:
         )
         self.phase: str | None = None
         self.done = 0
+        self.total: int | None = None
         self.started = time.perf_counter()
         self.task = self.bar.add_task("", total=None)
 
@@ -87,12 +88,16 @@ class WorkBar:
             self.finish()
             self.phase, self.started = phase, time.perf_counter()
             self.bar.reset(self.task, description=self.names.get(phase, phase), total=total)
-        self.done = done
+        self.done, self.total = done, total
         self.bar.update(self.task, completed=done, total=total)
+
+    def add(self, phase: str, units: int) -> None:
+        """`units` more of the phase at work are done."""
+        self(phase, self.done + units, self.total)
 
     def finish(self) -> None:
         """The phase at work is over."""
         if self.phase is not None:
             seconds = time.perf_counter() - self.started
             say(f"{self.names.get(self.phase, self.phase)}: {self.done:,} in {seconds:.1f} s")
-        self.phase = None
+        self.phase, self.done = None, 0

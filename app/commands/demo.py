@@ -113,6 +113,7 @@ def show_scores(trained: Path, size: Size) -> Any:
     """`nmt evaluate` and `nmt translate` on held-out sentences; gives the model."""
     from rich.table import Table
 
+    from app.commands.evaluate import translate_all
     from app.console import console
     from app.evaluation import score, test_set
     from app.models import RunModel
@@ -120,7 +121,7 @@ def show_scores(trained: Path, size: Size) -> Any:
     heading("evaluate: sentences it has never seen")
     sources, references = (lines[: size.test_sentences] for lines in test_set(SAMPLE, PAIR))
     model = RunModel(trained)
-    translations = [translation.text for translation in model.translator().translate(sources)]
+    translations = translate_all(model, sources)
     print("\n".join(score(translations, references).lines()), flush=True)
     table = Table("source", "translation", "reference", title=f"the first {SHOWN} of {len(sources)}")
     for row in list(zip(sources, translations, references, strict=True))[:SHOWN]:

@@ -41,10 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     model = open_model(arguments.model)
     pair = arguments.pair or (model.pair if model else None)
     sources, references = test_text(arguments, pair)
-    if model is None:
-        hypotheses = read_lines(arguments.hypothesis)
-    else:
-        hypotheses = [translation.text for translation in model.translator().translate(sources)]
+    hypotheses = translate_all(model, sources) if model else read_lines(arguments.hypothesis)
     if arguments.output:
         arguments.output.write_text("".join(f"{line}\n" for line in hypotheses), encoding="utf-8")
     scores = score(hypotheses, references, target_language=pair.partition("-")[2] if pair else "")
@@ -75,6 +72,17 @@ def open_model(path: Path | None) -> Any:
     from app.models import load_model
 
     return load_model(path)
+
+
+def translate_all(model: Any, sources: list[str]) -> list[str]:
+    """The model's best translations, under a progress bar."""
+    from app.console import work_bar
+
+    phase = "translating sentences"
+    with work_bar({}) as bar:
+        bar(phase, 0, len(sources))
+        translations = model.translator().translate(sources, progress=lambda lines: bar.add(phase, lines))
+    return [translation.text for translation in translations]
 
 
 def test_text(arguments: argparse.Namespace, pair: str | None) -> tuple[list[str], list[str]]:

@@ -1,6 +1,6 @@
 """Lines in, translations out, in order: the Python face of a translation graph or of an export that holds one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,6 +11,12 @@ from app.decoding.translation_graph import COUNT_TOKENS, N_BEST, TRANSLATE, Sign
 
 WINDOW_LINES = 4096  # enough to find lines of like length, and soon read
 BATCH_TOKENS = 4096
+
+Progress = Callable[[int], None]
+
+
+def _silent(lines: int) -> None:
+    """Shows no progress."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +55,27 @@ class Translator:
         self.batch_tokens = batch_tokens
         self.window_lines = window_lines
 
-    def translate(self, lines: Iterable[str]) -> list[Translation]:
+    def translate(self, lines: Iterable[str], *, progress: Progress = _silent) -> list[Translation]:
         """Gives one translation for each line, in order; an empty one for an empty line."""
-        return list(self.translate_lines(lines))
+        return list(self.translate_lines(lines, progress=progress))
 
-    def translate_lines(self, lines: Iterable[str]) -> Iterator[Translation]:
-        """Gives one translation for each line, in order, a window of lines after the other."""
+    def translate_lines(self, lines: Iterable[str], *, progress: Progress = _silent) -> Iterator[Translation]:
+        """Gives one translation for each line, in order, a window of lines after the other.
+
+        `progress` is called after each batch with the number of its lines.
+        """
         remaining = iter(lines)
         while window := [line.encode("utf-8", "replace") for line in islice(remaining, self.window_lines)]:
-            yield from self._translate_window(window)
+            yield from self._translate_window(window, progress)
 
-    def _translate_window(self, window: Sequence[bytes]) -> list[Translation]:
+    def _translate_window(self, window: Sequence[bytes], progress: Progress) -> list[Translation]:
         tokens = self.count_tokens(texts=tf.constant(window))["tokens"].numpy()
         by_line: dict[int, Translation] = {}
         for batch in batches_of_like_length(tokens + 1, self.batch_tokens):  # + 1 for EOS
             found = self.run_graph(texts=tf.constant([window[i] for i in batch]))
             texts, scores = (self._best(found[name].numpy()) for name in ("translations", "scores"))
             by_line.update(zip(batch, map(_translation, texts, scores), strict=True))
+            progress(len(batch))
         return [by_line[i] for i in range(len(window))]
 
     def _best(self, values: np.ndarray) -> np.ndarray:
