@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -31,13 +31,11 @@ class StepLog(keras.callbacks.Callback):
         self.writer = tf.summary.create_file_writer(str(run / "tensorboard"))
         self.step = first_step
         self.progress = progress
-        self.lines: TextIO | None = None
         self.started = 0.0
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Forgets the steps after the checkpoint that training goes on from, and opens the file."""
+        """Forgets the steps after the checkpoint that training goes on from."""
         keep_steps(self.file, self.step)
-        self.lines = self.file.open("a", encoding="utf-8")
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Starts the clock."""
@@ -50,8 +48,8 @@ class StepLog(keras.callbacks.Callback):
         self.step += 1
         line = {"step": self.step, **figures, "seconds": round(seconds, 6)}
         line |= {name: int(figures[name]) for name in ("source_tokens", "target_tokens")}
-        assert self.lines is not None  # Keras calls on_train_begin first
-        self.lines.write(json.dumps(line) + "\n")
+        with self.file.open("a", encoding="utf-8") as lines:  # not held open: a training may end at any step
+            lines.write(json.dumps(line) + "\n")
         self.progress.advance(self.step, figures["loss"], int(figures["target_tokens"]), seconds)
         figures["perplexity"] = math.exp(min(figures["cross_entropy"], 50.0))
         with self.writer.as_default(step=self.step):
@@ -62,15 +60,7 @@ class StepLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Makes the figures up to a checkpoint safe before it is written."""
-        if self.lines:
-            self.lines.flush()
         self.writer.flush()
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Closes the files."""
-        self.on_epoch_end(0)
-        if self.lines:
-            self.lines.close()
 
 
 def keep_steps(file: Path, last: int) -> None:
