@@ -1,0 +1,75 @@
+"""The command line within this process: TensorFlow is there already, and what is written is kept."""
+
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from app.cli import main
+
+SAMPLE = "sample:tatoeba-en-de"
+TINY = (
+    "model.model_width=32",
+    "model.inner_width=64",
+    "model.heads=2",
+    "model.encoder_layers=1",
+    "model.decoder_layers=1",
+    "training.batch_tokens=1024",
+    "training.max_length=64",
+    "training.schedule=noam",
+    "training.learning_rate=0.02",
+    "training.warmup_steps=2",
+    "training.precision=float32",
+    "training.steps=4",
+    "training.checkpoint_every=2",
+    "training.dev_sentences=4",
+    "decoding.beam_size=2",
+    "decoding.length_penalty=2.0",
+    "decoding.max_source_tokens=16",
+    "decoding.max_extra_tokens=2",
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines on stdout, whose ends are line feeds alone."""
+        return self.out.removesuffix("\n").split("\n")
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines on stderr that name a command, as an error does."""
+        return [line for line in self.err.split("\n") if line.startswith("nmt ")]
+
+
+def nmt(*arguments: str | Path, stdin: bytes = b"") -> Done:
+    """Runs `nmt` with these arguments."""
+    out, err = io.StringIO(), io.StringIO()
+    given = mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    with redirect_stdout(out), redirect_stderr(err), given:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as usage:
+            code = int(usage.code or 0)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def train_arguments(data: Path, out: Path, *settings: str, preset: str = "tiny") -> list[str]:
+    """`nmt train` of a model that trains in seconds; later settings win."""
+    changes = [part for setting in (*TINY, *settings) for part in ("--set", setting)]
+    return ["train", str(data), "--out", str(out), "--preset", preset, *changes]
+
+
+def succeeded(done: Done) -> Done:
+    """Holds a command to exit code 0."""
+    assert done.code == 0, done.err
+    return done

@@ -1,0 +1,55 @@
+"""One small road for all tests of the application: data, a run that was trained a few steps, its export."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("road")
+
+
+@pytest.fixture(scope="session")
+def preparing(road: Path) -> Done:
+    specs = ("--corpus", SAMPLE, "--dev", f"tsv:{road / 'dev.tsv'}")
+    rows = ["It rains.\tEs regnet.", "We are here.\tWir sind hier.", "Who?\tWer?", "I know it well.\tIch weiß es gut."]
+    (road / "dev.tsv").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    sizes = ("--limit", "600", "--vocabulary-size", "504")
+    return succeeded(nmt("prepare", "--pair", "en-de", *specs, *sizes, "--out", road / "data"))
+
+
+@pytest.fixture(scope="session")
+def data(road: Path, preparing: Done) -> Path:
+    return road / "data"
+
+
+@pytest.fixture(scope="session")
+def training(road: Path, data: Path) -> Done:
+    return succeeded(nmt(*train_arguments(data, road / "run")))
+
+
+@pytest.fixture(scope="session")
+def run(road: Path, training: Done) -> Path:
+    """Four steps, checkpoints at 2 and 4. Tests do not write to it."""
+    return road / "run"
+
+
+@pytest.fixture(scope="session")
+def exporting(road: Path, run: Path) -> Done:
+    return succeeded(nmt("export", run, "--out", road / "export"))
+
+
+@pytest.fixture(scope="session")
+def export(road: Path, exporting: Done) -> Path:
+    """The run as a SavedModel, version 1. Tests do not write to it."""
+    return road / "export"
+
+
+@pytest.fixture
+def run_copy(run: Path, tmp_path: Path) -> Path:
+    """The same run, to write to."""
+    return Path(shutil.copytree(run, tmp_path / "run"))

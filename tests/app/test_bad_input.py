@@ -1,0 +1,295 @@
+"""What cannot be used is refused in one line that says what and where, and nothing is left half-written."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.shards import Manifest
+from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
+
+
+def refusal(done: Done, verb: str) -> str:
+    """The one line that says what is wrong; there is nothing on stdout and no traceback."""
+    assert done.code == 1, done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    (line,) = done.complaints
+    assert done.err.endswith(f"{line}\n")
+    assert line.startswith(f"nmt {verb}: ")
+    return line.removeprefix(f"nmt {verb}: ")
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes, and every folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"folder"
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with some text; relative paths are below it."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "two.en": "It rains.\nWho?\n",
+        "two.de": "Es regnet.\nWer?\n",
+        "unequal.en": "It rains.\nWho?\nI\n",
+        "unequal.de": "Es regnet.\n",
+        "empty.tsv": "",
+        "blank.tsv": "\t\n \t \n",
+        "no-tab.tsv": "It rains. Es regnet.\n",
+    }.items():
+        Path(name).write_text(text, encoding="utf-8")
+    Path("folder").mkdir()
+    Path("folder/file").write_text("mine\n")
+    return tmp_path
+
+
+PREPARE = ["prepare", "--pair", "en-de", "--out", "data", "--vocabulary-size", "504"]
+NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
+    # prepare
+    ([*PREPARE, "--corpus", "files:unequal", "--dev", SAMPLE], "unequal.en has 3 lines but unequal.de has 1"),
+    ([*PREPARE, "--corpus", SAMPLE, "--limit", "600", "--dev", "files:unequal"], "unequal.en has 3 lines but"),
+    ([*PREPARE, "--corpus", "files:none", "--dev", SAMPLE], "found neither none.en nor none.en.gz; give the path"),
+    ([*PREPARE, "--corpus", "tsv:none.tsv", "--dev", SAMPLE], "no file none.tsv; give a file with en, a tab, de"),
+    ([*PREPARE, "--corpus", "tsv:empty.tsv", "--dev", SAMPLE], "corpus tsv:empty.tsv is empty: expected at least one"),
+    ([*PREPARE, "--corpus", "tsv:blank.tsv", "--dev", SAMPLE], "cleaning left no pair of tsv:blank.tsv"),
+    ([*PREPARE, "--corpus", "tsv:no-tab.tsv", "--dev", SAMPLE], "no-tab.tsv line 1 has no tab"),
+    ([*PREPARE, "--corpus", "file:two", "--dev", SAMPLE], "did you mean files:PREFIX?"),
+    ([*PREPARE, "--corpus", "files:two", "--dev", "files:two"], "the text is too small for 504 pieces; use"),
+    ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--vocabulary-size", "500"], "use --vocabulary-size 504"),
+    ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--vocabulary", "two.en"], "two.en is not a SentencePiece model"),
+    ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--pair", "ende"], "expected a language pair such as en-de"),
+    ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--out", "folder"], "folder exists and is not prepared data"),
+    ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--out", "two.en/data"], "not a directory"),
+    # evaluate
+    (["evaluate", "--hypothesis", "two.de", "--reference", "unequal.de"], "2 translations but 1 references"),
+    (["evaluate", "--hypothesis", "two.de", "--reference", "none"], "cannot read none: there is no such file"),
+    (["evaluate", "--hypothesis", "folder", "--reference", "two.de"], "cannot read folder: it is a folder"),
+    (["evaluate", "--hypothesis", "empty.tsv", "--reference", "empty.tsv"], "nothing to score: expected at least one"),
+    (["evaluate", "--reference", "two.de"], "give either a MODEL or --hypothesis FILE"),
+    (["evaluate", "--hypothesis", "two.de"], "give either --reference FILE or --test-set NAME"),
+    (["evaluate", "run", "--reference", "two.de"], "give --source FILE beside --reference"),
+    (["evaluate", "--hypothesis", "two.de", "--test-set", "wmt14"], "give --pair SRC-TGT beside --test-set"),
+    (["evaluate", "--hypothesis", "two.de", "--test-set", "wtm14", "--pair", "en-de"], "nearest known: wmt14"),
+    (["evaluate", "--hypothesis", "two.de", "--reference", "two.de", "--output", "no/f"], "there is no folder no"),
+    # a MODEL, RUN or DATA that is none
+    (["translate", "folder", "two.en"], "folder is not a model: expected a run of `nmt train` or an export of"),
+    (
+        ["translate", "none", "two.en"],
+        "none is not a model: expected a run of `nmt train` or an export of `nmt export`",
+    ),
+    (["translate", "none", "missing"], "cannot read missing: there is no such file"),
+    (["translate", "none", "two.en", "--n-best", "0"], "--n-best is 0; it must be at least 1"),
+    (["evaluate", "none", "--test-set", SAMPLE], "none is not a model"),
+    (["average", "folder"], "folder is not a run of `nmt train`: it has no config.toml"),
+    (["average", "none", "--last", "0"], "--last is 0; it must be at least 1"),
+    (["export", "none", "--out", "export"], "none is not a run of `nmt train`: there is no such folder"),
+    (["train", "none", "--out", "run"], "none is not a prepared data directory"),
+    (["train", "folder", "--out", "run"], "folder has no manifest.json"),
+    (["train", "none", "--out", "run", "--preset", "bsae"], 'no preset "bsae" (did you mean base?); the presets are'),
+    (
+        ["train", "none", "--out", "run", "--set", "steps=4"],
+        'cannot read the setting "steps=4"; write section.key=value',
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), NO_COMMAND_WITH_A_MODEL)
+def test_what_cannot_be_used_is_named_and_nothing_is_written(here: Path, arguments: list[str], message: str) -> None:
+    before = tree(here)
+    assert message in refusal(nmt(*arguments), arguments[0])
+    assert tree(here) == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.stpes=4", "preset tiny: [training] has no setting stpes (did you mean steps?)"),
+        ("trainng.steps=4", "preset tiny: there is no section [trainng] (did you mean training?)"),
+        ("training.steps=many", "preset tiny: [training] steps is 'many'; it must be a whole number"),
+        ("model.heads=3", "model width 32 is not a multiple of 3 heads; use"),
+        ("model.vocabulary_size=512", "but the vocabulary of {data} has 504 pieces; leave the setting out"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_no_run_begun(data: Path, here: Path, setting: str, message: str) -> None:
+    before = tree(here)
+    assert message.format(data=data) in refusal(nmt(*train_arguments(data, here / "run", setting)), "train")
+    assert tree(here) == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["trian"], ["train"], ["train", "data"], ["prepare", "--pair", "en-de"]])
+def test_a_command_line_that_cannot_be_read_is_answered_with_its_usage(arguments: list[str]) -> None:
+    done = nmt(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("usage: nmt")
+
+
+# train
+
+
+@pytest.mark.parametrize("name", ["folder", "two.en"])
+def test_train_writes_into_no_folder_that_is_not_its_own(data: Path, here: Path, name: str) -> None:
+    before = tree(here)
+    line = refusal(nmt(*train_arguments(data, here / name)), "train")
+    assert line == f"{here / name} exists and is not a run of `nmt train`; choose another --out"
+    assert tree(here) == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.seed=2", "was begun with training.seed = 1, not 2; go on with --set training.seed=1, or choose"),
+        ("model.inner_width=128", "was begun with model.inner_width = 64, not 128; go on with"),
+    ],
+)
+def test_a_run_does_not_go_on_with_another_setting(data: Path, run_copy: Path, setting: str, message: str) -> None:
+    before = tree(run_copy)
+    assert message in refusal(nmt(*train_arguments(data, run_copy, setting)), "train")
+    assert tree(run_copy) == before
+
+
+def test_a_run_does_not_go_on_with_data_of_another_vocabulary(road: Path, run_copy: Path, tmp_path: Path) -> None:
+    specs = ("--corpus", f"tsv:{tmp_path / 'other.tsv'}", "--dev", f"tsv:{road / 'dev.tsv'}")
+    rows = (f"word{i % 90}ing is {i}\tein w{i % 70}ort ist {i}\n" for i in range(400))
+    (tmp_path / "other.tsv").write_text("".join(rows))
+    succeeded(nmt("prepare", "--pair", "en-de", *specs, "--vocabulary-size", "296", "--out", tmp_path / "data"))
+    before = tree(run_copy)
+    line = refusal(nmt(*train_arguments(tmp_path / "data", run_copy)), "train")
+    assert line.startswith(f"wrong vocabulary for the data: {run_copy} was trained with another vocabulary")
+    assert tree(run_copy) == before
+
+
+def spoil_vocabulary(data: Path) -> None:
+    (data / "vocabulary.model").write_bytes(b"other")
+
+
+def cut_shard(data: Path) -> None:
+    shard = data / "train-00003-of-00008.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-1])
+
+
+def remove_shard(data: Path) -> None:
+    (data / "train-00003-of-00008.tfrecord").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (spoil_vocabulary, "vocabulary.model is the wrong vocabulary for this data"),
+        (cut_shard, "train-00003-of-00008.tfrecord has"),
+        (remove_shard, "train-00003-of-00008.tfrecord is missing"),
+    ],
+)
+def test_damaged_data_is_found_before_training(
+    data: Path, here: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    copy = Path(shutil.copytree(data, here / "data"))
+    damage(copy)
+    before = tree(here)
+    assert message in refusal(nmt(*train_arguments(copy, here / "run")), "train")
+    assert tree(here) == before
+
+
+def test_a_shard_found_corrupt_while_training_is_named_and_earlier_checkpoints_stay(
+    data: Path, run_copy: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(data, tmp_path / "data"))
+    shard = copy / Manifest.load(copy).split("train").shards[3].file
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    before = tree(run_copy / "checkpoints")
+    line = refusal(nmt(*train_arguments(copy, run_copy, "training.steps=6")), "train")
+    assert line == f"{shard} is corrupt or cut short; run nmt prepare again"
+    assert tree(run_copy / "checkpoints") == before
+    assert len((run_copy / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+# Models
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--n-best", "3"], "--n-best is 3, but the beam holds 2; ask for fewer or a larger beam"),
+        (["--n-best", "2", "--beam-size", "1"], "--n-best is 2, but the beam holds 1"),
+        (["--beam-size", "0"], "beam_size must be at least 1, got 0"),
+        (["--length-penalty", "nan"], "length_penalty must be between -10 and 10, got nan"),
+    ],
+)
+def test_a_search_that_cannot_be_made_is_refused(run: Path, options: list[str], message: str) -> None:
+    assert message in refusal(nmt("translate", run, *options, stdin=b"I\n"), "translate")
+
+
+def test_the_search_of_an_export_is_fixed(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").touch()
+    line = refusal(nmt("translate", tmp_path, "--beam-size", "2", stdin=b"I\n"), "translate")
+    assert line.startswith(f"the search of {tmp_path} was fixed when it was exported; export the run again")
+
+
+def test_too_few_checkpoints_to_average_are_counted(run_copy: Path) -> None:
+    line = refusal(nmt("average", run_copy, "--last", "3"), "average")
+    assert line.startswith(f"{run_copy / 'checkpoints'} has 2 checkpoint(s), fewer than --last 3; train on")
+    assert not (run_copy / "checkpoints" / "average").exists()
+
+
+def test_a_model_is_not_scored_on_texts_of_unequal_length(run: Path, here: Path) -> None:
+    files = ("--source", "unequal.en", "--reference", "two.de")
+    line = refusal(nmt("evaluate", run, *files, "--output", "translation"), "evaluate")
+    assert line == "unequal.en has 3 lines but two.de has 2; a source line needs one reference line"
+    assert not (here / "translation").exists()
+
+
+def damage_checkpoint(run: Path) -> str:
+    weights = run / "checkpoints" / "step-00000004" / "weights.npz"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    return f"{weights} is missing or damaged; remove {weights.parent} to use an earlier checkpoint"
+
+
+def remove_checkpoints(run: Path) -> str:
+    shutil.rmtree(run / "checkpoints")
+    return f"{run} has no checkpoint yet; train it further with the same `nmt train` command"
+
+
+def damage_manifest(run: Path) -> str:
+    (run / "manifest.json").write_text("{")
+    return f"{run / 'manifest.json'} is damaged"
+
+
+def change_vocabulary_digest(run: Path) -> str:
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(manifest | {"vocabulary_digest": "0"}))
+    return f"{run / 'vocabulary.model'} is not the vocabulary that the run was trained with"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [damage_checkpoint, remove_checkpoints, damage_manifest, change_vocabulary_digest],
+    ids=lambda f: f.__name__,
+)
+def test_a_damaged_run_is_refused_by_the_name_of_its_file(run_copy: Path, damage: Callable[[Path], str]) -> None:
+    message = damage(run_copy)
+    assert refusal(nmt("translate", run_copy, stdin=b"I\n"), "translate").startswith(message)
+
+
+@pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.data-00000-of-00001", "assets.extra/nmt.json"])
+def test_a_damaged_export_is_refused(export: Path, tmp_path: Path, file: str) -> None:
+    copy = Path(shutil.copytree(export, tmp_path / "export"))
+    damaged = copy / "1" / file
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    line = refusal(nmt("translate", copy, stdin=b"I\n"), "translate")
+    assert line.startswith(f"cannot load the export {copy / '1'}: ")
+    assert line.endswith("; export the run again")
+
+
+def test_an_export_is_written_into_no_file(run: Path, here: Path) -> None:
+    before = tree(here)
+    line = refusal(nmt("export", run, "--out", "two.en"), "export")
+    assert line == "cannot write two.en: not a directory"
+    assert tree(here) == before

@@ -1,0 +1,354 @@
+"""The whole road through the command line: text to data, a run, scores, translations and a SavedModel."""
+
+import functools
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import sacrebleu
+import tensorflow as tf
+
+from app import run_directory
+from app.cli import VERBS, build_parser
+from app.errors import UserError
+from app.serving import export as exporter
+from app.serving.layout import newest_version
+from tests.app.command_line import TINY, Done, nmt, succeeded, train_arguments
+
+ROOT = Path(__file__).resolve().parents[2]
+LONG = " ".join(["word"] * 5000)
+TEXT = ["Where is the station?", "", "I", LONG, "The dog sleeps.", "   ", "“Naïve”, said the 猫 🙂"]
+INPUT = "".join(f"{line}\n" for line in TEXT).encode() + b"Gut\xffen Morgen"  # no line end at the end
+LINES = len(TEXT) + 1
+
+FRESH = """
+import json, sys
+import tensorflow as tf
+import tensorflow_text
+texts = json.load(sys.stdin)
+found = tf.saved_model.load(sys.argv[1]).signatures["serving_default"](texts=tf.constant(texts))
+ours = {"app", "layers", "pipelines"} & set(sys.modules)
+print(json.dumps([[t.decode() for t in found["translations"].numpy()], found["scores"].numpy().tolist(), list(ours)]))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exports_are_loaded_once() -> Iterator[None]:
+    """Loading takes seconds, and nothing here changes an export that was loaded."""
+    with mock.patch.object(tf.saved_model, "load", functools.cache(tf.saved_model.load)):
+        yield
+
+
+@pytest.fixture(scope="module")
+def text(road: Path) -> Path:
+    (road / "text").write_bytes(INPUT)
+    return road / "text"
+
+
+@pytest.fixture(scope="module")
+def translated(run: Path, text: Path) -> Done:
+    return succeeded(nmt("translate", run, text, "--json"))
+
+
+def objects(done: Done) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.lines]
+
+
+def steps_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def process(*command: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, *map(str, command)], input=given, capture_output=True, cwd=ROOT, check=False)
+
+
+# prepare, train, average, evaluate
+
+
+def test_results_go_to_stdout_and_all_else_to_stderr(
+    road: Path, preparing: Done, training: Done, exporting: Done
+) -> None:
+    run = road / "run"
+    assert preparing.lines == [str(road / "data")]
+    assert "train: kept 600 of 600 pairs" in preparing.err
+    assert training.lines == [str(run)]
+    assert "598 training pairs, 2 longer than 64 tokens" in training.err
+    assert exporting.lines == [str(road / "export" / "1")]
+    assert exporting.err == f"{run}: step 4\n"
+
+
+def test_a_run_says_what_it_was_made_of(data: Path, run: Path) -> None:
+    manifest, of_data = (json.loads((folder / "manifest.json").read_text()) for folder in (run, data))
+    assert manifest["pair"] == {"source": "en", "target": "de"}
+    assert manifest["seed"] == 1
+    assert manifest["vocabulary_digest"] == of_data["vocabulary"]["digest"]
+    assert manifest["data"]["train"] == [shard["sha256"] for shard in of_data["splits"]["train"]["shards"]]
+    assert set(manifest["versions"]) == set(run_directory.PACKAGES)
+    assert manifest["versions"]["tensorflow"] == tf.__version__
+
+
+def test_each_step_is_logged_once_with_its_figures(run: Path) -> None:
+    logged = steps_of(run / "metrics.jsonl")
+    assert [line["step"] for line in logged] == [1, 2, 3, 4]
+    for line in logged:
+        assert line.keys() == {
+            *("step", "loss", "cross_entropy", "accuracy", "gradient_norm", "learning_rate"),
+            *("source_tokens", "target_tokens", "padding_share", "seconds"),
+        }
+        assert 0 < line["target_tokens"] <= 1024
+        assert line["loss"] == pytest.approx(np.log(504), rel=0.2)
+    evaluated = steps_of(run / "dev.jsonl")
+    assert [line.keys() for line in evaluated] == [{"step", "dev_loss", "dev_perplexity", "dev_bleu"}] * 2
+    assert [line["step"] for line in evaluated] == [2, 4]
+
+
+def test_the_same_command_again_goes_on_as_if_it_had_not_stopped(data: Path, run: Path, run_copy: Path) -> None:
+    succeeded(nmt("average", run_copy, "--last", "2"))
+    shutil.rmtree(run_copy / "checkpoints" / "step-00000004")  # it stopped after step 2, steps 3 and 4 logged
+    changed = ("steps=6", "keep_checkpoints=2", "checkpoint_every=1", "dev_sentences=0")
+    done = succeeded(nmt(*train_arguments(data, run_copy, *(f"training.{change}" for change in changed))))
+    assert "going on from step 2 of 6" in done.err
+    logged = steps_of(run_copy / "metrics.jsonl")
+    assert [line["step"] for line in logged] == [1, 2, 3, 4, 5, 6]
+    for again, before in zip(logged[2:4], steps_of(run / "metrics.jsonl")[2:], strict=True):
+        assert again["loss"] == pytest.approx(before["loss"], abs=1e-5)
+        assert again["gradient_norm"] == pytest.approx(before["gradient_norm"], rel=1e-4)
+        assert again["target_tokens"] == before["target_tokens"]
+    assert [(line["step"], "dev_bleu" in line) for line in steps_of(run_copy / "dev.jsonl")] == [
+        *((2, True), (3, False), (4, False), (5, False), (6, False))
+    ]
+    opened = run_directory.RunDirectory.open(run_copy)
+    assert [step for step, _ in opened.checkpoints.steps()] == [5, 6]
+    assert opened.checkpoint().step == 6  # newer than the average of 2 and 4
+
+
+def test_a_run_that_is_done_is_left_alone(data: Path, run_copy: Path) -> None:
+    before = (run_copy / "metrics.jsonl").read_bytes()
+    done = succeeded(nmt(*train_arguments(data, run_copy)))
+    assert "already trained to step 4; set training.steps higher to go on" in done.err
+    assert (run_copy / "metrics.jsonl").read_bytes() == before
+
+
+def test_an_averaged_run_is_scored_with_its_average(run_copy: Path, tmp_path: Path) -> None:
+    averaged = succeeded(nmt("average", run_copy, "--last", "2"))
+    assert averaged.lines == [str(run_copy / "checkpoints" / "average")]
+    (tmp_path / "source").write_text("It rains.\nWho?\n\n")
+    (tmp_path / "reference").write_text("Es regnet.\nWer?\n\n")
+    files = ("--source", tmp_path / "source", "--reference", tmp_path / "reference")
+    done = succeeded(nmt("evaluate", run_copy, *files, "--output", tmp_path / "translation", "--json"))
+    assert f"{run_copy}: average of 2 checkpoints\n" in done.err
+    scores = json.loads(done.out)
+    assert scores.keys() == {"bleu", "chrf", "ter", "signatures"}
+    assert scores["signatures"].keys() == {"bleu", "chrf", "ter"}
+    translation = (tmp_path / "translation").read_text().split("\n")[:-1]
+    assert scores["chrf"] == sacrebleu.corpus_chrf(translation, [["Es regnet.", "Wer?", ""]]).score
+    again = nmt("evaluate", "--hypothesis", tmp_path / "translation", *files, "--pair", "en-de", "--json")
+    assert json.loads(succeeded(again).out) == scores
+
+
+def test_a_built_in_test_set_is_scored_against_a_file(tmp_path: Path) -> None:
+    from app.evaluation import test_set
+
+    _, references = test_set("sample:tatoeba-en-de", "en-de")
+    (tmp_path / "hypothesis").write_text("".join(f"{line}\n" for line in references), encoding="utf-8")
+    chosen = ("--test-set", "sample:tatoeba-en-de", "--pair", "en-de")
+    done = succeeded(nmt("evaluate", "--hypothesis", tmp_path / "hypothesis", *chosen))
+    assert [line.split()[:2] for line in done.lines] == [["BLEU", "100.00"], ["chrF", "100.00"], ["TER", "0.00"]]
+    assert done.err == ""
+
+
+# translate
+
+
+def test_every_line_has_a_translation_in_its_place(translated: Done) -> None:
+    found = objects(translated)
+    assert len(found) == LINES
+    assert [line["score"] != 0 for line in found] == [True, False, True, True, True, False, True, True]
+    assert found[1]["translation"] == found[5]["translation"] == ""
+    scores = [line["score"] for line in found if line["score"]]
+    assert len(set(scores)) == len(scores)  # so that the comparisons below would see another order
+
+
+def test_a_line_that_is_not_utf8_is_said_on_stderr(translated: Done, text: Path) -> None:
+    assert f"{text}: 1 line(s) are not UTF-8, the first is line {LINES}; replaced what was invalid" in translated.err
+
+
+def test_a_long_line_is_split_and_not_cut(translated: Done) -> None:
+    pieces = 5000 / 16  # at least: a word has one token or more, and a piece has 16 tokens
+    assert len(objects(translated)[3]["translation"].split()) >= pieces
+
+
+def test_an_export_translates_as_its_run(export: Path, text: Path, translated: Done) -> None:
+    done = succeeded(nmt("translate", export, text, "--json"))
+    for ours, theirs in zip(objects(done), objects(translated), strict=True):
+        assert ours["translation"] == theirs["translation"]
+        assert ours["score"] == pytest.approx(theirs["score"], rel=1e-5)
+
+
+def test_a_fresh_process_without_this_program_translates_as_the_run(export: Path, translated: Done) -> None:
+    texts = [line.decode("utf-8", "replace") for line in INPUT.split(b"\n")]
+    done = process("-I", "-W", "ignore", "-c", FRESH, export / "1", given=json.dumps(texts).encode())
+    assert done.returncode == 0, done.stderr
+    translations, scores, ours = json.loads(done.stdout.splitlines()[-1])
+    assert ours == []
+    assert translations == [line["translation"] for line in objects(translated)]
+    assert scores == pytest.approx([line["score"] for line in objects(translated)], rel=1e-5)
+
+
+def test_a_process_translates_stdin_and_says_no_more_than_it_must(run: Path, translated: Done) -> None:
+    done = process("-m", "app", "translate", run, "-", "--scores", given=INPUT)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.decode().removesuffix("\n").split("\n")]
+    assert [text for text, _ in rows] == [line["translation"] for line in objects(translated)]
+    expected = [line["score"] for line in objects(translated)]
+    assert [float(score) for _, score in rows] == pytest.approx(expected, rel=1e-5)
+    damaged = f"standard input: 1 line(s) are not UTF-8, the first is line {LINES}; replaced what was invalid"
+    said = done.stderr.decode().splitlines()
+    assert said[0] == f"{run}: step 4"
+    assert damaged in said
+    assert len(said) <= 3  # the third tells the time
+
+
+def test_stdin_is_read_where_no_file_is_given(export: Path, translated: Done) -> None:
+    done = succeeded(nmt("translate", export, stdin=TEXT[4].encode() + b"\r\n\n" + TEXT[0].encode()))
+    found = objects(translated)
+    assert done.lines == [found[4]["translation"], "", found[0]["translation"]]
+    assert succeeded(nmt("translate", export / "1", stdin=b"")).out == ""  # one version may be named
+
+
+def test_n_best_lists_name_the_line_and_fall_in_score(run: Path, translated: Done) -> None:
+    given = f"{TEXT[0]}\n\n{TEXT[4]}\n".encode()
+    done = succeeded(nmt("translate", run, "--n-best", "2", stdin=given))
+    rows = [line.split(" ||| ") for line in done.lines]
+    numbers = [int(number) for number, _, _ in rows]
+    assert numbers == sorted(numbers)
+    assert set(numbers) == {0, 1, 2}
+    for number, line in ((0, 0), (2, 4)):
+        best, second = ((text, float(score)) for n, text, score in rows if int(n) == number)
+        assert best[0] == objects(translated)[line]["translation"]
+        assert best[1] == pytest.approx(objects(translated)[line]["score"], rel=1e-5)
+        assert second[0] != best[0]
+        assert second[1] <= best[1]
+
+
+def test_n_best_in_json_are_alternatives(export: Path, translated: Done) -> None:
+    done = succeeded(nmt("translate", export, "--n-best", "2", "--json", stdin=TEXT[0].encode()))
+    (found,) = objects(done)
+    assert found["translation"] == objects(translated)[0]["translation"]
+    assert [alternative.keys() for alternative in found["alternatives"]] == [{"text", "score"}]
+    assert found["alternatives"][0]["score"] <= found["score"]
+
+
+def test_the_settings_of_the_search_change_it(run: Path, translated: Done) -> None:
+    done = succeeded(
+        nmt("translate", run, "--beam-size", "1", "--length-penalty", "0", "--json", stdin=f"{TEXT[0]}\n".encode())
+    )
+    (greedy,) = objects(done)
+    assert greedy["score"] < objects(translated)[0]["score"]  # a sum of log-probabilities, divided by nothing
+
+
+# export
+
+
+def test_a_second_export_is_version_2_and_counts(
+    run: Path, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(export, tmp_path / "export"))
+
+    def save(module: tf.Module, path: str, signatures: object) -> None:  # as version 1; saving is tested above
+        (Path(path) / "saved_model.pb").write_bytes((out / "1" / "saved_model.pb").read_bytes())
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    monkeypatch.setattr(exporter, "check", lambda graph, version: None)
+    done = succeeded(nmt("export", run, "--out", out, "--beam-size", "1", "--length-penalty", "0.5"))
+    assert done.lines == [str(out / "2")]
+    assert sorted(path.name for path in out.iterdir()) == ["1", "2"]
+    description = json.loads((out / "2" / "assets.extra" / "nmt.json").read_text())
+    assert description["pair"] == "en-de"
+    assert (description["decoding"]["beam_size"], description["decoding"]["length_penalty"]) == (1, 0.5)
+    assert description["checkpoint"]["step"] == 4
+    assert newest_version(out) == out / "2"
+
+
+def test_an_export_that_translates_otherwise_is_not_published(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tf.saved_model, "save", lambda module, path, signatures: None)
+    monkeypatch.setattr(exporter, "fresh_translations", lambda version, texts: [("other", 0.0)] * len(texts))
+    done = nmt("export", run, "--out", tmp_path / "export")
+    assert (done.code, done.out) == (1, "")
+    assert len(done.complaints) == 1
+    assert "as ('other', 0.0), the run as" in done.complaints[0]
+    assert done.complaints[0].endswith("; not published")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fresh_process_that_fails_tells_its_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\n  somewhere\nNotFoundError: an op\n\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(UserError, match="fresh process cannot run the export: NotFoundError: an op; not published"):
+        exporter.fresh_translations(tmp_path, ["a"])
+
+
+# The command line itself
+
+
+def test_help_has_an_example_and_does_without_tensorflow() -> None:
+    code = """
+import sys
+from app.cli import VERBS, main
+for arguments in (["--help"], *([verb, "--help"] for verb in VERBS)):
+    try:
+        main(arguments)
+    except SystemExit as done:
+        print("exit", done.code)
+print(sorted({"tensorflow", "keras", "numpy", "sacrebleu"} & set(sys.modules)))
+"""
+    done = process("-c", code)
+    assert done.stderr == b""
+    *helps, imported = done.stdout.decode().strip().rsplit("\n", 1)
+    answers = helps[0].split("exit 0")
+    assert len(answers) == len(VERBS) + 2
+    assert all("example: nmt" in answer or "| nmt" in answer for answer in answers[:-1])
+    assert imported == "[]"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_example_of_each_verb_can_be_read(verb: str) -> None:
+    verbs = next(action for action in build_parser()._actions if action.dest == "verb")
+    assert isinstance(verbs.choices, dict)
+    epilog = verbs.choices[verb].epilog
+    label, _, example = epilog.partition("example: ")
+    assert label == ""
+    words = shlex.split(example.rpartition("| ")[2])
+    assert words[:2] == ["nmt", verb]
+    assert build_parser().parse_args(words[1:]).verb == verb
+
+
+def test_output_that_nobody_reads_ends_the_program_quietly(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("one line of text\n")
+    command = ["-m", "app", "evaluate", "--hypothesis", tmp_path / "text", "--reference", tmp_path / "text"]
+    with subprocess.Popen(
+        [sys.executable, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        complaint = running.stderr.read()
+    assert (running.returncode, complaint) == (1, b"")
+
+
+def test_the_settings_of_these_tests_are_those_of_the_run(run: Path) -> None:
+    sections = run_directory.RunDirectory.open(run).configuration.as_sections()
+    for setting in TINY:
+        section, _, rest = setting.partition(".")
+        key, _, value = rest.partition("=")
+        assert str(sections[section][key]) == value

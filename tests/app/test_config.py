@@ -1,0 +1,152 @@
+"""Presets, settings over them, and what is said of those that cannot be."""
+
+import math
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from app import config
+from app.config import Configuration, TrainingConfig, load_configuration, load_preset, parse_setting, preset_names
+from app.decoding.options import DecodingOptions
+from app.errors import UserError
+from layers.config import TransformerConfig
+
+MODEL = {"vocabulary_size": 8000}
+
+
+def configured(preset: str, *settings: str) -> Configuration:
+    sections = load_preset(preset, settings)
+    return Configuration.from_sections({**sections, "model": MODEL | sections.get("model", {})}, "here")
+
+
+def test_the_presets_are_listed_from_small_to_large() -> None:
+    assert preset_names() == ["demo", "tiny", "small", "base", "big", "paper-base", "paper-big"]
+    presets = Path(config.__file__).parent / "presets"
+    assert {path.stem for path in presets.glob("*.toml")} == set(preset_names())
+
+
+@pytest.mark.parametrize("name", ["demo", "tiny", "small", "base", "big", "paper-base", "paper-big"])
+def test_each_preset_is_a_configuration_and_survives_a_file(name: str, tmp_path: Path) -> None:
+    configuration = configured(name)
+    assert configuration.model.vocabulary_size == 8000
+    assert configuration.training.steps >= 1000
+    path = tmp_path / "config.toml"
+    path.write_text(tomli_w.dumps(configuration.as_sections()), encoding="utf-8")
+    assert load_configuration(path) == configuration
+
+
+def test_the_papers_presets_are_the_papers_recipe() -> None:
+    base, big = configured("paper-base"), configured("paper-big")
+    assert base == Configuration(TransformerConfig(8000), TrainingConfig(), DecodingOptions())
+    assert (big.model.model_width, big.model.inner_width, big.model.heads) == (1024, 4096, 16)
+    assert (big.model.residual_dropout, big.training.steps) == (0.3, 300_000)
+    assert (big.training.warmup_steps, big.training.label_smoothing, big.model.normalization) == (4000, 0.1, "post")
+    assert (big.decoding.beam_size, big.decoding.length_penalty, big.decoding.max_extra_tokens) == (4, 0.6, 50)
+
+
+def test_a_setting_replaces_one_value_and_the_last_one_counts() -> None:
+    settings = ("training.steps=7", "model.heads=2", "training.steps=9", "decoding.beam_size=3")
+    plain, changed = asdict(configured("tiny")), asdict(configured("tiny", *settings))
+    different = {
+        (section, key): changed[section][key]
+        for section in plain
+        for key in plain[section]
+        if plain[section][key] != changed[section][key]
+    }
+    assert different == {("training", "steps"): 9, ("model", "heads"): 2, ("decoding", "beam_size"): 3}
+
+
+@pytest.mark.parametrize(
+    ("setting", "parsed"),
+    [
+        ("training.steps=1000", ("training", "steps", 1000)),
+        ("training.learning_rate=1e-3", ("training", "learning_rate", 0.001)),
+        ("training.precision=float32", ("training", "precision", "float32")),
+        ('training.precision = "float32"', ("training", "precision", "float32")),
+        ("training.steps=1_000", ("training", "steps", 1000)),
+    ],
+)
+def test_a_setting_is_read_as_toml_or_else_as_text(setting: str, parsed: tuple[str, str, object]) -> None:
+    assert parse_setting(setting) == parsed
+
+
+@pytest.mark.parametrize("setting", ["steps=4", "training.steps", "training.steps=", ".steps=4", "training.=4"])
+def test_a_setting_of_another_form_is_shown_how(setting: str) -> None:
+    with pytest.raises(UserError, match=r"cannot read the setting .*; write section.key=value, as in training.steps="):
+        parse_setting(setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("trainig.steps=4", "here: there is no section [trainig] (did you mean training?)"),
+        ("training.warmup=4", "here: [training] has no setting warmup (did you mean warmup_steps?)"),
+        ("model.qqq=4", "here: [model] has no setting qqq"),
+        ("training.steps=1.5", "here: [training] steps is 1.5; it must be a whole number"),
+        ("training.steps=true", "here: [training] steps is True; it must be a whole number"),
+        ("training.learning_rate=high", "here: [training] learning_rate is 'high'; it must be a number"),
+        ("training.precision=16", "here: [training] precision is 16; it must be text"),
+        ("training.steps=0", "here: [training] steps is 0; it must be at least 1"),
+        ("training.batch_tokens=0", "batch_tokens is 0; it must be at least 1"),
+        ("training.max_length=0", "max_length is 0; it must be at least 1"),
+        ("training.warmup_steps=0", "warmup_steps is 0; it must be at least 1"),
+        ("training.checkpoint_every=0", "checkpoint_every is 0; it must be at least 1"),
+        ("training.keep_checkpoints=0", "keep_checkpoints is 0; it must be at least 1"),
+        ("training.dev_sentences=-1", "dev_sentences is -1; it must be at least 0"),
+        ("training.label_smoothing=1.0", "label_smoothing is 1.0; it must be at least 0 and less than 1"),
+        ("training.learning_rate=0", "learning_rate is 0; it must be a number above 0"),
+        ("training.learning_rate=nan", "learning_rate is nan; it must be a number above 0"),
+        ("training.learning_rate=inf", "learning_rate is inf; it must be a number above 0"),
+        ("training.seed=-1", "seed is -1; it must be at least 0 and less than 4294967296"),
+        ("training.seed=4294967296", "seed is 4294967296; it must be at least 0 and less than"),
+        (
+            "training.precision=float16",
+            'precision is "float16"; it is one of auto, float32, mixed_bfloat16, mixed_float16',
+        ),
+        ("training.schedule=linear", 'schedule is "linear"; it is one of noam, cosine'),
+        ("model.heads=7", "here: [model] model width 256 is not a multiple of 7 heads; use"),
+        ("decoding.beam_size=0", "here: [decoding] beam_size must be at least 1, got 0"),
+    ],
+)
+def test_what_is_wrong_with_a_setting_is_said_in_full(setting: str, message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        configured("tiny", setting)
+    assert message in str(refused.value)
+
+
+def test_a_whole_number_may_stand_for_a_decimal_one() -> None:
+    assert configured("tiny", "training.learning_rate=2").training.learning_rate == 2
+
+
+def test_an_unknown_preset_is_told_the_nearest_and_all_names() -> None:
+    with pytest.raises(UserError) as refused:
+        load_preset("papr-big")
+    names = ", ".join(preset_names())
+    assert str(refused.value) == f'there is no preset "papr-big" (did you mean paper-big?); the presets are {names}'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps = ", "config.toml is not TOML: "),
+        ("model = 3", "config.toml: model is 3; it must be a section [model] of settings"),
+        ("[model]\nheads = 2", "config.toml: [model] has no vocabulary_size, which has no default; set it"),
+    ],
+)
+def test_a_damaged_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(UserError) as refused:
+        load_configuration(tmp_path / "config.toml")
+    assert message in str(refused.value)
+
+
+def test_the_configuration_of_a_run_is_that_of_its_command(run: Path) -> None:
+    sections = tomllib.loads((run / "config.toml").read_text())
+    assert sections["model"]["vocabulary_size"] == 504
+    assert sections["model"]["normalization"] == "pre"  # of the preset
+    assert math.isclose(sections["training"]["learning_rate"], 0.02)  # of a setting
+    assert sections["training"]["label_smoothing"] == TrainingConfig().label_smoothing  # of neither
+    assert Configuration.from_sections(sections, "run") == load_configuration(run / "config.toml")

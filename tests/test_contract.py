@@ -1,0 +1,75 @@
+"""Where pipelines and layers meet: the batch contract."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from layers import Transformer, TransformerConfig, masks
+from pipelines import vocabulary
+from pipelines.corpora import LanguagePair
+from pipelines.preparation import PreparationOptions, prepare
+from pipelines.stream import evaluation_stream, training_stream
+from pipelines.vocabulary import BOS, EOS, PAD
+
+VOCABULARY, TOKENS, LENGTH = 504, 512, 64
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out, sample = tmp_path_factory.mktemp("contract") / "data", "sample:tatoeba-en-de"
+    prepare(PreparationOptions(LanguagePair("en", "de"), (sample,), sample, out, vocabulary_size=VOCABULARY, limit=600))
+    return out
+
+
+@pytest.fixture(scope="module")
+def transformer() -> Transformer:
+    keras.utils.set_random_seed(3)
+    config = TransformerConfig(VOCABULARY, model_width=12, inner_width=20, heads=3, encoder_layers=1, decoder_layers=2)
+    return Transformer(config)
+
+
+def test_both_sides_mean_the_same_by_padding() -> None:
+    assert masks.PAD == vocabulary.PAD == 0
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_a_batch_of_the_pipeline_goes_into_the_transformer(
+    prepared: Path, transformer: Transformer, split: str
+) -> None:
+    sizes = {"batch_tokens": TOKENS, "max_length": LENGTH}
+    stream = training_stream(prepared, seed=1, **sizes) if split == "train" else evaluation_stream(prepared, **sizes)
+    inputs, labels = next(iter(stream))
+    logits = keras.ops.convert_to_numpy(transformer(inputs))
+    assert set(inputs) == {"source", "target"}
+    assert logits.shape == (*labels.shape, VOCABULARY)  # [B, T, V]
+    assert np.isfinite(logits).all()
+
+
+def test_the_decoder_sees_the_labels_one_step_late(prepared: Path) -> None:
+    for inputs, labels in training_stream(prepared, batch_tokens=TOKENS, max_length=LENGTH, seed=1).take(3):
+        source, target, expected = (ids.numpy() for ids in (inputs["source"], inputs["target"], labels))
+        assert {source.dtype, target.dtype, expected.dtype} == {np.dtype(np.int32)}
+        assert len(source) == len(target) == len(expected)
+        for row in range(len(expected)):
+            length = int((expected[row] != PAD).sum())
+            if not length:
+                assert not target[row].any()
+                assert not source[row].any()
+                continue
+            assert target[row, 0] == BOS
+            np.testing.assert_array_equal(target[row, 1:length], expected[row, : length - 1])
+            assert not target[row, length:].any()
+            assert expected[row, length - 1] == EOS
+            assert source[row][source[row] != PAD][-1] == EOS
+
+
+def test_padding_of_the_pipeline_changes_no_logit(prepared: Path, transformer: Transformer) -> None:
+    inputs, _ = next(iter(training_stream(prepared, batch_tokens=TOKENS, max_length=LENGTH, seed=1)))
+    source, target = inputs["source"].numpy(), inputs["target"].numpy()
+    widths = [(ids != PAD).sum(axis=1) for ids in (source, target)]
+    row = next(i for i in range(len(source)) if 0 < widths[0][i] < source.shape[1])
+    together = keras.ops.convert_to_numpy(transformer(inputs))[row, : widths[1][row]]
+    alone = {"source": source[row : row + 1, : widths[0][row]], "target": target[row : row + 1, : widths[1][row]]}
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(transformer(alone))[0], together, atol=1e-5)
