@@ -1,0 +1,233 @@
+"""The model and its search held against CTranslate2, an implementation that nobody here wrote.
+
+Both get the same random weights and compute in float32: layer normalisation after and before the residual sum, an
+encoder and a decoder of unequal depth. Our sentences are padded in one batch; CTranslate2 searches one by one.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from app.decoding.beam_search import Hypotheses
+from app.decoding.options import DecodingOptions
+from app.decoding.translation_graph import TranslationGraph
+from layers import Transformer, TransformerConfig
+from layers.config import Normalization
+from layers.residual import EPSILON
+from pipelines.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
+from tests.oracles.transformer import Named, below, named_weights, sinusoids
+
+pytestmark = pytest.mark.slow
+
+SENTENCES = 40
+LONGEST = 23  # tokens of a sentence, without EOS
+MAX_EXTRA_TOKENS = 40  # on the way there our cache must grow
+TOLERANCE = 1e-4  # of a log-probability
+SEEDS: dict[Normalization, int] = {"post": 5, "pre": 11}  # of weights with which most translations differ
+WIDTH, HEADS, INNER, VOCABULARY = 32, 4, 47, 60
+PIECES = [{PAD: "<pad>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}.get(i, f"piece{i}") for i in range(VOCABULARY)]
+
+Sentences = list[list[int]]
+
+
+class Pair(NamedTuple):
+    """One model twice: our layers, and a `ctranslate2.Translator`."""
+
+    ours: Transformer
+    theirs: Any
+
+
+@pytest.fixture(params=SEEDS, scope="module")
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    ctranslate2 = pytest.importorskip("ctranslate2", reason="needs CTranslate2: pip install -r requirements-slow.txt")
+    ours, folder = random_transformer(request.param), tmp_path_factory.mktemp(request.param)
+    save_for_ctranslate2(ours, folder)
+    return Pair(ours, ctranslate2.Translator(str(folder), compute_type="float32", intra_threads=1))
+
+
+def test_both_give_each_token_the_same_log_probability(pair: Pair) -> None:
+    sources, targets = random_sentences(seed=1), random_sentences(seed=2)
+    inputs = {"source": padded([[*s, EOS] for s in sources]), "target": padded([[BOS, *t] for t in targets])}
+    ours = keras.ops.convert_to_numpy(keras.ops.log_softmax(pair.ours(inputs)))  # [B, T, V]
+    theirs = their_log_probabilities(pair.theirs, sources, targets)
+    for sentence, target, expected in zip(ours, targets, theirs, strict=True):
+        labels = [*target, EOS]
+        np.testing.assert_allclose(sentence[range(len(labels)), labels], expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_both_find_the_same_translations_by_greedy_search(pair: Pair) -> None:
+    sources = random_sentences(seed=3)
+    found = tokens(our_search(pair.ours, sources, beam_size=1))
+    assert found == their_search(pair.theirs, sources, beam_size=1)
+    assert len({tuple(sentence) for sentence in found}) > SENTENCES / 2
+
+
+def test_beam_search_finds_their_translations_or_more_probable_ones(pair: Pair) -> None:
+    """Both extend the same beams; but CTranslate2 takes an end from the K best candidates, our search from the 2K best.
+
+    So ours may be the more probable of two different translations, never the less probable.
+    """
+    sources = random_sentences(seed=4)
+    hypotheses = our_search(pair.ours, sources, beam_size=4)
+    ours, theirs = tokens(hypotheses), their_search(pair.theirs, sources, beam_size=4)
+    judged_ours, judged_theirs = (
+        np.array([sum(scores) for scores in their_log_probabilities(pair.theirs, sources, targets)])
+        for targets in (ours, theirs)
+    )
+    np.testing.assert_allclose(hypotheses.log_probabilities[:, 0], judged_ours, rtol=TOLERANCE, atol=TOLERANCE)
+    assert np.all(judged_ours > judged_theirs - TOLERANCE)
+    same = sum(a == b for a, b in zip(ours, theirs, strict=True))
+    assert same > SENTENCES / 2
+    assert len({tuple(sentence) for sentence in ours}) > SENTENCES / 2
+
+
+def random_transformer(normalization: Normalization) -> Transformer:
+    """Random weights with which each source is translated differently, into something that ends."""
+    transformer = Transformer(
+        TransformerConfig(
+            vocabulary_size=VOCABULARY,
+            model_width=WIDTH,
+            inner_width=INNER,
+            heads=HEADS,
+            encoder_layers=2,
+            decoder_layers=3,
+            normalization=normalization,
+        )
+    )
+    transformer.build()
+    generator = np.random.default_rng(SEEDS[normalization])
+    for weight in transformer.weights:
+        if len(weight.shape) == 1:
+            weight.assign(generator.normal(1.0 if weight.name == "gamma" else 0.0, 0.1, weight.shape))
+        else:
+            gain = 3.0 if "feed_forward" in weight.path else 1.0  # so that the next token hangs on the last
+            matrix = generator.normal(scale=gain * weight.shape[0] ** -0.5, size=weight.shape)
+            weight.assign(matrix - matrix.mean(0))  # or one token would win everywhere
+    sharpen(transformer, generator.normal(scale=0.2, size=(VOCABULARY, WIDTH)))
+    return transformer
+
+
+def sharpen(transformer: Transformer, embeddings: np.ndarray[Any, Any]) -> None:
+    """Makes some tokens much more probable than others, and the first column of the embeddings a bias of the logits.
+
+    With it PAD and BOS, which our search forbids and CTranslate2 does not, are out of reach, and EOS is likely.
+    """
+    norm = transformer.decoder.final_norm or transformer.decoder.blocks[-1].residuals[-1].norm
+    is_bias = np.arange(WIDTH) == 0
+    norm.gamma.assign(np.where(is_bias, 0.0, 4.0 * norm.gamma.numpy()))
+    norm.beta.assign(np.where(is_bias, 20.0, norm.beta.numpy()))
+    embeddings[:, 0] = 0.0
+    embeddings[[PAD, BOS], 0] = -1.0
+    embeddings[EOS, 0] = 0.3
+    transformer.embedding.embeddings.assign(embeddings)
+
+
+def random_sentences(seed: int) -> Sentences:
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(1, LONGEST + 1, SENTENCES)
+    return [generator.integers(EOS + 1, VOCABULARY, length).tolist() for length in lengths]
+
+
+def padded(rows: Sentences) -> tf.Tensor:
+    return tf.ragged.constant(rows, tf.int32).to_tensor(PAD)
+
+
+def our_search(transformer: Transformer, sources: Sentences, beam_size: int) -> Hypotheses:
+    options = DecodingOptions(beam_size=beam_size, length_penalty=0.0, max_extra_tokens=MAX_EXTRA_TOKENS)
+    vocabulary = cast(Vocabulary, SimpleNamespace(pieces=lambda: PIECES))  # no text here, only ids
+    graph = TranslationGraph(transformer, vocabulary, options)
+    signature = [tf.RaggedTensorSpec([None, None], tf.int32)]
+    search = tf.function(lambda rows: graph.search(rows, hypotheses=1), input_signature=signature)
+    return search(tf.ragged.constant(sources, tf.int32))
+
+
+def tokens(found: Hypotheses) -> Sentences:
+    """The best hypotheses without EOS."""
+    rows = zip(found.tokens[:, 0].numpy(), found.lengths[:, 0].numpy(), strict=True)
+    return [row[: length - 1].tolist() for row, length in rows]
+
+
+def their_search(translator: Any, sources: Sentences, beam_size: int) -> Sentences:
+    """Of no more tokens than ours, where CTranslate2 counts without EOS."""
+    found = [
+        translator.translate_batch(
+            pieces([source]),
+            beam_size=beam_size,
+            length_penalty=0,
+            min_decoding_length=0,
+            max_decoding_length=len(source) + MAX_EXTRA_TOKENS,
+        )
+        for source in sources
+    ]
+    return [[PIECES.index(piece) for piece in results[0].hypotheses[0]] for results in found]
+
+
+def their_log_probabilities(translator: Any, sources: Sentences, targets: Sentences) -> list[list[float]]:
+    """Of the tokens of each target and of EOS behind them."""
+    return [scored.log_probs for scored in translator.score_batch(pieces(sources), pieces(targets))]
+
+
+def pieces(rows: Sentences) -> list[list[str]]:
+    return [[PIECES[token] for token in row] for row in rows]
+
+
+# What follows gives the weights of `layers` to CTranslate2.
+
+
+def save_for_ctranslate2(transformer: Transformer, folder: Path) -> None:
+    from ctranslate2.specs import TransformerSpec
+
+    config, named = transformer.config, named_weights(transformer)
+    depths = (config.encoder_layers, config.decoder_layers)
+    spec = TransformerSpec.from_config(depths, config.heads, pre_norm=config.normalization == "pre")
+    for tied in (spec.encoder.embeddings[0], spec.decoder.embeddings, spec.decoder.projection):
+        tied.weight = named["embedding/embeddings"]
+    fill_stack(spec.encoder, below(named, "encoder"))
+    fill_stack(spec.decoder, below(named, "decoder"))
+    spec.config.layer_norm_epsilon = EPSILON
+    spec.config.add_source_eos = True
+    for name, token in (("unk", UNK), ("bos", BOS), ("eos", EOS), ("decoder_start", BOS)):
+        setattr(spec.config, f"{name}_token", PIECES[token])
+    spec.register_source_vocabulary(PIECES)
+    spec.register_target_vocabulary(PIECES)
+    spec.validate()
+    spec.save(str(folder))
+
+
+def fill_stack(stack: Any, named: Named) -> None:
+    stack.position_encodings.encodings = sinusoids(range(LONGEST + MAX_EXTRA_TOKENS + 1), WIDTH)
+    if stack.pre_norm:
+        fill_norm(stack.layer_norm, below(named, "final_norm"))
+    for i, layer in enumerate(stack.layer):
+        fill_layer(layer, below(named, f"layer_{i}"))
+
+
+def fill_layer(layer: Any, named: Named) -> None:
+    fill_sublayer(layer.self_attention, layer.self_attention.linear, named, "self_attention", SELF_ATTENTION)
+    if hasattr(layer, "attention"):  # a decoder's
+        fill_sublayer(layer.attention, layer.attention.linear, named, "cross_attention", CROSS_ATTENTION)
+    fill_sublayer(layer.ffn, [layer.ffn.linear_0, layer.ffn.linear_1], named, "feed_forward", FEED_FORWARD)
+
+
+SELF_ATTENTION = ("query_key_value", "output_projection")  # fused as CTranslate2 fuses them
+CROSS_ATTENTION = ("query", "key_value", "output_projection")
+FEED_FORWARD = ("inner", "outer")
+
+
+def fill_sublayer(sublayer: Any, linears: Sequence[Any], named: Named, name: str, projections: Sequence[str]) -> None:
+    fill_norm(sublayer.layer_norm, below(named, f"{name}_residual/norm"))
+    for linear, projection in zip(linears, projections, strict=True):
+        weights = below(named, f"{name}/{projection}")
+        linear.weight = weights["kernel"].T
+        if "bias" in weights:
+            linear.bias = weights["bias"]
+
+
+def fill_norm(norm: Any, named: Named) -> None:
+    norm.gamma, norm.beta = named["gamma"], named["beta"]
