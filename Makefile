@@ -2,27 +2,27 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow check format lint types ci clean
+.PHONY: demo test slow check format lint types clean
 
 demo: .venv/runtime
 	$(BIN)/nmt demo --out demo
 
 test: .venv/development
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: .venv/development
 	$(BIN)/python -m pip install --quiet -r requirements-slow.txt
 	$(BIN)/python -m pytest -m slow
 
-check: .venv/development format lint types test
+check: format lint types test
 
-format:
+format: .venv/development
 	$(BIN)/ruff format --check .
 
-lint:
+lint: .venv/development
 	$(BIN)/ruff check .
 
-types:
+types: .venv/development
 	$(BIN)/mypy
 
 .venv/bin/python:

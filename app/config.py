@@ -124,7 +124,7 @@ def load_configuration(path: Path) -> Configuration:
     """Reads a run's `config.toml`."""
     try:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}") from error
     return Configuration.from_sections(sections, origin=str(path))
 

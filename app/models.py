@@ -12,7 +12,7 @@ from app.config import Configuration
 from app.console import say
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import Translator
+from app.decoding.translator import WINDOW_LINES, Translator
 from app.errors import UserError
 from app.run_directory import RunDirectory
 from app.serving.layout import DESCRIPTION, newest_version
@@ -27,7 +27,7 @@ class Model(Protocol):
     def pair(self) -> str:
         """Its languages, such as en-de."""
 
-    def translator(self, hypotheses: int = 1) -> Translator:
+    def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
         """Lines in, translations out."""
 
 
@@ -74,10 +74,10 @@ class RunModel:
         transformer = self.run.load_transformer(self.checkpoint, DECODING_PRECISION)
         return TranslationGraph(transformer, self.run.vocabulary(), self.options)
 
-    def translator(self, hypotheses: int = 1) -> Translator:
+    def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
         """Translates with the run's weights."""
         _check_hypotheses(hypotheses, self.options.beam_size)
-        return Translator(self.graph.signatures(), hypotheses=hypotheses)
+        return Translator(self.graph.signatures(), hypotheses=hypotheses, window_lines=window_lines)
 
 
 class ExportModel:
@@ -86,20 +86,23 @@ class ExportModel:
     def __init__(self, version: Path) -> None:
         self.version = version
         try:
-            self.description: dict[str, Any] = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
+            description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
+            self.pair = str(description["pair"])
+            self.beam_size = int(description["decoding"]["beam_size"])
             self.loaded = tf.saved_model.load(str(version))
-        except (OSError, ValueError, LookupError, tf.errors.OpError) as error:  # all of them seen on damaged files
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            LookupError,
+            tf.errors.OpError,
+        ) as error:  # all of them seen on damaged files
             raise UserError(f"cannot load the export {version}: {error}; export the run again") from error
 
-    @property
-    def pair(self) -> str:
-        """Its languages."""
-        return str(self.description["pair"])
-
-    def translator(self, hypotheses: int = 1) -> Translator:
+    def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
         """Translates with the SavedModel's signatures."""
-        _check_hypotheses(hypotheses, self.description["decoding"]["beam_size"])
-        return Translator(self.loaded.signatures, hypotheses=hypotheses)
+        _check_hypotheses(hypotheses, self.beam_size)
+        return Translator(self.loaded.signatures, hypotheses=hypotheses, window_lines=window_lines)
 
 
 def _overridden(configuration: Configuration, given: dict[str, Any]) -> DecodingOptions:

@@ -40,7 +40,7 @@ class RunDirectory:
             "pair": asdict(data.pair),
             "seed": configuration.training.seed,
             "vocabulary_digest": data.vocabulary_digest,
-            "data": {name: [s.sha256 for s in split.shards] for name, split in data.splits.items()},
+            "data": shard_checksums(data),
             "versions": {name: _version(name) for name in PACKAGES},
         }
         (path / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -111,6 +111,11 @@ class RunDirectory:
         transformer.build()
         checkpoint.load_weights(transformer)
         return transformer
+
+
+def shard_checksums(data: Manifest) -> dict[str, list[str]]:
+    """The SHA-256 of every shard, by split."""
+    return {name: [shard.sha256 for shard in split.shards] for name, split in data.splits.items()}
 
 
 def _version(package: str) -> str:

@@ -1,10 +1,37 @@
 """Dropout whose masks are cheap. Srivastava et al. 2014; Vaswani et al. 2017, section 5.4."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 
 LEVELS = 256  # values of the byte that decides
+
+_shift: ContextVar[keras.KerasTensor | int] = ContextVar("shift of dropout seeds", default=0)
+
+
+@contextmanager
+def shifted_seeds(shift: keras.KerasTensor | int) -> Iterator[None]:
+    """Within it, every dropout draws other masks than under another `shift`, an int32 scalar.
+
+    For copies of a model that hold equal seeds and shall not drop the same values of their batches.
+    """
+    token = _shift.set(shift)
+    try:
+        yield
+    finally:
+        _shift.reset(token)
+
+
+class ShiftedSeeds(keras.random.SeedGenerator):
+    """Keras' seeds, plus the shift in force."""
+
+    def next(self, ordered: bool = True) -> keras.KerasTensor:
+        """The next seed, an integer [2]."""
+        seed = super().next(ordered=ordered)
+        return seed + keras.ops.cast(keras.ops.stack([_shift.get(), 0]), seed.dtype)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -22,7 +49,7 @@ class Dropout(keras.layers.Layer):
         self.seed = seed
         self.dropped_levels = min(round(rate * LEVELS), LEVELS - 1)
         if self.dropped_levels:
-            self.seeds = keras.random.SeedGenerator(seed)
+            self.seeds = ShiftedSeeds(seed)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Has no weights."""

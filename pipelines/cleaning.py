@@ -97,7 +97,12 @@ def clean(
 
 
 def decode(pair: tuple[bytes, bytes]) -> tuple[str, str] | None:
-    """Gives the text of a pair with normalised whitespace, or None if a side is not UTF-8."""
+    """Gives the text of a pair with normalised whitespace, or None if a side is not UTF-8 text.
+
+    A NUL byte is valid UTF-8 but in no text; half of a UTF-16 file looks like that.
+    """
+    if b"\0" in pair[0] or b"\0" in pair[1]:
+        return None
     try:
         source, target = pair[0].decode(), pair[1].decode()
     except UnicodeDecodeError:

@@ -336,7 +336,8 @@ def _read_shard(path: Path, shard: Shard) -> tuple[NDArray[np.int32], NDArray[np
         raise DataError(f"{path} is corrupt or cut short; {_PREPARE_AGAIN}") from error
     source, target = (parsed[side].values.numpy().astype(np.int32) for side in ("source", "target"))
     lengths = np.stack([parsed[side].row_lengths().numpy() for side in ("source", "target")], axis=1)
-    if (len(lengths), len(source), len(target)) != (shard.examples, shard.source_tokens, shard.target_tokens):
+    planned = _read_lengths(path.parent, shard)  # that a batch was planned from; others would cut its rows
+    if (len(source), len(target)) != (shard.source_tokens, shard.target_tokens) or not np.array_equal(lengths, planned):
         raise DataError(f"{path} does not hold what the manifest says; {_PREPARE_AGAIN}")
     return source, target, lengths.astype(np.int32)
 

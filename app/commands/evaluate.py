@@ -40,12 +40,14 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = open_model(arguments.model)
     pair = arguments.pair or (model.pair if model else None)
+    if model and pair != model.pair:
+        raise UserError(f"--pair is {pair}, but {arguments.model} translates {model.pair}; leave --pair out")
     sources, references = test_text(arguments, pair)
     hypotheses = translate_all(model, sources) if model else read_lines(arguments.hypothesis)
-    if arguments.output:
-        arguments.output.write_text("".join(f"{line}\n" for line in hypotheses), encoding="utf-8")
     scores = score(hypotheses, references, target_language=pair.partition("-")[2] if pair else "")
     print(json.dumps(scores.as_dict()) if arguments.json else "\n".join(scores.lines()))
+    if arguments.output:
+        arguments.output.write_text("".join(f"{line}\n" for line in hypotheses), encoding="utf-8")
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
@@ -53,13 +55,17 @@ def check_usage(arguments: argparse.Namespace) -> None:
     if bool(arguments.model) == bool(arguments.hypothesis):
         raise UserError("give either a MODEL or --hypothesis FILE to score")
     if bool(arguments.test_set) == bool(arguments.reference):
-        raise UserError("give either --reference FILE or --test-set NAME to score against")
+        raise UserError("give either --test-set NAME, or --reference FILE (and --source FILE for a MODEL)")
     if arguments.model and not arguments.test_set and not arguments.source:
         raise UserError("a MODEL needs text to translate: give --source FILE beside --reference")
+    if arguments.test_set and arguments.source:
+        raise UserError("--test-set brings its own source; leave --source out")
     if arguments.hypothesis and arguments.test_set and not arguments.pair:
         raise UserError("give --pair SRC-TGT beside --test-set, such as --pair en-de")
     if arguments.output and not arguments.output.parent.is_dir():
         raise UserError(f"cannot write {arguments.output}: there is no folder {arguments.output.parent}")
+    if arguments.output and arguments.output.is_dir():
+        raise UserError(f"cannot write {arguments.output}: it is a folder")
     for path in (arguments.source, arguments.reference, arguments.hypothesis):
         if path:
             check_readable(path)

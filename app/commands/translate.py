@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Translates, and prints as lines are done."""
+    """Translates window after window of lines; a line typed at a terminal is a window of its own."""
     if arguments.n_best < 1:
         raise UserError(f"--n-best is {arguments.n_best}; it must be at least 1")
+    if arguments.scores and (arguments.n_best > 1 or arguments.json):
+        raise UserError("--n-best and --json print scores by themselves; leave --scores out")
     check_readable(arguments.file)
     from app.quiet import import_tensorflow
 
@@ -39,9 +42,10 @@ def run(arguments: argparse.Namespace) -> None:
     from app.models import load_model
 
     model = load_model(arguments.model, beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
-    translator = model.translator(hypotheses=arguments.n_best)
+    typed = arguments.file == Path("-") and sys.stdin.isatty()
+    translator = model.translator(arguments.n_best, **({"window_lines": 1} if typed else {}))
     for number, translation in enumerate(translator.translate_lines(stream_lines(arguments.file))):
-        print(formatted(number, translation, arguments), flush=arguments.file == Path("-"))
+        print(formatted(number, translation, arguments), flush=typed)
 
 
 def formatted(number: int, translation: Any, arguments: argparse.Namespace) -> str:

@@ -1,5 +1,6 @@
 """Where things lie in an export: EXPORT/VERSION/saved_model.pb, as TF Serving wants it; the newest version counts."""
 
+import re
 from pathlib import Path
 
 DESCRIPTION = Path("assets.extra") / "nmt.json"  # TF Serving leaves assets.extra alone
@@ -9,7 +10,11 @@ def versions(export: Path) -> list[int]:
     """The published versions of an export, ascending."""
     if not export.is_dir():
         return []
-    return sorted(int(p.name) for p in export.iterdir() if p.name.isdecimal() and (p / "saved_model.pb").is_file())
+    return sorted(
+        int(p.name)
+        for p in export.iterdir()
+        if re.fullmatch(r"[1-9][0-9]*", p.name) and (p / "saved_model.pb").is_file()
+    )
 
 
 def newest_version(path: Path) -> Path | None:

@@ -151,8 +151,12 @@ def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: 
             "sha256": {name: _sha256(partial / name) for name in files},
         }
         (partial / "checkpoint.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(path, ignore_errors=True)
+        replaced = path.with_name(f".{path.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        if path.exists():
+            path.rename(replaced)
         partial.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; earlier checkpoints are untouched") from error
     finally:

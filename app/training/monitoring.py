@@ -46,7 +46,9 @@ class StepLog(keras.callbacks.Callback):
         figures = {name: float(value) for name, value in (logs or {}).items()}
         seconds = time.perf_counter() - self.started
         self.step += 1
-        line = {"step": self.step, **figures, "seconds": round(seconds, 6)}
+        # JSON has no NaN: a figure that is not finite is null.
+        finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+        line = {"step": self.step, **finite, "seconds": round(seconds, 6)}
         line |= {name: int(figures[name]) for name in ("source_tokens", "target_tokens")}
         with self.file.open("a", encoding="utf-8") as lines:  # not held open: a training may end at any step
             lines.write(json.dumps(line) + "\n")
@@ -86,6 +88,7 @@ class DevEvaluation(keras.callbacks.Callback):
         batches: The dev set, in batches of the contract.
         sentences: Source and reference text to translate; none for no BLEU.
         translate: Lines to lines with the weights as they are.
+        target_language: Decides BLEU's tokenisation (see `score`).
         first_step: The step that training starts from.
         progress: Shows the result.
     """
@@ -97,6 +100,7 @@ class DevEvaluation(keras.callbacks.Callback):
         sentences: tuple[list[str], list[str]],
         translate: Callable[[list[str]], list[str]],
         *,
+        target_language: str,
         first_step: int,
         progress: TrainingProgress,
     ) -> None:
@@ -106,6 +110,7 @@ class DevEvaluation(keras.callbacks.Callback):
         self.batches = batches
         self.sources, self.references = sentences
         self.translate = translate
+        self.target_language = target_language
         self.first_step = first_step
         self.progress = progress
         self.results: dict[str, float] = {}
@@ -120,7 +125,9 @@ class DevEvaluation(keras.callbacks.Callback):
         self.results = dev_loss(self.model, self.batches)
         translations = self.translate(self.sources) if self.sources else []
         if translations:
-            self.results["dev_bleu"] = round(score(translations, self.references).bleu, 2)
+            self.results["dev_bleu"] = round(
+                score(translations, self.references, target_language=self.target_language).bleu, 2
+            )
         with self.file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"step": step, **self.results}) + "\n")
         with self.writer.as_default(step=step):

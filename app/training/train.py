@@ -14,7 +14,8 @@ from app.console import TrainingProgress, say
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translator
 from app.errors import UserError
-from app.run_directory import RunDirectory
+from app.run_directory import RunDirectory, shard_checksums
+from app.text_files import read_lines
 from app.training.checkpoints import CheckpointFolder
 from app.training.distribution import divide, mirrored_strategy
 from app.training.monitoring import DevEvaluation, StepLog
@@ -22,11 +23,11 @@ from app.training.optimizer import adam
 from app.training.precision import resolve_precision
 from app.training.trainer import Trainer
 from layers import Transformer
-from pipelines.shards import Manifest, reporting_data_errors
+from pipelines.shards import Manifest, reporting_data_errors, verify_shards
 from pipelines.stream import evaluation_stream, skipped_examples, training_stream
 
 # A run may go on with other values of these; any other change would make it another run.
-MAY_CHANGE = ("steps", "checkpoint_every", "keep_checkpoints", "dev_sentences")
+MAY_CHANGE = {"steps", "checkpoint_every", "keep_checkpoints", "dev_sentences"}
 
 
 def train(data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], origin: str) -> RunDirectory:
@@ -42,9 +43,13 @@ def train(data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], 
         UserError: The data, the configuration or the folder cannot be used.
     """
     data = Manifest.load(data_dir)
+    verify_shards(data)
     configuration = resolve(sections, origin, data)
-    run = open_or_create(out, configuration, data)
     settings = configuration.training
+    # What is wrong with the settings shows before anything is written.
+    open_stream(data, settings, first_step=0)
+    dev_batches(data, settings)
+    run = open_or_create(out, configuration, data)
     keras.utils.set_random_seed(settings.seed)
     strategy = mirrored_strategy()
     with strategy.scope():
@@ -58,7 +63,7 @@ def train(data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], 
 
 
 def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:
-    """Completes a preset with what the data and the machine decide: vocabulary size and precision."""
+    """Completes a preset with what the data and the machine decide: vocabulary size, precision, longest input."""
     model = {"vocabulary_size": data.vocabulary_size, **sections.get("model", {})}
     if model["vocabulary_size"] != data.vocabulary_size:
         raise UserError(
@@ -66,8 +71,11 @@ def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manife
             f"has {data.vocabulary_size} pieces; leave the setting out"
         )
     configuration = Configuration.from_sections({**sections, "model": model}, origin)
-    training = configuration.training
-    return replace(configuration, training=replace(training, precision=resolve_precision(training.precision)))
+    training = replace(configuration.training, precision=resolve_precision(configuration.training.precision))
+    trained_tokens = training.max_length - 1  # without EOS; the model has seen no longer source
+    decoding = configuration.decoding
+    decoding = replace(decoding, max_source_tokens=min(decoding.max_source_tokens, max(1, trained_tokens)))
+    return replace(configuration, training=training, decoding=decoding)
 
 
 def open_or_create(out: Path, configuration: Configuration, data: Manifest) -> RunDirectory:
@@ -77,11 +85,15 @@ def open_or_create(out: Path, configuration: Configuration, data: Manifest) -> R
             raise UserError(f"{out} exists and is not a run of `nmt train`; choose another --out")
         return RunDirectory.create(out, configuration, data)
     run = RunDirectory.open(out)
+    if not run.checkpoints.steps():  # nothing was learnt yet: begin anew, with other settings or data too
+        return RunDirectory.create(out, configuration, data)
     if run.manifest["vocabulary_digest"] != data.vocabulary_digest:
         raise UserError(
             f"wrong vocabulary for the data: {out} was trained with another vocabulary than that of "
             f"{data.data_dir}; choose another --out"
         )
+    if run.manifest["data"] != shard_checksums(data):
+        raise UserError(f"{out} was trained on other data than {data.data_dir} holds now; choose another --out")
     _check_same(run, configuration)
     (out / "config.toml").write_text(tomli_w.dumps(configuration.as_sections()), encoding="utf-8")
     return RunDirectory.open(out)
@@ -90,9 +102,11 @@ def open_or_create(out: Path, configuration: Configuration, data: Manifest) -> R
 def _check_same(run: RunDirectory, configuration: Configuration) -> None:
     """Holds the configuration of a run that goes on to that which it began with."""
     before, now = run.configuration.as_sections(), configuration.as_sections()
+    # The cosine's whole curve follows from the last step.
+    may_change = MAY_CHANGE - ({"steps"} if configuration.training.schedule == "cosine" else set())
     for section in ("model", "training"):
         for key, value in before[section].items():
-            if value != now[section][key] and key not in MAY_CHANGE:
+            if value != now[section][key] and key not in may_change:
                 raise UserError(
                     f"{run.path} was begun with {section}.{key} = {value}, not {now[section][key]}; "
                     f"go on with --set {section}.{key}={value}, or choose another --out"
@@ -117,6 +131,7 @@ def restore_latest(checkpoints: CheckpointFolder, trainer: Trainer) -> int:
     if latest is None:
         return 0
     latest.restore(trainer.transformer, trainer.optimizer)
+    trainer.step = latest.step
     return latest.step
 
 
@@ -129,10 +144,11 @@ def announce(
     examples = data.split("train").examples
     skipped = skipped_examples(data.data_dir, max_length=settings.max_length)
     replicas = strategy.num_replicas_in_sync
-    say(f"{run.path}: {parameters / 1e6:.1f} M parameters, {settings.precision}, {replicas} replica(s)")
+    say(f"{run.path}: {parameters:,} parameters, {settings.precision}, {replicas} replica(s)")
     say(f"{data.data_dir}: {examples - skipped:,} training pairs, {skipped:,} longer than {settings.max_length} tokens")
     if first_step >= settings.steps:
-        say(f"already trained to step {first_step}; set training.steps higher to go on")
+        further = "choose another --out" if settings.schedule == "cosine" else "set training.steps higher to go on"
+        say(f"already trained to step {first_step}; {further}")
     elif first_step:
         say(f"going on from step {first_step} of {settings.steps}")
 
@@ -142,13 +158,7 @@ def _fit(
 ) -> None:
     """Keras `fit`, one Keras epoch from checkpoint to checkpoint."""
     settings = run.configuration.training
-    stream = training_stream(
-        data.data_dir,
-        batch_tokens=settings.batch_tokens,
-        max_length=settings.max_length,
-        seed=settings.seed,
-        start_batch=first_step,
-    )
+    stream = open_stream(data, settings, first_step)
     progress = TrainingProgress(settings.steps, first_step)
     dev = dev_evaluation(run, trainer, data, first_step, progress)
     with progress.bar:
@@ -167,20 +177,44 @@ def _fit(
         )
 
 
+def open_stream(data: Manifest, settings: TrainingConfig, first_step: int) -> tf.data.Dataset:
+    """The training batches from a step on.
+
+    Raises:
+        DataError: The data and the settings do not go together.
+    """
+    return training_stream(
+        data.data_dir,
+        batch_tokens=settings.batch_tokens,
+        max_length=settings.max_length,
+        seed=settings.seed,
+        start_batch=first_step,
+    )
+
+
+def dev_batches(data: Manifest, settings: TrainingConfig) -> tf.data.Dataset:
+    """The dev set in batches.
+
+    Raises:
+        DataError: The data and the settings do not go together.
+    """
+    return evaluation_stream(data.data_dir, batch_tokens=settings.batch_tokens, max_length=settings.max_length)
+
+
 def dev_evaluation(
     run: RunDirectory, trainer: Trainer, data: Manifest, first_step: int, progress: TrainingProgress
 ) -> DevEvaluation:
     """What is measured on the dev set at each checkpoint."""
     settings = run.configuration.training
-    batches = evaluation_stream(data.data_dir, batch_tokens=settings.batch_tokens, max_length=settings.max_length)
     graph = TranslationGraph(trainer.transformer, data.vocabulary(), run.configuration.decoding)
     translator = Translator(graph.signatures())
     sentences = dev_sentences(data, settings)
     return DevEvaluation(
         run.path,
-        batches,
+        dev_batches(data, settings),
         sentences,
         lambda lines: [translation.text for translation in translator.translate(lines)],
+        target_language=data.pair.target,
         first_step=first_step,
         progress=progress,
     )
@@ -188,12 +222,8 @@ def dev_evaluation(
 
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
     """The first sentences of the dev set's text, source and target."""
-    source, target = (_first_lines(path, settings.dev_sentences) for path in data.text("dev"))
+    source, target = (read_lines(path)[: settings.dev_sentences] for path in data.text("dev"))
     return source, target
-
-
-def _first_lines(path: Path, count: int) -> list[str]:
-    return path.read_text(encoding="utf-8").split("\n")[:-1][:count]
 
 
 class StopAt(keras.callbacks.Callback):
@@ -204,7 +234,7 @@ class StopAt(keras.callbacks.Callback):
         self.step = step
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Looks at the optimizer's count of updates."""
+        """Looks at the trainer's count."""
         if self.model.step >= self.step:
             self.model.stop_training = True
 
@@ -219,5 +249,4 @@ class SaveCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Comes after the dev evaluation in the list of callbacks."""
-        step = self.model.step
-        self.checkpoints.save(step, self.model.transformer, self.model.optimizer, self.dev.results)
+        self.checkpoints.save(self.model.step, self.model.transformer, self.model.optimizer, self.dev.results)

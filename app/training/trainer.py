@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from app.training.objective import TokenSums, smoothed_cross_entropy
 from layers import Transformer
-
-Batch = tuple[Mapping[str, tf.Tensor], tf.Tensor]
+from layers.dropout import shifted_seeds
+from pipelines.stream import BATCH_SPEC
+from pipelines.vocabulary import PAD
 
 
 class Trainer(keras.Model):
@@ -23,22 +24,22 @@ class Trainer(keras.Model):
 
     The loss of a step is the sum over real target tokens divided by their number in the *global* batch, so that the
     division of the batch among replicas does not change it.
+
+    Attributes:
+        step: How many batches were learnt from, those counted on whose update was skipped because its float16 gradient
+            overflowed; so it is the position in the data too.
     """
 
     def __init__(self, transformer: Transformer, label_smoothing: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.transformer = transformer
         self.label_smoothing = label_smoothing
+        self.step = 0
         self.built = True
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """Logits, as the transformer gives them."""
         return self.transformer(inputs, training=training)
-
-    @property
-    def step(self) -> int:
-        """How many updates were made."""
-        return int(keras.ops.convert_to_numpy(self.optimizer.iterations))
 
     def make_train_function(self, force: bool = False) -> None:
         """Makes the function that Keras' loop calls with an iterator; it returns a step's figures."""
@@ -50,7 +51,11 @@ class Trainer(keras.Model):
             # Every replica holds the same global figures.
             return {name: strategy.experimental_local_results(value)[0] for name, value in figures.items()}
 
-        self.train_function = step
+        def counted_step(iterator: Any) -> dict[str, tf.Tensor]:
+            self.step += 1
+            return step(iterator)
+
+        self.train_function = counted_step
 
     def replica_step(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """Learns from one replica's part of a global batch.
@@ -65,7 +70,9 @@ class Trainer(keras.Model):
         counts = replica.all_reduce(tf.distribute.ReduceOp.SUM, token_counts(inputs, labels))
         tokens = tf.maximum(counts["target_tokens"], 1.0)
         weights = self.transformer.trainable_variables
-        with tf.GradientTape() as tape:
+        loss_scale = self.optimizer.scale_loss(1.0)  # read before the update may change it
+        # Else every replica would draw the same dropout masks.
+        with tf.GradientTape() as tape, shifted_seeds(replica.replica_id_in_sync_group):
             sums = self.objective(inputs, labels)
             scaled_loss = self.optimizer.scale_loss(sums.loss / tokens)
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(scaled_loss, [w.value for w in weights])]
@@ -76,7 +83,7 @@ class Trainer(keras.Model):
             "loss": sums["loss"] / tokens,
             "cross_entropy": sums["cross_entropy"] / tokens,
             "accuracy": sums["correct"] / tokens,
-            "gradient_norm": tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(1.0),
+            "gradient_norm": tf.linalg.global_norm(gradients) / loss_scale,
             "learning_rate": tf.cast(learning_rate, tf.float32),
             "source_tokens": counts["source_tokens"],
             "target_tokens": counts["target_tokens"],
@@ -86,13 +93,13 @@ class Trainer(keras.Model):
     def objective(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, training: bool = True) -> TokenSums:
         """The loss sums of this batch's real target tokens (see `smoothed_cross_entropy`)."""
         states = self.transformer.states(inputs, training=training)  # [B, T, D]
-        real = tf.where(labels != 0)  # [N, 2]
+        real = tf.where(labels != PAD)  # [N, 2]
         table = tf.cast(self.transformer.embedding.embeddings.value, states.dtype)
         return smoothed_cross_entropy(
             tf.gather_nd(states, real), table, tf.gather_nd(labels, real), smoothing=self.label_smoothing
         )
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=BATCH_SPEC)
     def dev_sums(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> TokenSums:
         """The loss sums of a batch without dropout, outside the strategy."""
         return self.objective(inputs, labels, training=False)
@@ -105,7 +112,7 @@ def token_counts(inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> dict[str
     """How many source and target tokens are real, and how many positions there are in all; float32 scalars."""
 
     def real(ids: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(tf.cast(ids != 0, tf.float32))
+        return tf.reduce_sum(tf.cast(ids != PAD, tf.float32))
 
     return {
         "source_tokens": real(inputs["source"]),

@@ -72,7 +72,7 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     (["evaluate", "--hypothesis", "folder", "--reference", "two.de"], "cannot read folder: it is a folder"),
     (["evaluate", "--hypothesis", "empty.tsv", "--reference", "empty.tsv"], "nothing to score: expected at least one"),
     (["evaluate", "--reference", "two.de"], "give either a MODEL or --hypothesis FILE"),
-    (["evaluate", "--hypothesis", "two.de"], "give either --reference FILE or --test-set NAME"),
+    (["evaluate", "--hypothesis", "two.de"], "give either --test-set NAME, or --reference FILE"),
     (["evaluate", "run", "--reference", "two.de"], "give --source FILE beside --reference"),
     (["evaluate", "--hypothesis", "two.de", "--test-set", "wmt14"], "give --pair SRC-TGT beside --test-set"),
     (["evaluate", "--hypothesis", "two.de", "--test-set", "wtm14", "--pair", "en-de"], "nearest known: wmt14"),
@@ -153,6 +153,30 @@ def test_a_run_does_not_go_on_with_another_setting(data: Path, run_copy: Path, s
     assert tree(run_copy) == before
 
 
+@pytest.mark.parametrize(
+    "setting", ["training.batch_tokens=64", "training.max_length=2"], ids=["too small a budget", "no pair fits"]
+)
+def test_settings_that_do_not_fit_the_data_leave_no_run(data: Path, tmp_path: Path, setting: str) -> None:
+    refusal(nmt(*train_arguments(data, tmp_path / "run", setting)), "train")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_go_on_with_other_data_of_its_vocabulary(road: Path, run_copy: Path, tmp_path: Path) -> None:
+    specs = ("--corpus", f"tsv:{road / 'dev.tsv'}", "--dev", f"tsv:{road / 'dev.tsv'}")
+    vocabulary = ("--vocabulary", run_copy / "vocabulary.model")
+    succeeded(nmt("prepare", "--pair", "en-de", *specs, *vocabulary, "--out", tmp_path / "data"))
+    line = refusal(nmt(*train_arguments(tmp_path / "data", run_copy)), "train")
+    assert line == f"{run_copy} was trained on other data than {tmp_path / 'data'} holds now; choose another --out"
+
+
+def test_a_run_without_a_checkpoint_begins_anew_with_other_settings(data: Path, run_copy: Path) -> None:
+    shutil.rmtree(run_copy / "checkpoints")
+    settings = ("training.seed=5", "training.steps=1", "training.dev_sentences=0")
+    succeeded(nmt(*train_arguments(data, run_copy, *settings)))
+    assert "seed = 5" in (run_copy / "config.toml").read_text()
+    assert [json.loads(line)["step"] for line in (run_copy / "metrics.jsonl").read_text().splitlines()] == [1]
+
+
 def test_a_run_does_not_go_on_with_data_of_another_vocabulary(road: Path, run_copy: Path, tmp_path: Path) -> None:
     specs = ("--corpus", f"tsv:{tmp_path / 'other.tsv'}", "--dev", f"tsv:{road / 'dev.tsv'}")
     rows = (f"word{i % 90}ing is {i}\tein w{i % 70}ort ist {i}\n" for i in range(400))
@@ -195,7 +219,7 @@ def test_damaged_data_is_found_before_training(
     assert tree(here) == before
 
 
-def test_a_shard_found_corrupt_while_training_is_named_and_earlier_checkpoints_stay(
+def test_a_corrupt_shard_is_named_before_training_and_earlier_checkpoints_stay(
     data: Path, run_copy: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(data, tmp_path / "data"))
@@ -205,7 +229,7 @@ def test_a_shard_found_corrupt_while_training_is_named_and_earlier_checkpoints_s
     shard.write_bytes(content)
     before = tree(run_copy / "checkpoints")
     line = refusal(nmt(*train_arguments(copy, run_copy, "training.steps=6")), "train")
-    assert line == f"{shard} is corrupt or cut short; run nmt prepare again"
+    assert line == f"{shard} is corrupt: its checksum is not that of the manifest; run nmt prepare again"
     assert tree(run_copy / "checkpoints") == before
     assert len((run_copy / "metrics.jsonl").read_text().splitlines()) == 4
 

@@ -13,6 +13,7 @@ from app.training.distribution import divide
 from app.training.train import build_trainer
 from app.training.trainer import Trainer
 from layers import TransformerConfig
+from layers.dropout import Dropout, shifted_seeds
 
 MODEL = TransformerConfig(
     vocabulary_size=29,
@@ -110,6 +111,26 @@ def test_an_overflow_in_float16_skips_the_step_and_halves_the_scale():
     for weight, old in zip(trainer.transformer.trainable_variables, before, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), old)
     assert loss_scale(trainer) == pytest.approx(5e29)
+    assert int(keras.ops.convert_to_numpy(trainer.optimizer.iterations)) == 3
+    assert trainer.step == 4  # the batch counts: it is the position in the data
+
+
+def test_replicas_drop_different_values():
+    strategy = tf.distribute.MirroredStrategy(TWO)
+    with strategy.scope():
+        drop = Dropout(0.5)
+
+    @tf.function
+    def masks() -> tf.Tensor:
+        def mask() -> tf.Tensor:
+            with shifted_seeds(tf.distribute.get_replica_context().replica_id_in_sync_group):
+                return drop(tf.ones([500]), training=True)
+
+        return strategy.run(mask)
+
+    for _ in range(2):
+        first, second = (mask.numpy() for mask in strategy.experimental_local_results(masks()))
+        assert 0.3 < (first != second).mean() < 0.7
 
 
 def test_rows_that_do_not_divide_are_filled_with_empty_ones():
