@@ -1,5 +1,6 @@
 """`nmt train`: from prepared data and a configuration to a trained run, anew or from the last checkpoint on."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -140,7 +141,7 @@ def announce(
 ) -> None:
     """Says what is about to be trained, on what, from where."""
     settings = run.configuration.training
-    parameters = trainer.transformer.count_params()
+    parameters = sum(math.prod(weight.shape) for weight in trainer.transformer.trainable_variables)
     examples = data.split("train").examples
     skipped = skipped_examples(data.data_dir, max_length=settings.max_length)
     replicas = strategy.num_replicas_in_sync
