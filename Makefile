@@ -11,7 +11,7 @@ test: .venv/development
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: .venv/development
-	$(BIN)/python -m pip install --quiet -r requirements-slow.txt
+	$(BIN)/python -m pip install -qq -r requirements-slow.txt
 	$(BIN)/python -m pytest -m slow
 
 check: format lint types test
@@ -27,14 +27,14 @@ types: .venv/development
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install -qq --upgrade pip
 
 .venv/runtime: .venv/bin/python requirements.txt pyproject.toml
-	$(BIN)/python -m pip install --quiet -e .
+	$(BIN)/python -m pip install -qq -e .
 	@touch $@
 
 .venv/development: .venv/runtime requirements-dev.txt
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(BIN)/python -m pip install -qq -e '.[dev]'
 	@touch $@
 
 clean:

@@ -14,6 +14,7 @@ from pathlib import Path
 import sentencepiece
 import tensorflow as tf
 import tensorflow_text
+from tensorflow_text.python.ops import sentencepiece_tokenizer
 
 from pipelines.errors import DataError
 
@@ -21,6 +22,25 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3
 
 _BYTES_AND_MARKS = 256 + 4  # the pieces that every vocabulary has
 _TRAINING_THREADS = 16  # fixed, as the sums of training depend on it; more than the cores there are does no harm
+
+
+class _NamedModel(tf.saved_model.experimental.TrackableResource):
+    """A SentencePiece model that TensorFlow keeps under the name of its digest.
+
+    tensorflow-text gives it no name. Such a model belongs to the kernel that made it and vanishes when TensorFlow drops
+    its cached kernels, as `tf.random.set_seed` makes it do; every tokeniser made before then fails.
+    """
+
+    def __init__(self, model_proto: bytes, digest: str) -> None:
+        super().__init__()
+        self.model_proto = model_proto
+        self.digest = digest
+
+    def _create_resource(self) -> tf.Tensor:
+        name = f"sentencepiece_{self.digest}"
+        return sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op(
+            model=self.model_proto, shared_name=name
+        )
 
 
 class Vocabulary(tf.Module):
@@ -32,6 +52,7 @@ class Vocabulary(tf.Module):
         self.digest: str = hashlib.sha256(model_proto).hexdigest()
         # An attribute of a tf.Module is tracked, so a SavedModel takes the model with it.
         self.tokenizer = tensorflow_text.SentencepieceTokenizer(model=model_proto, out_type=tf.int32)
+        self.tokenizer._model_resource = _NamedModel(model_proto, self.digest)
         self.size = int(self.tokenizer.vocab_size())
 
     @classmethod
