@@ -174,5 +174,5 @@ def _check_type(expected: Any, value: Any, where: str) -> None:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     """ " (did you mean x?)" or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]}?)" if close else ""
