@@ -15,6 +15,7 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from app.errors import UserError
+from app.text_files import read_lines
 from pipelines.corpora import LanguagePair, open_corpus
 
 _SAMPLE = "sample:"
@@ -117,8 +118,4 @@ def _downloaded(name: str, pair: str) -> tuple[list[str], list[str]]:
         raise UserError(
             f"cannot download test set {name} {pair} ({reason}); give the files with --source and --reference"
         ) from error
-    return _lines(source), _lines(reference)
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_bytes().decode().removesuffix("\n").split("\n")  # a line ends at no other character
+    return read_lines(Path(source)), read_lines(Path(reference))

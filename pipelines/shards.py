@@ -151,7 +151,7 @@ def verify_shards(manifest: Manifest) -> None:
     for split in manifest.splits.values():
         for shard in split.shards:
             path = manifest.data_dir / shard.file
-            if _sha256(path) != shard.sha256:
+            if sha256_of(path) != shard.sha256:
                 raise DataError(f"{path} is corrupt: its checksum is not that of the manifest; {_PREPARE_AGAIN}")
 
 
@@ -216,7 +216,7 @@ class ShardWriter:
         source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64).tolist()
         longest_source, longest_target = lengths.max(axis=0, initial=0).tolist()
         counts = (len(lengths), source_tokens, target_tokens, longest_source, longest_target)
-        shard = Shard(file, *counts, bytes=path.stat().st_size, sha256=_sha256(path))
+        shard = Shard(file, *counts, bytes=path.stat().st_size, sha256=sha256_of(path))
         np.save(self._data_dir / shard.lengths_file, lengths)
         return shard
 
@@ -291,7 +291,7 @@ def _check_vocabulary(manifest: Manifest) -> None:
     path = manifest.data_dir / VOCABULARY
     if not path.is_file():
         raise DataError(f"{path} is missing; {_PREPARE_AGAIN}")
-    found = _sha256(path)
+    found = sha256_of(path)
     if found != manifest.vocabulary_digest:
         raise DataError(
             f"{path} is the wrong vocabulary for this data: expected digest {manifest.vocabulary_digest[:12]}, found "
@@ -342,6 +342,7 @@ def _read_shard(path: Path, shard: Shard) -> tuple[NDArray[np.int32], NDArray[np
     return source, target, lengths.astype(np.int32)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Gives the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

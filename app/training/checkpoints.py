@@ -5,7 +5,6 @@ path in the model, `state.npz` with the optimizer and the random seeds in their 
 facts about it and a checksum of each file. It is written aside and renamed: a folder with the right name is whole.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -19,6 +18,7 @@ import keras
 import numpy as np
 
 from app.errors import UserError
+from pipelines.shards import sha256_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -43,7 +43,7 @@ class Checkpoint:
         except (OSError, json.JSONDecodeError) as error:
             raise UserError(f"{path} is not a checkpoint: checkpoint.json is missing or damaged") from error
         for name, digest in description["sha256"].items():
-            if not (path / name).is_file() or _sha256(path / name) != digest:
+            if not (path / name).is_file() or sha256_of(path / name) != digest:
                 raise UserError(f"{path / name} is missing or damaged; remove {path} to use an earlier checkpoint")
         return cls(path, description["step"], description["facts"])
 
@@ -148,7 +148,7 @@ def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: 
         description = {
             "step": step,
             "facts": dict(facts),
-            "sha256": {name: _sha256(partial / name) for name in files},
+            "sha256": {name: sha256_of(partial / name) for name in files},
         }
         (partial / "checkpoint.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         replaced = path.with_name(f".{path.name}.replaced")
@@ -173,8 +173,3 @@ def _state(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[st
 def _read(path: Path) -> Arrays:
     with np.load(path) as archive:
         return dict(archive)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

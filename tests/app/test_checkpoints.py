@@ -163,7 +163,7 @@ def test_a_write_that_breaks_off_leaves_the_earlier_checkpoints_alone(
     def break_off(path: Path) -> str:
         raise error
 
-    monkeypatch.setattr(checkpoints, "_sha256", break_off)  # after the archives, before the description
+    monkeypatch.setattr(checkpoints, "sha256_of", break_off)  # after the archives, before the description
     with pytest.raises(raised, match=message):
         folder.save(2, *trained(2), {})
     monkeypatch.undo()
