@@ -148,7 +148,8 @@ def announce(
     say(f"{run.path}: {parameters:,} parameters, {settings.precision}, {replicas} replica(s)")
     say(f"{data.data_dir}: {examples - skipped:,} training pairs, {skipped:,} longer than {settings.max_length} tokens")
     if first_step >= settings.steps:
-        further = "choose another --out" if settings.schedule == "cosine" else "set training.steps higher to go on"
+        cosine = settings.schedule == "cosine"
+        further = "for more steps choose another --out" if cosine else "set training.steps higher to go on"
         say(f"already trained to step {first_step}; {further}")
     elif first_step:
         say(f"going on from step {first_step} of {settings.steps}")
