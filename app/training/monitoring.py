@@ -25,17 +25,16 @@ class StepLog(keras.callbacks.Callback):
     gradient_norm, learning_rate, source_tokens, target_tokens, padding_share and seconds (wall time of the step).
     """
 
-    def __init__(self, run: Path, first_step: int, progress: TrainingProgress) -> None:
+    def __init__(self, run: Path, progress: TrainingProgress) -> None:
         super().__init__()
         self.file = run / "metrics.jsonl"
         self.writer = tf.summary.create_file_writer(str(run / "tensorboard"))
-        self.step = first_step
         self.progress = progress
         self.started = 0.0
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Forgets the steps after the checkpoint that training goes on from."""
-        keep_steps(self.file, self.step)
+        keep_steps(self.file, self.model.step)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Starts the clock."""
@@ -45,16 +44,16 @@ class StepLog(keras.callbacks.Callback):
         """Writes one step."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         seconds = time.perf_counter() - self.started
-        self.step += 1
+        step = self.model.step
         # JSON has no NaN: a figure that is not finite is null.
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-        line = {"step": self.step, **finite, "seconds": round(seconds, 6)}
+        line = {"step": step, **finite, "seconds": round(seconds, 6)}
         line |= {name: int(figures[name]) for name in ("source_tokens", "target_tokens")}
         with self.file.open("a", encoding="utf-8") as lines:  # not held open: a training may end at any step
             lines.write(json.dumps(line) + "\n")
-        self.progress.advance(self.step, figures["loss"], int(figures["target_tokens"]), seconds)
+        self.progress.advance(step, figures["loss"], int(figures["target_tokens"]), seconds)
         figures["perplexity"] = math.exp(min(figures["cross_entropy"], 50.0))
-        with self.writer.as_default(step=self.step):
+        with self.writer.as_default(step=step):
             for name in SCALARS:
                 tf.summary.scalar(name, figures[name])
             for name in ("source_tokens", "target_tokens"):
@@ -89,7 +88,6 @@ class DevEvaluation(keras.callbacks.Callback):
         sentences: Source and reference text to translate; none for no BLEU.
         translate: Lines to lines with the weights as they are.
         target_language: Decides BLEU's tokenisation (see `score`).
-        first_step: The step that training starts from.
         progress: Shows the result.
     """
 
@@ -101,7 +99,6 @@ class DevEvaluation(keras.callbacks.Callback):
         translate: Callable[[list[str]], list[str]],
         *,
         target_language: str,
-        first_step: int,
         progress: TrainingProgress,
     ) -> None:
         super().__init__()
@@ -111,13 +108,12 @@ class DevEvaluation(keras.callbacks.Callback):
         self.sources, self.references = sentences
         self.translate = translate
         self.target_language = target_language
-        self.first_step = first_step
         self.progress = progress
         self.results: dict[str, float] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Forgets the evaluations after the checkpoint that training goes on from."""
-        keep_steps(self.file, self.first_step)
+        keep_steps(self.file, self.model.step)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Evaluates; `results` then holds dev_loss, dev_perplexity and, if sentences are translated, dev_bleu."""

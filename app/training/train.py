@@ -162,7 +162,7 @@ def _fit(
     settings = run.configuration.training
     stream = open_stream(data, settings, first_step)
     progress = TrainingProgress(settings.steps, first_step)
-    dev = dev_evaluation(run, trainer, data, first_step, progress)
+    dev = dev_evaluation(run, trainer, data, progress)
     with progress.bar:
         trainer.fit(
             divide(stream, strategy),
@@ -170,7 +170,7 @@ def _fit(
             epochs=-(-(settings.steps - first_step) // settings.checkpoint_every),
             callbacks=[
                 StopAt(settings.steps),
-                StepLog(run.path, first_step, progress),
+                StepLog(run.path, progress),
                 dev,
                 SaveCheckpoint(run.checkpoints, dev),
             ],
@@ -203,9 +203,7 @@ def dev_batches(data: Manifest, settings: TrainingConfig) -> tf.data.Dataset:
     return evaluation_stream(data.data_dir, batch_tokens=settings.batch_tokens, max_length=settings.max_length)
 
 
-def dev_evaluation(
-    run: RunDirectory, trainer: Trainer, data: Manifest, first_step: int, progress: TrainingProgress
-) -> DevEvaluation:
+def dev_evaluation(run: RunDirectory, trainer: Trainer, data: Manifest, progress: TrainingProgress) -> DevEvaluation:
     """What is measured on the dev set at each checkpoint."""
     settings = run.configuration.training
     graph = TranslationGraph(trainer.transformer, data.vocabulary(), run.configuration.decoding)
@@ -217,7 +215,6 @@ def dev_evaluation(
         sentences,
         lambda lines: [translation.text for translation in translator.translate(lines)],
         target_language=data.pair.target,
-        first_step=first_step,
         progress=progress,
     )
 
