@@ -35,8 +35,10 @@ class TrainingConfig:
         learning_rate: For "noam" the factor before the paper's formula, for "cosine" the highest rate.
         warmup_steps: Updates over which the rate rises.
         label_smoothing: Share of the target distribution spread over the whole vocabulary.
+        sampling_alpha: Subword regularisation: each epoch draws each sentence's segmentation with a probability
+            proportional to P(segmentation)**alpha, so the smaller, the wilder; 0 takes the best one always.
         precision: Keras' policy. "auto" takes mixed_bfloat16 where the hardware multiplies it, else float32.
-        seed: Of the initial weights, the order of the data and dropout.
+        seed: Of the initial weights, the order of the data, segmentations and dropout.
         checkpoint_every: Updates between checkpoints; dev loss and dev BLEU are measured at each.
         keep_checkpoints: How many of the newest stay.
         dev_sentences: How many dev sentences are translated at a checkpoint; 0 translates none.
@@ -49,6 +51,7 @@ class TrainingConfig:
     learning_rate: float = 1.0
     warmup_steps: int = 4_000
     label_smoothing: float = 0.1
+    sampling_alpha: float = 0.0
     precision: Precision = "auto"
     seed: int = 1
     checkpoint_every: int = 1_000
@@ -63,6 +66,8 @@ class TrainingConfig:
             raise ValueError(f"dev_sentences is {self.dev_sentences}; it must be at least 0")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing is {self.label_smoothing}; it must be at least 0 and less than 1")
+        if not 0 <= self.sampling_alpha < math.inf:
+            raise ValueError(f"sampling_alpha is {self.sampling_alpha}; it must be at least 0, and 0 draws nothing")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate is {self.learning_rate}; it must be a number above 0")
         if not 0 <= self.seed < 2**32:  # what NumPy takes

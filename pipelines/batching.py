@@ -26,8 +26,8 @@ from pipelines.vocabulary import BOS, PAD
 
 ROWS_MULTIPLE = 8  # so that a batch divides among 2, 4 or 8 replicas or accumulation steps
 LENGTH_GROWTH = 1.1  # about 6% of a batch is padding; 1.2 makes it 9% with half as many shapes to compile
+EMPTY_ROW = -1
 _SHORTEST, _FINE_STEP, _COARSE_STEP, _COARSE_FROM = 4, 2, 8, 64
-_EMPTY_ROW = -1
 
 Rows = NDArray[np.int64]
 Ids = NDArray[np.int32]
@@ -92,7 +92,7 @@ def plan_batches(lengths: Lengths, order: Rows, *, batch_tokens: int, max_length
         capacity = capacities[bucket[start].max()]  # widest first: no later row is wider
         end = min(start + capacity, len(order))
         source, target = bucket[start:end].max(axis=0)
-        rows = np.pad(order[start:end], (0, capacity - (end - start)), constant_values=_EMPTY_ROW)
+        rows = np.pad(order[start:end], (0, capacity - (end - start)), constant_values=EMPTY_ROW)
         plans.append(BatchPlan(rows, buckets[source], buckets[target]))
         start = end
     return plans
@@ -115,8 +115,13 @@ def _path(bucket: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def fill_batch(tokens: Tokens, plan: BatchPlan) -> NumpyBatch:
     """Gives the batch of a plan: `({"source": [B, S], "target": [B, T]}, labels [B, T])`, padded with PAD."""
-    source = _padded(tokens, 0, plan.rows, plan.source_length)
-    labels = _padded(tokens, 1, plan.rows, plan.target_length)
+    return with_decoder_input(
+        padded(tokens, 0, plan.rows, plan.source_length), padded(tokens, 1, plan.rows, plan.target_length)
+    )
+
+
+def with_decoder_input(source: Ids, labels: Ids) -> NumpyBatch:
+    """Gives the batch of a source [B, S] and labels [B, T]: the target that is read follows from the labels."""
     return {"source": source, "target": shift_right(labels)}, labels
 
 
@@ -130,9 +135,9 @@ def shift_right(labels: Ids) -> Ids:
     return np.where(labels == PAD, np.int32(PAD), shifted)
 
 
-def _padded(tokens: Tokens, side: int, rows: Rows, width: int) -> Ids:
-    """Takes one side of the rows out of the flat values, as [B, width]."""
+def padded(tokens: Tokens, side: int, rows: Rows, width: int) -> Ids:
+    """Takes one side of the rows (0 source, 1 target) out of the flat values, as [B, width], padded with PAD."""
     columns = np.arange(width)
-    present = columns < np.where(rows == _EMPTY_ROW, 0, tokens.lengths[rows, side])[:, None]
+    present = columns < np.where(rows == EMPTY_ROW, 0, tokens.lengths[rows, side])[:, None]
     places = tokens.starts[rows, side, None] + columns
     return np.where(present, tokens.values[side].take(places, mode="clip"), np.int32(PAD))

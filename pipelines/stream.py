@@ -25,7 +25,8 @@ import tensorflow as tf
 
 from pipelines.batching import BatchPlan, NumpyBatch, fill_batch, plan_batches
 from pipelines.errors import DataError
-from pipelines.shards import Manifest, Shard, Split, Tokens, read_lengths, read_tokens
+from pipelines.sampling import SubwordSampler
+from pipelines.shards import VOCABULARY, Manifest, Shard, Split, read_lengths, read_tokens
 
 WINDOW_EXAMPLES = 200_000  # about 50 MB of token ids, and two windows are in memory at once
 _BATCHES_AHEAD = 16
@@ -42,6 +43,7 @@ def training_stream(
     seed: int,
     start_epoch: int = 0,
     start_batch: int = 0,
+    sampling_alpha: float = 0.0,
     window_examples: int = WINDOW_EXAMPLES,
 ) -> tf.data.Dataset:
     """Gives batches without end: each pair once an epoch, in another order each epoch.
@@ -53,6 +55,10 @@ def training_stream(
         seed: of the order.
         start_epoch: with `start_batch`, where to begin: the stream is that from (0, 0) without what comes before.
         start_batch: if it lies beyond the end of the epoch, counting goes on in the next: (0, n) is the n-th batch.
+        sampling_alpha: subword regularisation. Above 0, each sentence has a segmentation drawn anew each epoch, with a
+            probability proportional to P(segmentation)**alpha; 0 takes the stored one, the best. Batches are planned
+            with room for longer segmentations than the stored, within `max_length`; a sentence whose drawn one does
+            not fit keeps the stored one. `pipelines.sampling` says more.
         window_examples: pairs in memory that are shuffled together, in whole shards, at least one.
 
     Returns:
@@ -64,7 +70,14 @@ def training_stream(
             shard found damaged on the way ends the stream with an error of tf.data that names it, which
             `shards.reporting_data_errors` turns into a DataError.
     """
-    data = _TrainingData.open(data_dir, batch_tokens, max_length, seed, window_examples)
+    data = _TrainingData.open(
+        data_dir,
+        batch_tokens=batch_tokens,
+        max_length=max_length,
+        seed=seed,
+        sampling_alpha=sampling_alpha,
+        window_examples=window_examples,
+    )
     if start_epoch < 0 or start_batch < 0:
         raise DataError(f"a stream starts at epoch 0, batch 0 or later, not at {start_epoch}, {start_batch}")
     data.plan(data.windows(start_epoch)[0])  # reports what is wrong with the options now, not at the first batch
@@ -101,10 +114,18 @@ def batches_per_epoch(
     max_length: int,
     seed: int,
     epoch: int = 0,
+    sampling_alpha: float = 0.0,
     window_examples: int = WINDOW_EXAMPLES,
 ) -> int:
     """Gives the number of batches of one epoch of `training_stream`; epochs of several windows differ by a few."""
-    data = _TrainingData.open(data_dir, batch_tokens, max_length, seed, window_examples)
+    data = _TrainingData.open(
+        data_dir,
+        batch_tokens=batch_tokens,
+        max_length=max_length,
+        seed=seed,
+        sampling_alpha=sampling_alpha,
+        window_examples=window_examples,
+    )
     return sum(len(data.plan(window)) for window in data.windows(epoch))
 
 
@@ -119,6 +140,9 @@ class _Window(NamedTuple):
     shards: tuple[Shard, ...]
 
 
+_Numbered = tuple[int, BatchPlan]  # a batch of a window, and which of its batches it is
+
+
 @dataclass(frozen=True)
 class _TrainingData:
     """What to read and how to order it: everything that the sequence of batches follows from."""
@@ -128,17 +152,30 @@ class _TrainingData:
     batch_tokens: int
     max_length: int
     seed: int
+    sampler: SubwordSampler | None
     window_examples: int
 
     @classmethod
     def open(
-        cls, data_dir: str | Path, batch_tokens: int, max_length: int, seed: int, window_examples: int
+        cls,
+        data_dir: str | Path,
+        *,
+        batch_tokens: int,
+        max_length: int,
+        seed: int,
+        sampling_alpha: float,
+        window_examples: int,
     ) -> "_TrainingData":
         manifest = Manifest.load(data_dir)
         if seed < 0:
             raise DataError(f"seed must not be negative, got {seed}")
+        if sampling_alpha < 0:
+            raise DataError(f"sampling_alpha must not be negative, got {sampling_alpha}")
         _check_some_fit(manifest, "train", max_length)
-        return cls(manifest.data_dir, manifest.split("train"), batch_tokens, max_length, seed, window_examples)
+        sampler = (
+            SubwordSampler((manifest.data_dir / VOCABULARY).read_bytes(), sampling_alpha) if sampling_alpha else None
+        )
+        return cls(manifest.data_dir, manifest.split("train"), batch_tokens, max_length, seed, sampler, window_examples)
 
     def windows(self, epoch: int) -> list[_Window]:
         """Gives the windows of an epoch: its order of the shards, cut where the next shard would be too much."""
@@ -158,40 +195,48 @@ class _TrainingData:
         random = self._random(window.epoch, 1 + window.number)
         lengths = read_lengths(self.data_dir, window.shards)
         order = random.permutation(len(lengths))
+        if self.sampler:
+            lengths = self.sampler.room(lengths, self.max_length)
         plans = plan_batches(lengths, order, batch_tokens=self.batch_tokens, max_length=self.max_length)
         return [plans[i] for i in random.permutation(len(plans))]
 
-    def plans_from(self, epoch: int, batch: int) -> Iterator[tuple[_Window, list[BatchPlan]]]:
+    def plans_from(self, epoch: int, batch: int) -> Iterator[tuple[_Window, list[_Numbered]]]:
         """Yields the windows and what is to be read of each, from a batch of an epoch on, without end."""
         for window in (window for number in count(epoch) for window in self.windows(number)):
-            plans = self.plan(window)
+            plans = list(enumerate(self.plan(window)))
             if batch < len(plans):
                 yield window, plans[batch:]
             batch = max(0, batch - len(plans))
 
-    def read(self, window: _Window) -> Tokens:
-        return read_tokens(self.data_dir, window.shards)
+    def read(self, window: _Window) -> Callable[[_Numbered], NumpyBatch]:
+        """Reads a window and gives what makes its batches."""
+        tokens = read_tokens(self.data_dir, window.shards)
+        if not self.sampler:
+            return lambda numbered: fill_batch(tokens, numbered[1])
+        segmentations = self.sampler.segmentations(tokens)
+        return lambda numbered: segmentations.draw_batch(
+            numbered[1], self._random(window.epoch, 1 + window.number, 1 + numbered[0])
+        )
 
-    def _random(self, epoch: int, use: int) -> np.random.Generator:
-        """Gives the random numbers of one use in an epoch: 0 orders the shards, 1 + n window n."""
-        return np.random.Generator(np.random.PCG64([self.seed, epoch, use]))
+    def _random(self, epoch: int, *use: int) -> np.random.Generator:
+        """Gives the random numbers of a use in an epoch: 0 orders shards; 1 + n window n; 1 + n, 1 + m its batch m."""
+        return np.random.Generator(np.random.PCG64([self.seed, epoch, *use]))
 
 
 def _batches(data: _TrainingData, epoch: int, batch: int) -> Iterator[NumpyBatch]:
     """Yields the batches from a position on; while those of one window are taken, the next window is read."""
     windows = data.plans_from(epoch, batch)
 
-    def read_next() -> tuple[list[BatchPlan], Tokens]:
+    def read_next() -> tuple[list[_Numbered], Callable[[_Numbered], NumpyBatch]]:
         window, plans = next(windows)
         return plans, data.read(window)
 
     with ThreadPoolExecutor(1) as reader:
-        upcoming: Future[tuple[list[BatchPlan], Tokens]] = reader.submit(read_next)
+        upcoming: Future[tuple[list[_Numbered], Callable[[_Numbered], NumpyBatch]]] = reader.submit(read_next)
         while True:
-            plans, tokens = upcoming.result()
+            plans, fill = upcoming.result()
             upcoming = reader.submit(read_next)
-            for plan in plans:
-                yield fill_batch(tokens, plan)
+            yield from map(fill, plans)
 
 
 def _dataset(batches: Callable[[], Iterator[NumpyBatch]]) -> tf.data.Dataset:

@@ -191,6 +191,7 @@ def open_stream(data: Manifest, settings: TrainingConfig, first_step: int) -> tf
         max_length=settings.max_length,
         seed=settings.seed,
         start_batch=first_step,
+        sampling_alpha=settings.sampling_alpha,
     )
 
 

@@ -61,6 +61,7 @@ def test_the_seed_decides_the_first_weights_and_the_order_of_the_data(begun: Any
 
 def test_batches_and_lengths_are_those_of_the_settings(begun: Any) -> None:
     settings = ("training.batch_tokens=777", "training.max_length=31", "training.label_smoothing=0.25")
-    seen = begun(*settings)
+    seen = begun(*settings, "training.sampling_alpha=0.3")
     assert (seen["batch_tokens"], seen["max_length"], seen["start_batch"]) == (777, 31, 0)
     assert seen["label_smoothing"] == 0.25
+    assert seen["sampling_alpha"] == 0.3
