@@ -57,8 +57,8 @@ def training_stream(
         start_batch: if it lies beyond the end of the epoch, counting goes on in the next: (0, n) is the n-th batch.
         sampling_alpha: subword regularisation. Above 0, each sentence has a segmentation drawn anew each epoch, with a
             probability proportional to P(segmentation)**alpha; 0 takes the stored one, the best. Batches are planned
-            with room for longer segmentations than the stored, within `max_length`; a sentence whose drawn one does
-            not fit keeps the stored one. `pipelines.sampling` says more.
+            with room for longer segmentations than the stored, within `max_length`; what does not fit is drawn
+            again, and a sentence that never fits keeps the stored one. `pipelines.sampling` says more.
         window_examples: pairs in memory that are shuffled together, in whole shards, at least one.
 
     Returns:
@@ -66,9 +66,10 @@ def training_stream(
         of the last batch of a window may be all PAD.
 
     Raises:
-        DataError: if the data cannot be used, no pair is short enough or the budget is too small for `max_length`. A
-            shard found damaged on the way ends the stream with an error of tf.data that names it, which
-            `shards.reporting_data_errors` turns into a DataError.
+        DataError: if the data cannot be used, no pair is short enough, the budget is too small for `max_length`, or
+            segmentations are to be drawn by a vocabulary that is no unigram model. A shard found damaged on the way
+            ends the stream with an error of tf.data that names it, which `shards.reporting_data_errors` turns into a
+            DataError.
     """
     data = _TrainingData.open(
         data_dir,

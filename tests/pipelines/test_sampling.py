@@ -128,10 +128,17 @@ class TestSampler:
         assert all(AA not in found for found in draws(example_model(), 0.1, [SPACE, A, A], 200))
 
     def test_a_sentence_that_never_fits_keeps_its_stored_segmentation(self) -> None:
-        """The stored one is not even the shortest here, so nothing else fits a row of its width less one."""
         found = draws(example_model(), 0.1, [SPACE_AN], 200, width=2)
         assert set(found) == {(SPACE_AN,)}
         assert len(draws(example_model(), 0.1, [SPACE_AN], 200, width=3)) == 3  # the one of three pieces is left out
+
+    def test_a_vocabulary_without_probabilities_is_refused(self) -> None:
+        model = sentencepiece_model_pb2.ModelProto.FromString(example_model())
+        model.trainer_spec.model_type = model.trainer_spec.BPE
+        with pytest.raises(
+            DataError, match=r"segmentations are drawn from a unigram vocabulary, .* use sampling_alpha 0"
+        ):
+            SubwordSampler(model.SerializeToString(), 0.1)
 
     def test_there_is_room_for_longer_segmentations_but_no_sentence_outgrows_the_maximum(self) -> None:
         sampler = SubwordSampler(example_model(), 0.1)
@@ -161,7 +168,7 @@ class TestStream:
         del read[PAD]
         assert read == Counter(stored.values[0].tolist())
 
-    @settings(deadline=None, max_examples=4)
+    @settings(deadline=None, max_examples=3)
     @given(alpha=st.sampled_from([0.05, 0.2, 0.7]), tokens=st.integers(1024, 3000), seed=st.integers(0, 99))
     def test_every_pair_is_read_once_an_epoch_within_the_budget_in_other_pieces(
         self, prepared: Path, alpha: float, tokens: int, seed: int
