@@ -26,7 +26,7 @@ class ExportedTranslation(tf.Module):
 
     def __init__(self, graph: TranslationGraph) -> None:
         super().__init__(name="translation")
-        self.weights = [weight.value for weight in graph.transformer.trainable_variables]
+        self.weights = [weight.value for weight in graph.transformer.weights]
         self.vocabulary = graph.vocabulary
 
 

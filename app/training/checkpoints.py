@@ -1,7 +1,8 @@
 """Checkpoints: what a run needs to go on, and weights to translate with.
 
 A checkpoint is a folder of NumPy archives, so that any program can read the weights: `weights.npz` by the weight's
-path in the model, `state.npz` with the optimizer and the random seeds in their order, `checkpoint.json` with the step,
+path in the model (their moving averages, where the run keeps such), `state.npz` with the optimizer and the random
+seeds in their order and the weights that learn where `weights.npz` has their averages, `checkpoint.json` with the step,
 facts about it and a checksum of each file. It is written aside and renamed: a folder with the right name is whole.
 """
 
@@ -18,6 +19,7 @@ import keras
 import numpy as np
 
 from app.errors import UserError
+from app.training.optimizer import FusedAdam
 from pipelines.shards import sha256_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -58,7 +60,7 @@ class Checkpoint:
             UserError: The model has other weights; the message names the first that differs.
         """
         arrays = self.weights()
-        for weight in model.trainable_variables:
+        for weight in model.weights:
             array = arrays.get(weight.path)
             if array is None or array.shape != tuple(weight.shape):
                 found = "nothing" if array is None else list(array.shape)
@@ -66,7 +68,7 @@ class Checkpoint:
                 raise UserError(f"{self.path}: expected {weight.path} of shape {wanted}, found {found}")
             weight.assign(array)
 
-    def restore(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+    def restore(self, model: keras.Model, optimizer: FusedAdam) -> None:
         """Puts back weights, optimizer and seeds; the optimizer must be built."""
         self.load_weights(model)
         arrays = _read(self.path / "state.npz")
@@ -81,11 +83,10 @@ class CheckpointFolder:
         self.path = path
         self.keep = keep
 
-    def save(
-        self, step: int, model: keras.Model, optimizer: keras.optimizers.Optimizer, facts: Mapping[str, Any]
-    ) -> Path:
+    def save(self, step: int, model: keras.Model, optimizer: FusedAdam, facts: Mapping[str, Any]) -> Path:
         """Writes step-N and removes what is older than the newest `keep`."""
-        weights = {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.trainable_variables}
+        averages = dict(zip((weight.path for weight in model.trainable_variables), optimizer.averages, strict=False))
+        weights = {w.path: keras.ops.convert_to_numpy(averages.get(w.path, w)) for w in model.weights}
         state = {name: keras.ops.convert_to_numpy(variable) for name, variable in _state(model, optimizer).items()}
         path = write_checkpoint(
             self.path / f"step-{step:08d}", step, {"weights.npz": weights, "state.npz": state}, facts
@@ -164,9 +165,14 @@ def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: 
     return path
 
 
-def _state(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, keras.Variable]:
-    """What training needs beside the weights, named by kind and order."""
-    kinds = {"optimizer": optimizer.variables, "seed": model.non_trainable_variables}
+def _state(model: keras.Model, optimizer: FusedAdam) -> dict[str, keras.Variable]:
+    """What training needs beside the weights to translate with, named by kind and order."""
+    weights = {id(weight) for weight in model.weights}
+    kinds = {
+        "optimizer": optimizer.variables,
+        "seed": [variable for variable in model.variables if id(variable) not in weights],
+        "weight": model.trainable_variables if optimizer.averages else [],
+    }
     return {f"{kind}/{i:04d}": variable for kind, variables in kinds.items() for i, variable in enumerate(variables)}
 
 

@@ -2,6 +2,9 @@
 
 Logits are made for real tokens alone, a chunk at a time, and a chunk's loss and gradient are taken in one pass while
 its logits are in cache; the logits of a whole batch never exist. Vaswani et al. 2017, section 5.4; Szegedy et al. 2016.
+
+With R-Drop (Liang et al. 2021) each token is predicted twice, under two dropout masks, and the divergence between the
+two predictions is part of the loss.
 """
 
 from typing import Any, NamedTuple
@@ -12,10 +15,10 @@ CHUNK_TOKENS = 512  # 512 float32 rows of 8,000 logits are 16 MB: they stay in a
 
 
 class TokenSums(NamedTuple):
-    """Sums over the real target tokens of a batch, float32 scalars.
+    """Sums over the real target tokens of a batch, float32 scalars; with several passes, the means of the passes.
 
     Attributes:
-        loss: Of the label-smoothed cross entropy, in nats. The only one with a gradient.
+        loss: Of the label-smoothed cross entropy and R-Drop's divergence, in nats. The only one with a gradient.
         cross_entropy: Of the plain cross entropy, in nats; perplexity is exp of its mean.
         correct: How many tokens the model puts first.
     """
@@ -25,17 +28,29 @@ class TokenSums(NamedTuple):
     correct: tf.Tensor
 
 
-def smoothed_cross_entropy(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, *, smoothing: float) -> TokenSums:
-    """Sums the loss of predicting each label from its state.
+class Chunk(NamedTuple):
+    """What a chunk of n tokens adds: sums [3], and d loss / d of its states [n, P, D] and of the table [V, D]."""
+
+    sums: tf.Tensor
+    states_gradient: tf.Tensor
+    table_gradient: tf.Tensor
+
+
+def token_objective(
+    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, *, smoothing: float, r_drop: float = 0.0
+) -> TokenSums:
+    """Sums the loss of predicting each label from its states.
 
     With smoothing e the target distribution is 1 - e on the label plus e / V on every piece. With z = logits:
-    loss = logsumexp(z) - (1 - e) z[label] - e mean(z).
+    loss = logsumexp(z) - (1 - e) z[label] - e mean(z). Two passes p and q add r_drop / 4 (KL(p||q) + KL(q||p)) to the
+    mean of their losses, which is half of Liang et al.'s Eq. 4.
 
     Args:
-        states: The decoder's output for real tokens alone, [N, D] in the compute dtype.
+        states: The decoder's output for real tokens alone, [N, P, D] in the compute dtype; P passes, 1 or 2.
         table: The tied projection, [V, D] in the compute dtype.
         labels: int32 [N].
         smoothing: e, in [0, 1).
+        r_drop: The weight of the divergence between two passes, at least 0; unused with one pass.
 
     Returns:
         The sums; all zero when N is 0.
@@ -43,82 +58,97 @@ def smoothed_cross_entropy(states: tf.Tensor, table: tf.Tensor, labels: tf.Tenso
 
     @tf.custom_gradient
     def sums(states: tf.Tensor, table: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-        totals, states_gradient, table_gradient = _chunked(states, table, labels, smoothing)
+        total = _over_chunks(states, table, labels, smoothing, r_drop)
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             scale = tf.cast(upstream, tf.float32)
             return (
-                tf.cast(tf.cast(states_gradient, tf.float32) * scale, states.dtype),
-                tf.cast(table_gradient * scale, table.dtype),
+                tf.cast(tf.cast(total.states_gradient, tf.float32) * scale, states.dtype),
+                tf.cast(total.table_gradient * scale, table.dtype),
             )
 
-        return tuple(tf.unstack(totals)), gradient
+        return tuple(tf.unstack(total.sums)), gradient
 
     return TokenSums(*sums(states, table))
 
 
-def _chunked(
-    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, smoothing: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Walks over chunks of tokens -> the sums [3], d loss / d states [N, D], d loss / d table [V, D] in float32."""
+def _over_chunks(
+    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, smoothing: float, r_drop: float
+) -> Chunk:
+    """Walks over chunks of tokens; the gradient of the table is summed in float32."""
     tokens = tf.shape(states)[0]
-    chunks = tf.maximum(1, -(-tokens // CHUNK_TOKENS))
+    chunk_tokens = CHUNK_TOKENS // states.shape[1]
+    chunks = tf.maximum(1, -(-tokens // chunk_tokens))
     mean_row = tf.reduce_mean(tf.cast(table, tf.float32), axis=0)  # [D]; its product with a state is mean(z)
 
     def body(
-        i: tf.Tensor, totals: tf.Tensor, gradients: tf.TensorArray, table_gradient: tf.Tensor
+        i: tf.Tensor, sums: tf.Tensor, gradients: tf.TensorArray, table_gradient: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.Tensor]:
-        span = slice(i * CHUNK_TOKENS, tf.minimum((i + 1) * CHUNK_TOKENS, tokens))
-        chunk = _loss_and_gradient(states[span], table, labels[span], mean_row, smoothing)
-        chunk_totals, chunk_gradient, chunk_table_gradient = chunk
+        span = slice(i * chunk_tokens, tf.minimum((i + 1) * chunk_tokens, tokens))
+        chunk = _chunk(states[span], table, labels[span], mean_row, smoothing, r_drop)
         return (
             i + 1,
-            totals + chunk_totals,
-            gradients.write(i, chunk_gradient),
-            table_gradient + tf.cast(chunk_table_gradient, tf.float32),
+            sums + chunk.sums,
+            gradients.write(i, chunk.states_gradient),
+            table_gradient + tf.cast(chunk.table_gradient, tf.float32),
         )
 
-    _, totals, gradients, table_gradient = tf.while_loop(
+    element = [None, *states.shape[1:]]
+    _, sums, gradients, table_gradient = tf.while_loop(
         lambda i, *_: i < chunks,
         body,
         (
             tf.constant(0),
             tf.zeros(3),
-            tf.TensorArray(states.dtype, size=chunks, infer_shape=False, element_shape=[None, states.shape[-1]]),
+            tf.TensorArray(states.dtype, size=chunks, infer_shape=False, element_shape=element),
             tf.zeros_like(table, tf.float32),
         ),
         parallel_iterations=1,
     )
-    states_gradient = gradients.concat()
-    table_gradient += smoothing * _smoothing_table_gradient(states, table, labels)
-    return totals, states_gradient, table_gradient
+    table_gradient += smoothing * _smoothing_table_gradient(tf.reduce_mean(states, axis=1), table, labels)
+    return Chunk(sums, gradients.concat(), table_gradient)
 
 
-def _loss_and_gradient(
-    x: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, mean_row: tf.Tensor, smoothing: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """One chunk x [n, D] -> its sums [3], d loss / dx [n, D], and the unsmoothed part of d loss / d table [V, D].
+def _chunk(
+    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, mean_row: tf.Tensor, smoothing: float, r_drop: float
+) -> Chunk:
+    """The sums and gradients of one chunk, without the smoothed part of the table's gradient.
 
     d loss / dz = (softmax(z) - onehot) + e (onehot - 1/V). The first term is dense; the second is of low rank, so it
-    goes to dx through the label's row and the mean row, and to the table in `_smoothing_table_gradient`.
+    goes to the states through the label's row and the mean row, and to the table in `_smoothing_table_gradient`.
     """
-    logits = tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)  # [n, V]
+    passes, width = states.shape[1:]
+    x = tf.reshape(states, [-1, width])  # [n P, D]
+    labels = tf.repeat(labels, passes)
+    logits = tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)  # [n P, V]
     cross_entropy, error = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels)
-    label_rows = tf.cast(tf.gather(table, labels), tf.float32)  # [n, D]
-    away_from_mean = label_rows - mean_row
-    wide = tf.cast(x, tf.float32)
-    smoothed = cross_entropy + smoothing * tf.reduce_sum(wide * away_from_mean, axis=-1)
+    away_from_mean = tf.cast(tf.gather(table, labels), tf.float32) - mean_row
+    smoothed = cross_entropy + smoothing * tf.reduce_sum(tf.cast(x, tf.float32) * away_from_mean, axis=-1)
     correct = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
-    totals = tf.stack(
-        [
-            tf.reduce_sum(smoothed),
-            tf.reduce_sum(cross_entropy),
-            tf.reduce_sum(tf.cast(correct, tf.float32)),
-        ]
-    )
-    error = tf.cast(error, x.dtype)
-    x_gradient = tf.cast(tf.matmul(error, table), tf.float32) + smoothing * away_from_mean
-    return totals, tf.cast(x_gradient, x.dtype), tf.matmul(error, x, transpose_a=True)
+    loss = tf.reduce_sum(smoothed)
+    if passes == 2:
+        divergence, divergence_error = _symmetric_divergence(logits)
+        loss += r_drop / 2 * divergence
+        error += r_drop / 2 * divergence_error
+    sums = tf.stack([loss, tf.reduce_sum(cross_entropy), tf.reduce_sum(tf.cast(correct, tf.float32))]) / passes
+    error = tf.cast(error if passes == 1 else error / passes, x.dtype)
+    x_gradient = tf.cast(tf.matmul(error, table), tf.float32) + smoothing / passes * away_from_mean
+    states_gradient = tf.reshape(tf.cast(x_gradient, x.dtype), tf.shape(states))
+    return Chunk(sums, states_gradient, tf.matmul(error, x, transpose_a=True))
+
+
+def _symmetric_divergence(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """KL(p||q) + KL(q||p) over all tokens and its gradient; logits float32 [n 2, V], rows p and q in turn.
+
+    With a = log p - log q: d / d logits of p = p (a - KL(p||q)) + p - q, and the same for q with p and q exchanged.
+    """
+    pairs = tf.reshape(logits, [-1, 2, logits.shape[-1]])
+    log_p, log_q = tf.unstack(tf.nn.log_softmax(pairs), axis=1)  # [n, V] each
+    p, q, a = tf.exp(log_p), tf.exp(log_q), log_p - log_q
+    p_from_q = tf.reduce_sum(p * a, axis=-1, keepdims=True)
+    q_from_p = -tf.reduce_sum(q * a, axis=-1, keepdims=True)
+    gradient = tf.stack([p * (a - p_from_q + 1.0) - q, q * (1.0 - a - q_from_p) - p], axis=1)
+    return tf.reduce_sum(p_from_q + q_from_p), tf.reshape(gradient, tf.shape(logits))
 
 
 def _smoothing_table_gradient(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

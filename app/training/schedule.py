@@ -27,6 +27,24 @@ class NoamSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable(package="nmt")
+class InverseSquareRootSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise to `peak`, then peak * (warmup / step)^0.5: Noam's curve, said by its highest rate."""
+
+    def __init__(self, peak: float, warmup_steps: int) -> None:
+        self.peak = peak
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step: Any) -> Any:
+        """The rate of update `step`, which counts from 0."""
+        number = keras.ops.cast(step, "float32") + 1.0
+        return self.peak * keras.ops.minimum(number / self.warmup_steps, keras.ops.sqrt(self.warmup_steps / number))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps}
+
+
+@keras.saving.register_keras_serializable(package="nmt")
 class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """A linear rise to `peak`, then half a cosine down to nothing at `steps` (Loshchilov & Hutter 2017).
 

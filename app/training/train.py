@@ -1,7 +1,7 @@
 """`nmt train`: from prepared data and a configuration to a trained run, anew or from the last checkpoint on."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,11 +119,32 @@ def build_trainer(configuration: Configuration) -> Trainer:
     settings = configuration.training
     transformer = Transformer(configuration.model, name="transformer", dtype=settings.precision)
     transformer.build()
-    trainer = Trainer(transformer, settings.label_smoothing)
+    freeze(transformer, settings.freeze)
+    trainer = Trainer(transformer, settings)
     optimizer = adam(settings, configuration.model.model_width)
     trainer.compile(optimizer=optimizer, auto_scale_loss=False, jit_compile=False)
     optimizer.build(transformer.trainable_variables)
     return trainer
+
+
+def freeze(transformer: Transformer, layers: Sequence[str]) -> None:
+    """Keeps the weights of the named layers as they are.
+
+    Raises:
+        UserError: A name is that of no layer, or no weight is left to learn.
+    """
+    for name in layers:
+        named = [weight for weight in transformer.weights if f"/{name}/" in f"/{weight.path}"]
+        if not named:
+            known = sorted({weight.path.split("/", 2)[1] for weight in transformer.weights})
+            raise UserError(
+                f"training.freeze: there is no layer {name}; name one of {', '.join(known)} or a part of one, "
+                "as in encoder/layer_0"
+            )
+        for weight in named:
+            weight.trainable = False
+    if not transformer.trainable_variables:
+        raise UserError("training.freeze leaves no weight to learn; name fewer layers")
 
 
 def restore_latest(checkpoints: CheckpointFolder, trainer: Trainer) -> int:

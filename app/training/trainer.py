@@ -6,13 +6,15 @@ builds the model from a mean over replicas, which fails when their shapes differ
 history stay Keras'.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from app.training.objective import TokenSums, smoothed_cross_entropy
+from app.config import TrainingConfig
+from app.training.objective import TokenSums, token_objective
 from layers import Transformer
 from layers.dropout import shifted_seeds
 from pipelines.stream import BATCH_SPEC
@@ -23,17 +25,17 @@ class Trainer(keras.Model):
     """A `Transformer` that learns; `fit` takes batches of the contract, divided among replicas.
 
     The loss of a step is the sum over real target tokens divided by their number in the *global* batch, so that the
-    division of the batch among replicas does not change it.
+    division of the batch among replicas and accumulated parts does not change it.
 
     Attributes:
-        step: How many batches were learnt from, those counted on whose update was skipped because its float16 gradient
-            overflowed; so it is the position in the data too.
+        step: How many batches were learnt from, those counted on whose update was skipped because its gradient was not
+            finite; so it is the position in the data too.
     """
 
-    def __init__(self, transformer: Transformer, label_smoothing: float, **kwargs: Any) -> None:
+    def __init__(self, transformer: Transformer, settings: TrainingConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.transformer = transformer
-        self.label_smoothing = label_smoothing
+        self.settings = settings
         self.step = 0
         self.built = True
 
@@ -63,41 +65,93 @@ class Trainer(keras.Model):
         Returns:
             Of the global batch, as float32 scalars: loss and cross_entropy (nats a real target token), accuracy,
             gradient_norm (before clipping or loss scaling), learning_rate, source_tokens and target_tokens (real ones,
-            EOS among them), padding_share (of both sides).
+            EOS among them), padding_share (of both sides), skipped (1 where the gradient was not finite, else 0).
         """
         replica = tf.distribute.get_replica_context()
-        learning_rate = self.optimizer.learning_rate
         counts = replica.all_reduce(tf.distribute.ReduceOp.SUM, token_counts(inputs, labels))
         tokens = tf.maximum(counts["target_tokens"], 1.0)
-        weights = self.transformer.trainable_variables
-        loss_scale = self.optimizer.scale_loss(1.0)  # read before the update may change it
+        learning_rate = self.optimizer.scaled_rate()
         # Else every replica would draw the same dropout masks.
-        with tf.GradientTape() as tape, shifted_seeds(replica.replica_id_in_sync_group):
-            sums = self.objective(inputs, labels)
-            scaled_loss = self.optimizer.scale_loss(sums.loss / tokens)
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(scaled_loss, [w.value for w in weights])]
+        with shifted_seeds(replica.replica_id_in_sync_group):
+            sums, gradients = self.accumulated_gradients(inputs, labels, tokens)
         gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, sums._asdict())
-        self.optimizer.apply(gradients, weights)
+        update = self.optimizer.apply_summed(gradients, self.transformer.trainable_variables)
         return {
             "loss": sums["loss"] / tokens,
             "cross_entropy": sums["cross_entropy"] / tokens,
             "accuracy": sums["correct"] / tokens,
-            "gradient_norm": tf.linalg.global_norm(gradients) / loss_scale,
-            "learning_rate": tf.cast(learning_rate, tf.float32),
+            "gradient_norm": update.gradient_norm,
+            "learning_rate": learning_rate,
             "source_tokens": counts["source_tokens"],
             "target_tokens": counts["target_tokens"],
             "padding_share": 1.0 - (counts["source_tokens"] + counts["target_tokens"]) / counts["positions"],
+            "skipped": 1.0 - tf.cast(update.applied, tf.float32),
         }
 
+    def accumulated_gradients(
+        self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, tokens: tf.Tensor
+    ) -> tuple[TokenSums, list[tf.Tensor]]:
+        """The sums over a batch and the gradients of its (scaled) loss, computed part after part.
+
+        Args:
+            tokens: What the loss is divided by, float32.
+        """
+        parts = self.settings.accumulation
+        if parts == 1:
+            return self.gradients(inputs, labels, tokens)
+        batches = tf.nest.map_structure(lambda ids: split_rows(ids, parts), (dict(inputs), labels))
+
+        def add_part(i: tf.Tensor, *totals: Any) -> tuple[Any, ...]:
+            part = tf.nest.map_structure(lambda ids: ids[i], batches)
+            return i + 1, *tf.nest.map_structure(tf.add, totals, self.gradients(*part, tokens))
+
+        weights = self.transformer.trainable_variables
+        nothing = TokenSums(*[tf.zeros([])] * 3), [tf.zeros(weight.shape) for weight in weights]
+        _, sums, gradients = tf.while_loop(
+            lambda i, *_: i < parts, add_part, (tf.constant(0), *nothing), parallel_iterations=1
+        )
+        return sums, gradients
+
+    def gradients(
+        self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, tokens: tf.Tensor
+    ) -> tuple[TokenSums, list[tf.Tensor]]:
+        """As `accumulated_gradients`, at once."""
+        weights = self.transformer.trainable_variables
+        with tf.GradientTape() as tape:
+            sums = self.objective(inputs, labels)
+            scaled_loss = self.optimizer.scale_loss(sums.loss / tokens)
+        gradients = tape.gradient(scaled_loss, [weight.value for weight in weights])
+        return sums, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
     def objective(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, training: bool = True) -> TokenSums:
-        """The loss sums of this batch's real target tokens (see `smoothed_cross_entropy`)."""
-        states = self.transformer.states(inputs, training=training)  # [B, T, D]
+        """The loss sums of this batch's real target tokens (see `token_objective`)."""
+        passes = 2 if training and self.settings.r_drop else 1
+        inputs = {name: tf.tile(ids, [passes, 1]) for name, ids in inputs.items()} if passes > 1 else inputs
+        states = self.transformer.states(inputs, training=training)  # [P B, T, D]
         real = tf.where(labels != PAD)  # [N, 2]
         table = tf.cast(self.transformer.embedding.embeddings.value, states.dtype)
-        return smoothed_cross_entropy(
-            tf.gather_nd(states, real), table, tf.gather_nd(labels, real), smoothing=self.label_smoothing
+        return token_objective(
+            tf.stack([tf.gather_nd(part, real) for part in tf.split(states, passes)], axis=1),
+            table,
+            tf.gather_nd(labels, real),
+            smoothing=self.settings.label_smoothing,
+            r_drop=self.settings.r_drop,
         )
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Within it the weights are their moving averages, if such are kept; not within a `tf.function`."""
+        averages = self.optimizer.averages
+        weights = self.transformer.trainable_variables if averages else []
+        learning = [keras.ops.convert_to_numpy(weight) for weight in weights]
+        for weight, average in zip(weights, averages, strict=True):
+            weight.assign(keras.ops.convert_to_numpy(average))
+        try:
+            yield
+        finally:
+            for weight, value in zip(weights, learning, strict=True):
+                weight.assign(value)
 
     @tf.function(input_signature=BATCH_SPEC)
     def dev_sums(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> TokenSums:
@@ -106,6 +160,15 @@ class Trainer(keras.Model):
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Keras would build from a mean of the replicas' batches; ours is built before."""
+
+
+def split_rows(ids: tf.Tensor, parts: int) -> tf.Tensor:
+    """ids [B, T] -> [parts, ceil(B / parts), T], row i in part i mod parts, so that each gets like lengths.
+
+    Empty rows (all padding) fill up; they count for nothing in the loss.
+    """
+    ids = tf.pad(ids, [[0, -tf.shape(ids)[0] % parts], [0, 0]])
+    return tf.transpose(tf.reshape(ids, [-1, parts, tf.shape(ids)[1]]), [1, 0, 2])
 
 
 def token_counts(inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> dict[str, tf.Tensor]:

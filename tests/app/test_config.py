@@ -97,7 +97,7 @@ def test_a_setting_of_another_form_is_shown_how(setting: str) -> None:
         ("training.keep_checkpoints=0", "keep_checkpoints is 0; it must be at least 1"),
         ("training.dev_sentences=-1", "dev_sentences is -1; it must be at least 0"),
         ("training.label_smoothing=1.0", "label_smoothing is 1.0; it must be at least 0 and less than 1"),
-        ("training.sampling_alpha=-0.1", "sampling_alpha is -0.1; it must be at least 0, and 0 draws nothing"),
+        ("training.sampling_alpha=-0.1", "sampling_alpha is -0.1; it must be at least 0"),
         ("training.learning_rate=0", "learning_rate is 0; it must be a number above 0"),
         ("training.learning_rate=nan", "learning_rate is nan; it must be a number above 0"),
         ("training.learning_rate=inf", "learning_rate is inf; it must be a number above 0"),

@@ -5,28 +5,46 @@ import pytest
 import tensorflow as tf
 
 from app.training import objective
-from app.training.objective import smoothed_cross_entropy
+from app.training.objective import token_objective
 
 TOKENS, WIDTH, PIECES = 23, 7, 13
 
 
-def reference(states: np.ndarray, table: np.ndarray, labels: np.ndarray, smoothing: float) -> float:
-    """The loss from its definition: cross entropy with a mix of the label and the uniform distribution."""
-    logits = states @ table.T
-    log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    wanted = np.full_like(logits, smoothing / PIECES)
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def reference(
+    states: np.ndarray, table: np.ndarray, labels: np.ndarray, smoothing: float, r_drop: float = 0.0
+) -> float:
+    """The loss from its definition: cross entropy with a mix of the label and the uniform distribution.
+
+    States are [N, P, D]; with two passes, Liang et al. 2021, Eq. 4, halved.
+    """
+    log_probabilities = log_softmax(states @ table.T)
+    wanted = np.full((len(labels), PIECES), smoothing / PIECES)
     wanted[np.arange(len(labels)), labels] += 1 - smoothing
-    return float(-(wanted * log_probabilities).sum())
+    loss = -(wanted[:, None] * log_probabilities).sum() / states.shape[1]
+    if states.shape[1] == 2:
+        p, q = log_probabilities[:, 0], log_probabilities[:, 1]
+        loss += r_drop / 2 * 0.5 * ((np.exp(p) * (p - q)).sum() + (np.exp(q) * (q - p)).sum())
+    return float(loss)
 
 
 @pytest.fixture
 def example() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return drawn(passes=1)
+
+
+def drawn(passes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """States [N, P, D], a table and labels."""
     random = np.random.default_rng(5)
-    return random.normal(size=(TOKENS, WIDTH)), random.normal(size=(PIECES, WIDTH)), random.integers(0, PIECES, TOKENS)
+    states = random.normal(size=(TOKENS, passes, WIDTH))
+    return states, random.normal(size=(PIECES, WIDTH)), random.integers(0, PIECES, TOKENS)
 
 
 def sums(states: np.ndarray, table: np.ndarray, labels: np.ndarray, smoothing: float) -> objective.TokenSums:
-    return smoothed_cross_entropy(
+    return token_objective(
         tf.constant(states, tf.float32),
         tf.constant(table, tf.float32),
         tf.constant(labels, tf.int32),
@@ -46,39 +64,42 @@ def test_the_loss_is_that_of_the_definition_whatever_the_chunk(monkeypatch, exam
 def test_correct_counts_the_tokens_put_first(example):
     states, table, labels = example
     labels = labels.copy()
-    labels[:4] = (states @ table.T).argmax(-1)[:4]
-    assert float(sums(states, table, labels, 0.1).correct) == ((states @ table.T).argmax(-1) == labels).sum()
+    labels[:4] = (states @ table.T).argmax(-1)[:4, 0]
+    assert float(sums(states, table, labels, 0.1).correct) == ((states[:, 0] @ table.T).argmax(-1) == labels).sum()
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_gradient_is_that_of_central_differences(monkeypatch, example, smoothing):
+@pytest.mark.parametrize(("passes", "smoothing", "r_drop"), [(1, 0.0, 0.0), (1, 0.1, 0.0), (2, 0.1, 0.0), (2, 0.1, 5.0)])
+def test_the_gradient_is_that_of_central_differences(monkeypatch, passes, smoothing, r_drop):
     monkeypatch.setattr(objective, "CHUNK_TOKENS", 10)
-    states, table, labels = example
+    states, table, labels = drawn(passes)
     inputs = [tf.constant(states, tf.float32), tf.constant(table, tf.float32)]
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        loss = 3.0 * smoothed_cross_entropy(*inputs, tf.constant(labels, tf.int32), smoothing=smoothing).loss
+        labels_tensor = tf.constant(labels, tf.int32)
+        loss = 3.0 * token_objective(*inputs, labels_tensor, smoothing=smoothing, r_drop=r_drop).loss
+    np.testing.assert_allclose(loss, 3.0 * reference(*drawn(passes), smoothing, r_drop), rtol=1e-5)
     for array, gradient in zip((states, table), tape.gradient(loss, inputs), strict=True):
-        for place in [(0, 0), (11, 3), (12, 6)]:
+        for row, column in [(0, 0), (11, 3), (12, 6)]:
+            place = (row, passes - 1, column) if array is states else (row, column)
             step = np.zeros_like(array)
             step[place] = 1e-6
             ends = [(states + s, table) if array is states else (states, table + s) for s in (step, -step)]
-            expected = 3.0 * (reference(*ends[0], labels, smoothing) - reference(*ends[1], labels, smoothing)) / 2e-6
-            np.testing.assert_allclose(gradient.numpy()[place], expected, rtol=1e-3, atol=1e-5)
+            above, below = (reference(*end, labels, smoothing, r_drop) for end in ends)
+            np.testing.assert_allclose(gradient.numpy()[place], 3.0 * (above - below) / 2e-6, rtol=1e-3, atol=1e-5)
 
 
 def test_no_token_gives_no_loss_and_no_gradient():
-    states, table = tf.zeros([0, WIDTH]), tf.ones([PIECES, WIDTH])
+    states, table = tf.zeros([0, 1, WIDTH]), tf.ones([PIECES, WIDTH])
     with tf.GradientTape() as tape:
         tape.watch(table)
-        found = smoothed_cross_entropy(states, table, tf.zeros([0], tf.int32), smoothing=0.1)
+        found = token_objective(states, table, tf.zeros([0], tf.int32), smoothing=0.1)
     assert [float(value) for value in found] == [0.0, 0.0, 0.0]
     assert not tape.gradient(found.loss, table).numpy().any()
 
 
 def test_bfloat16_states_give_the_loss_to_their_precision(example):
     states, table, labels = example
-    found = smoothed_cross_entropy(
+    found = token_objective(
         tf.cast(states, tf.bfloat16), tf.cast(table, tf.bfloat16), tf.constant(labels, tf.int32), smoothing=0.1
     )
     np.testing.assert_allclose(found.loss, reference(states, table, labels, 0.1), rtol=0.02)

@@ -44,7 +44,7 @@ def test_fused_adam_takes_adams_steps():
     optimizer.build([weight])
     expected, m, v = np.ones(5), np.zeros(5), np.zeros(5)
     for t, gradient in enumerate(gradients, start=1):
-        optimizer.apply([tf.constant(gradient)])
+        optimizer.apply_summed([tf.constant(gradient)], [weight])
         m, v = BETA_1 * m + (1 - BETA_1) * gradient, BETA_2 * v + (1 - BETA_2) * gradient**2
         rate = 0.01 * math.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
         expected -= rate * m / (np.sqrt(v) + EPSILON)

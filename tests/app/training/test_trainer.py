@@ -1,6 +1,7 @@
 """The train step: its figures, and the same mathematics on two devices as on one."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -45,31 +46,53 @@ def stream() -> tf.data.Dataset:
     return tf.data.Dataset.from_generator(batches, output_signature=({"source": ids, "target": ids}, ids))
 
 
-def trained(devices: list[str], precision: str = "float32") -> tuple[Trainer, list[dict[str, float]]]:
+def trained(devices: list[str], precision: str = "float32", **settings: Any) -> tuple[Trainer, list[dict[str, float]]]:
     """A model after three steps of `fit`, and each step's figures."""
     keras.utils.set_random_seed(11)
     strategy = tf.distribute.MirroredStrategy(devices)
-    training = TrainingConfig(warmup_steps=10, learning_rate=1.0, precision=precision)
+    training = TrainingConfig(warmup_steps=10, learning_rate=1.0, precision=precision, **settings)
     with strategy.scope():
         trainer = build_trainer(Configuration(MODEL, training, DecodingOptions()))
+    return trainer, learn(trainer, stream())
+
+
+def learn(trainer: Trainer, batches: tf.data.Dataset, steps: int = 3) -> list[dict[str, float]]:
+    """Each step's figures."""
     seen: list[dict[str, float]] = []
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda _, logs: seen.append({name: float(value) for name, value in logs.items()})
     )
-    trainer.fit(divide(stream(), strategy), steps_per_epoch=3, callbacks=[watch], verbose=0, shuffle=False)
-    return trainer, seen
+    divided = divide(batches, trainer.distribute_strategy)
+    trainer.fit(divided, steps_per_epoch=steps, callbacks=[watch], verbose=0, shuffle=False)
+    return seen
+
+
+def assert_same(ours: tuple[Trainer, list[dict[str, float]]], theirs: tuple[Trainer, list[dict[str, float]]]) -> None:
+    """The figures of all steps and the weights after them agree as float32 sums in another order do."""
+    (one, one_figures), (two, two_figures) = ours, theirs
+    assert len(one_figures) == len(two_figures) == 3
+    for mine, other in zip(one_figures, two_figures, strict=True):
+        for name in ("loss", "cross_entropy", "accuracy", "gradient_norm", "source_tokens", "target_tokens"):
+            assert mine[name] == pytest.approx(other[name], rel=1e-5), name
+    for mine, other in zip(one.transformer.weights, two.transformer.weights, strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(other), atol=2e-6, err_msg=mine.path
+        )
+
+
+@pytest.mark.parametrize("r_drop", [0.0, 3.0])
+def test_accumulated_parts_give_the_losses_gradients_and_weights_of_the_whole(r_drop):
+    whole = trained(ONE, r_drop=r_drop)
+    assert_same(whole, trained(ONE, r_drop=r_drop, accumulation=2))
+    assert_same(whole, trained(ONE, r_drop=r_drop, accumulation=3))
+
+
+def test_accumulated_parts_on_two_devices_give_the_losses_gradients_and_weights_of_one():
+    assert_same(trained(ONE), trained(TWO, accumulation=2))
 
 
 def test_two_devices_give_the_losses_gradients_and_weights_of_one():
-    (one, one_figures), (two, two_figures) = trained(ONE), trained(TWO)
-    assert len(one_figures) == 3
-    for ours, theirs in zip(one_figures, two_figures, strict=True):
-        for name in ("loss", "cross_entropy", "accuracy", "gradient_norm", "source_tokens", "target_tokens"):
-            assert ours[name] == pytest.approx(theirs[name], rel=1e-5), name
-    for ours, theirs in zip(one.transformer.trainable_variables, two.transformer.trainable_variables, strict=True):
-        np.testing.assert_allclose(
-            keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs), atol=2e-6, err_msg=ours.path
-        )
+    assert_same(trained(ONE), trained(TWO))
 
 
 def test_the_figures_of_a_step_are_those_of_its_batch():
@@ -98,14 +121,14 @@ def test_mixed_precision_trains_on_two_devices_near_float32(precision):
 
 
 def loss_scale(trainer: Trainer) -> float:
-    return float(keras.ops.convert_to_numpy(trainer.optimizer.dynamic_scale))
+    return float(keras.ops.convert_to_numpy(trainer.optimizer.loss_scale))
 
 
 def test_an_overflow_in_float16_skips_the_step_and_halves_the_scale():
     trainer, _ = trained(ONE, "mixed_float16")
     before = [keras.ops.convert_to_numpy(w).copy() for w in trainer.transformer.trainable_variables]
     assert loss_scale(trainer) < 1e6
-    trainer.optimizer.dynamic_scale.assign(1e30)
+    trainer.optimizer.loss_scale.assign(1e30)
     strategy = trainer.distribute_strategy
     trainer.fit(divide(stream(), strategy), steps_per_epoch=1, verbose=0, shuffle=False)
     for weight, old in zip(trainer.transformer.trainable_variables, before, strict=True):
