@@ -118,8 +118,9 @@ class DevEvaluation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Evaluates; `results` then holds dev_loss, dev_perplexity and, if sentences are translated, dev_bleu."""
         step = self.model.step
-        self.results = dev_loss(self.model, self.batches)
-        translations = self.translate(self.sources) if self.sources else []
+        with self.model.averaged_weights():
+            self.results = dev_loss(self.model, self.batches)
+            translations = self.translate(self.sources) if self.sources else []
         if translations:
             self.results["dev_bleu"] = round(
                 score(translations, self.references, target_language=self.target_language).bleu, 2

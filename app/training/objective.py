@@ -36,6 +36,13 @@ class Chunk(NamedTuple):
     table_gradient: tf.Tensor
 
 
+class Regularisation(NamedTuple):
+    """The share e of label smoothing and the weight of R-Drop's divergence."""
+
+    smoothing: float
+    r_drop: float
+
+
 def token_objective(
     states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, *, smoothing: float, r_drop: float = 0.0
 ) -> TokenSums:
@@ -58,7 +65,7 @@ def token_objective(
 
     @tf.custom_gradient
     def sums(states: tf.Tensor, table: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-        total = _over_chunks(states, table, labels, smoothing, r_drop)
+        total = _over_chunks(states, table, labels, Regularisation(smoothing, r_drop))
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             scale = tf.cast(upstream, tf.float32)
@@ -72,9 +79,7 @@ def token_objective(
     return TokenSums(*sums(states, table))
 
 
-def _over_chunks(
-    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, smoothing: float, r_drop: float
-) -> Chunk:
+def _over_chunks(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, by: Regularisation) -> Chunk:
     """Walks over chunks of tokens; the gradient of the table is summed in float32."""
     tokens = tf.shape(states)[0]
     chunk_tokens = CHUNK_TOKENS // states.shape[1]
@@ -85,7 +90,7 @@ def _over_chunks(
         i: tf.Tensor, sums: tf.Tensor, gradients: tf.TensorArray, table_gradient: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.Tensor]:
         span = slice(i * chunk_tokens, tf.minimum((i + 1) * chunk_tokens, tokens))
-        chunk = _chunk(states[span], table, labels[span], mean_row, smoothing, r_drop)
+        chunk = _chunk(states[span], table, labels[span], mean_row, by)
         return (
             i + 1,
             sums + chunk.sums,
@@ -105,13 +110,11 @@ def _over_chunks(
         ),
         parallel_iterations=1,
     )
-    table_gradient += smoothing * _smoothing_table_gradient(tf.reduce_mean(states, axis=1), table, labels)
+    table_gradient += by.smoothing * _smoothing_table_gradient(tf.reduce_mean(states, axis=1), table, labels)
     return Chunk(sums, gradients.concat(), table_gradient)
 
 
-def _chunk(
-    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, mean_row: tf.Tensor, smoothing: float, r_drop: float
-) -> Chunk:
+def _chunk(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, mean_row: tf.Tensor, by: Regularisation) -> Chunk:
     """The sums and gradients of one chunk, without the smoothed part of the table's gradient.
 
     d loss / dz = (softmax(z) - onehot) + e (onehot - 1/V). The first term is dense; the second is of low rank, so it
@@ -123,16 +126,16 @@ def _chunk(
     logits = tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)  # [n P, V]
     cross_entropy, error = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels)
     away_from_mean = tf.cast(tf.gather(table, labels), tf.float32) - mean_row
-    smoothed = cross_entropy + smoothing * tf.reduce_sum(tf.cast(x, tf.float32) * away_from_mean, axis=-1)
+    smoothed = cross_entropy + by.smoothing * tf.reduce_sum(tf.cast(x, tf.float32) * away_from_mean, axis=-1)
     correct = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
     loss = tf.reduce_sum(smoothed)
     if passes == 2:
         divergence, divergence_error = _symmetric_divergence(logits)
-        loss += r_drop / 2 * divergence
-        error += r_drop / 2 * divergence_error
+        loss += by.r_drop / 2 * divergence
+        error += by.r_drop / 2 * divergence_error
     sums = tf.stack([loss, tf.reduce_sum(cross_entropy), tf.reduce_sum(tf.cast(correct, tf.float32))]) / passes
     error = tf.cast(error if passes == 1 else error / passes, x.dtype)
-    x_gradient = tf.cast(tf.matmul(error, table), tf.float32) + smoothing / passes * away_from_mean
+    x_gradient = tf.cast(tf.matmul(error, table), tf.float32) + by.smoothing / passes * away_from_mean
     states_gradient = tf.reshape(tf.cast(x_gradient, x.dtype), tf.shape(states))
     return Chunk(sums, states_gradient, tf.matmul(error, x, transpose_a=True))
 

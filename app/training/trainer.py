@@ -103,8 +103,8 @@ class Trainer(keras.Model):
         batches = tf.nest.map_structure(lambda ids: split_rows(ids, parts), (dict(inputs), labels))
 
         def add_part(i: tf.Tensor, *totals: Any) -> tuple[Any, ...]:
-            part = tf.nest.map_structure(lambda ids: ids[i], batches)
-            return i + 1, *tf.nest.map_structure(tf.add, totals, self.gradients(*part, tokens))
+            inputs, labels = tf.nest.map_structure(lambda ids: ids[i], batches)
+            return i + 1, *tf.nest.map_structure(tf.add, totals, self.gradients(inputs, labels, tokens))
 
         weights = self.transformer.trainable_variables
         nothing = TokenSums(*[tf.zeros([])] * 3), [tf.zeros(weight.shape) for weight in weights]

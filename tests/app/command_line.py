@@ -3,7 +3,7 @@
 import io
 import itertools
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -59,12 +59,16 @@ class Done:
         return [line for line in self.err.split("\n") if line.startswith("nmt ")]
 
 
+def own_collectives() -> AbstractContextManager[int]:
+    """Within it a strategy's collectives clash with no other training's of this process."""
+    return mock.patch.object(tf.distribute.MirroredStrategy, "_collective_key_base", next(COLLECTIVES))
+
+
 def nmt(*arguments: str | Path, stdin: bytes = b"") -> Done:
     """Runs `nmt` with these arguments."""
     out, err = io.StringIO(), io.StringIO()
     given = mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-    numbered = mock.patch.object(tf.distribute.MirroredStrategy, "_collective_key_base", next(COLLECTIVES))
-    with redirect_stdout(out), redirect_stderr(err), given, numbered:
+    with redirect_stdout(out), redirect_stderr(err), given, own_collectives():
         try:
             code = main([str(argument) for argument in arguments])
         except SystemExit as usage:

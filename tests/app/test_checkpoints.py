@@ -1,6 +1,7 @@
 """Checkpoints give back every bit, and are whole or not there."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from app.errors import UserError
 from app.training import checkpoints
 from app.training.checkpoints import Checkpoint, CheckpointFolder, average_newest, write_checkpoint
+from app.training.optimizer import FusedAdam
 
 Arrays = dict[str, np.ndarray]
 
@@ -24,9 +26,9 @@ class Model(keras.Model):
         self.built = True
 
 
-def trained(seed: int, width: int = 3) -> tuple[Model, keras.optimizers.Optimizer]:
+def trained(seed: int, width: int = 3, **options: Any) -> tuple[Model, FusedAdam]:
     """A model with random weights whose optimizer has made one update; every variable differs by the seed."""
-    model, optimizer = Model(width), keras.optimizers.Adam()
+    model, optimizer = Model(width), FusedAdam(**options)
     random = np.random.default_rng(seed)
     optimizer.build(model.trainable_variables)
     variables = [*model.variables, *optimizer.variables]
@@ -55,7 +57,7 @@ def test_weights_optimizer_and_seeds_come_back_bit_for_bit(folder: CheckpointFol
     assert (latest.step, latest.facts) == (7, {"dev_bleu": 1.5})
     latest.restore(other, other_optimizer)
     before, after = values(model, optimizer), values(other, other_optimizer)
-    assert len(before) == 2 + 1 + 6  # weights; the seed; iterations, learning rate and two moments a weight
+    assert len(before) == 2 + 1 + 7  # weights; the seed; iterations, learning rate, its factor, two moments a weight
     for ours, theirs in zip(before, after, strict=True):
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(ours, theirs)
@@ -64,6 +66,20 @@ def test_weights_optimizer_and_seeds_come_back_bit_for_bit(folder: CheckpointFol
 def test_an_empty_folder_has_no_latest(folder: CheckpointFolder) -> None:
     assert folder.latest() is None
     assert folder.steps() == []
+
+
+def test_averaged_weights_are_what_one_translates_with_and_the_others_go_on_learning(folder: CheckpointFolder) -> None:
+    model, optimizer = trained(1, use_ema=True)
+    folder.save(7, model, optimizer, {})
+    latest = folder.latest()
+    assert latest is not None
+    other, other_optimizer = trained(2, use_ema=True)
+    latest.load_weights(other)
+    for weight, average in zip(other.weights, optimizer.averages, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), keras.ops.convert_to_numpy(average))
+    latest.restore(other, other_optimizer)
+    for mine, theirs in zip(values(other, other_optimizer), values(model, optimizer), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_the_newest_are_kept_in_the_order_of_their_steps(folder: CheckpointFolder) -> None:

@@ -34,7 +34,7 @@ def begun(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         def build(configuration: Any) -> Trainer:
             trainer = built(configuration)
             seen["weights"] = [keras.ops.convert_to_numpy(w) for w in trainer.transformer.trainable_variables]
-            seen["label_smoothing"] = trainer.label_smoothing
+            seen["settings"] = trainer.settings
             return trainer
 
         built = training.build_trainer
@@ -63,5 +63,5 @@ def test_batches_and_lengths_are_those_of_the_settings(begun: Any) -> None:
     settings = ("training.batch_tokens=777", "training.max_length=31", "training.label_smoothing=0.25")
     seen = begun(*settings, "training.sampling_alpha=0.3")
     assert (seen["batch_tokens"], seen["max_length"], seen["start_batch"]) == (777, 31, 0)
-    assert seen["label_smoothing"] == 0.25
     assert seen["sampling_alpha"] == 0.3
+    assert seen["settings"].label_smoothing == 0.25

@@ -68,7 +68,9 @@ def test_correct_counts_the_tokens_put_first(example):
     assert float(sums(states, table, labels, 0.1).correct) == ((states[:, 0] @ table.T).argmax(-1) == labels).sum()
 
 
-@pytest.mark.parametrize(("passes", "smoothing", "r_drop"), [(1, 0.0, 0.0), (1, 0.1, 0.0), (2, 0.1, 0.0), (2, 0.1, 5.0)])
+@pytest.mark.parametrize(
+    ("passes", "smoothing", "r_drop"), [(1, 0.0, 0.0), (1, 0.1, 0.0), (2, 0.1, 0.0), (2, 0.1, 5.0)]
+)
 def test_the_gradient_is_that_of_central_differences(monkeypatch, passes, smoothing, r_drop):
     monkeypatch.setattr(objective, "CHUNK_TOKENS", 10)
     states, table, labels = drawn(passes)

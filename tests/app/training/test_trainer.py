@@ -1,6 +1,7 @@
 """The train step: its figures, and the same mathematics on two devices as on one."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -10,11 +11,13 @@ import tensorflow as tf
 
 from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
+from app.errors import UserError
 from app.training.distribution import divide
 from app.training.train import build_trainer
 from app.training.trainer import Trainer
 from layers import TransformerConfig
 from layers.dropout import Dropout, shifted_seeds
+from tests.app.command_line import own_collectives
 
 MODEL = TransformerConfig(
     vocabulary_size=29,
@@ -49,7 +52,8 @@ def stream() -> tf.data.Dataset:
 def trained(devices: list[str], precision: str = "float32", **settings: Any) -> tuple[Trainer, list[dict[str, float]]]:
     """A model after three steps of `fit`, and each step's figures."""
     keras.utils.set_random_seed(11)
-    strategy = tf.distribute.MirroredStrategy(devices)
+    with own_collectives():
+        strategy = tf.distribute.MirroredStrategy(devices)
     training = TrainingConfig(warmup_steps=10, learning_rate=1.0, precision=precision, **settings)
     with strategy.scope():
         trainer = build_trainer(Configuration(MODEL, training, DecodingOptions()))
@@ -136,6 +140,82 @@ def test_an_overflow_in_float16_skips_the_step_and_halves_the_scale():
     assert loss_scale(trainer) == pytest.approx(5e29)
     assert int(keras.ops.convert_to_numpy(trainer.optimizer.iterations)) == 3
     assert trainer.step == 4  # the batch counts: it is the position in the data
+
+
+@pytest.mark.parametrize("devices", [ONE, TWO])
+def test_a_gradient_that_is_not_finite_moves_nothing_and_is_counted(devices):
+    trainer, _ = trained(devices, ema_decay=0.9)
+    tables = trainer.transformer.embedding.embeddings
+    kept = keras.ops.convert_to_numpy(tables).copy()
+    poisoned = kept.copy()
+    poisoned[7, 3] = np.nan
+    tables.assign(poisoned)
+    before = [
+        keras.ops.convert_to_numpy(v).copy() for v in (*trainer.transformer.weights, *trainer.optimizer.variables)
+    ]
+    (figures,) = learn(trainer, stream(), steps=1)
+    assert figures["skipped"] == 1.0
+    assert not np.isfinite(figures["gradient_norm"])
+    for variable, old in zip((*trainer.transformer.weights, *trainer.optimizer.variables), before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), old, err_msg=variable.path)
+    assert trainer.step == 4
+    tables.assign(kept)
+    assert learn(trainer, stream(), steps=1)[0]["skipped"] == 0.0
+
+
+@pytest.mark.parametrize("devices", [ONE, TWO])
+def test_the_averaged_weights_follow_the_weights_and_stand_in_for_them(devices):
+    trainer, _ = trained(devices, ema_decay=0.15)
+    weight = trainer.transformer.embedding.embeddings
+    learning = [keras.ops.convert_to_numpy(weight).copy()]
+    average = keras.ops.convert_to_numpy(trainer.optimizer.averages[0]).copy()
+    learn(trainer, stream(), steps=1)
+    learning.append(keras.ops.convert_to_numpy(weight).copy())
+    with trainer.averaged_weights():
+        expected = 0.15 * average + 0.85 * learning[1]
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), expected, atol=1e-6)
+        assert np.abs(expected - learning[1]).max() > 1e-4
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), learning[1])
+
+
+def test_the_first_averages_forget_the_first_weights():
+    trainer, _ = trained(ONE, ema_decay=0.9999)
+    weight, average = trainer.transformer.embedding.embeddings, trainer.optimizer.averages[0]
+    apart = keras.ops.convert_to_numpy(weight) - keras.ops.convert_to_numpy(average)
+    keras.utils.set_random_seed(11)
+    first = build_trainer(Configuration(MODEL, TrainingConfig(precision="float32"), DecodingOptions()))
+    moved = keras.ops.convert_to_numpy(weight) - keras.ops.convert_to_numpy(first.transformer.embedding.embeddings)
+    assert np.abs(apart).max() < 0.5 * np.abs(moved).max()
+
+
+def test_frozen_layers_stay_as_they_are_and_others_learn():
+    keras.utils.set_random_seed(11)
+    configuration = Configuration(MODEL, TrainingConfig(precision="float32"), DecodingOptions())
+    first = {w.path: keras.ops.convert_to_numpy(w) for w in build_trainer(configuration).transformer.weights}
+    trainer, _ = trained(TWO, freeze=("encoder", "decoder/layer_1"))
+    for weight in trainer.transformer.weights:
+        same = np.array_equal(keras.ops.convert_to_numpy(weight), first[weight.path])
+        assert same == ("encoder/" in weight.path or "decoder/layer_1/" in weight.path), weight.path
+
+
+def test_a_layer_that_is_not_there_cannot_be_frozen():
+    with pytest.raises(UserError, match="there is no layer enkoder; name one of decoder, embedding, encoder or a part"):
+        trained(ONE, freeze=("enkoder",))
+    with pytest.raises(UserError, match="leaves no weight to learn"):
+        trained(ONE, freeze=("transformer",))
+
+
+def test_r_drop_draws_two_masks_a_token_and_raises_the_loss_by_their_divergence():
+    def loss(r_drop: float, dropout: float) -> float:
+        keras.utils.set_random_seed(11)
+        model = replace(MODEL, residual_dropout=dropout)
+        training = TrainingConfig(precision="float32", label_smoothing=0.0, r_drop=r_drop)
+        trainer = build_trainer(Configuration(model, training, DecodingOptions()))
+        sums = trainer.objective(*next(iter(stream())))
+        return float(sums.loss - sums.cross_entropy)
+
+    assert loss(1.0, dropout=0.0) == pytest.approx(0.0, abs=1e-4)
+    assert loss(1.0, dropout=0.4) > 0.1
 
 
 def test_replicas_drop_different_values():
