@@ -32,7 +32,22 @@ def add_parser(verbs: Any) -> None:
         metavar="SECTION.KEY=VALUE",
         help="change one setting of the preset; may be repeated",
     )
+    parser.add_argument(
+        "--profile",
+        type=step_range,
+        metavar="FIRST,LAST",
+        help="profile these steps for TensorBoard's Profile tab, which needs the package tensorboard-plugin-profile",
+    )
     parser.set_defaults(run=run)
+
+
+def step_range(text: str) -> tuple[int, int]:
+    """ "10,20" -> (10, 20)."""
+    try:
+        first, last = map(int, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'cannot read "{text}"; give two steps, as in 10,20') from error
+    return first, last
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -41,7 +56,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     import_tensorflow()
     from app.config import load_preset
+    from app.training.profiling import ProfiledSteps
     from app.training.train import train
 
     sections = load_preset(arguments.preset, arguments.settings)
-    print(train(arguments.data, arguments.out, sections, origin=f"preset {arguments.preset}").path)
+    profile = ProfiledSteps(*arguments.profile) if arguments.profile else None
+    print(train(arguments.data, arguments.out, sections, f"preset {arguments.preset}", profile).path)

@@ -22,6 +22,7 @@ from app.training.distribution import divide, mirrored_strategy
 from app.training.monitoring import DevEvaluation, StepLog
 from app.training.optimizer import adam
 from app.training.precision import resolve_precision
+from app.training.profiling import Profile, ProfiledSteps
 from app.training.trainer import Trainer
 from layers import Transformer
 from pipelines.shards import Manifest, reporting_data_errors, verify_shards
@@ -31,7 +32,13 @@ from pipelines.stream import evaluation_stream, skipped_examples, training_strea
 MAY_CHANGE = {"steps", "checkpoint_every", "keep_checkpoints", "dev_sentences"}
 
 
-def train(data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], origin: str) -> RunDirectory:
+def train(
+    data_dir: Path,
+    out: Path,
+    sections: Mapping[str, Mapping[str, Any]],
+    origin: str,
+    profile: ProfiledSteps | None = None,
+) -> RunDirectory:
     """Trains until the configured step; a run that stopped earlier goes on from its last checkpoint.
 
     Args:
@@ -39,6 +46,7 @@ def train(data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], 
         out: The run; a new or empty folder, or an earlier run of the same data and configuration.
         sections: The configuration as `load_preset` gives it.
         origin: Where the sections come from, for messages.
+        profile: Which steps to profile.
 
     Raises:
         UserError: The data, the configuration or the folder cannot be used.
@@ -50,6 +58,8 @@ def train(data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], 
     # What is wrong with the settings shows before anything is written.
     open_stream(data, settings, first_step=0)
     dev_batches(data, settings)
+    if profile:
+        profile.check(0, settings.steps)
     run = open_or_create(out, configuration, data)
     keras.utils.set_random_seed(settings.seed)
     strategy = mirrored_strategy()
@@ -58,8 +68,10 @@ def train(data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], 
     first_step = restore_latest(run.checkpoints, trainer)
     announce(run, trainer, data, strategy, first_step)
     if first_step < settings.steps:
+        if profile:
+            profile.check(first_step, settings.steps)
         with reporting_data_errors():
-            _fit(run, trainer, data, strategy, first_step)
+            _fit(run, trainer, data, strategy, first_step, profile=profile)
     return run
 
 
@@ -177,7 +189,13 @@ def announce(
 
 
 def _fit(
-    run: RunDirectory, trainer: Trainer, data: Manifest, strategy: tf.distribute.Strategy, first_step: int
+    run: RunDirectory,
+    trainer: Trainer,
+    data: Manifest,
+    strategy: tf.distribute.Strategy,
+    first_step: int,
+    *,
+    profile: ProfiledSteps | None,
 ) -> None:
     """Keras `fit`, one Keras epoch from checkpoint to checkpoint."""
     settings = run.configuration.training
@@ -192,6 +210,7 @@ def _fit(
             callbacks=[
                 StopAt(settings.steps),
                 StepLog(run.path, progress),
+                *([Profile(run.path / "tensorboard", profile)] if profile else []),  # the log waits for the step
                 dev,
                 SaveCheckpoint(run.checkpoints, dev),
             ],

@@ -1,0 +1,75 @@
+"""`nmt train --profile 10,20`: what the devices do in some steps, for the Profile tab of TensorBoard."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from app.errors import UserError
+
+
+class ProfiledSteps(NamedTuple):
+    """The first and the last step that are profiled; steps count from 1."""
+
+    first: int
+    last: int
+
+    def check(self, step: int, steps: int) -> None:
+        """Holds them to a training that goes on from `step` to `steps`.
+
+        Raises:
+            UserError: They are not all among the steps to come.
+        """
+        if not step < self.first <= self.last <= steps:
+            raise UserError(
+                f"--profile {self.first},{self.last}: the steps to come are {step + 1} to {steps}; "
+                f"give two of them, as in --profile {step + 1},{min(step + 10, steps)}"
+            )
+
+
+class Profile(keras.callbacks.Callback):
+    """Writes a profile of some steps for TensorBoard; to come after the callback that waits for a step's figures.
+
+    Args:
+        folder: What TensorBoard is shown.
+        steps: Which steps.
+    """
+
+    def __init__(self, folder: Path, steps: ProfiledSteps) -> None:
+        super().__init__()
+        self.folder = folder
+        self.steps = steps
+        self.running = False
+        self.mark: Any = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Lets the profiler get ready, which takes seconds on a GPU and would be counted to the first step."""
+        tf.profiler.experimental.start("")
+        tf.profiler.experimental.stop(save=False)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Begins the profile, and marks the step in it."""
+        number = self.model.step + 1
+        if number == self.steps.first:
+            tf.profiler.experimental.start(str(self.folder))
+            self.running = True
+        if self.running:
+            self.mark = tf.profiler.experimental.Trace("train", step_num=number, _r=1)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Ends the step, and after the last one the profile."""
+        if self.mark:
+            self.mark.__exit__(None, None, None)
+            self.mark = None
+        if self.model.step == self.steps.last:
+            self._stop()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Keeps what there is of a training that ends before the last step to profile."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.running:
+            tf.profiler.experimental.stop()
+            self.running = False
