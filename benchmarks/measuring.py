@@ -1,0 +1,90 @@
+"""What every measured training shares: its options, its clock, its one line of JSON, batches that are ready to use.
+
+Runs in the environments of peers too, so it imports the standard library and NumPy alone.
+"""
+
+import argparse
+import json
+import resource
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+VOCABULARY_SIZE = 32_000
+PAD, BOS, EOS, FIRST_WORD = 0, 2, 3, 4
+PRECISIONS = ("bfloat16", "float32")
+WARMUP_STEPS = 3  # tracing, and the first calls of most kernels
+FEWEST_STEPS = 5  # however short the measurement
+
+
+class Batch(NamedTuple):
+    """int32 [B, S], [B, T], [B, T], padded with PAD; `target` is `labels` shifted right behind BOS."""
+
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
+    labels: NDArray[np.int32]
+
+    @property
+    def target_tokens(self) -> int:
+        """How many labels are not padding."""
+        return int((self.labels != PAD).sum())
+
+
+def read_arguments(description: str | None) -> argparse.Namespace:
+    """The options that `train.py` gives to each program."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, required=True, help="what benchmarks.corpus wrote")
+    parser.add_argument("--tokens", type=int, required=True, help="most target tokens of a batch, padding included")
+    parser.add_argument("--precision", choices=PRECISIONS, required=True)
+    parser.add_argument("--seconds", type=float, required=True, help="to measure for, after the warm-up")
+    return parser.parse_args()
+
+
+def batches_file(data: Path, tokens: int) -> Path:
+    """Where the ready batches of a size lie."""
+    return data / f"batches-{tokens}.npz"
+
+
+def read_batches(data: Path, tokens: int) -> list[Batch]:
+    """The first batches of the corpus, for peers that take ready ones; begin anew after the last."""
+    with np.load(batches_file(data, tokens)) as arrays:
+        return [
+            Batch(*(arrays[f"{name}_{i}"] for name in Batch._fields)) for i in range(len(arrays) // len(Batch._fields))
+        ]
+
+
+class StepClock:
+    """Counts the wall time and the processor time of each step after the warm-up, until there were enough."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.steps: list[tuple[int, float, float]] = []  # target tokens, wall seconds, processor seconds
+        self._warmed_up = 0
+        self._last = (0.0, 0.0)
+
+    def step_done(self, target_tokens: int) -> bool:
+        """To be called after each step, the first too; says whether to stop."""
+        now = (time.perf_counter(), time.process_time())
+        if self._warmed_up == WARMUP_STEPS:
+            self.steps.append((target_tokens, now[0] - self._last[0], now[1] - self._last[1]))
+        else:
+            self._warmed_up += 1
+        self._last = now
+        return len(self.steps) >= FEWEST_STEPS and sum(wall for _, wall, _ in self.steps) >= self.seconds
+
+    def figures(self) -> dict[str, Any]:
+        """Medians over the steps, and the most memory that this process ever held."""
+        return {
+            "tokens_per_second": round(median(tokens / wall for tokens, wall, _ in self.steps), 1),
+            "tokens_per_cpu_second": round(median(tokens / cpu for tokens, _, cpu in self.steps), 1),
+            "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+            "steps": len(self.steps),
+        }
+
+    def report(self, versions: dict[str, str], parameters: int) -> None:
+        """Prints the line that `train.py` reads."""
+        print(json.dumps({**self.figures(), "parameters": parameters, "versions": versions}), flush=True)

@@ -1,0 +1,89 @@
+"""OpenNMT-tf: `Runner.train` with its automatic configuration and its own input pipeline over the same sentences.
+
+Its mixed precision asks for a GPU of a certain age and takes float16; here its Keras policy is set to bfloat16, which
+needs no scaling of the loss, and the two functions that ask are told so.
+"""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import opennmt
+import tensorflow as tf
+
+from benchmarks.measuring import StepClock, read_arguments
+
+
+class EnoughError(Exception):
+    """Leaves the runner, which has no other way out of a step."""
+
+
+def use_bfloat16() -> None:
+    """Makes OpenNMT-tf compute in bfloat16 with float32 weights."""
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    opennmt.utils.misc.enable_mixed_precision = lambda **_: True
+    opennmt.utils.misc.mixed_precision_enabled = lambda: False
+
+
+def watch(clock: StepClock) -> list[Any]:
+    """Lets the clock see each step; the list will hold the model."""
+    models: list[Any] = []
+
+    def update_on_step(statistics: Any, *_: Any) -> None:
+        tokens = statistics._get_words_counters()["target"]
+        statistics._reset_words_counters()
+        models[:] = [statistics._model]
+        if clock.step_done(int(tokens)):
+            raise EnoughError
+
+    opennmt.training.TrainingStats.update_on_step = update_on_step
+    return models
+
+
+def runner(data: Path, work: Path, tokens: int, *, mixed_precision: bool) -> opennmt.Runner:
+    """Transformer base with tied embeddings."""
+    vocabulary = work / "vocabulary.txt"
+    vocabulary.write_text("<blank>\n<s>\n</s>\n" + (data / "words.txt").read_text())
+    configuration = {
+        "model_dir": str(work / "model"),
+        "data": {
+            "source_vocabulary": str(vocabulary),
+            "target_vocabulary": str(vocabulary),
+            "train_features_file": str(data / "train.source"),
+            "train_labels_file": str(data / "train.target"),
+        },
+        "train": {
+            "batch_size": tokens,
+            "batch_type": "tokens",
+            "effective_batch_size": None,  # no accumulation
+            "max_step": 10**6,
+            "save_checkpoints_steps": None,
+            "save_summary_steps": 10**6,
+            "sample_buffer_size": 40_000,
+        },
+    }
+    model = opennmt.models.TransformerBaseSharedEmbeddings()
+    return opennmt.Runner(model, configuration, auto_config=True, mixed_precision=mixed_precision)
+
+
+def main() -> None:
+    """Prints the figures."""
+    arguments = read_arguments(__doc__)
+    tf.get_logger().setLevel("ERROR")
+    mixed = arguments.precision == "bfloat16"
+    if mixed:
+        use_bfloat16()
+    clock = StepClock(arguments.seconds)
+    models = watch(clock)
+    with tempfile.TemporaryDirectory() as work, suppress(EnoughError):
+        runner(arguments.data, Path(work), arguments.tokens, mixed_precision=mixed).train()
+    versions = {"tensorflow": tf.__version__, "opennmt_tf": opennmt.__version__}
+    clock.report(versions, models[0].count_params())
+
+
+if __name__ == "__main__":
+    main()
