@@ -31,8 +31,8 @@ class TrainingConfig:
         steps: Updates in all.
         batch_tokens: Most source and most target tokens of a global batch, padding included.
         max_length: Longest sentence in tokens, EOS included; longer pairs are left out and counted.
-        accumulation: Parts of a batch that are computed one after another, each in a share of the memory. It does not
-            change the result.
+        accumulation: Parts of a batch that are computed one after another, each in a share of the memory; 0 takes as
+            few as fit the memory at hand. It does not change the result.
         schedule: "noam" is the paper's; "inverse_sqrt" is the same curve said by its highest rate; "cosine" falls to
             nothing at the last step.
         learning_rate: For "noam" the factor before the paper's formula, else the highest rate.
@@ -73,12 +73,13 @@ class TrainingConfig:
     dev_sentences: int = 500
 
     def __post_init__(self) -> None:
-        counts = ("steps", "batch_tokens", "max_length", "accumulation", "warmup_steps", "checkpoint_every")
+        counts = ("steps", "batch_tokens", "max_length", "warmup_steps", "checkpoint_every")
         for name in (*counts, "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.dev_sentences < 0:
-            raise ValueError(f"dev_sentences is {self.dev_sentences}; it must be at least 0")
+        for name in ("dev_sentences", "accumulation"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0")
         for name in ("label_smoothing", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and less than 1")

@@ -34,12 +34,25 @@ Ids = NDArray[np.int32]
 NumpyBatch = tuple[dict[str, Ids], Ids]
 
 
+class BatchShape(NamedTuple):
+    """B, S and T of a batch."""
+
+    rows: int
+    source_length: int
+    target_length: int
+
+
 class BatchPlan(NamedTuple):
     """Which pairs make a batch, and its shapes; `rows` holds -1 for the empty rows that fill the last batch."""
 
     rows: Rows  # [B]
     source_length: int
     target_length: int
+
+    @property
+    def shape(self) -> BatchShape:
+        """The batch's."""
+        return BatchShape(len(self.rows), self.source_length, self.target_length)
 
 
 def bucket_lengths(longest: int, growth: float = LENGTH_GROWTH) -> list[int]:
@@ -67,6 +80,19 @@ def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
             f"use at least {ROWS_MULTIPLE * lengths[-1]} batch tokens or a smaller maximum length"
         )
     return [batch_tokens // length // ROWS_MULTIPLE * ROWS_MULTIPLE for length in lengths]
+
+
+def largest_shapes(longest_source: int, longest_target: int, *, batch_tokens: int, max_length: int) -> list[BatchShape]:
+    """Gives shapes of which each batch of pairs no longer than these is within one: what memory must be there for.
+
+    Raises:
+        DataError: if the budget does not hold 8 rows of `max_length`.
+    """
+    buckets = bucket_lengths(max_length)
+    capacities = rows_within(batch_tokens, buckets)
+    source, target = np.searchsorted(buckets, np.minimum([longest_source, longest_target], max_length))
+    widths = range(max(source, target) + 1)
+    return [BatchShape(capacities[w], buckets[min(w, source)], buckets[min(w, target)]) for w in widths]
 
 
 def plan_batches(lengths: Lengths, order: Rows, *, batch_tokens: int, max_length: int) -> list[BatchPlan]:

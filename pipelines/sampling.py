@@ -80,6 +80,10 @@ class SubwordSampler:
         room = 1 + np.ceil(tokens * self._growth + _ROOM_DEVIATIONS * np.sqrt(tokens * self._variance))
         return np.maximum(lengths, np.minimum(room, max_length)).astype(np.int32)
 
+    def expected(self, lengths: Lengths, max_length: int) -> NDArray[np.float64]:
+        """Gives the mean lengths of drawn segmentations, within the room; those drawn are a little shorter."""
+        return np.minimum(1 + (lengths - 1.0) * self._growth, self.room(lengths, max_length))
+
     def segmentations(self, tokens: Tokens) -> "Segmentations":
         """Makes the lattices of all words of some pairs: about 100 MB for 100,000 pairs of European news."""
         begins = [self._begins_word[values] for values in tokens.values]

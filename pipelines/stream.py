@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pipelines.batching import BatchPlan, NumpyBatch, fill_batch, plan_batches
+from pipelines.batching import EMPTY_ROW, BatchPlan, BatchShape, NumpyBatch, fill_batch, plan_batches
 from pipelines.errors import DataError
 from pipelines.sampling import SubwordSampler
 from pipelines.shards import VOCABULARY, Manifest, Shard, Split, read_lengths, read_tokens
@@ -108,7 +108,18 @@ def evaluation_stream(
     return _dataset(batches)
 
 
-def batches_per_epoch(
+class PlannedBatch(NamedTuple):
+    """What is known of a batch before it is read: its shape, and how many source and target tokens are real.
+
+    With subword regularisation the tokens are those to expect of the draws.
+    """
+
+    shape: BatchShape
+    source_tokens: float
+    target_tokens: float
+
+
+def planned_epoch(
     data_dir: str | Path,
     *,
     batch_tokens: int,
@@ -117,8 +128,11 @@ def batches_per_epoch(
     epoch: int = 0,
     sampling_alpha: float = 0.0,
     window_examples: int = WINDOW_EXAMPLES,
-) -> int:
-    """Gives the number of batches of one epoch of `training_stream`; epochs of several windows differ by a few."""
+) -> list[PlannedBatch]:
+    """Gives the batches of one epoch of `training_stream`, in order, without reading a token.
+
+    Epochs of several windows differ by a few batches.
+    """
     data = _TrainingData.open(
         data_dir,
         batch_tokens=batch_tokens,
@@ -127,7 +141,7 @@ def batches_per_epoch(
         sampling_alpha=sampling_alpha,
         window_examples=window_examples,
     )
-    return sum(len(data.plan(window)) for window in data.windows(epoch))
+    return [batch for window in data.windows(epoch) for batch in data.planned(window)]
 
 
 def skipped_examples(data_dir: str | Path, split: str = "train", *, max_length: int) -> int:
@@ -200,6 +214,14 @@ class _TrainingData:
             lengths = self.sampler.room(lengths, self.max_length)
         plans = plan_batches(lengths, order, batch_tokens=self.batch_tokens, max_length=self.max_length)
         return [plans[i] for i in random.permutation(len(plans))]
+
+    def planned(self, window: _Window) -> Iterator[PlannedBatch]:
+        """Yields what is known of the batches of a window."""
+        stored = read_lengths(self.data_dir, window.shards)
+        lengths = self.sampler.expected(stored, self.max_length) if self.sampler else stored
+        for plan in self.plan(window):
+            source_tokens, target_tokens = lengths[plan.rows[plan.rows != EMPTY_ROW]].sum(axis=0).tolist()
+            yield PlannedBatch(plan.shape, source_tokens, target_tokens)
 
     def plans_from(self, epoch: int, batch: int) -> Iterator[tuple[_Window, list[_Numbered]]]:
         """Yields the windows and what is to be read of each, from a batch of an epoch on, without end."""

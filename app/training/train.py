@@ -17,6 +17,7 @@ from app.decoding.translator import Translator
 from app.errors import UserError
 from app.run_directory import RunDirectory, shard_checksums
 from app.text_files import read_lines
+from app.training.accumulation import with_accumulation
 from app.training.checkpoints import CheckpointFolder
 from app.training.distribution import divide, mirrored_strategy
 from app.training.monitoring import DevEvaluation, StepLog
@@ -25,11 +26,12 @@ from app.training.precision import resolve_precision
 from app.training.profiling import Profile, ProfiledSteps
 from app.training.trainer import Trainer
 from layers import Transformer
+from pipelines.batching import ROWS_MULTIPLE
 from pipelines.shards import Manifest, reporting_data_errors, verify_shards
 from pipelines.stream import evaluation_stream, skipped_examples, training_stream
 
 # A run may go on with other values of these; any other change would make it another run.
-MAY_CHANGE = {"steps", "checkpoint_every", "keep_checkpoints", "dev_sentences"}
+MAY_CHANGE = {"steps", "accumulation", "checkpoint_every", "keep_checkpoints", "dev_sentences"}
 
 
 def train(
@@ -53,7 +55,8 @@ def train(
     """
     data = Manifest.load(data_dir)
     verify_shards(data)
-    configuration = resolve(sections, origin, data)
+    strategy = mirrored_strategy()
+    configuration = with_accumulation(resolve(sections, origin, data), data, strategy.num_replicas_in_sync)
     settings = configuration.training
     # What is wrong with the settings shows before anything is written.
     open_stream(data, settings, first_step=0)
@@ -62,7 +65,6 @@ def train(
         profile.check(0, settings.steps)
     run = open_or_create(out, configuration, data)
     keras.utils.set_random_seed(settings.seed)
-    strategy = mirrored_strategy()
     with strategy.scope():
         trainer = build_trainer(configuration)
     first_step = restore_latest(run.checkpoints, trainer)
@@ -236,12 +238,14 @@ def open_stream(data: Manifest, settings: TrainingConfig, first_step: int) -> tf
 
 
 def dev_batches(data: Manifest, settings: TrainingConfig) -> tf.data.Dataset:
-    """The dev set in batches.
+    """The dev set in batches that need no more memory than the parts of a training batch.
 
     Raises:
         DataError: The data and the settings do not go together.
     """
-    return evaluation_stream(data.data_dir, batch_tokens=settings.batch_tokens, max_length=settings.max_length)
+    part_tokens = max(settings.batch_tokens // settings.accumulation, ROWS_MULTIPLE * settings.max_length)
+    batch_tokens = min(part_tokens, settings.batch_tokens)
+    return evaluation_stream(data.data_dir, batch_tokens=batch_tokens, max_length=settings.max_length)
 
 
 def dev_evaluation(run: RunDirectory, trainer: Trainer, data: Manifest, progress: TrainingProgress) -> DevEvaluation:

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.batching import bucket_lengths, fill_batch, plan_batches, rows_within, shift_right
+from pipelines.batching import (
+    bucket_lengths,
+    fill_batch,
+    largest_shapes,
+    plan_batches,
+    rows_within,
+    shift_right,
+)
 from pipelines.errors import DataError
 from pipelines.shards import Tokens
 
@@ -86,3 +93,20 @@ def test_a_batch_is_filled_with_its_rows_and_padding() -> None:
     assert inputs["target"].tolist() == [[2, 25, 0, 0], [2, 15, 16, 0], *padding]
     assert labels.tolist() == [[25, 3, 0, 0], [15, 16, 3, 0], *padding]
     assert inputs["source"].dtype == labels.dtype == np.int32
+
+
+@given(LENGTHS.filter(len), st.integers(10, 40), st.integers(320, 700))
+def test_every_batch_lies_within_one_of_the_largest_shapes(
+    pairs: list[tuple[int, int]], max_length: int, batch_tokens: int
+) -> None:
+    lengths = np.array(pairs, np.int32)
+    options = {"batch_tokens": batch_tokens, "max_length": max_length}
+    largest = largest_shapes(*lengths.max(axis=0), **options)
+    for plan in plan_batches(lengths, np.arange(len(lengths)), **options):
+        assert any((np.array(plan.shape) <= shape).all() for shape in largest)
+    assert all(shape.rows * max(shape[1:]) <= batch_tokens for shape in largest)
+
+
+def test_the_largest_shapes_are_no_longer_than_the_data() -> None:
+    shapes = largest_shapes(9, 5, batch_tokens=320, max_length=40)
+    assert shapes == [(80, 4, 4), (48, 6, 6), (40, 8, 6), (32, 10, 6)]

@@ -19,7 +19,7 @@ from pipelines.batching import BatchPlan
 from pipelines.errors import DataError
 from pipelines.sampling import SubwordSampler
 from pipelines.shards import Manifest, Tokens, read_tokens
-from pipelines.stream import batches_per_epoch, training_stream
+from pipelines.stream import planned_epoch, training_stream
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
 
 OPTIONS: dict[str, Any] = {"batch_tokens": 2048, "max_length": 128, "seed": 5, "window_examples": 1000}
@@ -73,7 +73,7 @@ def epoch_of(data_dir: Path, **options: Any) -> list[Batch]:
     options = OPTIONS | options
     start_epoch = options.get("start_epoch", 0)
     counted = {name: value for name, value in options.items() if name != "start_epoch"}
-    return batches(data_dir, batches_per_epoch(data_dir, epoch=start_epoch, **counted), **options)
+    return batches(data_dir, len(planned_epoch(data_dir, epoch=start_epoch, **counted)), **options)
 
 
 def texts(epoch: list[Batch], vocabulary: Vocabulary) -> list[tuple[bytes, bytes]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import DataError
 from pipelines.shards import reporting_data_errors
-from pipelines.stream import batches_per_epoch, evaluation_stream, skipped_examples, training_stream
+from pipelines.stream import evaluation_stream, planned_epoch, skipped_examples, training_stream
 from pipelines.vocabulary import BOS, EOS, PAD
 from tests.pipelines.conftest import FIRST_ID, MakeData
 
@@ -35,6 +35,10 @@ def data(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def batches(stream: tf.data.Dataset, count: int) -> list[Batch]:
     return list(islice(stream.as_numpy_iterator(), count))
+
+
+def batches_per_epoch(data_dir: Path, **options: Any) -> int:
+    return len(planned_epoch(data_dir, **options))
 
 
 def epoch_of(data_dir: Path, epoch: int = 0, **options: Any) -> list[Batch]:
@@ -106,6 +110,14 @@ class TestTraining:
         end = batches_per_epoch(data, **OPTIONS)
         at_end = batches(training_stream(data, start_batch=end, **OPTIONS), 3)
         assert same(at_end, batches(training_stream(data, start_epoch=1, **OPTIONS), 3))
+
+    @pytest.mark.parametrize("epoch", [0, 1])
+    def test_an_epoch_is_planned_as_it_is_read(self, data: Path, epoch: int) -> None:
+        planned = planned_epoch(data, epoch=epoch, **OPTIONS)
+        for plan, (inputs, labels) in zip(planned, epoch_of(data, epoch), strict=True):
+            assert plan.shape == (*inputs["source"].shape, labels.shape[1])
+            assert plan.source_tokens == np.count_nonzero(inputs["source"])
+            assert plan.target_tokens == np.count_nonzero(labels)
 
     def test_the_same_seed_gives_the_same_batches_and_another_gives_others(self, data: Path) -> None:
         assert same(epoch_of(data), epoch_of(data))

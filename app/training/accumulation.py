@@ -1,0 +1,49 @@
+"""`training.accumulation = 0`: as few parts of a batch as the memory at hand allows, one after another."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from app.config import Configuration
+from app.console import say
+from app.training.machine_memory import memory_per_replica
+from app.training.memory import MemoryEstimate, estimate_memory
+from pipelines.batching import BatchShape, largest_shapes
+from pipelines.shards import Manifest
+
+USABLE = 0.85  # of the memory; the rest is for what changes while training runs, and for gaps between tensors
+GIB = 1 << 30
+
+
+class Need(NamedTuple):
+    """The batch that needs most memory, and what it needs on each device."""
+
+    shape: BatchShape
+    memory: MemoryEstimate
+
+
+def largest_need(configuration: Configuration, data: Manifest, *, replicas: int, parts: int) -> Need:
+    """What the largest batch that can occur in any epoch needs, computed in so many parts."""
+    settings, shards = configuration.training, data.split("train").shards
+    longest = [max(s.longest_source for s in shards), max(s.longest_target for s in shards)]
+    if settings.sampling_alpha:  # drawn segmentations are longer than the stored
+        longest = [settings.max_length] * 2
+    shapes = largest_shapes(*longest, batch_tokens=settings.batch_tokens, max_length=settings.max_length)
+    needs = (Need(shape, estimate_memory(configuration, shape, replicas=replicas, parts=parts)) for shape in shapes)
+    return max(needs, key=lambda need: need.memory.total)
+
+
+def with_accumulation(configuration: Configuration, data: Manifest, replicas: int) -> Configuration:
+    """The configuration with accumulation = 0 replaced by the fewest parts, a power of two, that fit; says which."""
+    settings = configuration.training
+    if settings.accumulation:
+        return configuration
+    usable = int(USABLE * memory_per_replica())
+    parts = 1
+    need = largest_need(configuration, data, replicas=replicas, parts=parts)
+    while need.memory.total > usable and parts * replicas < need.shape.rows:
+        parts *= 2
+        need = largest_need(configuration, data, replicas=replicas, parts=parts)
+    estimate = f"{need.memory.total / GIB:.1f} GiB estimated, {usable / GIB:.1f} GiB usable on each device"
+    warning = "" if need.memory.total <= usable else "; it may not fit: lower batch_tokens or max_length"
+    say(f"accumulation: each batch in {parts} part(s), {estimate}{warning}")
+    return replace(configuration, training=replace(settings, accumulation=parts))
