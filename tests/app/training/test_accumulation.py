@@ -98,6 +98,7 @@ def test_the_fewest_parts_that_fit_are_taken(
     data: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    *,
     fitting: int,
     replicas: int,
     parts: int,
