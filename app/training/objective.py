@@ -110,53 +110,52 @@ def _over_chunks(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, by: Reg
         ),
         parallel_iterations=1,
     )
-    table_gradient += by.smoothing * _smoothing_table_gradient(tf.reduce_mean(states, axis=1), table, labels)
+    sum_of_states = tf.reduce_sum(tf.cast(tf.reduce_mean(states, axis=1), tf.float32), axis=0)  # [D]
+    table_gradient -= by.smoothing / table.shape[0] * sum_of_states
     return Chunk(sums, gradients.concat(), table_gradient)
 
 
 def _chunk(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, mean_row: tf.Tensor, by: Regularisation) -> Chunk:
-    """The sums and gradients of one chunk, without the smoothed part of the table's gradient.
+    """The sums and gradients of one chunk, but for what smoothing adds to the table's gradient.
 
-    d loss / dz = (softmax(z) - onehot) + e (onehot - 1/V). The first term is dense; the second is of low rank, so it
-    goes to the states through the label's row and the mean row, and to the table in `_smoothing_table_gradient`.
+    d loss / dz = softmax(z) - (1 - e) onehot - e/V. The last term is of rank one, so it goes to the states through the
+    mean row and to the table in `_over_chunks`.
     """
     passes, width = states.shape[1:]
     x = tf.reshape(states, [-1, width])  # [n P, D]
-    labels = tf.repeat(labels, passes)
+    at_label = tf.stack([tf.range(tf.shape(x)[0]), tf.repeat(labels, passes)], axis=1)
     logits = tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)  # [n P, V]
-    cross_entropy, error = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels)
-    away_from_mean = tf.cast(tf.gather(table, labels), tf.float32) - mean_row
-    smoothed = cross_entropy + by.smoothing * tf.reduce_sum(tf.cast(x, tf.float32) * away_from_mean, axis=-1)
-    correct = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
-    loss = tf.reduce_sum(smoothed)
+    # Softmax is a fused kernel, logsumexp is not; the largest probability is far from underflow.
+    probabilities = tf.nn.softmax(logits)
+    largest = tf.reduce_max(logits, axis=-1)
+    logsumexp = largest - tf.math.log(tf.reduce_max(probabilities, axis=-1))
+    of_label = tf.gather_nd(logits, at_label)
+    mean = tf.linalg.matvec(tf.cast(x, tf.float32), mean_row)
+    loss = tf.reduce_sum(logsumexp - (1.0 - by.smoothing) * of_label - by.smoothing * mean)
+    cross_entropy = tf.reduce_sum(logsumexp - of_label)
+    correct = tf.reduce_sum(tf.cast(of_label >= largest, tf.float32))
+    error = tf.tensor_scatter_nd_sub(probabilities, at_label, tf.fill(tf.shape(of_label), 1.0 - by.smoothing))
     if passes == 2:
-        divergence, divergence_error = _symmetric_divergence(logits)
+        divergence, divergence_error = _symmetric_divergence(logits - logsumexp[:, None], probabilities)
         loss += by.r_drop / 2 * divergence
-        error += by.r_drop / 2 * divergence_error
-    sums = tf.stack([loss, tf.reduce_sum(cross_entropy), tf.reduce_sum(tf.cast(correct, tf.float32))]) / passes
-    error = tf.cast(error if passes == 1 else error / passes, x.dtype)
-    x_gradient = tf.cast(tf.matmul(error, table), tf.float32) + by.smoothing / passes * away_from_mean
+        error = (error + by.r_drop / 2 * divergence_error) / 2
+    error = tf.cast(error, x.dtype)
+    x_gradient = tf.cast(tf.matmul(error, table), tf.float32) - by.smoothing / passes * mean_row
     states_gradient = tf.reshape(tf.cast(x_gradient, x.dtype), tf.shape(states))
+    sums = tf.stack([loss, cross_entropy, correct]) / passes
     return Chunk(sums, states_gradient, tf.matmul(error, x, transpose_a=True))
 
 
-def _symmetric_divergence(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """KL(p||q) + KL(q||p) over all tokens and its gradient; logits float32 [n 2, V], rows p and q in turn.
+def _symmetric_divergence(log_probabilities: tf.Tensor, probabilities: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """KL(p||q) + KL(q||p) over all tokens and its gradient with respect to the logits; [2n, V], p and q in turn.
 
     With a = log p - log q: d / d logits of p = p (a - KL(p||q)) + p - q, and the same for q with p and q exchanged.
     """
-    pairs = tf.reshape(logits, [-1, 2, logits.shape[-1]])
-    log_p, log_q = tf.unstack(tf.nn.log_softmax(pairs), axis=1)  # [n, V] each
-    p, q, a = tf.exp(log_p), tf.exp(log_q), log_p - log_q
+    pairs = [-1, 2, probabilities.shape[-1]]
+    log_p, log_q = tf.unstack(tf.reshape(log_probabilities, pairs), axis=1)  # [n, V] each
+    p, q = tf.unstack(tf.reshape(probabilities, pairs), axis=1)
+    a = log_p - log_q
     p_from_q = tf.reduce_sum(p * a, axis=-1, keepdims=True)
     q_from_p = -tf.reduce_sum(q * a, axis=-1, keepdims=True)
     gradient = tf.stack([p * (a - p_from_q + 1.0) - q, q * (1.0 - a - q_from_p) - p], axis=1)
-    return tf.reduce_sum(p_from_q + q_from_p), tf.reshape(gradient, tf.shape(logits))
-
-
-def _smoothing_table_gradient(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """(onehot - 1/V)^T x over all tokens: [V, D] in float32."""
-    wide = tf.cast(states, tf.float32)
-    vocabulary_size = tf.shape(table)[0]
-    of_labels = tf.math.unsorted_segment_sum(wide, labels, vocabulary_size)
-    return of_labels - tf.reduce_sum(wide, axis=0) / tf.cast(vocabulary_size, tf.float32)
+    return tf.reduce_sum(p_from_q + q_from_p), tf.reshape(gradient, tf.shape(probabilities))
