@@ -1,7 +1,7 @@
 """The training objective: label-smoothed cross entropy over the real target tokens.
 
-Logits are made for real tokens alone, a chunk at a time, and a chunk's loss and gradient are taken in one pass while
-its logits are in cache; the logits of a whole batch never exist. Vaswani et al. 2017, section 5.4; Szegedy et al. 2016.
+Logits are made a chunk of tokens at a time, and a chunk's loss and gradient are taken in one pass while its logits are
+in cache; the logits of a whole batch never exist. Vaswani et al. 2017, section 5.4; Szegedy et al. 2016.
 
 With R-Drop (Liang et al. 2021) each token is predicted twice, under two dropout masks, and the divergence between the
 two predictions is part of the loss.
@@ -10,6 +10,8 @@ two predictions is part of the loss.
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from pipelines.vocabulary import PAD
 
 CHUNK_TOKENS = 512  # 512 float32 rows of 8,000 logits are 16 MB: they stay in a last-level cache
 
@@ -53,9 +55,9 @@ def token_objective(
     mean of their losses, which is half of Liang et al.'s Eq. 4.
 
     Args:
-        states: The decoder's output for real tokens alone, [N, P, D] in the compute dtype; P passes, 1 or 2.
+        states: The decoder's output, [N, P, D] in the compute dtype; P passes, 1 or 2.
         table: The tied projection, [V, D] in the compute dtype.
-        labels: int32 [N].
+        labels: int32 [N]; a token whose label is PAD counts for nothing.
         smoothing: e, in [0, 1).
         r_drop: The weight of the divergence between two passes, at least 0; unused with one pass.
 
@@ -80,17 +82,19 @@ def token_objective(
 
 
 def _over_chunks(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, by: Regularisation) -> Chunk:
-    """Walks over chunks of tokens; the gradient of the table is summed in float32."""
-    tokens = tf.shape(states)[0]
-    chunk_tokens = CHUNK_TOKENS // states.shape[1]
-    chunks = tf.maximum(1, -(-tokens // chunk_tokens))
+    """Walks over chunks of equal size, the last filled up with PAD; the gradient of the table is summed in float32."""
+    tokens, (passes, width) = tf.shape(states)[0], states.shape[1:]
+    chunks = tf.maximum(1, -(-tokens * passes // CHUNK_TOKENS))
+    chunk_tokens = -(-tokens // chunks)
+    missing = chunks * chunk_tokens - tokens
+    states = tf.reshape(tf.pad(states, [[0, missing], [0, 0], [0, 0]]), [chunks, chunk_tokens, passes, width])
+    labels = tf.reshape(tf.pad(labels, [[0, missing]], constant_values=PAD), [chunks, chunk_tokens])
     mean_row = tf.reduce_mean(tf.cast(table, tf.float32), axis=0)  # [D]; its product with a state is mean(z)
 
     def body(
         i: tf.Tensor, sums: tf.Tensor, gradients: tf.TensorArray, table_gradient: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.Tensor]:
-        span = slice(i * chunk_tokens, tf.minimum((i + 1) * chunk_tokens, tokens))
-        chunk = _chunk(states[span], table, labels[span], mean_row, by)
+        chunk = _chunk(states[i], table, labels[i], mean_row, by)
         return (
             i + 1,
             sums + chunk.sums,
@@ -98,21 +102,22 @@ def _over_chunks(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, by: Reg
             table_gradient + tf.cast(chunk.table_gradient, tf.float32),
         )
 
-    element = [None, *states.shape[1:]]
     _, sums, gradients, table_gradient = tf.while_loop(
         lambda i, *_: i < chunks,
         body,
         (
             tf.constant(0),
             tf.zeros(3),
-            tf.TensorArray(states.dtype, size=chunks, infer_shape=False, element_shape=element),
+            tf.TensorArray(states.dtype, size=chunks, element_shape=[None, passes, width]),
             tf.zeros_like(table, tf.float32),
         ),
         parallel_iterations=1,
     )
-    sum_of_states = tf.reduce_sum(tf.cast(tf.reduce_mean(states, axis=1), tf.float32), axis=0)  # [D]
+    # What smoothing adds to the table's gradient is of rank one.
+    real = tf.cast(labels != PAD, tf.float32)[:, :, None]
+    sum_of_states = tf.reduce_sum(real * tf.cast(tf.reduce_mean(states, axis=2), tf.float32), axis=[0, 1])  # [D]
     table_gradient -= by.smoothing / table.shape[0] * sum_of_states
-    return Chunk(sums, gradients.concat(), table_gradient)
+    return Chunk(sums, tf.reshape(gradients.stack(), [-1, passes, width])[:tokens], table_gradient)
 
 
 def _chunk(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, mean_row: tf.Tensor, by: Regularisation) -> Chunk:
@@ -123,7 +128,9 @@ def _chunk(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, mean_row: tf.
     """
     passes, width = states.shape[1:]
     x = tf.reshape(states, [-1, width])  # [n P, D]
-    at_label = tf.stack([tf.range(tf.shape(x)[0]), tf.repeat(labels, passes)], axis=1)
+    labels = tf.repeat(labels, passes)
+    real = tf.cast(labels != PAD, tf.float32)  # [n P]
+    at_label = tf.stack([tf.range(tf.size(labels)), labels], axis=1)
     logits = tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)  # [n P, V]
     # Softmax is a fused kernel, logsumexp is not; the largest probability is far from underflow.
     probabilities = tf.nn.softmax(logits)
@@ -131,23 +138,23 @@ def _chunk(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, mean_row: tf.
     logsumexp = largest - tf.math.log(tf.reduce_max(probabilities, axis=-1))
     of_label = tf.gather_nd(logits, at_label)
     mean = tf.linalg.matvec(tf.cast(x, tf.float32), mean_row)
-    loss = tf.reduce_sum(logsumexp - (1.0 - by.smoothing) * of_label - by.smoothing * mean)
-    cross_entropy = tf.reduce_sum(logsumexp - of_label)
-    correct = tf.reduce_sum(tf.cast(of_label >= largest, tf.float32))
-    error = tf.tensor_scatter_nd_sub(probabilities, at_label, tf.fill(tf.shape(of_label), 1.0 - by.smoothing))
+    loss = tf.reduce_sum(real * (logsumexp - (1.0 - by.smoothing) * of_label - by.smoothing * mean))
+    cross_entropy = tf.reduce_sum(real * (logsumexp - of_label))
+    correct = tf.reduce_sum(real * tf.cast(of_label >= largest, tf.float32))
+    error = tf.tensor_scatter_nd_sub(probabilities, at_label, tf.fill(tf.shape(labels), 1.0 - by.smoothing))
     if passes == 2:
         divergence, divergence_error = _symmetric_divergence(logits - logsumexp[:, None], probabilities)
-        loss += by.r_drop / 2 * divergence
+        loss += by.r_drop / 2 * tf.reduce_sum(real[::2] * divergence)
         error = (error + by.r_drop / 2 * divergence_error) / 2
     error = tf.cast(error, x.dtype)
     x_gradient = tf.cast(tf.matmul(error, table), tf.float32) - by.smoothing / passes * mean_row
-    states_gradient = tf.reshape(tf.cast(x_gradient, x.dtype), tf.shape(states))
+    states_gradient = tf.reshape(tf.cast(real[:, None] * x_gradient, x.dtype), tf.shape(states))
     sums = tf.stack([loss, cross_entropy, correct]) / passes
-    return Chunk(sums, states_gradient, tf.matmul(error, x, transpose_a=True))
+    return Chunk(sums, states_gradient, tf.matmul(error, tf.cast(real[:, None], x.dtype) * x, transpose_a=True))
 
 
 def _symmetric_divergence(log_probabilities: tf.Tensor, probabilities: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """KL(p||q) + KL(q||p) over all tokens and its gradient with respect to the logits; [2n, V], p and q in turn.
+    """KL(p||q) + KL(q||p) of each token [n] and its gradient with respect to the logits; [2n, V], p and q in turn.
 
     With a = log p - log q: d / d logits of p = p (a - KL(p||q)) + p - q, and the same for q with p and q exchanged.
     """
@@ -158,4 +165,4 @@ def _symmetric_divergence(log_probabilities: tf.Tensor, probabilities: tf.Tensor
     p_from_q = tf.reduce_sum(p * a, axis=-1, keepdims=True)
     q_from_p = -tf.reduce_sum(q * a, axis=-1, keepdims=True)
     gradient = tf.stack([p * (a - p_from_q + 1.0) - q, q * (1.0 - a - q_from_p) - p], axis=1)
-    return tf.reduce_sum(p_from_q + q_from_p), tf.reshape(gradient, tf.shape(probabilities))
+    return (p_from_q + q_from_p)[:, 0], tf.reshape(gradient, tf.shape(probabilities))

@@ -27,15 +27,21 @@ class Trainer(keras.Model):
     The loss of a step is the sum over real target tokens divided by their number in the *global* batch, so that the
     division of the batch among replicas and accumulated parts does not change it.
 
+    Args:
+        settings: How it trains.
+        xla: Whether each replica's forward and backward computation is compiled by XLA. For GPUs: on a CPU, XLA's
+            bfloat16 products are several times slower than TensorFlow's own.
+
     Attributes:
         step: How many batches were learnt from, those counted on whose update was skipped because its gradient was not
             finite; so it is the position in the data too.
     """
 
-    def __init__(self, transformer: Transformer, settings: TrainingConfig, **kwargs: Any) -> None:
+    def __init__(self, transformer: Transformer, settings: TrainingConfig, *, xla: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.transformer = transformer
         self.settings = settings
+        self.xla = xla
         self.step = 0
         self.built = True
 
@@ -73,7 +79,8 @@ class Trainer(keras.Model):
         learning_rate = self.optimizer.scaled_rate()
         # Else every replica would draw the same dropout masks.
         with shifted_seeds(replica.replica_id_in_sync_group):
-            sums, gradients = self.accumulated_gradients(inputs, labels, tokens)
+            compute = self.accumulated_gradients
+            sums, gradients = (tf.function(compute, jit_compile=True) if self.xla else compute)(inputs, labels, tokens)
         gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, sums._asdict())
         update = self.optimizer.apply_summed(gradients, self.transformer.trainable_variables)
@@ -129,12 +136,18 @@ class Trainer(keras.Model):
         passes = 2 if training and self.settings.r_drop else 1
         inputs = {name: tf.tile(ids, [passes, 1]) for name, ids in inputs.items()} if passes > 1 else inputs
         states = self.transformer.states(inputs, training=training)  # [P B, T, D]
-        real = tf.where(labels != PAD)  # [N, 2]
-        table = tf.cast(self.transformer.embedding.embeddings.value, states.dtype)
+        passes_apart = tf.split(states, passes)
+        if self.xla:  # which cannot gather a number of tokens that is not known before
+            tokens = [tf.reshape(part, [-1, part.shape[-1]]) for part in passes_apart]
+            labels = tf.reshape(labels, [-1])
+        else:
+            real = tf.where(labels != PAD)  # [N, 2]
+            tokens = [tf.gather_nd(part, real) for part in passes_apart]
+            labels = tf.gather_nd(labels, real)
         return token_objective(
-            tf.stack([tf.gather_nd(part, real) for part in tf.split(states, passes)], axis=1),
-            table,
-            tf.gather_nd(labels, real),
+            tf.stack(tokens, axis=1),
+            tf.cast(self.transformer.embedding.embeddings.value, states.dtype),
+            labels,
             smoothing=self.settings.label_smoothing,
             r_drop=self.settings.r_drop,
         )

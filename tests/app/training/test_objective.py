@@ -1,5 +1,7 @@
 """The objective's value and gradient, held to the definition written out in float64."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -40,7 +42,7 @@ def drawn(passes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """States [N, P, D], a table and labels."""
     random = np.random.default_rng(5)
     states = random.normal(size=(TOKENS, passes, WIDTH))
-    return states, random.normal(size=(PIECES, WIDTH)), random.integers(0, PIECES, TOKENS)
+    return states, random.normal(size=(PIECES, WIDTH)), random.integers(1, PIECES, TOKENS)
 
 
 def sums(states: np.ndarray, table: np.ndarray, labels: np.ndarray, smoothing: float) -> objective.TokenSums:
@@ -88,6 +90,27 @@ def test_the_gradient_is_that_of_central_differences(monkeypatch, passes, smooth
             ends = [(states + s, table) if array is states else (states, table + s) for s in (step, -step)]
             above, below = (reference(*end, labels, smoothing, r_drop) for end in ends)
             np.testing.assert_allclose(gradient.numpy()[place], 3.0 * (above - below) / 2e-6, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_padding_counts_for_nothing(monkeypatch, passes):
+    monkeypatch.setattr(objective, "CHUNK_TOKENS", 10)
+    states, table, labels = drawn(passes)
+    real = np.arange(TOKENS) % 3 > 0
+
+    def loss_and_gradients(states: np.ndarray, labels: np.ndarray) -> tuple[Any, ...]:
+        inputs = [tf.constant(states, tf.float32), tf.constant(table, tf.float32)]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            sums = token_objective(*inputs, tf.constant(labels, tf.int32), smoothing=0.1, r_drop=2.0)
+        return sums, *tape.gradient(sums.loss, inputs)
+
+    some, states_gradient, table_gradient = loss_and_gradients(states, np.where(real, labels, 0))
+    alone, states_gradient_alone, table_gradient_alone = loss_and_gradients(states[real], labels[real])
+    np.testing.assert_allclose(some, alone, rtol=1e-5)
+    np.testing.assert_allclose(states_gradient.numpy()[real], states_gradient_alone, rtol=1e-4, atol=1e-6)
+    assert not states_gradient.numpy()[~real].any()
+    np.testing.assert_allclose(table_gradient, table_gradient_alone, rtol=1e-4, atol=1e-5)
 
 
 def test_no_token_gives_no_loss_and_no_gradient():

@@ -13,6 +13,7 @@ from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
 from app.training.distribution import divide
+from app.training import train as training
 from app.training.train import build_trainer
 from app.training.trainer import Trainer
 from layers import TransformerConfig
@@ -89,6 +90,15 @@ def test_accumulated_parts_give_the_losses_gradients_and_weights_of_the_whole(r_
     whole = trained(ONE, r_drop=r_drop)
     assert_same(whole, trained(ONE, r_drop=r_drop, accumulation=2))
     assert_same(whole, trained(ONE, r_drop=r_drop, accumulation=3))
+
+
+@pytest.mark.parametrize("settings", [{}, {"r_drop": 3.0, "accumulation": 2}])
+def test_a_step_compiled_by_xla_gives_the_losses_gradients_and_weights_of_one_that_is_not(monkeypatch, settings):
+    plain = trained(ONE, **settings)
+    monkeypatch.setattr(training, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
+    compiled = trained(TWO, **settings)
+    assert compiled[0].xla
+    assert_same(plain, compiled)
 
 
 def test_accumulated_parts_on_two_devices_give_the_losses_gradients_and_weights_of_one():
