@@ -12,8 +12,8 @@ import tensorflow as tf
 from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
-from app.training.distribution import divide
 from app.training import train as training
+from app.training.distribution import divide
 from app.training.train import build_trainer
 from app.training.trainer import Trainer
 from layers import TransformerConfig
