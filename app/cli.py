@@ -1,6 +1,7 @@
 """The command line: finds the verb, and turns a user's error into one line on stderr.
 
-Exit codes: 0 done, 1 what was given cannot be used, 2 the command line cannot be read, 130 interrupted.
+Exit codes: 0 done, 1 what was given cannot be used, 2 the command line cannot be read, 130 interrupted, 143 a training
+was stopped by SIGTERM.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from app.errors import UserError
+from app.stopping import Stopped
 from pipelines.errors import DataError
 
 VERBS = ("demo", "prepare", "train", "average", "evaluate", "translate", "export")
@@ -26,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UserError, DataError) as error:
         print(f"nmt {arguments.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    except Stopped as stopped:
+        print(f"nmt {arguments.verb}: {stopped}", file=sys.stderr)
+        return stopped.exit_code
     except KeyboardInterrupt:
         print(f"nmt {arguments.verb}: interrupted", file=sys.stderr)
         return 130

@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
+from app.training.ranking import BestBy
 from layers.config import TransformerConfig
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -50,6 +51,10 @@ class TrainingConfig:
         seed: Of the initial weights, the order of the data, segmentations and dropout.
         checkpoint_every: Updates between checkpoints; dev loss and dev BLEU are measured at each.
         keep_checkpoints: How many of the newest stay.
+        keep_best: How many of the best on the dev set stay too.
+        best_by: What is best, "bleu" or "loss" of the dev set; "auto" is "bleu" where dev sentences are translated.
+        patience: Checkpoints without a better one after which the training ends; 0 goes on to the last step.
+        deterministic: Takes only kernels that give the same bits each time, also where they are slower.
         dev_sentences: How many dev sentences are translated at a checkpoint; 0 translates none.
     """
 
@@ -70,29 +75,41 @@ class TrainingConfig:
     seed: int = 1
     checkpoint_every: int = 1_000
     keep_checkpoints: int = 5
+    keep_best: int = 1
+    best_by: Literal["auto", "bleu", "loss"] = "auto"
+    patience: int = 0
+    deterministic: bool = False
     dev_sentences: int = 500
 
     def __post_init__(self) -> None:
         counts = ("steps", "batch_tokens", "max_length", "warmup_steps", "checkpoint_every")
-        for name in (*counts, "keep_checkpoints"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("dev_sentences", "accumulation"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0")
-        for name in ("label_smoothing", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and less than 1")
-        for name in ("sampling_alpha", "r_drop", "clip_norm"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be a number above 0")
-        if not 0 <= self.seed < 2**32:  # what NumPy takes
-            raise ValueError(f"seed is {self.seed}; it must be at least 0 and less than {2**32}")
-        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
+        self._require((*counts, "keep_checkpoints"), lambda value: value >= 1, "at least 1")
+        self._require(
+            ("dev_sentences", "accumulation", "keep_best", "patience"), lambda value: value >= 0, "at least 0"
+        )
+        shares, weights = ("label_smoothing", "ema_decay"), ("sampling_alpha", "r_drop", "clip_norm")
+        self._require(shares, lambda value: 0 <= value < 1, "at least 0 and less than 1")
+        self._require(weights, lambda value: 0 <= value < math.inf, "at least 0")
+        self._require(("learning_rate",), lambda value: 0 < value < math.inf, "a number above 0")
+        # NumPy takes no larger seed.
+        self._require(("seed",), lambda value: 0 <= value < 2**32, f"at least 0 and less than {2**32}")
+        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES), ("best_by", ("auto", "bleu", "loss"))):
             if getattr(self, name) not in known:
                 raise ValueError(f'{name} is "{getattr(self, name)}"; it is one of {", ".join(known)}')
+        if self.best_by == "bleu" and not self.dev_sentences:
+            raise ValueError('best_by is "bleu", which needs dev_sentences above 0; translate some, or take the "loss"')
+
+    @property
+    def judged_by(self) -> BestBy:
+        """What `best_by` comes to."""
+        if self.best_by == "auto":
+            return "bleu" if self.dev_sentences else "loss"
+        return self.best_by
+
+    def _require(self, names: Iterable[str], fits: Callable[[Any], bool], words: str) -> None:
+        for name in names:
+            if not fits(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {words}")
 
 
 @dataclass(frozen=True)
@@ -194,9 +211,9 @@ def _check_type(expected: Any, value: Any, where: str) -> None:
         if not isinstance(value, (list, tuple)) or not all(isinstance(part, str) for part in value):
             raise UserError(f'{where} is {value!r}; it must be a list of texts, as in ["encoder"]')
         return
-    words = {int: "a whole number", float: "a number"}
-    accepted: Any = {int: int, float: (int, float)}.get(expected, str)
-    if isinstance(value, bool) or not isinstance(value, accepted):
+    words = {int: "a whole number", float: "a number", bool: "true or false"}
+    accepted: Any = {int: int, float: (int, float), bool: bool}.get(expected, str)
+    if isinstance(value, bool) != (expected is bool) or not isinstance(value, accepted):
         raise UserError(f"{where} is {value!r}; it must be {words.get(expected, 'text')}")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
+from app.checkpoint_choice import choose
 from app.config import Configuration
 from app.console import say
 from app.decoding.options import DecodingOptions
@@ -31,18 +32,22 @@ class Model(Protocol):
         """Lines in, translations out."""
 
 
-def load_model(path: Path, *, beam_size: int | None = None, length_penalty: float | None = None) -> Model:
+def load_model(
+    path: Path, *, checkpoint: str | None = None, beam_size: int | None = None, length_penalty: float | None = None
+) -> Model:
     """The run or export at `path`; the search's settings are its own where None is given.
 
     Raises:
         UserError: `path` is neither, or settings are given that an export has fixed.
     """
     if RunDirectory.is_run(path):
-        return RunModel(path, beam_size=beam_size, length_penalty=length_penalty)
+        return RunModel(path, checkpoint=checkpoint, beam_size=beam_size, length_penalty=length_penalty)
     version = newest_version(path)
     if version is None:
         found = "it holds neither" if path.is_dir() else "there is no such folder"
         raise UserError(f"{path} is not a model: expected a run of `nmt train` or an export of `nmt export`; {found}")
+    if checkpoint is not None:
+        raise UserError(f"{path} was exported from one checkpoint; leave --checkpoint out, or name the run")
     if beam_size is not None or length_penalty is not None:
         raise UserError(
             f"the search of {path} was fixed when it was exported; export the run again with --beam-size or "
@@ -52,11 +57,18 @@ def load_model(path: Path, *, beam_size: int | None = None, length_penalty: floa
 
 
 class RunModel:
-    """A run's newest weights."""
+    """A run's weights: those of a checkpoint, as `choose` has it."""
 
-    def __init__(self, path: Path, *, beam_size: int | None = None, length_penalty: float | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        checkpoint: str | None = None,
+        beam_size: int | None = None,
+        length_penalty: float | None = None,
+    ) -> None:
         self.run = RunDirectory.open(path)
-        self.checkpoint = self.run.checkpoint()
+        self.checkpoint = choose(self.run, checkpoint)
         given = {"beam_size": beam_size, "length_penalty": length_penalty}
         self.options = _overridden(self.run.configuration, {k: v for k, v in given.items() if v is not None})
         averaged = self.checkpoint.facts.get("averaged")

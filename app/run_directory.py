@@ -7,7 +7,7 @@ RUN/manifest.json    versions, hashes, seed, languages   RUN/checkpoints/    RUN
 
 import importlib.metadata
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ import tomli_w
 
 from app.config import Configuration, load_configuration
 from app.errors import UserError
+from app.text_files import replace_file
+from app.training import step_lines
 from app.training.checkpoints import Checkpoint, CheckpointFolder
+from app.training.ranking import DevResults, ranked
 from layers import Transformer
 from pipelines.shards import Manifest
 from pipelines.vocabulary import Vocabulary
@@ -35,7 +38,7 @@ class RunDirectory:
     def create(cls, path: Path, configuration: Configuration, data: Manifest) -> "RunDirectory":
         """Makes the folder and everything in it that does not change while training."""
         path.mkdir(parents=True, exist_ok=True)
-        data.vocabulary().save(path / "vocabulary.model")
+        replace_file(path / "vocabulary.model", data.vocabulary().model)
         manifest = {
             "pair": asdict(data.pair),
             "seed": configuration.training.seed,
@@ -43,10 +46,9 @@ class RunDirectory:
             "data": shard_checksums(data),
             "versions": {name: _version(name) for name in PACKAGES},
         }
-        (path / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        replace_file(path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
         # Last: a folder with a configuration is a run.
-        (path / "config.toml").write_text(tomli_w.dumps(configuration.as_sections()), encoding="utf-8")
-        return cls(path, configuration, manifest)
+        return cls(path, configuration, manifest).with_configuration(configuration)
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
@@ -71,10 +73,30 @@ class RunDirectory:
         """Whether `nmt train` made this folder."""
         return (path / "config.toml").is_file() and (path / "manifest.json").is_file()
 
+    @staticmethod
+    def may_be_made(path: Path) -> bool:
+        """Whether nothing is in the way of a new run there, but what `create` left when it was interrupted."""
+        finished = ("vocabulary.model", "manifest.json")
+        ours = {*finished, *(f".{name}.partial" for name in (*finished, "config.toml"))}
+        return not path.exists() or (path.is_dir() and {entry.name for entry in path.iterdir()} <= ours)
+
+    def with_configuration(self, configuration: Configuration) -> "RunDirectory":
+        """The same run, to go on with these settings."""
+        replace_file(self.path / "config.toml", tomli_w.dumps(configuration.as_sections()))
+        return replace(self, configuration=configuration)
+
     @property
     def checkpoints(self) -> CheckpointFolder:
         """The run's checkpoints."""
-        return CheckpointFolder(self.path / "checkpoints", self.configuration.training.keep_checkpoints)
+        return CheckpointFolder(self.path / "checkpoints")
+
+    def dev_results(self) -> DevResults:
+        """What was measured at each checkpoint, also at those that are gone."""
+        return {line["step"]: line for line in step_lines.read(self.path / "dev.jsonl")}
+
+    def ranked_steps(self) -> list[int]:
+        """The evaluated steps, the best on the dev set first."""
+        return ranked(self.dev_results(), self.configuration.training.judged_by)
 
     def vocabulary(self) -> Vocabulary:
         """The vocabulary that the run was trained with.
@@ -90,20 +112,6 @@ class RunDirectory:
                 f"{path} is not the vocabulary that the run was trained with; copy vocabulary.model from its data"
             )
         return vocabulary
-
-    def checkpoint(self) -> Checkpoint:
-        """What to translate with: the average if it was made since the newest step, else the newest step.
-
-        Raises:
-            UserError: Training has not reached its first checkpoint.
-        """
-        latest = self.checkpoints.latest()
-        if latest is None:
-            raise UserError(f"{self.path} has no checkpoint yet; train it further with the same `nmt train` command")
-        if not self.checkpoints.average_path().is_dir():
-            return latest
-        average = Checkpoint.open(self.checkpoints.average_path())
-        return average if average.step >= latest.step else latest
 
     def load_transformer(self, checkpoint: Checkpoint, precision: str) -> Transformer:
         """The model with the checkpoint's weights, computing under Keras' policy `precision`."""

@@ -1,5 +1,6 @@
 """Lines of text from files and pipes. A line ends at "\\n" and nowhere else, so that line numbers agree everywhere."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,24 @@ def stream_lines(path: Path) -> Iterator[str]:
         raise UserError(f"cannot read {path}: {(error.strerror or 'error').lower()}") from error
     with file:
         yield from _decoded(file, str(path))
+
+
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Writes a file aside and renames it: whoever reads it, and whatever breaks off, it is the old one or the new.
+
+    Raises:
+        OSError: It cannot be written; the error names `path`.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _decoded(file: BinaryIO, name: str) -> Iterator[str]:

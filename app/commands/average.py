@@ -1,34 +1,45 @@
-"""`nmt average`: averages a run's newest checkpoints."""
+"""`nmt average`: averages a run's newest or best checkpoints."""
 
 import argparse
 from pathlib import Path
 from typing import Any
+
+DEFAULT_LAST = 5  # as the paper
 
 
 def add_parser(verbs: Any) -> None:
     """Describes the command."""
     parser = verbs.add_parser(
         "average",
-        help="average a run's newest checkpoints",
-        description="Writes the mean of the newest checkpoints' weights into the run; the other commands use it from "
-        "then on, until training goes further.",
+        help="average a run's newest or best checkpoints",
+        description="Writes the mean of some checkpoints' weights into the run; the other commands use it from then "
+        "on, until training goes further.",
         epilog="example: nmt average run --last 5",
     )
     parser.add_argument("model", type=Path, metavar="RUN", help="what `nmt train` wrote")
-    parser.add_argument("--last", type=int, default=5, metavar="N", help="how many checkpoints (default: 5)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--last", type=int, metavar="N", help=f"the N newest checkpoints (default: {DEFAULT_LAST})")
+    which.add_argument("--best", type=int, metavar="N", help="the N best on the dev set of those that are there")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Averages, and says where the result is."""
+    """Averages, and says of what and where the result is."""
     from app.errors import UserError
 
-    if arguments.last < 1:
-        raise UserError(f"--last is {arguments.last}; it must be at least 1")
+    for option in ("last", "best"):
+        count = getattr(arguments, option)
+        if count is not None and count < 1:
+            raise UserError(f"--{option} is {count}; it must be at least 1")
     from app.quiet import import_tensorflow
 
     import_tensorflow()
+    from app.checkpoint_choice import best, newest
+    from app.console import say
     from app.run_directory import RunDirectory
-    from app.training.checkpoints import average_newest
+    from app.training.checkpoints import write_average
 
-    print(average_newest(RunDirectory.open(arguments.model).checkpoints, arguments.last))
+    opened = RunDirectory.open(arguments.model)
+    chosen = best(opened, arguments.best) if arguments.best else newest(opened, arguments.last or DEFAULT_LAST)
+    say(f"averaging {', '.join(path.name for path in chosen)}")
+    print(write_average(opened.checkpoints, chosen))

@@ -100,13 +100,14 @@ def prepare_sample(data: Path, size: Size) -> None:
 
 def train_sample(data: Path, out: Path, size: Size) -> None:
     """`nmt train --preset demo` and `nmt average`."""
+    from app.checkpoint_choice import newest
     from app.config import load_preset
-    from app.training.checkpoints import average_newest
+    from app.training.checkpoints import write_average
     from app.training.train import train
 
     heading("train: a Transformer learns to translate")
     trained = train(data, out, load_preset("demo", size.settings), origin="preset demo")
-    average_newest(trained.checkpoints, last=2)
+    write_average(trained.checkpoints, newest(trained, 2))
 
 
 def show_scores(trained: Path, size: Size) -> Any:

@@ -25,6 +25,7 @@ def add_parser(verbs: Any) -> None:
     add("--test-set", metavar="NAME", help="a test set of sacreBLEU's, such as wmt14, or sample:tatoeba-en-de")
     add("--pair", metavar="SRC-TGT", help="the test set's direction; a model knows its own")
     add("--output", type=Path, metavar="F", help="write the translations here")
+    add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--json", action="store_true", help="one JSON object on stdout")
     parser.set_defaults(run=run)
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         import_tensorflow()
     from app.evaluation import score
 
-    model = open_model(arguments.model)
+    model = open_model(arguments.model, arguments.checkpoint)
     pair = arguments.pair or (model.pair if model else None)
     if model and pair != model.pair:
         raise UserError(f"--pair is {pair}, but {arguments.model} translates {model.pair}; leave --pair out")
@@ -71,13 +72,13 @@ def check_usage(arguments: argparse.Namespace) -> None:
             check_readable(path)
 
 
-def open_model(path: Path | None) -> Any:
+def open_model(path: Path | None, checkpoint: str | None) -> Any:
     """The model at `path`, or None without one."""
     if path is None:
         return None
     from app.models import load_model
 
-    return load_model(path)
+    return load_model(path, checkpoint=checkpoint)
 
 
 def translate_all(model: Any, sources: list[str]) -> list[str]:

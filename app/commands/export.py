@@ -17,6 +17,7 @@ def add_parser(verbs: Any) -> None:
     add = parser.add_argument
     add("model", type=Path, metavar="RUN", help="what `nmt train` wrote")
     add("--out", type=Path, required=True, metavar="EXPORT", help="the folder of versions")
+    add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
     parser.set_defaults(run=run)
@@ -30,5 +31,6 @@ def run(arguments: argparse.Namespace) -> None:
     from app.models import RunModel
     from app.serving.export import export
 
-    model = RunModel(arguments.model, beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
+    search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
+    model = RunModel(arguments.model, checkpoint=arguments.checkpoint, **search)
     print(export(model, arguments.out))

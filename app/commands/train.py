@@ -13,7 +13,8 @@ def add_parser(verbs: Any) -> None:
         "train",
         help="train a model on prepared data; the same command again resumes",
         description="Trains a Transformer on all visible devices. The same command again goes on from the last "
-        "checkpoint.",
+        "checkpoint. SIGTERM and Ctrl-C finish the step, write a checkpoint and leave with exit code 143 or 130; a "
+        "second signal leaves at once. Exit code 1: what was given cannot be used, or the disk is full.",
         epilog=f"example: {EXAMPLE}",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="what `nmt prepare` wrote")

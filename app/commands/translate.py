@@ -21,6 +21,7 @@ def add_parser(verbs: Any) -> None:
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a run or an export")
     add("file", nargs="?", type=Path, default=Path("-"), metavar="FILE", help="the text; stdin if left out or -")
+    add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
     add("--n-best", type=int, default=1, metavar="N", help="print the N best as LINE ||| TEXT ||| SCORE")
@@ -41,7 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from app.models import load_model
 
-    model = load_model(arguments.model, beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
+    search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
+    model = load_model(arguments.model, checkpoint=arguments.checkpoint, **search)
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     translator = model.translator(arguments.n_best, **({"window_lines": 1} if typed else {}))
     for number, translation in enumerate(translator.translate_lines(stream_lines(arguments.file))):

@@ -61,12 +61,14 @@ def export(model: RunModel, out: Path) -> Path:
 def description(model: RunModel) -> dict[str, Any]:
     """What the export is: its languages, the configuration, and the run it came from."""
     configuration = model.run.configuration.as_sections()
+    checkpoint = model.checkpoint
+    measured = {} if "averaged" in checkpoint.facts else model.run.dev_results().get(checkpoint.step, {})
     return {
         "pair": model.pair,
         "decoding": vars(model.options),
         "model": configuration["model"],
         "training": configuration["training"],
-        "checkpoint": {"step": model.checkpoint.step, **model.checkpoint.facts},
+        "checkpoint": {**measured, "step": checkpoint.step, **checkpoint.facts},
         "run": model.run.manifest,
     }
 

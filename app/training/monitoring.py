@@ -1,6 +1,5 @@
 """What one sees of a training: `metrics.jsonl`, TensorBoard, the progress bar, dev loss, dev BLEU and samples."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from app.console import TrainingProgress
 from app.evaluation import score
+from app.training import step_lines
 from app.training.trainer import Trainer
 
 SCALARS = ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "padding_share")
@@ -32,10 +32,6 @@ class StepLog(keras.callbacks.Callback):
         self.progress = progress
         self.started = 0.0
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Forgets the steps after the checkpoint that training goes on from."""
-        keep_steps(self.file, self.model.step)
-
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Starts the clock."""
         self.started = time.perf_counter()
@@ -49,8 +45,7 @@ class StepLog(keras.callbacks.Callback):
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         line = {"step": step, **finite, "seconds": round(seconds, 6)}
         line |= {name: int(figures[name]) for name in ("source_tokens", "target_tokens")}
-        with self.file.open("a", encoding="utf-8") as lines:  # not held open: a training may end at any step
-            lines.write(json.dumps(line) + "\n")
+        step_lines.append(self.file, line)
         self.progress.advance(step, figures["loss"], int(figures["target_tokens"]), seconds)
         figures["perplexity"] = math.exp(min(figures["cross_entropy"], 50.0))
         with self.writer.as_default(step=step):
@@ -59,28 +54,13 @@ class StepLog(keras.callbacks.Callback):
             for name in ("source_tokens", "target_tokens"):
                 tf.summary.scalar(f"{name}_per_second", figures[name] / seconds)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Makes the figures up to a checkpoint safe before it is written."""
+    def flush(self) -> None:
+        """Has TensorBoard's figures in their file, before a checkpoint goes beyond them."""
         self.writer.flush()
 
 
-def keep_steps(file: Path, last: int) -> None:
-    """Cuts a file of step objects after step `last`; a half-written last line goes too."""
-    if not file.is_file():
-        return
-    kept = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] > last:
-                break
-        except json.JSONDecodeError:
-            break
-        kept.append(line + "\n")
-    file.write_text("".join(kept), encoding="utf-8")
-
-
-class DevEvaluation(keras.callbacks.Callback):
-    """At each checkpoint: the dev loss, the BLEU of translated dev sentences, and samples of them.
+class DevEvaluation:
+    """What is measured at each checkpoint: the dev loss, the BLEU of translated dev sentences, and samples of them.
 
     Args:
         run: Where `dev.jsonl` and the TensorBoard files go.
@@ -101,7 +81,6 @@ class DevEvaluation(keras.callbacks.Callback):
         target_language: str,
         progress: TrainingProgress,
     ) -> None:
-        super().__init__()
         self.file = run / "dev.jsonl"
         self.writer = tf.summary.create_file_writer(str(run / "tensorboard"))
         self.batches = batches
@@ -109,32 +88,24 @@ class DevEvaluation(keras.callbacks.Callback):
         self.translate = translate
         self.target_language = target_language
         self.progress = progress
-        self.results: dict[str, float] = {}
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Forgets the evaluations after the checkpoint that training goes on from."""
-        keep_steps(self.file, self.model.step)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Evaluates; `results` then holds dev_loss, dev_perplexity and, if sentences are translated, dev_bleu."""
-        step = self.model.step
-        with self.model.averaged_weights():
-            self.results = dev_loss(self.model, self.batches)
+    def evaluate(self, trainer: Trainer) -> None:
+        """Measures dev_loss, dev_perplexity and, if sentences are translated, dev_bleu."""
+        with trainer.averaged_weights():
+            results = dev_loss(trainer, self.batches)
             translations = self.translate(self.sources) if self.sources else []
         if translations:
-            self.results["dev_bleu"] = round(
-                score(translations, self.references, target_language=self.target_language).bleu, 2
-            )
-        with self.file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"step": step, **self.results}) + "\n")
-        with self.writer.as_default(step=step):
-            for name, value in self.results.items():
+            bleu = score(translations, self.references, target_language=self.target_language).bleu
+            results["dev_bleu"] = round(bleu, 2)
+        step_lines.append(self.file, {"step": trainer.step, **results})
+        with self.writer.as_default(step=trainer.step):
+            for name, value in results.items():
                 tf.summary.scalar(name, value)
             samples = zip(self.sources, translations, self.references, strict=False)
             table = "\n".join(sample_row(*sample) for sample in list(samples)[:SAMPLES])
             tf.summary.text("samples", f"source | translation | reference\n---|---|---\n{table}")
         self.writer.flush()
-        self.progress.evaluated(step, self.results)
+        self.progress.evaluated(trainer.step, results)
 
 
 def sample_row(*texts: str) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tomli_w
 
 from app.config import Configuration, TrainingConfig
 from app.console import TrainingProgress, say
@@ -16,10 +15,14 @@ from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translator
 from app.errors import UserError
 from app.run_directory import RunDirectory, shard_checksums
+from app.stopping import StopSignals
 from app.text_files import read_lines
+from app.training import step_lines
 from app.training.accumulation import with_accumulation
-from app.training.checkpoints import CheckpointFolder
+from app.training.checkpoints import DamagedCheckpoint, first_whole
 from app.training.distribution import divide, mirrored_strategy
+from app.training.full_disk import reporting_full_disk
+from app.training.milestones import Milestones, is_over, is_unjudged, stopped_early
 from app.training.monitoring import DevEvaluation, StepLog
 from app.training.optimizer import adam
 from app.training.precision import resolve_precision
@@ -31,7 +34,10 @@ from pipelines.shards import Manifest, reporting_data_errors, verify_shards
 from pipelines.stream import evaluation_stream, skipped_examples, training_stream
 
 # A run may go on with other values of these; any other change would make it another run.
-MAY_CHANGE = {"steps", "accumulation", "checkpoint_every", "keep_checkpoints", "dev_sentences"}
+MAY_CHANGE = {
+    *("steps", "checkpoint_every", "keep_checkpoints", "keep_best", "best_by", "patience", "dev_sentences"),
+    *("accumulation", "deterministic"),
+}
 
 
 def train(
@@ -53,27 +59,30 @@ def train(
     Raises:
         UserError: The data, the configuration or the folder cannot be used.
     """
-    data = Manifest.load(data_dir)
-    verify_shards(data)
-    strategy = mirrored_strategy()
-    configuration = with_accumulation(resolve(sections, origin, data), data, strategy.num_replicas_in_sync)
-    settings = configuration.training
-    # What is wrong with the settings shows before anything is written.
-    open_stream(data, settings, first_step=0)
-    dev_batches(data, settings)
-    if profile:
-        profile.check(0, settings.steps)
-    run = open_or_create(out, configuration, data)
-    keras.utils.set_random_seed(settings.seed)
-    with strategy.scope():
-        trainer = build_trainer(configuration)
-    first_step = restore_latest(run.checkpoints, trainer)
-    announce(run, trainer, data, strategy, first_step)
-    if first_step < settings.steps:
+    with StopSignals() as signals:
+        data = Manifest.load(data_dir)
+        verify_shards(data)
+        strategy = mirrored_strategy()
+        configuration = with_earlier_parts(resolve(sections, origin, data), out)
+        configuration = with_accumulation(configuration, data, strategy.num_replicas_in_sync)
+        settings = configuration.training
+        # What is wrong with the settings shows before anything is written.
+        open_stream(data, settings, first_step=0)
+        dev_batches(data, settings)
         if profile:
-            profile.check(first_step, settings.steps)
-        with reporting_data_errors():
-            _fit(run, trainer, data, strategy, first_step, profile=profile)
+            profile.check(0, settings.steps)
+        run = open_or_create(out, configuration, data)
+        if settings.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        keras.utils.set_random_seed(settings.seed)
+        with strategy.scope():
+            trainer = build_trainer(configuration)
+        signals.kept_step = restore_latest(run, trainer)
+        announce(run, trainer, data, strategy)
+        with reporting_data_errors(), reporting_full_disk(run.checkpoints):
+            _fit(run, trainer, data, strategy, signals, profile=profile)
+        if trainer.step < settings.steps:
+            say(stopped_early(run))
     return run
 
 
@@ -93,10 +102,19 @@ def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manife
     return replace(configuration, training=training, decoding=decoding)
 
 
+def with_earlier_parts(configuration: Configuration, out: Path) -> Configuration:
+    """What "deterministic" asks of a run that goes on: as many parts of a batch as before, whatever memory there is."""
+    settings = configuration.training
+    if not (settings.deterministic and settings.accumulation == 0 and RunDirectory.is_run(out)):
+        return configuration
+    before = RunDirectory.open(out).configuration.training.accumulation
+    return replace(configuration, training=replace(settings, accumulation=before))
+
+
 def open_or_create(out: Path, configuration: Configuration, data: Manifest) -> RunDirectory:
     """A new run, or the run that is there, if it was made with the same data and configuration."""
     if not RunDirectory.is_run(out):
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not RunDirectory.may_be_made(out):
             raise UserError(f"{out} exists and is not a run of `nmt train`; choose another --out")
         return RunDirectory.create(out, configuration, data)
     run = RunDirectory.open(out)
@@ -110,8 +128,7 @@ def open_or_create(out: Path, configuration: Configuration, data: Manifest) -> R
     if run.manifest["data"] != shard_checksums(data):
         raise UserError(f"{out} was trained on other data than {data.data_dir} holds now; choose another --out")
     _check_same(run, configuration)
-    (out / "config.toml").write_text(tomli_w.dumps(configuration.as_sections()), encoding="utf-8")
-    return RunDirectory.open(out)
+    return run.with_configuration(configuration)
 
 
 def _check_same(run: RunDirectory, configuration: Configuration) -> None:
@@ -162,19 +179,28 @@ def freeze(transformer: Transformer, layers: Sequence[str]) -> None:
         raise UserError("training.freeze leaves no weight to learn; name fewer layers")
 
 
-def restore_latest(checkpoints: CheckpointFolder, trainer: Trainer) -> int:
-    """Puts back the newest checkpoint, if there is one, and gives its step, else 0."""
-    latest = checkpoints.latest()
-    if latest is None:
-        return 0
-    latest.restore(trainer.transformer, trainer.optimizer)
-    trainer.step = latest.step
-    return latest.step
+def restore_latest(run: RunDirectory, trainer: Trainer) -> int:
+    """Puts back the newest whole checkpoint, if there is one, and gives its step, else 0.
+
+    Damaged ones after it are set aside, and the logs of later steps cut.
+    """
+    folder = run.checkpoints
+    folder.clear_leftovers()
+    if paths := [path for _, path in reversed(folder.steps())]:
+        try:
+            newest, damaged = first_whole(paths)
+        except DamagedCheckpoint as all_are:
+            raise UserError(f"{all_are}, and no other is whole; remove {folder.path} to begin anew") from all_are
+        newest.restore(trainer.transformer, trainer.optimizer)
+        trainer.step = newest.step
+        for error in damaged:
+            say(f"{error}; renamed it {folder.set_aside(error.path).name}, going on from step {newest.step}")
+    for name in ("metrics.jsonl", "dev.jsonl"):
+        step_lines.cut_after(run.path / name, trainer.step)
+    return trainer.step
 
 
-def announce(
-    run: RunDirectory, trainer: Trainer, data: Manifest, strategy: tf.distribute.Strategy, first_step: int
-) -> None:
+def announce(run: RunDirectory, trainer: Trainer, data: Manifest, strategy: tf.distribute.Strategy) -> None:
     """Says what is about to be trained, on what, from where."""
     settings = run.configuration.training
     parameters = sum(math.prod(weight.shape) for weight in trainer.transformer.trainable_variables)
@@ -183,12 +209,12 @@ def announce(
     replicas = strategy.num_replicas_in_sync
     say(f"{run.path}: {parameters:,} parameters, {settings.precision}, {replicas} replica(s)")
     say(f"{data.data_dir}: {examples - skipped:,} training pairs, {skipped:,} longer than {settings.max_length} tokens")
-    if first_step >= settings.steps:
+    if trainer.step >= settings.steps:
         cosine = settings.schedule == "cosine"
         further = "for more steps choose another --out" if cosine else "set training.steps higher to go on"
-        say(f"already trained to step {first_step}; {further}")
-    elif first_step:
-        say(f"going on from step {first_step} of {settings.steps}")
+        say(f"already trained to step {trainer.step}; {further}")
+    elif trainer.step and not stopped_early(run):
+        say(f"going on from step {trainer.step} of {settings.steps}")
 
 
 def _fit(
@@ -196,26 +222,30 @@ def _fit(
     trainer: Trainer,
     data: Manifest,
     strategy: tf.distribute.Strategy,
-    first_step: int,
+    signals: StopSignals,
     *,
     profile: ProfiledSteps | None,
 ) -> None:
-    """Keras `fit`, one Keras epoch from checkpoint to checkpoint."""
+    """Keras `fit`, all steps as one Keras epoch: `Milestones` divides them."""
     settings = run.configuration.training
-    stream = open_stream(data, settings, first_step)
-    progress = TrainingProgress(settings.steps, first_step)
-    dev = dev_evaluation(run, trainer, data, progress)
+    if is_over(run, trainer.step) and not is_unjudged(run, trainer.step):
+        return
+    if profile:
+        profile.check(trainer.step, settings.steps)
+    progress = TrainingProgress(settings.steps, trainer.step)
+    log = StepLog(run.path, progress)
+    milestones = Milestones(run, trainer, log, dev_evaluation(run, trainer, data, progress), signals)
+    milestones.catch_up()
+    if is_over(run, trainer.step):
+        return
     with progress.bar:
         trainer.fit(
-            divide(stream, strategy),
-            steps_per_epoch=settings.checkpoint_every,
-            epochs=-(-(settings.steps - first_step) // settings.checkpoint_every),
+            divide(open_stream(data, settings, trainer.step), strategy),
+            steps_per_epoch=settings.steps - trainer.step,
             callbacks=[
-                StopAt(settings.steps),
-                StepLog(run.path, progress),
+                log,
                 *([Profile(run.path / "tensorboard", profile)] if profile else []),  # the log waits for the step
-                dev,
-                SaveCheckpoint(run.checkpoints, dev),
+                milestones,
             ],
             verbose=0,
             shuffle=False,
@@ -269,29 +299,3 @@ def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], 
     """The first sentences of the dev set's text, source and target."""
     source, target = (read_lines(path)[: settings.dev_sentences] for path in data.text("dev"))
     return source, target
-
-
-class StopAt(keras.callbacks.Callback):
-    """Ends the training at a step, also between two checkpoints."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__()
-        self.step = step
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Looks at the trainer's count."""
-        if self.model.step >= self.step:
-            self.model.stop_training = True
-
-
-class SaveCheckpoint(keras.callbacks.Callback):
-    """Writes a checkpoint at the end of each Keras epoch, with the dev results as its facts."""
-
-    def __init__(self, checkpoints: CheckpointFolder, dev: DevEvaluation) -> None:
-        super().__init__()
-        self.checkpoints = checkpoints
-        self.dev = dev
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Comes after the dev evaluation in the list of callbacks."""
-        self.checkpoints.save(self.model.step, self.model.transformer, self.model.optimizer, self.dev.results)

@@ -88,6 +88,7 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     (["evaluate", "none", "--test-set", SAMPLE], "none is not a model"),
     (["average", "folder"], "folder is not a run of `nmt train`: it has no config.toml"),
     (["average", "none", "--last", "0"], "--last is 0; it must be at least 1"),
+    (["average", "none", "--best", "0"], "--best is 0; it must be at least 1"),
     (["export", "none", "--out", "export"], "none is not a run of `nmt train`: there is no such folder"),
     (["train", "none", "--out", "run"], "none is not a prepared data directory"),
     (["train", "folder", "--out", "run"], "folder has no manifest.json"),
@@ -263,6 +264,34 @@ def test_too_few_checkpoints_to_average_are_counted(run_copy: Path) -> None:
     assert not (run_copy / "checkpoints" / "average").exists()
 
 
+def test_too_few_evaluated_checkpoints_to_average_are_counted(run_copy: Path) -> None:
+    (run_copy / "dev.jsonl").write_text('{"step": 2, "dev_bleu": 1.0}\n')
+    line = refusal(nmt("average", run_copy, "--best", "2"), "average")
+    assert line == (
+        f"{run_copy / 'checkpoints'} has 1 evaluated checkpoint(s), fewer than --best 2; train on, or keep more with "
+        "--set training.keep_best"
+    )
+
+
+def test_a_damaged_checkpoint_is_not_averaged(run_copy: Path) -> None:
+    message = damage_all_checkpoints(run_copy)
+    assert refusal(nmt("average", run_copy, "--last", "1"), "average") == message
+    assert not (run_copy / "checkpoints" / "average").exists()
+
+
+@pytest.mark.parametrize("choice", ["3", "average", "newest"])
+def test_a_checkpoint_that_is_not_there_is_answered_with_those_that_are(run: Path, choice: str) -> None:
+    line = refusal(nmt("translate", run, "--checkpoint", choice, stdin=b"I\n"), "translate")
+    assert line == f"{run} has no checkpoint {choice}; it has last, best, 2, 4"
+
+
+def test_an_export_has_no_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").touch()
+    line = refusal(nmt("translate", tmp_path, "--checkpoint", "best", stdin=b"I\n"), "translate")
+    assert line == f"{tmp_path} was exported from one checkpoint; leave --checkpoint out, or name the run"
+
+
 def test_a_model_is_not_scored_on_texts_of_unequal_length(run: Path, here: Path) -> None:
     files = ("--source", "unequal.en", "--reference", "two.de")
     line = refusal(nmt("evaluate", run, *files, "--output", "translation"), "evaluate")
@@ -270,10 +299,11 @@ def test_a_model_is_not_scored_on_texts_of_unequal_length(run: Path, here: Path)
     assert not (here / "translation").exists()
 
 
-def damage_checkpoint(run: Path) -> str:
-    weights = run / "checkpoints" / "step-00000004" / "weights.npz"
-    weights.write_bytes(weights.read_bytes()[:-9])
-    return f"{weights} is missing or damaged; remove {weights.parent} to use an earlier checkpoint"
+def damage_all_checkpoints(run: Path) -> str:
+    paths = sorted((run / "checkpoints").iterdir())
+    for path in paths:
+        (path / "weights.npz").write_bytes((path / "weights.npz").read_bytes()[:-9])
+    return f"{paths[-1]} is damaged: weights.npz has another checksum than when it was written"
 
 
 def remove_checkpoints(run: Path) -> str:
@@ -294,7 +324,7 @@ def change_vocabulary_digest(run: Path) -> str:
 
 @pytest.mark.parametrize(
     "damage",
-    [damage_checkpoint, remove_checkpoints, damage_manifest, change_vocabulary_digest],
+    [damage_all_checkpoints, remove_checkpoints, damage_manifest, change_vocabulary_digest],
     ids=lambda f: f.__name__,
 )
 def test_a_damaged_run_is_refused_by_the_name_of_its_file(run_copy: Path, damage: Callable[[Path], str]) -> None:

@@ -1,5 +1,7 @@
 """Checkpoints give back every bit, and are whole or not there."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,15 @@ import pytest
 
 from app.errors import UserError
 from app.training import checkpoints
-from app.training.checkpoints import Checkpoint, CheckpointFolder, average_newest, write_checkpoint
+from app.training.checkpoints import (
+    STOPPED_BY,
+    Checkpoint,
+    CheckpointFolder,
+    DamagedCheckpoint,
+    first_whole,
+    write_average,
+    write_checkpoint,
+)
 from app.training.optimizer import FusedAdam
 
 Arrays = dict[str, np.ndarray]
@@ -44,17 +54,24 @@ def values(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list[np
 
 @pytest.fixture
 def folder(tmp_path: Path) -> CheckpointFolder:
-    return CheckpointFolder(tmp_path / "checkpoints", keep=3)
+    return CheckpointFolder(tmp_path / "checkpoints")
+
+
+def saved(folder: CheckpointFolder, *steps: int) -> list[Path]:
+    return [folder.save(step, *trained(step), {}) for step in steps]
+
+
+def names(folder: CheckpointFolder) -> list[str]:
+    return sorted(path.name for path in folder.path.iterdir())
 
 
 def test_weights_optimizer_and_seeds_come_back_bit_for_bit(folder: CheckpointFolder) -> None:
     model, optimizer = trained(1)
-    folder.save(7, model, optimizer, {"dev_bleu": 1.5})
+    path = folder.save(7, model, optimizer, {"stopped_by": "SIGTERM"})
     other, other_optimizer = trained(2)
     assert not all(map(np.array_equal, values(model, optimizer), values(other, other_optimizer)))
-    latest = folder.latest()
-    assert latest is not None
-    assert (latest.step, latest.facts) == (7, {"dev_bleu": 1.5})
+    latest = Checkpoint.open(path)
+    assert (latest.step, latest.facts) == (7, {"stopped_by": "SIGTERM"})
     latest.restore(other, other_optimizer)
     before, after = values(model, optimizer), values(other, other_optimizer)
     assert len(before) == 2 + 1 + 7  # weights; the seed; iterations, learning rate, its factor, two moments a weight
@@ -63,16 +80,14 @@ def test_weights_optimizer_and_seeds_come_back_bit_for_bit(folder: CheckpointFol
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_an_empty_folder_has_no_latest(folder: CheckpointFolder) -> None:
-    assert folder.latest() is None
-    assert folder.steps() == []
+def test_an_empty_folder_has_no_steps_and_no_average(folder: CheckpointFolder) -> None:
+    assert folder.steps() == folder.in_turn() == []
+    assert not folder.average_is_fresh()
 
 
 def test_averaged_weights_are_what_one_translates_with_and_the_others_go_on_learning(folder: CheckpointFolder) -> None:
     model, optimizer = trained(1, use_ema=True)
-    folder.save(7, model, optimizer, {})
-    latest = folder.latest()
-    assert latest is not None
+    latest = Checkpoint.open(folder.save(7, model, optimizer, {}))
     other, other_optimizer = trained(2, use_ema=True)
     latest.load_weights(other)
     for weight, average in zip(other.weights, optimizer.averages, strict=True):
@@ -82,62 +97,114 @@ def test_averaged_weights_are_what_one_translates_with_and_the_others_go_on_lear
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_the_newest_are_kept_in_the_order_of_their_steps(folder: CheckpointFolder) -> None:
-    model, optimizer = trained(1)
-    for step in (8, 9, 10, 100_000_000, 11):
-        folder.save(step, model, optimizer, {})
-    assert [step for step, _ in folder.steps()] == [10, 11, 100_000_000]
-    assert sorted(path.name for path in folder.path.iterdir()) == [
-        *("step-00000010", "step-00000011", "step-100000000")
-    ]
+def test_the_newest_and_the_best_are_kept(folder: CheckpointFolder) -> None:
+    saved(folder, 8, 9, 10, 100_000_000, 11)
+    folder.prune(newest=2, best=[8, 10_000])
+    assert [step for step, _ in folder.steps()] == [8, 11, 100_000_000]
+    assert names(folder) == ["step-00000008", "step-00000011", "step-100000000"]
 
 
-def test_the_average_is_the_mean_of_the_newest(folder: CheckpointFolder) -> None:
+def test_a_checkpoint_out_of_turn_makes_room_for_the_next(folder: CheckpointFolder) -> None:
+    saved(folder, 10, 20)
+    folder.save(23, *trained(23), {STOPPED_BY: "SIGTERM"})
+    folder.prune(newest=2, best=[])
+    assert names(folder) == ["step-00000010", "step-00000020", "step-00000023"]
+    assert [step for step, _ in folder.in_turn()] == [10, 20]
+    saved(folder, 30)
+    folder.prune(newest=2, best=[])
+    assert names(folder) == ["step-00000020", "step-00000030"]
+
+
+def test_the_average_is_the_mean(folder: CheckpointFolder) -> None:
     models = [trained(seed) for seed in range(3)]
-    for step, (model, optimizer) in enumerate(models):
-        folder.save(step, model, optimizer, {})
-    path = average_newest(folder, 2)
+    paths = [folder.save(step, model, optimizer, {}) for step, (model, optimizer) in enumerate(models)]
+    path = write_average(folder, [paths[1], paths[0]])
     found = Checkpoint.open(path)
     assert path == folder.average_path()
-    assert (found.step, found.facts) == (2, {"averaged": [1, 2]})
+    assert (found.step, found.facts) == (2, {"averaged": [0, 1]})  # made when the newest was 2
     for weight in models[0][0].trainable_variables:
         both = [
             keras.ops.convert_to_numpy(next(w for w in model.trainable_variables if w.path == weight.path))
-            for model, _ in models[1:]
+            for model, _ in models[:2]
         ]
         np.testing.assert_allclose(found.weights()[weight.path], np.mean(both, axis=0), rtol=1e-6)
     assert [step for step, _ in folder.steps()] == [0, 1, 2]  # an average is none of the run's steps
 
 
-def test_an_average_replaces_an_earlier_one(folder: CheckpointFolder) -> None:
-    for step in (1, 2):
-        folder.save(step, *trained(step), {})
-    average_newest(folder, 2)
-    assert Checkpoint.open(average_newest(folder, 1)).facts == {"averaged": [2]}
+def test_an_average_replaces_an_earlier_one_and_is_fresh_until_the_next_step(folder: CheckpointFolder) -> None:
+    paths = saved(folder, 1, 2)
+    write_average(folder, paths)
+    assert Checkpoint.open(write_average(folder, paths[:1])).facts == {"averaged": [1]}
+    assert folder.average_is_fresh()
+    saved(folder, 3)
+    assert not folder.average_is_fresh()
 
 
-def test_too_few_checkpoints_are_counted(folder: CheckpointFolder) -> None:
-    folder.save(1, *trained(1), {})
-    with pytest.raises(UserError, match=r"has 1 checkpoint\(s\), fewer than --last 2; train on, or keep more with"):
-        average_newest(folder, 2)
+def flip_a_bit(path: Path) -> str:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return f"{path.name} has another checksum than when it was written"
+
+
+def truncate(path: Path) -> str:
+    path.write_bytes(path.read_bytes()[:-1])
+    return f"{path.name} has another checksum than when it was written"
+
+
+def remove(path: Path) -> str:
+    path.unlink()
+    return f"{path.name} no such file or directory"
 
 
 @pytest.mark.parametrize("name", ["weights.npz", "state.npz"])
-def test_a_changed_file_is_named(folder: CheckpointFolder, name: str) -> None:
-    path = folder.save(1, *trained(1), {})
-    content = bytearray((path / name).read_bytes())
-    content[len(content) // 2] ^= 1
-    (path / name).write_bytes(content)
-    with pytest.raises(UserError) as refused:
-        folder.latest()
-    assert str(refused.value) == f"{path / name} is missing or damaged; remove {path} to use an earlier checkpoint"
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate, remove], ids=lambda f: f.__name__)
+def test_of_some_the_first_whole_one_is_taken_and_damage_is_named(
+    folder: CheckpointFolder, name: str, damage: Callable[[Path], str]
+) -> None:
+    good, bad = saved(folder, 1, 2)
+    message = damage(bad / name)
+    found, damaged = first_whole([bad, good])
+    assert found.path == good
+    assert [(error.path, str(error)) for error in damaged] == [(bad, f"{bad} is damaged: {message}")]
+    with pytest.raises(DamagedCheckpoint, match=r"step-00000002 is damaged: "):
+        first_whole([bad])
 
 
-def test_a_folder_without_its_description_is_no_checkpoint(folder: CheckpointFolder) -> None:
-    path = folder.save(1, *trained(1), {})
-    (path / "checkpoint.json").write_text("{")
-    with pytest.raises(UserError, match=r"step-00000001 is not a checkpoint: checkpoint.json is missing or damaged"):
-        folder.latest()
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        ("{", "checkpoint.json cannot be read"),
+        ("[]", "checkpoint.json cannot be read"),
+        ("{}", "checkpoint.json cannot be read"),
+        ('{"step": 1, "facts": {}, "sha256": []}', "checkpoint.json cannot be read"),
+        ('{"step": 3, "facts": {}, "sha256": {}}', "checkpoint.json is that of step 3"),
+    ],
+)
+def test_a_damaged_description_is_named(folder: CheckpointFolder, description: str, message: str) -> None:
+    (path,) = saved(folder, 1)
+    (path / "checkpoint.json").write_text(description)
+    with pytest.raises(DamagedCheckpoint) as refused:
+        Checkpoint.open(path)
+    assert str(refused.value) == f"{path} is damaged: {message}"
+    assert folder.in_turn() == [(1, path)]
+
+
+def test_what_is_set_aside_is_no_checkpoint_any_more(folder: CheckpointFolder) -> None:
+    for _ in range(2):
+        (path,) = saved(folder, 1)
+        assert folder.set_aside(path).name == "step-00000001.damaged"
+    assert folder.steps() == []
+    assert names(folder) == ["step-00000001.damaged"]
+
+
+def test_what_a_killed_training_left_is_removed_and_no_checkpoint(folder: CheckpointFolder) -> None:
+    (path,) = saved(folder, 1)
+    for name in (".step-00000002.partial", ".step-00000000.removed", ".average.partial"):
+        shutil.copytree(path, folder.path / name)
+    assert folder.steps() == [(1, path)]
+    folder.clear_leftovers()
+    assert names(folder) == [".average.partial", "step-00000001"]
 
 
 def test_other_weights_are_refused_by_the_name_of_the_first(folder: CheckpointFolder) -> None:
@@ -156,34 +223,21 @@ def test_a_missing_weight_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "raised", "message"),
-    [
-        (
-            OSError(28, "No space left on device"),
-            UserError,
-            r"cannot write .*: No space left on device; earlier checkpoints",
-        ),
-        (KeyboardInterrupt(), KeyboardInterrupt, "^$"),
-    ],
-    ids=["full", "interrupted"],
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "stopped"]
 )
 def test_a_write_that_breaks_off_leaves_the_earlier_checkpoints_alone(
-    folder: CheckpointFolder,
-    monkeypatch: pytest.MonkeyPatch,
-    error: BaseException,
-    raised: type[BaseException],
-    message: str,
+    folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    folder.save(1, *trained(1), {})
+    (path,) = saved(folder, 1)
 
     def break_off(path: Path) -> str:
         raise error
 
     monkeypatch.setattr(checkpoints, "sha256_of", break_off)  # after the archives, before the description
-    with pytest.raises(raised, match=message):
-        folder.save(2, *trained(2), {})
+    with pytest.raises(type(error)) as raised:
+        saved(folder, 2)
     monkeypatch.undo()
-    assert [path.name for path in folder.path.iterdir()] == ["step-00000001"]
-    latest = folder.latest()
-    assert latest is not None
-    assert latest.step == 1
+    if isinstance(raised.value, OSError):
+        assert raised.value.filename == str(folder.step_path(2))
+    assert names(folder) == ["step-00000001"]
+    assert Checkpoint.open(path).step == 1

@@ -17,6 +17,7 @@ import sacrebleu
 import tensorflow as tf
 
 from app import run_directory
+from app.checkpoint_choice import choose
 from app.cli import VERBS, build_parser
 from app.errors import UserError
 from app.serving import export as exporter
@@ -101,7 +102,7 @@ def test_each_step_is_logged_once_with_its_figures(run: Path) -> None:
     for line in logged:
         assert line.keys() == {
             *("step", "loss", "cross_entropy", "accuracy", "gradient_norm", "learning_rate"),
-            *("source_tokens", "target_tokens", "padding_share", "seconds"),
+            *("source_tokens", "target_tokens", "padding_share", "skipped", "seconds"),
         }
         assert 0 < line["target_tokens"] <= 1024
         assert line["loss"] == pytest.approx(np.log(504), rel=0.2)
@@ -113,7 +114,7 @@ def test_each_step_is_logged_once_with_its_figures(run: Path) -> None:
 def test_the_same_command_again_goes_on_as_if_it_had_not_stopped(data: Path, run: Path, run_copy: Path) -> None:
     succeeded(nmt("average", run_copy, "--last", "2"))
     shutil.rmtree(run_copy / "checkpoints" / "step-00000004")  # it stopped after step 2, steps 3 and 4 logged
-    changed = ("steps=6", "keep_checkpoints=2", "checkpoint_every=1", "dev_sentences=0")
+    changed = ("steps=6", "keep_checkpoints=2", "checkpoint_every=1", "dev_sentences=0", "keep_best=0")
     done = succeeded(nmt(*train_arguments(data, run_copy, *(f"training.{change}" for change in changed))))
     assert "going on from step 2 of 6" in done.err
     logged = steps_of(run_copy / "metrics.jsonl")
@@ -126,8 +127,8 @@ def test_the_same_command_again_goes_on_as_if_it_had_not_stopped(data: Path, run
         *((2, True), (3, False), (4, False), (5, False), (6, False))
     ]
     opened = run_directory.RunDirectory.open(run_copy)
-    assert [step for step, _ in opened.checkpoints.steps()] == [5, 6]
-    assert opened.checkpoint().step == 6  # newer than the average of 2 and 4
+    assert [step for step, _ in opened.checkpoints.steps()] == [5, 6]  # those of the best, 2, were not to be kept
+    assert choose(opened).step == 6  # newer than the average of 2 and 4
 
 
 def test_a_run_that_is_done_is_left_alone(data: Path, run_copy: Path) -> None:

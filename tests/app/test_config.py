@@ -96,6 +96,11 @@ def test_a_setting_of_another_form_is_shown_how(setting: str) -> None:
         ("training.checkpoint_every=0", "checkpoint_every is 0; it must be at least 1"),
         ("training.keep_checkpoints=0", "keep_checkpoints is 0; it must be at least 1"),
         ("training.dev_sentences=-1", "dev_sentences is -1; it must be at least 0"),
+        ("training.keep_best=-1", "keep_best is -1; it must be at least 0"),
+        ("training.patience=-1", "patience is -1; it must be at least 0"),
+        ("training.best_by=chrf", 'best_by is "chrf"; it is one of auto, bleu, loss'),
+        ("training.deterministic=1", "here: [training] deterministic is 1; it must be true or false"),
+        ("training.deterministic=yes", "here: [training] deterministic is 'yes'; it must be true or false"),
         ("training.label_smoothing=1.0", "label_smoothing is 1.0; it must be at least 0 and less than 1"),
         ("training.sampling_alpha=-0.1", "sampling_alpha is -0.1; it must be at least 0"),
         ("training.r_drop=-1", "r_drop is -1; it must be at least 0"),
@@ -125,6 +130,23 @@ def test_what_is_wrong_with_a_setting_is_said_in_full(setting: str, message: str
 
 def test_a_whole_number_may_stand_for_a_decimal_one() -> None:
     assert configured("tiny", "training.learning_rate=2").training.learning_rate == 2
+
+
+@pytest.mark.parametrize(
+    ("best_by", "sentences", "judged_by"), [("auto", 4, "bleu"), ("auto", 0, "loss"), ("loss", 4, "loss")]
+)
+def test_the_best_is_judged_by_bleu_where_sentences_are_translated(
+    best_by: str, sentences: int, judged_by: str
+) -> None:
+    settings = (f"training.best_by={best_by}", f"training.dev_sentences={sentences}")
+    assert configured("tiny", *settings).training.judged_by == judged_by
+
+
+def test_the_best_is_not_judged_by_the_bleu_of_nothing() -> None:
+    with pytest.raises(
+        UserError, match='best_by is "bleu", which needs dev_sentences above 0; translate some, or take'
+    ):
+        configured("tiny", "training.best_by=bleu", "training.dev_sentences=0")
 
 
 def test_an_unknown_preset_is_told_the_nearest_and_all_names() -> None:

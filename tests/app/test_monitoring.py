@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run, and the files of steps."""
+"""What TensorBoard shows of a run."""
 
 import json
 import math
@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.util import tensor_util
 
-from app.training.monitoring import keep_steps, sample_row
+from app.training.monitoring import sample_row
 
 Shown = dict[str, dict[int, float]]
 STEPS = ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "padding_share")
@@ -63,19 +63,3 @@ def test_tensorboard_shows_each_evaluation_with_samples(run: Path, shown: Shown)
 
 def test_a_bar_in_a_sample_ends_no_cell() -> None:
     assert sample_row("a|b", "c") == "a\\|b | c"
-
-
-@pytest.mark.parametrize(
-    ("last", "kept"),
-    [(0, ""), (1, '{"step": 1}\n'), (2, '{"step": 1}\n{"step": 2}\n'), (9, '{"step": 1}\n{"step": 2}\n{"step": 3}\n')],
-)
-def test_steps_after_the_last_one_are_cut(tmp_path: Path, last: int, kept: str) -> None:
-    file = tmp_path / "metrics.jsonl"
-    file.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')  # the last was being written
-    keep_steps(file, last)
-    assert file.read_text() == kept
-
-
-def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    keep_steps(tmp_path / "none", 3)
-    assert list(tmp_path.iterdir()) == []

@@ -1,14 +1,17 @@
 """Each training setting reaches what it is for; those that the road's run cannot show."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from app.errors import UserError
+from app.run_directory import RunDirectory
 from app.training import train as training
 from app.training.trainer import Trainer
 from tests.app.command_line import nmt, train_arguments
@@ -65,3 +68,24 @@ def test_batches_and_lengths_are_those_of_the_settings(begun: Any) -> None:
     assert (seen["batch_tokens"], seen["max_length"], seen["start_batch"]) == (777, 31, 0)
     assert seen["sampling_alpha"] == 0.3
     assert seen["settings"].label_smoothing == 0.25
+
+
+@pytest.mark.parametrize(("deterministic", "parts"), [(True, 3), (False, 0)])
+def test_a_deterministic_run_goes_on_with_as_many_parts_as_before(
+    run_copy: Path, deterministic: bool, parts: int
+) -> None:
+    before = RunDirectory.open(run_copy)
+    settings = replace(before.configuration.training, accumulation=3, deterministic=True)
+    before.with_configuration(replace(before.configuration, training=settings))
+    now = replace(before.configuration, training=replace(settings, accumulation=0, deterministic=deterministic))
+    assert training.with_earlier_parts(now, run_copy).training.accumulation == parts
+    assert training.with_earlier_parts(now, run_copy / "none").training.accumulation == 0
+
+
+def test_deterministic_kernels_are_asked_for_where_they_are_set(begun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(True))
+    begun("training.deterministic=false")
+    assert asked == []
+    begun("training.deterministic=true")
+    assert asked == [True]
