@@ -117,7 +117,8 @@ def measure_all(options: argparse.Namespace, pythons: Mapping[str, str], data: P
     ):
         record = measure(Turn(program, precision, tokens, number), pythons[program], data, options.seconds)
         if record:
-            say(f"round {number + 1}: {program} {precision} {tokens}: {record.tokens_per_second:,.0f} tokens/s")
+            speeds = f"{record.tokens_per_second:,.0f} tokens/s, {record.tokens_per_cpu_second:,.0f} per CPU-second"
+            say(f"round {number + 1}: {program} {precision} {tokens}: {speeds}")
             yield record
 
 
