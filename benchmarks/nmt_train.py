@@ -29,6 +29,7 @@ def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any
     import keras
 
     from app.console import TrainingProgress
+    from app.training.accumulation import with_accumulation
     from app.training.distribution import divide, mirrored_strategy
     from app.training.monitoring import StepLog
     from app.training.train import build_trainer, open_stream, resolve
@@ -42,9 +43,10 @@ def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any
         "precision": {"bfloat16": "mixed_bfloat16", "float32": "float32"}[arguments.precision],
     }
     data = Manifest.load(arguments.data)
-    configuration = resolve({**preset, "training": settings}, "benchmark", data)
-    keras.utils.set_random_seed(SEED)
     strategy = mirrored_strategy()
+    configuration = resolve({**preset, "training": settings}, "benchmark", data)
+    configuration = with_accumulation(configuration, data, strategy.num_replicas_in_sync)
+    keras.utils.set_random_seed(SEED)
     with strategy.scope():
         trainer = build_trainer(configuration)
     clock = StepClock(arguments.seconds)
