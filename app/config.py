@@ -46,6 +46,7 @@ class TrainingConfig:
         clip_norm: Longer gradients are scaled down to this norm; 0 clips none.
         ema_decay: A moving average of the weights keeps this share of itself at each update, and is what is evaluated
             and translated with; 0 averages none.
+        warm_start: A run whose weights to begin with; "" begins with random ones.
         freeze: Layers that do not learn, such as "encoder" or "decoder/layer_0".
         precision: Keras' policy. "auto" takes mixed_bfloat16 where the hardware multiplies it, else float32.
         seed: Of the initial weights, the order of the data, segmentations and dropout.
@@ -70,6 +71,7 @@ class TrainingConfig:
     r_drop: float = 0.0
     clip_norm: float = 0.0
     ema_decay: float = 0.0
+    warm_start: str = ""
     freeze: tuple[str, ...] = ()
     precision: Precision = "auto"
     seed: int = 1

@@ -34,6 +34,11 @@ def add_parser(verbs: Any) -> None:
         help="change one setting of the preset; may be repeated",
     )
     parser.add_argument(
+        "--warm-start",
+        metavar="RUN",
+        help="begin with the weights of this run, which has the same vocabulary, and a fresh optimizer",
+    )
+    parser.add_argument(
         "--profile",
         type=step_range,
         metavar="FIRST,LAST",
@@ -61,5 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     from app.training.train import train
 
     sections = load_preset(arguments.preset, arguments.settings)
+    if arguments.warm_start:
+        sections.setdefault("training", {})["warm_start"] = arguments.warm_start
     profile = ProfiledSteps(*arguments.profile) if arguments.profile else None
     print(train(arguments.data, arguments.out, sections, f"preset {arguments.preset}", profile).path)

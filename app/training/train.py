@@ -28,6 +28,7 @@ from app.training.optimizer import adam
 from app.training.precision import resolve_precision
 from app.training.profiling import Profile, ProfiledSteps
 from app.training.trainer import Trainer
+from app.training.warm_start import begin_with_weights_of
 from layers import Transformer
 from pipelines.batching import ROWS_MULTIPLE
 from pipelines.shards import Manifest, reporting_data_errors, verify_shards
@@ -78,6 +79,8 @@ def train(
         with strategy.scope():
             trainer = build_trainer(configuration)
         signals.kept_step = restore_latest(run, trainer)
+        if settings.warm_start and not trainer.step:
+            begin_with_weights_of(Path(settings.warm_start), trainer.transformer, data)
         announce(run, trainer, data, strategy)
         with reporting_data_errors(), reporting_full_disk(run.checkpoints):
             _fit(run, trainer, data, strategy, signals, profile=profile)
