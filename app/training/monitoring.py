@@ -55,7 +55,8 @@ class StepLog(keras.callbacks.Callback):
                 tf.summary.scalar(f"{name}_per_second", figures[name] / seconds)
 
     def flush(self) -> None:
-        """Has TensorBoard's figures in their file, before a checkpoint goes beyond them."""
+        """Has the figures in their files, before a checkpoint goes beyond them."""
+        step_lines.sync(self.file)
         self.writer.flush()
 
 

@@ -212,8 +212,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr("app.run_directory.replace_file", lambda *_: None)
+    monkeypatch.setattr("app.training.checkpoints._sync", full)
     line = refusal(nmt(*train_arguments(data, run_copy, *QUICK, "training.steps=6")), "train")
     assert line == (
         f"no space left on the disk while writing {run_copy / 'checkpoints' / 'step-00000006'}; the checkpoint of "

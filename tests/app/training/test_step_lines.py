@@ -29,6 +29,16 @@ def test_a_file_that_is_not_there_is_empty_and_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_lines_are_on_the_disk_when_a_power_cut_must_not_take_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    step_lines.append(tmp_path / "metrics.jsonl", {"step": 1})
+    step_lines.sync(tmp_path / "metrics.jsonl")
+    assert synced == [(tmp_path / "metrics.jsonl").stat().st_ino]
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no disk that is always full")
 def test_a_full_disk_is_said_with_the_files_name(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
