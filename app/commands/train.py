@@ -14,11 +14,12 @@ def add_parser(verbs: Any) -> None:
         help="train a model on prepared data; the same command again resumes",
         description="Trains a Transformer on all visible devices. The same command again goes on from the last "
         "checkpoint. SIGTERM and Ctrl-C finish the step, write a checkpoint and leave with exit code 143 or 130; a "
-        "second signal leaves at once. Exit code 1: what was given cannot be used, or the disk is full.",
+        "second signal leaves at once. Exit code 1: what was given cannot be used, or the disk is full. With --plan it "
+        "trains some steps only, writes nothing, and says what the training would take.",
         epilog=f"example: {EXAMPLE}",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="what `nmt prepare` wrote")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run's folder")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="the run's folder")
     parser.add_argument(
         "--preset",
         default="base",
@@ -44,7 +45,9 @@ def add_parser(verbs: Any) -> None:
         metavar="FIRST,LAST",
         help="profile these steps for TensorBoard's Profile tab, which needs the package tensorboard-plugin-profile",
     )
-    parser.set_defaults(run=run)
+    parser.add_argument("--plan", action="store_true", help="report size, shapes, memory, speed and hours instead")
+    parser.add_argument("--json", action="store_true", help="with --plan: print one JSON object")
+    parser.set_defaults(run=run, usage_error=parser.error)
 
 
 def step_range(text: str) -> tuple[int, int]:
@@ -57,16 +60,35 @@ def step_range(text: str) -> tuple[int, int]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Trains, and says where the run is."""
+    """Trains, and says where the run is; or plans, and prints that."""
+    check(arguments)
     from app.quiet import import_tensorflow
 
     import_tensorflow()
     from app.config import load_preset
+
+    sections, origin = load_preset(arguments.preset, arguments.settings), f"preset {arguments.preset}"
+    if arguments.warm_start:
+        sections.setdefault("training", {})["warm_start"] = arguments.warm_start
+    if arguments.plan:
+        from app.plan_report import as_json, as_text
+        from app.training.planning import plan_training
+
+        plan = plan_training(arguments.data, sections, origin)
+        print(as_json(plan) if arguments.json else as_text(plan))
+        return
     from app.training.profiling import ProfiledSteps
     from app.training.train import train
 
-    sections = load_preset(arguments.preset, arguments.settings)
-    if arguments.warm_start:
-        sections.setdefault("training", {})["warm_start"] = arguments.warm_start
     profile = ProfiledSteps(*arguments.profile) if arguments.profile else None
-    print(train(arguments.data, arguments.out, sections, f"preset {arguments.preset}", profile).path)
+    print(train(arguments.data, arguments.out, sections, origin, profile).path)
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Ends the program with a usage error if some options do not go together."""
+    if not (arguments.out or arguments.plan):
+        arguments.usage_error("give --out RUN, the folder to train in, or --plan")
+    if arguments.plan and arguments.profile:
+        arguments.usage_error("--profile is of a training; give it without --plan")
+    if arguments.json and not arguments.plan:
+        arguments.usage_error("--json prints a plan; give it with --plan")

@@ -1,10 +1,16 @@
 """`training.accumulation = 0`: as few parts of a batch as the memory at hand allows, one after another."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
+import tensorflow as tf
+
 from app.config import Configuration
 from app.console import say
+from app.errors import UserError
 from app.training.machine_memory import memory_per_replica
 from app.training.memory import MemoryEstimate, estimate_memory
 from pipelines.batching import BatchShape, largest_shapes
@@ -47,3 +53,21 @@ def with_accumulation(configuration: Configuration, data: Manifest, replicas: in
     warning = "" if need.memory.total <= usable else "; it may not fit: lower batch_tokens or max_length"
     say(f"accumulation: each batch in {parts} part(s), {estimate}{warning}")
     return replace(configuration, training=replace(settings, accumulation=parts))
+
+
+@contextmanager
+def reporting_exhausted_memory(accumulation: int) -> Iterator[None]:
+    """Turns TensorFlow's error of a device without memory left into one line.
+
+    Raises:
+        UserError: In its place; it says how to go on.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        if not re.search("OOM|out of memory|alloc", str(error.message), re.IGNORECASE):
+            raise  # a full disk is such an error too
+        raise UserError(
+            f"a batch in {accumulation} part(s) did not fit the memory; start the same command again with "
+            f"--set training.accumulation={2 * accumulation}, which does not change the result"
+        ) from error

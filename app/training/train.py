@@ -18,7 +18,7 @@ from app.run_directory import RunDirectory, shard_checksums
 from app.stopping import StopSignals
 from app.text_files import read_lines
 from app.training import step_lines
-from app.training.accumulation import with_accumulation
+from app.training.accumulation import reporting_exhausted_memory, with_accumulation
 from app.training.checkpoints import DamagedCheckpoint, first_whole
 from app.training.distribution import divide, mirrored_strategy
 from app.training.full_disk import reporting_full_disk
@@ -82,7 +82,11 @@ def train(
         if settings.warm_start and not trainer.step:
             begin_with_weights_of(Path(settings.warm_start), trainer.transformer, data)
         announce(run, trainer, data, strategy)
-        with reporting_data_errors(), reporting_full_disk(run.checkpoints):
+        with (
+            reporting_data_errors(),
+            reporting_full_disk(run.checkpoints),
+            reporting_exhausted_memory(settings.accumulation),
+        ):
             _fit(run, trainer, data, strategy, signals, profile=profile)
         if trainer.step < settings.steps:
             say(stopped_early(run))
