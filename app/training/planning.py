@@ -132,7 +132,7 @@ def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], ori
     return Plan(
         plan_model(trainer),
         learnt,
-        plan_memory(configuration, data, program, free),
+        plan_memory(configuration, data, strategy.num_replicas_in_sync, program, free),
         speed,
         steps=settings.steps,
         epochs=settings.steps / len(epoch),
@@ -180,17 +180,17 @@ def plan_data(data: Manifest, settings: TrainingConfig, epoch: Sequence[PlannedB
     )
 
 
-def plan_memory(configuration: Configuration, data: Manifest, program: int, free: int) -> MemoryPlan:
+def plan_memory(configuration: Configuration, data: Manifest, replicas: int, program: int, free: int) -> MemoryPlan:
     """Sets the estimate beside what there is and what was measured.
 
     Args:
         configuration: Complete.
         data: What is trained on.
+        replicas: How many a batch is divided among.
         program: What the process held before there was a model, bytes; 0 on a GPU.
         free: What each replica could have taken then, bytes.
     """
     parts = configuration.training.accumulation
-    replicas = mirrored_strategy().num_replicas_in_sync
     shape, need = largest_need(configuration, data, replicas=replicas, parts=parts)
     sharing = replicas if program else 1  # main memory is that of all replicas
     return MemoryPlan(
