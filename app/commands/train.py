@@ -12,9 +12,10 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "train",
         help="train a model on prepared data; the same command again resumes",
-        description="Trains a Transformer on all visible devices. The same command again goes on from the last "
-        "checkpoint. SIGTERM and Ctrl-C finish the step, write a checkpoint and leave with exit code 143 or 130; a "
-        "second signal leaves at once. Exit code 1: what was given cannot be used, or the disk is full.",
+        description="Trains a Transformer on all visible devices, and on several machines if TF_CONFIG names them "
+        "(docs/distributed.md). The same command again goes on from the last checkpoint. SIGTERM and Ctrl-C finish "
+        "the step, write a checkpoint and leave with exit code 143 or 130; a second signal leaves at once. Exit code "
+        "1: what was given cannot be used, or the disk is full; 75: another machine was lost.",
         epilog=f"example: {EXAMPLE}",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="what `nmt prepare` wrote")
@@ -59,8 +60,10 @@ def step_range(text: str) -> tuple[int, int]:
 def run(arguments: argparse.Namespace) -> None:
     """Trains, and says where the run is."""
     from app.quiet import import_tensorflow
+    from app.training.cluster import Cluster
 
-    import_tensorflow()
+    cluster = Cluster.from_environment()
+    import_tensorflow(start=cluster.size == 1)
     from app.config import load_preset
     from app.training.profiling import ProfiledSteps
     from app.training.train import train
@@ -69,4 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.warm_start:
         sections.setdefault("training", {})["warm_start"] = arguments.warm_start
     profile = ProfiledSteps(*arguments.profile) if arguments.profile else None
-    print(train(arguments.data, arguments.out, sections, f"preset {arguments.preset}", profile).path)
+    origin = f"preset {arguments.preset}"
+    done = train(arguments.data, arguments.out, sections, origin, profile=profile, cluster=cluster)
+    if done:
+        print(done.path)
