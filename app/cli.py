@@ -1,7 +1,7 @@
 """The command line: finds the verb, and turns a user's error into one line on stderr.
 
-Exit codes: 0 done, 1 what was given cannot be used, 2 the command line cannot be read, 130 interrupted, 143 a training
-was stopped by SIGTERM.
+Exit codes: 0 done, 1 what was given cannot be used, 2 the command line cannot be read, 75 the same command may succeed
+when it is started again (sysexits.h), 130 interrupted, 143 a training was stopped by SIGTERM.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from app.errors import UserError
+from app.errors import TemporaryError, UserError
 from app.stopping import Stopped
 from pipelines.errors import DataError
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a reader that is gone can still be told from other errors
     except (UserError, DataError) as error:
         print(f"nmt {arguments.verb}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+        return os.EX_TEMPFAIL if isinstance(error, TemporaryError) else 1
     except Stopped as stopped:
         print(f"nmt {arguments.verb}: {stopped}", file=sys.stderr)
         return stopped.exit_code

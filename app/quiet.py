@@ -1,4 +1,4 @@
-"""TensorFlow, imported without its greetings on stderr.
+"""TensorFlow, imported and started without its greetings on stderr.
 
 Its C++ libraries write lines to file descriptor 2 before any setting of theirs can stop them.
 """
@@ -6,29 +6,40 @@ Its C++ libraries write lines to file descriptor 2 before any setting of theirs 
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-def import_tensorflow(logical_cpus: int = 1) -> None:
+def import_tensorflow(logical_cpus: int = 1, *, start: bool = True) -> None:
     """Imports TensorFlow and Keras; shows what they wrote only if that fails.
 
-    `logical_cpus` devices share the processor; with 2, distribution can be tried without a GPU.
+    `logical_cpus` devices share the processor; with 2, distribution can be tried without a GPU. With `start` its
+    devices are started too; a process that is to join others must not do so before.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with held_stderr():
+        import keras  # noqa: F401
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401
+
+        if logical_cpus > 1:
+            cpu = tf.config.list_physical_devices("CPU")[0]
+            devices = [tf.config.LogicalDeviceConfiguration()] * logical_cpus
+            tf.config.set_logical_device_configuration(cpu, devices)
+        if start:
+            tf.config.list_logical_devices()  # this too is talkative the first time
+
+
+@contextmanager
+def held_stderr() -> Iterator[None]:
+    """Holds back what is written to stderr, and lets it go only if an error leaves the block."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            import keras  # noqa: F401
-            import tensorflow as tf
-            import tensorflow_text  # noqa: F401
-
-            if logical_cpus > 1:
-                cpu = tf.config.list_physical_devices("CPU")[0]
-                devices = [tf.config.LogicalDeviceConfiguration()] * logical_cpus
-                tf.config.set_logical_device_configuration(cpu, devices)
-            tf.config.list_logical_devices()  # this too is talkative the first time
+            yield
         except BaseException:
             held.seek(0)
             os.write(stderr, held.read())

@@ -102,11 +102,13 @@ def train_sample(data: Path, out: Path, size: Size) -> None:
     """`nmt train --preset demo` and `nmt average`."""
     from app.checkpoint_choice import newest
     from app.config import load_preset
+    from app.run_directory import RunDirectory
     from app.training.checkpoints import write_average
     from app.training.train import train
 
     heading("train: a Transformer learns to translate")
-    trained = train(data, out, load_preset("demo", size.settings), origin="preset demo")
+    train(data, out, load_preset("demo", size.settings), origin="preset demo")
+    trained = RunDirectory.open(out)
     write_average(trained.checkpoints, newest(trained, 2))
 
 

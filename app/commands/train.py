@@ -12,10 +12,11 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "train",
         help="train a model on prepared data; the same command again resumes",
-        description="Trains a Transformer on all visible devices. The same command again goes on from the last "
-        "checkpoint. SIGTERM and Ctrl-C finish the step, write a checkpoint and leave with exit code 143 or 130; a "
-        "second signal leaves at once. Exit code 1: what was given cannot be used, or the disk is full. With --plan it "
-        "trains some steps only, writes nothing, and says what the training would take.",
+        description="Trains a Transformer on all visible devices, and on several machines if TF_CONFIG names them "
+        "(docs/distributed.md). The same command again goes on from the last checkpoint. SIGTERM and Ctrl-C finish "
+        "the step, write a checkpoint and leave with exit code 143 or 130; a second signal leaves at once. Exit code "
+        "1: what was given cannot be used, or the disk is full; 75: another machine was lost. With --plan it trains "
+        "some steps only, writes nothing, and says what the training would take.",
         epilog=f"example: {EXAMPLE}",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="what `nmt prepare` wrote")
@@ -63,8 +64,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains, and says where the run is; or plans, and prints that."""
     check(arguments)
     from app.quiet import import_tensorflow
+    from app.training.cluster import Cluster
 
-    import_tensorflow()
+    cluster = Cluster.from_environment()
+    import_tensorflow(start=cluster.size == 1)
     from app.config import load_preset
 
     sections, origin = load_preset(arguments.preset, arguments.settings), f"preset {arguments.preset}"
@@ -81,7 +84,9 @@ def run(arguments: argparse.Namespace) -> None:
     from app.training.train import train
 
     profile = ProfiledSteps(*arguments.profile) if arguments.profile else None
-    print(train(arguments.data, arguments.out, sections, origin, profile).path)
+    done = train(arguments.data, arguments.out, sections, origin, profile=profile, cluster=cluster)
+    if done:
+        print(done.path)
 
 
 def check(arguments: argparse.Namespace) -> None:

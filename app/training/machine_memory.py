@@ -15,7 +15,9 @@ def memory_per_replica() -> int:
     gpus = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
     if gpus:
         return min(gpus)
-    return available_memory() // len(tf.config.list_logical_devices("CPU"))
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    # Not `list_logical_devices`, which lists those of all machines that train together.
+    return available_memory() // len(tf.config.get_logical_device_configuration(cpu) or [cpu])
 
 
 def available_memory(root: Path = Path("/")) -> int:

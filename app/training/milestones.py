@@ -1,9 +1,11 @@
 """The steps at which a training is kept and judged: a checkpoint, the dev set, what stays, and whether to go on."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from app.config import TrainingConfig
 from app.console import say
 from app.run_directory import RunDirectory
 from app.stopping import StopSignals
@@ -12,16 +14,33 @@ from app.training.monitoring import DevEvaluation, StepLog
 from app.training.ranking import evaluations_since_best, figure, ranked
 from app.training.trainer import Trainer
 
+Agreement = Callable[[bool], bool]  # all machines call it at once with their own word, and get the chief's
+
 
 class Milestones(keras.callbacks.Callback):
     """Comes after `StepLog`: milestones are the multiples of `checkpoint_every` and the last step.
 
     The checkpoint is written first. What comes after it may break off: `catch_up` does it when the training goes on.
     When a signal has come there is a checkpoint out of turn, which makes room for the next.
+
+    Args:
+        run: Where checkpoints and results go.
+        trainer: What is kept and judged.
+        log: Is flushed before a checkpoint.
+        dev: What judges.
+        signals: What may end the training.
+        agree: Tells the other machines whether the training is over; see `Followed`.
     """
 
     def __init__(
-        self, run: RunDirectory, trainer: Trainer, log: StepLog, dev: DevEvaluation, signals: StopSignals
+        self,
+        run: RunDirectory,
+        trainer: Trainer,
+        log: StepLog,
+        dev: DevEvaluation,
+        signals: StopSignals,
+        *,
+        agree: Agreement,
     ) -> None:
         super().__init__()
         self.run = run
@@ -30,6 +49,7 @@ class Milestones(keras.callbacks.Callback):
         self.log = log
         self.dev = dev
         self.signals = signals
+        self.agree = agree
 
     def catch_up(self) -> None:
         """Evaluates the checkpoint that the training goes on from, if that was broken off."""
@@ -40,9 +60,10 @@ class Milestones(keras.callbacks.Callback):
         """Looks whether it is time."""
         self.signals.hold_back()  # from the first step on there is something to lose
         step = self.trainer.step
-        if step % self.settings.checkpoint_every == 0 or step >= self.settings.steps:
+        if is_milestone(self.settings, step):
             self.keep({})
             self.judge()
+            self.agree(self.trainer.stop_training)
         elif self.signals.received:
             name = self.signals.received.name
             self.log.progress.bar.stop()  # a second signal would leave the terminal as the bar has it
@@ -63,6 +84,27 @@ class Milestones(keras.callbacks.Callback):
         best = self.run.ranked_steps()[: self.settings.keep_best]
         self.run.checkpoints.prune(self.settings.keep_checkpoints, best)
         self.trainer.stop_training = is_over(self.run, self.trainer.step)
+
+
+class Followed(keras.callbacks.Callback):
+    """What the machines do that do not write: at each milestone they wait for the chief's word whether it is over."""
+
+    def __init__(self, trainer: Trainer, signals: StopSignals, *, agree: Agreement) -> None:
+        super().__init__()
+        self.trainer = trainer
+        self.signals = signals
+        self.agree = agree
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Looks whether it is time."""
+        if is_milestone(self.trainer.settings, self.trainer.step):
+            self.trainer.stop_training = self.agree(False)
+            self.signals.kept_step = self.trainer.step
+
+
+def is_milestone(settings: TrainingConfig, step: int) -> bool:
+    """Whether there is a checkpoint in turn after `step`."""
+    return step % settings.checkpoint_every == 0 or step >= settings.steps
 
 
 def is_over(run: RunDirectory, step: int) -> bool:

@@ -1,8 +1,11 @@
 """`nmt train`: from prepared data and a configuration to a trained run, anew or from the last checkpoint on."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,17 @@ from app.text_files import read_lines
 from app.training import step_lines
 from app.training.accumulation import reporting_exhausted_memory, with_accumulation
 from app.training.checkpoints import DamagedCheckpoint, first_whole
-from app.training.distribution import divide, mirrored_strategy
+from app.training.cluster import ALONE, Cluster
+from app.training.distribution import (
+    chiefs_values,
+    chiefs_word,
+    divide,
+    reporting_lost_workers,
+    strategy_of,
+    take_from_chief,
+)
 from app.training.full_disk import reporting_full_disk
-from app.training.milestones import Milestones, is_over, is_unjudged, stopped_early
+from app.training.milestones import Followed, Milestones, is_over, is_unjudged, stopped_early
 from app.training.monitoring import DevEvaluation, StepLog
 from app.training.optimizer import adam
 from app.training.precision import resolve_precision
@@ -46,8 +57,10 @@ def train(
     out: Path,
     sections: Mapping[str, Mapping[str, Any]],
     origin: str,
+    *,
     profile: ProfiledSteps | None = None,
-) -> RunDirectory:
+    cluster: Cluster = ALONE,
+) -> RunDirectory | None:
     """Trains until the configured step; a run that stopped earlier goes on from its last checkpoint.
 
     Args:
@@ -56,41 +69,57 @@ def train(
         sections: The configuration as `load_preset` gives it.
         origin: Where the sections come from, for messages.
         profile: Which steps to profile.
+        cluster: The machines that train together; each of them calls this.
+
+    Returns:
+        The run, which the chief alone writes; None on the other machines.
 
     Raises:
-        UserError: The data, the configuration or the folder cannot be used.
+        UserError: The data, the configuration, the folder or the cluster cannot be used.
     """
     with StopSignals() as signals:
         data = Manifest.load(data_dir)
         verify_shards(data)
-        strategy = mirrored_strategy()
-        configuration = with_earlier_parts(resolve(sections, origin, data), out)
-        configuration = with_accumulation(configuration, data, strategy.num_replicas_in_sync)
-        settings = configuration.training
-        # What is wrong with the settings shows before anything is written.
-        open_stream(data, settings, first_step=0)
-        dev_batches(data, settings)
+        configuration = resolve(sections, origin, data)
         if profile:
-            profile.check(0, settings.steps)
-        run = open_or_create(out, configuration, data)
-        if settings.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        keras.utils.set_random_seed(settings.seed)
-        with strategy.scope():
-            trainer = build_trainer(configuration)
-        signals.kept_step = restore_latest(run, trainer)
-        if settings.warm_start and not trainer.step:
-            begin_with_weights_of(Path(settings.warm_start), trainer.transformer, data)
-        announce(run, trainer, data, strategy)
-        with (
-            reporting_data_errors(),
-            reporting_full_disk(run.checkpoints),
-            reporting_exhausted_memory(settings.accumulation),
-        ):
-            _fit(run, trainer, data, strategy, signals, profile=profile)
-        if trainer.step < settings.steps:
+            profile.check(0, configuration.training.steps)
+        with cluster.meeting(shared_facts(configuration, data)):
+            strategy = strategy_of(cluster)
+            configuration = with_earlier_parts(configuration, out)
+            configuration = with_accumulation(configuration, data, strategy.num_replicas_in_sync)
+            settings = configuration.training
+            # What is wrong with the settings shows before anything is written.
+            open_stream(data, settings, first_step=0)
+            dev_batches(data, settings)
+            run = open_or_create(out, configuration, data) if cluster.is_chief else None
+        with reporting_lost_workers(cluster):
+            trainer = begin(run, configuration, data, strategy)
+            if cluster.size > 1:
+                say(f"{cluster.size} machines train together; this is {cluster.name(cluster.index)}")
+            signals.kept_step = trainer.step
+            with (
+                reporting_data_errors(),
+                reporting_full_disk(run.checkpoints) if run else nullcontext(),
+                reporting_exhausted_memory(settings.accumulation),
+            ):
+                _fit(run, trainer, data, strategy, signals, profile=profile)
+            chiefs_word(strategy, True)  # the others stay while it may still be busy
+        if run and trainer.step < settings.steps:
             say(stopped_early(run))
     return run
+
+
+def shared_facts(configuration: Configuration, data: Manifest) -> dict[str, Any]:
+    """What must be the same on all machines of a training, for they cannot tell from the tensors."""
+    sections = configuration.as_sections()
+    shards = "".join(shard.sha256 for shard in data.split("train").shards)
+    return {
+        "tensorflow": tf.__version__,
+        "number of devices": max(1, len(tf.config.list_physical_devices("GPU"))),
+        "vocabulary": data.vocabulary_digest,
+        "training shards": hashlib.sha256(shards.encode()).hexdigest(),
+        **{f"{name}.{key}": value for name in ("model", "training") for key, value in sections[name].items()},
+    }
 
 
 def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:
@@ -207,6 +236,26 @@ def restore_latest(run: RunDirectory, trainer: Trainer) -> int:
     return trainer.step
 
 
+def begin(
+    run: RunDirectory | None, configuration: Configuration, data: Manifest, strategy: tf.distribute.Strategy
+) -> Trainer:
+    """What is to be trained, on all machines as the chief, which has the run, finds it in its last checkpoint."""
+    settings = configuration.training
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(settings.seed)
+    with strategy.scope():
+        trainer = build_trainer(configuration)
+    if run:
+        restore_latest(run, trainer)
+        if settings.warm_start and not trainer.step:
+            begin_with_weights_of(Path(settings.warm_start), trainer.transformer, data)
+        announce(run, trainer, data, strategy)
+    take_from_chief(strategy, [*trainer.transformer.variables, *trainer.optimizer.variables])
+    trainer.step = int(next(chiefs_values(strategy, [trainer.step])))
+    return trainer
+
+
 def announce(run: RunDirectory, trainer: Trainer, data: Manifest, strategy: tf.distribute.Strategy) -> None:
     """Says what is about to be trained, on what, from where."""
     settings = run.configuration.training
@@ -225,7 +274,7 @@ def announce(run: RunDirectory, trainer: Trainer, data: Manifest, strategy: tf.d
 
 
 def _fit(
-    run: RunDirectory,
+    run: RunDirectory | None,
     trainer: Trainer,
     data: Manifest,
     strategy: tf.distribute.Strategy,
@@ -233,27 +282,26 @@ def _fit(
     *,
     profile: ProfiledSteps | None,
 ) -> None:
-    """Keras `fit`, all steps as one Keras epoch: `Milestones` divides them."""
-    settings = run.configuration.training
-    if is_over(run, trainer.step) and not is_unjudged(run, trainer.step):
+    """Keras `fit`, all steps as one Keras epoch: `Milestones` divides them. Without a run it follows the chief."""
+    settings, agree = trainer.settings, partial(chiefs_word, strategy)
+    progress = TrainingProgress(settings.steps, trainer.step)
+    callbacks: list[keras.callbacks.Callback] = [Followed(trainer, signals, agree=agree)]
+    if run and (not is_over(run, trainer.step) or is_unjudged(run, trainer.step)):
+        log = StepLog(run.path, progress)
+        milestones = Milestones(run, trainer, log, dev_evaluation(run, trainer, data, progress), signals, agree=agree)
+        milestones.catch_up()
+        callbacks = [log, milestones]
+    if agree(run is not None and is_over(run, trainer.step)):
         return
     if profile:
         profile.check(trainer.step, settings.steps)
-    progress = TrainingProgress(settings.steps, trainer.step)
-    log = StepLog(run.path, progress)
-    milestones = Milestones(run, trainer, log, dev_evaluation(run, trainer, data, progress), signals)
-    milestones.catch_up()
-    if is_over(run, trainer.step):
-        return
-    with progress.bar:
+        if run:
+            callbacks.insert(1, Profile(run.path / "tensorboard", profile))  # the log waits for the step
+    with progress.bar if run else nullcontext():
         trainer.fit(
             divide(open_stream(data, settings, trainer.step), strategy),
             steps_per_epoch=settings.steps - trainer.step,
-            callbacks=[
-                log,
-                *([Profile(run.path / "tensorboard", profile)] if profile else []),  # the log waits for the step
-                milestones,
-            ],
+            callbacks=callbacks,
             verbose=0,
             shuffle=False,
         )

@@ -1,14 +1,11 @@
 """The command line within this process: TensorFlow is there already, and what is written is kept."""
 
 import io
-import itertools
 import sys
-from contextlib import AbstractContextManager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
-
-import tensorflow as tf
 
 from app.cli import main
 
@@ -35,11 +32,6 @@ TINY = (
 )
 
 
-# TensorFlow remembers the shapes of a strategy's collectives by a number, which starts anew with each strategy of a
-# process: models of other shapes in the same process, as only tests have them, need other numbers.
-COLLECTIVES = itertools.count(start=1000, step=1000)
-
-
 @dataclass(frozen=True)
 class Done:
     """What a command left: its exit code and what it wrote."""
@@ -59,16 +51,11 @@ class Done:
         return [line for line in self.err.split("\n") if line.startswith("nmt ")]
 
 
-def own_collectives() -> AbstractContextManager[int]:
-    """Within it a strategy's collectives clash with no other training's of this process."""
-    return mock.patch.object(tf.distribute.MirroredStrategy, "_collective_key_base", next(COLLECTIVES))
-
-
 def nmt(*arguments: str | Path, stdin: bytes = b"") -> Done:
     """Runs `nmt` with these arguments."""
     out, err = io.StringIO(), io.StringIO()
     given = mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-    with redirect_stdout(out), redirect_stderr(err), given, own_collectives():
+    with redirect_stdout(out), redirect_stderr(err), given:
         try:
             code = main([str(argument) for argument in arguments])
         except SystemExit as usage:

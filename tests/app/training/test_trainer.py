@@ -13,12 +13,11 @@ from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
 from app.training import train as training
-from app.training.distribution import divide
+from app.training.distribution import divide, mirrored_strategy
 from app.training.train import build_trainer
 from app.training.trainer import Trainer
 from layers import TransformerConfig
 from layers.dropout import Dropout, shifted_seeds
-from tests.app.command_line import own_collectives
 
 MODEL = TransformerConfig(
     vocabulary_size=29,
@@ -29,7 +28,7 @@ MODEL = TransformerConfig(
     decoder_layers=2,
     residual_dropout=0.0,
 )
-ONE, TWO = ["CPU:0"], ["CPU:0", "CPU:1"]
+ONE, TWO = 1, 2
 
 
 def batches(count: int = 3, rows: int = 7) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
@@ -50,11 +49,14 @@ def stream() -> tf.data.Dataset:
     return tf.data.Dataset.from_generator(batches, output_signature=({"source": ids, "target": ids}, ids))
 
 
-def trained(devices: list[str], precision: str = "float32", **settings: Any) -> tuple[Trainer, list[dict[str, float]]]:
+def strategy_on(devices: int) -> tf.distribute.Strategy:
+    return mirrored_strategy() if devices == TWO else tf.distribute.MirroredStrategy(["CPU:0"])
+
+
+def trained(devices: int, precision: str = "float32", **settings: Any) -> tuple[Trainer, list[dict[str, float]]]:
     """A model after three steps of `fit`, and each step's figures."""
     keras.utils.set_random_seed(11)
-    with own_collectives():
-        strategy = tf.distribute.MirroredStrategy(devices)
+    strategy = strategy_on(devices)
     training = TrainingConfig(warmup_steps=10, learning_rate=1.0, precision=precision, **settings)
     with strategy.scope():
         trainer = build_trainer(Configuration(MODEL, training, DecodingOptions()))
@@ -229,7 +231,7 @@ def test_r_drop_draws_two_masks_a_token_and_raises_the_loss_by_their_divergence(
 
 
 def test_replicas_drop_different_values():
-    strategy = tf.distribute.MirroredStrategy(TWO)
+    strategy = mirrored_strategy()
     with strategy.scope():
         drop = Dropout(0.5)
 
@@ -247,7 +249,7 @@ def test_replicas_drop_different_values():
 
 
 def test_rows_that_do_not_divide_are_filled_with_empty_ones():
-    strategy = tf.distribute.MirroredStrategy(TWO)
+    strategy = mirrored_strategy()
     _, per_replica = next(iter(divide(stream(), strategy)))
     values = [part.numpy() for part in strategy.experimental_local_results(per_replica)]
     _, labels = next(batches())

@@ -1,0 +1,74 @@
+"""The manifests in deploy/: what they set is what the program reads."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.cli import build_parser
+from app.config import preset_names
+from app.training.cluster import Cluster
+
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+
+
+@pytest.fixture(scope="module")
+def training() -> dict[str, Any]:
+    """The documents of the training's manifest by kind."""
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes-training.yaml").read_text(encoding="utf-8"))
+    return {document["kind"]: document for document in documents}
+
+
+def environment(container: dict[str, Any], index: int) -> dict[str, str]:
+    """What Kubernetes sets in pod `index`: $(NAME) stands for the value of a variable that comes before."""
+    values: dict[str, str] = {}
+    for variable in container["env"]:
+        if "valueFrom" in variable:
+            assert variable["valueFrom"] == {"fieldRef": {"fieldPath": INDEX}}
+            values[variable["name"]] = str(index)
+        else:
+            known = dict(values)
+            text = re.sub(r"\$\((\w+)\)", lambda match: known.get(match[1], match[0]), variable["value"])  # noqa: B023
+            values[variable["name"]] = text
+    return values
+
+
+def test_each_pod_of_the_training_finds_itself_and_the_others_in_tf_config(training, monkeypatch):
+    service, job = training["Service"], training["Job"]
+    pod = job["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    count = job["spec"]["completions"]
+    assert count == job["spec"]["parallelism"] > 1
+    assert job["spec"]["completionMode"] == "Indexed"
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["metadata"]["name"] == pod["subdomain"]
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+    for index in range(count):
+        monkeypatch.setenv("TF_CONFIG", environment(container, index)["TF_CONFIG"])
+        cluster = Cluster.from_environment()
+        assert (cluster.index, cluster.size) == (index, count)
+        host, port = cluster.tasks[index].host_and_port
+        assert host == f"{job['metadata']['name']}-{index}.{service['metadata']['name']}"
+        assert port == container["ports"][0]["containerPort"] == service["spec"]["ports"][0]["port"]
+
+
+def test_the_training_pod_runs_a_command_that_the_program_knows(training):
+    name, *arguments = training["Job"]["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert name == "nmt"
+    parsed = build_parser().parse_args(arguments)
+    assert parsed.verb == "train"
+    assert parsed.preset in preset_names()
+
+
+def test_a_pod_that_lost_another_is_made_again_and_a_mistake_ends_the_job(training):
+    codes = {
+        code: rule["action"]
+        for rule in training["Job"]["spec"]["podFailurePolicy"]["rules"]
+        for code in rule.get("onExitCodes", {"values": []})["values"]
+    }
+    assert codes == {1: "FailJob", 2: "FailJob", os.EX_TEMPFAIL: "Ignore", 128 + 15: "Ignore"}
+    assert training["Job"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"  # or the rules mean nothing
