@@ -57,6 +57,11 @@ class TrainingConfig:
         patience: Checkpoints without a better one after which the training ends; 0 goes on to the last step.
         deterministic: Takes only kernels that give the same bits each time, also where they are slower.
         dev_sentences: How many dev sentences are translated at a checkpoint; 0 translates none.
+        spike_factor: A step is bad if its loss is not finite, its update was skipped, or its loss is over this many
+            times the recent median; 0 takes every finite loss for usual.
+        storm_steps: So many bad steps among the last four times as many are a divergence: back to the last good
+            checkpoint, over the batches since, and on at half the learning rate.
+        max_rollbacks: How many times a run does that before it gives up.
     """
 
     steps: int = 100_000
@@ -82,17 +87,22 @@ class TrainingConfig:
     patience: int = 0
     deterministic: bool = False
     dev_sentences: int = 500
+    # In trainings that went well, of small batches too, the fifth highest loss of 20 came to 1.26 times the median at
+    # most; a model that has forgotten all but how frequent words are has about twice the loss it had.
+    spike_factor: float = 1.5
+    storm_steps: int = 5
+    max_rollbacks: int = 3
 
     def __post_init__(self) -> None:
-        counts = ("steps", "batch_tokens", "max_length", "warmup_steps", "checkpoint_every")
-        self._require((*counts, "keep_checkpoints"), lambda value: value >= 1, "at least 1")
-        self._require(
-            ("dev_sentences", "accumulation", "keep_best", "patience"), lambda value: value >= 0, "at least 0"
-        )
+        counts = ("steps", "batch_tokens", "max_length", "warmup_steps", "checkpoint_every", "keep_checkpoints")
+        self._require((*counts, "storm_steps"), lambda value: value >= 1, "at least 1")
+        not_negative = ("accumulation", "keep_best", "patience", "dev_sentences", "max_rollbacks")
+        self._require(not_negative, lambda value: value >= 0, "at least 0")
         shares, weights = ("label_smoothing", "ema_decay"), ("sampling_alpha", "r_drop", "clip_norm")
         self._require(shares, lambda value: 0 <= value < 1, "at least 0 and less than 1")
         self._require(weights, lambda value: 0 <= value < math.inf, "at least 0")
         self._require(("learning_rate",), lambda value: 0 < value < math.inf, "a number above 0")
+        self._require(("spike_factor",), lambda value: value == 0 or 1 < value < math.inf, "more than 1, or 0 for none")
         # NumPy takes no larger seed.
         self._require(("seed",), lambda value: 0 <= value < 2**32, f"at least 0 and less than {2**32}")
         for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES), ("best_by", ("auto", "bleu", "loss"))):

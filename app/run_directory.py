@@ -3,6 +3,7 @@
 RUN/config.toml      the resolved configuration          RUN/metrics.jsonl   one object a step
 RUN/vocabulary.model the vocabulary it was trained with  RUN/dev.jsonl       one object a dev evaluation
 RUN/manifest.json    versions, hashes, seed, languages   RUN/checkpoints/    RUN/tensorboard/
+RUN/divergence/      the sentences of bad steps, if the training diverged
 """
 
 import importlib.metadata

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +27,7 @@ from pipelines.shards import sha256_of
 Arrays = dict[str, np.ndarray[Any, Any]]
 DESCRIPTION = "checkpoint.json"
 STOPPED_BY = "stopped_by"  # the fact of a checkpoint that a signal asked for, out of turn
+ROLLED_BACK_TO = "rolled_back_to"  # the fact of one that holds the weights of an earlier step, and of which
 
 
 class DamagedCheckpoint(UserError):
@@ -69,6 +71,11 @@ class Checkpoint:
     def weights(self) -> Arrays:
         """The weights by path."""
         return _read(self.path / "weights.npz")
+
+    def is_finite(self) -> bool:
+        """Whether all weights and all that training needs are numbers."""
+        arrays = [*self.weights().values(), *_read(self.path / "state.npz").values()]
+        return all(np.isfinite(array).all() for array in arrays)
 
     def load_weights(self, model: keras.Model) -> None:
         """Puts the weights into a built model of the same shape.
@@ -123,8 +130,19 @@ class CheckpointFolder:
         return sorted((step, path) for step, path in found if step is not None)
 
     def in_turn(self) -> list[tuple[int, Path]]:
-        """Those written because it was their time, oldest first; none that a signal asked for."""
-        return [(step, path) for step, path in self.steps() if STOPPED_BY not in (_described(path, "facts") or {})]
+        """Those written because it was their time, oldest first; none that a signal or a divergence asked for."""
+        reasons = {STOPPED_BY, ROLLED_BACK_TO}
+        return [(step, path) for step, path in self.steps() if reasons.isdisjoint(_described(path, "facts") or {})]
+
+    def back_to(self, step: int) -> Checkpoint | None:
+        """The newest whole checkpoint with finite values up to a step, if there is one; removes those after it."""
+        for number, path in reversed(self.steps()):
+            with suppress(DamagedCheckpoint):
+                checkpoint = Checkpoint.open(path)
+                if number <= step and checkpoint.is_finite():
+                    return checkpoint
+            _remove(path)
+        return None
 
     def set_aside(self, path: Path) -> Path:
         """Renames a damaged checkpoint, so that it is none any more, and gives its new path."""

@@ -22,7 +22,8 @@ class StepLog(keras.callbacks.Callback):
     """Writes each step's figures to `metrics.jsonl` and TensorBoard and shows them on the progress bar.
 
     A line of `metrics.jsonl` holds step (counted from 1), loss and cross_entropy (nats a target token), accuracy,
-    gradient_norm, learning_rate, source_tokens, target_tokens, padding_share and seconds (wall time of the step).
+    gradient_norm, learning_rate, source_tokens, target_tokens, padding_share, skipped (1 if the update was) and seconds
+    (wall time of the step). Where the training went back there is another sort of line, see `rollback`.
     """
 
     def __init__(self, run: Path, progress: TrainingProgress) -> None:
@@ -58,6 +59,11 @@ class StepLog(keras.callbacks.Callback):
         """Has the figures in their files, before a checkpoint goes beyond them."""
         step_lines.sync(self.file)
         self.writer.flush()
+
+
+def skipped_steps(run: Path) -> int:
+    """How many steps of a run made no update because their gradient was not finite."""
+    return sum(bool(line.get("skipped")) for line in step_lines.read(run / "metrics.jsonl"))
 
 
 class DevEvaluation:

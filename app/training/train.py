@@ -32,12 +32,14 @@ from app.training.distribution import (
     strategy_of,
     take_from_chief,
 )
+from app.training.divergence import Diverged, DivergenceWatch
 from app.training.full_disk import reporting_full_disk
 from app.training.milestones import Followed, Milestones, is_over, is_unjudged, stopped_early
-from app.training.monitoring import DevEvaluation, StepLog
+from app.training.monitoring import DevEvaluation, StepLog, skipped_steps
 from app.training.optimizer import adam
 from app.training.precision import resolve_precision
 from app.training.profiling import Profile, ProfiledSteps
+from app.training.rollback import Rollback, SeesDivergence, recover
 from app.training.trainer import Trainer
 from app.training.warm_start import begin_with_weights_of
 from layers import Transformer
@@ -49,6 +51,7 @@ from pipelines.stream import evaluation_stream, skipped_examples, training_strea
 MAY_CHANGE = {
     *("steps", "checkpoint_every", "keep_checkpoints", "keep_best", "best_by", "patience", "dev_sentences"),
     *("accumulation", "deterministic"),
+    *("spike_factor", "storm_steps", "max_rollbacks"),
 }
 
 
@@ -106,6 +109,8 @@ def train(
             chiefs_word(strategy, True)  # the others stay while it may still be busy
         if run and trainer.step < settings.steps:
             say(stopped_early(run))
+        if run and (skipped := skipped_steps(run.path)):
+            say(f"{skipped} of {trainer.step} steps made no update, for their gradient was not finite")
     return run
 
 
@@ -251,9 +256,30 @@ def begin(
         if settings.warm_start and not trainer.step:
             begin_with_weights_of(Path(settings.warm_start), trainer.transformer, data)
         announce(run, trainer, data, strategy)
-    take_from_chief(strategy, [*trainer.transformer.variables, *trainer.optimizer.variables])
-    trainer.step = int(next(chiefs_values(strategy, [trainer.step])))
+    share_state(strategy, trainer)
     return trainer
+
+
+def begin_anew(trainer: Trainer, configuration: Configuration, data: Manifest) -> None:
+    """Gives a trainer the weights, seeds and optimizer that its training began with."""
+    keras.utils.set_random_seed(configuration.training.seed)
+    with tf.device("CPU:0"):  # the devices of the strategy may have no room for a second model
+        first = build_trainer(configuration)
+    if configuration.training.warm_start:
+        begin_with_weights_of(Path(configuration.training.warm_start), first.transformer, data)
+    for variable, value in zip(state(trainer), state(first), strict=True):
+        variable.assign(keras.ops.convert_to_numpy(value))
+
+
+def state(trainer: Trainer) -> list[keras.Variable]:
+    """The weights, the seeds and the optimizer's variables."""
+    return [*trainer.transformer.variables, *trainer.optimizer.variables]
+
+
+def share_state(strategy: tf.distribute.Strategy, trainer: Trainer) -> None:
+    """Gives all machines the chief's state and step."""
+    take_from_chief(strategy, state(trainer))
+    trainer.step = int(next(chiefs_values(strategy, [trainer.step])))
 
 
 def announce(run: RunDirectory, trainer: Trainer, data: Manifest, strategy: tf.distribute.Strategy) -> None:
@@ -282,15 +308,24 @@ def _fit(
     *,
     profile: ProfiledSteps | None,
 ) -> None:
-    """Keras `fit`, all steps as one Keras epoch: `Milestones` divides them. Without a run it follows the chief."""
+    """Trains, all steps as one Keras epoch: `Milestones` divides them. Without a run it follows the chief."""
     settings, agree = trainer.settings, partial(chiefs_word, strategy)
     progress = TrainingProgress(settings.steps, trainer.step)
-    callbacks: list[keras.callbacks.Callback] = [Followed(trainer, signals, agree=agree)]
+    watch = DivergenceWatch(settings.spike_factor, settings.storm_steps)
+    callbacks: list[keras.callbacks.Callback] = [SeesDivergence(watch), Followed(trainer, signals, agree=agree)]
+    rollback = None
     if run and (not is_over(run, trainer.step) or is_unjudged(run, trainer.step)):
         log = StepLog(run.path, progress)
         milestones = Milestones(run, trainer, log, dev_evaluation(run, trainer, data, progress), signals, agree=agree)
         milestones.catch_up()
-        callbacks = [log, milestones]
+        callbacks = [log, SeesDivergence(watch), milestones]
+        rollback = Rollback(
+            run,
+            data.vocabulary(),
+            lambda step: open_stream(data, settings, step),
+            lambda: begin_anew(trainer, run.configuration, data),
+            milestones.keep,
+        )
     if agree(run is not None and is_over(run, trainer.step)):
         return
     if profile:
@@ -298,13 +333,36 @@ def _fit(
         if run:
             callbacks.insert(1, Profile(run.path / "tensorboard", profile))  # the log waits for the step
     with progress.bar if run else nullcontext():
-        trainer.fit(
-            divide(open_stream(data, settings, trainer.step), strategy),
-            steps_per_epoch=settings.steps - trainer.step,
-            callbacks=callbacks,
-            verbose=0,
-            shuffle=False,
-        )
+        _learn(trainer, data, strategy, watch=watch, callbacks=callbacks, rollback=rollback)
+
+
+def _learn(
+    trainer: Trainer,
+    data: Manifest,
+    strategy: tf.distribute.Strategy,
+    *,
+    watch: DivergenceWatch,
+    callbacks: list[keras.callbacks.Callback],
+    rollback: Rollback | None,
+) -> None:
+    """Keras `fit`, again and again where the training diverges."""
+    steps = trainer.settings.steps
+    while trainer.step < steps:
+        watch.go_on_from(trainer.step)
+        try:
+            trainer.fit(
+                divide(open_stream(data, trainer.settings, trainer.step), strategy),
+                steps_per_epoch=steps - trainer.step,
+                callbacks=callbacks,
+                verbose=0,
+                shuffle=False,
+            )
+            return
+        except Diverged as diverged:
+            for callback in callbacks:
+                callback.on_train_end()  # Keras leaves that out where an error ends `fit`
+            recover(trainer, diverged, rollback)
+        share_state(strategy, trainer)
 
 
 def open_stream(data: Manifest, settings: TrainingConfig, first_step: int) -> tf.data.Dataset:

@@ -33,9 +33,11 @@ class Trainer(keras.Model):
             bfloat16 products are several times slower than TensorFlow's own.
 
     Attributes:
-        step: How many batches were learnt from, those counted on whose update was skipped because its gradient was not
-            finite; so it is the position in the data too.
+        step: How many batches were read, those counted on whose update was skipped because its gradient was not finite
+            and those that were passed over after a divergence; so it is the position in the data too.
     """
+
+    train_function: Any  # Keras has it None until it is made
 
     def __init__(self, transformer: Transformer, settings: TrainingConfig, *, xla: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -50,7 +52,12 @@ class Trainer(keras.Model):
         return self.transformer(inputs, training=training)
 
     def make_train_function(self, force: bool = False) -> None:
-        """Makes the function that Keras' loop calls with an iterator; it returns a step's figures."""
+        """Makes the function that Keras' loop calls with an iterator; it returns a step's figures.
+
+        Made once, so that a training which goes back compiles nothing anew.
+        """
+        if self.train_function is not None and not force:
+            return
         strategy = self.distribute_strategy
 
         @tf.function

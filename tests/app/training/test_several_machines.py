@@ -196,6 +196,22 @@ def test_a_machine_told_to_terminate_does_so_and_ends_the_other(machines, tmp_pa
 
 
 @pytest.mark.slow
+def test_training_that_diverges_goes_back_and_gives_up_on_all_machines_at_once(machines, tmp_path):
+    run = tmp_path / "run"
+    settings = ("training.learning_rate=1e30", "training.storm_steps=2", "training.max_rollbacks=1")
+    both = machines(run, *EXACT, *settings, "training.steps=50")
+    (code, _, err), (other_code, _, other_err) = both.finished()
+    assert (code, other_code) == (1, 1), err + other_err
+    assert "passing over the batches of steps 1 to 3, on at 0.5 times the learning rate\n" in err
+    assert "the training diverged 2 time(s):\n  step 3: 2 bad steps from step 2 on" in err
+    assert "passing over" not in other_err
+    assert err.splitlines()[-1] == other_err.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("nmt train: the training diverged at step ")
+    assert [line["step"] for line in metrics(run) if "rolled_back_to" in line] == [3]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.slow
 def test_training_that_gets_no_better_ends_on_all_machines_at_once(machines, tmp_path):
     run = tmp_path / "run"
     settings = ("training.learning_rate=1e-12", "training.patience=1", "training.best_by=loss", "training.steps=9")
