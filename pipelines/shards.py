@@ -316,12 +316,25 @@ def _check_files(manifest: Manifest) -> None:
 def _read_lengths(data_dir: Path, shard: Shard) -> Lengths:
     path = data_dir / shard.lengths_file
     try:
-        lengths: Lengths = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
+        lengths = _load_lengths(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path} ({error}); {_PREPARE_AGAIN}") from error
     if lengths.shape != (shard.examples, 2):
         raise DataError(f"{path} has shape {lengths.shape}, expected {(shard.examples, 2)}; {_PREPARE_AGAIN}")
     return lengths
+
+
+def _load_lengths(path: Path) -> Lengths:
+    """Gives what `np.save` wrote, int32 [N, 2], without `np.load`, which has Python parse the header.
+
+    Two threads must not parse at once before Python 3.11.8 and 3.12.2 (python/cpython#106905), and while a stream reads
+    ahead in one, TensorFlow's autograph parses in another.
+    """
+    content = path.read_bytes()
+    if content[:8] != b"\x93NUMPY\x01\x00":
+        raise ValueError("it is no NumPy array")
+    header_bytes = 10 + int.from_bytes(content[8:10], "little")
+    return np.frombuffer(content, "<i4", offset=header_bytes).reshape(-1, 2)
 
 
 def _read_shard(path: Path, shard: Shard) -> tuple[NDArray[np.int32], NDArray[np.int32], Lengths]:

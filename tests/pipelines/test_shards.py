@@ -74,6 +74,14 @@ def test_the_lengths_beside_a_shard_are_those_of_its_records(data: Path) -> None
         assert np.array_equal(np.load(data / shard.lengths_file), read_tokens(data, [shard]).lengths)
 
 
+def test_reading_leaves_pythons_parser_to_other_threads(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = Manifest.load(data).split("train").shards
+    monkeypatch.delattr("ast.literal_eval")
+    with pytest.raises(AttributeError, match="literal_eval"):
+        np.load(data / shards[0].lengths_file)
+    assert len(read_tokens(data, shards).lengths) == 32
+
+
 def test_whole_data_is_verified(data: Path) -> None:
     verify_shards(Manifest.load(data))
 
