@@ -61,6 +61,8 @@ def main() -> None:
             [sys.executable, "-m", "benchmarks.corpus", str(data), *map(str, options.tokens)], cwd=ROOT, check=True
         )
         records = list(measure_all(options, pythons, data))
+    if not any(record.turn.program == OURS for record in records):
+        sys.exit("this program's own training was not measured")
     for line in table(records):
         say(line)
     left_out = sorted(set(PEERS) - {record.turn.program for record in records})
@@ -138,9 +140,8 @@ def measure(turn: Turn, python: str, data: Path, seconds: float) -> Record | Non
         )
         figures = json.loads(done.stdout.splitlines()[-1])
     except (subprocess.SubprocessError, OSError, ValueError, IndexError) as error:
-        told = getattr(error, "stderr", None) or str(error)
-        reason = str(told).strip().splitlines()[-1]
-        say(f"{turn.program} {turn.precision} {turn.batch_tokens} gave no result: {reason}")
+        told = str(getattr(error, "stderr", None) or "").strip().splitlines()[-1:]
+        say(f"{turn.program} {turn.precision} {turn.batch_tokens} gave no result: {' '.join([str(error), *told])}")
         return None
     return Record(turn, figures["tokens_per_second"], figures["tokens_per_cpu_second"], figures["peak_memory_gib"])
 

@@ -105,6 +105,13 @@ def test_the_clock_leaves_out_the_warm_up_and_stops_after_the_seconds(monkeypatc
     assert clock.figures()["tokens_per_cpu_second"] == 175.0
 
 
+def test_a_benchmark_without_a_result_of_our_own_fails(monkeypatch):
+    monkeypatch.setattr(train.subprocess, "run", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", ["train.py", "--rounds", "0"])
+    with pytest.raises(SystemExit, match="this program's own training was not measured"):
+        train.main()
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("benchmark") / "data"
