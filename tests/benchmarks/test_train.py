@@ -136,6 +136,7 @@ def test_every_form_of_the_corpus_holds_the_same_sentences(data):
     assert len((data / "words.txt").read_text().split()) == VOCABULARY_SIZE - measuring.FIRST_WORD
 
 
+@pytest.mark.slow
 def test_our_own_training_is_measured_on_the_ready_batches(data, capsys):
     model = {"encoder_layers": 1, "decoder_layers": 1, "model_width": 8, "inner_width": 16, "heads": 2}
     arguments = argparse.Namespace(data=data, tokens=TOKENS, precision="float32", seconds=0.0)
