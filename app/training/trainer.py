@@ -6,6 +6,8 @@ builds the model from a mean over replicas, which fails when their shapes differ
 history stay Keras'.
 """
 
+import gc
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -50,6 +52,19 @@ class Trainer(keras.Model):
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """Logits, as the transformer gives them."""
         return self.transformer(inputs, training=training)
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Keras' `fit`; once it has ended, by an error too, nothing reads the batches any more.
+
+        Python would wait forever, as it ends, for a thread of tf.data that wants to run Python.
+        """
+        try:
+            return super().fit(*args, **kwargs)
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)  # they hold the iterator
+            raise
+        finally:
+            gc.collect()  # so does a cycle that Keras makes
 
     def make_train_function(self, force: bool = False) -> None:
         """Makes the function that Keras' loop calls with an iterator; it returns a step's figures.

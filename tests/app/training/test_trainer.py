@@ -1,6 +1,8 @@
 """The train step: its figures, and the same mathematics on two devices as on one."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -63,14 +65,16 @@ def trained(devices: int, precision: str = "float32", **settings: Any) -> tuple[
     return trainer, learn(trainer, stream())
 
 
-def learn(trainer: Trainer, batches: tf.data.Dataset, steps: int = 3) -> list[dict[str, float]]:
+def learn(
+    trainer: Trainer, batches: tf.data.Dataset, *callbacks: keras.callbacks.Callback, steps: int = 3
+) -> list[dict[str, float]]:
     """Each step's figures."""
     seen: list[dict[str, float]] = []
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda _, logs: seen.append({name: float(value) for name, value in logs.items()})
     )
     divided = divide(batches, trainer.distribute_strategy)
-    trainer.fit(divided, steps_per_epoch=steps, callbacks=[watch], verbose=0, shuffle=False)
+    trainer.fit(divided, steps_per_epoch=steps, callbacks=[watch, *callbacks], verbose=0, shuffle=False)
     return seen
 
 
@@ -85,6 +89,30 @@ def assert_same(ours: tuple[Trainer, list[dict[str, float]]], theirs: tuple[Trai
         np.testing.assert_allclose(
             keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(other), atol=2e-6, err_msg=mine.path
         )
+
+
+@pytest.mark.parametrize("ending", ["stop_training", "signal"])
+def test_nothing_reads_batches_once_fit_was_ended_early(ending):
+    read = threading.Event()
+
+    def endless() -> Iterator[Any]:
+        try:
+            while True:
+                yield from batches()
+        finally:
+            read.set()
+
+    def end(_: int, logs: Any) -> None:
+        trainer.stop_training = ending == "stop_training"
+        if ending == "signal":
+            raise KeyboardInterrupt
+
+    data = tf.data.Dataset.from_generator(endless, output_signature=stream().element_spec).prefetch(4)
+    with strategy_on(TWO).scope():
+        trainer = build_trainer(Configuration(MODEL, TrainingConfig(precision="float32"), DecodingOptions()))
+    with pytest.raises(KeyboardInterrupt) if ending == "signal" else nullcontext():
+        learn(trainer, data, keras.callbacks.LambdaCallback(on_train_batch_end=end))
+    assert read.is_set()
 
 
 @pytest.mark.parametrize("r_drop", [0.0, 3.0])
