@@ -58,7 +58,6 @@ class Milestones(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Looks whether it is time."""
-        self.signals.hold_back()  # from the first step on there is something to lose
         step = self.trainer.step
         if is_milestone(self.settings, step):
             self.keep({})

@@ -318,7 +318,9 @@ def _fit(
         log = StepLog(run.path, progress)
         milestones = Milestones(run, trainer, log, dev_evaluation(run, trainer, data, progress), signals, agree=agree)
         milestones.catch_up()
-        callbacks = [log, SeesDivergence(watch), milestones]
+        # From the first step on there is something to lose.
+        signals_wait = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: signals.hold_back())
+        callbacks = [signals_wait, log, SeesDivergence(watch), milestones]
         rollback = Rollback(
             run,
             data.vocabulary(),
@@ -331,7 +333,7 @@ def _fit(
     if profile:
         profile.check(trainer.step, settings.steps)
         if run:
-            callbacks.insert(1, Profile(run.path / "tensorboard", profile))  # the log waits for the step
+            callbacks.insert(2, Profile(run.path / "tensorboard", profile))  # the log waits for the step
     with progress.bar if run else nullcontext():
         _learn(trainer, data, strategy, watch=watch, callbacks=callbacks, rollback=rollback)
 

@@ -9,7 +9,8 @@ history stay Keras'.
 import gc
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 import keras
@@ -61,7 +62,7 @@ class Trainer(keras.Model):
         try:
             return super().fit(*args, **kwargs)
         except BaseException as error:
-            traceback.clear_frames(error.__traceback__)  # they hold the iterator
+            release_frames(error)  # they hold the iterator
             raise
         finally:
             gc.collect()  # so does a cycle that Keras makes
@@ -195,6 +196,19 @@ class Trainer(keras.Model):
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Keras would build from a mean of the replicas' batches; ours is built before."""
+
+
+def release_frames(error: BaseException) -> None:
+    """Forgets the local variables of the functions that an error has ended.
+
+    Keras takes its own functions out of the traceback, but those that it called still lead to them.
+    """
+    for innermost, _ in traceback.walk_tb(error.__traceback__):
+        frame: FrameType | None = innermost
+        with suppress(RuntimeError):  # it has not ended, nor have those below
+            while frame:
+                frame.clear()
+                frame = frame.f_back
 
 
 def split_rows(ids: tf.Tensor, parts: int) -> tf.Tensor:
