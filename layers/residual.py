@@ -7,13 +7,14 @@ import keras
 
 from layers.config import Normalization
 from layers.dropout import Dropout
+from layers.normalization import LayerNormalization
 
 EPSILON = 1e-6  # Tensor2Tensor's; small beside the variance of a residual stream
 
 
-def layer_normalization(name: str, dtype: Any) -> keras.layers.LayerNormalization:
-    """Layer normalisation over the last axis (Ba et al. 2016), its statistics in float32."""
-    return keras.layers.LayerNormalization(epsilon=EPSILON, name=name, dtype=dtype)
+def layer_normalization(name: str, dtype: Any) -> LayerNormalization:
+    """Layer normalisation over the last axis."""
+    return LayerNormalization(epsilon=EPSILON, name=name, dtype=dtype)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
