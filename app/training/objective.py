@@ -56,7 +56,7 @@ def token_objective(
 
     Args:
         states: The decoder's output, [N, P, D] in the compute dtype; P passes, 1 or 2.
-        table: The tied projection, [V, D] in the compute dtype.
+        table: The tied projection, float32 [V, D]; its products are of the states' dtype.
         labels: int32 [N]; a token whose label is PAD counts for nothing.
         smoothing: e, in [0, 1).
         r_drop: The weight of the divergence between two passes, at least 0; unused with one pass.
@@ -67,7 +67,7 @@ def token_objective(
 
     @tf.custom_gradient
     def sums(states: tf.Tensor, table: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-        total = _over_chunks(states, table, labels, Regularisation(smoothing, r_drop))
+        total = _over_chunks(states, tf.cast(table, states.dtype), labels, Regularisation(smoothing, r_drop))
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             scale = tf.cast(upstream, tf.float32)

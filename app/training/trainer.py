@@ -147,15 +147,23 @@ class Trainer(keras.Model):
         self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, tokens: tf.Tensor
     ) -> tuple[TokenSums, list[tf.Tensor]]:
         """As `accumulated_gradients`, at once."""
-        weights = self.transformer.trainable_variables
+        weights = [weight.value for weight in self.transformer.trainable_variables]
         with tf.GradientTape() as tape:
-            sums = self.objective(inputs, labels)
+            projection = tf.stop_gradient(self.transformer.embedding.embeddings.value)
+            tape.watch(projection)
+            sums = self.objective(inputs, labels, projection)
             scaled_loss = self.optimizer.scale_loss(sums.loss / tokens)
-        gradients = tape.gradient(scaled_loss, [weight.value for weight in weights])
-        return sums, [tf.convert_to_tensor(gradient) for gradient in gradients]
+        *gradients, of_projection = tape.gradient(scaled_loss, [*weights, projection])
+        return sums, [summed_gradient(gradient, of_projection) for gradient in gradients]
 
-    def objective(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, training: bool = True) -> TokenSums:
-        """The loss sums of this batch's real target tokens (see `token_objective`)."""
+    def objective(
+        self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, projection: tf.Tensor, training: bool = True
+    ) -> TokenSums:
+        """The loss sums of this batch's real target tokens (see `token_objective`).
+
+        Args:
+            projection: The tied embeddings, [V, D] in float32; apart, so that they may have a gradient of their own.
+        """
         passes = 2 if training and self.settings.r_drop else 1
         inputs = {name: tf.tile(ids, [passes, 1]) for name, ids in inputs.items()} if passes > 1 else inputs
         states = self.transformer.states(inputs, training=training)  # [P B, T, D]
@@ -169,7 +177,7 @@ class Trainer(keras.Model):
             labels = tf.gather_nd(labels, real)
         return token_objective(
             tf.stack(tokens, axis=1),
-            tf.cast(self.transformer.embedding.embeddings.value, states.dtype),
+            projection,
             labels,
             smoothing=self.settings.label_smoothing,
             r_drop=self.settings.r_drop,
@@ -192,10 +200,21 @@ class Trainer(keras.Model):
     @tf.function(input_signature=BATCH_SPEC)
     def dev_sums(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> TokenSums:
         """The loss sums of a batch without dropout, outside the strategy."""
-        return self.objective(inputs, labels, training=False)
+        return self.objective(inputs, labels, self.transformer.embedding.embeddings.value, training=False)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Keras would build from a mean of the replicas' batches; ours is built before."""
+
+
+def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, of_projection: tf.Tensor) -> tf.Tensor:
+    """A weight's gradient, to which, if it is the embeddings', that of the tied projection is added.
+
+    Looking rows up has a gradient of some rows, which are added in place; TensorFlow would make a whole table of each
+    look-up's first.
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    return tf.tensor_scatter_nd_add(of_projection, gradient.indices[:, None], gradient.values)
 
 
 def release_frames(error: BaseException) -> None:

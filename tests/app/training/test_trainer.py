@@ -251,7 +251,7 @@ def test_r_drop_draws_two_masks_a_token_and_raises_the_loss_by_their_divergence(
         model = replace(MODEL, residual_dropout=dropout)
         training = TrainingConfig(precision="float32", label_smoothing=0.0, r_drop=r_drop)
         trainer = build_trainer(Configuration(model, training, DecodingOptions()))
-        sums = trainer.objective(*next(iter(stream())))
+        sums = trainer.objective(*next(iter(stream())), trainer.transformer.embedding.embeddings.value)
         return float(sums.loss - sums.cross_entropy)
 
     assert loss(1.0, dropout=0.0) == pytest.approx(0.0, abs=1e-4)
