@@ -1,0 +1,40 @@
+"""BLEU as papers before sacreBLEU gave it: Moses' tokens, lowercased, as multi-bleu.perl counts them.
+
+For comparison with such papers alone; it depends on the tokeniser, so it is no score to publish beside sacreBLEU's.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from sacrebleu.metrics.bleu import BLEU
+from sacremoses import MosesTokenizer
+
+from app.text_files import read_lines
+
+
+def main() -> None:
+    """Prints one JSON object."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python -m benchmarks.tokenized_bleu --language de --hypothesis out.de --reference test.de",
+    )
+    parser.add_argument("--language", required=True, help="of the translations, such as de")
+    parser.add_argument("--hypothesis", type=Path, required=True, metavar="F", help="detokenised translations")
+    parser.add_argument("--reference", type=Path, required=True, metavar="F", help="their references")
+    arguments = parser.parse_args()
+    lines = (read_lines(path) for path in (arguments.hypothesis, arguments.reference))
+    hypotheses, references = (tokenized(text, arguments.language) for text in lines)
+    metric = BLEU(lowercase=True, tokenize="none", smooth_method="none", force=True)
+    found = metric.corpus_score(hypotheses, [references])
+    print(json.dumps({"bleu": found.score, "brevity_penalty": found.bp, "signature": str(metric.get_signature())}))
+
+
+def tokenized(lines: list[str], language: str) -> list[str]:
+    """The lines with a space between any two of Moses' tokens."""
+    moses = MosesTokenizer(language)
+    return [moses.tokenize(line, return_str=True, escape=False) for line in lines]
+
+
+if __name__ == "__main__":
+    main()
