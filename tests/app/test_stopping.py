@@ -38,7 +38,7 @@ def test_a_signal_stops_at_once_where_there_is_nothing_to_lose(number, code):
         pytest.fail("went on")
 
     error = stopped(work)
-    assert str(error) == f"stopped by {number.name} before the first step was done; the same command begins anew"
+    assert str(error) == f"stopped by {number.name} before the first checkpoint; the same command begins anew"
     assert error.exit_code == code
 
 

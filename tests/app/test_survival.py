@@ -93,7 +93,7 @@ def test_ctrl_c_before_the_first_step_leaves_at_once(
     stopped = train()
     assert stopped.code == 130
     assert stopped.complaints == [
-        "nmt train: stopped by SIGINT before the first step was done; the same command begins anew"
+        "nmt train: stopped by SIGINT before the first checkpoint; the same command begins anew"
     ]
     assert not (mine / "checkpoints").exists()
     send_at(signal.SIGINT, DevEvaluation, "__init__", 1)
