@@ -114,13 +114,14 @@ def test_nothing_reads_batches_once_fit_was_ended_early():
         assert ended[-1:] == [ending]
 
 
-@pytest.mark.parametrize("r_drop", [0.0, 3.0])
+@pytest.mark.parametrize("r_drop", [pytest.param(0.0, marks=pytest.mark.slow), 3.0])
 def test_accumulated_parts_give_the_losses_gradients_and_weights_of_the_whole(r_drop):
     whole = trained(ONE, r_drop=r_drop)
     assert_same(whole, trained(ONE, r_drop=r_drop, accumulation=2))
     assert_same(whole, trained(ONE, r_drop=r_drop, accumulation=3))
 
 
+@pytest.mark.slow
 def test_a_step_compiled_by_xla_gives_the_losses_gradients_and_weights_of_one_that_is_not(monkeypatch):
     settings = {"r_drop": 3.0, "accumulation": 2}
     plain = trained(ONE, **settings)
