@@ -9,8 +9,8 @@ import keras
 class LayerNormalization(keras.layers.LayerNormalization):
     """gamma * (x - mean) / sqrt(variance + epsilon) + beta over the last axis, in float32 whatever the policy.
 
-    Keras' own with its gradient written down, in which every sum is a matrix product: on a CPU three quarters of the
-    time of what automatic differentiation makes, and a tenth of a small model's step was spent there.
+    Keras' own with its gradient written down, in which every sum is a matrix product: on a CPU forward
+    and backward take about three quarters of the time that they take with automatic differentiation.
     """
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
