@@ -26,8 +26,10 @@ class FeedForward(keras.layers.Layer):
         self.outer.build((None, self.inner_width))
 
     def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
-        """[B, T, D] -> [B, T, D]."""
-        return self.outer(self.drop(self.inner(x), training=training))
+        """[..., D] -> [..., D]."""
+        rows = keras.ops.reshape(x, (-1, x.shape[-1]))  # of a 2-D product TensorFlow makes one op with bias and ReLU
+        rows = self.outer(self.drop(self.inner(rows), training=training))
+        return keras.ops.reshape(rows, keras.ops.shape(x))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
