@@ -15,7 +15,7 @@ from app.errors import TemporaryError, UserError
 from app.stopping import Stopped
 from pipelines.errors import DataError
 
-VERBS = ("demo", "prepare", "train", "average", "evaluate", "translate", "export")
+VERBS = ("demo", "prepare", "train", "average", "evaluate", "translate", "score", "export")
 DESCRIPTION = "Neural machine translation: from raw parallel text to a served model."
 
 

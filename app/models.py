@@ -12,7 +12,8 @@ from app.checkpoint_choice import choose
 from app.config import Configuration
 from app.console import say
 from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import TranslationGraph
+from app.decoding.scorer import Scorer
+from app.decoding.translation_graph import SCORE, TranslationGraph
 from app.decoding.translator import WINDOW_LINES, Translator
 from app.errors import UserError
 from app.run_directory import RunDirectory
@@ -30,6 +31,9 @@ class Model(Protocol):
 
     def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
         """Lines in, translations out."""
+
+    def scorer(self) -> Scorer:
+        """Pairs of lines in, scores out."""
 
 
 def load_model(
@@ -91,6 +95,10 @@ class RunModel:
         _check_hypotheses(hypotheses, self.options.beam_size)
         return Translator(self.graph.signatures(), hypotheses=hypotheses, window_lines=window_lines)
 
+    def scorer(self) -> Scorer:
+        """Scores with the run's weights."""
+        return Scorer(self.graph.signatures())
+
 
 class ExportModel:
     """One version of an export."""
@@ -115,6 +123,16 @@ class ExportModel:
         """Translates with the SavedModel's signatures."""
         _check_hypotheses(hypotheses, self.beam_size)
         return Translator(self.loaded.signatures, hypotheses=hypotheses, window_lines=window_lines)
+
+    def scorer(self) -> Scorer:
+        """Scores with the SavedModel's signature.
+
+        Raises:
+            UserError: The export was written before there was one.
+        """
+        if SCORE not in self.loaded.signatures:
+            raise UserError(f"{self.version} has no signature {SCORE}; export the run again")
+        return Scorer(self.loaded.signatures)
 
 
 def _overridden(configuration: Configuration, given: dict[str, Any]) -> DecodingOptions:

@@ -98,6 +98,10 @@ class Vocabulary(tf.Module):
         is_text = (tf.cumsum(is_end, axis=1) == 0) & (ids != PAD) & (ids != BOS)
         return self.tokenizer.detokenize(tf.ragged.boolean_mask(ids, is_text))
 
+    def spell(self, ids: tf.Tensor) -> tf.Tensor:
+        """Gives the piece of each id: int32 of any shape -> string of the same; "" for PAD, "</s>" for EOS."""
+        return tf.where(ids == PAD, "", self.tokenizer.id_to_string(ids))
+
     def pieces(self) -> list[str]:
         """Gives the piece of each id, in order."""
         processor = sentencepiece.SentencePieceProcessor(model_proto=self.model)

@@ -12,11 +12,13 @@ from app.decoding.beam_search import Hypotheses, beam_search
 from app.decoding.growing_cache import Cache, GrowingCache
 from app.decoding.long_input import cut_tables, join_pieces, split_long
 from app.decoding.options import DecodingOptions
+from app.decoding.scoring import score_tokens
 from pipelines.vocabulary import EOS, PAD, Vocabulary
 
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
 
-TRANSLATE, N_BEST, COUNT_TOKENS = "serving_default", "n_best", "count_tokens"  # the names of the signatures
+# The names of the signatures.
+TRANSLATE, N_BEST, SCORE, COUNT_TOKENS = "serving_default", "n_best", "score", "count_tokens"
 SOURCE_TOKENS_AT_ONCE = 16_384  # padded; bounds the memory of a very long text: a base model's beams take 2 GB
 
 
@@ -28,6 +30,15 @@ class TranslatedTexts(NamedTuple):
 
     translations: tf.Tensor  # string [N, H]
     scores: tf.Tensor  # float32 [N, H]
+
+
+class ScoredTexts(NamedTuple):
+    """What the model gives to N translations of up to T tokens."""
+
+    scores: tf.Tensor  # float32 [N], log-probability / length penalty
+    log_probabilities: tf.Tensor  # float32 [N], the sums of those of the tokens
+    token_log_probabilities: tf.Tensor  # float32 [N, T]
+    pieces: tf.Tensor  # string [N, T]: the tokens, the last one "</s>"; after them ""
 
 
 class TranslationGraph(tf.Module):
@@ -51,7 +62,8 @@ class TranslationGraph(tf.Module):
 
         All take `texts` (string [N]). `serving_default` gives the best `translations` (string [N]) and their `scores`
         (float32 [N]); `n_best`, which searches longer, gives as many as the beam holds ([N, K], best first);
-        `count_tokens` gives `tokens` (int32 [N]).
+        `count_tokens` gives `tokens` (int32 [N]). `score` takes `targets` (string
+        [N]) too and gives the fields of `ScoredTexts`.
         """
         signature = [tf.TensorSpec([None], tf.string, name="texts")]
 
@@ -67,7 +79,11 @@ class TranslationGraph(tf.Module):
         def count_tokens(texts: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"tokens": _row_lengths(self.vocabulary.encode(texts))}
 
-        return {TRANSLATE: translate, N_BEST: n_best, COUNT_TOKENS: count_tokens}
+        @tf.function(input_signature=[*signature, tf.TensorSpec([None], tf.string, name="targets")])
+        def score(texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.score(texts, targets)._asdict()
+
+        return {TRANSLATE: translate, N_BEST: n_best, SCORE: score, COUNT_TOKENS: count_tokens}
 
     def translate(self, texts: tf.Tensor, *, hypotheses: int = 1) -> TranslatedTexts:
         """Translates `texts` (string [N]; N may be 0) into the `hypotheses` best translations of each.
@@ -85,6 +101,24 @@ class TranslationGraph(tf.Module):
         joined = [join_pieces(found.translations[:, i], owner, tf.size(texts)) for i in range(hypotheses)]
         scores = tf.math.segment_sum(found.scores, owner)  # [M, H] -> [N, H]
         return TranslatedTexts(tf.stack(joined, axis=1)[:count], scores[:count])
+
+    def score(self, texts: tf.Tensor, targets: tf.Tensor) -> ScoredTexts:
+        """Scores `targets` (string [N]) as translations of `texts` (string [N]; N may be 0).
+
+        A text is scored whole, also where `translate` would split it. A text without a token and a translation without
+        one have score 0, as `translate` has it.
+        """
+        sources, labels = self.vocabulary.encode(texts), self.vocabulary.encode(targets)
+        is_empty = (_row_lengths(sources) == 0) & (_row_lengths(labels) == 0)
+        labels = tf.where(is_empty[:, tf.newaxis], PAD, _ended(labels))
+        found = score_tokens(
+            self.transformer,
+            _ended(sources),
+            labels,
+            vocabulary_size=self.vocabulary.size,
+            length_penalty=self.options.length_penalty,
+        )
+        return ScoredTexts(*found, pieces=self.vocabulary.spell(labels))
 
     def translate_pieces(self, pieces: tf.RaggedTensor, hypotheses: int) -> TranslatedTexts:
         """Translates the pieces, int32 [M, (L)] with M > 0, a bounded number of tokens at once."""
@@ -119,8 +153,7 @@ class TranslationGraph(tf.Module):
     def search(self, pieces: tf.RaggedTensor, hypotheses: int) -> Hypotheses:
         """The best hypotheses for the pieces, int32 [B, (L)]; of one without tokens there is only EOS."""
         rows, lengths = pieces.nrows(out_type=tf.int32), _row_lengths(pieces)
-        source = tf.concat([pieces, tf.fill([rows, 1], EOS)], axis=1).to_tensor(PAD)  # [B, S]
-        memory, may_attend = self.transformer.encode(source)
+        memory, may_attend = self.transformer.encode(_ended(pieces))
         cross = self.transformer.cross_cache(memory)
         growing = GrowingCache(self.transformer, rows * self.options.beam_size)
 
@@ -137,6 +170,11 @@ class TranslationGraph(tf.Module):
             length_penalty=self.options.length_penalty,
             hypotheses=hypotheses,
         )
+
+
+def _ended(rows: tf.RaggedTensor) -> tf.Tensor:
+    """Rows of ids, int32 [B, (L)], each with EOS at its end, filled up with PAD: int32 [B, L + 1]."""
+    return tf.concat([rows, tf.fill([rows.nrows(), 1], EOS)], axis=1).to_tensor(PAD)
 
 
 def _row_lengths(rows: tf.RaggedTensor) -> tf.Tensor:

@@ -248,6 +248,33 @@ def test_n_best_in_json_are_alternatives(export: Path, translated: Done) -> None
     assert found["alternatives"][0]["score"] <= found["score"]
 
 
+# score
+
+
+def test_given_translations_have_scores_and_those_of_their_tokens(run: Path, export: Path, tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("It rains.\n\nWho?\n")
+    (tmp_path / "target").write_text("Es regnet.\n\nWer?\n")
+    files = ("--source", tmp_path / "source", "--target", tmp_path / "target")
+    scores = [float(line) for line in succeeded(nmt("score", run, *files)).lines]
+    assert scores[1] == 0 > scores[0]
+    for found, score in zip(objects(succeeded(nmt("score", export, *files, "--json"))), scores, strict=True):
+        assert found["score"] == pytest.approx(score, abs=2e-6)
+        values = [token["log_probability"] for token in found["tokens"]]
+        assert found["log_probability"] == pytest.approx(sum(values), abs=1e-4)
+        assert "".join(token["piece"] for token in found["tokens"]) in ("▁Es▁regnet.</s>", "", "▁Wer?</s>")
+    unpenalised = succeeded(nmt("score", run, *files, "--length-penalty", "0", "--json"))
+    assert all(found["score"] == found["log_probability"] for found in objects(unpenalised))
+
+
+def test_a_source_line_without_a_translation_is_said(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("It rains.\nWho?\n")
+    done = nmt("score", run, "--source", tmp_path / "source", "--target", "-", stdin=b"Es regnet.\n")
+    assert done.code == 1
+    assert done.complaints == [
+        f"nmt score: - has 1 lines, {tmp_path / 'source'} has more; a source line needs one target line"
+    ]
+
+
 def test_the_settings_of_the_search_change_it(run: Path, translated: Done) -> None:
     done = succeeded(
         nmt("translate", run, "--beam-size", "1", "--length-penalty", "0", "--json", stdin=f"{TEXT[0]}\n".encode())

@@ -34,6 +34,17 @@ class CopyingTransformer(tf.Module):
         self.vocabulary = vocabulary
         self.sharpness = tf.Variable(9.0)  # something for a SavedModel to keep
 
+    def __call__(self, inputs: Any, training: bool) -> tf.Tensor:
+        assert not training
+        longer = tf.maximum(0, tf.shape(inputs["target"])[1] - tf.shape(inputs["source"])[1])
+        wanted = tf.pad(inputs["source"], [[0, 0], [0, longer]], constant_values=EOS)[
+            :, : tf.shape(inputs["target"])[1]
+        ]
+        return self.logits(wanted)
+
+    def logits(self, wanted: tf.Tensor) -> tf.Tensor:
+        return self.sharpness * tf.one_hot(wanted, self.vocabulary) + tf.one_hot(EOS, self.vocabulary)
+
     def encode(self, source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.cast(source, tf.float32)[:, :, tf.newaxis], source != 0
 
@@ -54,5 +65,4 @@ class CopyingTransformer(tf.Module):
         place = tf.minimum(read - 1, tf.shape(source)[1] - 1)
         wanted = tf.gather(source, place, batch_dims=1)
         wanted = tf.where((history[:, 0] == BOS) & (wanted != 0), wanted, EOS)
-        logits = self.sharpness * tf.one_hot(wanted, self.vocabulary) + tf.one_hot(EOS, self.vocabulary)
-        return logits[:, tf.newaxis], [FakeCache(history)]
+        return self.logits(wanted)[:, tf.newaxis], [FakeCache(history)]
