@@ -1,23 +1,31 @@
 """A MODEL on the command line: a run or an export. Both translate with the same graph."""
 
 import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import tensorflow as tf
 
 from app.checkpoint_choice import choose
-from app.config import Configuration
 from app.console import say
+from app.decoding.ctranslate2_graph import CTranslate2Graph
 from app.decoding.options import DecodingOptions
 from app.decoding.scorer import Scorer
 from app.decoding.translation_graph import SCORE, TranslationGraph
-from app.decoding.translator import WINDOW_LINES, Translator
+from app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, Translator
 from app.errors import UserError
 from app.run_directory import RunDirectory
+from app.serving.ctranslate2_model import write_ctranslate2
 from app.serving.layout import DESCRIPTION, newest_version
+from pipelines.errors import DataError
+
+Engine = Literal["tensorflow", "ctranslate2"]
 
 DECODING_PRECISION = "float32"  # so that a run and its export agree to the last digits
 
@@ -37,21 +45,41 @@ class Model(Protocol):
 
 
 def load_model(
-    path: Path, *, checkpoint: str | None = None, beam_size: int | None = None, length_penalty: float | None = None
+    path: Path,
+    *,
+    checkpoint: str | None = None,
+    beam_size: int | None = None,
+    length_penalty: float | None = None,
+    engine: Engine | None = None,
 ) -> Model:
     """The run or export at `path`; the search's settings are its own where None is given.
+
+    Args:
+        path: A run, an export, or one version of an export.
+        checkpoint: Of a run, as `choose` has it.
+        beam_size: Hypotheses kept while searching.
+        length_penalty: The exponent of the length penalty.
+        engine: What computes; None is TensorFlow, or CTranslate2 for an export in its format.
 
     Raises:
         UserError: `path` is neither, or settings are given that an export has fixed.
     """
+    given = {"beam_size": beam_size, "length_penalty": length_penalty}
     if RunDirectory.is_run(path):
-        return RunModel(path, checkpoint=checkpoint, beam_size=beam_size, length_penalty=length_penalty)
+        model = RunModel(path, checkpoint=checkpoint, beam_size=beam_size, length_penalty=length_penalty)
+        return model.in_ctranslate2() if engine == "ctranslate2" else model
     version = newest_version(path)
     if version is None:
         found = "it holds neither" if path.is_dir() else "there is no such folder"
         raise UserError(f"{path} is not a model: expected a run of `nmt train` or an export of `nmt export`; {found}")
     if checkpoint is not None:
         raise UserError(f"{path} was exported from one checkpoint; leave --checkpoint out, or name the run")
+    format = "ctranslate2" if (version / "model.bin").is_file() else "tensorflow"
+    if engine not in (None, format):
+        wanted = "saved-model" if engine == "tensorflow" else engine
+        raise UserError(f"{path} is no export for {engine}; export the run again with --format {wanted}")
+    if format == "ctranslate2":
+        return CTranslate2Model.of_export(version, {k: v for k, v in given.items() if v is not None})
     if beam_size is not None or length_penalty is not None:
         raise UserError(
             f"the search of {path} was fixed when it was exported; export the run again with --beam-size or "
@@ -74,7 +102,7 @@ class RunModel:
         self.run = RunDirectory.open(path)
         self.checkpoint = choose(self.run, checkpoint)
         given = {"beam_size": beam_size, "length_penalty": length_penalty}
-        self.options = _overridden(self.run.configuration, {k: v for k, v in given.items() if v is not None})
+        self.options = _overridden(self.run.configuration.decoding, {k: v for k, v in given.items() if v is not None})
         averaged = self.checkpoint.facts.get("averaged")
         say(f"{path}: " + (f"average of {len(averaged)} checkpoints" if averaged else f"step {self.checkpoint.step}"))
 
@@ -99,25 +127,56 @@ class RunModel:
         """Scores with the run's weights."""
         return Scorer(self.graph.signatures())
 
+    def in_ctranslate2(self) -> "CTranslate2Model":
+        """The same model, computed by CTranslate2.
+
+        Raises:
+            UserError: It is not installed.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            write_ctranslate2(self.graph.transformer, self.graph.vocabulary, Path(folder), "float32")
+            return CTranslate2Model(Path(folder), self.pair, self.options)
+
+
+class CTranslate2Model:
+    """A model in CTranslate2's format, loaded."""
+
+    def __init__(self, folder: Path, pair: str, options: DecodingOptions) -> None:
+        self.pair = pair
+        self.options = options
+        self.graph = CTranslate2Graph(folder, options, workers=os.cpu_count() or 1, threads=1)
+
+    @classmethod
+    def of_export(cls, version: Path, given: dict[str, Any]) -> "CTranslate2Model":
+        """One version of an export, with the given settings of the search in place of its own."""
+        with reporting_damage(version):
+            description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
+            options = _overridden(DecodingOptions(**description["decoding"]), given)
+            return cls(version, str(description["pair"]), options)
+
+    def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
+        """Translates, so many lines at once that every worker has some."""
+        _check_hypotheses(hypotheses, self.options.beam_size)
+        batch_tokens = BATCH_TOKENS * self.graph.engine.num_translators
+        return Translator(
+            self.graph.signatures(), hypotheses=hypotheses, batch_tokens=batch_tokens, window_lines=window_lines
+        )
+
+    def scorer(self) -> Scorer:
+        """Scores."""
+        return Scorer(self.graph.signatures())
+
 
 class ExportModel:
-    """One version of an export."""
+    """One version of an export, a SavedModel."""
 
     def __init__(self, version: Path) -> None:
         self.version = version
-        try:
+        with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
             self.pair = str(description["pair"])
             self.beam_size = int(description["decoding"]["beam_size"])
             self.loaded = tf.saved_model.load(str(version))
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            LookupError,
-            tf.errors.OpError,
-        ) as error:  # all of them seen on damaged files
-            raise UserError(f"cannot load the export {version}: {error}; export the run again") from error
 
     def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
         """Translates with the SavedModel's signatures."""
@@ -135,9 +194,22 @@ class ExportModel:
         return Scorer(self.loaded.signatures)
 
 
-def _overridden(configuration: Configuration, given: dict[str, Any]) -> DecodingOptions:
+@contextmanager
+def reporting_damage(version: Path) -> Iterator[None]:
+    """Turns what is seen when an export's files are damaged into one line.
+
+    Raises:
+        UserError: In its place.
+    """
     try:
-        return replace(configuration.decoding, **given)
+        yield
+    except (OSError, ValueError, TypeError, LookupError, RuntimeError, DataError, tf.errors.OpError) as error:
+        raise UserError(f"cannot load the export {version}: {error}; export the run again") from error
+
+
+def _overridden(options: DecodingOptions, given: dict[str, Any]) -> DecodingOptions:
+    try:
+        return replace(options, **given)
     except ValueError as error:
         raise UserError(str(error)) from error
 

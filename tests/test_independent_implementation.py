@@ -4,11 +4,10 @@ Both get the same random weights and compute in float32: layer normalisation aft
 encoder and a decoder of unequal depth. Our sentences are padded in one batch; CTranslate2 searches one by one.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
+import ctranslate2
 import keras
 import numpy as np
 import pytest
@@ -17,13 +16,10 @@ import tensorflow as tf
 from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
+from app.serving.ctranslate2_model import write_ctranslate2
 from layers import Transformer, TransformerConfig
 from layers.config import Normalization
-from layers.residual import EPSILON
 from pipelines.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
-from tests.oracles.transformer import Named, below, named_weights, sinusoids
-
-pytestmark = pytest.mark.slow
 
 SENTENCES = 40
 LONGEST = 23  # tokens of a sentence, without EOS
@@ -45,9 +41,9 @@ class Pair(NamedTuple):
 
 @pytest.fixture(params=SEEDS, scope="module")
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    ctranslate2 = pytest.importorskip("ctranslate2", reason="needs CTranslate2: pip install -r requirements-slow.txt")
     ours, folder = random_transformer(request.param), tmp_path_factory.mktemp(request.param)
-    save_for_ctranslate2(ours, folder)
+    vocabulary = SimpleNamespace(pieces=lambda: PIECES, save=lambda path: None)
+    write_ctranslate2(ours, cast(Vocabulary, vocabulary), folder, "float32")
     return Pair(ours, ctranslate2.Translator(str(folder), compute_type="float32", intra_threads=1))
 
 
@@ -175,59 +171,3 @@ def their_log_probabilities(translator: Any, sources: Sentences, targets: Senten
 
 def pieces(rows: Sentences) -> list[list[str]]:
     return [[PIECES[token] for token in row] for row in rows]
-
-
-# What follows gives the weights of `layers` to CTranslate2.
-
-
-def save_for_ctranslate2(transformer: Transformer, folder: Path) -> None:
-    from ctranslate2.specs import TransformerSpec
-
-    config, named = transformer.config, named_weights(transformer)
-    depths = (config.encoder_layers, config.decoder_layers)
-    spec = TransformerSpec.from_config(depths, config.heads, pre_norm=config.normalization == "pre")
-    for tied in (spec.encoder.embeddings[0], spec.decoder.embeddings, spec.decoder.projection):
-        tied.weight = named["embedding/embeddings"]
-    fill_stack(spec.encoder, below(named, "encoder"))
-    fill_stack(spec.decoder, below(named, "decoder"))
-    spec.config.layer_norm_epsilon = EPSILON
-    spec.config.add_source_eos = True
-    for name, token in (("unk", UNK), ("bos", BOS), ("eos", EOS), ("decoder_start", BOS)):
-        setattr(spec.config, f"{name}_token", PIECES[token])
-    spec.register_source_vocabulary(PIECES)
-    spec.register_target_vocabulary(PIECES)
-    spec.validate()
-    spec.save(str(folder))
-
-
-def fill_stack(stack: Any, named: Named) -> None:
-    stack.position_encodings.encodings = sinusoids(range(LONGEST + MAX_EXTRA_TOKENS + 1), WIDTH)
-    if stack.pre_norm:
-        fill_norm(stack.layer_norm, below(named, "final_norm"))
-    for i, layer in enumerate(stack.layer):
-        fill_layer(layer, below(named, f"layer_{i}"))
-
-
-def fill_layer(layer: Any, named: Named) -> None:
-    fill_sublayer(layer.self_attention, layer.self_attention.linear, named, "self_attention", SELF_ATTENTION)
-    if hasattr(layer, "attention"):  # a decoder's
-        fill_sublayer(layer.attention, layer.attention.linear, named, "cross_attention", CROSS_ATTENTION)
-    fill_sublayer(layer.ffn, [layer.ffn.linear_0, layer.ffn.linear_1], named, "feed_forward", FEED_FORWARD)
-
-
-SELF_ATTENTION = ("query_key_value", "output_projection")  # fused as CTranslate2 fuses them
-CROSS_ATTENTION = ("query", "key_value", "output_projection")
-FEED_FORWARD = ("inner", "outer")
-
-
-def fill_sublayer(sublayer: Any, linears: Sequence[Any], named: Named, name: str, projections: Sequence[str]) -> None:
-    fill_norm(sublayer.layer_norm, below(named, f"{name}_residual/norm"))
-    for linear, projection in zip(linears, projections, strict=True):
-        weights = below(named, f"{name}/{projection}")
-        linear.weight = weights["kernel"].T
-        if "bias" in weights:
-            linear.bias = weights["bias"]
-
-
-def fill_norm(norm: Any, named: Named) -> None:
-    norm.gamma, norm.beta = named["gamma"], named["beta"]

@@ -9,6 +9,8 @@ from typing import Any
 from app.errors import UserError
 from app.text_files import check_readable, stream_lines
 
+ENGINES = ("tensorflow", "ctranslate2")
+
 
 def add_parser(verbs: Any) -> None:
     """Describes the command."""
@@ -24,6 +26,7 @@ def add_parser(verbs: Any) -> None:
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
+    add("--engine", choices=ENGINES, help="what computes (default: tensorflow, or what the export was written for)")
     add("--n-best", type=int, default=1, metavar="N", help="print the N best as LINE ||| TEXT ||| SCORE")
     add("--scores", action="store_true", help="print TEXT, a tab and the score")
     add("--json", action="store_true", help="print one JSON object a line")
@@ -43,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     from app.models import load_model
 
     search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
-    model = load_model(arguments.model, checkpoint=arguments.checkpoint, **search)
+    model = load_model(arguments.model, checkpoint=arguments.checkpoint, engine=arguments.engine, **search)
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     translator = model.translator(arguments.n_best, **({"window_lines": 1} if typed else {}))
     for number, translation in enumerate(translator.translate_lines(stream_lines(arguments.file))):

@@ -12,7 +12,7 @@ from app.decoding.beam_search import Hypotheses, beam_search
 from app.decoding.growing_cache import Cache, GrowingCache
 from app.decoding.long_input import cut_tables, join_pieces, split_long
 from app.decoding.options import DecodingOptions
-from app.decoding.scoring import score_tokens
+from app.decoding.scoring import TokenScores, score_tokens
 from pipelines.vocabulary import EOS, PAD, Vocabulary
 
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
@@ -111,13 +111,7 @@ class TranslationGraph(tf.Module):
         sources, labels = self.vocabulary.encode(texts), self.vocabulary.encode(targets)
         is_empty = (_row_lengths(sources) == 0) & (_row_lengths(labels) == 0)
         labels = tf.where(is_empty[:, tf.newaxis], PAD, _ended(labels))
-        found = score_tokens(
-            self.transformer,
-            _ended(sources),
-            labels,
-            vocabulary_size=self.vocabulary.size,
-            length_penalty=self.options.length_penalty,
-        )
+        found = self.score_tokens(sources, labels)
         return ScoredTexts(*found, pieces=self.vocabulary.spell(labels))
 
     def translate_pieces(self, pieces: tf.RaggedTensor, hypotheses: int) -> TranslatedTexts:
@@ -149,6 +143,16 @@ class TranslationGraph(tf.Module):
         texts = tf.strings.regex_replace(texts, r"[\r\n]+", " ")  # spelt in bytes; but a text stays one line
         has_no_token = (_row_lengths(pieces) == 0)[:, tf.newaxis] & (found.lengths > 0)
         return TranslatedTexts(texts, tf.where(has_no_token, 0.0, found.scores))
+
+    def score_tokens(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> TokenScores:
+        """Scores the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)] without EOS."""
+        return score_tokens(
+            self.transformer,
+            _ended(sources),
+            labels,
+            vocabulary_size=self.vocabulary.size,
+            length_penalty=self.options.length_penalty,
+        )
 
     def search(self, pieces: tf.RaggedTensor, hypotheses: int) -> Hypotheses:
         """The best hypotheses for the pieces, int32 [B, (L)]; of one without tokens there is only EOS."""

@@ -5,19 +5,24 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from app.decoding.ctranslate2_graph import CTranslate2Graph
 from app.decoding.translation_graph import TRANSLATE, TranslationGraph
 from app.errors import UserError
 from app.models import RunModel
 from app.serving import fresh_process
+from app.serving.ctranslate2_model import Quantization, write_ctranslate2
 from app.serving.layout import DESCRIPTION, versions
 from pipelines.vocabulary import Vocabulary
 
 SCORE_TOLERANCE = 1e-4
+PROBABILITY_TOLERANCES: dict[Quantization, float] = {"float32": 1e-3, "int8": 0.3}  # nats a token
 GOLDEN_LENGTHS = (1, 3, 10, 30)  # pieces of the made-up sentences
 
 
@@ -31,23 +36,57 @@ class ExportedTranslation(tf.Module):
 
 
 def export(model: RunModel, out: Path) -> Path:
-    """Writes the next version of the export and gives its folder, `out`/VERSION.
+    """Writes the next version of a SavedModel and gives its folder, `out`/VERSION.
 
-    The version is written aside, loaded by a fresh process with nothing but TensorFlow and TensorFlow Text, held to
-    this process' translations, and then renamed.
+    A fresh process with nothing but TensorFlow and TensorFlow Text is held to this process' translations.
 
     Raises:
         UserError: `out` cannot be written, or the fresh process translates otherwise.
+    """
+
+    def write(folder: Path) -> None:
+        tf.saved_model.save(ExportedTranslation(model.graph), str(folder), signatures=model.graph.signatures())
+        check(model.graph, folder)
+
+    return published(out, description(model), write)
+
+
+def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization) -> Path:
+    """Writes the next version as a CTranslate2 model with its vocabulary and gives its folder, `out`/VERSION.
+
+    It is held to the probabilities that the run gives to its translations.
+
+    Raises:
+        UserError: `out` cannot be written, CTranslate2 is not installed, or it finds other probabilities.
+    """
+
+    def write(folder: Path) -> None:
+        graph = model.graph
+        write_ctranslate2(graph.transformer, graph.vocabulary, folder, quantization)
+        check_probabilities(graph, CTranslate2Graph(folder, graph.options), PROBABILITY_TOLERANCES[quantization])
+
+    return published(out, {**description(model), "format": "ctranslate2", "quantization": quantization}, write)
+
+
+def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -> Path:
+    """The folder of the next version of an export, `out`/VERSION, which has its number once `write` has filled it.
+
+    Args:
+        out: The folder of versions.
+        facts: What the version is.
+        write: Fills the folder, and raises an error if that may not be published.
+
+    Raises:
+        UserError: `out` cannot be written.
     """
     number = max(versions(out), default=0) + 1
     partial = out / f".{number}.partial"
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        tf.saved_model.save(ExportedTranslation(model.graph), str(partial), signatures=model.graph.signatures())
-        (partial / DESCRIPTION).parent.mkdir()
-        (partial / DESCRIPTION).write_text(json.dumps(description(model), indent=1) + "\n", encoding="utf-8")
-        check(model.graph, partial)
+        write(partial)
+        (partial / DESCRIPTION).parent.mkdir(exist_ok=True)
+        (partial / DESCRIPTION).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         partial.rename(out / str(number))
     except OSError as error:
         raise UserError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from error
@@ -88,6 +127,23 @@ def check(graph: TranslationGraph, version: Path) -> None:
     for text, ours, theirs in zip(texts, expected, fresh_translations(version, texts), strict=True):
         if ours[0] != theirs[0] or abs(ours[1] - theirs[1]) > SCORE_TOLERANCE * max(1.0, abs(ours[1])):
             raise UserError(f"the export translates {text[:80]!r} as {theirs}, the run as {ours}; not published")
+
+
+def check_probabilities(graph: TranslationGraph, other: TranslationGraph, tolerance: float) -> None:
+    """Holds another engine to the probabilities that the graph gives to its translations.
+
+    Raises:
+        UserError: They differ by more than `tolerance`, in nats a token.
+    """
+    texts = golden_texts(graph.vocabulary, graph.options.max_source_tokens)[:-1]  # the last one is split
+    translations = graph.translate(tf.constant(texts)).translations[:, 0]
+    ours, theirs = (scored.score(tf.constant(texts), translations) for scored in (graph, other))
+    tokens = np.maximum(1, np.count_nonzero(ours.pieces != "", axis=1))
+    apart = np.abs(ours.log_probabilities - theirs.log_probabilities) / tokens
+    if not np.all(apart <= tolerance):
+        raise UserError(
+            f"the log-probabilities of the export are {apart.max():.2g} nats a token from the run's; not published"
+        )
 
 
 def fresh_translations(version: Path, texts: list[str]) -> list[tuple[str, float]]:

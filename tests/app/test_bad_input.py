@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -340,6 +341,23 @@ def test_a_damaged_export_is_refused(export: Path, tmp_path: Path, file: str) ->
     line = refusal(nmt("translate", copy, stdin=b"I\n"), "translate")
     assert line.startswith(f"cannot load the export {copy / '1'}: ")
     assert line.endswith("; export the run again")
+
+
+def test_what_is_missing_for_another_engine_is_said(run: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    line = refusal(nmt("export", run, "--out", "export", "--format", "ctranslate2"), "export")
+    assert line == "this needs CTranslate2; install it with pip install 'nmt[ctranslate2]'"
+    assert not (here / "export").exists()
+
+
+def test_an_export_for_one_engine_is_not_for_another(export: Path) -> None:
+    line = refusal(nmt("translate", export, "--engine", "ctranslate2"), "translate")
+    assert line == f"{export} is no export for ctranslate2; export the run again with --format ctranslate2"
+
+
+def test_a_saved_model_has_no_quantization(run: Path, here: Path) -> None:
+    line = refusal(nmt("export", run, "--out", "export", "--quantization", "int8"), "export")
+    assert line == "--quantization is for --format ctranslate2; leave it out"
 
 
 def test_an_export_is_written_into_no_file(run: Path, here: Path) -> None:

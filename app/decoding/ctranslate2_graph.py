@@ -1,0 +1,137 @@
+"""A translation graph whose search and scores are those of CTranslate2; all around them is TensorFlow's as ever."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from app.decoding.beam_search import Hypotheses, length_penalties
+from app.decoding.options import DecodingOptions
+from app.decoding.scoring import TokenScores
+from app.decoding.translation_graph import TranslationGraph
+from app.errors import UserError
+from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
+
+VOCABULARY = "vocabulary.model"  # beside the model, which has the pieces but not how text is cut into them
+PATIENCE = 2  # ends of hypotheses to find, in beams; with 1 it stops before the best one in a sentence of forty
+LIMIT_STEP = 8  # sources of like length share a limit of their translations, and a batch
+SENTENCES_AT_ONCE = 64  # by each worker; more is no faster on a CPU
+
+
+def import_ctranslate2() -> Any:
+    """The package.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        import ctranslate2
+        import ctranslate2.specs
+    except ImportError as error:
+        raise UserError("this needs CTranslate2; install it with pip install 'nmt[ctranslate2]'") from error
+    return ctranslate2
+
+
+class CTranslate2Graph(TranslationGraph):
+    """Translates text with a CTranslate2 model; for a translator alone, since no SavedModel can hold it.
+
+    CTranslate2 divides by length ^ alpha where `beam_search` divides by ((5 + length) / 6) ^ alpha, and a hypothesis
+    may end only where its end is among the K best extensions, not the 2K best. Its K hypotheses are ranked anew here.
+
+    Args:
+        folder: what `app.serving.ctranslate2_model` wrote.
+        options: of the search.
+        workers: so many translate side by side, each with `threads` threads; else all processors help with each batch.
+
+    Raises:
+        UserError: CTranslate2 is not installed.
+    """
+
+    def __init__(self, folder: Path, options: DecodingOptions, *, workers: int = 1, threads: int = 0) -> None:
+        super().__init__(None, Vocabulary.load(folder / VOCABULARY), options)
+        self.engine = import_ctranslate2().Translator(
+            str(folder), device="auto", inter_threads=workers, intra_threads=threads
+        )
+        self.spelling = np.array(self.vocabulary.pieces(), object)
+        self.ids = {piece: i for i, piece in enumerate(self.spelling)}
+
+    def search(self, pieces: tf.RaggedTensor, hypotheses: int) -> Hypotheses:
+        """The best hypotheses for the pieces, int32 [B, (L)]."""
+        types = (tf.int32, tf.float32, tf.float32, tf.int32)
+        found = tf.numpy_function(
+            lambda ids, splits: self._search(np.split(ids, splits[1:-1]), hypotheses),
+            [pieces.values, pieces.row_splits],
+            types,
+        )
+        shapes = ([None, hypotheses, None], *[[None, hypotheses]] * 3)
+        return Hypotheses(*(tf.ensure_shape(value, shape) for value, shape in zip(found, shapes, strict=True)))
+
+    def score_tokens(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> TokenScores:
+        """Scores the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)] without EOS."""
+        by_token = tf.numpy_function(
+            lambda ids, splits, labels: self._score(np.split(ids, splits[1:-1]), labels),
+            [sources.values, sources.row_splits, labels],
+            tf.float32,
+        )
+        by_token = tf.reshape(by_token, tf.shape(labels))
+        log_probabilities = tf.reduce_sum(by_token, axis=1)
+        lengths = tf.math.count_nonzero(labels != PAD, axis=1, dtype=tf.int32)
+        penalties = length_penalties(lengths, self.options.length_penalty)
+        return TokenScores(log_probabilities / penalties, log_probabilities, by_token)
+
+    def _search(self, sources: Sequence[np.ndarray], hypotheses: int) -> tuple[np.ndarray, ...]:
+        """The fields of `Hypotheses`; of a source without tokens there is only EOS."""
+        alpha, rows = self.options.length_penalty, [row for row, ids in enumerate(sources) if len(ids)]
+        limits = [-(-len(sources[row]) // LIMIT_STEP) * LIMIT_STEP + self.options.max_extra_tokens for row in rows]
+        found: dict[int, Any] = {}
+        for limit in set(limits):  # else a sentence's limit would be that of the longest beside it
+            alike = [row for row, its_limit in zip(rows, limits, strict=True) if its_limit == limit]
+            found.update(zip(alike, self._submit([sources[row] for row in alike], limit), strict=True))
+        results = {row: waiting.result() for row, waiting in found.items()}
+        longest = 1 + max((len(pieces) for result in results.values() for pieces in result.hypotheses), default=0)
+        tokens = np.full([len(sources), hypotheses, longest], PAD, np.int32)
+        scores, log_probabilities = np.full([2, len(sources), hypotheses], -np.inf, np.float32)
+        tokens[:, 0, 0], scores[:, 0], log_probabilities[:, 0] = EOS, 0.0, 0.0
+        for row, result in results.items():
+            lengths = np.array([len(pieces) + 1 for pieces in result.hypotheses])
+            totals = np.array(result.scores) * lengths**alpha
+            ours = totals / ((5 + lengths) / 6) ** alpha
+            for place, best in enumerate(np.argsort(-ours, kind="stable")[:hypotheses]):
+                ids = [*(self.ids[piece] for piece in result.hypotheses[best]), EOS]
+                tokens[row, place, : len(ids)] = ids
+                scores[row, place], log_probabilities[row, place] = ours[best], totals[best]
+        return tokens, scores, log_probabilities, np.count_nonzero(tokens, axis=2).astype(np.int32)
+
+    def _submit(self, sources: Sequence[np.ndarray], limit: int) -> list[Any]:
+        """What will be the hypotheses of each source, of at most `limit` tokens without EOS."""
+        return self.engine.translate_batch(
+            [self.spelling[ids].tolist() for ids in sources],
+            max_batch_size=SENTENCES_AT_ONCE,
+            asynchronous=True,
+            beam_size=self.options.beam_size,
+            patience=PATIENCE,
+            num_hypotheses=self.options.beam_size,
+            length_penalty=self.options.length_penalty,
+            max_input_length=0,
+            min_decoding_length=0,
+            max_decoding_length=limit,
+            suppress_sequences=[[self.spelling[PAD]], [self.spelling[BOS]]],
+            return_scores=True,
+        )
+
+    def _score(self, sources: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """float32 [N, T]; a row of labels without a token stays 0."""
+        by_token = np.zeros(labels.shape, np.float32)
+        rows = np.flatnonzero((labels != PAD).any(axis=1)).tolist()
+        targets = [labels[row][(labels[row] != PAD) & (labels[row] != EOS)] for row in rows]
+        scored = self.engine.score_batch(
+            [self.spelling[sources[row]].tolist() for row in rows],
+            [self.spelling[ids].tolist() for ids in targets],
+            max_batch_size=SENTENCES_AT_ONCE,
+            max_input_length=0,
+        )
+        for row, result in zip(rows, scored, strict=True):
+            by_token[row, : len(result.log_probs)] = result.log_probs
+        return by_token

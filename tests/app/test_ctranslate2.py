@@ -1,0 +1,79 @@
+"""A trained run as a CTranslate2 model, through the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.command_line import Done, nmt, succeeded
+
+TEXT = ["Where is the station?", "", "The dog sleeps. " * 9, "“Naïve”, said the 猫 🙂", " "]
+
+
+@pytest.fixture(scope="module")
+def float32(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported(run, tmp_path_factory.mktemp("float32"))
+
+
+@pytest.fixture(scope="module")
+def int8(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported(run, tmp_path_factory.mktemp("int8"), "--quantization", "int8")
+
+
+def exported(run: Path, out: Path, *options: str) -> Path:
+    done = succeeded(nmt("export", run, "--out", out, "--format", "ctranslate2", *options))
+    assert done.lines == [str(out / "1")]
+    return out
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    (tmp_path / "text").write_text("".join(f"{line}\n" for line in TEXT), encoding="utf-8")
+    return tmp_path / "text"
+
+
+def objects(done: Done) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.lines]
+
+
+def scored(model: Path, source: Path, target: Path) -> list[dict[str, Any]]:
+    return objects(succeeded(nmt("score", model, "--source", source, "--target", target, "--json")))
+
+
+def test_each_line_has_a_translation_and_no_piece_of_a_long_one_is_lost(float32: Path, text: Path) -> None:
+    found = objects(succeeded(nmt("translate", float32, text, "--json")))
+    assert len(found) == len(TEXT)
+    assert [line["score"] for line in found if not line["translation"]] == [0.0, 0.0]
+    (alone,) = objects(succeeded(nmt("translate", float32, "--json", stdin=TEXT[0].encode())))
+    assert alone == found[0]
+
+
+def test_both_engines_give_translations_the_same_scores(float32: Path, int8: Path, run: Path, text: Path) -> None:
+    ours = scored(run, text, text)
+    for one, other in zip(ours, scored(float32, text, text), strict=True):
+        assert one["tokens"] == [
+            {**token, "log_probability": pytest.approx(token["log_probability"], abs=1e-3)} for token in other["tokens"]
+        ]
+    apart = [abs(one["score"] - other["score"]) for one, other in zip(ours, scored(int8, text, text), strict=True)]
+    assert 1e-4 < max(apart) < 0.1  # fewer bits, yet the same model
+
+
+def test_a_run_needs_no_export_and_the_search_may_be_changed(float32: Path, run: Path, text: Path) -> None:
+    search = ("--beam-size", "3", "--n-best", "2", "--length-penalty", "0.5")
+    done = succeeded(nmt("translate", run, text, "--engine", "ctranslate2", *search))
+    assert done.out == succeeded(nmt("translate", float32, text, *search)).out
+    assert len(done.lines) == 2 * len(TEXT) - 2  # an empty line has one translation
+    assert done.out != succeeded(nmt("translate", float32, text, "--n-best", "2")).out
+
+
+def test_a_damaged_export_is_refused(float32: Path, text: Path) -> None:
+    vocabulary = float32 / "1" / "vocabulary.model"
+    whole = vocabulary.read_bytes()
+    vocabulary.write_bytes(b"damaged")
+    try:
+        done = nmt("translate", float32, text)
+    finally:
+        vocabulary.write_bytes(whole)
+    assert done.code == 1
+    assert done.complaints[0].startswith(f"nmt translate: cannot load the export {float32 / '1'}: ")
