@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from app.errors import TemporaryError, UserError
 from app.stopping import Stopped
@@ -21,7 +22,7 @@ DESCRIPTION = "Neural machine translation: from raw parallel text to a served mo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code."""
-    arguments = build_parser().parse_args(argv)
+    arguments = parsed(argv)
     try:
         arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that is gone can still be told from other errors
@@ -45,6 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"nmt {arguments.verb}: {where}{(error.strerror or 'error').lower()}", file=sys.stderr)
         return 1
     return 0
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line's arguments; a FILE may also follow the options, which argparse itself does not allow."""
+    parser = build_parser()
+    arguments, left_over = parser.parse_known_args(argv)
+    if len(left_over) == 1 and not left_over[0].startswith("-") and vars(arguments).get("file") == Path("-"):
+        arguments.file = Path(left_over.pop())
+    if left_over:
+        parser.error(f"unrecognized arguments: {' '.join(left_over)}")
+    return arguments
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -225,6 +225,11 @@ def test_stdin_is_read_where_no_file_is_given(export: Path, translated: Done) ->
     assert succeeded(nmt("translate", export / "1", stdin=b"")).out == ""  # one version may be named
 
 
+def test_the_file_may_follow_the_options(run: Path, text: Path, translated: Done) -> None:
+    assert succeeded(nmt("translate", run, "--json", text)).out == translated.out
+    assert nmt("translate", run, "--json", text, text).code == 2
+
+
 def test_n_best_lists_name_the_line_and_fall_in_score(run: Path, translated: Done) -> None:
     given = f"{TEXT[0]}\n\n{TEXT[4]}\n".encode()
     done = succeeded(nmt("translate", run, "--n-best", "2", stdin=given))
