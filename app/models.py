@@ -27,7 +27,7 @@ from pipelines.errors import DataError
 
 Engine = Literal["tensorflow", "ctranslate2"]
 
-DECODING_PRECISION = "float32"  # so that a run and its export agree to the last digits
+Precision = Literal["float32", "bfloat16"]  # of the weights and of what is computed with them
 
 
 class Model(Protocol):
@@ -98,8 +98,10 @@ class RunModel:
         checkpoint: str | None = None,
         beam_size: int | None = None,
         length_penalty: float | None = None,
+        precision: Precision = "float32",
     ) -> None:
         self.run = RunDirectory.open(path)
+        self.precision = precision
         self.checkpoint = choose(self.run, checkpoint)
         given = {"beam_size": beam_size, "length_penalty": length_penalty}
         self.options = _overridden(self.run.configuration.decoding, {k: v for k, v in given.items() if v is not None})
@@ -115,7 +117,7 @@ class RunModel:
     @cached_property
     def graph(self) -> TranslationGraph:
         """The model with its tokeniser and search."""
-        transformer = self.run.load_transformer(self.checkpoint, DECODING_PRECISION)
+        transformer = self.run.load_transformer(self.checkpoint, self.precision)
         return TranslationGraph(transformer, self.run.vocabulary(), self.options)
 
     def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:

@@ -17,7 +17,9 @@ class LayerNormalization(keras.layers.LayerNormalization):
         """The same shape and dtype as x, [..., D]."""
         width = x.shape[-1]
         rows = keras.ops.reshape(x, (-1, width))
-        gamma, beta = (keras.ops.reshape(weight, (1, width)) for weight in (self.gamma, self.beta))
+        gamma, beta = (
+            keras.ops.reshape(keras.ops.cast(weight, "float32"), (1, width)) for weight in (self.gamma, self.beta)
+        )
         return keras.ops.reshape(self._normalized(rows, gamma, beta), keras.ops.shape(x))
 
     def _normalized(self, x: keras.KerasTensor, gamma: keras.KerasTensor, beta: keras.KerasTensor) -> keras.KerasTensor:

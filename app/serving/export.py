@@ -105,6 +105,7 @@ def description(model: RunModel) -> dict[str, Any]:
     return {
         "pair": model.pair,
         "decoding": vars(model.options),
+        "precision": model.precision,
         "model": configuration["model"],
         "training": configuration["training"],
         "checkpoint": {**measured, "step": checkpoint.step, **checkpoint.facts},

@@ -40,7 +40,7 @@ def run(road: Path, training: Done) -> Path:
 
 @pytest.fixture(scope="session")
 def exporting(road: Path, run: Path) -> Done:
-    return succeeded(nmt("export", run, "--out", road / "export"))
+    return succeeded(nmt("export", run, "--out", road / "export", "--precision", "float32"))
 
 
 @pytest.fixture(scope="session")

@@ -253,6 +253,25 @@ def test_n_best_in_json_are_alternatives(export: Path, translated: Done) -> None
     assert found["alternatives"][0]["score"] <= found["score"]
 
 
+def test_an_export_in_bfloat16_is_half_as_large_and_nearly_the_same(export: Path, run: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    assert succeeded(nmt("export", run, "--out", half, "--precision", "bfloat16")).lines == [str(half / "1")]
+    sizes, facts = (
+        [read(out / "1") for out in (half, export)]
+        for read in (
+            lambda version: sum(file.stat().st_size for file in (version / "variables").iterdir()),
+            lambda version: json.loads((version / "assets.extra" / "nmt.json").read_text())["precision"],
+        )
+    )
+    assert sizes[0] < 0.6 * sizes[1]
+    assert facts == ["bfloat16", "float32"]
+    pair = tmp_path / "pair"
+    pair.write_text("The dog sleeps.\n")
+    scores = [float(nmt("score", out, "--source", pair, "--target", pair).out) for out in (half, export)]
+    assert scores[0] != scores[1]
+    assert scores[0] == pytest.approx(scores[1], rel=0.02)
+
+
 # score
 
 
