@@ -17,6 +17,7 @@ State = Any  # a tf.nest of tensors whose leading axis is B * K
 Step = Callable[[tf.Tensor, tf.Tensor, State], tuple[tf.Tensor, State]]
 
 IMPOSSIBLE = float("-inf")
+NEVER_CHOSEN = (PAD, BOS)
 
 
 class Hypotheses(NamedTuple):
@@ -73,8 +74,8 @@ def beam_search(
     follows. Its result depends on no other sentence of the batch.
 
     Args:
-        step: (the newest tokens int32 [B * K], how many tokens came before them int32 [], state) -> (float32
-            log-probabilities of what follows [B * K, V], state). The K beams of a sentence are adjacent rows.
+        step: (the newest tokens int32 [B * K], how many tokens came before them int32 [], state) -> (logits of what
+            follows [B * K, V], which a softmax makes probabilities, state). The K beams of a sentence are adjacent rows.
         initial_state: The state of the first step; its rows are reordered as the beams are.
         length_limits: int32 [B], the most tokens of a hypothesis, EOS included; at least 1.
         beam_size: K.
@@ -147,8 +148,8 @@ class _Search:
     def advance(self, state: BeamState) -> tuple[BeamState]:
         """Extends every live beam by one token."""
         newest = tf.reshape(tf.gather(state.live_tokens, state.position, axis=2), [-1])  # [B * K]
-        log_probabilities, step_state = self.step(newest, state.position, state.step_state)
-        candidates = self.candidates(state, log_probabilities)
+        logits, step_state = self.step(newest, state.position, state.step_state)
+        candidates = self.candidates(state, logits)
         state = self.finish(state, candidates)
         state, survivors = self.survive(state, candidates)
         return (
@@ -159,23 +160,32 @@ class _Search:
             ),
         )
 
-    def candidates(self, state: BeamState, log_probabilities: tf.Tensor) -> Candidates:
+    def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
         """The 2K best extensions of each sentence, best first; the single best one if K is 1."""
-        vocabulary = log_probabilities.shape[1] or tf.shape(log_probabilities)[1]
-        every_beam = [self.sentences, self.beam_size, vocabulary]
-        extended = tf.reshape(log_probabilities, every_beam) + state.live_log_probabilities[:, :, tf.newaxis]
-        extended += self.allowed(state.position, vocabulary)[:, tf.newaxis, :]
-        extended = tf.reshape(extended, [self.sentences, self.beam_size * vocabulary])  # [B, K, V] -> [B, K * V]
-        best = top_k(extended, 2 * self.beam_size if self.beam_size > 1 else 1)
-        return Candidates(best.values, best.indices // vocabulary, best.indices % vocabulary)
+        count = 2 * self.beam_size if self.beam_size > 1 else 1
+        log_probabilities, tokens = self.extensions(logits, count, state.position)  # [B * K, C]
+        beams = [self.sentences, self.beam_size, -1]
+        extended = tf.reshape(log_probabilities, beams) + state.live_log_probabilities[:, :, tf.newaxis]
+        best: TopK = tf.math.top_k(tf.reshape(extended, [self.sentences, -1]), count)  # of [B, K * C]
+        of_each_beam = tf.shape(tokens)[1]
+        chosen_tokens = _chosen(tf.reshape(tokens, [self.sentences, -1]), best.indices)
+        return Candidates(best.values, best.indices // of_each_beam, chosen_tokens)
 
-    def allowed(self, position: tf.Tensor, vocabulary: int | tf.Tensor) -> tf.Tensor:
-        """[B, V]: 0 where the next token may be chosen, else -inf."""
-        token = tf.range(vocabulary)
-        may_follow = tf.logical_and(token != PAD, token != BOS)
-        is_last = position + 1 >= self.length_limits
-        may_follow = tf.where(is_last[:, tf.newaxis], token == EOS, may_follow)
-        return tf.where(may_follow, 0.0, IMPOSSIBLE)
+    def extensions(self, logits: tf.Tensor, count: int, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The log-probabilities and tokens of at least the `count` best extensions of each beam; both [B * K, C].
+
+        Nothing but the softmax goes over all [B * K, V] again: what may not be chosen is taken out afterwards.
+        """
+        logits = tf.cast(logits, tf.float32)
+        best = top_k(logits, count + len(NEVER_CHOSEN))
+        normalizers = _log_normalizers(logits, best)
+        log_probabilities = best.values - normalizers
+        never = tf.reduce_any(best.indices[:, :, tf.newaxis] == NEVER_CHOSEN, axis=2)
+        log_probabilities = tf.where(never, IMPOSSIBLE, log_probabilities)
+        ends = logits[:, EOS, tf.newaxis] - normalizers
+        only_end = tf.where(tf.range(tf.shape(best.indices)[1]) == 0, ends, IMPOSSIBLE)
+        is_last = tf.repeat(position + 1 >= self.length_limits, self.beam_size)[:, tf.newaxis]
+        return tf.where(is_last, only_end, log_probabilities), tf.where(is_last, EOS, best.indices)
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
         """Keeps the K best of the finished hypotheses and the candidates that end here."""
@@ -233,6 +243,12 @@ class _Search:
             log_probabilities=state.finished_log_probabilities[:, : self.hypotheses],
             lengths=tf.math.count_nonzero(tokens != PAD, axis=2, dtype=tf.int32),
         )
+
+
+def _log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
+    """log of the sum of exp(logits) over each row, [N, 1]; softmax is one fused pass, and logsumexp is four."""
+    probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
+    return best.values[:, :1] - tf.math.log(probability)
 
 
 def _written(tokens: tf.Tensor, position: int | tf.Tensor, token: int | tf.Tensor) -> tf.Tensor:

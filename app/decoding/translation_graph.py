@@ -164,7 +164,7 @@ class TranslationGraph(tf.Module):
         def step(tokens: tf.Tensor, position: tf.Tensor, cache: Cache) -> tuple[tf.Tensor, Cache]:
             cache = growing.with_room(cache, position)
             logits, cache = self.transformer.decode_step(tokens[:, tf.newaxis], position, cache, cross, may_attend)
-            return tf.nn.log_softmax(tf.cast(logits[:, 0], tf.float32)), cache
+            return logits[:, 0], cache
 
         return beam_search(
             step,

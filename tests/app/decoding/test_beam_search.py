@@ -115,7 +115,7 @@ def test_neither_batch_order_nor_batch_mates_change_a_sentence(
     for row, sentence in enumerate(order):
         alone = search(scorer, [limits[sentence]], sentences=[sentence], **options)
         assert tokens_of(together, row) == tokens_of(alone, 0)
-        np.testing.assert_array_equal(together.scores[row], alone.scores[0])
+        np.testing.assert_allclose(together.scores[row], alone.scores[0], rtol=1e-6)  # softmax rounds by the batch
 
 
 @settings(max_examples=20, deadline=None)

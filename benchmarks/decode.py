@@ -1,0 +1,220 @@
+"""How fast an exported SavedModel translates, beside CTranslate2 with the same weights.
+
+The run is exported in bfloat16, in float32, and for CTranslate2 in float32 and int8. All of them translate the same
+sentences, in batches of like length, and take turns round by round, since the speed of a shared machine changes within
+minutes. A table goes to stderr, the last line of stdout is one JSON object; README.md says what its figures mean.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+BEAM_SIZE = 4
+FIRST_ANSWER = """
+import json, sys, time
+begun = time.perf_counter()
+import tensorflow as tf
+import tensorflow_text
+imported = time.perf_counter()
+tf.saved_model.load(sys.argv[1]).signatures["serving_default"](texts=tf.constant([sys.argv[2]]))
+print(json.dumps([imported - begun, time.perf_counter() - imported]))
+"""
+
+Translate = Callable[[list[str]], list[str]]
+
+
+class Engine(NamedTuple):
+    """Something that translates a batch of sentences with a beam, and one that does so greedily."""
+
+    beam: Translate
+    greedy: Translate
+
+
+def main() -> None:
+    """Measures, and prints the result."""
+    options = read_options()
+    from app.quiet import import_tensorflow
+
+    import_tensorflow()
+    sentences = options.source.read_text(encoding="utf-8").splitlines()[: options.sentences]
+    with tempfile.TemporaryDirectory() as folder:
+        exports = write_exports(options.run, Path(folder))
+        engines = load_engines(exports, workers=options.workers)
+        result = measure(engines, sentences, options)
+        result["seconds_to_import_and_to_first_answer"] = first_answer(exports["bfloat16"], sentences[0])
+    print(json.dumps(result))
+
+
+def read_options() -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description="Measures translating beside CTranslate2 with the same weights.",
+        epilog="example: python -m benchmarks.decode --run run --source test.en --reference test.de",
+    )
+    add = parser.add_argument
+    add("--run", type=Path, required=True, metavar="RUN", help="what `nmt train` wrote")
+    add("--source", type=Path, required=True, metavar="F", help="text to translate")
+    add("--reference", type=Path, metavar="F", help="its translation, for BLEU")
+    add("--sentences", type=int, default=256, help="so many of the first lines (default: 256)")
+    add("--batch", type=int, default=64, help="sentences of a batch (default: 64)")
+    add("--single", type=int, default=20, help="sentences translated alone, for the latency (default: 20)")
+    add("--rounds", type=int, default=3, help="how often each engine gets its turn (default: 3)")
+    add("--workers", type=int, default=2, help="of CTranslate2, each with one thread (default: 2)")
+    return parser.parse_args()
+
+
+def write_exports(run: Path, folder: Path) -> dict[str, Path]:
+    """The versions to measure, by name; greedy ones too."""
+    made = {}
+    for name, arguments in {
+        "bfloat16": ["--precision", "bfloat16"],
+        "float32": ["--precision", "float32"],
+        "ctranslate2-float32": ["--format", "ctranslate2"],
+        "ctranslate2-int8": ["--format", "ctranslate2", "--quantization", "int8"],
+    }.items():
+        for kind, beam_size in (("", BEAM_SIZE), ("-greedy", 1)):
+            command = [sys.executable, "-m", "app", "export", str(run), "--out", str(folder / f"{name}{kind}")]
+            subprocess.run([*command, "--beam-size", str(beam_size), *arguments], check=True, stdout=subprocess.DEVNULL)
+            made[f"{name}{kind}"] = folder / f"{name}{kind}" / "1"
+    return made
+
+
+def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engine]:
+    """Each engine; CTranslate2 with all threads on one batch, and with workers that share it."""
+    engines = {
+        name: Engine(saved_model(exports[name]), saved_model(exports[f"{name}-greedy"]))
+        for name in ("bfloat16", "float32")
+    }
+    for name in ("ctranslate2-float32", "ctranslate2-int8"):
+        for at_once, threads in ((1, 0), (workers, 1)):
+            search = [
+                ctranslate2_model(exports[name], beam_size, workers=at_once, threads=threads)
+                for beam_size in (BEAM_SIZE, 1)
+            ]
+            engines[f"{name}, {at_once} worker(s)"] = Engine(*search)
+    return engines
+
+
+def saved_model(version: Path) -> Translate:
+    """What the default signature of a SavedModel gives."""
+    import tensorflow as tf
+
+    translate = tf.saved_model.load(str(version)).signatures["serving_default"]
+    return lambda texts: [text.decode() for text in translate(texts=tf.constant(texts))["translations"].numpy()]
+
+
+def ctranslate2_model(version: Path, beam_size: int, *, workers: int, threads: int) -> Translate:
+    """CTranslate2 as its users call it: SentencePiece before and after, its own search as it comes."""
+    import ctranslate2
+    import sentencepiece
+
+    decoding = json.loads((version / "assets.extra" / "nmt.json").read_text())["decoding"]
+    cutter = sentencepiece.SentencePieceProcessor(model_file=str(version / "vocabulary.model"))
+    engine = ctranslate2.Translator(str(version), device="cpu", inter_threads=workers, intra_threads=threads)
+
+    def translate(texts: list[str]) -> list[str]:
+        pieces = cutter.encode(texts, out_type=str)
+        found = engine.translate_batch(
+            pieces,
+            beam_size=beam_size,
+            length_penalty=decoding["length_penalty"],
+            max_decoding_length=max(map(len, pieces)) + decoding["max_extra_tokens"],
+            max_batch_size=-(-len(texts) // workers),
+        )
+        return list(cutter.decode([result.hypotheses[0] for result in found]))
+
+    return translate
+
+
+def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
+    """The figures; a turn of a round translates all sentences in batches, then some one by one."""
+    by_length = sorted(sentences, key=len)
+    batches = [by_length[i : i + options.batch] for i in range(0, len(by_length), options.batch)]
+    alone = [[sentence] for sentence in sentences[: options.single]]
+    speeds: dict[str, list[float]] = {name: [] for name in engines}
+    latencies: dict[str, list[float]] = {name: [] for name in engines}
+    translations = {}
+    for _ in range(1 + options.rounds):  # the first one warms up
+        for name, engine in engines.items():
+            seconds, texts = timed(engine.beam, batches)
+            translations[name] = dict(zip(by_length, texts, strict=True))
+            speeds[name].append(count_tokens(options.run, texts) / seconds)
+            latencies[name].append(1000 * timed(engine.greedy, alone)[0] / len(alone))
+            say(f"{name}: {speeds[name][-1]:,.0f} target tokens/s, {latencies[name][-1]:.0f} ms alone")
+    speeds, latencies = ({name: values[1:] for name, values in figures.items()} for figures in (speeds, latencies))
+    say("| engine | beam 4, target tokens/s (all rounds) | greedy alone, ms |")
+    say("|---|---|---|")
+    for name in engines:
+        of_all = f"{median(speeds[name]):,.0f} ({min(speeds[name]):,.0f} to {max(speeds[name]):,.0f})"
+        say(f"| {name} | {of_all} | {median(latencies[name]):.0f} |")
+    return {**ratios(speeds, latencies), "bleu": bleu(translations, sentences, options.reference)}
+
+
+def timed(translate: Translate, batches: Sequence[list[str]]) -> tuple[float, list[str]]:
+    """The seconds that all batches took, and the translations."""
+    begun = time.perf_counter()
+    texts = [text for batch in batches for text in translate(batch)]
+    return time.perf_counter() - begun, texts
+
+
+def ratios(speeds: Mapping[str, Sequence[float]], latencies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Our bfloat16 to CTranslate2's best mode: the medians over rounds of the ratios within a round."""
+
+    def ratio(kind: str, figures: Mapping[str, Sequence[float]], best: Callable[..., float]) -> float:
+        modes = [values for name, values in figures.items() if name.startswith(f"ctranslate2-{kind}")]
+        rounds = zip(figures["bfloat16"], *modes, strict=True)
+        return round(median(ours / best(theirs) for ours, *theirs in rounds), 2)
+
+    return {
+        "target_tokens_per_second": {name: round(median(values), 1) for name, values in speeds.items()},
+        "milliseconds_alone": {name: round(median(values), 1) for name, values in latencies.items()},
+        "ratio_to_ctranslate2_int8": ratio("int8", speeds, max),
+        "ratio_to_ctranslate2_float32": ratio("float32", speeds, max),
+        "latency_ratio_to_ctranslate2_int8": ratio("int8", latencies, min),
+    }
+
+
+def count_tokens(run: Path, texts: Sequence[str]) -> int:
+    """Tokens of translations, with an end each."""
+    import sentencepiece
+
+    cutter = sentencepiece.SentencePieceProcessor(model_file=str(run / "vocabulary.model"))
+    return sum(len(ids) + 1 for ids in cutter.encode(list(texts)))
+
+
+def bleu(
+    translations: Mapping[str, Mapping[str, str]], sentences: Sequence[str], reference: Path | None
+) -> dict[str, float]:
+    """Of each engine's translations; empty without a reference."""
+    if reference is None:
+        return {}
+    import sacrebleu
+
+    references = reference.read_text(encoding="utf-8").splitlines()[: len(sentences)]
+    return {
+        name: round(sacrebleu.corpus_bleu([texts[sentence] for sentence in sentences], [references]).score, 2)
+        for name, texts in translations.items()
+    }
+
+
+def first_answer(version: Path, sentence: str) -> list[float]:
+    """The seconds that a fresh process takes to import TensorFlow, and then to load a version and translate."""
+    command = [sys.executable, "-W", "ignore", "-c", FIRST_ANSWER, str(version), sentence]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [round(seconds, 1) for seconds in json.loads(done.stdout.splitlines()[-1])]
+
+
+def say(line: str) -> None:
+    """Writes a line to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
