@@ -17,7 +17,7 @@ from app.console import say
 from app.decoding.ctranslate2_graph import CTranslate2Graph
 from app.decoding.options import DecodingOptions
 from app.decoding.scorer import Scorer
-from app.decoding.translation_graph import SCORE, TranslationGraph
+from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, Translator
 from app.errors import UserError
 from app.run_directory import RunDirectory
@@ -62,7 +62,7 @@ def load_model(
         engine: What computes; None is TensorFlow, or CTranslate2 for an export in its format.
 
     Raises:
-        UserError: `path` is neither, or settings are given that an export has fixed.
+        UserError: `path` is neither, or what is asked for is not in it.
     """
     given = {"beam_size": beam_size, "length_penalty": length_penalty}
     if RunDirectory.is_run(path):
@@ -79,13 +79,8 @@ def load_model(
         wanted = "saved-model" if engine == "tensorflow" else engine
         raise UserError(f"{path} is no export for {engine}; export the run again with --format {wanted}")
     if format == "ctranslate2":
-        return CTranslate2Model.of_export(version, {k: v for k, v in given.items() if v is not None})
-    if beam_size is not None or length_penalty is not None:
-        raise UserError(
-            f"the search of {path} was fixed when it was exported; export the run again with --beam-size or "
-            "--length-penalty, or translate with the run"
-        )
-    return ExportModel(version)
+        return CTranslate2Model.of_export(version, given)
+    return ExportModel(version, given)
 
 
 class RunModel:
@@ -104,7 +99,7 @@ class RunModel:
         self.precision = precision
         self.checkpoint = choose(self.run, checkpoint)
         given = {"beam_size": beam_size, "length_penalty": length_penalty}
-        self.options = _overridden(self.run.configuration.decoding, {k: v for k, v in given.items() if v is not None})
+        self.options = _overridden(self.run.configuration.decoding, given)
         averaged = self.checkpoint.facts.get("averaged")
         say(f"{path}: " + (f"average of {len(averaged)} checkpoints" if averaged else f"step {self.checkpoint.step}"))
 
@@ -153,8 +148,10 @@ class CTranslate2Model:
         """One version of an export, with the given settings of the search in place of its own."""
         with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
-            options = _overridden(DecodingOptions(**description["decoding"]), given)
-            return cls(version, str(description["pair"]), options)
+            options, pair = DecodingOptions(**description["decoding"]), str(description["pair"])
+        options = _overridden(options, given)
+        with reporting_damage(version):
+            return cls(version, pair, options)
 
     def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
         """Translates, so many lines at once that every worker has some."""
@@ -172,28 +169,23 @@ class CTranslate2Model:
 class ExportModel:
     """One version of an export, a SavedModel."""
 
-    def __init__(self, version: Path) -> None:
+    def __init__(self, version: Path, given: dict[str, Any]) -> None:
         self.version = version
         with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
             self.pair = str(description["pair"])
-            self.beam_size = int(description["decoding"]["beam_size"])
+            options = DecodingOptions(**description["decoding"])
             self.loaded = tf.saved_model.load(str(version))
+        self.options = _overridden(options, given)
 
     def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
         """Translates with the SavedModel's signatures."""
-        _check_hypotheses(hypotheses, self.beam_size)
-        return Translator(self.loaded.signatures, hypotheses=hypotheses, window_lines=window_lines)
+        _check_hypotheses(hypotheses, self.options.beam_size)
+        return Translator(self.loaded.signatures, self.options, hypotheses=hypotheses, window_lines=window_lines)
 
     def scorer(self) -> Scorer:
-        """Scores with the SavedModel's signature.
-
-        Raises:
-            UserError: The export was written before there was one.
-        """
-        if SCORE not in self.loaded.signatures:
-            raise UserError(f"{self.version} has no signature {SCORE}; export the run again")
-        return Scorer(self.loaded.signatures)
+        """Scores with the SavedModel's signature."""
+        return Scorer(self.loaded.signatures, self.options.length_penalty)
 
 
 @contextmanager
@@ -210,8 +202,9 @@ def reporting_damage(version: Path) -> Iterator[None]:
 
 
 def _overridden(options: DecodingOptions, given: dict[str, Any]) -> DecodingOptions:
+    """The options with those that are given, and are not None, in place of their own."""
     try:
-        return replace(options, **given)
+        return replace(options, **{name: value for name, value in given.items() if value is not None})
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -23,7 +24,8 @@ begun = time.perf_counter()
 import tensorflow as tf
 import tensorflow_text
 imported = time.perf_counter()
-tf.saved_model.load(sys.argv[1]).signatures["serving_default"](texts=tf.constant([sys.argv[2]]))
+loaded = tf.saved_model.load(sys.argv[1])
+loaded.translate([sys.argv[2]])
 print(json.dumps([imported - begun, time.perf_counter() - imported]))
 """
 
@@ -71,46 +73,40 @@ def read_options() -> argparse.Namespace:
 
 
 def write_exports(run: Path, folder: Path) -> dict[str, Path]:
-    """The versions to measure, by name; greedy ones too."""
-    made = {}
+    """The versions to measure, by name."""
     for name, arguments in {
         "bfloat16": ["--precision", "bfloat16"],
         "float32": ["--precision", "float32"],
         "ctranslate2-float32": ["--format", "ctranslate2"],
         "ctranslate2-int8": ["--format", "ctranslate2", "--quantization", "int8"],
     }.items():
-        for kind, beam_size in (("", BEAM_SIZE), ("-greedy", 1)):
-            command = [sys.executable, "-m", "app", "export", str(run), "--out", str(folder / f"{name}{kind}")]
-            subprocess.run([*command, "--beam-size", str(beam_size), *arguments], check=True, stdout=subprocess.DEVNULL)
-            made[f"{name}{kind}"] = folder / f"{name}{kind}" / "1"
-    return made
+        command = [sys.executable, "-m", "app", "export", str(run), "--out", str(folder / name), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return {out.name: out / "1" for out in folder.iterdir()}
 
 
 def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engine]:
     """Each engine; CTranslate2 with all threads on one batch, and with workers that share it."""
-    engines = {
-        name: Engine(saved_model(exports[name]), saved_model(exports[f"{name}-greedy"]))
-        for name in ("bfloat16", "float32")
-    }
+    engines = {name: saved_model(exports[name]) for name in ("bfloat16", "float32")}
     for name in ("ctranslate2-float32", "ctranslate2-int8"):
         for at_once, threads in ((1, 0), (workers, 1)):
-            search = [
-                ctranslate2_model(exports[name], beam_size, workers=at_once, threads=threads)
-                for beam_size in (BEAM_SIZE, 1)
-            ]
-            engines[f"{name}, {at_once} worker(s)"] = Engine(*search)
+            engines[f"{name}, {at_once} worker(s)"] = ctranslate2_model(exports[name], workers=at_once, threads=threads)
     return engines
 
 
-def saved_model(version: Path) -> Translate:
-    """What the default signature of a SavedModel gives."""
+def saved_model(version: Path) -> Engine:
+    """What an export gives to a Python program."""
     import tensorflow as tf
 
-    translate = tf.saved_model.load(str(version)).signatures["serving_default"]
-    return lambda texts: [text.decode() for text in translate(texts=tf.constant(texts))["translations"].numpy()]
+    loaded = tf.saved_model.load(str(version))
+
+    def translate(texts: list[str], beam_size: int) -> list[str]:
+        return [text.decode() for text in loaded.translate(texts, beam_size=beam_size)["translations"].numpy()]
+
+    return Engine(partial(translate, beam_size=BEAM_SIZE), partial(translate, beam_size=1))
 
 
-def ctranslate2_model(version: Path, beam_size: int, *, workers: int, threads: int) -> Translate:
+def ctranslate2_model(version: Path, *, workers: int, threads: int) -> Engine:
     """CTranslate2 as its users call it: SentencePiece before and after, its own search as it comes."""
     import ctranslate2
     import sentencepiece
@@ -119,7 +115,7 @@ def ctranslate2_model(version: Path, beam_size: int, *, workers: int, threads: i
     cutter = sentencepiece.SentencePieceProcessor(model_file=str(version / "vocabulary.model"))
     engine = ctranslate2.Translator(str(version), device="cpu", inter_threads=workers, intra_threads=threads)
 
-    def translate(texts: list[str]) -> list[str]:
+    def translate(texts: list[str], beam_size: int) -> list[str]:
         pieces = cutter.encode(texts, out_type=str)
         found = engine.translate_batch(
             pieces,
@@ -130,7 +126,7 @@ def ctranslate2_model(version: Path, beam_size: int, *, workers: int, threads: i
         )
         return list(cutter.decode([result.hypotheses[0] for result in found]))
 
-    return translate
+    return Engine(partial(translate, beam_size=BEAM_SIZE), partial(translate, beam_size=1))
 
 
 def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:

@@ -61,9 +61,9 @@ def beam_search(
     initial_state: State,
     *,
     length_limits: tf.Tensor,
-    beam_size: int,
+    beam_size: int | tf.Tensor,
     length_penalty: float | tf.Tensor,
-    hypotheses: int = 1,
+    hypotheses: int | tf.Tensor = 1,
 ) -> Hypotheses:
     """Searches the best hypotheses of B sentences.
 
@@ -74,21 +74,25 @@ def beam_search(
     follows. Its result depends on no other sentence of the batch.
 
     Args:
-        step: (the newest tokens int32 [B * K], how many tokens came before them int32 [], state) -> (logits of what
-            follows [B * K, V], which a softmax makes probabilities, state). The K beams of a sentence are adjacent rows.
+        step: (the newest tokens int32 [B * K], how many tokens came before them int32 [], state) -> (logits [B * K, V]
+            of what follows, state). Softmax makes them probabilities. The K beams of a sentence are adjacent rows.
         initial_state: The state of the first step; its rows are reordered as the beams are.
         length_limits: int32 [B], the most tokens of a hypothesis, EOS included; at least 1.
-        beam_size: K.
+        beam_size: K, a number or int32 [].
         length_penalty: The exponent alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities.
-        hypotheses: N, from 1 to K.
+        hypotheses: N, from 1 to K, a number or int32 [].
 
     Raises:
-        ValueError: if `beam_size` or `hypotheses` is out of range.
+        tf.errors.InvalidArgumentError: if `beam_size` or `hypotheses` is out of range.
     """
-    if beam_size < 1:
-        raise ValueError(f"beam size must be at least 1, got {beam_size}")
-    if not 1 <= hypotheses <= beam_size:
-        raise ValueError(f"a beam of {beam_size} gives 1 to {beam_size} hypotheses, got {hypotheses}")
+    beam_size, hypotheses = tf.convert_to_tensor(beam_size), tf.convert_to_tensor(hypotheses)
+    in_range = [
+        tf.debugging.assert_positive(beam_size, "the beam size must be at least 1"),
+        tf.debugging.assert_positive(hypotheses, "there must be at least 1 hypothesis"),
+        tf.debugging.assert_less_equal(hypotheses, beam_size, "a beam holds no more hypotheses than its size"),
+    ]
+    with tf.control_dependencies([check for check in in_range if check is not None]):  # none outside a graph
+        beam_size = tf.identity(beam_size)
     search = _Search(step, length_limits, beam_size, length_penalty, hypotheses)
     state = search.initial(initial_state)
     (state,) = tf.while_loop(search.goes_on, search.advance, [state], shape_invariants=[search.shapes(initial_state)])
@@ -107,9 +111,9 @@ class _Search:
         self,
         step: Step,
         length_limits: tf.Tensor,
-        beam_size: int,
+        beam_size: tf.Tensor,
         length_penalty: float | tf.Tensor,
-        hypotheses: int,
+        hypotheses: tf.Tensor,
     ) -> None:
         self.step = step
         self.length_limits = tf.convert_to_tensor(length_limits, tf.int32)
@@ -136,7 +140,7 @@ class _Search:
 
     def shapes(self, step_state: State) -> BeamState:
         """The shapes that stay the same from step to step; the number of rows is never relied on."""
-        tokens, values = tf.TensorShape([None, self.beam_size, None]), tf.TensorShape([None, self.beam_size])
+        tokens, values = tf.TensorShape([None, None, None]), tf.TensorShape([None, None])
         rows = tf.nest.map_structure(lambda x: tf.TensorShape([None]).concatenate(x.shape[1:]), step_state)
         return BeamState(tf.TensorShape([]), tokens, values, tokens, values, values, rows)
 
@@ -162,7 +166,7 @@ class _Search:
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
         """The 2K best extensions of each sentence, best first; the single best one if K is 1."""
-        count = 2 * self.beam_size if self.beam_size > 1 else 1
+        count = tf.where(self.beam_size > 1, 2 * self.beam_size, 1)
         log_probabilities, tokens = self.extensions(logits, count, state.position)  # [B * K, C]
         beams = [self.sentences, self.beam_size, -1]
         extended = tf.reshape(log_probabilities, beams) + state.live_log_probabilities[:, :, tf.newaxis]
@@ -171,7 +175,7 @@ class _Search:
         chosen_tokens = _chosen(tf.reshape(tokens, [self.sentences, -1]), best.indices)
         return Candidates(best.values, best.indices // of_each_beam, chosen_tokens)
 
-    def extensions(self, logits: tf.Tensor, count: int, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def extensions(self, logits: tf.Tensor, count: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The log-probabilities and tokens of at least the `count` best extensions of each beam; both [B * K, C].
 
         Nothing but the softmax goes over all [B * K, V] again: what may not be chosen is taken out afterwards.
@@ -226,11 +230,13 @@ class _Search:
 
     def reordered(self, step_state: State, beams: tf.Tensor) -> State:
         """Gives each surviving beam the state of the beam that it extends."""
-        if self.beam_size == 1:  # nobody changes places
-            return step_state
         first_rows = tf.range(self.sentences)[:, tf.newaxis] * self.beam_size
         rows = tf.reshape(first_rows + beams, [-1])  # [B, K] -> [B * K]
-        return tf.nest.map_structure(lambda x: tf.gather(x, rows), step_state)
+
+        def moved() -> State:
+            return tf.nest.map_structure(lambda x: tf.gather(x, rows), step_state)
+
+        return tf.cond(self.beam_size > 1, moved, lambda: step_state)  # one beam has no place to change to
 
     def result(self, state: BeamState) -> Hypotheses:
         """The N best finished hypotheses without BOS."""

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.beam_search import Hypotheses, length_penalties
+from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
-from app.decoding.scoring import TokenScores
-from app.decoding.translation_graph import TranslationGraph
+from app.decoding.translation_graph import Search, TranslationGraph
 from app.errors import UserError
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
 
@@ -57,38 +56,42 @@ class CTranslate2Graph(TranslationGraph):
         self.spelling = np.array(self.vocabulary.pieces(), object)
         self.ids = {piece: i for i, piece in enumerate(self.spelling)}
 
-    def search(self, pieces: tf.RaggedTensor, hypotheses: int) -> Hypotheses:
+    def search(self, pieces: tf.RaggedTensor, hypotheses: int | tf.Tensor, search: Search | None = None) -> Hypotheses:
         """The best hypotheses for the pieces, int32 [B, (L)]."""
-        types = (tf.int32, tf.float32, tf.float32, tf.int32)
         found = tf.numpy_function(
-            lambda ids, splits: self._search(np.split(ids, splits[1:-1]), hypotheses),
-            [pieces.values, pieces.row_splits],
-            types,
+            lambda ids, splits, *settings: self._search(np.split(ids, splits[1:-1]), *settings),
+            [pieces.values, pieces.row_splits, *(search or Search.of(self.options)), hypotheses],
+            (tf.int32, tf.float32, tf.float32, tf.int32),
         )
-        shapes = ([None, hypotheses, None], *[[None, hypotheses]] * 3)
+        shapes = ([None, None, None], *[[None, None]] * 3)
         return Hypotheses(*(tf.ensure_shape(value, shape) for value, shape in zip(found, shapes, strict=True)))
 
-    def score_tokens(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> TokenScores:
-        """Scores the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)] without EOS."""
+    def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
+        """Of the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
         by_token = tf.numpy_function(
             lambda ids, splits, labels: self._score(np.split(ids, splits[1:-1]), labels),
             [sources.values, sources.row_splits, labels],
             tf.float32,
         )
-        by_token = tf.reshape(by_token, tf.shape(labels))
-        log_probabilities = tf.reduce_sum(by_token, axis=1)
-        lengths = tf.math.count_nonzero(labels != PAD, axis=1, dtype=tf.int32)
-        penalties = length_penalties(lengths, self.options.length_penalty)
-        return TokenScores(log_probabilities / penalties, log_probabilities, by_token)
+        return tf.reshape(by_token, tf.shape(labels))
 
-    def _search(self, sources: Sequence[np.ndarray], hypotheses: int) -> tuple[np.ndarray, ...]:
+    def _search(
+        self,
+        sources: Sequence[np.ndarray],
+        beam_size: int,
+        length_penalty: float,
+        max_extra_tokens: int,
+        hypotheses: int,
+    ) -> tuple[np.ndarray, ...]:
         """The fields of `Hypotheses`; of a source without tokens there is only EOS."""
-        alpha, rows = self.options.length_penalty, [row for row, ids in enumerate(sources) if len(ids)]
-        limits = [-(-len(sources[row]) // LIMIT_STEP) * LIMIT_STEP + self.options.max_extra_tokens for row in rows]
+        alpha, rows = float(length_penalty), [row for row, ids in enumerate(sources) if len(ids)]
+        limits = [-(-len(sources[row]) // LIMIT_STEP) * LIMIT_STEP + int(max_extra_tokens) for row in rows]
         found: dict[int, Any] = {}
         for limit in set(limits):  # else a sentence's limit would be that of the longest beside it
             alike = [row for row, its_limit in zip(rows, limits, strict=True) if its_limit == limit]
-            found.update(zip(alike, self._submit([sources[row] for row in alike], limit), strict=True))
+            found.update(
+                zip(alike, self._submit([sources[row] for row in alike], limit, int(beam_size), alpha), strict=True)
+            )
         results = {row: waiting.result() for row, waiting in found.items()}
         longest = 1 + max((len(pieces) for result in results.values() for pieces in result.hypotheses), default=0)
         tokens = np.full([len(sources), hypotheses, longest], PAD, np.int32)
@@ -104,16 +107,16 @@ class CTranslate2Graph(TranslationGraph):
                 scores[row, place], log_probabilities[row, place] = ours[best], totals[best]
         return tokens, scores, log_probabilities, np.count_nonzero(tokens, axis=2).astype(np.int32)
 
-    def _submit(self, sources: Sequence[np.ndarray], limit: int) -> list[Any]:
+    def _submit(self, sources: Sequence[np.ndarray], limit: int, beam_size: int, alpha: float) -> list[Any]:
         """What will be the hypotheses of each source, of at most `limit` tokens without EOS."""
         return self.engine.translate_batch(
             [self.spelling[ids].tolist() for ids in sources],
             max_batch_size=SENTENCES_AT_ONCE,
             asynchronous=True,
-            beam_size=self.options.beam_size,
+            beam_size=beam_size,
             patience=PATIENCE,
-            num_hypotheses=self.options.beam_size,
-            length_penalty=self.options.length_penalty,
+            num_hypotheses=beam_size,
+            length_penalty=alpha,
             max_input_length=0,
             min_decoding_length=0,
             max_decoding_length=limit,

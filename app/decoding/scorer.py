@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.translation_graph import COUNT_TOKENS, SCORE, Signatures
+from app.decoding.translation_graph import SCORE, TOKENIZE, Signatures
 from app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, batches_of_like_length
 
 
@@ -31,14 +31,21 @@ class Scorer:
 
     Args:
         signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel made of them.
+        length_penalty: the graph's own where left out, which a SavedModel must be told.
         batch_tokens: lines of a batch times tokens of its longest side.
         window_lines: so many lines are read before the first is scored, and sorted by length.
     """
 
     def __init__(
-        self, signatures: Signatures, *, batch_tokens: int = BATCH_TOKENS, window_lines: int = WINDOW_LINES
+        self,
+        signatures: Signatures,
+        length_penalty: float | None = None,
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        window_lines: int = WINDOW_LINES,
     ) -> None:
-        self.count_tokens = signatures[COUNT_TOKENS]
+        self.tokenize = signatures[TOKENIZE]
+        self.search = {} if length_penalty is None else {"length_penalty": tf.constant(length_penalty, tf.float32)}
         self.run_graph = signatures[SCORE]
         self.batch_tokens = batch_tokens
         self.window_lines = window_lines
@@ -52,11 +59,11 @@ class Scorer:
             )
 
     def _score_window(self, sources: list[bytes], targets: list[bytes]) -> list[Score]:
-        lengths = [self.count_tokens(texts=tf.constant(side))["tokens"].numpy() for side in (sources, targets)]
+        lengths = [self.tokenize(texts=tf.constant(side))["lengths"].numpy() for side in (sources, targets)]
         by_line: dict[int, Score] = {}
         for batch in batches_of_like_length(np.maximum(*lengths) + 1, self.batch_tokens):  # + 1 for EOS
             texts, of_texts = (tf.constant([side[i] for i in batch]) for side in (sources, targets))
-            found = self.run_graph(texts=texts, targets=of_texts)
+            found = self.run_graph(texts=texts, targets=of_texts, **self.search)
             by_line.update(zip(batch, _scores({name: value.numpy() for name, value in found.items()}), strict=True))
         return [by_line[i] for i in range(len(sources))]
 

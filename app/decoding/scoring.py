@@ -1,39 +1,27 @@
 """The probability that a model gives to translations that are there already, in the graph."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
-from app.decoding.beam_search import length_penalties
 from pipelines.vocabulary import BOS, PAD
 
 LOGITS_AT_ONCE = 2**26  # float32: 256 MB
 
 
-class TokenScores(NamedTuple):
-    """What a model gives to N translations of up to T tokens."""
-
-    scores: tf.Tensor  # float32 [N], log-probability / length penalty
-    log_probabilities: tf.Tensor  # float32 [N]
-    token_log_probabilities: tf.Tensor  # float32 [N, T], 0 at PAD
-
-
-def score_tokens(
-    transformer: Any,
-    source: tf.Tensor,
-    labels: tf.Tensor,
-    *,
-    vocabulary_size: int,
-    length_penalty: float | tf.Tensor,
-) -> TokenScores:
-    """Scores translations token by token, each token after the right ones before it.
+def token_log_probabilities(
+    transformer: Any, source: tf.Tensor, labels: tf.Tensor, *, vocabulary_size: int
+) -> tf.Tensor:
+    """The log-probability of each token of given translations, after the right ones before it.
 
     Args:
         transformer: a `layers.transformer.Transformer`.
         source: int32 [N, S], EOS included, then PAD.
         labels: int32 [N, T], EOS included, then PAD.
         vocabulary_size: V, as wide as the transformer's logits.
-        length_penalty: as in `beam_search`, which gives the same tokens the same scores.
+
+    Returns:
+        float32 [N, T], 0 at PAD; the sums of the rows are what `beam_search` gives the same tokens.
     """
     rows, longest = tf.unstack(tf.shape(labels))
     rows_at_once = tf.maximum(1, LOGITS_AT_ONCE // vocabulary_size // tf.maximum(1, longest))
@@ -51,6 +39,4 @@ def score_tokens(
         (tf.constant(0), tf.zeros([0, longest])),
         shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, None])),
     )
-    log_probabilities = tf.reduce_sum(by_token, axis=1)
-    lengths = tf.math.count_nonzero(labels != PAD, axis=1, dtype=tf.int32)
-    return TokenScores(log_probabilities / length_penalties(lengths, length_penalty), log_probabilities, by_token)
+    return by_token

@@ -14,7 +14,7 @@ class TopK(NamedTuple):
     indices: tf.Tensor
 
 
-def top_k(values: tf.Tensor, k: int) -> TopK:
+def top_k(values: tf.Tensor, k: int | tf.Tensor) -> TopK:
     """Gives the k largest of each row of `values` (float32 [B, M], M >= k).
 
     The k largest values lie in the k blocks with the largest maxima, so one vectorised pass for the maxima leaves
@@ -30,12 +30,14 @@ def top_k(values: tf.Tensor, k: int) -> TopK:
     return TopK(best.values, tf.minimum(indices, tf.shape(values)[1] - 1))
 
 
-def _in_blocks(values: tf.Tensor, at_least: int) -> tf.Tensor:
+def _in_blocks(values: tf.Tensor, at_least: int | tf.Tensor) -> tf.Tensor:
     """[B, M] -> [B, blocks, BLOCK], filled up with -inf to whole blocks."""
     rows, width = tf.unstack(tf.shape(values))
     blocks = tf.maximum(at_least, -(-width // BLOCK))
-    fills_blocks = values.shape[1] is not None and values.shape[1] % BLOCK == 0
-    if not fills_blocks or values.shape[1] < at_least * BLOCK:  # else spare the copy
-        padding = blocks * BLOCK - width
-        values = tf.pad(values, [[0, 0], [0, padding]], constant_values=float("-inf"))
-    return tf.reshape(values, [rows, blocks, BLOCK])
+    missing = blocks * BLOCK - width
+
+    def filled() -> tf.Tensor:
+        return tf.pad(values, [[0, 0], [0, missing]], constant_values=float("-inf"))
+
+    # Most often nothing is missing, and the copy is spared.
+    return tf.reshape(tf.cond(missing > 0, filled, lambda: values), [rows, blocks, BLOCK])

@@ -8,18 +8,41 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.beam_search import Hypotheses, beam_search
+from app.decoding.beam_search import Hypotheses, beam_search, length_penalties
 from app.decoding.growing_cache import Cache, GrowingCache
 from app.decoding.long_input import cut_tables, join_pieces, split_long
 from app.decoding.options import DecodingOptions
-from app.decoding.scoring import TokenScores, score_tokens
+from app.decoding.scoring import token_log_probabilities
 from pipelines.vocabulary import EOS, PAD, Vocabulary
 
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
 
 # The names of the signatures.
-TRANSLATE, N_BEST, SCORE, COUNT_TOKENS = "serving_default", "n_best", "score", "count_tokens"
-SOURCE_TOKENS_AT_ONCE = 16_384  # padded; bounds the memory of a very long text: a base model's beams take 2 GB
+TRANSLATE, N_BEST, SCORE, TOKENIZE, DETOKENIZE = (
+    "serving_default",
+    "translate_nbest",
+    "score",
+    "tokenize",
+    "detokenize",
+)
+BEAM_TOKENS_AT_ONCE = 65_536  # of the source, padded, each beam's; bounds the memory: a base model's beams take 2 GB
+
+
+class Search(NamedTuple):
+    """What each run of a graph may be told anew; `DecodingOptions` says more."""
+
+    beam_size: tf.Tensor  # int32 []
+    length_penalty: tf.Tensor  # float32 []
+    max_extra_tokens: tf.Tensor  # int32 []
+
+    @classmethod
+    def of(cls, options: DecodingOptions) -> "Search":
+        """The options as tensors."""
+        return cls(
+            tf.constant(options.beam_size, tf.int32),
+            tf.constant(options.length_penalty, tf.float32),
+            tf.constant(options.max_extra_tokens, tf.int32),
+        )
 
 
 class TranslatedTexts(NamedTuple):
@@ -47,7 +70,7 @@ class TranslationGraph(tf.Module):
     Args:
         transformer: a `layers.transformer.Transformer`, or what has its decoding methods.
         vocabulary: the one it was trained with.
-        options: of the search.
+        options: of the search, which all but the longest source may be told anew.
     """
 
     def __init__(self, transformer: Any, vocabulary: Vocabulary, options: DecodingOptions) -> None:
@@ -60,72 +83,120 @@ class TranslationGraph(tf.Module):
     def signatures(self) -> Signatures:
         """The graph as functions, each traced once for every number of texts; for a translator or a SavedModel.
 
-        All take `texts` (string [N]). `serving_default` gives the best `translations` (string [N]) and their `scores`
-        (float32 [N]); `n_best`, which searches longer, gives as many as the beam holds ([N, K], best first);
-        `count_tokens` gives `tokens` (int32 [N]). `score` takes `targets` (string
-        [N]) too and gives the fields of `ScoredTexts`.
+        `serving_default` takes `texts` (string [N]) and gives the best `translations` (string [N]) and their `scores`
+        (float32 [N]); `translate_nbest`, which searches longer, gives as many as the beam holds ([N, K], best first).
+        Both may be told another `beam_size`, `length_penalty` and `max_extra_tokens` (scalars) than the graph's.
+        `score` takes `texts`, `targets` (string [N]) and perhaps another `length_penalty`, and gives the fields of
+        `ScoredTexts`. `tokenize` takes `texts` and gives `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths`
+        (int32 [N]); `detokenize` takes `ids` and gives `texts`.
         """
-        signature = [tf.TensorSpec([None], tf.string, name="texts")]
+        texts = tf.TensorSpec([None], tf.string, name="texts")
+        default = Search.of(self.options)
+        search = [tf.TensorSpec([], value.dtype, name=name) for name, value in default._asdict().items()]
 
-        @tf.function(input_signature=signature)
-        def translate(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {name: values[:, 0] for name, values in self.translate(texts)._asdict().items()}
+        @tf.function(input_signature=[texts, *search, tf.TensorSpec([], tf.int32, name="hypotheses")])
+        def translate_some(texts: tf.Tensor, *search_and_hypotheses: tf.Tensor) -> TranslatedTexts:
+            *search, hypotheses = search_and_hypotheses
+            return self.translate(texts, Search(*search), hypotheses=hypotheses)
 
-        @tf.function(input_signature=signature)
-        def n_best(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.translate(texts, hypotheses=self.options.beam_size)._asdict()
+        @tf.function(input_signature=[texts, *search])
+        def translate(
+            texts: tf.Tensor,
+            beam_size: tf.Tensor = default.beam_size,
+            length_penalty: tf.Tensor = default.length_penalty,
+            max_extra_tokens: tf.Tensor = default.max_extra_tokens,
+        ) -> dict[str, tf.Tensor]:
+            found = translate_some(texts, beam_size, length_penalty, max_extra_tokens, tf.constant(1))
+            return {name: values[:, 0] for name, values in found._asdict().items()}
 
-        @tf.function(input_signature=signature)
-        def count_tokens(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"tokens": _row_lengths(self.vocabulary.encode(texts))}
+        @tf.function(input_signature=[texts, *search])
+        def translate_nbest(
+            texts: tf.Tensor,
+            beam_size: tf.Tensor = default.beam_size,
+            length_penalty: tf.Tensor = default.length_penalty,
+            max_extra_tokens: tf.Tensor = default.max_extra_tokens,
+        ) -> dict[str, tf.Tensor]:
+            return translate_some(texts, beam_size, length_penalty, max_extra_tokens, beam_size)._asdict()
 
-        @tf.function(input_signature=[*signature, tf.TensorSpec([None], tf.string, name="targets")])
-        def score(texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.score(texts, targets)._asdict()
+        @tf.function(input_signature=[texts, tf.TensorSpec([None], tf.string, name="targets"), search[1]])
+        def score(
+            texts: tf.Tensor, targets: tf.Tensor, length_penalty: tf.Tensor = default.length_penalty
+        ) -> dict[str, tf.Tensor]:
+            return self.score(texts, targets, length_penalty)._asdict()
 
-        return {TRANSLATE: translate, N_BEST: n_best, SCORE: score, COUNT_TOKENS: count_tokens}
+        @tf.function(input_signature=[texts])
+        def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+            tokens = self.vocabulary.encode(texts)
+            ids = tokens.to_tensor(PAD)
+            return {"ids": ids, "pieces": self.vocabulary.spell(ids), "lengths": _row_lengths(tokens)}
 
-    def translate(self, texts: tf.Tensor, *, hypotheses: int = 1) -> TranslatedTexts:
+        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="ids")])
+        def detokenize(ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"texts": self.vocabulary.decode(ids)}
+
+        return {
+            TRANSLATE: translate,
+            N_BEST: translate_nbest,
+            SCORE: score,
+            TOKENIZE: tokenize,
+            DETOKENIZE: detokenize,
+        }
+
+    def translate(
+        self, texts: tf.Tensor, search: Search | None = None, *, hypotheses: int | tf.Tensor = 1
+    ) -> TranslatedTexts:
         """Translates `texts` (string [N]; N may be 0) into the `hypotheses` best translations of each.
 
         A text without a token, such as the empty one, becomes an empty text with score 0. A text too long for the
         model is translated in pieces: its j-th translation joins the pieces' j-th translations, and the score is the
-        sum of theirs.
+        sum of theirs. The search is that of the options where none is given.
         """
+        search = search or Search.of(self.options)
         count = tf.size(texts)
         filler = tf.fill([tf.cast(count == 0, tf.int32)], "")  # a model need not take a batch of no rows
         texts = tf.concat([texts, filler], axis=0)
         tokens = self.vocabulary.encode(texts)
         pieces, owner = split_long(tokens, self.options.max_source_tokens, self.cut_tables)
-        found = self.translate_pieces(pieces, hypotheses)
-        joined = [join_pieces(found.translations[:, i], owner, tf.size(texts)) for i in range(hypotheses)]
+        found = self.translate_pieces(pieces, search, hypotheses)
+        rows = tf.size(texts)
+        owners = owner + rows * tf.range(hypotheses)[:, tf.newaxis]  # [H, M]: the j-th translations of all texts
+        joined = join_pieces(
+            tf.reshape(tf.transpose(found.translations), [-1]), tf.reshape(owners, [-1]), rows * hypotheses
+        )
         scores = tf.math.segment_sum(found.scores, owner)  # [M, H] -> [N, H]
-        return TranslatedTexts(tf.stack(joined, axis=1)[:count], scores[:count])
+        return TranslatedTexts(tf.transpose(tf.reshape(joined, [hypotheses, rows]))[:count], scores[:count])
 
-    def score(self, texts: tf.Tensor, targets: tf.Tensor) -> ScoredTexts:
+    def score(
+        self, texts: tf.Tensor, targets: tf.Tensor, length_penalty: float | tf.Tensor | None = None
+    ) -> ScoredTexts:
         """Scores `targets` (string [N]) as translations of `texts` (string [N]; N may be 0).
 
         A text is scored whole, also where `translate` would split it. A text without a token and a translation without
-        one have score 0, as `translate` has it.
+        one have score 0, as `translate` has it. The length penalty is that of the options where none is given.
         """
         sources, labels = self.vocabulary.encode(texts), self.vocabulary.encode(targets)
         is_empty = (_row_lengths(sources) == 0) & (_row_lengths(labels) == 0)
         labels = tf.where(is_empty[:, tf.newaxis], PAD, _ended(labels))
-        found = self.score_tokens(sources, labels)
-        return ScoredTexts(*found, pieces=self.vocabulary.spell(labels))
+        by_token = self.token_log_probabilities(sources, labels)
+        log_probabilities = tf.reduce_sum(by_token, axis=1)
+        lengths = tf.math.count_nonzero(labels != PAD, axis=1, dtype=tf.int32)
+        alpha = self.options.length_penalty if length_penalty is None else length_penalty
+        scores = log_probabilities / length_penalties(lengths, alpha)
+        return ScoredTexts(scores, log_probabilities, by_token, self.vocabulary.spell(labels))
 
-    def translate_pieces(self, pieces: tf.RaggedTensor, hypotheses: int) -> TranslatedTexts:
+    def translate_pieces(self, pieces: tf.RaggedTensor, search: Search, hypotheses: int | tf.Tensor) -> TranslatedTexts:
         """Translates the pieces, int32 [M, (L)] with M > 0, a bounded number of tokens at once."""
         rows = pieces.nrows(out_type=tf.int32)
-        rows_at_once = tf.maximum(1, SOURCE_TOKENS_AT_ONCE // (1 + tf.reduce_max(_row_lengths(pieces))))
+        beam_tokens = tf.maximum(4, search.beam_size) * (1 + tf.reduce_max(_row_lengths(pieces)))
+        rows_at_once = tf.maximum(1, BEAM_TOKENS_AT_ONCE // beam_tokens)
 
         def translate_some(first: tf.Tensor, done: TranslatedTexts) -> tuple[tf.Tensor, TranslatedTexts]:
-            some = self.translate_batch(pieces[first : first + rows_at_once], hypotheses)
+            some = self.translate_batch(pieces[first : first + rows_at_once], search, hypotheses)
             both = [tf.concat(parts, axis=0) for parts in zip(done, some, strict=True)]
             return first + rows_at_once, TranslatedTexts(*both)
 
         none = TranslatedTexts(tf.fill([0, hypotheses], ""), tf.fill([0, hypotheses], 0.0))
-        shape = tf.TensorShape([None, hypotheses])
+        shape = tf.TensorShape([None, None])
         _, found = tf.while_loop(
             lambda first, _: first < rows,
             translate_some,
@@ -134,9 +205,9 @@ class TranslationGraph(tf.Module):
         )
         return found
 
-    def translate_batch(self, pieces: tf.RaggedTensor, hypotheses: int) -> TranslatedTexts:
+    def translate_batch(self, pieces: tf.RaggedTensor, search: Search, hypotheses: int | tf.Tensor) -> TranslatedTexts:
         """Translates the pieces, int32 [B, (L)] with B > 0, all at once."""
-        found = self.search(pieces, hypotheses)
+        found = self.search(pieces, hypotheses, search)
         shape = [pieces.nrows(out_type=tf.int32), hypotheses]
         tokens = tf.reshape(found.tokens, [shape[0] * hypotheses, -1])  # [B, H, T] -> [B * H, T]
         texts = tf.reshape(self.vocabulary.decode(tokens), shape)
@@ -144,22 +215,17 @@ class TranslationGraph(tf.Module):
         has_no_token = (_row_lengths(pieces) == 0)[:, tf.newaxis] & (found.lengths > 0)
         return TranslatedTexts(texts, tf.where(has_no_token, 0.0, found.scores))
 
-    def score_tokens(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> TokenScores:
-        """Scores the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)] without EOS."""
-        return score_tokens(
-            self.transformer,
-            _ended(sources),
-            labels,
-            vocabulary_size=self.vocabulary.size,
-            length_penalty=self.options.length_penalty,
-        )
+    def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
+        """Of the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
+        return token_log_probabilities(self.transformer, _ended(sources), labels, vocabulary_size=self.vocabulary.size)
 
-    def search(self, pieces: tf.RaggedTensor, hypotheses: int) -> Hypotheses:
+    def search(self, pieces: tf.RaggedTensor, hypotheses: int | tf.Tensor, search: Search | None = None) -> Hypotheses:
         """The best hypotheses for the pieces, int32 [B, (L)]; of one without tokens there is only EOS."""
+        search = search or Search.of(self.options)
         rows, lengths = pieces.nrows(out_type=tf.int32), _row_lengths(pieces)
         memory, may_attend = self.transformer.encode(_ended(pieces))
         cross = self.transformer.cross_cache(memory)
-        growing = GrowingCache(self.transformer, rows * self.options.beam_size)
+        growing = GrowingCache(self.transformer, rows * search.beam_size)
 
         def step(tokens: tf.Tensor, position: tf.Tensor, cache: Cache) -> tuple[tf.Tensor, Cache]:
             cache = growing.with_room(cache, position)
@@ -169,9 +235,9 @@ class TranslationGraph(tf.Module):
         return beam_search(
             step,
             growing.room(),
-            length_limits=tf.where(lengths == 0, 1, lengths + 1 + self.options.max_extra_tokens),
-            beam_size=self.options.beam_size,
-            length_penalty=self.options.length_penalty,
+            length_limits=tf.where(lengths == 0, 1, lengths + 1 + search.max_extra_tokens),
+            beam_size=search.beam_size,
+            length_penalty=search.length_penalty,
             hypotheses=hypotheses,
         )
 

@@ -7,7 +7,8 @@ from itertools import islice
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.translation_graph import COUNT_TOKENS, N_BEST, TRANSLATE, Signatures
+from app.decoding.options import DecodingOptions
+from app.decoding.translation_graph import N_BEST, TOKENIZE, TRANSLATE, Search, Signatures
 
 WINDOW_LINES = 4096  # enough to find lines of like length, and soon read
 BATCH_TOKENS = 4096
@@ -36,6 +37,7 @@ class Translator:
 
     Args:
         signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel made of them.
+        options: of the search; the graph's own where left out, which a SavedModel must be told.
         hypotheses: translations of a line, the best one and `hypotheses - 1` alternatives; at most the beam size.
         batch_tokens: lines of a batch times tokens of its longest; a longer line is a batch of its own.
         window_lines: so many lines are read before the first is translated, and sorted by length.
@@ -44,13 +46,15 @@ class Translator:
     def __init__(
         self,
         signatures: Signatures,
+        options: DecodingOptions | None = None,
         *,
         hypotheses: int = 1,
         batch_tokens: int = BATCH_TOKENS,
         window_lines: int = WINDOW_LINES,
     ) -> None:
-        self.count_tokens = signatures[COUNT_TOKENS]
+        self.tokenize = signatures[TOKENIZE]
         self.run_graph = signatures[TRANSLATE if hypotheses == 1 else N_BEST]
+        self.search = Search.of(options)._asdict() if options else {}
         self.hypotheses = hypotheses
         self.batch_tokens = batch_tokens
         self.window_lines = window_lines
@@ -69,17 +73,17 @@ class Translator:
             yield from self._translate_window(window, progress)
 
     def _translate_window(self, window: Sequence[bytes], progress: Progress) -> list[Translation]:
-        tokens = self.count_tokens(texts=tf.constant(window))["tokens"].numpy()
+        tokens = self.tokenize(texts=tf.constant(window))["lengths"].numpy()
         by_line: dict[int, Translation] = {}
         for batch in batches_of_like_length(tokens + 1, self.batch_tokens):  # + 1 for EOS
-            found = self.run_graph(texts=tf.constant([window[i] for i in batch]))
+            found = self.run_graph(texts=tf.constant([window[i] for i in batch]), **self.search)
             texts, scores = (self._best(found[name].numpy()) for name in ("translations", "scores"))
             by_line.update(zip(batch, map(_translation, texts, scores), strict=True))
             progress(len(batch))
         return [by_line[i] for i in range(len(window))]
 
     def _best(self, values: np.ndarray) -> np.ndarray:
-        """[N] of `serving_default` or [N, K] of `n_best` -> [N, `hypotheses`]."""
+        """[N] of `serving_default` or [N, K] of `translate_nbest` -> [N, `hypotheses`]."""
         return values.reshape(len(values), -1)[:, : self.hypotheses]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from app.decoding.ctranslate2_graph import CTranslate2Graph
-from app.decoding.translation_graph import TRANSLATE, TranslationGraph
+from app.decoding.translation_graph import TRANSLATE, Signatures, TranslationGraph
 from app.errors import UserError
 from app.models import RunModel
 from app.serving import fresh_process
@@ -27,10 +27,15 @@ GOLDEN_LENGTHS = (1, 3, 10, 30)  # pieces of the made-up sentences
 
 
 class ExportedTranslation(tf.Module):
-    """What a SavedModel must hold on to: the weights, and the tokeniser's resource."""
+    """What a SavedModel holds on to: the weights, the tokeniser's resource, and the signatures as methods.
 
-    def __init__(self, graph: TranslationGraph) -> None:
+    With `model = tf.saved_model.load(…)`, `model.translate(["…"])` may leave arguments out; `model.signatures` may not.
+    """
+
+    def __init__(self, graph: TranslationGraph, signatures: Signatures) -> None:
         super().__init__(name="translation")
+        for name, function in signatures.items():
+            setattr(self, "translate" if name == TRANSLATE else name, function)
         self.weights = [weight.value for weight in graph.transformer.weights]
         self.vocabulary = graph.vocabulary
 
@@ -45,7 +50,8 @@ def export(model: RunModel, out: Path) -> Path:
     """
 
     def write(folder: Path) -> None:
-        tf.saved_model.save(ExportedTranslation(model.graph), str(folder), signatures=model.graph.signatures())
+        signatures = model.graph.signatures()
+        tf.saved_model.save(ExportedTranslation(model.graph, signatures), str(folder), signatures=signatures)
         check(model.graph, folder)
 
     return published(out, description(model), write)

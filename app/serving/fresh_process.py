@@ -14,7 +14,8 @@ def main() -> None:
     import tensorflow_text  # noqa: F401  # registers the tokeniser's operations
 
     texts = json.load(sys.stdin)
-    found = tf.saved_model.load(sys.argv[1]).signatures["serving_default"](texts=tf.constant(texts))
+    loaded = tf.saved_model.load(sys.argv[1])  # its functions alone would not keep the weights
+    found = loaded.translate(tf.constant(texts))
     translations = [text.decode("utf-8", "replace") for text in found["translations"].numpy()]
     print(json.dumps(list(zip(translations, found["scores"].numpy().tolist(), strict=True))))
 

@@ -252,13 +252,6 @@ def test_a_search_that_cannot_be_made_is_refused(run: Path, options: list[str], 
     assert message in refusal(nmt("translate", run, *options, stdin=b"I\n"), "translate")
 
 
-def test_the_search_of_an_export_is_fixed(tmp_path: Path) -> None:
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "saved_model.pb").touch()
-    line = refusal(nmt("translate", tmp_path, "--beam-size", "2", stdin=b"I\n"), "translate")
-    assert line.startswith(f"the search of {tmp_path} was fixed when it was exported; export the run again")
-
-
 def test_too_few_checkpoints_to_average_are_counted(run_copy: Path) -> None:
     line = refusal(nmt("average", run_copy, "--last", "3"), "average")
     assert line.startswith(f"{run_copy / 'checkpoints'} has 2 checkpoint(s), fewer than --last 3; train on")

@@ -35,7 +35,8 @@ import json, sys
 import tensorflow as tf
 import tensorflow_text
 texts = json.load(sys.stdin)
-found = tf.saved_model.load(sys.argv[1]).signatures["serving_default"](texts=tf.constant(texts))
+loaded = tf.saved_model.load(sys.argv[1])
+found = loaded.translate(texts)
 ours = {"app", "layers", "pipelines"} & set(sys.modules)
 print(json.dumps([[t.decode() for t in found["translations"].numpy()], found["scores"].numpy().tolist(), list(ours)]))
 """
@@ -299,12 +300,13 @@ def test_a_source_line_without_a_translation_is_said(run: Path, tmp_path: Path) 
     ]
 
 
-def test_the_settings_of_the_search_change_it(run: Path, translated: Done) -> None:
-    done = succeeded(
-        nmt("translate", run, "--beam-size", "1", "--length-penalty", "0", "--json", stdin=f"{TEXT[0]}\n".encode())
-    )
-    (greedy,) = objects(done)
+def test_the_settings_of_the_search_change_it(run: Path, export: Path, translated: Done) -> None:
+    search = ("--beam-size", "1", "--length-penalty", "0", "--json")
+    (greedy,) = objects(succeeded(nmt("translate", run, *search, stdin=f"{TEXT[0]}\n".encode())))
     assert greedy["score"] < objects(translated)[0]["score"]  # a sum of log-probabilities, divided by nothing
+    (of_export,) = objects(succeeded(nmt("translate", export, *search, stdin=f"{TEXT[0]}\n".encode())))
+    assert of_export["translation"] == greedy["translation"]
+    assert of_export["score"] == pytest.approx(greedy["score"], rel=1e-5)
 
 
 # export

@@ -9,7 +9,7 @@ import tensorflow as tf
 from app.decoding import scoring
 from app.decoding.options import DecodingOptions
 from app.decoding.scorer import Score, Scorer
-from app.decoding.scoring import score_tokens
+from app.decoding.scoring import token_log_probabilities
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translator
 from layers.config import TransformerConfig
@@ -49,15 +49,10 @@ def test_what_the_search_found_has_the_score_that_it_gave(graph: TranslationGrap
     found = graph.search(pieces, 3)
     source = tf.concat([pieces, [[EOS], [EOS]]], axis=1).to_tensor(PAD)
     for n in range(3):
-        scored = score_tokens(
-            graph.transformer,
-            source,
-            found.tokens[:, n],
-            vocabulary_size=vocabulary.size,
-            length_penalty=OPTIONS.length_penalty,
+        by_token = token_log_probabilities(
+            graph.transformer, source, found.tokens[:, n], vocabulary_size=vocabulary.size
         )
-        np.testing.assert_allclose(scored.scores, found.scores[:, n], atol=1e-4)
-        np.testing.assert_allclose(scored.log_probabilities, found.log_probabilities[:, n], rtol=1e-5)
+        np.testing.assert_allclose(tf.reduce_sum(by_token, axis=1), found.log_probabilities[:, n], rtol=1e-5)
 
 
 def test_a_translation_has_the_score_it_was_translated_with(vocabulary: Vocabulary) -> None:

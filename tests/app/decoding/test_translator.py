@@ -87,7 +87,7 @@ def test_a_very_long_text_is_translated_in_parts_with_the_same_result(
 ) -> None:
     texts = tf.constant([" ".join(WORDS * 5), "A dog.", ""])
     whole = graph.translate(texts, hypotheses=2)
-    monkeypatch.setattr(translation_graph, "SOURCE_TOKENS_AT_ONCE", 90)
+    monkeypatch.setattr(translation_graph, "BEAM_TOKENS_AT_ONCE", 4 * 90)
     parts = graph.translate(texts, hypotheses=2)
     np.testing.assert_array_equal(whole.translations, parts.translations)
     np.testing.assert_allclose(whole.scores, parts.scores, rtol=1e-6)
@@ -180,7 +180,7 @@ def test_lines_are_read_a_window_at_a_time(graph: TranslationGraph) -> None:
 
 def test_no_lines_give_no_translations(graph: TranslationGraph, translator: Translator) -> None:
     assert translator.translate([]) == []
-    found = graph.signatures()["n_best"](texts=tf.constant([], tf.string))
+    found = graph.signatures()["translate_nbest"](texts=tf.constant([], tf.string))
     assert found["translations"].shape == found["scores"].shape == (0, 2)
 
 
@@ -189,10 +189,33 @@ def test_a_saved_model_translates_as_the_graph_does_and_neither_traces_again(
 ) -> None:
     tf.saved_model.save(graph, str(tmp_path), signatures=graph.signatures())
     signatures = tf.saved_model.load(str(tmp_path)).signatures
-    loaded = Translator(signatures, hypotheses=2, batch_tokens=200, window_lines=7)
+    loaded = Translator(signatures, OPTIONS, hypotheses=2, batch_tokens=200, window_lines=7)
     lines = [*SENTENCES, "", " ".join(WORDS * 3)]
     assert loaded.translate(lines) == translator.translate(lines)
     assert translator.run_graph.experimental_get_tracing_count() == 1  # type: ignore[attr-defined]
+
+
+def test_a_saved_model_takes_other_settings_of_the_search(
+    graph: TranslationGraph, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    tf.saved_model.save(graph, str(tmp_path), signatures=graph.signatures())
+    signatures = tf.saved_model.load(str(tmp_path)).signatures
+    for options in (DecodingOptions(1, 0.0, 9, 40), DecodingOptions(4, 1.5, 0, 40)):
+        ours = Translator(TranslationGraph(graph.transformer, vocabulary, options).signatures(), hypotheses=1)
+        assert Translator(signatures, options).translate(SENTENCES) == ours.translate(SENTENCES)
+    many = Translator(signatures, replace(OPTIONS, beam_size=5), hypotheses=5).translate(SENTENCES)
+    assert {len(translation.alternatives) for translation in many} == {4}
+
+
+def test_tokens_of_a_text_and_back(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+    signatures, texts = graph.signatures(), ["The cat sat.", "", "Übung"]
+    found = signatures["tokenize"](texts=tf.constant(texts))
+    for row, length in enumerate(found["lengths"].numpy()):
+        ids = found["ids"].numpy()[row]
+        spelt = [vocabulary.pieces()[i] if i else "" for i in ids]
+        assert [piece.decode() for piece in found["pieces"].numpy()[row]] == spelt
+        assert np.count_nonzero(ids) == length
+    assert [t.decode() for t in signatures["detokenize"](ids=found["ids"])["texts"].numpy()] == texts
 
 
 @given(lengths=st.lists(st.integers(1, 50), max_size=40), budget=st.integers(1, 120))
