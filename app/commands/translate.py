@@ -27,6 +27,7 @@ def add_parser(verbs: Any) -> None:
     add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
     add("--engine", choices=ENGINES, help="what computes (default: tensorflow, or what the export was written for)")
+    add("--prefix", type=Path, metavar="F", help="a file with what the translation of each line must begin with")
     add("--n-best", type=int, default=1, metavar="N", help="print the N best as LINE ||| TEXT ||| SCORE")
     add("--scores", action="store_true", help="print TEXT, a tab and the score")
     add("--json", action="store_true", help="print one JSON object a line")
@@ -39,7 +40,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"--n-best is {arguments.n_best}; it must be at least 1")
     if arguments.scores and (arguments.n_best > 1 or arguments.json):
         raise UserError("--n-best and --json print scores by themselves; leave --scores out")
-    check_readable(arguments.file)
+    if arguments.prefix and str(arguments.prefix) == str(arguments.file) == "-":
+        raise UserError("--prefix and the text are both stdin; name a file for one of them")
+    for path in (arguments.file, arguments.prefix):
+        if path:
+            check_readable(path)
     from app.quiet import import_tensorflow
 
     import_tensorflow()
@@ -49,7 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
     model = load_model(arguments.model, checkpoint=arguments.checkpoint, engine=arguments.engine, **search)
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     translator = model.translator(arguments.n_best, **({"window_lines": 1} if typed else {}))
-    for number, translation in enumerate(translator.translate_lines(stream_lines(arguments.file))):
+    prefixes = stream_lines(arguments.prefix) if arguments.prefix else None
+    lines = translator.translate_lines(stream_lines(arguments.file), prefixes=prefixes)
+    for number, translation in enumerate(lines):
         print(formatted(number, translation, arguments), flush=typed)
 
 

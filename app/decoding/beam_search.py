@@ -64,6 +64,7 @@ def beam_search(
     beam_size: int | tf.Tensor,
     length_penalty: float | tf.Tensor,
     hypotheses: int | tf.Tensor = 1,
+    prefixes: tf.Tensor | None = None,
 ) -> Hypotheses:
     """Searches the best hypotheses of B sentences.
 
@@ -81,6 +82,8 @@ def beam_search(
         beam_size: K, a number or int32 [].
         length_penalty: The exponent alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities.
         hypotheses: N, from 1 to K, a number or int32 [].
+        prefixes: int32 [B, P], filled up with PAD: the tokens that each hypothesis must begin with, fewer than the
+            limit, none of them EOS. Their probability is part of the score.
 
     Raises:
         tf.errors.InvalidArgumentError: if `beam_size` or `hypotheses` is out of range.
@@ -93,7 +96,16 @@ def beam_search(
     ]
     with tf.control_dependencies([check for check in in_range if check is not None]):  # none outside a graph
         beam_size = tf.identity(beam_size)
-    search = _Search(step, length_limits, beam_size, length_penalty, hypotheses)
+    if prefixes is None:
+        prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
+    search = _Search(
+        step,
+        length_limits,
+        beam_size=beam_size,
+        length_penalty=length_penalty,
+        hypotheses=hypotheses,
+        prefixes=prefixes,
+    )
     state = search.initial(initial_state)
     (state,) = tf.while_loop(search.goes_on, search.advance, [state], shape_invariants=[search.shapes(initial_state)])
     return search.result(state)
@@ -111,15 +123,20 @@ class _Search:
         self,
         step: Step,
         length_limits: tf.Tensor,
+        *,
         beam_size: tf.Tensor,
         length_penalty: float | tf.Tensor,
         hypotheses: tf.Tensor,
+        prefixes: tf.Tensor,
     ) -> None:
         self.step = step
         self.length_limits = tf.convert_to_tensor(length_limits, tf.int32)
         self.beam_size = beam_size
         self.length_penalty = length_penalty
         self.hypotheses = hypotheses
+        self.prefixes = tf.pad(
+            prefixes, [[0, 0], [0, 1]], constant_values=PAD
+        )  # [B, P + 1]: after it nothing is forced
         self.sentences = tf.shape(self.length_limits)[0]
         self.longest = tf.maximum(tf.reduce_max(self.length_limits), 0)  # the maximum over no sentence is negative
 
@@ -183,13 +200,17 @@ class _Search:
         logits = tf.cast(logits, tf.float32)
         best = top_k(logits, count + len(NEVER_CHOSEN))
         normalizers = _log_normalizers(logits, best)
-        log_probabilities = best.values - normalizers
         never = tf.reduce_any(best.indices[:, :, tf.newaxis] == NEVER_CHOSEN, axis=2)
-        log_probabilities = tf.where(never, IMPOSSIBLE, log_probabilities)
-        ends = logits[:, EOS, tf.newaxis] - normalizers
-        only_end = tf.where(tf.range(tf.shape(best.indices)[1]) == 0, ends, IMPOSSIBLE)
-        is_last = tf.repeat(position + 1 >= self.length_limits, self.beam_size)[:, tf.newaxis]
-        return tf.where(is_last, only_end, log_probabilities), tf.where(is_last, EOS, best.indices)
+        log_probabilities = tf.where(never, IMPOSSIBLE, best.values - normalizers)
+        only = tf.repeat(self.only_choice(position), self.beam_size)[:, tf.newaxis]  # [B * K, 1]
+        of_only = tf.gather(logits, only, batch_dims=1) - normalizers
+        of_only = tf.where(tf.range(tf.shape(best.indices)[1]) == 0, of_only, IMPOSSIBLE)
+        return tf.where(only == PAD, log_probabilities, of_only), tf.where(only == PAD, best.indices, only)
+
+    def only_choice(self, position: tf.Tensor) -> tf.Tensor:
+        """int32 [B]: the token that must come next, the prefix's or at the last position EOS; PAD where any may."""
+        of_prefix = self.prefixes[:, tf.minimum(position, tf.shape(self.prefixes)[1] - 1)]
+        return tf.where(position + 1 >= self.length_limits, EOS, of_prefix)
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
         """Keeps the K best of the finished hypotheses and the candidates that end here."""

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import Search, TranslationGraph
+from app.decoding.translation_graph import PREFIX, Search, Signatures, TranslationGraph
 from app.errors import UserError
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
 
@@ -56,8 +56,18 @@ class CTranslate2Graph(TranslationGraph):
         self.spelling = np.array(self.vocabulary.pieces(), object)
         self.ids = {piece: i for i, piece in enumerate(self.spelling)}
 
-    def search(self, pieces: tf.RaggedTensor, hypotheses: int | tf.Tensor, search: Search | None = None) -> Hypotheses:
-        """The best hypotheses for the pieces, int32 [B, (L)]."""
+    def signatures(self) -> Signatures:
+        """Those of a translation graph but for `translate_prefix`."""
+        return {name: function for name, function in super().signatures().items() if name != PREFIX}
+
+    def search(
+        self,
+        pieces: tf.RaggedTensor,
+        hypotheses: int | tf.Tensor,
+        search: Search | None = None,
+        prefixes: tf.RaggedTensor | None = None,
+    ) -> Hypotheses:
+        """The best hypotheses for the pieces, int32 [B, (L)]; prefixes it does not know."""
         found = tf.numpy_function(
             lambda ids, splits, *settings: self._search(np.split(ids, splits[1:-1]), *settings),
             [pieces.values, pieces.row_splits, *(search or Search.of(self.options)), hypotheses],

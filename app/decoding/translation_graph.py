@@ -18,9 +18,10 @@ from pipelines.vocabulary import EOS, PAD, Vocabulary
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
 
 # The names of the signatures.
-TRANSLATE, N_BEST, SCORE, TOKENIZE, DETOKENIZE = (
+TRANSLATE, N_BEST, PREFIX, SCORE, TOKENIZE, DETOKENIZE = (
     "serving_default",
     "translate_nbest",
+    "translate_prefix",
     "score",
     "tokenize",
     "detokenize",
@@ -86,6 +87,7 @@ class TranslationGraph(tf.Module):
         `serving_default` takes `texts` (string [N]) and gives the best `translations` (string [N]) and their `scores`
         (float32 [N]); `translate_nbest`, which searches longer, gives as many as the beam holds ([N, K], best first).
         Both may be told another `beam_size`, `length_penalty` and `max_extra_tokens` (scalars) than the graph's.
+        `translate_prefix` takes `prefixes` (string [N]) too, with which all of the n best begin.
         `score` takes `texts`, `targets` (string [N]) and perhaps another `length_penalty`, and gives the fields of
         `ScoredTexts`. `tokenize` takes `texts` and gives `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths`
         (int32 [N]); `detokenize` takes `ids` and gives `texts`.
@@ -94,10 +96,10 @@ class TranslationGraph(tf.Module):
         default = Search.of(self.options)
         search = [tf.TensorSpec([], value.dtype, name=name) for name, value in default._asdict().items()]
 
-        @tf.function(input_signature=[texts, *search, tf.TensorSpec([], tf.int32, name="hypotheses")])
-        def translate_some(texts: tf.Tensor, *search_and_hypotheses: tf.Tensor) -> TranslatedTexts:
+        @tf.function(input_signature=[texts, texts, *search, tf.TensorSpec([], tf.int32)])
+        def run(texts: tf.Tensor, prefixes: tf.Tensor, *search_and_hypotheses: tf.Tensor) -> TranslatedTexts:
             *search, hypotheses = search_and_hypotheses
-            return self.translate(texts, Search(*search), hypotheses=hypotheses)
+            return self.translate(texts, Search(*search), hypotheses=hypotheses, prefixes=prefixes)
 
         @tf.function(input_signature=[texts, *search])
         def translate(
@@ -106,7 +108,8 @@ class TranslationGraph(tf.Module):
             length_penalty: tf.Tensor = default.length_penalty,
             max_extra_tokens: tf.Tensor = default.max_extra_tokens,
         ) -> dict[str, tf.Tensor]:
-            found = translate_some(texts, beam_size, length_penalty, max_extra_tokens, tf.constant(1))
+            none = tf.fill(tf.shape(texts), "")
+            found = run(texts, none, beam_size, length_penalty, max_extra_tokens, tf.constant(1))
             return {name: values[:, 0] for name, values in found._asdict().items()}
 
         @tf.function(input_signature=[texts, *search])
@@ -116,7 +119,18 @@ class TranslationGraph(tf.Module):
             length_penalty: tf.Tensor = default.length_penalty,
             max_extra_tokens: tf.Tensor = default.max_extra_tokens,
         ) -> dict[str, tf.Tensor]:
-            return translate_some(texts, beam_size, length_penalty, max_extra_tokens, beam_size)._asdict()
+            none = tf.fill(tf.shape(texts), "")
+            return run(texts, none, beam_size, length_penalty, max_extra_tokens, beam_size)._asdict()
+
+        @tf.function(input_signature=[texts, tf.TensorSpec([None], tf.string, name="prefixes"), *search])
+        def translate_prefix(
+            texts: tf.Tensor,
+            prefixes: tf.Tensor,
+            beam_size: tf.Tensor = default.beam_size,
+            length_penalty: tf.Tensor = default.length_penalty,
+            max_extra_tokens: tf.Tensor = default.max_extra_tokens,
+        ) -> dict[str, tf.Tensor]:
+            return run(texts, prefixes, beam_size, length_penalty, max_extra_tokens, beam_size)._asdict()
 
         @tf.function(input_signature=[texts, tf.TensorSpec([None], tf.string, name="targets"), search[1]])
         def score(
@@ -137,27 +151,37 @@ class TranslationGraph(tf.Module):
         return {
             TRANSLATE: translate,
             N_BEST: translate_nbest,
+            PREFIX: translate_prefix,
             SCORE: score,
             TOKENIZE: tokenize,
             DETOKENIZE: detokenize,
         }
 
     def translate(
-        self, texts: tf.Tensor, search: Search | None = None, *, hypotheses: int | tf.Tensor = 1
+        self,
+        texts: tf.Tensor,
+        search: Search | None = None,
+        *,
+        hypotheses: int | tf.Tensor = 1,
+        prefixes: tf.Tensor | None = None,
     ) -> TranslatedTexts:
         """Translates `texts` (string [N]; N may be 0) into the `hypotheses` best translations of each.
 
         A text without a token, such as the empty one, becomes an empty text with score 0. A text too long for the
         model is translated in pieces: its j-th translation joins the pieces' j-th translations, and the score is the
-        sum of theirs. The search is that of the options where none is given.
+        sum of theirs. The search is that of the options where none is given. With `prefixes` (string [N]) each text's
+        translations begin with its prefix, but for a text without a token.
         """
         search = search or Search.of(self.options)
         count = tf.size(texts)
+        prefixes = tf.fill([count], "") if prefixes is None else prefixes
         filler = tf.fill([tf.cast(count == 0, tf.int32)], "")  # a model need not take a batch of no rows
-        texts = tf.concat([texts, filler], axis=0)
+        texts, prefixes = (tf.concat([strings, filler], axis=0) for strings in (texts, prefixes))
         tokens = self.vocabulary.encode(texts)
         pieces, owner = split_long(tokens, self.options.max_source_tokens, self.cut_tables)
-        found = self.translate_pieces(pieces, search, hypotheses)
+        is_first = tf.concat([[True], owner[1:] != owner[:-1]], axis=0)  # the prefix is that of a text's first piece
+        prefixes = self.vocabulary.encode(tf.where(is_first, tf.gather(prefixes, owner), ""))
+        found = self.translate_pieces(pieces, prefixes, search, hypotheses)
         rows = tf.size(texts)
         owners = owner + rows * tf.range(hypotheses)[:, tf.newaxis]  # [H, M]: the j-th translations of all texts
         joined = join_pieces(
@@ -184,14 +208,17 @@ class TranslationGraph(tf.Module):
         scores = log_probabilities / length_penalties(lengths, alpha)
         return ScoredTexts(scores, log_probabilities, by_token, self.vocabulary.spell(labels))
 
-    def translate_pieces(self, pieces: tf.RaggedTensor, search: Search, hypotheses: int | tf.Tensor) -> TranslatedTexts:
+    def translate_pieces(
+        self, pieces: tf.RaggedTensor, prefixes: tf.RaggedTensor, search: Search, hypotheses: int | tf.Tensor
+    ) -> TranslatedTexts:
         """Translates the pieces, int32 [M, (L)] with M > 0, a bounded number of tokens at once."""
         rows = pieces.nrows(out_type=tf.int32)
         beam_tokens = tf.maximum(4, search.beam_size) * (1 + tf.reduce_max(_row_lengths(pieces)))
         rows_at_once = tf.maximum(1, BEAM_TOKENS_AT_ONCE // beam_tokens)
 
         def translate_some(first: tf.Tensor, done: TranslatedTexts) -> tuple[tf.Tensor, TranslatedTexts]:
-            some = self.translate_batch(pieces[first : first + rows_at_once], search, hypotheses)
+            at_once = slice(first, first + rows_at_once)
+            some = self.translate_batch(pieces[at_once], prefixes[at_once], search, hypotheses)
             both = [tf.concat(parts, axis=0) for parts in zip(done, some, strict=True)]
             return first + rows_at_once, TranslatedTexts(*both)
 
@@ -205,9 +232,11 @@ class TranslationGraph(tf.Module):
         )
         return found
 
-    def translate_batch(self, pieces: tf.RaggedTensor, search: Search, hypotheses: int | tf.Tensor) -> TranslatedTexts:
+    def translate_batch(
+        self, pieces: tf.RaggedTensor, prefixes: tf.RaggedTensor, search: Search, hypotheses: int | tf.Tensor
+    ) -> TranslatedTexts:
         """Translates the pieces, int32 [B, (L)] with B > 0, all at once."""
-        found = self.search(pieces, hypotheses, search)
+        found = self.search(pieces, hypotheses, search, prefixes)
         shape = [pieces.nrows(out_type=tf.int32), hypotheses]
         tokens = tf.reshape(found.tokens, [shape[0] * hypotheses, -1])  # [B, H, T] -> [B * H, T]
         texts = tf.reshape(self.vocabulary.decode(tokens), shape)
@@ -219,10 +248,20 @@ class TranslationGraph(tf.Module):
         """Of the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
         return token_log_probabilities(self.transformer, _ended(sources), labels, vocabulary_size=self.vocabulary.size)
 
-    def search(self, pieces: tf.RaggedTensor, hypotheses: int | tf.Tensor, search: Search | None = None) -> Hypotheses:
-        """The best hypotheses for the pieces, int32 [B, (L)]; of one without tokens there is only EOS."""
+    def search(
+        self,
+        pieces: tf.RaggedTensor,
+        hypotheses: int | tf.Tensor,
+        search: Search | None = None,
+        prefixes: tf.RaggedTensor | None = None,
+    ) -> Hypotheses:
+        """The best hypotheses for the pieces, int32 [B, (L)]; of one without tokens there is only EOS.
+
+        They begin with the prefixes, int32 [B, (P)], which may be as long as the translation of their piece or longer.
+        """
         search = search or Search.of(self.options)
         rows, lengths = pieces.nrows(out_type=tf.int32), _row_lengths(pieces)
+        expected = lengths if prefixes is None else tf.maximum(lengths, _row_lengths(prefixes))
         memory, may_attend = self.transformer.encode(_ended(pieces))
         cross = self.transformer.cross_cache(memory)
         growing = GrowingCache(self.transformer, rows * search.beam_size)
@@ -235,10 +274,11 @@ class TranslationGraph(tf.Module):
         return beam_search(
             step,
             growing.room(),
-            length_limits=tf.where(lengths == 0, 1, lengths + 1 + search.max_extra_tokens),
+            length_limits=tf.where(lengths == 0, 1, expected + 1 + search.max_extra_tokens),
             beam_size=search.beam_size,
             length_penalty=search.length_penalty,
             hypotheses=hypotheses,
+            prefixes=None if prefixes is None else prefixes.to_tensor(PAD),
         )
 
 

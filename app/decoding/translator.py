@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import N_BEST, TOKENIZE, TRANSLATE, Search, Signatures
+from app.decoding.translation_graph import N_BEST, PREFIX, TOKENIZE, TRANSLATE, Search, Signatures
+from app.errors import UserError
 
 WINDOW_LINES = 4096  # enough to find lines of like length, and soon read
 BATCH_TOKENS = 4096
@@ -54,6 +55,7 @@ class Translator:
     ) -> None:
         self.tokenize = signatures[TOKENIZE]
         self.run_graph = signatures[TRANSLATE if hypotheses == 1 else N_BEST]
+        self.run_with_prefix = signatures.get(PREFIX)
         self.search = Search.of(options)._asdict() if options else {}
         self.hypotheses = hypotheses
         self.batch_tokens = batch_tokens
@@ -63,22 +65,46 @@ class Translator:
         """Gives one translation for each line, in order; an empty one for an empty line."""
         return list(self.translate_lines(lines, progress=progress))
 
-    def translate_lines(self, lines: Iterable[str], *, progress: Progress = _silent) -> Iterator[Translation]:
+    def translate_lines(
+        self, lines: Iterable[str], *, prefixes: Iterable[str] | None = None, progress: Progress = _silent
+    ) -> Iterator[Translation]:
         """Gives one translation for each line, in order, a window of lines after the other.
 
-        `progress` is called after each batch with the number of its lines.
-        """
-        remaining = iter(lines)
-        while window := [line.encode("utf-8", "replace") for line in islice(remaining, self.window_lines)]:
-            yield from self._translate_window(window, progress)
+        Args:
+            lines: Text.
+            prefixes: With what the translation of each line must begin.
+            progress: Is called after each batch with the number of its lines.
 
-    def _translate_window(self, window: Sequence[bytes], progress: Progress) -> list[Translation]:
+        Raises:
+            UserError: There are prefixes, and the engine takes none, or there are fewer or more than lines.
+        """
+        if prefixes is not None and self.run_with_prefix is None:
+            raise UserError("this engine takes no prefixes; translate with the run, or export it as a SavedModel")
+        remaining, begun = iter(lines), iter(prefixes) if prefixes is not None else None
+        while window := [line.encode("utf-8", "replace") for line in islice(remaining, self.window_lines)]:
+            beginnings = None
+            if begun is not None:
+                beginnings = [prefix.encode("utf-8", "replace") for prefix in islice(begun, len(window))]
+                if len(beginnings) < len(window):
+                    raise UserError("there are fewer prefixes than lines; a line needs one prefix, which may be empty")
+            yield from self._translate_window(window, beginnings, progress)
+        if begun is not None and next(begun, None) is not None:
+            raise UserError("there are more prefixes than lines")
+
+    def _translate_window(
+        self, window: Sequence[bytes], prefixes: Sequence[bytes] | None, progress: Progress
+    ) -> list[Translation]:
         tokens = self.tokenize(texts=tf.constant(window))["lengths"].numpy()
         by_line: dict[int, Translation] = {}
         for batch in batches_of_like_length(tokens + 1, self.batch_tokens):  # + 1 for EOS
-            found = self.run_graph(texts=tf.constant([window[i] for i in batch]), **self.search)
-            texts, scores = (self._best(found[name].numpy()) for name in ("translations", "scores"))
-            by_line.update(zip(batch, map(_translation, texts, scores), strict=True))
+            texts = tf.constant([window[i] for i in batch])
+            if prefixes is None or self.run_with_prefix is None:
+                found = self.run_graph(texts=texts, **self.search)
+            else:
+                beginnings = tf.constant([prefixes[i] for i in batch])
+                found = self.run_with_prefix(texts=texts, prefixes=beginnings, **self.search)
+            best = (self._best(found[name].numpy()) for name in ("translations", "scores"))
+            by_line.update(zip(batch, map(_translation, *best), strict=True))
             progress(len(batch))
         return [by_line[i] for i in range(len(window))]
 

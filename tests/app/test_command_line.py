@@ -309,6 +309,15 @@ def test_the_settings_of_the_search_change_it(run: Path, export: Path, translate
     assert of_export["score"] == pytest.approx(greedy["score"], rel=1e-5)
 
 
+def test_a_file_says_how_each_translation_begins(run: Path, export: Path, tmp_path: Path) -> None:
+    (tmp_path / "prefixes").write_text("Es ist\n\n")
+    given = b"It rains.\nWho?\n"
+    for model in (run, export):
+        found = succeeded(nmt("translate", model, "--prefix", tmp_path / "prefixes", stdin=given)).lines
+        assert found[0].startswith("Es ist")
+        assert found[1] == succeeded(nmt("translate", model, stdin=given)).lines[1]
+
+
 # export
 
 

@@ -67,6 +67,13 @@ def test_a_run_needs_no_export_and_the_search_may_be_changed(float32: Path, run:
     assert done.out != succeeded(nmt("translate", float32, text, "--n-best", "2")).out
 
 
+def test_prefixes_are_not_for_this_engine(float32: Path, text: Path) -> None:
+    done = nmt("translate", float32, text, "--prefix", text)
+    assert done.code == 1
+    expected = "this engine takes no prefixes; translate with the run, or export it as a SavedModel"
+    assert done.complaints == [f"nmt translate: {expected}"]
+
+
 def test_a_damaged_export_is_refused(float32: Path, text: Path) -> None:
     vocabulary = float32 / "1" / "vocabulary.model"
     whole = vocabulary.read_bytes()

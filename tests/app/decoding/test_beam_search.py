@@ -63,6 +63,22 @@ def test_a_beam_wide_enough_finds_what_exhaustive_search_finds(
         np.testing.assert_allclose(scores, [e.score for e in expected], rtol=1e-5)
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, alpha=alphas, prefixes=st.lists(st.lists(st.integers(4, 5), max_size=3), min_size=1, max_size=3))
+def test_hypotheses_begin_with_their_prefix_and_are_the_best_that_do(
+    seed: int, alpha: float, prefixes: list[list[int]]
+) -> None:
+    scorer = PrefixScorer(seed, sentences=len(prefixes), vocabulary=6, length=4)
+    forced = tf.ragged.constant(prefixes, tf.int32, ragged_rank=1).to_tensor(PAD)
+    found = search(scorer, [4] * len(prefixes), beam_size=27, length_penalty=alpha, hypotheses=3, prefixes=forced)
+    for sentence, prefix in enumerate(prefixes):
+        every = exhaustive_search(scorer, sentence, limit=4, alpha=alpha)
+        expected = [e for e in every if list(e.tokens[: len(prefix)]) == prefix][:3]
+        assert tokens_of(found, sentence) == [e.tokens for e in expected]
+        scores = found.scores[sentence, : len(expected)]
+        np.testing.assert_allclose(scores, [e.score for e in expected], rtol=1e-5)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=seeds, alpha=alphas, limits=limits, beam_size=st.integers(1, 4), n=st.integers(1, 4))
 def test_stopping_early_changes_no_result(seed: int, alpha: float, limits: list[int], beam_size: int, n: int) -> None:

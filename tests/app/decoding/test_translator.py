@@ -13,6 +13,7 @@ from app.decoding.growing_cache import ROOM
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translation, Translator, batches_of_like_length
+from app.errors import UserError
 from layers.config import TransformerConfig
 from layers.transformer import Transformer
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
@@ -205,6 +206,28 @@ def test_a_saved_model_takes_other_settings_of_the_search(
         assert Translator(signatures, options).translate(SENTENCES) == ours.translate(SENTENCES)
     many = Translator(signatures, replace(OPTIONS, beam_size=5), hypotheses=5).translate(SENTENCES)
     assert {len(translation.alternatives) for translation in many} == {4}
+
+
+def test_translations_begin_with_what_is_given(graph: TranslationGraph, translator: Translator) -> None:
+    lines = ["The cat sat on the mat.", "A dog.", "", " ".join(WORDS * 3), "one two three"]
+    prefixes = ["Die Katze", "", "Übung", "eins zwei drei vier fünf sechs sieben", "one two three four"]
+    found = list(translator.translate_lines(lines, prefixes=prefixes))
+    plain = translator.translate(lines)
+    assert [found[i] for i in (1, 2)] == [plain[i] for i in (1, 2)]  # one has no prefix, one no token
+    for i in (0, 3, 4):
+        assert found[i].text.startswith(prefixes[i])
+        assert all(text.startswith(prefixes[i]) for text, _ in found[i].alternatives)
+        assert found[i].score < plain[i].score
+    again = Translator(graph.signatures()).translate_lines(["", plain[0].text], prefixes=["", plain[0].text])
+    assert list(again)[1].text == plain[0].text  # a prefix may be all of it
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "message"), [([""], "fewer prefixes than lines"), ([""] * 3, "more prefixes than")]
+)
+def test_each_line_has_one_prefix(translator: Translator, prefixes: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        list(translator.translate_lines(["A dog.", "one two"], prefixes=prefixes))
 
 
 def test_tokens_of_a_text_and_back(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
