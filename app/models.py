@@ -15,8 +15,8 @@ import tensorflow as tf
 from app.checkpoint_choice import choose
 from app.console import say
 from app.decoding.ctranslate2_graph import CTranslate2Graph
+from app.decoding.given_translations import Aligner, Scorer
 from app.decoding.options import DecodingOptions
-from app.decoding.scorer import Scorer
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, Translator
 from app.errors import UserError
@@ -42,6 +42,9 @@ class Model(Protocol):
 
     def scorer(self) -> Scorer:
         """Pairs of lines in, scores out."""
+
+    def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
+        """Pairs of lines in, alignments out."""
 
 
 def load_model(
@@ -124,6 +127,10 @@ class RunModel:
         """Scores with the run's weights."""
         return Scorer(self.graph.signatures())
 
+    def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
+        """Aligns with the run's weights."""
+        return Aligner(self.graph.signatures(), window_lines=window_lines)
+
     def in_ctranslate2(self) -> "CTranslate2Model":
         """The same model, computed by CTranslate2.
 
@@ -165,6 +172,14 @@ class CTranslate2Model:
         """Scores."""
         return Scorer(self.graph.signatures())
 
+    def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
+        """Is not there.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError("this engine gives no alignments; translate with the run, or export it as a SavedModel")
+
 
 class ExportModel:
     """One version of an export, a SavedModel."""
@@ -186,6 +201,10 @@ class ExportModel:
     def scorer(self) -> Scorer:
         """Scores with the SavedModel's signature."""
         return Scorer(self.loaded.signatures, self.options.length_penalty)
+
+    def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
+        """Aligns with the SavedModel's signature."""
+        return Aligner(self.loaded.signatures, window_lines=window_lines)
 
 
 @contextmanager

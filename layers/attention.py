@@ -52,14 +52,20 @@ class ScaledDotProductAttention(keras.layers.Layer):
         `may_attend` is bool, broadcast to [B, H, T, S]. A query that may attend to nothing takes the mean of the
         values; such a query is itself padding.
         """
+        weights = self.attention_weights(query, key, may_attend)
+        weights = self.drop(keras.ops.cast(weights, self.compute_dtype), training=training)
+        return keras.ops.matmul(weights, value)
+
+    def attention_weights(
+        self, query: keras.KerasTensor, key: keras.KerasTensor, may_attend: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        """How much each query attends to each key: float32 [B, H, T, S], of sum 1 over S."""
         scale = query.shape[-1] ** -0.5
         scores = keras.ops.matmul(query * scale, keras.ops.swapaxes(key, -1, -2))  # [B, H, T, S]
         bias = (1.0 - keras.ops.cast(may_attend, "float32")) * FORBIDDEN
         scores = keras.ops.cast(scores, "float32") + bias
         # Keras warns of a softmax over one key, which takes all the weight.
-        weights = keras.ops.ones_like(scores) if scores.shape[-1] == 1 else keras.ops.softmax(scores, axis=-1)
-        weights = self.drop(keras.ops.cast(weights, self.compute_dtype), training=training)
-        return keras.ops.matmul(weights, value)
+        return keras.ops.ones_like(scores) if scores.shape[-1] == 1 else keras.ops.softmax(scores, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -184,3 +190,10 @@ class CrossAttention(MultiHeadAttention):
         (query,) = self.split_heads(queries)
         attended = self.attend(query, memory.keys, memory.values, may_attend=may_attend, training=training)
         return self.output_projection(keras.ops.reshape(self.merge_heads(attended), (rows, length, width)))
+
+    def attention_weights(
+        self, x: keras.KerasTensor, memory: KeysValues, may_attend: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        """How much each position of x [B, T, D] attends to each of the encoder's output: float32 [B, H, T, S]."""
+        (query,) = self.split_heads(self.query(x))
+        return self.attend.attention_weights(query, memory.keys, may_attend)

@@ -56,6 +56,18 @@ class DecoderLayer(ConfiguredLayer):
         cross = self.cross_attention.keys_values(memory)
         return self.after_self_attention(x, cross, may_attend_source, training)
 
+    def cross_weights(
+        self,
+        x: keras.KerasTensor,
+        memory: keras.KerasTensor,
+        may_attend_source: keras.KerasTensor,
+        may_attend: keras.KerasTensor,
+    ) -> keras.KerasTensor:
+        """How much each position of [B, T, D] attends to each of the encoder's output: float32 [B, H, T, S]."""
+        x = self.residuals[0](x, sublayer=lambda y: self.self_attention(y, may_attend=may_attend), training=False)
+        x = self.residuals[1].sublayer_input(x)
+        return self.cross_attention.attention_weights(x, self.cross_attention.keys_values(memory), may_attend_source)
+
     def step(
         self,
         x: keras.KerasTensor,
@@ -118,6 +130,20 @@ class Decoder(Stack):
                 training=training,
             )
         return self.finish(x)
+
+    def cross_weights(
+        self, x: keras.KerasTensor, memory: keras.KerasTensor, may_attend_source: keras.KerasTensor, layer: int
+    ) -> keras.KerasTensor:
+        """How much each position of [B, T, D] attends to the encoder's output in one layer: float32 [B, H, T, S].
+
+        `layer` counts from 0, or from -1 backwards.
+        """
+        length = keras.ops.shape(x)[1]
+        masks = {"may_attend_source": may_attend_source, "may_attend": causal_mask(length, length)}
+        *before, asked = self.blocks[: range(len(self.blocks))[layer] + 1]
+        for block in before:
+            x = block(x, memory=memory, **masks, training=False)
+        return asked.cross_weights(x, memory=memory, **masks)
 
     def cross_cache(self, memory: keras.KerasTensor) -> list[KeysValues]:
         """Each layer's keys and values of the encoder's output [B, S, D]."""

@@ -42,9 +42,12 @@ class Residual(keras.layers.Layer):
         training: bool | None = None,
     ) -> keras.KerasTensor:
         """[B, T, D] -> [B, T, D]; `sublayer` keeps the shape."""
-        if self.normalization == "pre":
-            return x + self.drop(sublayer(self.norm(x)), training=training)
-        return self.norm(x + self.drop(sublayer(x), training=training))
+        total = x + self.drop(sublayer(self.sublayer_input(x)), training=training)
+        return total if self.normalization == "pre" else self.norm(total)
+
+    def sublayer_input(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """What `call` gives to the sublayer for x [B, T, D]."""
+        return self.norm(x) if self.normalization == "pre" else x
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

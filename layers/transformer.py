@@ -62,6 +62,17 @@ class Transformer(keras.Model):
         target = self.embed(inputs["target"], training=training)
         return self.decoder(target, memory=memory, may_attend_source=may_attend, training=training)
 
+    def cross_weights(self, inputs: Mapping[str, keras.KerasTensor], layer: int = -2) -> keras.KerasTensor:
+        """How much each target position attends to each source position in one decoder layer: float32 [B, H, T, S].
+
+        `inputs` is that of `call`: row t tells where the model looks for what follows target t. In the last but one
+        layer it looks at the word that it translates (Garg et al. 2019); a decoder of one layer has that alone.
+        """
+        memory, may_attend = self.encode(inputs["source"], training=False)
+        target = self.embed(inputs["target"], training=False)
+        layer = max(layer, -self.config.decoder_layers)
+        return self.decoder.cross_weights(target, memory=memory, may_attend_source=may_attend, layer=layer)
+
     def embed(self, ids: keras.KerasTensor, first: int = 0, training: bool | None = None) -> keras.KerasTensor:
         """ids [B, T] at the positions first, first + 1, … -> [B, T, D]."""
         return self.drop(self.positions(self.embedding(ids), first=first), training=training)

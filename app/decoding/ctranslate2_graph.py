@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import PREFIX, Search, Signatures, TranslationGraph
+from app.decoding.translation_graph import ALIGN, PREFIX, Search, Signatures, TranslationGraph
 from app.errors import UserError
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
 
@@ -57,8 +57,8 @@ class CTranslate2Graph(TranslationGraph):
         self.ids = {piece: i for i, piece in enumerate(self.spelling)}
 
     def signatures(self) -> Signatures:
-        """Those of a translation graph but for `translate_prefix`."""
-        return {name: function for name, function in super().signatures().items() if name != PREFIX}
+        """Those of a translation graph but for what CTranslate2 is not asked for here."""
+        return {name: function for name, function in super().signatures().items() if name not in (PREFIX, ALIGN)}
 
     def search(
         self,

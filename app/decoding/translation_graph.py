@@ -8,21 +8,23 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from app.decoding.alignment import Alignments, align_words
 from app.decoding.beam_search import Hypotheses, beam_search, length_penalties
 from app.decoding.growing_cache import Cache, GrowingCache
 from app.decoding.long_input import cut_tables, join_pieces, split_long
 from app.decoding.options import DecodingOptions
 from app.decoding.scoring import token_log_probabilities
-from pipelines.vocabulary import EOS, PAD, Vocabulary
+from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
 
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
 
 # The names of the signatures.
-TRANSLATE, N_BEST, PREFIX, SCORE, TOKENIZE, DETOKENIZE = (
+TRANSLATE, N_BEST, PREFIX, SCORE, ALIGN, TOKENIZE, DETOKENIZE = (
     "serving_default",
     "translate_nbest",
     "translate_prefix",
     "score",
+    "align",
     "tokenize",
     "detokenize",
 )
@@ -85,12 +87,14 @@ class TranslationGraph(tf.Module):
         """The graph as functions, each traced once for every number of texts; for a translator or a SavedModel.
 
         `serving_default` takes `texts` (string [N]) and gives the best `translations` (string [N]) and their `scores`
-        (float32 [N]); `translate_nbest`, which searches longer, gives as many as the beam holds ([N, K], best first).
-        Both may be told another `beam_size`, `length_penalty` and `max_extra_tokens` (scalars) than the graph's.
-        `translate_prefix` takes `prefixes` (string [N]) too, with which all of the n best begin.
-        `score` takes `texts`, `targets` (string [N]) and perhaps another `length_penalty`, and gives the fields of
-        `ScoredTexts`. `tokenize` takes `texts` and gives `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths`
-        (int32 [N]); `detokenize` takes `ids` and gives `texts`.
+        (float32 [N]); `translate_nbest`, which searches longer, gives as many as the beam holds ([N, K], best first),
+        and so does `translate_prefix`, which takes `prefixes` (string [N]) too, with which they begin. All three may
+        be told another `beam_size`, `length_penalty` and `max_extra_tokens` (scalars) than the graph's.
+
+        `score` takes `texts`, `targets` (string [N]) and perhaps another `length_penalty` and gives the fields of
+        `ScoredTexts`; `align` takes `texts` and `targets` and gives those of `Alignments`. `tokenize` takes `texts` and
+        gives `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths` (int32 [N]); `detokenize` takes `ids` and
+        gives `texts`.
         """
         texts = tf.TensorSpec([None], tf.string, name="texts")
         default = Search.of(self.options)
@@ -138,6 +142,10 @@ class TranslationGraph(tf.Module):
         ) -> dict[str, tf.Tensor]:
             return self.score(texts, targets, length_penalty)._asdict()
 
+        @tf.function(input_signature=[texts, tf.TensorSpec([None], tf.string, name="targets")])
+        def align(texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.align(texts, targets)._asdict()
+
         @tf.function(input_signature=[texts])
         def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
             tokens = self.vocabulary.encode(texts)
@@ -153,6 +161,7 @@ class TranslationGraph(tf.Module):
             N_BEST: translate_nbest,
             PREFIX: translate_prefix,
             SCORE: score,
+            ALIGN: align,
             TOKENIZE: tokenize,
             DETOKENIZE: detokenize,
         }
@@ -207,6 +216,18 @@ class TranslationGraph(tf.Module):
         alpha = self.options.length_penalty if length_penalty is None else length_penalty
         scores = log_probabilities / length_penalties(lengths, alpha)
         return ScoredTexts(scores, log_probabilities, by_token, self.vocabulary.spell(labels))
+
+    def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
+        """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), which they translate."""
+        source, labels = (_ended(self.vocabulary.encode(strings)) for strings in (texts, targets))
+        target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
+        weights = tf.reduce_mean(self.transformer.cross_weights({"source": source, "target": target}), axis=1)
+        return align_words(weights, self.words(source), self.words(labels))
+
+    def words(self, ids: tf.Tensor) -> tf.Tensor:
+        """The word that each token belongs to, int32 in the shape of `ids` [N, L], from 0 on; -1 for PAD and EOS."""
+        word = tf.cumsum(tf.cast(tf.gather(self.cut_tables.starts_word, ids), tf.int32), axis=1)
+        return tf.where((ids == PAD) | (ids == EOS), -1, tf.maximum(word, 1) - 1)
 
     def translate_pieces(
         self, pieces: tf.RaggedTensor, prefixes: tf.RaggedTensor, search: Search, hypotheses: int | tf.Tensor

@@ -318,6 +318,22 @@ def test_a_file_says_how_each_translation_begins(run: Path, export: Path, tmp_pa
         assert found[1] == succeeded(nmt("translate", model, stdin=given)).lines[1]
 
 
+def test_alignments_name_words_of_both_sides(run: Path, export: Path, translated: Done) -> None:
+    given = f"{TEXT[0]}\n\n".encode()
+    (first, empty), (of_export, _) = (
+        succeeded(nmt("translate", model, "--alignment", stdin=given)).lines for model in (run, export)
+    )
+    text, pairs = first.split(" ||| ")
+    assert text == objects(translated)[0]["translation"]
+    sources, targets = zip(*(map(int, pair.split("-")) for pair in pairs.split()), strict=True)
+    assert set(sources) <= set(range(len(TEXT[0].split())))
+    assert list(targets) == list(range(len(text.split())))
+    assert empty == " ||| "
+    assert of_export == first
+    (as_json,) = objects(succeeded(nmt("translate", run, "--alignment", "--json", stdin=TEXT[0].encode())))
+    assert as_json["alignment"] == pairs
+
+
 # export
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from layers import Transformer
 from layers.attention import CrossAttention, ScaledDotProductAttention, SelfAttention
+from layers.config import Normalization
 from layers.decoder import Decoder, DecoderLayer
 from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder, EncoderLayer
@@ -135,6 +136,15 @@ def test_cross_attention_is_the_papers() -> None:
     assert_close(layer(x, memory=layer.keys_values(memory), may_attend=padding_mask(SOURCE_IDS)), expected)
 
 
+def test_the_weights_of_cross_attention_are_those_that_mix_its_values() -> None:
+    layer = built(CrossAttention(HEADS))
+    x, memory = normal(BATCH, TARGET, WIDTH, seed=1), layer.keys_values(normal(BATCH, SOURCE, WIDTH, seed=2))
+    may_attend = padding_mask(SOURCE_IDS)
+    weights = layer.attention_weights(x, memory, may_attend)
+    mixed = layer.output_projection(layer.merge_heads(keras.ops.matmul(weights, memory.values)))
+    assert_close(layer(x, memory=memory, may_attend=may_attend), numpy(mixed))
+
+
 def test_feed_forward_is_equation_2() -> None:
     layer = built(FeedForward(INNER))
     x = normal(BATCH, TARGET, WIDTH)
@@ -213,3 +223,19 @@ def test_the_transformers_states_are_its_logits_before_the_projection() -> None:
     states = numpy(model.states(inputs))
     table = oracle.named_weights(model)["embedding/embeddings"]
     assert_close(model(inputs), oracle.project(states, table))
+
+
+@both_normalizations
+def test_the_cross_weights_of_a_layer_are_of_what_the_layers_before_it_give(normalization: Normalization) -> None:
+    config = replace(CONFIG, normalization=normalization)
+    model = built(Transformer(config))
+    inputs = {"source": SOURCE_IDS, "target": token_ids(BATCH, TARGET, seed=1)}
+    memory, may_attend = model.encode(SOURCE_IDS)
+    x, masks = model.embed(inputs["target"]), {"may_attend": causal_mask(TARGET, TARGET)}
+    for layer, block in enumerate(model.decoder.blocks):
+        expected = block.cross_weights(x, memory=memory, may_attend_source=may_attend, **masks)
+        assert_close(model.cross_weights(inputs, layer=layer), numpy(expected))
+        assert_close(model.cross_weights(inputs, layer=layer - config.decoder_layers), numpy(expected))
+        x = block(x, memory=memory, may_attend_source=may_attend, **masks)
+    assert_close(model.cross_weights(inputs), numpy(model.cross_weights(inputs, layer=1)))
+    assert_close(keras.ops.sum(expected, axis=-1), np.ones((BATCH, HEADS, TARGET)))

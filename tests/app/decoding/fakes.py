@@ -45,6 +45,11 @@ class CopyingTransformer(tf.Module):
     def logits(self, wanted: tf.Tensor) -> tf.Tensor:
         return self.sharpness * tf.one_hot(wanted, self.vocabulary) + tf.one_hot(EOS, self.vocabulary)
 
+    def cross_weights(self, inputs: Any) -> tf.Tensor:
+        positions = tf.range(tf.shape(inputs["target"])[1])
+        one = tf.one_hot(positions, tf.shape(inputs["source"])[1])  # each target token looks at the same place
+        return tf.repeat(one[tf.newaxis, tf.newaxis], tf.shape(inputs["target"])[0], axis=0)
+
     def encode(self, source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.cast(source, tf.float32)[:, :, tf.newaxis], source != 0
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from app.decoding import scoring
+from app.decoding.given_translations import Score, Scorer
 from app.decoding.options import DecodingOptions
-from app.decoding.scorer import Score, Scorer
 from app.decoding.scoring import token_log_probabilities
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translator
