@@ -176,6 +176,7 @@ def test_the_batches_of_the_bad_steps_are_shown_as_text(stormy: Path) -> None:
             assert tokens == line[name]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_too_often_stops_with_a_report(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with poisoned(dict.fromkeys(range(1, 50), math.nan)):

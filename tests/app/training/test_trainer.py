@@ -114,7 +114,8 @@ def test_nothing_reads_batches_once_fit_was_ended_early():
         assert ended[-1:] == [ending]
 
 
-@pytest.mark.parametrize("r_drop", [pytest.param(0.0, marks=pytest.mark.slow), 3.0])
+@pytest.mark.slow  # two devices and parts together are held to one in the default suite
+@pytest.mark.parametrize("r_drop", [0.0, 3.0])
 def test_accumulated_parts_give_the_losses_gradients_and_weights_of_the_whole(r_drop):
     whole = trained(ONE, r_drop=r_drop)
     assert_same(whole, trained(ONE, r_drop=r_drop, accumulation=2))
@@ -182,7 +183,7 @@ def test_an_overflow_in_float16_skips_the_step_and_halves_the_scale():
     assert trainer.step == 4  # the batch counts: it is the position in the data
 
 
-@pytest.mark.parametrize("devices", [ONE, TWO])
+@pytest.mark.parametrize("devices", [ONE, pytest.param(TWO, marks=pytest.mark.slow)])
 def test_a_gradient_that_is_not_finite_moves_nothing_and_is_counted(devices):
     trainer, _ = trained(devices, ema_decay=0.9)
     tables = trainer.transformer.embedding.embeddings
@@ -203,7 +204,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing_and_is_counted(devices):
     assert learn(trainer, stream(), steps=1)[0]["skipped"] == 0.0
 
 
-@pytest.mark.parametrize("devices", [ONE, TWO])
+@pytest.mark.parametrize("devices", [ONE, pytest.param(TWO, marks=pytest.mark.slow)])
 def test_the_averaged_weights_follow_the_weights_and_stand_in_for_them(devices):
     trainer, _ = trained(devices, ema_decay=0.15)
     weight = trainer.transformer.embedding.embeddings
