@@ -152,6 +152,7 @@ def test_checkpoints_of_rollbacks_make_room_for_those_in_turn(storms: Done, stor
     assert [json.loads(line)["step"] for line in (stormy / "dev.jsonl").read_text().splitlines()] == in_turn
 
 
+@pytest.mark.slow
 def test_the_state_after_going_back_is_kept_at_once_and_gone_on_from_as_if_nothing_had_been(
     data: Path, stormy: Path, cut_short: Path
 ) -> None:
