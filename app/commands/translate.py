@@ -41,6 +41,7 @@ def add_parser(verbs: Any) -> None:
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
     add("--no-repeat-ngram-size", type=int, metavar="N", help="never say the same N tokens in a row twice")
     add("--repetition-penalty", type=float, metavar="P", help="above 1, say less often what was said before")
+    add("--glossary", type=Path, metavar="TSV", help="SOURCE TERM, tab, TARGET TERM: what a term must become")
     add("--prefix", type=Path, metavar="F", help="a file with what the translation of each line must begin with")
     add("--alternatives", action="store_true", help="the --n-best go on differently right behind their --prefix")
     add = parser.add_argument_group("sampling", "Translations drawn at random, as for back-translation.").add_argument
@@ -61,7 +62,7 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Translates window after window of lines; a line typed at a terminal is a window of its own."""
     check_usage(arguments)
-    for path in (arguments.file, arguments.prefix):
+    for path in (arguments.file, arguments.prefix, arguments.glossary):
         if path:
             check_readable(path)
     from app.quiet import import_tensorflow
@@ -102,6 +103,11 @@ def check_usage(arguments: argparse.Namespace) -> None:
         raise UserError("--prefix and the text are both stdin; name a file for one of them")
     if arguments.alternatives and not arguments.prefix:
         raise UserError("--alternatives go on behind a --prefix; give one")
+    others = (arguments.prefix, arguments.sample, arguments.n_best > 1, arguments.token_scores)
+    if arguments.glossary and any(others):
+        raise UserError(
+            "--glossary is for the best translation; leave --prefix, --sample, --n-best, --token-scores out"
+        )
     drawn = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in (*SAMPLING, "seed")}
     if not arguments.sample and (given := [option for option, value in drawn.items() if value is not None]):
         raise UserError(f"{given[0]} is for --sample; add it, or leave {given[0]} out")
@@ -115,6 +121,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
 
 def request(arguments: argparse.Namespace) -> Any:
     """What is asked for each line."""
+    from app.decoding.glossary import read_glossary
     from app.decoding.sampling import Sampling
     from app.decoding.translator import Request
 
@@ -126,6 +133,7 @@ def request(arguments: argparse.Namespace) -> Any:
         at_prefix=arguments.alternatives,
         sampling=sampling if arguments.sample else None,
         seed=1 if arguments.seed is None else arguments.seed,
+        glossary=read_glossary(arguments.glossary) if arguments.glossary else (),
     )
 
 

@@ -54,6 +54,18 @@ class BeamState(NamedTuple):
     step_state: State
 
 
+class Scored(NamedTuple):
+    """What the model says may follow each beam."""
+
+    logits: tf.Tensor  # float32 [B * K, V]
+    normalizers: tf.Tensor  # float32 [B * K, 1]; what a logit exceeds them by is its log-probability
+    best: TopK  # of those that may be chosen, [B * K, C]
+
+    def of(self, tokens: tf.Tensor) -> tf.Tensor:
+        """The log-probabilities of tokens, int32 [B * K, n]."""
+        return tf.gather(self.logits, tokens, batch_dims=1) - self.normalizers
+
+
 class Candidates(NamedTuple):
     """The best extensions of a sentence's live beams by one token; each [B, C]."""
 
@@ -107,7 +119,7 @@ def beam_search(
         beam_size = tf.identity(beam_size)
     if prefixes is None:
         prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
-    search = _Search(
+    search = BeamSearch(
         step,
         length_limits,
         beam_size=beam_size,
@@ -116,9 +128,7 @@ def beam_search(
         prefixes=prefixes,
         repetition=repetition,
     )
-    state = search.initial(initial_state)
-    (state,) = tf.while_loop(search.goes_on, search.advance, [state], shape_invariants=[search.shapes(initial_state)])
-    return search.result(state)
+    return search.run(initial_state)
 
 
 def length_penalties(lengths: tf.Tensor, alpha: float | tf.Tensor) -> tf.Tensor:
@@ -133,7 +143,7 @@ def only_choice(position: tf.Tensor, prefixes: tf.Tensor, length_limits: tf.Tens
     return tf.where(position + 1 >= length_limits, EOS, of_prefix)
 
 
-class _Search:
+class BeamSearch:
     """The parts of `beam_search`, which share its arguments."""
 
     def __init__(
@@ -156,6 +166,12 @@ class _Search:
         self.repetition = repetition
         self.sentences = tf.shape(self.length_limits)[0]
         self.longest = tf.maximum(tf.reduce_max(self.length_limits), 0)  # the maximum over no sentence is negative
+
+    def run(self, step_state: State) -> Hypotheses:
+        """Searches from the state of the first step on."""
+        state = self.initial(step_state)
+        (state,) = tf.while_loop(self.goes_on, self.advance, [state], shape_invariants=[self.shapes(step_state)])
+        return self.result(state)
 
     def initial(self, step_state: State) -> BeamState:
         """One live beam, BOS, in each sentence; nothing finished."""
@@ -190,6 +206,7 @@ class _Search:
         """Extends every live beam by one token."""
         newest = tf.reshape(tf.gather(state.live_tokens, state.position, axis=2), [-1])  # [B * K]
         logits, step_state = self.step(newest, state.position, state.step_state)
+        state = state._replace(step_state=step_state)
         candidates = self.candidates(state, logits)
         state = self.finish(state, candidates)
         state, survivors = self.survive(state, candidates)
@@ -197,37 +214,51 @@ class _Search:
             state._replace(
                 position=state.position + 1,
                 live_log_probabilities=self.hopeful(state),
-                step_state=self.reordered(step_state, survivors),
+                step_state=self.reordered(state.step_state, survivors),
             ),
         )
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
         """The 2K best extensions of each sentence, best first; the single best one if K is 1."""
-        count = tf.where(self.beam_size > 1, 2 * self.beam_size, 1)
-        log_probabilities, tokens = self.extensions(state, logits, count)  # [B * K, C]
-        beams = [self.sentences, self.beam_size, -1]
-        extended = tf.reshape(log_probabilities, beams) + state.live_log_probabilities[:, :, tf.newaxis]
-        best: TopK = tf.math.top_k(tf.reshape(extended, [self.sentences, -1]), count)  # of [B, K * C]
-        of_each_beam = tf.shape(tokens)[1]
-        chosen_tokens = _chosen(tf.reshape(tokens, [self.sentences, -1]), best.indices)
-        return Candidates(best.values, best.indices // of_each_beam, chosen_tokens)
+        return self.best_extensions(state, *self.extensions(state, self.scored(state, logits)))
 
-    def extensions(self, state: BeamState, logits: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The log-probabilities and tokens of at least the `count` best extensions of each beam; both [B * K, C].
+    def count(self) -> tf.Tensor:
+        """How many candidates there are."""
+        return tf.where(self.beam_size > 1, 2 * self.beam_size, 1)
+
+    def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
+        """The best that each beam may say next.
 
         Nothing but the softmax goes over all [B * K, V] again: what may not be chosen is taken out afterwards.
         """
-        chosen = tf.reshape(state.live_tokens, [-1, tf.shape(state.live_tokens)[2]])[:, 1 : state.position + 1]
-        logits = penalized(tf.cast(logits, tf.float32), chosen, self.repetition.repetition_penalty)
-        best = top_k(without_repeats(logits, chosen, self.repetition.no_repeat_ngram_size), count + len(NEVER_CHOSEN))
-        normalizers = _log_normalizers(logits, best)
+        said = tf.reshape(state.live_tokens, [-1, tf.shape(state.live_tokens)[2]])[:, 1 : state.position + 1]
+        logits = penalized(tf.cast(logits, tf.float32), said, self.repetition.repetition_penalty)
+        allowed = without_repeats(logits, said, self.repetition.no_repeat_ngram_size)
+        best = top_k(allowed, self.count() + len(NEVER_CHOSEN))
+        return Scored(logits, _log_normalizers(logits, best), best)
+
+    def extensions(self, state: BeamState, scored: Scored) -> tuple[tf.Tensor, tf.Tensor]:
+        """The log-probabilities and tokens of the best extensions of each beam; both [B * K, C]."""
+        best = scored.best
         never = tf.reduce_any(best.indices[:, :, tf.newaxis] == NEVER_CHOSEN, axis=2)
-        log_probabilities = tf.where(never, IMPOSSIBLE, best.values - normalizers)
-        only = only_choice(state.position, self.prefixes, self.length_limits)
-        only = tf.repeat(only, self.beam_size)[:, tf.newaxis]  # [B * K, 1]
-        of_only = tf.gather(logits, only, batch_dims=1) - normalizers
-        of_only = tf.where(tf.range(tf.shape(best.indices)[1]) == 0, of_only, IMPOSSIBLE)
+        log_probabilities = tf.where(never, IMPOSSIBLE, best.values - scored.normalizers)
+        only = self.only(state.position)
+        of_only = tf.where(tf.range(tf.shape(best.indices)[1]) == 0, scored.of(only), IMPOSSIBLE)
         return tf.where(only == PAD, log_probabilities, of_only), tf.where(only == PAD, best.indices, only)
+
+    def only(self, position: tf.Tensor) -> tf.Tensor:
+        """As `only_choice`, of each beam: int32 [B * K, 1]."""
+        only = only_choice(position, self.prefixes, self.length_limits)
+        return tf.repeat(only, self.beam_size)[:, tf.newaxis]
+
+    def best_extensions(self, state: BeamState, log_probabilities: tf.Tensor, tokens: tf.Tensor) -> Candidates:
+        """The best of all the extensions, [B * K, C], of a sentence's beams."""
+        beams = [self.sentences, self.beam_size, -1]
+        extended = tf.reshape(log_probabilities, beams) + state.live_log_probabilities[:, :, tf.newaxis]
+        best: TopK = tf.math.top_k(tf.reshape(extended, [self.sentences, -1]), self.count())  # of [B, K * C]
+        of_each_beam = tf.shape(tokens)[1]
+        chosen_tokens = chosen(tf.reshape(tokens, [self.sentences, -1]), best.indices)
+        return Candidates(best.values, best.indices // of_each_beam, chosen_tokens)
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
         """Keeps the K best of the finished hypotheses and the candidates that end here."""
@@ -235,30 +266,35 @@ class _Search:
         scores = ended / length_penalties(state.position + 1, self.length_penalty)
         best: TopK = tf.math.top_k(tf.concat([state.finished_scores, scores], 1), self.beam_size)  # of [B, K + C]
         log_probabilities = tf.concat([state.finished_log_probabilities, ended], 1)
-        log_probabilities = _chosen(log_probabilities, best.indices)
+        log_probabilities = chosen(log_probabilities, best.indices)
         places = tf.broadcast_to(tf.range(self.beam_size), [self.sentences, self.beam_size])
         places = tf.concat([places, self.beam_size + candidates.beams], 1)  # [B, K + C] into [B, 2K, 1 + T]
-        places = _chosen(places, best.indices)
+        places = chosen(places, best.indices)
         live_tokens = _written(state.live_tokens, state.position + 1, EOS)
-        sums = _chosen(tf.concat([state.finished_sums, state.live_sums], 1), places)
+        sums = chosen(tf.concat([state.finished_sums, state.live_sums], 1), places)
         ends_here = tf.where(places < self.beam_size, -1, state.position + 1)[:, :, tf.newaxis]
         return state._replace(
             finished_scores=best.values,
             finished_log_probabilities=log_probabilities,
-            finished_tokens=_chosen(tf.concat([state.finished_tokens, live_tokens], 1), places),
+            finished_tokens=chosen(tf.concat([state.finished_tokens, live_tokens], 1), places),
             finished_sums=_written(sums, ends_here, log_probabilities[:, :, tf.newaxis]),
         )
 
     def survive(self, state: BeamState, candidates: Candidates) -> tuple[BeamState, tf.Tensor]:
-        """The K best candidates that do not end here become the live beams; also gives whom they extend, [B, K]."""
+        """K candidates that do not end here become the live beams; also gives whom they extend, [B, K]."""
         going_on = tf.where(candidates.tokens == EOS, IMPOSSIBLE, candidates.log_probabilities)
-        best: TopK = tf.math.top_k(going_on, self.beam_size)
-        beams = _chosen(candidates.beams, best.indices)
-        tokens = _chosen(candidates.tokens, best.indices)[:, :, tf.newaxis]
-        live_tokens = _written(_chosen(state.live_tokens, beams), state.position + 1, tokens)
-        live_sums = _written(_chosen(state.live_sums, beams), state.position + 1, best.values[:, :, tf.newaxis])
+        best = self.kept(state, candidates._replace(log_probabilities=going_on))
+        beams = chosen(candidates.beams, best.indices)
+        tokens = chosen(candidates.tokens, best.indices)[:, :, tf.newaxis]
+        live_tokens = _written(chosen(state.live_tokens, beams), state.position + 1, tokens)
+        live_sums = _written(chosen(state.live_sums, beams), state.position + 1, best.values[:, :, tf.newaxis])
         state = state._replace(live_tokens=live_tokens, live_sums=live_sums, live_log_probabilities=best.values)
         return state, beams
+
+    def kept(self, state: BeamState, candidates: Candidates) -> TopK:
+        """Which candidates live on, [B, K]: the best."""
+        best: TopK = tf.math.top_k(candidates.log_probabilities, self.beam_size)
+        return best
 
     def hopeful(self, state: BeamState) -> tf.Tensor:
         """The live log-probabilities [B, K], with the beams of a sentence dead that can no longer improve.
@@ -308,6 +344,6 @@ def _written(values: tf.Tensor, position: int | tf.Tensor, value: int | tf.Tenso
     return tf.where(tf.range(tf.shape(values)[2]) == position, value, values)
 
 
-def _chosen(values: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+def chosen(values: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
     """[B, C, …] at `places` [B, K] -> [B, K, …]."""
     return tf.gather(values, places, batch_dims=1)

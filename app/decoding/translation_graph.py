@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from app.decoding.alignment import Alignments, align_words
 from app.decoding.beam_search import Hypotheses, Step, beam_search, length_penalties
+from app.decoding.constrained_search import beam_for, constrained_search
+from app.decoding.glossary import terms_in
 from app.decoding.growing_cache import Cache, GrowingCache
 from app.decoding.long_input import cut_tables, join_pieces, split_long
 from app.decoding.options import DecodingOptions
@@ -21,6 +23,7 @@ from app.decoding.signatures import (
     ALIGN,
     ALTERNATIVES,
     DETOKENIZE,
+    GLOSSARY,
     N_BEST,
     PREFIX,
     SAMPLE,
@@ -142,9 +145,10 @@ class TranslationGraph(tf.Module):
         does `translate_prefix`, which takes `prefixes` (string [N]) too, with which they begin.
         `translate_alternatives` takes `prefixes` and gives `alternatives` translations, each of which goes on
         differently behind its prefix. `translate_sample` takes `seeds` (int32 [N]) and gives `samples` translations
-        drawn with `temperature`, `top_k` and `top_p`. All of them may be told another `beam_size`, `length_penalty`,
-        `max_extra_tokens`, `no_repeat_ngram_size` and `repetition_penalty` (scalars) than the graph's; sampling needs
-        no beam.
+        drawn with `temperature`, `top_k` and `top_p`. `translate_glossary` takes `source_terms` and `target_terms`
+        (string [G]) and gives what `serving_default` does. All of them may be told another `beam_size`,
+        `length_penalty`, `max_extra_tokens`, `no_repeat_ngram_size` and `repetition_penalty` (scalars) than the
+        graph's; sampling needs no beam.
 
         `score` takes `texts`, `targets` (string [N]) and perhaps another `length_penalty` and gives the fields of
         `ScoredTexts`; `align` takes `texts` and `targets` and gives those of `Alignments`. `tokenize` takes `texts` and
@@ -152,15 +156,23 @@ class TranslationGraph(tf.Module):
         gives `texts`.
         """
         texts, prefixes, targets = (tf.TensorSpec([None], tf.string, name=n) for n in ("texts", "prefixes", "targets"))
+        terms = [tf.TensorSpec([None], tf.string, name=name) for name in ("source_terms", "target_terms")]
         seeds = tf.TensorSpec([None], tf.int32, name="seeds")
         ids = tf.TensorSpec([None, None], tf.int32, name="ids")
         settings = Search.of(self.options)._asdict()
         sampling = {name: tf.constant(value) for name, value in Sampling()._asdict().items()}
         penalty = {"length_penalty": settings["length_penalty"]}
 
-        def best(texts: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
-            found = self.translate(texts, Search(**search), retry=True)
+        def of_the_best(found: TranslatedTexts) -> dict[str, tf.Tensor]:
             return {name: getattr(found, name)[:, 0] for name in OF_THE_BEST}
+
+        def best(texts: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
+            return of_the_best(self.translate(texts, Search(**search), retry=True))
+
+        def with_terms(
+            texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, **search: tf.Tensor
+        ) -> dict[str, tf.Tensor]:
+            return of_the_best(self.with_glossary(texts, source_terms, target_terms, Search(**search)))
 
         def n_best(texts: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
             return self.translate(texts, Search(**search), hypotheses=search["beam_size"])._asdict()
@@ -200,6 +212,7 @@ class TranslationGraph(tf.Module):
             N_BEST: signature(n_best, [texts], settings),
             PREFIX: signature(with_prefix, [texts, prefixes], settings),
             ALTERNATIVES: signature(alternatives, [texts, prefixes], {"alternatives": several, **settings}),
+            GLOSSARY: signature(with_terms, [texts, *terms], settings),
             SAMPLE: signature(samples, [texts, seeds], {"samples": tf.constant(1), **sampling, **without_beam}),
             SCORE: signature(score, [texts, targets], penalty),
             ALIGN: signature(align, [texts, targets]),
@@ -288,6 +301,44 @@ class TranslationGraph(tf.Module):
 
         found = self.translate_pieces(pieces, find, count, beams=count * search.beam_size)
         return self.joined(found, pieces, tf.size(texts))
+
+    def with_glossary(
+        self, texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, search: Search | None = None
+    ) -> TranslatedTexts:
+        """The best translations of `texts` (string [N]) with the terms of a glossary.
+
+        Where the g-th source term (string [G]) stands in a text, as `terms_in` has it, the g-th target term stands in
+        its translation, as it is.
+        """
+        search = search or Search.of(self.options)
+        pieces = self.cut(texts)
+        matched = terms_in(self.vocabulary.decode(pieces.tokens.to_tensor(PAD)), source_terms)  # [M, G]
+        phrases = self.vocabulary.encode(tf.concat([target_terms, [""]], axis=0))  # the last one is nothing
+        phrases = phrases.with_row_splits_dtype(tf.int64)
+        numbers = tf.ragged.boolean_mask(tf.broadcast_to(tf.range(tf.size(source_terms)), tf.shape(matched)), matched)
+        nothing = tf.fill([tf.size(pieces.owner), 1], tf.size(source_terms))
+        of_pieces = tf.gather(phrases, tf.concat([numbers, nothing], axis=1))  # [M, (P), (L)]
+
+        def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
+            wanted = tf.gather(of_pieces, numbers).to_tensor(PAD)
+            wanted = tf.pad(wanted, [[0, 0], [0, 0], [0, 1]], constant_values=PAD)
+            beam_size = beam_for(wanted, search.beam_size)
+            step, state = self.decoding(tokens, beam_size)
+            more = tf.math.count_nonzero(wanted != PAD, axis=[1, 2], dtype=tf.int32)
+            return constrained_search(
+                step,
+                state,
+                phrases=wanted,
+                beam_size=beam_size,
+                length_limits=self.length_limits(_row_lengths(tokens), search) + more,
+                length_penalty=search.length_penalty,
+                hypotheses=tf.constant(1),
+                prefixes=tf.zeros([tf.size(numbers), 0], tf.int32),
+                repetition=search.repetition,
+            )
+
+        most = beam_for(of_pieces.to_tensor(PAD), search.beam_size)
+        return self.joined(self.translate_pieces(pieces, find, 1, beams=most), pieces, tf.size(texts))
 
     def next_logits(self, tokens: tf.RaggedTensor, prefixes: tf.RaggedTensor) -> tf.Tensor:
         """Of what follows each prefix, int32 [B, (P)], but for its end: float32 [B, V]."""

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from app.decoding.glossary import Glossary
 from app.decoding.options import DecodingOptions
 from app.decoding.sampling import Sampling
 from app.decoding.signatures import (
     ALTERNATIVES,
+    GLOSSARY,
     N_BEST,
     PREFIX,
     SAMPLE,
@@ -65,6 +67,7 @@ class Request:
         at_prefix: Whether the translations go on differently right behind the prefix, instead of being the best ones.
         sampling: From what to draw translations at random, in place of a search.
         seed: Of what is drawn; a line's depends on it, the line's number and nothing else.
+        glossary: Terms of the source and what each must be in the translation; for the best translation alone.
     """
 
     hypotheses: int = 1
@@ -72,6 +75,7 @@ class Request:
     at_prefix: bool = False
     sampling: Sampling | None = None
     seed: int = 1
+    glossary: Glossary = ()
 
     def signature(self, with_prefixes: bool) -> str:
         """The name of the signature that answers it."""
@@ -79,6 +83,8 @@ class Request:
             return SAMPLE
         if self.at_prefix:
             return ALTERNATIVES
+        if self.glossary:
+            return GLOSSARY
         if with_prefixes:
             return PREFIX
         return N_BEST if self.hypotheses > 1 or self.with_tokens else TRANSLATE
@@ -89,6 +95,9 @@ class Request:
             types = {"temperature": tf.float32, "top_k": tf.int32, "top_p": tf.float32}
             drawn_from = {name: tf.constant(value, types[name]) for name, value in self.sampling._asdict().items()}
             return {"samples": tf.constant(self.hypotheses), **drawn_from}
+        if self.glossary:
+            sources, targets = zip(*self.glossary, strict=True)
+            return {"source_terms": tf.constant(sources), "target_terms": tf.constant(targets)}
         return {"alternatives": tf.constant(self.hypotheses)} if self.at_prefix else {}
 
 
@@ -153,7 +162,12 @@ class Translator:
 
     def _function(self, name: str) -> Callable[..., Mapping[str, tf.Tensor]]:
         if name not in self.signatures:
-            wanted = {PREFIX: "prefixes", ALTERNATIVES: "alternatives behind a prefix", SAMPLE: "sampling"}
+            wanted = {
+                PREFIX: "prefixes",
+                ALTERNATIVES: "alternatives behind a prefix",
+                GLOSSARY: "glossary",
+                SAMPLE: "sampling",
+            }
             raise UserError(
                 f"this engine knows no {wanted.get(name, name)}; translate with the run, or export it as a SavedModel"
             )

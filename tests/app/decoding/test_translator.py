@@ -318,6 +318,19 @@ def test_alternatives_go_on_differently_behind_their_prefix(graph: TranslationGr
         assert texts[0] == normalised(vocabulary, [line])[0]  # the likeliest is to copy
 
 
+def test_the_terms_of_a_glossary_stand_in_the_translations(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+    glossary = (("cat", "Katze"), ("dog", "one two"), ("mat", "Meister"), ("sat on the", "saß auf der"))
+    lines = ["The cat sat on the mat.", "A dog.", "The catalogue.", "", " ".join(WORDS * 2)]
+    plain = Translator(graph.signatures()).translate(lines)
+    found = Translator(graph.signatures(), request=Request(glossary=glossary)).translate(lines)
+    for wanted in ("Katze", "Meister", "saß auf der"):
+        assert wanted in found[0].text
+    assert "one two" in found[1].text
+    assert [found[i].text for i in (2, 3)] == [plain[i].text for i in (2, 3)]
+    np.testing.assert_allclose([found[i].score for i in (2, 3)], [plain[i].score for i in (2, 3)], rtol=1e-5)
+    assert all(target in found[4].text for _, target in glossary)
+
+
 def test_what_no_signature_does_is_refused(graph: TranslationGraph) -> None:
     few = {name: function for name, function in graph.signatures().items() if "sample" not in name}
     with pytest.raises(UserError, match="this engine knows no sampling"):

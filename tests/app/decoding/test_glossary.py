@@ -1,0 +1,122 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.decoding.beam_search import FREE_REPETITION, Hypotheses
+from app.decoding.constrained_search import LARGEST_BEAM, beam_for, constrained_search
+from app.decoding.glossary import read_glossary, terms_in
+from app.errors import UserError
+from pipelines.vocabulary import PAD
+from tests.app.decoding.test_beam_search import step_of, tokens_of
+from tests.oracles.exhaustive_search import PrefixScorer, exhaustive_search
+
+Phrases = list[list[int]]
+
+
+def search(scorer: PrefixScorer, phrases: list[Phrases], limits: list[int], beam_size: int) -> Hypotheses:
+    table = tf.ragged.constant([[*of_one, [PAD]] for of_one in phrases], tf.int32, ragged_rank=2).to_tensor(PAD)
+    beam = beam_for(table, tf.constant(beam_size))
+    sentence = tf.repeat(tf.range(len(limits)), beam)
+    return constrained_search(
+        step_of(scorer),
+        {"sentence": sentence, "node": tf.zeros_like(sentence)},
+        phrases=table,
+        beam_size=beam,
+        length_limits=tf.constant(limits),
+        length_penalty=0.6,
+        hypotheses=tf.constant(1),
+        prefixes=tf.zeros([len(limits), 0], tf.int32),
+        repetition=FREE_REPETITION,
+    )
+
+
+def contains(tokens: tuple[int, ...], phrase: list[int]) -> bool:
+    return any(list(tokens[i : i + len(phrase)]) == phrase for i in range(len(tokens)))
+
+
+phrase_lists = st.sampled_from([[], [[4]], [[4, 5]], [[4], [5]], [[4, 5], [6]], [[6], [5, 4]], [[4, 4]], [[5, 6, 4]]])
+overlapping = st.lists(st.lists(st.integers(4, 6), min_size=1, max_size=2), max_size=2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 9999), phrases=st.lists(phrase_lists, min_size=1, max_size=2))
+def test_a_beam_wide_enough_finds_the_best_with_all_phrases(seed: int, phrases: list[Phrases]) -> None:
+    scorer = PrefixScorer(seed, sentences=len(phrases), vocabulary=7, length=5)
+    found = search(scorer, phrases, [5] * len(phrases), beam_size=400)
+    for sentence, wanted in enumerate(phrases):
+        every = exhaustive_search(scorer, sentence, limit=5, alpha=0.6)
+        expected = next(e for e in every if all(contains(e.tokens, phrase) for phrase in wanted))
+        assert tokens_of(found, sentence)[0] == expected.tokens
+        np.testing.assert_allclose(found.scores[sentence, 0], expected.score, rtol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 9999), phrases=st.lists(overlapping, min_size=1, max_size=2), beam_size=st.integers(1, 3))
+def test_every_phrase_is_said_even_where_there_is_only_just_room(
+    seed: int, phrases: list[Phrases], beam_size: int
+) -> None:
+    scorer = PrefixScorer(seed, sentences=len(phrases), vocabulary=7, length=5)
+    limits = [1 + sum(map(len, wanted)) for wanted in phrases]
+    found = search(scorer, phrases, limits, beam_size)
+    for sentence, wanted in enumerate(phrases):
+        tokens = tokens_of(found, sentence)[0]
+        assert all(contains(tokens, phrase) for phrase in wanted)
+        assert len(tokens) <= limits[sentence]
+        log_probability = scorer.log_probability(sentence, tokens)
+        np.testing.assert_allclose(found.log_probabilities[sentence, 0], log_probability, rtol=1e-5)
+
+
+def test_the_beam_grows_with_the_phrases_within_reason() -> None:
+    phrases = tf.constant([[[4, 5], [6, PAD]], [[PAD, PAD], [PAD, PAD]]])
+    assert int(beam_for(phrases, tf.constant(2))) == 4
+    assert int(beam_for(phrases, tf.constant(9))) == 9
+    assert int(beam_for(tf.fill([1, 1, 99], 4), tf.constant(2))) == LARGEST_BEAM
+
+
+@pytest.mark.parametrize(
+    ("text", "terms", "expected"),
+    [
+        ("The neural network learns.", ["network", "learn", "neural"], [True, False, True]),
+        ("The neural network learns.", ["network", "neural network", "learns."], [False, True, True]),
+        ("A network of a neural network", ["network", "neural network"], [True, True]),
+        ("Network cards", ["network", "NETWORK", "Network"], [False, False, True]),
+        ("An apple a day from Apple", ["apple", "Apple"], [True, True]),
+        ("It costs $5 (+tax).", ["$5 (+tax)", "5", "tax"], [True, False, False]),
+        ("Über die Straße", ["über", "straße", "tra"], [True, True, False]),
+        ("", ["a"], [False]),
+    ],
+)
+def test_terms_are_found_as_whole_words_and_the_longer_first(text: str, terms: list[str], expected: list[bool]) -> None:
+    assert terms_in(tf.constant([text, "x"]), tf.constant(terms)).numpy()[0].tolist() == expected
+
+
+def test_no_terms_and_no_texts() -> None:
+    assert terms_in(tf.constant(["a"]), tf.constant([], tf.string)).shape == (1, 0)
+    assert terms_in(tf.constant([], tf.string), tf.constant(["a", "b"])).shape == (0, 2)
+
+
+def test_a_glossary_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "terms.tsv"
+    path.write_text("# mine\n\nstation\tBahnhof\nneural network\t neuronales Netz \n", encoding="utf-8")
+    assert read_glossary(path) == (("station", "Bahnhof"), ("neural network", "neuronales Netz"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("station\tBahnhof\nsea\n", "line 2: expected SOURCE TERM, a tab and TARGET TERM, got 'sea'"),
+        ("station\t\n", "line 1: expected"),
+        ("a\tb\tc\n", "line 1: expected"),
+        ("# nothing\n", "holds no term"),
+    ],
+)
+def test_a_bad_glossary_is_refused(content: str, message: str, tmp_path: Path) -> None:
+    path: Any = tmp_path / "terms.tsv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_glossary(path)
