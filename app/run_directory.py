@@ -16,7 +16,7 @@ import tomli_w
 
 from app.config import Configuration, load_configuration
 from app.errors import UserError
-from app.text_files import replace_file
+from app.text_files import read_lines, replace_file
 from app.training import step_lines
 from app.training.checkpoints import Checkpoint, CheckpointFolder
 from app.training.ranking import DevResults, ranked
@@ -25,6 +25,7 @@ from pipelines.shards import Manifest
 from pipelines.vocabulary import Vocabulary
 
 PACKAGES = ("nmt", "tensorflow", "keras", "tensorflow-text", "sentencepiece", "sacrebleu", "numpy")
+EXAMPLES = 8  # dev sentences that a run keeps, for its export to be held to
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class RunDirectory:
             "seed": configuration.training.seed,
             "vocabulary_digest": data.vocabulary_digest,
             "data": shard_checksums(data),
+            "corpora": corpora_facts(data),
+            "examples": example_sentences(data),
             "versions": {name: _version(name) for name in PACKAGES},
         }
         replace_file(path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
@@ -125,6 +128,30 @@ class RunDirectory:
 def shard_checksums(data: Manifest) -> dict[str, list[str]]:
     """The SHA-256 of every shard, by split."""
     return {name: [shard.sha256 for shard in split.shards] for name, split in data.splits.items()}
+
+
+def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
+    """Where the text of each split comes from, what is left of it, and why pairs were dropped."""
+    return {
+        name: {
+            "origins": list(split.origins),
+            "pairs": split.examples,
+            "source_tokens": sum(shard.source_tokens for shard in split.shards),
+            "target_tokens": sum(shard.target_tokens for shard in split.shards),
+            "dropped": split.cleaning.get("dropped", {}),
+        }
+        for name, split in data.splits.items()
+    }
+
+
+def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:
+    """Source sentences of the dev set, from short to long, none of them among its extremes if it has enough."""
+    if "dev" not in data.splits or not data.split("dev").text:
+        return []
+    sentences = sorted({line for line in read_lines(data.text("dev")[0]) if line.strip()}, key=lambda s: (len(s), s))
+    if len(sentences) <= count:
+        return sentences
+    return [sentences[len(sentences) * (2 * i + 1) // (2 * count)] for i in range(count)]  # quantiles of the length
 
 
 def _version(package: str) -> str:
