@@ -68,7 +68,7 @@ def export(model: RunModel, out: Path, *, license: str | None = None, precision_
         translations = golden_translations(graph, sentences)
         write_golden_translations(folder, translations)
         write_warm_up(folder, translations[: len(sentences)], graph.vocabulary)
-        usage = saved_model_usage(signature_definitions(folder), translations[0])
+        usage = saved_model_usage(signature_definitions(folder), translations[len(sentences) // 2])
         write_card(folder, model_card(facts, translations[: len(sentences)], usage))
         check_in_fresh_process(folder)
 
@@ -91,7 +91,7 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
         sentences = sentences_of(model)
         check_probabilities(model.graph, theirs, sentences, PROBABILITY_TOLERANCES[quantization])
         translations = golden_translations(theirs, sentences)[: len(sentences)]
-        usage = ctranslate2_usage(translations[0], vars(model.options))
+        usage = ctranslate2_usage(translations[len(sentences) // 2], vars(model.options))
         write_card(folder, model_card(facts, translations, usage))
 
     return published(out, facts, write)
@@ -137,11 +137,12 @@ def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -
 
 
 def description(model: RunModel) -> dict[str, Any]:
-    """What the export is: its languages, the configuration, the run it came from, and what was measured on its dev set.
+    """What the export is: its languages, the configuration, the run it came from, and what was measured of it.
 
     Of an average, the dev results are those of the checkpoints in it.
     """
     configuration = model.run.configuration.as_sections()
+    training = configuration["training"]
     checkpoint = model.checkpoint
     averaged = checkpoint.facts.get("averaged")
     measured = [line for step, line in model.run.dev_results().items() if step in (averaged or [checkpoint.step])]
@@ -150,10 +151,11 @@ def description(model: RunModel) -> dict[str, Any]:
         "decoding": vars(model.options),
         "precision": model.precision,
         "model": configuration["model"],
-        "training": configuration["training"],
+        "training": {**training, "warm_start": Path(training["warm_start"]).name},
         "parameters": model.graph.transformer.count_params(),
         "checkpoint": {"step": checkpoint.step, **checkpoint.facts},
         "dev_results": measured,
+        "evaluations": model.run.evaluations(checkpoint),
         "run": model.run.manifest,
     }
 

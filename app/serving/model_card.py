@@ -6,7 +6,6 @@ does not hold; `usage` says how to call the model.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 import tomli_w
@@ -46,11 +45,12 @@ def model_card(facts: Facts, translations: Sequence[GoldenTranslation], usage: s
 
 def _front_matter(facts: Facts) -> str:
     """Quoted throughout: the code of Norwegian, `no`, means false in YAML."""
+    has_dev_bleu = any("dev_bleu" in line for line in facts["dev_results"])
     engine = "ctranslate2" if facts.get("format") == "ctranslate2" else "tensorflow"
     lists = {
         "language": list(facts["run"]["pair"].values()),
         "tags": ["translation", "transformer", engine],
-        "metrics": ["bleu"] if any("dev_bleu" in line for line in facts["dev_results"]) else [],
+        "metrics": ["bleu", "chrf", "ter"] if facts["evaluations"] else ["bleu"] if has_dev_bleu else [],
     }
     lines = [f"license: {json.dumps(facts['license'] or LICENSE_UNKNOWN)}", "pipeline_tag: translation"]
     for name, values in lists.items():
@@ -125,33 +125,48 @@ def _training_data(run: Facts) -> str:
 
 
 def _origin(origin: Facts) -> str:
-    """A corpus without the folders it lay in, and what is known of its licence."""
-    kind, _, name = origin["spec"].partition(":")
-    known = [origin[key] for key in ("licence", "attribution") if key in origin]
-    name = PurePath(name).name if kind in ("files", "tsv") else name
-    return f"`{kind}:{name}`" + (f" ({', '.join(map(str, known))})" if known else "")
+    """A corpus, and what is known of its licence."""
+    known = [str(origin[key]) for key in ("licence", "attribution") if key in origin]
+    return f"`{origin['spec']}`" + (f" ({', '.join(known)})" if known else "")
 
 
 def _scores(facts: Facts) -> str:
-    lines, average = facts["dev_results"], "averaged" in facts["checkpoint"]
-    if not lines:
-        return "No score was measured on the dev set at this checkpoint."
-    sentences = facts["training"]["dev_sentences"]
+    parts = [part(facts) for part in (_test_scores, _dev_scores) if part(facts)]
+    return "\n\n".join(parts) or "None was measured: neither by `nmt evaluate` nor on the dev set at this checkpoint."
+
+
+def _test_scores(facts: Facts) -> str:
+    """What `nmt evaluate` found, with the signatures without which a score cannot be compared (Post 2018)."""
+    if not facts["evaluations"]:
+        return ""
+    rows = [
+        (f"`{line['text']}`", f"{line['sentences']:,}", *(f"{line[name]:.2f}" for name in ("bleu", "chrf", "ter")))
+        for line in facts["evaluations"]
+    ]
+    signatures = [f"- {name}: `{value}`" for name, value in facts["evaluations"][-1]["signatures"].items()]
+    table = _table(("test set", "sentences", "BLEU", "chrF", "TER"), rows)
+    return "\n".join(["By `nmt evaluate`, of the run:", "", table, "", *signatures])
+
+
+def _dev_scores(facts: Facts) -> str:
+    if not facts["dev_results"]:
+        return ""
     rows = [
         (f"{line['step']:,}", *(str(line.get(f"dev_{name}", "")) for name in ("bleu", "loss", "perplexity")))
-        for line in lines
+        for line in facts["dev_results"]
     ]
+    sentences = f"its first {facts['training']['dev_sentences']:,} sentences (or all, if there are fewer)"
+    average = "\n\nThe mean of these checkpoints, which this model is, was not scored on the dev set."
     return (
-        f"On the dev set while training: sacreBLEU on its first {sentences:,} sentences; loss and perplexity, a token, "
-        f"on all that are not too long.\n\n{_table(('step', 'BLEU', 'loss', 'perplexity'), rows)}"
-        + ("\n\nThe mean of these checkpoints, which this model is, was not scored itself." if average else "")
+        f"On the dev set while training: sacreBLEU on {sentences}; loss and perplexity, a token, on all that are not "
+        f"too long.\n\n{_table(('step', 'BLEU', 'loss', 'perplexity'), rows)}"
+        + (average if "averaged" in facts["checkpoint"] else "")
     )
 
 
 def _training(facts: Facts) -> str:
     model, training = facts["model"], facts["training"]
-    warm_start = PurePath(training["warm_start"]).name  # without the folder it lay in
-    settings = {"model": model, "training": {**training, "warm_start": warm_start}, "decoding": facts["decoding"]}
+    settings = {name: facts[name] for name in ("model", "training", "decoding")}
     versions = ", ".join(f"{name} {version}" for name, version in facts["run"]["versions"].items())
     return (
         f"{model['encoder_layers']} encoder and {model['decoder_layers']} decoder layers of width "

@@ -34,7 +34,7 @@ import tensorflow_text  # registers the tokeniser's operations
 model = tf.saved_model.load(".")
 found = model.translate([{json.dumps(example.text, ensure_ascii=False)}])
 print(found["translations"].numpy()[0].decode(), found["scores"].numpy()[0])
-# {example.translation} {example.score:.6g}
+# {example.translation} {np.float32(example.score)!s}
 ```
 
 With [TensorFlow Serving](https://www.tensorflow.org/tfx/guide/serving), which links the tokeniser's operations, and
@@ -46,10 +46,12 @@ curl -X POST http://localhost:8501/v1/models/{MODEL_NAME}:predict -d '{body}'
 ```
 
 Requests in JSON give every input of the signature, as above; requests over gRPC may leave out those that have a
-default. Another signature is named beside the inputs: `{{"signature_name": "score", "inputs": …}}`.
+default, if the server is recent. Another signature is named beside the inputs:
+`{{"signature_name": "score", "inputs": …}}`.
 
 {signature_table(definitions)}
 
+`[]` is a scalar and `[?]` a list of any length.
 A score is the log-probability of a translation divided by the length penalty ((5 + length) / 6) ^ `length_penalty`.
 `assets.extra/tf_serving_warmup_requests` has TensorFlow Serving warm up before it takes requests.
 `python assets.extra/check_golden_translations.py` checks that the model translates on your machine as it did where it
