@@ -66,7 +66,7 @@ def export(model: RunModel, out: Path, *, license: str | None = None, precision_
         tf.saved_model.save(ExportedTranslation(graph, signatures), str(folder), signatures=signatures)
         sentences = sentences_of(model)
         translations = golden_translations(graph, sentences)
-        write_golden_translations(folder, translations)
+        write_golden_translations(folder, translations, model.precision)
         write_warm_up(folder, translations[: len(sentences)], graph.vocabulary)
         usage = saved_model_usage(signature_definitions(folder), translations[len(sentences) // 2])
         write_card(folder, model_card(facts, translations[: len(sentences)], usage))

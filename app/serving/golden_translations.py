@@ -16,11 +16,14 @@ import tensorflow as tf
 
 from app.decoding.translation_graph import TRANSLATE, TranslationGraph
 from app.errors import UserError
+from app.models import Precision
 from app.serving import check_golden_translations
 from app.serving.layout import EXTRA
 from pipelines.vocabulary import Vocabulary
 
-SCORE_TOLERANCE = 1e-4  # of a score, or of 1 if that is more
+# By which share of itself, or of 1 if that is more, a score may differ: where it was exported, and elsewhere.
+SCORE_TOLERANCE = 1e-4
+TOLERANCES_ELSEWHERE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 1e-2}
 MADE_UP_LENGTHS = (1, 3, 10, 30)  # in words
 
 
@@ -53,10 +56,10 @@ def made_up_sentences(vocabulary: Vocabulary) -> list[str]:
     return [" ".join(chance.choices(words, k=length)) + "." for length in MADE_UP_LENGTHS]
 
 
-def write_golden_translations(version: Path, translations: Sequence[GoldenTranslation]) -> None:
+def write_golden_translations(version: Path, translations: Sequence[GoldenTranslation], precision: Precision) -> None:
     """Writes them into the export, and the script that holds it to them beside them."""
     golden = {
-        "score_tolerance": SCORE_TOLERANCE,
+        "score_tolerance": TOLERANCES_ELSEWHERE[precision],
         "translations": [translation._asdict() for translation in translations],
     }
     extra = version / EXTRA
@@ -74,7 +77,9 @@ def check_in_fresh_process(version: Path) -> None:
         UserError: It does not; the message shows the first translation that differs.
     """
     script = version / EXTRA / Path(check_golden_translations.__file__).name
-    done = subprocess.run([sys.executable, "-I", str(script)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", str(script), str(SCORE_TOLERANCE)], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise UserError(f"a fresh process does not reproduce the export: {lines[-1]}; not published")

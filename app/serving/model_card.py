@@ -31,7 +31,7 @@ def model_card(facts: Facts, translations: Sequence[GoldenTranslation], usage: s
     sections = {
         f"Translation from {source} to {target}": _introduction(facts),
         "How to use it": usage,
-        "Translations": _translations(translations),
+        "Translations": _translations(facts["run"], translations),
         "Training data": _training_data(facts["run"]),
         "Scores": _scores(facts),
         "Architecture and training": _training(facts),
@@ -101,10 +101,11 @@ def _decoding(options: Facts) -> str:
     return f"{search}, length penalty {options['length_penalty']}, {longest}"
 
 
-def _translations(translations: Sequence[GoldenTranslation]) -> str:
+def _translations(run: Facts, translations: Sequence[GoldenTranslation]) -> str:
+    of = "sentences of the dev set" if run.get("examples") else "words drawn at random, as the run holds no sentences"
     shown = [line for line in translations if line.text][:SHOWN]
     rows = [(_cell(line.text), _cell(line.translation), f"{line.score:.4f}") for line in shown]
-    return f"The model's own, as it was exported:\n\n{_table(('source', 'translation', 'score'), rows)}"
+    return f"The model's own, of {of}:\n\n{_table(('source', 'translation', 'score'), rows)}"
 
 
 def _training_data(run: Facts) -> str:
@@ -155,10 +156,11 @@ def _dev_scores(facts: Facts) -> str:
         (f"{line['step']:,}", *(str(line.get(f"dev_{name}", "")) for name in ("bleu", "loss", "perplexity")))
         for line in facts["dev_results"]
     ]
-    sentences = f"its first {facts['training']['dev_sentences']:,} sentences (or all, if there are fewer)"
+    sentences = facts["training"]["dev_sentences"]
+    bleu = f"sacreBLEU on its first {sentences:,} sentences (or all, if there are fewer); " if sentences else ""
     average = "\n\nThe mean of these checkpoints, which this model is, was not scored on the dev set."
     return (
-        f"On the dev set while training: sacreBLEU on {sentences}; loss and perplexity, a token, on all that are not "
+        f"On the dev set while training: {bleu}loss and perplexity, a token, on all that are not "
         f"too long.\n\n{_table(('step', 'BLEU', 'loss', 'perplexity'), rows)}"
         + (average if "averaged" in facts["checkpoint"] else "")
     )

@@ -55,7 +55,7 @@ default, if the server is recent. Another signature is named beside the inputs:
 A score is the log-probability of a translation divided by the length penalty ((5 + length) / 6) ^ `length_penalty`.
 `assets.extra/tf_serving_warmup_requests` has TensorFlow Serving warm up before it takes requests.
 `python assets.extra/check_golden_translations.py` checks that the model translates on your machine as it did where it
-was exported."""
+was exported; on another processor, in bfloat16 above all, a near tie of two translations may fall otherwise."""
 
 
 def ctranslate2_usage(example: GoldenTranslation, options: Mapping[str, Any]) -> str:

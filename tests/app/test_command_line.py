@@ -267,6 +267,8 @@ def test_an_export_in_bfloat16_is_half_as_large_and_nearly_the_same(export: Path
     )
     assert sizes[0] < 0.6 * sizes[1]
     assert facts == ["bfloat16", "float32"]
+    stored = (json.loads((out / "1/assets.extra/golden_translations.json").read_text()) for out in (half, export))
+    assert [golden["score_tolerance"] for golden in stored] == [1e-2, 1e-4]
     pair = tmp_path / "pair"
     pair.write_text("The dog sleeps.\n")
     scores = [float(nmt("score", out, "--source", pair, "--target", pair).out) for out in (half, export)]

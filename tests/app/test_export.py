@@ -6,6 +6,7 @@ import re
 import runpy
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,8 @@ def test_an_export_whose_golden_translations_are_damaged_is_not_published(
     monkeypatch.setattr(exporter, "golden_translations", lambda graph, sentences: lines)
     write = exporter.write_golden_translations
 
-    def write_half(folder: Path, translations: list[GoldenTranslation]) -> None:
-        write(folder, translations)
+    def write_half(folder: Path, *translations_and_precision: Any) -> None:
+        write(folder, *translations_and_precision)
         file = folder / "assets.extra" / "golden_translations.json"
         file.write_bytes(file.read_bytes()[:200])
 
@@ -178,24 +179,38 @@ def test_golden_translations_that_are_not_whole_are_refused(
         read_golden_translations(file)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "tolerance", "reproduced"),
+    [
+        ("text", "It rains.", [], True),
+        ("score", 1e-3, [], False),
+        ("score", 1e-3, ["0.01"], True),
+        ("translation", "other", [], False),
+    ],
+)
 def test_an_export_brings_the_script_that_holds_it_to_them(
-    version: Path, golden: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    version: Path,
+    golden: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+    value: Any,
+    tolerance: list[str],
+    reproduced: bool,
 ) -> None:
     loaded = tf.saved_model.load(str(version))
     extra = Path(shutil.copytree(version / "assets.extra", tmp_path / "1" / "assets.extra"))
-    changes: list[tuple[str, Any]] = [("score", None), ("score", 1e-3), ("translation", "other")]
-    for key, change in changes:
-        line = dict(golden["translations"][1])
-        line[key] = line[key] + change if key == "score" and change else change or line[key]
-        lines = [golden["translations"][0], line, *golden["translations"][2:]]
-        (extra / "golden_translations.json").write_text(json.dumps({**golden, "translations": lines}))
-        with mock.patch.object(tf.saved_model, "load", {str((tmp_path / "1").resolve()): loaded}.__getitem__):
-            if change is None:
+    line = golden["translations"][1]
+    line[key] = line[key] + value if key == "score" else value
+    (extra / "golden_translations.json").write_text(json.dumps(golden))
+    load = {str((tmp_path / "1").resolve()): loaded}.__getitem__
+    with mock.patch.object(tf.saved_model, "load", load), mock.patch.object(sys, "argv", ["", *tolerance]):
+        if reproduced:
+            runpy.run_path(str(extra / "check_golden_translations.py"), run_name="__main__")
+            assert capsys.readouterr().out == "6 golden translations were reproduced\n"
+        else:
+            with pytest.raises(SystemExit, match=r"^it translates 'It rains.' as .*, not as \("):
                 runpy.run_path(str(extra / "check_golden_translations.py"), run_name="__main__")
-                assert capsys.readouterr().out == "6 golden translations were reproduced\n"
-            else:
-                with pytest.raises(SystemExit, match=r"^it translates 'It rains.' as .*, not as \("):
-                    runpy.run_path(str(extra / "check_golden_translations.py"), run_name="__main__")
 
 
 def test_a_fresh_process_that_fails_tells_its_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,6 +357,9 @@ def test_the_card_of_a_run_that_kept_less_says_so(facts: dict[str, Any]) -> None
     _, body = parts(model_card(facts, [], "usage"))
     assert NOT_RECORDED in body
     assert "None was measured" in body
+    assert "of sentences of the dev set:" in body
+    facts["run"]["examples"] = []
+    assert "of words drawn at random" in model_card(facts, [], "usage")
 
 
 def test_the_scores_of_a_run_are_in_the_card_of_its_export(
