@@ -193,6 +193,7 @@ def test_an_export_brings_the_script_that_holds_it_to_them(
     golden: dict[str, Any],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    *,
     key: str,
     value: Any,
     tolerance: list[str],
