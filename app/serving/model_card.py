@@ -141,12 +141,17 @@ def _test_scores(facts: Facts) -> str:
     if not facts["evaluations"]:
         return ""
     rows = [
-        (f"`{line['text']}`", f"{line['sentences']:,}", *(f"{line[name]:.2f}" for name in ("bleu", "chrf", "ter")))
+        (
+            f"`{line['text']}`",
+            f"{line['sentences']:,}",
+            str(line["decoding"]["beam_size"]),
+            *(f"{line[name]:.2f}" for name in ("bleu", "chrf", "ter")),
+        )
         for line in facts["evaluations"]
     ]
     signatures = [f"- {name}: `{value}`" for name, value in facts["evaluations"][-1]["signatures"].items()]
-    table = _table(("test set", "sentences", "BLEU", "chrF", "TER"), rows)
-    return "\n".join(["By `nmt evaluate`, of the run:", "", table, "", *signatures])
+    table = _table(("test set", "sentences", "beam", "BLEU", "chrF", "TER"), rows)
+    return "\n".join(["By `nmt evaluate`, of the run in float32:", "", table, "", *signatures])
 
 
 def _dev_scores(facts: Facts) -> str:

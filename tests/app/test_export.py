@@ -369,7 +369,14 @@ def test_the_scores_of_a_run_are_in_the_card_of_its_export(
     monkeypatch.setattr(exporter, "check_in_fresh_process", lambda folder: None)
     monkeypatch.setattr(exporter, "golden_translations", lambda graph, texts: [GoldenTranslation("a", "b", -1.0)] * 5)
     opened = RunDirectory.open(run_copy)
-    found = {"bleu": 1.0, "chrf": 2.0, "ter": 3.0, "sentences": 4000, "signatures": {"bleu": "sacre"}}
+    found = {
+        "bleu": 1.0,
+        "chrf": 2.0,
+        "ter": 3.0,
+        "sentences": 4000,
+        "decoding": {"beam_size": 4},
+        "signatures": {"bleu": "sacre"},
+    }
     newest = choose(opened)
     for checkpoint, text, bleu in ((newest, "test", 9.0), (newest, "test", 30.0), (choose(opened, "2"), "other", 40.0)):
         opened.add_evaluation(checkpoint, text, {**found, "bleu": bleu})
@@ -380,7 +387,7 @@ def test_the_scores_of_a_run_are_in_the_card_of_its_export(
     assert sorted(path.name for path in out.iterdir()) == ["1", "2"]
     front, body = parts((out / "2" / "README.md").read_text(encoding="utf-8"))
     assert (front["license"], front["metrics"]) == ("cc-by-4.0", ["bleu", "chrf", "ter"])
-    assert "| --- |\n| `test` | 4,000 | 30.00 | 2.00 | 3.00 |\n\n- bleu: `sacre`\n" in body
+    assert "| --- |\n| `test` | 4,000 | 4 | 30.00 | 2.00 | 3.00 |\n\n- bleu: `sacre`\n" in body
     assert "chosen because the machine that exported it" in body
     assert "| decoding | greedy search, length penalty 2.0" in body
     description = json.loads((out / "2" / "assets.extra" / "nmt.json").read_text(encoding="utf-8"))
