@@ -83,7 +83,7 @@ def _checkpoint(checkpoint: Facts) -> str:
 def _precision(facts: Facts) -> str:
     if facts.get("format") == "ctranslate2":
         if facts["quantization"] == "int8":
-            return "int8 matrices, the rest float32; for processors that CTranslate2 multiplies int8 on"
+            return "int8 matrices, the rest float32; CTranslate2 converts them where a processor has no int8 products"
         return "float32, for any processor that CTranslate2 runs on"
     reason = f" ({facts['precision_reason']})" if facts["precision_reason"] else ""
     if facts["precision"] == "bfloat16":
