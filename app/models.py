@@ -18,7 +18,7 @@ from app.decoding.ctranslate2_graph import CTranslate2Graph
 from app.decoding.given_translations import Aligner, Scorer
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, Translator
+from app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
 from app.errors import UserError
 from app.run_directory import RunDirectory
 from app.serving.ctranslate2_model import write_ctranslate2
@@ -37,7 +37,7 @@ class Model(Protocol):
     def pair(self) -> str:
         """Its languages, such as en-de."""
 
-    def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
+    def translator(self, request: Request = BEST, window_lines: int = WINDOW_LINES) -> Translator:
         """Lines in, translations out."""
 
     def scorer(self) -> Scorer:
@@ -51,25 +51,22 @@ def load_model(
     path: Path,
     *,
     checkpoint: str | None = None,
-    beam_size: int | None = None,
-    length_penalty: float | None = None,
     engine: Engine | None = None,
+    **decoding: Any,
 ) -> Model:
-    """The run or export at `path`; the search's settings are its own where None is given.
+    """The run or export at `path`.
 
     Args:
         path: A run, an export, or one version of an export.
         checkpoint: Of a run, as `choose` has it.
-        beam_size: Hypotheses kept while searching.
-        length_penalty: The exponent of the length penalty.
         engine: What computes; None is TensorFlow, or CTranslate2 for an export in its format.
+        decoding: Fields of `DecodingOptions` to use in place of the model's own, where not None.
 
     Raises:
         UserError: `path` is neither, or what is asked for is not in it.
     """
-    given = {"beam_size": beam_size, "length_penalty": length_penalty}
     if RunDirectory.is_run(path):
-        model = RunModel(path, checkpoint=checkpoint, beam_size=beam_size, length_penalty=length_penalty)
+        model = RunModel(path, checkpoint=checkpoint, **decoding)
         return model.in_ctranslate2() if engine == "ctranslate2" else model
     version = newest_version(path)
     if version is None:
@@ -82,8 +79,8 @@ def load_model(
         wanted = "saved-model" if engine == "tensorflow" else engine
         raise UserError(f"{path} is no export for {engine}; export the run again with --format {wanted}")
     if format == "ctranslate2":
-        return CTranslate2Model.of_export(version, given)
-    return ExportModel(version, given)
+        return CTranslate2Model.of_export(version, decoding)
+    return ExportModel(version, decoding)
 
 
 class RunModel:
@@ -94,15 +91,13 @@ class RunModel:
         path: Path,
         *,
         checkpoint: str | None = None,
-        beam_size: int | None = None,
-        length_penalty: float | None = None,
         precision: Precision = "float32",
+        **decoding: Any,
     ) -> None:
         self.run = RunDirectory.open(path)
         self.precision = precision
         self.checkpoint = choose(self.run, checkpoint)
-        given = {"beam_size": beam_size, "length_penalty": length_penalty}
-        self.options = _overridden(self.run.configuration.decoding, given)
+        self.options = _overridden(self.run.configuration.decoding, decoding)
         averaged = self.checkpoint.facts.get("averaged")
         say(f"{path}: " + (f"average of {len(averaged)} checkpoints" if averaged else f"step {self.checkpoint.step}"))
 
@@ -118,10 +113,10 @@ class RunModel:
         transformer = self.run.load_transformer(self.checkpoint, self.precision)
         return TranslationGraph(transformer, self.run.vocabulary(), self.options)
 
-    def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
+    def translator(self, request: Request = BEST, window_lines: int = WINDOW_LINES) -> Translator:
         """Translates with the run's weights."""
-        _check_hypotheses(hypotheses, self.options.beam_size)
-        return Translator(self.graph.signatures(), hypotheses=hypotheses, window_lines=window_lines)
+        _check_hypotheses(request, self.options.beam_size)
+        return Translator(self.graph.signatures(), request=request, window_lines=window_lines)
 
     def scorer(self) -> Scorer:
         """Scores with the run's weights."""
@@ -168,12 +163,12 @@ class CTranslate2Model:
         with reporting_damage(version):
             return cls(version, pair, options)
 
-    def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
+    def translator(self, request: Request = BEST, window_lines: int = WINDOW_LINES) -> Translator:
         """Translates, so many lines at once that every worker has some."""
-        _check_hypotheses(hypotheses, self.options.beam_size)
+        _check_hypotheses(request, self.options.beam_size)
         batch_tokens = BATCH_TOKENS * self.graph.engine.num_translators
         return Translator(
-            self.graph.signatures(), hypotheses=hypotheses, batch_tokens=batch_tokens, window_lines=window_lines
+            self.graph.signatures(), request=request, batch_tokens=batch_tokens, window_lines=window_lines
         )
 
     def scorer(self) -> Scorer:
@@ -201,10 +196,10 @@ class ExportModel:
             self.loaded = tf.saved_model.load(str(version))
         self.options = _overridden(options, given)
 
-    def translator(self, hypotheses: int = 1, window_lines: int = WINDOW_LINES) -> Translator:
+    def translator(self, request: Request = BEST, window_lines: int = WINDOW_LINES) -> Translator:
         """Translates with the SavedModel's signatures."""
-        _check_hypotheses(hypotheses, self.options.beam_size)
-        return Translator(self.loaded.signatures, self.options, hypotheses=hypotheses, window_lines=window_lines)
+        _check_hypotheses(request, self.options.beam_size)
+        return Translator(self.loaded.signatures, self.options, request=request, window_lines=window_lines)
 
     def scorer(self) -> Scorer:
         """Scores with the SavedModel's signature."""
@@ -236,6 +231,9 @@ def _overridden(options: DecodingOptions, given: dict[str, Any]) -> DecodingOpti
         raise UserError(str(error)) from error
 
 
-def _check_hypotheses(hypotheses: int, beam_size: int) -> None:
-    if hypotheses > beam_size:
-        raise UserError(f"--n-best is {hypotheses}, but the beam holds {beam_size}; ask for fewer or a larger beam")
+def _check_hypotheses(request: Request, beam_size: int) -> None:
+    searched = request.sampling is None and not request.at_prefix  # these find each hypothesis by itself
+    if searched and request.hypotheses > beam_size:
+        raise UserError(
+            f"--n-best is {request.hypotheses}, but the beam holds {beam_size}; ask for fewer or a larger beam"
+        )

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import math
 import sys
+from collections.abc import Callable
 from itertools import repeat, tee
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,14 @@ from app.errors import UserError
 from app.text_files import check_readable, stream_lines
 
 ENGINES = ("tensorflow", "ctranslate2")
+SEARCH = ("beam_size", "length_penalty", "no_repeat_ngram_size", "repetition_penalty")
+SAMPLING = ("temperature", "top_k", "top_p")
+RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "temperature": (lambda value: 0 < value < math.inf, "above 0"),
+    "top_k": (lambda value: value >= 1, "at least 1"),
+    "top_p": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
+    "seed": (lambda value: 0 <= value < 2**31, f"at least 0 and less than {2**31}"),
+}
 
 
 def add_parser(verbs: Any) -> None:
@@ -25,27 +35,32 @@ def add_parser(verbs: Any) -> None:
     add("model", type=Path, metavar="MODEL", help="a run or an export")
     add("file", nargs="?", type=Path, default=Path("-"), metavar="FILE", help="the text; stdin if left out or -")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
+    add("--engine", choices=ENGINES, help="what computes (default: tensorflow, or what the export was written for)")
+    add = parser.add_argument_group("search").add_argument
     add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
-    add("--engine", choices=ENGINES, help="what computes (default: tensorflow, or what the export was written for)")
+    add("--no-repeat-ngram-size", type=int, metavar="N", help="never say the same N tokens in a row twice")
+    add("--repetition-penalty", type=float, metavar="P", help="above 1, say less often what was said before")
     add("--prefix", type=Path, metavar="F", help="a file with what the translation of each line must begin with")
+    add("--alternatives", action="store_true", help="the --n-best go on differently right behind their --prefix")
+    add = parser.add_argument_group("sampling", "Translations drawn at random, as for back-translation.").add_argument
+    add("--sample", action="store_true", help="draw them, --n-best of each line, in place of a search")
+    add("--temperature", type=float, metavar="T", help="below 1, likely tokens become likelier (default: 1)")
+    add("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens (default: all)")
+    add("--top-p", type=float, metavar="P", help="draw from the fewest tokens with this probability (default: 1)")
+    add("--seed", type=int, metavar="S", help="the same seed draws the same again (default: 1)")
+    add = parser.add_argument_group("output").add_argument
     add("--n-best", type=int, default=1, metavar="N", help="print the N best as LINE ||| TEXT ||| SCORE")
     add("--scores", action="store_true", help="print TEXT, a tab and the score")
     add("--alignment", action="store_true", help="print TEXT ||| 0-0 2-1 …: source word 2 became word 1 of TEXT")
-    add("--json", action="store_true", help="print one JSON object a line")
+    add("--json", action="store_true", help="print one JSON object a line, with confidence and warnings")
+    add("--token-scores", action="store_true", help="with --json, each token and its log-probability too")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Translates window after window of lines; a line typed at a terminal is a window of its own."""
-    if arguments.n_best < 1:
-        raise UserError(f"--n-best is {arguments.n_best}; it must be at least 1")
-    if arguments.scores and (arguments.n_best > 1 or arguments.json):
-        raise UserError("--n-best and --json print scores by themselves; leave --scores out")
-    if arguments.alignment and arguments.n_best > 1:
-        raise UserError("--alignment is that of the best translation; leave --n-best out")
-    if arguments.prefix and str(arguments.prefix) == str(arguments.file) == "-":
-        raise UserError("--prefix and the text are both stdin; name a file for one of them")
+    check_usage(arguments)
     for path in (arguments.file, arguments.prefix):
         if path:
             check_readable(path)
@@ -54,11 +69,11 @@ def run(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from app.models import load_model
 
-    search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
+    search = {name: getattr(arguments, name) for name in SEARCH}
     model = load_model(arguments.model, checkpoint=arguments.checkpoint, engine=arguments.engine, **search)
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     at_once = {"window_lines": 1} if typed else {}
-    translator = model.translator(arguments.n_best, **at_once)
+    translator = model.translator(request(arguments), **at_once)
     prefixes = stream_lines(arguments.prefix) if arguments.prefix else None
     lines, sources = tee(stream_lines(arguments.file))
     translations = translator.translate_lines(lines, prefixes=prefixes)
@@ -73,15 +88,67 @@ def run(arguments: argparse.Namespace) -> None:
         print(formatted(number, translation, alignment, arguments), flush=typed)
 
 
+def check_usage(arguments: argparse.Namespace) -> None:
+    """Refuses what cannot be, or not together."""
+    if arguments.n_best < 1:
+        raise UserError(f"--n-best is {arguments.n_best}; it must be at least 1")
+    if arguments.scores and (arguments.n_best > 1 or arguments.json):
+        raise UserError("--n-best and --json print scores by themselves; leave --scores out")
+    if arguments.alignment and arguments.n_best > 1:
+        raise UserError("--alignment is that of the best translation; leave --n-best out")
+    if arguments.token_scores and not arguments.json:
+        raise UserError("--token-scores are printed with --json; add it")
+    if arguments.prefix and str(arguments.prefix) == str(arguments.file) == "-":
+        raise UserError("--prefix and the text are both stdin; name a file for one of them")
+    if arguments.alternatives and not arguments.prefix:
+        raise UserError("--alternatives go on behind a --prefix; give one")
+    drawn = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in (*SAMPLING, "seed")}
+    if not arguments.sample and (given := [option for option, value in drawn.items() if value is not None]):
+        raise UserError(f"{given[0]} is for --sample; add it, or leave {given[0]} out")
+    if arguments.sample and arguments.prefix:
+        raise UserError("--sample knows no --prefix; leave one of them out")
+    for name, (is_right, allowed) in RANGES.items():
+        value = getattr(arguments, name)
+        if value is not None and not is_right(value):
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be {allowed}")
+
+
+def request(arguments: argparse.Namespace) -> Any:
+    """What is asked for each line."""
+    from app.decoding.sampling import Sampling
+    from app.decoding.translator import Request
+
+    given = {name: getattr(arguments, name) for name in SAMPLING}
+    sampling = Sampling(**{name: value for name, value in given.items() if value is not None})
+    return Request(
+        arguments.n_best,
+        with_tokens=arguments.token_scores,
+        at_prefix=arguments.alternatives,
+        sampling=sampling if arguments.sample else None,
+        seed=1 if arguments.seed is None else arguments.seed,
+    )
+
+
 def formatted(number: int, translation: Any, alignment: str, arguments: argparse.Namespace) -> str:
     """One input line's output: its translation, its n best (Moses' format, lines counted from 0), or JSON."""
-    best = [(translation.text, translation.score), *translation.alternatives]
     if arguments.json:
-        alternatives = [{"text": text, "score": round(score, 6)} for text, score in translation.alternatives]
-        fields = {"translation": translation.text, "score": round(translation.score, 6)}
+        fields = {"translation": translation.text, **details(translation)}
+        alternatives = [{"text": other.text, **details(other)} for other in translation.alternatives]
         fields |= {"alternatives": alternatives} if alternatives else {}
         return json.dumps(fields | ({"alignment": alignment} if arguments.alignment else {}), ensure_ascii=False)
     if arguments.n_best > 1:
-        return "\n".join(f"{number} ||| {text} ||| {score:.6f}" for text, score in best)
+        best = (translation, *translation.alternatives)
+        return "\n".join(f"{number} ||| {one.text} ||| {one.score:.6f}" for one in best)
     text = f"{translation.text} ||| {alignment}" if arguments.alignment else translation.text
     return f"{text}\t{translation.score:.6f}" if arguments.scores else str(text)
+
+
+def details(translation: Any) -> dict[str, Any]:
+    """What JSON says of a translation beside its text."""
+    tokens = [[piece, round(log_probability, 6)] for piece, log_probability in translation.tokens]
+    return {
+        "score": round(translation.score, 6),
+        "confidence": round(translation.confidence, 4),
+        **({"warnings": list(translation.warnings)} if translation.warnings else {}),
+        **({"tokens": tokens} if tokens else {}),
+    }

@@ -9,13 +9,15 @@ import tensorflow as tf
 
 from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import ALIGN, PREFIX, Search, Signatures, TranslationGraph
+from app.decoding.signatures import DETOKENIZE, N_BEST, SCORE, TOKENIZE, TRANSLATE, Signatures
+from app.decoding.translation_graph import Search, TranslationGraph
 from app.errors import UserError
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
 
 VOCABULARY = "vocabulary.model"  # beside the model, which has the pieces but not how text is cut into them
 PATIENCE = 2  # ends of hypotheses to find, in beams; with 1 it stops before the best one in a sentence of forty
 LIMIT_STEP = 8  # sources of like length share a limit of their translations, and a batch
+KNOWN = (TRANSLATE, N_BEST, SCORE, TOKENIZE, DETOKENIZE)  # signatures
 SENTENCES_AT_ONCE = 64  # by each worker; more is no faster on a CPU
 
 
@@ -58,7 +60,7 @@ class CTranslate2Graph(TranslationGraph):
 
     def signatures(self) -> Signatures:
         """Those of a translation graph but for what CTranslate2 is not asked for here."""
-        return {name: function for name, function in super().signatures().items() if name not in (PREFIX, ALIGN)}
+        return {name: function for name, function in super().signatures().items() if name in KNOWN}
 
     def search(
         self,
@@ -68,13 +70,25 @@ class CTranslate2Graph(TranslationGraph):
         prefixes: tf.RaggedTensor | None = None,
     ) -> Hypotheses:
         """The best hypotheses for the pieces, int32 [B, (L)]; prefixes it does not know."""
+        search = search or Search.of(self.options)
         found = tf.numpy_function(
-            lambda ids, splits, *settings: self._search(np.split(ids, splits[1:-1]), *settings),
-            [pieces.values, pieces.row_splits, *(search or Search.of(self.options)), hypotheses],
-            (tf.int32, tf.float32, tf.float32, tf.int32),
+            lambda ids, splits, *settings: self._search(np.split(ids, splits[1:-1]), Search(*settings)),
+            [pieces.values, pieces.row_splits, *search],
+            (tf.int32, tf.float32, tf.float32),
         )
-        shapes = ([None, None, None], *[[None, None]] * 3)
-        return Hypotheses(*(tf.ensure_shape(value, shape) for value, shape in zip(found, shapes, strict=True)))
+        shapes = ([None, None, None], *[[None, None]] * 2)
+        tokens, scores, log_probabilities = (
+            tf.ensure_shape(value, shape) for value, shape in zip(found, shapes, strict=True)
+        )
+        every = tf.reshape(tokens, [-1, tf.shape(tokens)[2]])
+        of_each = tf.gather(pieces, tf.repeat(tf.range(pieces.nrows(out_type=tf.int32)), search.beam_size))
+        return Hypotheses(
+            tokens=tokens,
+            scores=scores,
+            log_probabilities=log_probabilities,
+            lengths=tf.math.count_nonzero(tokens != PAD, axis=2, dtype=tf.int32),
+            token_log_probabilities=tf.reshape(self.token_log_probabilities(of_each, every), tf.shape(tokens)),
+        )
 
     def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
         """Of the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
@@ -82,51 +96,46 @@ class CTranslate2Graph(TranslationGraph):
             lambda ids, splits, labels: self._score(np.split(ids, splits[1:-1]), labels),
             [sources.values, sources.row_splits, labels],
             tf.float32,
+            stateful=False,  # so that a graph leaves it out where nobody asks for it
         )
         return tf.reshape(by_token, tf.shape(labels))
 
-    def _search(
-        self,
-        sources: Sequence[np.ndarray],
-        beam_size: int,
-        length_penalty: float,
-        max_extra_tokens: int,
-        hypotheses: int,
-    ) -> tuple[np.ndarray, ...]:
-        """The fields of `Hypotheses`; of a source without tokens there is only EOS."""
-        alpha, rows = float(length_penalty), [row for row, ids in enumerate(sources) if len(ids)]
-        limits = [-(-len(sources[row]) // LIMIT_STEP) * LIMIT_STEP + int(max_extra_tokens) for row in rows]
+    def _search(self, sources: Sequence[np.ndarray], search: Search) -> tuple[np.ndarray, ...]:
+        """Tokens, scores and log-probabilities of `Hypotheses`; of a source without tokens there is only EOS."""
+        beam_size, alpha = int(search.beam_size), float(search.length_penalty)
+        rows = [row for row, ids in enumerate(sources) if len(ids)]
+        limits = [-(-len(sources[row]) // LIMIT_STEP) * LIMIT_STEP + int(search.max_extra_tokens) for row in rows]
         found: dict[int, Any] = {}
         for limit in set(limits):  # else a sentence's limit would be that of the longest beside it
             alike = [row for row, its_limit in zip(rows, limits, strict=True) if its_limit == limit]
-            found.update(
-                zip(alike, self._submit([sources[row] for row in alike], limit, int(beam_size), alpha), strict=True)
-            )
+            found.update(zip(alike, self._submit([sources[row] for row in alike], limit, search), strict=True))
         results = {row: waiting.result() for row, waiting in found.items()}
         longest = 1 + max((len(pieces) for result in results.values() for pieces in result.hypotheses), default=0)
-        tokens = np.full([len(sources), hypotheses, longest], PAD, np.int32)
-        scores, log_probabilities = np.full([2, len(sources), hypotheses], -np.inf, np.float32)
+        tokens = np.full([len(sources), beam_size, longest], PAD, np.int32)
+        scores, log_probabilities = np.full([2, len(sources), beam_size], -np.inf, np.float32)
         tokens[:, 0, 0], scores[:, 0], log_probabilities[:, 0] = EOS, 0.0, 0.0
         for row, result in results.items():
             lengths = np.array([len(pieces) + 1 for pieces in result.hypotheses])
             totals = np.array(result.scores) * lengths**alpha
             ours = totals / ((5 + lengths) / 6) ** alpha
-            for place, best in enumerate(np.argsort(-ours, kind="stable")[:hypotheses]):
+            for place, best in enumerate(np.argsort(-ours, kind="stable")):
                 ids = [*(self.ids[piece] for piece in result.hypotheses[best]), EOS]
                 tokens[row, place, : len(ids)] = ids
                 scores[row, place], log_probabilities[row, place] = ours[best], totals[best]
-        return tokens, scores, log_probabilities, np.count_nonzero(tokens, axis=2).astype(np.int32)
+        return tokens, scores, log_probabilities
 
-    def _submit(self, sources: Sequence[np.ndarray], limit: int, beam_size: int, alpha: float) -> list[Any]:
+    def _submit(self, sources: Sequence[np.ndarray], limit: int, search: Search) -> list[Any]:
         """What will be the hypotheses of each source, of at most `limit` tokens without EOS."""
         return self.engine.translate_batch(
             [self.spelling[ids].tolist() for ids in sources],
             max_batch_size=SENTENCES_AT_ONCE,
             asynchronous=True,
-            beam_size=beam_size,
+            beam_size=int(search.beam_size),
             patience=PATIENCE,
-            num_hypotheses=beam_size,
-            length_penalty=alpha,
+            num_hypotheses=int(search.beam_size),
+            length_penalty=float(search.length_penalty),
+            no_repeat_ngram_size=int(search.no_repeat_ngram_size),
+            repetition_penalty=float(search.repetition_penalty),
             max_input_length=0,
             min_decoding_length=0,
             max_decoding_length=limit,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.translation_graph import ALIGN, SCORE, TOKENIZE, Signatures
+from app.decoding.signatures import ALIGN, SCORE, TOKENIZE, Signatures
 from app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, batches_of_like_length
 
 Pairs = Iterable[tuple[str, str]]

@@ -3,31 +3,37 @@
 `nmt translate` runs this graph, and an export holds it. It knows nothing of files, lines or batches.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from app.decoding.alignment import Alignments, align_words
-from app.decoding.beam_search import Hypotheses, beam_search, length_penalties
+from app.decoding.beam_search import Hypotheses, Step, beam_search, length_penalties
 from app.decoding.growing_cache import Cache, GrowingCache
 from app.decoding.long_input import cut_tables, join_pieces, split_long
 from app.decoding.options import DecodingOptions
+from app.decoding.output_checks import WARNINGS, find_warnings, spelt
+from app.decoding.repetition import Repetition
+from app.decoding.sampling import Sampling, sample
 from app.decoding.scoring import token_log_probabilities
+from app.decoding.signatures import (
+    ALIGN,
+    ALTERNATIVES,
+    DETOKENIZE,
+    N_BEST,
+    PREFIX,
+    SAMPLE,
+    SCORE,
+    TOKENIZE,
+    TRANSLATE,
+    Signatures,
+    signature,
+)
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
 
-Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
-
-# The names of the signatures.
-TRANSLATE, N_BEST, PREFIX, SCORE, ALIGN, TOKENIZE, DETOKENIZE = (
-    "serving_default",
-    "translate_nbest",
-    "translate_prefix",
-    "score",
-    "align",
-    "tokenize",
-    "detokenize",
-)
+OF_THE_BEST = ("translations", "scores", "confidences", "warnings")  # what is told where only one is asked for
+SAMPLES_APART = 2**16  # between the second seeds of the samples of a piece; a text has fewer pieces
 BEAM_TOKENS_AT_ONCE = 65_536  # of the source, padded, each beam's; bounds the memory: a base model's beams take 2 GB
 
 
@@ -37,6 +43,8 @@ class Search(NamedTuple):
     beam_size: tf.Tensor  # int32 []
     length_penalty: tf.Tensor  # float32 []
     max_extra_tokens: tf.Tensor  # int32 []
+    no_repeat_ngram_size: tf.Tensor  # int32 []
+    repetition_penalty: tf.Tensor  # float32 []
 
     @classmethod
     def of(cls, options: DecodingOptions) -> "Search":
@@ -45,17 +53,52 @@ class Search(NamedTuple):
             tf.constant(options.beam_size, tf.int32),
             tf.constant(options.length_penalty, tf.float32),
             tf.constant(options.max_extra_tokens, tf.int32),
+            tf.constant(options.no_repeat_ngram_size, tf.int32),
+            tf.constant(options.repetition_penalty, tf.float32),
         )
+
+    @property
+    def repetition(self) -> Repetition:
+        """What is done against it."""
+        return Repetition(self.no_repeat_ngram_size, self.repetition_penalty)
 
 
 class TranslatedTexts(NamedTuple):
     """The H best translations of each of N texts, best first.
 
-    Where there is no H-th translation its text is empty and its score -inf.
+    Where there is no H-th translation its text is empty, its score -inf and its confidence 0.
     """
 
     translations: tf.Tensor  # string [N, H]
     scores: tf.Tensor  # float32 [N, H]
+    confidences: tf.Tensor  # float32 [N, H], the geometric mean of the tokens' probabilities
+    warnings: tf.Tensor  # string [N, H], of `output_checks`, with commas between; "" where nothing is suspicious
+    pieces: tf.Tensor  # string [N, H, T], the tokens, the last one "</s>"; after them ""
+    token_log_probabilities: tf.Tensor  # float32 [N, H, T], 0 after the tokens
+
+
+class Pieces(NamedTuple):
+    """N texts, cut into M pieces that a model can take."""
+
+    tokens: tf.RaggedTensor  # int32 [M, (L)]
+    owner: tf.Tensor  # int32 [M], the text of each, rising
+    place: tf.Tensor  # int32 [M], which piece of its text it is, from 0 on
+
+
+class FoundPieces(NamedTuple):
+    """The H best translations of M pieces. The tokens of all of them follow each other, those of a piece together."""
+
+    translations: tf.Tensor  # string [M, H]
+    scores: tf.Tensor  # float32 [M, H]
+    log_probabilities: tf.Tensor  # float32 [M, H]
+    warnings: tf.Tensor  # bool [M, H, F], of `output_checks`
+    lengths: tf.Tensor  # int32 [M, H]
+    tokens: tf.Tensor  # int32 [sum of lengths]
+    token_log_probabilities: tf.Tensor  # float32 [sum of lengths]
+
+
+# Some of the pieces, int32 [B, (L)], and their numbers among all, int32 [B] -> at least as many hypotheses as wanted.
+Finder = Callable[[tf.RaggedTensor, tf.Tensor], Hypotheses]
 
 
 class ScoredTexts(NamedTuple):
@@ -82,88 +125,86 @@ class TranslationGraph(tf.Module):
         self.vocabulary = vocabulary
         self.options = options
         self.cut_tables = cut_tables(vocabulary.pieces())
+        tokens = tf.RaggedTensorSpec([None, None], tf.int32)
+        settings = [tf.TensorSpec([], value.dtype) for value in Search.of(options)]
+        # Traced once, whichever signatures search.
+        self.traced_search = tf.function(
+            lambda pieces, prefixes, hypotheses, *search: self.search(pieces, hypotheses, Search(*search), prefixes),
+            input_signature=[tokens, tokens, tf.TensorSpec([], tf.int32), *settings],
+            autograph=False,
+        )
 
     def signatures(self) -> Signatures:
         """The graph as functions, each traced once for every number of texts; for a translator or a SavedModel.
 
-        `serving_default` takes `texts` (string [N]) and gives the best `translations` (string [N]) and their `scores`
-        (float32 [N]); `translate_nbest`, which searches longer, gives as many as the beam holds ([N, K], best first),
-        and so does `translate_prefix`, which takes `prefixes` (string [N]) too, with which they begin. All three may
-        be told another `beam_size`, `length_penalty` and `max_extra_tokens` (scalars) than the graph's.
+        `serving_default` takes `texts` (string [N]) and gives the fields of `TranslatedTexts` for the best translation
+        ([N]); `translate_nbest`, which searches longer, gives as many as the beam holds ([N, K], best first), and so
+        does `translate_prefix`, which takes `prefixes` (string [N]) too, with which they begin.
+        `translate_alternatives` takes `prefixes` and gives `alternatives` translations, each of which goes on
+        differently behind its prefix. `translate_sample` takes `seeds` (int32 [N]) and gives `samples` translations
+        drawn with `temperature`, `top_k` and `top_p`. All of them may be told another `beam_size`, `length_penalty`,
+        `max_extra_tokens`, `no_repeat_ngram_size` and `repetition_penalty` (scalars) than the graph's; sampling needs
+        no beam.
 
         `score` takes `texts`, `targets` (string [N]) and perhaps another `length_penalty` and gives the fields of
         `ScoredTexts`; `align` takes `texts` and `targets` and gives those of `Alignments`. `tokenize` takes `texts` and
         gives `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths` (int32 [N]); `detokenize` takes `ids` and
         gives `texts`.
         """
-        texts = tf.TensorSpec([None], tf.string, name="texts")
-        default = Search.of(self.options)
-        search = [tf.TensorSpec([], value.dtype, name=name) for name, value in default._asdict().items()]
+        texts, prefixes, targets = (tf.TensorSpec([None], tf.string, name=n) for n in ("texts", "prefixes", "targets"))
+        seeds = tf.TensorSpec([None], tf.int32, name="seeds")
+        ids = tf.TensorSpec([None, None], tf.int32, name="ids")
+        settings = Search.of(self.options)._asdict()
+        sampling = {name: tf.constant(value) for name, value in Sampling()._asdict().items()}
+        penalty = {"length_penalty": settings["length_penalty"]}
 
-        @tf.function(input_signature=[texts, texts, *search, tf.TensorSpec([], tf.int32)])
-        def run(texts: tf.Tensor, prefixes: tf.Tensor, *search_and_hypotheses: tf.Tensor) -> TranslatedTexts:
-            *search, hypotheses = search_and_hypotheses
-            return self.translate(texts, Search(*search), hypotheses=hypotheses, prefixes=prefixes)
+        def best(texts: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
+            found = self.translate(texts, Search(**search), retry=True)
+            return {name: getattr(found, name)[:, 0] for name in OF_THE_BEST}
 
-        @tf.function(input_signature=[texts, *search])
-        def translate(
-            texts: tf.Tensor,
-            beam_size: tf.Tensor = default.beam_size,
-            length_penalty: tf.Tensor = default.length_penalty,
-            max_extra_tokens: tf.Tensor = default.max_extra_tokens,
+        def n_best(texts: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.translate(texts, Search(**search), hypotheses=search["beam_size"])._asdict()
+
+        def with_prefix(texts: tf.Tensor, prefixes: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
+            hypotheses = search["beam_size"]
+            return self.translate(texts, Search(**search), hypotheses=hypotheses, prefixes=prefixes)._asdict()
+
+        def alternatives(
+            texts: tf.Tensor, prefixes: tf.Tensor, alternatives: tf.Tensor, **search: tf.Tensor
         ) -> dict[str, tf.Tensor]:
-            none = tf.fill(tf.shape(texts), "")
-            found = run(texts, none, beam_size, length_penalty, max_extra_tokens, tf.constant(1))
-            return {name: values[:, 0] for name, values in found._asdict().items()}
+            return self.alternatives(texts, prefixes, Search(**search), count=alternatives)._asdict()
 
-        @tf.function(input_signature=[texts, *search])
-        def translate_nbest(
-            texts: tf.Tensor,
-            beam_size: tf.Tensor = default.beam_size,
-            length_penalty: tf.Tensor = default.length_penalty,
-            max_extra_tokens: tf.Tensor = default.max_extra_tokens,
-        ) -> dict[str, tf.Tensor]:
-            none = tf.fill(tf.shape(texts), "")
-            return run(texts, none, beam_size, length_penalty, max_extra_tokens, beam_size)._asdict()
+        def samples(texts: tf.Tensor, seeds: tf.Tensor, samples: tf.Tensor, **named: tf.Tensor) -> dict[str, tf.Tensor]:
+            drawn_from = Sampling(*(named.pop(name) for name in Sampling._fields))
+            search = Search(tf.constant(1), **named)
+            return self.sample(texts, seeds, drawn_from, search, count=samples)._asdict()
 
-        @tf.function(input_signature=[texts, tf.TensorSpec([None], tf.string, name="prefixes"), *search])
-        def translate_prefix(
-            texts: tf.Tensor,
-            prefixes: tf.Tensor,
-            beam_size: tf.Tensor = default.beam_size,
-            length_penalty: tf.Tensor = default.length_penalty,
-            max_extra_tokens: tf.Tensor = default.max_extra_tokens,
-        ) -> dict[str, tf.Tensor]:
-            return run(texts, prefixes, beam_size, length_penalty, max_extra_tokens, beam_size)._asdict()
-
-        @tf.function(input_signature=[texts, tf.TensorSpec([None], tf.string, name="targets"), search[1]])
-        def score(
-            texts: tf.Tensor, targets: tf.Tensor, length_penalty: tf.Tensor = default.length_penalty
-        ) -> dict[str, tf.Tensor]:
+        def score(texts: tf.Tensor, targets: tf.Tensor, length_penalty: tf.Tensor) -> dict[str, tf.Tensor]:
             return self.score(texts, targets, length_penalty)._asdict()
 
-        @tf.function(input_signature=[texts, tf.TensorSpec([None], tf.string, name="targets")])
         def align(texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
             return self.align(texts, targets)._asdict()
 
-        @tf.function(input_signature=[texts])
         def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
             tokens = self.vocabulary.encode(texts)
             ids = tokens.to_tensor(PAD)
             return {"ids": ids, "pieces": self.vocabulary.spell(ids), "lengths": _row_lengths(tokens)}
 
-        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="ids")])
         def detokenize(ids: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"texts": self.vocabulary.decode(ids)}
 
+        without_beam = {name: value for name, value in settings.items() if name != "beam_size"}
+        several = tf.constant(self.options.beam_size)
         return {
-            TRANSLATE: translate,
-            N_BEST: translate_nbest,
-            PREFIX: translate_prefix,
-            SCORE: score,
-            ALIGN: align,
-            TOKENIZE: tokenize,
-            DETOKENIZE: detokenize,
+            TRANSLATE: signature(best, [texts], settings),
+            N_BEST: signature(n_best, [texts], settings),
+            PREFIX: signature(with_prefix, [texts, prefixes], settings),
+            ALTERNATIVES: signature(alternatives, [texts, prefixes], {"alternatives": several, **settings}),
+            SAMPLE: signature(samples, [texts, seeds], {"samples": tf.constant(1), **sampling, **without_beam}),
+            SCORE: signature(score, [texts, targets], penalty),
+            ALIGN: signature(align, [texts, targets]),
+            TOKENIZE: signature(tokenize, [texts]),
+            DETOKENIZE: signature(detokenize, [ids]),
         }
 
     def translate(
@@ -173,31 +214,133 @@ class TranslationGraph(tf.Module):
         *,
         hypotheses: int | tf.Tensor = 1,
         prefixes: tf.Tensor | None = None,
+        retry: bool | tf.Tensor = False,
     ) -> TranslatedTexts:
         """Translates `texts` (string [N]; N may be 0) into the `hypotheses` best translations of each.
 
         A text without a token, such as the empty one, becomes an empty text with score 0. A text too long for the
         model is translated in pieces: its j-th translation joins the pieces' j-th translations, and the score is the
         sum of theirs. The search is that of the options where none is given. With `prefixes` (string [N]) each text's
-        translations begin with its prefix, but for a text without a token.
+        translations begin with its prefix, but for a text without a token. With `retry` the next best translation of a
+        piece goes before the best if fewer warnings are found in it.
         """
         search = search or Search.of(self.options)
-        count = tf.size(texts)
-        prefixes = tf.fill([count], "") if prefixes is None else prefixes
-        filler = tf.fill([tf.cast(count == 0, tf.int32)], "")  # a model need not take a batch of no rows
-        texts, prefixes = (tf.concat([strings, filler], axis=0) for strings in (texts, prefixes))
-        tokens = self.vocabulary.encode(texts)
-        pieces, owner = split_long(tokens, self.options.max_source_tokens, self.cut_tables)
-        is_first = tf.concat([[True], owner[1:] != owner[:-1]], axis=0)  # the prefix is that of a text's first piece
-        prefixes = self.vocabulary.encode(tf.where(is_first, tf.gather(prefixes, owner), ""))
-        found = self.translate_pieces(pieces, prefixes, search, hypotheses)
-        rows = tf.size(texts)
-        owners = owner + rows * tf.range(hypotheses)[:, tf.newaxis]  # [H, M]: the j-th translations of all texts
-        joined = join_pieces(
-            tf.reshape(tf.transpose(found.translations), [-1]), tf.reshape(owners, [-1]), rows * hypotheses
+        pieces = self.cut(texts)
+        begun = self.prefixes_of(pieces, tf.fill(tf.shape(texts), "") if prefixes is None else prefixes)
+
+        def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
+            found: Hypotheses = self.traced_search(tokens, tf.gather(begun, numbers), hypotheses, *search)
+            return found
+
+        found = self.translate_pieces(pieces, find, hypotheses, beams=search.beam_size, retry=retry)
+        return self.joined(found, pieces, tf.size(texts))
+
+    def sample(
+        self, texts: tf.Tensor, seeds: tf.Tensor, sampling: Sampling, search: Search, *, count: int | tf.Tensor = 1
+    ) -> TranslatedTexts:
+        """Draws `count` translations of each of `texts` (string [N]); the best is not the first.
+
+        What a text is given depends on its seed (int32 [N]) and no other text. Of the search the beam is no matter.
+        """
+        pieces = self.cut(texts)
+        of_pieces = tf.gather(tf.pad(seeds, [[0, 1]]), pieces.owner)
+
+        def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
+            sample_of = tf.tile(tf.range(count), [tf.size(numbers)])
+            numbers = tf.repeat(numbers, count)
+            own = tf.stack([tf.gather(of_pieces, numbers), tf.gather(pieces.place, numbers)], axis=1)
+            own = own + tf.stack([tf.zeros_like(sample_of), sample_of * SAMPLES_APART], axis=1)
+            tokens = tf.gather(tokens, tf.repeat(tf.range(tokens.nrows(out_type=tf.int32)), count))
+            step, state = self.decoding(tokens, 1)
+            drawn = sample(
+                step,
+                state,
+                length_limits=self.length_limits(_row_lengths(tokens), search),
+                seeds=own,
+                sampling=sampling,
+                length_penalty=search.length_penalty,
+                repetition=search.repetition,
+            )
+            return _side_by_side(drawn, count)
+
+        return self.joined(self.translate_pieces(pieces, find, count, beams=count), pieces, tf.size(texts))
+
+    def alternatives(
+        self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search | None = None, *, count: int | tf.Tensor
+    ) -> TranslatedTexts:
+        """Translations of `texts` (string [N]) that begin with `prefixes` and then go on in `count` different ways.
+
+        The likeliest tokens after the prefix begin them, the likeliest first; each is the best translation with this
+        beginning.
+        """
+        search = search or Search.of(self.options)
+        pieces = self.cut(texts)
+        begun = self.prefixes_of(pieces, prefixes)
+
+        def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
+            own = tf.gather(begun, numbers)
+            following = tf.math.top_k(self.next_logits(tokens, own), count).indices  # [B, count]
+            tokens, own = (tf.gather(rows, tf.repeat(tf.range(tf.size(numbers)), count)) for rows in (tokens, own))
+            is_first = tf.repeat(tf.gather(pieces.place, numbers) == 0, count)
+            following = tf.ragged.boolean_mask(tf.reshape(following, [-1, 1]), is_first[:, tf.newaxis])
+            found = self.traced_search(tokens, tf.concat([own, following], axis=1), 1, *search)
+            return _side_by_side(Hypotheses(*(values[:, :1] for values in found)), count)
+
+        found = self.translate_pieces(pieces, find, count, beams=count * search.beam_size)
+        return self.joined(found, pieces, tf.size(texts))
+
+    def next_logits(self, tokens: tf.RaggedTensor, prefixes: tf.RaggedTensor) -> tf.Tensor:
+        """Of what follows each prefix, int32 [B, (P)], but for its end: float32 [B, V]."""
+        target = tf.pad(prefixes.to_tensor(PAD), [[0, 0], [1, 0]], constant_values=BOS)
+        logits = self.transformer({"source": _ended(tokens), "target": target}, training=False)
+        last = tf.gather(tf.cast(logits, tf.float32), _row_lengths(prefixes), batch_dims=1)
+        never = tf.reduce_any(tf.range(self.vocabulary.size)[:, tf.newaxis] == (PAD, BOS, EOS), axis=1)
+        return tf.where(never, float("-inf"), last)
+
+    def cut(self, texts: tf.Tensor) -> Pieces:
+        """The pieces of `texts` (string [N]); one without a token where there is no text, for a model needs a row."""
+        texts = tf.concat([texts, tf.fill([tf.cast(tf.size(texts) == 0, tf.int32)], "")], axis=0)
+        tokens, owner = split_long(self.vocabulary.encode(texts), self.options.max_source_tokens, self.cut_tables)
+        numbers = tf.range(tf.size(owner))
+        tokens = tokens.with_row_splits_dtype(tf.int64)
+        return Pieces(tokens, owner, numbers - tf.gather(tf.math.segment_min(numbers, owner), owner))
+
+    def prefixes_of(self, pieces: Pieces, prefixes: tf.Tensor) -> tf.RaggedTensor:
+        """The tokens that each piece's translation begins with, int32 [M, (P)]: the first one's of a text."""
+        own = tf.gather(tf.concat([prefixes, [""]], axis=0), pieces.owner)
+        return self.vocabulary.encode(tf.where(pieces.place == 0, own, ""))
+
+    def joined(self, found: FoundPieces, pieces: Pieces, count: tf.Tensor) -> TranslatedTexts:
+        """The translations of `count` texts from those of their pieces."""
+        rows = tf.maximum(count, 1)
+        number, hypotheses = tf.unstack(tf.shape(found.scores))
+        owners = pieces.owner + rows * tf.range(hypotheses)[:, tf.newaxis]  # [H, M]: the j-th translations of all texts
+        owners = tf.reshape(owners, [-1])
+        texts = join_pieces(tf.reshape(tf.transpose(found.translations), [-1]), owners, rows * hypotheses)
+        texts = tf.transpose(tf.reshape(texts, [hypotheses, rows]))
+
+        def summed(values: tf.Tensor) -> tf.Tensor:  # [M, H, …] -> [N, H, …]
+            return tf.math.segment_sum(values, pieces.owner)
+
+        def by_token(values: tf.Tensor) -> tf.RaggedTensor:
+            of_each = tf.RaggedTensor.from_row_lengths(values, tf.reshape(found.lengths, [-1]))
+            turned = tf.reshape(tf.transpose(tf.reshape(tf.range(number * hypotheses), [number, hypotheses])), [-1])
+            of_texts = tf.RaggedTensor.from_value_rowids(tf.gather(of_each, turned), owners, rows * hypotheses)
+            return of_texts.merge_dims(1, 2)  # [H * N, (T)]
+
+        def stacked(values: tf.Tensor) -> tf.Tensor:  # [H * N, T] -> [N, H, T]
+            return tf.transpose(tf.reshape(values, [hypotheses, rows, tf.shape(values)[1]]), [1, 0, 2])
+
+        lengths = tf.cast(tf.maximum(summed(found.lengths), 1), tf.float32)
+        found_texts = TranslatedTexts(
+            translations=texts,
+            scores=summed(found.scores),
+            confidences=tf.exp(summed(found.log_probabilities) / lengths),
+            warnings=spelt(summed(tf.cast(found.warnings, tf.int32)) > 0),
+            pieces=stacked(self.vocabulary.spell(by_token(found.tokens).to_tensor(PAD))),
+            token_log_probabilities=stacked(by_token(found.token_log_probabilities).to_tensor(0.0)),
         )
-        scores = tf.math.segment_sum(found.scores, owner)  # [M, H] -> [N, H]
-        return TranslatedTexts(tf.transpose(tf.reshape(joined, [hypotheses, rows]))[:count], scores[:count])
+        return TranslatedTexts(*(values[:count] for values in found_texts))
 
     def score(
         self, texts: tf.Tensor, targets: tf.Tensor, length_penalty: float | tf.Tensor | None = None
@@ -230,40 +373,70 @@ class TranslationGraph(tf.Module):
         return tf.where((ids == PAD) | (ids == EOS), -1, tf.maximum(word, 1) - 1)
 
     def translate_pieces(
-        self, pieces: tf.RaggedTensor, prefixes: tf.RaggedTensor, search: Search, hypotheses: int | tf.Tensor
-    ) -> TranslatedTexts:
-        """Translates the pieces, int32 [M, (L)] with M > 0, a bounded number of tokens at once."""
-        rows = pieces.nrows(out_type=tf.int32)
-        beam_tokens = tf.maximum(4, search.beam_size) * (1 + tf.reduce_max(_row_lengths(pieces)))
+        self,
+        pieces: Pieces,
+        find: Finder,
+        hypotheses: int | tf.Tensor,
+        *,
+        beams: tf.Tensor,
+        retry: bool | tf.Tensor = False,
+    ) -> FoundPieces:
+        """Translates the pieces, a bounded number of tokens at once; `beams` is how many rows a piece becomes."""
+        rows = pieces.tokens.nrows(out_type=tf.int32)
+        beam_tokens = tf.maximum(4, beams) * (1 + tf.reduce_max(_row_lengths(pieces.tokens)))
         rows_at_once = tf.maximum(1, BEAM_TOKENS_AT_ONCE // beam_tokens)
 
-        def translate_some(first: tf.Tensor, done: TranslatedTexts) -> tuple[tf.Tensor, TranslatedTexts]:
-            at_once = slice(first, first + rows_at_once)
-            some = self.translate_batch(pieces[at_once], prefixes[at_once], search, hypotheses)
+        def translate_some(first: tf.Tensor, done: FoundPieces) -> tuple[tf.Tensor, FoundPieces]:
+            numbers = tf.range(first, tf.minimum(first + rows_at_once, rows))
+            tokens = tf.gather(pieces.tokens, numbers)
+            some = self.in_text(tokens, find(tokens, numbers), hypotheses, retry)
             both = [tf.concat(parts, axis=0) for parts in zip(done, some, strict=True)]
-            return first + rows_at_once, TranslatedTexts(*both)
+            return first + rows_at_once, FoundPieces(*both)
 
-        none = TranslatedTexts(tf.fill([0, hypotheses], ""), tf.fill([0, hypotheses], 0.0))
-        shape = tf.TensorShape([None, None])
+        values = tf.fill([0, hypotheses], 0.0)
+        none = FoundPieces(
+            translations=tf.fill([0, hypotheses], ""),
+            scores=values,
+            log_probabilities=values,
+            warnings=tf.fill([0, hypotheses, len(WARNINGS)], False),
+            lengths=tf.fill([0, hypotheses], 0),
+            tokens=tf.zeros([0], tf.int32),
+            token_log_probabilities=tf.zeros([0]),
+        )
+        shapes = tf.nest.map_structure(lambda values: tf.TensorShape([None] * len(values.shape)), none)
+        shapes = shapes._replace(warnings=tf.TensorShape([None, None, len(WARNINGS)]))
         _, found = tf.while_loop(
             lambda first, _: first < rows,
             translate_some,
             (tf.constant(0), none),
-            shape_invariants=(tf.TensorShape([]), TranslatedTexts(shape, shape)),
+            shape_invariants=(tf.TensorShape([]), shapes),
         )
         return found
 
-    def translate_batch(
-        self, pieces: tf.RaggedTensor, prefixes: tf.RaggedTensor, search: Search, hypotheses: int | tf.Tensor
-    ) -> TranslatedTexts:
-        """Translates the pieces, int32 [B, (L)] with B > 0, all at once."""
-        found = self.search(pieces, hypotheses, search, prefixes)
-        shape = [pieces.nrows(out_type=tf.int32), hypotheses]
-        tokens = tf.reshape(found.tokens, [shape[0] * hypotheses, -1])  # [B, H, T] -> [B * H, T]
-        texts = tf.reshape(self.vocabulary.decode(tokens), shape)
-        texts = tf.strings.regex_replace(texts, r"[\r\n]+", " ")  # spelt in bytes; but a text stays one line
-        has_no_token = (_row_lengths(pieces) == 0)[:, tf.newaxis] & (found.lengths > 0)
-        return TranslatedTexts(texts, tf.where(has_no_token, 0.0, found.scores))
+    def in_text(
+        self, tokens: tf.RaggedTensor, found: Hypotheses, hypotheses: int | tf.Tensor, retry: bool | tf.Tensor
+    ) -> FoundPieces:
+        """The hypotheses for some pieces, int32 [B, (L)], in text and with warnings."""
+        looked_at = tf.minimum(tf.maximum(hypotheses, 2), tf.shape(found.scores)[1])
+        found = Hypotheses(*(values[:, :looked_at] for values in found))
+        shape = tf.shape(found.scores)
+        texts = self.vocabulary.decode(tf.reshape(found.tokens, [shape[0] * shape[1], -1]))  # [B, H, T] -> [B * H, T]
+        texts = tf.strings.regex_replace(tf.reshape(texts, shape), r"[\r\n]+", " ")  # spelt in bytes; but it is a line
+        source = tokens.to_tensor(PAD)
+        warnings = find_warnings(self.vocabulary.decode(source), source, texts, found.tokens)
+        exists = found.lengths > 0
+        has_no_token = (_row_lengths(tokens) == 0)[:, tf.newaxis] & exists
+        scores, log_probabilities, by_token = (
+            tf.where(tf.reshape(has_no_token, [shape[0], shape[1], *[1] * (len(values.shape) - 2)]), 0.0, values)
+            for values in (found.scores, found.log_probabilities, found.token_log_probabilities)
+        )
+        order = _best_first(warnings & exists[:, :, tf.newaxis], exists, retry)[:, :hypotheses]
+        texts, scores, log_probabilities, warnings, lengths, ids, by_token = (
+            tf.gather(values, order, batch_dims=1)
+            for values in (texts, scores, log_probabilities, warnings, found.lengths, found.tokens, by_token)
+        )
+        is_token = ids != PAD
+        return FoundPieces(texts, scores, log_probabilities, warnings, lengths, ids[is_token], by_token[is_token])
 
     def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
         """Of the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
@@ -281,26 +454,51 @@ class TranslationGraph(tf.Module):
         They begin with the prefixes, int32 [B, (P)], which may be as long as the translation of their piece or longer.
         """
         search = search or Search.of(self.options)
-        rows, lengths = pieces.nrows(out_type=tf.int32), _row_lengths(pieces)
+        lengths = _row_lengths(pieces)
         expected = lengths if prefixes is None else tf.maximum(lengths, _row_lengths(prefixes))
+        step, state = self.decoding(pieces, search.beam_size)
+        return beam_search(
+            step,
+            state,
+            length_limits=tf.where(lengths == 0, 1, self.length_limits(expected, search)),
+            beam_size=search.beam_size,
+            length_penalty=search.length_penalty,
+            hypotheses=hypotheses,
+            prefixes=None if prefixes is None else prefixes.to_tensor(PAD),
+            repetition=search.repetition,
+        )
+
+    def length_limits(self, expected: tf.Tensor, search: Search) -> tf.Tensor:
+        """The most tokens of a translation, EOS included, of so many expected tokens; of none there is only EOS."""
+        return tf.where(expected == 0, 1, expected + 1 + search.max_extra_tokens)
+
+    def decoding(self, pieces: tf.RaggedTensor, beams: int | tf.Tensor) -> tuple[Step, Cache]:
+        """The step of a search with so many beams for each of the pieces, int32 [B, (L)], and its first state."""
         memory, may_attend = self.transformer.encode(_ended(pieces))
         cross = self.transformer.cross_cache(memory)
-        growing = GrowingCache(self.transformer, rows * search.beam_size)
+        growing = GrowingCache(self.transformer, pieces.nrows(out_type=tf.int32) * beams)
 
         def step(tokens: tf.Tensor, position: tf.Tensor, cache: Cache) -> tuple[tf.Tensor, Cache]:
             cache = growing.with_room(cache, position)
             logits, cache = self.transformer.decode_step(tokens[:, tf.newaxis], position, cache, cross, may_attend)
             return logits[:, 0], cache
 
-        return beam_search(
-            step,
-            growing.room(),
-            length_limits=tf.where(lengths == 0, 1, expected + 1 + search.max_extra_tokens),
-            beam_size=search.beam_size,
-            length_penalty=search.length_penalty,
-            hypotheses=hypotheses,
-            prefixes=None if prefixes is None else prefixes.to_tensor(PAD),
-        )
+        return step, growing.room()
+
+
+def _best_first(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) -> tf.Tensor:
+    """The order of the hypotheses, int32 [B, H]: the second goes before the first if it has fewer warnings."""
+    counts = tf.math.count_nonzero(warnings, axis=2, dtype=tf.int32)  # [B, H]
+    second = tf.minimum(1, tf.shape(counts)[1] - 1)
+    is_better = retry & exists[:, second] & (counts[:, second] < counts[:, 0])  # [B]
+    order = tf.range(tf.shape(counts)[1])
+    swapped = tf.where(order < 2, second - order, order)
+    return tf.where(is_better[:, tf.newaxis], swapped, order)
+
+
+def _side_by_side(found: Hypotheses, count: int | tf.Tensor) -> Hypotheses:
+    """One hypothesis of each of B * H rows, [B * H, 1, …], as H of each of B: [B, H, …]."""
+    return Hypotheses(*(tf.reshape(values, tf.concat([[-1, count], tf.shape(values)[2:]], axis=0)) for values in found))
 
 
 def _ended(rows: tf.RaggedTensor) -> tf.Tensor:

@@ -1,18 +1,31 @@
 """Lines in, translations out, in order: the Python face of a translation graph or of an export that holds one."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import N_BEST, PREFIX, TOKENIZE, TRANSLATE, Search, Signatures
+from app.decoding.sampling import Sampling
+from app.decoding.signatures import (
+    ALTERNATIVES,
+    N_BEST,
+    PREFIX,
+    SAMPLE,
+    TOKENIZE,
+    TRANSLATE,
+    Signatures,
+    inputs_of,
+)
+from app.decoding.translation_graph import Search
 from app.errors import UserError
 
 WINDOW_LINES = 4096  # enough to find lines of like length, and soon read
 BATCH_TOKENS = 4096
+SEEDS_APART = 1_000_003  # between two seeds there are more lines than a corpus mostly has
 
 Progress = Callable[[int], None]
 
@@ -23,14 +36,63 @@ def _silent(lines: int) -> None:
 
 @dataclass(frozen=True)
 class Translation:
-    """The best translation of a line, and the next best ones as (text, score), best first.
+    """One translation of a line.
 
-    A score is a log-probability over a length penalty; higher is better, and scores of different lines do not compare.
+    Attributes:
+        text: In one line.
+        score: A log-probability over a length penalty; higher is better, and those of different lines do not compare.
+        confidence: The geometric mean of the probabilities of its tokens, from 0 to 1.
+        warnings: What is suspicious about it, of `output_checks.WARNINGS`.
+        tokens: Each token's piece and its log-probability after those before it, if asked for; the last is "</s>".
+        alternatives: The next best ones, best first.
     """
 
     text: str
     score: float
-    alternatives: tuple[tuple[str, float], ...] = ()
+    confidence: float = 1.0
+    warnings: tuple[str, ...] = ()
+    tokens: tuple[tuple[str, float], ...] = ()
+    alternatives: tuple["Translation", ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for each line.
+
+    Attributes:
+        hypotheses: So many translations, the best one and `hypotheses - 1` alternatives; at most the beam size.
+        with_tokens: Whether a translation tells its tokens.
+        at_prefix: Whether the translations go on differently right behind the prefix, instead of being the best ones.
+        sampling: From what to draw translations at random, in place of a search.
+        seed: Of what is drawn; a line's depends on it, the line's number and nothing else.
+    """
+
+    hypotheses: int = 1
+    with_tokens: bool = False
+    at_prefix: bool = False
+    sampling: Sampling | None = None
+    seed: int = 1
+
+    def signature(self, with_prefixes: bool) -> str:
+        """The name of the signature that answers it."""
+        if self.sampling:
+            return SAMPLE
+        if self.at_prefix:
+            return ALTERNATIVES
+        if with_prefixes:
+            return PREFIX
+        return N_BEST if self.hypotheses > 1 or self.with_tokens else TRANSLATE
+
+    def settings(self) -> dict[str, tf.Tensor]:
+        """What the signature must be told of it, beside the search."""
+        if self.sampling:
+            types = {"temperature": tf.float32, "top_k": tf.int32, "top_p": tf.float32}
+            drawn_from = {name: tf.constant(value, types[name]) for name, value in self.sampling._asdict().items()}
+            return {"samples": tf.constant(self.hypotheses), **drawn_from}
+        return {"alternatives": tf.constant(self.hypotheses)} if self.at_prefix else {}
+
+
+BEST = Request()
 
 
 class Translator:
@@ -39,7 +101,7 @@ class Translator:
     Args:
         signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel made of them.
         options: of the search; the graph's own where left out, which a SavedModel must be told.
-        hypotheses: translations of a line, the best one and `hypotheses - 1` alternatives; at most the beam size.
+        request: what is asked for each line.
         batch_tokens: lines of a batch times tokens of its longest; a longer line is a batch of its own.
         window_lines: so many lines are read before the first is translated, and sorted by length.
     """
@@ -49,15 +111,13 @@ class Translator:
         signatures: Signatures,
         options: DecodingOptions | None = None,
         *,
-        hypotheses: int = 1,
+        request: Request = BEST,
         batch_tokens: int = BATCH_TOKENS,
         window_lines: int = WINDOW_LINES,
     ) -> None:
-        self.tokenize = signatures[TOKENIZE]
-        self.run_graph = signatures[TRANSLATE if hypotheses == 1 else N_BEST]
-        self.run_with_prefix = signatures.get(PREFIX)
-        self.search = Search.of(options)._asdict() if options else {}
-        self.hypotheses = hypotheses
+        self.signatures = signatures
+        self.settings = {**(Search.of(options)._asdict() if options else {}), **request.settings()}
+        self.request = request
         self.batch_tokens = batch_tokens
         self.window_lines = window_lines
 
@@ -72,48 +132,87 @@ class Translator:
 
         Args:
             lines: Text.
-            prefixes: With what the translation of each line must begin.
+            prefixes: With what the translation of each line must begin; sampling knows none.
             progress: Is called after each batch with the number of its lines.
 
         Raises:
-            UserError: There are prefixes, and the engine takes none, or there are fewer or more than lines.
+            UserError: The engine cannot do what is asked for, or there are fewer or more prefixes than lines.
         """
-        if prefixes is not None and self.run_with_prefix is None:
-            raise UserError("this engine takes no prefixes; translate with the run, or export it as a SavedModel")
-        remaining, begun = iter(lines), iter(prefixes) if prefixes is not None else None
-        while window := [line.encode("utf-8", "replace") for line in islice(remaining, self.window_lines)]:
-            beginnings = None
-            if begun is not None:
-                beginnings = [prefix.encode("utf-8", "replace") for prefix in islice(begun, len(window))]
-                if len(beginnings) < len(window):
-                    raise UserError("there are fewer prefixes than lines; a line needs one prefix, which may be empty")
-            yield from self._translate_window(window, beginnings, progress)
-        if begun is not None and next(begun, None) is not None:
-            raise UserError("there are more prefixes than lines")
+        run_graph = self._function(self.request.signature(with_prefixes=prefixes is not None))
+        columns = {name for name in ("prefixes", "seeds") if name in inputs_of(run_graph)}
+        remaining = zip_prefixes(lines, prefixes)
+        done = 0
+        while window := list(islice(remaining, self.window_lines)):
+            texts, begun = ([text.encode("utf-8", "replace") for text in side] for side in zip(*window, strict=True))
+            seeds = [(self.request.seed * SEEDS_APART + done + i) % 2**31 for i in range(len(window))]
+            rows = {"texts": texts, "prefixes": begun, "seeds": np.array(seeds, np.int32)}
+            yield from self._translate_window(
+                run_graph, {name: rows[name] for name in ("texts", *columns)}, progress=progress
+            )
+            done += len(window)
+
+    def _function(self, name: str) -> Callable[..., Mapping[str, tf.Tensor]]:
+        if name not in self.signatures:
+            wanted = {PREFIX: "prefixes", ALTERNATIVES: "alternatives behind a prefix", SAMPLE: "sampling"}
+            raise UserError(
+                f"this engine knows no {wanted.get(name, name)}; translate with the run, or export it as a SavedModel"
+            )
+        return self.signatures[name]
 
     def _translate_window(
-        self, window: Sequence[bytes], prefixes: Sequence[bytes] | None, progress: Progress
+        self, run_graph: Callable[..., Mapping[str, tf.Tensor]], rows: Mapping[str, Any], *, progress: Progress
     ) -> list[Translation]:
-        tokens = self.tokenize(texts=tf.constant(window))["lengths"].numpy()
+        tokens = self.signatures[TOKENIZE](texts=tf.constant(rows["texts"]))["lengths"].numpy()
+        settings = {name: value for name, value in self.settings.items() if name in inputs_of(run_graph)}
         by_line: dict[int, Translation] = {}
         for batch in batches_of_like_length(tokens + 1, self.batch_tokens):  # + 1 for EOS
-            texts = tf.constant([window[i] for i in batch])
-            if prefixes is None or self.run_with_prefix is None:
-                found = self.run_graph(texts=texts, **self.search)
-            else:
-                beginnings = tf.constant([prefixes[i] for i in batch])
-                found = self.run_with_prefix(texts=texts, prefixes=beginnings, **self.search)
-            best = (self._best(found[name].numpy()) for name in ("translations", "scores"))
-            by_line.update(zip(batch, map(_translation, *best), strict=True))
+            of_batch = {name: tf.constant([values[i] for i in batch]) for name, values in rows.items()}
+            found = {name: values.numpy() for name, values in run_graph(**of_batch, **settings).items()}
+            for row, line in enumerate(batch):
+                by_line[line] = self._translation({name: values[row] for name, values in found.items()})
             progress(len(batch))
-        return [by_line[i] for i in range(len(window))]
+        return [by_line[i] for i in range(len(tokens))]
 
-    def _best(self, values: np.ndarray) -> np.ndarray:
-        """[N] of `serving_default` or [N, K] of `translate_nbest` -> [N, `hypotheses`]."""
-        return values.reshape(len(values), -1)[:, : self.hypotheses]
+    def _translation(self, found: Mapping[str, np.ndarray]) -> Translation:
+        """From what a signature gives for a line; [H] or, where only the best is told, scalars."""
+        best, *others = [
+            self._one({name: np.atleast_1d(values)[i] for name, values in found.items()})
+            for i in range(min(self.request.hypotheses, np.size(found["scores"])))
+        ]
+        existing = tuple(other for other in others if other.score > -np.inf)
+        return Translation(**{**vars(best), "alternatives": existing})
+
+    def _one(self, found: Mapping[str, Any]) -> Translation:
+        tokens: Iterable[tuple[str, float]] = ()
+        if self.request.with_tokens:
+            pieces = [piece.decode("utf-8", "replace") for piece in found["pieces"] if piece]
+            tokens = zip(pieces, found["token_log_probabilities"].tolist(), strict=False)
+        return Translation(
+            text=found["translations"].decode("utf-8", "replace"),
+            score=float(found["scores"]),
+            confidence=float(found["confidences"]),
+            warnings=tuple(found["warnings"].decode().split(",")) if found["warnings"] else (),
+            tokens=tuple(tokens),
+        )
 
 
-def batches_of_like_length(lengths: np.ndarray, batch_tokens: int) -> list[list[int]]:
+def zip_prefixes(lines: Iterable[str], prefixes: Iterable[str] | None) -> Iterator[tuple[str, str]]:
+    """Each line with its prefix, which is empty where there are none.
+
+    Raises:
+        UserError: There are fewer or more prefixes than lines.
+    """
+    remaining = iter(prefixes) if prefixes is not None else None
+    for line in lines:
+        prefix = next(remaining, None) if remaining is not None else ""
+        if prefix is None:
+            raise UserError("there are fewer prefixes than lines; a line needs one prefix, which may be empty")
+        yield line, prefix
+    if remaining is not None and next(remaining, None) is not None:
+        raise UserError("there are more prefixes than lines")
+
+
+def batches_of_like_length(lengths: Sequence[int] | np.ndarray, batch_tokens: int) -> list[list[int]]:
     """Divides lines into batches, each with rows times longest line within `batch_tokens`, or with a single line.
 
     Example: lengths [3, 9, 2, 3] and 8 tokens give [[1], [0, 3], [2]].
@@ -127,15 +226,9 @@ def batches_of_like_length(lengths: np.ndarray, batch_tokens: int) -> list[list[
     """
     batches: list[list[int]] = []
     longest = 0
-    for line in np.argsort(-lengths, kind="stable").tolist():
+    for line in np.argsort(-np.asarray(lengths), kind="stable").tolist():
         if not batches or (len(batches[-1]) + 1) * longest > batch_tokens:
             batches.append([])
             longest = int(lengths[line])
         batches[-1].append(line)
     return batches
-
-
-def _translation(texts: np.ndarray, scores: np.ndarray) -> Translation:
-    """From the texts, bytes [H], and scores, [H], of a line; those that do not exist are left out."""
-    best, *others = [(text.decode("utf-8", "replace"), float(score)) for text, score in zip(texts, scores, strict=True)]
-    return Translation(*best, alternatives=tuple(other for other in others if other[1] > -np.inf))

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from app.decoding.ctranslate2_graph import CTranslate2Graph
-from app.decoding.translation_graph import TRANSLATE, Signatures, TranslationGraph
+from app.decoding.signatures import TRANSLATE, Signatures
+from app.decoding.translation_graph import TranslationGraph
 from app.errors import UserError
 from app.models import RunModel
 from app.serving.ctranslate2_model import Quantization, write_ctranslate2

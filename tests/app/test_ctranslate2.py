@@ -87,7 +87,7 @@ def test_the_card_says_how_to_load_it(
 def test_prefixes_are_not_for_this_engine(float32: Path, text: Path) -> None:
     done = nmt("translate", float32, text, "--prefix", text)
     assert done.code == 1
-    expected = "this engine takes no prefixes; translate with the run, or export it as a SavedModel"
+    expected = "this engine knows no prefixes; translate with the run, or export it as a SavedModel"
     assert done.complaints == [f"nmt translate: {expected}"]
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.decoding.beam_search import Hypotheses, Step, beam_search, length_penalties
+from app.decoding.repetition import Repetition, penalized
 from pipelines.vocabulary import BOS, EOS, PAD
 from tests.oracles.exhaustive_search import PrefixScorer, exhaustive_search, plain_beam_search
 
@@ -29,17 +30,26 @@ def step_of(scorer: PrefixScorer) -> Step:
 
 
 def search(
-    scorer: PrefixScorer, length_limits: list[int], *, beam_size: int, sentences: Any = None, **options: Any
+    scorer: PrefixScorer,
+    length_limits: list[int],
+    *,
+    beam_size: int,
+    hypotheses: int = 1,
+    sentences: Any = None,
+    **options: Any,
 ) -> Hypotheses:
+    """The N best, which are sure."""
     sentence = tf.repeat(tf.range(len(length_limits)) if sentences is None else tf.constant(sentences), beam_size)
     state = {"sentence": sentence, "node": tf.zeros_like(sentence)}
-    return beam_search(
+    found = beam_search(
         step_of(scorer),
         state,
         length_limits=tf.constant(length_limits, tf.int32),
         beam_size=beam_size,
+        hypotheses=hypotheses,
         **{"length_penalty": 0.6, **options},
     )
+    return Hypotheses(*(values[:, :hypotheses] for values in found))
 
 
 def tokens_of(found: Hypotheses, sentence: int) -> list[tuple[int, ...]]:
@@ -145,6 +155,42 @@ def test_a_score_is_that_of_the_tokens_returned(seed: int, alpha: float, beam_si
             np.testing.assert_allclose(found.log_probabilities[sentence, n], log_probability, rtol=1e-5)
             score = log_probability / ((5 + len(tokens)) / 6) ** alpha
             np.testing.assert_allclose(found.scores[sentence, n], score, rtol=1e-5)
+            by_token = [scorer.log_probabilities(sentence, tokens[:i])[t] for i, t in enumerate(tokens)]
+            padding = [0.0] * (5 - len(tokens))
+            np.testing.assert_allclose(found.token_log_probabilities[sentence, n], [*by_token, *padding], atol=2e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, alpha=alphas, size=st.integers(1, 3))
+def test_no_ngram_stands_in_a_hypothesis_twice_and_they_are_the_best_such(seed: int, alpha: float, size: int) -> None:
+    scorer = PrefixScorer(seed, sentences=1, vocabulary=6, length=4)
+    without = Repetition(no_repeat_ngram_size=size)
+    found = search(scorer, [4], beam_size=27, length_penalty=alpha, hypotheses=8, repetition=without)
+
+    def repeats(tokens: tuple[int, ...]) -> bool:
+        ngrams = [tokens[i : i + size] for i in range(len(tokens) - size + 1)]
+        return len(set(ngrams)) < len(ngrams)
+
+    every = exhaustive_search(scorer, 0, limit=4, alpha=alpha)
+    expected = [e for e in every if not repeats(e.tokens)][:8]
+    assert tokens_of(found, 0) == [e.tokens for e in expected]
+    np.testing.assert_allclose(found.scores[0, : len(expected)], [e.score for e in expected], rtol=1e-5)
+
+
+def test_a_penalised_token_is_less_likely_once_it_was_said() -> None:
+    always = tf.constant([[0.0, 0.0, 0.0, -1.0, 2.0, 1.5]])
+
+    def step(tokens: tf.Tensor, position: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.tile(always, [tf.shape(tokens)[0], 1]), state
+
+    options = {"length_limits": [3], "beam_size": 1, "length_penalty": 0.0}
+    plain = beam_search(step, tf.zeros([1]), **options)
+    found = beam_search(step, tf.zeros([1]), repetition=Repetition(repetition_penalty=2.0), **options)
+    assert plain.tokens[0, 0].numpy().tolist() == [4, 4, EOS]
+    assert found.tokens[0, 0].numpy().tolist() == [4, 5, EOS]
+    after = tf.math.log_softmax([0.0, 0.0, 0.0, -1.0, 1.0, 1.5])  # 2.0 of token 4 has become 1.0
+    np.testing.assert_allclose(found.token_log_probabilities[0, 0, 1], after[5], rtol=1e-6)
+    np.testing.assert_allclose(penalized(tf.constant([[-1.0, 3.0]]), tf.constant([[0]]), 2.0), [[-2.0, 3.0]])
 
 
 @settings(max_examples=20, deadline=None)
@@ -221,8 +267,8 @@ def test_it_traces_with_unknown_batch_shapes_and_survives_a_saved_model(tmp_path
         eager = search(scorer, limits, beam_size=3, hypotheses=2, length_penalty=0.8)
         for run in (module, loaded):
             found = run(tf.constant(limits, tf.int32), tf.constant(0.8))
-            np.testing.assert_array_equal(found["tokens"], eager.tokens)
-            np.testing.assert_allclose(found["scores"], eager.scores, rtol=1e-6)
+            np.testing.assert_array_equal(found["tokens"][:, :2], eager.tokens)
+            np.testing.assert_allclose(found["scores"][:, :2], eager.scores, rtol=1e-6)
     assert module.__call__.experimental_get_tracing_count() == traces
 
 

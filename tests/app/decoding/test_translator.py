@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from app.decoding import translation_graph
 from app.decoding.growing_cache import ROOM
 from app.decoding.options import DecodingOptions
+from app.decoding.sampling import Sampling
 from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import Translation, Translator, batches_of_like_length
+from app.decoding.translator import Request, Translation, Translator, batches_of_like_length
 from app.errors import UserError
 from layers.config import TransformerConfig
 from layers.transformer import Transformer
@@ -35,7 +36,15 @@ def graph(vocabulary: Vocabulary) -> TranslationGraph:
 
 @pytest.fixture(scope="module")
 def translator(graph: TranslationGraph) -> Translator:
-    return Translator(graph.signatures(), hypotheses=2, batch_tokens=200, window_lines=7)
+    return Translator(graph.signatures(), request=Request(2), batch_tokens=200, window_lines=7)
+
+
+@pytest.fixture(scope="module")
+def saved(graph: TranslationGraph, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The signatures of the graph as a SavedModel."""
+    folder = str(tmp_path_factory.mktemp("saved"))
+    tf.saved_model.save(graph, folder, signatures=graph.signatures())
+    return tf.saved_model.load(folder).signatures
 
 
 def normalised(vocabulary: Vocabulary, lines: list[str]) -> list[str]:
@@ -108,9 +117,8 @@ def test_a_split_line_scores_the_sum_of_its_pieces(graph: TranslationGraph, voca
 def test_alternatives_are_the_next_best_translations(translator: Translator) -> None:
     (translation,) = translator.translate(["The cat sat on the mat."])
     assert len(translation.alternatives) == 1
-    text, score = translation.alternatives[0]
-    assert text != translation.text
-    assert score <= translation.score
+    assert translation.alternatives[0].text != translation.text
+    assert translation.alternatives[0].score <= translation.score
 
 
 def test_asking_for_alternatives_does_not_change_the_best_translation(
@@ -186,25 +194,24 @@ def test_no_lines_give_no_translations(graph: TranslationGraph, translator: Tran
 
 
 def test_a_saved_model_translates_as_the_graph_does_and_neither_traces_again(
-    graph: TranslationGraph, translator: Translator, tmp_path: Path
+    saved: Any, translator: Translator
 ) -> None:
-    tf.saved_model.save(graph, str(tmp_path), signatures=graph.signatures())
-    signatures = tf.saved_model.load(str(tmp_path)).signatures
-    loaded = Translator(signatures, OPTIONS, hypotheses=2, batch_tokens=200, window_lines=7)
+    loaded = Translator(saved, OPTIONS, request=Request(2), batch_tokens=200, window_lines=7)
     lines = [*SENTENCES, "", " ".join(WORDS * 3)]
     assert loaded.translate(lines) == translator.translate(lines)
-    assert translator.run_graph.experimental_get_tracing_count() == 1  # type: ignore[attr-defined]
+    n_best: Any = translator.signatures["translate_nbest"]
+    assert n_best.experimental_get_tracing_count() == 1
 
 
 def test_a_saved_model_takes_other_settings_of_the_search(
-    graph: TranslationGraph, vocabulary: Vocabulary, tmp_path: Path
+    graph: TranslationGraph, vocabulary: Vocabulary, saved: Any
 ) -> None:
-    tf.saved_model.save(graph, str(tmp_path), signatures=graph.signatures())
-    signatures = tf.saved_model.load(str(tmp_path)).signatures
-    for options in (DecodingOptions(1, 0.0, 9, 40), DecodingOptions(4, 1.5, 0, 40)):
-        ours = Translator(TranslationGraph(graph.transformer, vocabulary, options).signatures(), hypotheses=1)
-        assert Translator(signatures, options).translate(SENTENCES) == ours.translate(SENTENCES)
-    many = Translator(signatures, replace(OPTIONS, beam_size=5), hypotheses=5).translate(SENTENCES)
+    options = DecodingOptions(4, 1.5, 0, 40, no_repeat_ngram_size=1, repetition_penalty=1.2)
+    ours = Translator(TranslationGraph(graph.transformer, vocabulary, options).signatures())
+    translations = ours.translate(SENTENCES)
+    assert Translator(saved, options).translate(SENTENCES) == translations
+    assert translations != Translator(saved, OPTIONS).translate(SENTENCES)
+    many = Translator(saved, replace(OPTIONS, beam_size=5), request=Request(5)).translate(SENTENCES)
     assert {len(translation.alternatives) for translation in many} == {4}
 
 
@@ -216,10 +223,105 @@ def test_translations_begin_with_what_is_given(graph: TranslationGraph, translat
     assert [found[i] for i in (1, 2)] == [plain[i] for i in (1, 2)]  # one has no prefix, one no token
     for i in (0, 3, 4):
         assert found[i].text.startswith(prefixes[i])
-        assert all(text.startswith(prefixes[i]) for text, _ in found[i].alternatives)
+        assert all(other.text.startswith(prefixes[i]) for other in found[i].alternatives)
         assert found[i].score < plain[i].score
     again = Translator(graph.signatures()).translate_lines(["", plain[0].text], prefixes=["", plain[0].text])
     assert list(again)[1].text == plain[0].text  # a prefix may be all of it
+
+
+def test_what_is_said_of_a_translation_belongs_to_its_tokens(
+    graph: TranslationGraph, vocabulary: Vocabulary, translator: Translator
+) -> None:
+    lines = ["The cat sat on the mat.", "", " ".join(WORDS * 2)]
+    with_tokens = Translator(graph.signatures(), request=Request(2, with_tokens=True)).translate(lines)
+    for plain, translation in zip(translator.translate(lines), with_tokens, strict=True):
+        assert (plain.text, plain.tokens) == (translation.text, ())
+        for one in (translation, *translation.alternatives):
+            pieces, log_probabilities = zip(*one.tokens, strict=True)
+            text = "".join(pieces).replace("</s>", "").replace("▁", " ").strip()
+            assert text == one.text
+            assert one.confidence == pytest.approx(np.exp(np.mean(log_probabilities)), rel=1e-5)
+            is_whole = pieces.count("</s>") == 1  # no text in pieces, whose scores are summed
+            if is_whole and len(pieces) > 1:
+                assert one.score == pytest.approx(sum(log_probabilities) / ((5 + len(pieces)) / 6) ** 0.6, rel=1e-5)
+    assert with_tokens[1].tokens == (("</s>", 0.0),)
+    assert with_tokens[1].confidence == 1.0
+    assert with_tokens[2].tokens[-1][0] == "</s>"
+
+
+def test_a_copy_is_suspicious(translator: Translator) -> None:
+    copied, short = translator.translate(["The cat sat on the mat.", "The cat"])
+    assert copied.warnings == ("copied",)
+    assert short.warnings == ()
+
+
+def test_the_next_best_translation_is_taken_if_there_are_fewer_warnings_in_it() -> None:
+    warnings = tf.constant([[[1, 1], [1, 0], [0, 0]], [[1, 0], [0, 1], [0, 0]], [[0, 0], [0, 0], [0, 0]]]) == 1
+    exists = tf.ones([3, 3], tf.bool)
+    order = translation_graph._best_first(warnings, exists, retry=True).numpy().tolist()
+    assert order == [[1, 0, 2], [0, 1, 2], [0, 1, 2]]
+    assert translation_graph._best_first(warnings, exists, retry=False).numpy().tolist() == [[0, 1, 2]] * 3
+    alone = translation_graph._best_first(warnings[:, :1], exists[:, :1], retry=True)
+    assert alone.numpy().tolist() == [[0]] * 3
+    none_second = tf.constant([[True, False, False]] * 3)
+    assert translation_graph._best_first(warnings, none_second, retry=True).numpy().tolist() == [[0, 1, 2]] * 3
+
+
+def test_a_suspicious_translation_gives_way_to_the_next_best(vocabulary: Vocabulary) -> None:
+    class Swapping(CopyingTransformer):
+        """Copies, but knows for each token another one, which is a little less likely."""
+
+        def logits(self, wanted: tf.Tensor) -> tf.Tensor:
+            other = tf.where((wanted == EOS) | (wanted < 10), wanted, 10 + (wanted - 9) % (self.vocabulary - 10))
+            return super().logits(wanted) + 8.8 * tf.one_hot(other, self.vocabulary)
+
+    graph = TranslationGraph(Swapping(vocabulary.size), vocabulary, replace(OPTIONS, beam_size=4))
+    text = ["one two three 12"]
+    n_best = Translator(graph.signatures(), request=Request(2)).translate(text)[0]
+    assert n_best.warnings == ("copied",)
+    (best,) = Translator(graph.signatures()).translate(text)
+    expected = n_best if n_best.alternatives[0].warnings else n_best.alternatives[0]
+    assert (best.text, best.warnings) == (expected.text, expected.warnings)
+
+
+def test_samples_depend_on_the_line_and_the_seed_alone(vocabulary: Vocabulary) -> None:
+    unsure = CopyingTransformer(vocabulary.size)
+    unsure.sharpness.assign(4.0)
+    signatures = TranslationGraph(unsure, vocabulary, OPTIONS).signatures()
+
+    def sampled(lines: list[str], seed: int = 1, **batches: int) -> list[list[str]]:
+        request = Request(3, sampling=Sampling(), seed=seed)
+        found = Translator(signatures, OPTIONS, request=request, **batches).translate(lines)
+        return [[t.text, *(other.text for other in t.alternatives)] for t in found]
+
+    lines = ["The cat sat.", "A dog barks at night.", "", " ".join(WORDS * 2), "The cat sat."]
+    together = sampled(lines)
+    assert together == sampled(lines, batch_tokens=1, window_lines=2)
+    assert together != sampled(lines, seed=2)
+    assert together[0] != together[4]  # the same text in another line
+    assert len(set(together[0])) == 3
+    assert together[2] == [""] * 3
+    coldest = Translator(signatures, OPTIONS, request=Request(sampling=Sampling(top_k=1))).translate(lines)
+    greedy = Translator(signatures, replace(OPTIONS, beam_size=1)).translate(lines)
+    assert [t.text for t in coldest] == [t.text for t in greedy]
+    np.testing.assert_allclose([t.score for t in coldest], [t.score for t in greedy], rtol=1e-4)
+
+
+def test_alternatives_go_on_differently_behind_their_prefix(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+    lines, prefixes = ["The cat sat on the mat.", "A dog.", " ".join(WORDS * 2)], ["The cat", "", "The cat sat"]
+    translator = Translator(graph.signatures(), request=Request(3, at_prefix=True))
+    found = list(translator.translate_lines(lines, prefixes=prefixes))
+    for line, prefix, translation in zip(lines, prefixes, found, strict=True):
+        texts = [translation.text, *(other.text for other in translation.alternatives)]
+        assert all(text.startswith(prefix) for text in texts)
+        assert len(set(texts)) == 3
+        assert texts[0] == normalised(vocabulary, [line])[0]  # the likeliest is to copy
+
+
+def test_what_no_signature_does_is_refused(graph: TranslationGraph) -> None:
+    few = {name: function for name, function in graph.signatures().items() if "sample" not in name}
+    with pytest.raises(UserError, match="this engine knows no sampling"):
+        Translator(few, request=Request(sampling=Sampling())).translate(["a"])
 
 
 @pytest.mark.parametrize(
