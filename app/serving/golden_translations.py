@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.translation_graph import TRANSLATE, TranslationGraph
+from app.decoding.signatures import TRANSLATE
+from app.decoding.translation_graph import TranslationGraph
 from app.errors import UserError
 from app.models import Precision
 from app.serving import check_golden_translations

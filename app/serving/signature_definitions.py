@@ -5,7 +5,7 @@ from pathlib import Path
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from app.decoding.translation_graph import TRANSLATE
+from app.decoding.signatures import TRANSLATE
 
 
 def signature_definitions(version: Path) -> dict[str, SignatureDef]:

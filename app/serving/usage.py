@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from app.decoding.ctranslate2_graph import VOCABULARY
-from app.decoding.translation_graph import TRANSLATE
+from app.decoding.signatures import TRANSLATE
 from app.serving.golden_translations import GoldenTranslation
 from app.serving.warm_up import MODEL_NAME
 

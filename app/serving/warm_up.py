@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
-from app.decoding.translation_graph import TRANSLATE
+from app.decoding.signatures import TRANSLATE
 from app.serving.golden_translations import GoldenTranslation
 from app.serving.layout import EXTRA
 from app.serving.signature_definitions import signature_definitions
@@ -54,7 +55,7 @@ def _requests(
 
 
 def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -> dict[str, Any]:
-    """What the inputs without a default are given, by name."""
+    """What inputs without a default are given, by name."""
     targets = [translation.translation for translation in translations]
     return {
         "texts": [translation.text for translation in translations],
@@ -70,5 +71,13 @@ def _request(name: str, definition: SignatureDef, values: Mapping[str, Any]) -> 
     request.model_spec.signature_name = name
     for key, info in definition.inputs.items():
         default = definition.defaults.get(key)
-        request.inputs[key].CopyFrom(tf.make_tensor_proto(values[key], info.dtype) if default is None else default)
+        value = values[key] if key in values else _nothing(info, rows=len(values["texts"]))
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(value, info.dtype) if default is None else default)
     return request
+
+
+def _nothing(info: TensorInfo, rows: int) -> np.ndarray:
+    """Zeros or empty strings for an input that `_inputs` has no value for, such as seeds: [N, 1, ...]."""
+    free = [rows, *[1] * len(info.tensor_shape.dim)]
+    shape = [axis.size if axis.size >= 0 else size for axis, size in zip(info.tensor_shape.dim, free, strict=False)]
+    return np.full(shape, "" if info.dtype == tf.string else 0)
