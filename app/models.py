@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -125,6 +125,14 @@ class RunModel:
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
         """Aligns with the run's weights."""
         return Aligner(self.graph.signatures(), window_lines=window_lines)
+
+    def keep_scores(self, text: str, sentences: int, scores: Mapping[str, Any]) -> None:
+        """Writes the scores of its translations of a text into the run; says so if that is not possible."""
+        evaluation = {**scores, "sentences": sentences, "decoding": vars(self.options)}
+        try:
+            self.run.add_evaluation(self.checkpoint, text, evaluation)
+        except OSError as error:
+            say(f"cannot keep the scores in {self.run.path}: {(error.strerror or str(error)).lower()}")
 
     def in_ctranslate2(self) -> "CTranslate2Model":
         """The same model, computed by CTranslate2.

@@ -3,11 +3,13 @@
 RUN/config.toml      the resolved configuration          RUN/metrics.jsonl   one object a step
 RUN/vocabulary.model the vocabulary it was trained with  RUN/dev.jsonl       one object a dev evaluation
 RUN/manifest.json    versions, hashes, seed, languages   RUN/checkpoints/    RUN/tensorboard/
+RUN/evaluations.jsonl  one object each time that `nmt evaluate` scored the run
 RUN/divergence/      the sentences of bad steps, if the training diverged
 """
 
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import tomli_w
 
 from app.config import Configuration, load_configuration
 from app.errors import UserError
-from app.text_files import replace_file
+from app.text_files import read_lines, replace_file
 from app.training import step_lines
 from app.training.checkpoints import Checkpoint, CheckpointFolder
 from app.training.ranking import DevResults, ranked
@@ -25,6 +27,7 @@ from pipelines.shards import Manifest
 from pipelines.vocabulary import Vocabulary
 
 PACKAGES = ("nmt", "tensorflow", "keras", "tensorflow-text", "sentencepiece", "sacrebleu", "numpy")
+EXAMPLES = 8  # dev sentences that a run keeps, for its export to be held to
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class RunDirectory:
             "seed": configuration.training.seed,
             "vocabulary_digest": data.vocabulary_digest,
             "data": shard_checksums(data),
+            "corpora": corpora_facts(data),
+            "examples": example_sentences(data),
             "versions": {name: _version(name) for name in PACKAGES},
         }
         replace_file(path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
@@ -95,6 +100,20 @@ class RunDirectory:
         """What was measured at each checkpoint, also at those that are gone."""
         return {line["step"]: line for line in step_lines.read(self.path / "dev.jsonl")}
 
+    def evaluations(self, checkpoint: Checkpoint) -> list[dict[str, Any]]:
+        """What `nmt evaluate` found for a checkpoint, the last time for each text."""
+        lines = step_lines.read(self.path / "evaluations.jsonl")
+        return [*{line["text"]: line for line in lines if line["weights"] == checkpoint.weights_digest}.values()]
+
+    def add_evaluation(self, checkpoint: Checkpoint, text: str, evaluation: Mapping[str, Any]) -> None:
+        """Keeps what was found for a checkpoint on a text.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        of = {"step": checkpoint.step, "weights": checkpoint.weights_digest, "text": text}
+        step_lines.append(self.path / "evaluations.jsonl", {**of, **evaluation})
+
     def ranked_steps(self) -> list[int]:
         """The evaluated steps, the best on the dev set first."""
         return ranked(self.dev_results(), self.configuration.training.judged_by)
@@ -125,6 +144,38 @@ class RunDirectory:
 def shard_checksums(data: Manifest) -> dict[str, list[str]]:
     """The SHA-256 of every shard, by split."""
     return {name: [shard.sha256 for shard in split.shards] for name, split in data.splits.items()}
+
+
+def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
+    """Where the text of each split comes from, what is left of it, and why pairs were dropped."""
+    return {
+        name: {
+            "origins": [without_folders(origin) for origin in split.origins],
+            "pairs": split.examples,
+            "source_tokens": sum(shard.source_tokens for shard in split.shards),
+            "target_tokens": sum(shard.target_tokens for shard in split.shards),
+            "dropped": split.cleaning.get("dropped", {}),
+        }
+        for name, split in data.splits.items()
+    }
+
+
+def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """A corpus' origin with the names of its files alone: runs and exports travel, and folders tell of people."""
+    kind, _, name = origin["spec"].partition(":")
+    spec = f"{kind}:{Path(name).name}" if kind in ("files", "tsv") else origin["spec"]
+    files = [{**file, "path": Path(file["path"]).name} for file in origin.get("files", [])]
+    return {**origin, "spec": spec, "files": files}
+
+
+def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:
+    """Source sentences of the dev set, from short to long, none of them among its extremes if it has enough."""
+    if "dev" not in data.splits or not data.split("dev").text:
+        return []
+    sentences = sorted({line for line in read_lines(data.text("dev")[0]) if line.strip()}, key=lambda s: (len(s), s))
+    if len(sentences) <= count:
+        return sentences
+    return [sentences[len(sentences) * (2 * i + 1) // (2 * count)] for i in range(count)]  # quantiles of the length
 
 
 def _version(package: str) -> str:

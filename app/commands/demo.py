@@ -125,7 +125,9 @@ def show_scores(trained: Path, size: Size) -> Any:
     sources, references = (lines[: size.test_sentences] for lines in test_set(SAMPLE, PAIR))
     model = RunModel(trained)
     translations = translate_all(model, sources)
-    print("\n".join(score(translations, references).lines()), flush=True)
+    scores = score(translations, references)
+    print("\n".join(scores.lines()), flush=True)
+    model.keep_scores(SAMPLE, len(sources), scores.as_dict())
     table = Table("source", "translation", "reference", title=f"the first {SHOWN} of {len(sources)}")
     for row in list(zip(sources, translations, references, strict=True))[:SHOWN]:
         table.add_row(*row)

@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     hypotheses = translate_all(model, sources) if model else read_lines(arguments.hypothesis)
     scores = score(hypotheses, references, target_language=pair.partition("-")[2] if pair else "")
     print(json.dumps(scores.as_dict()) if arguments.json else "\n".join(scores.lines()))
+    keep_scores(model, arguments.test_set or arguments.reference.name, len(hypotheses), scores.as_dict())
     if arguments.output:
         arguments.output.write_text("".join(f"{line}\n" for line in hypotheses), encoding="utf-8")
 
@@ -79,6 +80,15 @@ def open_model(path: Path | None, checkpoint: str | None) -> Any:
     from app.models import load_model
 
     return load_model(path, checkpoint=checkpoint)
+
+
+def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -> None:
+    """Has a run remember its scores, for the model card of its export."""
+    if model:
+        from app.models import RunModel
+
+        if isinstance(model, RunModel):
+            model.keep_scores(text, sentences, scores)
 
 
 def translate_all(model: Any, sources: list[str]) -> list[str]:

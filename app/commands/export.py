@@ -16,22 +16,32 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "export",
         help="write a SavedModel, string to string",
-        description="Writes the next version of a SavedModel with tokeniser and search inside. It is published under "
-        "its number only after a fresh process has loaded it and translated as the run does. --format ctranslate2 "
-        "writes a model for CTranslate2, and its vocabulary, instead.",
+        description="Writes the next version of a SavedModel with tokeniser and search inside, a model card, and "
+        "requests that warm TensorFlow Serving up. It is published under its number only after a fresh process has "
+        "loaded it and reproduced the golden translations stored in it. --format ctranslate2 writes a model for "
+        "CTranslate2, its vocabulary and a card instead.",
         epilog="example: nmt export run --out export",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="RUN", help="what `nmt train` wrote")
     add("--out", type=Path, required=True, metavar="EXPORT", help="the folder of versions")
     add(
-        "--precision", choices=PRECISIONS, default="auto", help="of a SavedModel (default: bfloat16 where it is faster)"
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of a SavedModel (default: bfloat16 where this machine multiplies it faster, as with AMX or AVX-512 BF16, "
+        "else float32)",
     )
     add("--format", choices=FORMATS, default=FORMATS[0], help="of what to write (default: %(default)s)")
     add("--quantization", choices=QUANTIZATIONS, help="of CTranslate2's matrices (default: float32)")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
+    add(
+        "--license",
+        metavar="ID",
+        help="of the model, for its card: an identifier of the Hugging Face Hub, as cc-by-4.0",
+    )
     parser.set_defaults(run=run)
 
 
@@ -49,11 +59,17 @@ def run(arguments: argparse.Namespace) -> None:
     from app.training.precision import multiplies_bfloat16
 
     search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
-    precision = arguments.precision
-    if precision == "auto":
-        precision = "bfloat16" if arguments.format == "saved-model" and multiplies_bfloat16() else "float32"
+    precision, reason = arguments.precision, f"asked for with `--precision {arguments.precision}`"
+    quantization: Literal["float32", "int8"] = arguments.quantization or "float32"
+    if arguments.format == "ctranslate2":
+        precision = "float32"
+    elif precision == "auto":
+        faster = multiplies_bfloat16()
+        precision = "bfloat16" if faster else "float32"
+        reason = "chosen because the machine that exported it "
+        reason += "multiplies bfloat16 faster" if faster else "does not multiply bfloat16 faster"
     model = RunModel(arguments.model, checkpoint=arguments.checkpoint, precision=precision, **search)
     if arguments.format == "ctranslate2":
-        print(export_ctranslate2(model, arguments.out, arguments.quantization or "float32"))
+        print(export_ctranslate2(model, arguments.out, quantization, license=arguments.license))
     else:
-        print(export(model, arguments.out))
+        print(export(model, arguments.out, license=arguments.license, precision_reason=reason))

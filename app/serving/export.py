@@ -1,11 +1,8 @@
 """`nmt export`: a run becomes a SavedModel that takes strings and gives strings."""
 
 import json
-import random
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +14,20 @@ from app.decoding.signatures import TRANSLATE, Signatures
 from app.decoding.translation_graph import TranslationGraph
 from app.errors import UserError
 from app.models import RunModel
-from app.serving import fresh_process
 from app.serving.ctranslate2_model import Quantization, write_ctranslate2
-from app.serving.layout import DESCRIPTION, versions
-from pipelines.vocabulary import Vocabulary
+from app.serving.golden_translations import (
+    check_in_fresh_process,
+    golden_translations,
+    made_up_sentences,
+    write_golden_translations,
+)
+from app.serving.layout import DESCRIPTION, MODEL_CARD, versions
+from app.serving.model_card import model_card
+from app.serving.signature_definitions import signature_definitions
+from app.serving.usage import ctranslate2_usage, saved_model_usage
+from app.serving.warm_up import write_warm_up
 
-SCORE_TOLERANCE = 1e-4
 PROBABILITY_TOLERANCES: dict[Quantization, float] = {"float32": 1e-3, "int8": 0.3}  # nats a token
-GOLDEN_LENGTHS = (1, 3, 10, 30)  # pieces of the made-up sentences
 
 
 class ExportedTranslation(tf.Module):
@@ -41,24 +44,39 @@ class ExportedTranslation(tf.Module):
         self.vocabulary = graph.vocabulary
 
 
-def export(model: RunModel, out: Path) -> Path:
+def export(model: RunModel, out: Path, *, license: str | None = None, precision_reason: str = "") -> Path:
     """Writes the next version of a SavedModel and gives its folder, `out`/VERSION.
 
-    A fresh process with nothing but TensorFlow and TensorFlow Text is held to this process' translations.
+    With it go golden translations, to which a fresh process with nothing but TensorFlow and TensorFlow Text is held
+    before the version has its number, requests that warm TensorFlow Serving up, and a model card.
+
+    Args:
+        model: What to export.
+        out: The folder of versions.
+        license: Of the model, as an identifier of the Hugging Face Hub; the model card asks for it if it is None.
+        precision_reason: Why the model has its precision, for the model card.
 
     Raises:
         UserError: `out` cannot be written, or the fresh process translates otherwise.
     """
+    facts = {**description(model), "license": license, "precision_reason": precision_reason}
 
     def write(folder: Path) -> None:
-        signatures = model.graph.signatures()
-        tf.saved_model.save(ExportedTranslation(model.graph, signatures), str(folder), signatures=signatures)
-        check(model.graph, folder)
+        graph = model.graph
+        signatures = graph.signatures()
+        tf.saved_model.save(ExportedTranslation(graph, signatures), str(folder), signatures=signatures)
+        sentences = sentences_of(model)
+        translations = golden_translations(graph, sentences)
+        write_golden_translations(folder, translations, model.precision)
+        write_warm_up(folder, translations[: len(sentences)], graph.vocabulary)
+        usage = saved_model_usage(signature_definitions(folder), translations[len(sentences) // 2])
+        write_card(folder, model_card(facts, translations[: len(sentences)], usage))
+        check_in_fresh_process(folder)
 
-    return published(out, description(model), write)
+    return published(out, facts, write)
 
 
-def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization) -> Path:
+def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *, license: str | None = None) -> Path:
     """Writes the next version as a CTranslate2 model with its vocabulary and gives its folder, `out`/VERSION.
 
     It is held to the probabilities that the run gives to its translations.
@@ -66,13 +84,28 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization) -
     Raises:
         UserError: `out` cannot be written, CTranslate2 is not installed, or it finds other probabilities.
     """
+    facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
 
     def write(folder: Path) -> None:
-        graph = model.graph
-        write_ctranslate2(graph.transformer, graph.vocabulary, folder, quantization)
-        check_probabilities(graph, CTranslate2Graph(folder, graph.options), PROBABILITY_TOLERANCES[quantization])
+        write_ctranslate2(model.graph.transformer, model.graph.vocabulary, folder, quantization)
+        theirs = CTranslate2Graph(folder, model.options)
+        sentences = sentences_of(model)
+        check_probabilities(model.graph, theirs, sentences, PROBABILITY_TOLERANCES[quantization])
+        translations = golden_translations(theirs, sentences)[: len(sentences)]
+        usage = ctranslate2_usage(translations[len(sentences) // 2], vars(model.options))
+        write_card(folder, model_card(facts, translations, usage))
 
-    return published(out, {**description(model), "format": "ctranslate2", "quantization": quantization}, write)
+    return published(out, facts, write)
+
+
+def sentences_of(model: RunModel) -> list[str]:
+    """What an export of the model is tried on: sentences of the dev set, if the run holds some."""
+    return model.run.manifest.get("examples") or made_up_sentences(model.graph.vocabulary)
+
+
+def write_card(folder: Path, card: str) -> None:
+    """Writes the model card where the Hugging Face Hub looks for it."""
+    (folder / MODEL_CARD).write_text(card, encoding="utf-8")
 
 
 def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -> Path:
@@ -105,45 +138,38 @@ def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -
 
 
 def description(model: RunModel) -> dict[str, Any]:
-    """What the export is: its languages, the configuration, and the run it came from."""
+    """What the export is: its languages, the configuration, the run it came from, and what was measured of it.
+
+    Of an average, the dev results are those of the checkpoints in it.
+    """
     configuration = model.run.configuration.as_sections()
+    training = configuration["training"]
     checkpoint = model.checkpoint
-    measured = {} if "averaged" in checkpoint.facts else model.run.dev_results().get(checkpoint.step, {})
+    averaged = checkpoint.facts.get("averaged")
+    measured = [line for step, line in model.run.dev_results().items() if step in (averaged or [checkpoint.step])]
     return {
         "pair": model.pair,
         "decoding": vars(model.options),
         "precision": model.precision,
         "model": configuration["model"],
-        "training": configuration["training"],
-        "checkpoint": {**measured, "step": checkpoint.step, **checkpoint.facts},
+        "training": {**training, "warm_start": Path(training["warm_start"]).name},
+        "parameters": model.graph.transformer.count_params(),
+        "checkpoint": {"step": checkpoint.step, **checkpoint.facts},
+        "dev_results": measured,
+        "evaluations": model.run.evaluations(checkpoint),
         "run": model.run.manifest,
     }
 
 
-def check(graph: TranslationGraph, version: Path) -> None:
-    """Holds the SavedModel, loaded by a fresh process, to the graph it was made of.
-
-    Raises:
-        UserError: They differ; the message shows the first sentence on which they do.
-    """
-    texts = golden_texts(graph.vocabulary, graph.options.max_source_tokens)
-    found = graph.signatures()[TRANSLATE](texts=tf.constant(texts))
-    expected = [
-        (text.decode("utf-8", "replace"), float(value))
-        for text, value in zip(found["translations"].numpy(), found["scores"].numpy(), strict=True)
-    ]
-    for text, ours, theirs in zip(texts, expected, fresh_translations(version, texts), strict=True):
-        if ours[0] != theirs[0] or abs(ours[1] - theirs[1]) > SCORE_TOLERANCE * max(1.0, abs(ours[1])):
-            raise UserError(f"the export translates {text[:80]!r} as {theirs}, the run as {ours}; not published")
-
-
-def check_probabilities(graph: TranslationGraph, other: TranslationGraph, tolerance: float) -> None:
-    """Holds another engine to the probabilities that the graph gives to its translations.
+def check_probabilities(
+    graph: TranslationGraph, other: TranslationGraph, texts: Sequence[str], tolerance: float
+) -> None:
+    """Holds another engine to the probabilities that the graph gives to its translations of the texts.
 
     Raises:
         UserError: They differ by more than `tolerance`, in nats a token.
     """
-    texts = golden_texts(graph.vocabulary, graph.options.max_source_tokens)[:-1]  # the last one is split
+    texts = [*texts, ""]
     translations = graph.translate(tf.constant(texts)).translations[:, 0]
     ours, theirs = (scored.score(tf.constant(texts), translations) for scored in (graph, other))
     tokens = np.maximum(1, np.count_nonzero(ours.pieces != "", axis=1))
@@ -152,27 +178,3 @@ def check_probabilities(graph: TranslationGraph, other: TranslationGraph, tolera
         raise UserError(
             f"the log-probabilities of the export are {apart.max():.2g} nats a token from the run's; not published"
         )
-
-
-def fresh_translations(version: Path, texts: list[str]) -> list[tuple[str, float]]:
-    """The SavedModel's translations and scores, from a process of its own."""
-    script = Path(fresh_process.__file__)
-    done = subprocess.run(
-        [sys.executable, "-I", str(script), str(version)],
-        input=json.dumps(texts),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise UserError(f"a fresh process cannot run the export: {lines[-1]}; not published")
-    return [(text, value) for text, value in json.loads(done.stdout.splitlines()[-1])]
-
-
-def golden_texts(vocabulary: Vocabulary, max_source_tokens: int) -> list[str]:
-    """Sentences of random pieces, an empty line, and a line that must be split."""
-    chance = random.Random(0)
-    words = [piece.lstrip("▁") for piece in vocabulary.pieces() if piece[:1] == "▁" and piece[1:].isalpha()] or ["a"]
-    sentences = [" ".join(chance.choices(words, k=length)) + "." for length in GOLDEN_LENGTHS]
-    return [*sentences, "", " ".join(sentences * (2 + max_source_tokens // sum(GOLDEN_LENGTHS)))]

@@ -6,7 +6,9 @@ A version in CTranslate2's format has model.bin in its place.
 import re
 from pathlib import Path
 
-DESCRIPTION = Path("assets.extra") / "nmt.json"  # TF Serving leaves assets.extra alone
+EXTRA = Path("assets.extra")  # TF Serving leaves it alone, but for its warm-up file
+DESCRIPTION = EXTRA / "nmt.json"
+MODEL_CARD = "README.md"
 MODEL_FILES = ("saved_model.pb", "model.bin")
 
 

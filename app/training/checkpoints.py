@@ -72,6 +72,11 @@ class Checkpoint:
         """The weights by path."""
         return _read(self.path / "weights.npz")
 
+    @property
+    def weights_digest(self) -> str:
+        """The SHA-256 of the weights, by which two checkpoints of the same step differ."""
+        return sha256_of(self.path / "weights.npz")
+
     def is_finite(self) -> bool:
         """Whether all weights and all that training needs are numbers."""
         arrays = [*self.weights().values(), *_read(self.path / "state.npz").values()]

@@ -19,9 +19,6 @@ import tensorflow as tf
 from app import run_directory
 from app.checkpoint_choice import choose
 from app.cli import VERBS, build_parser
-from app.errors import UserError
-from app.serving import export as exporter
-from app.serving.layout import newest_version
 from tests.app.command_line import TINY, Done, nmt, succeeded, train_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,6 +149,10 @@ def test_an_averaged_run_is_scored_with_its_average(run_copy: Path, tmp_path: Pa
     assert scores["signatures"].keys() == {"bleu", "chrf", "ter"}
     translation = (tmp_path / "translation").read_text().split("\n")[:-1]
     assert scores["chrf"] == sacrebleu.corpus_chrf(translation, [["Es regnet.", "Wer?", ""]]).score
+    opened = run_directory.RunDirectory.open(run_copy)
+    (kept,) = opened.evaluations(choose(opened))
+    assert (kept["text"], kept["sentences"], kept["decoding"]["beam_size"]) == ("reference", 3, 2)
+    assert {name: kept[name] for name in scores} == scores
     again = nmt("evaluate", "--hypothesis", tmp_path / "translation", *files, "--pair", "en-de", "--json")
     assert json.loads(succeeded(again).out) == scores
 
@@ -266,6 +267,8 @@ def test_an_export_in_bfloat16_is_half_as_large_and_nearly_the_same(export: Path
     )
     assert sizes[0] < 0.6 * sizes[1]
     assert facts == ["bfloat16", "float32"]
+    stored = (json.loads((out / "1/assets.extra/golden_translations.json").read_text()) for out in (half, export))
+    assert [golden["score_tolerance"] for golden in stored] == [1e-2, 1e-4]
     pair = tmp_path / "pair"
     pair.write_text("The dog sleeps.\n")
     scores = [float(nmt("score", out, "--source", pair, "--target", pair).out) for out in (half, export)]
@@ -332,49 +335,6 @@ def test_alignments_name_words_of_both_sides(run: Path, export: Path, translated
     assert of_export == first
     (as_json,) = objects(succeeded(nmt("translate", run, "--alignment", "--json", stdin=TEXT[0].encode())))
     assert as_json["alignment"] == pairs
-
-
-# export
-
-
-def test_a_second_export_is_version_2_and_counts(
-    run: Path, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = Path(shutil.copytree(export, tmp_path / "export"))
-
-    def save(module: tf.Module, path: str, signatures: object) -> None:  # as version 1; saving is tested above
-        (Path(path) / "saved_model.pb").write_bytes((out / "1" / "saved_model.pb").read_bytes())
-
-    monkeypatch.setattr(tf.saved_model, "save", save)
-    monkeypatch.setattr(exporter, "check", lambda graph, version: None)
-    done = succeeded(nmt("export", run, "--out", out, "--beam-size", "1", "--length-penalty", "0.5"))
-    assert done.lines == [str(out / "2")]
-    assert sorted(path.name for path in out.iterdir()) == ["1", "2"]
-    description = json.loads((out / "2" / "assets.extra" / "nmt.json").read_text())
-    assert description["pair"] == "en-de"
-    assert (description["decoding"]["beam_size"], description["decoding"]["length_penalty"]) == (1, 0.5)
-    assert description["checkpoint"]["step"] == 4
-    assert newest_version(out) == out / "2"
-
-
-def test_an_export_that_translates_otherwise_is_not_published(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tf.saved_model, "save", lambda module, path, signatures: None)
-    monkeypatch.setattr(exporter, "fresh_translations", lambda version, texts: [("other", 0.0)] * len(texts))
-    done = nmt("export", run, "--out", tmp_path / "export")
-    assert (done.code, done.out) == (1, "")
-    assert len(done.complaints) == 1
-    assert "as ('other', 0.0), the run as" in done.complaints[0]
-    assert done.complaints[0].endswith("; not published")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_fresh_process_that_fails_tells_its_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\n  somewhere\nNotFoundError: an op\n\n")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(UserError, match="fresh process cannot run the export: NotFoundError: an op; not published"):
-        exporter.fresh_translations(tmp_path, ["a"])
 
 
 # The command line itself

@@ -1,10 +1,12 @@
 """A trained run as a CTranslate2 model, through the command line."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.app.command_line import Done, nmt, succeeded
 
@@ -65,6 +67,21 @@ def test_a_run_needs_no_export_and_the_search_may_be_changed(float32: Path, run:
     assert done.out == succeeded(nmt("translate", float32, text, *search)).out
     assert len(done.lines) == 2 * len(TEXT) - 2  # an empty line has one translation
     assert done.out != succeeded(nmt("translate", float32, text, "--n-best", "2")).out
+
+
+def test_the_card_says_how_to_load_it(
+    int8: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = (int8 / "1" / "README.md").read_text(encoding="utf-8")
+    assert yaml.safe_load(card.split("---\n")[1])["tags"] == ["translation", "transformer", "ctranslate2"]
+    assert "| precision | int8 matrices, the rest float32;" in card
+    monkeypatch.chdir(int8 / "1")
+    (python,) = re.findall(r"```python\n(.+?)```", card, re.DOTALL)
+    exec(python, {})
+    (translation,) = capsys.readouterr().out.splitlines()
+    assert translation.strip()
+    (text,) = re.findall(r'encode\(\["(.+)"\]', python)
+    assert re.search(rf"^\| {re.escape(text)} \| .* \| -\d+\.\d{{4}} \|$", card, re.MULTILINE)
 
 
 def test_prefixes_are_not_for_this_engine(float32: Path, text: Path) -> None:

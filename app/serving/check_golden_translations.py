@@ -1,0 +1,50 @@
+"""Loads the SavedModel that this file lies in and holds it to the golden translations that lie beside this file.
+
+`nmt export` puts it into assets.extra and runs it in a fresh process before a version gets its number. Whoever has the
+export may run it again: `python EXPORT/VERSION/assets.extra/check_golden_translations.py [TOLERANCE]`, where scores may
+differ by so much of themselves, or by what is stored: on another processor sums are rounded otherwise. It needs
+TensorFlow and TensorFlow Text, and nothing of the program that wrote the export.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+GOLDEN_TRANSLATIONS = "golden_translations.json"
+
+
+def main() -> None:
+    """Says that all translations were reproduced, or exits with 1 and a line that shows the first one that was not."""
+    golden = read_golden_translations(Path(__file__).with_name(GOLDEN_TRANSLATIONS))
+    share = float(sys.argv[1]) if len(sys.argv) > 1 else golden["score_tolerance"]
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  # registers the tokeniser's operations
+
+    loaded = tf.saved_model.load(str(Path(__file__).resolve().parents[1]))
+    found = loaded.translate(tf.constant([line["text"] for line in golden["translations"]]))
+    translations = [text.decode("utf-8", "replace") for text in found["translations"].numpy()]
+    for line, translation, score in zip(golden["translations"], translations, found["scores"].numpy(), strict=True):
+        tolerance = share * max(1.0, abs(line["score"]))
+        if translation != line["translation"] or not abs(float(score) - line["score"]) <= tolerance:
+            stored = (line["translation"], line["score"])
+            sys.exit(f"it translates {line['text'][:80]!r} as {(translation, float(score))}, not as {stored}")
+    print(f"{len(translations)} golden translations were reproduced")
+
+
+def read_golden_translations(file: Path) -> dict[str, Any]:
+    """What `nmt export` stored; exits with a line about a file that does not hold it."""
+    try:
+        golden = json.loads(file.read_text(encoding="utf-8"))
+        tolerance, translations = golden["score_tolerance"], golden["translations"]
+        whole = [isinstance(value, str) for line in translations for value in (line["text"], line["translation"])]
+        whole += [isinstance(value, float) for value in (tolerance, *(line["score"] for line in translations))]
+        if not translations or not all(whole):
+            raise ValueError("there is no translation, or one is not whole")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        sys.exit(f"{file.name} is damaged: {error}")
+    return golden
+
+
+if __name__ == "__main__":
+    main()
