@@ -56,11 +56,15 @@ def _requests(
 
 def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -> dict[str, Any]:
     """What inputs without a default are given, by name."""
-    targets = [translation.translation for translation in translations]
+    texts, targets = ([getattr(one, side) for one in translations] for side in ("text", "translation"))
+    of_texts, of_targets = ([text.partition(" ")[0] for text in side] for side in (texts, targets))  # their first words
     return {
-        "texts": [translation.text for translation in translations],
+        "texts": texts,
         "targets": targets,
-        "prefixes": [target.partition(" ")[0] for target in targets],
+        "prefixes": of_targets,
+        "source_terms": of_texts,
+        "target_terms": of_targets,
+        "seeds": list(range(len(texts))),
         "ids": vocabulary.encode(tf.constant(targets)).to_tensor(PAD).numpy(),
     }
 

@@ -50,6 +50,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+TRANSLATE = ["translate", "none", "two.en"]
 PREPARE = ["prepare", "--pair", "en-de", "--out", "data", "--vocabulary-size", "504"]
 NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     # prepare
@@ -86,6 +87,16 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     ),
     (["translate", "none", "missing"], "cannot read missing: there is no such file"),
     (["translate", "none", "two.en", "--n-best", "0"], "--n-best is 0; it must be at least 1"),
+    ([*TRANSLATE, "--sample", "--temperature", "0"], "--temperature is 0.0; it must be above 0"),
+    ([*TRANSLATE, "--sample", "--top-p", "1.5"], "--top-p is 1.5; it must be above 0 and at most 1"),
+    ([*TRANSLATE, "--sample", "--top-k", "0"], "--top-k is 0; it must be at least 1"),
+    ([*TRANSLATE, "--sample", "--seed", "-1"], "--seed is -1; it must be at least 0"),
+    ([*TRANSLATE, "--top-k", "5"], "--top-k is for --sample; add it, or leave --top-k out"),
+    ([*TRANSLATE, "--sample", "--prefix", "two.de"], "--sample knows no --prefix"),
+    ([*TRANSLATE, "--alternatives"], "--alternatives go on behind a --prefix; give one"),
+    ([*TRANSLATE, "--token-scores"], "--token-scores are printed with --json; add it"),
+    ([*TRANSLATE, "--glossary", "missing"], "cannot read missing: there is no such file"),
+    ([*TRANSLATE, "--glossary", "two.de", "--n-best", "2"], "--glossary is for the best translation"),
     (["evaluate", "none", "--test-set", SAMPLE], "none is not a model"),
     (["average", "folder"], "folder is not a run of `nmt train`: it has no config.toml"),
     (["average", "none", "--last", "0"], "--last is 0; it must be at least 1"),

@@ -251,8 +251,40 @@ def test_n_best_in_json_are_alternatives(export: Path, translated: Done) -> None
     done = succeeded(nmt("translate", export, "--n-best", "2", "--json", stdin=TEXT[0].encode()))
     (found,) = objects(done)
     assert found["translation"] == objects(translated)[0]["translation"]
-    assert [alternative.keys() for alternative in found["alternatives"]] == [{"text", "score"}]
+    assert [alternative.keys() - {"warnings"} for alternative in found["alternatives"]] == [
+        {"text", "score", "confidence"}
+    ]
     assert found["alternatives"][0]["score"] <= found["score"]
+
+
+def test_samples_alternatives_and_terms_of_a_run_and_of_its_export(export: Path, run: Path, tmp_path: Path) -> None:
+    given = b"It rains.\nWe are here.\n"
+    (tmp_path / "prefixes").write_text("Es ist\n\n", encoding="utf-8")
+    (tmp_path / "terms.tsv").write_text("rains\tregnet\nstation\tBahnhof\n", encoding="utf-8")
+    ways = {
+        "sampling": ("--sample", "--n-best", "2", "--temperature", "0.7", "--top-k", "50", "--top-p", "0.9"),
+        "alternatives": ("--prefix", tmp_path / "prefixes", "--alternatives", "--n-best", "3"),
+        "terms": ("--glossary", tmp_path / "terms.tsv"),
+        "no token twice": ("--no-repeat-ngram-size", "1", "--repetition-penalty", "1.5"),
+        "tokens": ("--json", "--token-scores"),
+    }
+    found = {}
+    for way, options in ways.items():
+        done, exported = (succeeded(nmt("translate", model, *options, stdin=given)) for model in (run, export))
+        assert done.out == exported.out
+        found[way] = done
+    assert succeeded(nmt("translate", run, *ways["sampling"], "--seed", "1", stdin=given)).out == found["sampling"].out
+    other_seed = succeeded(nmt("translate", run, *ways["sampling"], "--seed", "2", stdin=given))
+    assert other_seed.out != found["sampling"].out
+    alternatives = [line.split(" ||| ") for line in found["alternatives"].lines]
+    assert [number for number, _, _ in alternatives] == ["0"] * 3 + ["1"] * 3
+    assert all(text.startswith("Es ist") for number, text, _ in alternatives if number == "0")
+    assert "regnet" in found["terms"].lines[0]
+    assert "Bahnhof" not in found["terms"].out
+    for line in objects(found["tokens"]):
+        pieces, log_probabilities = zip(*line["tokens"], strict=True)
+        assert pieces[-1] == "</s>"
+        assert line["score"] == pytest.approx(sum(log_probabilities) / ((5 + len(pieces)) / 6) ** 2.0, abs=1e-4)
 
 
 def test_an_export_in_bfloat16_is_half_as_large_and_nearly_the_same(export: Path, run: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ SIGNATURES = {  # inputs without a default, and outputs
     "translate_nbest": ({"texts"}, TRANSLATIONS),
     "translate_prefix": ({"texts", "prefixes"}, TRANSLATIONS),
     "translate_alternatives": ({"texts", "prefixes"}, TRANSLATIONS),
+    "translate_glossary": ({"texts", "source_terms", "target_terms"}, TRANSLATIONS),
     "translate_sample": ({"texts", "seeds"}, TRANSLATIONS),
     "score": ({"texts", "targets"}, {"scores", "log_probabilities", "token_log_probabilities", "pieces"}),
     "align": ({"texts", "targets"}, {"alignments", "weights"}),
@@ -236,7 +237,7 @@ def test_inputs_and_outputs_have_names_types_and_shapes(version: Path) -> None:
         assert set(definition.outputs) >= outputs
         for key, info in definition.inputs.items():
             assert info.name == f"{name}_{key}:0"
-            expected = tf.string if key in ("texts", "targets", "prefixes") else tf.int32
+            expected = tf.int32 if key in ("ids", "seeds") else tf.string
             assert key in definition.defaults or info.dtype == expected.as_datatype_enum
         for info in (*definition.inputs.values(), *definition.outputs.values()):
             assert info.dtype
