@@ -1,0 +1,79 @@
+"""Several transformers of one vocabulary that translate together: the mean of their probabilities decides."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+
+class Ensemble:
+    """Has the decoding methods of a transformer; what they hand on are lists, of one entry for each of its members.
+
+    Its logits are the logarithm of the mean probability, float32, so softmax gives the mean back.
+
+    Args:
+        transformers: at least one `layers.transformer.Transformer`; the shapes of their layers may differ.
+    """
+
+    def __init__(self, transformers: Sequence[Any]) -> None:
+        self.transformers = list(transformers)
+
+    @property
+    def weights(self) -> list[Any]:
+        """Those of all members."""
+        return [weight for transformer in self.transformers for weight in transformer.weights]
+
+    def count_params(self) -> int:
+        """How many numbers the weights of all members are."""
+        return sum(transformer.count_params() for transformer in self.transformers)
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """{"source": [B, S], "target": [B, T]} -> logits [B, T, V]."""
+        return mean_logits([transformer(inputs, training=training) for transformer in self.transformers])
+
+    def encode(self, source: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """ids [B, S] -> the encoders' outputs and the mask that they share."""
+        memories, masks = zip(*self._each(lambda one: one.encode(source)), strict=True)
+        return list(memories), masks[0]
+
+    def cross_cache(self, memory: Sequence[tf.Tensor]) -> list[Any]:
+        """What decoding needs of the encoders' outputs."""
+        return self._each(lambda one, its_memory: one.cross_cache(its_memory), memory)
+
+    def cross_weights(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The mean over heads and members of how much each target position attends to each source position.
+
+        float32 [B, 1, T, S].
+        """
+        of_each = self._each(lambda one: tf.reduce_mean(one.cross_weights(inputs), axis=1, keepdims=True))
+        return tf.add_n(of_each) / len(of_each)
+
+    def empty_cache(self, rows: int | tf.Tensor, length: int | tf.Tensor) -> list[Any]:
+        """Room for the keys and values of `length` target positions of `rows` hypotheses."""
+        return self._each(lambda one: one.empty_cache(rows, length))
+
+    def decode_step(
+        self,
+        tokens: tf.Tensor,
+        position: tf.Tensor,
+        cache: Sequence[Any],
+        cross: Sequence[Any],
+        may_attend: tf.Tensor,
+    ) -> tuple[tf.Tensor, list[Any]]:
+        """As a transformer's: tokens [B * K, n] -> logits [B * K, n, V], and the caches with the new positions."""
+        steps = self._each(
+            lambda one, its_cache, its_cross: one.decode_step(tokens, position, its_cache, its_cross, may_attend),
+            cache,
+            cross,
+        )
+        logits, caches = zip(*steps, strict=True)
+        return mean_logits(logits), list(caches)
+
+    def _each(self, of: Callable[..., Any], *values: Sequence[Any]) -> list[Any]:
+        return [of(transformer, *own) for transformer, *own in zip(self.transformers, *values, strict=True)]
+
+
+def mean_logits(logits: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The logarithm of the mean of the softmax of each, float32 in their shape [..., V]."""
+    of_each = tf.stack([tf.nn.log_softmax(tf.cast(one, tf.float32)) for one in logits])
+    return tf.reduce_logsumexp(of_each, axis=0) - tf.math.log(float(len(logits)))

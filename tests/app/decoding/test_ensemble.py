@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from app.decoding.ensemble import Ensemble, mean_logits
+from app.decoding.options import DecodingOptions
+from app.decoding.translation_graph import TranslationGraph
+from layers.config import TransformerConfig
+from layers.transformer import Transformer
+from pipelines.vocabulary import Vocabulary
+from tests.app.decoding.fakes import SENTENCES, small_vocabulary
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return small_vocabulary()
+
+
+@pytest.fixture(scope="module")
+def ensemble(vocabulary: Vocabulary) -> Ensemble:
+    """Two transformers of different shapes."""
+    shapes = [
+        {"model_width": 12, "heads": 3, "decoder_layers": 1},
+        {"model_width": 16, "heads": 2, "decoder_layers": 2},
+    ]
+    transformers = []
+    for shape in shapes:
+        transformer = Transformer(
+            TransformerConfig(vocabulary.size, inner_width=20, encoder_layers=1, **shape)  # type: ignore[arg-type]
+        )
+        transformer.build()
+        transformers.append(transformer)
+    return Ensemble(transformers)
+
+
+def test_the_probabilities_are_the_mean_of_those_of_its_members(ensemble: Ensemble) -> None:
+    inputs = {"source": tf.constant([[9, 12, 3]]), "target": tf.constant([[2, 17, 40]])}
+    found = tf.nn.softmax(ensemble(inputs))
+    of_each = [tf.nn.softmax(member(inputs)) for member in ensemble.transformers]
+    np.testing.assert_allclose(found, (of_each[0] + of_each[1]) / 2, rtol=1e-5)
+    logits = tf.constant([[1000.0, 0.0]])
+    np.testing.assert_allclose(tf.nn.softmax(mean_logits([logits, -logits])), [[0.5, 0.5]])
+
+
+def test_it_searches_with_what_it_scores(ensemble: Ensemble, vocabulary: Vocabulary) -> None:
+    graph = TranslationGraph(ensemble, vocabulary, DecodingOptions(beam_size=3, max_extra_tokens=40))
+    tokens = vocabulary.encode(tf.constant(SENTENCES))
+    found = graph.search(tokens, 1)
+    labels = found.tokens[:, 0]
+    by_token = graph.token_log_probabilities(tokens, labels)
+    np.testing.assert_allclose(found.token_log_probabilities[:, 0], by_token, atol=1e-4)
+    alone = TranslationGraph(ensemble.transformers[0], vocabulary, graph.options)
+    assert not np.allclose(alone.token_log_probabilities(tokens, labels), by_token, atol=1e-2)
+
+
+def test_twice_the_same_is_the_same(ensemble: Ensemble, vocabulary: Vocabulary) -> None:
+    one = ensemble.transformers[1]
+    options = DecodingOptions(beam_size=2, max_extra_tokens=10)
+    texts = tf.constant(SENTENCES[:2])
+    alone, twice = (TranslationGraph(x, vocabulary, options).translate(texts) for x in (one, Ensemble([one, one])))
+    np.testing.assert_array_equal(alone.translations, twice.translations)
+    np.testing.assert_allclose(alone.scores, twice.scores, rtol=1e-4)
+    aligned = [TranslationGraph(x, vocabulary, options).align(texts, texts) for x in (one, Ensemble([one, one]))]
+    np.testing.assert_array_equal(aligned[0].alignments, aligned[1].alignments)
