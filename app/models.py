@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -15,6 +15,7 @@ import tensorflow as tf
 from app.checkpoint_choice import choose
 from app.console import say
 from app.decoding.ctranslate2_graph import CTranslate2Graph
+from app.decoding.ensemble import Ensemble
 from app.decoding.given_translations import Aligner, Scorer
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
@@ -52,6 +53,7 @@ def load_model(
     *,
     checkpoint: str | None = None,
     engine: Engine | None = None,
+    ensemble: Sequence[str] = (),
     **decoding: Any,
 ) -> Model:
     """The run or export at `path`.
@@ -60,13 +62,14 @@ def load_model(
         path: A run, an export, or one version of an export.
         checkpoint: Of a run, as `choose` has it.
         engine: What computes; None is TensorFlow, or CTranslate2 for an export in its format.
+        ensemble: Runs that translate together with this one, each RUN or RUN:CHECKPOINT.
         decoding: Fields of `DecodingOptions` to use in place of the model's own, where not None.
 
     Raises:
         UserError: `path` is neither, or what is asked for is not in it.
     """
     if RunDirectory.is_run(path):
-        model = RunModel(path, checkpoint=checkpoint, **decoding)
+        model = RunModel(path, checkpoint=checkpoint, ensemble=ensemble, **decoding)
         return model.in_ctranslate2() if engine == "ctranslate2" else model
     version = newest_version(path)
     if version is None:
@@ -74,6 +77,8 @@ def load_model(
         raise UserError(f"{path} is not a model: expected a run of `nmt train` or an export of `nmt export`; {found}")
     if checkpoint is not None:
         raise UserError(f"{path} was exported from one checkpoint; leave --checkpoint out, or name the run")
+    if ensemble:
+        raise UserError(f"{path} is an export; --ensemble is for runs, and `nmt export` takes it too")
     format = "ctranslate2" if (version / "model.bin").is_file() else "tensorflow"
     if engine not in (None, format):
         wanted = "saved-model" if engine == "tensorflow" else engine
@@ -92,6 +97,7 @@ class RunModel:
         *,
         checkpoint: str | None = None,
         precision: Precision = "float32",
+        ensemble: Sequence[str] = (),
         **decoding: Any,
     ) -> None:
         self.run = RunDirectory.open(path)
@@ -100,6 +106,7 @@ class RunModel:
         self.options = _overridden(self.run.configuration.decoding, decoding)
         averaged = self.checkpoint.facts.get("averaged")
         say(f"{path}: " + (f"average of {len(averaged)} checkpoints" if averaged else f"step {self.checkpoint.step}"))
+        self.others = [self._member(member) for member in ensemble]
 
     @property
     def pair(self) -> str:
@@ -110,8 +117,21 @@ class RunModel:
     @cached_property
     def graph(self) -> TranslationGraph:
         """The model with its tokeniser and search."""
-        transformer = self.run.load_transformer(self.checkpoint, self.precision)
+        members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
+        transformer = Ensemble(members) if self.others else members[0]
         return TranslationGraph(transformer, self.run.vocabulary(), self.options)
+
+    def _member(self, text: str) -> "RunModel":
+        path, separator, checkpoint = text.rpartition(":")
+        if not separator or RunDirectory.is_run(Path(text)):
+            path, checkpoint = text, ""
+        member = RunModel(Path(path), checkpoint=checkpoint or None)
+        if member.run.manifest["vocabulary_digest"] != self.run.manifest["vocabulary_digest"]:
+            raise UserError(
+                f"{path} has another vocabulary than {self.run.path}; only runs on the same prepared data, or on data "
+                "prepared with the --vocabulary of the other, can be an ensemble"
+            )
+        return member
 
     def translator(self, request: Request = BEST, window_lines: int = WINDOW_LINES) -> Translator:
         """Translates with the run's weights."""
@@ -127,7 +147,12 @@ class RunModel:
         return Aligner(self.graph.signatures(), window_lines=window_lines)
 
     def keep_scores(self, text: str, sentences: int, scores: Mapping[str, Any]) -> None:
-        """Writes the scores of its translations of a text into the run; says so if that is not possible."""
+        """Writes the scores of its translations of a text into the run; says so if that is not possible.
+
+        Those of an ensemble are no run's own.
+        """
+        if self.others:
+            return
         evaluation = {**scores, "sentences": sentences, "decoding": vars(self.options)}
         try:
             self.run.add_evaluation(self.checkpoint, text, evaluation)
@@ -138,11 +163,21 @@ class RunModel:
         """The same model, computed by CTranslate2.
 
         Raises:
-            UserError: It is not installed.
+            UserError: It is not installed, or this is an ensemble.
         """
+        self.refuse_ensemble()
         with tempfile.TemporaryDirectory() as folder:
             write_ctranslate2(self.graph.transformer, self.graph.vocabulary, Path(folder), "float32")
             return CTranslate2Model(Path(folder), self.pair, self.options)
+
+    def refuse_ensemble(self) -> None:
+        """Is for what cannot be done with several models.
+
+        Raises:
+            UserError: This is an ensemble.
+        """
+        if self.others:
+            raise UserError("CTranslate2 knows no ensembles; leave --ensemble out, or use TensorFlow")
 
 
 class CTranslate2Model:

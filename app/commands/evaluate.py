@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def add_parser(verbs: Any) -> None:
     add("--pair", metavar="SRC-TGT", help="the test set's direction; a model knows its own")
     add("--output", type=Path, metavar="F", help="write the translations here")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
+    add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
     add("--json", action="store_true", help="one JSON object on stdout")
     parser.set_defaults(run=run)
 
@@ -39,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
         import_tensorflow()
     from app.evaluation import score
 
-    model = open_model(arguments.model, arguments.checkpoint)
+    model = open_model(arguments.model, arguments.checkpoint, arguments.ensemble)
     pair = arguments.pair or (model.pair if model else None)
     if model and pair != model.pair:
         raise UserError(f"--pair is {pair}, but {arguments.model} translates {model.pair}; leave --pair out")
@@ -73,13 +75,13 @@ def check_usage(arguments: argparse.Namespace) -> None:
             check_readable(path)
 
 
-def open_model(path: Path | None, checkpoint: str | None) -> Any:
+def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str]) -> Any:
     """The model at `path`, or None without one."""
     if path is None:
         return None
     from app.models import load_model
 
-    return load_model(path, checkpoint=checkpoint)
+    return load_model(path, checkpoint=checkpoint, ensemble=ensemble)
 
 
 def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -> None:

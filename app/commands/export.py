@@ -35,6 +35,7 @@ def add_parser(verbs: Any) -> None:
     add("--format", choices=FORMATS, default=FORMATS[0], help="of what to write (default: %(default)s)")
     add("--quantization", choices=QUANTIZATIONS, help="of CTranslate2's matrices (default: float32)")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
+    add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
     add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
     add(
@@ -68,7 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
         precision = "bfloat16" if faster else "float32"
         reason = "chosen because the machine that exported it "
         reason += "multiplies bfloat16 faster" if faster else "does not multiply bfloat16 faster"
-    model = RunModel(arguments.model, checkpoint=arguments.checkpoint, precision=precision, **search)
+    which = {"checkpoint": arguments.checkpoint, "ensemble": arguments.ensemble}
+    model = RunModel(arguments.model, precision=precision, **which, **search)
     if arguments.format == "ctranslate2":
         print(export_ctranslate2(model, arguments.out, quantization, license=arguments.license))
     else:

@@ -25,6 +25,7 @@ def add_parser(verbs: Any) -> None:
     add("--source", type=Path, required=True, metavar="F", help="the text; - is stdin")
     add("--target", type=Path, required=True, metavar="F", help="its translation, line by line; - is stdin")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
+    add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
     add("--json", action="store_true", help="one JSON object a line, with the log-probability of each token")
     parser.set_defaults(run=run)
@@ -41,7 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from app.models import load_model
 
-    model = load_model(arguments.model, checkpoint=arguments.checkpoint, length_penalty=arguments.length_penalty)
+    which = {name: getattr(arguments, name) for name in ("checkpoint", "ensemble", "length_penalty")}
+    model = load_model(arguments.model, **which)
     for found in model.scorer().score_lines(line_pairs(arguments.source, arguments.target)):
         print(formatted(found) if arguments.json else f"{found.score:.6f}")
 

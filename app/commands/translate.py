@@ -35,6 +35,7 @@ def add_parser(verbs: Any) -> None:
     add("model", type=Path, metavar="MODEL", help="a run or an export")
     add("file", nargs="?", type=Path, default=Path("-"), metavar="FILE", help="the text; stdin if left out or -")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
+    add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
     add("--engine", choices=ENGINES, help="what computes (default: tensorflow, or what the export was written for)")
     add = parser.add_argument_group("search").add_argument
     add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
@@ -71,7 +72,8 @@ def run(arguments: argparse.Namespace) -> None:
     from app.models import load_model
 
     search = {name: getattr(arguments, name) for name in SEARCH}
-    model = load_model(arguments.model, checkpoint=arguments.checkpoint, engine=arguments.engine, **search)
+    which = {name: getattr(arguments, name) for name in ("checkpoint", "engine", "ensemble")}
+    model = load_model(arguments.model, **which, **search)
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     at_once = {"window_lines": 1} if typed else {}
     translator = model.translator(request(arguments), **at_once)

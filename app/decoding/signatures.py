@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -42,10 +43,12 @@ def signature(
     def function(*values: tf.Tensor) -> Mapping[str, tf.Tensor]:
         return body(**dict(zip(names, values, strict=True)))
 
+    separate = partial(function)  # TensorFlow counts the tracings of each piece of code, and this one makes several
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind, default=defaults.get(name, inspect.Parameter.empty)) for name in names]
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # TensorFlow reads it
-    traced: Any = tf.function(function, input_signature=inputs)
+    separate.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # TensorFlow reads it
+    separate.__name__ = body.__name__  # type: ignore[attr-defined]
+    traced: Any = tf.function(separate, input_signature=inputs)
     return traced
 
 

@@ -85,6 +85,7 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
         UserError: `out` cannot be written, CTranslate2 is not installed, or it finds other probabilities.
     """
     facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
+    model.refuse_ensemble()
 
     def write(folder: Path) -> None:
         write_ctranslate2(model.graph.transformer, model.graph.vocabulary, folder, quantization)
@@ -155,6 +156,7 @@ def description(model: RunModel) -> dict[str, Any]:
         "training": {**training, "warm_start": Path(training["warm_start"]).name},
         "parameters": model.graph.transformer.count_params(),
         "checkpoint": {"step": checkpoint.step, **checkpoint.facts},
+        "ensemble": [{"run": other.run.path.name, "step": other.checkpoint.step} for other in model.others],
         "dev_results": measured,
         "evaluations": model.run.evaluations(checkpoint),
         "run": model.run.manifest,

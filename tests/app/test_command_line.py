@@ -287,6 +287,40 @@ def test_samples_alternatives_and_terms_of_a_run_and_of_its_export(export: Path,
         assert line["score"] == pytest.approx(sum(log_probabilities) / ((5 + len(pieces)) / 6) ** 2.0, abs=1e-4)
 
 
+def test_an_ensemble_translates_scores_and_is_exported(run: Path, tmp_path: Path) -> None:
+    given = b"It rains.\nWe are here.\n"
+    ensemble = ("--checkpoint", "last", "--ensemble", f"{run}:2")
+    alone, together = (
+        succeeded(nmt("translate", run, "--scores", *options, stdin=given)).lines for options in ((), ensemble)
+    )
+    assert [float(line.split("\t")[1]) for line in alone] != [float(line.split("\t")[1]) for line in together]
+    exporting = nmt("export", run, *ensemble, "--out", tmp_path / "export", "--precision", "float32")
+    assert succeeded(exporting).lines == [str(tmp_path / "export" / "1")]
+    assert succeeded(nmt("translate", tmp_path / "export", "--scores", stdin=given)).lines == together
+    (tmp_path / "target").write_text("Es regnet.\nWir sind hier.\n", encoding="utf-8")
+    (tmp_path / "source").write_bytes(given)
+    of_pair = ("--source", tmp_path / "source", "--target", tmp_path / "target", "--json")
+    each = [
+        [np.exp([token["log_probability"] for token in pair["tokens"]]) for pair in objects(succeeded(done))]
+        for done in (
+            nmt("score", run, "--checkpoint", "last", *of_pair),
+            nmt("score", run, "--checkpoint", "2", *of_pair),
+            nmt("score", run, *ensemble, *of_pair),
+        )
+    ]
+    for first, second, both in zip(*each, strict=True):
+        np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-3)
+
+
+def test_an_ensemble_has_one_vocabulary_and_is_one_of_runs(run_copy: Path, run: Path, export: Path) -> None:
+    manifest = json.loads((run_copy / "manifest.json").read_text())
+    (run_copy / "manifest.json").write_text(json.dumps({**manifest, "vocabulary_digest": "0" * 64}))
+    done = nmt("translate", run, "--ensemble", run_copy)
+    assert done.code == 1
+    assert f"{run_copy} has another vocabulary than {run}" in done.complaints[0]
+    assert "--ensemble is for runs" in nmt("translate", export, "--ensemble", run).complaints[0]
+
+
 def test_an_export_in_bfloat16_is_half_as_large_and_nearly_the_same(export: Path, run: Path, tmp_path: Path) -> None:
     half = tmp_path / "half"
     assert succeeded(nmt("export", run, "--out", half, "--precision", "bfloat16")).lines == [str(half / "1")]
