@@ -11,7 +11,8 @@ from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import ALIGN, PREFIX, Search, Signatures, TranslationGraph
 from app.errors import UserError
-from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
+from pipelines.any_vocabulary import load_vocabulary
+from pipelines.vocabulary import BOS, EOS, PAD
 
 VOCABULARY = "vocabulary.model"  # beside the model, which has the pieces but not how text is cut into them
 PATIENCE = 2  # ends of hypotheses to find, in beams; with 1 it stops before the best one in a sentence of forty
@@ -49,7 +50,7 @@ class CTranslate2Graph(TranslationGraph):
     """
 
     def __init__(self, folder: Path, options: DecodingOptions, *, workers: int = 1, threads: int = 0) -> None:
-        super().__init__(None, Vocabulary.load(folder / VOCABULARY), options)
+        super().__init__(None, load_vocabulary(folder / VOCABULARY), options)
         self.engine = import_ctranslate2().Translator(
             str(folder), device="auto", inter_threads=workers, intra_threads=threads
         )

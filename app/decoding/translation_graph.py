@@ -14,7 +14,8 @@ from app.decoding.growing_cache import Cache, GrowingCache
 from app.decoding.long_input import cut_tables, join_pieces, split_long
 from app.decoding.options import DecodingOptions
 from app.decoding.scoring import token_log_probabilities
-from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
+from pipelines.any_vocabulary import AnyVocabulary
+from pipelines.vocabulary import BOS, EOS, PAD
 
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
 
@@ -76,7 +77,7 @@ class TranslationGraph(tf.Module):
         options: of the search, which all but the longest source may be told anew.
     """
 
-    def __init__(self, transformer: Any, vocabulary: Vocabulary, options: DecodingOptions) -> None:
+    def __init__(self, transformer: Any, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
         super().__init__(name="translation")
         self.transformer = transformer
         self.vocabulary = vocabulary
@@ -189,7 +190,7 @@ class TranslationGraph(tf.Module):
         tokens = self.vocabulary.encode(texts)
         pieces, owner = split_long(tokens, self.options.max_source_tokens, self.cut_tables)
         is_first = tf.concat([[True], owner[1:] != owner[:-1]], axis=0)  # the prefix is that of a text's first piece
-        prefixes = self.vocabulary.encode(tf.where(is_first, tf.gather(prefixes, owner), ""))
+        prefixes = self.vocabulary.encode_target(tf.where(is_first, tf.gather(prefixes, owner), ""))
         found = self.translate_pieces(pieces, prefixes, search, hypotheses)
         rows = tf.size(texts)
         owners = owner + rows * tf.range(hypotheses)[:, tf.newaxis]  # [H, M]: the j-th translations of all texts
@@ -207,7 +208,7 @@ class TranslationGraph(tf.Module):
         A text is scored whole, also where `translate` would split it. A text without a token and a translation without
         one have score 0, as `translate` has it. The length penalty is that of the options where none is given.
         """
-        sources, labels = self.vocabulary.encode(texts), self.vocabulary.encode(targets)
+        sources, labels = self.vocabulary.encode(texts), self.vocabulary.encode_target(targets)
         is_empty = (_row_lengths(sources) == 0) & (_row_lengths(labels) == 0)
         labels = tf.where(is_empty[:, tf.newaxis], PAD, _ended(labels))
         by_token = self.token_log_probabilities(sources, labels)
@@ -219,7 +220,7 @@ class TranslationGraph(tf.Module):
 
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
         """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), which they translate."""
-        source, labels = (_ended(self.vocabulary.encode(strings)) for strings in (texts, targets))
+        source, labels = _ended(self.vocabulary.encode(texts)), _ended(self.vocabulary.encode_target(targets))
         target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
         weights = tf.reduce_mean(self.transformer.cross_weights({"source": source, "target": target}), axis=1)
         return align_words(weights, self.words(source), self.words(labels))

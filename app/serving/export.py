@@ -19,7 +19,7 @@ from app.models import RunModel
 from app.serving import fresh_process
 from app.serving.ctranslate2_model import Quantization, write_ctranslate2
 from app.serving.layout import DESCRIPTION, versions
-from pipelines.vocabulary import Vocabulary
+from pipelines.any_vocabulary import AnyVocabulary
 
 SCORE_TOLERANCE = 1e-4
 PROBABILITY_TOLERANCES: dict[Quantization, float] = {"float32": 1e-3, "int8": 0.3}  # nats a token
@@ -169,7 +169,7 @@ def fresh_translations(version: Path, texts: list[str]) -> list[tuple[str, float
     return [(text, value) for text, value in json.loads(done.stdout.splitlines()[-1])]
 
 
-def golden_texts(vocabulary: Vocabulary, max_source_tokens: int) -> list[str]:
+def golden_texts(vocabulary: AnyVocabulary, max_source_tokens: int) -> list[str]:
     """Sentences of random pieces, an empty line, and a line that must be split."""
     chance = random.Random(0)
     words = [piece.lstrip("▁") for piece in vocabulary.pieces() if piece[:1] == "▁" and piece[1:].isalpha()] or ["a"]
