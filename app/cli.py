@@ -16,7 +16,7 @@ from app.errors import TemporaryError, UserError
 from app.stopping import Stopped
 from pipelines.errors import DataError
 
-VERBS = ("demo", "prepare", "train", "average", "evaluate", "translate", "score", "export")
+VERBS = ("demo", "prepare", "train", "average", "import-marian", "evaluate", "translate", "score", "export")
 DESCRIPTION = "Neural machine translation: from raw parallel text to a served model."
 
 
@@ -64,5 +64,5 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nmt", description=DESCRIPTION, epilog="example: nmt demo")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
-        importlib.import_module(f"app.commands.{verb}").add_parser(verbs)
+        importlib.import_module(f"app.commands.{verb.replace('-', '_')}").add_parser(verbs)
     return parser

@@ -24,6 +24,7 @@ from app.errors import UserError
 from app.run_directory import RunDirectory
 from app.serving.ctranslate2_model import write_ctranslate2
 from app.serving.layout import DESCRIPTION, newest_version
+from app.training.checkpoints import IMPORTED, Checkpoint
 from pipelines.errors import DataError
 
 Engine = Literal["tensorflow", "ctranslate2"]
@@ -104,8 +105,7 @@ class RunModel:
         self.precision = precision
         self.checkpoint = choose(self.run, checkpoint)
         self.options = _overridden(self.run.configuration.decoding, decoding)
-        averaged = self.checkpoint.facts.get("averaged")
-        say(f"{path}: " + (f"average of {len(averaged)} checkpoints" if averaged else f"step {self.checkpoint.step}"))
+        say(f"{path}: {_origin(self.checkpoint)}")
         self.others = [self._member(member) for member in ensemble]
 
     @property
@@ -256,6 +256,12 @@ def reporting_damage(version: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, TypeError, LookupError, RuntimeError, DataError, tf.errors.OpError) as error:
         raise UserError(f"cannot load the export {version}: {error}; export the run again") from error
+
+
+def _origin(checkpoint: Checkpoint) -> str:
+    if averaged := checkpoint.facts.get("averaged"):
+        return f"average of {len(averaged)} checkpoints"
+    return f"imported from {checkpoint.facts[IMPORTED]}" if IMPORTED in checkpoint.facts else f"step {checkpoint.step}"
 
 
 def _overridden(options: DecodingOptions, given: dict[str, Any]) -> DecodingOptions:

@@ -23,8 +23,9 @@ from app.training import step_lines
 from app.training.checkpoints import Checkpoint, CheckpointFolder
 from app.training.ranking import DevResults, ranked
 from layers import Transformer
+from pipelines.any_vocabulary import AnyVocabulary, load_vocabulary
+from pipelines.corpora import LanguagePair
 from pipelines.shards import Manifest
-from pipelines.vocabulary import Vocabulary
 
 PACKAGES = ("nmt", "tensorflow", "keras", "tensorflow-text", "sentencepiece", "sacrebleu", "numpy")
 EXAMPLES = 8  # dev sentences that a run keeps, for its export to be held to
@@ -41,15 +42,30 @@ class RunDirectory:
     @classmethod
     def create(cls, path: Path, configuration: Configuration, data: Manifest) -> "RunDirectory":
         """Makes the folder and everything in it that does not change while training."""
-        path.mkdir(parents=True, exist_ok=True)
-        replace_file(path / "vocabulary.model", data.vocabulary().model)
-        manifest = {
-            "pair": asdict(data.pair),
+        facts = {
             "seed": configuration.training.seed,
-            "vocabulary_digest": data.vocabulary_digest,
             "data": shard_checksums(data),
             "corpora": corpora_facts(data),
             "examples": example_sentences(data),
+        }
+        return cls.create_with(path, configuration, data.pair, data.vocabulary(), facts)
+
+    @classmethod
+    def create_with(
+        cls,
+        path: Path,
+        configuration: Configuration,
+        pair: LanguagePair,
+        vocabulary: AnyVocabulary,
+        facts: Mapping[str, Any],
+    ) -> "RunDirectory":
+        """Makes the same with a vocabulary and what else the manifest shall say."""
+        path.mkdir(parents=True, exist_ok=True)
+        replace_file(path / "vocabulary.model", vocabulary.model)
+        manifest = {
+            "pair": asdict(pair),
+            "vocabulary_digest": vocabulary.digest,
+            **facts,
             "versions": {name: _version(name) for name in PACKAGES},
         }
         replace_file(path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
@@ -118,7 +134,7 @@ class RunDirectory:
         """The evaluated steps, the best on the dev set first."""
         return ranked(self.dev_results(), self.configuration.training.judged_by)
 
-    def vocabulary(self) -> Vocabulary:
+    def vocabulary(self) -> AnyVocabulary:
         """The vocabulary that the run was trained with.
 
         Raises:
@@ -126,7 +142,7 @@ class RunDirectory:
             UserError: It is another vocabulary.
         """
         path = self.path / "vocabulary.model"
-        vocabulary = Vocabulary.load(path)
+        vocabulary = load_vocabulary(path)
         if vocabulary.digest != self.manifest["vocabulary_digest"]:
             raise UserError(
                 f"{path} is not the vocabulary that the run was trained with; copy vocabulary.model from its data"

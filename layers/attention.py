@@ -73,12 +73,16 @@ class ScaledDotProductAttention(keras.layers.Layer):
 
 
 class MultiHeadAttention(keras.layers.Layer):
-    """What both multi-head attentions share: the heads and the projections, which have no bias, as in the paper."""
+    """What both multi-head attentions share: the heads and the projections.
 
-    def __init__(self, heads: int, dropout: float = 0.0, **kwargs: Any) -> None:
+    These have no bias, as in the paper, unless `use_bias` gives each one (as in Marian).
+    """
+
+    def __init__(self, heads: int, dropout: float = 0.0, use_bias: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads = heads
         self.dropout = dropout
+        self.use_bias = use_bias
         self.attend = ScaledDotProductAttention(dropout, name="attend", dtype=self.dtype_policy)
 
     def projection(self, name: str, width: int, count: int = 1) -> keras.layers.Dense:
@@ -86,7 +90,7 @@ class MultiHeadAttention(keras.layers.Layer):
         limit = (6.0 / (2 * width)) ** 0.5
         dense = keras.layers.Dense(
             count * width,
-            use_bias=False,
+            use_bias=self.use_bias,
             kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
             name=name,
             dtype=self.dtype_policy,
@@ -109,7 +113,7 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "heads": self.heads, "dropout": self.dropout}
+        return {**super().get_config(), "heads": self.heads, "dropout": self.dropout, "use_bias": self.use_bias}
 
 
 @keras.saving.register_keras_serializable(package="nmt")

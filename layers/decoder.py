@@ -23,9 +23,10 @@ class DecoderLayer(ConfiguredLayer):
     def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         c, dtype = self.config, self.dtype_policy
-        self.self_attention = SelfAttention(c.heads, c.attention_dropout, name="self_attention", dtype=dtype)
-        self.cross_attention = CrossAttention(c.heads, c.attention_dropout, name="cross_attention", dtype=dtype)
-        self.feed_forward = FeedForward(c.inner_width, c.inner_dropout, name="feed_forward", dtype=dtype)
+        attention = (c.heads, c.attention_dropout, c.attention_bias)
+        self.self_attention = SelfAttention(*attention, name="self_attention", dtype=dtype)
+        self.cross_attention = CrossAttention(*attention, name="cross_attention", dtype=dtype)
+        self.feed_forward = FeedForward(c.inner_width, c.inner_dropout, c.activation, name="feed_forward", dtype=dtype)
         self.residuals = [self.residual(n) for n in ("self_attention", "cross_attention", "feed_forward")]
 
     def build(self, input_shape: tuple[Any, ...]) -> None:

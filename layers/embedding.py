@@ -9,22 +9,26 @@ import keras
 class SharedEmbedding(keras.layers.Layer):
     """Source and target embedding and pre-softmax projection, with tied weights [V, D].
 
-    Weights start as N(0, 1/D), so that a scaled embedding has unit variance and first logits are small.
+    Weights start as N(0, 1/D), so that a scaled embedding has unit variance and first logits are small. With `use_bias`
+    the projection adds a bias [V] (as in Marian), which starts at 0.
     """
 
-    def __init__(self, vocabulary_size: int, width: int, **kwargs: Any) -> None:
+    def __init__(self, vocabulary_size: int, width: int, use_bias: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.use_bias = use_bias
         self.vocabulary_size = vocabulary_size
         self.width = width
 
     def build(self, input_shape: tuple[Any, ...] | None = None) -> None:
-        """Makes the matrix; the shape of the ids does not matter."""
+        """Makes the matrix, and the bias if there is one; the shape of the ids does not matter."""
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.vocabulary_size, self.width),
             initializer=keras.initializers.RandomNormal(stddev=self.width**-0.5),
             autocast=False,  # look rows up first and cast those, not the whole table
         )
+        if self.use_bias:
+            self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
 
     def call(self, ids: keras.KerasTensor) -> keras.KerasTensor:
         """Embeds: ids [B, T] -> [B, T, D], each row times sqrt(D)."""
@@ -36,8 +40,15 @@ class SharedEmbedding(keras.layers.Layer):
         table = keras.ops.cast(self.embeddings, self.compute_dtype)
         rows = keras.ops.reshape(x, (-1, self.width))  # a 2-D product has the cheaper gradient
         scores = keras.ops.matmul(rows, keras.ops.transpose(table))
+        if self.use_bias:
+            scores = scores + keras.ops.cast(self.bias, self.compute_dtype)
         return keras.ops.reshape(scores, (*keras.ops.shape(x)[:-1], self.vocabulary_size))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "vocabulary_size": self.vocabulary_size, "width": self.width}
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "width": self.width,
+            "use_bias": self.use_bias,
+        }

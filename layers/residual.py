@@ -5,16 +5,14 @@ from typing import Any
 
 import keras
 
-from layers.config import Normalization
+from layers.config import EPSILON, Normalization
 from layers.dropout import Dropout
 from layers.normalization import LayerNormalization
 
-EPSILON = 1e-6  # Tensor2Tensor's; small beside the variance of a residual stream
 
-
-def layer_normalization(name: str, dtype: Any) -> LayerNormalization:
+def layer_normalization(name: str, epsilon: float, dtype: Any) -> LayerNormalization:
     """Layer normalisation over the last axis."""
-    return LayerNormalization(epsilon=EPSILON, name=name, dtype=dtype)
+    return LayerNormalization(epsilon=epsilon, name=name, dtype=dtype)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -24,12 +22,15 @@ class Residual(keras.layers.Layer):
     With `normalization="pre"` it is x + Dropout(Sublayer(LayerNorm(x))); the stack then normalises its output.
     """
 
-    def __init__(self, normalization: Normalization = "post", dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self, normalization: Normalization = "post", dropout: float = 0.0, epsilon: float = EPSILON, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.normalization = normalization
         self.dropout = dropout
+        self.epsilon = epsilon
         self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
-        self.norm = layer_normalization("norm", self.dtype_policy)
+        self.norm = layer_normalization("norm", epsilon, self.dtype_policy)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Makes the normalisation's scale and offset for inputs [..., D]."""
@@ -51,4 +52,9 @@ class Residual(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "normalization": self.normalization, "dropout": self.dropout}
+        return {
+            **super().get_config(),
+            "normalization": self.normalization,
+            "dropout": self.dropout,
+            "epsilon": self.epsilon,
+        }

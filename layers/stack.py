@@ -22,6 +22,7 @@ class ConfiguredLayer(keras.layers.Layer):
         return Residual(
             self.config.normalization,
             self.config.residual_dropout,
+            self.config.normalization_epsilon,
             name=f"{name}_residual",
             dtype=self.dtype_policy,
         )
@@ -43,8 +44,8 @@ class Stack(ConfiguredLayer):
     ) -> None:
         super().__init__(config, **kwargs)
         self.blocks = [make_block(self.config, name=f"layer_{i}", dtype=self.dtype_policy) for i in range(depth)]
-        pre = self.config.normalization == "pre"
-        self.final_norm = layer_normalization("final_norm", self.dtype_policy) if pre else None
+        pre, epsilon = self.config.normalization == "pre", self.config.normalization_epsilon
+        self.final_norm = layer_normalization("final_norm", epsilon, self.dtype_policy) if pre else None
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Makes the weights for inputs [B, T, D]."""

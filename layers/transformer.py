@@ -35,7 +35,11 @@ class Transformer(keras.Model):
         self.config = TransformerConfig(**config) if isinstance(config, dict) else config
         dtype = self.dtype_policy
         self.embedding = SharedEmbedding(
-            self.config.vocabulary_size, self.config.model_width, name="embedding", dtype=dtype
+            self.config.vocabulary_size,
+            self.config.model_width,
+            self.config.logits_bias,
+            name="embedding",
+            dtype=dtype,
         )
         self.positions = PositionalEncoding(name="positions", dtype=dtype)
         self.drop = Dropout(self.config.residual_dropout, name="drop", dtype=dtype)

@@ -51,8 +51,7 @@ class Vocabulary(tf.Module):
         self.model = model_proto
         self.digest: str = hashlib.sha256(model_proto).hexdigest()
         # An attribute of a tf.Module is tracked, so a SavedModel takes the model with it.
-        self.tokenizer = tensorflow_text.SentencepieceTokenizer(model=model_proto, out_type=tf.int32)
-        self.tokenizer._model_resource = _NamedModel(model_proto, self.digest)
+        self.tokenizer = named_tokenizer(model_proto, tf.int32)
         self.size = int(self.tokenizer.vocab_size())
 
     @classmethod
@@ -85,6 +84,10 @@ class Vocabulary(tf.Module):
         """
         return self.tokenizer.tokenize(texts)
 
+    def encode_target(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Gives the ids of each text of the other language: what `encode` gives, as both share one model."""
+        return self.encode(texts)
+
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """Gives the text of each row up to its first EOS.
 
@@ -94,8 +97,7 @@ class Vocabulary(tf.Module):
         Returns:
             string [N], normalised (NFKC, single spaces).
         """
-        is_end = tf.cast(tf.equal(ids, EOS), tf.int32)
-        is_text = (tf.cumsum(is_end, axis=1) == 0) & (ids != PAD) & (ids != BOS)
+        is_text = before_end(ids) & (ids != PAD) & (ids != BOS)
         return self.tokenizer.detokenize(tf.ragged.boolean_mask(ids, is_text))
 
     def spell(self, ids: tf.Tensor) -> tf.Tensor:
@@ -106,6 +108,19 @@ class Vocabulary(tf.Module):
         """Gives the piece of each id, in order."""
         processor = sentencepiece.SentencePieceProcessor(model_proto=self.model)
         return [processor.id_to_piece(i) for i in range(self.size)]
+
+
+def named_tokenizer(model_proto: bytes, out_type: tf.DType) -> tensorflow_text.SentencepieceTokenizer:
+    """A tokeniser of `out_type` (tf.int32 or tf.string) that lives as long as the program, or the SavedModel."""
+    tokenizer = tensorflow_text.SentencepieceTokenizer(model=model_proto, out_type=out_type)
+    tokenizer._model_resource = _NamedModel(model_proto, hashlib.sha256(model_proto).hexdigest())
+    tokenizer.vocab_size()  # makes the resource here; else the first graph would, and take it along
+    return tokenizer
+
+
+def before_end(ids: tf.Tensor) -> tf.Tensor:
+    """Which ids come before the first EOS of their row: bool in the shape of `ids` [N, L]."""
+    return tf.cumsum(tf.cast(ids == EOS, tf.int32), axis=1) == 0
 
 
 def train_vocabulary(

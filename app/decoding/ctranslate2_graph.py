@@ -12,7 +12,8 @@ from app.decoding.options import DecodingOptions
 from app.decoding.signatures import DETOKENIZE, N_BEST, SCORE, TOKENIZE, TRANSLATE, Signatures
 from app.decoding.translation_graph import Search, TranslationGraph
 from app.errors import UserError
-from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
+from pipelines.any_vocabulary import load_vocabulary
+from pipelines.vocabulary import BOS, EOS, PAD
 
 VOCABULARY = "vocabulary.model"  # beside the model, which has the pieces but not how text is cut into them
 PATIENCE = 2  # ends of hypotheses to find, in beams; with 1 it stops before the best one in a sentence of forty
@@ -51,7 +52,7 @@ class CTranslate2Graph(TranslationGraph):
     """
 
     def __init__(self, folder: Path, options: DecodingOptions, *, workers: int = 1, threads: int = 0) -> None:
-        super().__init__(None, Vocabulary.load(folder / VOCABULARY), options)
+        super().__init__(None, load_vocabulary(folder / VOCABULARY), options)
         self.engine = import_ctranslate2().Translator(
             str(folder), device="auto", inter_threads=workers, intra_threads=threads
         )

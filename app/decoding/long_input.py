@@ -15,6 +15,8 @@ _WORD_START = "▁"  # SentencePiece's mark of a space before the piece
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")  # noqa: RUF001
 _UNSPACED_SENTENCE_END = re.compile(r"[。！？｡][”’」』）]*$")  # noqa: RUF001
 
+_LANGUAGE_CODE = re.compile(r">>[^<>\s]+<<")
+
 _NO_CUT, _WORD, _SENTENCE = 0, 1, 2
 _LATE = 2  # a word boundary in the second half of the window beats a sentence end in the first
 
@@ -23,6 +25,7 @@ class CutTables(NamedTuple):
     """What a cut needs to know of each token; each bool [V]."""
 
     starts_word: np.ndarray
+    is_language_code: np.ndarray  # says into which language, such as >>fra<<, where it is a text's first token
     ends_sentence: np.ndarray  # if the next token starts a word
     ends_unspaced_sentence: np.ndarray  # whatever follows
 
@@ -30,10 +33,16 @@ class CutTables(NamedTuple):
 def cut_tables(pieces: Sequence[str]) -> CutTables:
     """Gives the tables of a vocabulary from its SentencePiece pieces, in the order of their ids."""
     return CutTables(
-        starts_word=np.array([p.startswith(_WORD_START) for p in pieces], bool),
+        starts_word=np.array([p.startswith(_WORD_START) or is_language_code(p) for p in pieces], bool),
+        is_language_code=np.array([is_language_code(p) for p in pieces], bool),
         ends_sentence=np.array([bool(_SENTENCE_END.search(p)) for p in pieces], bool),
         ends_unspaced_sentence=np.array([bool(_UNSPACED_SENTENCE_END.search(p)) for p in pieces], bool),
     )
+
+
+def is_language_code(piece: str) -> bool:
+    """Whether a piece is the token of a language, as multilingual OPUS-MT models have them."""
+    return bool(_LANGUAGE_CODE.fullmatch(piece))
 
 
 def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTables) -> tuple[tf.RaggedTensor, tf.Tensor]:
@@ -41,7 +50,8 @@ def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTable
 
     A row within the limit stays one piece, an empty one too. Of a longer one each piece ends, within the limit, at
     the last sentence end; if there is none in the second half of the window, at the last word boundary; if there is
-    none there either, at such a place in the first half; else, inside a very long word, at the limit.
+    none there either, at such a place in the first half; else, inside a very long word, at the limit. A language code
+    at the start of a row does not count, and is at the start of each of its pieces.
 
     Example, where the ids 4, 5, 6 and 7 are ▁a, ▁b, . and x, and the limit is 4:
 
@@ -57,14 +67,13 @@ def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTable
     Returns:
         The pieces, int32 [M, (L)] with M >= N, in the order of the text, and the row of each, int32 [M].
     """
-    limit = tf.convert_to_tensor(limit, tf.int32)
-    starts = tf.cast(tokens.row_splits[:-1], tf.int32)
-    cuts = _cuts(_cut_quality(tokens.values, tables), starts, tf.cast(tokens.row_splits[1:], tf.int32), limit)
-    # Rows and cuts both come in the order of the text, so sorting each by itself keeps them together.
-    piece_starts = tf.sort(tf.concat([starts, cuts.places], axis=0))
-    owner = tf.sort(tf.concat([tf.range(tf.size(starts)), cuts.rows], axis=0))
-    splits = tf.concat([piece_starts, [tf.size(tokens.values)]], axis=0)
-    return tf.RaggedTensor.from_row_splits(tokens.values, splits), owner
+    if not tables.is_language_code.any():
+        return _split(tokens, tf.convert_to_tensor(limit, tf.int32), tables)
+    is_first = tf.ragged.range(tokens.row_lengths()) == 0
+    is_code = is_first & tokens.with_values(tf.gather(tables.is_language_code, tokens.values))
+    codes = tf.ragged.boolean_mask(tokens, is_code)
+    pieces, owner = _split(tf.ragged.boolean_mask(tokens, ~is_code), tf.convert_to_tensor(limit, tf.int32), tables)
+    return tf.concat([tf.gather(codes.with_row_splits_dtype(tf.int32), owner), pieces], axis=1), owner
 
 
 def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf.Tensor:
@@ -83,6 +92,16 @@ def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf
     has_text = texts != ""
     by_row = tf.RaggedTensor.from_value_rowids(texts[has_text], owner[has_text], nrows=tf.cast(rows, owner.dtype))
     return tf.strings.reduce_join(by_row, axis=1, separator=" ")
+
+
+def _split(tokens: tf.RaggedTensor, limit: tf.Tensor, tables: CutTables) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    starts = tf.cast(tokens.row_splits[:-1], tf.int32)
+    cuts = _cuts(_cut_quality(tokens.values, tables), starts, tf.cast(tokens.row_splits[1:], tf.int32), limit)
+    # Rows and cuts both come in the order of the text, so sorting each by itself keeps them together.
+    piece_starts = tf.sort(tf.concat([starts, cuts.places], axis=0))
+    owner = tf.sort(tf.concat([tf.range(tf.size(starts)), cuts.rows], axis=0))
+    splits = tf.concat([piece_starts, [tf.size(tokens.values)]], axis=0)
+    return tf.RaggedTensor.from_row_splits(tokens.values, splits), owner
 
 
 class _Cuts(NamedTuple):

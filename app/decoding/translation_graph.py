@@ -33,7 +33,8 @@ from app.decoding.signatures import (
     Signatures,
     signature,
 )
-from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
+from pipelines.any_vocabulary import AnyVocabulary
+from pipelines.vocabulary import BOS, EOS, PAD
 
 OF_THE_BEST = ("translations", "scores", "confidences", "warnings")  # what is told where only one is asked for
 SAMPLES_APART = 2**16  # between the second seeds of the samples of a piece; a text has fewer pieces
@@ -122,7 +123,7 @@ class TranslationGraph(tf.Module):
         options: of the search, which all but the longest source may be told anew.
     """
 
-    def __init__(self, transformer: Any, vocabulary: Vocabulary, options: DecodingOptions) -> None:
+    def __init__(self, transformer: Any, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
         super().__init__(name="translation")
         self.transformer = transformer
         self.vocabulary = vocabulary
@@ -313,7 +314,7 @@ class TranslationGraph(tf.Module):
         search = search or Search.of(self.options)
         pieces = self.cut(texts)
         matched = terms_in(self.vocabulary.decode(pieces.tokens.to_tensor(PAD)), source_terms)  # [M, G]
-        phrases = self.vocabulary.encode(tf.concat([target_terms, [""]], axis=0))  # the last one is nothing
+        phrases = self.vocabulary.encode_target(tf.concat([target_terms, [""]], axis=0))  # the last one is nothing
         phrases = phrases.with_row_splits_dtype(tf.int64)
         numbers = tf.ragged.boolean_mask(tf.broadcast_to(tf.range(tf.size(source_terms)), tf.shape(matched)), matched)
         nothing = tf.fill([tf.size(pieces.owner), 1], tf.size(source_terms))
@@ -359,7 +360,7 @@ class TranslationGraph(tf.Module):
     def prefixes_of(self, pieces: Pieces, prefixes: tf.Tensor) -> tf.RaggedTensor:
         """The tokens that each piece's translation begins with, int32 [M, (P)]: the first one's of a text."""
         own = tf.gather(tf.concat([prefixes, [""]], axis=0), pieces.owner)
-        return self.vocabulary.encode(tf.where(pieces.place == 0, own, ""))
+        return self.vocabulary.encode_target(tf.where(pieces.place == 0, own, ""))
 
     def joined(self, found: FoundPieces, pieces: Pieces, count: tf.Tensor) -> TranslatedTexts:
         """The translations of `count` texts from those of their pieces."""
@@ -401,7 +402,7 @@ class TranslationGraph(tf.Module):
         A text is scored whole, also where `translate` would split it. A text without a token and a translation without
         one have score 0, as `translate` has it. The length penalty is that of the options where none is given.
         """
-        sources, labels = self.vocabulary.encode(texts), self.vocabulary.encode(targets)
+        sources, labels = self.vocabulary.encode(texts), self.vocabulary.encode_target(targets)
         is_empty = (_row_lengths(sources) == 0) & (_row_lengths(labels) == 0)
         labels = tf.where(is_empty[:, tf.newaxis], PAD, _ended(labels))
         by_token = self.token_log_probabilities(sources, labels)
@@ -413,7 +414,7 @@ class TranslationGraph(tf.Module):
 
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
         """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), which they translate."""
-        source, labels = (_ended(self.vocabulary.encode(strings)) for strings in (texts, targets))
+        source, labels = _ended(self.vocabulary.encode(texts)), _ended(self.vocabulary.encode_target(targets))
         target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
         weights = tf.reduce_mean(self.transformer.cross_weights({"source": source, "target": target}), axis=1)
         return align_words(weights, self.words(source), self.words(labels))

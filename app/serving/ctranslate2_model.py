@@ -9,8 +9,8 @@ import numpy as np
 from app.decoding.ctranslate2_graph import VOCABULARY, import_ctranslate2
 from layers import Transformer
 from layers.positions import sinusoids
-from layers.residual import EPSILON
-from pipelines.vocabulary import BOS, EOS, UNK, Vocabulary
+from pipelines.any_vocabulary import AnyVocabulary
+from pipelines.vocabulary import BOS, EOS, UNK
 
 Quantization = Literal["float32", "int8"]
 
@@ -18,7 +18,7 @@ POSITIONS = 4096  # CTranslate2 reads them from a table, so no source or transla
 
 
 def write_ctranslate2(
-    transformer: Transformer, vocabulary: Vocabulary, folder: Path, quantization: Quantization
+    transformer: Transformer, vocabulary: AnyVocabulary, folder: Path, quantization: Quantization
 ) -> None:
     """Writes the model and vocabulary.model into a folder that is there.
 
@@ -32,19 +32,24 @@ def write_ctranslate2(
         UserError: CTranslate2 is not installed.
     """
     pieces = vocabulary.pieces()
-    config = transformer.config
-    spec = import_ctranslate2().specs.TransformerSpec.from_config(
-        (config.encoder_layers, config.decoder_layers), config.heads, pre_norm=config.normalization == "pre"
+    config, specs = transformer.config, import_ctranslate2().specs
+    spec = specs.TransformerSpec.from_config(
+        (config.encoder_layers, config.decoder_layers),
+        config.heads,
+        pre_norm=config.normalization == "pre",
+        activation=getattr(specs.Activation, config.activation.upper()),
     )
     for tied in (spec.encoder.embeddings[0], spec.decoder.embeddings, spec.decoder.projection):
         tied.weight = _array(transformer.embedding.embeddings)
+    if config.logits_bias:
+        spec.decoder.projection.bias = _array(transformer.embedding.bias)
     for theirs, ours in ((spec.encoder, transformer.encoder), (spec.decoder, transformer.decoder)):
         theirs.position_encodings.encodings = _array(sinusoids(keras.ops.arange(POSITIONS), config.model_width))
         if ours.final_norm:
             _fill_norm(theirs.layer_norm, ours.final_norm)
         for layer, block in zip(theirs.layer, ours.blocks, strict=True):
             _fill_layer(layer, block)
-    spec.config.layer_norm_epsilon = EPSILON
+    spec.config.layer_norm_epsilon = config.normalization_epsilon
     spec.config.add_source_eos = True
     for name, token in (("unk", UNK), ("bos", BOS), ("eos", EOS), ("decoder_start", BOS)):
         setattr(spec.config, f"{name}_token", pieces[token])

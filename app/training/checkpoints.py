@@ -27,6 +27,7 @@ from pipelines.shards import sha256_of
 Arrays = dict[str, np.ndarray[Any, Any]]
 DESCRIPTION = "checkpoint.json"
 STOPPED_BY = "stopped_by"  # the fact of a checkpoint that a signal asked for, out of turn
+IMPORTED = "imported"  # the fact of one that this program did not train, and what it is
 ROLLED_BACK_TO = "rolled_back_to"  # the fact of one that holds the weights of an earlier step, and of which
 
 

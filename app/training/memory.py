@@ -79,11 +79,13 @@ def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas
 def parameter_count(model: TransformerConfig) -> int:
     """The number of weights of a model, before it is made."""
     width, inner = model.model_width, model.inner_width
-    attention, norm, feed_forward = 4 * width**2, 2 * width, 2 * width * inner + inner + width
+    attention = 4 * (width**2 + (width if model.attention_bias else 0))
+    norm, feed_forward = 2 * width, 2 * width * inner + inner + width
     encoder = model.encoder_layers * (attention + feed_forward + 2 * norm)
     decoder = model.decoder_layers * (2 * attention + feed_forward + 3 * norm)
     final_norms = 2 * norm if model.normalization == "pre" else 0
-    return model.vocabulary_size * width + encoder + decoder + final_norms
+    table = model.vocabulary_size * (width + (1 if model.logits_bias else 0))
+    return table + encoder + decoder + final_norms
 
 
 def _row_bytes(model: TransformerConfig, shape: BatchShape, compute_bytes: int) -> int:

@@ -136,6 +136,8 @@ def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manife
             f"has {data.vocabulary_size} pieces; leave the setting out"
         )
     configuration = Configuration.from_sections({**sections, "model": model}, origin)
+    if configuration.model.logits_bias:
+        raise UserError(f"{origin}: [model] logits_bias is of imported models, and is not trained; leave it out")
     training = replace(configuration.training, precision=resolve_precision(configuration.training.precision))
     trained_tokens = training.max_length - 1  # without EOS; the model has seen no longer source
     decoding = configuration.decoding

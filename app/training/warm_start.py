@@ -6,6 +6,7 @@ from app.checkpoint_choice import choose
 from app.console import say
 from app.errors import UserError
 from app.run_directory import RunDirectory
+from app.training.checkpoints import IMPORTED
 from layers import Transformer
 from pipelines.shards import Manifest
 
@@ -14,9 +15,12 @@ def begin_with_weights_of(other: Path, transformer: Transformer, data: Manifest)
     """Puts what one would translate with of the run `other` into a built model.
 
     Raises:
-        UserError: It is no run, has no checkpoint, another vocabulary than the data or a model of another shape.
+        UserError: It is no run or an imported one, or it has no checkpoint, another vocabulary than the data or a model
+            of another shape.
     """
     run = RunDirectory.open(other)
+    if IMPORTED in run.manifest:
+        raise UserError(f"{other} was imported, and its vocabulary cannot prepare data; train from the beginning")
     if run.manifest["vocabulary_digest"] != data.vocabulary_digest:
         raise UserError(
             f"{other} was trained with another vocabulary than that of {data.data_dir}; prepare the data with "

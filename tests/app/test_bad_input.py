@@ -127,6 +127,7 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(here: Path, argumen
         ("training.steps=many", "preset tiny: [training] steps is 'many'; it must be a whole number"),
         ("model.heads=3", "model width 32 is not a multiple of 3 heads; use"),
         ("model.vocabulary_size=512", "but the vocabulary of {data} has 504 pieces; leave the setting out"),
+        ("model.logits_bias=true", "[model] logits_bias is of imported models, and is not trained; leave it out"),
     ],
 )
 def test_a_wrong_setting_is_named_and_no_run_begun(data: Path, here: Path, setting: str, message: str) -> None:

@@ -23,6 +23,10 @@ def test_the_defaults_are_the_papers_base_model() -> None:
         "residual_dropout": 0.1,
         "attention_dropout": 0.0,
         "inner_dropout": 0.0,
+        "activation": "relu",
+        "attention_bias": False,
+        "logits_bias": False,
+        "normalization_epsilon": 1e-6,
     }
 
 
@@ -69,6 +73,18 @@ def test_an_unknown_normalization_is_refused() -> None:
     message = 'normalization is "both"; it is "post" (the paper) or "pre"'
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         replace(PAPER_BASE, normalization="both")
+
+
+def test_an_unknown_activation_is_refused() -> None:
+    message = 'activation is "gelu"; it is "relu" (the paper) or "swish"'
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        replace(PAPER_BASE, activation="gelu")
+
+
+@pytest.mark.parametrize("value", [0.0, -1e-6, 1.0, float("nan")])
+def test_an_epsilon_outside_of_zero_to_one_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=f"^normalization_epsilon is {value}; it must be between 0 and 1$"):
+        replace(PAPER_BASE, normalization_epsilon=value)
 
 
 @pytest.mark.parametrize("name", ["residual_dropout", "attention_dropout", "inner_dropout"])

@@ -45,6 +45,7 @@ Tensors = Mapping[str, Any]
 
 POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
 SHALLOW = replace(CONFIG, encoder_layers=2, decoder_layers=1)
+MARIAN = {"activation": "swish", "attention_bias": True, "logits_bias": True, "normalization_epsilon": 1e-5}
 INPUTS = {
     "x": normal(BATCH, TARGET, WIDTH, seed=1),
     "memory": normal(BATCH, SOURCE, WIDTH, seed=2),
@@ -142,6 +143,11 @@ CASES = {
         lambda layer, tensors, training: layer.logits(keras.ops.cast(tensors["x"], layer.compute_dtype)),
         drops=False,
     ),
+    "SharedEmbedding.logits, bias": Case(
+        lambda dropout, **kwargs: SharedEmbedding(VOCABULARY, WIDTH, use_bias=True, **kwargs),
+        lambda layer, tensors, training: layer.logits(keras.ops.cast(tensors["x"], layer.compute_dtype)),
+        drops=False,
+    ),
     "ScaledDotProductAttention": Case(ScaledDotProductAttention, call_scaled_dot_product_attention),
     "SelfAttention": Case(lambda dropout, **kwargs: SelfAttention(HEADS, dropout, **kwargs), call_self_attention),
     "CrossAttention": Case(lambda dropout, **kwargs: CrossAttention(HEADS, dropout, **kwargs), call_cross_attention),
@@ -157,6 +163,7 @@ CASES = {
     "Decoder": Case(configured(Decoder), call_decoder),
     "Transformer": Case(configured(Transformer), call_transformer),
     "Transformer, pre": Case(configured(Transformer, normalization="pre"), call_transformer),
+    "Transformer, as Marian's": Case(configured(Transformer, **MARIAN), call_transformer),
 }
 
 every_layer = pytest.mark.parametrize("name", CASES)

@@ -87,6 +87,21 @@ def test_the_shared_embedding_scores_a_flat_list_of_positions_alike() -> None:
     assert_close(layer.logits(x), oracle.project(x, oracle.named_weights(layer)["embeddings"]))
 
 
+def test_a_bias_is_added_to_the_scores_of_pieces_alone() -> None:
+    layer = built(SharedEmbedding(VOCABULARY, WIDTH, use_bias=True))
+    x, ids, named = normal(BATCH, TARGET, WIDTH), token_ids(BATCH, TARGET), oracle.named_weights(layer)
+    assert_close(layer.logits(x), oracle.project(x, named["embeddings"]) + named["bias"])
+    assert_close(layer(ids), oracle.embed(ids, named["embeddings"]))
+
+
+@pytest.mark.parametrize("normalization", ["post", "pre"])
+def test_the_epsilon_of_a_configuration_reaches_every_normalisation(normalization: str) -> None:
+    model = built(Transformer(replace(CONFIG, normalization=normalization, normalization_epsilon=0.125)))
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.LayerNormalization)]
+    expected = 2 * CONFIG.encoder_layers + 3 * CONFIG.decoder_layers + (2 if normalization == "pre" else 0)
+    assert [layer.epsilon for layer in norms] == [0.125] * expected
+
+
 def test_the_embedding_starts_with_unit_variance_once_it_is_scaled() -> None:
     layer = SharedEmbedding(1009, 31)
     scaled = numpy(layer(np.arange(1009)[None]))

@@ -69,6 +69,16 @@ def test_a_row_is_cut_at_the_best_place(row: list[int], first: list[int]) -> Non
     assert split([row], 5)[0][0] == first
 
 
+def test_a_language_code_leads_each_piece_and_does_not_count() -> None:
+    tables, code = cut_tables([*PIECES, ">>fra<<"]), len(PIECES)
+    rows = [[code, A, DOT, B, X, B, X, X], [A, DOT, B, X, B, code, X], [code, A, B], []]
+    pieces, owner = split_long(tf.ragged.constant(rows, tf.int32), 4, tables)
+    first = [[code, A, DOT], [code, B, X], [code, B, X, X]]
+    second = [[A, DOT], [B, X, B], [code, X]]  # in the middle it is text
+    assert pieces.to_list() == [*first, *second, [code, A, B], []]
+    assert owner.numpy().tolist() == [0, 0, 0, 1, 1, 1, 2, 3]
+
+
 def test_the_tables_know_word_starts_and_sentence_ends() -> None:
     pieces = ["▁Ja", "nein", "▁", "!", "▁…", '."', ".)", "?»", "。」", "3.1", "”"]
     tables = cut_tables(pieces)
@@ -76,6 +86,12 @@ def test_the_tables_know_word_starts_and_sentence_ends() -> None:
     ends = [p for p, t in zip(pieces, tables.ends_sentence, strict=True) if t]
     assert ends == ["!", "▁…", '."', ".)", "?»"]
     assert [p for p, t in zip(pieces, tables.ends_unspaced_sentence, strict=True) if t] == ["。」"]
+
+
+def test_the_tables_know_language_codes_and_take_them_for_words() -> None:
+    tables = cut_tables([">>fra<<", ">>", "<<", ">><<", "▁>>fra<<", ">>zh_Hans<<"])
+    assert tables.is_language_code.tolist() == [True, False, False, False, False, True]
+    assert tables.starts_word.tolist() == [True, False, False, False, True, True]
 
 
 def test_it_runs_in_a_graph_with_unknown_shapes() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,11 @@ def total(configuration: Configuration, shape: BatchShape = SHAPE, replicas: int
     return estimate_memory(configuration, shape, replicas=replicas, parts=parts).total
 
 
-@pytest.mark.parametrize("normalization", ["pre", "post"])
-def test_parameters_are_counted_before_they_are_made(normalization: str) -> None:
-    model = Transformer(replace(MODEL, normalization=normalization))
+@pytest.mark.parametrize(
+    "changes", [{"normalization": "pre"}, {"normalization": "post"}, {"attention_bias": True, "logits_bias": True}]
+)
+def test_parameters_are_counted_before_they_are_made(changes: dict[str, Any]) -> None:
+    model = Transformer(replace(MODEL, **changes))
     model.build()
     assert parameter_count(model.config) == model.count_params()
 

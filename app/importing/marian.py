@@ -1,0 +1,58 @@
+"""`nmt import-marian`: from the files of a Hugging Face `MarianMTModel` to a run that translates."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from app.config import Configuration, TrainingConfig
+from app.decoding.options import DecodingOptions
+from app.errors import UserError
+from app.importing.marian_files import MarianFiles
+from app.importing.marian_weights import model_config, our_weights
+from app.run_directory import RunDirectory
+from app.training.checkpoints import IMPORTED, write_checkpoint
+from pipelines.corpora import LanguagePair
+from pipelines.shards import sha256_of
+
+LENGTH_PENALTY = 1.0  # Marian's models are decoded with scores by length; ours is ((5 + length) / 6) ^ 1
+
+
+def import_marian(directory: Path, out: Path, pair: LanguagePair | None = None) -> RunDirectory:
+    """Makes a run whose one checkpoint, of step 0, has the weights of a model.
+
+    Args:
+        directory: The model's files.
+        out: The run; a new or empty folder. It is written aside and renamed.
+        pair: Its languages; those of tokenizer_config.json if left out.
+
+    Raises:
+        UserError: `out` is there, or the files cannot be used; the message says why.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} exists; choose another --out")
+    files = MarianFiles(directory)
+    pair = pair or files.pair()
+    configuration = Configuration(model_config(files), TrainingConfig(precision="float32"), _decoding(files))
+    vocabulary, weights = files.vocabulary, our_weights(files)
+    facts = {IMPORTED: {"from": "Marian", "name": files.name, "weights": sha256_of(files.weights_path)}}
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        run = RunDirectory.create_with(partial, configuration, pair, vocabulary, facts)
+        write_checkpoint(run.checkpoints.step_path(0), 0, {"weights.npz": weights}, {IMPORTED: files.name})
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return replace(run, path=out)
+
+
+def _decoding(files: MarianFiles) -> DecodingOptions:
+    """The model's own beam; no source longer than it was made for."""
+    try:
+        return DecodingOptions(
+            beam_size=int(files.settings.get("num_beams", DecodingOptions.beam_size)),
+            length_penalty=float(files.settings.get("length_penalty", LENGTH_PENALTY)),
+            max_source_tokens=min(DecodingOptions.max_source_tokens, max(1, files.shape.positions - 2)),  # a code, EOS
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{files.path}: {error}") from error

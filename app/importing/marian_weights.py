@@ -1,0 +1,150 @@
+"""A Marian model's weights as those of our layers: the same function, in our order of things.
+
+What differs is undone here and not in the layers, where that gives the same function:
+
+- Marian's positions have all sines, then all cosines (`MarianSinusoidalPositionalEmbedding`); ours take turns, as in
+  section 3.5 of the paper. The width is an axis without an order of its own, so it is put into ours in every matrix.
+- PyTorch's matrices are [out, in], ours [in, out]; queries, keys and values are one product here.
+- An embedding is always scaled by sqrt(D) here. If a model has `scale_embedding` false, its table is divided by that,
+  and the decoder's last normalisation, whose output meets the table again, is multiplied by it.
+- The ids are those of `MarianVocabulary`: its BOS is Marian's <pad>, and our PAD has a bias that no softmax sees.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from app.errors import UserError
+from app.importing.marian_files import POSITIONS, Array, MarianFiles
+from layers import TransformerConfig
+from pipelines.vocabulary import PAD
+
+IMPOSSIBLE = -1e4  # the bias of PAD; finite in float16 too
+EPSILON = 1e-5  # PyTorch's, of its layer normalisation
+FROM_FORMULA = 1e-2  # so far a table of positions may be from the formula; half precision is within 5e-4
+
+Weights = dict[str, Array]
+
+
+def model_config(files: MarianFiles) -> TransformerConfig:
+    """The configuration of our layers.
+
+    Raises:
+        UserError: its sizes do not go together.
+    """
+    shape = files.shape
+    try:
+        return TransformerConfig(
+            vocabulary_size=shape.vocabulary_size + 1,  # PAD and BOS
+            model_width=shape.model_width,
+            inner_width=shape.inner_width,
+            heads=shape.heads,
+            encoder_layers=shape.encoder_layers,
+            decoder_layers=shape.decoder_layers,
+            normalization="post",
+            activation=shape.activation,
+            attention_bias=True,
+            logits_bias=True,
+            normalization_epsilon=EPSILON,
+        )
+    except ValueError as error:
+        raise UserError(f"{files.path}: {error}") from error
+
+
+def our_weights(files: MarianFiles) -> Weights:
+    """Each weight of a `layers.Transformer` of `model_config`, by its path.
+
+    Raises:
+        UserError: a tensor is missing or has another shape, or the positions are not the sinusoids.
+    """
+    return _Conversion(files).weights()
+
+
+class _Conversion:
+    """The parts of `our_weights`, which share its argument."""
+
+    def __init__(self, files: MarianFiles) -> None:
+        self.files = files
+        self.width = files.shape.model_width
+        half = np.arange(self.width // 2)
+        self.order = np.stack([half, half + self.width // 2], axis=1).reshape(-1)  # [D]: 0, D/2, 1, D/2 + 1, …
+        self.output_scale = 1.0 if files.shape.scale_embedding else self.width**0.5
+
+    def weights(self) -> Weights:
+        self.check_positions()
+        shape, found = self.files.shape, self.embedding()
+        for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
+            for i in range(layers):
+                found |= self.layer(stack, i)
+        last = f"transformer/decoder/layer_{shape.decoder_layers - 1}/feed_forward_residual/norm"
+        for name in ("gamma", "beta"):
+            found[f"{last}/{name}"] = found[f"{last}/{name}"] * np.float32(self.output_scale)
+        return found
+
+    def check_positions(self) -> None:
+        """Holds the positions, where a file has them, to the formula by which the layers make them."""
+        for name in POSITIONS:
+            table = self.files.tensors.get(name)
+            if table is not None and np.abs(table - _halved_sinusoids(*table.shape)).max() > FROM_FORMULA:
+                raise UserError(
+                    f"{self.files.weights_path}: {name} is not sinusoidal; learnt positions cannot be imported"
+                )
+
+    def embedding(self) -> Weights:
+        """The table in our order of ids, and the bias of each piece."""
+        ids, pieces = self.files.vocabulary.marian_ids, self.files.shape.vocabulary_size
+        bias = self.files.tensor("final_logits_bias", 1, pieces)[0, ids]
+        bias[PAD] = IMPOSSIBLE
+        table = self.files.table()[ids][:, self.order] / np.float32(self.output_scale)
+        return {"transformer/embedding/embeddings": table, "transformer/embedding/bias": bias}
+
+    def layer(self, stack: str, i: int) -> Weights:
+        """One layer of the encoder or the decoder."""
+        theirs, inner, found = f"model.{stack}.layers.{i}", self.files.shape.inner_width, Weights()
+        fused: dict[str, tuple[str, ...]] = {"query_key_value": ("q", "k", "v"), "output_projection": ("out",)}
+        attentions = {"self_attention": ("self_attn", fused)}
+        if stack == "decoder":
+            fused = {"query": ("q",), "key_value": ("k", "v"), "output_projection": ("out",)}
+            attentions["cross_attention"] = ("encoder_attn", fused)
+        for ours, (attention, fused) in attentions.items():
+            for projection, parts in fused.items():
+                reorder = self.columns if projection == "output_projection" else self.rows
+                dense = [
+                    self.dense(f"{theirs}.{attention}.{part}_proj", self.width, self.width, reorder) for part in parts
+                ]
+                joined = {name: np.concatenate([part[name] for part in dense], axis=-1) for name in ("kernel", "bias")}
+                found |= _below(f"{ours}/{projection}", joined)
+            found |= _below(f"{ours}_residual/norm", self.norm(f"{theirs}.{attention}_layer_norm"))
+        found |= _below("feed_forward/inner", self.dense(f"{theirs}.fc1", self.width, inner, self.rows))
+        found |= _below("feed_forward/outer", self.dense(f"{theirs}.fc2", inner, self.width, self.columns))
+        found |= _below("feed_forward_residual/norm", self.norm(f"{theirs}.final_layer_norm"))
+        return _below(f"transformer/{stack}/layer_{i}", found)
+
+    def dense(self, name: str, inputs: int, outputs: int, reorder: Callable[[Array, Array], Weights]) -> Weights:
+        """A projection, of which one side is the width."""
+        return reorder(
+            self.files.tensor(f"{name}.weight", outputs, inputs).T, self.files.tensor(f"{name}.bias", outputs)
+        )
+
+    def rows(self, kernel: Array, bias: Array) -> Weights:
+        """A projection from the width."""
+        return {"kernel": kernel[self.order], "bias": bias}
+
+    def columns(self, kernel: Array, bias: Array) -> Weights:
+        """A projection to the width."""
+        return {"kernel": kernel[:, self.order], "bias": bias[self.order]}
+
+    def norm(self, name: str) -> Weights:
+        """A normalisation over the width."""
+        gamma, beta = (self.files.tensor(f"{name}.{part}", self.width)[self.order] for part in ("weight", "bias"))
+        return {"gamma": gamma, "beta": beta}
+
+
+def _below(prefix: str, weights: Weights) -> Weights:
+    return {f"{prefix}/{path}": weight for path, weight in weights.items()}
+
+
+def _halved_sinusoids(positions: int, width: int) -> Array:
+    """[T, D]: the sines of each position, then the cosines."""
+    angles = np.arange(positions)[:, np.newaxis] / 10_000 ** (2 * np.arange(width // 2) / width)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
