@@ -11,6 +11,7 @@ from typing import Any
 import tomli_w
 
 from app.serving.golden_translations import GoldenTranslation
+from app.training.checkpoints import IMPORTED
 
 LICENSE_UNKNOWN = "unknown"  # as the Hub has it
 SHOWN = 5  # translations
@@ -64,17 +65,26 @@ def _introduction(facts: Facts) -> str:
         "languages": f"`{source}` to `{target}`, in this direction only",
         "parameters": f"{facts['parameters']:,}",
         "vocabulary": f"{facts['model']['vocabulary_size']:,} SentencePiece pieces, shared by both languages",
-        "weights": _checkpoint(facts["checkpoint"]),
+        "weights": _weights(facts),
         "precision": _precision(facts),
         "decoding": _decoding(facts["decoding"]),
     }
+    made = "imported from another program's model" if IMPORTED in facts["run"] else "trained"
     return (
-        "A Transformer ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762)), trained and exported with nmt "
+        f"A Transformer ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762)), {made} and exported with nmt "
         f"{facts['run']['versions']['nmt']}.\n\n{_table(('', ''), rows.items())}"
     )
 
 
+def _weights(facts: Facts) -> str:
+    own = _checkpoint(facts["checkpoint"])
+    others = [f"those of step {other['step']:,} of the run `{other['run']}`" for other in facts["ensemble"]]
+    return f"an ensemble of {len(others) + 1}: {own}; {'; '.join(others)}" if others else own
+
+
 def _checkpoint(checkpoint: Facts) -> str:
+    if IMPORTED in checkpoint:
+        return f"those of `{checkpoint[IMPORTED]}`"
     if "averaged" in checkpoint:
         return f"the mean of those at the steps {', '.join(f'{step:,}' for step in checkpoint['averaged'])}"
     return f"those of step {checkpoint['step']:,}"
@@ -175,12 +185,17 @@ def _training(facts: Facts) -> str:
     model, training = facts["model"], facts["training"]
     settings = {name: facts[name] for name in ("model", "training", "decoding")}
     versions = ", ".join(f"{name} {version}" for name, version in facts["run"]["versions"].items())
+    how = (
+        f"Trained for up to {training['steps']:,} steps of {training['batch_tokens']:,} tokens in "
+        f"`{training['precision']}`, with {versions}."
+    )
+    if imported := facts["run"].get(IMPORTED):
+        how = f"Trained elsewhere and imported from {imported['from']}: `{imported['name']}`."
     return (
         f"{model['encoder_layers']} encoder and {model['decoder_layers']} decoder layers of width "
         f"{model['model_width']} with {model['heads']} heads, {model['inner_width']} wide inside, normalised "
         f"{'before' if model['normalization'] == 'pre' else 'after'} each sublayer; source, target and output share "
-        f"one embedding. Trained for up to {training['steps']:,} steps of {training['batch_tokens']:,} tokens in "
-        f"`{training['precision']}`, with {versions}.\n\n"
+        f"one embedding. {how}\n\n"
         f"<details><summary>The whole configuration</summary>\n\n```toml\n{tomli_w.dumps(settings)}```\n\n</details>"
     )
 

@@ -340,6 +340,20 @@ def test_what_the_card_shows_can_be_run(
     assert inputs["length_penalty"] == 2.0
 
 
+def test_the_card_of_an_ensemble_and_of_an_imported_model(facts: dict[str, Any]) -> None:
+    facts["ensemble"] = [{"run": "other", "step": 1200}]
+    _, body = parts(model_card(facts, [], "usage"))
+    assert "| weights | an ensemble of 2: those of step 4; those of step 1,200 of the run `other` |" in body
+    facts["ensemble"] = []
+    facts["checkpoint"]["imported"] = "opus-mt-en-de"
+    facts["run"]["imported"] = {"from": "Marian", "name": "opus-mt-en-de", "weights": "0"}
+    _, body = parts(model_card(facts, [], "usage"))
+    assert "imported from another program's model and exported with nmt" in body
+    assert "| weights | those of `opus-mt-en-de` |" in body
+    assert "Trained elsewhere and imported from Marian: `opus-mt-en-de`." in body
+    assert "Trained for up to" not in body
+
+
 def test_the_card_of_an_average_in_bfloat16_by_another_name(facts: dict[str, Any]) -> None:
     facts["checkpoint"] |= {"averaged": [2, 4]}
     facts["dev_results"] = [{"step": step, "dev_loss": step / 8, "dev_perplexity": 3.0} for step in (2, 4)]
