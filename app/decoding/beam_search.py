@@ -14,12 +14,21 @@ from app.decoding.repetition import Repetition, penalized, without_repeats
 from app.decoding.top_k import TopK, top_k
 from pipelines.vocabulary import BOS, EOS, PAD
 
-State = Any  # a tf.nest of tensors whose leading axis is B * K
+
+class SearchState(NamedTuple):
+    """What a step hands to the next: tensors in tf.nests of any structure."""
+
+    beams: Any  # the leading axis of each is B * K; the rows are reordered as the beams are
+    sentences: Any = ()  # the leading axis of each is B
+
+
+State = SearchState
 Step = Callable[[tf.Tensor, tf.Tensor, State], tuple[tf.Tensor, State]]
 
 IMPOSSIBLE = float("-inf")
 SMALLEST = 1.2e-38  # normal float32; where no better token is allowed, it stands for a probability below
 NEVER_CHOSEN = (PAD, BOS)
+STAY = ("position", "step_state", "taken_out")  # of a search's state; the other parts have a row for each sentence
 FREE_REPETITION = Repetition()
 
 
@@ -37,21 +46,32 @@ class Hypotheses(NamedTuple):
     token_log_probabilities: tf.Tensor  # float32 [B, K, T], 0 at PAD
 
 
-class BeamState(NamedTuple):
-    """What one step hands to the next. Token rows begin with BOS, so they are [B, K, 1 + T].
+class Finished(NamedTuple):
+    """The best hypotheses that have ended. Rows of tokens begin with BOS."""
 
-    A dead beam has log-probability -inf and never lives again. A sentence has stopped when all its beams are dead.
+    tokens: tf.Tensor  # int32 [B, K, 1 + T]
+    sums: tf.Tensor  # float32 [B, K, 1 + T], the log-probability up to each token
+    log_probabilities: tf.Tensor  # float32 [B, K]
+    scores: tf.Tensor  # float32 [B, K], falling; -inf where there is none yet
+
+
+class BeamState(NamedTuple):
+    """What one step hands to the next. Rows of tokens begin with BOS.
+
+    A dead beam has log-probability -inf and never lives again. A sentence has stopped when all its beams are dead. Now
+    and then those that have stopped are taken out, so that B is how many are left of the A of the batch.
     """
 
     position: tf.Tensor  # int32 [], tokens already chosen
+    numbers: tf.Tensor  # int32 [B], which of the batch's sentences these are
+    length_limits: tf.Tensor  # int32 [B]
+    prefixes: tf.Tensor  # int32 [B, P]
     live_tokens: tf.Tensor  # int32 [B, K, 1 + T]
-    live_sums: tf.Tensor  # float32 [B, K, 1 + T], the log-probability up to each token
+    live_sums: tf.Tensor  # float32 [B, K, 1 + T]
     live_log_probabilities: tf.Tensor  # float32 [B, K]
-    finished_tokens: tf.Tensor  # int32 [B, K, 1 + T]
-    finished_sums: tf.Tensor  # float32 [B, K, 1 + T]
-    finished_log_probabilities: tf.Tensor  # float32 [B, K]
-    finished_scores: tf.Tensor  # float32 [B, K], falling; -inf where there is none yet
-    step_state: State
+    finished: Finished
+    step_state: SearchState
+    taken_out: Finished  # of all A sentences, but only right for those that were taken out
 
 
 class Scored(NamedTuple):
@@ -97,7 +117,7 @@ def beam_search(
     Args:
         step: (the newest tokens int32 [B * K], how many tokens came before them int32 [], state) -> (logits [B * K, V]
             of what follows, state). Softmax makes them probabilities. The K beams of a sentence are adjacent rows.
-        initial_state: The state of the first step; its rows are reordered as the beams are.
+        initial_state: The state of the first step.
         length_limits: int32 [B], the most tokens of a hypothesis, EOS included; at least 1.
         beam_size: K, a number or int32 [].
         length_penalty: The exponent alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities.
@@ -158,44 +178,50 @@ class BeamSearch:
         repetition: Repetition,
     ) -> None:
         self.step = step
-        self.length_limits = tf.convert_to_tensor(length_limits, tf.int32)
+        length_limits = tf.convert_to_tensor(length_limits, tf.int32)
+        self.length_limits = length_limits
         self.beam_size = beam_size
         self.length_penalty = length_penalty
         self.hypotheses = hypotheses
         self.prefixes = prefixes
         self.repetition = repetition
-        self.sentences = tf.shape(self.length_limits)[0]
-        self.longest = tf.maximum(tf.reduce_max(self.length_limits), 0)  # the maximum over no sentence is negative
+        self.longest = tf.maximum(tf.reduce_max(length_limits), 0)  # the maximum over no sentence is negative
 
     def run(self, step_state: State) -> Hypotheses:
         """Searches from the state of the first step on."""
         state = self.initial(step_state)
-        (state,) = tf.while_loop(self.goes_on, self.advance, [state], shape_invariants=[self.shapes(step_state)])
-        return self.result(state)
+        (state,) = tf.while_loop(self.goes_on, self.advance, [state], shape_invariants=[self.shapes(state)])
+        return self.result(self.put_aside(state))
 
     def initial(self, step_state: State) -> BeamState:
         """One live beam, BOS, in each sentence; nothing finished."""
-        beams = [self.sentences, self.beam_size]
+        numbers = tf.range(tf.size(self.length_limits))
+        beams = [tf.size(numbers), self.beam_size]
         tokens = tf.fill([*beams, 1 + self.longest], PAD)
         nothing = tf.fill(beams, IMPOSSIBLE)
         sums = tf.zeros(tf.shape(tokens))
+        none = Finished(tokens, sums, nothing, nothing)
         return BeamState(
             position=tf.constant(0),
+            numbers=numbers,
+            length_limits=self.length_limits,
+            prefixes=self.prefixes,
             live_tokens=_written(tokens, 0, BOS),
             live_sums=sums,
             live_log_probabilities=tf.where(tf.range(self.beam_size) == 0, 0.0, nothing),
-            finished_tokens=tokens,
-            finished_sums=sums,
-            finished_log_probabilities=nothing,
-            finished_scores=nothing,
+            finished=none,
             step_state=step_state,
+            taken_out=none,
         )
 
-    def shapes(self, step_state: State) -> BeamState:
+    def shapes(self, state: BeamState) -> BeamState:
         """The shapes that stay the same from step to step; the number of rows is never relied on."""
-        tokens, values = tf.TensorShape([None, None, None]), tf.TensorShape([None, None])
-        rows = tf.nest.map_structure(lambda x: tf.TensorShape([None]).concatenate(x.shape[1:]), step_state)
-        return BeamState(tf.TensorShape([]), tokens, tokens, values, tokens, tokens, values, values, rows)
+
+        def of_rows(values: tf.Tensor) -> tf.TensorShape:
+            return tf.TensorShape([None]).concatenate(values.shape[1:])
+
+        open_shapes = tf.nest.map_structure(lambda values: tf.TensorShape([None] * values.shape.rank), state)
+        return open_shapes._replace(step_state=tf.nest.map_structure(of_rows, state.step_state))
 
     def goes_on(self, state: BeamState) -> tf.Tensor:
         """Whether some sentence has a live beam."""
@@ -210,13 +236,12 @@ class BeamSearch:
         candidates = self.candidates(state, logits)
         state = self.finish(state, candidates)
         state, survivors = self.survive(state, candidates)
-        return (
-            state._replace(
-                position=state.position + 1,
-                live_log_probabilities=self.hopeful(state),
-                step_state=self.reordered(state.step_state, survivors),
-            ),
+        state = state._replace(
+            position=state.position + 1,
+            live_log_probabilities=self.hopeful(state),
+            step_state=self.reordered(state.step_state, survivors),
         )
+        return (self.without_stopped(state),)
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
         """The 2K best extensions of each sentence, best first; the single best one if K is 1."""
@@ -242,43 +267,45 @@ class BeamSearch:
         best = scored.best
         never = tf.reduce_any(best.indices[:, :, tf.newaxis] == NEVER_CHOSEN, axis=2)
         log_probabilities = tf.where(never, IMPOSSIBLE, best.values - scored.normalizers)
-        only = self.only(state.position)
+        only = self.only(state)
         of_only = tf.where(tf.range(tf.shape(best.indices)[1]) == 0, scored.of(only), IMPOSSIBLE)
         return tf.where(only == PAD, log_probabilities, of_only), tf.where(only == PAD, best.indices, only)
 
-    def only(self, position: tf.Tensor) -> tf.Tensor:
+    def only(self, state: BeamState) -> tf.Tensor:
         """As `only_choice`, of each beam: int32 [B * K, 1]."""
-        only = only_choice(position, self.prefixes, self.length_limits)
+        only = only_choice(state.position, state.prefixes, state.length_limits)
         return tf.repeat(only, self.beam_size)[:, tf.newaxis]
 
     def best_extensions(self, state: BeamState, log_probabilities: tf.Tensor, tokens: tf.Tensor) -> Candidates:
         """The best of all the extensions, [B * K, C], of a sentence's beams."""
-        beams = [self.sentences, self.beam_size, -1]
+        sentences = tf.size(state.numbers)
+        beams = [sentences, self.beam_size, -1]
         extended = tf.reshape(log_probabilities, beams) + state.live_log_probabilities[:, :, tf.newaxis]
-        best: TopK = tf.math.top_k(tf.reshape(extended, [self.sentences, -1]), self.count())  # of [B, K * C]
+        best: TopK = tf.math.top_k(tf.reshape(extended, [sentences, -1]), self.count())  # of [B, K * C]
         of_each_beam = tf.shape(tokens)[1]
-        chosen_tokens = chosen(tf.reshape(tokens, [self.sentences, -1]), best.indices)
+        chosen_tokens = chosen(tf.reshape(tokens, [sentences, -1]), best.indices)
         return Candidates(best.values, best.indices // of_each_beam, chosen_tokens)
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
         """Keeps the K best of the finished hypotheses and the candidates that end here."""
         ended = tf.where(candidates.tokens == EOS, candidates.log_probabilities, IMPOSSIBLE)
         scores = ended / length_penalties(state.position + 1, self.length_penalty)
-        best: TopK = tf.math.top_k(tf.concat([state.finished_scores, scores], 1), self.beam_size)  # of [B, K + C]
-        log_probabilities = tf.concat([state.finished_log_probabilities, ended], 1)
+        best: TopK = tf.math.top_k(tf.concat([state.finished.scores, scores], 1), self.beam_size)  # of [B, K + C]
+        log_probabilities = tf.concat([state.finished.log_probabilities, ended], 1)
         log_probabilities = chosen(log_probabilities, best.indices)
-        places = tf.broadcast_to(tf.range(self.beam_size), [self.sentences, self.beam_size])
+        places = tf.broadcast_to(tf.range(self.beam_size), [tf.size(state.numbers), self.beam_size])
         places = tf.concat([places, self.beam_size + candidates.beams], 1)  # [B, K + C] into [B, 2K, 1 + T]
         places = chosen(places, best.indices)
         live_tokens = _written(state.live_tokens, state.position + 1, EOS)
-        sums = chosen(tf.concat([state.finished_sums, state.live_sums], 1), places)
+        sums = chosen(tf.concat([state.finished.sums, state.live_sums], 1), places)
         ends_here = tf.where(places < self.beam_size, -1, state.position + 1)[:, :, tf.newaxis]
-        return state._replace(
-            finished_scores=best.values,
-            finished_log_probabilities=log_probabilities,
-            finished_tokens=chosen(tf.concat([state.finished_tokens, live_tokens], 1), places),
-            finished_sums=_written(sums, ends_here, log_probabilities[:, :, tf.newaxis]),
+        finished = Finished(
+            tokens=chosen(tf.concat([state.finished.tokens, live_tokens], 1), places),
+            sums=_written(sums, ends_here, log_probabilities[:, :, tf.newaxis]),
+            log_probabilities=log_probabilities,
+            scores=best.values,
         )
+        return state._replace(finished=finished)
 
     def survive(self, state: BeamState, candidates: Candidates) -> tuple[BeamState, tf.Tensor]:
         """K candidates that do not end here become the live beams; also gives whom they extend, [B, K]."""
@@ -303,33 +330,64 @@ class BeamSearch:
         is its log-probability now over the larger of the penalties at the next length and at the limit.
         """
         next_penalty = length_penalties(state.position + 2, self.length_penalty)
-        best_penalty = tf.maximum(next_penalty, length_penalties(self.length_limits, self.length_penalty))  # [B]
+        best_penalty = tf.maximum(next_penalty, length_penalties(state.length_limits, self.length_penalty))  # [B]
         reachable = tf.reduce_max(state.live_log_probabilities, axis=1) / best_penalty
-        can_improve = reachable > state.finished_scores[:, self.hypotheses - 1]
+        can_improve = reachable > state.finished.scores[:, self.hypotheses - 1]
         return tf.where(can_improve[:, tf.newaxis], state.live_log_probabilities, IMPOSSIBLE)
 
     def reordered(self, step_state: State, beams: tf.Tensor) -> State:
-        """Gives each surviving beam the state of the beam that it extends."""
-        first_rows = tf.range(self.sentences)[:, tf.newaxis] * self.beam_size
-        rows = tf.reshape(first_rows + beams, [-1])  # [B, K] -> [B * K]
+        """Gives each surviving beam, [B, K], the state of the beam that it extends."""
 
-        def moved() -> State:
-            return tf.nest.map_structure(lambda x: tf.gather(x, rows), step_state)
+        def moved() -> Any:
+            first_rows = tf.range(tf.shape(beams)[0])[:, tf.newaxis] * self.beam_size
+            rows = tf.reshape(first_rows + beams, [-1])  # [B, K] -> [B * K]
+            return tf.nest.map_structure(lambda x: tf.gather(x, rows), step_state.beams)
 
-        return tf.cond(self.beam_size > 1, moved, lambda: step_state)  # one beam has no place to change to
+        # One beam has no place to change to.
+        return step_state._replace(beams=tf.cond(self.beam_size > 1, moved, lambda: step_state.beams))
+
+    def without_stopped(self, state: BeamState) -> BeamState:
+        """The sentences that go on, once a quarter has stopped."""
+        goes_on = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE, axis=1)  # [B]
+        left, sentences = tf.math.count_nonzero(goes_on, dtype=tf.int32), tf.size(goes_on)
+
+        def taken_out() -> BeamState:
+            places = tf.where(goes_on)[:, 0]
+            rows = tf.repeat(goes_on, self.beam_size)
+
+            def kept(values: Any) -> Any:
+                return tf.nest.map_structure(lambda x: tf.gather(x, places), values)
+
+            of_beams = tf.nest.map_structure(lambda x: tf.boolean_mask(x, rows), state.step_state.beams)
+            all_kept = BeamState(
+                *(kept(values) if name not in STAY else values for name, values in state._asdict().items())
+            )
+            return all_kept._replace(
+                step_state=SearchState(of_beams, kept(state.step_state.sentences)),
+                taken_out=self.put_aside(state).taken_out,
+            )
+
+        return tf.cond((left > 0) & (4 * left <= 3 * sentences), taken_out, lambda: state)
+
+    def put_aside(self, state: BeamState) -> BeamState:
+        """With what is finished of the sentences that are left written to its place among all."""
+        places = state.numbers[:, tf.newaxis]
+        aside = tf.nest.map_structure(
+            lambda every, own: tf.tensor_scatter_nd_update(every, places, own), state.taken_out, state.finished
+        )
+        return state._replace(taken_out=aside)
 
     def result(self, state: BeamState) -> Hypotheses:
-        """The finished hypotheses without BOS."""
-        exists = (state.finished_scores > IMPOSSIBLE)[:, :, tf.newaxis]
-        tokens = tf.where(exists, state.finished_tokens[:, :, 1:], PAD)
+        """What was taken out, without BOS."""
+        found = state.taken_out
+        exists = (found.scores > IMPOSSIBLE)[:, :, tf.newaxis]
+        tokens = tf.where(exists, found.tokens[:, :, 1:], PAD)
         return Hypotheses(
             tokens=tokens,
-            scores=state.finished_scores,
-            log_probabilities=state.finished_log_probabilities,
+            scores=found.scores,
+            log_probabilities=found.log_probabilities,
             lengths=tf.math.count_nonzero(tokens != PAD, axis=2, dtype=tf.int32),
-            token_log_probabilities=tf.where(
-                tokens != PAD, state.finished_sums[:, :, 1:] - state.finished_sums[:, :, :-1], 0.0
-            ),
+            token_log_probabilities=tf.where(tokens != PAD, found.sums[:, :, 1:] - found.sums[:, :, :-1], 0.0),
         )
 
 

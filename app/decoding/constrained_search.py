@@ -50,18 +50,17 @@ def constrained_search(
     Returns:
         K hypotheses, as `beam_search` does.
     """
-    lengths = tf.math.count_nonzero(phrases != PAD, axis=2, dtype=tf.int32)  # [B, P]
-    by_row = tf.repeat(phrases, beam_size, axis=0)
 
     def counting_step(tokens: tf.Tensor, position: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        of_model, progress = state
-        logits, of_model = step(tokens, position, of_model)
-        return logits, (of_model, advanced(progress, by_row, tokens))  # BOS is in no phrase
+        (beams, progress), (sentences, phrases) = state
+        logits, of_model = step(tokens, position, State(beams, sentences))
+        progress = advanced(progress, tf.repeat(phrases, beam_size, axis=0), tokens)  # BOS is in no phrase
+        return logits, State((of_model.beams, progress), (of_model.sentences, phrases))
 
-    none = tf.zeros_like(by_row[:, :, 0])
-    met = by_row[:, :, 0] == PAD
-    searching = ConstrainedSearch(counting_step, beam_size=beam_size, phrases=phrases, lengths=lengths, **search)
-    return searching.run((initial_state, Progress(met, none)))
+    first = tf.repeat(phrases[:, :, 0], beam_size, axis=0)
+    progress = Progress(first == PAD, tf.zeros_like(first))
+    state = State((initial_state.beams, progress), (initial_state.sentences, phrases))
+    return ConstrainedSearch(counting_step, beam_size=beam_size, **search).run(state)
 
 
 def beam_for(phrases: tf.Tensor, beam_size: tf.Tensor) -> tf.Tensor:
@@ -85,13 +84,20 @@ def next_tokens(progress: Progress, phrases: tf.Tensor) -> tf.Tensor:
     return tf.where(progress.met, PAD, tf.gather(phrases, progress.depth, batch_dims=2))
 
 
-class ConstrainedSearch(BeamSearch):
-    """The parts of `constrained_search`; the phrases and their lengths are those of the sentences."""
+def progress_of(state: BeamState) -> Progress:
+    """That of all beams, [B * K, P]."""
+    _, progress = state.step_state.beams
+    return Progress(*progress)
 
-    def __init__(self, *arguments: Any, phrases: tf.Tensor, lengths: tf.Tensor, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.phrases = phrases
-        self.lengths = lengths
+
+def phrases_of(state: BeamState) -> tf.Tensor:
+    """Those of the sentences, [B, P, L]."""
+    _, phrases = state.step_state.sentences
+    return phrases
+
+
+class ConstrainedSearch(BeamSearch):
+    """The parts of `constrained_search`."""
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
         """The 2K best extensions that can still become whole, and all that go on with a phrase."""
@@ -104,16 +110,17 @@ class ConstrainedSearch(BeamSearch):
 
     def forced(self, state: BeamState, scored: Scored, best: Candidates) -> Candidates:
         """The extensions of the beams by what goes on with their phrases, [B, K * P], each once and not in `best`."""
-        tokens = next_tokens(state.step_state[1], self.by_beam(self.phrases))  # [B * K, P]
+        tokens = next_tokens(progress_of(state), self.by_beam(phrases_of(state)))  # [B * K, P]
         earlier = tf.linalg.band_part(tf.ones([tf.shape(tokens)[1]] * 2), -1, 0) - tf.eye(tf.shape(tokens)[1])
         is_same = tokens[:, :, tf.newaxis] == tokens[:, tf.newaxis]
         is_again = tf.reduce_any(is_same & (earlier > 0), axis=2)
-        is_free = (tokens != PAD) & (self.only(state.position) == PAD) & ~is_again
+        is_free = (tokens != PAD) & (self.only(state) == PAD) & ~is_again
         log_probabilities = tf.where(is_free, scored.of(tokens), IMPOSSIBLE)
         log_probabilities = self.possible(state, log_probabilities, tokens)
         log_probabilities += tf.reshape(state.live_log_probabilities, [-1, 1])
-        flat = [self.sentences, -1]
-        beams = tf.repeat(tf.tile(tf.range(self.beam_size), [self.sentences]), tf.shape(tokens)[1])
+        sentences = tf.size(state.numbers)
+        flat = [sentences, -1]
+        beams = tf.repeat(tf.tile(tf.range(self.beam_size), [sentences]), tf.shape(tokens)[1])
         log_probabilities, beams, tokens = (tf.reshape(values, flat) for values in (log_probabilities, beams, tokens))
         is_known = (beams[:, :, tf.newaxis] == best.beams[:, tf.newaxis]) & (
             tokens[:, :, tf.newaxis] == best.tokens[:, tf.newaxis]
@@ -124,12 +131,12 @@ class ConstrainedSearch(BeamSearch):
     def possible(self, state: BeamState, log_probabilities: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
         """The log-probabilities of the beams' extensions, [B * K, C], -inf for those that cannot become whole."""
         width = tf.shape(tokens)[1]
-        of_beams = (tf.repeat(values, width, axis=0) for values in state.step_state[1])
-        phrases = tf.repeat(self.by_beam(self.phrases), width, axis=0)
+        of_beams = (tf.repeat(values, width, axis=0) for values in progress_of(state))
+        phrases = tf.repeat(self.by_beam(phrases_of(state)), width, axis=0)
         left = self.left(advanced(Progress(*of_beams), phrases, tf.reshape(tokens, [-1])), phrases)
         left = tf.reshape(left, tf.shape(tokens))
         said = state.position + 1
-        room = self.by_beam(self.length_limits)[:, tf.newaxis] - said - 1  # EOS needs a place too
+        room = self.by_beam(state.length_limits)[:, tf.newaxis] - said - 1  # EOS needs a place too
         is_possible = tf.where(tokens == EOS, left == 0, left <= room)
         return tf.where(is_possible, log_probabilities, IMPOSSIBLE)
 
@@ -141,9 +148,10 @@ class ConstrainedSearch(BeamSearch):
 
     def kept(self, state: BeamState, candidates: Candidates) -> TopK:
         """The best candidate of each number of tokens left, those with few before, then the second best, and so on."""
-        rows = tf.reshape(tf.range(self.sentences)[:, tf.newaxis] * self.beam_size + candidates.beams, [-1])
-        phrases = tf.gather(self.by_beam(self.phrases), rows)
-        progress = Progress(*(tf.gather(values, rows) for values in state.step_state[1]))
+        first_rows = tf.range(tf.size(state.numbers))[:, tf.newaxis] * self.beam_size
+        rows = tf.reshape(first_rows + candidates.beams, [-1])
+        phrases = tf.gather(self.by_beam(phrases_of(state)), rows)
+        progress = Progress(*(tf.gather(values, rows) for values in progress_of(state)))
         left = self.left(advanced(progress, phrases, tf.reshape(candidates.tokens, [-1])), phrases)
         left = tf.reshape(left, tf.shape(candidates.tokens))  # [B, C]
         values = candidates.log_probabilities
@@ -153,7 +161,7 @@ class ConstrainedSearch(BeamSearch):
         )
         is_rival = left[:, tf.newaxis] == left[:, :, tf.newaxis]
         rank = tf.math.count_nonzero(is_before & is_rival, axis=2, dtype=tf.int32)
-        most = 1 + tf.reduce_max(tf.reduce_sum(self.lengths, axis=1))
+        most = 1 + tf.reduce_max(left)
         order = tf.where(values > IMPOSSIBLE, rank * most + left, UNLIMITED)
         places = tf.math.top_k(-order, self.beam_size).indices
         return TopK(chosen(values, places), places)

@@ -13,18 +13,17 @@ Cache = Any  # a tf.nest of tensors [rows, …], one axis of which is the positi
 
 
 class GrowingCache:
-    """Makes the cache of `rows` hypotheses, and makes it longer when it is full."""
+    """Makes a cache, and makes it longer when it is full."""
 
-    def __init__(self, transformer: Any, rows: tf.Tensor) -> None:
+    def __init__(self, transformer: Any) -> None:
         self.transformer = transformer
-        self.rows = rows
         one, two = transformer.empty_cache(1, 1), transformer.empty_cache(1, 2)
         self.position_axes = tf.nest.map_structure(_differing_axis, one, two)
 
-    def room(self) -> Cache:
-        """An empty cache of `ROOM` positions."""
-        length = ROOM + 0 * self.rows  # no constant, or a graph would hold the cache to this length
-        return self.transformer.empty_cache(self.rows, length)
+    def room(self, rows: tf.Tensor) -> Cache:
+        """An empty cache of `ROOM` positions for so many hypotheses."""
+        length = ROOM + 0 * rows  # no constant, or a graph would hold the cache to this length
+        return self.transformer.empty_cache(rows, length)
 
     def with_room(self, cache: Cache, position: tf.Tensor) -> Cache:
         """The cache with room for `position` (int32 []), which is at most one beyond those it has."""
@@ -33,8 +32,9 @@ class GrowingCache:
 
     def longer(self, cache: Cache) -> Cache:
         """The cache with `ROOM` empty positions behind those it has."""
+        empty = self.room(tf.shape(tf.nest.flatten(cache)[0])[0])
         return tf.nest.map_structure(
-            lambda axis, full, empty: tf.concat([full, empty], axis), self.position_axes, cache, self.room()
+            lambda axis, full, empty: tf.concat([full, empty], axis), self.position_axes, cache, empty
         )
 
 

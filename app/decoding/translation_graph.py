@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from app.decoding.alignment import Alignments, align_words
-from app.decoding.beam_search import Hypotheses, Step, beam_search, length_penalties
+from app.decoding.beam_search import Hypotheses, SearchState, Step, beam_search, length_penalties
 from app.decoding.constrained_search import beam_for, constrained_search
 from app.decoding.glossary import terms_in
-from app.decoding.growing_cache import Cache, GrowingCache
+from app.decoding.growing_cache import GrowingCache
 from app.decoding.long_input import cut_tables, join_pieces, split_long
 from app.decoding.options import DecodingOptions
 from app.decoding.output_checks import WARNINGS, find_warnings, spelt
@@ -524,18 +524,19 @@ class TranslationGraph(tf.Module):
         """The most tokens of a translation, EOS included, of so many expected tokens; of none there is only EOS."""
         return tf.where(expected == 0, 1, expected + 1 + search.max_extra_tokens)
 
-    def decoding(self, pieces: tf.RaggedTensor, beams: int | tf.Tensor) -> tuple[Step, Cache]:
+    def decoding(self, pieces: tf.RaggedTensor, beams: int | tf.Tensor) -> tuple[Step, SearchState]:
         """The step of a search with so many beams for each of the pieces, int32 [B, (L)], and its first state."""
         memory, may_attend = self.transformer.encode(_ended(pieces))
         cross = self.transformer.cross_cache(memory)
-        growing = GrowingCache(self.transformer, pieces.nrows(out_type=tf.int32) * beams)
+        growing = GrowingCache(self.transformer)
 
-        def step(tokens: tf.Tensor, position: tf.Tensor, cache: Cache) -> tuple[tf.Tensor, Cache]:
-            cache = growing.with_room(cache, position)
-            logits, cache = self.transformer.decode_step(tokens[:, tf.newaxis], position, cache, cross, may_attend)
-            return logits[:, 0], cache
+        def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
+            cache = growing.with_room(state.beams, position)
+            logits, cache = self.transformer.decode_step(tokens[:, tf.newaxis], position, cache, *state.sentences)
+            return logits[:, 0], state._replace(beams=cache)
 
-        return step, growing.room()
+        cache = growing.room(pieces.nrows(out_type=tf.int32) * beams)
+        return step, SearchState(cache, (cross, may_attend))
 
 
 def _best_first(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) -> tf.Tensor:

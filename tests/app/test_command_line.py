@@ -287,6 +287,7 @@ def test_samples_alternatives_and_terms_of_a_run_and_of_its_export(export: Path,
         assert line["score"] == pytest.approx(sum(log_probabilities) / ((5 + len(pieces)) / 6) ** 2.0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_an_ensemble_translates_scores_and_is_exported(run: Path, tmp_path: Path) -> None:
     given = b"It rains.\nWe are here.\n"
     ensemble = ("--checkpoint", "last", "--ensemble", f"{run}:2")
@@ -321,6 +322,7 @@ def test_an_ensemble_has_one_vocabulary_and_is_one_of_runs(run_copy: Path, run: 
     assert "--ensemble is for runs" in nmt("translate", export, "--ensemble", run).complaints[0]
 
 
+@pytest.mark.slow
 def test_an_export_in_bfloat16_is_half_as_large_and_nearly_the_same(export: Path, run: Path, tmp_path: Path) -> None:
     half = tmp_path / "half"
     assert succeeded(nmt("export", run, "--out", half, "--precision", "bfloat16")).lines == [str(half / "1")]

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.beam_search import Hypotheses, Step, beam_search, length_penalties
+from app.decoding.beam_search import Hypotheses, SearchState, Step, beam_search, length_penalties
 from app.decoding.repetition import Repetition, penalized
 from pipelines.vocabulary import BOS, EOS, PAD
 from tests.oracles.exhaustive_search import PrefixScorer, exhaustive_search, plain_beam_search
@@ -20,13 +20,19 @@ limits = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 def step_of(scorer: PrefixScorer) -> Step:
     """The scorer as a step whose state is each beam's sentence and place in the tree of prefixes."""
 
-    def step(tokens: tf.Tensor, position: tf.Tensor, state: dict[str, tf.Tensor]) -> tuple[tf.Tensor, Any]:
-        child = state["node"] * scorer.vocabulary + tokens + 1
+    def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
+        child = state.beams * scorer.vocabulary + tokens + 1
         node = tf.where(position == 0, 0, child)
-        table = tf.gather_nd(scorer.table, tf.stack([state["sentence"], node], axis=1))
-        return table, {"sentence": state["sentence"], "node": node}
+        sentence = tf.repeat(state.sentences, tf.size(node) // tf.maximum(1, tf.size(state.sentences)))
+        table = tf.gather_nd(scorer.table, tf.stack([sentence, node], axis=1))
+        return table, state._replace(beams=node)
 
     return step
+
+
+def first_state(sentences: Any, beam_size: Any) -> SearchState:
+    sentences = tf.convert_to_tensor(sentences, tf.int32)
+    return SearchState(tf.zeros([tf.size(sentences) * beam_size], tf.int32), sentences)
 
 
 def search(
@@ -39,8 +45,7 @@ def search(
     **options: Any,
 ) -> Hypotheses:
     """The N best, which are sure."""
-    sentence = tf.repeat(tf.range(len(length_limits)) if sentences is None else tf.constant(sentences), beam_size)
-    state = {"sentence": sentence, "node": tf.zeros_like(sentence)}
+    state = first_state(range(len(length_limits)) if sentences is None else sentences, beam_size)
     found = beam_search(
         step_of(scorer),
         state,
@@ -103,12 +108,12 @@ def test_stopping_early_changes_no_result(seed: int, alpha: float, limits: list[
 def test_the_search_stops_when_no_beam_can_win() -> None:
     steps = []
 
-    def step(tokens: tf.Tensor, position: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
         steps.append(int(position))
         ends = tf.math.log([0.001, 0.001, 0.001, 0.987, 0.01])
         return tf.tile(ends[tf.newaxis], [tf.shape(tokens)[0], 1]), state
 
-    found = beam_search(step, tf.zeros([4]), length_limits=[50, 60], beam_size=2, length_penalty=0.6)
+    found = beam_search(step, SearchState(tf.zeros([4])), length_limits=[50, 60], beam_size=2, length_penalty=0.6)
     assert steps == [0]
     assert found.tokens[:, 0, 0].numpy().tolist() == [EOS, EOS]
 
@@ -180,12 +185,12 @@ def test_no_ngram_stands_in_a_hypothesis_twice_and_they_are_the_best_such(seed: 
 def test_a_penalised_token_is_less_likely_once_it_was_said() -> None:
     always = tf.constant([[0.0, 0.0, 0.0, -1.0, 2.0, 1.5]])
 
-    def step(tokens: tf.Tensor, position: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
         return tf.tile(always, [tf.shape(tokens)[0], 1]), state
 
     options = {"length_limits": [3], "beam_size": 1, "length_penalty": 0.0}
-    plain = beam_search(step, tf.zeros([1]), **options)
-    found = beam_search(step, tf.zeros([1]), repetition=Repetition(repetition_penalty=2.0), **options)
+    plain = beam_search(step, SearchState(tf.zeros([1])), **options)
+    found = beam_search(step, SearchState(tf.zeros([1])), repetition=Repetition(repetition_penalty=2.0), **options)
     assert plain.tokens[0, 0].numpy().tolist() == [4, 4, EOS]
     assert found.tokens[0, 0].numpy().tolist() == [4, 5, EOS]
     after = tf.math.log_softmax([0.0, 0.0, 0.0, -1.0, 1.0, 1.5])  # 2.0 of token 4 has become 1.0
@@ -208,10 +213,10 @@ def test_n_best_hypotheses_are_distinct_and_best_first(seed: int, alpha: float, 
 def test_the_last_position_is_forced_to_end_and_its_probability_counts() -> None:
     never_ends = tf.math.log([[0.1, 0.2, 0.1, 0.01, 0.59]])
 
-    def step(tokens: tf.Tensor, position: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
         return tf.tile(never_ends, [tf.shape(tokens)[0], 1]), state
 
-    found = beam_search(step, tf.zeros([2]), length_limits=[3, 1], beam_size=1, length_penalty=0.0)
+    found = beam_search(step, SearchState(tf.zeros([2])), length_limits=[3, 1], beam_size=1, length_penalty=0.0)
     assert found.tokens[:, 0].numpy().tolist() == [[4, 4, EOS], [EOS, PAD, PAD]]
     expected = [2 * np.log(0.59) + np.log(0.01), np.log(0.01)]
     np.testing.assert_allclose(found.log_probabilities[:, 0], expected, rtol=1e-5)
@@ -244,8 +249,7 @@ class _SearchModule(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.float32)])
     def __call__(self, limits: tf.Tensor, alpha: tf.Tensor) -> dict[str, tf.Tensor]:
-        sentence = tf.repeat(tf.range(tf.size(limits)), 3)
-        state = {"sentence": sentence, "node": tf.zeros_like(sentence)}
+        state = first_state(tf.range(tf.size(limits)), 3)
         return beam_search(
             step_of(self.scorer),
             state,

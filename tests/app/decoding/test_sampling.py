@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.beam_search import Hypotheses
+from app.decoding.beam_search import Hypotheses, SearchState
 from app.decoding.repetition import Repetition
 from app.decoding.sampling import Sampling, draw, sample
 from pipelines.vocabulary import BOS, EOS, PAD
@@ -15,14 +15,19 @@ PROBABILITIES = [0.1, 0.0, 0.2, 0.1, 0.4, 0.15, 0.05]  # of PAD, an unknown, BOS
 FREE = Sampling()
 
 
-def always(tokens: tf.Tensor, position: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def always(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
     return tf.tile(tf.math.log([PROBABILITIES]), [tf.shape(tokens)[0], 1]), state
 
 
 def drawn(seeds: list[list[int]], *, limit: int = 80, sampling: Sampling = FREE, **options: Any) -> Hypotheses:
     limits = tf.fill([len(seeds)], limit)
     return sample(
-        always, tf.zeros([len(seeds)]), length_limits=limits, seeds=tf.constant(seeds), sampling=sampling, **options
+        always,
+        SearchState(tf.zeros([len(seeds)])),
+        length_limits=limits,
+        seeds=tf.constant(seeds),
+        sampling=sampling,
+        **options,
     )
 
 

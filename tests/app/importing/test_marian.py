@@ -153,6 +153,7 @@ def test_translations_are_those_of_an_independent_implementation(
     assert translated(run, text, "--beam-size", "1") == translations
 
 
+@pytest.mark.slow
 def test_a_saved_model_translates_as_the_run_does(
     run: Path, text: Path, translations: list[str], tmp_path: Path
 ) -> None:
