@@ -81,14 +81,22 @@ class CTranslate2Graph(TranslationGraph):
         tokens, scores, log_probabilities = (
             tf.ensure_shape(value, shape) for value, shape in zip(found, shapes, strict=True)
         )
-        every = tf.reshape(tokens, [-1, tf.shape(tokens)[2]])
-        of_each = tf.gather(pieces, tf.repeat(tf.range(pieces.nrows(out_type=tf.int32)), search.beam_size))
+
+        def scored() -> tf.Tensor:
+            every = tf.reshape(tokens, [-1, tf.shape(tokens)[2]])
+            of_each = tf.gather(pieces, tf.repeat(tf.range(pieces.nrows(out_type=tf.int32)), search.beam_size))
+            return tf.reshape(self.token_log_probabilities(of_each, every), tf.shape(tokens))
+
+        # The engine tells none while it searches, so they cost another pass; only lists of the whole beam show them.
+        by_token = tf.cond(
+            tf.equal(hypotheses, search.beam_size), scored, lambda: tf.zeros(tf.shape(tokens), tf.float32)
+        )
         return Hypotheses(
             tokens=tokens,
             scores=scores,
             log_probabilities=log_probabilities,
             lengths=tf.math.count_nonzero(tokens != PAD, axis=2, dtype=tf.int32),
-            token_log_probabilities=tf.reshape(self.token_log_probabilities(of_each, every), tf.shape(tokens)),
+            token_log_probabilities=by_token,
         )
 
     def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
@@ -97,7 +105,6 @@ class CTranslate2Graph(TranslationGraph):
             lambda ids, splits, labels: self._score(np.split(ids, splits[1:-1]), labels),
             [sources.values, sources.row_splits, labels],
             tf.float32,
-            stateful=False,  # so that a graph leaves it out where nobody asks for it
         )
         return tf.reshape(by_token, tf.shape(labels))
 
