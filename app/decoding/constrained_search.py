@@ -75,13 +75,24 @@ def advanced(progress: Progress, phrases: tf.Tensor, tokens: tf.Tensor) -> Progr
     goes_on = (next_tokens(progress, phrases) == token) & ~progress.met
     begins = (phrases[:, :, 0] == token) & ~progress.met
     depth = tf.where(goes_on, progress.depth + 1, tf.cast(begins, tf.int32))
-    met = progress.met | (depth == tf.math.count_nonzero(phrases != PAD, axis=2, dtype=tf.int32))
+    met = progress.met | (depth == phrase_lengths(phrases))
     return Progress(met, tf.where(met, 0, depth))
 
 
 def next_tokens(progress: Progress, phrases: tf.Tensor) -> tf.Tensor:
     """The token that goes on with each phrase, int32 [R, P]; PAD for one that is met."""
     return tf.where(progress.met, PAD, tf.gather(phrases, progress.depth, batch_dims=2))
+
+
+def tokens_left(progress: Progress, phrases: tf.Tensor) -> tf.Tensor:
+    """How many tokens R hypotheses have to say at most until they have all phrases, int32 [R]."""
+    whole = tf.reduce_sum(tf.where(progress.met, 0, phrase_lengths(phrases)), axis=1)
+    return whole - tf.reduce_max(progress.depth, axis=1)
+
+
+def phrase_lengths(phrases: tf.Tensor) -> tf.Tensor:
+    """[…, P, L] -> int32 […, P]."""
+    return tf.math.count_nonzero(phrases != PAD, axis=-1, dtype=tf.int32)
 
 
 def progress_of(state: BeamState) -> Progress:
@@ -133,18 +144,12 @@ class ConstrainedSearch(BeamSearch):
         width = tf.shape(tokens)[1]
         of_beams = (tf.repeat(values, width, axis=0) for values in progress_of(state))
         phrases = tf.repeat(self.by_beam(phrases_of(state)), width, axis=0)
-        left = self.left(advanced(Progress(*of_beams), phrases, tf.reshape(tokens, [-1])), phrases)
+        left = tokens_left(advanced(Progress(*of_beams), phrases, tf.reshape(tokens, [-1])), phrases)
         left = tf.reshape(left, tf.shape(tokens))
         said = state.position + 1
         room = self.by_beam(state.length_limits)[:, tf.newaxis] - said - 1  # EOS needs a place too
         is_possible = tf.where(tokens == EOS, left == 0, left <= room)
         return tf.where(is_possible, log_probabilities, IMPOSSIBLE)
-
-    def left(self, progress: Progress, phrases: tf.Tensor) -> tf.Tensor:
-        """How many tokens R hypotheses have to say at most until they have all phrases, int32 [R]."""
-        lengths = tf.math.count_nonzero(phrases != PAD, axis=2, dtype=tf.int32)
-        whole = tf.reduce_sum(tf.where(progress.met, 0, lengths), axis=1)
-        return whole - tf.reduce_max(progress.depth, axis=1)
 
     def kept(self, state: BeamState, candidates: Candidates) -> TopK:
         """The best candidate of each number of tokens left, those with few before, then the second best, and so on."""
@@ -152,7 +157,7 @@ class ConstrainedSearch(BeamSearch):
         rows = tf.reshape(first_rows + candidates.beams, [-1])
         phrases = tf.gather(self.by_beam(phrases_of(state)), rows)
         progress = Progress(*(tf.gather(values, rows) for values in progress_of(state)))
-        left = self.left(advanced(progress, phrases, tf.reshape(candidates.tokens, [-1])), phrases)
+        left = tokens_left(advanced(progress, phrases, tf.reshape(candidates.tokens, [-1])), phrases)
         left = tf.reshape(left, tf.shape(candidates.tokens))  # [B, C]
         values = candidates.log_probabilities
         place = tf.range(tf.shape(values)[1])

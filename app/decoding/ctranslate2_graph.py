@@ -10,7 +10,8 @@ import tensorflow as tf
 from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
 from app.decoding.signatures import DETOKENIZE, N_BEST, SCORE, TOKENIZE, TRANSLATE, Signatures
-from app.decoding.translation_graph import Search, TranslationGraph
+from app.decoding.texts import Search
+from app.decoding.translation_graph import TranslationGraph
 from app.errors import UserError
 from pipelines.any_vocabulary import load_vocabulary
 from pipelines.vocabulary import BOS, EOS, PAD

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,102 +16,19 @@ from app.decoding.growing_cache import GrowingCache
 from app.decoding.long_input import cut_tables, join_pieces, split_long
 from app.decoding.options import DecodingOptions
 from app.decoding.output_checks import WARNINGS, find_warnings, spelt
-from app.decoding.repetition import Repetition
 from app.decoding.sampling import Sampling, sample
 from app.decoding.scoring import token_log_probabilities
-from app.decoding.signatures import (
-    ALIGN,
-    ALTERNATIVES,
-    DETOKENIZE,
-    GLOSSARY,
-    N_BEST,
-    PREFIX,
-    SAMPLE,
-    SCORE,
-    TOKENIZE,
-    TRANSLATE,
-    Signatures,
-    signature,
-)
+from app.decoding.signatures import Signatures, signatures_of
+from app.decoding.texts import FoundPieces, Pieces, ScoredTexts, Search, TranslatedTexts, row_lengths
 from pipelines.any_vocabulary import AnyVocabulary
 from pipelines.vocabulary import BOS, EOS, PAD
 
-OF_THE_BEST = ("translations", "scores", "confidences", "warnings")  # what is told where only one is asked for
 SAMPLES_APART = 2**16  # between the second seeds of the samples of a piece; a text has fewer pieces
 BEAM_TOKENS_AT_ONCE = 65_536  # of the source, padded, each beam's; bounds the memory: a base model's beams take 2 GB
 
 
-class Search(NamedTuple):
-    """What each run of a graph may be told anew; `DecodingOptions` says more."""
-
-    beam_size: tf.Tensor  # int32 []
-    length_penalty: tf.Tensor  # float32 []
-    max_extra_tokens: tf.Tensor  # int32 []
-    no_repeat_ngram_size: tf.Tensor  # int32 []
-    repetition_penalty: tf.Tensor  # float32 []
-
-    @classmethod
-    def of(cls, options: DecodingOptions) -> "Search":
-        """The options as tensors."""
-        return cls(
-            tf.constant(options.beam_size, tf.int32),
-            tf.constant(options.length_penalty, tf.float32),
-            tf.constant(options.max_extra_tokens, tf.int32),
-            tf.constant(options.no_repeat_ngram_size, tf.int32),
-            tf.constant(options.repetition_penalty, tf.float32),
-        )
-
-    @property
-    def repetition(self) -> Repetition:
-        """What is done against it."""
-        return Repetition(self.no_repeat_ngram_size, self.repetition_penalty)
-
-
-class TranslatedTexts(NamedTuple):
-    """The H best translations of each of N texts, best first.
-
-    Where there is no H-th translation its text is empty, its score -inf and its confidence 0.
-    """
-
-    translations: tf.Tensor  # string [N, H]
-    scores: tf.Tensor  # float32 [N, H]
-    confidences: tf.Tensor  # float32 [N, H], the geometric mean of the tokens' probabilities
-    warnings: tf.Tensor  # string [N, H], of `output_checks`, with commas between; "" where nothing is suspicious
-    pieces: tf.Tensor  # string [N, H, T], the tokens, the last one "</s>"; after them ""
-    token_log_probabilities: tf.Tensor  # float32 [N, H, T], 0 after the tokens
-
-
-class Pieces(NamedTuple):
-    """N texts, cut into M pieces that a model can take."""
-
-    tokens: tf.RaggedTensor  # int32 [M, (L)]
-    owner: tf.Tensor  # int32 [M], the text of each, rising
-    place: tf.Tensor  # int32 [M], which piece of its text it is, from 0 on
-
-
-class FoundPieces(NamedTuple):
-    """The H best translations of M pieces. The tokens of all of them follow each other, those of a piece together."""
-
-    translations: tf.Tensor  # string [M, H]
-    scores: tf.Tensor  # float32 [M, H]
-    log_probabilities: tf.Tensor  # float32 [M, H]
-    warnings: tf.Tensor  # bool [M, H, F], of `output_checks`
-    lengths: tf.Tensor  # int32 [M, H]
-    tokens: tf.Tensor  # int32 [sum of lengths]
-    token_log_probabilities: tf.Tensor  # float32 [sum of lengths]
-
-
 # Some of the pieces, int32 [B, (L)], and their numbers among all, int32 [B] -> at least as many hypotheses as wanted.
 Finder = Callable[[tf.RaggedTensor, tf.Tensor], Hypotheses]
-
-
-class ScoredTexts(NamedTuple):
-    """What the model gives to N translations of up to T tokens."""
-
-    scores: tf.Tensor  # float32 [N], log-probability / length penalty
-    log_probabilities: tf.Tensor  # float32 [N], the sums of those of the tokens
-    token_log_probabilities: tf.Tensor  # float32 [N, T]
-    pieces: tf.Tensor  # string [N, T]: the tokens, the last one "</s>"; after them ""
 
 
 class TranslationGraph(tf.Module):
@@ -139,87 +56,8 @@ class TranslationGraph(tf.Module):
         )
 
     def signatures(self) -> Signatures:
-        """The graph as functions, each traced once for every number of texts; for a translator or a SavedModel.
-
-        `serving_default` takes `texts` (string [N]) and gives the fields of `TranslatedTexts` for the best translation
-        ([N]); `translate_nbest`, which searches longer, gives as many as the beam holds ([N, K], best first), and so
-        does `translate_prefix`, which takes `prefixes` (string [N]) too, with which they begin.
-        `translate_alternatives` takes `prefixes` and gives `alternatives` translations, each of which goes on
-        differently behind its prefix. `translate_sample` takes `seeds` (int32 [N]) and gives `samples` translations
-        drawn with `temperature`, `top_k` and `top_p`. `translate_glossary` takes `source_terms` and `target_terms`
-        (string [G]) and gives what `serving_default` does. All of them may be told another `beam_size`,
-        `length_penalty`, `max_extra_tokens`, `no_repeat_ngram_size` and `repetition_penalty` (scalars) than the
-        graph's; sampling needs no beam.
-
-        `score` takes `texts`, `targets` (string [N]) and perhaps another `length_penalty` and gives the fields of
-        `ScoredTexts`; `align` takes `texts` and `targets` and gives those of `Alignments`. `tokenize` takes `texts` and
-        gives `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths` (int32 [N]); `detokenize` takes `ids` and
-        gives `texts`.
-        """
-        texts, prefixes, targets = (tf.TensorSpec([None], tf.string, name=n) for n in ("texts", "prefixes", "targets"))
-        terms = [tf.TensorSpec([None], tf.string, name=name) for name in ("source_terms", "target_terms")]
-        seeds = tf.TensorSpec([None], tf.int32, name="seeds")
-        ids = tf.TensorSpec([None, None], tf.int32, name="ids")
-        settings = Search.of(self.options)._asdict()
-        sampling = {name: tf.constant(value) for name, value in Sampling()._asdict().items()}
-        penalty = {"length_penalty": settings["length_penalty"]}
-
-        def of_the_best(found: TranslatedTexts) -> dict[str, tf.Tensor]:
-            return {name: getattr(found, name)[:, 0] for name in OF_THE_BEST}
-
-        def best(texts: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
-            return of_the_best(self.translate(texts, Search(**search), retry=True))
-
-        def with_terms(
-            texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, **search: tf.Tensor
-        ) -> dict[str, tf.Tensor]:
-            return of_the_best(self.with_glossary(texts, source_terms, target_terms, Search(**search)))
-
-        def n_best(texts: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.translate(texts, Search(**search), hypotheses=search["beam_size"])._asdict()
-
-        def with_prefix(texts: tf.Tensor, prefixes: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
-            hypotheses = search["beam_size"]
-            return self.translate(texts, Search(**search), hypotheses=hypotheses, prefixes=prefixes)._asdict()
-
-        def alternatives(
-            texts: tf.Tensor, prefixes: tf.Tensor, alternatives: tf.Tensor, **search: tf.Tensor
-        ) -> dict[str, tf.Tensor]:
-            return self.alternatives(texts, prefixes, Search(**search), count=alternatives)._asdict()
-
-        def samples(texts: tf.Tensor, seeds: tf.Tensor, samples: tf.Tensor, **named: tf.Tensor) -> dict[str, tf.Tensor]:
-            drawn_from = Sampling(*(named.pop(name) for name in Sampling._fields))
-            search = Search(tf.constant(1), **named)
-            return self.sample(texts, seeds, drawn_from, search, count=samples)._asdict()
-
-        def score(texts: tf.Tensor, targets: tf.Tensor, length_penalty: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.score(texts, targets, length_penalty)._asdict()
-
-        def align(texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.align(texts, targets)._asdict()
-
-        def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-            tokens = self.vocabulary.encode(texts)
-            ids = tokens.to_tensor(PAD)
-            return {"ids": ids, "pieces": self.vocabulary.spell(ids), "lengths": _row_lengths(tokens)}
-
-        def detokenize(ids: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"texts": self.vocabulary.decode(ids)}
-
-        without_beam = {name: value for name, value in settings.items() if name != "beam_size"}
-        several = tf.constant(self.options.beam_size)
-        return {
-            TRANSLATE: signature(best, [texts], settings),
-            N_BEST: signature(n_best, [texts], settings),
-            PREFIX: signature(with_prefix, [texts, prefixes], settings),
-            ALTERNATIVES: signature(alternatives, [texts, prefixes], {"alternatives": several, **settings}),
-            GLOSSARY: signature(with_terms, [texts, *terms], settings),
-            SAMPLE: signature(samples, [texts, seeds], {"samples": tf.constant(1), **sampling, **without_beam}),
-            SCORE: signature(score, [texts, targets], penalty),
-            ALIGN: signature(align, [texts, targets]),
-            TOKENIZE: signature(tokenize, [texts]),
-            DETOKENIZE: signature(detokenize, [ids]),
-        }
+        """The graph as functions, as `signatures_of` has them."""
+        return signatures_of(self)
 
     def translate(
         self,
@@ -269,7 +107,7 @@ class TranslationGraph(tf.Module):
             drawn = sample(
                 step,
                 state,
-                length_limits=self.length_limits(_row_lengths(tokens), search),
+                length_limits=self.length_limits(row_lengths(tokens), search),
                 seeds=own,
                 sampling=sampling,
                 length_penalty=search.length_penalty,
@@ -331,7 +169,7 @@ class TranslationGraph(tf.Module):
                 state,
                 phrases=wanted,
                 beam_size=beam_size,
-                length_limits=self.length_limits(_row_lengths(tokens), search) + more,
+                length_limits=self.length_limits(row_lengths(tokens), search) + more,
                 length_penalty=search.length_penalty,
                 hypotheses=tf.constant(1),
                 prefixes=tf.zeros([tf.size(numbers), 0], tf.int32),
@@ -345,7 +183,7 @@ class TranslationGraph(tf.Module):
         """Of what follows each prefix, int32 [B, (P)], but for its end: float32 [B, V]."""
         target = tf.pad(prefixes.to_tensor(PAD), [[0, 0], [1, 0]], constant_values=BOS)
         logits = self.transformer({"source": _ended(tokens), "target": target}, training=False)
-        last = tf.gather(tf.cast(logits, tf.float32), _row_lengths(prefixes), batch_dims=1)
+        last = tf.gather(tf.cast(logits, tf.float32), row_lengths(prefixes), batch_dims=1)
         never = tf.reduce_any(tf.range(self.vocabulary.size)[:, tf.newaxis] == (PAD, BOS, EOS), axis=1)
         return tf.where(never, float("-inf"), last)
 
@@ -403,7 +241,7 @@ class TranslationGraph(tf.Module):
         one have score 0, as `translate` has it. The length penalty is that of the options where none is given.
         """
         sources, labels = self.vocabulary.encode(texts), self.vocabulary.encode_target(targets)
-        is_empty = (_row_lengths(sources) == 0) & (_row_lengths(labels) == 0)
+        is_empty = (row_lengths(sources) == 0) & (row_lengths(labels) == 0)
         labels = tf.where(is_empty[:, tf.newaxis], PAD, _ended(labels))
         by_token = self.token_log_probabilities(sources, labels)
         log_probabilities = tf.reduce_sum(by_token, axis=1)
@@ -435,7 +273,7 @@ class TranslationGraph(tf.Module):
     ) -> FoundPieces:
         """Translates the pieces, a bounded number of tokens at once; `beams` is how many rows a piece becomes."""
         rows = pieces.tokens.nrows(out_type=tf.int32)
-        beam_tokens = tf.maximum(4, beams) * (1 + tf.reduce_max(_row_lengths(pieces.tokens)))
+        beam_tokens = tf.maximum(4, beams) * (1 + tf.reduce_max(row_lengths(pieces.tokens)))
         rows_at_once = tf.maximum(1, BEAM_TOKENS_AT_ONCE // beam_tokens)
 
         def translate_some(first: tf.Tensor, done: FoundPieces) -> tuple[tf.Tensor, FoundPieces]:
@@ -477,7 +315,7 @@ class TranslationGraph(tf.Module):
         source = tokens.to_tensor(PAD)
         warnings = find_warnings(self.vocabulary.decode(source), source, texts, found.tokens)
         exists = found.lengths > 0
-        has_no_token = (_row_lengths(tokens) == 0)[:, tf.newaxis] & exists
+        has_no_token = (row_lengths(tokens) == 0)[:, tf.newaxis] & exists
         scores, log_probabilities, by_token = (
             tf.where(tf.reshape(has_no_token, [shape[0], shape[1], *[1] * (len(values.shape) - 2)]), 0.0, values)
             for values in (found.scores, found.log_probabilities, found.token_log_probabilities)
@@ -506,8 +344,8 @@ class TranslationGraph(tf.Module):
         They begin with the prefixes, int32 [B, (P)], which may be as long as the translation of their piece or longer.
         """
         search = search or Search.of(self.options)
-        lengths = _row_lengths(pieces)
-        expected = lengths if prefixes is None else tf.maximum(lengths, _row_lengths(prefixes))
+        lengths = row_lengths(pieces)
+        expected = lengths if prefixes is None else tf.maximum(lengths, row_lengths(prefixes))
         step, state = self.decoding(pieces, search.beam_size)
         return beam_search(
             step,
@@ -557,7 +395,3 @@ def _side_by_side(found: Hypotheses, count: int | tf.Tensor) -> Hypotheses:
 def _ended(rows: tf.RaggedTensor) -> tf.Tensor:
     """Rows of ids, int32 [B, (L)], each with EOS at its end, filled up with PAD: int32 [B, L + 1]."""
     return tf.concat([rows, tf.fill([rows.nrows(), 1], EOS)], axis=1).to_tensor(PAD)
-
-
-def _row_lengths(rows: tf.RaggedTensor) -> tf.Tensor:
-    return tf.cast(rows.row_lengths(), tf.int32)

@@ -22,7 +22,7 @@ from app.decoding.signatures import (
     Signatures,
     inputs_of,
 )
-from app.decoding.translation_graph import Search
+from app.decoding.texts import Search
 from app.errors import UserError
 
 WINDOW_LINES = 4096  # enough to find lines of like length, and soon read
