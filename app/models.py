@@ -1,7 +1,6 @@
 """A MODEL on the command line: a run or an export. Both translate with the same graph."""
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
 from app.errors import UserError
+from app.processors import processors
 from app.run_directory import RunDirectory
 from app.serving.ctranslate2_model import write_ctranslate2
 from app.serving.layout import DESCRIPTION, newest_version
@@ -39,7 +39,9 @@ class Model(Protocol):
     def pair(self) -> str:
         """Its languages, such as en-de."""
 
-    def translator(self, request: Request = BEST, window_lines: int = WINDOW_LINES) -> Translator:
+    def translator(
+        self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
+    ) -> Translator:
         """Lines in, translations out."""
 
     def scorer(self) -> Scorer:
@@ -133,10 +135,14 @@ class RunModel:
             )
         return member
 
-    def translator(self, request: Request = BEST, window_lines: int = WINDOW_LINES) -> Translator:
+    def translator(
+        self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
+    ) -> Translator:
         """Translates with the run's weights."""
         _check_hypotheses(request, self.options.beam_size)
-        return Translator(self.graph.signatures(), request=request, window_lines=window_lines)
+        return Translator(
+            self.graph.signatures(), request=request, window_lines=window_lines, batches_at_once=batches_at_once
+        )
 
     def scorer(self) -> Scorer:
         """Scores with the run's weights."""
@@ -186,7 +192,7 @@ class CTranslate2Model:
     def __init__(self, folder: Path, pair: str, options: DecodingOptions) -> None:
         self.pair = pair
         self.options = options
-        self.graph = CTranslate2Graph(folder, options, workers=os.cpu_count() or 1, threads=1)
+        self.graph = CTranslate2Graph(folder, options, workers=processors(), threads=1)
 
     @classmethod
     def of_export(cls, version: Path, given: dict[str, Any]) -> "CTranslate2Model":
@@ -198,8 +204,10 @@ class CTranslate2Model:
         with reporting_damage(version):
             return cls(version, pair, options)
 
-    def translator(self, request: Request = BEST, window_lines: int = WINDOW_LINES) -> Translator:
-        """Translates, so many lines at once that every worker has some."""
+    def translator(
+        self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
+    ) -> Translator:
+        """Translates, so many lines in a batch that each of the engine's own workers has some."""
         _check_hypotheses(request, self.options.beam_size)
         batch_tokens = BATCH_TOKENS * self.graph.engine.num_translators
         return Translator(
@@ -231,10 +239,18 @@ class ExportModel:
             self.loaded = tf.saved_model.load(str(version))
         self.options = _overridden(options, given)
 
-    def translator(self, request: Request = BEST, window_lines: int = WINDOW_LINES) -> Translator:
+    def translator(
+        self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
+    ) -> Translator:
         """Translates with the SavedModel's signatures."""
         _check_hypotheses(request, self.options.beam_size)
-        return Translator(self.loaded.signatures, self.options, request=request, window_lines=window_lines)
+        return Translator(
+            self.loaded.signatures,
+            self.options,
+            request=request,
+            window_lines=window_lines,
+            batches_at_once=batches_at_once,
+        )
 
     def scorer(self) -> Scorer:
         """Scores with the SavedModel's signature."""

@@ -9,12 +9,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from app.processors import processors
 
-def import_tensorflow(logical_cpus: int = 1, *, start: bool = True) -> None:
+
+def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_once: int = 1) -> None:
     """Imports TensorFlow and Keras; shows what they wrote only if that fails.
 
     `logical_cpus` devices share the processor; with 2, distribution can be tried without a GPU. With `start` its
-    devices are started too; a process that is to join others must not do so before.
+    devices are started too; a process that is to join others must not do so before. With `batches_at_once` threads
+    that call TensorFlow, each op takes its share of the processors, and one thread at least.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -27,6 +30,8 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True) -> None:
             cpu = tf.config.list_physical_devices("CPU")[0]
             devices = [tf.config.LogicalDeviceConfiguration()] * logical_cpus
             tf.config.set_logical_device_configuration(cpu, devices)
+        if batches_at_once > 1:
+            tf.config.threading.set_intra_op_parallelism_threads(max(1, processors() // batches_at_once))
         if start:
             tf.config.list_logical_devices()  # this too is talkative the first time
 

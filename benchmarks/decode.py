@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -29,11 +30,11 @@ loaded.translate([sys.argv[2]])
 print(json.dumps([imported - begun, time.perf_counter() - imported]))
 """
 
-Translate = Callable[[list[str]], list[str]]
+Translate = Callable[[Sequence[list[str]]], list[str]]
 
 
 class Engine(NamedTuple):
-    """Something that translates a batch of sentences with a beam, and one that does so greedily."""
+    """Something that translates batches of sentences with a beam, and one that does so greedily."""
 
     beam: Translate
     greedy: Translate
@@ -44,7 +45,7 @@ def main() -> None:
     options = read_options()
     from app.quiet import import_tensorflow
 
-    import_tensorflow()
+    import_tensorflow(batches_at_once=options.workers)
     sentences = options.source.read_text(encoding="utf-8").splitlines()[: options.sentences]
     with tempfile.TemporaryDirectory() as folder:
         exports = write_exports(options.run, Path(folder))
@@ -68,7 +69,7 @@ def read_options() -> argparse.Namespace:
     add("--batch", type=int, default=64, help="sentences of a batch (default: 64)")
     add("--single", type=int, default=20, help="sentences translated alone, for the latency (default: 20)")
     add("--rounds", type=int, default=3, help="how often each engine gets its turn (default: 3)")
-    add("--workers", type=int, default=2, help="of CTranslate2, each with one thread (default: 2)")
+    add("--workers", type=int, default=2, help="batches at once, each with one thread (default: 2)")
     return parser.parse_args()
 
 
@@ -86,22 +87,24 @@ def write_exports(run: Path, folder: Path) -> dict[str, Path]:
 
 
 def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engine]:
-    """Each engine; CTranslate2 with all threads on one batch, and with workers that share it."""
-    engines = {name: saved_model(exports[name]) for name in ("bfloat16", "float32")}
+    """Each engine; CTranslate2 with all threads on one batch, and with workers of one thread."""
+    engines = {name: saved_model(exports[name], workers=workers) for name in ("bfloat16", "float32")}
     for name in ("ctranslate2-float32", "ctranslate2-int8"):
         for at_once, threads in ((1, 0), (workers, 1)):
             engines[f"{name}, {at_once} worker(s)"] = ctranslate2_model(exports[name], workers=at_once, threads=threads)
     return engines
 
 
-def saved_model(version: Path) -> Engine:
-    """What an export gives to a Python program."""
+def saved_model(version: Path, *, workers: int) -> Engine:
+    """What an export gives to a Python program that calls it from as many threads."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(version))
 
-    def translate(texts: list[str], beam_size: int) -> list[str]:
-        return [text.decode() for text in loaded.translate(texts, beam_size=beam_size)["translations"].numpy()]
+    def translate(batches: Sequence[list[str]], beam_size: int) -> list[str]:
+        with ThreadPoolExecutor(workers) as threads:
+            found = threads.map(lambda texts: loaded.translate(texts, beam_size=beam_size)["translations"], batches)
+            return [text.decode() for translations in found for text in translations.numpy()]
 
     return Engine(partial(translate, beam_size=BEAM_SIZE), partial(translate, beam_size=1))
 
@@ -115,16 +118,19 @@ def ctranslate2_model(version: Path, *, workers: int, threads: int) -> Engine:
     cutter = sentencepiece.SentencePieceProcessor(model_file=str(version / "vocabulary.model"))
     engine = ctranslate2.Translator(str(version), device="cpu", inter_threads=workers, intra_threads=threads)
 
-    def translate(texts: list[str], beam_size: int) -> list[str]:
-        pieces = cutter.encode(texts, out_type=str)
-        found = engine.translate_batch(
-            pieces,
-            beam_size=beam_size,
-            length_penalty=decoding["length_penalty"],
-            max_decoding_length=max(map(len, pieces)) + decoding["max_extra_tokens"],
-            max_batch_size=-(-len(texts) // workers),
-        )
-        return list(cutter.decode([result.hypotheses[0] for result in found]))
+    def translate(batches: Sequence[list[str]], beam_size: int) -> list[str]:
+        waiting = []
+        for texts in batches:
+            pieces = cutter.encode(texts, out_type=str)
+            waiting += engine.translate_batch(
+                pieces,
+                asynchronous=True,
+                max_batch_size=-(-len(texts) // workers),  # its fastest: workers that share a batch
+                beam_size=beam_size,
+                length_penalty=decoding["length_penalty"],
+                max_decoding_length=max(map(len, pieces)) + decoding["max_extra_tokens"],
+            )
+        return list(cutter.decode([result.result().hypotheses[0] for result in waiting]))
 
     return Engine(partial(translate, beam_size=BEAM_SIZE), partial(translate, beam_size=1))
 
@@ -142,7 +148,8 @@ def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: ar
             seconds, texts = timed(engine.beam, batches)
             translations[name] = dict(zip(by_length, texts, strict=True))
             speeds[name].append(count_tokens(options.run, texts) / seconds)
-            latencies[name].append(1000 * timed(engine.greedy, alone)[0] / len(alone))
+            of_each = [timed(engine.greedy, [sentence])[0] for sentence in alone]
+            latencies[name].append(1000 * sum(of_each) / len(alone))
             say(f"{name}: {speeds[name][-1]:,.0f} target tokens/s, {latencies[name][-1]:.0f} ms alone")
     speeds, latencies = ({name: values[1:] for name, values in figures.items()} for figures in (speeds, latencies))
     say("| engine | beam 4, target tokens/s (all rounds) | greedy alone, ms |")
@@ -156,7 +163,7 @@ def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: ar
 def timed(translate: Translate, batches: Sequence[list[str]]) -> tuple[float, list[str]]:
     """The seconds that all batches took, and the translations."""
     begun = time.perf_counter()
-    texts = [text for batch in batches for text in translate(batch)]
+    texts = translate(batches)
     return time.perf_counter() - begun, texts
 
 

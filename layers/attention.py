@@ -6,12 +6,11 @@ self-attention makes queries, keys and values of one sequence with one fused pro
 keys and values of the encoder's output, once per sentence.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 
 from layers.dropout import Dropout
-from layers.masks import causal_mask
 
 FORBIDDEN = -1e9  # added to a masked score; exp of it is 0 in float32, and it is finite where all is masked
 
@@ -21,6 +20,13 @@ class KeysValues(NamedTuple):
 
     keys: keras.KerasTensor
     values: keras.KerasTensor
+
+
+class Cache(Protocol):
+    """What a self-attention has seen so far, for decoding step by step."""
+
+    def append(self, new: KeysValues) -> KeysValues:
+        """Remembers new keys and values, [B, H, T, D/H], and gives all there are to attend to, [B, H, S, D/H]."""
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -130,34 +136,18 @@ class SelfAttention(MultiHeadAttention):
         self,
         x: keras.KerasTensor,
         may_attend: keras.KerasTensor,
+        cache: Cache | None = None,
         training: bool | None = None,
     ) -> keras.KerasTensor:
-        """[B, T, D] -> [B, T, D]; `may_attend` is broadcast to [B, H, T, T]."""
-        query, key, value = self.split_heads(self.query_key_value(x), count=3)
-        attended = self.attend(query, key, value, may_attend=may_attend, training=training)
-        return self.output_projection(self.merge_heads(attended))
+        """[B, T, D] -> [B, T, D]; `may_attend` is broadcast to [B, H, T, S], and S is T without a cache.
 
-    def step(
-        self, x: keras.KerasTensor, cache: KeysValues, position: keras.KerasTensor
-    ) -> tuple[keras.KerasTensor, KeysValues]:
-        """Attends causally from a few new positions, with the keys and values of the earlier ones in `cache`.
-
-        Args:
-            x: [B, n, D], the positions position … position + n - 1.
-            cache: Keys and values [B, H, L, D/H]; those before `position` are filled, and L >= position + n.
-            position: int32 scalar.
-
-        Returns:
-            The output [B, n, D] and the cache with the new positions filled in.
+        With a cache, x holds new positions alone, and they attend to all that the cache gives.
         """
         query, key, value = self.split_heads(self.query_key_value(x), count=3)
-        start = (0, 0, position, 0)
-        cache = KeysValues(
-            keras.ops.slice_update(cache.keys, start, key), keras.ops.slice_update(cache.values, start, value)
-        )
-        may_attend = causal_mask(keras.ops.shape(x)[1], keras.ops.shape(cache.keys)[2], position)
-        attended = self.attend(query, cache.keys, cache.values, may_attend=may_attend)
-        return self.output_projection(self.merge_heads(attended)), cache
+        if cache is not None:
+            key, value = cache.append(KeysValues(key, value))
+        attended = self.attend(query, key, value, may_attend=may_attend, training=training)
+        return self.output_projection(self.merge_heads(attended))
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -182,18 +172,10 @@ class CrossAttention(MultiHeadAttention):
         may_attend: keras.KerasTensor,
         training: bool | None = None,
     ) -> keras.KerasTensor:
-        """[B * K, T, D] -> the same shape, over the keys and values of B sentences.
-
-        K is 1 in training. In beam search the K beams of a sentence are adjacent rows, and here they become more
-        queries of one sentence, so that its keys and values need no copy for each beam. `may_attend` is broadcast to
-        [B, H, K * T, S]; it must not differ between queries.
-        """
-        rows, length, width = keras.ops.shape(x)
-        sentences = keras.ops.shape(memory.keys)[0]
-        queries = keras.ops.reshape(self.query(x), (sentences, -1, width))  # [B, K * T, D]
-        (query,) = self.split_heads(queries)
+        """[B, T, D] -> [B, T, D]; `may_attend` is broadcast to [B, H, T, S]."""
+        (query,) = self.split_heads(self.query(x))
         attended = self.attend(query, memory.keys, memory.values, may_attend=may_attend, training=training)
-        return self.output_projection(keras.ops.reshape(self.merge_heads(attended), (rows, length, width)))
+        return self.output_projection(self.merge_heads(attended))
 
     def attention_weights(
         self, x: keras.KerasTensor, memory: KeysValues, may_attend: keras.KerasTensor

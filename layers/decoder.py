@@ -1,7 +1,7 @@
 """The decoder: masked self-attention, attention to the encoder, feed-forward. Vaswani et al. 2017, section 3.1.
 
-A decoder runs over a whole sequence (`call`) or over a few new positions with a cache (`step`); both go through the
-same sublayers, and a property test holds them equal for every split.
+A decoder runs over a whole sequence, or over new positions alone with caches of what came before; both are the same
+code, and a property test holds them equal for every split.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from layers.attention import CrossAttention, KeysValues, SelfAttention
+from layers.attention import Cache, CrossAttention, KeysValues, SelfAttention
 from layers.config import TransformerConfig
 from layers.feed_forward import FeedForward
 from layers.masks import causal_mask
@@ -43,65 +43,37 @@ class DecoderLayer(ConfiguredLayer):
     def call(
         self,
         x: keras.KerasTensor,
-        memory: keras.KerasTensor,
+        memory: KeysValues,
         may_attend_source: keras.KerasTensor,
         may_attend: keras.KerasTensor,
+        *,
+        cache: Cache | None = None,
         training: bool | None = None,
     ) -> keras.KerasTensor:
-        """[B, T, D] and the encoder's output [B, S, D] -> [B, T, D]."""
+        """[B, T, D] and the encoder's output, projected to keys and values -> [B, T, D]."""
         x = self.residuals[0](
             x,
-            sublayer=lambda y: self.self_attention(y, may_attend=may_attend, training=training),
+            sublayer=lambda y: self.self_attention(y, may_attend=may_attend, cache=cache, training=training),
             training=training,
         )
-        cross = self.cross_attention.keys_values(memory)
-        return self.after_self_attention(x, cross, may_attend_source, training)
+        x = self.residuals[1](
+            x,
+            sublayer=lambda y: self.cross_attention(y, memory=memory, may_attend=may_attend_source, training=training),
+            training=training,
+        )
+        return self.residuals[2](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
 
     def cross_weights(
         self,
         x: keras.KerasTensor,
-        memory: keras.KerasTensor,
+        memory: KeysValues,
         may_attend_source: keras.KerasTensor,
         may_attend: keras.KerasTensor,
     ) -> keras.KerasTensor:
         """How much each position of [B, T, D] attends to each of the encoder's output: float32 [B, H, T, S]."""
         x = self.residuals[0](x, sublayer=lambda y: self.self_attention(y, may_attend=may_attend), training=False)
         x = self.residuals[1].sublayer_input(x)
-        return self.cross_attention.attention_weights(x, self.cross_attention.keys_values(memory), may_attend_source)
-
-    def step(
-        self,
-        x: keras.KerasTensor,
-        cache: KeysValues,
-        position: keras.KerasTensor,
-        cross: KeysValues,
-        may_attend_source: keras.KerasTensor,
-    ) -> tuple[keras.KerasTensor, KeysValues]:
-        """The new positions [B * K, n, D] -> their outputs and the cache that holds them (see `SelfAttention.step`)."""
-        caches = []
-
-        def self_attention(y: keras.KerasTensor) -> keras.KerasTensor:
-            output, updated = self.self_attention.step(y, cache, position)
-            caches.append(updated)
-            return output
-
-        x = self.residuals[0](x, sublayer=self_attention, training=False)
-        return self.after_self_attention(x, cross, may_attend_source, training=False), caches[0]
-
-    def after_self_attention(
-        self,
-        x: keras.KerasTensor,
-        cross: KeysValues,
-        may_attend_source: keras.KerasTensor,
-        training: bool | None,
-    ) -> keras.KerasTensor:
-        """The second and third sublayer, which need no cache of their own."""
-        x = self.residuals[1](
-            x,
-            sublayer=lambda y: self.cross_attention(y, memory=cross, may_attend=may_attend_source, training=training),
-            training=training,
-        )
-        return self.residuals[2](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
+        return self.cross_attention.attention_weights(x, memory, may_attend_source)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -121,13 +93,27 @@ class Decoder(Stack):
     ) -> keras.KerasTensor:
         """[B, T, D] and the encoder's output [B, S, D] -> [B, T, D]; no position sees a later one."""
         length = keras.ops.shape(x)[1]
-        may_attend = causal_mask(length, length)
-        for block in self.blocks:
+        masks = may_attend_source, causal_mask(length)
+        return self.states(x, self.keys_values(memory), *masks, training=training)
+
+    def states(
+        self,
+        x: keras.KerasTensor,
+        memory: Sequence[KeysValues],
+        may_attend_source: keras.KerasTensor,
+        may_attend: keras.KerasTensor,
+        *,
+        caches: Sequence[Cache] | None = None,
+        training: bool | None = None,
+    ) -> keras.KerasTensor:
+        """[B, T, D] and what `keys_values` gave -> [B, T, D]; with caches, a layer each, x is new positions alone."""
+        for i, block in enumerate(self.blocks):
             x = block(
                 x,
-                memory=memory,
+                memory=memory[i],
                 may_attend_source=may_attend_source,
                 may_attend=may_attend,
+                cache=caches[i] if caches else None,
                 training=training,
             )
         return self.finish(x)
@@ -140,33 +126,19 @@ class Decoder(Stack):
         `layer` counts from 0, or from -1 backwards.
         """
         length = keras.ops.shape(x)[1]
-        masks = {"may_attend_source": may_attend_source, "may_attend": causal_mask(length, length)}
-        *before, asked = self.blocks[: range(len(self.blocks))[layer] + 1]
-        for block in before:
-            x = block(x, memory=memory, **masks, training=False)
-        return asked.cross_weights(x, memory=memory, **masks)
+        masks = {"may_attend_source": may_attend_source, "may_attend": causal_mask(length)}
+        number = range(len(self.blocks))[layer]
+        keys_values = self.keys_values(memory)
+        for block, own in zip(self.blocks[:number], keys_values, strict=False):
+            x = block(x, memory=own, **masks, training=False)
+        return self.blocks[number].cross_weights(x, memory=keys_values[number], **masks)
 
-    def cross_cache(self, memory: keras.KerasTensor) -> list[KeysValues]:
+    def keys_values(self, memory: keras.KerasTensor) -> list[KeysValues]:
         """Each layer's keys and values of the encoder's output [B, S, D]."""
         return [block.cross_attention.keys_values(memory) for block in self.blocks]
 
-    def empty_cache(self, rows: int, length: int) -> list[KeysValues]:
-        """Zeros [rows, H, length, D/H] for each layer's keys and values."""
+    def unfilled(self, sentences: int, length: int) -> list[KeysValues]:
+        """Zeros [sentences, H, length, D/H] for each layer's keys and values."""
         head_width = self.config.model_width // self.config.heads
-        zeros = keras.ops.zeros((rows, self.config.heads, length, head_width), dtype=self.compute_dtype)
+        zeros = keras.ops.zeros((sentences, self.config.heads, length, head_width), dtype=self.compute_dtype)
         return [KeysValues(zeros, zeros) for _ in self.blocks]
-
-    def step(
-        self,
-        x: keras.KerasTensor,
-        cache: Sequence[KeysValues],
-        position: keras.KerasTensor,
-        cross: Sequence[KeysValues],
-        may_attend_source: keras.KerasTensor,
-    ) -> tuple[keras.KerasTensor, list[KeysValues]]:
-        """The new positions [B * K, n, D] -> their outputs [B * K, n, D] and the caches that hold them."""
-        caches = []
-        for block, block_cache, block_cross in zip(self.blocks, cache, cross, strict=True):
-            x, updated = block.step(x, block_cache, position, block_cross, may_attend_source)
-            caches.append(updated)
-        return self.finish(x), caches

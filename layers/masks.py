@@ -13,15 +13,7 @@ def padding_mask(ids: keras.KerasTensor) -> keras.KerasTensor:
     return keras.ops.not_equal(ids, PAD)[:, None, None, :]
 
 
-def causal_mask(queries: int, keys: int, first_query: int = 0) -> keras.KerasTensor:
-    """Lets a position see itself and what lies before it: bool [1, 1, queries, keys].
-
-    `first_query` is the position of the first query among the keys. Two queries that start at position 1 of
-    four keys::
-
-        causal_mask(2, 4, first_query=1)  ->  1 1 0 0
-                                              1 1 1 0
-    """
-    query_positions = keras.ops.arange(queries) + first_query
-    key_positions = keras.ops.arange(keys)
-    return (key_positions[None, :] <= query_positions[:, None])[None, None, :, :]
+def causal_mask(length: int) -> keras.KerasTensor:
+    """Lets a position see itself and what lies before it: bool [1, 1, length, length]."""
+    positions = keras.ops.arange(length)
+    return (positions[None, :] <= positions[:, None])[None, None, :, :]

@@ -29,7 +29,8 @@ class PositionalEncoding(keras.layers.Layer):
         """Takes note of the width, the last axis of `input_shape`."""
         self.width = input_shape[-1]
 
-    def call(self, x: keras.KerasTensor, first: int = 0) -> keras.KerasTensor:
-        """x [B, T, D] plus the encodings of the positions first … first + T - 1."""
-        positions = keras.ops.arange(keras.ops.shape(x)[1]) + first
+    def call(self, x: keras.KerasTensor, positions: keras.KerasTensor | None = None) -> keras.KerasTensor:
+        """x [B, T, D] plus the encodings of `positions` [T], 0 … T - 1 if left out."""
+        if positions is None:
+            positions = keras.ops.arange(keras.ops.shape(x)[1])
         return x + keras.ops.cast(sinusoids(positions, self.width), x.dtype)[None]

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from layers.attention import KeysValues
+from layers.attention import Cache, KeysValues
 from layers.config import TransformerConfig
 from layers.decoder import Decoder
 from layers.dropout import Dropout
@@ -77,9 +77,11 @@ class Transformer(keras.Model):
         layer = max(layer, -self.config.decoder_layers)
         return self.decoder.cross_weights(target, memory=memory, may_attend_source=may_attend, layer=layer)
 
-    def embed(self, ids: keras.KerasTensor, first: int = 0, training: bool | None = None) -> keras.KerasTensor:
-        """ids [B, T] at the positions first, first + 1, … -> [B, T, D]."""
-        return self.drop(self.positions(self.embedding(ids), first=first), training=training)
+    def embed(
+        self, ids: keras.KerasTensor, positions: keras.KerasTensor | None = None, training: bool | None = None
+    ) -> keras.KerasTensor:
+        """ids [B, T] at `positions` [T], 0 … T - 1 if left out -> [B, T, D]."""
+        return self.drop(self.positions(self.embedding(ids), positions=positions), training=training)
 
     def encode(
         self, source: keras.KerasTensor, training: bool | None = None
@@ -91,36 +93,41 @@ class Transformer(keras.Model):
 
     def cross_cache(self, memory: keras.KerasTensor) -> list[KeysValues]:
         """What decoding needs of the encoder's output [B, S, D], projected once per sentence."""
-        return self.decoder.cross_cache(memory)
+        return self.decoder.keys_values(memory)
 
-    def empty_cache(self, rows: int, length: int) -> list[KeysValues]:
-        """Room for the keys and values of `length` target positions of `rows` hypotheses."""
-        return self.decoder.empty_cache(rows, length)
+    def empty_cache(self, sentences: int, length: int) -> list[KeysValues]:
+        """Zeros [sentences, H, length, D/H]: a place for the keys and values of each decoder layer."""
+        return self.decoder.unfilled(sentences, length)
 
     def decode_step(
         self,
         tokens: keras.KerasTensor,
-        position: keras.KerasTensor,
-        cache: Sequence[KeysValues],
-        cross: Sequence[KeysValues],
+        positions: keras.KerasTensor,
+        caches: Sequence[Cache],
         may_attend: keras.KerasTensor,
-    ) -> tuple[keras.KerasTensor, list[KeysValues]]:
-        """Scores what follows each new token, with the earlier tokens in `cache`.
+        *,
+        cross: Sequence[KeysValues],
+        may_attend_source: keras.KerasTensor,
+    ) -> keras.KerasTensor:
+        """Scores what follows each new token, with the earlier ones in `caches`.
+
+        The new tokens of a sentence may follow each other, or be the last ones of several hypotheses: how they lie is
+        for `positions` and `may_attend` to say.
 
         Args:
-            tokens: int32 [B * K, n], the target at positions position … position + n - 1; the K hypotheses of a
-                sentence are adjacent rows.
-            position: int32 scalar.
-            cache: From `empty_cache` or the step before.
-            cross: From `cross_cache`, with B sentences.
-            may_attend: The mask that `encode` gave.
+            tokens: int32 [B, T].
+            positions: int32 [T], of each new token in its hypothesis.
+            caches: One for each decoder layer; each gives S keys and values.
+            may_attend: Which of the S each new token sees: bool, broadcast to [B, H, T, S].
+            cross: From `cross_cache`.
+            may_attend_source: The mask that `encode` gave.
 
         Returns:
-            Logits [B * K, n, V] and the cache with the new positions.
+            Logits [B, T, V].
         """
-        x = self.embed(tokens, first=position, training=False)
-        x, cache = self.decoder.step(x, cache, position, cross, may_attend)
-        return self.embedding.logits(x), cache
+        x = self.embed(tokens, positions=positions, training=False)
+        x = self.decoder.states(x, cross, may_attend_source, may_attend, caches=caches, training=False)
+        return self.embedding.logits(x)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; the configuration as a dictionary."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
+from app.processors import batches_at_once
 from app.text_files import check_readable, read_lines
 
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     from app.quiet import import_tensorflow
 
     if arguments.model:
-        import_tensorflow()
+        import_tensorflow(batches_at_once=batches_at_once())
     from app.evaluation import score
 
     model = open_model(arguments.model, arguments.checkpoint, arguments.ensemble)
@@ -100,7 +101,8 @@ def translate_all(model: Any, sources: list[str]) -> list[str]:
     phase = "translating sentences"
     with work_bar({}) as bar:
         bar(phase, 0, len(sources))
-        translations = model.translator().translate(sources, progress=lambda lines: bar.add(phase, lines))
+        translator = model.translator(batches_at_once=batches_at_once())
+        translations = translator.translate(sources, progress=lambda lines: bar.add(phase, lines))
     return [translation.text for translation in translations]
 
 

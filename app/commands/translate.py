@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
+from app.processors import batches_at_once
 from app.text_files import check_readable, stream_lines
 
 ENGINES = ("tensorflow", "ctranslate2")
@@ -68,22 +69,23 @@ def run(arguments: argparse.Namespace) -> None:
             check_readable(path)
     from app.quiet import import_tensorflow
 
-    import_tensorflow()
+    typed = arguments.file == Path("-") and sys.stdin.isatty()
+    at_once = 1 if typed else batches_at_once()
+    import_tensorflow(batches_at_once=at_once)
     from app.models import load_model
 
     search = {name: getattr(arguments, name) for name in SEARCH}
     which = {name: getattr(arguments, name) for name in ("checkpoint", "engine", "ensemble")}
     model = load_model(arguments.model, **which, **search)
-    typed = arguments.file == Path("-") and sys.stdin.isatty()
-    at_once = {"window_lines": 1} if typed else {}
-    translator = model.translator(request(arguments), **at_once)
+    window = {"window_lines": 1} if typed else {}
+    translator = model.translator(request(arguments), **window, batches_at_once=at_once)
     prefixes = stream_lines(arguments.prefix) if arguments.prefix else None
     lines, sources = tee(stream_lines(arguments.file))
     translations = translator.translate_lines(lines, prefixes=prefixes)
     if arguments.alignment:
         translations, copies = tee(translations)
         pairs = ((source, copy.text) for source, copy in zip(sources, copies, strict=True))
-        alignments = model.aligner(**at_once).align_lines(pairs)
+        alignments = model.aligner(**window).align_lines(pairs)
     else:
         del sources  # or the lines would be kept for it
         alignments = repeat("")

@@ -48,26 +48,27 @@ class Ensemble:
         of_each = self._each(lambda one: tf.reduce_mean(one.cross_weights(inputs), axis=1, keepdims=True))
         return tf.add_n(of_each) / len(of_each)
 
-    def empty_cache(self, rows: int | tf.Tensor, length: int | tf.Tensor) -> list[Any]:
-        """Room for the keys and values of `length` target positions of `rows` hypotheses."""
-        return self._each(lambda one: one.empty_cache(rows, length))
+    def empty_cache(self, sentences: int | tf.Tensor, length: int | tf.Tensor) -> list[Any]:
+        """A place for the keys and values of `length` tokens of each sentence."""
+        return self._each(lambda one: one.empty_cache(sentences, length))
 
     def decode_step(
         self,
         tokens: tf.Tensor,
-        position: tf.Tensor,
-        cache: Sequence[Any],
-        cross: Sequence[Any],
+        positions: tf.Tensor,
+        caches: Sequence[Any],
         may_attend: tf.Tensor,
-    ) -> tuple[tf.Tensor, list[Any]]:
-        """As a transformer's: tokens [B * K, n] -> logits [B * K, n, V], and the caches with the new positions."""
-        steps = self._each(
-            lambda one, its_cache, its_cross: one.decode_step(tokens, position, its_cache, its_cross, may_attend),
-            cache,
-            cross,
-        )
-        logits, caches = zip(*steps, strict=True)
-        return mean_logits(logits), list(caches)
+        *,
+        cross: Sequence[Any],
+        may_attend_source: tf.Tensor,
+    ) -> tf.Tensor:
+        """As a transformer's: tokens [B, T] -> logits [B, T, V]."""
+
+        def step(one: Any, its_caches: Any, its_cross: Any) -> tf.Tensor:
+            encoded = {"cross": its_cross, "may_attend_source": may_attend_source}
+            return one.decode_step(tokens, positions, its_caches, may_attend, **encoded)
+
+        return mean_logits(self._each(step, caches, cross))
 
     def _each(self, of: Callable[..., Any], *values: Sequence[Any]) -> list[Any]:
         return [of(transformer, *own) for transformer, *own in zip(self.transformers, *values, strict=True)]

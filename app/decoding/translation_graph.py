@@ -9,10 +9,10 @@ from typing import Any
 import tensorflow as tf
 
 from app.decoding.alignment import Alignments, align_words
+from app.decoding.beam_cache import BeamCache, decode_step, empty_cache
 from app.decoding.beam_search import Hypotheses, SearchState, Step, beam_search, length_penalties
 from app.decoding.constrained_search import beam_for, constrained_search
 from app.decoding.glossary import terms_in
-from app.decoding.growing_cache import GrowingCache
 from app.decoding.long_input import cut_tables, join_pieces, split_long
 from app.decoding.options import DecodingOptions
 from app.decoding.output_checks import WARNINGS, find_warnings, spelt
@@ -366,15 +366,14 @@ class TranslationGraph(tf.Module):
         """The step of a search with so many beams for each of the pieces, int32 [B, (L)], and its first state."""
         memory, may_attend = self.transformer.encode(_ended(pieces))
         cross = self.transformer.cross_cache(memory)
-        growing = GrowingCache(self.transformer)
+        cache = empty_cache(self.transformer, pieces.nrows(out_type=tf.int32), beams)
 
         def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
-            cache = growing.with_room(state.beams, position)
-            logits, cache = self.transformer.decode_step(tokens[:, tf.newaxis], position, cache, *state.sentences)
-            return logits[:, 0], state._replace(beams=cache)
+            written, encoded = state.sentences
+            logits, cache = decode_step(self.transformer, tokens, position, BeamCache(state.beams, written), **encoded)
+            return logits, SearchState(cache.slots, (cache.written, encoded))
 
-        cache = growing.room(pieces.nrows(out_type=tf.int32) * beams)
-        return step, SearchState(cache, (cross, may_attend))
+        return step, SearchState(cache.slots, (cache.written, {"cross": cross, "may_attend_source": may_attend}))
 
 
 def _best_first(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """Lines in, translations out, in order: the Python face of a translation graph or of an export that holds one."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -113,6 +114,7 @@ class Translator:
         request: what is asked for each line.
         batch_tokens: lines of a batch times tokens of its longest; a longer line is a batch of its own.
         window_lines: so many lines are read before the first is translated, and sorted by length.
+        batches_at_once: so many are translated at the same time, each called from a thread of its own.
     """
 
     def __init__(
@@ -123,12 +125,14 @@ class Translator:
         request: Request = BEST,
         batch_tokens: int = BATCH_TOKENS,
         window_lines: int = WINDOW_LINES,
+        batches_at_once: int = 1,
     ) -> None:
         self.signatures = signatures
         self.settings = {**(Search.of(options)._asdict() if options else {}), **request.settings()}
         self.request = request
         self.batch_tokens = batch_tokens
         self.window_lines = window_lines
+        self.batches_at_once = batches_at_once
 
     def translate(self, lines: Iterable[str], *, progress: Progress = _silent) -> list[Translation]:
         """Gives one translation for each line, in order; an empty one for an empty line."""
@@ -176,16 +180,22 @@ class Translator:
     def _translate_window(
         self, run_graph: Callable[..., Mapping[str, tf.Tensor]], rows: Mapping[str, Any], *, progress: Progress
     ) -> list[Translation]:
-        tokens = self.signatures[TOKENIZE](texts=tf.constant(rows["texts"]))["lengths"].numpy()
+        lengths = 1 + self.signatures[TOKENIZE](texts=tf.constant(rows["texts"]))["lengths"].numpy()  # 1 for EOS
         settings = {name: value for name, value in self.settings.items() if name in inputs_of(run_graph)}
-        by_line: dict[int, Translation] = {}
-        for batch in batches_of_like_length(tokens + 1, self.batch_tokens):  # + 1 for EOS
+
+        def run(batch: list[int]) -> dict[str, np.ndarray]:
             of_batch = {name: tf.constant([values[i] for i in batch]) for name, values in rows.items()}
-            found = {name: values.numpy() for name, values in run_graph(**of_batch, **settings).items()}
-            for row, line in enumerate(batch):
-                by_line[line] = self._translation({name: values[row] for name, values in found.items()})
-            progress(len(batch))
-        return [by_line[i] for i in range(len(tokens))]
+            return {name: values.numpy() for name, values in run_graph(**of_batch, **settings).items()}
+
+        share = -(-int(lengths.sum()) // self.batches_at_once)  # so that there is a batch for each thread
+        batches = batches_of_like_length(lengths, min(self.batch_tokens, share))
+        by_line: dict[int, Translation] = {}
+        with ThreadPoolExecutor(self.batches_at_once) as threads:
+            for batch, found in zip(batches, threads.map(run, batches), strict=True):
+                for row, line in enumerate(batch):
+                    by_line[line] = self._translation({name: values[row] for name, values in found.items()})
+                progress(len(batch))
+        return [by_line[i] for i in range(len(lengths))]
 
     def _translation(self, found: Mapping[str, np.ndarray]) -> Translation:
         """From what a signature gives for a line; [H] or, where only the best is told, scalars."""

@@ -83,7 +83,7 @@ def call_scaled_dot_product_attention(layer: Any, tensors: Tensors, training: bo
 
 def call_self_attention(layer: Any, tensors: Tensors, training: bool) -> Any:
     length = keras.ops.shape(tensors["x"])[1]
-    return layer(tensors["x"], may_attend=causal_mask(length, length), training=training)
+    return layer(tensors["x"], may_attend=causal_mask(length), training=training)
 
 
 def call_cross_attention(layer: Any, tensors: Tensors, training: bool) -> Any:
@@ -103,9 +103,9 @@ def call_decoder_layer(layer: Any, tensors: Tensors, training: bool) -> Any:
     length = keras.ops.shape(tensors["x"])[1]
     return layer(
         tensors["x"],
-        memory=tensors["memory"],
+        memory=layer.cross_attention.keys_values(keras.ops.cast(tensors["memory"], layer.compute_dtype)),
         may_attend_source=padding_mask(tensors["source"]),
-        may_attend=causal_mask(length, length),
+        may_attend=causal_mask(length),
         training=training,
     )
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from layers import Transformer
 from layers.attention import KeysValues
+from layers.masks import causal_mask
 from tests.layers.samples import CONFIG, Array, assert_close, built, normal, numpy, padded_ids, token_ids
 
 WIDTH, VOCABULARY = 6, 13
@@ -34,6 +35,18 @@ lengths = st.integers(1, 7)
 cuts = st.sets(st.integers(1, 6))
 
 
+class ConcatenatingCache:
+    """The simplest cache, which is longer after each step."""
+
+    def __init__(self, held: KeysValues) -> None:
+        self.held = held
+
+    def append(self, new: KeysValues) -> KeysValues:
+        both = zip(self.held, new, strict=True)
+        self.held = KeysValues(*(keras.ops.concatenate([old, more], axis=2) for old, more in both))
+        return self.held
+
+
 class Traced:
     """A model traced once for unknown lengths, which is fast and is what an export runs."""
 
@@ -41,15 +54,22 @@ class Traced:
         self.model = model
         ids = tf.TensorSpec([None, None], tf.int32)
         heads = tf.TensorSpec([None, TINY.heads, None, WIDTH // TINY.heads], tf.float32)
-        cache = [KeysValues(heads, heads)] * TINY.decoder_layers
-        may_attend = tf.TensorSpec([None, 1, 1, None], tf.bool)
+        held = [KeysValues(heads, heads)] * TINY.decoder_layers
+        may_attend = tf.TensorSpec([None, 1, None, None], tf.bool)
         self.score = traced(lambda source, target: model({"source": source, "target": target}), ids, ids)
         self.read = traced(self.cross_cache_and_mask, ids)
-        self.step = traced(model.decode_step, ids, tf.TensorSpec([], tf.int32), cache, cache, may_attend)
+        positions = tf.TensorSpec([None], tf.int32)
+        self.step = traced(self.decode_step, ids, positions, held, may_attend, held, may_attend)
 
     def cross_cache_and_mask(self, source: Any) -> Any:
         memory, may_attend = self.model.encode(source)
         return self.model.cross_cache(memory), may_attend
+
+    def decode_step(self, tokens: Any, positions: Any, held: Any, may_attend: Any, *encoded: Any) -> Any:
+        caches = [ConcatenatingCache(own) for own in held]
+        cross, of_source = encoded
+        logits = self.model.decode_step(tokens, positions, caches, may_attend, cross=cross, may_attend_source=of_source)
+        return logits, [cache.held for cache in caches]
 
 
 def traced(function: Callable[..., Any], *signature: Any) -> Callable[..., Any]:
@@ -71,46 +91,54 @@ def pieces(length: int, cuts: Set[int]) -> Iterator[tuple[int, int]]:
     yield from pairwise(bounds)
 
 
-def stepwise(model: Traced, source: Array, target: Array, cuts: Set[int], room: int) -> Array:
-    """The logits from `decode_step`, one piece of the target after another; `room` is unused room in the cache."""
-    cross, may_attend = model.read(source)
+def stepwise(model: Traced, source: Array, target: Array, cuts: Set[int]) -> Array:
+    """The logits from `decode_step`, one piece of the target after another."""
+    cross, may_attend_source = model.read(source)
     rows, length = target.shape
-    cache = model.model.empty_cache(rows, length + room)
+    held = model.model.empty_cache(rows, 0)
     scores = []
     for start, end in pieces(length, cuts):
-        step, cache = model.step(target[:, start:end], start, cache, cross, may_attend)
+        may_attend = causal_mask(end)[:, :, start:]
+        step, held = model.step(target[:, start:end], np.arange(start, end), held, may_attend, cross, may_attend_source)
         scores.append(numpy(step))
     return np.concatenate(scores, axis=1)
 
 
 @few
-@given(seed=seeds, length=lengths, cuts=cuts, room=st.integers(0, 3))
+@given(seed=seeds, length=lengths, cuts=cuts)
 def test_the_logits_are_the_same_for_every_split_of_the_target(
-    model: Traced, seed: int, length: int, cuts: set[int], room: int
+    model: Traced, seed: int, length: int, cuts: set[int]
 ) -> None:
     source = padded_ids(3, 5, VOCABULARY, seed)
     target = token_ids(3, length, VOCABULARY, seed + 1)
-    full = logits(model, source, target)
-    assert_close(stepwise(model, source, target, cuts, room), full)
+    assert_close(stepwise(model, source, target, cuts), logits(model, source, target))
 
 
 @few
-@given(seed=seeds, beams=st.integers(1, 5), length=lengths, cuts=cuts)
-def test_beams_as_adjacent_rows_of_a_sentence_score_as_if_it_were_repeated(
-    model: Traced, seed: int, beams: int, length: int, cuts: set[int]
+@given(seed=seeds, beams=st.integers(1, 5), length=lengths)
+def test_hypotheses_side_by_side_score_as_if_their_sentence_were_repeated(
+    model: Traced, seed: int, beams: int, length: int
 ) -> None:
     source = padded_ids(2, 5, VOCABULARY, seed)
-    target = token_ids(2 * beams, length, VOCABULARY, seed + 1)
-    repeated = logits(model, np.repeat(source, beams, axis=0), target)
-    assert_close(stepwise(model, source, target, cuts, room=2), repeated)
+    targets = token_ids(2 * beams, length, VOCABULARY, seed + 1)
+    cross, may_attend_source = model.read(source)
+    held, scores = model.model.empty_cache(2, 0), []
+    for position in range(length):
+        tokens = targets[:, position].reshape(2, beams)
+        own = np.tile(np.eye(beams, dtype=bool), position + 1)[None, None]  # [1, 1, K, (position + 1) * K]
+        step, held = model.step(tokens, np.full(beams, position), held, own, cross, may_attend_source)
+        scores.append(numpy(step).reshape(2 * beams, -1))
+    assert_close(np.stack(scores, axis=1), logits(model, np.repeat(source, beams, axis=0), targets))
 
 
 def test_an_eager_step_gives_what_a_traced_one_gives(model: Traced) -> None:
     source, target = padded_ids(2, 5, VOCABULARY, 1), token_ids(2, 7, VOCABULARY, 2)
-    memory, may_attend = model.model.encode(source)
-    cross, cache = model.model.cross_cache(memory), model.model.empty_cache(2, 11)
+    memory, may_attend_source = model.model.encode(source)
+    encoded = model.model.cross_cache(memory), may_attend_source
+    held = model.model.empty_cache(2, 0)
     for start, end in pieces(7, {1, 4}):
-        scores, cache = model.model.decode_step(target[:, start:end], start, cache, cross, may_attend)
+        may_attend = causal_mask(end)[:, :, start:]
+        scores, held = model.decode_step(target[:, start:end], np.arange(start, end), held, may_attend, *encoded)
         assert_close(scores, logits(model, source, target)[:, start:end])
 
 
@@ -120,14 +148,18 @@ def test_an_eager_source_and_target_of_one_token_are_scored_without_a_warning(mo
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_step_keeps_the_shapes_and_dtypes_of_its_cache(policy: str) -> None:
+def test_a_step_caches_in_the_dtype_that_it_computes_in(policy: str) -> None:
     model = built(Transformer(TINY, dtype=policy), WIDTH)
     memory, may_attend = model.encode(padded_ids(2, 5, VOCABULARY))
-    before = model.empty_cache(6, 7)
-    scores, after = model.decode_step(token_ids(6, 3, VOCABULARY), 2, before, model.cross_cache(memory), may_attend)
-    assert scores.shape == (6, 3, VOCABULARY)
-    specs = [[(tensor.shape, tensor.dtype) for layer in cache for tensor in layer] for cache in (before, after)]
-    assert specs[0] == specs[1] == [((6, 3, 7, 2), policy.removeprefix("mixed_"))] * 2 * TINY.decoder_layers
+    empty = model.empty_cache(2, 4)
+    assert [tensor.shape for layer in empty for tensor in layer] == [(2, 3, 4, 2)] * 2 * TINY.decoder_layers
+    caches = [ConcatenatingCache(own) for own in empty]
+    tokens, cross = token_ids(2, 3, VOCABULARY), model.cross_cache(memory)
+    encoded = {"cross": cross, "may_attend_source": may_attend}
+    scores = model.decode_step(tokens, np.arange(3), caches, np.ones((1, 1, 3, 7), bool), **encoded)
+    assert scores.shape == (2, 3, VOCABULARY)
+    specs = [(tensor.shape, tensor.dtype) for cache in caches for tensor in cache.held]
+    assert specs == [((2, 3, 7, 2), policy.removeprefix("mixed_"))] * 2 * TINY.decoder_layers
 
 
 @few

@@ -45,12 +45,7 @@ def test_the_padding_mask_lets_every_query_see_the_real_tokens_alone() -> None:
 
 
 def test_the_causal_mask_lets_a_position_see_itself_and_what_lies_before() -> None:
-    np.testing.assert_array_equal(causal_mask(3, 3)[0, 0], np.tril(np.ones((3, 3), bool)))
-
-
-def test_the_causal_mask_counts_queries_from_the_first_one() -> None:
-    mask = causal_mask(2, 4, first_query=1)
-    np.testing.assert_array_equal(mask, [[[[True, True, False, False], [True, True, True, False]]]])
+    np.testing.assert_array_equal(causal_mask(3)[0, 0], np.tril(np.ones((3, 3), bool)))
 
 
 def test_sinusoids_are_those_of_section_3_5() -> None:
@@ -63,9 +58,9 @@ def test_the_positional_encoding_adds_the_sinusoids() -> None:
     assert_close(PositionalEncoding()(x), x + oracle.sinusoids(range(TARGET), WIDTH))
 
 
-def test_the_positional_encoding_counts_from_its_first_position() -> None:
-    x = normal(BATCH, TARGET, WIDTH)
-    assert_close(PositionalEncoding()(x, first=13), x + oracle.sinusoids(range(13, 13 + TARGET), WIDTH))
+def test_the_positional_encoding_takes_any_positions() -> None:
+    x, positions = normal(BATCH, TARGET, WIDTH), np.array([7, 13, 13, 0, 2, 90, 5])[:TARGET]
+    assert_close(PositionalEncoding()(x, positions=positions), x + oracle.sinusoids(positions, WIDTH))
 
 
 def test_the_shared_embedding_gives_rows_times_the_root_of_the_width() -> None:
@@ -140,7 +135,7 @@ def test_causal_self_attention_is_the_papers() -> None:
     x = normal(BATCH, TARGET, WIDTH)
     weights = oracle.self_attention_weights(oracle.named_weights(layer), HEADS)
     expected = oracle.multi_head_attention(x, x, weights, oracle.causal_mask(TARGET))
-    assert_close(layer(x, may_attend=causal_mask(TARGET, TARGET)), expected)
+    assert_close(layer(x, may_attend=causal_mask(TARGET)), expected)
 
 
 def test_cross_attention_is_the_papers() -> None:
@@ -192,9 +187,9 @@ def test_a_decoder_layer_is_the_papers(normalization: str) -> None:
     expected = oracle.decoder_layer(x, memory, weights, oracle.padding_mask(SOURCE_IDS), normalization)
     actual = layer(
         x,
-        memory=memory,
+        memory=layer.cross_attention.keys_values(memory),
         may_attend_source=padding_mask(SOURCE_IDS),
-        may_attend=causal_mask(TARGET, TARGET),
+        may_attend=causal_mask(TARGET),
     )
     assert_close(actual, expected)
 
@@ -245,12 +240,13 @@ def test_the_cross_weights_of_a_layer_are_of_what_the_layers_before_it_give(norm
     config = replace(CONFIG, normalization=normalization)
     model = built(Transformer(config))
     inputs = {"source": SOURCE_IDS, "target": token_ids(BATCH, TARGET, seed=1)}
-    memory, may_attend = model.encode(SOURCE_IDS)
-    x, masks = model.embed(inputs["target"]), {"may_attend": causal_mask(TARGET, TARGET)}
-    for layer, block in enumerate(model.decoder.blocks):
-        expected = block.cross_weights(x, memory=memory, may_attend_source=may_attend, **masks)
+    memory, may_attend_source = model.encode(SOURCE_IDS)
+    x = model.embed(inputs["target"])
+    masks = {"may_attend_source": may_attend_source, "may_attend": causal_mask(TARGET)}
+    for layer, (block, own) in enumerate(zip(model.decoder.blocks, model.cross_cache(memory), strict=True)):
+        expected = block.cross_weights(x, memory=own, **masks)
         assert_close(model.cross_weights(inputs, layer=layer), numpy(expected))
         assert_close(model.cross_weights(inputs, layer=layer - config.decoder_layers), numpy(expected))
-        x = block(x, memory=memory, may_attend_source=may_attend, **masks)
+        x = block(x, memory=own, **masks)
     assert_close(model.cross_weights(inputs), numpy(model.cross_weights(inputs, layer=1)))
     assert_close(keras.ops.sum(expected, axis=-1), np.ones((BATCH, HEADS, TARGET)))

@@ -1,10 +1,11 @@
 """A vocabulary of a few sentences and a transformer that copies its source, for tests of what surrounds a model."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
-from pipelines.vocabulary import BOS, EOS, Vocabulary, train_vocabulary
+from layers.attention import KeysValues
+from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary, train_vocabulary
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -17,10 +18,6 @@ SENTENCES = [
 
 def small_vocabulary() -> Vocabulary:
     return train_vocabulary(SENTENCES * 20, size=304)
-
-
-class FakeCache(NamedTuple):
-    tokens: tf.Tensor  # int32 [B * K, length], every token so far
 
 
 class CopyingTransformer(tf.Module):
@@ -56,18 +53,25 @@ class CopyingTransformer(tf.Module):
     def cross_cache(self, memory: tf.Tensor) -> list[tf.Tensor]:
         return [tf.cast(memory[:, :, 0], tf.int32)]
 
-    def empty_cache(self, rows: Any, length: Any) -> list[FakeCache]:
-        return [FakeCache(tf.zeros([rows, length], tf.int32))]
+    def empty_cache(self, sentences: Any, length: Any) -> list[KeysValues]:
+        zeros = tf.zeros([sentences, 1, length, 1])
+        return [KeysValues(zeros, zeros)]
 
     def decode_step(
-        self, tokens: tf.Tensor, position: tf.Tensor, cache: Any, cross: Any, may_attend: tf.Tensor
-    ) -> tuple[tf.Tensor, Any]:
-        is_new = tf.range(tf.shape(cache[0].tokens)[1]) == position
-        history = tf.where(is_new, tokens, cache[0].tokens)
-        read = tf.reduce_sum(tf.cast(history != 0, tf.int32), axis=1)  # BOS included
-        beams = tf.shape(tokens)[0] // tf.shape(cross[0])[0]
-        source = tf.repeat(tf.pad(cross[0], [[0, 0], [0, 1]]), beams, axis=0)  # [B * K, S + 1]
-        place = tf.minimum(read - 1, tf.shape(source)[1] - 1)
-        wanted = tf.gather(source, place, batch_dims=1)
-        wanted = tf.where((history[:, 0] == BOS) & (wanted != 0), wanted, EOS)
-        return self.logits(wanted)[:, tf.newaxis], [FakeCache(history)]
+        self,
+        tokens: tf.Tensor,
+        positions: tf.Tensor,
+        caches: Any,
+        may_attend: tf.Tensor,
+        *,
+        cross: Any,
+        may_attend_source: tf.Tensor,
+    ) -> tf.Tensor:
+        new = tf.cast(tokens, tf.float32)[:, tf.newaxis, :, tf.newaxis]
+        every = caches[0].append(KeysValues(new, new)).keys[:, 0, :, 0]  # [B, L * K], every token so far
+        history = tf.where(may_attend[:, 0], tf.cast(every, tf.int32)[:, tf.newaxis], PAD)  # [B, K, L * K]
+        read = tf.math.count_nonzero(history, axis=2, dtype=tf.int32)  # BOS included
+        source = tf.pad(cross[0], [[0, 0], [0, 1]])  # [B, S + 1]
+        wanted = tf.gather(source, tf.minimum(read - 1, tf.shape(source)[1] - 1), batch_dims=1)
+        has_begun = tf.reduce_any(history[:, :, : tf.shape(tokens)[1]] == BOS, axis=2)
+        return self.logits(tf.where(has_begun & (wanted != PAD), wanted, EOS))

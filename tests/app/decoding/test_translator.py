@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.decoding import translation_graph
-from app.decoding.growing_cache import ROOM
+from app.decoding.beam_cache import ROOM
 from app.decoding.options import DecodingOptions
 from app.decoding.sampling import Sampling
 from app.decoding.translation_graph import TranslationGraph
@@ -160,10 +161,8 @@ def test_the_probability_found_is_what_the_whole_model_gives_the_translation(voc
 
 def test_the_extra_tokens_bound_a_translation_that_never_ends(vocabulary: Vocabulary) -> None:
     class Babbler(CopyingTransformer):
-        def decode_step(self, tokens, *rest):  # type: ignore[no-untyped-def], ANN002, ANN202
-            _, cache = super().decode_step(tokens, *rest)
-            never = -50.0 * tf.one_hot(EOS, self.vocabulary)
-            return tf.tile(never[tf.newaxis, tf.newaxis], [tf.shape(tokens)[0], 1, 1]), cache
+        def decode_step(self, *tokens: Any, **encoded: Any) -> tf.Tensor:
+            return super().decode_step(*tokens, **encoded) - 100.0 * tf.one_hot(EOS, self.vocabulary)
 
     text = tf.constant(["The cat"])
     tokens = vocabulary.encode(text)
@@ -185,6 +184,27 @@ def test_lines_are_read_a_window_at_a_time(graph: TranslationGraph) -> None:
     assert next(translations).text == "A dog."
     assert read == [0, 1]
     assert len(list(translations)) == 5
+
+
+def test_batches_at_once_are_as_many_and_give_what_they_give_one_by_one(
+    graph: TranslationGraph, translator: Translator
+) -> None:
+    signatures = graph.signatures()
+    all_there = threading.Barrier(3)
+    sizes = []
+
+    def n_best(texts: tf.Tensor, **settings: tf.Tensor) -> Any:
+        sizes.append(len(texts))
+        all_there.wait(timeout=60)  # or this test fails
+        return signatures["translate_nbest"](texts=texts, **settings)
+
+    n_best.input_signature = signatures["translate_nbest"].input_signature  # type: ignore[attr-defined]
+    slow = {**signatures, "translate_nbest": n_best}
+    progress: list[int] = []
+    lines = [WORDS[0]] * 6  # few enough for a single batch
+    found = Translator(slow, request=Request(2), batches_at_once=3).translate(lines, progress=progress.append)
+    assert [one.text for one in found] == [one.text for one in translator.translate(lines)]
+    assert sizes == progress == [2, 2, 2]
 
 
 def test_no_lines_give_no_translations(graph: TranslationGraph, translator: Translator) -> None:
