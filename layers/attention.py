@@ -104,18 +104,19 @@ class MultiHeadAttention(keras.layers.Layer):
         dense.build((None, width))
         return dense
 
-    def split_heads(self, x: keras.KerasTensor, count: int = 1) -> list[keras.KerasTensor]:
-        """[B, T, count * D] -> `count` tensors [B, H, T, D/H]."""
-        batch, length = keras.ops.shape(x)[:2]
-        head_width = x.shape[-1] // (count * self.heads)
-        x = keras.ops.reshape(x, (batch, length, count, self.heads, head_width))
-        x = keras.ops.transpose(x, (2, 0, 3, 1, 4))  # [count, B, H, T, D/H]
-        return keras.ops.unstack(x, count)  # its gradient is one stack; that of slices is `count` padded copies
+    def into_heads(self, projection: keras.layers.Dense, x: keras.KerasTensor, count: int = 1) -> list[Any]:
+        """Projects [B, T, D] to `count` tensors [B, H, T, D/H]."""
+        batch, length, width = keras.ops.shape(x)
+        rows = projection(keras.ops.reshape(x, (-1, width)))  # of a 3-D product TensorFlow makes a dozen ops
+        heads = keras.ops.reshape(rows, (batch, length, count, self.heads, width // self.heads))
+        heads = keras.ops.transpose(heads, (2, 0, 3, 1, 4))  # [count, B, H, T, D/H]
+        return keras.ops.unstack(heads, count)  # its gradient is one stack; that of slices is `count` padded copies
 
-    def merge_heads(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """[B, H, T, D/H] -> [B, T, D]."""
-        batch, _, length, head_width = keras.ops.shape(x)
-        return keras.ops.reshape(keras.ops.transpose(x, (0, 2, 1, 3)), (batch, length, self.heads * head_width))
+    def out_of_heads(self, projection: keras.layers.Dense, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Projects [B, H, T, D/H] to [B, T, D]."""
+        batch, heads, length, head_width = keras.ops.shape(x)
+        rows = keras.ops.reshape(keras.ops.transpose(x, (0, 2, 1, 3)), (-1, heads * head_width))
+        return keras.ops.reshape(projection(rows), (batch, length, heads * head_width))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -143,11 +144,11 @@ class SelfAttention(MultiHeadAttention):
 
         With a cache, x holds new positions alone, and they attend to all that the cache gives.
         """
-        query, key, value = self.split_heads(self.query_key_value(x), count=3)
+        query, key, value = self.into_heads(self.query_key_value, x, count=3)
         if cache is not None:
             key, value = cache.append(KeysValues(key, value))
         attended = self.attend(query, key, value, may_attend=may_attend, training=training)
-        return self.output_projection(self.merge_heads(attended))
+        return self.out_of_heads(self.output_projection, attended)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -163,7 +164,7 @@ class CrossAttention(MultiHeadAttention):
 
     def keys_values(self, memory: keras.KerasTensor) -> KeysValues:
         """Projects the encoder's output [B, S, D] -> keys and values [B, H, S, D/H]."""
-        return KeysValues(*self.split_heads(self.key_value(memory), count=2))
+        return KeysValues(*self.into_heads(self.key_value, memory, count=2))
 
     def call(
         self,
@@ -173,13 +174,13 @@ class CrossAttention(MultiHeadAttention):
         training: bool | None = None,
     ) -> keras.KerasTensor:
         """[B, T, D] -> [B, T, D]; `may_attend` is broadcast to [B, H, T, S]."""
-        (query,) = self.split_heads(self.query(x))
+        (query,) = self.into_heads(self.query, x)
         attended = self.attend(query, memory.keys, memory.values, may_attend=may_attend, training=training)
-        return self.output_projection(self.merge_heads(attended))
+        return self.out_of_heads(self.output_projection, attended)
 
     def attention_weights(
         self, x: keras.KerasTensor, memory: KeysValues, may_attend: keras.KerasTensor
     ) -> keras.KerasTensor:
         """How much each position of x [B, T, D] attends to each of the encoder's output: float32 [B, H, T, S]."""
-        (query,) = self.split_heads(self.query(x))
+        (query,) = self.into_heads(self.query, x)
         return self.attend.attention_weights(query, memory.keys, may_attend)

@@ -15,16 +15,11 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """The same shape and dtype as x, [..., D]."""
-        width = x.shape[-1]
-        rows = keras.ops.reshape(x, (-1, width))
-        gamma, beta = (
-            keras.ops.reshape(keras.ops.cast(weight, "float32"), (1, width)) for weight in (self.gamma, self.beta)
-        )
-        return keras.ops.reshape(self._normalized(rows, gamma, beta), keras.ops.shape(x))
+        return self._normalized(x, *(keras.ops.cast(weight, "float32") for weight in (self.gamma, self.beta)))
 
     def _normalized(self, x: keras.KerasTensor, gamma: keras.KerasTensor, beta: keras.KerasTensor) -> keras.KerasTensor:
-        """x [N, D], gamma and beta [1, D] -> [N, D]."""
-        ops, dtype = keras.ops, x.dtype
+        """x [..., D], gamma and beta [D] -> [..., D]."""
+        ops, dtype, width = keras.ops, x.dtype, x.shape[-1]
 
         @keras.ops.custom_gradient
         def normalize(
@@ -32,18 +27,20 @@ class LayerNormalization(keras.layers.LayerNormalization):
         ) -> tuple[keras.KerasTensor, Any]:
             x = ops.cast(x, "float32")
             away = x - ops.mean(x, axis=-1, keepdims=True)
-            scale = ops.rsqrt(ops.mean(ops.square(away), axis=-1, keepdims=True) + self.epsilon)  # [N, 1]
+            scale = ops.rsqrt(ops.mean(ops.square(away), axis=-1, keepdims=True) + self.epsilon)  # [..., 1]
             normal = away * scale
 
             def gradient(*upstreams: keras.KerasTensor, upstream: keras.KerasTensor = None) -> tuple[Any, ...]:
                 # With u = upstream and h = gamma u: dx = scale (h - mean(h) - normal mean(h normal)).
                 upstream = ops.cast(upstreams[0] if upstream is None else upstream, "float32")
-                along = upstream * normal
-                to_mean = ops.transpose(gamma) / gamma.shape[1]  # u @ to_mean = mean(h)
-                away = ops.matmul(upstream, to_mean) + normal * ops.matmul(along, to_mean)
-                of_x = scale * (upstream * gamma - away)
+                rows, its_normal = ops.reshape(upstream, (-1, width)), ops.reshape(normal, (-1, width))
+                along = rows * its_normal
+                to_mean = ops.reshape(gamma, (width, 1)) / width  # u @ to_mean = mean(h)
+                away = ops.matmul(rows, to_mean) + its_normal * ops.matmul(along, to_mean)
+                of_x = ops.reshape(scale, (-1, 1)) * (rows * gamma - away)
                 ones = ops.ones((1, ops.shape(along)[0]), "float32")
-                return ops.cast(of_x, dtype), ops.matmul(ones, along), ops.matmul(ones, upstream)
+                of_gamma, of_beta = (ops.reshape(ops.matmul(ones, sums), (width,)) for sums in (along, rows))
+                return ops.cast(ops.reshape(of_x, ops.shape(upstream)), dtype), of_gamma, of_beta
 
             return ops.cast(normal * gamma + beta, dtype), gradient
 

@@ -5,6 +5,7 @@ places, nothing moves but a small table: it says in which slot each position of 
 over all slots of a sentence, and a mask lets each beam see its own history.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -39,33 +40,34 @@ class BeamCache(NamedTuple):
 
 
 class LayerCache:
-    """One layer's part of a cache in one step, in which each beam says one more token: a `layers.attention.Cache`."""
+    """One layer's part of a cache in one step, in which each beam says one more token: a `layers.attention.Cache`.
 
-    def __init__(self, written: KeysValues, position: tf.Tensor) -> None:
+    Args:
+        written: its part of `BeamCache.written`.
+        places: int32 [B * H, 3], the sentence, head and position of each row to write.
+        every: int32 [], L * K.
+    """
+
+    def __init__(self, written: KeysValues, places: tf.Tensor, every: tf.Tensor) -> None:
         self.written = written
-        self.position = position
+        self.places = places
+        self.every = every
 
     def append(self, new: KeysValues) -> KeysValues:
         """Writes those of the new tokens, [B, H, K, D/H], and gives those of all slots, [B, H, L * K, D/H]."""
         self.written = KeysValues(*(self._with(*both) for both in zip(self.written, new, strict=True)))
-        sentences, length = tf.shape(self.written.keys)[0], tf.shape(self.written.keys)[2]
-        _, heads, _, width = new.keys.shape
-        every = [sentences, heads, length * tf.shape(new.keys)[2], width]
-        return KeysValues(*(tf.reshape(values, every) for values in self.written))
+        shape = [-1, new.keys.shape[1], self.every, new.keys.shape[3]]
+        return KeysValues(*(tf.reshape(values, shape) for values in self.written))
 
     def _with(self, written: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-        sentences, heads = tf.shape(written)[0], written.shape[1]
-        every = tf.range(sentences * heads)
-        rows = tf.stack([every // heads, every % heads, tf.fill(tf.shape(every), self.position)], axis=1)
+        rows = tf.reshape(new, [tf.shape(self.places)[0], tf.shape(written)[3]])
         # Added to zeros, for this op works in place, and TensorFlow's other scatters copy the whole buffer on a CPU.
-        return tf.raw_ops.ScatterNdNonAliasingAdd(
-            input=written, indices=rows, updates=tf.reshape(new, [sentences * heads, tf.shape(written)[3]])
-        )
+        return tf.raw_ops.ScatterNdNonAliasingAdd(input=written, indices=self.places, updates=rows)
 
 
 def empty_cache(transformer: Any, sentences: tf.Tensor, beams: int | tf.Tensor) -> BeamCache:
     """A cache with `ROOM` empty positions."""
-    length = ROOM + 0 * sentences  # no constant, or a graph would hold the cache to this length
+    length, beams = ROOM + 0 * sentences, beams + 0 * sentences  # no constants, or a graph would hold the cache to them
     written = tf.nest.map_structure(
         lambda zeros: tf.reshape(zeros, [sentences, zeros.shape[1], length, beams * zeros.shape[3]]),
         transformer.empty_cache(sentences, length * beams),
@@ -98,13 +100,25 @@ def decode_step(
     slots = tf.where(positions == position, own, cache.slots)
     in_history = (slots[:, :, tf.newaxis] == tf.range(beams)) & (positions <= position)[:, tf.newaxis]
     may_attend = tf.reshape(in_history, [sentences, 1, beams, length * beams])
-    caches = _layer_caches(cache.written, position)
+    numbers_of_heads = {tensor.shape[1] for tensor in tf.nest.flatten(cache.written)}
+    places = {heads: _places(sentences, heads, position) for heads in numbers_of_heads}
+
+    def layer_cache(written: KeysValues) -> LayerCache:
+        return LayerCache(written, places[written.keys.shape[1]], length * beams)
+
+    caches = _of_each_layer(layer_cache, cache.written)
     logits = transformer.decode_step(tokens, tf.fill([beams], position), caches, may_attend, **encoded)
     written = tf.nest.map_structure(lambda layer: layer.written, caches)
     return tf.reshape(logits, [-1, logits.shape[-1]]), BeamCache(slots, written)
 
 
-def _layer_caches(written: Any, position: tf.Tensor) -> Any:
+def _places(sentences: tf.Tensor, heads: int, position: tf.Tensor) -> tf.Tensor:
+    """int32 [B * H, 3]: the sentence and the head of each row, and the position."""
+    every = tf.range(sentences * heads)
+    return tf.stack([every // heads, every % heads, tf.fill(tf.shape(every), position)], axis=1)
+
+
+def _of_each_layer(of: Callable[[KeysValues], LayerCache], written: Any) -> Any:
     if isinstance(written, KeysValues):
-        return LayerCache(written, position)
-    return [_layer_caches(of_some, position) for of_some in written]
+        return of(written)
+    return [_of_each_layer(of, some) for some in written]

@@ -11,6 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from app.decoding.output_checks import spelt
+from app.decoding.texts import FoundPieces, Pieces, TranslatedTexts
+from pipelines.any_vocabulary import AnyVocabulary
+from pipelines.vocabulary import PAD
+
 _WORD_START = "▁"  # SentencePiece's mark of a space before the piece
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")  # noqa: RUF001
 _UNSPACED_SENTENCE_END = re.compile(r"[。！？｡][”’」』）]*$")  # noqa: RUF001
@@ -148,3 +153,38 @@ def _piece_lengths(quality: tf.Tensor, starts: tf.Tensor, limit: tf.Tensor) -> t
     is_late = (found > _NO_CUT) & (2 * lengths >= limit)
     rank = found + tf.where(is_late, _LATE, 0)
     return 1 + tf.argmax(rank * (limit + 1) + lengths, axis=1, output_type=tf.int32)  # the last of the best
+
+
+def join_translations(
+    vocabulary: AnyVocabulary, found: FoundPieces, pieces: Pieces, count: tf.Tensor
+) -> TranslatedTexts:
+    """The translations of `count` texts from those of their pieces."""
+    rows = tf.maximum(count, 1)
+    number, hypotheses = tf.unstack(tf.shape(found.scores))
+    owners = pieces.owner + rows * tf.range(hypotheses)[:, tf.newaxis]  # [H, M]: the j-th translations of all texts
+    owners = tf.reshape(owners, [-1])
+    texts = join_pieces(tf.reshape(tf.transpose(found.translations), [-1]), owners, rows * hypotheses)
+    texts = tf.transpose(tf.reshape(texts, [hypotheses, rows]))
+
+    def summed(values: tf.Tensor) -> tf.Tensor:  # [M, H, …] -> [N, H, …]
+        return tf.math.segment_sum(values, pieces.owner)
+
+    def by_token(values: tf.Tensor) -> tf.RaggedTensor:
+        of_each = tf.RaggedTensor.from_row_lengths(values, tf.reshape(found.lengths, [-1]))
+        turned = tf.reshape(tf.transpose(tf.reshape(tf.range(number * hypotheses), [number, hypotheses])), [-1])
+        of_texts = tf.RaggedTensor.from_value_rowids(tf.gather(of_each, turned), owners, rows * hypotheses)
+        return of_texts.merge_dims(1, 2)  # [H * N, (T)]
+
+    def stacked(values: tf.Tensor) -> tf.Tensor:  # [H * N, T] -> [N, H, T]
+        return tf.transpose(tf.reshape(values, [hypotheses, rows, tf.shape(values)[1]]), [1, 0, 2])
+
+    lengths = tf.cast(tf.maximum(summed(found.lengths), 1), tf.float32)
+    found_texts = TranslatedTexts(
+        translations=texts,
+        scores=summed(found.scores),
+        confidences=tf.exp(summed(found.log_probabilities) / lengths),
+        warnings=spelt(summed(tf.cast(found.warnings, tf.int32)) > 0),
+        pieces=stacked(vocabulary.spell(by_token(found.tokens).to_tensor(PAD))),
+        token_log_probabilities=stacked(by_token(found.token_log_probabilities).to_tensor(0.0)),
+    )
+    return TranslatedTexts(*(values[:count] for values in found_texts))

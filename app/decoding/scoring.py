@@ -1,6 +1,6 @@
 """The probability that a model gives to translations that are there already, in the graph."""
 
-from typing import Any
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -10,15 +10,19 @@ LOGITS_AT_ONCE = 2**26  # float32: 256 MB
 
 
 def token_log_probabilities(
-    transformer: Any, source: tf.Tensor, labels: tf.Tensor, *, vocabulary_size: int
+    logits_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    source: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    vocabulary_size: int,
 ) -> tf.Tensor:
     """The log-probability of each token of given translations, after the right ones before it.
 
     Args:
-        transformer: a `layers.transformer.Transformer`.
+        logits_of: (source [n, S], target [n, T], which are the labels behind BOS) -> a transformer's logits [n, T, V].
         source: int32 [N, S], EOS included, then PAD.
         labels: int32 [N, T], EOS included, then PAD.
-        vocabulary_size: V, as wide as the transformer's logits.
+        vocabulary_size: V.
 
     Returns:
         float32 [N, T], 0 at PAD; the sums of the rows are what `beam_search` gives the same tokens.
@@ -29,7 +33,7 @@ def token_log_probabilities(
     def score_some(first: tf.Tensor, done: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         wanted = labels[first : first + rows_at_once]
         target = tf.pad(wanted[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
-        logits = transformer({"source": source[first : first + rows_at_once], "target": target}, training=False)
+        logits = logits_of(source[first : first + rows_at_once], target)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(wanted, tf.cast(logits, tf.float32))
         return first + rows_at_once, tf.concat([done, tf.where(wanted == PAD, 0.0, -losses)], axis=0)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from app.decoding.options import DecodingOptions
+from app.decoding.output_checks import WARNINGS
 from app.decoding.repetition import Repetition
 
 
@@ -66,6 +67,20 @@ class FoundPieces(NamedTuple):
     lengths: tf.Tensor  # int32 [M, H]
     tokens: tf.Tensor  # int32 [sum of lengths]
     token_log_probabilities: tf.Tensor  # float32 [sum of lengths]
+
+
+OF_PIECES = Pieces(
+    tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int32)
+)
+OF_FOUND_PIECES = FoundPieces(
+    translations=tf.TensorSpec([None, None], tf.string),
+    scores=tf.TensorSpec([None, None], tf.float32),
+    log_probabilities=tf.TensorSpec([None, None], tf.float32),
+    warnings=tf.TensorSpec([None, None, len(WARNINGS)], tf.bool),
+    lengths=tf.TensorSpec([None, None], tf.int32),
+    tokens=tf.TensorSpec([None], tf.int32),
+    token_log_probabilities=tf.TensorSpec([None], tf.float32),
+)
 
 
 class ScoredTexts(NamedTuple):

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -13,13 +14,22 @@ from app.decoding.beam_cache import BeamCache, decode_step, empty_cache
 from app.decoding.beam_search import Hypotheses, SearchState, Step, beam_search, length_penalties
 from app.decoding.constrained_search import beam_for, constrained_search
 from app.decoding.glossary import terms_in
-from app.decoding.long_input import cut_tables, join_pieces, split_long
+from app.decoding.long_input import cut_tables, join_translations, split_long
 from app.decoding.options import DecodingOptions
-from app.decoding.output_checks import WARNINGS, find_warnings, spelt
+from app.decoding.output_checks import WARNINGS, find_warnings
 from app.decoding.sampling import Sampling, sample
 from app.decoding.scoring import token_log_probabilities
 from app.decoding.signatures import Signatures, signatures_of
-from app.decoding.texts import FoundPieces, Pieces, ScoredTexts, Search, TranslatedTexts, row_lengths
+from app.decoding.texts import (
+    OF_FOUND_PIECES,
+    OF_PIECES,
+    FoundPieces,
+    Pieces,
+    ScoredTexts,
+    Search,
+    TranslatedTexts,
+    row_lengths,
+)
 from pipelines.any_vocabulary import AnyVocabulary
 from pipelines.vocabulary import BOS, EOS, PAD
 
@@ -46,14 +56,27 @@ class TranslationGraph(tf.Module):
         self.vocabulary = vocabulary
         self.options = options
         self.cut_tables = cut_tables(vocabulary.pieces())
-        tokens = tf.RaggedTensorSpec([None, None], tf.int32)
+        ids, text = tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.string)
+        whole = tf.TensorSpec([], tf.int32)
         settings = [tf.TensorSpec([], value.dtype) for value in Search.of(options)]
-        # Traced once, whichever signatures search.
-        self.traced_search = tf.function(
-            lambda pieces, prefixes, hypotheses, *search: self.search(pieces, hypotheses, Search(*search), prefixes),
-            input_signature=[tokens, tokens, tf.TensorSpec([], tf.int32), *settings],
-            autograph=False,
+        # Traced once, whichever signatures use them; a SavedModel takes as long to load as it has ops.
+        self.traced_cut = traced(self.cut, text)
+        self.traced_encoded = traced(self.encoded, ids)
+        self.traced_logits = traced(
+            lambda source, target: transformer({"source": source, "target": target}, training=False),
+            *(tf.TensorSpec([None, None], tf.int32),) * 2,
         )
+        self.traced_step = tf.function(partial(decode_step, transformer), autograph=False, reduce_retracing=True)
+        self.traced_search = traced(
+            lambda pieces, prefixes, hypotheses, *search: self.search(pieces, hypotheses, Search(*search), prefixes),
+            *(ids, ids, whole, *settings),
+        )
+        self.traced_warnings = traced(
+            find_warnings,
+            *(text, tf.TensorSpec([None, None], tf.int32)),
+            *(tf.TensorSpec([None, None], tf.string), tf.TensorSpec([None, None, None], tf.int32)),
+        )
+        self.traced_joined = traced(partial(join_translations, vocabulary), OF_FOUND_PIECES, OF_PIECES, whole)
 
     def signatures(self) -> Signatures:
         """The graph as functions, as `signatures_of` has them."""
@@ -77,7 +100,7 @@ class TranslationGraph(tf.Module):
         piece goes before the best if fewer warnings are found in it.
         """
         search = search or Search.of(self.options)
-        pieces = self.cut(texts)
+        pieces = self.traced_cut(texts)
         begun = self.prefixes_of(pieces, tf.fill(tf.shape(texts), "") if prefixes is None else prefixes)
 
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
@@ -85,7 +108,7 @@ class TranslationGraph(tf.Module):
             return found
 
         found = self.translate_pieces(pieces, find, hypotheses, beams=search.beam_size, retry=retry)
-        return self.joined(found, pieces, tf.size(texts))
+        return self.traced_joined(found, pieces, tf.size(texts))
 
     def sample(
         self, texts: tf.Tensor, seeds: tf.Tensor, sampling: Sampling, search: Search, *, count: int | tf.Tensor = 1
@@ -94,7 +117,7 @@ class TranslationGraph(tf.Module):
 
         What a text is given depends on its seed (int32 [N]) and no other text. Of the search the beam is no matter.
         """
-        pieces = self.cut(texts)
+        pieces = self.traced_cut(texts)
         of_pieces = tf.gather(tf.pad(seeds, [[0, 1]]), pieces.owner)
 
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
@@ -115,7 +138,7 @@ class TranslationGraph(tf.Module):
             )
             return _side_by_side(drawn, count)
 
-        return self.joined(self.translate_pieces(pieces, find, count, beams=count), pieces, tf.size(texts))
+        return self.traced_joined(self.translate_pieces(pieces, find, count, beams=count), pieces, tf.size(texts))
 
     def alternatives(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search | None = None, *, count: int | tf.Tensor
@@ -126,7 +149,7 @@ class TranslationGraph(tf.Module):
         beginning.
         """
         search = search or Search.of(self.options)
-        pieces = self.cut(texts)
+        pieces = self.traced_cut(texts)
         begun = self.prefixes_of(pieces, prefixes)
 
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
@@ -139,7 +162,7 @@ class TranslationGraph(tf.Module):
             return _side_by_side(Hypotheses(*(values[:, :1] for values in found)), count)
 
         found = self.translate_pieces(pieces, find, count, beams=count * search.beam_size)
-        return self.joined(found, pieces, tf.size(texts))
+        return self.traced_joined(found, pieces, tf.size(texts))
 
     def with_glossary(
         self, texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, search: Search | None = None
@@ -150,7 +173,7 @@ class TranslationGraph(tf.Module):
         its translation, as it is.
         """
         search = search or Search.of(self.options)
-        pieces = self.cut(texts)
+        pieces = self.traced_cut(texts)
         matched = terms_in(self.vocabulary.decode(pieces.tokens.to_tensor(PAD)), source_terms)  # [M, G]
         phrases = self.vocabulary.encode_target(tf.concat([target_terms, [""]], axis=0))  # the last one is nothing
         phrases = phrases.with_row_splits_dtype(tf.int64)
@@ -177,12 +200,12 @@ class TranslationGraph(tf.Module):
             )
 
         most = beam_for(of_pieces.to_tensor(PAD), search.beam_size)
-        return self.joined(self.translate_pieces(pieces, find, 1, beams=most), pieces, tf.size(texts))
+        return self.traced_joined(self.translate_pieces(pieces, find, 1, beams=most), pieces, tf.size(texts))
 
     def next_logits(self, tokens: tf.RaggedTensor, prefixes: tf.RaggedTensor) -> tf.Tensor:
         """Of what follows each prefix, int32 [B, (P)], but for its end: float32 [B, V]."""
         target = tf.pad(prefixes.to_tensor(PAD), [[0, 0], [1, 0]], constant_values=BOS)
-        logits = self.transformer({"source": _ended(tokens), "target": target}, training=False)
+        logits = self.traced_logits(_ended(tokens), target)
         last = tf.gather(tf.cast(logits, tf.float32), row_lengths(prefixes), batch_dims=1)
         never = tf.reduce_any(tf.range(self.vocabulary.size)[:, tf.newaxis] == (PAD, BOS, EOS), axis=1)
         return tf.where(never, float("-inf"), last)
@@ -199,38 +222,6 @@ class TranslationGraph(tf.Module):
         """The tokens that each piece's translation begins with, int32 [M, (P)]: the first one's of a text."""
         own = tf.gather(tf.concat([prefixes, [""]], axis=0), pieces.owner)
         return self.vocabulary.encode_target(tf.where(pieces.place == 0, own, ""))
-
-    def joined(self, found: FoundPieces, pieces: Pieces, count: tf.Tensor) -> TranslatedTexts:
-        """The translations of `count` texts from those of their pieces."""
-        rows = tf.maximum(count, 1)
-        number, hypotheses = tf.unstack(tf.shape(found.scores))
-        owners = pieces.owner + rows * tf.range(hypotheses)[:, tf.newaxis]  # [H, M]: the j-th translations of all texts
-        owners = tf.reshape(owners, [-1])
-        texts = join_pieces(tf.reshape(tf.transpose(found.translations), [-1]), owners, rows * hypotheses)
-        texts = tf.transpose(tf.reshape(texts, [hypotheses, rows]))
-
-        def summed(values: tf.Tensor) -> tf.Tensor:  # [M, H, …] -> [N, H, …]
-            return tf.math.segment_sum(values, pieces.owner)
-
-        def by_token(values: tf.Tensor) -> tf.RaggedTensor:
-            of_each = tf.RaggedTensor.from_row_lengths(values, tf.reshape(found.lengths, [-1]))
-            turned = tf.reshape(tf.transpose(tf.reshape(tf.range(number * hypotheses), [number, hypotheses])), [-1])
-            of_texts = tf.RaggedTensor.from_value_rowids(tf.gather(of_each, turned), owners, rows * hypotheses)
-            return of_texts.merge_dims(1, 2)  # [H * N, (T)]
-
-        def stacked(values: tf.Tensor) -> tf.Tensor:  # [H * N, T] -> [N, H, T]
-            return tf.transpose(tf.reshape(values, [hypotheses, rows, tf.shape(values)[1]]), [1, 0, 2])
-
-        lengths = tf.cast(tf.maximum(summed(found.lengths), 1), tf.float32)
-        found_texts = TranslatedTexts(
-            translations=texts,
-            scores=summed(found.scores),
-            confidences=tf.exp(summed(found.log_probabilities) / lengths),
-            warnings=spelt(summed(tf.cast(found.warnings, tf.int32)) > 0),
-            pieces=stacked(self.vocabulary.spell(by_token(found.tokens).to_tensor(PAD))),
-            token_log_probabilities=stacked(by_token(found.token_log_probabilities).to_tensor(0.0)),
-        )
-        return TranslatedTexts(*(values[:count] for values in found_texts))
 
     def score(
         self, texts: tf.Tensor, targets: tf.Tensor, length_penalty: float | tf.Tensor | None = None
@@ -293,8 +284,7 @@ class TranslationGraph(tf.Module):
             tokens=tf.zeros([0], tf.int32),
             token_log_probabilities=tf.zeros([0]),
         )
-        shapes = tf.nest.map_structure(lambda values: tf.TensorShape([None] * len(values.shape)), none)
-        shapes = shapes._replace(warnings=tf.TensorShape([None, None, len(WARNINGS)]))
+        shapes = FoundPieces(*(spec.shape for spec in OF_FOUND_PIECES))
         _, found = tf.while_loop(
             lambda first, _: first < rows,
             translate_some,
@@ -313,7 +303,7 @@ class TranslationGraph(tf.Module):
         texts = self.vocabulary.decode(tf.reshape(found.tokens, [shape[0] * shape[1], -1]))  # [B, H, T] -> [B * H, T]
         texts = tf.strings.regex_replace(tf.reshape(texts, shape), r"[\r\n]+", " ")  # spelt in bytes; but it is a line
         source = tokens.to_tensor(PAD)
-        warnings = find_warnings(self.vocabulary.decode(source), source, texts, found.tokens)
+        warnings = self.traced_warnings(self.vocabulary.decode(source), source, texts, found.tokens)
         exists = found.lengths > 0
         has_no_token = (row_lengths(tokens) == 0)[:, tf.newaxis] & exists
         scores, log_probabilities, by_token = (
@@ -330,7 +320,9 @@ class TranslationGraph(tf.Module):
 
     def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
         """Of the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
-        return token_log_probabilities(self.transformer, _ended(sources), labels, vocabulary_size=self.vocabulary.size)
+        return token_log_probabilities(
+            self.traced_logits, _ended(sources), labels, vocabulary_size=self.vocabulary.size
+        )
 
     def search(
         self,
@@ -364,16 +356,25 @@ class TranslationGraph(tf.Module):
 
     def decoding(self, pieces: tf.RaggedTensor, beams: int | tf.Tensor) -> tuple[Step, SearchState]:
         """The step of a search with so many beams for each of the pieces, int32 [B, (L)], and its first state."""
-        memory, may_attend = self.transformer.encode(_ended(pieces))
-        cross = self.transformer.cross_cache(memory)
+        encoded = self.traced_encoded(pieces)
         cache = empty_cache(self.transformer, pieces.nrows(out_type=tf.int32), beams)
 
         def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
             written, encoded = state.sentences
-            logits, cache = decode_step(self.transformer, tokens, position, BeamCache(state.beams, written), **encoded)
+            logits, cache = self.traced_step(tokens, position, BeamCache(state.beams, written), **encoded)
             return logits, SearchState(cache.slots, (cache.written, encoded))
 
-        return step, SearchState(cache.slots, (cache.written, {"cross": cross, "may_attend_source": may_attend}))
+        return step, SearchState(cache.slots, (cache.written, encoded))
+
+    def encoded(self, pieces: tf.RaggedTensor) -> dict[str, Any]:
+        """What a step wants to know of the pieces, int32 [B, (L)]."""
+        memory, may_attend = self.transformer.encode(_ended(pieces))
+        return {"cross": self.transformer.cross_cache(memory), "may_attend_source": may_attend}
+
+
+def traced(function: Callable[..., Any], *signature: Any) -> Any:
+    """The function as a graph, traced once for arguments of this signature."""
+    return tf.function(function, input_signature=signature, autograph=False)
 
 
 def _best_first(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) -> tf.Tensor:

@@ -64,7 +64,9 @@ def export(model: RunModel, out: Path, *, license: str | None = None, precision_
     def write(folder: Path) -> None:
         graph = model.graph
         signatures = graph.signatures()
-        tf.saved_model.save(ExportedTranslation(graph, signatures), str(folder), signatures=signatures)
+        no_training = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        exported = ExportedTranslation(graph, signatures)
+        tf.saved_model.save(exported, str(folder), signatures=signatures, options=no_training)
         sentences = sentences_of(model)
         translations = golden_translations(graph, sentences)
         write_golden_translations(folder, translations, model.precision)

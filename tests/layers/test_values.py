@@ -151,7 +151,7 @@ def test_the_weights_of_cross_attention_are_those_that_mix_its_values() -> None:
     x, memory = normal(BATCH, TARGET, WIDTH, seed=1), layer.keys_values(normal(BATCH, SOURCE, WIDTH, seed=2))
     may_attend = padding_mask(SOURCE_IDS)
     weights = layer.attention_weights(x, memory, may_attend)
-    mixed = layer.output_projection(layer.merge_heads(keras.ops.matmul(weights, memory.values)))
+    mixed = layer.out_of_heads(layer.output_projection, keras.ops.matmul(weights, memory.values))
     assert_close(layer(x, memory=memory, may_attend=may_attend), numpy(mixed))
 
 

@@ -50,7 +50,7 @@ def test_what_the_search_found_has_the_score_that_it_gave(graph: TranslationGrap
     source = tf.concat([pieces, [[EOS], [EOS]]], axis=1).to_tensor(PAD)
     for n in range(3):
         by_token = token_log_probabilities(
-            graph.transformer, source, found.tokens[:, n], vocabulary_size=vocabulary.size
+            graph.traced_logits, source, found.tokens[:, n], vocabulary_size=vocabulary.size
         )
         np.testing.assert_allclose(tf.reduce_sum(by_token, axis=1), found.log_probabilities[:, n], rtol=1e-5)
 
