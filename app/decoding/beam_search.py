@@ -46,6 +46,15 @@ class Hypotheses(NamedTuple):
     token_log_probabilities: tf.Tensor  # float32 [B, K, T], 0 at PAD
 
 
+OF_HYPOTHESES = Hypotheses(
+    tokens=tf.TensorSpec([None, None, None], tf.int32),
+    scores=tf.TensorSpec([None, None], tf.float32),
+    log_probabilities=tf.TensorSpec([None, None], tf.float32),
+    lengths=tf.TensorSpec([None, None], tf.int32),
+    token_log_probabilities=tf.TensorSpec([None, None, None], tf.float32),
+)
+
+
 class Finished(NamedTuple):
     """The best hypotheses that have ended. Rows of tokens begin with BOS."""
 

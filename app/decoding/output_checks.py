@@ -46,9 +46,10 @@ def find_warnings(
     copied = tf.cast(copies, tf.float32) >= COPIED_SHARE * tf.cast(lengths, tf.float32)
     longer = tf.maximum(lengths, of_source(source_lengths))
     shorter = tf.minimum(lengths, of_source(source_lengths))
+    repeated = says_again(tf.reshape(tokens, [-1, tf.shape(tokens)[2]]))
     checks = {
         "copied": copied & of_source(words >= COPIED_WORDS) & (lengths > 0),
-        "repetition": says_again(tokens) & ~of_source(says_again(source_tokens)),
+        "repetition": tf.reshape(repeated, tf.shape(lengths)) & ~of_source(says_again(source_tokens)),
         "length": (longer > TIMES_LONGER * shorter) & (longer > shorter + TOKENS_LONGER),
         "numbers": _other_numbers(sources, translations),
         "links": of_source(_links(sources)) != _links(translations),
@@ -63,15 +64,16 @@ def spelt(warnings: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.strings.reduce_join(names, axis=1, separator=","), tf.shape(warnings)[:2])
 
 
+@tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
 def says_again(tokens: tf.Tensor) -> tf.Tensor:
-    """Whether up to ten tokens stand three times or more in a row, six at least; int32 [..., T] -> bool [...]."""
-    found = tf.zeros(tf.shape(tokens)[:-1], tf.bool)
+    """Whether up to ten tokens stand three times or more in a row, six at least; int32 [N, T] -> bool [N]."""
+    found = tf.zeros(tf.shape(tokens)[:1], tf.bool)
     for period in range(1, LONGEST_PERIOD + 1):
-        same = (tokens[..., period:] == tokens[..., :-period]) & (tokens[..., period:] != PAD)
+        same = (tokens[:, period:] == tokens[:, :-period]) & (tokens[:, period:] != PAD)
         wanted = max(2 * period, 6 - period)  # tokens that are those one period before
-        ends = tf.cumsum(tf.cast(same, tf.int32), axis=-1)
-        starts = tf.concat([tf.zeros_like(ends[..., :1]), ends], axis=-1)[..., :-wanted]
-        found |= tf.reduce_any(ends[..., wanted - 1 :] - starts == wanted, axis=-1)
+        ends = tf.cumsum(tf.cast(same, tf.int32), axis=1)
+        starts = tf.concat([tf.zeros_like(ends[:, :1]), ends], axis=1)[:, :-wanted]
+        found |= tf.reduce_any(ends[:, wanted - 1 :] - starts == wanted, axis=1)
     return found
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from app.decoding.alignment import Alignments, align_words
 from app.decoding.beam_cache import BeamCache, decode_step, empty_cache
-from app.decoding.beam_search import Hypotheses, SearchState, Step, beam_search, length_penalties
+from app.decoding.beam_search import OF_HYPOTHESES, Hypotheses, SearchState, Step, beam_search, length_penalties
 from app.decoding.constrained_search import beam_for, constrained_search
 from app.decoding.glossary import terms_in
 from app.decoding.long_input import cut_tables, join_translations, split_long
@@ -71,11 +71,7 @@ class TranslationGraph(tf.Module):
             lambda pieces, prefixes, hypotheses, *search: self.search(pieces, hypotheses, Search(*search), prefixes),
             *(ids, ids, whole, *settings),
         )
-        self.traced_warnings = traced(
-            find_warnings,
-            *(text, tf.TensorSpec([None, None], tf.int32)),
-            *(tf.TensorSpec([None, None], tf.string), tf.TensorSpec([None, None, None], tf.int32)),
-        )
+        self.traced_in_text = traced(self.in_text, ids, OF_HYPOTHESES, whole, tf.TensorSpec([], tf.bool))
         self.traced_joined = traced(partial(join_translations, vocabulary), OF_FOUND_PIECES, OF_PIECES, whole)
 
     def signatures(self) -> Signatures:
@@ -270,7 +266,7 @@ class TranslationGraph(tf.Module):
         def translate_some(first: tf.Tensor, done: FoundPieces) -> tuple[tf.Tensor, FoundPieces]:
             numbers = tf.range(first, tf.minimum(first + rows_at_once, rows))
             tokens = tf.gather(pieces.tokens, numbers)
-            some = self.in_text(tokens, find(tokens, numbers), hypotheses, retry)
+            some = self.traced_in_text(tokens, find(tokens, numbers), hypotheses, retry)
             both = [tf.concat(parts, axis=0) for parts in zip(done, some, strict=True)]
             return first + rows_at_once, FoundPieces(*both)
 
@@ -303,7 +299,7 @@ class TranslationGraph(tf.Module):
         texts = self.vocabulary.decode(tf.reshape(found.tokens, [shape[0] * shape[1], -1]))  # [B, H, T] -> [B * H, T]
         texts = tf.strings.regex_replace(tf.reshape(texts, shape), r"[\r\n]+", " ")  # spelt in bytes; but it is a line
         source = tokens.to_tensor(PAD)
-        warnings = self.traced_warnings(self.vocabulary.decode(source), source, texts, found.tokens)
+        warnings = find_warnings(self.vocabulary.decode(source), source, texts, found.tokens)
         exists = found.lengths > 0
         has_no_token = (row_lengths(tokens) == 0)[:, tf.newaxis] & exists
         scores, log_probabilities, by_token = (
