@@ -78,7 +78,8 @@ def open_corpus(spec: str, pair: LanguagePair, *, split: str = "train", data_dir
     """Gives the corpus that `spec` names, in the direction of `pair`.
 
     Args:
-        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE` or `sample:NAME`.
+        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE` or `sample:NAME`; with `reversed:` before it, its
+            targets are the sources, to train both directions at once.
         pair: the languages; a TFDS configuration or sample serves both directions.
         split: `train`, `dev` or `test`; `files:` and `tsv:` are what they are and ignore it.
         data_dir: where TFDS keeps its data; its own default if None.
@@ -180,6 +181,14 @@ def _open_sample(spec: str, name: str, pair: LanguagePair, split: str, data_dir:
     return Corpus(spec, origin, lambda: _in_order(_read_columns(path), flipped=pair.source == second))
 
 
+# reversed:SPEC
+
+
+def _open_reversed(spec: str, name: str, pair: LanguagePair, split: str, data_dir: str | None) -> Corpus:
+    corpus = open_corpus(name, pair, split=split, data_dir=data_dir)
+    return Corpus(spec, {**corpus.origin, "spec": spec}, lambda: _in_order(corpus.read(), flipped=True))
+
+
 def _in_order(pairs: Iterator[RawPair], *, flipped: bool) -> Iterator[RawPair]:
     return ((right, left) for left, right in pairs) if flipped else pairs
 
@@ -277,5 +286,12 @@ _FORMS = {
     "files": "files:PREFIX",
     "tsv": "tsv:FILE",
     "sample": "sample:tatoeba-en-de",
+    "reversed": "reversed:SPEC",
 }
-_OPENERS = {"tfds": _open_tfds, "files": _open_files, "tsv": _open_tsv, "sample": _open_sample}
+_OPENERS = {
+    "tfds": _open_tfds,
+    "files": _open_files,
+    "tsv": _open_tsv,
+    "sample": _open_sample,
+    "reversed": _open_reversed,
+}

@@ -6,7 +6,7 @@ from typing import Any
 
 SPECS = (
     "SPEC is tfds:NAME[:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de, .gz too), "
-    "tsv:FILE (source TAB target), or sample:tatoeba-en-de (bundled)."
+    "tsv:FILE (source TAB target), or sample:tatoeba-en-de (bundled); reversed:SPEC takes its targets for sources."
 )
 PHASES = {
     "clean": "cleaning pairs",

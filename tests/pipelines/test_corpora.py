@@ -95,6 +95,23 @@ class TestFiles:
             read(f"files:{tmp_path / 'text'}")
 
 
+class TestReversed:
+    def test_targets_become_sources_in_whatever_follows(self, tmp_path: Path) -> None:
+        spec = "reversed:" + write_pair(tmp_path, b"one\ntwo\n", b"eins\nzwei\n")
+        assert read(spec) == [(b"eins", b"one"), (b"zwei", b"two")]
+        assert open_corpus(spec, EN_DE).origin["spec"] == spec
+        sample = "sample:tatoeba-en-de"
+        assert next(iter(open_corpus(f"reversed:{sample}", EN_DE))) == next(iter(open_corpus(sample, EN_DE)))[::-1]
+
+    @pytest.mark.parametrize(
+        ("spec", "message"),
+        [("reversed:", "write reversed:SPEC"), ("reversed:text", "unknown kind of corpus in 'text'")],
+    )
+    def test_what_follows_must_be_a_corpus(self, spec: str, message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            open_corpus(spec, EN_DE)
+
+
 class TestTsv:
     def test_the_first_two_columns_are_source_and_target(self, tmp_path: Path) -> None:
         (tmp_path / "a.tsv").write_bytes(b"one\teins\tCC BY\r\ntwo\tzwei\r\n")
