@@ -17,10 +17,13 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
 
     `logical_cpus` devices share the processor; with 2, distribution can be tried without a GPU. With `start` its
     devices are started too; a process that is to join others must not do so before. With `batches_at_once` threads
-    that call TensorFlow, each op takes its share of the processors, and one thread at least.
+    that call TensorFlow, each op takes its share of the processors, and one thread at least, unless the environment
+    says otherwise in TF_NUM_INTRAOP_THREADS.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if batches_at_once > 1 and "tensorflow" not in sys.modules:  # which reads it once, when it starts
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, processors() // batches_at_once)))
     with held_stderr():
         import keras  # noqa: F401
         import tensorflow as tf
@@ -30,8 +33,6 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
             cpu = tf.config.list_physical_devices("CPU")[0]
             devices = [tf.config.LogicalDeviceConfiguration()] * logical_cpus
             tf.config.set_logical_device_configuration(cpu, devices)
-        if batches_at_once > 1:
-            tf.config.threading.set_intra_op_parallelism_threads(max(1, processors() // batches_at_once))
         if start:
             tf.config.list_logical_devices()  # this too is talkative the first time
 

@@ -64,7 +64,7 @@ def version(export: Path) -> Path:
 def saved_again(version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saving takes seconds; this copies what was saved."""
 
-    def save(module: tf.Module, path: str, signatures: object) -> None:
+    def save(module: tf.Module, path: str, **how: object) -> None:
         shutil.copyfile(version / "saved_model.pb", Path(path) / "saved_model.pb")
         shutil.copytree(version / "variables", Path(path) / "variables")
 
@@ -117,8 +117,8 @@ def test_an_export_whose_weights_are_others_is_not_published(
     monkeypatch.setattr(exporter, "golden_translations", lambda graph, sentences: lines)
     save = tf.saved_model.save
 
-    def save_otherwise(module: tf.Module, path: str, signatures: object) -> None:
-        save(module, path, signatures)
+    def save_otherwise(module: tf.Module, path: str, **how: object) -> None:
+        save(module, path, **how)
         change_a_weight(Path(path) / "variables" / "variables")
 
     monkeypatch.setattr(tf.saved_model, "save", save_otherwise)
