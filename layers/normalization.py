@@ -13,22 +13,30 @@ class LayerNormalization(keras.layers.LayerNormalization):
     and backward take about three quarters of the time that they take with automatic differentiation.
     """
 
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
         """The same shape and dtype as x, [..., D]."""
-        return self._normalized(x, *(keras.ops.cast(weight, "float32") for weight in (self.gamma, self.beta)))
+        gamma, beta = (keras.ops.cast(weight, "float32") for weight in (self.gamma, self.beta))
+        if training:
+            return self._trained(x, gamma, beta)
+        normal, _ = self._normal(x)
+        return keras.ops.cast(normal * gamma + beta, x.dtype)
 
-    def _normalized(self, x: keras.KerasTensor, gamma: keras.KerasTensor, beta: keras.KerasTensor) -> keras.KerasTensor:
-        """x [..., D], gamma and beta [D] -> [..., D]."""
+    def _normal(self, x: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """x [..., D] of mean 0 and variance 1 in float32, and what it was multiplied by, [..., 1]."""
+        x = keras.ops.cast(x, "float32")
+        away = x - keras.ops.mean(x, axis=-1, keepdims=True)
+        scale = keras.ops.rsqrt(keras.ops.mean(keras.ops.square(away), axis=-1, keepdims=True) + self.epsilon)
+        return away * scale, scale
+
+    def _trained(self, x: keras.KerasTensor, gamma: keras.KerasTensor, beta: keras.KerasTensor) -> keras.KerasTensor:
+        """x [..., D], gamma and beta [D] -> [..., D], with the gradient written down."""
         ops, dtype, width = keras.ops, x.dtype, x.shape[-1]
 
         @keras.ops.custom_gradient
         def normalize(
             x: keras.KerasTensor, gamma: keras.KerasTensor, beta: keras.KerasTensor
         ) -> tuple[keras.KerasTensor, Any]:
-            x = ops.cast(x, "float32")
-            away = x - ops.mean(x, axis=-1, keepdims=True)
-            scale = ops.rsqrt(ops.mean(ops.square(away), axis=-1, keepdims=True) + self.epsilon)  # [..., 1]
-            normal = away * scale
+            normal, scale = self._normal(x)
 
             def gradient(*upstreams: keras.KerasTensor, upstream: keras.KerasTensor = None) -> tuple[Any, ...]:
                 # With u = upstream and h = gamma u: dx = scale (h - mean(h) - normal mean(h normal)).

@@ -1,6 +1,13 @@
-"""One small road for all tests of the application: data, a run that was trained a few steps, its export."""
+"""One small road for all tests of the application: data, a run that was trained a few steps, its export.
 
+The processes that share the tests share the road too: the first that needs a part makes it.
+"""
+
+import fcntl
+import os
+import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,16 +17,38 @@ from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
 
 @pytest.fixture(scope="session")
 def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("road")
+    own = tmp_path_factory.getbasetemp()
+    road = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "road"
+    road.mkdir(exist_ok=True)
+    return road
+
+
+def once(road: Path, part: str, make: Callable[[], Done]) -> Done:
+    """What making a part of the road left; makes it unless another process has."""
+    with (road / f"{part}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = road / f"{part}.made"
+        if not made.exists():
+            made.write_bytes(pickle.dumps(succeeded(make())))
+        done: Done = pickle.loads(made.read_bytes())
+        return done
 
 
 @pytest.fixture(scope="session")
 def preparing(road: Path) -> Done:
-    specs = ("--corpus", SAMPLE, "--dev", f"tsv:{road / 'dev.tsv'}")
-    rows = ["It rains.\tEs regnet.", "We are here.\tWir sind hier.", "Who?\tWer?", "I know it well.\tIch weiß es gut."]
-    (road / "dev.tsv").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
-    sizes = ("--limit", "600", "--vocabulary-size", "504")
-    return succeeded(nmt("prepare", "--pair", "en-de", *specs, *sizes, "--out", road / "data"))
+    def prepare() -> Done:
+        specs = ("--corpus", SAMPLE, "--dev", f"tsv:{road / 'dev.tsv'}")
+        rows = [
+            "It rains.\tEs regnet.",
+            "We are here.\tWir sind hier.",
+            "Who?\tWer?",
+            "I know it well.\tIch weiß es gut.",
+        ]
+        (road / "dev.tsv").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+        sizes = ("--limit", "600", "--vocabulary-size", "504")
+        return nmt("prepare", "--pair", "en-de", *specs, *sizes, "--out", road / "data")
+
+    return once(road, "data", prepare)
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +58,7 @@ def data(road: Path, preparing: Done) -> Path:
 
 @pytest.fixture(scope="session")
 def training(road: Path, data: Path) -> Done:
-    return succeeded(nmt(*train_arguments(data, road / "run")))
+    return once(road, "run", lambda: nmt(*train_arguments(data, road / "run")))
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +69,8 @@ def run(road: Path, training: Done) -> Path:
 
 @pytest.fixture(scope="session")
 def exporting(road: Path, run: Path) -> Done:
-    return succeeded(nmt("export", run, "--out", road / "export", "--precision", "float32"))
+    arguments = ("export", run, "--out", road / "export", "--precision", "float32")
+    return once(road, "export", lambda: nmt(*arguments))
 
 
 @pytest.fixture(scope="session")

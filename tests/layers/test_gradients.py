@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from layers import Transformer
+from layers.normalization import LayerNormalization
 from tests.layers.samples import CONFIG, Array, built, numpy, padded_ids, token_ids
 from tests.oracles import transformer as oracle
 
@@ -72,3 +73,20 @@ def test_the_gradient_of_every_weight_is_that_of_central_differences(normalizati
             actual.append(float(dense[index]))
     assert np.count_nonzero(expected) > 0.75 * len(expected)  # a rectified unit may be off
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("training", "norms"), [(True, 10), (False, 0), (None, 0)])
+def test_a_normalisation_writes_its_gradient_down_in_training_alone(
+    training: bool | None, norms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = built(Transformer(replace(TINY, normalization="pre")), WIDTH)
+    written_down = LayerNormalization._trained
+    seen = []
+
+    def count(norm: LayerNormalization, *tensors: keras.KerasTensor) -> keras.KerasTensor:
+        seen.append(norm)
+        return written_down(norm, *tensors)
+
+    monkeypatch.setattr(LayerNormalization, "_trained", count)
+    model.states({"source": SOURCE_IDS, "target": TARGET_IDS}, training=training)
+    assert len(seen) == norms

@@ -45,10 +45,10 @@ overlapping = st.lists(st.lists(st.integers(4, 6), min_size=1, max_size=2), max_
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 9999), phrases=st.lists(phrase_lists, min_size=1, max_size=2))
 def test_a_beam_wide_enough_finds_the_best_with_all_phrases(seed: int, phrases: list[Phrases]) -> None:
-    scorer = PrefixScorer(seed, sentences=len(phrases), vocabulary=7, length=5)
-    found = search(scorer, phrases, [5] * len(phrases), beam_size=400)
+    scorer = PrefixScorer(seed, sentences=len(phrases), vocabulary=7, length=4)
+    found = search(scorer, phrases, [4] * len(phrases), beam_size=160)
     for sentence, wanted in enumerate(phrases):
-        every = exhaustive_search(scorer, sentence, limit=5, alpha=0.6)
+        every = exhaustive_search(scorer, sentence, limit=4, alpha=0.6)
         expected = next(e for e in every if all(contains(e.tokens, phrase) for phrase in wanted))
         assert tokens_of(found, sentence)[0] == expected.tokens
         np.testing.assert_allclose(found.scores[sentence, 0], expected.score, rtol=1e-5)

@@ -161,6 +161,7 @@ def test_a_saved_model_translates_as_the_run_does(
     assert translated(tmp_path / "export", text, "--beam-size", "1") == translations
 
 
+@pytest.mark.slow
 def test_ctranslate2_translates_as_the_run_does(model: Model, run: Path, tmp_path: Path) -> None:
     ending = [text for text in TEXTS if text != LONG and len(model.tokens(text)) < model.limit(text)]
     assert len(ending) > 4  # of the others it finds some tokens more
