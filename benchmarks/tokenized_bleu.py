@@ -7,10 +7,12 @@ import argparse
 import json
 from pathlib import Path
 
-from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.bleu import BLEU, BLEUScore
 from sacremoses import MosesTokenizer
 
 from app.text_files import read_lines
+
+METRIC = BLEU(lowercase=True, tokenize="none", smooth_method="none", force=True)
 
 
 def main() -> None:
@@ -23,11 +25,13 @@ def main() -> None:
     parser.add_argument("--hypothesis", type=Path, required=True, metavar="F", help="detokenised translations")
     parser.add_argument("--reference", type=Path, required=True, metavar="F", help="their references")
     arguments = parser.parse_args()
-    lines = (read_lines(path) for path in (arguments.hypothesis, arguments.reference))
-    hypotheses, references = (tokenized(text, arguments.language) for text in lines)
-    metric = BLEU(lowercase=True, tokenize="none", smooth_method="none", force=True)
-    found = metric.corpus_score(hypotheses, [references])
-    print(json.dumps({"bleu": found.score, "brevity_penalty": found.bp, "signature": str(metric.get_signature())}))
+    found = tokenized_bleu(read_lines(arguments.hypothesis), read_lines(arguments.reference), arguments.language)
+    print(json.dumps({"bleu": found.score, "brevity_penalty": found.bp, "signature": str(METRIC.get_signature())}))
+
+
+def tokenized_bleu(hypotheses: list[str], references: list[str], language: str) -> BLEUScore:
+    """BLEU of detokenised translations, on Moses' tokens in lower case."""
+    return METRIC.corpus_score(tokenized(hypotheses, language), [tokenized(references, language)])
 
 
 def tokenized(lines: list[str], language: str) -> list[str]:

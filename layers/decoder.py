@@ -119,19 +119,18 @@ class Decoder(Stack):
         return self.finish(x)
 
     def cross_weights(
-        self, x: keras.KerasTensor, memory: keras.KerasTensor, may_attend_source: keras.KerasTensor, layer: int
+        self, x: keras.KerasTensor, memory: Sequence[KeysValues], may_attend_source: keras.KerasTensor, layer: int
     ) -> keras.KerasTensor:
         """How much each position of [B, T, D] attends to the encoder's output in one layer: float32 [B, H, T, S].
 
-        `layer` counts from 0, or from -1 backwards.
+        `memory` is what `keys_values` gave; `layer` counts from 0, or from -1 backwards.
         """
         length = keras.ops.shape(x)[1]
         masks = {"may_attend_source": may_attend_source, "may_attend": causal_mask(length)}
         number = range(len(self.blocks))[layer]
-        keys_values = self.keys_values(memory)
-        for block, own in zip(self.blocks[:number], keys_values, strict=False):
+        for block, own in zip(self.blocks[:number], memory, strict=False):
             x = block(x, memory=own, **masks, training=False)
-        return self.blocks[number].cross_weights(x, memory=keys_values[number], **masks)
+        return self.blocks[number].cross_weights(x, memory=memory[number], **masks)
 
     def keys_values(self, memory: keras.KerasTensor) -> list[KeysValues]:
         """Each layer's keys and values of the encoder's output [B, S, D]."""

@@ -1,7 +1,8 @@
 """The whole model: embeddings, encoder, decoder and the tied projection. Vaswani et al. 2017, Figure 1.
 
 `call` gives logits for training with any Keras loss. `states` stops before the projection, so that a loss can
-project the real tokens alone. `encode`, `cross_cache`, `empty_cache` and `decode_step` serve step-by-step decoding.
+project the real tokens alone. `encode` and `cross_cache` read the sources once; `decode`, `cross_weights` and, step by
+step, `decode_step` with an `empty_cache` go on from there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from layers.decoder import Decoder
 from layers.dropout import Dropout
 from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder
-from layers.masks import padding_mask
+from layers.masks import causal_mask, padding_mask
 from layers.positions import PositionalEncoding
 
 
@@ -66,17 +67,6 @@ class Transformer(keras.Model):
         target = self.embed(inputs["target"], training=training)
         return self.decoder(target, memory=memory, may_attend_source=may_attend, training=training)
 
-    def cross_weights(self, inputs: Mapping[str, keras.KerasTensor], layer: int = -2) -> keras.KerasTensor:
-        """How much each target position attends to each source position in one decoder layer: float32 [B, H, T, S].
-
-        `inputs` is that of `call`: row t tells where the model looks for what follows target t. In the last but one
-        layer it looks at the word that it translates (Garg et al. 2019); a decoder of one layer has that alone.
-        """
-        memory, may_attend = self.encode(inputs["source"], training=False)
-        target = self.embed(inputs["target"], training=False)
-        layer = max(layer, -self.config.decoder_layers)
-        return self.decoder.cross_weights(target, memory=memory, may_attend_source=may_attend, layer=layer)
-
     def embed(
         self, ids: keras.KerasTensor, positions: keras.KerasTensor | None = None, training: bool | None = None
     ) -> keras.KerasTensor:
@@ -94,6 +84,30 @@ class Transformer(keras.Model):
     def cross_cache(self, memory: keras.KerasTensor) -> list[KeysValues]:
         """What decoding needs of the encoder's output [B, S, D], projected once per sentence."""
         return self.decoder.keys_values(memory)
+
+    def decode(
+        self, target: keras.KerasTensor, *, cross: Sequence[KeysValues], may_attend_source: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        """The logits [B, T, V] of `call` for ids [B, T], of what `cross_cache` and `encode` gave of the source."""
+        x = self.embed(target, training=False)
+        may_attend = causal_mask(keras.ops.shape(target)[1])
+        return self.embedding.logits(self.decoder.states(x, cross, may_attend_source, may_attend, training=False))
+
+    def cross_weights(
+        self,
+        target: keras.KerasTensor,
+        *,
+        cross: Sequence[KeysValues],
+        may_attend_source: keras.KerasTensor,
+        layer: int = -2,
+    ) -> keras.KerasTensor:
+        """How much each target position attends to each source position in one decoder layer: float32 [B, H, T, S].
+
+        The arguments are those of `decode`: row t tells where the model looks for what follows target t. In the last
+        but one layer it looks at the word that it translates (Garg et al. 2019); a decoder of one layer has that alone.
+        """
+        x = self.embed(target, training=False)
+        return self.decoder.cross_weights(x, cross, may_attend_source, layer=max(layer, -self.config.decoder_layers))
 
     def empty_cache(self, sentences: int, length: int) -> list[KeysValues]:
         """Zeros [sentences, H, length, D/H]: a place for the keys and values of each decoder layer."""

@@ -1,6 +1,6 @@
 """Several transformers of one vocabulary that translate together: the mean of their probabilities decides."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -27,10 +27,6 @@ class Ensemble:
         """How many numbers the weights of all members are."""
         return sum(transformer.count_params() for transformer in self.transformers)
 
-    def __call__(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """{"source": [B, S], "target": [B, T]} -> logits [B, T, V]."""
-        return mean_logits([transformer(inputs, training=training) for transformer in self.transformers])
-
     def encode(self, source: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """ids [B, S] -> the encoders' outputs and the mask that they share."""
         memories, masks = zip(*self._each(lambda one: one.encode(source)), strict=True)
@@ -40,12 +36,25 @@ class Ensemble:
         """What decoding needs of the encoders' outputs."""
         return self._each(lambda one, its_memory: one.cross_cache(its_memory), memory)
 
-    def cross_weights(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def decode(self, target: tf.Tensor, *, cross: Sequence[Any], may_attend_source: tf.Tensor) -> tf.Tensor:
+        """As a transformer's: ids [B, T] -> logits [B, T, V]."""
+
+        def decode(one: Any, its_cross: Any) -> tf.Tensor:
+            return one.decode(target, cross=its_cross, may_attend_source=may_attend_source)
+
+        return mean_logits(self._each(decode, cross))
+
+    def cross_weights(self, target: tf.Tensor, *, cross: Sequence[Any], may_attend_source: tf.Tensor) -> tf.Tensor:
         """The mean over heads and members of how much each target position attends to each source position.
 
         float32 [B, 1, T, S].
         """
-        of_each = self._each(lambda one: tf.reduce_mean(one.cross_weights(inputs), axis=1, keepdims=True))
+
+        def of_one(one: Any, its_cross: Any) -> tf.Tensor:
+            weights = one.cross_weights(target, cross=its_cross, may_attend_source=may_attend_source)
+            return tf.reduce_mean(weights, axis=1, keepdims=True)
+
+        of_each = self._each(of_one, cross)
         return tf.add_n(of_each) / len(of_each)
 
     def empty_cache(self, sentences: int | tf.Tensor, length: int | tf.Tensor) -> list[Any]:

@@ -10,8 +10,8 @@ LOGITS_AT_ONCE = 2**26  # float32: 256 MB
 
 
 def token_log_probabilities(
-    logits_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    source: tf.Tensor,
+    logits_of: Callable[[tf.RaggedTensor, tf.Tensor], tf.Tensor],
+    source: tf.RaggedTensor,
     labels: tf.Tensor,
     *,
     vocabulary_size: int,
@@ -19,8 +19,8 @@ def token_log_probabilities(
     """The log-probability of each token of given translations, after the right ones before it.
 
     Args:
-        logits_of: (source [n, S], target [n, T], which are the labels behind BOS) -> a transformer's logits [n, T, V].
-        source: int32 [N, S], EOS included, then PAD.
+        logits_of: (source [n, (S)], target [n, T], the labels behind BOS) -> a transformer's logits [n, T, V].
+        source: int32 [N, (S)].
         labels: int32 [N, T], EOS included, then PAD.
         vocabulary_size: V.
 

@@ -62,10 +62,7 @@ class TranslationGraph(tf.Module):
         # Traced once, whichever signatures use them; a SavedModel takes as long to load as it has ops.
         self.traced_cut = traced(self.cut, text)
         self.traced_encoded = traced(self.encoded, ids)
-        self.traced_logits = traced(
-            lambda source, target: transformer({"source": source, "target": target}, training=False),
-            *(tf.TensorSpec([None, None], tf.int32),) * 2,
-        )
+        self.traced_decoded = tf.function(transformer.decode, autograph=False, reduce_retracing=True)
         self.traced_step = tf.function(partial(decode_step, transformer), autograph=False, reduce_retracing=True)
         self.traced_search = traced(
             lambda pieces, prefixes, hypotheses, *search: self.search(pieces, hypotheses, Search(*search), prefixes),
@@ -201,7 +198,7 @@ class TranslationGraph(tf.Module):
     def next_logits(self, tokens: tf.RaggedTensor, prefixes: tf.RaggedTensor) -> tf.Tensor:
         """Of what follows each prefix, int32 [B, (P)], but for its end: float32 [B, V]."""
         target = tf.pad(prefixes.to_tensor(PAD), [[0, 0], [1, 0]], constant_values=BOS)
-        logits = self.traced_logits(_ended(tokens), target)
+        logits = self.logits(tokens, target)
         last = tf.gather(tf.cast(logits, tf.float32), row_lengths(prefixes), batch_dims=1)
         never = tf.reduce_any(tf.range(self.vocabulary.size)[:, tf.newaxis] == (PAD, BOS, EOS), axis=1)
         return tf.where(never, float("-inf"), last)
@@ -239,10 +236,10 @@ class TranslationGraph(tf.Module):
 
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
         """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), which they translate."""
-        source, labels = _ended(self.vocabulary.encode(texts)), _ended(self.vocabulary.encode_target(targets))
+        sources, labels = self.vocabulary.encode(texts), _ended(self.vocabulary.encode_target(targets))
         target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
-        weights = tf.reduce_mean(self.transformer.cross_weights({"source": source, "target": target}), axis=1)
-        return align_words(weights, self.words(source), self.words(labels))
+        weights = self.transformer.cross_weights(target, **self.traced_encoded(sources))
+        return align_words(tf.reduce_mean(weights, axis=1), self.words(_ended(sources)), self.words(labels))
 
     def words(self, ids: tf.Tensor) -> tf.Tensor:
         """The word that each token belongs to, int32 in the shape of `ids` [N, L], from 0 on; -1 for PAD and EOS."""
@@ -316,9 +313,11 @@ class TranslationGraph(tf.Module):
 
     def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
         """Of the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
-        return token_log_probabilities(
-            self.traced_logits, _ended(sources), labels, vocabulary_size=self.vocabulary.size
-        )
+        return token_log_probabilities(self.logits, sources, labels, vocabulary_size=self.vocabulary.size)
+
+    def logits(self, pieces: tf.RaggedTensor, target: tf.Tensor) -> tf.Tensor:
+        """Of what follows each token of target, int32 [B, T], for the pieces, int32 [B, (L)]: [B, T, V]."""
+        return self.traced_decoded(target, **self.traced_encoded(pieces))
 
     def search(
         self,

@@ -114,7 +114,8 @@ class Translator:
         request: what is asked for each line.
         batch_tokens: lines of a batch times tokens of its longest; a longer line is a batch of its own.
         window_lines: so many lines are read before the first is translated, and sorted by length.
-        batches_at_once: so many are translated at the same time, each called from a thread of its own.
+        batches_at_once: so many are translated at the same time, each called from a thread of its own; but only one
+            where there is a GPU, whose memory is the limit.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Translator:
         self.request = request
         self.batch_tokens = batch_tokens
         self.window_lines = window_lines
-        self.batches_at_once = batches_at_once
+        self.batches_at_once = 1 if tf.config.list_logical_devices("GPU") else batches_at_once
 
     def translate(self, lines: Iterable[str], *, progress: Progress = _silent) -> list[Translation]:
         """Gives one translation for each line, in order; an empty one for an empty line."""

@@ -15,6 +15,7 @@ from app.decoding.translation_graph import TranslationGraph
 from app.errors import UserError
 from app.models import RunModel
 from app.serving.ctranslate2_model import Quantization, write_ctranslate2
+from app.serving.equal_ops import merge_equal_ops
 from app.serving.golden_translations import (
     check_in_fresh_process,
     golden_translations,
@@ -67,6 +68,7 @@ def export(model: RunModel, out: Path, *, license: str | None = None, precision_
         no_training = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         exported = ExportedTranslation(graph, signatures)
         tf.saved_model.save(exported, str(folder), signatures=signatures, options=no_training)
+        merge_equal_ops(folder)
         sentences = sentences_of(model)
         translations = golden_translations(graph, sentences)
         write_golden_translations(folder, translations, model.precision)

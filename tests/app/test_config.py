@@ -122,7 +122,7 @@ def test_a_setting_of_another_form_is_shown_how(setting: str) -> None:
             'precision is "float16"; it is one of auto, float32, mixed_bfloat16, mixed_float16',
         ),
         ("training.schedule=linear", 'schedule is "linear"; it is one of noam, inverse_sqrt, cosine'),
-        ("model.heads=7", "here: [model] model width 256 is not a multiple of 7 heads; use"),
+        ("model.heads=7", "here: [model] model width 128 is not a multiple of 7 heads; use"),
         ("decoding.beam_size=0", "here: [decoding] beam_size must be at least 1, got 0"),
     ],
 )

@@ -236,17 +236,27 @@ def test_the_transformers_states_are_its_logits_before_the_projection() -> None:
 
 
 @both_normalizations
+def test_decoding_what_was_encoded_before_gives_the_same_logits(normalization: Normalization) -> None:
+    model = built(Transformer(replace(CONFIG, normalization=normalization)))
+    target = token_ids(BATCH, TARGET, seed=1)
+    memory, may_attend_source = model.encode(SOURCE_IDS)
+    found = model.decode(target, cross=model.cross_cache(memory), may_attend_source=may_attend_source)
+    assert_close(found, numpy(model({"source": SOURCE_IDS, "target": target})))
+
+
+@both_normalizations
 def test_the_cross_weights_of_a_layer_are_of_what_the_layers_before_it_give(normalization: Normalization) -> None:
     config = replace(CONFIG, normalization=normalization)
     model = built(Transformer(config))
-    inputs = {"source": SOURCE_IDS, "target": token_ids(BATCH, TARGET, seed=1)}
+    target = token_ids(BATCH, TARGET, seed=1)
     memory, may_attend_source = model.encode(SOURCE_IDS)
-    x = model.embed(inputs["target"])
+    encoded = {"cross": model.cross_cache(memory), "may_attend_source": may_attend_source}
+    x = model.embed(target)
     masks = {"may_attend_source": may_attend_source, "may_attend": causal_mask(TARGET)}
     for layer, (block, own) in enumerate(zip(model.decoder.blocks, model.cross_cache(memory), strict=True)):
         expected = block.cross_weights(x, memory=own, **masks)
-        assert_close(model.cross_weights(inputs, layer=layer), numpy(expected))
-        assert_close(model.cross_weights(inputs, layer=layer - config.decoder_layers), numpy(expected))
+        for number in (layer, layer - config.decoder_layers):
+            assert_close(model.cross_weights(target, **encoded, layer=number), numpy(expected))
         x = block(x, memory=own, **masks)
-    assert_close(model.cross_weights(inputs), numpy(model.cross_weights(inputs, layer=1)))
+    assert_close(model.cross_weights(target, **encoded), numpy(model.cross_weights(target, **encoded, layer=1)))
     assert_close(keras.ops.sum(expected, axis=-1), np.ones((BATCH, HEADS, TARGET)))

@@ -31,21 +31,18 @@ class CopyingTransformer(tf.Module):
         self.vocabulary = vocabulary
         self.sharpness = tf.Variable(9.0)  # something for a SavedModel to keep
 
-    def __call__(self, inputs: Any, training: bool) -> tf.Tensor:
-        assert not training
-        longer = tf.maximum(0, tf.shape(inputs["target"])[1] - tf.shape(inputs["source"])[1])
-        wanted = tf.pad(inputs["source"], [[0, 0], [0, longer]], constant_values=EOS)[
-            :, : tf.shape(inputs["target"])[1]
-        ]
-        return self.logits(wanted)
+    def decode(self, target: tf.Tensor, *, cross: Any, may_attend_source: tf.Tensor) -> tf.Tensor:
+        length = tf.shape(target)[1]
+        longer = tf.maximum(0, length - tf.shape(cross[0])[1])
+        return self.logits(tf.pad(cross[0], [[0, 0], [0, longer]], constant_values=EOS)[:, :length])
 
     def logits(self, wanted: tf.Tensor) -> tf.Tensor:
         return self.sharpness * tf.one_hot(wanted, self.vocabulary) + tf.one_hot(EOS, self.vocabulary)
 
-    def cross_weights(self, inputs: Any) -> tf.Tensor:
-        positions = tf.range(tf.shape(inputs["target"])[1])
-        one = tf.one_hot(positions, tf.shape(inputs["source"])[1])  # each target token looks at the same place
-        return tf.repeat(one[tf.newaxis, tf.newaxis], tf.shape(inputs["target"])[0], axis=0)
+    def cross_weights(self, target: tf.Tensor, *, cross: Any, may_attend_source: tf.Tensor) -> tf.Tensor:
+        positions = tf.range(tf.shape(target)[1])
+        one = tf.one_hot(positions, tf.shape(cross[0])[1])  # each target token looks at the same place
+        return tf.repeat(one[tf.newaxis, tf.newaxis], tf.shape(target)[0], axis=0)
 
     def encode(self, source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.cast(source, tf.float32)[:, :, tf.newaxis], source != 0

@@ -14,7 +14,7 @@ from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translator
 from layers.config import TransformerConfig
 from layers.transformer import Transformer
-from pipelines.vocabulary import EOS, PAD, Vocabulary
+from pipelines.vocabulary import Vocabulary
 from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary
 
 OPTIONS = DecodingOptions(beam_size=3, length_penalty=0.8, max_extra_tokens=5)
@@ -47,11 +47,8 @@ def graph(vocabulary: Vocabulary) -> TranslationGraph:
 def test_what_the_search_found_has_the_score_that_it_gave(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
     pieces = vocabulary.encode(tf.constant(["The cat sat on the mat.", "A dog"]))
     found = graph.search(pieces, 3)
-    source = tf.concat([pieces, [[EOS], [EOS]]], axis=1).to_tensor(PAD)
     for n in range(3):
-        by_token = token_log_probabilities(
-            graph.traced_logits, source, found.tokens[:, n], vocabulary_size=vocabulary.size
-        )
+        by_token = token_log_probabilities(graph.logits, pieces, found.tokens[:, n], vocabulary_size=vocabulary.size)
         np.testing.assert_allclose(tf.reduce_sum(by_token, axis=1), found.log_probabilities[:, n], rtol=1e-5)
 
 

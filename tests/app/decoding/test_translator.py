@@ -207,6 +207,14 @@ def test_batches_at_once_are_as_many_and_give_what_they_give_one_by_one(
     assert sizes == progress == [2, 2, 2]
 
 
+def test_a_gpu_is_given_one_batch_at_a_time(graph: TranslationGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind] if kind == "GPU" else [])
+    sizes: list[int] = []
+    translator = Translator(graph.signatures(), batches_at_once=3)
+    translator.translate([WORDS[0]] * 6, progress=sizes.append)
+    assert sizes == [6]
+
+
 def test_no_lines_give_no_translations(graph: TranslationGraph, translator: Translator) -> None:
     assert translator.translate([]) == []
     found = graph.signatures()["translate_nbest"](texts=tf.constant([], tf.string))
