@@ -16,7 +16,7 @@ from app.errors import TemporaryError, UserError
 from app.stopping import Stopped
 from pipelines.errors import DataError
 
-VERBS = ("demo", "prepare", "train", "average", "import-marian", "evaluate", "translate", "score", "export")
+VERBS = ("demo", "prepare", "train", "average", "import-marian", "evaluate", "translate", "score", "export", "serve")
 DESCRIPTION = "Neural machine translation: from raw parallel text to a served model."
 
 

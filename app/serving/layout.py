@@ -8,6 +8,7 @@ from pathlib import Path
 
 EXTRA = Path("assets.extra")  # TF Serving leaves it alone, but for its warm-up file
 DESCRIPTION = EXTRA / "nmt.json"
+WARM_UP = EXTRA / "tf_serving_warmup_requests"
 MODEL_CARD = "README.md"
 MODEL_FILES = ("saved_model.pb", "model.bin")
 
@@ -25,6 +26,11 @@ def newest_version(path: Path) -> Path | None:
         return path
     published = versions(path)
     return path / str(published[-1]) if published else None
+
+
+def is_ctranslate2(version: Path) -> bool:
+    """Whether a version is in CTranslate2's format."""
+    return (version / "model.bin").is_file()
 
 
 def _is_version(path: Path) -> bool:

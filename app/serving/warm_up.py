@@ -18,11 +18,10 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
 from app.decoding.signatures import TRANSLATE
 from app.serving.golden_translations import GoldenTranslation
-from app.serving.layout import EXTRA
+from app.serving.layout import WARM_UP
 from app.serving.signature_definitions import signature_definitions
 from pipelines.vocabulary import PAD, Vocabulary
 
-WARM_UP = EXTRA / "tf_serving_warmup_requests"
 MODEL_NAME = "nmt"  # what the documentation calls the model; a server takes the requests under any name
 MOST_REQUESTS = 1000
 

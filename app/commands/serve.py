@@ -1,0 +1,144 @@
+"""`nmt serve`: exports behind HTTP, with a page."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from app.errors import UserError
+
+
+def add_parser(verbs: Any) -> None:
+    """Describes the command."""
+    parser = verbs.add_parser(
+        "serve",
+        help="translate over HTTP, and on a page",
+        description="Serves an export, or each of a folder of exports, over HTTP: a page, a REST interface of its own, "
+        "those of TensorFlow Serving and LibreTranslate, and metrics. New versions are loaded as they come.",
+        epilog="example: nmt serve demo/export",
+    )
+    add = parser.add_argument
+    add("exports", type=Path, nargs="?", metavar="EXPORT", help="what `nmt export` wrote, or a folder of such")
+    add("--host", default="127.0.0.1", metavar="H", help="the address to listen at (default: this machine alone)")
+    add("--port", type=int, default=8501, metavar="P", help="(default: 8501; 0: any that is free)")
+    add("--workers", type=int, metavar="N", help="batches computed at once (default: one a processor)")
+    add(
+        "--batch-tokens", type=int, default=4096, metavar="N", help="texts of a batch times the longest (default: 4096)"
+    )
+    add(
+        "--most-waiting",
+        type=int,
+        default=2048,
+        metavar="N",
+        help="texts in the queue; more are refused (default: 2048)",
+    )
+    add("--characters", type=int, default=50_000, metavar="N", help="of a request's texts (default: 50000)")
+    add("--texts", type=int, default=256, metavar="N", help="of a request (default: 256)")
+    add("--body-bytes", type=int, default=2**21, metavar="N", help="of a request (default: 2097152)")
+    add("--requests-per-minute", type=int, default=0, metavar="N", help="by key or address (default: as many as come)")
+    add("--deadline", type=float, default=60.0, metavar="S", help="seconds for an answer (default: 60)")
+    add("--api-keys", type=Path, metavar="F", help="answer only who has a key whose hash is in this file")
+    add("--new-api-key", metavar="NAME", help="add a key to the --api-keys file, print it, and serve nothing")
+    add("--no-access-log", action="store_true", help="no line a request on stderr")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Serves until it is told to stop; then answers what has been asked, and ends."""
+    check_usage(arguments)
+    from app.server.limits import ApiKeys, Limits, RateLimiter, add_api_key
+
+    if arguments.new_api_key is not None:
+        print(add_api_key(arguments.api_keys, arguments.new_api_key))
+        return
+    keys = ApiKeys.read(arguments.api_keys) if arguments.api_keys else None
+    from app.processors import batches_at_once
+    from app.quiet import held_stderr, import_tensorflow
+
+    workers = arguments.workers or batches_at_once()
+    import_tensorflow(batches_at_once=workers)
+    with held_stderr():
+        import uvicorn
+
+        from app.server.application import application
+    from app.server.batching import Batcher
+    from app.server.metrics import Metrics
+    from app.server.service import Service
+    from app.server.versions import Models
+
+    metrics = Metrics()
+    limits = Limits(
+        body_bytes=arguments.body_bytes,
+        characters=arguments.characters,
+        texts=arguments.texts,
+        requests_per_minute=arguments.requests_per_minute,
+        deadline=arguments.deadline,
+    )
+    batcher = Batcher(
+        metrics, workers=workers, batch_tokens=arguments.batch_tokens, most_waiting=arguments.most_waiting
+    )
+    models = Models(arguments.exports, metrics)
+    service = Service(models, batcher, metrics, limits, RateLimiter(limits.requests_per_minute), keys)
+    log_requests(arguments.no_access_log)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application(service),
+            host=arguments.host,
+            port=arguments.port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(arguments.deadline) + 1,
+        )
+    )
+    announce(server)
+    server.run()
+
+
+def check_usage(arguments: argparse.Namespace) -> None:
+    """Refuses what cannot be, or not together."""
+    if arguments.new_api_key is not None:
+        if not arguments.api_keys:
+            raise UserError("--new-api-key needs the file that it goes into: --api-keys FILE")
+        return
+    if arguments.exports is None:
+        raise UserError("give an EXPORT to serve, such as demo/export")
+    for name, least in {
+        "workers": 1,
+        "batch_tokens": 1,
+        "most_waiting": 1,
+        "characters": 1,
+        "texts": 1,
+        "body_bytes": 1,
+        "requests_per_minute": 0,
+        "port": 0,
+    }.items():
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}")
+    if not arguments.deadline > 0:
+        raise UserError(f"--deadline is {arguments.deadline}; it must be more than 0")
+
+
+def log_requests(silent: bool) -> None:
+    """Sends the access log to stderr, a line of JSON each, or nowhere."""
+    log = logging.getLogger("nmt.access")
+    log.propagate = False
+    log.setLevel(logging.CRITICAL if silent else logging.INFO)
+    log.addHandler(logging.StreamHandler(sys.stderr))
+
+
+def announce(server: Any) -> None:
+    """Says where the page is once the server listens."""
+    from app.console import say
+
+    start = server.startup
+
+    async def startup(sockets: Any = None) -> None:
+        await start(sockets)
+        if server.started:
+            host, port = server.servers[0].sockets[0].getsockname()[:2]
+            say(f"http://{f'[{host}]' if ':' in host else host}:{port} (stop: Ctrl-C)")
+
+    server.startup = startup

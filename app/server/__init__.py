@@ -1,0 +1,1 @@
+"""`nmt serve`: exports behind HTTP, and a page. It loads SavedModels and nothing of what trains them."""

@@ -1,0 +1,79 @@
+"""The whole server as one ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from app.server.errors import BusyError, RequestError, TooManyRequestsError
+from app.server.gate import Gate
+from app.server.languages import detect
+from app.server.libretranslate import libretranslate_routes
+from app.server.page_api import page_routes
+from app.server.service import Service
+from app.server.tf_serving import tf_serving_routes
+
+PAGE = Path(__file__).parent / "page"
+DESCRIPTION = (
+    "Translates with the SavedModels that `nmt export` writes. Speaks TensorFlow Serving's REST interface, "
+    "LibreTranslate's, and its own, which the page uses."
+)
+
+
+def application(service: Service) -> ASGIApp:
+    """All interfaces, the page, the metrics, behind the gate that every request passes."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        service.models.watch()
+        detect("", ())  # loads what it needs
+        yield
+        service.models.stop()
+        service.batcher.stop()
+
+    app = FastAPIOffline(title="nmt", version=version_of("nmt"), description=DESCRIPTION, lifespan=life, redoc_url=None)
+    for routes in (tf_serving_routes(service), libretranslate_routes(service), page_routes(service)):
+        app.include_router(routes)
+    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)
+
+    answer_errors(app)
+    return Gate(app, service.metrics, service.limits.body_bytes)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Every error is answered as `{"error": …}`, as both borrowed interfaces do."""
+
+    @app.exception_handler(RequestError)
+    async def refused(_: Request, error: RequestError) -> JSONResponse:
+        retry = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError | TooManyRequestsError) else None
+        return JSONResponse({"error": str(error)}, error.status, headers=retry)
+
+    @app.exception_handler(HTTPException)
+    async def not_there(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    @app.exception_handler(ValidationError)
+    async def not_understood(_: Request, error: Any) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(place) for place in first["loc"] if place != "body")
+        return JSONResponse({"error": f"{where}: {first['msg']}" if where else first["msg"]}, 400)

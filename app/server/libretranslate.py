@@ -1,0 +1,238 @@
+"""LibreTranslate's interface, so that its clients and plug-ins work with this server."""
+
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+from starlette.datastructures import UploadFile
+
+from app.server.documents import FORMATS, translate_document
+from app.server.errors import NotFoundError, RequestError
+from app.server.languages import detect, name_of
+from app.server.markup import translate_html
+from app.server.service import AUTO, Service
+from app.server.translation import TranslatedText, translate
+from app.server.versions import Version
+
+FILES_LIVE_SECONDS = 600
+FRONTEND_TIMEOUT_MS = 500
+
+
+class TranslateRequest(BaseModel):
+    """One text, or several."""
+
+    q: str | list[str] = Field(examples=["Good morning."])
+    source: str = Field(examples=["en"], description='A language\'s code, or "auto".')
+    target: str = Field(examples=["de"])
+    format: Literal["text", "html"] = "text"
+    alternatives: int = Field(default=0, ge=0, le=16)
+    api_key: str | None = None
+
+
+class DetectRequest(BaseModel):
+    """A text in a language that is to be found out."""
+
+    q: str = Field(examples=["Good morning."])
+    api_key: str | None = None
+
+
+class SentFile(NamedTuple):
+    """A file in a form."""
+
+    name: str
+    content: bytes
+
+
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """For the interface's description: JSON, or a form with the same fields."""
+    schema = model.model_json_schema()
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": schema} for kind in ("application/json", "application/x-www-form-urlencoded")},
+        }
+    }
+
+
+FILE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "source", "target"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "source": {"type": "string"},
+                        "target": {"type": "string"},
+                        "api_key": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def libretranslate_routes(service: Service) -> APIRouter:
+    """`/translate`, `/languages`, `/detect`, `/translate_file`, `/health` and `/frontend/settings`."""
+    routes = APIRouter(tags=["LibreTranslate"])
+    files = TranslatedFiles()
+
+    @routes.get("/languages")
+    def languages() -> list[dict[str, Any]]:
+        """Which languages are read, and into which each is translated."""
+        targets: dict[str, list[str]] = {}
+        for version in service.models.all():
+            targets.setdefault(version.source, []).append(version.target)
+            targets.setdefault(version.target, [])
+        return [{"code": code, "name": name_of(code), "targets": into} for code, into in sorted(targets.items())]
+
+    @routes.post("/translate", openapi_extra=body_of(TranslateRequest))
+    async def translate_texts(request: Request) -> dict[str, Any]:
+        """Translates a text, or a list of texts."""
+        asked = TranslateRequest.model_validate(await fields_of(request))
+        service.admit(request, asked.api_key)
+        texts = [asked.q] if isinstance(asked.q, str) else asked.q
+        service.limits.check(texts)
+        version, found = service.version_for(asked.source, asked.target, texts)
+        answers = await service.answer(request, translations(service, version, texts, asked))
+        several = isinstance(asked.q, list)
+        answer: dict[str, Any] = {"translatedText": [a[0] for a in answers] if several else answers[0][0]}
+        if found:
+            detected = {"confidence": found.confidence, "language": found.language}
+            answer["detectedLanguage"] = [detected] * len(texts) if several else detected
+        if asked.alternatives:
+            answer["alternatives"] = [a[1:] for a in answers] if several else answers[0][1:]
+        return answer
+
+    @routes.post("/detect", openapi_extra=body_of(DetectRequest))
+    async def detect_language(request: Request) -> list[dict[str, Any]]:
+        """Which language a text is in, of those that are read or written here."""
+        asked = DetectRequest.model_validate(await fields_of(request))
+        service.admit(request, asked.api_key)
+        service.limits.check([asked.q])
+        known = {code for version in service.models.all() for code in (version.source, version.target)}
+        return [found._asdict() for found in detect(asked.q, known)]
+
+    @routes.post("/translate_file", openapi_extra=FILE_BODY)
+    async def translate_file(request: Request) -> dict[str, str]:
+        """Translates a file, and says where the translation can be fetched for some minutes."""
+        made = files.keep(*await translated_file(service, request))
+        return {"translatedFileUrl": str(request.url_for("download_file", name=made))}
+
+    @routes.get("/download_file/{name}")
+    def download_file(name: str) -> FileResponse:
+        """A translated file."""
+        return FileResponse(files.path_of(name), filename=name, headers={"X-Content-Type-Options": "nosniff"})
+
+    @routes.get("/health")
+    def health() -> dict[str, str]:
+        """Whether the server works."""
+        return {"status": "ok"}
+
+    @routes.get("/frontend/settings")
+    def settings() -> dict[str, Any]:
+        """What a page needs to know."""
+        first = service.models.all()[0]
+        pair = {"source": first.source, "target": first.target}
+        return {
+            "apiKeys": service.keys is not None,
+            "charLimit": service.limits.characters,
+            "frontendTimeout": FRONTEND_TIMEOUT_MS,
+            "keyRequired": service.keys is not None,
+            "language": {side: {"code": code, "name": name_of(code)} for side, code in pair.items()},
+            "suggestions": False,
+            "supportedFilesFormat": list(FORMATS),
+        }
+
+    return routes
+
+
+async def translated_file(service: Service, request: Request) -> tuple[str, bytes]:
+    """The name of the file in a form, and its translation."""
+    fields = await fields_of(request)
+    service.admit(request, fields.get("api_key"))
+    file, source, target = (fields.get(name) for name in ("file", "source", "target"))
+    if not isinstance(file, SentFile) or not isinstance(source, str) or not isinstance(target, str):
+        raise RequestError("a form with file, source and target is wanted")
+    if source == AUTO:
+        raise RequestError("the source language of a file must be given")
+    version = service.models.for_pair(source, target)
+    work = translate_document(service.batcher, version, file.name, file.content, service.limits)
+    return file.name, await service.answer(request, work)
+
+
+async def fields_of(request: Request) -> Mapping[str, Any]:
+    """The fields of a request's body, JSON or a form.
+
+    Raises:
+        RequestError: It is neither.
+    """
+    try:
+        if request.headers.get("content-type", "").startswith(("application/x-www-form-urlencoded", "multipart/")):
+            async with request.form() as form:
+                given = {name: [await plain(value) for value in form.getlist(name)] for name in form}
+            return {name: values if len(values) > 1 else values[0] for name, values in given.items()}
+        fields = await request.json()
+    except (ValueError, RecursionError) as error:
+        raise RequestError("the body is neither JSON nor a form") from error
+    if not isinstance(fields, Mapping):
+        raise RequestError("the body must be a JSON object")
+    return fields
+
+
+async def plain(value: UploadFile | str) -> "SentFile | str":
+    """A file of a form, read."""
+    return value if isinstance(value, str) else SentFile(value.filename or "", await value.read())
+
+
+async def translations(
+    service: Service, version: Version, texts: list[str], asked: TranslateRequest
+) -> list[list[str]]:
+    """For each text its translation and the alternatives."""
+    if asked.format == "html":
+        return [[await translate_html(service.batcher, version, text)] for text in texts]
+    found = await translate(service.batcher, version, texts, alternatives=asked.alternatives)
+    return [[text.text, *alternatives_of(text, asked.alternatives)] for text in found]
+
+
+def alternatives_of(text: TranslatedText, count: int) -> list[str]:
+    """Other translations of a whole text, without those that are there already."""
+    others = dict.fromkeys(text.alternative(number) for number in range(count))
+    return [other for other in others if other != text.text]
+
+
+class TranslatedFiles:
+    """Files that can be fetched for some minutes, in a folder that goes with the process."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="nmt-files-")
+
+    def keep(self, name: str, content: bytes) -> str:
+        """Keeps a file under a name that nobody can guess, and gives that."""
+        folder = Path(self.folder.name)
+        for file in folder.iterdir():
+            if time.time() - file.stat().st_mtime > FILES_LIVE_SECONDS:
+                file.unlink(missing_ok=True)
+        made = f"{uuid.uuid4()}{Path(name).suffix.lower()}"
+        (folder / made).write_bytes(content)
+        return made
+
+    def path_of(self, name: str) -> Path:
+        """Where a kept file is.
+
+        Raises:
+            NotFoundError: There is none of this name, or no longer.
+        """
+        known = {file.name: file for file in Path(self.folder.name).iterdir()}
+        if name not in known:
+            raise NotFoundError("there is no such file, or no longer")
+        return known[name]

@@ -1,0 +1,30 @@
+// Puts the page together: its two views, and what they share.
+import { get } from "./server.js";
+import { startInside } from "./inside.js";
+import { startTranslating } from "./translate.js";
+
+const tabs = [...document.querySelectorAll("[role=tab]")];
+
+function show(tab) {
+  for (const other of tabs) {
+    const chosen = other === tab;
+    other.setAttribute("aria-selected", chosen);
+    other.tabIndex = chosen ? 0 : -1;
+    document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
+  }
+}
+
+for (const [number, tab] of tabs.entries()) {
+  tab.addEventListener("click", () => show(tab));
+  tab.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const next = tabs.at((number + step) % tabs.length);
+    show(next);
+    next.focus();
+  });
+}
+
+const models = await get("/api/models");
+startTranslating(models);
+startInside(models);

@@ -1,0 +1,121 @@
+"""The server's own interface, which its page uses: words with confidences, other ways to go on, alignments, streams."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from app.server.errors import RequestError
+from app.server.languages import name_of
+from app.server.service import Service
+from app.server.translation import Sentence, aligned, continuations, stream, translate
+from app.server.versions import Version
+
+
+class Pair(BaseModel):
+    """Two languages."""
+
+    source: str = Field(examples=["en"], description='A language\'s code, or "auto".')
+    target: str = Field(examples=["de"])
+
+
+class TextToTranslate(Pair):
+    """A text of any length."""
+
+    text: str = Field(examples=["Good morning. How are you?"])
+    alternatives: int = Field(default=0, ge=0, le=16, description="Further translations of each sentence.")
+    words: bool = Field(default=True, description="Whether the confidences of the words are told.")
+
+
+class PlaceToGoOn(Pair):
+    """One sentence and the beginning of its translation."""
+
+    sentence: str = Field(examples=["Good morning."])
+    prefix: str = Field(default="", examples=["Guten"])
+    count: int = Field(default=5, ge=1, le=16)
+
+
+class GivenTranslation(Pair):
+    """One sentence and its translation."""
+
+    sentence: str = Field(examples=["Good morning."])
+    translation: str = Field(examples=["Guten Morgen."])
+
+
+def page_routes(service: Service) -> APIRouter:
+    """`/api/models`, `/api/translate`, `/api/stream`, `/api/alternatives` and `/api/align`."""
+    routes = APIRouter(prefix="/api", tags=["nmt"])
+
+    def admitted(request: Request, pair: Pair, texts: list[str]) -> Version:
+        service.admit(request)
+        service.limits.check(texts)
+        return service.version_for(pair.source, pair.target, texts)[0]
+
+    @routes.get("/models")
+    def models() -> list[dict[str, Any]]:
+        """The models that answer."""
+        return [
+            {
+                "name": version.model,
+                "version": version.number,
+                "source": {"code": version.source, "name": name_of(version.source)},
+                "target": {"code": version.target, "name": name_of(version.target)},
+                "examples": version.examples,
+            }
+            for version in service.models.all()
+        ]
+
+    @routes.post("/translate")
+    async def translate_text(request: Request, asked: TextToTranslate) -> dict[str, Any]:
+        """Translates a text and tells its sentences."""
+        version = admitted(request, asked, [asked.text])
+        (found,) = await service.answer(
+            request,
+            translate(service.batcher, version, [asked.text], alternatives=asked.alternatives, with_words=asked.words),
+        )
+        sentences = [told(sentence) for sentence in found.sentences]
+        return {"translation": found.text, "source": version.source, "sentences": sentences}
+
+    @routes.post("/stream", response_class=StreamingResponse)
+    async def stream_text(request: Request, asked: TextToTranslate) -> StreamingResponse:
+        """Sends each sentence of a long text as soon as it is translated, as a server-sent event with its number."""
+        version = admitted(request, asked, [asked.text])
+        found = stream(service.batcher, version, asked.text, with_words=asked.words)
+        return StreamingResponse(events(found), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    @routes.post("/alternatives")
+    async def alternatives(request: Request, asked: PlaceToGoOn) -> list[dict[str, Any]]:
+        """Ways in which the translation of a sentence can go on behind its beginning, the likeliest first."""
+        version = admitted(request, asked, [asked.sentence, asked.prefix])
+        if not asked.sentence.strip():
+            raise RequestError("the sentence is empty")
+        work = continuations(service.batcher, version, asked.sentence, asked.prefix, asked.count)
+        return [told(sentence) for sentence in await service.answer(request, work)]
+
+    @routes.post("/align")
+    async def align(request: Request, asked: GivenTranslation) -> dict[str, Any]:
+        """Which words of a translation come from which of the sentence, and how much each looks at each."""
+        version = admitted(request, asked, [asked.sentence, asked.translation])
+        work = aligned(service.batcher, version, [(asked.sentence, asked.translation)])
+        ((pairs, weights),) = await service.answer(request, work)
+        source, target = asked.sentence.split(), asked.translation.split()
+        used = weights[: len(target), : len(source)]
+        return {"source": source, "target": target, "pairs": pairs, "weights": used.round(4).tolist()}
+
+    return routes
+
+
+def told(sentence: Sentence) -> dict[str, Any]:
+    """A sentence as JSON has it."""
+    return asdict(sentence)
+
+
+async def events(found: AsyncIterator[tuple[int, Sentence]]) -> AsyncIterator[str]:
+    """Server-sent events, and one at the end that says so."""
+    async for number, sentence in found:
+        yield f"data: {json.dumps({'number': number, **told(sentence)}, ensure_ascii=False)}\n\n"
+    yield "event: end\ndata: {}\n\n"

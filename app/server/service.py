@@ -1,0 +1,102 @@
+"""What all interfaces of the server share: the models, the batcher, and the way in for a request."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from app.server.batching import Batcher
+from app.server.errors import DeadlineError, NotFoundError, RequestError
+from app.server.languages import Detected, detect
+from app.server.limits import ApiKeys, Limits, RateLimiter
+from app.server.metrics import Metrics
+from app.server.versions import Models, Version
+
+Result = TypeVar("Result")
+AUTO = "auto"  # in place of a source language: find it out
+
+
+class ClientGoneError(RequestError):
+    """Nobody waits for the answer any more."""
+
+    status = 499
+
+
+@dataclass
+class Service:
+    """One server.
+
+    Attributes:
+        models: What it translates with.
+        batcher: Runs it.
+        metrics: What it tells Prometheus.
+        limits: Of a request.
+        limiter: Counts the requests of each client.
+        keys: Who may ask; everybody if None.
+    """
+
+    models: Models
+    batcher: Batcher
+    metrics: Metrics
+    limits: Limits
+    limiter: RateLimiter
+    keys: ApiKeys | None = None
+
+    def admit(self, request: Request, key: str | None = None) -> None:
+        """Lets a request in, by its key, and counts it.
+
+        Raises:
+            UnauthorizedError: It has no key, or a wrong one.
+            TooManyRequestsError: Its client has made too many.
+        """
+        client = request.client.host if request.client else ""
+        if self.keys:
+            client = self.keys.holder(key or key_of(request))
+        self.limiter.count(client)
+
+    async def answer(self, request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+        """The result of the work, unless its time is over or the client has gone: then it is dropped.
+
+        Raises:
+            DeadlineError: It took too long.
+            ClientGoneError: Nobody waits for it.
+        """
+        task, gone = asyncio.ensure_future(work), asyncio.ensure_future(disconnected(request))
+        try:
+            await asyncio.wait({task, gone}, timeout=self.limits.deadline, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            if gone.done():
+                raise ClientGoneError("the client has gone")
+            raise DeadlineError(f"not answered within {self.limits.deadline:g} s")
+        finally:
+            task.cancel()
+            gone.cancel()
+
+    def version_for(self, source: str, target: str, texts: list[str]) -> tuple[Version, Detected | None]:
+        """The version for a pair of languages, and the source language if it had to be found out.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        if source != AUTO:
+            return self.models.for_pair(source, target), None
+        sources = {version.source for version in self.models.all() if version.target == target}
+        if not sources:
+            raise NotFoundError(f"there is no model into {target}")
+        found = detect(" ".join(texts), sources)[0]
+        return self.models.for_pair(found.language, target), found
+
+
+def key_of(request: Request) -> str | None:
+    """The key in a request's headers."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return request.headers.get("x-api-key") or (token if scheme.lower() == "bearer" else None)
+
+
+async def disconnected(request: Request) -> None:
+    """Comes back when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

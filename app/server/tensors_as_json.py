@@ -1,0 +1,127 @@
+"""Tensors as TensorFlow Serving's REST interface writes them: by rows ("instances") or by columns ("inputs").
+
+https://www.tensorflow.org/tfx/serving/api_rest
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+
+from app.server.errors import RequestError
+
+BINARY = "_bytes"  # outputs whose names end so are strings that need not be text
+
+
+def inputs_of_body(body: Any, definition: SignatureDef) -> tuple[dict[str, np.ndarray], bool]:
+    """The inputs by name, and whether they came by rows.
+
+    Args:
+        body: The JSON of a request.
+        definition: Of the signature that is asked for.
+
+    Raises:
+        RequestError: It has neither form, or values of other types or shapes than the signature takes.
+    """
+    if not isinstance(body, Mapping) or ("instances" in body) == ("inputs" in body):
+        raise RequestError('the body must be a JSON object with either "instances" or "inputs"')
+    by_rows = "instances" in body
+    required = [name for name in definition.inputs if name not in definition.defaults]
+    given = columns_of(body["instances"], required) if by_rows else body["inputs"]
+    if not isinstance(given, Mapping):
+        if len(required) != 1:
+            raise RequestError(f"this signature has several inputs; name them: {', '.join(sorted(required))}")
+        given = {required[0]: given}
+    if unknown := sorted(given.keys() - definition.inputs.keys()):
+        raise RequestError(f"there is no input {unknown[0]}; there are: {', '.join(sorted(definition.inputs))}")
+    if missing := sorted(set(required) - given.keys()):
+        raise RequestError(f"the input {missing[0]} is missing")
+    return {name: array_of(name, value, definition) for name, value in given.items()}, by_rows
+
+
+def columns_of(instances: Any, required: list[str]) -> dict[str, list[Any]]:
+    """Rows, each a value or an object of values, as a list for each name."""
+    if not isinstance(instances, list) or not instances:
+        raise RequestError('"instances" must be a list, and not an empty one')
+    named = [
+        row if isinstance(row, Mapping) and "b64" not in row else dict.fromkeys(required[:1], row) for row in instances
+    ]
+    if any(row.keys() != named[0].keys() for row in named):
+        raise RequestError('all "instances" must have the same inputs')
+    return {name: [row[name] for row in named] for name in named[0]}
+
+
+def array_of(name: str, value: Any, definition: SignatureDef) -> np.ndarray:
+    """A value of JSON as the signature takes the input."""
+    info = definition.inputs[name]
+    wanted = tf.as_dtype(info.dtype)
+    kinds = {tf.string: (bytes,), tf.int32: (int,), tf.float32: (int, float)}[wanted]
+    plain = decoded(value)
+    checked = [plain]
+    while checked and isinstance(checked[0], list):
+        if not all(isinstance(one, list) for one in checked):
+            raise RequestError(f"the input {name} has rows of unlike depth")
+        checked = [inner for one in checked for inner in one]
+    if any(not isinstance(one, kinds) or isinstance(one, bool) for one in checked):
+        raise RequestError(f"the input {name} takes {wanted.name} values alone")
+    try:
+        array = np.array(plain, object if wanted == tf.string else wanted.as_numpy_dtype)
+    except (ValueError, OverflowError) as error:
+        raise RequestError(f"the input {name}: rows of unlike length, or numbers too large") from error
+    axes = [axis.size for axis in info.tensor_shape.dim]
+    if array.ndim != len(axes):
+        raise RequestError(f"the input {name} has {array.ndim} axes; the signature takes {len(axes)}")
+    return array
+
+
+def decoded(value: Any) -> Any:
+    """Strings and {"b64": …} as bytes, in lists of any depth."""
+    if isinstance(value, list):
+        return [decoded(one) for one in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace")
+    if isinstance(value, Mapping) and set(value) == {"b64"}:
+        try:
+            return base64.b64decode(value["b64"], validate=True)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise RequestError('"b64" holds no base64') from error
+    return value
+
+
+def body_of_outputs(outputs: Mapping[str, np.ndarray], *, by_rows: bool) -> dict[str, Any]:
+    """What is answered, in the form in which was asked."""
+    plain = {name: plain_values(values, binary=name.endswith(BINARY)) for name, values in outputs.items()}
+    if by_rows:
+        rows = [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
+        return {"predictions": [next(iter(row.values())) for row in rows] if len(plain) == 1 else rows}
+    return {"outputs": next(iter(plain.values())) if len(plain) == 1 else plain}
+
+
+def plain_values(values: Any, *, binary: bool) -> Any:
+    """An array as JSON has it; float32 with no more digits than it needs."""
+    if isinstance(values, np.ndarray):
+        return [plain_values(one, binary=binary) for one in values]
+    if isinstance(values, bytes):
+        return {"b64": base64.b64encode(values).decode()} if binary else values.decode("utf-8", "replace")
+    return float(str(values)) if isinstance(values, np.float32) else values.item()
+
+
+def metadata_of(model: str, number: int, definitions: Mapping[str, SignatureDef]) -> dict[str, Any]:
+    """What TensorFlow Serving tells of a model's signatures."""
+    of_each = {}
+    for name, definition in definitions.items():
+        known = SignatureDef()
+        known.CopyFrom(definition)
+        known.ClearField("defaults")  # which the server's own protocol does not know
+        of_each[name] = json_format.MessageToDict(
+            known, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+    return {
+        "model_spec": {"name": model, "signature_name": "", "version": str(number)},
+        "metadata": {"signature_def": {"signature_def": of_each}},
+    }

@@ -1,0 +1,211 @@
+"""One version of an export in memory, and the folder of exports that is watched for others."""
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+from app.console import say
+from app.decoding.signatures import ALIGN, N_BEST, TRANSLATE, Signatures, inputs_of
+from app.errors import UserError
+from app.exports import ExportModel, reporting_damage
+from app.server.errors import NotFoundError
+from app.server.metrics import Metrics
+from app.serving.layout import MODEL_FILES, WARM_UP, is_ctranslate2, versions
+from app.serving.signature_definitions import signature_definitions
+
+WARMED_FIRST = (TRANSLATE, N_BEST, ALIGN)  # before anybody is answered; the others right after
+POLL_SECONDS = 1.0
+
+
+class Version:
+    """One version of an export, loaded.
+
+    Attributes:
+        model: The name of its export.
+        number: Which version it is.
+        source: The language it reads, such as en.
+        target: The language it writes.
+        signatures: Its functions, by name.
+        definitions: What each of them takes and gives, as TensorFlow Serving tells it.
+        examples: Sentences of its dev set, if it brings some.
+    """
+
+    def __init__(self, model: str, folder: Path) -> None:
+        if is_ctranslate2(folder):
+            raise UserError(f"{folder} is in CTranslate2's format; the server wants a SavedModel: nmt export RUN")
+        self.model = model
+        self.folder = folder
+        self.number = int(folder.name)
+        self.export = ExportModel(folder, {})
+        with reporting_damage(folder):
+            self.definitions = signature_definitions(folder)
+        self.source, _, self.target = self.export.pair.partition("-")
+        self.signatures: Signatures = self.export.loaded.signatures
+        self.examples: list[str] = self.export.examples
+
+    def defaults_of(self, signature: str) -> dict[str, Any]:
+        """The inputs of a signature that may be left out, and what they are then."""
+        return {name: tf.make_ndarray(value)[()] for name, value in self.definitions[signature].defaults.items()}
+
+    def tensor(self, signature: str, name: str, value: Any) -> tf.Tensor:
+        """A value as the signature takes its input `name`."""
+        return tf.convert_to_tensor(value, tf.as_dtype(self.definitions[signature].inputs[name].dtype))
+
+    def warm_up(self, names: Mapping[str, Any] | tuple[str, ...]) -> None:
+        """Runs these signatures with the requests that the export brings for TensorFlow Serving, once each."""
+        left = set(names)
+        for record in tf.data.TFRecordDataset(str(self.folder / WARM_UP)).as_numpy_iterator():
+            request = PredictionLog.FromString(record).predict_log.request
+            name = request.model_spec.signature_name
+            if name in left:
+                left.remove(name)
+                function = self.signatures[name]
+                function(**{key: tf.constant(tf.make_ndarray(request.inputs[key])) for key in inputs_of(function)})
+
+
+@dataclass
+class Served:
+    """An export by name: what answers, and how loading its versions went.
+
+    Attributes:
+        folder: Of the export; its subfolders are versions.
+        current: What answers.
+        failed: Versions that could not be loaded: why, and when their files had last been written.
+    """
+
+    folder: Path
+    current: Version | None = None
+    failed: dict[int, tuple[str, float]] = field(default_factory=dict)
+
+
+class Models:
+    """Exports by name, each with its newest version that can be loaded.
+
+    Args:
+        path: An export, or a folder of exports.
+        metrics: Is told what was loaded.
+
+    Raises:
+        UserError: There is no export, or one of which no version can be loaded.
+    """
+
+    def __init__(self, path: Path, metrics: Metrics) -> None:
+        self.path = path
+        self.metrics = metrics
+        self.served: dict[str, Served] = {}
+        self._stopping = threading.Event()
+        self._watching = threading.Thread(target=self._watch, name="watch", daemon=True)
+        if not exports_at(path):
+            raise UserError(
+                f"{path} holds no export; expected what `nmt export RUN --out EXPORT` wrote, or a folder of such"
+            )
+        self.refresh(WARMED_FIRST)
+        for name, served in self.served.items():
+            if served.current is None:
+                raise UserError(f"{name}: {next(iter(served.failed.values()))[0]}")
+
+    def watch(self) -> None:
+        """From now on looks for versions that come and go, in a thread of its own."""
+        self._watching.start()
+
+    def stop(self) -> None:
+        """Looks no more."""
+        self._stopping.set()
+        if self._watching.is_alive():
+            self._watching.join()
+
+    def names(self) -> list[str]:
+        """Of the models that answer."""
+        return [name for name, served in self.served.items() if served.current]
+
+    def get(self, name: str, number: int | None = None) -> Version:
+        """The version that answers for a model.
+
+        Raises:
+            NotFoundError: There is none of this name and, where one is given, this number.
+        """
+        served = self.served.get(name)
+        if served is None or served.current is None:
+            raise NotFoundError(f"there is no model {name}; there are: {', '.join(self.names())}")
+        if number not in (None, served.current.number):
+            raise NotFoundError(f"version {number} of {name} is not loaded; version {served.current.number} is")
+        return served.current
+
+    def for_pair(self, source: str, target: str) -> Version:
+        """The version that translates from one language into the other.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        for version in self.all():
+            if (version.source, version.target) == (source, target):
+                return version
+        pairs = ", ".join(f"{version.source}-{version.target}" for version in self.all())
+        raise NotFoundError(f"there is no model for {source}-{target}; there are: {pairs}")
+
+    def all(self) -> list[Version]:
+        """Those that answer."""
+        return [served.current for served in self.served.values() if served.current]
+
+    def refresh(self, warmed_before: tuple[str, ...] | None = None) -> None:
+        """Loads what is new, and forgets what is gone.
+
+        Args:
+            warmed_before: The signatures that run once before a version answers; all of them if None.
+        """
+        found = exports_at(self.path)
+        for name in self.served.keys() - found.keys():
+            self.served.pop(name)
+        for name, folder in found.items():
+            served = self.served.setdefault(name, Served(folder))
+            self._refresh(name, served, warmed_before)
+
+    def _refresh(self, name: str, served: Served, warmed_before: tuple[str, ...] | None) -> None:
+        for number in reversed(versions(served.folder)):
+            if served.current and served.current.number == number:
+                return
+            folder = served.folder / str(number)
+            written = last_written(folder)
+            if served.failed.get(number, ("", -1.0))[1] == written:
+                continue
+            try:
+                version = Version(name, folder)
+                version.warm_up(warmed_before or tuple(version.definitions))
+            except (UserError, OSError, ValueError, LookupError, tf.errors.OpError, json.JSONDecodeError) as error:
+                reason = " ".join(str(error).split())
+                served.failed[number] = (reason, written)
+                self.metrics.load_failures.labels(name).inc()
+                say(f"{name}: version {number} is refused: {reason}")
+                continue
+            served.failed.pop(number, None)
+            served.current = version
+            self.metrics.loaded.labels(name).set(number)
+            say(f"{name}: version {number} answers")
+            return
+
+    def _watch(self) -> None:
+        for version in self.all():
+            version.warm_up(tuple(version.definitions.keys() - set(WARMED_FIRST)))
+        while not self._stopping.wait(POLL_SECONDS):
+            self.refresh()
+
+
+def exports_at(path: Path) -> dict[str, Path]:
+    """The exports at a path, by name: the export itself, or those in the folder."""
+    if versions(path):
+        return {path.resolve().name: path}
+    if not path.is_dir():
+        return {}
+    return {folder.name: folder for folder in sorted(path.iterdir()) if folder.is_dir() and versions(folder)}
+
+
+def last_written(folder: Path) -> float:
+    """When a version's files were last written; a version that is copied anew is tried anew."""
+    found = [file.stat().st_mtime for name in MODEL_FILES if (file := folder / name).is_file()]
+    return max(found, default=0.0)

@@ -1,0 +1,67 @@
+"""A server within this process, on a port of its own, and the little that its tests need of HTTP."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from app.server.application import application
+from app.server.batching import Batcher
+from app.server.limits import ApiKeys, Limits, RateLimiter
+from app.server.metrics import Metrics
+from app.server.service import Service
+from app.server.versions import Models
+
+
+@dataclass
+class Running:
+    """A server that answers at `url`."""
+
+    url: str
+    service: Service
+
+    def get(self, path: str, **how: Any) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=60, **how)
+
+    def post(self, path: str, fields: Any = None, **how: Any) -> httpx.Response:
+        return httpx.post(self.url + path, json=fields, timeout=60, **how)
+
+    def ok(self, path: str, fields: Any = None) -> Any:
+        response = self.get(path) if fields is None else self.post(path, fields)
+        assert response.status_code == 200, response.text
+        return json.loads(response.text)
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        lines = [line for line in self.get("/metrics").text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+@contextmanager
+def serving(
+    exports: Path, *, limits: Limits | None = None, keys: ApiKeys | None = None, **batching: int
+) -> Iterator[Running]:
+    """Serves the exports until the block is left."""
+    metrics, limits = Metrics(), limits or Limits()
+    batcher = Batcher(metrics, **{"workers": 2, **batching})
+    limiter = RateLimiter(limits.requests_per_minute)
+    service = Service(Models(exports, metrics), batcher, metrics, limits, limiter, keys)
+    config = uvicorn.Config(application(service), port=0, log_level="error", access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            thread.join(0.01)
+        yield Running(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", service)
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,136 @@
+"""LibreTranslate's interface, with its published client and by hand."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from docx import Document
+from libretranslatepy import LibreTranslateAPI
+
+from app.exports import ExportModel
+from tests.app.server.serving import Running
+
+PAIR = {"source": "en", "target": "de"}
+
+
+@pytest.fixture(scope="module")
+def client(server: Running) -> LibreTranslateAPI:
+    return LibreTranslateAPI(server.url)
+
+
+@pytest.fixture(scope="module")
+def translated(export: Path) -> Any:
+    translator = ExportModel(export / "1", {}).translator()
+    return lambda *texts: [one.text for one in translator.translate(texts)]
+
+
+def test_the_published_client_works(client: LibreTranslateAPI, translated: Any) -> None:
+    assert client.translate("It rains.", "en", "de") == translated("It rains.")[0]
+    assert {one["code"] for one in client.languages()} == {"en", "de"}
+    assert client.detect("Guten Morgen, wie geht es Ihnen?")[0]["language"] == "de"
+    assert client.health() == {"status": "ok"} or client.health()
+    assert client.settings()["charLimit"] == 50_000
+
+
+def test_sentences_are_translated_by_themselves_and_the_space_stays(server: Running, translated: Any) -> None:
+    first, second = translated("It rains.", "We are here.")
+    found = server.ok("/translate", {"q": " It rains.  We are here.\n\n\tIt rains.\r\n", **PAIR})
+    assert found == {"translatedText": f" {first}  {second}\n\n\t{first}\r\n"}
+
+
+def test_lists_forms_and_nothing(server: Running, translated: Any) -> None:
+    expected = [*translated("It rains."), "", *translated("We are here.")]
+    assert server.ok("/translate", {"q": ["It rains.", "", "We are here."], **PAIR}) == {"translatedText": expected}
+    assert server.ok("/translate", {"q": [], **PAIR}) == {"translatedText": []}
+    assert server.ok("/translate", {"q": " \n", **PAIR}) == {"translatedText": " \n"}
+    form = server.post("/translate", data={"q": "It rains.", **PAIR})
+    assert form.json() == {"translatedText": expected[0]}
+
+
+def test_the_source_language_is_found_out(server: Running) -> None:
+    found = server.ok("/translate", {"q": "We are here, and it rains.", "source": "auto", "target": "de"})
+    assert found["detectedLanguage"]["language"] == "en"
+    several = server.ok("/translate", {"q": ["We are here.", "It rains."], "source": "auto", "target": "de"})
+    assert [one["language"] for one in several["detectedLanguage"]] == ["en", "en"]
+
+
+def test_alternatives_are_different(server: Running) -> None:
+    found = server.ok("/translate", {"q": "It rains.", "alternatives": 3, **PAIR})
+    texts = [found["translatedText"], *found["alternatives"]]
+    assert len(texts) == len(set(texts)) > 1
+
+
+def test_markup_stays(server: Running, translated: Any) -> None:
+    (text,) = translated("It rains.")
+    html = '<h1 class="x">It rains.</h1><!-- It rains. --><pre>It rains.</pre><p translate="no">It rains.</p>'
+    found = server.ok("/translate", {"q": html, "format": "html", **PAIR})["translatedText"]
+    assert found == html.replace('"x">It rains.', f'"x">{text}')
+
+
+def test_what_is_refused(server: Running) -> None:
+    for fields, status in (
+        ({"q": "a", "source": "en"}, 400),
+        ({"q": 1, **PAIR}, 400),
+        ({"q": "a", "source": "de", "target": "en"}, 404),
+        ({"q": "a", "source": "auto", "target": "fr"}, 404),
+        ({"q": "a", **PAIR, "format": "pdf"}, 400),
+        ({"q": "a", **PAIR, "alternatives": -1}, 400),
+        ([], 400),
+    ):
+        response = server.post("/translate", fields)
+        assert (response.status_code, list(response.json())) == (status, ["error"]), fields
+
+
+def test_text_files_are_translated(server: Running, translated: Any) -> None:
+    first, second = translated("It rains.", "We are here.")
+    found = upload(server, "a.txt", "It rains.\nWe are here.\n".encode())
+    assert found.text == f"{first}\n{second}\n"
+    assert "attachment" in found.headers["content-disposition"]
+    assert upload(server, "a.HTML", b"<p>It rains.</p>").text == f"<p>{first}</p>"
+
+
+def test_word_documents_are_translated(server: Running, translated: Any) -> None:
+    document = Document()
+    document.add_heading("It rains.", 1)
+    paragraph = document.add_paragraph("We are ")
+    paragraph.add_run("here").bold = True
+    paragraph.add_run(".")
+    document.add_table(1, 1).cell(0, 0).text = "It rains."
+    document.sections[0].header.paragraphs[0].text = "It rains."
+    written = io.BytesIO()
+    document.save(written)
+    found = Document(io.BytesIO(upload(server, "a.docx", written.getvalue()).content))
+    rains, here = translated("It rains.", "We are here.")
+    assert [p.text for p in found.paragraphs] == [rains, here]
+    assert found.paragraphs[0].style.name == "Heading 1"
+    assert found.tables[0].cell(0, 0).text == rains
+    assert found.sections[0].header.paragraphs[0].text == rains
+    assert any(run.bold for run in found.paragraphs[1].runs)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.pdf", b"x", "cannot translate .pdf"),
+        ("a", b"x", "without an ending"),
+        ("a.txt", b"\xff\xfe", "not in UTF-8"),
+        ("a.docx", b"PK", "no Word document"),
+    ],
+)
+def test_other_files_are_refused(server: Running, name: str, content: bytes, reason: str) -> None:
+    response = httpx.post(f"{server.url}/translate_file", files={"file": (name, content)}, data=PAIR)
+    assert response.status_code == 400
+    assert reason in response.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["nope.txt", "..%2f..%2fetc%2fpasswd", "%2e%2e"])
+def test_no_other_file_can_be_fetched(server: Running, name: str) -> None:
+    assert server.get(f"/download_file/{name}").status_code == 404
+
+
+def upload(server: Running, name: str, content: bytes) -> httpx.Response:
+    response = httpx.post(f"{server.url}/translate_file", files={"file": (name, content)}, data=PAIR, timeout=60)
+    assert response.status_code == 200, response.text
+    return httpx.get(response.json()["translatedFileUrl"])

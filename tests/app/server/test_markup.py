@@ -1,0 +1,115 @@
+"""Markup goes with its words, whatever their order in the translation."""
+
+import asyncio
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from app.server import marked_text
+from app.server.errors import RequestError
+from app.server.marked_text import owners_of_words, translate_parts
+from app.server.markup import translate_html
+from app.server.translation import Sentence, TranslatedText, sentences_of
+
+
+def backwards(texts: list[str]) -> list[TranslatedText]:
+    """Every sentence with its words in the other order, in capitals."""
+    found = []
+    for text in texts:
+        sentences = [s for s in sentences_of(text, "en")]
+        found.append(
+            TranslatedText(
+                tuple(
+                    Sentence(s.source, " ".join(reversed(s.source.upper().split())), before=s.before, after=s.after)
+                    for s in sentences
+                )
+            )
+        )
+    return found
+
+
+@pytest.fixture(autouse=True)
+def model() -> Any:
+    async def translate(batcher: Any, version: Any, texts: list[str]) -> list[TranslatedText]:
+        return backwards(texts)
+
+    async def aligned(batcher: Any, version: Any, pairs: list[tuple[str, str]]) -> list[Any]:
+        lengths = [len(source.split()) for source, _ in pairs]
+        return [([(n - 1 - i, i) for i in range(n)], np.eye(n)[::-1]) for n in lengths]
+
+    with mock.patch.multiple(marked_text, translate=translate, aligned=aligned):
+        yield
+
+
+def html(text: str) -> str:
+    version: Any = None
+    return asyncio.run(translate_html(version, version, text))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a b c", "C B A"),
+        ("a <b>b</b> c", "C <b>B</b> A"),
+        ("<b>a</b> b c", "C B <b>A</b>"),
+        ("<p>a <a href='x'>b <i>c</i></a> d.</p>", '<p>D. <a href="x"><i>C</i> B</a> A</p>'),
+        ("<ul><li>a b</li><li>c <b>d</b></li></ul>", "<ul><li>B A</li><li><b>D</b> C</li></ul>"),
+        ("a<br>b c<br/>d", "A<br/>C B<br/>D"),
+        ("a <code>b c</code> d e", "A <code>b c</code> E D"),
+        ("a <script>b()</script><style>c{}</style> d", "A <script>b()</script><style>c{}</style> D"),
+        ("a\n   b   <b>c\nd</b>", "<b>D C</b> B A"),
+        ("a &lt;b&gt; &amp; c", "C &amp; &lt;B&gt; A"),
+        ("", ""),
+        ("<p></p> <b> </b>", "<p></p> <b> </b>"),
+        ("<div>a b<p>c d</p>e f</div>", "<div>B A<p>D C</p>F E</div>"),
+        ('<span translate="no">a b</span> c d', '<span translate="no">a b</span> D C'),
+    ],
+)
+def test_inline_markup_moves_with_its_words(source: str, expected: str) -> None:
+    assert html(source) == expected
+
+
+def test_deep_markup_is_refused() -> None:
+    with pytest.raises(RequestError, match="too deeply"):
+        html("<b>" * 5000 + "a")
+
+
+def test_a_part_that_no_word_comes_from_takes_the_word_that_looks_at_it() -> None:
+    async def aligned(batcher: Any, version: Any, pairs: list[tuple[str, str]]) -> list[Any]:
+        weights = np.array([[0.9, 0.1, 0.0], [0.5, 0.4, 0.1], [0.8, 0.0, 0.2]])
+        return [([(0, 0), (0, 1), (0, 2)], weights)]
+
+    version: Any = None
+    with mock.patch.object(marked_text, "aligned", aligned):
+        (parts,) = asyncio.run(translate_parts(version, version, [["a ", "b", " c"]]))
+    assert [part.number for part in parts] == [0, 1, 2]
+    assert "".join(part.text for part in parts) == "C B A"
+
+
+@pytest.mark.parametrize(
+    ("parts", "owners"), [(["a b", "c d"], [0, 0, 1]), ([" a ", "", "b"], [0, 2]), (["", "a"], [1]), ([" "], [])]
+)
+def test_a_word_belongs_to_the_part_in_which_it_begins(parts: list[str], owners: list[int]) -> None:
+    assert owners_of_words(parts) == owners
+
+
+def test_sentences_put_together_are_the_text() -> None:
+    for text in ("", " ", "\n\n", "A b. C d!  E?\n\n F", "a\r\nb", "Dr. Smith came. He left.", "\u3000a。b。"):
+        sentences = sentences_of(text, "en")
+        assert "".join(s.before + s.source + s.after for s in sentences) == text
+        assert all(s.source == s.source.strip() for s in sentences)
+    assert [s.source for s in sentences_of("Dr. Smith came. He left.", "en")] == ["Dr. Smith came.", "He left."]
+
+
+def test_the_training_code_is_not_loaded() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, app.server.application, app.server.versions; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "app.exports" in loaded
+    assert not [name for name in loaded if name.split(".")[0] == "layers" or name.startswith(("app.training", "app.run_"))]
+
+
