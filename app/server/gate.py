@@ -5,6 +5,7 @@ import logging
 import time
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.server.metrics import Metrics
@@ -25,10 +26,6 @@ OF_DOCS = SECURITY | {
     .replace("script-src 'self'", "script-src 'self' 'unsafe-inline'")
     .replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 }
-
-
-class BodyTooLargeError(Exception):
-    """More came than is taken."""
 
 
 class Gate:
@@ -53,13 +50,14 @@ class Gate:
         begun = time.perf_counter()
         status = 499  # nothing was sent: the client has gone
         received = 0
+        too_large = f"the body of a request may have {self.body_bytes} bytes"
 
         async def limited() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.body_bytes:
-                raise BodyTooLargeError
+                raise HTTPException(413, too_large)
             return message
 
         async def with_headers(message: Message) -> None:
@@ -75,11 +73,10 @@ class Gate:
 
         try:
             length = dict(scope["headers"]).get(b"content-length", b"0")
-            if not length.isdigit() or int(length) > self.body_bytes:
-                raise BodyTooLargeError
-            await self.app(scope, limited, with_headers)
-        except BodyTooLargeError:
-            await refuse(with_headers, 413, f"the body of a request may have {self.body_bytes} bytes")
+            if length.isdigit() and int(length) > self.body_bytes:
+                await refuse(with_headers, 413, too_large)
+            else:
+                await self.app(scope, limited, with_headers)
         except Exception:
             status = 500
             raise

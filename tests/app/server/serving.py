@@ -31,7 +31,8 @@ class Running:
         return httpx.get(self.url + path, timeout=60, **how)
 
     def post(self, path: str, fields: Any = None, **how: Any) -> httpx.Response:
-        return httpx.post(self.url + path, json=fields, timeout=60, **how)
+        how = how if fields is None else {"json": fields, **how}
+        return httpx.post(self.url + path, timeout=60, **how)
 
     def ok(self, path: str, fields: Any = None) -> Any:
         response = self.get(path) if fields is None else self.post(path, fields)

@@ -1,14 +1,21 @@
 """Markup goes with its words, whatever their order in the translation."""
 
 import asyncio
+import io
+import subprocess
+import sys
+import zipfile
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
+from docx import Document
 
 from app.server import marked_text
-from app.server.errors import RequestError
+from app.server.documents import MOST_UNPACKED, translate_document
+from app.server.errors import RequestError, TooLargeError
+from app.server.limits import Limits
 from app.server.marked_text import owners_of_words, translate_parts
 from app.server.markup import translate_html
 from app.server.translation import Sentence, TranslatedText, sentences_of
@@ -71,6 +78,28 @@ def test_inline_markup_moves_with_its_words(source: str, expected: str) -> None:
     assert html(source) == expected
 
 
+def test_bold_words_of_a_word_document_stay_bold() -> None:
+    document = Document()
+    paragraph = document.add_paragraph("a ")
+    paragraph.add_run("b").bold = True
+    paragraph.add_run(" c")
+    written = io.BytesIO()
+    document.save(written)
+    version: Any = None
+    found = asyncio.run(translate_document(version, version, "a.docx", written.getvalue(), Limits()))
+    runs = Document(io.BytesIO(found)).paragraphs[0].runs
+    assert [(run.text, run.bold) for run in runs] == [("C ", None), ("B ", True), ("A", None)]
+
+
+def test_a_word_document_may_not_unpack_to_too_much() -> None:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", b" " * (MOST_UNPACKED + 1))
+    version: Any = None
+    with pytest.raises(TooLargeError):
+        asyncio.run(translate_document(version, version, "a.docx", written.getvalue(), Limits()))
+
+
 def test_deep_markup_is_refused() -> None:
     with pytest.raises(RequestError, match="too deeply"):
         html("<b>" * 5000 + "a")
@@ -104,12 +133,9 @@ def test_sentences_put_together_are_the_text() -> None:
 
 
 def test_the_training_code_is_not_loaded() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, app.server.application, app.server.versions; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "app.exports" in loaded
-    assert not [name for name in loaded if name.split(".")[0] == "layers" or name.startswith(("app.training", "app.run_"))]
-
-
+    assert not [
+        name for name in loaded if name.split(".")[0] == "layers" or name.startswith(("app.training", "app.run_"))
+    ]

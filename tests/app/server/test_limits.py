@@ -1,0 +1,81 @@
+"""Keys, and how often their holders may ask."""
+
+from pathlib import Path
+
+import pytest
+
+from app.errors import UserError
+from app.server.errors import TooManyRequestsError, UnauthorizedError
+from app.server.limits import ApiKeys, Limits, RateLimiter, add_api_key
+from tests.app.command_line import nmt
+from tests.app.server.serving import serving
+
+ASKED = {"q": "It rains.", "source": "en", "target": "de"}
+
+
+def test_a_key_is_kept_as_its_hash_alone(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    keys = {name: add_api_key(file, name) for name in ("ann", "bob")}
+    assert not any(key in file.read_text() for key in keys.values())
+    assert file.stat().st_mode & 0o077 == 0
+    known = ApiKeys.read(file)
+    assert {name: known.holder(key) for name, key in keys.items()} == {"ann": "ann", "bob": "bob"}
+    for key, reason in ((None, "wants an API key"), ("", "wants an API key"), ("x", "not known"), ("ä", "not known")):
+        with pytest.raises(UnauthorizedError, match=reason):
+            known.holder(key)
+    with pytest.raises(UserError, match="has a key of ann already"):
+        add_api_key(file, "ann")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "#a"])
+def test_a_holder_is_one_word(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="one word"):
+        add_api_key(tmp_path / "keys", name)
+
+
+def test_a_damaged_file_of_keys_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("# fine\n\nann 123\n")
+    with pytest.raises(UserError, match="line 3"):
+        ApiKeys.read(tmp_path / "keys")
+    with pytest.raises(UserError, match="cannot read the keys"):
+        ApiKeys.read(tmp_path / "none")
+
+
+def test_requests_are_counted_by_the_minute() -> None:
+    limiter = RateLimiter(2)
+    limiter.count("a", now=0.0)
+    limiter.count("a", now=1.0)
+    limiter.count("b", now=1.0)
+    with pytest.raises(TooManyRequestsError) as caught:
+        limiter.count("a", now=2.0)
+    assert 1 <= caught.value.retry_after <= 30
+    limiter.count("a", now=2.0 + caught.value.retry_after)
+    for _ in range(1000):
+        RateLimiter(0).count("a")
+
+
+def test_a_server_with_keys_answers_their_holders_alone(tmp_path: Path, export: Path) -> None:
+    key = add_api_key(tmp_path / "keys", "ann")
+    limits = Limits(requests_per_minute=6)
+    with serving(export, keys=ApiKeys.read(tmp_path / "keys"), limits=limits) as running:
+        assert running.ok("/frontend/settings")["keyRequired"] is True
+        for how in (
+            {"json": ASKED | {"api_key": key}},
+            {"json": ASKED, "headers": {"Authorization": f"Bearer {key}"}},
+            {"data": ASKED, "headers": {"X-API-Key": key}},
+        ):
+            assert running.post("/translate", **how).status_code == 200  # type: ignore[arg-type]
+        predict = {"instances": ["It rains."]}
+        paths = {"/translate": ASKED, "/api/translate": {**ASKED, "text": "a"}, "/v1/models/export:predict": predict}
+        for path, fields in paths.items():
+            assert running.post(path, fields).status_code == 403
+            assert running.post(path, fields, headers={"X-API-Key": "x"}).status_code == 403
+            assert running.post(path, fields, headers={"X-API-Key": key}).status_code == 200
+        response = running.post("/translate", ASKED, headers={"X-API-Key": key})
+        assert response.status_code == 429
+        assert int(response.headers["retry-after"]) > 0
+
+
+def test_the_command_makes_keys(tmp_path: Path) -> None:
+    made = nmt("serve", "--api-keys", tmp_path / "keys", "--new-api-key", "ann")
+    assert ApiKeys.read(tmp_path / "keys").holder(made.out.strip()) == "ann"

@@ -1,0 +1,129 @@
+"""Versions come and go under a running server, and no request fails by it."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from app.errors import UserError
+from app.server import versions as served_versions
+from app.server.errors import NotFoundError
+from app.server.metrics import Metrics
+from app.server.versions import Models, Version
+from tests.app.server.serving import serving
+
+warm_up = Version.warm_up  # which the other tests leave out
+ASKED = {"q": "It rains.", "source": "en", "target": "de"}
+
+
+@pytest.fixture
+def exports(export: Path, tmp_path: Path) -> Path:
+    """A folder of one export, to write to."""
+    shutil.copytree(export / "1", tmp_path / "exports" / "en-de" / "1")
+    return tmp_path / "exports"
+
+
+def published(exports: Path, number: int) -> None:
+    """A new version, there at once as `nmt export` has it."""
+    partial = exports / "en-de" / f".{number}.partial"
+    shutil.copytree(exports / "en-de" / "1", partial)
+    partial.rename(exports / "en-de" / str(number))
+
+
+def within(seconds: float, happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_new_version_answers_without_a_failed_request(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served_versions, "POLL_SECONDS", 0.05)
+    with serving(exports) as running:
+        done = threading.Event()
+        statuses: set[int] = set()
+
+        def client() -> None:
+            while not done.is_set():
+                statuses.add(running.post("/translate", ASKED).status_code)
+
+        def answers() -> list[str]:
+            states = running.ok("/v1/models/en-de")["model_version_status"]
+            return [state["version"] for state in states if state["state"] == "AVAILABLE"]
+
+        clients = [threading.Thread(target=client) for _ in range(3)]
+        for thread in clients:
+            thread.start()
+        published(exports, 2)
+        within(60, lambda: answers() == ["2"])
+        assert running.get("/v1/models/en-de/versions/1").status_code == 404
+        shutil.rmtree(exports / "en-de" / "2")  # back to the version before
+        within(60, lambda: answers() == ["1"])
+        done.set()
+        for thread in clients:
+            thread.join()
+        assert statuses == {200}
+
+
+def test_a_damaged_version_is_refused_and_the_old_one_goes_on(exports: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    metrics = Metrics()
+    models = Models(exports, metrics)
+    published(exports, 2)
+    (exports / "en-de" / "2" / "saved_model.pb").write_bytes(b"damaged")
+    published(exports, 3)
+    (exports / "en-de" / "3" / "assets.extra" / "nmt.json").unlink()
+    for _ in range(2):
+        models.refresh()
+        assert models.get("en-de").number == 1
+    refused = [line for line in capfd.readouterr().err.splitlines() if "is refused" in line]
+    assert [line.split(" is refused")[0] for line in refused] == ["en-de: version 3", "en-de: version 2"]  # once each
+    assert "nmt_load_failures_total" in metrics.page().decode()
+    shutil.rmtree(exports / "en-de" / "3")
+    shutil.rmtree(exports / "en-de" / "2")
+    published(exports, 2)
+    models.refresh()
+    assert models.get("en-de").number == 2
+
+
+def test_each_signature_is_warmed_up_once(export: Path) -> None:
+    version = Version("export", export / "1")
+    called: list[str] = []
+
+    def counted(name: str) -> Any:
+        function = mock.Mock(side_effect=lambda **_: called.append(name))
+        function.structured_input_signature = version.export.loaded.signatures[name].structured_input_signature
+        return function
+
+    version.signatures = {name: counted(name) for name in version.definitions}
+    warm_up(version, tuple(version.definitions))
+    assert sorted(called) == sorted(version.definitions)
+
+
+def test_models_come_and_go(exports: Path) -> None:
+    models = Models(exports, Metrics())
+    assert models.names() == ["en-de"]
+    shutil.copytree(exports / "en-de", exports / "other")
+    models.refresh()
+    assert models.names() == ["en-de", "other"]
+    assert models.for_pair("en", "de").model == "en-de"
+    shutil.rmtree(exports / "en-de")
+    models.refresh()
+    assert models.names() == ["other"]
+    with pytest.raises(NotFoundError, match="there is no model en-de; there are: other"):
+        models.get("en-de")
+
+
+def test_what_is_no_export_is_refused(tmp_path: Path, exports: Path) -> None:
+    with pytest.raises(UserError, match="holds no export"):
+        Models(tmp_path / "none", Metrics())
+    (exports / "en-de" / "1" / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="en-de: cannot load the export"):
+        Models(exports, Metrics())
+    (exports / "en-de" / "1" / "saved_model.pb").rename(exports / "en-de" / "1" / "model.bin")
+    with pytest.raises(UserError, match="in CTranslate2's format"):
+        Models(exports, Metrics())
