@@ -57,7 +57,7 @@ def main() -> None:
             asyncio.run(load(server, sentences, clients=64, requests=requests - server.answered()))
             memory[requests] = server.memory_mib()
     best = [found["sentences_per_second"] for found in by_clients[64]]
-    growth = list(memory.values())[1] / list(memory.values())[0] - 1 if memory else None
+    growth = memory[10 * options.memory_after] / memory[options.memory_after] - 1 if memory else None
     print(
         json.dumps(
             {

@@ -131,7 +131,7 @@ def libretranslate_routes(service: Service) -> APIRouter:
     @routes.get("/download_file/{name}")
     def download_file(name: str) -> FileResponse:
         """A translated file."""
-        return FileResponse(files.path_of(name), filename=name, headers={"X-Content-Type-Options": "nosniff"})
+        return FileResponse(files.path_of(name), headers={"Content-Disposition": "attachment"})
 
     @routes.get("/health")
     def health() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """A vocabulary of a few sentences and a transformer that copies its source, for tests of what surrounds a model."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import tensorflow as tf
@@ -30,6 +31,10 @@ class CopyingTransformer(tf.Module):
         super().__init__()
         self.vocabulary = vocabulary
         self.sharpness = tf.Variable(9.0)  # something for a SavedModel to keep
+
+    @property
+    def weights(self) -> list[Any]:
+        return [SimpleNamespace(value=self.sharpness)]
 
     def decode(self, target: tf.Tensor, *, cross: Any, may_attend_source: tf.Tensor) -> tf.Tensor:
         length = tf.shape(target)[1]

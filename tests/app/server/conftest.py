@@ -1,6 +1,7 @@
 """One server for all tests that do not change what it serves."""
 
 import functools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -8,7 +9,12 @@ from unittest import mock
 import pytest
 import tensorflow as tf
 
+from app.decoding.options import DecodingOptions
+from app.decoding.translation_graph import TranslationGraph
 from app.server.versions import Version
+from app.serving.export import ExportedTranslation
+from app.serving.layout import DESCRIPTION
+from tests.app.decoding.fakes import CopyingTransformer, small_vocabulary
 from tests.app.server.serving import Running, serving
 
 
@@ -16,8 +22,29 @@ from tests.app.server.serving import Running, serving
 def exports_are_loaded_once() -> Iterator[None]:
     """Loading and warming up take seconds, and nothing here changes an export that was loaded."""
     loads = mock.patch.object(tf.saved_model, "load", functools.cache(tf.saved_model.load))
-    with loads, mock.patch.object(Version, "warm_up", lambda version, names: None):
+    with loads, mock.patch.object(Version, "warm_up", return_value=None):
         yield
+
+
+@pytest.fixture(scope="session")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export that gives each text back."""
+    folder = tmp_path_factory.mktemp("exports") / "copies" / "1"
+    vocabulary = small_vocabulary()
+    options = DecodingOptions(beam_size=3, max_source_tokens=64, max_extra_tokens=4)
+    graph = TranslationGraph(CopyingTransformer(vocabulary.size), vocabulary, options)
+    signatures = graph.signatures()
+    tf.saved_model.save(ExportedTranslation(graph, signatures), str(folder), signatures=signatures)
+    (folder / DESCRIPTION).parent.mkdir()
+    (folder / DESCRIPTION).write_text(json.dumps({"pair": "en-de", "decoding": vars(options), "run": {}}))
+    return folder.parent
+
+
+@pytest.fixture(scope="session")
+def copying_server(copies: Path) -> Iterator[Running]:
+    """Serves what gives each text back."""
+    with serving(copies) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ def backwards(texts: list[str]) -> list[TranslatedText]:
     """Every sentence with its words in the other order, in capitals."""
     found = []
     for text in texts:
-        sentences = [s for s in sentences_of(text, "en")]
+        sentences = sentences_of(text, "en")
         found.append(
             TranslatedText(
                 tuple(
