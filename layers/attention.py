@@ -150,6 +150,11 @@ class SelfAttention(MultiHeadAttention):
         attended = self.attend(query, key, value, may_attend=may_attend, training=training)
         return self.out_of_heads(self.output_projection, attended)
 
+    def attention_weights(self, x: keras.KerasTensor, may_attend: keras.KerasTensor) -> keras.KerasTensor:
+        """How much each position of x [B, T, D] attends to each: float32 [B, H, T, T]."""
+        query, key, _ = self.into_heads(self.query_key_value, x, count=3)
+        return self.attend.attention_weights(query, key, may_attend)
+
 
 @keras.saving.register_keras_serializable(package="nmt")
 class CrossAttention(MultiHeadAttention):

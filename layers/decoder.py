@@ -63,6 +63,10 @@ class DecoderLayer(ConfiguredLayer):
         )
         return self.residuals[2](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
 
+    def self_weights(self, x: keras.KerasTensor, may_attend: keras.KerasTensor) -> keras.KerasTensor:
+        """How much each position of [B, T, D] attends to each: float32 [B, H, T, T]."""
+        return self.self_attention.attention_weights(self.residuals[0].sublayer_input(x), may_attend)
+
     def cross_weights(
         self,
         x: keras.KerasTensor,
@@ -131,6 +135,21 @@ class Decoder(Stack):
         for block, own in zip(self.blocks[:number], memory, strict=False):
             x = block(x, memory=own, **masks, training=False)
         return self.blocks[number].cross_weights(x, memory=memory[number], **masks)
+
+    def attention_maps(
+        self, x: keras.KerasTensor, memory: Sequence[KeysValues], may_attend_source: keras.KerasTensor
+    ) -> tuple[list[keras.KerasTensor], list[keras.KerasTensor]]:
+        """By layer, how much each position of [B, T, D] attends to each, and to each of the encoder's output.
+
+        float32 [B, H, T, T] and [B, H, T, S].
+        """
+        masks = {"may_attend_source": may_attend_source, "may_attend": causal_mask(keras.ops.shape(x)[1])}
+        own_weights, cross_weights = [], []
+        for block, own in zip(self.blocks, memory, strict=True):
+            own_weights.append(block.self_weights(x, masks["may_attend"]))
+            cross_weights.append(block.cross_weights(x, memory=own, **masks))
+            x = block(x, memory=own, **masks, training=False)
+        return own_weights, cross_weights
 
     def keys_values(self, memory: keras.KerasTensor) -> list[KeysValues]:
         """Each layer's keys and values of the encoder's output [B, S, D]."""

@@ -39,6 +39,10 @@ class EncoderLayer(ConfiguredLayer):
         )
         return self.residuals[1](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
 
+    def self_weights(self, x: keras.KerasTensor, may_attend: keras.KerasTensor) -> keras.KerasTensor:
+        """How much each position of [B, S, D] attends to each: float32 [B, H, S, S]."""
+        return self.self_attention.attention_weights(self.residuals[0].sublayer_input(x), may_attend)
+
 
 @keras.saving.register_keras_serializable(package="nmt")
 class Encoder(Stack):
@@ -55,3 +59,11 @@ class Encoder(Stack):
         for block in self.blocks:
             x = block(x, may_attend=may_attend, training=training)
         return self.finish(x)
+
+    def attention_maps(self, x: keras.KerasTensor, may_attend: keras.KerasTensor) -> list[keras.KerasTensor]:
+        """By layer, how much each position of [B, S, D] attends to each: float32 [B, H, S, S]."""
+        of_each = []
+        for block in self.blocks:
+            of_each.append(block.self_weights(x, may_attend))
+            x = block(x, may_attend=may_attend, training=False)
+        return of_each

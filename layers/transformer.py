@@ -18,7 +18,7 @@ from layers.dropout import Dropout
 from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder
 from layers.masks import causal_mask, padding_mask
-from layers.positions import PositionalEncoding
+from layers.positions import PositionalEncoding, sinusoids
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -108,6 +108,23 @@ class Transformer(keras.Model):
         """
         x = self.embed(target, training=False)
         return self.decoder.cross_weights(x, cross, may_attend_source, layer=max(layer, -self.config.decoder_layers))
+
+    def attention_maps(self, source: keras.KerasTensor, target: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+        """How much each position attends to each in every layer and head, to be looked at: float32 [L, B, H, T, S].
+
+        "encoder" and "decoder" are the self-attentions, "cross" is the decoder's attention to the encoder. `source`
+        [B, S] and `target` [B, T] are those of `call`.
+        """
+        memory, may_attend = self.encode(source, training=False)
+        of_encoder = self.encoder.attention_maps(self.embed(source, training=False), may_attend)
+        x = self.embed(target, training=False)
+        of_decoder, of_cross = self.decoder.attention_maps(x, self.cross_cache(memory), may_attend)
+        maps = {"encoder": of_encoder, "decoder": of_decoder, "cross": of_cross}
+        return {name: keras.ops.stack(weights) for name, weights in maps.items()}
+
+    def positional_encodings(self, length: int) -> keras.KerasTensor:
+        """What is added to the embeddings at each of so many positions: float32 [length, D]."""
+        return sinusoids(keras.ops.arange(length), self.config.model_width)
 
     def empty_cache(self, sentences: int, length: int) -> list[KeysValues]:
         """Zeros [sentences, H, length, D/H]: a place for the keys and values of each decoder layer."""

@@ -243,6 +243,10 @@ class BeamSearch:
         logits, step_state = self.step(newest, state.position, state.step_state)
         state = state._replace(step_state=step_state)
         candidates = self.candidates(state, logits)
+        return (self.after(state, candidates),)
+
+    def after(self, state: BeamState, candidates: Candidates) -> BeamState:
+        """What the next step finds, with candidates that the step's state has taken note of."""
         state = self.finish(state, candidates)
         state, survivors = self.survive(state, candidates)
         state = state._replace(
@@ -250,7 +254,7 @@ class BeamSearch:
             live_log_probabilities=self.hopeful(state),
             step_state=self.reordered(state.step_state, survivors),
         )
-        return (self.without_stopped(state),)
+        return self.without_stopped(state)
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
         """The 2K best extensions of each sentence, best first; the single best one if K is 1."""

@@ -57,6 +57,14 @@ class Ensemble:
         of_each = self._each(of_one, cross)
         return tf.add_n(of_each) / len(of_each)
 
+    def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Any:
+        """Those of its first member; what the others look at may have another shape."""
+        return self.transformers[0].attention_maps(source, target)
+
+    def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
+        """Those of its first member."""
+        return self.transformers[0].positional_encodings(length)
+
     def empty_cache(self, sentences: int | tf.Tensor, length: int | tf.Tensor) -> list[Any]:
         """A place for the keys and values of `length` tokens of each sentence."""
         return self._each(lambda one: one.empty_cache(sentences, length))

@@ -13,7 +13,7 @@ from pipelines.vocabulary import PAD
 
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
 
-TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN, TOKENIZE, DETOKENIZE = (
+TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN, EXPLAIN, TOKENIZE, DETOKENIZE = (
     "serving_default",
     "translate_nbest",
     "translate_prefix",
@@ -22,6 +22,7 @@ TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN, TOKENIZ
     "translate_glossary",
     "score",
     "align",
+    "explain",
     "tokenize",
     "detokenize",
 )
@@ -42,7 +43,8 @@ def signatures_of(graph: Any) -> Signatures:
     graph's; sampling needs no beam.
 
     `score` takes `texts`, `targets` (string [N]) and perhaps another `length_penalty` and gives the fields of
-    `ScoredTexts`; `align` takes `texts` and `targets` and gives those of `Alignments`. `tokenize` takes `texts` and
+    `ScoredTexts`; `align` takes `texts` and `targets` and gives those of `Alignments`. `explain` takes one `text`
+    (string []) and gives the fields of `Explanation`. `tokenize` takes `texts` and
     gives `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths` (int32 [N]); `detokenize` takes `ids` and
     gives `texts`.
     """
@@ -88,6 +90,9 @@ def signatures_of(graph: Any) -> Signatures:
     def align(texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
         return graph.align(texts, targets)._asdict()
 
+    def explain(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return graph.explain(text)._asdict()
+
     def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
         tokens = graph.vocabulary.encode(texts)
         ids = tokens.to_tensor(PAD)
@@ -107,6 +112,7 @@ def signatures_of(graph: Any) -> Signatures:
         SAMPLE: signature(samples, [texts, seeds], {"samples": tf.constant(1), **sampling, **without_beam}),
         SCORE: signature(score, [texts, targets], penalty),
         ALIGN: signature(align, [texts, targets]),
+        EXPLAIN: signature(explain, [tf.TensorSpec([], tf.string, name="text")]),
         TOKENIZE: signature(tokenize, [texts]),
         DETOKENIZE: signature(detokenize, [ids]),
     }

@@ -13,6 +13,7 @@ from app.decoding.alignment import Alignments, align_words
 from app.decoding.beam_cache import BeamCache, decode_step, empty_cache
 from app.decoding.beam_search import OF_HYPOTHESES, Hypotheses, SearchState, Step, beam_search, length_penalties
 from app.decoding.constrained_search import beam_for, constrained_search
+from app.decoding.explanation import Explanation, RecordedSearch, newest_tokens
 from app.decoding.glossary import terms_in
 from app.decoding.long_input import cut_tables, join_translations, split_long
 from app.decoding.options import DecodingOptions
@@ -240,6 +241,40 @@ class TranslationGraph(tf.Module):
         target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
         weights = self.transformer.cross_weights(target, **self.traced_encoded(sources))
         return align_words(tf.reduce_mean(weights, axis=1), self.words(_ended(sources)), self.words(labels))
+
+    def explain(self, text: tf.Tensor) -> Explanation:
+        """Shows how a text, string [], is translated; of a text that is too long for the model, its first piece."""
+        pieces = self.traced_cut(text[tf.newaxis]).tokens[:1]
+        search = Search.of(self.options)
+        step, state = self.decoding(pieces, search.beam_size)
+        recorded = RecordedSearch(
+            step,
+            self.length_limits(row_lengths(pieces), search),
+            beam_size=search.beam_size,
+            length_penalty=search.length_penalty,
+            hypotheses=tf.constant(1),
+            prefixes=tf.zeros([1, 0], tf.int32),
+            repetition=search.repetition,
+        )
+        found, candidates = recorded.run_recorded(state)
+        source, labels = _ended(pieces), found.tokens[:, 0, : found.lengths[0, 0]]
+        target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
+        maps = {name: weights[:, 0] for name, weights in self.transformer.attention_maps(source, target).items()}
+        shape = tf.shape(candidates.log_probabilities)
+        ids = tf.reshape(candidates.tokens[:, :, 1:], [shape[0] * shape[1], -1])
+        return Explanation(
+            source_pieces=self.vocabulary.spell(source)[0],
+            target_pieces=self.vocabulary.spell(labels)[0],
+            positional_encodings=self.transformer.positional_encodings(
+                tf.maximum(tf.shape(source)[1], tf.shape(target)[1])
+            ),
+            encoder_attention=maps["encoder"],
+            decoder_attention=maps["decoder"],
+            cross_attention=maps["cross"],
+            candidate_texts=tf.reshape(self.vocabulary.decode(ids), shape),
+            candidate_pieces=self.vocabulary.spell(newest_tokens(candidates)),
+            candidate_log_probabilities=candidates.log_probabilities,
+        )
 
     def words(self, ids: tf.Tensor) -> tf.Tensor:
         """The word that each token belongs to, int32 in the shape of `ids` [N, L], from 0 on; -1 for PAD and EOS."""

@@ -1,17 +1,22 @@
 """The server's own interface, which its page uses: words with confidences, other ways to go on, alignments, streams."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from app.server.errors import RequestError
+from app.decoding.signatures import EXPLAIN
+from app.server.batching import call
+from app.server.errors import NotFoundError, RequestError
 from app.server.languages import name_of
 from app.server.service import Service
+from app.server.tensors_as_json import plain_values
 from app.server.translation import Sentence, aligned, continuations, stream, translate
 from app.server.versions import Version
 
@@ -39,6 +44,12 @@ class PlaceToGoOn(Pair):
     count: int = Field(default=5, ge=1, le=16)
 
 
+class SentenceToExplain(Pair):
+    """One sentence; of a long one the first piece that the model can take is shown."""
+
+    sentence: str = Field(examples=["Good morning."], max_length=500)
+
+
 class GivenTranslation(Pair):
     """One sentence and its translation."""
 
@@ -47,7 +58,7 @@ class GivenTranslation(Pair):
 
 
 def page_routes(service: Service) -> APIRouter:
-    """`/api/models`, `/api/translate`, `/api/stream`, `/api/alternatives` and `/api/align`."""
+    """`/api/models`, `/api/translate`, `/api/stream`, `/api/alternatives`, `/api/align` and `/api/explain`."""
     routes = APIRouter(prefix="/api", tags=["nmt"])
 
     def admitted(request: Request, pair: Pair, texts: list[str]) -> Version:
@@ -106,7 +117,25 @@ def page_routes(service: Service) -> APIRouter:
         used = weights[: len(target), : len(source)]
         return {"source": source, "target": target, "pairs": pairs, "weights": used.round(4).tolist()}
 
+    @routes.post("/explain")
+    async def explain(request: Request, asked: SentenceToExplain) -> dict[str, Any]:
+        """What goes on inside while a sentence is translated: tokens, positions, attention, and the search's steps."""
+        version = admitted(request, asked, [asked.sentence])
+        if EXPLAIN not in version.definitions:
+            raise NotFoundError(f"{version.model} was exported before there was `explain`; export the run again")
+        text = np.array(asked.sentence.encode("utf-8", "replace"), object)
+        work = asyncio.to_thread(call, version, EXPLAIN, {"text": text})
+        found = await service.answer(request, work)
+        return {name: plain_values(rounded_values(values), binary=False) for name, values in found.items()}
+
     return routes
+
+
+def rounded_values(values: np.ndarray) -> np.ndarray:
+    """Numbers with as many digits as a picture shows; an infinite one as the least that JSON has."""
+    if values.dtype == object:
+        return values
+    return np.nan_to_num(np.asarray(values, np.float64).round(4), neginf=-1e9)
 
 
 def told(sentence: Sentence) -> dict[str, Any]:

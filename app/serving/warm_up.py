@@ -59,6 +59,7 @@ def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -
     of_texts, of_targets = ([text.partition(" ")[0] for text in side] for side in (texts, targets))  # their first words
     return {
         "texts": texts,
+        "text": texts[0] if texts else "",
         "targets": targets,
         "prefixes": of_targets,
         "source_terms": of_texts,

@@ -43,6 +43,7 @@ SIGNATURES = {  # inputs without a default, and outputs
     "translate_sample": ({"texts", "seeds"}, TRANSLATIONS),
     "score": ({"texts", "targets"}, {"scores", "log_probabilities", "token_log_probabilities", "pieces"}),
     "align": ({"texts", "targets"}, {"alignments", "weights"}),
+    "explain": ({"text"}, {"source_pieces", "target_pieces", "cross_attention", "candidate_texts"}),
     "tokenize": ({"texts"}, {"pieces", "ids", "lengths"}),
     "detokenize": ({"ids"}, {"texts"}),
 }

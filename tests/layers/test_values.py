@@ -260,3 +260,30 @@ def test_the_cross_weights_of_a_layer_are_of_what_the_layers_before_it_give(norm
         x = block(x, memory=own, **masks)
     assert_close(model.cross_weights(target, **encoded), numpy(model.cross_weights(target, **encoded, layer=1)))
     assert_close(keras.ops.sum(expected, axis=-1), np.ones((BATCH, HEADS, TARGET)))
+
+
+@both_normalizations
+def test_the_attention_maps_are_the_papers(normalization: Normalization) -> None:
+    model = built(Transformer(replace(CONFIG, normalization=normalization)))
+    target = token_ids(BATCH, TARGET, seed=1)
+    maps = {name: numpy(weights) for name, weights in model.attention_maps(SOURCE_IDS, target).items()}
+    memory, may_attend_source = model.encode(SOURCE_IDS)
+    cross = model.cross_cache(memory)
+    for layer in range(CONFIG.decoder_layers):
+        expected = model.cross_weights(target, cross=cross, may_attend_source=may_attend_source, layer=layer)
+        assert_close(maps["cross"][layer], numpy(expected))
+    # The first layer's, by Eq. 1 of its own queries and keys.
+    for side, ids, may_attend in (
+        ("encoder", SOURCE_IDS, padding_mask(SOURCE_IDS)),
+        ("decoder", target, causal_mask(TARGET)),
+    ):
+        block = getattr(model, side).blocks[0]
+        x = block.residuals[0].sublayer_input(model.embed(ids))
+        query, key, _ = (
+            numpy(one) for one in block.self_attention.into_heads(block.self_attention.query_key_value, x, 3)
+        )
+        scores = query @ np.swapaxes(key, -1, -2) / np.sqrt(query.shape[-1])
+        scores = np.where(numpy(may_attend), scores, -np.inf)
+        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        assert_close(maps[side][0], scores / scores.sum(axis=-1, keepdims=True))
+    assert maps["encoder"].shape[0] == CONFIG.encoder_layers

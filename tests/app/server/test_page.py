@@ -123,3 +123,28 @@ def test_a_phone_shows_it_whole(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     typed(page, "The cat sat on the mat.")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_one_can_look_inside(page: Page) -> None:
+    with page.expect_response("**/api/explain"):
+        page.get_by_role("tab", name="Inside the Transformer").click()
+    page.get_by_label("Sentence").fill("The cat sat on the mat.")
+    with page.expect_response("**/api/explain") as answer:
+        page.get_by_role("button", name="Look inside").click()
+    shown = answer.value.json()
+    pieces = [piece for piece in shown["source_pieces"] if piece != "</s>"]
+    for piece in pieces:
+        expect(page.get_by_role("list", name="Source tokens")).to_contain_text(piece)
+    cells = page.locator("#heat-map rect")
+    expect(cells).to_have_count(len(shown["source_pieces"]) * len(shown["target_pieces"]))
+    strongest = [row.index(max(row)) for row in shown["cross_attention"][0][0]]
+    assert strongest == list(range(len(strongest)))  # each word is copied from its own place
+    titles = [cells.nth(i * len(shown["source_pieces"]) + i).locator("title") for i in range(len(pieces))]
+    for piece, title in zip(pieces, titles, strict=True):
+        expect(title).to_have_text(f"{piece} looks at {piece}: 100 %")
+    page.get_by_label("Which").select_option("Decoder self-attention")
+    expect(cells).to_have_count(len(shown["target_pieces"]) ** 2)
+    page.get_by_label("Step").fill("3")
+    expect(page.locator("#candidates tbody tr").first).to_contain_text("The")
+    found = Axe().run(page)
+    assert [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")] == []
