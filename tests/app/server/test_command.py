@@ -1,0 +1,66 @@
+"""`nmt serve` as a process: what it says, how it stops, and what it refuses."""
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.command_line import nmt
+
+ASKED = {"q": ["It rains. " * 20] * 20, "source": "en", "target": "de"}
+
+
+@pytest.fixture
+def process(export: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "app", "serve", str(export), "--port", "0"]
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8")
+    assert started.stderr
+    for line in started.stderr:
+        if url := re.match(r"(http://127\.0\.0\.1:\d+) ", line):
+            yield started, url.group(1)
+            break
+    started.kill()
+    started.wait()
+    started.stderr.close()
+
+
+def test_it_answers_what_was_asked_and_ends(process: tuple[subprocess.Popen[str], str]) -> None:
+    started, url = process
+    assert started.stderr
+    answers: list[httpx.Response] = []
+    asking = threading.Thread(target=lambda: answers.append(httpx.post(f"{url}/translate", json=ASKED, timeout=60)))
+    asking.start()
+    while "nmt_queue_texts 0.0" in httpx.get(f"{url}/metrics").text and not answers:
+        pass
+    started.send_signal(signal.SIGTERM)
+    asking.join()
+    assert answers[0].status_code == 200
+    log = started.stderr.read()
+    assert started.wait(30) in (0, -signal.SIGTERM, 143)
+    assert '"path": "/translate", "status": 200' in log
+    assert "It rains" not in log
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "give an EXPORT to serve"),
+        (["none"], "none holds no export"),
+        (["x", "--workers", "0"], "--workers is 0; it must be at least 1"),
+        (["x", "--deadline", "0"], "--deadline is 0.0; it must be more than 0"),
+        (["--new-api-key", "ann"], "--new-api-key needs the file"),
+        (["x", "--api-keys", "none"], "cannot read the keys in none"),
+    ],
+)
+def test_what_it_refuses(arguments: list[str], reason: str) -> None:
+    done = nmt("serve", *arguments)
+    assert done.code == 1
+    assert reason in done.complaints[0]

@@ -1,0 +1,53 @@
+"""Whatever a client sends, the server itself does not fail."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.server.errors import RequestError
+from app.server.markup import runs_of
+from app.server.tensors_as_json import inputs_of_body
+from app.server.translation import sentences_of
+from app.serving.signature_definitions import signature_definitions
+from tests.app.server.serving import Running
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["texts", "b64", "beam_size"]), inner),
+    max_leaves=12,
+)
+
+
+@pytest.mark.slow
+def test_no_request_of_the_interface_is_a_server_error(server: Running) -> None:
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
+    checks = ["--checks", "not_a_server_error", "--max-examples", "30", "--seed", "1"]
+    done = subprocess.run([*command, *checks], capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "passed" in done.stdout
+
+
+@given(text=st.text())
+def test_sentences_lose_nothing(text: str) -> None:
+    assert "".join(s.before + s.source + s.after for s in sentences_of(text, "en")) == text
+
+
+@settings(max_examples=300)
+@given(inputs=JSON, by_rows=st.booleans())
+def test_any_json_is_understood_or_refused(copies: Path, inputs: object, by_rows: bool) -> None:
+    definition = signature_definitions(copies / "1")["serving_default"]
+    try:
+        found, _ = inputs_of_body({"instances" if by_rows else "inputs": inputs}, definition)
+    except RequestError:
+        return
+    assert found["texts"].ndim == 1
+
+
+@given(html=st.text(alphabet="<>/ab p&;!-'\"= \n", max_size=60))
+def test_any_markup_has_runs(html: str) -> None:
+    list(runs_of(BeautifulSoup(html, "html.parser")))
