@@ -1,7 +1,11 @@
 """The manifests in deploy/: what they set is what the program reads."""
 
+import json
 import os
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import yaml
 
 from app.cli import build_parser
 from app.config import preset_names
+from app.server.metrics import Metrics
 from app.training.cluster import Cluster
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
@@ -72,3 +77,61 @@ def test_a_pod_that_lost_another_is_made_again_and_a_mistake_ends_the_job(traini
     }
     assert codes == {1: "FailJob", 2: "FailJob", os.EX_TEMPFAIL: "Ignore", 128 + 15: "Ignore"}
     assert training["Job"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"  # or the rules mean nothing
+
+
+@pytest.fixture(scope="module")
+def serving() -> dict[str, Any]:
+    """The documents of the server's manifest by kind."""
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes-serving.yaml").read_text(encoding="utf-8"))
+    return {document["kind"]: document for document in documents}
+
+
+def dockerfile(instruction: str) -> list[str]:
+    """The arguments of an instruction, each time that it is there."""
+    lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix(instruction).strip() for line in lines if line.startswith(f"{instruction} ")]
+
+
+def test_the_image_has_what_the_installation_reads():
+    copied = " ".join(dockerfile("COPY")).split()
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    dynamic = project["tool"]["setuptools"]["dynamic"]
+    files = [
+        *dynamic["dependencies"]["file"],
+        *(f for group in dynamic["optional-dependencies"].values() for f in group["file"]),
+    ]
+    packages = [package.rstrip("*") for package in project["tool"]["setuptools"]["packages"]["find"]["include"]]
+    for needed in [*files, *packages, project["project"]["readme"], *project["project"]["license-files"]]:
+        assert needed in copied
+
+
+def test_the_image_and_the_pod_run_a_command_that_the_program_knows(serving):
+    _, *arguments = json.loads(dockerfile("ENTRYPOINT")[0])
+    container = serving["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    parsed = build_parser().parse_args([*arguments, *container["args"]])
+    assert (parsed.verb, parsed.host) == ("serve", "0.0.0.0")
+    assert str(parsed.exports) in [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert parsed.port == container["ports"][0]["containerPort"] == int(dockerfile("EXPOSE")[0])
+    assert serving["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > parsed.deadline
+
+
+def test_the_pods_are_scaled_by_a_metric_that_the_server_has(serving):
+    metric = serving["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["pods"]["metric"]["name"]
+    assert f"\n{metric} " in Metrics().page().decode()
+    annotations = serving["Deployment"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(
+        serving["Deployment"]["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
+    )
+
+
+def test_compose_serves_the_same_export_with_both():
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    mounts = {name: service["volumes"][0].rsplit(":", 2)[-2] for name, service in services.items()}
+    assert mounts["server"].startswith("/exports/")
+    assert f"--model_base_path={mounts['tensorflow-serving']}" in services["tensorflow-serving"]["command"]
+
+
+@pytest.mark.slow
+def test_kubernetes_knows_what_the_manifests_say():
+    command = [sys.executable, "-m", "kubernetes_validate", "--strict", *map(str, DEPLOY.glob("kubernetes-*.yaml"))]
+    subprocess.run(command, check=True)
