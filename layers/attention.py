@@ -106,17 +106,17 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def into_heads(self, projection: keras.layers.Dense, x: keras.KerasTensor, count: int = 1) -> list[Any]:
         """Projects [B, T, D] to `count` tensors [B, H, T, D/H]."""
-        batch, length, width = keras.ops.shape(x)
+        _, length, width = keras.ops.shape(x)
         rows = projection(keras.ops.reshape(x, (-1, width)))  # of a 3-D product TensorFlow makes a dozen ops
-        heads = keras.ops.reshape(rows, (batch, length, count, self.heads, width // self.heads))
+        heads = keras.ops.reshape(rows, (-1, length, count, self.heads, width // self.heads))
         heads = keras.ops.transpose(heads, (2, 0, 3, 1, 4))  # [count, B, H, T, D/H]
         return keras.ops.unstack(heads, count)  # its gradient is one stack; that of slices is `count` padded copies
 
     def out_of_heads(self, projection: keras.layers.Dense, x: keras.KerasTensor) -> keras.KerasTensor:
         """Projects [B, H, T, D/H] to [B, T, D]."""
-        batch, heads, length, head_width = keras.ops.shape(x)
+        _, heads, length, head_width = keras.ops.shape(x)
         rows = keras.ops.reshape(keras.ops.transpose(x, (0, 2, 1, 3)), (-1, heads * head_width))
-        return keras.ops.reshape(projection(rows), (batch, length, heads * head_width))
+        return keras.ops.reshape(projection(rows), (-1, length, heads * head_width))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -36,7 +36,7 @@ class FeedForward(keras.layers.Layer):
         """[..., D] -> [..., D]."""
         rows = keras.ops.reshape(x, (-1, x.shape[-1]))  # of a 2-D product TensorFlow makes one op with bias and ReLU
         rows = self.outer(self.drop(self.inner(rows), training=training))
-        return keras.ops.reshape(rows, keras.ops.shape(x))
+        return keras.ops.reshape(rows, (-1, *keras.ops.shape(x)[1:]))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

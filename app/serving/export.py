@@ -15,7 +15,6 @@ from app.decoding.translation_graph import TranslationGraph
 from app.errors import UserError
 from app.models import RunModel
 from app.serving.ctranslate2_model import Quantization, write_ctranslate2
-from app.serving.equal_ops import merge_equal_ops
 from app.serving.golden_translations import (
     check_in_fresh_process,
     golden_translations,
@@ -25,6 +24,7 @@ from app.serving.golden_translations import (
 from app.serving.layout import DESCRIPTION, MODEL_CARD, versions
 from app.serving.model_card import model_card
 from app.serving.signature_definitions import signature_definitions
+from app.serving.spare_ops import take_out_spare_ops
 from app.serving.usage import ctranslate2_usage, saved_model_usage
 from app.serving.warm_up import write_warm_up
 
@@ -68,7 +68,7 @@ def export(model: RunModel, out: Path, *, license: str | None = None, precision_
         no_training = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         exported = ExportedTranslation(graph, signatures)
         tf.saved_model.save(exported, str(folder), signatures=signatures, options=no_training)
-        merge_equal_ops(folder)
+        take_out_spare_ops(folder)
         sentences = sentences_of(model)
         translations = golden_translations(graph, sentences)
         write_golden_translations(folder, translations, model.precision)
