@@ -64,3 +64,29 @@ def test_what_it_refuses(arguments: list[str], reason: str) -> None:
     done = nmt("serve", *arguments)
     assert done.code == 1
     assert reason in done.complaints[0]
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_loses_only_what_it_was_at(process: tuple[subprocess.Popen[str], str]) -> None:
+    started, url = process
+    outcomes: list[int | str] = []
+
+    def client() -> None:
+        while True:
+            try:
+                outcomes.append(
+                    httpx.post(f"{url}/translate", json={**ASKED, "q": "It rains."}, timeout=60).status_code
+                )
+            except httpx.TransportError as error:
+                outcomes.append(type(error).__name__)
+                return
+
+    clients = [threading.Thread(target=client) for _ in range(8)]
+    for thread in clients:
+        thread.start()
+    while len(outcomes) < 50:
+        pass
+    started.kill()
+    for thread in clients:
+        thread.join()
+    assert outcomes.count(200) == len(outcomes) - len(clients)  # each client lost the one that it was waiting for
