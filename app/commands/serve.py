@@ -89,6 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # or a client could choose the address that its requests are counted by
             timeout_graceful_shutdown=int(arguments.deadline) + 1,
         )
     )

@@ -63,7 +63,7 @@ class TranslationGraph(tf.Module):
         # Traced once, whichever signatures use them; a SavedModel takes as long to load as it has ops.
         self.traced_cut = traced(self.cut, text)
         self.traced_encoded = traced(self.encoded, ids)
-        self.traced_decoded = tf.function(transformer.decode, autograph=False, reduce_retracing=True)
+        self.traced_decoded = tf.function(partial(decode, transformer), autograph=False, reduce_retracing=True)
         self.traced_step = tf.function(partial(decode_step, transformer), autograph=False, reduce_retracing=True)
         self.traced_search = traced(
             lambda pieces, prefixes, hypotheses, *search: self.search(pieces, hypotheses, Search(*search), prefixes),
@@ -400,6 +400,11 @@ class TranslationGraph(tf.Module):
         """What a step wants to know of the pieces, int32 [B, (L)]."""
         memory, may_attend = self.transformer.encode(_ended(pieces))
         return {"cross": self.transformer.cross_cache(memory), "may_attend_source": may_attend}
+
+
+def decode(transformer: Any, target: tf.Tensor, **encoded: Any) -> tf.Tensor:
+    """As the transformer does, which another engine's graph does not have."""
+    return transformer.decode(target, **encoded)
 
 
 def traced(function: Callable[..., Any], *signature: Any) -> Any:

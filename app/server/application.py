@@ -6,6 +6,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp
 from app.server.errors import BusyError, RequestError, TooManyRequestsError
 from app.server.gate import Gate
 from app.server.languages import detect
-from app.server.libretranslate import libretranslate_routes
+from app.server.libretranslate import TranslatedFiles, libretranslate_routes
 from app.server.page_api import page_routes
 from app.server.service import Service
 from app.server.tf_serving import tf_serving_routes
@@ -34,16 +35,19 @@ DESCRIPTION = (
 def application(service: Service) -> ASGIApp:
     """All interfaces, the page, the metrics, behind the gate that every request passes."""
 
+    files = TranslatedFiles()
+
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         service.models.watch()
         detect("", ())  # loads what it needs
         yield
+        files.close()
         service.models.stop()
         service.batcher.stop()
 
     app = FastAPIOffline(title="nmt", version=version_of("nmt"), description=DESCRIPTION, lifespan=life, redoc_url=None)
-    for routes in (tf_serving_routes(service), libretranslate_routes(service), page_routes(service)):
+    for routes in (tf_serving_routes(service), libretranslate_routes(service, files), page_routes(service)):
         app.include_router(routes)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
 
@@ -59,13 +63,27 @@ def application(service: Service) -> ASGIApp:
     return Gate(app, service.metrics, service.limits.body_bytes)
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, in a line that JSON can hold."""
+    return (str(error).splitlines() or [""])[0].encode("utf-8", "replace").decode()
+
+
 def answer_errors(app: FastAPI) -> None:
     """Every error is answered as `{"error": …}`, as both borrowed interfaces do."""
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> JSONResponse:
         retry = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError | TooManyRequestsError) else None
-        return JSONResponse({"error": str(error)}, error.status, headers=retry)
+        return JSONResponse({"error": first_line(error)}, error.status, headers=retry)
+
+    @app.exception_handler(tf.errors.InvalidArgumentError)
+    @app.exception_handler(tf.errors.OutOfRangeError)
+    async def not_computed(_: Request, error: tf.errors.OpError) -> JSONResponse:
+        return JSONResponse({"error": first_line(error)}, 400)
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, __: Exception) -> JSONResponse:
+        return JSONResponse({"error": "the server failed at this request; its log says more"}, 500)
 
     @app.exception_handler(HTTPException)
     async def not_there(_: Request, error: HTTPException) -> JSONResponse:

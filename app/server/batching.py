@@ -71,6 +71,7 @@ class Batcher:
         self.metrics = metrics
         self.batch_tokens = batch_tokens
         self.most_waiting = most_waiting
+        self.most_at_once = max(1, most_waiting // 4)  # of one request, so that there is room for others
         self._waiting: list[Job] = []
         self._changed = threading.Condition()
         self._at_work = 0  # tokens
@@ -93,20 +94,25 @@ class Batcher:
         Raises:
             BusyError: Too many texts wait already.
         """
-        if len(self._waiting) + len(rows) > self.most_waiting:
-            self.metrics.refused.labels(version.model).inc()
-            raise BusyError(f"{len(self._waiting)} texts are waiting already; try again in a moment")
-        if not rows:
-            return []
-        loop = asyncio.get_running_loop()
+        answers: list[Row] = []
         alike = (version, signature, tuple(sorted(settings.items())))
-        jobs = [Job(alike, row, 1 + len(row["texts"]) // BYTES_A_TOKEN, loop.create_future()) for row in rows]
+        for begin in range(0, len(rows), self.most_at_once):
+            answers += await self._run(alike, rows[begin : begin + self.most_at_once])
+        return answers
+
+    async def _run(self, alike: tuple[Version, str, Settings], rows: Sequence[Row]) -> list[Row]:
+        loop = asyncio.get_running_loop()
+        jobs = [Job(alike, row, tokens_of_row(row), loop.create_future()) for row in rows]
         with self._changed:
+            self._drop_cancelled()
+            if len(self._waiting) + len(rows) > self.most_waiting:
+                self.metrics.refused.labels(alike[0].model).inc()
+                raise BusyError(f"{len(self._waiting)} texts are waiting already; try again in a moment")
             if self._stopped:
                 raise BusyError("the server is about to stop")
             self._waiting += jobs
+            self.metrics.waiting.inc(len(jobs))
             self._changed.notify_all()
-        self.metrics.waiting.inc(len(jobs))
         try:
             return list(await asyncio.gather(*(job.answer for job in jobs)))
         finally:  # when one fails, or the client is gone, the others need no answer
@@ -197,6 +203,11 @@ def nearest(jobs: Sequence[Job], batch_tokens: int) -> list[Job]:
             break
         batch.append(job)
     return batch
+
+
+def tokens_of_row(row: Row) -> int:
+    """About so many tokens has the longest of its texts, the end included."""
+    return 1 + max(len(text) for text in row.values() if isinstance(text, bytes)) // BYTES_A_TOKEN
 
 
 def tokens_of(jobs: Sequence[Job]) -> int:

@@ -1,15 +1,17 @@
 """Files in, files of the same kind out: plain text, HTML, and Word documents."""
 
+import asyncio
 import copy
 import io
 import zipfile
 from collections.abc import Iterator
+from itertools import groupby, islice
 from pathlib import PurePath
 from typing import Any
 
 from docx import Document
-from docx.opc.exceptions import PackageNotFoundError
 from docx.text.paragraph import Paragraph
+from docx.text.run import Run
 
 from app.server.batching import Batcher
 from app.server.errors import RequestError, TooLargeError
@@ -19,8 +21,11 @@ from app.server.markup import translate_html
 from app.server.translation import translate
 from app.server.versions import Version
 
+MOST_PARAGRAPHS = 5_000
+W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+IN_TEXT = frozenset(f"{W}{name}" for name in ("rPr", "t", "tab", "br"))  # what a run of text alone holds
 FORMATS = (".txt", ".html", ".htm", ".docx")
-MOST_UNPACKED = 64 * 1024 * 1024  # bytes of a Word document's parts; a small archive may hold very much more
+MOST_UNPACKED = 16 * 1024 * 1024  # bytes of a Word document's parts; a small archive may hold very much more
 
 
 async def translate_document(batcher: Batcher, version: Version, name: str, content: bytes, limits: Limits) -> bytes:
@@ -47,39 +52,61 @@ async def translate_document(batcher: Batcher, version: Version, name: str, cont
 
 
 async def translate_word(batcher: Batcher, version: Version, content: bytes, limits: Limits) -> bytes:
-    """Translates a Word document; what is bold stays with its words."""
+    """Translates a Word document; what is bold stays with its words, and pictures and fields stay where they are."""
+    document, stretches = await asyncio.to_thread(opened, content)
+    texts = [[run.text for run in runs] for runs in stretches]
+    limits.check(["".join(text for runs in texts for text in runs)])
+    for runs, parts in zip(stretches, await translate_parts(batcher, version, texts), strict=True):
+        replace_runs(runs, parts)
+    written = io.BytesIO()
+    await asyncio.to_thread(document.save, written)
+    return written.getvalue()
+
+
+def opened(content: bytes) -> tuple[Any, list[list[Run]]]:
+    """A Word document and the stretches of its text.
+
+    Raises:
+        RequestError: It is none, or damaged.
+        TooLargeError: It unpacks to more than `MOST_UNPACKED`, or has more than `MOST_PARAGRAPHS`.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(part.file_size for part in archive.infolist()) > MOST_UNPACKED:
-                raise TooLargeError("the document unpacks to too much")
-        document = Document(io.BytesIO(content))
-    except (zipfile.BadZipFile, PackageNotFoundError, KeyError, ValueError) as error:
+            size = sum(part.file_size for part in archive.infolist())
+        if size <= MOST_UNPACKED:
+            document = Document(io.BytesIO(content))
+            paragraphs = list(islice(paragraphs_of(document), MOST_PARAGRAPHS + 1))
+            stretches = [runs for paragraph in paragraphs for runs in stretches_of(paragraph)]
+    except Exception as error:  # whatever the libraries trip over
         raise RequestError("the file is no Word document, or it is damaged") from error
-    paragraphs = [paragraph for paragraph in paragraphs_of(document) if paragraph.text.strip() and paragraph.runs]
-    texts = [[run.text for run in paragraph.runs] for paragraph in paragraphs]
-    limits.check(["".join(text for runs in texts for text in runs)])
-    for paragraph, parts in zip(paragraphs, await translate_parts(batcher, version, texts), strict=True):
-        replace_runs(paragraph, parts)
-    written = io.BytesIO()
-    document.save(written)
-    return written.getvalue()
+    if size > MOST_UNPACKED or len(paragraphs) > MOST_PARAGRAPHS:
+        raise TooLargeError("the document unpacks to too much")
+    return document, stretches
 
 
 def paragraphs_of(document: Any) -> Iterator[Paragraph]:
     """Those of the text, of tables, and of headers and footers."""
-    places = [document, *(place for section in document.sections for place in (section.header, section.footer))]
-    for place in places:
-        for element in place._element.iter("{http://schemas.openxmlformats.org/wordprocessingml/2006/main}p"):
+    edges = [edge for section in document.sections for edge in (section.header, section.footer)]
+    for place in [document, *(edge for edge in edges if not edge.is_linked_to_previous)]:
+        for element in place._element.iter(f"{W}p"):
             yield Paragraph(element, place)
 
 
-def replace_runs(paragraph: Paragraph, parts: list[Part]) -> None:
-    """Puts the translation in the place of a paragraph's runs, each part in a copy of the run it looks like."""
-    runs = paragraph.runs
+def stretches_of(paragraph: Paragraph) -> Iterator[list[Run]]:
+    """Neighbouring runs of a paragraph that hold text alone, where there is some."""
+    runs = {run._r: run for run in paragraph.runs}
+    for _, elements in groupby(paragraph._p, key=lambda child: child in runs and all(c.tag in IN_TEXT for c in child)):
+        found = [runs[element] for element in elements if element in runs]
+        if any(run.text.strip() for run in found) and all(child.tag in IN_TEXT for run in found for child in run._r):
+            yield found
+
+
+def replace_runs(runs: list[Run], parts: list[Part]) -> None:
+    """Puts the translation in the place of runs, each part in a copy of the run it looks like."""
     place = runs[0]._r
     for number, text in parts:
         made = copy.deepcopy(runs[number]._r)
         place.addprevious(made)
-        type(runs[number])(made, paragraph).text = text
+        Run(made, runs[number]._parent).text = text
     for run in runs:
         run._r.getparent().remove(run._r)

@@ -16,11 +16,12 @@ from app.server.documents import FORMATS, translate_document
 from app.server.errors import NotFoundError, RequestError
 from app.server.languages import detect, name_of
 from app.server.markup import translate_html
-from app.server.service import AUTO, Service
+from app.server.service import AUTO, Service, all_of
 from app.server.translation import TranslatedText, translate
 from app.server.versions import Version
 
 FILES_LIVE_SECONDS = 600
+FILES_BYTES = 256 * 1024 * 1024  # of all of them
 FRONTEND_TIMEOUT_MS = 500
 
 
@@ -81,10 +82,9 @@ FILE_BODY = {
 }
 
 
-def libretranslate_routes(service: Service) -> APIRouter:
+def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRouter:
     """`/translate`, `/languages`, `/detect`, `/translate_file`, `/health` and `/frontend/settings`."""
     routes = APIRouter(tags=["LibreTranslate"])
-    files = TranslatedFiles()
 
     @routes.get("/languages")
     def languages() -> list[dict[str, Any]]:
@@ -102,13 +102,14 @@ def libretranslate_routes(service: Service) -> APIRouter:
         service.admit(request, asked.api_key)
         texts = [asked.q] if isinstance(asked.q, str) else asked.q
         service.limits.check(texts)
-        version, found = service.version_for(asked.source, asked.target, texts)
-        answers = await service.answer(request, translations(service, version, texts, asked))
+        chosen = [service.version_for(asked.source, asked.target, text) for text in texts]
+        work = (translations(service, version, text, asked) for text, (version, _) in zip(texts, chosen, strict=True))
+        answers = await service.answer(request, all_of(work))
         several = isinstance(asked.q, list)
         answer: dict[str, Any] = {"translatedText": [a[0] for a in answers] if several else answers[0][0]}
-        if found:
-            detected = {"confidence": found.confidence, "language": found.language}
-            answer["detectedLanguage"] = [detected] * len(texts) if several else detected
+        if asked.source == AUTO:
+            detected = [found._asdict() for _, found in chosen if found]
+            answer["detectedLanguage"] = detected if several else detected[0]
         if asked.alternatives:
             answer["alternatives"] = [a[1:] for a in answers] if several else answers[0][1:]
         return answer
@@ -141,10 +142,11 @@ def libretranslate_routes(service: Service) -> APIRouter:
     @routes.get("/frontend/settings")
     def settings() -> dict[str, Any]:
         """What a page needs to know."""
-        first = service.models.all()[0]
-        pair = {"source": first.source, "target": first.target}
+        first = next(iter(service.models.all()), None)
+        pair = {"source": first.source, "target": first.target} if first else {}
         return {
             "apiKeys": service.keys is not None,
+            "filesTranslation": True,
             "charLimit": service.limits.characters,
             "frontendTimeout": FRONTEND_TIMEOUT_MS,
             "keyRequired": service.keys is not None,
@@ -194,14 +196,12 @@ async def plain(value: UploadFile | str) -> "SentFile | str":
     return value if isinstance(value, str) else SentFile(value.filename or "", await value.read())
 
 
-async def translations(
-    service: Service, version: Version, texts: list[str], asked: TranslateRequest
-) -> list[list[str]]:
-    """For each text its translation and the alternatives."""
+async def translations(service: Service, version: Version, text: str, asked: TranslateRequest) -> list[str]:
+    """The translation of a text, and the alternatives."""
     if asked.format == "html":
-        return [[await translate_html(service.batcher, version, text)] for text in texts]
-    found = await translate(service.batcher, version, texts, alternatives=asked.alternatives)
-    return [[text.text, *alternatives_of(text, asked.alternatives)] for text in found]
+        return [await translate_html(service.batcher, version, text)]
+    (found,) = await translate(service.batcher, version, [text], alternatives=asked.alternatives)
+    return [found.text, *alternatives_of(found, asked.alternatives)]
 
 
 def alternatives_of(text: TranslatedText, count: int) -> list[str]:
@@ -218,20 +218,30 @@ class TranslatedFiles:
 
     def keep(self, name: str, content: bytes) -> str:
         """Keeps a file under a name that nobody can guess, and gives that."""
-        folder = Path(self.folder.name)
-        for file in folder.iterdir():
-            if time.time() - file.stat().st_mtime > FILES_LIVE_SECONDS:
-                file.unlink(missing_ok=True)
         made = f"{uuid.uuid4()}{Path(name).suffix.lower()}"
-        (folder / made).write_bytes(content)
+        (Path(self.folder.name) / made).write_bytes(content)
+        self._forget_old()
         return made
 
+    def close(self) -> None:
+        """Forgets all."""
+        self.folder.cleanup()
+
+    def _forget_old(self) -> None:
+        """Those that are too old, and the oldest of those that are too much."""
+        size = 0
+        for file in sorted(Path(self.folder.name).iterdir(), key=lambda file: -file.stat().st_mtime):
+            size += file.stat().st_size
+            if size > FILES_BYTES or time.time() - file.stat().st_mtime > FILES_LIVE_SECONDS:
+                file.unlink(missing_ok=True)
+
     def path_of(self, name: str) -> Path:
-        """Where a kept file is.
+        """Where a kept file is, while it is kept.
 
         Raises:
             NotFoundError: There is none of this name, or no longer.
         """
+        self._forget_old()
         known = {file.name: file for file in Path(self.folder.name).iterdir()}
         if name not in known:
             raise NotFoundError("there is no such file, or no longer")

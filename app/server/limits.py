@@ -110,13 +110,13 @@ class ApiKeys:
             hashes[words[0]] = words[1]
         return cls(hashes)
 
-    def holder(self, key: str | None) -> str:
+    def holder(self, key: object) -> str:
         """Whose key it is.
 
         Raises:
             UnauthorizedError: Nobody's.
         """
-        given = hash_of(key or "")
+        given = hash_of(key if isinstance(key, str) else "")
         found = [name for name, stored in self.hashes.items() if hmac.compare_digest(stored, given)]
         if not found:
             raise UnauthorizedError("this key is not known" if key else "this server wants an API key")

@@ -3,6 +3,7 @@
 The whole text is translated, and each word takes the part of the source word that it comes from, by the alignment.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -83,13 +84,15 @@ def owners_of_translation(
     owners: list[int] = []
     for word in range(words):
         owners.append(of_word.get(word, owners[-1] if owners else source_owners[0]))
+    held = Counter(owners)
     rows, columns = min(words, len(weights)), min(len(source_owners), weights.shape[1])
     for part in sorted(set(source_owners) - set(owners)):  # no word comes from it: the one that looks at it most does
         is_its = np.array(source_owners[:columns]) == part
         if not rows or not is_its.any():
             continue
         for word in np.argsort(-weights[:rows, :columns][:, is_its].sum(axis=1)):
-            if owners.count(owners[word]) > 1:
+            if held[owners[word]] > 1:
+                held[owners[word]] -= 1
                 owners[word] = part
                 break
     return owners

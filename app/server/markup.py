@@ -1,14 +1,14 @@
 """HTML in, HTML out: the text is translated, the markup stays, and inline markup moves with its words."""
 
-import copy
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PreformattedString, Tag
 
 from app.server.batching import Batcher
-from app.server.errors import RequestError
+from app.server.errors import RequestError, TooLargeError
 from app.server.marked_text import Part, translate_parts
 from app.server.versions import Version
 
@@ -22,6 +22,8 @@ NOT_TEXT = frozenset((
 ))
 # fmt: on
 
+MOST_TAGS = 2_000
+
 Run = list[NavigableString]  # text that is read as one, in parts with different inline markup
 
 
@@ -32,22 +34,35 @@ async def translate_html(batcher: Batcher, version: Version, html: str) -> str:
 
     Raises:
         RequestError: It is nested too deeply.
+        TooLargeError: It has too many tags.
     """
-    try:
-        soup = BeautifulSoup(html, "html.parser")
-        runs = [run for run in runs_of(soup) if any(string.strip() for string in run)]
-    except RecursionError as error:
-        raise RequestError("the markup is nested too deeply") from error
+    if html.count("<") > MOST_TAGS:
+        raise TooLargeError(f"more than {MOST_TAGS} tags")
+    soup, runs, inline = await asyncio.to_thread(parsed, html)
     texts = [[re.sub(r"\s+", " ", string) for string in run] for run in runs]
     for run, parts in zip(runs, await translate_parts(batcher, version, texts), strict=True):
-        replace_run(run, parts)
+        replace_run([(string, inline_path(string, inline)) for string in run], parts)
     return str(soup)
 
 
-def runs_of(element: Tag) -> Iterator[Run]:
+def parsed(html: str) -> tuple[BeautifulSoup, list[Run], set[int]]:
+    """The document, its runs that have text, and its inline elements.
+
+    Raises:
+        RequestError: It is nested too deeply.
+    """
+    try:
+        soup = BeautifulSoup(html, "html.parser")
+        inline = inline_elements(soup)
+        return soup, [run for run in runs_of(soup, inline) if any(string.strip() for string in run)], inline
+    except RecursionError as error:
+        raise RequestError("the markup is nested too deeply") from error
+
+
+def runs_of(element: Tag, inline: Collection[int]) -> Iterator[Run]:
     """The runs in an element; whatever is neither text nor inline markup ends one."""
     run: Run = []
-    for node in walk(element):
+    for node in walk(element, inline):
         if node is not None:
             run.append(node)
         elif run:
@@ -57,19 +72,30 @@ def runs_of(element: Tag) -> Iterator[Run]:
         yield run
 
 
-def walk(element: Tag) -> Iterator[NavigableString | None]:
+def walk(element: Tag, inline: Collection[int]) -> Iterator[NavigableString | None]:
     """The strings of an element in order, and None where a run ends."""
     for child in element.children:
         if isinstance(child, Tag):
-            is_inline = child.name in INLINE and is_text(child)
-            if not is_inline:
+            ends_run = id(child) not in inline
+            if ends_run:
                 yield None
             if is_text(child):
-                yield from walk(child)
-            if not is_inline:
+                yield from walk(child, inline)
+            if ends_run:
                 yield None
         elif isinstance(child, NavigableString) and not isinstance(child, PreformattedString):
             yield child
+
+
+def inline_elements(soup: BeautifulSoup) -> set[int]:
+    """The ids of the elements that may move with their words: they hold text and such elements, and nothing else."""
+    found: set[int] = set()
+    for tag in reversed(soup.find_all(True)):  # what is inside comes before what it is in
+        inner = [child for child in tag.children if isinstance(child, Tag)]
+        has_text = bool(inner) or any(str(child).strip() for child in tag.children)
+        if tag.name in INLINE and is_text(tag) and has_text and all(id(child) in found for child in inner):
+            found.add(id(tag))
+    return found
 
 
 def is_text(element: Tag) -> bool:
@@ -77,10 +103,15 @@ def is_text(element: Tag) -> bool:
     return element.name not in NOT_TEXT and element.get("translate") != "no"
 
 
-def replace_run(run: Run, parts: list[Part]) -> None:
-    """Puts the translation in the place of a run, each part in copies of the inline elements that were around it."""
-    paths = [inline_path(string) for string in run]
-    outermost = [path[0] if path else string for path, string in zip(paths, run, strict=True)]
+def replace_run(run: list[tuple[NavigableString, list[Tag]]], parts: list[Part]) -> None:
+    """Puts the translation in the place of a run, each part in copies of the inline elements that were around it.
+
+    Args:
+        run: Its strings, each with the inline elements around it, the outermost first.
+        parts: Of the translation.
+    """
+    paths = [path for _, path in run]
+    outermost = [path[0] if path else string for string, path in run]
     anchor = NavigableString("")
     outermost[0].insert_before(anchor)
     for node in outermost:
@@ -90,8 +121,7 @@ def replace_run(run: Run, parts: list[Part]) -> None:
         path = paths[number]
         close_others(opened, path)
         for element in path[len(opened) :]:
-            made = copy.copy(element)
-            made.clear()
+            made = element.copy_self()
             append(opened, made, anchor)
             opened.append((element, made))
         words = text.rstrip() if i + 1 < len(parts) else text
@@ -118,11 +148,11 @@ def append(opened: list[tuple[Tag, Tag]], node: Tag | NavigableString, anchor: N
         anchor.insert_before(node)
 
 
-def inline_path(string: NavigableString) -> list[Tag]:
+def inline_path(string: NavigableString, inline: Collection[int]) -> list[Tag]:
     """The inline elements around a string, the outermost first."""
     path: list[Tag] = []
     for parent in string.parents:
-        if parent.name not in INLINE:
+        if id(parent) not in inline:
             break
         path.insert(0, parent)
     return path

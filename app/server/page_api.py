@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field
 
 from app.decoding.signatures import EXPLAIN
@@ -19,6 +19,8 @@ from app.server.service import Service
 from app.server.tensors_as_json import plain_values
 from app.server.translation import Sentence, aligned, continuations, stream, translate
 from app.server.versions import Version
+
+MOST_CHARACTERS = 2_000  # of a sentence that is not split any further
 
 
 class Pair(BaseModel):
@@ -39,22 +41,22 @@ class TextToTranslate(Pair):
 class PlaceToGoOn(Pair):
     """One sentence and the beginning of its translation."""
 
-    sentence: str = Field(examples=["Good morning."])
-    prefix: str = Field(default="", examples=["Guten"])
+    sentence: str = Field(examples=["Good morning."], max_length=MOST_CHARACTERS)
+    prefix: str = Field(default="", examples=["Guten"], max_length=MOST_CHARACTERS)
     count: int = Field(default=5, ge=1, le=16)
 
 
 class SentenceToExplain(Pair):
     """One sentence; of a long one the first piece that the model can take is shown."""
 
-    sentence: str = Field(examples=["Good morning."], max_length=500)
+    sentence: str = Field(examples=["Good morning."], max_length=300)
 
 
 class GivenTranslation(Pair):
     """One sentence and its translation."""
 
-    sentence: str = Field(examples=["Good morning."])
-    translation: str = Field(examples=["Guten Morgen."])
+    sentence: str = Field(examples=["Good morning."], max_length=MOST_CHARACTERS)
+    translation: str = Field(examples=["Guten Morgen."], max_length=MOST_CHARACTERS)
 
 
 def page_routes(service: Service) -> APIRouter:
@@ -64,7 +66,7 @@ def page_routes(service: Service) -> APIRouter:
     def admitted(request: Request, pair: Pair, texts: list[str]) -> Version:
         service.admit(request)
         service.limits.check(texts)
-        return service.version_for(pair.source, pair.target, texts)[0]
+        return service.version_for(pair.source, pair.target, texts[0])[0]
 
     @routes.get("/models")
     def models() -> list[dict[str, Any]]:
@@ -96,7 +98,10 @@ def page_routes(service: Service) -> APIRouter:
         """Sends each sentence of a long text as soon as it is translated, as a server-sent event with its number."""
         version = admitted(request, asked, [asked.text])
         found = stream(service.batcher, version, asked.text, with_words=asked.words)
-        return StreamingResponse(events(found), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        within = service.limits.deadline
+        return StreamingResponse(
+            events(found, within), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
 
     @routes.post("/alternatives")
     async def alternatives(request: Request, asked: PlaceToGoOn) -> list[dict[str, Any]]:
@@ -117,25 +122,28 @@ def page_routes(service: Service) -> APIRouter:
         used = weights[: len(target), : len(source)]
         return {"source": source, "target": target, "pairs": pairs, "weights": used.round(4).tolist()}
 
-    @routes.post("/explain")
-    async def explain(request: Request, asked: SentenceToExplain) -> dict[str, Any]:
+    @routes.post("/explain", response_model=dict[str, Any])
+    async def explain(request: Request, asked: SentenceToExplain) -> Response:
         """What goes on inside while a sentence is translated: tokens, positions, attention, and the search's steps."""
         version = admitted(request, asked, [asked.sentence])
         if EXPLAIN not in version.definitions:
             raise NotFoundError(f"{version.model} was exported before there was `explain`; export the run again")
-        text = np.array(asked.sentence.encode("utf-8", "replace"), object)
-        work = asyncio.to_thread(call, version, EXPLAIN, {"text": text})
-        found = await service.answer(request, work)
-        return {name: plain_values(rounded_values(values), binary=False) for name, values in found.items()}
+        work = asyncio.to_thread(explained, version, asked.sentence)
+        return Response(await service.answer(request, work), media_type="application/json")
 
     return routes
 
 
-def rounded_values(values: np.ndarray) -> np.ndarray:
-    """Numbers with as many digits as a picture shows; an infinite one as the least that JSON has."""
-    if values.dtype == object:
-        return values
-    return np.nan_to_num(np.asarray(values, np.float64).round(4), neginf=-1e9)
+def explained(version: Version, sentence: str) -> bytes:
+    """The explanation of a sentence as JSON; numbers have as many digits as a picture shows, and none is infinite."""
+    found = call(version, EXPLAIN, {"text": np.array(sentence.encode("utf-8", "replace"), object)})
+    plain = {}
+    for name, values in found.items():
+        if values.dtype == object:
+            plain[name] = plain_values(values, binary=False)
+        else:
+            plain[name] = np.nan_to_num(np.asarray(values, np.float64).round(4), neginf=-1e9).tolist()
+    return json.dumps(plain, ensure_ascii=False).encode("utf-8")
 
 
 def told(sentence: Sentence) -> dict[str, Any]:
@@ -143,8 +151,14 @@ def told(sentence: Sentence) -> dict[str, Any]:
     return asdict(sentence)
 
 
-async def events(found: AsyncIterator[tuple[int, Sentence]]) -> AsyncIterator[str]:
-    """Server-sent events, and one at the end that says so."""
-    async for number, sentence in found:
-        yield f"data: {json.dumps({'number': number, **told(sentence)}, ensure_ascii=False)}\n\n"
+async def events(found: AsyncIterator[tuple[int, Sentence]], seconds: float) -> AsyncIterator[str]:
+    """Server-sent events, and one at the end: "end", or "error" where not all could be translated in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            async for number, sentence in found:
+                yield f"data: {json.dumps({'number': number, **told(sentence)}, ensure_ascii=False)}\n\n"
+    except (RequestError, TimeoutError) as error:
+        reason = str(error) or f"not answered within {seconds:g} s"
+        yield f"event: error\ndata: {json.dumps({'error': reason}, ensure_ascii=False)}\n\n"
+        return
     yield "event: end\ndata: {}\n\n"

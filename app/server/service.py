@@ -1,14 +1,14 @@
 """What all interfaces of the server share: the models, the batcher, and the way in for a request."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from app.server.batching import Batcher
-from app.server.errors import DeadlineError, NotFoundError, RequestError
+from app.server.errors import DeadlineError, RequestError
 from app.server.languages import Detected, detect
 from app.server.limits import ApiKeys, Limits, RateLimiter
 from app.server.metrics import Metrics
@@ -44,7 +44,7 @@ class Service:
     limiter: RateLimiter
     keys: ApiKeys | None = None
 
-    def admit(self, request: Request, key: str | None = None) -> None:
+    def admit(self, request: Request, key: object = None) -> None:
         """Lets a request in, by its key, and counts it.
 
         Raises:
@@ -75,18 +75,18 @@ class Service:
             task.cancel()
             gone.cancel()
 
-    def version_for(self, source: str, target: str, texts: list[str]) -> tuple[Version, Detected | None]:
+    def version_for(self, source: str, target: str, text: str) -> tuple[Version, Detected | None]:
         """The version for a pair of languages, and the source language if it had to be found out.
 
         Raises:
-            NotFoundError: There is none.
+            RequestError: There is none.
         """
         if source != AUTO:
             return self.models.for_pair(source, target), None
         sources = {version.source for version in self.models.all() if version.target == target}
         if not sources:
-            raise NotFoundError(f"there is no model into {target}")
-        found = detect(" ".join(texts), sources)[0]
+            raise RequestError(f"there is no model into {target}")
+        found = detect(text, sources)[0]
         return self.models.for_pair(found.language, target), found
 
 
@@ -94,6 +94,16 @@ def key_of(request: Request) -> str | None:
     """The key in a request's headers."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return request.headers.get("x-api-key") or (token if scheme.lower() == "bearer" else None)
+
+
+async def all_of(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """The results of all of it, at the same time; when one part fails the others are given up."""
+    tasks = [asyncio.ensure_future(part) for part in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def disconnected(request: Request) -> None:

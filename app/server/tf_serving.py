@@ -11,12 +11,14 @@ from fastapi.responses import JSONResponse, Response
 
 from app.decoding.signatures import ALTERNATIVES, GLOSSARY, N_BEST, PREFIX, SAMPLE, SCORE, TRANSLATE
 from app.server.batching import ROWS, Row, call
-from app.server.errors import NotFoundError, RequestError
+from app.server.errors import NotFoundError, RequestError, TooLargeError
 from app.server.service import Service
 from app.server.tensors_as_json import body_of_outputs, inputs_of_body, metadata_of
 from app.server.versions import Version
 
 BATCHED = (TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE)  # the others have rows of unlike shapes
+MOST_BYTES = 4_000  # of a string that is not split into sentences
+MOST_BEAMS = 64  # of a text
 BY_TOKEN = ("pieces", "token_log_probabilities")
 PREDICT_BODY = {
     "requestBody": {
@@ -75,10 +77,13 @@ def tf_serving_routes(service: Service) -> APIRouter:
             body = await request.json()
         except (ValueError, RecursionError) as error:
             raise RequestError("the body is no JSON") from error
-        signature = body.get("signature_name", TRANSLATE) if isinstance(body, Mapping) else TRANSLATE
+        signature = (body.get("signature_name") or TRANSLATE) if isinstance(body, Mapping) else TRANSLATE
         if not isinstance(signature, str) or signature not in version.definitions:
             raise NotFoundError(f"there is no signature {signature}; there are: {', '.join(version.definitions)}")
-        inputs, by_rows = inputs_of_body(body, version.definitions[signature])
+        try:
+            inputs, by_rows = inputs_of_body(body, version.definitions[signature])
+        except RecursionError as error:
+            raise RequestError("the body is nested too deeply") from error
         texts = [text.decode("utf-8", "replace") for values in inputs.values() for text in strings_of(values)]
         service.limits.check(texts)
         check_settings(inputs)
@@ -93,7 +98,7 @@ def status_of(service: Service, name: str, number: int | None) -> list[dict[str,
     served = service.models.served.get(name)
     if served is None:
         raise NotFoundError(f"there is no model {name}; there are: {', '.join(service.models.names())}")
-    states = {failed: ("END", "UNKNOWN", reason) for failed, (reason, _) in served.failed.items()}
+    states = {failed: ("END", "UNKNOWN", reason) for failed, (reason, _) in list(served.failed.items())}
     if served.current:
         states[served.current.number] = ("AVAILABLE", "OK", "")
     if number is not None and number not in states:
@@ -117,12 +122,12 @@ def check_settings(inputs: Mapping[str, np.ndarray]) -> None:
         RequestError: One is out of its range.
     """
     ranges = {
-        "beam_size": (1, 64),
-        "alternatives": (1, 64),
-        "samples": (1, 64),
-        "max_extra_tokens": (0, 1024),
+        "beam_size": (1, 32),
+        "alternatives": (1, 16),
+        "samples": (1, 32),
+        "max_extra_tokens": (0, 256),
         "no_repeat_ngram_size": (0, 64),
-        "length_penalty": (0, 10),
+        "length_penalty": (-10, 10),
         "repetition_penalty": (0.01, 100),
         "temperature": (0.001, 100),
         "top_k": (0, 2**31 - 1),
@@ -131,6 +136,15 @@ def check_settings(inputs: Mapping[str, np.ndarray]) -> None:
     for name, (least, most) in ranges.items():
         if name in inputs and not least <= float(inputs[name]) <= most:
             raise RequestError(f"{name} is {inputs[name]}; it must be from {least} to {most}")
+    if int(inputs.get("alternatives", 1)) * int(inputs.get("beam_size", 1)) > MOST_BEAMS:
+        raise RequestError(f"alternatives times beam_size may be {MOST_BEAMS}")
+    for name in ("targets", "prefixes", "text", "source_terms", "target_terms"):  # none of them is translated in pieces
+        if any(len(text) > MOST_BYTES for text in strings_of(inputs.get(name, np.zeros(0)))):
+            raise TooLargeError(f"a string of {name} may have {MOST_BYTES} bytes")
+    if {"targets", "prefixes"} & inputs.keys() and any(len(text) > MOST_BYTES for text in strings_of(inputs["texts"])):
+        raise TooLargeError(f"a string of texts may have {MOST_BYTES} bytes here")
+    if len({len(inputs[name]) for name in ("source_terms", "target_terms") if name in inputs}) > 1:
+        raise RequestError("source_terms and target_terms are of unlike length")
 
 
 async def run(

@@ -2,8 +2,9 @@
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from app.console import say
 from app.decoding.signatures import ALIGN, N_BEST, TRANSLATE, Signatures, inputs_of
 from app.errors import UserError
 from app.exports import ExportModel, reporting_damage
-from app.server.errors import NotFoundError
+from app.server.errors import NotFoundError, RequestError
 from app.server.metrics import Metrics
-from app.serving.layout import MODEL_FILES, WARM_UP, is_ctranslate2, versions
+from app.serving.layout import WARM_UP, is_ctranslate2, versions
 from app.serving.signature_definitions import signature_definitions
 
 WARMED_FIRST = (TRANSLATE, N_BEST, ALIGN)  # before anybody is answered; the others right after
@@ -122,7 +123,7 @@ class Models:
 
     def names(self) -> list[str]:
         """Of the models that answer."""
-        return [name for name, served in self.served.items() if served.current]
+        return [name for name, served in list(self.served.items()) if served.current]
 
     def get(self, name: str, number: int | None = None) -> Version:
         """The version that answers for a model.
@@ -141,17 +142,17 @@ class Models:
         """The version that translates from one language into the other.
 
         Raises:
-            NotFoundError: There is none.
+            RequestError: There is none.
         """
         for version in self.all():
             if (version.source, version.target) == (source, target):
                 return version
         pairs = ", ".join(f"{version.source}-{version.target}" for version in self.all())
-        raise NotFoundError(f"there is no model for {source}-{target}; there are: {pairs}")
+        raise RequestError(f"there is no model for {source}-{target}; there are: {pairs}")
 
     def all(self) -> list[Version]:
         """Those that answer."""
-        return [served.current for served in self.served.values() if served.current]
+        return [served.current for served in list(self.served.values()) if served.current]
 
     def refresh(self, warmed_before: tuple[str, ...] | None = None) -> None:
         """Loads what is new, and forgets what is gone.
@@ -191,9 +192,16 @@ class Models:
 
     def _watch(self) -> None:
         for version in self.all():
-            version.warm_up(tuple(version.definitions.keys() - set(WARMED_FIRST)))
+            self._try(partial(version.warm_up, tuple(version.definitions.keys() - set(WARMED_FIRST))))
         while not self._stopping.wait(POLL_SECONDS):
-            self.refresh()
+            self._try(self.refresh)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        """Goes on watching whatever happens, such as a folder that is deleted while it is read."""
+        try:
+            work()
+        except Exception as error:
+            say(f"looking for versions in {self.path}: {' '.join(str(error).split())}")
 
 
 def exports_at(path: Path) -> dict[str, Path]:
@@ -207,5 +215,4 @@ def exports_at(path: Path) -> dict[str, Path]:
 
 def last_written(folder: Path) -> float:
     """When a version's files were last written; a version that is copied anew is tried anew."""
-    found = [file.stat().st_mtime for name in MODEL_FILES if (file := folder / name).is_file()]
-    return max(found, default=0.0)
+    return max((file.stat().st_mtime for file in folder.rglob("*")), default=0.0)

@@ -7,6 +7,10 @@ function say(message) {
   problem.hidden = !message;
 }
 
+const KEY = "nmt-api-key"; // kept until the browser is closed
+
+const headers = () => (sessionStorage.getItem(KEY) ? { "x-api-key": sessionStorage.getItem(KEY) } : {});
+
 async function answered(send, signal) {
   for (;;) {
     let response;
@@ -24,18 +28,24 @@ async function answered(send, signal) {
       return response.json();
     }
     const found = await response.json().catch(() => ({}));
+    const key = response.status === 403 && window.prompt(`${found.error}. Your key:`);
+    if (key) {
+      sessionStorage.setItem(KEY, key.trim());
+      continue;
+    }
     say(`The server refused: ${found.error ?? response.statusText}`);
     throw new Error(found.error ?? response.statusText);
   }
 }
 
-export const get = (path) => answered(() => fetch(path));
+export const get = (path) => answered(() => fetch(path, { headers: headers() }));
 
 export function post(path, fields, signal) {
-  const headers = { "content-type": "application/json" };
-  return answered(() => fetch(path, { method: "POST", headers, body: JSON.stringify(fields), signal }), signal);
+  const body = JSON.stringify(fields);
+  const type = { "content-type": "application/json" };
+  return answered(() => fetch(path, { method: "POST", headers: { ...type, ...headers() }, body, signal }), signal);
 }
 
 export function postForm(path, form) {
-  return answered(() => fetch(path, { method: "POST", body: form }));
+  return answered(() => fetch(path, { method: "POST", headers: headers(), body: form }));
 }

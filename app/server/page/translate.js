@@ -75,6 +75,7 @@ function soon(milliseconds) {
 async function translate() {
   if (!text.value.trim()) {
     sentences = [];
+    at("status").textContent = "";
     draw();
     return;
   }
@@ -126,6 +127,7 @@ async function offer(number, place, button) {
   const prefix = sentence.words.slice(0, place).map((word) => word.text).join(" ");
   const [source, target] = languages();
   const found = await post("/api/alternatives", { sentence: sentence.source, prefix, source, target });
+  if (sentences[number] !== sentence) return; // one has typed on meanwhile
   const others = found.filter((other) => other.text !== sentence.text);
   choices.replaceChildren(...others.map((other) => {
     const item = document.createElement("li");

@@ -128,6 +128,7 @@ def test_a_batch_that_fails_fails_for_all_of_it_and_for_nobody_else(slow: Any) -
 
 def test_a_full_queue_refuses(slow: Any) -> None:
     batcher = Batcher(Metrics(), workers=1, most_waiting=2)
+    batcher.most_at_once = 2
 
     async def ask() -> None:
         first = asyncio.ensure_future(batcher.run(slow, "echo", rows("first"), {}))
@@ -141,6 +142,34 @@ def test_a_full_queue_refuses(slow: Any) -> None:
         await asyncio.gather(first, waiting)
 
     asyncio.run(ask())
+    batcher.stop()
+
+
+def test_what_nobody_waits_for_leaves_room(slow: Any) -> None:
+    batcher = Batcher(Metrics(), workers=1, most_waiting=4)
+
+    async def ask() -> None:
+        first = asyncio.ensure_future(batcher.run(slow, "echo", rows("first"), {}))
+        while not slow.batches:
+            await asyncio.sleep(0.001)
+        for _ in range(5):  # as one types
+            gone = asyncio.ensure_future(batcher.run(slow, "echo", rows("a", "b", "c"), {}))
+            await asyncio.sleep(0.001)
+            gone.cancel()
+            await asyncio.sleep(0)
+        slow.may_go.set()
+        await first
+
+    asyncio.run(ask())
+    batcher.stop()
+
+
+def test_a_request_of_more_texts_than_the_queue_holds_is_answered(slow: Any) -> None:
+    batcher = Batcher(Metrics(), workers=1, most_waiting=4)
+    slow.may_go.set()
+    texts = [str(n) for n in range(9)]
+    answers = asyncio.run(batcher.run(slow, "echo", rows(*texts), {}))
+    assert [answer["translations"].decode() for answer in answers] == texts
     batcher.stop()
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.server.errors import RequestError
-from app.server.markup import runs_of
+from app.server.markup import inline_elements, runs_of
 from app.server.tensors_as_json import inputs_of_body
 from app.server.translation import sentences_of
 from app.serving.signature_definitions import signature_definitions
@@ -50,4 +50,5 @@ def test_any_json_is_understood_or_refused(copies: Path, inputs: object, by_rows
 
 @given(html=st.text(alphabet="<>/ab p&;!-'\"= \n", max_size=60))
 def test_any_markup_has_runs(html: str) -> None:
-    list(runs_of(BeautifulSoup(html, "html.parser")))
+    soup = BeautifulSoup(html, "html.parser")
+    list(runs_of(soup, inline_elements(soup)))

@@ -1,6 +1,7 @@
 """LibreTranslate's interface, with its published client and by hand."""
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ from app.exports import ExportModel
 from tests.app.server.serving import Running
 
 PAIR = {"source": "en", "target": "de"}
+
+
+def damaged_document() -> bytes:
+    """A Word document whose text is no XML."""
+    written, damaged = io.BytesIO(), io.BytesIO()
+    Document().save(written)
+    with zipfile.ZipFile(written) as whole, zipfile.ZipFile(damaged, "w") as archive:
+        for name in whole.namelist():
+            archive.writestr(name, b"<w:document" if name == "word/document.xml" else whole.read(name))
+    return damaged.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +90,8 @@ def test_what_is_refused(server: Running) -> None:
     for fields, status in (
         ({"q": "a", "source": "en"}, 400),
         ({"q": 1, **PAIR}, 400),
-        ({"q": "a", "source": "de", "target": "en"}, 404),
-        ({"q": "a", "source": "auto", "target": "fr"}, 404),
+        ({"q": "a", "source": "de", "target": "en"}, 400),
+        ({"q": "a", "source": "auto", "target": "fr"}, 400),
         ({"q": "a", **PAIR, "format": "pdf"}, 400),
         ({"q": "a", **PAIR, "alternatives": -1}, 400),
         ([], 400),
@@ -122,6 +133,7 @@ def test_word_documents_are_translated(server: Running, translated: Any) -> None
         ("a", b"x", "without an ending"),
         ("a.txt", b"\xff\xfe", "not in UTF-8"),
         ("a.docx", b"PK", "no Word document"),
+        ("a.docx", damaged_document(), "no Word document"),
     ],
 )
 def test_other_files_are_refused(server: Running, name: str, content: bytes, reason: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from app.server.limits import ApiKeys, add_api_key
 from tests.app.server.serving import Running, serving
 
 TEXT = "The cat sat on the mat.\n\nA dog barks at night, doesn't it?"
@@ -84,6 +85,7 @@ def test_the_history_is_kept_and_forgotten(page: Page) -> None:
     page.get_by_text("History").click()
     page.locator("#history button").first.click()
     expect(page.get_by_label("Text to translate")).to_have_value("It rains.")
+    expect(page.get_by_role("region", name="Translation")).to_have_text("It rains.")
     page.get_by_role("button", name="Forget all").click()
     expect(page.locator("#history li")).to_have_count(0)
 
@@ -123,6 +125,18 @@ def test_a_phone_shows_it_whole(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     typed(page, "The cat sat on the mat.")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_page_asks_for_a_key(browser: Browser, copies: Path, tmp_path: Path) -> None:
+    key = add_api_key(tmp_path / "keys", "ann")
+    context = browser.new_context()
+    page = context.new_page()
+    page.on("dialog", lambda dialog: dialog.accept(key))
+    with serving(copies, keys=ApiKeys.read(tmp_path / "keys")) as running:
+        page.goto(running.url)
+        page.get_by_label("Text to translate").fill("The cat")
+        expect(page.get_by_role("region", name="Translation")).to_have_text("The cat")
+        context.close()
 
 
 def test_one_can_look_inside(page: Page) -> None:
