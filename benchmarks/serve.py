@@ -53,9 +53,11 @@ def main() -> None:
                 requests = len(sentences) if clients > 1 else max(20, len(sentences) // 10)
                 by_clients[clients].append(asyncio.run(load(server, sentences, clients=clients, requests=requests)))
             show(number, offline[-1], {clients: found[-1] for clients, found in by_clients.items()})
-        for requests in (options.memory_after, options.memory_after * 10) if options.memory_after else ():
-            asyncio.run(load(server, sentences, clients=64, requests=requests - server.answered()))
-            memory[requests] = server.memory_mib()
+    if options.memory_after:
+        with Server(options.export) as server:
+            for requests in (options.memory_after, 10 * options.memory_after):
+                asyncio.run(load(server, sentences, clients=64, requests=requests - server.answered()))
+                memory[requests] = server.memory_mib()
     best = [found["sentences_per_second"] for found in by_clients[64]]
     growth = memory[10 * options.memory_after] / memory[options.memory_after] - 1 if memory else None
     print(

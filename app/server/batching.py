@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from app.decoding.signatures import TOKENIZE, inputs_of
 from app.server.errors import BusyError
+from app.server.memory import Trimmer
 from app.server.metrics import Metrics
 from app.server.versions import Version
 
@@ -75,6 +76,7 @@ class Batcher:
         self._waiting: list[Job] = []
         self._changed = threading.Condition()
         self._at_work = 0  # tokens
+        self._trim = Trimmer()
         self._stopped = False
         self._threads = [threading.Thread(target=self._work, name=f"batch-{i}", daemon=True) for i in range(workers)]
         for thread in self._threads:
@@ -139,6 +141,7 @@ class Batcher:
             with self._changed:
                 self._at_work -= tokens
             loop.call_soon_threadsafe(hand_out, batch, answers)
+            self._trim()
 
     def _count(self, batch: Sequence[Job]) -> None:
         version, signature, _ = batch[0].alike
