@@ -2,6 +2,7 @@
 
 import ctypes
 import time
+from collections.abc import Callable
 
 SECONDS_APART = 5.0
 
@@ -11,10 +12,11 @@ class Trimmer:
 
     def __init__(self) -> None:
         self._last = time.monotonic()
+        self._trim: Callable[[int], int] | None = None
         try:
             self._trim = ctypes.CDLL("libc.so.6").malloc_trim
         except (OSError, AttributeError):
-            self._trim = None
+            return
 
     def __call__(self) -> None:
         """Trims, unless it did so a moment ago."""
