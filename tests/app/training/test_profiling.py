@@ -24,6 +24,7 @@ def events(profile: Path) -> tuple[set[str], list[int]]:
     return names, sorted(steps)
 
 
+@pytest.mark.slow
 def test_the_profile_holds_the_operations_of_the_steps_asked_for(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     settings = ("training.checkpoint_every=4", "training.dev_sentences=0")

@@ -119,6 +119,7 @@ def assert_same_training(run: Path, reference: Path) -> None:
         np.testing.assert_allclose(weight, expected[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_one_process_then_two_then_one_train_as_one_does_throughout(machines, alone, data, tmp_path):
     run = tmp_path / "run"
     succeeded(nmt(*train_arguments(data, run, *EXACT, "training.steps=1")))
