@@ -239,11 +239,14 @@ class BeamSearch:
 
     def advance(self, state: BeamState) -> tuple[BeamState]:
         """Extends every live beam by one token."""
+        return (self.after(*self.tried(state)),)
+
+    def tried(self, state: BeamState) -> tuple[BeamState, Candidates]:
+        """The state after the model's step, and the candidates that this gives."""
         newest = tf.reshape(tf.gather(state.live_tokens, state.position, axis=2), [-1])  # [B * K]
         logits, step_state = self.step(newest, state.position, state.step_state)
         state = state._replace(step_state=step_state)
-        candidates = self.candidates(state, logits)
-        return (self.after(state, candidates),)
+        return state, self.candidates(state, logits)
 
     def after(self, state: BeamState, candidates: Candidates) -> BeamState:
         """What the next step finds, with candidates that the step's state has taken note of."""

@@ -38,10 +38,7 @@ class RecordedSearch(BeamSearch):
         none = Candidates(tf.zeros([0, count, 1 + self.longest], tf.int32), tf.zeros([0, count]))
 
         def advance(state: BeamState, record: Candidates) -> tuple[BeamState, Candidates]:
-            newest = tf.reshape(tf.gather(state.live_tokens, state.position, axis=2), [-1])
-            logits, after = self.step(newest, state.position, state.step_state)
-            state = state._replace(step_state=after)
-            candidates = self.candidates(state, logits)
+            state, candidates = self.tried(state)
             grown = chosen(state.live_tokens, candidates.beams)[0]  # [C, 1 + T]
             is_next = tf.range(tf.shape(grown)[1]) == state.position + 1
             grown = tf.where(is_next, candidates.tokens[0][:, tf.newaxis], grown)

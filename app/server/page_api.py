@@ -30,12 +30,17 @@ class Pair(BaseModel):
     target: str = Field(examples=["de"])
 
 
-class TextToTranslate(Pair):
+class TextToStream(Pair):
     """A text of any length."""
 
     text: str = Field(examples=["Good morning. How are you?"])
-    alternatives: int = Field(default=0, ge=0, le=16, description="Further translations of each sentence.")
     words: bool = Field(default=True, description="Whether the confidences of the words are told.")
+
+
+class TextToTranslate(TextToStream):
+    """A text of any length, and how many translations of it."""
+
+    alternatives: int = Field(default=0, ge=0, le=16, description="Further translations of each sentence.")
 
 
 class PlaceToGoOn(Pair):
@@ -90,11 +95,11 @@ def page_routes(service: Service) -> APIRouter:
             request,
             translate(service.batcher, version, [asked.text], alternatives=asked.alternatives, with_words=asked.words),
         )
-        sentences = [told(sentence) for sentence in found.sentences]
+        sentences = [asdict(sentence) for sentence in found.sentences]
         return {"translation": found.text, "source": version.source, "sentences": sentences}
 
     @routes.post("/stream", response_class=StreamingResponse)
-    async def stream_text(request: Request, asked: TextToTranslate) -> StreamingResponse:
+    async def stream_text(request: Request, asked: TextToStream) -> StreamingResponse:
         """Sends each sentence of a long text as soon as it is translated, as a server-sent event with its number."""
         version = admitted(request, asked, [asked.text])
         found = stream(service.batcher, version, asked.text, with_words=asked.words)
@@ -110,7 +115,7 @@ def page_routes(service: Service) -> APIRouter:
         if not asked.sentence.strip():
             raise RequestError("the sentence is empty")
         work = continuations(service.batcher, version, asked.sentence, asked.prefix, asked.count)
-        return [told(sentence) for sentence in await service.answer(request, work)]
+        return [asdict(sentence) for sentence in await service.answer(request, work)]
 
     @routes.post("/align")
     async def align(request: Request, asked: GivenTranslation) -> dict[str, Any]:
@@ -146,17 +151,12 @@ def explained(version: Version, sentence: str) -> bytes:
     return json.dumps(plain, ensure_ascii=False).encode("utf-8")
 
 
-def told(sentence: Sentence) -> dict[str, Any]:
-    """A sentence as JSON has it."""
-    return asdict(sentence)
-
-
 async def events(found: AsyncIterator[tuple[int, Sentence]], seconds: float) -> AsyncIterator[str]:
     """Server-sent events, and one at the end: "end", or "error" where not all could be translated in time."""
     try:
         async with asyncio.timeout(seconds):
             async for number, sentence in found:
-                yield f"data: {json.dumps({'number': number, **told(sentence)}, ensure_ascii=False)}\n\n"
+                yield f"data: {json.dumps({'number': number, **asdict(sentence)}, ensure_ascii=False)}\n\n"
     except (RequestError, TimeoutError) as error:
         reason = str(error) or f"not answered within {seconds:g} s"
         yield f"event: error\ndata: {json.dumps({'error': reason}, ensure_ascii=False)}\n\n"

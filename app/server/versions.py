@@ -49,10 +49,14 @@ class Version:
         self.source, _, self.target = self.export.pair.partition("-")
         self.signatures: Signatures = self.export.loaded.signatures
         self.examples: list[str] = self.export.examples
+        self._defaults = {
+            name: {key: tf.make_ndarray(value)[()] for key, value in definition.defaults.items()}
+            for name, definition in self.definitions.items()
+        }
 
     def defaults_of(self, signature: str) -> dict[str, Any]:
         """The inputs of a signature that may be left out, and what they are then."""
-        return {name: tf.make_ndarray(value)[()] for name, value in self.definitions[signature].defaults.items()}
+        return self._defaults[signature]
 
     def tensor(self, signature: str, name: str, value: Any) -> tf.Tensor:
         """A value as the signature takes its input `name`."""
