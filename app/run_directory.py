@@ -25,7 +25,7 @@ from app.training.ranking import DevResults, ranked
 from layers import Transformer
 from pipelines.any_vocabulary import AnyVocabulary, load_vocabulary
 from pipelines.corpora import LanguagePair
-from pipelines.shards import Manifest
+from pipelines.manifest import Manifest
 
 PACKAGES = ("nmt", "tensorflow", "keras", "tensorflow-text", "sentencepiece", "sacrebleu", "numpy")
 EXAMPLES = 8  # dev sentences that a run keeps, for its export to be held to

@@ -63,7 +63,8 @@ def write_text(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> N
 def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
     """Shards and manifest as `nmt prepare` writes them; the ids stand for no text, so the vocabulary is empty."""
     from pipelines.corpora import LanguagePair
-    from pipelines.shards import VOCABULARY, Manifest, ShardWriter, Split
+    from pipelines.manifest import VOCABULARY, Manifest, Split
+    from pipelines.shards import ShardWriter
 
     (data / VOCABULARY).write_bytes(b"")
     with ShardWriter(data, "train", shards=8, seed=SEED) as writer:

@@ -33,7 +33,7 @@ def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any
     from app.training.distribution import divide, mirrored_strategy
     from app.training.monitoring import StepLog
     from app.training.train import build_trainer, open_stream, resolve
-    from pipelines.shards import Manifest
+    from pipelines.manifest import Manifest
 
     settings = {
         **preset["training"],

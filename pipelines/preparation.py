@@ -20,7 +20,8 @@ import tensorflow as tf
 from pipelines.cleaning import CleaningOptions, CleaningReport, clean, decode
 from pipelines.corpora import Corpus, LanguagePair, open_corpus
 from pipelines.errors import DataError
-from pipelines.shards import MANIFEST, VOCABULARY, Manifest, ShardWriter, Split
+from pipelines.manifest import MANIFEST, VOCABULARY, Manifest, Split
+from pipelines.shards import ShardWriter
 from pipelines.vocabulary import EOS, Vocabulary, train_vocabulary
 
 Progress = Callable[[str, int, int | None], None]

@@ -25,8 +25,9 @@ import tensorflow as tf
 
 from pipelines.batching import EMPTY_ROW, BatchPlan, BatchShape, NumpyBatch, fill_batch, plan_batches
 from pipelines.errors import DataError
+from pipelines.manifest import VOCABULARY, Manifest, Shard, Split
 from pipelines.sampling import SubwordSampler
-from pipelines.shards import VOCABULARY, Manifest, Shard, Split, read_lengths, read_tokens
+from pipelines.shards import read_lengths, read_tokens
 
 WINDOW_EXAMPLES = 200_000  # about 50 MB of token ids, and two windows are in memory at once
 _BATCHES_AHEAD = 16

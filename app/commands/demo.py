@@ -77,8 +77,8 @@ def prepare_sample(data: Path, size: Size) -> None:
     """
     from app.commands.prepare import prepare_and_report
     from pipelines.corpora import LanguagePair
+    from pipelines.manifest import Manifest
     from pipelines.preparation import PreparationOptions
-    from pipelines.shards import Manifest
 
     heading("prepare: sentence pairs become a vocabulary and shards")
     if (data / "manifest.json").is_file():

@@ -12,7 +12,7 @@ from app.importing.marian_weights import model_config, our_weights
 from app.run_directory import RunDirectory
 from app.training.checkpoints import IMPORTED, write_checkpoint
 from pipelines.corpora import LanguagePair
-from pipelines.shards import sha256_of
+from pipelines.manifest import sha256_of
 
 LENGTH_PENALTY = 1.0  # Marian's models are decoded with scores by length; ours is ((5 + length) / 6) ^ 1
 

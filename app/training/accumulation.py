@@ -14,7 +14,7 @@ from app.errors import UserError
 from app.training.machine_memory import memory_per_replica
 from app.training.memory import MemoryEstimate, estimate_memory
 from pipelines.batching import BatchShape, largest_shapes
-from pipelines.shards import Manifest
+from pipelines.manifest import Manifest
 
 USABLE = 0.85  # of the memory; the rest is for what changes while training runs, and for gaps between tensors
 GIB = 1 << 30

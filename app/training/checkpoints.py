@@ -22,7 +22,7 @@ import numpy as np
 
 from app.errors import UserError
 from app.training.optimizer import FusedAdam
-from pipelines.shards import sha256_of
+from pipelines.manifest import sha256_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 DESCRIPTION = "checkpoint.json"

@@ -22,7 +22,8 @@ from app.training.memory import MemoryEstimate, estimate_memory
 from app.training.train import build_trainer, dev_batches, open_stream, resolve
 from app.training.trainer import Trainer
 from pipelines.batching import BatchShape, NumpyBatch
-from pipelines.shards import Manifest, reporting_data_errors, verify_shards
+from pipelines.manifest import Manifest
+from pipelines.shards import reporting_data_errors, verify_shards
 from pipelines.stream import BATCH_SPEC, PlannedBatch, planned_epoch, skipped_examples
 
 FIRST_BATCHES = 4

@@ -44,7 +44,8 @@ from app.training.trainer import Trainer
 from app.training.warm_start import begin_with_weights_of
 from layers import Transformer
 from pipelines.batching import ROWS_MULTIPLE
-from pipelines.shards import Manifest, reporting_data_errors, verify_shards
+from pipelines.manifest import Manifest
+from pipelines.shards import reporting_data_errors, verify_shards
 from pipelines.stream import evaluation_stream, skipped_examples, training_stream
 
 # A run may go on with other values of these; any other change would make it another run.

@@ -8,7 +8,7 @@ from app.errors import UserError
 from app.run_directory import RunDirectory
 from app.training.checkpoints import IMPORTED
 from layers import Transformer
-from pipelines.shards import Manifest
+from pipelines.manifest import Manifest
 
 
 def begin_with_weights_of(other: Path, transformer: Transformer, data: Manifest) -> None:

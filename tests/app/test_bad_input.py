@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.shards import Manifest
+from pipelines.manifest import Manifest
 from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
 
 

@@ -29,7 +29,7 @@ from app.serving.golden_translations import GoldenTranslation, check_in_fresh_pr
 from app.serving.layout import newest_version
 from app.serving.model_card import NOT_RECORDED, model_card
 from app.serving.signature_definitions import signature_definitions
-from pipelines.shards import Manifest
+from pipelines.manifest import Manifest
 from tests.app.command_line import nmt, succeeded
 
 TRANSLATIONS = {"translations", "scores"}

@@ -28,7 +28,7 @@ from app.training.train import begin_anew, build_trainer, state
 from app.training.trainer import Trainer
 from layers import TransformerConfig
 from pipelines.corpora import LanguagePair, open_corpus
-from pipelines.shards import Manifest
+from pipelines.manifest import Manifest
 from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.test_bad_input import refusal
 

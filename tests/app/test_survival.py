@@ -17,7 +17,7 @@ from app.training.checkpoints import Checkpoint, CheckpointFolder
 from app.training.full_disk import reporting_full_disk
 from app.training.monitoring import DevEvaluation, StepLog
 from app.training.train import open_or_create
-from pipelines.shards import Manifest
+from pipelines.manifest import Manifest
 from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.test_bad_input import refusal
 

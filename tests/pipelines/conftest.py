@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.corpora import LanguagePair, open_corpus
+from pipelines.manifest import VOCABULARY, Manifest, Split
 from pipelines.preparation import PreparationOptions, prepare
-from pipelines.shards import VOCABULARY, Manifest, ShardWriter, Split
+from pipelines.shards import ShardWriter
 from pipelines.vocabulary import EOS, Vocabulary, train_vocabulary
 
 EN_DE = LanguagePair("en", "de")

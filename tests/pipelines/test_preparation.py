@@ -12,8 +12,9 @@ import tensorflow as tf
 from pipelines.cleaning import CleaningOptions
 from pipelines.corpora import LanguagePair, open_corpus
 from pipelines.errors import DataError
+from pipelines.manifest import MANIFEST, Manifest
 from pipelines.preparation import PreparationOptions, default_shards, prepare
-from pipelines.shards import MANIFEST, Manifest, read_tokens
+from pipelines.shards import read_tokens
 from pipelines.stream import evaluation_stream
 from pipelines.vocabulary import EOS, Vocabulary
 

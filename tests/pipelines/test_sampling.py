@@ -17,8 +17,9 @@ from sentencepiece import sentencepiece_model_pb2
 
 from pipelines.batching import BatchPlan
 from pipelines.errors import DataError
+from pipelines.manifest import Manifest
 from pipelines.sampling import SubwordSampler
-from pipelines.shards import Manifest, Tokens, read_tokens
+from pipelines.shards import Tokens, read_tokens
 from pipelines.stream import planned_epoch, training_stream
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
 

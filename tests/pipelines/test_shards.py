@@ -10,15 +10,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines.errors import DataError
-from pipelines.shards import (
-    MANIFEST,
-    VOCABULARY,
-    Manifest,
-    read_lengths,
-    read_tokens,
-    reporting_data_errors,
-    verify_shards,
-)
+from pipelines.manifest import MANIFEST, VOCABULARY, Manifest
+from pipelines.shards import read_lengths, read_tokens, reporting_data_errors, verify_shards
 from pipelines.vocabulary import EOS, Vocabulary
 from tests.pipelines.conftest import FIRST_ID, MakeData
 

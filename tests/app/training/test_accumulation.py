@@ -14,7 +14,7 @@ from app.training.machine_memory import available_memory
 from app.training.memory import estimate_memory, parameter_count
 from layers import Transformer, TransformerConfig
 from pipelines.batching import BatchShape
-from pipelines.shards import Manifest
+from pipelines.manifest import Manifest
 from tests.app.command_line import nmt, succeeded, train_arguments
 
 MODEL = TransformerConfig(

@@ -19,7 +19,7 @@ from app.config import load_preset
 from app.run_directory import RunDirectory
 from app.training.checkpoints import Checkpoint
 from app.training.train import resolve, shared_facts
-from pipelines.shards import Manifest
+from pipelines.manifest import Manifest
 from tests.app.command_line import nmt, succeeded, train_arguments
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,0 +1,103 @@
+"""The SentencePiece model: trained on text and checked here, without TensorFlow; `vocabulary` applies it in the graph.
+
+A unigram model for both languages together (Kudo 2018), where the paper has byte-pair encoding (section 5.1): it is as
+good and its training is faster. Characters it has never seen are spelt in bytes, so nothing is ever unknown.
+"""
+
+import io
+import random
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import sentencepiece
+
+from pipelines.errors import DataError
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+
+_BYTES_AND_MARKS = 256 + 4  # the pieces that every vocabulary has
+_TRAINING_THREADS = 16  # fixed, as the sums of training depend on it; more than the cores there are does no harm
+
+
+def train_model(sentences: Iterable[str], size: int, *, seed: int = 0, sample_sentences: int = 1_000_000) -> bytes:
+    """Gives a model of `size` pieces; the same sentences and seed give the same one.
+
+    Args:
+        sentences: of both languages, read once.
+        size: number of pieces, a multiple of 8 (matrix units like it).
+        seed: for the choice of sentences when there are more than `sample_sentences`.
+        sample_sentences: so many are held in memory and learnt from.
+
+    Raises:
+        DataError: if `size` is no multiple of 8, or the text cannot give so many pieces or needs more.
+    """
+    if size % 8 or size <= 0:
+        raise DataError(
+            f"vocabulary size {size} is not a multiple of 8; use --vocabulary-size {max(8, -(-size // 8) * 8)}"
+        )
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(_sample(sentences, sample_sentences, seed)),
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=size,
+            byte_fallback=True,
+            character_coverage=0.9999,  # rarer characters are spelt in bytes
+            pad_id=PAD,
+            unk_id=UNK,
+            bos_id=BOS,
+            eos_id=EOS,
+            num_threads=_TRAINING_THREADS,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise _impossible_size(size, str(error)) from error
+    return model.getvalue()
+
+
+def check_model(model_proto: bytes, path: Path) -> None:
+    """Raises a `DataError` if this is not a SentencePiece model of this program; `path` is where it came from."""
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.LoadFromSerializedProto(model_proto)
+    except (RuntimeError, ValueError) as error:
+        raise DataError(f"{path} is not a SentencePiece model or is damaged; prepare the data again") from error
+    marks = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
+    if marks != (PAD, UNK, BOS, EOS):
+        raise DataError(
+            f"{path} has pad, unk, bos, eos at {marks}, expected {(PAD, UNK, BOS, EOS)}; use one of nmt prepare"
+        )
+    if not processor.is_byte(processor.piece_to_id("<0x00>")):
+        raise DataError(f"{path} has no byte fallback, so some text would be unknown; use one of nmt prepare")
+
+
+def _sample(sentences: Iterable[str], size: int, seed: int) -> list[str]:
+    """Chooses evenly from a stream of unknown length (reservoir sampling); SentencePiece's own choice has no seed."""
+    chosen: list[str] = []
+    draw = random.Random(seed).random
+    for number, sentence in enumerate(sentences):
+        if number < size:
+            chosen.append(sentence)
+        elif (place := int(draw() * (number + 1))) < size:
+            chosen[place] = sentence
+    return chosen
+
+
+def _impossible_size(size: int, message: str) -> Exception:
+    """Turns what SentencePiece says about a size it cannot reach into what to do."""
+    if found := re.search(r"Vocabulary size too high .* value <= (\d+)", message):
+        largest = int(found[1]) // 8 * 8
+        return DataError(
+            f"the text is too small for {size} pieces; use --vocabulary-size {largest} or less, or more text"
+        )
+    if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+        least = -(-int(found[1]) // 8) * 8
+        return DataError(f"the text has too many characters for {size} pieces; use --vocabulary-size {least} or more")
+    if size < _BYTES_AND_MARKS:
+        least = -(-_BYTES_AND_MARKS // 8) * 8
+        return DataError(f"{size} pieces do not hold the 256 bytes; use --vocabulary-size {least} or more")
+    if "sentences_.empty()" in message:
+        return DataError("there is no text to train a vocabulary on; expected at least one sentence that is not empty")
+    return RuntimeError(message)
