@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
+from pipelines.tags import Languages
 
 if TYPE_CHECKING:
     from pipelines.vocabulary import Vocabulary
@@ -67,7 +68,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The contents of a prepared data directory."""
+    """The contents of a prepared data directory.
+
+    `pairs` are all directions of its text, `pair`, the main one, first; where they are left out it is the only one.
+    `domains` are those that have a tag in front of their text (`pipelines.tags`).
+    """
 
     data_dir: Path
     pair: LanguagePair
@@ -76,6 +81,18 @@ class Manifest:
     splits: dict[str, Split]
     options: dict[str, Any]
     versions: dict[str, str]
+    pairs: tuple[LanguagePair, ...] = ()
+    domains: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pairs", self.pairs or (self.pair,))
+        if self.pairs[0] != self.pair:
+            raise DataError(f"the main pair of {self.data_dir} is {self.pair}, but its first one is {self.pairs[0]}")
+
+    @property
+    def languages(self) -> Languages:
+        """The pairs and the domains, with their tags."""
+        return Languages(self.pairs, self.domains)
 
     @classmethod
     def load(cls, data_dir: str | Path) -> "Manifest":
@@ -96,6 +113,8 @@ class Manifest:
         contents = {
             "format": FORMAT,
             "pair": asdict(self.pair),
+            "pairs": [asdict(pair) for pair in self.pairs],
+            "domains": list(self.domains),
             "vocabulary": {"file": VOCABULARY, "size": self.vocabulary_size, "digest": self.vocabulary_digest},
             "splits": {name: asdict(split) for name, split in self.splits.items()},
             "options": self.options,
@@ -162,6 +181,8 @@ def _parse(contents: dict[str, Any], data_dir: Path) -> Manifest:
             splits={name: _parse_split(split) for name, split in contents["splits"].items()},
             options=contents["options"],
             versions=contents["versions"],
+            pairs=tuple(LanguagePair(**pair) for pair in contents.get("pairs", ())),
+            domains=tuple(contents.get("domains", ())),
         )
     except (KeyError, TypeError) as error:
         raise DataError(f"{data_dir / MANIFEST} is damaged (at {error}); {PREPARE_AGAIN}") from error
