@@ -62,7 +62,7 @@ def divide(stream: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
 
         def parts(*batch: Any) -> tf.data.Dataset:
             def part(i: tf.Tensor) -> Any:
-                return tf.nest.map_structure(lambda ids: _rows_to_multiple(ids, replicas)[i::replicas], batch)
+                return tf.nest.map_structure(lambda rows: _rows_to_multiple(rows, replicas)[i::replicas], batch)
 
             return tf.data.Dataset.range(first, first + here).map(part)
 
@@ -73,9 +73,9 @@ def divide(stream: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
     return strategy.distribute_datasets_from_function(deal)
 
 
-def _rows_to_multiple(ids: tf.Tensor, count: int) -> tf.Tensor:
-    """ids [B, T] with empty rows added until `count` divides B."""
-    return tf.pad(ids, [[0, -tf.shape(ids)[0] % count], [0, 0]])
+def _rows_to_multiple(rows: tf.Tensor, count: int) -> tf.Tensor:
+    """Rows [B, …] with empty ones added until `count` divides B."""
+    return tf.pad(rows, [[0, -tf.shape(rows)[0] % count], *[[0, 0]] * (len(rows.shape) - 1)])
 
 
 def take_from_chief(strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable]) -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from app.console import TrainingProgress
 from app.evaluation import score
 from app.training import step_lines
-from app.training.trainer import Trainer
+from app.training.trainer import Trainer, target_weight
 
 SCALARS = ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "padding_share")
 SAMPLES = 5
@@ -21,9 +21,10 @@ SAMPLES = 5
 class StepLog(keras.callbacks.Callback):
     """Writes each step's figures to `metrics.jsonl` and TensorBoard and shows them on the progress bar.
 
-    A line of `metrics.jsonl` holds step (counted from 1), loss and cross_entropy (nats a target token), accuracy,
-    gradient_norm, learning_rate, source_tokens, target_tokens, padding_share, skipped (1 if the update was) and seconds
-    (wall time of the step). Where the training went back there is another sort of line, see `rollback`.
+    A line of `metrics.jsonl` holds step (counted from 1), loss and cross_entropy (nats a target token), accuracy (these
+    three by the loss weights of the tokens, where the data has such), gradient_norm, learning_rate, source_tokens,
+    target_tokens, padding_share, skipped (1 if the update was) and seconds (wall time of the step). Where the training
+    went back there is another sort of line, see `rollback`.
     """
 
     def __init__(self, run: Path, progress: TrainingProgress) -> None:
@@ -121,14 +122,15 @@ def sample_row(*texts: str) -> str:
 
 
 def dev_loss(trainer: Trainer, batches: tf.data.Dataset) -> dict[str, float]:
-    """The label-smoothed loss and the perplexity over all real target tokens of the batches."""
-    loss = cross_entropy = tokens = 0.0
-    for inputs, labels in batches:
-        sums = trainer.dev_sums(inputs, labels)
+    """The label-smoothed loss and the perplexity over all real target tokens of the batches, by their loss weights."""
+    loss = cross_entropy = weight = 0.0
+    for inputs, labels, *weights in batches:
+        counts = weights[0] if weights else tf.ones(tf.shape(labels)[:1])
+        sums = trainer.dev_sums(inputs, labels, counts)
         loss += float(sums.loss)
         cross_entropy += float(sums.cross_entropy)
-        tokens += float(tf.math.count_nonzero(labels))
+        weight += float(target_weight(labels, counts))
     return {
-        "dev_loss": round(loss / max(tokens, 1.0), 4),
-        "dev_perplexity": round(math.exp(min(cross_entropy / max(tokens, 1.0), 50.0)), 3),
+        "dev_loss": round(loss / (weight or 1.0), 4),
+        "dev_perplexity": round(math.exp(min(cross_entropy / (weight or 1.0), 50.0)), 3),
     }

@@ -4,7 +4,7 @@ Logits are made a chunk of tokens at a time, and a chunk's loss and gradient are
 in cache; the logits of a whole batch never exist. Vaswani et al. 2017, section 5.4; Szegedy et al. 2016.
 
 With R-Drop (Liang et al. 2021) each token is predicted twice, under two dropout masks, and the divergence between the
-two predictions is part of the loss.
+two predictions is part of the loss. Where the data has loss weights, a token counts as often as its weight says.
 """
 
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ CHUNK_TOKENS = 512  # 512 float32 rows of 8,000 logits are 16 MB: they stay in a
 
 class TokenSums(NamedTuple):
     """Sums over the real target tokens of a batch, float32 scalars; with several passes, the means of the passes.
+
+    With loss weights each token is multiplied by its weight, in all of them.
 
     Attributes:
         loss: Of the label-smoothed cross entropy and R-Drop's divergence, in nats. The only one with a gradient.
@@ -38,6 +40,14 @@ class Chunk(NamedTuple):
     table_gradient: tf.Tensor
 
 
+class Tokens(NamedTuple):
+    """A chunk of n tokens: states [n, P, D], labels [n], and how much each counts, float32 [n], 0 for PAD."""
+
+    states: tf.Tensor
+    labels: tf.Tensor
+    counts: tf.Tensor
+
+
 class Regularisation(NamedTuple):
     """The share e of label smoothing and the weight of R-Drop's divergence."""
 
@@ -46,7 +56,13 @@ class Regularisation(NamedTuple):
 
 
 def token_objective(
-    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, *, smoothing: float, r_drop: float = 0.0
+    states: tf.Tensor,
+    table: tf.Tensor,
+    labels: tf.Tensor,
+    weights: tf.Tensor | None = None,
+    *,
+    smoothing: float,
+    r_drop: float = 0.0,
 ) -> TokenSums:
     """Sums the loss of predicting each label from its states.
 
@@ -58,6 +74,7 @@ def token_objective(
         states: The decoder's output, [N, P, D] in the compute dtype; P passes, 1 or 2.
         table: The tied projection, float32 [V, D]; its products are of the states' dtype.
         labels: int32 [N]; a token whose label is PAD counts for nothing.
+        weights: float32 [N], of the tokens; 1 each where left out.
         smoothing: e, in [0, 1).
         r_drop: The weight of the divergence between two passes, at least 0; unused with one pass.
 
@@ -67,7 +84,8 @@ def token_objective(
 
     @tf.custom_gradient
     def sums(states: tf.Tensor, table: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-        total = _over_chunks(states, tf.cast(table, states.dtype), labels, Regularisation(smoothing, r_drop))
+        compute_table = tf.cast(table, states.dtype)
+        total = _over_chunks(states, compute_table, labels, weights, Regularisation(smoothing, r_drop))
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             scale = tf.cast(upstream, tf.float32)
@@ -81,12 +99,16 @@ def token_objective(
     return TokenSums(*sums(states, table))
 
 
-def _over_chunks(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, by: Regularisation) -> Chunk:
+def _over_chunks(
+    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None, by: Regularisation
+) -> Chunk:
     """Walks over chunks of equal size, the last filled up with PAD; the gradient of the table is summed in float32."""
     tokens, (passes, width) = tf.shape(states)[0], states.shape[1:]
     chunks = tf.maximum(1, -(-tokens * passes // CHUNK_TOKENS))
     chunk_tokens = -(-tokens // chunks)
     missing = chunks * chunk_tokens - tokens
+    counts = tf.cast(labels != PAD, tf.float32) * (1.0 if weights is None else weights)
+    counts = tf.reshape(tf.pad(counts, [[0, missing]]), [chunks, chunk_tokens])
     states = tf.reshape(tf.pad(states, [[0, missing], [0, 0], [0, 0]]), [chunks, chunk_tokens, passes, width])
     labels = tf.reshape(tf.pad(labels, [[0, missing]], constant_values=PAD), [chunks, chunk_tokens])
     mean_row = tf.reduce_mean(tf.cast(table, tf.float32), axis=0)  # [D]; its product with a state is mean(z)
@@ -94,7 +116,7 @@ def _over_chunks(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, by: Reg
     def body(
         i: tf.Tensor, sums: tf.Tensor, gradients: tf.TensorArray, table_gradient: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.Tensor]:
-        chunk = _chunk(states[i], table, labels[i], mean_row, by)
+        chunk = _chunk(Tokens(states[i], labels[i], counts[i]), table, mean_row, by)
         return (
             i + 1,
             sums + chunk.sums,
@@ -114,22 +136,21 @@ def _over_chunks(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, by: Reg
         parallel_iterations=1,
     )
     # What smoothing adds to the table's gradient is of rank one.
-    real = tf.cast(labels != PAD, tf.float32)[:, :, None]
-    sum_of_states = tf.reduce_sum(real * tf.cast(tf.reduce_mean(states, axis=2), tf.float32), axis=[0, 1])  # [D]
+    mean_states = tf.cast(tf.reduce_mean(states, axis=2), tf.float32)
+    sum_of_states = tf.reduce_sum(counts[:, :, None] * mean_states, axis=[0, 1])  # [D]
     table_gradient -= by.smoothing / table.shape[0] * sum_of_states
     return Chunk(sums, tf.reshape(gradients.stack(), [-1, passes, width])[:tokens], table_gradient)
 
 
-def _chunk(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, mean_row: tf.Tensor, by: Regularisation) -> Chunk:
+def _chunk(tokens: Tokens, table: tf.Tensor, mean_row: tf.Tensor, by: Regularisation) -> Chunk:
     """The sums and gradients of one chunk, but for what smoothing adds to the table's gradient.
 
     d loss / dz = softmax(z) - (1 - e) onehot - e/V. The last term is of rank one, so it goes to the states through the
     mean row and to the table in `_over_chunks`.
     """
-    passes, width = states.shape[1:]
-    x = tf.reshape(states, [-1, width])  # [n P, D]
-    labels = tf.repeat(labels, passes)
-    real = tf.cast(labels != PAD, tf.float32)  # [n P]
+    passes, width = tokens.states.shape[1:]
+    x = tf.reshape(tokens.states, [-1, width])  # [n P, D]
+    labels, counts = (tf.repeat(values, passes) for values in (tokens.labels, tokens.counts))  # [n P]
     at_label = tf.stack([tf.range(tf.size(labels)), labels], axis=1)
     logits = tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)  # [n P, V]
     # Softmax is a fused kernel, logsumexp is not; the largest probability is far from underflow.
@@ -138,19 +159,19 @@ def _chunk(states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, mean_row: tf.
     logsumexp = largest - tf.math.log(tf.reduce_max(probabilities, axis=-1))
     of_label = tf.gather_nd(logits, at_label)
     mean = tf.linalg.matvec(tf.cast(x, tf.float32), mean_row)
-    loss = tf.reduce_sum(real * (logsumexp - (1.0 - by.smoothing) * of_label - by.smoothing * mean))
-    cross_entropy = tf.reduce_sum(real * (logsumexp - of_label))
-    correct = tf.reduce_sum(real * tf.cast(of_label >= largest, tf.float32))
+    loss = tf.reduce_sum(counts * (logsumexp - (1.0 - by.smoothing) * of_label - by.smoothing * mean))
+    cross_entropy = tf.reduce_sum(counts * (logsumexp - of_label))
+    correct = tf.reduce_sum(counts * tf.cast(of_label >= largest, tf.float32))
     error = tf.tensor_scatter_nd_sub(probabilities, at_label, tf.fill(tf.shape(labels), 1.0 - by.smoothing))
     if passes == 2:
         divergence, divergence_error = _symmetric_divergence(logits - logsumexp[:, None], probabilities)
-        loss += by.r_drop / 2 * tf.reduce_sum(real[::2] * divergence)
+        loss += by.r_drop / 2 * tf.reduce_sum(counts[::2] * divergence)
         error = (error + by.r_drop / 2 * divergence_error) / 2
     error = tf.cast(error, x.dtype)
     x_gradient = tf.cast(tf.matmul(error, table), tf.float32) - by.smoothing / passes * mean_row
-    states_gradient = tf.reshape(tf.cast(real[:, None] * x_gradient, x.dtype), tf.shape(states))
+    states_gradient = tf.reshape(tf.cast(counts[:, None] * x_gradient, x.dtype), tf.shape(tokens.states))
     sums = tf.stack([loss, cross_entropy, correct]) / passes
-    return Chunk(sums, states_gradient, tf.matmul(error, tf.cast(real[:, None], x.dtype) * x, transpose_a=True))
+    return Chunk(sums, states_gradient, tf.matmul(error, tf.cast(counts[:, None], x.dtype) * x, transpose_a=True))
 
 
 def _symmetric_divergence(log_probabilities: tf.Tensor, probabilities: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -109,7 +109,7 @@ class Rollback:
         batches = self.batches_after(first - 1).take(max(bad) - first + 1)
         file.parent.mkdir(exist_ok=True)
         with file.open("w", encoding="utf-8") as text:
-            for number, (inputs, labels) in enumerate(batches, start=first):
+            for number, (inputs, labels, *_) in enumerate(batches, start=first):
                 if number in bad:
                     sides = (self.vocabulary.decode(ids).numpy().tolist() for ids in (inputs["source"], labels))
                     text.write(f"# step {number}: {bad[number]}\n")

@@ -28,7 +28,9 @@ class Trainer(keras.Model):
     """A `Transformer` that learns; `fit` takes batches of the contract, divided among replicas.
 
     The loss of a step is the sum over real target tokens divided by their number in the *global* batch, so that the
-    division of the batch among replicas and accumulated parts does not change it.
+    division of the batch among replicas and accumulated parts does not change it. Batches of data with loss weights
+    bring a weight for each row; then both are sums over its tokens times the weight, so that a row of weight 2 counts
+    as two rows do.
 
     Args:
         settings: How it trains.
@@ -88,29 +90,34 @@ class Trainer(keras.Model):
 
         self.train_function = counted_step
 
-    def replica_step(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    def replica_step(self, *batch: Any) -> dict[str, tf.Tensor]:
         """Learns from one replica's part of a global batch.
 
+        Args:
+            batch: As the contract has it: inputs, labels and, of data with loss weights, float32 [B], 0 for empty rows.
+
         Returns:
-            Of the global batch, as float32 scalars: loss and cross_entropy (nats a real target token), accuracy,
-            gradient_norm (before clipping or loss scaling), learning_rate, source_tokens and target_tokens (real ones,
-            EOS among them), padding_share (of both sides), skipped (1 where the gradient was not finite, else 0).
+            Of the global batch, as float32 scalars: loss and cross_entropy (nats a real target token), accuracy (these
+            three by the loss weights), gradient_norm (before clipping or loss scaling), learning_rate, source_tokens
+            and target_tokens (real ones, EOS among them), padding_share (of both sides), skipped (1 where the gradient
+            was not finite, else 0).
         """
         replica = tf.distribute.get_replica_context()
-        counts = replica.all_reduce(tf.distribute.ReduceOp.SUM, token_counts(inputs, labels))
-        tokens = tf.maximum(counts["target_tokens"], 1.0)
+        counts = replica.all_reduce(tf.distribute.ReduceOp.SUM, token_counts(*batch))
+        total = counts["loss_weight"] if "loss_weight" in counts else counts["target_tokens"]
+        total = tf.where(total > 0, total, 1.0)
         learning_rate = self.optimizer.scaled_rate()
         # Else every replica would draw the same dropout masks.
         with shifted_seeds(replica.replica_id_in_sync_group):
             compute = self.accumulated_gradients
-            sums, gradients = (tf.function(compute, jit_compile=True) if self.xla else compute)(inputs, labels, tokens)
+            sums, gradients = (tf.function(compute, jit_compile=True) if self.xla else compute)(batch, total)
         gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, sums._asdict())
         update = self.optimizer.apply_summed(gradients, self.transformer.trainable_variables)
         return {
-            "loss": sums["loss"] / tokens,
-            "cross_entropy": sums["cross_entropy"] / tokens,
-            "accuracy": sums["correct"] / tokens,
+            "loss": sums["loss"] / total,
+            "cross_entropy": sums["cross_entropy"] / total,
+            "accuracy": sums["correct"] / total,
             "gradient_norm": update.gradient_norm,
             "learning_rate": learning_rate,
             "source_tokens": counts["source_tokens"],
@@ -119,22 +126,22 @@ class Trainer(keras.Model):
             "skipped": 1.0 - tf.cast(update.applied, tf.float32),
         }
 
-    def accumulated_gradients(
-        self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, tokens: tf.Tensor
-    ) -> tuple[TokenSums, list[tf.Tensor]]:
+    def accumulated_gradients(self, batch: tuple[Any, ...], total: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
         """The sums over a batch and the gradients of its (scaled) loss, computed part after part.
 
         Args:
-            tokens: What the loss is divided by, float32.
+            batch: As `replica_step` has it.
+            total: What the loss is divided by, float32.
         """
         parts = self.settings.accumulation
         if parts == 1:
-            return self.gradients(inputs, labels, tokens)
-        batches = tf.nest.map_structure(lambda ids: split_rows(ids, parts), (dict(inputs), labels))
+            return self.gradients(batch, total)
+        inputs, *rest = batch
+        batches = tf.nest.map_structure(lambda rows: split_rows(rows, parts), (dict(inputs), *rest))
 
         def add_part(i: tf.Tensor, *totals: Any) -> tuple[Any, ...]:
-            inputs, labels = tf.nest.map_structure(lambda ids: ids[i], batches)
-            return i + 1, *tf.nest.map_structure(tf.add, totals, self.gradients(inputs, labels, tokens))
+            part = tf.nest.map_structure(lambda rows: rows[i], batches)
+            return i + 1, *tf.nest.map_structure(tf.add, totals, self.gradients(part, total))
 
         weights = self.transformer.trainable_variables
         nothing = TokenSums(*[tf.zeros([])] * 3), [tf.zeros(weight.shape) for weight in weights]
@@ -143,42 +150,53 @@ class Trainer(keras.Model):
         )
         return sums, gradients
 
-    def gradients(
-        self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, tokens: tf.Tensor
-    ) -> tuple[TokenSums, list[tf.Tensor]]:
+    def gradients(self, batch: tuple[Any, ...], total: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
         """As `accumulated_gradients`, at once."""
+        inputs, labels, *loss_weights = batch
         weights = [weight.value for weight in self.transformer.trainable_variables]
         with tf.GradientTape() as tape:
             projection = tf.stop_gradient(self.transformer.embedding.embeddings.value)
             tape.watch(projection)
-            sums = self.objective(inputs, labels, projection)
-            scaled_loss = self.optimizer.scale_loss(sums.loss / tokens)
+            sums = self.objective(inputs, labels, projection, *loss_weights)
+            scaled_loss = self.optimizer.scale_loss(sums.loss / total)
         *gradients, of_projection = tape.gradient(scaled_loss, [*weights, projection])
         return sums, [summed_gradient(gradient, of_projection) for gradient in gradients]
 
     def objective(
-        self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, projection: tf.Tensor, training: bool = True
+        self,
+        inputs: Mapping[str, tf.Tensor],
+        labels: tf.Tensor,
+        projection: tf.Tensor,
+        loss_weights: tf.Tensor | None = None,
+        *,
+        training: bool = True,
     ) -> TokenSums:
         """The loss sums of this batch's real target tokens (see `token_objective`).
 
         Args:
             projection: The tied embeddings, [V, D] in float32; apart, so that they may have a gradient of their own.
+            loss_weights: Of the rows, float32 [B]; 1 each where left out.
         """
         passes = 2 if training and self.settings.r_drop else 1
         inputs = {name: tf.tile(ids, [passes, 1]) for name, ids in inputs.items()} if passes > 1 else inputs
         states = self.transformer.states(inputs, training=training)  # [P B, T, D]
         passes_apart = tf.split(states, passes)
+        if loss_weights is not None:
+            loss_weights = tf.repeat(loss_weights[:, None], tf.shape(labels)[1], axis=1)  # [B, T]
         if self.xla:  # which cannot gather a number of tokens that is not known before
             tokens = [tf.reshape(part, [-1, part.shape[-1]]) for part in passes_apart]
-            labels = tf.reshape(labels, [-1])
+            labels, loss_weights = (None if rows is None else tf.reshape(rows, [-1]) for rows in (labels, loss_weights))
         else:
             real = tf.where(labels != PAD)  # [N, 2]
             tokens = [tf.gather_nd(part, real) for part in passes_apart]
-            labels = tf.gather_nd(labels, real)
+            labels, loss_weights = (
+                None if rows is None else tf.gather_nd(rows, real) for rows in (labels, loss_weights)
+            )
         return token_objective(
             tf.stack(tokens, axis=1),
             projection,
             labels,
+            loss_weights,
             smoothing=self.settings.label_smoothing,
             r_drop=self.settings.r_drop,
         )
@@ -197,10 +215,11 @@ class Trainer(keras.Model):
             for weight, value in zip(weights, learning, strict=True):
                 weight.assign(value)
 
-    @tf.function(input_signature=BATCH_SPEC)
-    def dev_sums(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> TokenSums:
+    @tf.function(input_signature=(*BATCH_SPEC, tf.TensorSpec([None], tf.float32)))
+    def dev_sums(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, loss_weights: tf.Tensor) -> TokenSums:
         """The loss sums of a batch without dropout, outside the strategy."""
-        return self.objective(inputs, labels, self.transformer.embedding.embeddings.value, training=False)
+        projection = self.transformer.embedding.embeddings.value
+        return self.objective(inputs, labels, projection, loss_weights, training=False)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Keras would build from a mean of the replicas' batches; ours is built before."""
@@ -230,17 +249,24 @@ def release_frames(error: BaseException) -> None:
                 frame = frame.f_back
 
 
-def split_rows(ids: tf.Tensor, parts: int) -> tf.Tensor:
-    """ids [B, T] -> [parts, ceil(B / parts), T], row i in part i mod parts, so that each gets like lengths.
+def split_rows(rows: tf.Tensor, parts: int) -> tf.Tensor:
+    """Rows [B, …] -> [parts, ceil(B / parts), …], row i in part i mod parts, so that each gets like lengths.
 
     Empty rows (all padding) fill up; they count for nothing in the loss.
     """
-    ids = tf.pad(ids, [[0, -tf.shape(ids)[0] % parts], [0, 0]])
-    return tf.transpose(tf.reshape(ids, [-1, parts, tf.shape(ids)[1]]), [1, 0, 2])
+    further = len(rows.shape) - 1
+    rows = tf.pad(rows, [[0, -tf.shape(rows)[0] % parts], *[[0, 0]] * further])
+    shape = tf.concat([[-1, parts], tf.shape(rows)[1:]], axis=0)
+    return tf.transpose(tf.reshape(rows, shape), [1, 0, *range(2, 2 + further)])
 
 
-def token_counts(inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> dict[str, tf.Tensor]:
-    """How many source and target tokens are real, and how many positions there are in all; float32 scalars."""
+def token_counts(
+    inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, loss_weights: tf.Tensor | None = None
+) -> dict[str, tf.Tensor]:
+    """How many source and target tokens are real, and how many positions there are in all; float32 scalars.
+
+    With loss weights of the rows, their sum over the real target tokens too.
+    """
 
     def real(ids: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(ids != PAD, tf.float32))
@@ -249,4 +275,10 @@ def token_counts(inputs: Mapping[str, tf.Tensor], labels: tf.Tensor) -> dict[str
         "source_tokens": real(inputs["source"]),
         "target_tokens": real(labels),
         "positions": tf.cast(tf.size(inputs["source"]) + tf.size(labels), tf.float32),
+        **({} if loss_weights is None else {"loss_weight": target_weight(labels, loss_weights)}),
     }
+
+
+def target_weight(labels: tf.Tensor, loss_weights: tf.Tensor) -> tf.Tensor:
+    """The sum of the loss weights of the rows, float32 [B], over their real tokens, int32 [B, T]: float32 []."""
+    return tf.reduce_sum(tf.where(labels != PAD, loss_weights[:, None], 0.0))

@@ -113,6 +113,30 @@ def test_padding_counts_for_nothing(monkeypatch, passes):
     np.testing.assert_allclose(table_gradient, table_gradient_alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_token_of_weight_two_counts_as_that_token_twice(monkeypatch, passes):
+    monkeypatch.setattr(objective, "CHUNK_TOKENS", 10)
+    states, table, labels = drawn(passes)
+    times = np.arange(TOKENS) % 3  # some not at all
+
+    def loss_and_gradients(rows: np.ndarray, weights: np.ndarray | None) -> tuple[Any, ...]:
+        inputs = [tf.constant(states[rows], tf.float32), tf.constant(table, tf.float32)]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            given = None if weights is None else tf.constant(weights, tf.float32)
+            sums = token_objective(*inputs, tf.constant(labels[rows], tf.int32), given, smoothing=0.1, r_drop=2.0)
+        return sums, *tape.gradient(sums.loss, inputs)
+
+    weighted, of_states, of_table = loss_and_gradients(np.arange(TOKENS), times)
+    repeated, of_repeated, of_table_repeated = loss_and_gradients(np.repeat(np.arange(TOKENS), times), None)
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-5)
+    np.testing.assert_allclose(of_table, of_table_repeated, rtol=1e-4, atol=1e-5)
+    once = np.cumsum(times)[times > 0] - 1  # the last copy of each
+    expected = of_repeated.numpy()[once] * times[times > 0, None, None]
+    np.testing.assert_allclose(of_states.numpy()[times > 0], expected, rtol=1e-4, atol=1e-6)
+    assert not of_states.numpy()[times == 0].any()
+
+
 def test_no_token_gives_no_loss_and_no_gradient():
     states, table = tf.zeros([0, 1, WIDTH]), tf.ones([PIECES, WIDTH])
     with tf.GradientTape() as tape:

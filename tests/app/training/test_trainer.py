@@ -1,6 +1,6 @@
 """The train step: its figures, and the same mathematics on two devices as on one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,6 +15,7 @@ from app.decoding.options import DecodingOptions
 from app.errors import UserError
 from app.training import train as training
 from app.training.distribution import divide, mirrored_strategy
+from app.training.monitoring import dev_loss
 from app.training.train import build_trainer
 from app.training.trainer import Trainer
 from layers import TransformerConfig
@@ -50,18 +51,39 @@ def stream() -> tf.data.Dataset:
     return tf.data.Dataset.from_generator(batches, output_signature=({"source": ids, "target": ids}, ids))
 
 
+def weighted_stream(*, repeated: bool) -> tf.data.Dataset:
+    """The batches with loss weights, or with each row as often as its weight says."""
+    weights = np.array([1, 2, 0, 2, 1, 1, 2])
+
+    def weighted() -> Iterator[Any]:
+        for inputs, labels in batches():
+            if repeated:
+                yield (
+                    {name: np.repeat(ids, weights, axis=0) for name, ids in inputs.items()},
+                    np.repeat(labels, weights, 0),
+                )
+            else:
+                yield inputs, labels, weights.astype(np.float32)
+
+    spec = stream().element_spec
+    signature = spec if repeated else (*spec, tf.TensorSpec([None], tf.float32))
+    return tf.data.Dataset.from_generator(weighted, output_signature=signature)
+
+
 def strategy_on(devices: int) -> tf.distribute.Strategy:
     return mirrored_strategy() if devices == TWO else tf.distribute.MirroredStrategy(["CPU:0"])
 
 
-def trained(devices: int, precision: str = "float32", **settings: Any) -> tuple[Trainer, list[dict[str, float]]]:
+def trained(
+    devices: int, precision: str = "float32", data: tf.data.Dataset | None = None, **settings: Any
+) -> tuple[Trainer, list[dict[str, float]]]:
     """A model after three steps of `fit`, and each step's figures."""
     keras.utils.set_random_seed(11)
     strategy = strategy_on(devices)
     training = TrainingConfig(warmup_steps=10, learning_rate=1.0, precision=precision, **settings)
     with strategy.scope():
         trainer = build_trainer(Configuration(MODEL, training, DecodingOptions()))
-    return trainer, learn(trainer, stream())
+    return trainer, learn(trainer, data or stream())
 
 
 def learn(
@@ -77,12 +99,19 @@ def learn(
     return seen
 
 
-def assert_same(ours: tuple[Trainer, list[dict[str, float]]], theirs: tuple[Trainer, list[dict[str, float]]]) -> None:
+ALL = ("loss", "cross_entropy", "accuracy", "gradient_norm", "source_tokens", "target_tokens")
+
+
+def assert_same(
+    ours: tuple[Trainer, list[dict[str, float]]],
+    theirs: tuple[Trainer, list[dict[str, float]]],
+    figures: Sequence[str] = ALL,
+) -> None:
     """The figures of all steps and the weights after them agree as float32 sums in another order do."""
     (one, one_figures), (two, two_figures) = ours, theirs
     assert len(one_figures) == len(two_figures) == 3
     for mine, other in zip(one_figures, two_figures, strict=True):
-        for name in ("loss", "cross_entropy", "accuracy", "gradient_norm", "source_tokens", "target_tokens"):
+        for name in figures:
             assert mine[name] == pytest.approx(other[name], rel=1e-5), name
     for mine, other in zip(one.transformer.weights, two.transformer.weights, strict=True):
         np.testing.assert_allclose(
@@ -138,6 +167,41 @@ def test_accumulated_parts_on_two_devices_give_the_losses_gradients_and_weights_
 
 def test_two_devices_give_the_losses_gradients_and_weights_of_one():
     assert_same(trained(ONE), trained(TWO))
+
+
+WEIGHTED = ("loss", "cross_entropy", "accuracy", "gradient_norm")
+
+
+@pytest.mark.parametrize(
+    ("devices", "settings"),
+    [
+        (ONE, {}),
+        (TWO, {"accumulation": 2}),
+        pytest.param(ONE, {"r_drop": 3.0, "accumulation": 3}, marks=pytest.mark.slow),
+        pytest.param(TWO, {"r_drop": 3.0}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_pair_of_weight_two_counts_as_that_pair_twice(devices, settings):
+    r_drop = {name: value for name, value in settings.items() if name == "r_drop"}
+    repeated = trained(ONE, data=weighted_stream(repeated=True), **r_drop)
+    weighted = trained(devices, data=weighted_stream(repeated=False), **settings)
+    assert_same(repeated, weighted, figures=WEIGHTED)
+    tokens = [(labels != 0).sum() for _, labels in batches()]
+    assert [step["target_tokens"] for step in weighted[1]] == tokens  # as many as there are
+
+
+@pytest.mark.slow
+def test_weights_count_in_a_step_compiled_by_xla(monkeypatch):
+    plain = trained(ONE, data=weighted_stream(repeated=False))
+    monkeypatch.setattr(training, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
+    assert_same(plain, trained(TWO, data=weighted_stream(repeated=False), accumulation=2))
+
+
+def test_loss_weights_count_on_the_dev_set_too():
+    trainer, _ = trained(ONE)
+    weighted, repeated = (dev_loss(trainer, weighted_stream(repeated=repeated)) for repeated in (False, True))
+    assert weighted == repeated
+    assert weighted["dev_loss"] != dev_loss(trainer, stream())["dev_loss"]
 
 
 def test_the_figures_of_a_step_are_those_of_its_batch():
