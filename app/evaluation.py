@@ -79,7 +79,7 @@ def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:
     """
     direction = LanguagePair.parse(pair)
     if name.startswith(_SAMPLE):
-        lines = [(s.decode(), r.decode()) for s, r in open_corpus(name, direction, split="test")]
+        lines = [(raw.source.decode(), raw.target.decode()) for raw in open_corpus(name, direction, split="test")]
         return [source for source, _ in lines], [reference for _, reference in lines]
     known = sacrebleu.get_available_testsets()
     if name not in known:

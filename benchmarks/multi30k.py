@@ -61,8 +61,8 @@ def copy_text(data: Path, text: Path, target: str, *, keep_case: bool) -> None:
     text.mkdir(parents=True, exist_ok=True)
     pair = LanguagePair("en", target)
     for split in ("train", DEV, TEST):
-        sides = zip(*open_corpus(f"files:{data / split}", pair), strict=True)
-        for language, lines in zip(("en", target), sides, strict=True):
+        sources, targets, _ = zip(*open_corpus(f"files:{data / split}", pair), strict=True)
+        for language, lines in (("en", sources), (target, targets)):
             copied = "".join(f"{line.decode()}\n" for line in lines)
             (text / f"{split}.{language}").write_text(copied if keep_case else copied.lower(), encoding="utf-8")
 

@@ -168,7 +168,7 @@ def test_the_batches_of_the_bad_steps_are_shown_as_text(stormy: Path) -> None:
     shown = shown_batches(stormy / "divergence" / "step-00000007.txt")
     assert list(shown) == ["# step 6: loss nan", "# step 7: loss nan"]
     sample = open_corpus("sample:tatoeba-en-de", LanguagePair.parse("en-de"))
-    known = {tuple(unicodedata.normalize("NFKC", side.decode()) for side in pair) for pair in sample}
+    known = {tuple(unicodedata.normalize("NFKC", side.decode()) for side in pair[:2]) for pair in sample}
     vocabulary = RunDirectory.open(stormy).vocabulary()
     for pairs, line in zip(shown.values(), lines_of(stormy)[5:7], strict=True):
         assert set(pairs) <= known

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tensorflow_datasets as tfds
 
-from pipelines.corpora import SAMPLES, Corpus, LanguagePair, open_corpus
+from pipelines.corpora import SAMPLES, Corpus, LanguagePair, RawPair, open_corpus
 from pipelines.errors import DataError
 
 EN_DE = LanguagePair("en", "de")
@@ -25,7 +25,7 @@ def write_pair(folder: Path, english: bytes, german: bytes) -> str:
 
 
 def read(spec: str, pair: LanguagePair = EN_DE, **options: Any) -> list[tuple[bytes, bytes]]:
-    return list(open_corpus(spec, pair, **options))
+    return [raw[:2] for raw in open_corpus(spec, pair, **options)]
 
 
 def test_a_language_pair_is_read_from_its_name_and_written_back() -> None:
@@ -61,12 +61,12 @@ class TestFiles:
         (tmp_path / "text.en.gz").write_bytes(gzip.compress(b"one\n"))
         (tmp_path / "text.de").write_bytes(b"eins\n")
         corpus = open_corpus(f"files:{tmp_path / 'text'}", EN_DE)
-        assert list(corpus) == [(b"one", b"eins")]
+        assert list(corpus) == [RawPair(b"one", b"eins")]
         assert [Path(file["path"]).name for file in corpus.origin["files"]] == ["text.en.gz", "text.de"]
 
     def test_iterating_again_starts_over(self, tmp_path: Path) -> None:
         corpus = open_corpus(write_pair(tmp_path, b"one\n", b"eins\n"), EN_DE)
-        assert list(corpus) == list(corpus) == [(b"one", b"eins")]
+        assert list(corpus) == list(corpus) == [RawPair(b"one", b"eins")]
 
     @pytest.mark.parametrize(("english", "german", "counts"), [(5, 3, "5 lines .* 3"), (2, 7, "2 lines .* 7")])
     def test_unequal_line_counts_are_told_with_both_files(
@@ -78,7 +78,9 @@ class TestFiles:
 
     def test_a_missing_side_is_told_with_the_names_looked_for(self, tmp_path: Path) -> None:
         (tmp_path / "text.en").write_bytes(b"one\n")
-        with pytest.raises(DataError, match=r"found neither .*text\.de nor .*text\.de\.gz; give the path without \.de"):
+        with pytest.raises(
+            DataError, match=r"found none of .*text\.de, .*text\.de\.gz, .*zst; give the path without \.de"
+        ):
             open_corpus(f"files:{tmp_path / 'text'}", EN_DE)
 
     def test_an_empty_corpus_is_refused(self, tmp_path: Path) -> None:
@@ -101,7 +103,8 @@ class TestReversed:
         assert read(spec) == [(b"eins", b"one"), (b"zwei", b"two")]
         assert open_corpus(spec, EN_DE).origin["spec"] == spec
         sample = "sample:tatoeba-en-de"
-        assert next(iter(open_corpus(f"reversed:{sample}", EN_DE))) == next(iter(open_corpus(sample, EN_DE)))[::-1]
+        first, turned = (next(iter(open_corpus(s, EN_DE))) for s in (sample, f"reversed:{sample}"))
+        assert turned == RawPair(first.target, first.source)
 
     @pytest.mark.parametrize(
         ("spec", "message"),
@@ -138,8 +141,8 @@ class TestSample:
 
     def test_it_serves_both_directions(self) -> None:
         forwards, backwards = (next(iter(open_corpus("sample:tatoeba-en-de", pair))) for pair in (EN_DE, DE_EN))
-        assert forwards == (b"Tom is very honest.", b"Tom ist sehr ehrlich.")
-        assert backwards == forwards[::-1]
+        assert forwards == (b"Tom is very honest.", b"Tom ist sehr ehrlich.", 1.0)
+        assert backwards[:2] == forwards[1::-1]
 
     def test_no_test_sentence_stands_in_the_training_text(self) -> None:
         train = {side for pair in read("sample:tatoeba-en-de") for side in pair}
@@ -220,8 +223,7 @@ class TestTfds:
         return open_corpus(spec, pair, split=split, data_dir=tfds_dir)
 
     def test_both_directions_give_the_same_pairs_each_once(self, tfds_dir: str) -> None:
-        forwards = list(self.open(tfds_dir))
-        backwards = list(self.open(tfds_dir, pair=DE_EN))
+        forwards, backwards = ([raw[:2] for raw in self.open(tfds_dir, pair=pair)] for pair in (EN_DE, DE_EN))
         assert sorted(forwards) == sorted((b"house %d" % i, "Häuser ".encode() + b"%d" % i) for i in range(1500))
         assert backwards == [(target, source) for source, target in forwards]
 
@@ -275,7 +277,7 @@ def test_an_xz_file_that_is_damaged_is_named(tmp_path: Path, monkeypatch: pytest
     folder.mkdir()
     (folder / "ATTRIBUTION.md").write_text("CC BY 2.0")
     (folder / "dev.tsv.xz").write_bytes(lzma.compress(b"one\teins\n" * 1000)[:-30])
-    monkeypatch.setattr("pipelines.corpora.SAMPLES", tmp_path)
+    monkeypatch.setattr("pipelines.sources.sample.SAMPLES", tmp_path)
     with pytest.raises(DataError, match=r"dev\.tsv\.xz is damaged or cut short"):
         read("sample:tatoeba-en-de", split="dev")
 

@@ -29,7 +29,7 @@ ODD = [
 
 def sample_sentences(pairs: int = 300) -> list[str]:
     corpus = open_corpus("sample:tatoeba-en-de", LanguagePair("en", "de"), split="dev")
-    return [side.decode() for pair in list(corpus)[:pairs] for side in pair]
+    return [side.decode() for pair in list(corpus)[:pairs] for side in pair[:2]]
 
 
 def test_the_marks_come_first_then_the_bytes_then_the_pieces(vocabulary: Vocabulary) -> None:

@@ -1,0 +1,198 @@
+"""Fetches files over HTTP into a folder that keeps them: resumed where a connection broke, verified, whole or absent.
+
+A file that is in the folder already is taken instead of the network: hosts break, and people have copies.
+"""
+
+import hashlib
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from time import sleep
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from pipelines.errors import DataError
+
+Progress = Callable[[int, int | None], None]
+
+_WAITS = (1, 2, 4, 8)  # seconds after each failure in a row that brought no new byte; then give up
+_SILENCE_SECONDS = 60
+_CHUNK_BYTES = 1 << 18
+_PERMANENT = (socket.gaierror, ssl.SSLCertVerificationError)
+
+
+def default_folder() -> Path:
+    """Gives where downloads are kept unless told otherwise: `nmt/downloads` in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "nmt" / "downloads"
+
+
+def is_address(name: str) -> bool:
+    """Tells whether `name` is something to fetch."""
+    return name.startswith(("https://", "http://"))
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """A folder of fetched files, each at HOST/PATH in it.
+
+    `progress` is called with the bytes of a file that there are, and how many there will be, if the host says so.
+    """
+
+    folder: Path = field(default_factory=default_folder)
+    progress: Progress = lambda *_: None
+
+    def place(self, url: str) -> Path:
+        """Gives where the file of an address is kept."""
+        address = urlsplit(url)
+        path = address.path + (f"?{address.query}" if address.query else "")
+        parts = [re.sub(r"[^\w.,=+-]", "_", part) for part in path.split("/") if part not in ("", ".", "..")]
+        if not parts:
+            raise DataError(f"{url} names no file; expected https://HOST/PATH")
+        return self.folder.joinpath(address.netloc.rpartition("@")[2].replace(":", "_"), *parts)
+
+    def fetch(self, urls: Sequence[str], sha256: str | None = None) -> Path:
+        """Gives the file of the first of alternative addresses that there is.
+
+        A file in the folder goes before the network, at its place or under its name alone. An unfinished file has
+        `.part` behind its name and is taken up again if the host vouches that the content is still the same.
+
+        Raises:
+            DataError: if no host has it, the network fails, or the content does not have the checksum `sha256`.
+        """
+        for url in urls:
+            for path in (self.place(url), self.folder / self.place(url).name):
+                if path.is_file():
+                    _check_kept(path, sha256)
+                    return path
+        for url in urls:
+            try:
+                return _download(url, self.place(url), sha256, self.progress)
+            except _AbsentError:
+                continue
+        names = " nor ".join(urls)
+        raise DataError(f"found no {names} (HTTP 404); check the address, or put the file at {self.place(urls[0])}")
+
+
+class _AbsentError(Exception):
+    """The host has no such file."""
+
+
+class _CutShortError(OSError):
+    """A connection that ended before the file did."""
+
+
+def _download(url: str, path: Path, sha256: str | None, progress: Progress) -> Path:
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _receive_all(url, part, progress)
+        if sha256 and (found := _digest(part)) != sha256:
+            _discard(part)
+            raise DataError(
+                f"{url} has another content than expected: sha256 {sha256} expected, {found} found; the download was "
+                f"removed; correct sha256, or put the right file at {path}"
+            )
+        part.replace(path)
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        code = f"HTTP {error.code} " if isinstance(error, HTTPError) else ""
+        raise DataError(f"cannot fetch {url} ({code}{reason}); try again later, or put the file at {path}") from error
+    _discard(part)
+    return path
+
+
+def _receive_all(url: str, part: Path, progress: Progress) -> None:
+    """Completes `part`, however often the connection breaks, as long as each attempt or two bring more of it."""
+    failures, most = 0, _size(part)
+    while True:
+        try:
+            _receive(url, part, progress)
+            return
+        except (OSError, HTTPException) as error:
+            if isinstance(error, HTTPError) and error.code in (404, 410):
+                raise _AbsentError from error
+            failures = 0 if _size(part) > most else failures
+            most = max(most, _size(part))
+            if failures == len(_WAITS) or not _is_temporary(error):
+                raise
+            sleep(_WAITS[failures])
+            failures += 1
+
+
+def _receive(url: str, part: Path, progress: Progress) -> None:
+    headers = {"User-Agent": "nmt", "Accept-Encoding": "identity"}
+    start, version = _size(part), _version_file(part)
+    if start and version.is_file():
+        headers |= {"Range": f"bytes={start}-", "If-Range": version.read_text()}
+    try:
+        with urlopen(Request(url, headers=headers), timeout=_SILENCE_SECONDS) as response:
+            _write(response, part, progress)
+    except HTTPError as error:
+        if error.code != 416:
+            raise
+        if error.headers.get("Content-Range") != f"bytes */{start}":
+            _discard(part)
+            raise _CutShortError("the host no longer has as much as was fetched") from error
+
+
+def _write(response: HTTPResponse, part: Path, progress: Progress) -> None:
+    start = _size(part) if response.status == 206 else 0
+    total = _total_bytes(response, start)
+    _version_file(part).unlink(missing_ok=True)
+    with part.open("ab" if start else "wb") as file:
+        if version := _strong_version(response):
+            _version_file(part).write_text(version)
+        while chunk := response.read(_CHUNK_BYTES):
+            file.write(chunk)
+            progress(file.tell(), total)
+    if total is not None and _size(part) != total:
+        raise _CutShortError(f"the connection ended after {_size(part)} of {total} bytes")
+
+
+def _total_bytes(response: HTTPResponse, start: int) -> int | None:
+    length = response.headers.get("Content-Length")
+    return start + int(length) if length and length.isdecimal() else None
+
+
+def _strong_version(response: HTTPResponse) -> str | None:
+    """Gives what If-Range can compare: a weak ETag says that the meaning is the same, not the bytes."""
+    tag = response.headers.get("ETag")
+    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
+
+
+def _is_temporary(error: OSError | HTTPException) -> bool:
+    if isinstance(error, HTTPError):
+        return error.code >= 500 or error.code in (408, 416, 429)
+    if isinstance(error, URLError):
+        return isinstance(error.reason, OSError) and not isinstance(error.reason, _PERMANENT)
+    return isinstance(error, HTTPException | TimeoutError | ConnectionError | _CutShortError)
+
+
+def _check_kept(path: Path, sha256: str | None) -> None:
+    if sha256 and (found := _digest(path)) != sha256:
+        raise DataError(f"{path} has sha256 {found}, not {sha256}; delete it to fetch it again, or correct sha256")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _version_file(part: Path) -> Path:
+    return part.with_name(part.name + ".version")
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _version_file(part).unlink(missing_ok=True)

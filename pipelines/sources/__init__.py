@@ -1,0 +1,1 @@
+"""The kinds of corpora, one module each; `pipelines.corpora` chooses among them."""

@@ -1,0 +1,95 @@
+"""The words in which every source of text speaks: a language pair, a raw pair of lines, a corpus, a request for one.
+
+No file is opened here.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pipelines.downloads import Downloads
+from pipelines.errors import DataError
+
+
+class RawPair(NamedTuple):
+    """Two lines as they were found, without their ends, and how much the pair counts in the loss."""
+
+    source: bytes
+    target: bytes
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class LanguagePair:
+    """The direction of a translation, from `source` to `target`."""
+
+    source: str
+    target: str
+
+    def __post_init__(self) -> None:
+        if self.source == self.target:
+            raise DataError(f"a language pair needs two languages, got {self.source!r} twice")
+
+    @classmethod
+    def parse(cls, text: str) -> "LanguagePair":
+        """Gives the pair that `text` names, such as `en-de`.
+
+        Raises:
+            DataError: if `text` is not two language codes with a hyphen between them.
+        """
+        found = re.fullmatch(r"([A-Za-z_]{2,})-([A-Za-z_]{2,})", text.strip())
+        if not found:
+            raise DataError(f"expected a language pair such as en-de, got {text!r}")
+        return cls(*found.groups())
+
+    def __str__(self) -> str:
+        return f"{self.source}-{self.target}"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Raw line pairs, source first; iterating again starts over.
+
+    `origin` tells where the text comes from in values that JSON can hold, for people; `identity` holds what changes
+    when the text does. Iterating raises `DataError` on a corpus that is empty, damaged or of unequal sides.
+    """
+
+    spec: str
+    origin: dict[str, Any]
+    identity: tuple[Any, ...]
+    read: Callable[[], Iterator[RawPair]]
+
+    def __iter__(self) -> Iterator[RawPair]:
+        empty = True
+        for pair in self.read():
+            empty = False
+            yield pair
+        if empty:
+            raise DataError(
+                f"corpus {self.spec} is empty: expected at least one sentence pair; check the file or split"
+            )
+
+    def fingerprint(self) -> str:
+        """Gives a digest of where the text comes from, as it was when the corpus was opened.
+
+        The same text opened again has the same one; a file that was written since, another version of a TFDS data set
+        or another checksum has another. The text itself is not read.
+        """
+        return hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a kind of corpus is asked for: `name` is what stands behind `kind:` in `spec`."""
+
+    spec: str
+    name: str
+    pair: LanguagePair
+    split: str
+    tfds_dir: str | None
+    downloads: Downloads
+    checksums: tuple[str, ...]
+    weight_column: bool

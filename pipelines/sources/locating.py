@@ -1,0 +1,89 @@
+"""Which files a name means: one, all that match a pattern, or what is fetched from an address."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.downloads import is_address
+from pipelines.errors import DataError
+from pipelines.sources import files
+from pipelines.sources.corpus import Request
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file that can be opened, and the address it was fetched from, if any."""
+
+    path: str
+    url: str | None = None
+    checksum: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Gives what the origin of a corpus tells of it."""
+        fetched = {"url": self.url, "sha256": self.checksum}
+        return files.describe(self.path) | {name: value for name, value in fetched.items() if value}
+
+    def identify(self) -> list[Any]:
+        """Gives values that change when the content does."""
+        return [self.url, self.checksum] if self.checksum else [self.url, *files.identify(self.path)]
+
+
+def locate(request: Request, content: str) -> list[TextFile]:
+    """Gives the files of a corpus that has both sides in one; `content` says for the error what should be in it."""
+    checksums = _checksums(request, 1)
+    if is_address(request.name):
+        return [_fetched(request, [request.name], request.name, checksums[0])]
+    found = files.matches(request.name)
+    if not found:
+        raise DataError(f"corpus {request.spec}: no file {request.name}; give a file with {content}")
+    return [TextFile(path) for path in found]
+
+
+def locate_sides(request: Request) -> list[tuple[TextFile, TextFile]]:
+    """Gives the source and the target file of each prefix that `request` names."""
+    languages = (request.pair.source, request.pair.target)
+    checksums = _checksums(request, 2)
+    if is_address(request.name):
+        source, target = (
+            _fetched(request, _side_names(request.name, language), f"{request.name}.{language}", checksum)
+            for language, checksum in zip(languages, checksums, strict=True)
+        )
+        return [(source, target)]
+    prefixes = _prefixes(request.name, languages) or [request.name]
+    return [
+        (_find_side(request, prefix, languages[0]), _find_side(request, prefix, languages[1])) for prefix in prefixes
+    ]
+
+
+def _checksums(request: Request, count: int) -> tuple[str | None, ...]:
+    given = request.checksums
+    if given and not is_address(request.name):
+        raise DataError(f"corpus {request.spec}: sha256 is for what is fetched from https://; leave it out")
+    if given and len(given) != count:
+        form = "one sha256" if count == 1 else "sha256=SOURCE,TARGET"
+        raise DataError(f"corpus {request.spec}: expected {form}, got {len(given)}")
+    return given or (None,) * count
+
+
+def _fetched(request: Request, urls: list[str], url: str, checksum: str | None) -> TextFile:
+    return TextFile(str(request.downloads.fetch(urls, checksum)), url, checksum)
+
+
+def _side_names(prefix: str, language: str) -> list[str]:
+    return [f"{prefix}.{language}{compression}" for compression in files.COMPRESSIONS]
+
+
+def _prefixes(pattern: str, languages: tuple[str, str]) -> list[str]:
+    """Gives, in order, the prefixes that match and have one side at least."""
+    found = set()
+    for language in languages:
+        for name in _side_names("", language):
+            found |= {match.removesuffix(name) for match in files.matches(pattern + name)}
+    return sorted(found)
+
+
+def _find_side(request: Request, prefix: str, language: str) -> TextFile:
+    names = _side_names(prefix, language)
+    for name in names:
+        if files.is_file(name):
+            return TextFile(name)
+    raise DataError(f"corpus {request.spec}: found none of {', '.join(names)}; give the path without .{language}")

@@ -1,0 +1,45 @@
+"""The bundled samples, `sample:NAME`: small real corpora with their licences, which need no network."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines.errors import DataError
+from pipelines.sources.corpus import Corpus, RawPair, Request
+from pipelines.sources.files import describe
+from pipelines.sources.text import read_columns
+
+SAMPLES = Path(__file__).resolve().parents[1] / "sample"
+
+
+def open_sample(request: Request) -> Corpus:
+    """Gives the split `request.split` of a sample; it serves both directions."""
+    name, pair = request.name, request.pair
+    known = sorted(folder.name for folder in SAMPLES.iterdir() if (folder / "ATTRIBUTION.md").is_file())
+    if name not in known:
+        raise DataError(f"unknown sample {name!r}; the bundled samples are: {', '.join(known)}")
+    first, second = name.split("-")[-2:]
+    if {first, second} != {pair.source, pair.target}:
+        raise DataError(
+            f"sample {name} is in {first} and {second}, not {pair}; use --pair {first}-{second} or the reverse"
+        )
+    path = SAMPLES / name / f"{request.split}.tsv.xz"
+    if not path.is_file():
+        raise DataError(f"sample {name} has no split {request.split!r}; it has train, dev and test")
+    file = describe(str(path)) | {"path": f"{name}/{path.name}"}
+    origin = {
+        "kind": "sample",
+        "spec": request.spec,
+        "split": request.split,
+        "files": [file],
+        "licence": "CC BY 2.0",
+        "attribution": "tatoeba.org and manythings.org/anki",
+    }
+    identity = ("sample", str(pair), file["path"], file["bytes"])
+    return Corpus(
+        request.spec, origin, identity, lambda: in_order(read_columns(str(path)), flipped=pair.source == second)
+    )
+
+
+def in_order(pairs: Iterator[RawPair], *, flipped: bool) -> Iterator[RawPair]:
+    """Yields the pairs, with their sides exchanged if `flipped`."""
+    return (RawPair(pair.target, pair.source, pair.weight) for pair in pairs) if flipped else pairs

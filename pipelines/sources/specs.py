@@ -1,0 +1,122 @@
+"""Reads a SPEC with its options, such as `files:europarl?weight=2&tag=news`, and checks it; opens nothing."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.errors import DataError
+from pipelines.sources.corpus import LanguagePair
+
+_COLUMN = "column"
+
+
+@dataclass(frozen=True)
+class CorpusSpec:
+    """A corpus and what is to be done with it.
+
+    `text` is the SPEC as it was given, `location` the part before its options. An epoch takes each pair `weight` times.
+    `tag` is a domain, `pair` the languages where they are not those of the whole data. `loss_weight` is how much each
+    pair counts in the loss; with `loss_weight_column` it is the third column of each line that tells. `sha256` has one
+    checksum for each file of a download.
+    """
+
+    text: str
+    location: str
+    weight: float = 1.0
+    tag: str | None = None
+    pair: LanguagePair | None = None
+    loss_weight: float = 1.0
+    loss_weight_column: bool = False
+    sha256: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("weight", "loss_weight"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise DataError(f"corpus {self.text}: {name} must be a number above 0, got {value:g}")
+        if self.tag is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", self.tag):
+            raise DataError(
+                f"corpus {self.text}: expected a tag of letters, digits, _ and - such as news, got {self.tag!r}"
+            )
+        for checksum in self.sha256:
+            if not re.fullmatch(r"[0-9a-f]{64}", checksum):
+                raise DataError(
+                    f"corpus {self.text}: expected a sha256 of 64 hexadecimal digits, got {checksum!r}; "
+                    "sha256sum FILE prints it"
+                )
+
+
+def parse_spec(spec: str) -> CorpusSpec:
+    """Gives the corpus that `spec` names and its options.
+
+    The options begin at the last `?` with `name=` behind it: `files:a?b*` has none, and the query of an address needs
+    some option behind it, as in `tsv:https://host/get?file=a.tsv?weight=1`.
+
+    Raises:
+        DataError: if an option is unknown, given twice, or its value is of no use.
+    """
+    found = re.fullmatch(r"(.*)\?([A-Za-z]\w*=.*)", spec)
+    if not found:
+        return CorpusSpec(spec, spec)
+    location, query = found.groups()
+    fields: dict[str, Any] = {}
+    for option in query.split("&"):
+        name, equals, value = option.partition("=")
+        if name not in _OPTIONS:
+            raise _unknown_option(spec, name)
+        if not equals:
+            raise DataError(f"corpus {spec}: expected {name}=VALUE, got {option!r}")
+        read = _OPTIONS[name](spec, name, value)
+        if read.keys() & fields.keys():
+            raise DataError(f"corpus {spec} gives {name} twice; leave one")
+        fields |= read
+    return CorpusSpec(spec, location, **fields)
+
+
+def _unknown_option(spec: str, name: str) -> DataError:
+    near = difflib.get_close_matches(name, _OPTIONS, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    known = f"known: {', '.join(_OPTIONS)}"
+    own_query = "; an address with a query of its own needs ?weight=1 behind it" if "://" in spec else ""
+    return DataError(f"corpus {spec} has an unknown option {name!r}; {hint}{known}{own_query}")
+
+
+def _number(spec: str, name: str, value: str) -> dict[str, Any]:
+    try:
+        return {name: float(value)}
+    except ValueError:
+        form = f"a number or {_COLUMN}" if name == "loss_weight" else "a number"
+        raise DataError(f"corpus {spec}: {name} must be {form}, got {value!r}") from None
+
+
+def _loss_weight(spec: str, name: str, value: str) -> dict[str, Any]:
+    return {"loss_weight": 1.0, "loss_weight_column": True} if value == _COLUMN else _number(spec, name, value)
+
+
+def _tag(spec: str, name: str, value: str) -> dict[str, Any]:
+    del spec
+    return {name: value}
+
+
+def _pair(spec: str, name: str, value: str) -> dict[str, Any]:
+    try:
+        return {name: LanguagePair.parse(value)}
+    except DataError as error:
+        raise DataError(f"corpus {spec}: {error}") from None
+
+
+def _checksums(spec: str, name: str, value: str) -> dict[str, Any]:
+    del spec
+    return {name: tuple(value.lower().split(","))}
+
+
+_OPTIONS: dict[str, Callable[[str, str, str], dict[str, Any]]] = {
+    "weight": _number,
+    "tag": _tag,
+    "pair": _pair,
+    "loss_weight": _loss_weight,
+    "sha256": _checksums,
+}

@@ -1,0 +1,136 @@
+"""Translation memories, `tmx:FILE`: units of the languages in TMX (1.4b and older), read as a stream.
+
+Of inline elements the native codes are dropped and the text is kept, as the standard tells them apart. A document that
+defines entities of its own is refused.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from lxml import etree
+
+from pipelines.errors import DataError
+from pipelines.sources.corpus import Corpus, LanguagePair, RawPair, Request
+from pipelines.sources.files import first_line, open_stream
+from pipelines.sources.locating import locate
+
+_XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_CODES = {"bpt", "ept", "it", "ph", "ut"}
+_SUBFLOW = "sub"  # text within a code, such as a footnote's: kept, and set off from what surrounds the code
+
+
+def open_tmx(request: Request) -> Corpus:
+    """Gives the corpus of `tmx:FILE`; units that lack one of the languages are passed over."""
+    found = locate(request, f"units in {request.pair.source} and {request.pair.target}")
+    origin = {"kind": "tmx", "spec": request.spec, "files": [file.describe() for file in found]}
+    identity = ("tmx", str(request.pair), [file.identify() for file in found])
+    return Corpus(
+        request.spec, origin, identity, lambda: chain.from_iterable(read_tmx(file.path, request.pair) for file in found)
+    )
+
+
+def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
+    """Yields the units that have both languages; memory does not grow with the file.
+
+    Case does not matter in the name of a language, and `en` is also found as `en-US` if there is no `en` in the unit.
+
+    Raises:
+        DataError: if the document is not well-formed, defines entities, or no unit has both languages.
+    """
+    languages: set[str] = set()
+    found = False
+    for segments in _read_units(path):
+        languages |= segments.keys()
+        source, target = _choose(pair.source, segments), _choose(pair.target, segments)
+        if source is not None and target is not None:
+            found = True
+            yield RawPair(_text(source), _text(target))
+    if languages and not found:
+        raise DataError(
+            f"{path} has no unit in both {pair.source} and {pair.target}; its languages are: "
+            f"{', '.join(sorted(languages))}"
+        )
+
+
+def _read_units(path: str) -> Iterator[dict[str, Any]]:
+    """Yields the `seg` element of each language of each unit, the first where there are several."""
+    with open_stream(path) as file:
+        events = etree.iterparse(
+            file,
+            events=("start", "end"),
+            tag=("{*}tmx", "{*}tu"),
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            huge_tree=False,
+        )
+        try:
+            for event, element in events:
+                if event == "start":
+                    _refuse_entities(path, element)
+                elif etree.QName(element).localname == "tu":
+                    yield _segments(element)
+                    _forget(element)
+        except etree.XMLSyntaxError as error:
+            raise DataError(f"{path} is not well-formed TMX ({first_line(error)}); mend or fetch it again") from error
+
+
+def _refuse_entities(path: str, element: Any) -> None:
+    declared = element.getroottree().docinfo.internalDTD
+    if declared is not None and any(True for _ in declared.iterentities()):
+        raise DataError(f"{path} defines entities of its own, which may hide any amount of text; write them out")
+
+
+def _segments(unit: Any) -> dict[str, Any]:
+    segments: dict[str, Any] = {}
+    for variant in unit.iterchildren("{*}tuv"):
+        language = variant.get(_XML_LANG) or variant.get("lang") or ""
+        segment = next(variant.iterchildren("{*}seg"), None)
+        if segment is not None:
+            segments.setdefault(language.replace("_", "-").lower(), segment)
+    return segments
+
+
+def _forget(unit: Any) -> None:
+    """Frees a unit and those before it: lxml keeps the tree that it has built."""
+    unit.clear()
+    while unit.getprevious() is not None:
+        del unit.getparent()[0]
+
+
+def _choose(language: str, segments: dict[str, Any]) -> Any:
+    """Gives the segment of exactly this language, or else the first that differs only in having a region or none."""
+    wanted = language.replace("_", "-").lower()
+    if wanted in segments:
+        return segments[wanted]
+    base, region = _split_region(wanted)
+    for name, segment in segments.items():
+        if _split_region(name)[0] == base and not (region and _split_region(name)[1]):
+            return segment
+    return None
+
+
+def _split_region(language: str) -> tuple[str, str]:
+    base, _, region = language.partition("-")
+    return base, region
+
+
+def _text(segment: Any) -> bytes:
+    return re.sub(r"[ \t\r\n]+", " ", "".join(_pieces(segment, is_code=False))).strip(" ").encode()
+
+
+def _pieces(element: Any, *, is_code: bool) -> Iterator[str]:
+    if not is_code:
+        yield element.text or ""
+    for child in element:
+        name = etree.QName(child).localname if isinstance(child.tag, str) else None  # a comment has no name
+        if name == _SUBFLOW:
+            yield " "
+        if name:
+            yield from _pieces(child, is_code=name in _CODES)
+        if name == _SUBFLOW:
+            yield " "
+        if not is_code:
+            yield child.tail or ""

@@ -1,0 +1,120 @@
+"""Corpora that TensorFlow Datasets knows by name, WMT's above all: `tfds:NAME/CONFIG[SUBSETS]:SPLIT`.
+
+TensorFlow and TFDS are imported when one is opened, not before: they take seconds.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipelines.errors import DataError
+from pipelines.sources.corpus import Corpus, LanguagePair, RawPair, Request
+from pipelines.sources.files import first_line
+
+_SPLITS = {"dev": "validation"}  # ours -> theirs, where they differ
+_READ_AT_ONCE = 1024  # pairs a fetch; one at a time, the overhead of tf.data dominates
+
+
+def open_tfds(request: Request) -> Corpus:
+    """Gives the corpus of a TFDS translation data set, downloaded and prepared when first used."""
+    spec, pair = request.spec, request.pair
+    name, _, chosen = request.name.partition(":")
+    builder = _builder(spec, name, request.tfds_dir)
+    languages = sorted(builder.info.features or ())
+    if not {pair.source, pair.target} <= set(languages):
+        raise DataError(f"corpus {spec} is in {' and '.join(languages)}, not {pair}; choose another configuration")
+    split = chosen or _SPLITS.get(request.split, request.split)
+    _prepare(spec, builder)
+    splits = builder.info.splits  # empty in the mock data of tfds.testing, which has any split
+    if splits and split.partition("[")[0] not in splits:
+        raise DataError(f"corpus {spec} has no split {split!r}; it has {', '.join(splits)}")
+    identity = ("tfds", str(pair), builder.info.full_name, split)
+    return Corpus(spec, _origin(spec, builder, split), identity, lambda: _read(builder, split, pair))
+
+
+def _builder(spec: str, name: str, tfds_dir: str | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    found = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", name)
+    if not found:
+        raise DataError(f"corpus {spec}: expected tfds:NAME/CONFIG[SUBSET,SUBSET], got tfds:{name}")
+    name, subsets = found.groups()
+    try:
+        builder = tfds.builder(name, data_dir=tfds_dir)
+    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
+        raise DataError(f"corpus {spec}: TFDS cannot open {name!r} ({first_line(error)})") from error
+    return builder if subsets is None else _with_subsets(spec, builder, subsets.split(","), tfds_dir)
+
+
+def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | None) -> Any:
+    """Gives a data set of only some of the corpora that a WMT task trains on; it has no split but `train`."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.translate import wmt
+
+    if not isinstance(builder, wmt.WmtTranslate):
+        raise DataError(f"corpus {spec}: only the WMT tasks of TFDS have subsets; leave out [{','.join(chosen)}]")
+    task = builder.builder_config
+    known = builder.subsets["train"]
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise DataError(f"corpus {spec} has no subset {unknown[0]!r}; it has {', '.join(known)}")
+    names = [name for name in known if name in chosen]
+    config = wmt.WmtConfig(
+        name="+".join(names),
+        version="1.0.0",
+        url=task.url,
+        citation=task.citation,
+        language_pair=task.language_pair,
+        subsets={"train": names},
+    )
+    return tfds.builder("wmt_translate", config=config, data_dir=tfds_dir)
+
+
+def _prepare(spec: str, builder: Any) -> None:
+    """Downloads what is not there yet; TFDS shows its own progress on stderr."""
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # TFDS' download errors have no ancestor of their own
+        raise DataError(
+            f"corpus {spec}: TFDS could not download or prepare it ({first_line(error)}); check the network, or put "
+            f"{_archives(builder)} into {builder.data_dir_root / 'downloads' / 'manual'}, or the prepared data into "
+            f"{builder.data_path} (--tfds-dir names another {builder.data_dir_root})"
+        ) from error
+
+
+def _archives(builder: Any) -> str:
+    """Tells the files that TFDS takes from its folder of manual downloads instead of from the network."""
+    from tensorflow_datasets.core.download import checksums
+    from tensorflow_datasets.translate import wmt
+
+    if not isinstance(builder, wmt.WmtTranslate):
+        return "the files that its page names"
+    source = builder.builder_config.language_pair[0]
+    subsets = [wmt.DATASET_MAP[name] for names in builder.subsets.values() for name in names]
+    known = checksums.get_all_url_infos()
+    urls = [url for subset in subsets if not subset.get_manual_dl_files(source) for url in subset.get_url(source)]
+    files = [f"{known[url].filename} (from {url})" for url in dict.fromkeys(urls) if url in known]
+    files += [f"{file} (from {s.get_url(source)[0]})" for s in subsets for file in s.get_manual_dl_files(source)]
+    return ", ".join(files)
+
+
+def _origin(spec: str, builder: Any, split: str) -> dict[str, Any]:
+    info = builder.info
+    return {
+        "kind": "tfds",
+        "spec": spec,
+        "name": info.full_name,
+        "split": split,
+        "pairs": int(info.splits[split].num_examples) if info.splits else None,
+        "bytes": int(info.dataset_size or 0),
+        "homepage": info.homepage,
+        "licence": getattr(info.redistribution_info, "license", None) or "see the homepage",
+        "attribution": info.citation,
+    }
+
+
+def _read(builder: Any, split: str, pair: LanguagePair) -> Iterator[RawPair]:
+    examples = builder.as_dataset(split=split, shuffle_files=False)
+    for block in examples.batch(_READ_AT_ONCE).prefetch(2).as_numpy_iterator():
+        for source, target in zip(block[pair.source], block[pair.target], strict=True):
+            yield RawPair(source.replace(b"\n", b" "), target.replace(b"\n", b" "))
