@@ -144,6 +144,9 @@ def _receive(url: str, part: Path, progress: Progress) -> None:
 
 def _write(response: HTTPResponse, part: Path, progress: Progress) -> None:
     start = _size(part) if response.status == 206 else 0
+    if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        _discard(part)
+        raise _CutShortError("the host answered with another range than asked")
     total = _total_bytes(response, start)
     _version_file(part).unlink(missing_ok=True)
     with part.open("ab" if start else "wb") as file:

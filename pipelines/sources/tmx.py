@@ -4,7 +4,6 @@ Of inline elements the native codes are dropped and the text is kept, as the sta
 defines entities of its own is refused.
 """
 
-import re
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -118,7 +117,8 @@ def _split_region(language: str) -> tuple[str, str]:
 
 
 def _text(segment: Any) -> bytes:
-    return re.sub(r"[ \t\r\n]+", " ", "".join(_pieces(segment, is_code=False))).strip(" ").encode()
+    text = "".join(_pieces(segment, is_code=False)).encode()
+    return b" ".join(text.split())  # of bytes, split knows the white space of XML and no other
 
 
 def _pieces(element: Any, *, is_code: bool) -> Iterator[str]:
