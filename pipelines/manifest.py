@@ -6,6 +6,7 @@ DATA/dev-00000-of-00001.tfrecord ...  dev.en  dev.de
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,13 +42,40 @@ class Shard:
         """The name of the file of lengths beside the shard."""
         return self.file.removesuffix(".tfrecord") + ".lengths.npy"
 
+    @property
+    def corpus_file(self) -> str:
+        """The name of the file beside the shard that says of which corpus each pair is, where a split mixes some."""
+        return self.file.removesuffix(".tfrecord") + ".corpus.npy"
+
+    @property
+    def weights_file(self) -> str:
+        """The name of the file of loss weights beside the shard, where a split has some."""
+        return self.file.removesuffix(".tfrecord") + ".weights.npy"
+
+
+@dataclass(frozen=True)
+class MixedCorpus:
+    """One of the corpora of a split: how many pairs it has, and how many times an epoch takes each of them.
+
+    A weight of 2.5 takes each pair twice, and in every other epoch once more.
+    """
+
+    name: str
+    pairs: int
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise DataError(f"the weight of corpus {self.name} is {self.weight}; it must be at least 0")
+
 
 @dataclass(frozen=True)
 class Split:
     """What the manifest says of the training or the dev data.
 
     `length_histogram[n]` is the number of pairs whose longer side has n tokens. `text` names the raw text of source and
-    target, kept of the dev data because BLEU needs it.
+    target, kept of the dev data because BLEU needs it. `corpora` are in the order
+    of the numbers that the files beside the shards hold.
     """
 
     shards: tuple[Shard, ...]
@@ -55,6 +83,8 @@ class Split:
     cleaning: dict[str, Any]
     origins: tuple[dict[str, Any], ...]
     text: tuple[str, str] | None = None
+    corpora: tuple[MixedCorpus, ...] = ()
+    has_loss_weights: bool = False
 
     @property
     def examples(self) -> int:
@@ -64,6 +94,12 @@ class Split:
     def longer_than(self, length: int) -> int:
         """Gives the number of pairs with more than `length` tokens on a side: those a stream of that length skips."""
         return sum(self.length_histogram[length + 1 :])
+
+    def files_beside(self, shard: Shard) -> tuple[str, ...]:
+        """Gives the names of the files that belong to a shard."""
+        corpus = (shard.corpus_file,) if self.corpora else ()
+        weights = (shard.weights_file,) if self.has_loss_weights else ()
+        return (shard.lengths_file, *corpus, *weights)
 
 
 @dataclass(frozen=True)
@@ -195,6 +231,8 @@ def _parse_split(contents: dict[str, Any]) -> Split:
         cleaning=contents["cleaning"],
         origins=tuple(contents["origins"]),
         text=(contents["text"][0], contents["text"][1]) if contents["text"] else None,
+        corpora=tuple(MixedCorpus(**corpus) for corpus in contents.get("corpora", ())),
+        has_loss_weights=contents.get("has_loss_weights", False),
     )
 
 
@@ -214,7 +252,7 @@ def _check_files(manifest: Manifest) -> None:
     for split in manifest.splits.values():
         for shard in split.shards:
             path = manifest.data_dir / shard.file
-            for needed in (path, manifest.data_dir / shard.lengths_file):
+            for needed in (path, *(manifest.data_dir / name for name in split.files_beside(shard))):
                 if not needed.is_file():
                     raise DataError(f"{needed} is missing; {PREPARE_AGAIN}")
             if path.stat().st_size != shard.bytes:

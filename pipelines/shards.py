@@ -1,15 +1,18 @@
 """Prepared data on disk: TFRecord shards of token ids, with lengths beside them.
 
 One record is one `tf.train.Example` with the int64 lists `source` and `target`, each ending in EOS. The lengths beside
-a shard (int32 [N, 2], source and target, EOS counted) let a reader plan batches without reading a token.
+a shard (int32 [N, 2], source and target, EOS counted) let a reader plan batches without reading a token. Where corpora
+are mixed, and where pairs have loss weights, the number of each pair's corpus (uint8 [N]) and the weights (float32 [N])
+lie beside it too.
 """
 
+import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -17,16 +20,20 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DataError
 from pipelines.manifest import PREPARE_AGAIN, Manifest, Shard, sha256_of
-
-_READ_BUFFER_BYTES = 1 << 20
+from pipelines.record_parsing import parse_records
 
 Lengths = NDArray[np.int32]
+Ids = NDArray[np.integer[Any]]
+Corpora = NDArray[np.uint8]
+Weights = NDArray[np.float32]
+_Kind = TypeVar("_Kind", np.int32, np.uint8, np.float32)
+_MANY = 1 << 16  # pieces; ids of fewer take two bytes
 
 
 class Tokens(NamedTuple):
     """The token ids of N pairs, source and target, each side's ids in one flat array."""
 
-    values: tuple[NDArray[np.int32], NDArray[np.int32]]  # [sum of lengths] each
+    values: tuple[Ids, Ids]  # [sum of lengths] each
     lengths: Lengths  # [N, 2]
     starts: NDArray[np.int64]  # [N, 2]: where in its flat array a row begins
 
@@ -49,15 +56,34 @@ def read_lengths(data_dir: Path, shards: Sequence[Shard]) -> Lengths:
     return np.concatenate([_read_lengths(data_dir, shard) for shard in shards])
 
 
-def read_tokens(data_dir: Path, shards: Sequence[Shard]) -> Tokens:
-    """Gives the token ids of all pairs of the shards, in order.
+def read_corpora(data_dir: Path, shards: Sequence[Shard]) -> Corpora:
+    """Gives which corpus each pair of the shards is of, in order, as uint8 [N]."""
+    return np.concatenate([_read_beside(data_dir / s.corpus_file, np.uint8, (s.examples,)) for s in shards])
+
+
+def read_weights(data_dir: Path, shards: Sequence[Shard]) -> Weights:
+    """Gives the loss weights of all pairs of the shards, in order, as float32 [N]."""
+    return np.concatenate([_read_beside(data_dir / s.weights_file, np.float32, (s.examples,)) for s in shards])
+
+
+def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int = _MANY) -> Tokens:
+    """Gives the token ids of all pairs of the shards, in order, in half the memory if they are of a small vocabulary.
 
     Raises:
         DataError: naming the shard that cannot be read or does not hold what the manifest says.
     """
-    parts = [_read_shard(data_dir / shard.file, shard) for shard in shards]
-    source, target, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Tokens((source, target), lengths, np.cumsum(lengths, axis=0, dtype=np.int64) - lengths)
+    lengths = read_lengths(data_dir, shards)
+    source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64)
+    kind = np.uint16 if vocabulary_size < _MANY else np.int32
+    values = (np.empty(source_tokens, kind), np.empty(target_tokens, kind))
+    pairs, filled = 0, [0, 0]
+    for shard in shards:
+        parts = _read_shard(data_dir / shard.file, shard, lengths[pairs : pairs + shard.examples])
+        pairs += shard.examples
+        for side in (0, 1):
+            values[side][filled[side] : filled[side] + len(parts[side])] = parts[side]
+            filled[side] += len(parts[side])
+    return Tokens(values, lengths, np.cumsum(lengths, axis=0, dtype=np.int64) - lengths)
 
 
 class ShardWriter:
@@ -133,18 +159,21 @@ def _deal(shards: int, seed: int) -> Iterator[int]:
 
 
 def _read_lengths(data_dir: Path, shard: Shard) -> Lengths:
-    path = data_dir / shard.lengths_file
+    return _read_beside(data_dir / shard.lengths_file, np.int32, (shard.examples, 2))
+
+
+def _read_beside(path: Path, kind: type[_Kind], shape: tuple[int, ...]) -> NDArray[_Kind]:
     try:
-        lengths = _load_lengths(path)
+        array = _load_array(path, np.dtype(kind), shape[1:])
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path} ({error}); {PREPARE_AGAIN}") from error
-    if lengths.shape != (shard.examples, 2):
-        raise DataError(f"{path} has shape {lengths.shape}, expected {(shard.examples, 2)}; {PREPARE_AGAIN}")
-    return lengths
+    if array.shape != shape:
+        raise DataError(f"{path} has shape {array.shape}, expected {shape}; {PREPARE_AGAIN}")
+    return array
 
 
-def _load_lengths(path: Path) -> Lengths:
-    """Gives what `np.save` wrote, int32 [N, 2], without `np.load`, which has Python parse the header.
+def _load_array(path: Path, kind: np.dtype[_Kind], columns: tuple[int, ...]) -> NDArray[_Kind]:
+    """Gives what `np.save` wrote, [N, *columns], without `np.load`, which has Python parse the header.
 
     Two threads must not parse at once before Python 3.11.8 and 3.12.2 (python/cpython#106905), and while a stream reads
     ahead in one, TensorFlow's autograph parses in another.
@@ -152,23 +181,21 @@ def _load_lengths(path: Path) -> Lengths:
     content = path.read_bytes()
     if content[:8] != b"\x93NUMPY\x01\x00":
         raise ValueError("it is no NumPy array")
-    header_bytes = 10 + int.from_bytes(content[8:10], "little")
-    return np.frombuffer(content, "<i4", offset=header_bytes).reshape(-1, 2)
+    start = 10 + int.from_bytes(content[8:10], "little")
+    if f"'{kind.str}'".encode() not in content[:start]:
+        raise ValueError(f"it is no array of {kind}")
+    return np.frombuffer(content, kind, offset=start).reshape(-1, *columns)
 
 
-def _read_shard(path: Path, shard: Shard) -> tuple[NDArray[np.int32], NDArray[np.int32], Lengths]:
-    """Gives the source ids, the target ids and the lengths of a shard, parsed in one go."""
-    if not shard.examples:
-        return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 2), np.int32)
-    records = tf.data.TFRecordDataset(str(path), buffer_size=_READ_BUFFER_BYTES).batch(shard.examples)
-    feature = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
+def _read_shard(path: Path, shard: Shard, lengths: Lengths) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Gives the source ids and the target ids of a shard whose lists have these lengths."""
     try:
-        parsed = tf.io.parse_example(next(iter(records)), {"source": feature, "target": feature})
-    except (tf.errors.OpError, StopIteration) as error:
-        raise DataError(f"{path} is corrupt or cut short; {PREPARE_AGAIN}") from error
-    source, target = (parsed[side].values.numpy().astype(np.int32) for side in ("source", "target"))
-    lengths = np.stack([parsed[side].row_lengths().numpy() for side in ("source", "target")], axis=1)
-    planned = _read_lengths(path.parent, shard)  # that a batch was planned from; others would cut its rows
-    if (len(source), len(target)) != (shard.source_tokens, shard.target_tokens) or not np.array_equal(lengths, planned):
-        raise DataError(f"{path} does not hold what the manifest says; {PREPARE_AGAIN}")
-    return source, target, lengths.astype(np.int32)
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error}); {PREPARE_AGAIN}") from error
+    if hashlib.sha256(content).hexdigest() != shard.sha256:
+        raise DataError(f"{path} is corrupt or cut short; {PREPARE_AGAIN}")
+    try:
+        return parse_records(content, lengths)
+    except ValueError as error:  # that batches were planned from other lengths would cut rows
+        raise DataError(f"{path} does not hold what the manifest says: {error}; {PREPARE_AGAIN}") from error

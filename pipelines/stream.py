@@ -9,31 +9,35 @@ of 200 pairs:
               window 0 gives batches 0..11, window 1 gives batches 12..22
     epoch 1   shards in the order 1 2 | 0 3   ...
 
-To start at (epoch 0, batch 15), window 0 is planned from its lengths and skipped; window 1 is read, and its first three
-batches are skipped.
+To start at (epoch 0, batch 15), the 12 batches of window 0 are counted from how many of its pairs have which length,
+and skipped; window 1 is planned from its lengths and read, and its first three batches are skipped.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from pipelines.batching import EMPTY_ROW, BatchPlan, BatchShape, NumpyBatch, fill_batch, plan_batches
+from pipelines.batching import EMPTY_ROW, BatchShape, NumpyBatch, fill_batch, plan_batches
 from pipelines.errors import DataError
-from pipelines.manifest import VOCABULARY, Manifest, Shard, Split
-from pipelines.sampling import SubwordSampler
+from pipelines.manifest import Manifest
 from pipelines.shards import read_lengths, read_tokens
+from pipelines.windows import Fill, PlannedRead, TrainingData, WeightedBatch, Window, check_some_fit
 
-WINDOW_EXAMPLES = 200_000  # about 50 MB of token ids, and two windows are in memory at once
 _BATCHES_AHEAD = 16
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
 BATCH_SPEC = ({"source": _IDS, "target": _IDS}, _IDS)
+
+
+def batch_spec(manifest: Manifest) -> tuple[Any, ...]:
+    """Gives the spec of the training batches: `BATCH_SPEC`, and loss weights of the rows where the pairs have some."""
+    weighted = manifest.split("train").has_loss_weights
+    return (*BATCH_SPEC, tf.TensorSpec([None], tf.float32)) if weighted else BATCH_SPEC
 
 
 def training_stream(
@@ -45,9 +49,12 @@ def training_stream(
     start_epoch: int = 0,
     start_batch: int = 0,
     sampling_alpha: float = 0.0,
-    window_examples: int = WINDOW_EXAMPLES,
+    corpus_temperature: float = 1.0,
+    window_examples: int | None = None,
 ) -> tf.data.Dataset:
     """Gives batches without end: each pair once an epoch, in another order each epoch.
+
+    Where corpora of different weights are mixed, a pair comes as often as `pipelines.mixing` says.
 
     Args:
         data_dir: what `nmt prepare` wrote.
@@ -60,11 +67,15 @@ def training_stream(
             probability proportional to P(segmentation)**alpha; 0 takes the stored one, the best. Batches are planned
             with room for longer segmentations than the stored, within `max_length`; what does not fit is drawn
             again, and a sentence that never fits keeps the stored one. `pipelines.sampling` says more.
-        window_examples: pairs in memory that are shuffled together, in whole shards, at least one.
+        corpus_temperature: above 1, small ones of the mixed corpora are shown more often than their weights say; it
+            changes nothing where there is but one.
+        window_examples: pairs in memory that are shuffled together, in whole shards, at least one; by default 500,000,
+            or 200,000 with subword regularisation, which needs more memory.
 
     Returns:
         Batches `({"source": int32 [B, S], "target": int32 [B, T]}, labels int32 [B, T])`, B a multiple of 8; some rows
-        of the last batch of a window may be all PAD.
+        of the last batch of a window may be all PAD. Of data with loss weights, those of the rows follow as a third
+        element, float32 [B], 0 for rows that are all PAD.
 
     Raises:
         DataError: if the data cannot be used, no pair is short enough, the budget is too small for `max_length`, or
@@ -72,18 +83,18 @@ def training_stream(
             ends the stream with an error of tf.data that names it, which `shards.reporting_data_errors` turns into a
             DataError.
     """
-    data = _TrainingData.open(
+    data = TrainingData.open(
         data_dir,
         batch_tokens=batch_tokens,
         max_length=max_length,
         seed=seed,
         sampling_alpha=sampling_alpha,
+        corpus_temperature=corpus_temperature,
         window_examples=window_examples,
     )
     if start_epoch < 0 or start_batch < 0:
         raise DataError(f"a stream starts at epoch 0, batch 0 or later, not at {start_epoch}, {start_batch}")
-    data.plan(data.windows(start_epoch)[0])  # reports what is wrong with the options now, not at the first batch
-    return _dataset(lambda: _batches(data, start_epoch, start_batch))
+    return _dataset(lambda: _batches(data, start_epoch, start_batch), batch_spec(data.manifest))
 
 
 def evaluation_stream(
@@ -91,22 +102,23 @@ def evaluation_stream(
 ) -> tf.data.Dataset:
     """Gives each pair of a split once, the longest first, in batches like those of `training_stream`.
 
-    Pairs longer than `max_length` are skipped; `skipped_examples` says how many. The whole split is held in memory.
+    Pairs longer than `max_length` are skipped; `skipped_examples` says how many. The whole split is held in memory. Its
+    corpora are not mixed and its pairs have no loss weights: each counts once.
 
     Raises:
         DataError: as `training_stream` does.
     """
     manifest = Manifest.load(data_dir)
     shards = manifest.split(split).shards
-    _check_some_fit(manifest, split, max_length)
+    check_some_fit(manifest, split, max_length)
     lengths = read_lengths(manifest.data_dir, shards)
     plans = plan_batches(lengths, np.arange(len(lengths)), batch_tokens=batch_tokens, max_length=max_length)
 
     def batches() -> Iterator[NumpyBatch]:
-        tokens = read_tokens(manifest.data_dir, shards)
+        tokens = read_tokens(manifest.data_dir, shards, vocabulary_size=manifest.vocabulary_size)
         return (fill_batch(tokens, plan) for plan in plans)
 
-    return _dataset(batches)
+    return _dataset(batches, BATCH_SPEC)
 
 
 class PlannedBatch(NamedTuple):
@@ -128,21 +140,23 @@ def planned_epoch(
     seed: int,
     epoch: int = 0,
     sampling_alpha: float = 0.0,
-    window_examples: int = WINDOW_EXAMPLES,
+    corpus_temperature: float = 1.0,
+    window_examples: int | None = None,
 ) -> list[PlannedBatch]:
     """Gives the batches of one epoch of `training_stream`, in order, without reading a token.
 
     Epochs of several windows differ by a few batches.
     """
-    data = _TrainingData.open(
+    data = TrainingData.open(
         data_dir,
         batch_tokens=batch_tokens,
         max_length=max_length,
         seed=seed,
         sampling_alpha=sampling_alpha,
+        corpus_temperature=corpus_temperature,
         window_examples=window_examples,
     )
-    return [batch for window in data.windows(epoch) for batch in data.planned(window)]
+    return [batch for window in data.windows(epoch) for batch in _planned(data, window)]
 
 
 def skipped_examples(data_dir: str | Path, split: str = "train", *, max_length: int) -> int:
@@ -150,127 +164,29 @@ def skipped_examples(data_dir: str | Path, split: str = "train", *, max_length: 
     return Manifest.load(data_dir).split(split).longer_than(max_length)
 
 
-class _Window(NamedTuple):
-    epoch: int
-    number: int
-    shards: tuple[Shard, ...]
+def _planned(data: TrainingData, window: Window) -> Iterator[PlannedBatch]:
+    """Yields what is known of the batches of a window."""
+    lengths = data.expected_lengths(window)
+    for plan in data.plan(window):
+        source_tokens, target_tokens = lengths[plan.rows[plan.rows != EMPTY_ROW]].sum(axis=0).tolist()
+        yield PlannedBatch(plan.shape, source_tokens, target_tokens)
 
 
-_Numbered = tuple[int, BatchPlan]  # a batch of a window, and which of its batches it is
-
-
-@dataclass(frozen=True)
-class _TrainingData:
-    """What to read and how to order it: everything that the sequence of batches follows from."""
-
-    data_dir: Path
-    train: Split
-    batch_tokens: int
-    max_length: int
-    seed: int
-    sampler: SubwordSampler | None
-    window_examples: int
-
-    @classmethod
-    def open(
-        cls,
-        data_dir: str | Path,
-        *,
-        batch_tokens: int,
-        max_length: int,
-        seed: int,
-        sampling_alpha: float,
-        window_examples: int,
-    ) -> "_TrainingData":
-        manifest = Manifest.load(data_dir)
-        if seed < 0:
-            raise DataError(f"seed must not be negative, got {seed}")
-        if sampling_alpha < 0:
-            raise DataError(f"sampling_alpha must not be negative, got {sampling_alpha}")
-        _check_some_fit(manifest, "train", max_length)
-        sampler = (
-            SubwordSampler((manifest.data_dir / VOCABULARY).read_bytes(), sampling_alpha) if sampling_alpha else None
-        )
-        return cls(manifest.data_dir, manifest.split("train"), batch_tokens, max_length, seed, sampler, window_examples)
-
-    def windows(self, epoch: int) -> list[_Window]:
-        """Gives the windows of an epoch: its order of the shards, cut where the next shard would be too much."""
-        groups: list[list[Shard]] = []
-        room = 0
-        for i in self._random(epoch, 0).permutation(len(self.train.shards)):
-            shard = self.train.shards[i]
-            if not groups or shard.examples > room:
-                groups.append([])
-                room = self.window_examples
-            groups[-1].append(shard)
-            room -= shard.examples
-        return [_Window(epoch, number, tuple(shards)) for number, shards in enumerate(groups)]
-
-    def plan(self, window: _Window) -> list[BatchPlan]:
-        """Gives the batches of a window, in the order in which they are read."""
-        random = self._random(window.epoch, 1 + window.number)
-        lengths = read_lengths(self.data_dir, window.shards)
-        order = random.permutation(len(lengths))
-        if self.sampler:
-            lengths = self.sampler.room(lengths, self.max_length)
-        plans = plan_batches(lengths, order, batch_tokens=self.batch_tokens, max_length=self.max_length)
-        return [plans[i] for i in random.permutation(len(plans))]
-
-    def planned(self, window: _Window) -> Iterator[PlannedBatch]:
-        """Yields what is known of the batches of a window."""
-        stored = read_lengths(self.data_dir, window.shards)
-        lengths = self.sampler.expected(stored, self.max_length) if self.sampler else stored
-        for plan in self.plan(window):
-            source_tokens, target_tokens = lengths[plan.rows[plan.rows != EMPTY_ROW]].sum(axis=0).tolist()
-            yield PlannedBatch(plan.shape, source_tokens, target_tokens)
-
-    def plans_from(self, epoch: int, batch: int) -> Iterator[tuple[_Window, list[_Numbered]]]:
-        """Yields the windows and what is to be read of each, from a batch of an epoch on, without end."""
-        for window in (window for number in count(epoch) for window in self.windows(number)):
-            plans = list(enumerate(self.plan(window)))
-            if batch < len(plans):
-                yield window, plans[batch:]
-            batch = max(0, batch - len(plans))
-
-    def read(self, window: _Window) -> Callable[[_Numbered], NumpyBatch]:
-        """Reads a window and gives what makes its batches."""
-        tokens = read_tokens(self.data_dir, window.shards)
-        if not self.sampler:
-            return lambda numbered: fill_batch(tokens, numbered[1])
-        segmentations = self.sampler.segmentations(tokens)
-        return lambda numbered: segmentations.draw_batch(
-            numbered[1], self._random(window.epoch, 1 + window.number, 1 + numbered[0])
-        )
-
-    def _random(self, epoch: int, *use: int) -> np.random.Generator:
-        """Gives the random numbers of a use in an epoch: 0 orders shards; 1 + n window n; 1 + n, 1 + m its batch m."""
-        return np.random.Generator(np.random.PCG64([self.seed, epoch, *use]))
-
-
-def _batches(data: _TrainingData, epoch: int, batch: int) -> Iterator[NumpyBatch]:
+def _batches(data: TrainingData, epoch: int, batch: int) -> Iterator[NumpyBatch | WeightedBatch]:
     """Yields the batches from a position on; while those of one window are taken, the next window is read."""
-    windows = data.plans_from(epoch, batch)
+    windows = data.windows_from(epoch, batch)
 
-    def read_next() -> tuple[list[_Numbered], Callable[[_Numbered], NumpyBatch]]:
-        window, plans = next(windows)
-        return plans, data.read(window)
+    def read_next() -> tuple[list[PlannedRead], Fill]:
+        window, first = next(windows)
+        return list(map(PlannedRead, count(), data.plan(window)))[first:], data.read(window)
 
     with ThreadPoolExecutor(1) as reader:
-        upcoming: Future[tuple[list[_Numbered], Callable[[_Numbered], NumpyBatch]]] = reader.submit(read_next)
+        upcoming = reader.submit(read_next)
         while True:
-            plans, fill = upcoming.result()
+            planned, fill = upcoming.result()
             upcoming = reader.submit(read_next)
-            yield from map(fill, plans)
+            yield from map(fill, planned)
 
 
-def _dataset(batches: Callable[[], Iterator[NumpyBatch]]) -> tf.data.Dataset:
-    return tf.data.Dataset.from_generator(batches, output_signature=BATCH_SPEC).prefetch(_BATCHES_AHEAD)
-
-
-def _check_some_fit(manifest: Manifest, name: str, max_length: int) -> None:
-    split = manifest.split(name)
-    if split.longer_than(max_length) == split.examples:
-        raise DataError(
-            f"every pair of split {name!r} in {manifest.data_dir} has more than {max_length} tokens on a side; "
-            "use a larger maximum length"
-        )
+def _dataset(batches: Callable[[], Iterator[NumpyBatch | WeightedBatch]], spec: tuple[Any, ...]) -> tf.data.Dataset:
+    return tf.data.Dataset.from_generator(batches, output_signature=spec).prefetch(_BATCHES_AHEAD)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pipelines.batching import (
     bucket_lengths,
+    count_batches,
     fill_batch,
     largest_shapes,
     plan_batches,
@@ -19,9 +20,9 @@ from pipelines.shards import Tokens
 LENGTHS = st.lists(st.tuples(st.integers(2, 40), st.integers(2, 40)), max_size=200)
 
 
-def test_bucket_lengths_grow_by_even_steps_then_by_a_tenth_and_end_at_the_longest() -> None:
-    assert bucket_lengths(25) == [4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 25]
-    assert bucket_lengths(104)[-6:] == [54, 60, 66, 80, 88, 104]
+def test_bucket_lengths_grow_by_ones_then_by_six_in_a_hundred_and_end_at_the_longest() -> None:
+    assert bucket_lengths(25)[-9:] == [13, 14, 15, 16, 17, 19, 21, 23, 25]
+    assert bucket_lengths(104)[-7:] == [61, 65, 72, 80, 88, 96, 104]
     assert bucket_lengths(3) == [3]
 
 
@@ -46,7 +47,7 @@ def test_a_budget_below_8_of_the_longest_is_refused() -> None:
 def test_the_worked_example_of_the_module_is_true() -> None:
     lengths = [(8, 8), (7, 8), (3, 4), (4, 4), (5, 6), (6, 6), (5, 5), (2, 3), (3, 3), (4, 2), (4, 4), (3, 3)]
     first, last = plan_batches(np.array(lengths, np.int32), np.arange(12), batch_tokens=64, max_length=8)
-    assert first.rows.tolist() == [0, 1, 4, 5, 6, 2, 3, 7]
+    assert first.rows.tolist() == [1, 0, 4, 5, 6, 2, 3, 7]
     assert last.rows.tolist() == [8, 9, 10, 11, *[-1] * 12]
     assert (first[1:], last[1:]) == ((8, 8), (4, 4))
 
@@ -66,6 +67,17 @@ def test_each_row_that_fits_is_planned_once_within_the_budget(
         assert len(plan.rows) % 8 == 0
         assert len(plan.rows) * max(plan.source_length, plan.target_length) <= batch_tokens
     assert all((plan.rows >= 0).all() for plan in plans[:-1])
+
+
+@given(LENGTHS, LENGTHS, st.integers(10, 40), st.integers(320, 700))
+def test_batches_are_counted_from_how_many_rows_have_which_length(
+    first: list[tuple[int, int]], second: list[tuple[int, int]], max_length: int, batch_tokens: int
+) -> None:
+    options = {"batch_tokens": batch_tokens, "max_length": max_length}
+    sets = [np.array(pairs, np.int32).reshape(-1, 2) for pairs in (first, second)]
+    histograms = [np.bincount(lengths.max(axis=1), minlength=41)[: max_length + 1] for lengths in sets]
+    counted = count_batches(np.array(histograms), np.arange(max_length + 1, dtype=np.int32), **options)
+    assert counted.tolist() == [len(plan_batches(lengths, np.arange(len(lengths)), **options)) for lengths in sets]
 
 
 @given(LENGTHS)
@@ -109,4 +121,4 @@ def test_every_batch_lies_within_one_of_the_largest_shapes(
 
 def test_the_largest_shapes_are_no_longer_than_the_data() -> None:
     shapes = largest_shapes(9, 5, batch_tokens=320, max_length=40)
-    assert shapes == [(80, 4, 4), (48, 6, 6), (40, 8, 6), (32, 10, 6)]
+    assert shapes == [(80, 4, 4), (64, 5, 5), (48, 6, 5), (40, 7, 5), (40, 8, 5), (32, 9, 5)]

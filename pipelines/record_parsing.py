@@ -1,0 +1,105 @@
+"""Reads all records of a shard at once: TFRecord framing, `tf.train.Example`, and the two packed lists within.
+
+It knows only the layout that our shards are written in: the lists `source` and `target` in this order, nothing beside
+them. Whether a file is what was written is for its checksum to say, so the checksums of the single records are passed
+over. TensorFlow's own parser makes strings and then lists of every record, which takes five times as long.
+
+A record with source 7 300 3 and target 9 3, with the framing left out:
+
+    0a 20 | 0a 10 0a 06 source 12 06 1a 04 0a .. | 07 ac 02 03 | 0a .. 0a 06 target 12 .. 1a .. 0a 02 | 09 03
+"""
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LENGTH = struct.Struct("<Q")
+_BEFORE, _AROUND = 12, 16  # bytes of framing before a record, and in all
+_KEY = len(b"\x0a\x06source")  # as long as that of the target
+
+Bytes = NDArray[np.uint8]
+Places = NDArray[np.int64]
+Ids = NDArray[np.int32]
+
+
+def parse_records(content: bytes, lengths: NDArray[np.int32]) -> tuple[Ids, Ids]:
+    """Gives the ids of all records, those of the sources one after another and those of the targets.
+
+    Args:
+        content: of the file.
+        lengths: int32 [N, 2], how many ids each record's lists have.
+
+    Raises:
+        ValueError: if the content is no sequence of such records.
+    """
+    starts = _record_starts(content)
+    if len(starts) != len(lengths) + 1:
+        raise ValueError(f"it has {len(starts) - 1} records, not {len(lengths)}")
+    if not len(lengths):
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+    data = np.frombuffer(content, np.uint8)
+    at: Places = starts[:-1] + _BEFORE
+    at = _after_headers(data, at, 1)
+    sides = []
+    for side in (0, 1):
+        at = _after_headers(data, _after_headers(data, at, 1) + _KEY, 2)
+        size, at = _varints(data, at + 1)
+        sides.append(_unpacked(data, at, size, lengths[:, side]))
+        at = at + size
+    if not np.array_equal(at + _AROUND - _BEFORE, starts[1:]):
+        raise ValueError("a record is no example of a source and a target")
+    return sides[0], sides[1]
+
+
+def _record_starts(content: bytes) -> Places:
+    """Gives where each record's framing begins, and where the last one's ends."""
+    starts, at, end = [0], 0, len(content)
+    try:
+        while at < end:
+            at += _LENGTH.unpack_from(content, at)[0] + _AROUND
+            starts.append(at)
+    except struct.error as error:
+        raise ValueError("the last record is cut short") from error
+    if at != end:
+        raise ValueError("the last record is cut short")
+    return np.array(starts, np.int64)
+
+
+def _after_headers(data: Bytes, at: Places, count: int) -> Places:
+    """Goes past so many headers of a field: a byte that says which, and the field's size."""
+    for _ in range(count):
+        _, at = _varints(data, at + 1)
+    return at
+
+
+def _varints(data: Bytes, at: Places) -> tuple[Places, Places]:
+    """Gives the numbers that begin at these places, and where they end: 7 bits a byte, the lowest first."""
+    byte = data.take(at, mode="clip")
+    numbers = (byte & 127).astype(np.int64)
+    at, shift = at + 1, 7
+    while (goes_on := byte > 127).any():
+        byte = np.where(goes_on, data.take(at, mode="clip"), 0)
+        numbers |= (byte & 127).astype(np.int64) << shift
+        at, shift = at + goes_on, shift + 7
+    return numbers, at
+
+
+def _unpacked(data: Bytes, starts: Places, sizes: Places, lengths: NDArray[np.int32]) -> Ids:
+    """Decodes packed lists, given where each begins, how many bytes it has and how many numbers those are."""
+    ends = starts + sizes
+    if (ends > len(data)).any() or (starts[1:] < ends[:-1]).any():
+        raise ValueError("a list is longer than its record")
+    gaps = starts - np.append(0, ends[:-1])
+    within = np.repeat(np.tile([False, True], len(starts)), np.stack([gaps, sizes], axis=1).ravel())
+    packed = data[: len(within)][within]
+    last = np.flatnonzero(packed < 128)  # of each number, its last byte
+    row_ends = np.cumsum(lengths, dtype=np.int64)
+    if len(last) != row_ends[-1] or not np.array_equal(last[row_ends - 1] + 1, np.cumsum(sizes)):
+        raise ValueError("a list has another length than the one beside the shard")
+    values = packed[last].astype(np.int32)
+    widths = np.diff(last, prepend=-1)
+    for back in range(1, int(widths.max())):
+        longer = np.flatnonzero(widths > back)
+        values[longer] = values[longer] << 7 | (packed[last[longer] - back] & 127)
+    return values
