@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from app.decoding.leading_tags import TagTables, is_language_code, leading_of, tag_tables
 from app.decoding.output_checks import spelt
 from app.decoding.texts import FoundPieces, Pieces, TranslatedTexts
 from pipelines.any_vocabulary import AnyVocabulary
@@ -20,8 +21,6 @@ _WORD_START = "▁"  # SentencePiece's mark of a space before the piece
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")  # noqa: RUF001
 _UNSPACED_SENTENCE_END = re.compile(r"[。！？｡][”’」』）]*$")  # noqa: RUF001
 
-_LANGUAGE_CODE = re.compile(r">>[^<>\s]+<<")
-
 _NO_CUT, _WORD, _SENTENCE = 0, 1, 2
 _LATE = 2  # a word boundary in the second half of the window beats a sentence end in the first
 
@@ -30,24 +29,19 @@ class CutTables(NamedTuple):
     """What a cut needs to know of each token; each bool [V]."""
 
     starts_word: np.ndarray
-    is_language_code: np.ndarray  # says into which language, such as >>fra<<, where it is a text's first token
     ends_sentence: np.ndarray  # if the next token starts a word
     ends_unspaced_sentence: np.ndarray  # whatever follows
+    tags: TagTables
 
 
 def cut_tables(pieces: Sequence[str]) -> CutTables:
     """Gives the tables of a vocabulary from its SentencePiece pieces, in the order of their ids."""
     return CutTables(
         starts_word=np.array([p.startswith(_WORD_START) or is_language_code(p) for p in pieces], bool),
-        is_language_code=np.array([is_language_code(p) for p in pieces], bool),
         ends_sentence=np.array([bool(_SENTENCE_END.search(p)) for p in pieces], bool),
         ends_unspaced_sentence=np.array([bool(_UNSPACED_SENTENCE_END.search(p)) for p in pieces], bool),
+        tags=tag_tables(pieces),
     )
-
-
-def is_language_code(piece: str) -> bool:
-    """Whether a piece is the token of a language, as multilingual OPUS-MT models have them."""
-    return bool(_LANGUAGE_CODE.fullmatch(piece))
 
 
 def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTables) -> tuple[tf.RaggedTensor, tf.Tensor]:
@@ -55,8 +49,8 @@ def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTable
 
     A row within the limit stays one piece, an empty one too. Of a longer one each piece ends, within the limit, at
     the last sentence end; if there is none in the second half of the window, at the last word boundary; if there is
-    none there either, at such a place in the first half; else, inside a very long word, at the limit. A language code
-    at the start of a row does not count, and is at the start of each of its pieces.
+    none there either, at such a place in the first half; else, inside a very long word, at the limit. The tags that a
+    row begins with do not count, and are at the start of each of its pieces; a row of tags alone is an empty piece.
 
     Example, where the ids 4, 5, 6 and 7 are ▁a, ▁b, . and x, and the limit is 4:
 
@@ -72,13 +66,15 @@ def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTable
     Returns:
         The pieces, int32 [M, (L)] with M >= N, in the order of the text, and the row of each, int32 [M].
     """
-    if not tables.is_language_code.any():
-        return _split(tokens, tf.convert_to_tensor(limit, tf.int32), tables)
-    is_first = tf.ragged.range(tokens.row_lengths()) == 0
-    is_code = is_first & tokens.with_values(tf.gather(tables.is_language_code, tokens.values))
-    codes = tf.ragged.boolean_mask(tokens, is_code)
-    pieces, owner = _split(tf.ragged.boolean_mask(tokens, ~is_code), tf.convert_to_tensor(limit, tf.int32), tables)
-    return tf.concat([tf.gather(codes.with_row_splits_dtype(tf.int32), owner), pieces], axis=1), owner
+    limit = tf.convert_to_tensor(limit, tf.int32)
+    if not tables.tags.is_tag.any():
+        return _split(tokens, limit, tables)
+    is_leading = leading_of(tokens, tables.tags)
+    text = tf.ragged.boolean_mask(tokens, ~is_leading)
+    has_text = tf.gather(text.row_lengths() > 0, tokens.value_rowids())
+    tags = tf.ragged.boolean_mask(tokens, is_leading.with_values(is_leading.values & has_text))
+    pieces, owner = _split(text, limit, tables)
+    return tf.concat([tf.gather(tags.with_row_splits_dtype(tf.int32), owner), pieces], axis=1), owner
 
 
 def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf.Tensor:

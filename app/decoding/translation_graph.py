@@ -15,6 +15,7 @@ from app.decoding.beam_search import OF_HYPOTHESES, Hypotheses, SearchState, Ste
 from app.decoding.constrained_search import beam_for, constrained_search
 from app.decoding.explanation import Explanation, RecordedSearch, newest_tokens
 from app.decoding.glossary import terms_in
+from app.decoding.leading_tags import leads, without_tags
 from app.decoding.long_input import cut_tables, join_translations, split_long
 from app.decoding.options import DecodingOptions
 from app.decoding.output_checks import WARNINGS, find_warnings
@@ -168,7 +169,8 @@ class TranslationGraph(tf.Module):
         """
         search = search or Search.of(self.options)
         pieces = self.traced_cut(texts)
-        matched = terms_in(self.vocabulary.decode(pieces.tokens.to_tensor(PAD)), source_terms)  # [M, G]
+        said = without_tags(pieces.tokens, self.cut_tables.tags).to_tensor(PAD)
+        matched = terms_in(self.vocabulary.decode(said), source_terms)  # [M, G]
         phrases = self.vocabulary.encode_target(tf.concat([target_terms, [""]], axis=0))  # the last one is nothing
         phrases = phrases.with_row_splits_dtype(tf.int64)
         numbers = tf.ragged.boolean_mask(tf.broadcast_to(tf.range(tf.size(source_terms)), tf.shape(matched)), matched)
@@ -236,11 +238,17 @@ class TranslationGraph(tf.Module):
         return ScoredTexts(scores, log_probabilities, by_token, self.vocabulary.spell(labels))
 
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
-        """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), which they translate."""
+        """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), which they translate.
+
+        A tag before a text is a word to be counted, but no word comes from it.
+        """
         sources, labels = self.vocabulary.encode(texts), _ended(self.vocabulary.encode_target(targets))
         target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
-        weights = self.transformer.cross_weights(target, **self.traced_encoded(sources))
-        return align_words(tf.reduce_mean(weights, axis=1), self.words(_ended(sources)), self.words(labels))
+        weights = tf.reduce_mean(self.transformer.cross_weights(target, **self.traced_encoded(sources)), axis=1)
+        source = _ended(sources)
+        if self.cut_tables.tags.is_tag.any():
+            weights = tf.where(leads(source, self.cut_tables.tags)[:, tf.newaxis], 0.0, weights)
+        return align_words(weights, self.words(source), self.words(labels))
 
     def explain(self, text: tf.Tensor) -> Explanation:
         """Shows how a text, string [], is translated; of a text that is too long for the model, its first piece."""
@@ -278,7 +286,10 @@ class TranslationGraph(tf.Module):
 
     def words(self, ids: tf.Tensor) -> tf.Tensor:
         """The word that each token belongs to, int32 in the shape of `ids` [N, L], from 0 on; -1 for PAD and EOS."""
-        word = tf.cumsum(tf.cast(tf.gather(self.cut_tables.starts_word, ids), tf.int32), axis=1)
+        starts_word, tags = tf.gather(self.cut_tables.starts_word, ids), self.cut_tables.tags
+        if tags.is_tag.any():
+            starts_word = tf.where(leads(ids, tags), tf.gather(tags.is_tag, ids), starts_word)
+        word = tf.cumsum(tf.cast(starts_word, tf.int32), axis=1)
         return tf.where((ids == PAD) | (ids == EOS), -1, tf.maximum(word, 1) - 1)
 
     def translate_pieces(
@@ -330,7 +341,7 @@ class TranslationGraph(tf.Module):
         shape = tf.shape(found.scores)
         texts = self.vocabulary.decode(tf.reshape(found.tokens, [shape[0] * shape[1], -1]))  # [B, H, T] -> [B * H, T]
         texts = tf.strings.regex_replace(tf.reshape(texts, shape), r"[\r\n]+", " ")  # spelt in bytes; but it is a line
-        source = tokens.to_tensor(PAD)
+        source = without_tags(tokens, self.cut_tables.tags).to_tensor(PAD)
         warnings = find_warnings(self.vocabulary.decode(source), source, texts, found.tokens)
         exists = found.lengths > 0
         has_no_token = (row_lengths(tokens) == 0)[:, tf.newaxis] & exists

@@ -1,12 +1,15 @@
 """A vocabulary of a few sentences and a transformer that copies its source, for tests of what surrounds a model."""
 
+import io
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import sentencepiece
 import tensorflow as tf
 
 from layers.attention import KeysValues
-from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary, train_vocabulary
+from pipelines.vocabulary import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -19,6 +22,30 @@ SENTENCES = [
 
 def small_vocabulary() -> Vocabulary:
     return train_vocabulary(SENTENCES * 20, size=304)
+
+
+TAGS = ("<2de>", "<2fr>", "<news>")
+
+
+def tagged_vocabulary(
+    before: str = "", *, tags: Sequence[str] = TAGS, sentences: Sequence[str] = SENTENCES * 20, size: int = 312
+) -> Vocabulary:
+    """One that knows tags as pieces of their own, which begin with `before`."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=model,
+        model_type="unigram",
+        vocab_size=size,
+        byte_fallback=True,
+        pad_id=PAD,
+        unk_id=UNK,
+        bos_id=BOS,
+        eos_id=EOS,
+        user_defined_symbols=[before + tag for tag in tags],
+        minloglevel=2,
+    )
+    return Vocabulary(model.getvalue())
 
 
 class CopyingTransformer(tf.Module):

@@ -88,9 +88,22 @@ def test_the_tables_know_word_starts_and_sentence_ends() -> None:
     assert [p for p, t in zip(pieces, tables.ends_unspaced_sentence, strict=True) if t] == ["。」"]
 
 
+def test_the_tags_of_a_row_lead_each_piece_and_a_row_of_tags_is_empty() -> None:
+    tables, space = cut_tables([*PIECES, "▁", "<2fr>", "<news>"]), len(PIECES)
+    fr, news = space + 1, space + 2
+    rows = [[space, fr, space, news, A, DOT, B, X, B, X, X], [space, fr, space, A], [space, fr], [space, A, space, fr]]
+    pieces, owner = split_long(tf.ragged.constant(rows, tf.int32), 4, tables)
+    tags = [space, fr, space, news]
+    assert pieces.to_list() == [
+        *([*tags, A, DOT], [*tags, B, X], [*tags, B, X, X]),
+        *([space, fr, space, A], [], [space, A, space, fr]),
+    ]
+    assert owner.numpy().tolist() == [0, 0, 0, 1, 2, 3]
+
+
 def test_the_tables_know_language_codes_and_take_them_for_words() -> None:
     tables = cut_tables([">>fra<<", ">>", "<<", ">><<", "▁>>fra<<", ">>zh_Hans<<"])
-    assert tables.is_language_code.tolist() == [True, False, False, False, False, True]
+    assert tables.tags.is_tag.tolist() == [True, False, False, False, False, True]
     assert tables.starts_word.tolist() == [True, False, False, False, True, True]
 
 
