@@ -127,7 +127,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     before = resident_bytes()
     growth = [resident_bytes() - before for number, _ in enumerate(pairs) if number % 500 == 498]
     assert len(growth) == 10
-    assert max(growth) < 4_000_000 < len(text) / 4
+    assert max(growth) < 2_000_000 < len(text) / 4
 
 
 def resident_bytes() -> int:
