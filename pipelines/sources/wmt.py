@@ -78,7 +78,7 @@ def _prepare(spec: str, builder: Any) -> None:
         raise DataError(
             f"corpus {spec}: TFDS could not download or prepare it ({first_line(error)}); check the network, or put "
             f"{_archives(builder)} into {builder.data_dir_root / 'downloads' / 'manual'}, or the prepared data into "
-            f"{builder.data_path} (--tfds-dir names another {builder.data_dir_root})"
+            f"{builder.data_path}; --tfds-dir names another place than {builder.data_dir_root}"
         ) from error
 
 

@@ -1,15 +1,20 @@
 """Where text comes from, and what is said when it does not."""
 
+import dataclasses
 import gzip
+import io
 import lzma
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import checksums
+from tensorflow_datasets.translate import wmt
 
 from pipelines.corpora import SAMPLES, Corpus, LanguagePair, RawPair, open_corpus
 from pipelines.errors import DataError
@@ -270,6 +275,101 @@ class TestTfds:
         with tfds.testing.mock_data(num_examples=5):
             pairs = read(f"tfds:{task}", LanguagePair("en", other), data_dir=str(tmp_path))
         assert len(pairs) == 5
+
+
+ARCHIVES = {
+    "training-parallel-europarl-v7.tgz": ("training/europarl-v7.de-en", "Resumption", "Wiederaufnahme"),
+    "training-parallel-nc-v9.tgz": ("training/news-commentary-v9.de-en", "Gold?", "10.000 Dollar"),
+}
+
+
+@pytest.fixture(scope="class")
+def wmt_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Europarl and News Commentary with a pair each, in the place where a person puts archives that he has."""
+    folder = tmp_path_factory.mktemp("wmt")
+    manual = folder / "downloads" / "manual"
+    manual.mkdir(parents=True)
+    infos = dict(checksums.get_all_url_infos())
+    for name, (stem, english, german) in ARCHIVES.items():
+        with tarfile.open(manual / name, "w:gz") as archive:
+            for language, text in (("en", english), ("de", german)):
+                member = tarfile.TarInfo(f"{stem}.{language}")
+                member.size = len(text) + 1
+                archive.addfile(member, io.BytesIO(f"{text}\n".encode()))
+        url = next(url for url in infos if url.endswith(f"/{name}"))
+        infos[url] = dataclasses.replace(checksums.compute_url_info(manual / name), filename=name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checksums, "get_all_url_infos", lambda: infos)
+        yield str(folder)
+
+
+class TestSubsetsOfWmt:
+    @pytest.mark.parametrize(
+        ("subsets", "pairs"),
+        [
+            ("newscommentary_v9", {("Gold?", "10.000 Dollar")}),
+            (
+                "newscommentary_v9,europarl_v7",
+                {("Gold?", "10.000 Dollar"), ("Resumption", "Wiederaufnahme")},
+            ),
+        ],
+    )
+    def test_only_the_chosen_corpora_are_read(self, wmt_dir: str, subsets: str, pairs: set[tuple[str, str]]) -> None:
+        corpus = open_corpus(f"tfds:wmt14_translate/de-en[{subsets}]:train[:100%]", EN_DE, data_dir=wmt_dir)
+        assert {(raw.source.decode(), raw.target.decode()) for raw in corpus} == pairs
+        names = "+".join(sorted(subsets.split(",")))
+        assert corpus.origin["name"] == f"wmt_translate/de-en.{names}/1.0.0"
+        assert corpus.origin["homepage"] == "http://www.statmt.org/wmt14/translation-task.html"
+
+    def test_the_order_in_which_they_are_named_does_not_matter(self, wmt_dir: str) -> None:
+        subsets = ("europarl_v7,newscommentary_v9", "newscommentary_v9,europarl_v7", "europarl_v7")
+        prints = [
+            open_corpus(f"tfds:wmt14_translate/de-en[{names}]", EN_DE, data_dir=wmt_dir).fingerprint()
+            for names in subsets
+        ]
+        assert prints[0] == prints[1] != prints[2]
+
+    def test_there_is_no_other_split(self, wmt_dir: str) -> None:
+        with pytest.raises(DataError, match="has no split 'validation'; it has train"):
+            open_corpus("tfds:wmt14_translate/de-en[europarl_v7]", EN_DE, split="dev", data_dir=wmt_dir)
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            (
+                "wmt14_translate/de-en[europarl_v8]",
+                "has no subset 'europarl_v8'; it has europarl_v7, commoncrawl, newscommentary_v9$",
+            ),
+            ("wmt14_translate/de-en[]", "has no subset ''; it has europarl_v7"),
+            ("tiny_translate/de-en[a,b]", r"only the WMT tasks of TFDS have subsets; leave out \[a,b\]"),
+            ("wmt14_translate/de-en[europarl_v7", r"expected tfds:NAME/CONFIG\[SUBSET,SUBSET\], got tfds:wmt14"),
+        ],
+    )
+    def test_what_is_no_subset_is_told(self, tfds_dir: str, name: str, message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            open_corpus(f"tfds:{name}", EN_DE, data_dir=tfds_dir)
+
+    def test_when_a_host_breaks_it_is_told_what_to_put_where(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise ConnectionError("no route to host\nand more")
+
+        monkeypatch.setattr(wmt.WmtTranslate, "download_and_prepare", fail)
+        with pytest.raises(DataError) as caught:
+            open_corpus("tfds:wmt14_translate/de-en[newscommentary_v9]", EN_DE, data_dir=str(tmp_path))
+        assert str(caught.value) == (
+            "corpus tfds:wmt14_translate/de-en[newscommentary_v9]: TFDS could not download or prepare it (no route to "
+            "host); check the network, or put training-parallel-nc-v9.tgz (from "
+            f"http://www.statmt.org/wmt14/training-parallel-nc-v9.tgz) into {tmp_path}/downloads/manual, or the "
+            f"prepared data into {tmp_path}/wmt_translate/de-en.newscommentary_v9/1.0.0; --tfds-dir names another "
+            f"place than {tmp_path}"
+        )
+
+    def test_archives_that_one_must_ask_for_are_told_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(wmt.WmtTranslate, "download_and_prepare", lambda self: 1 / 0)
+        with pytest.raises(DataError, match=r"put hindencorp0\.1\.gz \(from http://ufallab\.\S+\) into .*/manual, or"):
+            open_corpus("tfds:wmt14_translate/hi-en[hindencorp_01]", LanguagePair("hi", "en"), data_dir=str(tmp_path))
 
 
 def test_an_xz_file_that_is_damaged_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
