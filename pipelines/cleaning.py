@@ -1,56 +1,95 @@
 """Drops the sentence pairs that teach nothing, and says how many for which reason.
 
-Every filter is a predicate over one pair with the reason it drops for. Whitespace is normalised on the way: any run of
-it (tabs, no-break spaces, U+2028) becomes one space and the ends are stripped; nothing else in the text is changed.
+Every filter is a predicate over the text of one pair, with the reason it drops for. Before them, whitespace is
+normalised (any run of it, tabs, no-break spaces and U+2028 too, becomes one space) and mis-decoded text repaired.
+Filters that look at more than one pair, for duplicates and for text of the test sets, are in `duplicates` and `chunks`.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import ftfy
+from ftfy.badness import is_bad
 
 from pipelines.errors import DataError
+from pipelines.language_identification import LEAST_CHARACTERS, is_in_another_language
 
-EXAMPLES_KEPT = 3  # of each reason, for the report
-_EXAMPLE_CHARACTERS = 100
-_SHORT_WORDS = 3  # so many words more are never a wrong length: "Danke." is "Thank you very much."
-_BLOCK_PAIRS = 8192  # pairs whose digests are compared at once
+EXAMPLES_KEPT = 10  # of each reason, for the report
+_EXAMPLE_CHARACTERS = 160
+_SHORT_WORDS = 3  # so few words are never a wrong length: "Danke." is "Thank you very much."
+_IDENTICAL_WORDS = 2  # so many may be alike on both sides: names, numbers
+_LEAST_SHARED_NUMBERS = 0.5  # of those on either side: "from nine to 5.30" is "von 9 bis 5.30"
 
 # Scripts written without spaces: Thai, Lao, Burmese, Khmer, kana, Han. About two characters make a word.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _UNSPACED_CHARACTERS_A_WORD = 2
+
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffd]")  # those that are no kind of space
+_SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|" + _CONTROL.pattern)  # UTF-8 read as something else makes several of one
+_NUMBER = re.compile(r"\d(?:[\d.,:'\u2019]*\d)?")
+_EVEN = re.compile(r"[.,:]00$")  # of 12.00 and 12:00, which is 12
+_NO_DIGIT = re.compile(r"\D+")
+_LINK = re.compile(r"https?://[^\s<>\"]+|www\.[^\s<>\"]+|[\w.+-]+@[\w-]+\.[\w.]+")
+_NO_LETTER = re.compile(r"[\W\d_]+")
+_REPAIR = ftfy.TextFixerConfig(  # what is certainly wrong; quotes, ligatures and widths are the writer's
+    fix_latin_ligatures=False,
+    fix_character_width=False,
+    uncurl_quotes=False,
+    normalization=None,
+    explain=False,
+)
+
+TextPair = tuple[str, str]
+Predicate = Callable[[str, str], bool]
 
 
 @dataclass(frozen=True)
 class CleaningOptions:
     """The limits of the filters.
 
-    `max_words` drops a pair with a longer side: past 200 words a line is rarely one sentence. `max_length_ratio` drops
-    a pair whose longer side has more than so many times the words of the shorter, plus 3.
+    Attributes:
+        max_words: A pair with a longer side is dropped: past 200 words a line is rarely one sentence.
+        max_length_ratio: A pair whose longer side has more than so many times the words of the shorter, plus 3, is
+            dropped.
+        min_letters: A pair with a side of which a smaller share of the characters is letters is dropped, 0 to 1.
+        near_duplicates: A pair that shares such a share of its word pairs with an earlier one is dropped, 0 to 1.
+        skip: Reasons, of `REASONS`, for which nothing is dropped.
     """
 
     max_words: int = 200
     max_length_ratio: float = 3.0
+    min_letters: float = 0.4
+    near_duplicates: float = 0.9
+    skip: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_words < 1:
             raise DataError(f"cleaning: max_words must be at least 1, got {self.max_words}")
         if self.max_length_ratio < 1:
             raise DataError(f"cleaning: max_length_ratio must be at least 1, got {self.max_length_ratio}")
+        for name in ("min_letters", "near_duplicates"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise DataError(f"cleaning: {name} must be between 0 and 1, got {getattr(self, name)}")
+        if unknown := sorted(set(self.skip) - set(OPTIONAL)):
+            raise DataError(f"cleaning: no filter is called {unknown[0]!r}; known: {', '.join(OPTIONAL)}")
 
 
 @dataclass
 class CleaningReport:
-    """How many pairs were kept, and how many dropped for which reason, with the first few of each."""
+    """How many pairs were kept, and how many dropped for which reason, with the first few of each.
+
+    `repaired` of those kept had mis-decoded text that could be mended. Where `everything` is a list, all that is
+    dropped is put there with its reason; it is no part of what is written down.
+    """
 
     kept: int = 0
+    repaired: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    everything: list[tuple[str, str | bytes, str | bytes]] | None = None
 
     def drop(self, reason: str, source: str | bytes, target: str | bytes) -> None:
         """Counts a pair that was not kept."""
@@ -58,73 +97,131 @@ class CleaningReport:
         shown = self.examples.setdefault(reason, [])
         if len(shown) < EXAMPLES_KEPT:
             shown.append((_excerpt(source), _excerpt(target)))
+        if self.everything is not None:
+            self.everything.append((reason, source, target))
 
     def take_back(self, reason: str, source: str, target: str) -> None:
-        """Counts a pair as dropped that had been kept: some faults show only after tokenisation."""
+        """Counts a pair as dropped that had been kept: some faults show only beside other pairs, or in tokens."""
         self.kept -= 1
         self.drop(reason, source, target)
 
+    def add(self, other: "CleaningReport") -> None:
+        """Takes in the report of text that comes after this one's."""
+        self.kept += other.kept
+        self.repaired += other.repaired
+        self.dropped = dict(Counter(self.dropped) + Counter(other.dropped))
+        for reason, pairs in other.examples.items():
+            shown = self.examples.setdefault(reason, [])
+            shown.extend((source, target) for source, target in pairs[: EXAMPLES_KEPT - len(shown)])
+
     def as_dict(self) -> dict[str, Any]:
         """Gives the report in values that JSON can hold."""
-        return {"kept": self.kept, "dropped": self.dropped, "examples": self.examples}
+        return {
+            "kept": self.kept,
+            "repaired": self.repaired,
+            "dropped": dict(sorted(self.dropped.items())),
+            "examples": dict(sorted(self.examples.items())),
+        }
 
     def lines(self) -> list[str]:
         """Gives the report for a person: the total, then each reason with one example."""
         total = self.kept + sum(self.dropped.values())
         report = [f"kept {self.kept:,} of {total:,} pairs"]
+        if self.repaired:
+            report.append(f"repaired {self.repaired:,} with mis-decoded text")
         for reason, count in sorted(self.dropped.items(), key=lambda item: -item[1]):
             source, target = self.examples[reason][0]
             report.append(f"dropped {count:,}: {reason.replace('_', ' ')}, such as {source!r} | {target!r}")
         return report
 
 
-def clean(
-    pairs: Iterable[tuple[bytes, bytes]], options: CleaningOptions, report: CleaningReport
-) -> Iterator[tuple[str, str]]:
-    """Yields the pairs worth learning from, decoded and with normalised whitespace; `report` counts along.
+class Cleaner:
+    """Cleans one pair at a time.
 
-    A pair is a duplicate if both sides have been seen together before.
+    Args:
+        options: The limits.
+        languages: Of the source and the target, such as `en` and `de`.
     """
-    seen = _SeenPairs()
-    passing = _passing(pairs, options, report)
-    while block := list(islice(passing, _BLOCK_PAIRS)):
-        for (source, target), is_new in zip(block, seen.add(_digests(block)), strict=True):
-            if is_new:
-                report.kept += 1
-                yield source, target
-            else:
-                report.drop("duplicate", source, target)
+
+    def __init__(self, options: CleaningOptions, languages: tuple[str, str]) -> None:
+        self._filters = filters(options, languages)
+        self._repairs = "garbled" not in options.skip
+
+    def __call__(self, source: bytes, target: bytes, report: CleaningReport) -> TextPair | None:
+        """Gives the text of a pair worth learning from, or None; `report` counts along."""
+        text = decode(source, target)
+        if text is None:
+            report.drop("undecodable", source, target)
+            return None
+        left, right = map(repaired, text) if self._repairs else text
+        if left is None or right is None:
+            report.drop("garbled", *text)
+            return None
+        clean = (" ".join(left.split()), " ".join(right.split()))
+        reason = next((name for name, is_dropped in self._filters if is_dropped(*clean)), None)
+        if reason:
+            report.drop(reason, *clean)
+            return None
+        report.kept += 1
+        report.repaired += (left, right) != text
+        return clean
 
 
-def decode(pair: tuple[bytes, bytes]) -> tuple[str, str] | None:
-    """Gives the text of a pair with normalised whitespace, or None if a side is not UTF-8 text.
+def decode(source: bytes, target: bytes) -> TextPair | None:
+    """Gives the text of a pair, or None if a side is not UTF-8 text.
 
     A NUL byte is valid UTF-8 but in no text; half of a UTF-16 file looks like that.
     """
-    if b"\0" in pair[0] or b"\0" in pair[1]:
+    if b"\0" in source or b"\0" in target:
         return None
     try:
-        source, target = pair[0].decode(), pair[1].decode()
+        return source.decode(), target.decode()
     except UnicodeDecodeError:
         return None
-    return " ".join(source.split()), " ".join(target.split())
 
 
-def is_empty(source: str, target: str, options: CleaningOptions) -> bool:
+def repaired(text: str) -> str | None:
+    """Gives the text with what went wrong in decoding mended, such as `schÃ¶n` or `it&apos;s`, or None if it cannot."""
+    if is_garbled(text):
+        mended = str(ftfy.fix_text(text, _REPAIR))
+        return None if is_garbled(mended) else mended
+    return str(ftfy.fix_text(text, _REPAIR)) if "&" in text and ";" in text else text
+
+
+def is_garbled(text: str) -> bool:
+    """Tells whether text holds control characters, U+FFFD, or what looks decoded with the wrong encoding."""
+    if not _SUSPICIOUS.search(text):
+        return False
+    return bool(_CONTROL.search(text)) or is_bad(text)
+
+
+# The filters
+
+
+def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[str, Predicate]]:
+    """Gives the filters that are applied, the cheapest first, each with its reason."""
+    known: list[tuple[str, Predicate]] = [
+        ("empty", is_empty),
+        ("too_long", lambda *pair: max(map(count_words, pair)) > options.max_words),
+        ("length_ratio", lambda *pair: length_ratio(*pair) > options.max_length_ratio),
+        ("identical", is_identical),
+        ("few_letters", lambda *pair: min(map(share_of_letters, pair)) < options.min_letters),
+        ("numbers", have_other_numbers),
+        ("links", have_other_links),
+        ("language", lambda *pair: any(map(is_foreign, pair, languages))),
+    ]
+    return [(reason, is_dropped) for reason, is_dropped in known if reason not in options.skip]
+
+
+def is_empty(source: str, target: str) -> bool:
     """Tells whether a side has no text."""
-    del options
     return not source or not target
 
 
-def is_too_long(source: str, target: str, options: CleaningOptions) -> bool:
-    """Tells whether a side has more words than allowed."""
-    return max(count_words(source), count_words(target)) > options.max_words
-
-
-def has_wrong_length_ratio(source: str, target: str, options: CleaningOptions) -> bool:
-    """Tells whether one side is so much longer that it cannot be the translation of the other."""
+def length_ratio(source: str, target: str) -> float:
+    """Gives how many times the words of the shorter side the longer side has, its first 3 not counted."""
     shorter, longer = sorted((count_words(source), count_words(target)))
-    return longer > options.max_length_ratio * shorter + _SHORT_WORDS
+    return (longer - _SHORT_WORDS) / shorter
 
 
 def count_words(text: str) -> int:
@@ -133,58 +230,56 @@ def count_words(text: str) -> int:
     return words if text.isascii() else words + len(_UNSPACED.findall(text)) // _UNSPACED_CHARACTERS_A_WORD
 
 
-FILTERS: tuple[tuple[str, Callable[[str, str, CleaningOptions], bool]], ...] = (
-    ("empty", is_empty),
-    ("too_long", is_too_long),
-    ("length_ratio", has_wrong_length_ratio),
-)
+def is_identical(source: str, target: str) -> bool:
+    """Tells whether the source was not translated; one or two words may be a name."""
+    return source == target and count_words(source) > _IDENTICAL_WORDS
 
 
-def _passing(
-    pairs: Iterable[tuple[bytes, bytes]], options: CleaningOptions, report: CleaningReport
-) -> Iterator[tuple[str, str]]:
-    for pair in pairs:
-        text = decode(pair)
-        if text is None:
-            report.drop("undecodable", *pair)
-            continue
-        reason = next((name for name, is_bad in FILTERS if is_bad(*text, options)), None)
-        if reason:
-            report.drop(reason, *text)
-        else:
-            yield text
+def share_of_letters(text: str) -> float:
+    """Gives the share of the characters other than spaces that are letters, or marks of letters."""
+    characters = len(text) - text.count(" ")
+    letters = len(_NO_LETTER.sub("", text))
+    return letters / characters if characters else 0.0
 
 
-def _digests(block: list[tuple[str, str]]) -> NDArray[np.uint64]:
-    joined = b"".join(hashlib.blake2b(f"{s}\t{t}".encode(), digest_size=8).digest() for s, t in block)
-    return np.frombuffer(joined, dtype=np.uint64)
+def have_other_numbers(source: str, target: str) -> bool:
+    """Tells whether the sides name different numbers; `1,000.5` is `1.000,5`."""
+    if _NO_DIGIT.sub("", source) == _NO_DIGIT.sub("", target):
+        return False
+    left, right = (Counter(map(_digits, _NUMBER.findall(side))) for side in (source, target))
+    if not left or not right:  # one side spells its number in words
+        return False
+    return (left & right).total() < _LEAST_SHARED_NUMBERS * (left | right).total()
 
 
-class _SeenPairs:
-    """Remembers pairs by their digests in a few sorted arrays: 8 bytes a pair, where a Python set takes about 90."""
+def have_other_links(source: str, target: str) -> bool:
+    """Tells whether the sides hold different web or mail addresses."""
+    left, right = (_links(side) for side in (source, target))
+    return left != right
 
-    def __init__(self) -> None:
-        self._runs: list[NDArray[np.uint64]] = []
 
-    def add(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Tells which of the digests are seen for the first time, and remembers all."""
-        is_new = np.zeros(len(digests), dtype=bool)
-        is_new[np.unique(digests, return_index=True)[1]] = True
-        for run in self._runs:
-            place = np.minimum(np.searchsorted(run, digests), len(run) - 1)
-            is_new &= run[place] != digests
-        if is_new.any():
-            self._merge(np.sort(digests[is_new]))
-        return is_new
+def is_foreign(text: str, language: str) -> bool:
+    """Tells whether text is surely in another language; a few words may be in any."""
+    return len(text) >= LEAST_CHARACTERS and is_in_another_language(text, language)
 
-    def _merge(self, run: NDArray[np.uint64]) -> None:
-        """Keeps each run more than twice as long as the next, so that there are few and merging is cheap."""
-        while self._runs and len(self._runs[-1]) <= 2 * len(run):
-            run = np.sort(np.concatenate((self._runs.pop(), run)), kind="stable")
-        self._runs.append(run)
+
+def _digits(number: str) -> str:
+    return _NO_DIGIT.sub("", _EVEN.sub("", number))
+
+
+def _links(text: str) -> set[str]:
+    if not ("@" in text or "www." in text or "://" in text):
+        return set()
+    return {link.rstrip(".,;:!?)]}'\"").casefold() for link in _LINK.findall(text)}
 
 
 def _excerpt(text: str | bytes) -> str:
     if isinstance(text, bytes):
         text = text[: 4 * _EXAMPLE_CHARACTERS].decode(errors="backslashreplace")
     return text if len(text) <= _EXAMPLE_CHARACTERS else text[: _EXAMPLE_CHARACTERS - 1] + "…"
+
+
+OPTIONAL: Sequence[str] = (  # reasons that may be skipped; nobody can learn from the others' pairs
+    *("garbled", "too_long", "length_ratio", "identical", "few_letters", "numbers", "links", "language"),
+    *("held_out", "duplicate", "near_duplicate"),
+)

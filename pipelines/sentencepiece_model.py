@@ -5,9 +5,8 @@ good and its training is faster. Characters it has never seen are spelt in bytes
 """
 
 import io
-import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -20,14 +19,13 @@ _BYTES_AND_MARKS = 256 + 4  # the pieces that every vocabulary has
 _TRAINING_THREADS = 16  # fixed, as the sums of training depend on it; more than the cores there are does no harm
 
 
-def train_model(sentences: Iterable[str], size: int, *, seed: int = 0, sample_sentences: int = 1_000_000) -> bytes:
-    """Gives a model of `size` pieces; the same sentences and seed give the same one.
+def train_model(sentences: Iterable[str], size: int, *, tags: Sequence[str] = ()) -> bytes:
+    """Gives a model of `size` pieces; the same sentences give the same one.
 
     Args:
-        sentences: of both languages, read once.
+        sentences: of both languages, read once and held in memory: a million are plenty.
         size: number of pieces, a multiple of 8 (matrix units like it).
-        seed: for the choice of sentences when there are more than `sample_sentences`.
-        sample_sentences: so many are held in memory and learnt from.
+        tags: each a piece of its own, which text is never cut through.
 
     Raises:
         DataError: if `size` is no multiple of 8, or the text cannot give so many pieces or needs more.
@@ -39,7 +37,7 @@ def train_model(sentences: Iterable[str], size: int, *, seed: int = 0, sample_se
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(_sample(sentences, sample_sentences, seed)),
+            sentence_iterator=iter(sentences),
             model_writer=model,
             model_type="unigram",
             vocab_size=size,
@@ -49,6 +47,7 @@ def train_model(sentences: Iterable[str], size: int, *, seed: int = 0, sample_se
             unk_id=UNK,
             bos_id=BOS,
             eos_id=EOS,
+            user_defined_symbols=list(tags),
             num_threads=_TRAINING_THREADS,
             minloglevel=2,
         )
@@ -71,18 +70,6 @@ def check_model(model_proto: bytes, path: Path) -> None:
         )
     if not processor.is_byte(processor.piece_to_id("<0x00>")):
         raise DataError(f"{path} has no byte fallback, so some text would be unknown; use one of nmt prepare")
-
-
-def _sample(sentences: Iterable[str], size: int, seed: int) -> list[str]:
-    """Chooses evenly from a stream of unknown length (reservoir sampling); SentencePiece's own choice has no seed."""
-    chosen: list[str] = []
-    draw = random.Random(seed).random
-    for number, sentence in enumerate(sentences):
-        if number < size:
-            chosen.append(sentence)
-        elif (place := int(draw() * (number + 1))) < size:
-            chosen[place] = sentence
-    return chosen
 
 
 def _impossible_size(size: int, message: str) -> Exception:

@@ -1,7 +1,7 @@
 """The vocabulary: a SentencePiece model, applied in the graph by tensorflow-text in training and serving alike."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -114,8 +114,6 @@ def before_end(ids: tf.Tensor) -> tf.Tensor:
     return tf.cumsum(tf.cast(ids == EOS, tf.int32), axis=1) == 0
 
 
-def train_vocabulary(
-    sentences: Iterable[str], size: int, *, seed: int = 0, sample_sentences: int = 1_000_000
-) -> Vocabulary:
+def train_vocabulary(sentences: Iterable[str], size: int, *, tags: Sequence[str] = ()) -> Vocabulary:
     """Gives a vocabulary of `size` pieces, as `train_model` does."""
-    return Vocabulary(train_model(sentences, size, seed=seed, sample_sentences=sample_sentences))
+    return Vocabulary(train_model(sentences, size, tags=tags))

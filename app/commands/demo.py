@@ -89,7 +89,7 @@ def prepare_sample(data: Path, size: Size) -> None:
     options = PreparationOptions(
         pair=LanguagePair.parse(PAIR),
         corpora=(SAMPLE,),
-        dev=SAMPLE,
+        dev=(SAMPLE,),
         out=data,
         vocabulary_size=size.vocabulary_size,
         limit=size.pairs,

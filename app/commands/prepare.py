@@ -1,6 +1,8 @@
 """`nmt prepare`: turns parallel text into a vocabulary and shards."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ SPECS = (
 )
 PHASES = {
     "clean": "cleaning pairs",
-    "vocabulary": "training the vocabulary on pairs",
-    "encode": "writing training pairs",
-    "dev": "writing dev pairs",
+    "duplicates": "looking for duplicates",
+    "vocabulary": "training the vocabulary",
+    "encode": "encoding pairs",
+    "shards": "writing training pairs",
 }
 
 
@@ -28,57 +31,96 @@ def add_parser(verbs: Any) -> None:
     add = parser.add_argument
     add("--pair", required=True, metavar="SRC-TGT", help="the direction, such as en-de")
     add("--corpus", dest="corpora", nargs="+", required=True, metavar="SPEC", help="training text; several are joined")
-    add("--dev", required=True, metavar="SPEC", help="text to measure on while training")
+    add("--dev", nargs="+", required=True, metavar="SPEC", help="text to measure on while training")
+    add("--held-out", nargs="+", default=[], metavar="SPEC", help="test sets, whose text no training pair may hold")
     add("--out", type=Path, required=True, metavar="DATA", help="the folder to write")
     add("--vocabulary-size", type=int, default=32_000, metavar="N", help="pieces, a multiple of 8 (default: 32000)")
     add("--vocabulary", type=Path, metavar="FILE", help="use this SentencePiece model instead of training one")
     add("--max-words", type=int, default=200, metavar="N", help="drop pairs with a longer side (default: 200)")
     add("--max-length-ratio", type=float, default=3.0, metavar="R", help="drop pairs more unequal (default: 3)")
+    add("--min-letters", type=float, default=0.4, metavar="X", help="drop sides with a smaller share (default: 0.4)")
+    add("--near-duplicates", type=float, default=0.9, metavar="X", help="drop pairs so alike (default: 0.9)")
+    add(
+        "--skip-filter",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="drop nothing for this reason, as the report says it",
+    )
+    add("--keep-dropped", action="store_true", help="write the dropped pairs to DATA/dropped.tsv.gz")
     add("--max-tokens", type=int, default=256, metavar="N", help="drop pairs with more tokens a side (default: 256)")
     add("--limit", type=int, metavar="N", help="take only the first N clean pairs")
     add("--tfds-dir", metavar="DIR", help="where TensorFlow Datasets keeps its downloads")
+    add("--downloads", type=Path, metavar="DIR", help="where other downloads are kept, and looked for first")
     add("--force", action="store_true", help="replace DATA if it is there")
+    add("--workers", type=int, metavar="N", help="processes (default: one a core); they change nothing in the result")
+    add("--beam", action="store_true", help="run as Apache Beam pipelines (the extra `beam`); DATA must be shared")
+    add("--runner", default="DirectRunner", metavar="NAME", help="of Beam, such as FlinkRunner (default: DirectRunner)")
+    add("--beam-options", nargs="+", default=[], metavar="KEY=VALUE", help="further options of the runner")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prepares, and says what was kept and dropped."""
-    from pipelines.corpora import LanguagePair
-
-    pair = LanguagePair.parse(arguments.pair)
-    from app.quiet import import_tensorflow
-
-    import_tensorflow()
     from pipelines.cleaning import CleaningOptions
+    from pipelines.corpora import LanguagePair
     from pipelines.preparation import PreparationOptions
 
+    cleaning = CleaningOptions(
+        max_words=arguments.max_words,
+        max_length_ratio=arguments.max_length_ratio,
+        min_letters=arguments.min_letters,
+        near_duplicates=arguments.near_duplicates,
+        skip=tuple(arguments.skip_filter),
+    )
     options = PreparationOptions(
-        pair=pair,
+        pair=LanguagePair.parse(arguments.pair),
         corpora=tuple(arguments.corpora),
-        dev=arguments.dev,
+        dev=tuple(arguments.dev),
         out=arguments.out,
+        held_out=tuple(arguments.held_out),
         vocabulary_size=arguments.vocabulary_size,
         vocabulary=arguments.vocabulary,
         max_tokens=arguments.max_tokens,
-        cleaning=CleaningOptions(arguments.max_words, arguments.max_length_ratio),
+        cleaning=cleaning,
+        keep_dropped=arguments.keep_dropped,
         limit=arguments.limit,
         force=arguments.force,
         tfds_dir=arguments.tfds_dir,
+        downloads=arguments.downloads,
     )
-    prepare_and_report(options)
+    with chosen_workers(arguments) as workers:
+        prepare_and_report(options, workers)
     print(options.out)
 
 
-def prepare_and_report(options: Any) -> None:
+@contextmanager
+def chosen_workers(arguments: argparse.Namespace) -> Iterator[Any]:
+    """Gives what runs the steps (`pipelines.workers.Workers`), and ends it."""
+    from pipelines.errors import DataError
+    from pipelines.workers import BeamWorkers, local_workers
+
+    if arguments.beam and arguments.workers:
+        raise DataError("--workers is for processes on this machine; with --beam, the runner has an option of its own")
+    if arguments.beam:
+        yield BeamWorkers([f"--runner={arguments.runner}", *(f"--{option}" for option in arguments.beam_options)])
+    else:
+        with local_workers(arguments.workers) as workers:
+            yield workers
+
+
+def prepare_and_report(options: Any, workers: Any = None) -> None:
     """Prepares `options` (`PreparationOptions`) under a progress bar; says what became of the pairs."""
     from app.console import say, work_bar
     from pipelines.cleaning import CleaningReport
     from pipelines.preparation import prepare
+    from pipelines.preparation_report import PAGE
 
     with work_bar(PHASES) as bar:
-        manifest = prepare(options, progress=bar)
+        manifest = prepare(options, workers=workers, progress=bar)
     for name, split in manifest.splits.items():
         source, target = (sum(getattr(s, f"{side}_tokens") for s in split.shards) for side in ("source", "target"))
         for line in CleaningReport(**split.cleaning).lines():
             say(f"{name}: {line}")
         say(f"{name}: {source:,} source and {target:,} target tokens in {len(split.shards)} shard(s)")
+    say(f"what was dropped, and why: {options.out / PAGE}")

@@ -29,7 +29,7 @@ def vocabulary() -> Vocabulary:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("prepared") / "data"
     sample = "sample:tatoeba-en-de"
-    prepare(PreparationOptions(EN_DE, (sample,), sample, out, vocabulary_size=800, limit=6000))
+    prepare(PreparationOptions(EN_DE, (sample,), (sample,), out, vocabulary_size=800, limit=6000))
     return out
 
 

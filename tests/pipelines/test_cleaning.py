@@ -2,23 +2,24 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pipelines import cleaning
-from pipelines.cleaning import CleaningOptions, CleaningReport, clean, count_words
+from pipelines.cleaning import OPTIONAL, Cleaner, CleaningOptions, CleaningReport, count_words, repaired
 from pipelines.errors import DataError
+from pipelines.language_identification import is_in_another_language
 
 
 def cleaned(
-    pairs: Iterable[tuple[bytes | str, bytes | str]], options: CleaningOptions | None = None
+    pairs: Iterable[tuple[bytes | str, bytes | str]],
+    options: CleaningOptions | None = None,
+    languages: tuple[str, str] = ("en", "de"),
 ) -> tuple[list[tuple[str, str]], CleaningReport]:
     report = CleaningReport()
-    raw = ((_bytes(source), _bytes(target)) for source, target in pairs)
-    return list(clean(raw, options or CleaningOptions(), report)), report
+    cleaner = Cleaner(options or CleaningOptions(min_letters=0), languages)
+    found = [cleaner(_bytes(source), _bytes(target), report) for source, target in pairs]
+    return [pair for pair in found if pair], report
 
 
 def _bytes(text: bytes | str) -> bytes:
@@ -48,7 +49,7 @@ def test_runs_of_whitespace_become_one_space() -> None:
 
 
 def test_as_many_words_as_allowed_are_kept_and_one_more_is_too_long() -> None:
-    options = CleaningOptions(max_words=5)
+    options = CleaningOptions(max_words=5, min_letters=0)
     _, report = cleaned([("a b c d e", "1 2 3 4 5"), ("a b c d e", "1 2 3 4 5 6")], options)
     assert (report.kept, report.dropped) == (1, {"too_long": 1})
 
@@ -66,8 +67,8 @@ def test_short_pairs_may_differ_by_some_words_whatever_the_ratio() -> None:
 
 def test_the_ratio_is_an_option() -> None:
     pair = ("a b c d e", " ".join("123456789"))
-    assert cleaned([pair], CleaningOptions(max_length_ratio=1.0))[1].dropped == {"length_ratio": 1}
-    assert cleaned([pair], CleaningOptions(max_length_ratio=2.0))[1].kept == 1
+    assert cleaned([pair], CleaningOptions(max_length_ratio=1.0, min_letters=0))[1].dropped == {"length_ratio": 1}
+    assert cleaned([pair], CleaningOptions(max_length_ratio=2.0, min_letters=0))[1].kept == 1
 
 
 def test_scripts_without_spaces_count_two_characters_as_a_word() -> None:
@@ -77,46 +78,107 @@ def test_scripts_without_spaces_count_two_characters_as_a_word() -> None:
     assert cleaned([(english, "我们明天早上去北京看望老朋友和他们的两个孩子")])[1].kept == 1
 
 
-def test_a_pair_seen_before_is_a_duplicate_but_another_translation_is_not() -> None:
-    kept, report = cleaned([("a", "x"), ("a", "y"), ("a", "x"), ("a ", " x"), ("b", "x")])
-    assert kept == [("a", "x"), ("a", "y"), ("b", "x")]
-    assert report.dropped == {"duplicate": 2}
+def test_a_side_that_was_not_translated_drops_a_pair_unless_it_may_be_a_name() -> None:
+    _, report = cleaned([("Nothing was translated.",) * 2, ("New York",) * 2])
+    assert (report.kept, report.dropped) == (1, {"identical": 1})
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("xyz")), max_size=60))
-def test_each_pair_is_kept_once_at_its_first_place(pairs: list[tuple[str, str]]) -> None:
-    whole_block = cleaning._BLOCK_PAIRS
-    try:
-        cleaning._BLOCK_PAIRS = 7  # so that duplicates lie in one block and in several
-        assert cleaned(pairs)[0] == list(dict.fromkeys(pairs))
-    finally:
-        cleaning._BLOCK_PAIRS = whole_block
+def test_a_side_of_few_letters_drops_a_pair() -> None:
+    pairs = [("12 34 === 56", "ein Text"), ("a text", "-- 7 --"), ("a text", "ein Text"), ("हिन्दी में", "Hindi")]
+    _, report = cleaned(pairs, CleaningOptions(min_letters=0.4), ("hi", "de"))
+    assert (report.kept, report.dropped) == (2, {"few_letters": 2})
 
 
-def test_the_memory_of_pairs_is_eight_bytes_each() -> None:
-    seen = cleaning._SeenPairs()
-    digests = np.random.default_rng(0).integers(0, 2**63, size=(50, 1000), dtype=np.uint64)
-    assert all(seen.add(block).all() for block in digests)
-    assert not any(seen.add(block).any() for block in digests)
-    assert sum(run.nbytes for run in seen._runs) == 8 * digests.size
-    assert len(seen._runs) < 8
+@pytest.mark.parametrize(("source", "target", "is_kept"), [
+    ("It costs 1,000.50 dollars", "Es kostet 1.000,50 Dollar", True),
+    ("It is 12:00 now", "Es ist jetzt 12 Uhr", True),
+    ("In 1999 there were 5", "5 gab es 1999", True),
+    ("Three of them", "3 davon", True),
+    ("Chapter 3 of it", "Kapitel 4 davon", False),
+    ("From 1 to 2 or 3", "Von 1 bis 9 oder 8", False),
+])  # fmt: skip
+def test_numbers_that_disagree_drop_a_pair(source: str, target: str, is_kept: bool) -> None:
+    assert cleaned([(source, target)])[1].dropped == ({} if is_kept else {"numbers": 1})
 
 
-def test_the_report_counts_all_and_shows_the_first_three_of_each_reason() -> None:
-    _, report = cleaned([("a", "x"), *((f"word {i}", "") for i in range(5)), (b"\xff", b"x")])
+@pytest.mark.parametrize(("source", "target", "is_kept"), [
+    ("See https://example.org/a.", "Siehe (https://example.org/a)", True),
+    ("Write to ann@example.org", "Schreib an ann@example.org!", True),
+    ("See www.example.org", "Siehe www.example.com", False),
+    ("Write to ann@example.org", "Schreib an Ann", False),
+])  # fmt: skip
+def test_addresses_that_disagree_drop_a_pair(source: str, target: str, is_kept: bool) -> None:
+    assert cleaned([(source, target)])[1].dropped == ({} if is_kept else {"links": 1})
+
+
+def test_text_that_is_surely_in_another_language_drops_a_pair() -> None:
+    french = "Le chat est assis sur le tapis et regarde la pluie tomber."
+    english = "The cat sits on the carpet and watches the rain fall."
+    german = "Die Katze sitzt auf dem Teppich und sieht dem Regen zu."
+    _, report = cleaned([(english, german), (english, french), (french, german), ("Oui", "Non")])
+    assert (report.kept, report.dropped) == (2, {"language": 2})
+
+
+def test_a_language_that_is_not_known_is_never_the_wrong_one() -> None:
+    text = "Die Katze sitzt auf dem Teppich und sieht dem Regen zu."
+    assert not is_in_another_language(text, "tlh")
+    assert not is_in_another_language(text, "de_AT")
+    assert is_in_another_language(text, "nl")
+
+
+@pytest.mark.parametrize(("wrong", "right"), [
+    ("schÃ¶n", "schön"),
+    ("it&apos;s &quot;good&quot; &amp; bad", "it's \"good\" & bad"),
+    ("\x93gut\x94", "“gut”"),
+    ("„Äpfel“ und „Öl“", "„Äpfel“ und „Öl“"),
+    ("我们明天去北京", "我们明天去北京"),
+    ("AT&T; ﬁne ½", "AT&T; ﬁne ½"),
+])  # fmt: skip
+def test_text_that_was_decoded_wrongly_is_mended_and_other_text_left_alone(wrong: str, right: str) -> None:
+    assert repaired(wrong) == right
+
+
+def test_repaired_pairs_are_counted_and_what_cannot_be_mended_is_dropped() -> None:
+    kept, report = cleaned([("schÃ¶n", "beautiful"), ("sch\ufffdn", "beautiful"), ("a", "b")])
+    assert kept == [("schön", "beautiful"), ("a", "b")]
+    assert (report.kept, report.repaired, report.dropped) == (2, 1, {"garbled": 1})
+
+
+def test_a_filter_can_be_left_out() -> None:
+    bad = {
+        "garbled": ("sch\ufffdn", "beautiful"),
+        "too_long": ("w " * 201, "w " * 200),
+        "length_ratio": ("a", "1 2 3 4 5 6 7"),
+        "identical": ("one two three",) * 2,
+        "few_letters": ("....", "...."),
+        "numbers": ("about 1 or 2", "about 3 or 4"),
+        "links": ("www.a.org", "www.b.org"),
+        "language": ("The cat sits on the carpet and watches the rain.",) * 2,
+    }
+    others = {"duplicate", "near_duplicate", "held_out"}
+    assert bad.keys() | others == set(OPTIONAL)
+    for reason, pair in bad.items():
+        assert cleaned([pair], CleaningOptions())[1].dropped.keys() <= {reason, "identical"}, reason
+        assert cleaned([pair], CleaningOptions(skip=(reason, "identical", "language", "few_letters")))[1].kept == 1, (
+            reason
+        )
+
+
+def test_the_report_counts_all_and_shows_the_first_of_each_reason() -> None:
+    _, report = cleaned([("a", "x"), *((f"word {i}", "") for i in range(15)), (b"\xff", b"x")])
     assert report.as_dict() == json.loads(json.dumps(report.as_dict())) | {"examples": report.examples}
-    assert report.dropped == {"empty": 5, "undecodable": 1}
-    assert report.examples["empty"] == [("word 0", ""), ("word 1", ""), ("word 2", "")]
+    assert report.dropped == {"empty": 15, "undecodable": 1}
+    assert report.examples["empty"] == [(f"word {i}", "") for i in range(10)]
     assert report.examples["undecodable"] == [("\\xff", "x")]
     assert report.lines() == [
-        "kept 1 of 7 pairs",
-        "dropped 5: empty, such as 'word 0' | ''",
+        "kept 1 of 17 pairs",
+        "dropped 15: empty, such as 'word 0' | ''",
         "dropped 1: undecodable, such as '\\\\xff' | 'x'",
     ]
 
 
 def test_examples_in_the_report_are_cut_short() -> None:
-    assert len(cleaned([("long " * 1000, "x")])[1].examples["too_long"][0][0]) == 100
+    assert len(cleaned([("long " * 1000, "x")])[1].examples["too_long"][0][0]) == 160
 
 
 def test_a_kept_pair_can_be_taken_back() -> None:
@@ -125,20 +187,20 @@ def test_a_kept_pair_can_be_taken_back() -> None:
     assert (report.kept, report.dropped) == (1, {"too_many_tokens": 1})
 
 
-def test_cleaning_streams() -> None:
-    def endless() -> Iterable[tuple[bytes, bytes]]:
-        number = 0
-        while True:
-            number += 1
-            yield b"a %d" % number, b"x %d" % number
-
-    assert next(iter(clean(endless(), CleaningOptions(), CleaningReport()))) == ("a 1", "x 1")
+def test_reports_of_stretches_add_up_to_that_of_the_whole() -> None:
+    pairs = [("a", "x"), *((f"word {i}", "") for i in range(15)), ("schÃ¶n", "y"), ("x", "")]
+    whole, first, second = (cleaned(part)[1] for part in (pairs, pairs[:9], pairs[9:]))
+    first.add(second)
+    assert first.as_dict() == whole.as_dict()
 
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"max_words": 0}, "max_words must be at least 1, got 0"),
     ({"max_length_ratio": 0.5}, "max_length_ratio must be at least 1, got 0.5"),
+    ({"min_letters": 1.5}, "min_letters must be between 0 and 1, got 1.5"),
+    ({"near_duplicates": -1}, "near_duplicates must be between 0 and 1, got -1"),
+    ({"skip": ("lenght",)}, "no filter is called 'lenght'; known: garbled, too_long, "),
 ])  # fmt: skip
-def test_limits_that_drop_everything_are_refused(options: dict[str, int], message: str) -> None:
+def test_limits_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         CleaningOptions(**options)

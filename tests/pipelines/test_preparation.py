@@ -1,22 +1,31 @@
 """From text to a prepared directory that is whole or not there."""
 
+import gzip
 import hashlib
 import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sentencepiece
 import tensorflow as tf
 
+from pipelines.chunks import encode
 from pipelines.cleaning import CleaningOptions
 from pipelines.corpora import LanguagePair, open_corpus
 from pipelines.errors import DataError
-from pipelines.manifest import MANIFEST, Manifest
+from pipelines.manifest import MANIFEST, Manifest, MixedCorpus
 from pipelines.preparation import PreparationOptions, default_shards, prepare
 from pipelines.shards import read_tokens
 from pipelines.stream import evaluation_stream
 from pipelines.vocabulary import EOS, Vocabulary
+from pipelines.workers import LocalWorkers, local_workers
 
 EN_DE = LanguagePair("en", "de")
 SAMPLE = "sample:tatoeba-en-de"
@@ -24,12 +33,47 @@ SAMPLE = "sample:tatoeba-en-de"
 
 def options(out: Path, **changes: Any) -> PreparationOptions:
     defaults: dict[str, Any] = {"vocabulary_size": 400, "limit": 600, "shards": 2}
-    return PreparationOptions(**{"pair": EN_DE, "corpora": (SAMPLE,), "dev": SAMPLE, "out": out, **defaults, **changes})
+    return PreparationOptions(
+        **{"pair": EN_DE, "corpora": (SAMPLE,), "dev": (SAMPLE,), "out": out, **defaults, **changes}
+    )
 
 
 def write_tsv(path: Path, pairs: list[tuple[bytes, bytes]]) -> str:
     path.write_bytes(b"".join(source + b"\t" + target + b"\n" for source, target in pairs))
     return f"tsv:{path}"
+
+
+def mtime(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What is in prepared data, but for where its corpora lie."""
+    where = str(folder.parent).encode()
+    return {path.name: path.read_bytes().replace(where, b"") for path in folder.iterdir() if path.name != MANIFEST}
+
+
+def whole_corpus(folder: Path) -> str:
+    """Some hundred pairs with what each filter drops among them."""
+    pairs = [tuple(pair)[:2] for pair in islice(open_corpus(SAMPLE, EN_DE), 700)]
+    odd = [pairs[3], (b"The same words on both sides.",) * 2, (b"", b"x"), (b"Costs 5 or 6.", b"Kostet 7 oder 8.")]
+    (folder / "corpus").mkdir(exist_ok=True)
+    return write_tsv(folder / "corpus" / "whole.tsv", [*pairs[:350], *odd, *pairs[350:]])
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.preparation.CHUNK_PAIRS", 100)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What `whole_corpus` becomes in one process and without interruption."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.preparation.CHUNK_PAIRS", 100)
+        prepare(options(folder / "out", limit=None, corpora=(whole_corpus(folder),)), workers=LocalWorkers(1))
+    return contents(folder / "out")
 
 
 def texts(data_dir: Path, split: str) -> set[tuple[str, str]]:
@@ -47,7 +91,7 @@ def texts(data_dir: Path, split: str) -> set[tuple[str, str]]:
 def test_the_shards_hold_the_cleaned_text_and_the_manifest_says_what_was_done(prepared: Path) -> None:
     manifest = Manifest.load(prepared)
     train = manifest.split("train")
-    corpus = [tuple(side.decode() for side in pair) for pair in list(open_corpus(SAMPLE, EN_DE))[:6000]]
+    corpus = [tuple(side.decode() for side in pair[:2]) for pair in islice(open_corpus(SAMPLE, EN_DE), 6000)]
     found = texts(prepared, "train")
     assert train.examples == train.cleaning["kept"] == 6000
     assert len(found & set(corpus)) > 5900  # NFKC changes a few
@@ -60,8 +104,8 @@ def test_the_shards_hold_the_cleaned_text_and_the_manifest_says_what_was_done(pr
 def test_the_dev_text_is_kept_as_it_was_and_encoded_beside(prepared: Path) -> None:
     source, target = Manifest.load(prepared).text()
     raw = list(open_corpus(SAMPLE, EN_DE, split="dev"))
-    assert source.read_bytes() == b"".join(left + b"\n" for left, _ in raw)
-    assert target.read_bytes() == b"".join(right + b"\n" for _, right in raw)
+    assert source.read_bytes() == b"".join(pair.source + b"\n" for pair in raw)
+    assert target.read_bytes() == b"".join(pair.target + b"\n" for pair in raw)
     stream = evaluation_stream(prepared, batch_tokens=2048, max_length=128)
     assert sum(np.count_nonzero(labels == EOS) for _, labels in stream.as_numpy_iterator()) == 1000
 
@@ -69,7 +113,7 @@ def test_the_dev_text_is_kept_as_it_was_and_encoded_beside(prepared: Path) -> No
 def test_only_empty_and_undecodable_pairs_leave_the_dev_text(tmp_path: Path) -> None:
     odd = (b"two  spaces\xc2\xa0", b"a b c d e f g h i j k l m n o p")  # nothing that cleaning would keep as it is
     pairs = [odd, odd, (b"", b"x"), (b"\xff", b"y")]
-    manifest = prepare(options(tmp_path / "out", dev=write_tsv(tmp_path / "dev.tsv", pairs)))
+    manifest = prepare(options(tmp_path / "out", dev=(write_tsv(tmp_path / "dev.tsv", pairs),)))
     assert manifest.text()[0].read_bytes() == (odd[0] + b"\n") * 2
     assert manifest.split("dev").cleaning["dropped"] == {"empty": 1, "undecodable": 1}
 
@@ -93,7 +137,8 @@ def test_pairs_of_too_many_tokens_are_dropped_and_counted(tmp_path: Path) -> Non
 
 def test_a_side_that_normalisation_empties_drops_the_pair(tmp_path: Path) -> None:
     corpus = write_tsv(tmp_path / "a.tsv", [("\u200b".encode(), b"nothing"), (b"one", b"eins")])
-    manifest = prepare(options(tmp_path / "out", corpora=(corpus, SAMPLE), limit=500))
+    cleaning = CleaningOptions(min_letters=0)
+    manifest = prepare(options(tmp_path / "out", corpora=(corpus, SAMPLE), cleaning=cleaning, limit=500))
     assert manifest.split("train").cleaning["dropped"] == {"empty": 1}
 
 
@@ -111,6 +156,108 @@ def test_the_same_options_write_the_same_bytes_and_another_seed_deals_otherwise(
     assert prints[0] == prints[1] != prints[2]
 
 
+def test_the_number_of_workers_changes_nothing(tmp_path: Path, small_chunks: None, whole: dict[str, bytes]) -> None:
+    with local_workers(3) as workers:
+        prepare(options(tmp_path / "out", limit=None, corpora=(whole_corpus(tmp_path),)), workers=workers)
+    assert contents(tmp_path / "out") == whole
+
+
+def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    """The kill comes at some moment of the work, in another process."""
+    code = (
+        "import sys, pipelines.preparation as p; p.CHUNK_PAIRS = 100; from pathlib import Path\n"
+        "from pipelines.corpora import LanguagePair as L; from pipelines.workers import LocalWorkers\n"
+        "o = p.PreparationOptions(L('en', 'de'), (sys.argv[1],), ('sample:tatoeba-en-de',), Path(sys.argv[2]), "
+        "vocabulary_size=400, shards=2)\n"
+        "p.prepare(o, workers=LocalWorkers(1))"
+    )
+    command = [sys.executable, "-c", code, whole_corpus(tmp_path), str(tmp_path / "out")]
+    work = tmp_path / "out.partial" / "work"
+    for awaited in ("000002.clean.json", "000001.encoded.json"):
+        with subprocess.Popen(command) as process:
+            deadline = time.monotonic() + 60
+            while process.poll() is None and not (work / awaited).exists() and time.monotonic() < deadline:
+                time.sleep(0.001)
+            process.kill()
+    assert not (tmp_path / "out").exists()
+    subprocess.run(command, check=True)
+    assert contents(tmp_path / "out") == whole
+
+
+def test_training_text_that_stands_in_a_dev_or_test_set_is_listed_and_dropped(
+    tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    vocabulary.save(tmp_path / "v")
+    pairs = [(f"The number {word}.".encode(), f"Die Zahl {word}.".encode()) for word in "abcdefghij"]
+    train = write_tsv(tmp_path / "train.tsv", [*pairs, (b"THE number b!", b"Etwas anderes."), (b"X y", b"die Zahl c")])
+    dev, test = write_tsv(tmp_path / "dev.tsv", pairs[1:2]), write_tsv(tmp_path / "test.tsv", pairs[2:3])
+    made = prepare(
+        options(tmp_path / "out", corpora=(train,), dev=(dev,), held_out=(test,), vocabulary=tmp_path / "v", limit=None)
+    )
+    assert made.split("train").cleaning["dropped"] == {"held_out": 4}
+    listed = gzip.decompress((tmp_path / "out" / "held_out.tsv.gz").read_bytes()).decode().splitlines()
+    assert listed == [
+        "reason\tsource\ttarget",
+        "held_out\tThe number b.\tDie Zahl b.",
+        "held_out\tThe number c.\tDie Zahl c.",
+        "held_out\tTHE number b!\tEtwas anderes.",
+        "held_out\tX y\tdie Zahl c",
+    ]
+
+
+def test_dropped_pairs_are_written_out_where_asked_for(tmp_path: Path) -> None:
+    made = prepare(options(tmp_path / "out", corpora=(whole_corpus(tmp_path),), limit=None, keep_dropped=True))
+    lines = gzip.decompress((tmp_path / "out" / "dropped.tsv.gz").read_bytes()).decode().splitlines()[1:]
+    assert Counter(line.split("\t")[0] for line in lines) == made.split("train").cleaning["dropped"]
+    assert "numbers\tCosts 5 or 6.\tKostet 7 oder 8." in lines
+
+
+def test_the_report_tells_each_corpus_and_escapes_what_it_shows(tmp_path: Path) -> None:
+    bad = write_tsv(
+        tmp_path / "bad.tsv", [(b"<b>It costs 5.</b>", b"<i>Es kostet 7.</i>"), (b"A house.", b"Ein Haus.")]
+    )
+    prepare(options(tmp_path / "out", corpora=(whole_corpus(tmp_path), bad), limit=None))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    sample, told = report["corpora"]
+    assert (told["corpus"], told["kept"], told["dropped"]) == (bad, 1, {"numbers": 1})
+    assert sample["kept"] + 1 == report["total"]["kept"] == sum(report["histograms"]["tokens"])
+    assert sum(report["histograms"]["source_words"]) >= report["total"]["kept"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "&lt;i&gt;Es kostet 7.&lt;/i&gt;" in page
+    assert "<i>" not in page
+
+
+def test_corpora_are_mixed_with_their_weights_tags_and_languages(tmp_path: Path) -> None:
+    german = write_tsv(tmp_path / "de.tsv", [(f"House {c}".encode(), f"Haus {c}".encode()) for c in "abcdefgh"])
+    french = write_tsv(tmp_path / "fr.tsv", [(f"Cat {c}".encode(), f"Chat {c}".encode()) for c in "abcd"])
+    specs = (f"{german}?weight=0.5&tag=news", f"{french}?pair=en-fr&loss_weight=2")
+    dev = (write_tsv(tmp_path / "dev.tsv", [(b"Dog", b"Chien")]) + "?pair=en-fr",)
+    made = prepare(options(tmp_path / "out", corpora=specs, dev=dev, vocabulary_size=280, limit=None))
+    train = made.split("train")
+    assert made.pairs == (EN_DE, LanguagePair("en", "fr"))
+    assert made.domains == ("news",)
+    assert train.corpora == (MixedCorpus(specs[0], 8, 0.5), MixedCorpus(specs[1], 4, 1.0))
+    assert made.text()[0].read_text() == "<2fr> Dog\n"
+    sources = {source for source, _ in texts(tmp_path / "out", "train")}
+    assert {"<2de> <news> House a", "<2fr> Cat a"} <= sources
+    assert {"<2de>", "<2fr>", "<news>"} <= set(made.vocabulary().pieces())
+    of_corpus, weights = (
+        np.concatenate([np.load(made.data_dir / getattr(shard, f"{name}_file")) for shard in train.shards])
+        for name in ("corpus", "weights")
+    )
+    assert np.bincount(of_corpus).tolist() == [8, 4]
+    assert weights[of_corpus == 1].tolist() == [2.0] * 4
+    assert set(weights[of_corpus == 0].tolist()) == {1.0}
+
+
+def test_what_is_encoded_here_is_what_a_model_encodes_in_its_graph(prepared: Path) -> None:
+    manifest = Manifest.load(prepared)
+    processor = sentencepiece.SentencePieceProcessor(model_proto=(prepared / "vocabulary.model").read_bytes())
+    texts = [pair.source.decode() for pair in islice(open_corpus(SAMPLE, EN_DE), 2000)] + ["😀 ﬁ ½", "日本 語"]
+    in_graph = manifest.vocabulary().encode(tf.constant(texts)).to_list()
+    assert [ids[:-1] for ids in encode(processor, texts)] == in_graph
+
+
 def test_a_given_vocabulary_is_used(tmp_path: Path, vocabulary: Vocabulary) -> None:
     vocabulary.save(tmp_path / "v.model")
     manifest = prepare(options(tmp_path / "out", vocabulary=tmp_path / "v.model"))
@@ -119,28 +266,55 @@ def test_a_given_vocabulary_is_used(tmp_path: Path, vocabulary: Vocabulary) -> N
 
 def test_progress_is_told_by_phase(tmp_path: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
-    prepare(options(tmp_path / "out"), progress=lambda *state: told.append(state))
-    assert [state for state in told if state[1] == state[2]] == [
-        ("clean", 600, 600), ("vocabulary", 600, 600), ("encode", 600, 600), ("dev", 1000, 1000),
-    ]  # fmt: skip
+    corpus = whole_corpus(tmp_path)
+    prepare(options(tmp_path / "out", limit=None, corpora=(corpus,)), progress=lambda *state: told.append(state))
+    last = {phase: (done, total) for phase, done, total in told}
+    assert list(last) == ["clean", "duplicates", "vocabulary", "encode", "shards"]
+    assert last["clean"] == (704, None)
+    assert last["encode"] == (last["encode"][1],) * 2
 
 
-@pytest.mark.parametrize(("pairs", "shards"), [(3, 3), (5000, 8), (500_000, 10), (36_000_000, 256)])
+@pytest.mark.parametrize(("pairs", "shards"), [(3, 3), (5000, 8), (500_000, 10), (36_000_000, 720)])
 def test_the_number_of_shards_follows_from_the_size(pairs: int, shards: int) -> None:
     assert default_shards(pairs) == shards
 
 
 class TestDirectory:
-    @pytest.mark.parametrize("fault", [KeyboardInterrupt, RuntimeError])
-    @pytest.mark.parametrize("phase", ["clean", "vocabulary", "encode", "dev"])
-    def test_an_interruption_leaves_nothing(self, tmp_path: Path, phase: str, fault: type[BaseException]) -> None:
+    @pytest.mark.parametrize("phase", ["clean", "duplicates", "vocabulary", "encode", "shards"])
+    def test_an_interrupted_preparation_goes_on(
+        self, tmp_path: Path, small_chunks: None, whole: dict[str, bytes], phase: str
+    ) -> None:
         def interrupt(now: str, done: int, total: int | None) -> None:
             if now == phase:
-                raise fault
+                raise KeyboardInterrupt
 
-        with pytest.raises(fault):
+        again = options(tmp_path / "out", limit=None, corpora=(whole_corpus(tmp_path),))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(again, workers=LocalWorkers(1), progress=interrupt)
+        assert not again.out.exists()
+        first = tmp_path / "out.partial" / "work" / "000000.clean.json"
+        made = first.stat().st_mtime_ns
+        seen: list[int] = []
+        prepare(again, workers=LocalWorkers(1), progress=lambda now, *_: seen.append(mtime(first)))
+        assert set(seen) <= {made, 0}  # cleaned once
+        assert contents(again.out) == whole
+
+    def test_other_options_start_anew(self, tmp_path: Path) -> None:
+        def interrupt(now: str, done: int, total: int | None) -> None:
+            if now == "encode":
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
             prepare(options(tmp_path / "out"), progress=interrupt)
-        assert list(tmp_path.iterdir()) == []
+        manifest = prepare(options(tmp_path / "out", cleaning=CleaningOptions(max_words=3), limit=100))
+        assert manifest.split("train").cleaning["dropped"]["too_long"] > 0
+
+    def test_two_cannot_write_the_same_data(self, tmp_path: Path) -> None:
+        def begin_another(now: str, done: int, total: int | None) -> None:
+            prepare(options(tmp_path / "out"))
+
+        with pytest.raises(DataError, match=r"another nmt prepare is writing .*out; wait for it"):
+            prepare(options(tmp_path / "out"), progress=begin_another)
 
     def test_what_a_kill_leaves_is_not_taken_for_finished(self, tmp_path: Path, prepared: Path) -> None:
         partial = tmp_path / "out.partial-1"
@@ -152,7 +326,7 @@ class TestDirectory:
     def test_nothing_but_the_data_is_left_when_it_is_done(self, tmp_path: Path) -> None:
         manifest = prepare(options(tmp_path / "deep" / "out"))
         assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
-        named = {MANIFEST, "vocabulary.model", "dev.en", "dev.de"}
+        named = {MANIFEST, "vocabulary.model", "dev.en", "dev.de", "report.json", "report.html"}
         for split in manifest.splits.values():
             named |= {name for shard in split.shards for name in (shard.file, shard.lengths_file)}
         assert {path.name for path in (tmp_path / "deep" / "out").iterdir()} == named
@@ -191,8 +365,8 @@ class TestBadInput:
     @pytest.mark.parametrize(("changes", "message"), [
         ({"corpora": ()}, "no corpus to prepare; give at least one --corpus"),
         ({"max_tokens": 1}, "max_tokens must be at least 2, a token and EOS, got 1"),
-        ({"shards": 0}, "shards must be between 1 and 256, got 0"),
-        ({"shards": 5000}, "shards must be between 1 and 256, got 5000"),
+        ({"shards": 0}, "shards must be between 1 and 4096, got 0"),
+        ({"shards": 5000}, "shards must be between 1 and 4096, got 5000"),
         ({"limit": 0}, "limit must be at least 1 pair, got 0"),
         ({"seed": -1}, "seed must not be negative, got -1"),
     ])  # fmt: skip
@@ -214,7 +388,7 @@ class TestBadInput:
     def test_a_dev_corpus_of_which_nothing_is_left_is_told(self, tmp_path: Path) -> None:
         dev = write_tsv(tmp_path / "dev.tsv", [(b"", b"x")])
         with pytest.raises(DataError, match=r"dev\.tsv leaves no pair to evaluate on: kept 0 of 1 pairs"):
-            prepare(options(tmp_path / "out", dev=dev))
+            prepare(options(tmp_path / "out", dev=(dev,)))
 
     def test_a_maximum_below_every_pair_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="every pair has more than 2 tokens; raise --max-tokens"):

@@ -1,0 +1,441 @@
+"""What is done with one chunk of a corpus, in any process on any machine that sees the working folder.
+
+A chunk is some thousand pairs of one corpus. It is cleaned on its own; duplicates are sought in the fingerprints of all
+chunks; then it is encoded and its records are dealt to the shards, and a shard is what all chunks have for it, in their
+order. So the result follows from the chunks alone, whatever the number of workers. Each job writes its files aside and
+renames the last of them at the end; a job whose last file is there is not done again:
+
+    000007.text.zst  .keys.npy  .sketches.npy  .weights.npy  .clean.json     cleaned pairs and what is known of them
+    equal-3.npy                                                              rows of equal keys in one column
+    000007.sample.zst                                                        sentences to learn the vocabulary from
+    000007.records  .rows.npy  .encoded.json                                 records, shard after shard
+    shards-00002.json                                                        of some whole shards, which lie in `out`
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from itertools import compress, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sentencepiece
+import zstandard
+from numpy.typing import NDArray
+
+from pipelines.cleaning import Cleaner, CleaningOptions, CleaningReport, count_words
+from pipelines.duplicates import digests, equal_keys, fingerprints, normalized, similarity
+from pipelines.manifest import Shard
+from pipelines.records import record
+from pipelines.sentencepiece_model import EOS
+
+CHUNK_PAIRS = 16_384
+SHARDS_A_JOB = 16  # whose files are open at once
+MOST_WORDS_SHOWN = 100  # of the histograms
+MOST_RATIO_SHOWN = 40  # tenths: 4.0
+KEPT, DUPLICATE, NEAR_DUPLICATE, BEYOND_LIMIT = range(4)  # what becomes of a cleaned pair
+_REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
+
+TextPair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class ChunkedCorpus:
+    """What a worker knows of a corpus: its languages, the tags before each source, and the weight of its loss."""
+
+    languages: tuple[str, str]
+    tags: tuple[str, ...] = ()
+    loss_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all jobs of one preparation have in common.
+
+    Attributes:
+        work: The working folder.
+        out: Where the shards are written.
+        corpora: All of them.
+        cleaning: The limits of the filters.
+        keep_dropped: Whether dropped pairs are written out.
+        max_tokens: Pairs with more tokens on a side, EOS counted, are dropped.
+        seed: Of the dealing of pairs to shards.
+    """
+
+    work: Path
+    out: Path
+    corpora: tuple[ChunkedCorpus, ...]
+    cleaning: CleaningOptions
+    keep_dropped: bool = False
+    max_tokens: int = 256
+    seed: int = 0
+
+    def file(self, number: int, suffix: str) -> Path:
+        """Gives a file of a chunk."""
+        return self.work / f"{number:06d}.{suffix}"
+
+    @property
+    def held_out(self) -> Path:
+        """The file of digests of the text of dev and test sets."""
+        return self.work / "held_out.npy"
+
+    @property
+    def removed(self) -> Path:
+        """The file that says what becomes of each cleaned pair: uint8 [N]."""
+        return self.work / "removed.npy"
+
+    @property
+    def vocabulary(self) -> Path:
+        """The file of the SentencePiece model."""
+        return self.work / "vocabulary.model"
+
+
+@dataclass(frozen=True)
+class RawChunk:
+    """Raw pairs of one corpus, its `corpus`-th; `weights` are those of their losses where the corpus has any."""
+
+    number: int
+    corpus: int
+    sources: Sequence[bytes]
+    targets: Sequence[bytes]
+    weights: Sequence[float] | None = None
+
+
+@dataclass
+class CleanedChunk:
+    """What cleaning a chunk gave; histograms count pairs by words of the source, of the target, and by their ratio."""
+
+    corpus: int
+    pairs: int
+    report: CleaningReport
+    histograms: dict[str, list[int]] = field(default_factory=dict)
+
+
+# Cleaning
+
+
+def clean_chunk(job: Job, raw: RawChunk) -> int:
+    """Cleans a chunk and computes its fingerprints; gives the number of pairs read."""
+    done = job.file(raw.number, "clean.json")
+    if not done.exists():
+        corpus = job.corpora[raw.corpus]
+        report = CleaningReport(everything=[])
+        pairs, weights = _clean_pairs(job, corpus, raw, report)
+        prints = fingerprints(pairs)
+        _write_text(job.file(raw.number, "text.zst"), pairs)
+        _save(job.file(raw.number, "keys.npy"), prints.keys)
+        _save(job.file(raw.number, "sketches.npy"), prints.sketches)
+        if (weights != 1).any():
+            _save(job.file(raw.number, "weights.npy"), weights)
+        _write_dropped(job, raw.number, "clean", report)
+        cleaned = {"corpus": raw.corpus, "pairs": len(pairs), "report": report.as_dict()}
+        _write_json(done, cleaned | {"histograms": _histograms(pairs)})
+    return len(raw.sources)
+
+
+def read_cleaned(job: Job, number: int) -> CleanedChunk:
+    """Gives what `clean_chunk` found."""
+    contents = json.loads(job.file(number, "clean.json").read_text(encoding="utf-8"))
+    return CleanedChunk(**contents | {"report": CleaningReport(**contents["report"])})
+
+
+def held_out_digests(pairs: Sequence[TextPair], languages: tuple[str, str]) -> NDArray[np.uint64]:
+    """Gives the digests of both sides' words, uint64 [2, N]; the same words of two languages have two digests."""
+    sides = zip(languages, zip(*pairs, strict=True), strict=True) if pairs else ()
+    found = [digests([f"{language}\t{normalized(text)}" for text in texts]) for language, texts in sides]
+    return np.stack(found) if found else np.zeros((2, 0), np.uint64)
+
+
+def _clean_pairs(
+    job: Job, corpus: ChunkedCorpus, raw: RawChunk, report: CleaningReport
+) -> tuple[list[TextPair], NDArray[np.float32]]:
+    cleaner = _cleaner(job.cleaning, corpus.languages)
+    found = [cleaner(source, target, report) for source, target in zip(raw.sources, raw.targets, strict=True)]
+    weights = np.full(len(found), corpus.loss_weight, np.float32)
+    if raw.weights is not None:
+        weights *= np.array(raw.weights, np.float32)
+    weights = weights[[pair is not None for pair in found]]
+    pairs = [pair for pair in found if pair is not None]
+    if "held_out" in job.cleaning.skip:
+        return pairs, weights
+    either_is = np.isin(held_out_digests(pairs, corpus.languages), np.load(job.held_out)).any(axis=0)
+    is_free = np.logical_not(either_is)
+    for i in np.flatnonzero(~is_free):
+        report.take_back("held_out", *pairs[i])
+    return list(compress(pairs, is_free.tolist())), weights[is_free]
+
+
+@cache
+def _cleaner(options: CleaningOptions, languages: tuple[str, str]) -> Cleaner:
+    return Cleaner(options, languages)
+
+
+def _histograms(pairs: Sequence[TextPair]) -> dict[str, list[int]]:
+    words = np.array([(count_words(source), count_words(target)) for source, target in pairs], int).reshape(-1, 2)
+    tenths = (10 * words[:, 1] / np.maximum(1, words[:, 0])).astype(int)
+    counted = {
+        "source_words": (words[:, 0], MOST_WORDS_SHOWN),
+        "target_words": (words[:, 1], MOST_WORDS_SHOWN),
+        "ratio_tenths": (tenths, MOST_RATIO_SHOWN),
+    }
+    return {
+        name: np.bincount(np.minimum(values, most), minlength=most + 1).tolist()
+        for name, (values, most) in counted.items()
+    }
+
+
+# Duplicates
+
+
+def find_equal(job: Job, chunks: int, column: int) -> int:
+    """Writes the rows that equal an earlier one in a column of the keys; of a band, those that are alike enough."""
+    done = job.work / f"equal-{column}.npy"
+    if not done.exists():
+        keys, sketches = ([job.file(i, f"{name}.npy") for i in range(chunks)] for name in ("keys", "sketches"))
+        rows = []
+        for found in equal_keys(keys, column):
+            alike = column == 0 or similarity(sketches, found) >= job.cleaning.near_duplicates
+            rows.append(found.rows[np.broadcast_to(alike, found.rows.shape)])
+        _save(done, np.concatenate(rows) if rows else np.zeros(0, np.int64))
+    return 0
+
+
+# Vocabulary
+
+
+def sample_chunk(job: Job, below: int, chunk: tuple[int, int]) -> int:
+    """Writes the pairs of a chunk that the vocabulary is learnt from: kept ones whose digest lies below a number."""
+    number, start = chunk
+    done = job.file(number, "sample.zst")
+    if not done.exists():
+        pairs = _read_text(job.file(number, "text.zst"))
+        digest = np.load(job.file(number, "keys.npy"), mmap_mode="r")[0]
+        chosen = (digest <= np.uint64(below)) & (_removed(job, start, len(pairs)) == KEPT)
+        _write_text(done, [pairs[i] for i in np.flatnonzero(chosen)])
+    return 0
+
+
+def read_sample(job: Job, number: int) -> Iterator[str]:
+    """Yields the sentences, source and target in turn, that `sample_chunk` chose."""
+    for pair in _read_text(job.file(number, "sample.zst")):
+        yield from pair
+
+
+# Encoding
+
+
+def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
+    """Writes a chunk's records, shard after shard, and gives the number of cleaned pairs read.
+
+    Each run of as many pairs as there are shards is dealt one to a shard in an order drawn from the seed and the
+    chunk's number, so no shard is a stretch of one corpus and sizes differ by one a chunk at most.
+    """
+    number, start = chunk
+    done = job.file(number, "encoded.json")
+    cleaned = read_cleaned(job, number)
+    if not done.exists():
+        report = CleaningReport(everything=[])
+        pairs = _read_text(job.file(number, "text.zst"))
+        removed = _removed(job, start, len(pairs))
+        for reason, name in _REASONS.items():
+            for i in np.flatnonzero(removed == reason):
+                report.take_back(name, *pairs[i])
+        report.kept -= int((removed == BEYOND_LIMIT).sum())
+        rows = np.flatnonzero(removed == KEPT)
+        tags = "".join(f"{tag} " for tag in job.corpora[cleaned.corpus].tags)
+        encoded, fit = _encoded(job, [pairs[i] for i in rows], tags, report)
+        _write_records(job, number, cleaned.corpus, shards, encoded, weights=_weights(job, number, rows[fit]))
+        _write_dropped(job, number, "encoded", report)
+        _write_json(done, report.as_dict())
+    return cleaned.pairs
+
+
+def read_encoded(job: Job, number: int) -> CleaningReport:
+    """Gives what encoding a chunk changed in the report; `kept` is negative by what was taken back."""
+    return CleaningReport(**json.loads(job.file(number, "encoded.json").read_text(encoding="utf-8")))
+
+
+def encode(processor: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Gives the ids of texts with EOS behind them; text of nothing but what normalisation removes has EOS alone."""
+    return [[*ids, EOS] for ids in processor.encode(list(texts), num_threads=1)]
+
+
+def _encoded(
+    job: Job, pairs: Sequence[TextPair], tags: str, report: CleaningReport
+) -> tuple[list[tuple[list[int], list[int]]], NDArray[np.int64]]:
+    """Gives the ids of the pairs that are neither empty nor too long, and which they are."""
+    processor = _processor(job.vocabulary)
+    sources = encode(processor, [tags + source for source, _ in pairs])
+    targets = encode(processor, [target for _, target in pairs])
+    no_source = len(encode(processor, [tags])[0])
+    fit = []
+    for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        if len(source) <= no_source or len(target) == 1:
+            report.take_back("empty", *pairs[i])
+        elif max(len(source), len(target)) > job.max_tokens:
+            report.take_back("too_many_tokens", *pairs[i])
+        else:
+            fit.append(i)
+    return [(sources[i], targets[i]) for i in fit], np.array(fit, np.int64)
+
+
+@cache
+def _processor(model: Path) -> Any:
+    return sentencepiece.SentencePieceProcessor(model_file=str(model))
+
+
+def _write_records(
+    job: Job,
+    number: int,
+    corpus: int,
+    shards: int,
+    encoded: Sequence[tuple[list[int], list[int]]],
+    *,
+    weights: NDArray[np.float32],
+) -> None:
+    random = np.random.Generator(np.random.PCG64([job.seed, number]))
+    deals = [random.permutation(shards) for _ in range(-(-len(encoded) // shards))]
+    shard_of = np.concatenate([*deals, np.zeros(0, np.int64)])[: len(encoded)]
+    order = np.argsort(shard_of, kind="stable")
+    records = [record(*encoded[i]) for i in order]
+    rows = np.zeros(len(encoded), _ROW)
+    rows["shard"], rows["bytes"] = shard_of[order], [len(data) for data in records]
+    rows["source"], rows["target"] = ([len(encoded[i][side]) for i in order] for side in (0, 1))
+    rows["corpus"], rows["weight"] = corpus, weights[order]
+    with _aside(job.file(number, "records")) as path:
+        path.write_bytes(b"".join(records))
+    _save(job.file(number, "rows.npy"), rows)
+
+
+def _weights(job: Job, number: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    path = job.file(number, "weights.npy")
+    return np.load(path)[rows] if path.exists() else np.ones(len(rows), np.float32)
+
+
+def _removed(job: Job, start: int, pairs: int) -> NDArray[np.uint8]:
+    return np.array(np.load(job.removed, mmap_mode="r")[start : start + pairs])
+
+
+# Shards
+
+
+_ROW = np.dtype(
+    [("shard", "<i4"), ("bytes", "<i4"), ("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")]
+)
+
+
+def write_shards(job: Job, chunks: int, names: Sequence[str], beside: tuple[bool, bool], group: int) -> int:
+    """Puts together a group of shards of what all chunks have for them; gives the number of their pairs.
+
+    Args:
+        job: The preparation's.
+        chunks: How many there are.
+        names: Of all shards.
+        beside: Whether the pairs' corpora, and their loss weights, are written beside the lengths.
+        group: Of `SHARDS_A_JOB` shards.
+    """
+    done = job.work / f"shards-{group:05d}.json"
+    if not done.exists():
+        first = group * SHARDS_A_JOB
+        mine = names[first : first + SHARDS_A_JOB]
+        rows: list[list[Any]] = [[] for _ in mine]
+        with ExitStack() as stack:
+            files = [stack.enter_context((job.out / name).open("wb")) for name in mine]
+            hashes = [hashlib.sha256() for _ in mine]
+            for chunk in range(chunks):
+                for i, (its_rows, data) in enumerate(_dealt(job, chunk, first, len(mine))):
+                    rows[i].append(its_rows)
+                    hashes[i].update(data)
+                    files[i].write(data)
+        shards = [
+            _finished_shard(job, name, np.concatenate(of_shard), digest.hexdigest(), beside)
+            for name, of_shard, digest in zip(mine, rows, hashes, strict=True)
+        ]
+        _write_json(done, [asdict(shard) for shard in shards])
+    return sum(shard.examples for shard in read_shards(job, group))
+
+
+def read_shards(job: Job, group: int) -> list[Shard]:
+    """Gives the shards that `write_shards` wrote."""
+    return [Shard(**shard) for shard in json.loads((job.work / f"shards-{group:05d}.json").read_text("utf-8"))]
+
+
+def _dealt(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[Any, bytes]]:
+    """Yields the rows and the records that a chunk has for each of some shards."""
+    rows = np.load(job.file(chunk, "rows.npy"))
+    edges = np.searchsorted(rows["shard"], np.arange(first, first + count + 1))
+    ends = np.concatenate([[0], np.cumsum(rows["bytes"], dtype=np.int64)])
+    with job.file(chunk, "records").open("rb") as file:
+        for begin, end in pairwise(edges.tolist()):
+            file.seek(ends[begin])
+            yield rows[begin:end], file.read(ends[end] - ends[begin])
+
+
+def _finished_shard(job: Job, name: str, rows: Any, sha256: str, beside: tuple[bool, bool]) -> Shard:
+    lengths = np.stack([rows["source"], rows["target"]], axis=1)
+    source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64).tolist()
+    longest_source, longest_target = lengths.max(axis=0, initial=0).tolist()
+    counts = (len(rows), source_tokens, target_tokens, longest_source, longest_target)
+    shard = Shard(name, *counts, bytes=(job.out / name).stat().st_size, sha256=sha256)
+    np.save(job.out / shard.lengths_file, lengths)
+    with_corpora, with_weights = beside
+    if with_corpora:
+        np.save(job.out / shard.corpus_file, rows["corpus"])
+    if with_weights:
+        np.save(job.out / shard.weights_file, rows["weight"])
+    return shard
+
+
+# Files
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` that is renamed to it when all is written."""
+    beside = path.with_name(path.name + ".part")
+    yield beside
+    beside.rename(path)
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    with _aside(path) as aside, aside.open("wb") as file:
+        np.save(file, array)
+
+
+def _write_json(path: Path, contents: Any) -> None:
+    with _aside(path) as aside:
+        aside.write_text(json.dumps(contents, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_text(path: Path, pairs: Sequence[TextPair]) -> None:
+    """Writes pairs, one a line; clean text holds neither tabs nor line ends."""
+    text = "".join(f"{source}\t{target}\n" for source, target in pairs)
+    with _aside(path) as aside:
+        aside.write_bytes(zstandard.ZstdCompressor(level=1).compress(text.encode()))
+
+
+def _read_text(path: Path) -> list[TextPair]:
+    text = zstandard.ZstdDecompressor().decompress(path.read_bytes()).decode()
+    lines = (line.partition("\t") for line in text.split("\n")[:-1])
+    return [(source, target) for source, _, target in lines]
+
+
+def _write_dropped(job: Job, number: int, step: str, report: CleaningReport) -> None:
+    """Writes what was dropped: pairs of dev and test sets always, as each is worth a look, the others if asked for."""
+    dropped = report.everything or []
+    for name, chosen in (("held_out", [d for d in dropped if d[0] == "held_out"]), ("dropped", dropped)):
+        if chosen and (name == "held_out" or job.keep_dropped):
+            lines = "".join(map(_dropped_line, chosen)).encode()
+            with _aside(job.file(number, f"{step}.{name}.tsv.gz")) as aside:
+                aside.write_bytes(gzip.compress(lines, compresslevel=1, mtime=0))
+
+
+def _dropped_line(dropped: tuple[str, str | bytes, str | bytes]) -> str:
+    reason, *pair = dropped
+    texts = [side.decode(errors="backslashreplace") if isinstance(side, bytes) else side for side in pair]
+    return "\t".join([reason, *(" ".join(text.split()) for text in texts)]) + "\n"

@@ -1,0 +1,120 @@
+"""Runs the same function for many chunks: in this process, in several, or as an Apache Beam pipeline.
+
+A function leaves its results in files; what it gives back is a number of pairs, for a progress bar.
+"""
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import chain, islice
+from multiprocessing import connection, get_context, parent_process
+from typing import Any, Protocol, TypeVar
+
+from pipelines.errors import DataError
+
+_AHEAD = 2  # jobs a worker that wait for it; their text is in memory
+
+Item = TypeVar("Item")
+Done = Callable[[int], None]
+
+
+class Workers(Protocol):
+    """Whatever runs a function for all items."""
+
+    def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
+        """Runs it, and calls `done` with what it gave for one or more of the items."""
+
+
+class LocalWorkers:
+    """Processes on this machine; a single item is not worth starting one for.
+
+    Args:
+        count: So many; as many as there are cores if None.
+    """
+
+    def __init__(self, count: int | None = None) -> None:
+        self._count = count or len(os.sched_getaffinity(0))
+        if self._count < 1:
+            raise DataError(f"workers must be at least 1, got {self._count}")
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
+        """Runs the function; the items are read as they are needed, in order."""
+        items = iter(items)
+        first = list(islice(items, 2))
+        if self._count == 1 or len(first) < 2:
+            for item in chain(first, items):
+                done(function(item))
+            return
+        waiting: deque[Future[int]] = deque()
+        for item in chain(first, items):
+            waiting.append(self._processes().submit(function, item))
+            if len(waiting) > _AHEAD * self._count:
+                done(waiting.popleft().result())
+        for future in waiting:
+            done(future.result())
+
+    def close(self) -> None:
+        """Ends the processes."""
+        if self._pool:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _processes(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
+        return self._pool
+
+
+class BeamWorkers:
+    """An Apache Beam pipeline a step, on any of its runners; its machines must see the folder that is written to.
+
+    Args:
+        options: Of the runner, as Beam takes them: `["--runner=FlinkRunner", "--flink_master=…"]`.
+    """
+
+    def __init__(self, options: Sequence[str]) -> None:
+        try:
+            import apache_beam as beam
+            from apache_beam.options.pipeline_options import PipelineOptions
+        except ImportError as error:
+            raise DataError("Apache Beam is not installed; install the extra: pip install 'nmt[beam]'") from error
+        self._beam = beam
+        self._options = PipelineOptions(list(options))
+
+    def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
+        """Runs the function; the items are read first, so they are small."""
+        beam = self._beam
+        listed = list(items)
+        with beam.Pipeline(options=self._options) as pipeline:
+            _ = pipeline | beam.Create(listed) | beam.Reshuffle() | beam.Map(function)
+        done(0)
+
+    def close(self) -> None:
+        """Does nothing: each pipeline ends by itself."""
+
+
+@contextmanager
+def local_workers(count: int | None) -> Iterator[LocalWorkers]:
+    """Gives processes that end with the block."""
+    workers = LocalWorkers(count)
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def _begin() -> None:
+    """Lets a worker end with the program that started it, and leaves Ctrl-C to that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["RAYON_NUM_THREADS"] = "1"  # there is a worker for each core already
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent: Any = parent_process()
+    connection.wait([parent.sentinel])
+    os._exit(1)
