@@ -24,6 +24,7 @@ Progress = Callable[[int, int | None], None]
 _WAITS = (1, 2, 4, 8)  # seconds after each failure in a row that brought no new byte; then give up
 _SILENCE_SECONDS = 60
 _CHUNK_BYTES = 1 << 18
+_ABSENT = (401, 403, 404, 410)
 _PERMANENT = (socket.gaierror, ssl.SSLCertVerificationError)
 
 
@@ -71,17 +72,19 @@ class Downloads:
                 if path.is_file():
                     _check_kept(path, sha256)
                     return path
+        answers = []
         for url in urls:
             try:
                 return _download(url, self.place(url), sha256, self.progress)
-            except _AbsentError:
-                continue
-        names = " nor ".join(urls)
-        raise DataError(f"found no {names} (HTTP 404); check the address, or put the file at {self.place(urls[0])}")
+            except _AbsentError as error:
+                answers.append(f"{url} ({error})")
+        raise DataError(
+            f"found no {' nor '.join(answers)}; check the address, or put the file at {self.place(urls[0])}"
+        )
 
 
 class _AbsentError(Exception):
-    """The host has no such file."""
+    """The host has no such file, or none for us: some hide with 403 what there is not."""
 
 
 class _CutShortError(OSError):
@@ -116,8 +119,8 @@ def _receive_all(url: str, part: Path, progress: Progress) -> None:
             _receive(url, part, progress)
             return
         except (OSError, HTTPException) as error:
-            if isinstance(error, HTTPError) and error.code in (404, 410):
-                raise _AbsentError from error
+            if isinstance(error, HTTPError) and error.code in _ABSENT:
+                raise _AbsentError(f"HTTP {error.code}") from error
             failures = 0 if _size(part) > most else failures
             most = max(most, _size(part))
             if failures == len(_WAITS) or not _is_temporary(error):
@@ -172,7 +175,7 @@ def _strong_version(response: HTTPResponse) -> str | None:
 
 def _is_temporary(error: OSError | HTTPException) -> bool:
     if isinstance(error, HTTPError):
-        return error.code >= 500 or error.code in (408, 416, 429)
+        return error.code >= 500 or error.code in (408, 429)
     if isinstance(error, URLError):
         return isinstance(error.reason, OSError) and not isinstance(error.reason, _PERMANENT)
     return isinstance(error, HTTPException | TimeoutError | ConnectionError | _CutShortError)

@@ -111,15 +111,27 @@ def test_a_host_that_keeps_failing_is_given_up(web: Web, downloads: Downloads, w
 
 def test_a_refusal_is_not_asked_again(web: Web, downloads: Downloads, waits: list[int]) -> None:
     web.pages["/text.en"] = Page(TEXT, failures=[403])
-    with pytest.raises(DataError, match=r"\(HTTP 403 Forbidden\)"):
+    with pytest.raises(DataError, match=r"found no .*/text\.en \(HTTP 403\); check the address"):
         downloads.fetch([f"{web.address}/text.en"])
     assert (len(web.asked), waits) == (1, [])
+
+
+def test_another_refusal_is_told_as_the_host_says_it(web: Web, downloads: Downloads) -> None:
+    web.pages["/text.en"] = Page(TEXT, failures=[400])
+    with pytest.raises(DataError, match=r"cannot fetch .*/text\.en \(HTTP 400 Bad Request\); try again later"):
+        downloads.fetch([f"{web.address}/text.en"])
+
+
+def test_a_host_that_forbids_what_it_does_not_have_is_asked_for_the_next(web: Web, downloads: Downloads) -> None:
+    web.pages |= {"/text.en": Page(TEXT, failures=[403]), "/text.en.gz": Page(gzip.compress(TEXT))}
+    assert downloads.fetch([f"{web.address}/text.en", f"{web.address}/text.en.gz"]).name == "text.en.gz"
 
 
 def test_what_no_host_has_is_told_with_every_address(web: Web, downloads: Downloads) -> None:
     urls = [f"{web.address}/text.en", f"{web.address}/text.en.gz"]
     with pytest.raises(
-        DataError, match=r"found no .*/text\.en nor .*/text\.en\.gz \(HTTP 404\); check the address, or put the"
+        DataError,
+        match=r"found no .*/text\.en \(HTTP 404\) nor .*/text\.en\.gz \(HTTP 404\); check the address, or put",
     ):
         downloads.fetch(urls)
 

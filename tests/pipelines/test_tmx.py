@@ -109,6 +109,13 @@ def test_a_document_that_is_cut_short_gives_its_whole_units_and_is_told(tmp_path
         list(pairs)
 
 
+def test_a_compressed_memory_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    whole = gzip.compress(document(*(unit(en=f"one {i}", de=f"eins {i}") for i in range(2000))).encode())
+    (tmp_path / "a.tmx.gz").write_bytes(whole[:-300])
+    with pytest.raises(DataError, match=r"a\.tmx\.gz is damaged or cut short \(.*\); fetch it again"):
+        list(open_corpus(f"tmx:{tmp_path / 'a.tmx.gz'}", EN_DE))
+
+
 def test_a_memory_without_the_languages_is_told_with_those_it_has(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no unit in both en and de; its languages are: en-us, fr"):
         read(tmp_path, document(unit(en_US="one", fr="un")))
