@@ -10,11 +10,11 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
 from time import sleep
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 from pipelines.errors import DataError
@@ -24,6 +24,7 @@ Progress = Callable[[int, int | None], None]
 _WAITS = (1, 2, 4, 8)  # seconds after each failure in a row that brought no new byte; then give up
 _SILENCE_SECONDS = 60
 _CHUNK_BYTES = 1 << 18
+_IN_ADDRESSES = "%/:=&?~#+!$,;'@()*[]"  # what has a meaning there and is not to be quoted
 _ABSENT = (401, 403, 404, 410)
 _PERMANENT = (socket.gaierror, ssl.SSLCertVerificationError)
 
@@ -51,7 +52,10 @@ class Downloads:
 
     def place(self, url: str) -> Path:
         """Gives where the file of an address is kept."""
-        address = urlsplit(url)
+        try:
+            address = urlsplit(url)
+        except ValueError as error:
+            raise DataError(f"{url} is no address ({error}); expected https://HOST/PATH") from error
         path = address.path + (f"?{address.query}" if address.query else "")
         parts = [re.sub(r"[^\w.,=+-]", "_", part) for part in path.split("/") if part not in ("", ".", "..")]
         if not parts:
@@ -135,7 +139,7 @@ def _receive(url: str, part: Path, progress: Progress) -> None:
     if start and version.is_file():
         headers |= {"Range": f"bytes={start}-", "If-Range": version.read_text()}
     try:
-        with urlopen(Request(url, headers=headers), timeout=_SILENCE_SECONDS) as response:
+        with urlopen(Request(quote(url, safe=_IN_ADDRESSES), headers=headers), timeout=_SILENCE_SECONDS) as response:
             _write(response, part, progress)
     except HTTPError as error:
         if error.code != 416:
@@ -178,7 +182,8 @@ def _is_temporary(error: OSError | HTTPException) -> bool:
         return error.code >= 500 or error.code in (408, 429)
     if isinstance(error, URLError):
         return isinstance(error.reason, OSError) and not isinstance(error.reason, _PERMANENT)
-    return isinstance(error, HTTPException | TimeoutError | ConnectionError | _CutShortError)
+    broken = isinstance(error, HTTPException | TimeoutError | ConnectionError | ssl.SSLError | _CutShortError)
+    return broken and not isinstance(error, InvalidURL)
 
 
 def _check_kept(path: Path, sha256: str | None) -> None:

@@ -190,6 +190,19 @@ def test_an_address_names_a_place_within_the_folder_and_no_other(downloads: Down
     assert placed == downloads.folder / "data.org_8080/etc/get_file=a_b/c.gz"
     with pytest.raises(DataError, match=r"https://data\.org/ names no file"):
         downloads.place("https://data.org/")
+    with pytest.raises(DataError, match=r"https://\[data/x is no address \(.*\); expected https://HOST/PATH"):
+        downloads.place("https://[data/x")
+
+
+def test_an_address_may_be_written_as_people_write(web: Web, downloads: Downloads) -> None:
+    web.pages["/gr%C3%B6%C3%9Fer%20als.en?a=b%2Fc"] = Page(TEXT)
+    assert downloads.fetch([f"{web.address}/größer als.en?a=b%2Fc"]).read_bytes() == TEXT
+
+
+def test_an_address_with_a_wrong_port_is_not_asked_again(downloads: Downloads, waits: list[int]) -> None:
+    with pytest.raises(DataError, match=r"cannot fetch http://data\.org:x/a\.en \(nonnumeric port: 'x'\)"):
+        downloads.fetch(["http://data.org:x/a.en"])
+    assert waits == []
 
 
 def test_progress_is_told_in_bytes(web: Web, tmp_path: Path) -> None:
