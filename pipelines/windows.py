@@ -99,17 +99,11 @@ class TrainingData:
         return self.manifest.split("train")
 
     def windows(self, epoch: int) -> list[Window]:
-        """Gives the windows of an epoch: its order of the shards, cut where the next shard would be too much."""
-        groups: list[list[int]] = []
-        room = 0
-        for shard in self._random(epoch, 0).permutation(len(self.split.shards)).tolist():
-            examples = self.split.shards[shard].examples
-            if not groups or examples > room:
-                groups.append([])
-                room = self.window_examples
-            groups[-1].append(shard)
-            room -= examples
-        return [Window(epoch, number, tuple(shards)) for number, shards in enumerate(groups)]
+        """Gives the windows of an epoch: its order of the shards, cut into parts of as many shards but for one."""
+        shards = self._random(epoch, 0).permutation(len(self.split.shards))
+        at_once = max(1, self.window_examples // max(shard.examples for shard in self.split.shards))
+        parts = np.array_split(shards, -(-len(shards) // at_once))
+        return [Window(epoch, number, tuple(part.tolist())) for number, part in enumerate(parts)]
 
     def windows_from(self, epoch: int, batch: int) -> Iterator[tuple[Window, int]]:
         """Yields the windows from a batch of an epoch on, without end, and the first batch that is read of each.
