@@ -41,6 +41,8 @@ class TrainingConfig:
         label_smoothing: Share of the target distribution spread over the whole vocabulary.
         sampling_alpha: Subword regularisation: each epoch draws each sentence's segmentation with a probability
             proportional to P(segmentation)**alpha, so the smaller, the wilder; 0 takes the best one always.
+        sampling_temperature: Above 1, the smaller of the data's corpora are read more often than their weights say: a
+            corpus with the share p of all pairs p**(1/T - 1) times as often, at an epoch of the same length.
         r_drop: Weight of the divergence between two predictions of each token under different dropout (Liang et al.
             2021, alpha); 0 predicts once. A step takes twice as long.
         clip_norm: Longer gradients are scaled down to this norm; 0 clips none.
@@ -73,6 +75,7 @@ class TrainingConfig:
     warmup_steps: int = 4_000
     label_smoothing: float = 0.1
     sampling_alpha: float = 0.0
+    sampling_temperature: float = 1.0
     r_drop: float = 0.0
     clip_norm: float = 0.0
     ema_decay: float = 0.0
@@ -101,7 +104,8 @@ class TrainingConfig:
         shares, weights = ("label_smoothing", "ema_decay"), ("sampling_alpha", "r_drop", "clip_norm")
         self._require(shares, lambda value: 0 <= value < 1, "at least 0 and less than 1")
         self._require(weights, lambda value: 0 <= value < math.inf, "at least 0")
-        self._require(("learning_rate",), lambda value: 0 < value < math.inf, "a number above 0")
+        positive = ("learning_rate", "sampling_temperature")
+        self._require(positive, lambda value: 0 < value < math.inf, "a number above 0")
         self._require(("spike_factor",), lambda value: value == 0 or 1 < value < math.inf, "more than 1, or 0 for none")
         # NumPy takes no larger seed.
         self._require(("seed",), lambda value: 0 <= value < 2**32, f"at least 0 and less than {2**32}")

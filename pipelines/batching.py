@@ -111,7 +111,7 @@ def plan_batches(lengths: Lengths, order: Rows, *, batch_tokens: int, max_length
     """
     buckets = bucket_lengths(max_length)
     capacities = rows_within(batch_tokens, buckets)
-    order = order[lengths.max(axis=1, initial=0)[order] <= max_length]
+    order = order[longer_sides(lengths)[order] <= max_length]
     bucket = _bucket_of_each(buckets)[lengths[order]]  # [N, 2]
     path = np.argsort(_places(len(buckets))[bucket[:, 0], bucket[:, 1]], kind="stable")
     order, bucket = order[path], bucket[path]
@@ -147,6 +147,11 @@ def count_batches(histograms: Rows, widths: NDArray[np.int32], *, batch_tokens: 
         batches += begun
         ahead = begun * capacity - left
     return batches
+
+
+def longer_sides(lengths: Lengths) -> NDArray[np.int32]:
+    """Gives the length of the longer side of each row."""
+    return np.maximum(lengths[:, 0], lengths[:, 1])  # much faster than max(axis=1)
 
 
 def _bucket_of_each(buckets: list[int]) -> NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from pipelines.batching import (
     bucket_lengths,
     count_batches,
     fill_batch,
+    longer_sides,
     plan_batches,
     rows_within,
 )
@@ -191,7 +192,7 @@ class TrainingData:
         return np.stack([self._histogram_of(read_lengths(self.manifest.data_dir, [shard])) for shard in shards])
 
     def _histogram_of(self, lengths: Lengths) -> Rows:
-        longer = np.minimum(lengths.max(axis=1, initial=0), self.max_length + 1)
+        longer = np.minimum(longer_sides(lengths), self.max_length + 1)
         return np.bincount(longer, minlength=self.max_length + 2)[:-1]
 
     def _random(self, epoch: int, *use: int) -> np.random.Generator:

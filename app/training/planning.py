@@ -24,7 +24,7 @@ from app.training.trainer import Trainer
 from pipelines.batching import BatchShape, NumpyBatch
 from pipelines.manifest import Manifest
 from pipelines.shards import reporting_data_errors, verify_shards
-from pipelines.stream import BATCH_SPEC, PlannedBatch, planned_epoch, skipped_examples
+from pipelines.stream import PlannedBatch, planned_epoch, skipped_examples
 
 FIRST_BATCHES = 4
 WARM_UP_SECONDS, MEASURED_SECONDS = 15.0, 5.0
@@ -149,6 +149,7 @@ def first_epoch(data: Manifest, settings: TrainingConfig) -> list[PlannedBatch]:
         max_length=settings.max_length,
         seed=settings.seed,
         sampling_alpha=settings.sampling_alpha,
+        corpus_temperature=settings.sampling_temperature,
     )
 
 
@@ -235,7 +236,8 @@ def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
 
 def run_steps(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
     """Learns from each batch once."""
-    stream = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=BATCH_SPEC).repeat()
+    spec = tf.nest.map_structure(lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), batches[0])
+    stream = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec).repeat()
     steps = iter(divide(stream, trainer.distribute_strategy))
     started, tokens = time.perf_counter(), 0.0
     for _ in batches:

@@ -383,6 +383,7 @@ def open_stream(data: Manifest, settings: TrainingConfig, first_step: int) -> tf
         seed=settings.seed,
         start_batch=first_step,
         sampling_alpha=settings.sampling_alpha,
+        corpus_temperature=settings.sampling_temperature,
     )
 
 

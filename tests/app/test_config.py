@@ -107,6 +107,7 @@ def test_a_setting_of_another_form_is_shown_how(setting: str) -> None:
         ("training.deterministic=yes", "here: [training] deterministic is 'yes'; it must be true or false"),
         ("training.label_smoothing=1.0", "label_smoothing is 1.0; it must be at least 0 and less than 1"),
         ("training.sampling_alpha=-0.1", "sampling_alpha is -0.1; it must be at least 0"),
+        ("training.sampling_temperature=0", "sampling_temperature is 0; it must be a number above 0"),
         ("training.r_drop=-1", "r_drop is -1; it must be at least 0"),
         ("training.clip_norm=inf", "clip_norm is inf; it must be at least 0"),
         ("training.ema_decay=1", "ema_decay is 1; it must be at least 0 and less than 1"),

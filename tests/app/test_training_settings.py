@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from app.config import TrainingConfig
 from app.errors import UserError
 from app.run_directory import RunDirectory
+from app.training import planning
 from app.training import train as training
 from app.training.trainer import Trainer
+from pipelines.manifest import Manifest
 from tests.app.command_line import nmt, train_arguments
 
 Seen = dict[str, Any]
@@ -64,10 +67,22 @@ def test_the_seed_decides_the_first_weights_and_the_order_of_the_data(begun: Any
 
 def test_batches_and_lengths_are_those_of_the_settings(begun: Any) -> None:
     settings = ("training.batch_tokens=777", "training.max_length=31", "training.label_smoothing=0.25")
-    seen = begun(*settings, "training.sampling_alpha=0.3")
+    seen = begun(*settings, "training.sampling_alpha=0.3", "training.sampling_temperature=2.5")
     assert (seen["batch_tokens"], seen["max_length"], seen["start_batch"]) == (777, 31, 0)
     assert seen["sampling_alpha"] == 0.3
+    assert seen["corpus_temperature"] == 2.5
     assert seen["settings"].label_smoothing == 0.25
+
+
+def test_a_plan_is_of_the_batches_that_are_trained_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Seen] = []
+    monkeypatch.setattr(training, "training_stream", lambda _, **options: seen.append(options))
+    monkeypatch.setattr(planning, "planned_epoch", lambda _, **options: seen.append(options | {"start_batch": 0}))
+    settings = TrainingConfig(batch_tokens=777, max_length=31, seed=9, sampling_alpha=0.3, sampling_temperature=2.5)
+    manifest = Manifest.load(data)
+    training.open_stream(manifest, settings, first_step=0)
+    planning.first_epoch(manifest, settings)
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize(("deterministic", "parts"), [(True, 3), (False, 0)])
