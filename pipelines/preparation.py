@@ -47,7 +47,7 @@ from pipelines.chunks import (
 )
 from pipelines.cleaning import CleaningOptions, CleaningReport, decode
 from pipelines.corpora import Corpus, CorpusSpec, LanguagePair, RawPair, open_corpus, parse_spec
-from pipelines.downloads import Downloads
+from pipelines.downloads import Downloads, default_folder
 from pipelines.duplicates import BANDS
 from pipelines.errors import DataError
 from pipelines.manifest import MANIFEST, VOCABULARY, Manifest, MixedCorpus, Shard, Split
@@ -131,8 +131,8 @@ def prepare(options: PreparationOptions, *, workers: Workers | None = None, prog
     Args:
         options: What to prepare.
         workers: Run the steps; if None, a process for each core.
-        progress: Called now and then with the phase (`clean`, `duplicates`, `vocabulary`, `encode`, `shards`), the
-            pairs done in it and their total where it is known.
+        progress: Called now and then with the phase (`download`, `clean`, `duplicates`, `vocabulary`, `encode`, `shards`),
+            the pairs (bytes of a download) done in it and their total where it is known.
 
     Raises:
         DataError: If `out` is there already and `force` is not set, a corpus or the vocabulary cannot be used, cleaning
@@ -144,7 +144,7 @@ def prepare(options: PreparationOptions, *, workers: Workers | None = None, prog
     out = options.out.resolve()
     _check_out(out, options.force)
     opened = [
-        [_Opened.of(options, spec, split) for spec in specs]
+        [_Opened.of(options, spec, split, progress) for spec in specs]
         for split, specs in (("train", options.corpora), ("dev", options.dev), ("test", options.held_out))
     ]
     if options.vocabulary:
@@ -173,10 +173,10 @@ class _Opened:
     corpus: Corpus
 
     @classmethod
-    def of(cls, options: PreparationOptions, text: str, split: str) -> "_Opened":
+    def of(cls, options: PreparationOptions, text: str, split: str, progress: Progress) -> "_Opened":
         spec = parse_spec(text)
         pair = spec.pair or options.pair
-        downloads = Downloads(options.downloads) if options.downloads else None
+        downloads = Downloads(options.downloads or default_folder(), partial(progress, "download"))
         corpus = open_corpus(spec, pair, split=split, data_dir=options.tfds_dir, downloads=downloads)
         return cls(spec, pair, corpus)
 

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 SPECS = (
-    "SPEC is tfds:NAME[:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de, .gz too), "
-    "tsv:FILE (source TAB target), or sample:tatoeba-en-de (bundled); reversed:SPEC takes its targets for sources."
+    "SPEC is tfds:NAME[SUBSETS][:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de), "
+    "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, or sample:tatoeba-en-de (bundled); files may be .gz, .xz or "
+    ".zst, patterns, gs://, s3:// or https://; reversed:SPEC takes its targets for sources; options may follow, as in "
+    "files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5."
 )
 PHASES = {
+    "download": "downloading bytes",
     "clean": "cleaning pairs",
     "duplicates": "looking for duplicates",
     "vocabulary": "training the vocabulary",
