@@ -131,8 +131,8 @@ def prepare(options: PreparationOptions, *, workers: Workers | None = None, prog
     Args:
         options: What to prepare.
         workers: Run the steps; if None, a process for each core.
-        progress: Called now and then with the phase (`download`, `clean`, `duplicates`, `vocabulary`, `encode`, `shards`),
-            the pairs (bytes of a download) done in it and their total where it is known.
+        progress: Called now and then with the phase (`download`, `clean`, `duplicates`, `vocabulary`, `encode` or
+            `shards`), the pairs (of a download, bytes) done in it and their total where it is known.
 
     Raises:
         DataError: If `out` is there already and `force` is not set, a corpus or the vocabulary cannot be used, cleaning
