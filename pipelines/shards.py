@@ -9,6 +9,7 @@ lie beside it too.
 import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ Corpora = NDArray[np.uint8]
 Weights = NDArray[np.float32]
 _Kind = TypeVar("_Kind", np.int32, np.uint8, np.float32)
 _MANY = 1 << 16  # pieces; ids of fewer take two bytes
+_READERS = 2  # threads; NumPy keeps Python's lock for a small part of the time only
 
 
 class Tokens(NamedTuple):
@@ -76,13 +78,14 @@ def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int
     source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64)
     kind = np.uint16 if vocabulary_size < _MANY else np.int32
     values = (np.empty(source_tokens, kind), np.empty(target_tokens, kind))
-    pairs, filled = 0, [0, 0]
-    for shard in shards:
-        parts = _read_shard(data_dir / shard.file, shard, lengths[pairs : pairs + shard.examples])
-        pairs += shard.examples
-        for side in (0, 1):
-            values[side][filled[side] : filled[side] + len(parts[side])] = parts[side]
-            filled[side] += len(parts[side])
+    ends = np.cumsum([shard.examples for shard in shards])
+    filled = [0, 0]
+    with ThreadPoolExecutor(_READERS) as readers:
+        paths = (data_dir / shard.file for shard in shards)
+        for parts in readers.map(_read_shard, paths, shards, np.split(lengths, ends[:-1])):
+            for side in (0, 1):
+                values[side][filled[side] : filled[side] + len(parts[side])] = parts[side]
+                filled[side] += len(parts[side])
     return Tokens(values, lengths, np.cumsum(lengths, axis=0, dtype=np.int64) - lengths)
 
 
