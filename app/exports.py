@@ -1,7 +1,7 @@
 """An export as a MODEL on the command line and in the server: loaded without a line of what trains."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +15,17 @@ from app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, T
 from app.errors import UserError
 from app.processors import processors
 from app.serving.layout import DESCRIPTION, is_ctranslate2
+from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
+from pipelines.tags import Languages
 
 
 class Model(Protocol):
     """What the commands need of a model."""
 
     @property
-    def pair(self) -> str:
-        """Its languages, such as en-de."""
+    def languages(self) -> Languages:
+        """What it translates."""
 
     def translator(
         self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
@@ -55,7 +57,7 @@ class ExportModel:
         self.version = version
         with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
-            self.pair = str(description["pair"])
+            self.languages = languages_of(description)
             self.examples = list(description["run"].get("examples") or [])
             options = DecodingOptions(**description["decoding"])
             self.loaded = tf.saved_model.load(str(version))
@@ -86,8 +88,8 @@ class ExportModel:
 class CTranslate2Model:
     """A model in CTranslate2's format, loaded."""
 
-    def __init__(self, folder: Path, pair: str, options: DecodingOptions) -> None:
-        self.pair = pair
+    def __init__(self, folder: Path, languages: Languages, options: DecodingOptions) -> None:
+        self.languages = languages
         self.options = options
         from app.decoding.ctranslate2_graph import CTranslate2Graph
 
@@ -98,10 +100,10 @@ class CTranslate2Model:
         """One version of an export, with the given settings of the search in place of its own."""
         with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
-            options, pair = DecodingOptions(**description["decoding"]), str(description["pair"])
+            options, languages = DecodingOptions(**description["decoding"]), languages_of(description)
         options = overridden(options, given)
         with reporting_damage(version):
-            return cls(version, pair, options)
+            return cls(version, languages, options)
 
     def translator(
         self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
@@ -124,6 +126,14 @@ class CTranslate2Model:
             UserError: Always.
         """
         raise UserError("this engine gives no alignments; translate with the run, or export it as a SavedModel")
+
+
+def languages_of(description: Mapping[str, Any]) -> Languages:
+    """What an export translates, by its description; older ones name but one pair."""
+    pairs = description.get("pairs") or [description["pair"]]
+    return Languages(
+        tuple(LanguagePair(*pair.partition("-")[::2]) for pair in pairs), tuple(description.get("domains", ()))
+    )
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from app.run_directory import RunDirectory
 from app.serving.ctranslate2_model import write_ctranslate2
 from app.serving.layout import is_ctranslate2, newest_version
 from app.training.checkpoints import IMPORTED, Checkpoint
+from pipelines.tags import Languages
 
 Engine = Literal["tensorflow", "ctranslate2"]
 
@@ -82,10 +83,9 @@ class RunModel:
         self.others = [self._member(member) for member in ensemble]
 
     @property
-    def pair(self) -> str:
-        """Its languages."""
-        pair = self.run.manifest["pair"]
-        return f"{pair['source']}-{pair['target']}"
+    def languages(self) -> Languages:
+        """What it translates."""
+        return self.run.languages
 
     @cached_property
     def graph(self) -> TranslationGraph:
@@ -145,7 +145,7 @@ class RunModel:
         self.refuse_ensemble()
         with tempfile.TemporaryDirectory() as folder:
             write_ctranslate2(self.graph.transformer, self.graph.vocabulary, Path(folder), "float32")
-            return CTranslate2Model(Path(folder), self.pair, self.options)
+            return CTranslate2Model(Path(folder), self.languages, self.options)
 
     def refuse_ensemble(self) -> None:
         """Is for what cannot be done with several models.

@@ -26,6 +26,7 @@ from layers import Transformer
 from pipelines.any_vocabulary import AnyVocabulary, load_vocabulary
 from pipelines.corpora import LanguagePair
 from pipelines.manifest import Manifest
+from pipelines.tags import Languages
 
 PACKAGES = ("nmt", "tensorflow", "keras", "tensorflow-text", "sentencepiece", "sacrebleu", "numpy")
 EXAMPLES = 8  # dev sentences that a run keeps, for its export to be held to
@@ -47,6 +48,8 @@ class RunDirectory:
             "data": shard_checksums(data),
             "corpora": corpora_facts(data),
             "examples": example_sentences(data),
+            "pairs": [asdict(pair) for pair in data.pairs],
+            "domains": list(data.domains),
         }
         return cls.create_with(path, configuration, data.pair, data.vocabulary(), facts)
 
@@ -106,6 +109,11 @@ class RunDirectory:
         """The same run, to go on with these settings."""
         replace_file(self.path / "config.toml", tomli_w.dumps(configuration.as_sections()))
         return replace(self, configuration=configuration)
+
+    @property
+    def languages(self) -> Languages:
+        """The pairs and the domains of the data that it was trained on."""
+        return Languages.of(self.manifest)
 
     @property
     def checkpoints(self) -> CheckpointFolder:

@@ -8,8 +8,9 @@ vocabulary; the same characters in a text that somebody wrote are text, and `Lan
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
@@ -65,6 +66,12 @@ class Languages:
     pairs: tuple[LanguagePair, ...]
     domains: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> "Languages":
+        """Those that the manifest of data or of a run names; an older one names but one `pair`."""
+        pairs = manifest.get("pairs") or [manifest["pair"]]
+        return cls(tuple(LanguagePair(**pair) for pair in pairs), tuple(manifest.get("domains", ())))
+
     def __post_init__(self) -> None:
         for what, names in (("pair", list(map(str, self.pairs))), ("domain", self.domains)):
             if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -114,7 +121,7 @@ class Languages:
 
     def without_tags(self, text: str) -> str:
         """The text with each tag in it broken, so that the vocabulary reads it letter by letter; else as it is."""
-        if not self.tags or not _BRACKETS.search(text):
+        if not _BRACKETS.search(text) or not self.tags:
             return text
         characters = unicodedata.normalize("NFKC", text)
         normalised = "".join(c for c in characters if c.isspace() or unicodedata.category(c) != "Cc")

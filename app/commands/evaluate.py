@@ -25,7 +25,9 @@ def add_parser(verbs: Any) -> None:
     add("--source", type=Path, metavar="F", help="the text to translate")
     add("--reference", type=Path, metavar="F", help="its right translation")
     add("--test-set", metavar="NAME", help="a test set of sacreBLEU's, such as wmt14, or sample:tatoeba-en-de")
-    add("--pair", metavar="SRC-TGT", help="the test set's direction; a model knows its own")
+    add("--pair", metavar="SRC-TGT", help="the test set's direction; a model of one pair knows its own")
+    add("--to", metavar="LANG", help="the language to translate into, where the model knows several")
+    add("--domain", metavar="NAME", help="what the text is about, of the domains that the model was trained on")
     add("--output", type=Path, metavar="F", help="write the translations here")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
@@ -43,14 +45,17 @@ def run(arguments: argparse.Namespace) -> None:
     from app.evaluation import score
 
     model = open_model(arguments.model, arguments.checkpoint, arguments.ensemble)
-    pair = arguments.pair or (model.pair if model else None)
-    if model and pair != model.pair:
-        raise UserError(f"--pair is {pair}, but {arguments.model} translates {model.pair}; leave --pair out")
+    pair, target = direction(arguments, model.languages) if model else parted(arguments.pair)
     sources, references = test_text(arguments, pair)
-    hypotheses = translate_all(model, sources) if model else read_lines(arguments.hypothesis)
-    scores = score(hypotheses, references, target_language=pair.partition("-")[2] if pair else "")
+    if model:
+        tag = model.languages.tagger(target, arguments.domain)
+        hypotheses = translate_all(model, [tag(source) for source in sources])
+    else:
+        hypotheses = read_lines(arguments.hypothesis)
+    scores = score(hypotheses, references, target_language=target)
     print(json.dumps(scores.as_dict()) if arguments.json else "\n".join(scores.lines()))
-    keep_scores(model, arguments.test_set or arguments.reference.name, len(hypotheses), scores.as_dict())
+    if model:
+        keep_scores(model, name_of_text(arguments, model.languages, target), len(hypotheses), scores.as_dict())
     if arguments.output:
         arguments.output.write_text("".join(f"{line}\n" for line in hypotheses), encoding="utf-8")
 
@@ -67,6 +72,8 @@ def check_usage(arguments: argparse.Namespace) -> None:
         raise UserError("--test-set brings its own source; leave --source out")
     if arguments.hypothesis and arguments.test_set and not arguments.pair:
         raise UserError("give --pair SRC-TGT beside --test-set, such as --pair en-de")
+    if arguments.hypothesis and (arguments.to or arguments.domain):
+        raise UserError("--to and --domain are for a MODEL; give --pair for the language of a --hypothesis")
     if arguments.output and not arguments.output.parent.is_dir():
         raise UserError(f"cannot write {arguments.output}: there is no folder {arguments.output.parent}")
     if arguments.output and arguments.output.is_dir():
@@ -74,6 +81,41 @@ def check_usage(arguments: argparse.Namespace) -> None:
     for path in (arguments.source, arguments.reference, arguments.hypothesis):
         if path:
             check_readable(path)
+
+
+def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None, str]:
+    """The pair to evaluate, None where several would do and no test set depends on it, and its target language.
+
+    Raises:
+        UserError: It is none of the model's, or must be chosen.
+    """
+    pairs = {str(pair): pair.target for pair in languages.pairs}
+    if arguments.pair and arguments.pair not in pairs:
+        raise UserError(
+            f"--pair is {arguments.pair}, but {arguments.model} translates {', '.join(pairs)}; "
+            f"{'leave --pair out' if len(pairs) == 1 else 'choose one of them'}"
+        )
+    if arguments.pair and arguments.to not in (None, pairs[arguments.pair]):
+        raise UserError(f"--pair is {arguments.pair}, but --to is {arguments.to}; leave one of them out")
+    target = arguments.to or pairs.get(arguments.pair)
+    languages.tags_of(target, arguments.domain)  # says what is wrong with them
+    target = target or languages.targets[0]
+    into = [name for name, language in pairs.items() if language == target]
+    if not arguments.pair and len(into) > 1 and arguments.test_set:
+        raise UserError(f"{arguments.model} translates {', '.join(into)}; choose one with --pair")
+    return arguments.pair or (into[0] if len(into) == 1 else None), target
+
+
+def parted(pair: str | None) -> tuple[str | None, str]:
+    """A pair that is given or not, and its target language, "" for none."""
+    return pair, (pair or "").partition("-")[2]
+
+
+def name_of_text(arguments: argparse.Namespace, languages: Any, target: str) -> str:
+    """What was evaluated on: the test set or file and, where there are several, the language and the domain."""
+    name = str(arguments.test_set or arguments.reference.name)
+    language = f" into {target}" if len(languages.targets) > 1 else ""
+    return name + language + (f" as {arguments.domain}" if arguments.domain else "")
 
 
 def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str]) -> Any:
@@ -87,11 +129,10 @@ def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str
 
 def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -> None:
     """Has a run remember its scores, for the model card of its export."""
-    if model:
-        from app.models import RunModel
+    from app.models import RunModel
 
-        if isinstance(model, RunModel):
-            model.keep_scores(text, sentences, scores)
+    if isinstance(model, RunModel):
+        model.keep_scores(text, sentences, scores)
 
 
 def translate_all(model: Any, sources: list[str]) -> list[str]:

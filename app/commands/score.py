@@ -26,6 +26,8 @@ def add_parser(verbs: Any) -> None:
     add("--target", type=Path, required=True, metavar="F", help="its translation, line by line; - is stdin")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
+    add("--to", metavar="LANG", help="the language of the translations, where the model knows several")
+    add("--domain", metavar="NAME", help="what the text is about, of the domains that the model was trained on")
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
     add("--json", action="store_true", help="one JSON object a line, with the log-probability of each token")
     parser.set_defaults(run=run)
@@ -44,7 +46,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     which = {name: getattr(arguments, name) for name in ("checkpoint", "ensemble", "length_penalty")}
     model = load_model(arguments.model, **which)
-    for found in model.scorer().score_lines(line_pairs(arguments.source, arguments.target)):
+    tag = model.languages.tagger(arguments.to, arguments.domain)
+    pairs = ((tag(line), translation) for line, translation in line_pairs(arguments.source, arguments.target))
+    for found in model.scorer().score_lines(pairs):
         print(formatted(found) if arguments.json else f"{found.score:.6f}")
 
 

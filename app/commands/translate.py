@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import repeat, tee
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ def add_parser(verbs: Any) -> None:
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a run or an export")
     add("file", nargs="?", type=Path, default=Path("-"), metavar="FILE", help="the text; stdin if left out or -")
+    add("--to", metavar="LANG", help="the language to translate into, where the model knows several")
+    add("--domain", metavar="NAME", help="what the text is about, of the domains that the model was trained on")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
     add("--engine", choices=ENGINES, help="what computes (default: tensorflow, or what the export was written for)")
@@ -77,18 +79,20 @@ def run(arguments: argparse.Namespace) -> None:
     search = {name: getattr(arguments, name) for name in SEARCH}
     which = {name: getattr(arguments, name) for name in ("checkpoint", "engine", "ensemble")}
     model = load_model(arguments.model, **which, **search)
+    tag = model.languages.tagger(arguments.to, arguments.domain)
     window = {"window_lines": 1} if typed else {}
     translator = model.translator(request(arguments), **window, batches_at_once=at_once)
     prefixes = stream_lines(arguments.prefix) if arguments.prefix else None
-    lines, sources = tee(stream_lines(arguments.file))
+    lines, sources = tee(map(tag, stream_lines(arguments.file)))
     translations = translator.translate_lines(lines, prefixes=prefixes)
+    alignments: Iterable[str] = repeat("")
     if arguments.alignment:
         translations, copies = tee(translations)
         pairs = ((source, copy.text) for source, copy in zip(sources, copies, strict=True))
-        alignments = model.aligner(**window).align_lines(pairs)
+        tags = len(model.languages.tags_of(arguments.to, arguments.domain))
+        alignments = (without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
     else:
         del sources  # or the lines would be kept for it
-        alignments = repeat("")
     for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
         print(formatted(number, translation, alignment, arguments), flush=typed)
 
@@ -153,6 +157,12 @@ def formatted(number: int, translation: Any, alignment: str, arguments: argparse
         return "\n".join(f"{number} ||| {one.text} ||| {one.score:.6f}" for one in best)
     text = f"{translation.text} ||| {alignment}" if arguments.alignment else translation.text
     return f"{text}\t{translation.score:.6f}" if arguments.scores else str(text)
+
+
+def without_tags(alignment: str, tags: int) -> str:
+    """An alignment with the words of the source counted from behind its tags: "2-0 3-1" and 2 give "0-0 1-1"."""
+    pairs = (map(int, pair.split("-")) for pair in alignment.split())
+    return " ".join(f"{source - tags}-{target}" for source, target in pairs if source >= tags)
 
 
 def details(translation: Any) -> dict[str, Any]:

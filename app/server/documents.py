@@ -19,7 +19,7 @@ from app.server.limits import Limits
 from app.server.marked_text import Part, translate_parts
 from app.server.markup import translate_html
 from app.server.translation import translate
-from app.server.versions import Version
+from app.server.versions import Direction
 
 MOST_PARAGRAPHS = 5_000
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -28,7 +28,9 @@ FORMATS = (".txt", ".html", ".htm", ".docx")
 MOST_UNPACKED = 16 * 1024 * 1024  # bytes of a Word document's parts; a small archive may hold very much more
 
 
-async def translate_document(batcher: Batcher, version: Version, name: str, content: bytes, limits: Limits) -> bytes:
+async def translate_document(
+    batcher: Batcher, direction: Direction, name: str, content: bytes, limits: Limits
+) -> bytes:
     """Translates a file, whose kind its name tells.
 
     Raises:
@@ -39,24 +41,24 @@ async def translate_document(batcher: Batcher, version: Version, name: str, cont
     if kind not in FORMATS:
         raise RequestError(f"cannot translate {kind or 'a file without an ending'}; known: {', '.join(FORMATS)}")
     if kind == ".docx":
-        return await translate_word(batcher, version, content, limits)
+        return await translate_word(batcher, direction, content, limits)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequestError("the file is not in UTF-8") from error
     limits.check([text])
     if kind == ".txt":
-        (found,) = await translate(batcher, version, [text])
+        (found,) = await translate(batcher, direction, [text])
         return found.text.encode("utf-8")
-    return (await translate_html(batcher, version, text)).encode("utf-8")
+    return (await translate_html(batcher, direction, text)).encode("utf-8")
 
 
-async def translate_word(batcher: Batcher, version: Version, content: bytes, limits: Limits) -> bytes:
+async def translate_word(batcher: Batcher, direction: Direction, content: bytes, limits: Limits) -> bytes:
     """Translates a Word document; what is bold stays with its words, and pictures and fields stay where they are."""
     document, stretches = await asyncio.to_thread(opened, content)
     texts = [[run.text for run in runs] for runs in stretches]
     limits.check(["".join(text for runs in texts for text in runs)])
-    for runs, parts in zip(stretches, await translate_parts(batcher, version, texts), strict=True):
+    for runs, parts in zip(stretches, await translate_parts(batcher, direction, texts), strict=True):
         replace_runs(runs, parts)
     written = io.BytesIO()
     await asyncio.to_thread(document.save, written)

@@ -18,7 +18,7 @@ from app.server.languages import detect, name_of
 from app.server.markup import translate_html
 from app.server.service import AUTO, Service, all_of
 from app.server.translation import TranslatedText, translate
-from app.server.versions import Version
+from app.server.versions import Direction
 
 FILES_LIVE_SECONDS = 600
 FILES_BYTES = 256 * 1024 * 1024  # of all of them
@@ -90,10 +90,13 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
     def languages() -> list[dict[str, Any]]:
         """Which languages are read, and into which each is translated."""
         targets: dict[str, list[str]] = {}
-        for version in service.models.all():
-            targets.setdefault(version.source, []).append(version.target)
-            targets.setdefault(version.target, [])
-        return [{"code": code, "name": name_of(code), "targets": into} for code, into in sorted(targets.items())]
+        for direction in service.models.directions():
+            targets.setdefault(direction.source, []).append(direction.target)
+            targets.setdefault(direction.target, [])
+        return [
+            {"code": code, "name": name_of(code), "targets": list(dict.fromkeys(into))}
+            for code, into in sorted(targets.items())
+        ]
 
     @routes.post("/translate", openapi_extra=body_of(TranslateRequest))
     async def translate_texts(request: Request) -> dict[str, Any]:
@@ -102,8 +105,10 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
         service.admit(request, asked.api_key)
         texts = [asked.q] if isinstance(asked.q, str) else asked.q
         service.limits.check(texts)
-        chosen = [service.version_for(asked.source, asked.target, text) for text in texts]
-        work = (translations(service, version, text, asked) for text, (version, _) in zip(texts, chosen, strict=True))
+        chosen = [service.direction_for(asked.source, asked.target, text) for text in texts]
+        work = (
+            translations(service, direction, text, asked) for text, (direction, _) in zip(texts, chosen, strict=True)
+        )
         answers = await service.answer(request, all_of(work))
         several = isinstance(asked.q, list)
         answer: dict[str, Any] = {"translatedText": [a[0] for a in answers] if several else answers[0][0]}
@@ -120,7 +125,7 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
         asked = DetectRequest.model_validate(await fields_of(request))
         service.admit(request, asked.api_key)
         service.limits.check([asked.q])
-        known = {code for version in service.models.all() for code in (version.source, version.target)}
+        known = {code for one in service.models.directions() for code in (one.source, one.target)}
         return [found._asdict() for found in detect(asked.q, known)]
 
     @routes.post("/translate_file", openapi_extra=FILE_BODY)
@@ -142,7 +147,7 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
     @routes.get("/frontend/settings")
     def settings() -> dict[str, Any]:
         """What a page needs to know."""
-        first = next(iter(service.models.all()), None)
+        first = next(iter(service.models.directions()), None)
         pair = {"source": first.source, "target": first.target} if first else {}
         return {
             "apiKeys": service.keys is not None,
@@ -167,8 +172,8 @@ async def translated_file(service: Service, request: Request) -> tuple[str, byte
         raise RequestError("a form with file, source and target is wanted")
     if source == AUTO:
         raise RequestError("the source language of a file must be given")
-    version = service.models.for_pair(source, target)
-    work = translate_document(service.batcher, version, file.name, file.content, service.limits)
+    direction = service.models.for_pair(source, target)
+    work = translate_document(service.batcher, direction, file.name, file.content, service.limits)
     return file.name, await service.answer(request, work)
 
 
@@ -196,11 +201,11 @@ async def plain(value: UploadFile | str) -> "SentFile | str":
     return value if isinstance(value, str) else SentFile(value.filename or "", await value.read())
 
 
-async def translations(service: Service, version: Version, text: str, asked: TranslateRequest) -> list[str]:
+async def translations(service: Service, direction: Direction, text: str, asked: TranslateRequest) -> list[str]:
     """The translation of a text, and the alternatives."""
     if asked.format == "html":
-        return [await translate_html(service.batcher, version, text)]
-    (found,) = await translate(service.batcher, version, [text], alternatives=asked.alternatives)
+        return [await translate_html(service.batcher, direction, text)]
+    (found,) = await translate(service.batcher, direction, [text], alternatives=asked.alternatives)
     return [found.text, *alternatives_of(found, asked.alternatives)]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from app.server.batching import Batcher
 from app.server.translation import aligned, translate
-from app.server.versions import Version
+from app.server.versions import Direction
 
 
 class Part(NamedTuple):
@@ -27,16 +27,16 @@ class Part(NamedTuple):
     text: str
 
 
-async def translate_parts(batcher: Batcher, version: Version, texts: Sequence[Sequence[str]]) -> list[list[Part]]:
+async def translate_parts(batcher: Batcher, direction: Direction, texts: Sequence[Sequence[str]]) -> list[list[Part]]:
     """Translates texts, each given in its parts, which are put together without a space.
 
     Every part of the source that has a word has one in the translation, as long as there are words enough.
     """
     whole = ["".join(parts) for parts in texts]
-    translated = await translate(batcher, version, whole)
+    translated = await translate(batcher, direction, whole)
     marked = [i for i, parts in enumerate(texts) if sum(bool(part.strip()) for part in parts) > 1]
     pairs = [(s.source, s.text) for i in marked for s in translated[i].sentences if s.source and s.text]
-    alignments = dict(zip(pairs, await aligned(batcher, version, pairs), strict=True))
+    alignments = dict(zip(pairs, await aligned(batcher, direction, pairs), strict=True))
     found = []
     for i, parts in enumerate(texts):
         if i not in marked:

@@ -10,7 +10,7 @@ from bs4.element import NavigableString, PreformattedString, Tag
 from app.server.batching import Batcher
 from app.server.errors import RequestError, TooLargeError
 from app.server.marked_text import Part, translate_parts
-from app.server.versions import Version
+from app.server.versions import Direction
 
 # fmt: off
 INLINE = frozenset((
@@ -27,7 +27,7 @@ MOST_TAGS = 2_000
 Run = list[NavigableString]  # text that is read as one, in parts with different inline markup
 
 
-async def translate_html(batcher: Batcher, version: Version, html: str) -> str:
+async def translate_html(batcher: Batcher, direction: Direction, html: str) -> str:
     """Translates the text of an HTML document or of a part of one.
 
     What is in `code`, `pre`, `script` and their like stays, and so does what says `translate="no"`.
@@ -40,7 +40,7 @@ async def translate_html(batcher: Batcher, version: Version, html: str) -> str:
         raise TooLargeError(f"more than {MOST_TAGS} tags")
     soup, runs, inline = await asyncio.to_thread(parsed, html)
     texts = [[re.sub(r"\s+", " ", string) for string in run] for run in runs]
-    for run, parts in zip(runs, await translate_parts(batcher, version, texts), strict=True):
+    for run, parts in zip(runs, await translate_parts(batcher, direction, texts), strict=True):
         replace_run([(string, inline_path(string, inline)) for string in run], parts)
     return str(soup)
 

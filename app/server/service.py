@@ -12,7 +12,7 @@ from app.server.errors import DeadlineError, RequestError
 from app.server.languages import Detected, detect
 from app.server.limits import ApiKeys, Limits, RateLimiter
 from app.server.metrics import Metrics
-from app.server.versions import Models, Version
+from app.server.versions import Direction, Models
 
 Result = TypeVar("Result")
 AUTO = "auto"  # in place of a source language: find it out
@@ -75,19 +75,21 @@ class Service:
             task.cancel()
             gone.cancel()
 
-    def version_for(self, source: str, target: str, text: str) -> tuple[Version, Detected | None]:
-        """The version for a pair of languages, and the source language if it had to be found out.
+    def direction_for(
+        self, source: str, target: str, text: str, domain: str | None = None
+    ) -> tuple[Direction, Detected | None]:
+        """What translates a pair of languages, and the source language if it had to be found out.
 
         Raises:
             RequestError: There is none.
         """
         if source != AUTO:
-            return self.models.for_pair(source, target), None
-        sources = {version.source for version in self.models.all() if version.target == target}
+            return self.models.for_pair(source, target, domain), None
+        sources = {direction.source for direction in self.models.directions() if direction.target == target}
         if not sources:
             raise RequestError(f"there is no model into {target}")
         found = detect(text, sources)[0]
-        return self.models.for_pair(found.language, target), found
+        return self.models.for_pair(found.language, target, domain), found
 
 
 def key_of(request: Request) -> str | None:

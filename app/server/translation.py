@@ -11,7 +11,7 @@ import sentencex
 
 from app.decoding.signatures import ALIGN, ALTERNATIVES, N_BEST, TRANSLATE
 from app.server.batching import Batcher, Row
-from app.server.versions import Version
+from app.server.versions import Direction
 
 WORD_START = "▁"  # SentencePiece's mark for a space
 
@@ -88,7 +88,7 @@ def sentences_of(text: str, language: str) -> list[Sentence]:
 
 async def translate(
     batcher: Batcher,
-    version: Version,
+    direction: Direction,
     texts: Sequence[str],
     *,
     alternatives: int = 0,
@@ -99,31 +99,31 @@ async def translate(
 
     Args:
         batcher: Runs the signatures.
-        version: Translates.
+        direction: Of a model that translates.
         texts: Of any length.
         alternatives: So many further translations of each sentence.
         with_words: Whether the words' confidences are told.
-        settings: Of the search, other than the version's own.
+        settings: Of the search, other than the model's own.
     """
-    of_texts = [sentences_of(text, version.source) for text in texts]
+    of_texts = [sentences_of(text, direction.source) for text in texts]
     flat = [sentence for sentences in of_texts for sentence in sentences]
     translated = await translate_sentences(
-        batcher, version, flat, alternatives=alternatives, with_words=with_words, settings=settings
+        batcher, direction, flat, alternatives=alternatives, with_words=with_words, settings=settings
     )
     remaining = iter(translated)
     return [TranslatedText(tuple(next(remaining) for _ in sentences)) for sentences in of_texts]
 
 
 async def stream(
-    batcher: Batcher, version: Version, text: str, *, with_words: bool = False
+    batcher: Batcher, direction: Direction, text: str, *, with_words: bool = False
 ) -> AsyncIterator[tuple[int, Sentence]]:
     """Gives the sentences of a long text with their numbers, each as soon as it is translated."""
 
     async def one(number: int, sentence: Sentence) -> tuple[int, Sentence]:
-        (found,) = await translate_sentences(batcher, version, [sentence], with_words=with_words)
+        (found,) = await translate_sentences(batcher, direction, [sentence], with_words=with_words)
         return number, found
 
-    tasks = [asyncio.ensure_future(one(i, sentence)) for i, sentence in enumerate(sentences_of(text, version.source))]
+    tasks = [asyncio.ensure_future(one(i, sentence)) for i, sentence in enumerate(sentences_of(text, direction.source))]
     try:
         for next_one in asyncio.as_completed(tasks):
             yield await next_one
@@ -134,7 +134,7 @@ async def stream(
 
 async def translate_sentences(
     batcher: Batcher,
-    version: Version,
+    direction: Direction,
     sentences: Sequence[Sentence],
     *,
     alternatives: int = 0,
@@ -143,36 +143,40 @@ async def translate_sentences(
 ) -> list[Sentence]:
     """Each sentence with its translation; one without text stays as it is."""
     real = [i for i, sentence in enumerate(sentences) if sentence.source]
-    rows = [{"texts": sentences[i].source.encode("utf-8", "replace")} for i in real]
+    rows = [{"texts": direction.encoded(sentences[i].source)} for i in real]
     several = alternatives > 0 or with_words
     if several:
-        beam_size = max(int(settings.get("beam_size", version.defaults_of(N_BEST)["beam_size"])), alternatives + 1)
+        beam_size = max(
+            int(settings.get("beam_size", direction.version.defaults_of(N_BEST)["beam_size"])), alternatives + 1
+        )
         settings = {**settings, "beam_size": beam_size}
-    answers = await batcher.run(version, N_BEST if several else TRANSLATE, rows, settings)
+    answers = await batcher.run(direction.version, N_BEST if several else TRANSLATE, rows, settings)
     translated = list(sentences)
     for i, answer in zip(real, answers, strict=True):
         translated[i] = with_translation(sentences[i], answer, alternatives=alternatives, with_words=with_words)
     return translated
 
 
-async def continuations(batcher: Batcher, version: Version, source: str, prefix: str, count: int) -> list[Sentence]:
+async def continuations(batcher: Batcher, direction: Direction, source: str, prefix: str, count: int) -> list[Sentence]:
     """Translations of a sentence that go on differently behind a prefix, the likeliest way to go on first."""
-    row = {"texts": source.encode("utf-8", "replace"), "prefixes": prefix.encode("utf-8", "replace")}
-    (answer,) = await batcher.run(version, ALTERNATIVES, [row], {"alternatives": count})
+    row = {"texts": direction.encoded(source), "prefixes": prefix.encode("utf-8", "replace")}
+    (answer,) = await batcher.run(direction.version, ALTERNATIVES, [row], {"alternatives": count})
     exist = [i for i, score in enumerate(answer["scores"]) if score > -math.inf]
     return [chosen(Sentence(source), answer, i, with_words=True) for i in exist]
 
 
 async def aligned(
-    batcher: Batcher, version: Version, pairs: Sequence[tuple[str, str]]
+    batcher: Batcher, direction: Direction, pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[list[tuple[int, int]], Any]]:
     """For each sentence and its translation: pairs of source word and target word, and float32 weights [U, W]."""
-    rows = [{"texts": a.encode("utf-8", "replace"), "targets": b.encode("utf-8", "replace")} for a, b in pairs]
-    answers = await batcher.run(version, ALIGN, rows, {})
+    rows = [{"texts": direction.encoded(a), "targets": b.encode("utf-8", "replace")} for a, b in pairs]
+    answers = await batcher.run(direction.version, ALIGN, rows, {})
+    tags = len(direction.tags)  # each counts as a word of the source
     found = []
     for answer in answers:
         words = re.findall(r"(\d+)-(\d+)", answer["alignments"].decode())
-        found.append(([(int(a), int(b)) for a, b in words], answer["weights"]))
+        own = [(int(a) - tags, int(b)) for a, b in words if int(a) >= tags]
+        found.append((own, answer["weights"][:, tags:]))
     return found
 
 

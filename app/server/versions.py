@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,10 @@ class Version:
     Attributes:
         model: The name of its export.
         number: Which version it is.
-        source: The language it reads, such as en.
-        target: The language it writes.
+        languages: What it translates.
         signatures: Its functions, by name.
         definitions: What each of them takes and gives, as TensorFlow Serving tells it.
-        examples: Sentences of its dev set, if it brings some.
+        examples: Sentences of its dev set with their tags, if it brings some.
     """
 
     def __init__(self, model: str, folder: Path) -> None:
@@ -46,7 +45,7 @@ class Version:
         self.export = ExportModel(folder, {})
         with reporting_damage(folder):
             self.definitions = signature_definitions(folder)
-        self.source, _, self.target = self.export.pair.partition("-")
+        self.languages = self.export.languages
         self.signatures: Signatures = self.export.loaded.signatures
         self.examples: list[str] = self.export.examples
         self._defaults = {
@@ -72,6 +71,31 @@ class Version:
                 left.remove(name)
                 function = self.signatures[name]
                 function(**{key: tf.constant(tf.make_ndarray(request.inputs[key])) for key in inputs_of(function)})
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One of the pairs of languages that a version translates, and the domain, if one was asked for."""
+
+    version: Version
+    source: str
+    target: str
+    domain: str | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What its texts begin with."""
+        return self.version.languages.tags_of(self.target, self.domain)
+
+    @property
+    def examples(self) -> list[str]:
+        """Sentences of the dev set into this language, if the version brings some."""
+        parted = map(self.version.languages.split, self.version.examples)
+        return [text for tags, text in parted if tags[: len(self.tags)] == self.tags]
+
+    def encoded(self, text: str) -> bytes:
+        """A text as the signatures take it, behind its tags; tags that are written in it are text."""
+        return self.version.languages.tagger(self.target, self.domain)(text).encode("utf-8", "replace")
 
 
 @dataclass
@@ -142,17 +166,28 @@ class Models:
             raise NotFoundError(f"version {number} of {name} is not loaded; version {served.current.number} is")
         return served.current
 
-    def for_pair(self, source: str, target: str) -> Version:
-        """The version that translates from one language into the other.
+    def for_pair(self, source: str, target: str, domain: str | None = None) -> Direction:
+        """What translates from one language into the other, in a domain if one is given.
 
         Raises:
             RequestError: There is none.
         """
-        for version in self.all():
-            if (version.source, version.target) == (source, target):
-                return version
-        pairs = ", ".join(f"{version.source}-{version.target}" for version in self.all())
-        raise RequestError(f"there is no model for {source}-{target}; there are: {pairs}")
+        found = [one for one in self.directions() if (one.source, one.target) == (source, target)]
+        if not found:
+            pairs = dict.fromkeys(f"{one.source}-{one.target}" for one in self.directions())
+            raise RequestError(f"there is no model for {source}-{target}; there are: {', '.join(pairs)}")
+        for direction in found:
+            if domain is None or domain in direction.version.languages.domains:
+                return replace(direction, domain=domain)
+        domains = dict.fromkeys(name for one in found for name in one.version.languages.domains)
+        known = f"there are: {', '.join(domains)}" if domains else "leave it out"
+        raise RequestError(f"there is no domain {domain} for {source}-{target}; {known}")
+
+    def directions(self) -> list[Direction]:
+        """All pairs of languages of those that answer."""
+        return [
+            Direction(version, pair.source, pair.target) for version in self.all() for pair in version.languages.pairs
+        ]
 
     def all(self) -> list[Version]:
         """Those that answer."""

@@ -27,6 +27,7 @@ from app.serving.signature_definitions import signature_definitions
 from app.serving.spare_ops import take_out_spare_ops
 from app.serving.usage import ctranslate2_usage, saved_model_usage
 from app.serving.warm_up import write_warm_up
+from pipelines.tags import tagged
 
 PROBABILITY_TOLERANCES: dict[Quantization, float] = {"float32": 1e-3, "int8": 0.3}  # nats a token
 
@@ -70,7 +71,7 @@ def export(model: RunModel, out: Path, *, license: str | None = None, precision_
         tf.saved_model.save(exported, str(folder), signatures=signatures, options=no_training)
         take_out_spare_ops(folder)
         sentences = sentences_of(model)
-        translations = golden_translations(graph, sentences)
+        translations = golden_translations(graph, sentences, model.languages)
         write_golden_translations(folder, translations, model.precision)
         write_warm_up(folder, translations[: len(sentences)], graph.vocabulary)
         usage = saved_model_usage(signature_definitions(folder), translations[len(sentences) // 2])
@@ -96,7 +97,7 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
         theirs = CTranslate2Graph(folder, model.options)
         sentences = sentences_of(model)
         check_probabilities(model.graph, theirs, sentences, PROBABILITY_TOLERANCES[quantization])
-        translations = golden_translations(theirs, sentences)[: len(sentences)]
+        translations = golden_translations(theirs, sentences, model.languages)[: len(sentences)]
         usage = ctranslate2_usage(translations[len(sentences) // 2], vars(model.options))
         write_card(folder, model_card(facts, translations, usage))
 
@@ -104,8 +105,10 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
 
 
 def sentences_of(model: RunModel) -> list[str]:
-    """What an export of the model is tried on: sentences of the dev set, if the run holds some."""
-    return model.run.manifest.get("examples") or made_up_sentences(model.graph.vocabulary)
+    """What an export of the model is tried on, with tags: sentences of the dev set, if the run holds some."""
+    tags = model.languages.tags_of(model.languages.targets[0])
+    made_up = [tagged(sentence, tags) for sentence in made_up_sentences(model.graph.vocabulary)]
+    return model.run.manifest.get("examples") or made_up
 
 
 def write_card(folder: Path, card: str) -> None:
@@ -153,7 +156,9 @@ def description(model: RunModel) -> dict[str, Any]:
     averaged = checkpoint.facts.get("averaged")
     measured = [line for step, line in model.run.dev_results().items() if step in (averaged or [checkpoint.step])]
     return {
-        "pair": model.pair,
+        "pair": str(model.languages.pairs[0]),
+        "pairs": list(map(str, model.languages.pairs)),
+        "domains": list(model.languages.domains),
         "decoding": vars(model.options),
         "precision": model.precision,
         "model": configuration["model"],

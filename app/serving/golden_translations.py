@@ -20,6 +20,7 @@ from app.errors import UserError
 from app.models import Precision
 from app.serving import check_golden_translations
 from app.serving.layout import EXTRA
+from pipelines.tags import Languages, tagged
 from pipelines.vocabulary import Vocabulary
 
 # By which share of itself, or of 1 if that is more, a score may differ: where it was exported, and elsewhere.
@@ -36,18 +37,24 @@ class GoldenTranslation(NamedTuple):
     score: float
 
 
-def golden_translations(graph: TranslationGraph, sentences: Sequence[str]) -> list[GoldenTranslation]:
+def golden_translations(
+    graph: TranslationGraph, sentences: Sequence[str], languages: Languages
+) -> list[GoldenTranslation]:
     """The sentences, an empty text and one that must be split, as the graph translates them."""
-    texts = golden_texts(sentences, graph.options.max_source_tokens)
+    texts = golden_texts(sentences, graph.options.max_source_tokens, languages)
     found = graph.signatures()[TRANSLATE](texts=tf.constant(texts))
     translations = [text.decode("utf-8", "replace") for text in found["translations"].numpy()]
     return [*map(GoldenTranslation, texts, translations, found["scores"].numpy().tolist())]
 
 
-def golden_texts(sentences: Sequence[str], max_source_tokens: int) -> list[str]:
-    """The sentences, an empty text, and one with more words than the model takes tokens, which is split."""
-    words = " ".join(sentences).split()
-    return [*sentences, "", " ".join(words * (1 + max_source_tokens // len(words)))]
+def golden_texts(sentences: Sequence[str], max_source_tokens: int, languages: Languages) -> list[str]:
+    """The sentences, an empty text, and one with more words than the model takes tokens, which is split.
+
+    The long one has the tags of the first sentence.
+    """
+    tags, _ = languages.split(sentences[0])
+    words = " ".join(languages.split(sentence)[1] for sentence in sentences).split()
+    return [*sentences, "", tagged(" ".join(words * (1 + max_source_tokens // len(words))), tags)]
 
 
 def made_up_sentences(vocabulary: Vocabulary) -> list[str]:

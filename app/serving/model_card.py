@@ -12,6 +12,7 @@ import tomli_w
 
 from app.serving.golden_translations import GoldenTranslation
 from app.training.checkpoints import IMPORTED
+from pipelines.tags import Languages, domain_tag, language_tag, tagged
 
 LICENSE_UNKNOWN = "unknown"  # as the Hub has it
 SHOWN = 5  # translations
@@ -28,10 +29,10 @@ def model_card(facts: Facts, translations: Sequence[GoldenTranslation], usage: s
         translations: The model's own, to show.
         usage: How to call it, in Markdown.
     """
-    source, target = facts["run"]["pair"].values()
+    languages = Languages.of(facts["run"])
     sections = {
-        f"Translation from {source} to {target}": _introduction(facts),
-        "How to use it": usage,
+        f"Translation {_directions(languages)}": _introduction(facts, languages),
+        "How to use it": "\n\n".join([*([_tags(languages)] if languages.tags else []), usage]),
         "Translations": _translations(facts["run"], translations),
         "Training data": _training_data(facts["run"]),
         "Scores": _scores(facts),
@@ -49,7 +50,7 @@ def _front_matter(facts: Facts) -> str:
     has_dev_bleu = any("dev_bleu" in line for line in facts["dev_results"])
     engine = "ctranslate2" if facts.get("format") == "ctranslate2" else "tensorflow"
     lists = {
-        "language": list(facts["run"]["pair"].values()),
+        "language": _all_languages(Languages.of(facts["run"])),
         "tags": ["translation", "transformer", engine],
         "metrics": ["bleu", "chrf", "ter"] if facts["evaluations"] else ["bleu"] if has_dev_bleu else [],
     }
@@ -59,12 +60,49 @@ def _front_matter(facts: Facts) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
-def _introduction(facts: Facts) -> str:
-    source, target = facts["run"]["pair"].values()
+def _all_languages(languages: Languages) -> list[str]:
+    return list(dict.fromkeys(language for pair in languages.pairs for language in (pair.source, pair.target)))
+
+
+def _directions(languages: Languages) -> str:
+    """Such as "from en to de and fr"."""
+    sources, targets = dict.fromkeys(pair.source for pair in languages.pairs), languages.targets
+    if len(languages.pairs) == len(sources) * len(targets):
+        return f"from {_joined(sources, 'and')} to {_joined(targets, 'and')}"
+    return f"between {_joined(_all_languages(languages), 'and')}"
+
+
+def _joined(names: Iterable[str], word: str) -> str:
+    """Such as "de, en and fr"."""
+    *first, last = names
+    return f"{', '.join(first)} {word} {last}" if first else last
+
+
+def _tags(languages: Languages) -> str:
+    """What stands before a text, where something does."""
+    targets = languages.targets if len(languages.targets) > 1 else ()
+    of_language, of_domain = (
+        _joined((f"`{tag(name)}`" for name in names), "or") if names else ""
+        for tag, names in ((language_tag, targets), (domain_tag, languages.domains))
+    )
+    example = tagged("…", languages.tags_of(languages.targets[-1], next(iter(languages.domains), None)))
+    if of_language:
+        behind = f" That of its domain may follow: {of_domain}." if of_domain else ""
+        what = f"Each text begins with the tag of the language that it is to be translated into: {of_language}.{behind}"
+    else:
+        what = f"A text may begin with the tag of its domain: {of_domain}."
+    return (
+        f"{what} So it looks like this: `{example}`. The signatures take texts with their tags; `nmt translate` and "
+        "`nmt serve` put them there."
+    )
+
+
+def _introduction(facts: Facts, languages: Languages) -> str:
+    only, shared = (", in this direction only", "both") if len(languages.pairs) == 1 else ("", "all")
     rows = {
-        "languages": f"`{source}` to `{target}`, in this direction only",
+        "languages": ", ".join(f"`{pair.source}` to `{pair.target}`" for pair in languages.pairs) + only,
         "parameters": f"{facts['parameters']:,}",
-        "vocabulary": f"{facts['model']['vocabulary_size']:,} SentencePiece pieces, shared by both languages",
+        "vocabulary": f"{facts['model']['vocabulary_size']:,} SentencePiece pieces, shared by {shared} languages",
         "weights": _weights(facts),
         "precision": _precision(facts),
         "decoding": _decoding(facts["decoding"]),

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from app.console import TrainingProgress
 from app.evaluation import score
 from app.training import step_lines
 from app.training.trainer import Trainer, target_weight
+from pipelines.tags import Languages
 
 SCALARS = ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "padding_share")
 SAMPLES = 5
@@ -75,7 +76,8 @@ class DevEvaluation:
         batches: The dev set, in batches of the contract.
         sentences: Source and reference text to translate; none for no BLEU.
         translate: Lines to lines with the weights as they are.
-        target_language: Decides BLEU's tokenisation (see `score`).
+        languages: Of the data. The target language decides BLEU's tokenisation (see `score`); of several, each has a
+            BLEU of its own, too.
         progress: Shows the result.
     """
 
@@ -86,7 +88,7 @@ class DevEvaluation:
         sentences: tuple[list[str], list[str]],
         translate: Callable[[list[str]], list[str]],
         *,
-        target_language: str,
+        languages: Languages,
         progress: TrainingProgress,
     ) -> None:
         self.file = run / "dev.jsonl"
@@ -94,17 +96,16 @@ class DevEvaluation:
         self.batches = batches
         self.sources, self.references = sentences
         self.translate = translate
-        self.target_language = target_language
+        self.languages = languages
         self.progress = progress
 
     def evaluate(self, trainer: Trainer) -> None:
-        """Measures dev_loss, dev_perplexity and, if sentences are translated, dev_bleu."""
+        """Measures dev_loss, dev_perplexity and, if sentences are translated, dev_bleu, dev_bleu_fr and its like."""
         with trainer.averaged_weights():
             results = dev_loss(trainer, self.batches)
             translations = self.translate(self.sources) if self.sources else []
         if translations:
-            bleu = score(translations, self.references, target_language=self.target_language).bleu
-            results["dev_bleu"] = round(bleu, 2)
+            results |= self.bleu(translations)
         step_lines.append(self.file, {"step": trainer.step, **results})
         with self.writer.as_default(step=trainer.step):
             for name, value in results.items():
@@ -114,6 +115,23 @@ class DevEvaluation:
             tf.summary.text("samples", f"source | translation | reference\n---|---|---\n{table}")
         self.writer.flush()
         self.progress.evaluated(trainer.step, results)
+
+    def bleu(self, translations: list[str]) -> dict[str, float]:
+        """Of all translations, and of those into each language, where there are several."""
+        targets = self.languages.targets
+        if len(targets) == 1:
+            return {"dev_bleu": self.bleu_of(translations, range(len(translations)), targets[0])}
+        found = {"dev_bleu": self.bleu_of(translations, range(len(translations)), "")}
+        for target in targets:
+            tag = self.languages.tags_of(target)
+            rows = [i for i, source in enumerate(self.sources) if self.languages.split(source)[0][:1] == tag]
+            found |= {f"dev_bleu_{target}": self.bleu_of(translations, rows, target)} if rows else {}
+        return found
+
+    def bleu_of(self, translations: list[str], rows: Sequence[int], target_language: str) -> float:
+        """Of some translations."""
+        sides = ([side[i] for i in rows] for side in (translations, self.references))
+        return round(score(*sides, target_language=target_language).bleu, 2)
 
 
 def sample_row(*texts: str) -> str:

@@ -409,12 +409,15 @@ def dev_evaluation(run: RunDirectory, trainer: Trainer, data: Manifest, progress
         dev_batches(data, settings),
         sentences,
         lambda lines: [translation.text for translation in translator.translate(lines)],
-        target_language=data.pair.target,
+        languages=data.languages,
         progress=progress,
     )
 
 
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
-    """The first sentences of the dev set's text, source and target."""
-    source, target = (read_lines(path)[: settings.dev_sentences] for path in data.text("dev"))
-    return source, target
+    """Sentences of the dev set's text, source and target: the first, or spread over it if it has tags."""
+    source, target = (read_lines(path) for path in data.text("dev"))
+    count = min(settings.dev_sentences, len(source))
+    # The text of one language or domain may follow that of another.
+    chosen = [i * len(source) // count for i in range(count)] if data.languages.tags else range(count)
+    return [source[i] for i in chosen], [target[i] for i in chosen]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
+from tests.app.multilingual import SETTINGS, write_data
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +78,34 @@ def exporting(road: Path, run: Path) -> Done:
 def export(road: Path, exporting: Done) -> Path:
     """The run as a SavedModel, version 1. Tests do not write to it."""
     return road / "export"
+
+
+@pytest.fixture(scope="session")
+def multilingual_data(road: Path) -> Path:
+    """Data of two target languages and a domain. Tests do not write to it."""
+
+    def make() -> Done:
+        write_data(road / "multilingual-data")
+        return Done(0, "", "")
+
+    once(road, "multilingual-data", make)
+    return road / "multilingual-data"
+
+
+@pytest.fixture(scope="session")
+def multilingual_run(road: Path, multilingual_data: Path) -> Path:
+    """A model that has learnt what the tags mean. Tests do not write to it."""
+    out = road / "multilingual-run"
+    once(road, "multilingual-run", lambda: nmt(*train_arguments(multilingual_data, out, *SETTINGS)))
+    return out
+
+
+@pytest.fixture(scope="session")
+def multilingual_export(road: Path, multilingual_run: Path) -> Path:
+    """The same as a SavedModel, version 1. Tests do not write to it."""
+    out = road / "multilingual-export"
+    once(road, "multilingual-export", lambda: nmt("export", multilingual_run, "--out", out, "--precision", "float32"))
+    return out
 
 
 @pytest.fixture

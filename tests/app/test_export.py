@@ -99,7 +99,7 @@ def test_a_run_without_sentences_is_held_to_made_up_ones(run: Path) -> None:
     sentences = exporter.sentences_of(model)
     assert sentences == made_up_sentences(model.graph.vocabulary)
     assert [len(sentence.split()) for sentence in sentences] == [1, 3, 10, 30]
-    assert len(golden_texts(["a b"], 7)[-1].split()) == 8
+    assert len(golden_texts(["a b"], 7, model.languages)[-1].split()) == 8
 
 
 def test_the_sentences_of_a_run_are_neither_its_shortest_nor_its_longest(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_an_export_whose_weights_are_others_is_not_published(
     run: Path, golden: dict[str, Any], tmp_path: Path, saved_again: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [GoldenTranslation(**line) for line in golden["translations"]]
-    monkeypatch.setattr(exporter, "golden_translations", lambda graph, sentences: lines)
+    monkeypatch.setattr(exporter, "golden_translations", lambda *_: lines)
     save = tf.saved_model.save
 
     def save_otherwise(module: tf.Module, path: str, **how: object) -> None:
@@ -147,7 +147,7 @@ def test_an_export_whose_golden_translations_are_damaged_is_not_published(
     run: Path, golden: dict[str, Any], tmp_path: Path, saved_again: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [GoldenTranslation(**line) for line in golden["translations"]]
-    monkeypatch.setattr(exporter, "golden_translations", lambda graph, sentences: lines)
+    monkeypatch.setattr(exporter, "golden_translations", lambda *_: lines)
     write = exporter.write_golden_translations
 
     def write_half(folder: Path, *translations_and_precision: Any) -> None:
@@ -359,7 +359,7 @@ def test_the_card_of_an_average_in_bfloat16_by_another_name(facts: dict[str, Any
     facts["checkpoint"] |= {"averaged": [2, 4]}
     facts["dev_results"] = [{"step": step, "dev_loss": step / 8, "dev_perplexity": 3.0} for step in (2, 4)]
     facts |= {"precision": "bfloat16", "precision_reason": "chosen", "license": "cc-by-4.0"}
-    facts["run"]["pair"] = {"source": "no", "target": "de"}  # no means false in YAML
+    facts["run"]["pairs"] = [{"source": "no", "target": "de"}]  # no means false in YAML
     front, body = parts(model_card(facts, [GoldenTranslation("a|b", "c", -1.0)], "usage"))
     assert front["language"] == ["no", "de"]
     assert front["license"] == "cc-by-4.0"
@@ -386,7 +386,7 @@ def test_the_scores_of_a_run_are_in_the_card_of_its_export(
     run_copy: Path, version: Path, tmp_path: Path, saved_again: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporter, "check_in_fresh_process", lambda folder: None)
-    monkeypatch.setattr(exporter, "golden_translations", lambda graph, texts: [GoldenTranslation("a", "b", -1.0)] * 5)
+    monkeypatch.setattr(exporter, "golden_translations", lambda *_: [GoldenTranslation("a", "b", -1.0)] * 5)
     opened = RunDirectory.open(run_copy)
     found = {
         "bleu": 1.0,

@@ -41,6 +41,15 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def two_exports(export: Path, multilingual_export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the small export and of one of several languages, both of which know en-de."""
+    folder = tmp_path_factory.mktemp("two")
+    for name, of in (("one", export), ("several", multilingual_export)):
+        (folder / name).symlink_to(of)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def copying_server(copies: Path) -> Iterator[Running]:
     """Serves what gives each text back."""
     with serving(copies) as running:
