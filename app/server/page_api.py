@@ -18,7 +18,7 @@ from app.server.languages import name_of
 from app.server.service import Service
 from app.server.tensors_as_json import plain_values
 from app.server.translation import Sentence, aligned, continuations, stream, translate
-from app.server.versions import Version
+from app.server.versions import Direction
 
 MOST_CHARACTERS = 2_000  # of a sentence that is not split any further
 
@@ -28,6 +28,9 @@ class Pair(BaseModel):
 
     source: str = Field(examples=["en"], description='A language\'s code, or "auto".')
     target: str = Field(examples=["de"])
+    domain: str | None = Field(
+        default=None, examples=[None], description="What the text is about, of the domains that the model knows."
+    )
 
 
 class TextToStream(Pair):
@@ -68,41 +71,44 @@ def page_routes(service: Service) -> APIRouter:
     """`/api/models`, `/api/translate`, `/api/stream`, `/api/alternatives`, `/api/align` and `/api/explain`."""
     routes = APIRouter(prefix="/api", tags=["nmt"])
 
-    def admitted(request: Request, pair: Pair, texts: list[str]) -> Version:
+    def admitted(request: Request, pair: Pair, texts: list[str]) -> Direction:
         service.admit(request)
         service.limits.check(texts)
-        return service.version_for(pair.source, pair.target, texts[0])[0]
+        return service.direction_for(pair.source, pair.target, texts[0], pair.domain)[0]
 
     @routes.get("/models")
     def models() -> list[dict[str, Any]]:
-        """The models that answer."""
+        """The models that answer, one of several pairs of languages once for each."""
         return [
             {
-                "name": version.model,
-                "version": version.number,
-                "source": {"code": version.source, "name": name_of(version.source)},
-                "target": {"code": version.target, "name": name_of(version.target)},
-                "examples": version.examples,
+                "name": direction.version.model,
+                "version": direction.version.number,
+                "source": {"code": direction.source, "name": name_of(direction.source)},
+                "target": {"code": direction.target, "name": name_of(direction.target)},
+                "domains": list(direction.version.languages.domains),
+                "examples": direction.examples,
             }
-            for version in service.models.all()
+            for direction in service.models.directions()
         ]
 
     @routes.post("/translate")
     async def translate_text(request: Request, asked: TextToTranslate) -> dict[str, Any]:
         """Translates a text and tells its sentences."""
-        version = admitted(request, asked, [asked.text])
+        direction = admitted(request, asked, [asked.text])
         (found,) = await service.answer(
             request,
-            translate(service.batcher, version, [asked.text], alternatives=asked.alternatives, with_words=asked.words),
+            translate(
+                service.batcher, direction, [asked.text], alternatives=asked.alternatives, with_words=asked.words
+            ),
         )
         sentences = [asdict(sentence) for sentence in found.sentences]
-        return {"translation": found.text, "source": version.source, "sentences": sentences}
+        return {"translation": found.text, "source": direction.source, "sentences": sentences}
 
     @routes.post("/stream", response_class=StreamingResponse)
     async def stream_text(request: Request, asked: TextToStream) -> StreamingResponse:
         """Sends each sentence of a long text as soon as it is translated, as a server-sent event with its number."""
-        version = admitted(request, asked, [asked.text])
-        found = stream(service.batcher, version, asked.text, with_words=asked.words)
+        direction = admitted(request, asked, [asked.text])
+        found = stream(service.batcher, direction, asked.text, with_words=asked.words)
         within = service.limits.deadline
         return StreamingResponse(
             events(found, within), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
@@ -111,17 +117,17 @@ def page_routes(service: Service) -> APIRouter:
     @routes.post("/alternatives")
     async def alternatives(request: Request, asked: PlaceToGoOn) -> list[dict[str, Any]]:
         """Ways in which the translation of a sentence can go on behind its beginning, the likeliest first."""
-        version = admitted(request, asked, [asked.sentence, asked.prefix])
+        direction = admitted(request, asked, [asked.sentence, asked.prefix])
         if not asked.sentence.strip():
             raise RequestError("the sentence is empty")
-        work = continuations(service.batcher, version, asked.sentence, asked.prefix, asked.count)
+        work = continuations(service.batcher, direction, asked.sentence, asked.prefix, asked.count)
         return [asdict(sentence) for sentence in await service.answer(request, work)]
 
     @routes.post("/align")
     async def align(request: Request, asked: GivenTranslation) -> dict[str, Any]:
         """Which words of a translation come from which of the sentence, and how much each looks at each."""
-        version = admitted(request, asked, [asked.sentence, asked.translation])
-        work = aligned(service.batcher, version, [(asked.sentence, asked.translation)])
+        direction = admitted(request, asked, [asked.sentence, asked.translation])
+        work = aligned(service.batcher, direction, [(asked.sentence, asked.translation)])
         ((pairs, weights),) = await service.answer(request, work)
         source, target = asked.sentence.split(), asked.translation.split()
         used = weights[: len(target), : len(source)]
@@ -130,18 +136,20 @@ def page_routes(service: Service) -> APIRouter:
     @routes.post("/explain", response_model=dict[str, Any])
     async def explain(request: Request, asked: SentenceToExplain) -> Response:
         """What goes on inside while a sentence is translated: tokens, positions, attention, and the search's steps."""
-        version = admitted(request, asked, [asked.sentence])
-        if EXPLAIN not in version.definitions:
-            raise NotFoundError(f"{version.model} was exported before there was `explain`; export the run again")
-        work = asyncio.to_thread(explained, version, asked.sentence)
+        direction = admitted(request, asked, [asked.sentence])
+        if EXPLAIN not in direction.version.definitions:
+            raise NotFoundError(
+                f"{direction.version.model} was exported before there was `explain`; export the run again"
+            )
+        work = asyncio.to_thread(explained, direction, asked.sentence)
         return Response(await service.answer(request, work), media_type="application/json")
 
     return routes
 
 
-def explained(version: Version, sentence: str) -> bytes:
+def explained(direction: Direction, sentence: str) -> bytes:
     """The explanation of a sentence as JSON; numbers have as many digits as a picture shows, and none is infinite."""
-    found = call(version, EXPLAIN, {"text": np.array(sentence.encode("utf-8", "replace"), object)})
+    found = call(direction.version, EXPLAIN, {"text": np.array(direction.encoded(sentence), object)})
     plain = {}
     for name, values in found.items():
         if values.dtype == object:
