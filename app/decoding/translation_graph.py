@@ -36,6 +36,7 @@ from pipelines.any_vocabulary import AnyVocabulary
 from pipelines.vocabulary import BOS, EOS, PAD
 
 SAMPLES_APART = 2**16  # between the second seeds of the samples of a piece; a text has fewer pieces
+SOURCE_MULTIPLE = 8  # tokens of a source, padded: fewer shapes, for each of which kernels are made and kept
 BEAM_TOKENS_AT_ONCE = 65_536  # of the source, padded, each beam's; bounds the memory: a base model's beams take 2 GB
 
 
@@ -409,7 +410,7 @@ class TranslationGraph(tf.Module):
 
     def encoded(self, pieces: tf.RaggedTensor) -> dict[str, Any]:
         """What a step wants to know of the pieces, int32 [B, (L)]."""
-        memory, may_attend = self.transformer.encode(_ended(pieces))
+        memory, may_attend = self.transformer.encode(_ended(pieces, multiple=SOURCE_MULTIPLE))
         return {"cross": self.transformer.cross_cache(memory), "may_attend_source": may_attend}
 
 
@@ -438,6 +439,7 @@ def _side_by_side(found: Hypotheses, count: int | tf.Tensor) -> Hypotheses:
     return Hypotheses(*(tf.reshape(values, tf.concat([[-1, count], tf.shape(values)[2:]], axis=0)) for values in found))
 
 
-def _ended(rows: tf.RaggedTensor) -> tf.Tensor:
-    """Rows of ids, int32 [B, (L)], each with EOS at its end, filled up with PAD: int32 [B, L + 1]."""
-    return tf.concat([rows, tf.fill([rows.nrows(), 1], EOS)], axis=1).to_tensor(PAD)
+def _ended(rows: tf.RaggedTensor, *, multiple: int = 1) -> tf.Tensor:
+    """Rows of ids, int32 [B, (L)], each with EOS at its end, filled up with PAD: int32 [B, L + 1], or a bit wider."""
+    ids = tf.concat([rows, tf.fill([rows.nrows(), 1], EOS)], axis=1).to_tensor(PAD)
+    return tf.pad(ids, [[0, 0], [0, -tf.shape(ids)[1] % multiple]], constant_values=PAD) if multiple > 1 else ids

@@ -26,6 +26,7 @@ BYTES_A_TOKEN = 3  # or more, in most languages; to count them takes a turn of T
 MOST_WAITING = 2048  # texts
 PAUSE_SECONDS = 0.008  # without a further text: no more come in for now
 MOST_GATHER_SECONDS = 0.05  # for which a text waits at most for others while a worker has nothing to do
+ROWS_MULTIPLE = 8
 ROWS = ("texts", "prefixes", "targets", "seeds")  # inputs with an entry for each text; all others are for the batch
 
 Row = Mapping[str, Any]  # what a signature takes or gives for one text
@@ -197,7 +198,10 @@ class Batcher:
 
 
 def nearest(jobs: Sequence[Job], batch_tokens: int) -> list[Job]:
-    """The first job and those nearest to it in length, with rows times longest row within `batch_tokens`."""
+    """The first job and those nearest to it in length, with rows times longest row within `batch_tokens`.
+
+    More than a few are a multiple of some, as kernels are made, and kept, for each shape.
+    """
     first, *others = jobs
     batch, longest = [first], first.tokens
     for job in sorted(others, key=lambda job: abs(job.tokens - first.tokens)):
@@ -205,7 +209,7 @@ def nearest(jobs: Sequence[Job], batch_tokens: int) -> list[Job]:
         if (len(batch) + 1) * longest > batch_tokens:
             break
         batch.append(job)
-    return batch
+    return batch[: len(batch) // ROWS_MULTIPLE * ROWS_MULTIPLE or None]
 
 
 def tokens_of_row(row: Row) -> int:

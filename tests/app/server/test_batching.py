@@ -188,14 +188,19 @@ def test_the_work_is_shared_among_the_workers(slow: Any) -> None:
     batcher.stop()
 
 
-def test_a_batch_is_of_like_length_and_within_its_budget() -> None:
-    def job(tokens: int) -> Job:
-        return Job(("version", "signature", ()), {}, tokens, None)  # type: ignore[arg-type]
+def job(tokens: int) -> Job:
+    return Job(("version", "signature", ()), {}, tokens, None)  # type: ignore[arg-type]
 
+
+def test_a_batch_is_of_like_length_and_within_its_budget() -> None:
     jobs = [job(n) for n in (10, 50, 9, 12, 11, 500)]
     assert [one.tokens for one in nearest(jobs, 40)] == [10, 9, 11]
     assert [one.tokens for one in nearest(jobs, 5)] == [10]
     assert [one.tokens for one in nearest(jobs, 10_000)] == [10, 9, 11, 12, 50, 500]
+
+
+def test_large_batches_have_few_sizes() -> None:
+    assert [len(nearest([job(10)] * count, 10_000)) for count in (7, 8, 9, 20, 32)] == [7, 8, 8, 16, 32]
 
 
 def test_many_clients_get_what_one_gets(server: Running, export: Path) -> None:
