@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.batching import (
@@ -69,6 +69,7 @@ def test_each_row_that_fits_is_planned_once_within_the_budget(
     assert all((plan.rows >= 0).all() for plan in plans[:-1])
 
 
+@settings(deadline=None)
 @given(LENGTHS, LENGTHS, st.integers(10, 40), st.integers(320, 700))
 def test_batches_are_counted_from_how_many_rows_have_which_length(
     first: list[tuple[int, int]], second: list[tuple[int, int]], max_length: int, batch_tokens: int
