@@ -92,14 +92,16 @@ def _unpacked(data: Bytes, starts: Places, sizes: Places, lengths: NDArray[np.in
         raise ValueError("a list is longer than its record")
     gaps = starts - np.append(0, ends[:-1])
     within = np.repeat(np.tile([False, True], len(starts)), np.stack([gaps, sizes], axis=1).ravel())
-    packed = data[: len(within)][within]
-    last = np.flatnonzero(packed < 128)  # of each number, its last byte
+    last = np.flatnonzero(within & (data[: len(within)] < 128))  # of each number, its last byte
     row_ends = np.cumsum(lengths, dtype=np.int64)
-    if len(last) != row_ends[-1] or not np.array_equal(last[row_ends - 1] + 1, np.cumsum(sizes)):
+    if len(last) != row_ends[-1] or not np.array_equal(last[row_ends - 1], ends - 1):
         raise ValueError("a list has another length than the one beside the shard")
-    values = packed[last].astype(np.int32)
-    widths = np.diff(last, prepend=-1)
-    for back in range(1, int(widths.max())):
-        longer = np.flatnonzero(widths > back)
-        values[longer] = values[longer] << 7 | (packed[last[longer] - back] & 127)
+    values = data[last].astype(np.int32)
+    lower = data[last - 1]  # before a list is the last byte of its size, which is below 128
+    values = np.where(lower < 128, values, values << 7 | (lower & 127))
+    longer, back = np.flatnonzero((lower >= 128) & (data[last - 2] >= 128)), 2
+    while len(longer):
+        values[longer] = values[longer] << 7 | (data[last[longer] - back] & 127)
+        back += 1
+        longer = longer[data[last[longer] - back] >= 128]
     return values
