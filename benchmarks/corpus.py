@@ -64,13 +64,12 @@ def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) 
     """Shards and manifest as `nmt prepare` writes them; the ids stand for no text, so the vocabulary is empty."""
     from pipelines.corpora import LanguagePair
     from pipelines.manifest import VOCABULARY, Manifest, Split
-    from pipelines.shards import ShardWriter
+    from pipelines.records import length_histogram, write_shards
 
     (data / VOCABULARY).write_bytes(b"")
-    with ShardWriter(data, "train", shards=8, seed=SEED) as writer:
-        for source, target in sentences:
-            writer.write([*source, EOS], [*target, EOS])
-        split = Split(*writer.finish(), cleaning={}, origins=())
+    pairs = [([*source, EOS], [*target, EOS]) for source, target in sentences]
+    shards = write_shards(data, "train", pairs, 8)
+    split = Split(shards, length_histogram(data, shards), cleaning={}, origins=())
     digest = hashlib.sha256(b"").hexdigest()
     Manifest(data, LanguagePair("en", "de"), vocabulary_size, digest, {"train": split}, {}, {}).save()
 

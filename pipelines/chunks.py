@@ -378,10 +378,7 @@ def _dealt(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[Any, 
 
 def _finished_shard(job: Job, name: str, rows: Any, sha256: str, beside: tuple[bool, bool]) -> Shard:
     lengths = np.stack([rows["source"], rows["target"]], axis=1)
-    source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64).tolist()
-    longest_source, longest_target = lengths.max(axis=0, initial=0).tolist()
-    counts = (len(rows), source_tokens, target_tokens, longest_source, longest_target)
-    shard = Shard(name, *counts, bytes=(job.out / name).stat().st_size, sha256=sha256)
+    shard = Shard.of(name, lengths, size=(job.out / name).stat().st_size, sha256=sha256)
     np.save(job.out / shard.lengths_file, lengths)
     with_corpora, with_weights = beside
     if with_corpora:

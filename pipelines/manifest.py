@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
 from pipelines.tags import Languages
@@ -36,6 +39,14 @@ class Shard:
     longest_target: int
     bytes: int
     sha256: str
+
+    @classmethod
+    def of(cls, file: str, lengths: NDArray[np.int32], *, size: int, sha256: str) -> "Shard":
+        """Describes a file of so many bytes with pairs of these lengths, int32 [N, 2]: source and target."""
+        source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64).tolist()
+        longest_source, longest_target = lengths.max(axis=0, initial=0).tolist()
+        counts = (len(lengths), source_tokens, target_tokens, longest_source, longest_target)
+        return cls(file, *counts, bytes=size, sha256=sha256)
 
     @property
     def lengths_file(self) -> str:

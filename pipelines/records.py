@@ -4,15 +4,40 @@ The framing is that of `tf.io.TFRecordWriter` and the message that of tensorflow
 only int64 lists are described here.
 """
 
+import hashlib
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import google_crc32c
+import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from pipelines.manifest import Shard
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _MASK_DELTA = 0xA282EAD8  # of tensorflow/core/lib/hash/crc32c.h
+
+
+IdPair = tuple[Sequence[int], Sequence[int]]
+
+
+def write_shards(data_dir: Path, split: str, pairs: Sequence[IdPair], shards: int) -> tuple[Shard, ...]:
+    """Writes a small split, each side's ids ending in EOS, dealing the pairs to the shards in turn."""
+    names = [f"{split}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
+    return tuple(_write_shard(data_dir, name, pairs[i::shards]) for i, name in enumerate(names))
+
+
+def length_histogram(data_dir: Path, shards: Sequence[Shard]) -> tuple[int, ...]:
+    """Counts the pairs of shards by the tokens of their longer side: `Split.length_histogram`."""
+    counts = np.zeros(0, np.int64)
+    for shard in shards:
+        longest = np.load(data_dir / shard.lengths_file).max(axis=1, initial=0)
+        of_shard = np.bincount(longest, minlength=len(counts))
+        of_shard[: len(counts)] += counts
+        counts = of_shard
+    return tuple(counts.tolist())
 
 
 def record(source: Sequence[int], target: Sequence[int]) -> bytes:
@@ -27,6 +52,15 @@ def framed(data: bytes) -> bytes:
     """Gives a record of a TFRecord file: its length and the data, each with a checksum behind it."""
     length = struct.pack("<Q", len(data))
     return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+
+
+def _write_shard(data_dir: Path, name: str, pairs: Sequence[IdPair]) -> Shard:
+    data = b"".join(record(*pair) for pair in pairs)
+    lengths = np.array([(len(source), len(target)) for source, target in pairs], np.int32).reshape(-1, 2)
+    (data_dir / name).write_bytes(data)
+    shard = Shard.of(name, lengths, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    np.save(data_dir / shard.lengths_file, lengths)
+    return shard
 
 
 def _masked_crc(data: bytes) -> bytes:

@@ -7,12 +7,10 @@ lie beside it too.
 """
 
 import hashlib
-from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -89,56 +87,6 @@ def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int
     return Tokens(values, lengths, np.cumsum(lengths, axis=0, dtype=np.int64) - lengths)
 
 
-class ShardWriter:
-    """Writes the shards of one split, dealing the pairs to them at random but evenly.
-
-    Each run of as many pairs as there are shards is dealt one to a shard in an order drawn from `seed`, so no shard is
-    a stretch of one corpus and sizes differ by one at most. Use as a context manager.
-    """
-
-    def __init__(self, data_dir: Path, split: str, shards: int, seed: int) -> None:
-        self._data_dir = data_dir
-        self._files = [f"{split}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
-        self._lengths = [array("i") for _ in self._files]  # source, target, source, ...: 8 bytes a pair
-        self._deal = _deal(shards, seed)
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "ShardWriter":
-        paths = [str(self._data_dir / file) for file in self._files]
-        self._writers = [self._stack.enter_context(tf.io.TFRecordWriter(path)) for path in paths]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-    def write(self, source: list[int], target: list[int]) -> None:
-        """Writes one pair; both sides end in EOS already."""
-        index = next(self._deal)
-        example = tf.train.Example()
-        example.features.feature["source"].int64_list.value.extend(source)
-        example.features.feature["target"].int64_list.value.extend(target)
-        self._writers[index].write(example.SerializeToString(deterministic=True))
-        self._lengths[index].extend((len(source), len(target)))
-
-    def finish(self) -> tuple[tuple[Shard, ...], tuple[int, ...]]:
-        """Closes the files and gives the shards and the length histogram for the manifest."""
-        self._stack.close()
-        lengths = [np.array(pairs, dtype=np.int32).reshape(-1, 2) for pairs in self._lengths]
-        longest = np.concatenate([rows.max(axis=1) for rows in lengths])
-        return tuple(map(self._describe, self._files, lengths)), tuple(np.bincount(longest).tolist())
-
-    def _describe(self, file: str, lengths: Lengths) -> Shard:
-        path = self._data_dir / file
-        source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64).tolist()
-        longest_source, longest_target = lengths.max(axis=0, initial=0).tolist()
-        counts = (len(lengths), source_tokens, target_tokens, longest_source, longest_target)
-        shard = Shard(file, *counts, bytes=path.stat().st_size, sha256=sha256_of(path))
-        np.save(self._data_dir / shard.lengths_file, lengths)
-        return shard
-
-
 @contextmanager
 def reporting_data_errors() -> Iterator[None]:
     """Turns a `DataError` that tf.data has wrapped in an error of its own back into a `DataError`."""
@@ -150,12 +98,6 @@ def reporting_data_errors() -> Iterator[None]:
         if not found:
             raise
         raise DataError(found[0].partition(marker)[2].strip()) from error
-
-
-def _deal(shards: int, seed: int) -> Iterator[int]:
-    random = np.random.Generator(np.random.PCG64(seed))
-    while True:
-        yield from random.permutation(shards).tolist()
 
 
 # Reading

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pipelines.corpora import LanguagePair
 from pipelines.manifest import VOCABULARY, Manifest, Split
-from pipelines.shards import ShardWriter
+from pipelines.records import length_histogram, write_shards
 from pipelines.tags import Languages
 from pipelines.vocabulary import EOS
 from tests.app.decoding.fakes import tagged_vocabulary
@@ -42,10 +42,10 @@ def write_data(folder: Path) -> Path:
     splits = {}
     for name, rows in (("train", train), ("dev", DEV)):
         sides = [list(side) for side in zip(*(texts(*row) for row in rows), strict=True)]
-        with ShardWriter(folder, name, 1, seed=0) as writer:
-            for source, target in zip(*(vocabulary.encode(tf.constant(side)).to_list() for side in sides), strict=True):
-                writer.write([*source, EOS], [*target, EOS])
-            shards, histogram = writer.finish()
+        encoded = (vocabulary.encode(tf.constant(side)).to_list() for side in sides)
+        pairs = [([*source, EOS], [*target, EOS]) for source, target in zip(*encoded, strict=True)]
+        shards = write_shards(folder, name, pairs, 1)
+        histogram = length_histogram(folder, shards)
         splits[name] = Split(shards, histogram, {"dropped": {}}, ())
     for side, file in zip(sides, ("dev.source", "dev.target"), strict=True):
         (folder / file).write_text("".join(f"{line}\n" for line in side), encoding="utf-8")

@@ -1,5 +1,6 @@
 """Small prepared data: a real one from the bundled sample, and made-up ones whose every pair can be recognised."""
 
+import random
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from pipelines.corpora import LanguagePair, open_corpus
 from pipelines.manifest import VOCABULARY, Manifest, Split
 from pipelines.preparation import PreparationOptions, prepare
-from pipelines.shards import ShardWriter
+from pipelines.records import length_histogram, write_shards
 from pipelines.vocabulary import EOS, Vocabulary, train_vocabulary
 
 EN_DE = LanguagePair("en", "de")
@@ -40,11 +41,10 @@ def make_data(vocabulary: Vocabulary) -> MakeData:
     def make(data_dir: Path, lengths: Sequence[tuple[int, int]], shards: int = 3) -> Path:
         data_dir.mkdir(parents=True)
         vocabulary.save(data_dir / VOCABULARY)
-        with ShardWriter(data_dir, "train", shards, seed=0) as writer:
-            for i, (source, target) in enumerate(lengths):
-                writer.write(_ids(i, source), _ids(i, target))
-            written, histogram = writer.finish()
-        split = Split(written, histogram, {}, ())
+        written = write_shards(
+            data_dir, "train", [(_ids(i, s), _ids(i, t)) for i, (s, t) in enumerate(lengths)], shards
+        )
+        split = Split(written, length_histogram(data_dir, written), {}, ())
         Manifest(data_dir, EN_DE, vocabulary.size, vocabulary.digest, {"train": split}, {}, {}).save()
         return data_dir
 
