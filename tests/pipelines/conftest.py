@@ -41,9 +41,9 @@ def make_data(vocabulary: Vocabulary) -> MakeData:
     def make(data_dir: Path, lengths: Sequence[tuple[int, int]], shards: int = 3) -> Path:
         data_dir.mkdir(parents=True)
         vocabulary.save(data_dir / VOCABULARY)
-        written = write_shards(
-            data_dir, "train", [(_ids(i, s), _ids(i, t)) for i, (s, t) in enumerate(lengths)], shards
-        )
+        pairs = [(_ids(i, source), _ids(i, target)) for i, (source, target) in enumerate(lengths)]
+        random.Random(0).shuffle(pairs)
+        written = write_shards(data_dir, "train", pairs, shards)
         split = Split(written, length_histogram(data_dir, written), {}, ())
         Manifest(data_dir, EN_DE, vocabulary.size, vocabulary.digest, {"train": split}, {}, {}).save()
         return data_dir
