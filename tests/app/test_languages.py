@@ -16,7 +16,7 @@ from app.decoding.translation_graph import TranslationGraph
 from app.exports import ExportModel, Model
 from app.models import load_model
 from app.run_directory import RunDirectory
-from tests.app.command_line import Done, nmt, succeeded
+from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.multilingual import DEV, LANGUAGES, LOUD, WORDS, texts
 
 SOURCE = b"a b c\n\nd e a b\n"
@@ -177,3 +177,21 @@ def test_the_card_says_which_tags_there_are(multilingual_export: Path) -> None:
         "its domain may follow: `<loud>`. So it looks like this: `<2fr> <loud> …`."
     ) in body
     assert r"| \<2de\> a b d c | " in body
+
+
+def test_a_corpus_can_count_for_more_in_the_loss(tmp_path: Path) -> None:
+    for name, words in (("one", "Yes and no"), ("other", "Now or so"), ("dev", "In or on")):
+        rows = [f"{words} {i}.\t{words[::-1]} {i}." for i in range(40)]
+        (tmp_path / f"{name}.tsv").write_text("".join(f"{row}\n" for row in rows))
+    figures, language = [], ("--skip-filter", "language")
+    for weight in (1, 3):
+        corpora = (f"tsv:{tmp_path}/one.tsv", f"tsv:{tmp_path}/other.tsv?loss_weight={weight}")
+        options = ("--vocabulary-size", "288", "--min-letters", "0", "--near-duplicates", "1")
+        data, out = tmp_path / f"data-{weight}", tmp_path / f"run-{weight}"
+        dev = ("--dev", f"tsv:{tmp_path}/dev.tsv")
+        succeeded(nmt("prepare", "--pair", "en-de", "--corpus", *corpora, *dev, *options, *language, "--out", data))
+        succeeded(nmt(*train_arguments(data, out, "training.dev_sentences=0")))
+        figures.append([json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()])
+    for plain, weighted in zip(*figures, strict=True):
+        assert weighted["target_tokens"] == plain["target_tokens"]
+        assert abs(weighted["loss"] - plain["loss"]) > 1e-4

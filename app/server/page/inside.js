@@ -1,5 +1,6 @@
 // The view for learners: the numbers of the loaded model while it translates one sentence.
 import { post } from "./server.js";
+import { direction } from "./translate.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const CELL = 26;
@@ -13,11 +14,9 @@ const KINDS = {
 };
 
 const at = (id) => document.getElementById(id);
-let pairs = [];
 let running = null;
 
 export function startInside(models) {
-  pairs = models;
   at("sentence").value = models[0].examples[0] ?? "Good morning.";
   at("ask").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -27,11 +26,9 @@ export function startInside(models) {
 }
 
 async function look() {
-  const source = at("source-language").value || pairs[0].source.code;
-  const target = at("target-language").value || pairs[0].target.code;
   running?.abort();
   running = new AbortController();
-  const asked = { sentence: at("sentence").value, source, target };
+  const asked = { sentence: at("sentence").value, ...direction() };
   try {
     const found = await post("/api/explain", asked, running.signal);
     at("views").replaceChildren(tokens(found), positions(found), attention(found), search(found));

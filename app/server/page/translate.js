@@ -16,10 +16,11 @@ let waiting = 0;
 let sentences = [];
 
 export function startTranslating(models) {
-  pairs = models.map((model) => ({ source: model.source, target: model.target }));
+  pairs = models.map(({ source, target, domains }) => ({ source, target, domains }));
   fill(at("source-language"), pairs.map((pair) => pair.source));
   at("source-language").addEventListener("change", sourceChanged);
-  at("target-language").addEventListener("change", () => soon(0));
+  at("target-language").addEventListener("change", targetChanged);
+  at("domain").addEventListener("change", () => soon(0));
   sourceChanged();
   text.addEventListener("input", () => soon(WAIT_MS));
   at("swap").addEventListener("click", swap);
@@ -46,7 +47,15 @@ function fill(select, languages) {
 function sourceChanged() {
   const source = at("source-language").value;
   fill(at("target-language"), pairs.filter((pair) => pair.source.code === source).map((pair) => pair.target));
-  const back = pairs.some((pair) => pair.source.code === at("target-language").value && pair.target.code === source);
+  targetChanged();
+}
+
+function targetChanged() {
+  const [source, target] = languages();
+  const known = pairs.filter((pair) => pair.source.code === source && pair.target.code === target).flatMap((pair) => pair.domains);
+  fill(at("domain"), [{ code: "", name: "anything" }, ...known.map((name) => ({ code: name, name }))]);
+  at("domain-choice").hidden = !known.length;
+  const back = pairs.some((pair) => pair.source.code === target && pair.target.code === source);
   at("swap").disabled = !back;
   soon(0);
 }
@@ -58,10 +67,17 @@ function swap() {
   at("source-language").value = target;
   sourceChanged();
   at("target-language").value = source;
-  soon(0);
+  targetChanged();
 }
 
 const languages = () => [at("source-language").value, at("target-language").value];
+
+// What is to be translated into what, as the server wants to be told.
+export function direction() {
+  const [source, target] = languages();
+  return { source, target, domain: at("domain").value || null };
+}
+
 const translated = () => sentences.map((one) => one.before + one.text + one.after).join("");
 
 function soon(milliseconds) {
@@ -79,11 +95,10 @@ async function translate() {
     draw();
     return;
   }
-  const [source, target] = languages();
   running = new AbortController();
   at("status").textContent = "Translating …";
   try {
-    const found = await post("/api/translate", { text: text.value, source, target }, running.signal);
+    const found = await post("/api/translate", { text: text.value, ...direction() }, running.signal);
     sentences = found.sentences;
     at("status").textContent = warning();
     draw();
@@ -125,8 +140,7 @@ function drawSentence(sentence, number) {
 async function offer(number, place, button) {
   const sentence = sentences[number];
   const prefix = sentence.words.slice(0, place).map((word) => word.text).join(" ");
-  const [source, target] = languages();
-  const found = await post("/api/alternatives", { sentence: sentence.source, prefix, source, target });
+  const found = await post("/api/alternatives", { sentence: sentence.source, prefix, ...direction() });
   if (sentences[number] !== sentence) return; // one has typed on meanwhile
   const others = found.filter((other) => other.text !== sentence.text);
   choices.replaceChildren(...others.map((other) => {
@@ -241,7 +255,7 @@ function showHistory() {
       sourceChanged();
       at("target-language").value = entry.target;
       text.value = entry.text;
-      soon(0);
+      targetChanged();
       text.focus();
     });
     item.append(button);

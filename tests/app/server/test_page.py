@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app.server.limits import ApiKeys, add_api_key
+from tests.app.multilingual import LOUD, WORDS
 from tests.app.server.serving import Running, serving
 
 TEXT = "The cat sat on the mat.\n\nA dog barks at night, doesn't it?"
@@ -136,6 +137,24 @@ def test_the_page_asks_for_a_key(browser: Browser, copies: Path, tmp_path: Path)
         page.goto(running.url)
         page.get_by_label("Text to translate").fill("The cat")
         expect(page.get_by_role("region", name="Translation")).to_have_text("The cat")
+        context.close()
+
+
+def test_the_page_offers_each_pair_and_the_domains_of_its_model(browser: Browser, two_exports: Path) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with serving(two_exports) as running:
+        page.goto(running.url)
+        into, about = page.get_by_label("Into"), page.get_by_label("About")
+        expect(into.locator("option")).to_have_text(["German", "French"])
+        expect(about.locator("option")).to_have_text(["anything", "loud"])
+        into.select_option("fr")
+        with page.expect_response("**/api/translate") as answer:
+            page.get_by_label("Text to translate").fill("a b c d")
+        assert set(answer.value.json()["translation"]) <= {*WORDS["fr"], " "}
+        with page.expect_response("**/api/translate") as answer:
+            about.select_option("loud")
+        assert set(answer.value.json()["translation"]) == {LOUD, " "}
         context.close()
 
 

@@ -110,7 +110,7 @@ def test_models_come_and_go(exports: Path) -> None:
     shutil.copytree(exports / "en-de", exports / "other")
     models.refresh()
     assert models.names() == ["en-de", "other"]
-    assert models.for_pair("en", "de").model == "en-de"
+    assert models.for_pair("en", "de").version.model == "en-de"
     shutil.rmtree(exports / "en-de")
     models.refresh()
     assert models.names() == ["other"]
