@@ -156,6 +156,26 @@ def test_the_same_options_write_the_same_bytes_and_another_seed_deals_otherwise(
     assert prints[0] == prints[1] != prints[2]
 
 
+def test_pairs_are_dealt_evenly_and_no_shard_is_a_stretch_of_the_corpus(
+    tmp_path: Path, small_chunks: None, vocabulary: Vocabulary
+) -> None:
+    pairs = [(f"Number {i} of them".encode(), b"Die Nummer %d davon" % i) for i in range(300)]
+    vocabulary.save(tmp_path / "v")
+    corpus, cleaning = write_tsv(tmp_path / "a.tsv", pairs), CleaningOptions(skip=("near_duplicate",))
+    made = prepare(
+        options(tmp_path / "out", corpora=(corpus,), vocabulary=tmp_path / "v", cleaning=cleaning, shards=7, limit=None)
+    )
+    shards = made.split("train").shards
+    assert sum(shard.examples for shard in shards) == 300
+    assert all(abs(shard.examples - 300 / 7) <= 3 for shard in shards)  # one of each of three chunks
+    for shard in shards:
+        tokens = read_tokens(made.data_dir, [shard])
+        ids = tf.RaggedTensor.from_row_lengths(tokens.values[0], tokens.lengths[:, 0])
+        numbers = np.array([int(text.split()[1]) for text in made.vocabulary().decode(ids.to_tensor()).numpy()])
+        assert np.ptp(numbers) > 250
+        assert np.diff(numbers).max() > 10
+
+
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, small_chunks: None, whole: dict[str, bytes]) -> None:
     with local_workers(3) as workers:
         prepare(options(tmp_path / "out", limit=None, corpora=(whole_corpus(tmp_path),)), workers=workers)

@@ -37,17 +37,6 @@ def test_a_record_is_an_example_of_two_lists_that_end_in_eos(data: Path) -> None
     assert source[-1] == target[-1] == EOS
 
 
-def test_pairs_are_dealt_evenly_and_no_shard_is_a_stretch_of_the_corpus(data: Path) -> None:
-    manifest = Manifest.load(data)
-    shards = manifest.split("train").shards
-    assert sorted(shard.examples for shard in shards) == [10, 11, 11]
-    for shard in shards:
-        tokens = read_tokens(data, [shard])
-        found = tokens.values[0][tokens.starts[:, 0]] - FIRST_ID
-        assert np.diff(found).max() > 1
-        assert found.max() - found.min() > 20
-
-
 def test_the_manifest_counts_what_the_shards_hold(data: Path) -> None:
     split = Manifest.load(data).split("train")
     lengths = read_lengths(data, split.shards)
