@@ -55,6 +55,14 @@ def test_tensorflow_finds_the_same(path: Path, pairs: Pairs) -> None:
     assert np.array_equal(parsed["target"].values, target)
 
 
+def test_the_worked_example_of_the_module_is_true(path: Path) -> None:
+    source = bytes.fromhex("0a26 0a12 0a06") + b"source" + bytes.fromhex("1208 1a06 0a04 07ac0203")
+    target = bytes.fromhex("0a10 0a06") + b"target" + bytes.fromhex("1206 1a04 0a02 0903")
+    content = written(path, [([7, 300, 3], [9, 3])])
+    assert content[12:-4] == source + target
+    assert [ids.tolist() for ids in parse_records(content, np.array([[3, 2]], np.int32))] == [[7, 300, 3], [9, 3]]
+
+
 def test_bytes_of_a_list_that_look_like_a_record_do_no_harm(path: Path) -> None:
     header = [*b"\x0a\x06source\x12\x06\x1a\x04\x0a\x02"]
     pairs = [(header, [3]), ([3], header * 3)]
