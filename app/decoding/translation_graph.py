@@ -246,7 +246,7 @@ class TranslationGraph(tf.Module):
         sources, labels = self.vocabulary.encode(texts), _ended(self.vocabulary.encode_target(targets))
         target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
         weights = tf.reduce_mean(self.transformer.cross_weights(target, **self.traced_encoded(sources)), axis=1)
-        source = _ended(sources)
+        source = _ended(sources, multiple=SOURCE_MULTIPLE)  # as wide as what was encoded
         if self.cut_tables.tags.is_tag.any():
             weights = tf.where(leads(source, self.cut_tables.tags)[:, tf.newaxis], 0.0, weights)
         return align_words(weights, self.words(source), self.words(labels))
