@@ -92,8 +92,8 @@ def _tags(languages: Languages) -> str:
     else:
         what = f"A text may begin with the tag of its domain: {of_domain}."
     return (
-        f"{what} So it looks like this: `{example}`. The signatures take texts with their tags; `nmt translate` and "
-        "`nmt serve` put them there."
+        f"{what} So it looks like this: `{example}`. The model takes texts with their tags; nmt's own commands put "
+        "them there."
     )
 
 
@@ -205,17 +205,21 @@ def _test_scores(facts: Facts) -> str:
 def _dev_scores(facts: Facts) -> str:
     if not facts["dev_results"]:
         return ""
+    languages = Languages.of(facts["run"])
+    of_each = languages.targets if len(languages.targets) > 1 else ()
+    figures = {"BLEU": "bleu", **{f"BLEU {name}": f"bleu_{name}" for name in of_each}}
+    figures |= {name: name for name in ("loss", "perplexity")}
     rows = [
-        (f"{line['step']:,}", *(str(line.get(f"dev_{name}", "")) for name in ("bleu", "loss", "perplexity")))
+        (f"{line['step']:,}", *(str(line.get(f"dev_{name}", "")) for name in figures.values()))
         for line in facts["dev_results"]
     ]
     sentences = facts["training"]["dev_sentences"]
-    bleu = f"sacreBLEU on its first {sentences:,} sentences (or all, if there are fewer); " if sentences else ""
+    which = f"{sentences:,} sentences spread over it" if languages.tags else f"its first {sentences:,} sentences"
+    bleu = f"sacreBLEU on {which} (or all, if there are fewer); " if sentences else ""
     average = "\n\nThe mean of these checkpoints, which this model is, was not scored on the dev set."
     return (
         f"On the dev set while training: {bleu}loss and perplexity, a token, on all that are not "
-        f"too long.\n\n{_table(('step', 'BLEU', 'loss', 'perplexity'), rows)}"
-        + (average if "averaged" in facts["checkpoint"] else "")
+        f"too long.\n\n{_table(('step', *figures), rows)}" + (average if "averaged" in facts["checkpoint"] else "")
     )
 
 

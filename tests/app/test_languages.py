@@ -177,6 +177,8 @@ def test_the_card_says_which_tags_there_are(multilingual_export: Path) -> None:
         "its domain may follow: `<loud>`. So it looks like this: `<2fr> <loud> …`."
     ) in body
     assert r"| \<2de\> a b d c | " in body
+    assert "sacreBLEU on 4 sentences spread over it" in body
+    assert "| step | BLEU | BLEU de | BLEU fr | loss | perplexity |" in body
 
 
 def test_a_corpus_can_count_for_more_in_the_loss(tmp_path: Path) -> None:
