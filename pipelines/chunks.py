@@ -193,7 +193,10 @@ def _histograms(pairs: Sequence[TextPair]) -> dict[str, list[int]]:
 
 
 def find_equal(job: Job, chunks: int, column: int) -> int:
-    """Writes the rows that equal an earlier one in a column of the keys; of a band, those that are alike enough."""
+    """Writes the rows that equal an earlier one in a column of the keys; of a band, those that are alike enough.
+
+    Gives 1, for the one column that is done.
+    """
     done = job.work / f"equal-{column}.npy"
     if not done.exists():
         keys, sketches = ([job.file(i, f"{name}.npy") for i in range(chunks)] for name in ("keys", "sketches"))
@@ -202,22 +205,25 @@ def find_equal(job: Job, chunks: int, column: int) -> int:
             alike = column == 0 or similarity(sketches, found) >= job.cleaning.near_duplicates
             rows.append(found.rows[np.broadcast_to(alike, found.rows.shape)])
         _save(done, np.concatenate(rows) if rows else np.zeros(0, np.int64))
-    return 0
+    return 1
 
 
 # Vocabulary
 
 
 def sample_chunk(job: Job, below: int, chunk: tuple[int, int]) -> int:
-    """Writes the pairs of a chunk that the vocabulary is learnt from: kept ones whose digest lies below a number."""
+    """Writes the pairs of a chunk that the vocabulary is learnt from: kept ones whose digest lies below a number.
+
+    Gives the number of cleaned pairs read.
+    """
     number, start = chunk
     done = job.file(number, "sample.zst")
+    pairs = _read_text(job.file(number, "text.zst"))
     if not done.exists():
-        pairs = _read_text(job.file(number, "text.zst"))
         digest = np.load(job.file(number, "keys.npy"), mmap_mode="r")[0]
         chosen = (digest <= np.uint64(below)) & (_removed(job, start, len(pairs)) == KEPT)
         _write_text(done, [pairs[i] for i in np.flatnonzero(chosen)])
-    return 0
+    return len(pairs)
 
 
 def read_sample(job: Job, number: int) -> Iterator[str]:

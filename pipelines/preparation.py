@@ -130,7 +130,8 @@ def prepare(options: PreparationOptions, *, workers: Workers | None = None, prog
         options: What to prepare.
         workers: Run the steps; if None, a process for each core.
         progress: Called now and then with the phase (`download`, `clean`, `duplicates`, `vocabulary`, `encode` or
-            `shards`), the pairs (of a download, bytes) done in it and their total where it is known.
+            `shards`), the pairs (of a download bytes, of the search for duplicates passes) done in it and their total
+            where it is known.
 
     Raises:
         DataError: If `out` is there already and `force` is not set, a corpus or the vocabulary cannot be used, cleaning
@@ -264,7 +265,7 @@ class _Preparation:
         skip = self.options.cleaning.skip
         columns = [0] * ("duplicate" not in skip) + [*range(1, 1 + BANDS)] * ("near_duplicate" not in skip)
         total = sum(chunk.pairs for chunk in cleaned)
-        advance = self._advance("duplicates", None)
+        advance = self._advance("duplicates", len(columns))
         self.workers.run(partial(find_equal, self.job, len(cleaned)), columns, advance)
         removed = np.full(total, KEPT, np.uint8)
         for column in reversed(columns):  # exact duplicates last: they are not near ones
@@ -284,10 +285,11 @@ class _Preparation:
         if given:
             shutil.copyfile(given, self.job.vocabulary)
         else:
-            kept = int((np.load(self.job.removed, mmap_mode="r") == KEPT).sum())
+            removed = np.load(self.job.removed, mmap_mode="r")
+            total, kept = len(removed), int((removed == KEPT).sum())
             below = min(2**64 - 1, (SAMPLE_PAIRS << 64) // kept)
             self.workers.run(
-                partial(sample_chunk, self.job, below), _starts(cleaned), self._advance("vocabulary", None)
+                partial(sample_chunk, self.job, below), _starts(cleaned), self._advance("vocabulary", total)
             )
             sentences = chain.from_iterable(read_sample(self.job, i) for i in range(len(cleaned)))
             tags = dict.fromkeys(tag for corpus in self.job.corpora for tag in corpus.tags)
@@ -370,6 +372,7 @@ class _Preparation:
             done += pairs
             self.progress(phase, done, total)
 
+        advance(0)
         return advance
 
 

@@ -15,8 +15,8 @@ SPECS = (
 PHASES = {
     "download": "downloading bytes",
     "clean": "cleaning pairs",
-    "duplicates": "looking for duplicates",
-    "vocabulary": "training the vocabulary",
+    "duplicates": "looking for duplicates, passes",
+    "vocabulary": "learning the vocabulary from pairs",
     "encode": "encoding pairs",
     "shards": "writing training pairs",
 }
