@@ -1,8 +1,9 @@
-"""How fast a corpus is brought to batches, and in how much memory.
+"""How fast a corpus is prepared and brought to batches, and in how much memory.
 
-The stream that trainings read is measured beside the usual pipeline of `tf.data` over the same shards, which are made
-of real text, repeated with small differences. The two take turns, round by round, each in a process of its own. A table
-goes to stderr, the last line of stdout is one JSON object; README.md says what its figures mean.
+`nmt prepare` is run on real text, repeated with small differences. The stream that trainings read is measured beside
+the usual pipeline of `tf.data` over the same shards, of the same text. The two take turns, round by round, each in a
+process of its own. A table goes to stderr, the last line of stdout is one JSON object; README.md says what its figures
+mean.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.preparation import measure_preparation
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS, RIVAL = "nmt", "per-example"
 
@@ -25,9 +28,13 @@ Turns = dict[str, list[dict[str, float]]]  # of each program, the figures of its
 def main() -> None:
     """Measures, and prints the result."""
     options = read_options()
-    result = measure_stream(
-        options.data, options.pairs, rounds=options.rounds, seconds=options.seconds, batch_tokens=options.tokens
-    )
+    result: dict[str, float] = {}
+    if options.only != "stream":
+        result |= measure_preparation(options.data, options.pairs)
+    if options.only != "prepare":
+        result |= measure_stream(
+            options.data, options.pairs, rounds=options.rounds, seconds=options.seconds, batch_tokens=options.tokens
+        )
     print(json.dumps({**result, "pairs": options.pairs, "rounds": options.rounds, "cores": os.cpu_count()}))
 
 
@@ -41,6 +48,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--data", type=Path, required=True, help="a folder below which lie files train….en and train….de, .gz too"
     )
     parser.add_argument("--pairs", type=int, default=4_500_000, help="so many are made of them (default: 4500000)")
+    parser.add_argument("--only", choices=("prepare", "stream"), help="measure only this (default: both)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each program gets its turn (default: 3)")
     parser.add_argument("--seconds", type=float, default=10, help="of a turn, after its first batches (default: 10)")
     parser.add_argument("--tokens", type=int, default=25_000, help="of a side of a batch, at most (default: 25000)")

@@ -1,6 +1,5 @@
 """Runs `nmt prepare` on a large corpus and watches it: pairs a second, processor time, memory of all its processes."""
 
-import os
 import resource
 import subprocess
 import sys
@@ -13,13 +12,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_SECONDS = 0.25
 
 
-def measure_preparation(text: Path, pairs: int, vocabulary: Path | None = None) -> dict[str, float]:
-    """Makes the corpus, prepares it with the default filters, and says what it took.
+def measure_preparation(text: Path, pairs: int) -> dict[str, float]:
+    """Makes the corpus, prepares it with the default filters, and gives the figures.
 
     Args:
         text: A folder below which lie files train….en and train….de.
         pairs: So many are made of them.
-        vocabulary: Used in place of one that is learnt.
     """
     with tempfile.TemporaryDirectory() as folder:
         prefix = Path(folder) / "corpus"
@@ -30,7 +28,6 @@ def measure_preparation(text: Path, pairs: int, vocabulary: Path | None = None) 
         command = [
             *(sys.executable, "-m", "app", "prepare", "--pair", "en-de", "--corpus", f"files:{prefix}"),
             *("--dev", "sample:tatoeba-en-de", "--out", f"{folder}/data"),
-            *(("--vocabulary", str(vocabulary)) if vocabulary else ()),
         ]
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
@@ -85,7 +82,3 @@ def proportional_mib(pid: int) -> float:
     except OSError:
         return 0.0
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-
-
-if __name__ == "__main__":
-    print(measure_preparation(Path(sys.argv[1]), int(sys.argv[2])), os.cpu_count())

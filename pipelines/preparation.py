@@ -59,7 +59,7 @@ from pipelines.workers import Workers, local_workers
 Progress = Callable[[str, int, int | None], None]
 
 SAMPLE_PAIRS = 500_000  # from which a vocabulary is learnt; more change it little
-_PAIRS_A_SHARD = 50_000  # some megabytes: soon read, and a window of 200,000 pairs mixes several
+_PAIRS_A_SHARD = 50_000  # some megabytes: soon read, and a window of a training mixes several
 _FEWEST_SHARDS = 8  # so that an epoch's order of shards differs from the last one's in small data too
 _MOST_SHARDS = 4096
 _PACKAGES = ("tensorflow", "tensorflow-text", "sentencepiece", "tensorflow-datasets", "numpy", "ftfy", "rensa")
