@@ -29,10 +29,12 @@ import zstandard
 from numpy.typing import NDArray
 
 from pipelines.cleaning import Cleaner, CleaningOptions, CleaningReport, count_words
+from pipelines.corpora import LanguagePair
 from pipelines.duplicates import digests, equal_keys, fingerprints, normalized, similarity
 from pipelines.manifest import Shard
 from pipelines.records import record
 from pipelines.sentencepiece_model import EOS
+from pipelines.tags import Languages
 
 CHUNK_PAIRS = 16_384
 SHARDS_A_JOB = 16  # whose files are open at once
@@ -46,10 +48,10 @@ TextPair = tuple[str, str]
 
 @dataclass(frozen=True)
 class ChunkedCorpus:
-    """What a worker knows of a corpus: its languages, the tags before each source, and the weight of its loss."""
+    """What a worker knows of a corpus: its languages, its domain if it has one, and the weight of its loss."""
 
-    languages: tuple[str, str]
-    tags: tuple[str, ...] = ()
+    pair: LanguagePair
+    domain: str | None = None
     loss_weight: float = 1.0
 
 
@@ -61,6 +63,7 @@ class Job:
         work: The working folder.
         out: Where the shards are written.
         corpora: All of them.
+        languages: Of all corpora together, which says what tags there are.
         cleaning: The limits of the filters.
         keep_dropped: Whether dropped pairs are written out.
         max_tokens: Pairs with more tokens on a side, EOS counted, are dropped.
@@ -70,6 +73,7 @@ class Job:
     work: Path
     out: Path
     corpora: tuple[ChunkedCorpus, ...]
+    languages: Languages
     cleaning: CleaningOptions
     keep_dropped: bool = False
     max_tokens: int = 256
@@ -154,7 +158,8 @@ def held_out_digests(pairs: Sequence[TextPair], languages: tuple[str, str]) -> N
 def _clean_pairs(
     job: Job, corpus: ChunkedCorpus, raw: RawChunk, report: CleaningReport
 ) -> tuple[list[TextPair], NDArray[np.float32]]:
-    cleaner = _cleaner(job.cleaning, corpus.languages)
+    languages = (corpus.pair.source, corpus.pair.target)
+    cleaner = _cleaner(job.cleaning, languages)
     found = [cleaner(source, target, report) for source, target in zip(raw.sources, raw.targets, strict=True)]
     weights = np.full(len(found), corpus.loss_weight, np.float32)
     if raw.weights is not None:
@@ -163,7 +168,7 @@ def _clean_pairs(
     pairs = [pair for pair in found if pair is not None]
     if "held_out" in job.cleaning.skip:
         return pairs, weights
-    either_is = np.isin(held_out_digests(pairs, corpus.languages), np.load(job.held_out)).any(axis=0)
+    either_is = np.isin(held_out_digests(pairs, languages), np.load(job.held_out)).any(axis=0)
     is_free = np.logical_not(either_is)
     for i in np.flatnonzero(~is_free):
         report.take_back("held_out", *pairs[i])
@@ -253,8 +258,7 @@ def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
                 report.take_back(name, *pairs[i])
         report.kept -= int((removed == BEYOND_LIMIT).sum())
         rows = np.flatnonzero(removed == KEPT)
-        tags = "".join(f"{tag} " for tag in job.corpora[cleaned.corpus].tags)
-        encoded, fit = _encoded(job, [pairs[i] for i in rows], tags, report)
+        encoded, fit = _encoded(job, job.corpora[cleaned.corpus], [pairs[i] for i in rows], report)
         _write_records(job, number, cleaned.corpus, shards, encoded, weights=_weights(job, number, rows[fit]))
         _write_dropped(job, number, "encoded", report)
         _write_json(done, report.as_dict())
@@ -272,13 +276,14 @@ def encode(processor: Any, texts: Sequence[str]) -> list[list[int]]:
 
 
 def _encoded(
-    job: Job, pairs: Sequence[TextPair], tags: str, report: CleaningReport
+    job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], report: CleaningReport
 ) -> tuple[list[tuple[list[int], list[int]]], NDArray[np.int64]]:
     """Gives the ids of the pairs that are neither empty nor too long, and which they are."""
     processor = _processor(job.vocabulary)
-    sources = encode(processor, [tags + source for source, _ in pairs])
+    with_tags = job.languages.tagger(corpus.pair.target, corpus.domain)
+    sources = encode(processor, [with_tags(source) for source, _ in pairs])
     targets = encode(processor, [target for _, target in pairs])
-    no_source = len(encode(processor, [tags])[0])
+    no_source = len(encode(processor, [" ".join(job.languages.tags_of(corpus.pair.target, corpus.domain))])[0])
     fit = []
     for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
         if len(source) <= no_source or len(target) == 1:

@@ -12,14 +12,14 @@ from pipelines.corpora import Corpus
 from pipelines.errors import DataError
 from pipelines.manifest import Split
 from pipelines.records import IdPair, length_histogram, write_shards
-from pipelines.tags import tagged
+from pipelines.tags import Tagger
 
 
 class DevCorpus(NamedTuple):
-    """One of the corpora of a dev set, and the tags that stand before its sources."""
+    """One of the corpora of a dev set, and what puts its tags before its sources."""
 
     corpus: Corpus
-    tags: tuple[str, ...]
+    tagger: Tagger
 
 
 def write_dev_set(
@@ -41,14 +41,14 @@ def write_dev_set(
     processor = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
     encoded: list[IdPair] = []
     with (out / names[0]).open("wb") as sources, (out / names[1]).open("wb") as targets:
-        for corpus, tags in corpora:
+        for corpus, with_tags in corpora:
             for pair in corpus:
                 text = decode(pair.source, pair.target)
                 if text is None or not all(side.strip() for side in text):
                     report.drop("empty" if text else "undecodable", pair.source, pair.target)
                     continue
                 report.kept += 1
-                source = tagged(text[0], tags)
+                source = with_tags(text[0])
                 sources.write(source.encode() + b"\n")
                 targets.write(pair.target + b"\n")
                 ids = encode(processor, [source, text[1]])

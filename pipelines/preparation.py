@@ -52,7 +52,7 @@ from pipelines.manifest import VOCABULARY, Manifest, MixedCorpus, Shard, Split
 from pipelines.preparation_report import write_report
 from pipelines.records import length_histogram
 from pipelines.sentencepiece_model import check_model, train_model
-from pipelines.tags import domain_tag, language_tag
+from pipelines.tags import Languages
 from pipelines.unfinished import check_out, unfinished
 from pipelines.workers import Workers, local_workers
 
@@ -147,7 +147,7 @@ def prepare(options: PreparationOptions, *, workers: Workers | None = None, prog
         for split, specs in (("train", options.corpora), ("dev", options.dev), ("test", options.held_out))
     ]
     if options.vocabulary:
-        check_model(_read(options.vocabulary), options.vocabulary)
+        check_model(_read(options.vocabulary), options.vocabulary, tags=_languages(opened[0]).tags)
     with unfinished(out, _fingerprint(options, opened)) as partial_out:
         _Preparation(options, opened, partial_out, workers, progress).run()
     return Manifest.load(options.out)
@@ -178,11 +178,11 @@ class _Opened:
     def languages(self) -> tuple[str, str]:
         return self.pair.source, self.pair.target
 
-    def tags(self, all_pairs: Iterable[LanguagePair]) -> tuple[str, ...]:
-        """Gives what stands before each source: the target language where there are several, and the domain."""
-        several = len({pair.target for pair in all_pairs}) > 1
-        language = (language_tag(self.pair.target),) if several else ()
-        return (*language, domain_tag(self.spec.tag)) if self.spec.tag else language
+
+def _languages(corpora: list[_Opened]) -> Languages:
+    """Gives the pairs and domains of all corpora."""
+    domains = (corpus.spec.tag for corpus in corpora if corpus.spec.tag)
+    return Languages(tuple(dict.fromkeys(corpus.pair for corpus in corpora)), tuple(dict.fromkeys(domains)))
 
 
 class _Preparation:
@@ -199,12 +199,12 @@ class _Preparation:
         self.options = options
         self.corpora, self.dev, self.held_out = opened
         self.workers, self.progress, self.out = workers, progress, out
-        self.pairs = tuple(dict.fromkeys(corpus.pair for corpus in self.corpora))
-        self.domains = tuple(dict.fromkeys(corpus.spec.tag for corpus in self.corpora if corpus.spec.tag))
+        self.languages = _languages(self.corpora)
         self.job = Job(
             work=out / "work",
             out=out,
-            corpora=tuple(ChunkedCorpus(c.languages, c.tags(self.pairs), c.spec.loss_weight) for c in self.corpora),
+            corpora=tuple(ChunkedCorpus(c.pair, c.spec.tag, c.spec.loss_weight) for c in self.corpora),
+            languages=self.languages,
             cleaning=options.cleaning,
             keep_dropped=options.keep_dropped,
             max_tokens=options.max_tokens,
@@ -292,8 +292,7 @@ class _Preparation:
                 partial(sample_chunk, self.job, below), _starts(cleaned), self._advance("vocabulary", total)
             )
             sentences = chain.from_iterable(read_sample(self.job, i) for i in range(len(cleaned)))
-            tags = dict.fromkeys(tag for corpus in self.job.corpora for tag in corpus.tags)
-            model = train_model(sentences, self.options.vocabulary_size, tags=tuple(tags))
+            model = train_model(sentences, self.options.vocabulary_size, tags=self.languages.tags)
             partly = self.job.vocabulary.with_suffix(".part")
             partly.write_bytes(model)
             partly.rename(self.job.vocabulary)
@@ -334,8 +333,8 @@ class _Preparation:
         )
 
     def _write_dev(self) -> Split:
-        corpora = [DevCorpus(opened.corpus, opened.tags(self.pairs)) for opened in self.dev]
-        names = (f"dev.{self.pairs[0].source}", f"dev.{self.pairs[0].target}")
+        corpora = [DevCorpus(one.corpus, self.languages.tagger(one.pair.target, one.spec.tag)) for one in self.dev]
+        names = (f"dev.{self.languages.pairs[0].source}", f"dev.{self.languages.pairs[0].target}")
         return write_dev_set(self.out, self.job.vocabulary, corpora, names, self.options.max_tokens)
 
     def _gather(self, name: str) -> None:
@@ -353,9 +352,9 @@ class _Preparation:
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         Manifest(
             data_dir=self.out,
-            pair=self.pairs[0],
-            pairs=self.pairs,
-            domains=self.domains,
+            pair=self.languages.pairs[0],
+            pairs=self.languages.pairs,
+            domains=self.languages.domains,
             vocabulary_size=processor.get_piece_size(),
             vocabulary_digest=hashlib.sha256(model).hexdigest(),
             splits=splits,

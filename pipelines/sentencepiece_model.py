@@ -14,6 +14,7 @@ import sentencepiece
 from pipelines.errors import DataError
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
+WORD_START = "\u2581"  # stands for the space before a word
 
 _BYTES_AND_MARKS = 256 + 4  # the pieces that every vocabulary has
 _TRAINING_THREADS = 16  # fixed, as the sums of training depend on it; more than the cores there are does no harm
@@ -25,7 +26,7 @@ def train_model(sentences: Iterable[str], size: int, *, tags: Sequence[str] = ()
     Args:
         sentences: of both languages, read once and held in memory: a million are plenty.
         size: number of pieces, a multiple of 8 (matrix units like it).
-        tags: each a piece of its own, which text is never cut through.
+        tags: each a word of its own that is one piece.
 
     Raises:
         DataError: if `size` is no multiple of 8, or the text cannot give so many pieces or needs more.
@@ -47,7 +48,7 @@ def train_model(sentences: Iterable[str], size: int, *, tags: Sequence[str] = ()
             unk_id=UNK,
             bos_id=BOS,
             eos_id=EOS,
-            user_defined_symbols=list(tags),
+            user_defined_symbols=[WORD_START + tag for tag in tags],
             num_threads=_TRAINING_THREADS,
             minloglevel=2,
         )
@@ -56,8 +57,11 @@ def train_model(sentences: Iterable[str], size: int, *, tags: Sequence[str] = ()
     return model.getvalue()
 
 
-def check_model(model_proto: bytes, path: Path) -> None:
-    """Raises a `DataError` if this is not a SentencePiece model of this program; `path` is where it came from."""
+def check_model(model_proto: bytes, path: Path, *, tags: Sequence[str] = ()) -> None:
+    """Raises a `DataError` if this is not a SentencePiece model of this program; `path` is where it came from.
+
+    Each of the tags must be one of its pieces.
+    """
     processor = sentencepiece.SentencePieceProcessor()
     try:
         processor.LoadFromSerializedProto(model_proto)
@@ -68,6 +72,9 @@ def check_model(model_proto: bytes, path: Path) -> None:
         raise DataError(
             f"{path} has pad, unk, bos, eos at {marks}, expected {(PAD, UNK, BOS, EOS)}; use one of nmt prepare"
         )
+    for tag in tags:
+        if UNK == processor.piece_to_id(WORD_START + tag) == processor.piece_to_id(tag):
+            raise DataError(f"{path} has no piece {tag}, which this data needs; train a vocabulary on it")
     if not processor.is_byte(processor.piece_to_id("<0x00>")):
         raise DataError(f"{path} has no byte fallback, so some text would be unknown; use one of nmt prepare")
 

@@ -260,7 +260,7 @@ def test_corpora_are_mixed_with_their_weights_tags_and_languages(tmp_path: Path)
     assert made.text()[0].read_text() == "<2fr> Dog\n"
     sources = {source for source, _ in texts(tmp_path / "out", "train")}
     assert {"<2de> <news> House a", "<2fr> Cat a"} <= sources
-    assert {"<2de>", "<2fr>", "<news>"} <= set(made.vocabulary().pieces())
+    assert {"▁<2de>", "▁<2fr>", "▁<news>"} <= set(made.vocabulary().pieces())
     of_corpus, weights = (
         np.concatenate([np.load(made.data_dir / getattr(shard, f"{name}_file")) for shard in train.shards])
         for name in ("corpus", "weights")
@@ -268,6 +268,19 @@ def test_corpora_are_mixed_with_their_weights_tags_and_languages(tmp_path: Path)
     assert np.bincount(of_corpus).tolist() == [8, 4]
     assert weights[of_corpus == 1].tolist() == [2.0] * 4
     assert set(weights[of_corpus == 0].tolist()) == {1.0}
+
+
+def test_a_tag_that_somebody_wrote_is_text(tmp_path: Path) -> None:
+    corpus = write_tsv(tmp_path / "a.tsv", [(f"<2fr> {c} is it".encode(), f"{c} ist es".encode()) for c in "abcdefgh"])
+    specs = (corpus, f"{corpus}?pair=de-fr")
+    prepare(options(tmp_path / "out", corpora=specs, vocabulary_size=272, limit=None))
+    assert ("<2de> < 2fr> a is it", "a ist es") in texts(tmp_path / "out", "train")
+
+
+def test_a_given_vocabulary_must_have_the_tags(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    vocabulary.save(tmp_path / "v.model")
+    with pytest.raises(DataError, match=r"v\.model has no piece <news>, which this data needs"):
+        prepare(options(tmp_path / "out", corpora=(f"{SAMPLE}?tag=news",), vocabulary=tmp_path / "v.model"))
 
 
 def test_what_is_encoded_here_is_what_a_model_encodes_in_its_graph(prepared: Path) -> None:
