@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"\d(?:[\d.,:'\u2019]*\d)?")
 _EVEN = re.compile(r"[.,:]00$")  # of 12.00 and 12:00, which is 12
 _NO_DIGIT = re.compile(r"\D+")
 _LINK = re.compile(r"https?://[^\s<>\"]+|www\.[^\s<>\"]+|[\w.+-]+@[\w-]+\.[\w.]+")
-_NO_LETTER = re.compile(r"[\W\d_]+")
+_NO_LETTER = re.compile(r"[^\w ]|[\d_]")
 _REPAIR = ftfy.TextFixerConfig(  # what is certainly wrong; quotes, ligatures and widths are the writer's
     fix_latin_ligatures=False,
     fix_character_width=False,
@@ -238,8 +238,7 @@ def is_identical(source: str, target: str) -> bool:
 def share_of_letters(text: str) -> float:
     """Gives the share of the characters other than spaces that are letters, or marks of letters."""
     characters = len(text) - text.count(" ")
-    letters = len(_NO_LETTER.sub("", text))
-    return letters / characters if characters else 0.0
+    return 1 - len(_NO_LETTER.findall(text)) / characters if characters else 0.0
 
 
 def have_other_numbers(source: str, target: str) -> bool:

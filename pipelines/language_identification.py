@@ -8,7 +8,9 @@ from importlib.resources import files
 from typing import Any
 
 LEAST_CHARACTERS = 25  # a shorter text is often a name, or in a relative of its language
-_SURE = 0.8  # the probability from which the model is believed
+_ENOUGH_CHARACTERS = 60  # to see that a text is in its language; if it is not seen, all of the text is looked at
+_SURE = 0.8  # the probability from which the model is believed that it is in another
+_LABEL = "__label__"
 
 
 def is_in_another_language(text: str, language: str) -> bool:
@@ -21,13 +23,14 @@ def is_in_another_language(text: str, language: str) -> bool:
     code = language.replace("-", "_").partition("_")[0].lower()
     if code not in _known_languages():
         return False
-    ((label, probability),) = _most_likely(text)
-    return probability >= _SURE and label.removeprefix("__label__") != code
+    label = _LABEL + code
+    return _likeliest(text[:_ENOUGH_CHARACTERS]) != label and _likeliest(text, _SURE) not in (label, "")
 
 
-def _most_likely(text: str) -> Any:
-    labels, probabilities = _model().predict(text, k=1)
-    return zip(labels, probabilities, strict=True) if labels else [("", 0.0)]
+def _likeliest(text: str, least: float = 0.0) -> str:
+    """Gives the label of the likeliest language, if its probability is at least so much, else nothing."""
+    found = _model().f.predict(text, 1, least, "strict")
+    return str(found[0][1]) if found else ""
 
 
 @cache
@@ -40,4 +43,4 @@ def _model() -> Any:
 @cache
 def _known_languages() -> frozenset[str]:
     labels, _ = _model().predict("a", k=176)
-    return frozenset(label.removeprefix("__label__") for label in labels)
+    return frozenset(label.removeprefix(_LABEL) for label in labels)

@@ -58,7 +58,7 @@ from pipelines.workers import Workers, local_workers
 
 Progress = Callable[[str, int, int | None], None]
 
-SAMPLE_PAIRS = 500_000  # from which a vocabulary is learnt; more change it little
+SAMPLE_PAIRS = 250_000  # from which a vocabulary is learnt; more change it little
 _PAIRS_A_SHARD = 50_000  # some megabytes: soon read, and a window of a training mixes several
 _FEWEST_SHARDS = 8  # so that an epoch's order of shards differs from the last one's in small data too
 _MOST_SHARDS = 4096

@@ -272,8 +272,8 @@ def test_corpora_are_mixed_with_their_weights_tags_and_languages(tmp_path: Path)
 
 def test_a_tag_that_somebody_wrote_is_text(tmp_path: Path) -> None:
     corpus = write_tsv(tmp_path / "a.tsv", [(f"<2fr> {c} is it".encode(), f"{c} ist es".encode()) for c in "abcdefgh"])
-    specs = (corpus, f"{corpus}?pair=de-fr")
-    prepare(options(tmp_path / "out", corpora=specs, vocabulary_size=272, limit=None))
+    specs = (corpus, f"{corpus}?pair=de-fr", SAMPLE)
+    prepare(options(tmp_path / "out", corpora=specs, vocabulary_size=400, limit=600))
     assert ("<2de> < 2fr> a is it", "a ist es") in texts(tmp_path / "out", "train")
 
 
