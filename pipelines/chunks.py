@@ -5,6 +5,7 @@ chunks; then it is encoded and its records are dealt to the shards, and a shard 
 order. So the result follows from the chunks alone, whatever the number of workers. Each job writes its files aside and
 renames the last of them at the end; a job whose last file is there is not done again:
 
+    000007.raw                                                               raw pairs, where workers take small items
     000007.text.zst  .keys.npy  .sketches.npy  .weights.npy  .clean.json     cleaned pairs and what is known of them
     equal-3.npy                                                              rows of equal keys in one column
     000007.sample.zst                                                        sentences to learn the vocabulary from
@@ -14,7 +15,11 @@ renames the last of them at the end; a job whose last file is there is not done 
 
 import gzip
 import hashlib
+import io
 import json
+import pickle
+import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -31,6 +36,8 @@ from numpy.typing import NDArray
 from pipelines.cleaning import Cleaner, CleaningOptions, CleaningReport, count_words
 from pipelines.corpora import LanguagePair
 from pipelines.duplicates import digests, equal_keys, fingerprints, normalized, similarity
+from pipelines.errors import DataError
+from pipelines.language_identification import language_code
 from pipelines.manifest import Shard
 from pipelines.records import record
 from pipelines.sentencepiece_model import EOS
@@ -116,8 +123,9 @@ class CleanedChunk:
 
     corpus: int
     pairs: int
+    weighted: bool
     report: CleaningReport
-    histograms: dict[str, list[int]] = field(default_factory=dict)
+    histograms: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
 # Cleaning
@@ -134,23 +142,52 @@ def clean_chunk(job: Job, raw: RawChunk) -> int:
         _write_text(job.file(raw.number, "text.zst"), pairs)
         _save(job.file(raw.number, "keys.npy"), prints.keys)
         _save(job.file(raw.number, "sketches.npy"), prints.sketches)
-        if (weights != 1).any():
+        weighted = bool((weights != 1).any())
+        if weighted:
             _save(job.file(raw.number, "weights.npy"), weights)
         _write_dropped(job, raw.number, "clean", report)
-        cleaned = {"corpus": raw.corpus, "pairs": len(pairs), "report": report.as_dict()}
+        cleaned = {"corpus": raw.corpus, "pairs": len(pairs), "weighted": weighted, "report": report.as_dict()}
         _write_json(done, cleaned | {"histograms": _histograms(pairs)})
     return len(raw.sources)
+
+
+def write_raw(job: Job, raw: RawChunk) -> int:
+    """Writes a chunk for a worker that is told its number alone, and gives that."""
+    with _aside(job.file(raw.number, "raw")) as aside:
+        aside.write_bytes(zstandard.ZstdCompressor(level=1).compress(pickle.dumps(raw)))
+    return raw.number
+
+
+def clean_written_chunk(job: Job, number: int) -> int:
+    """Cleans a chunk that `write_raw` wrote, and removes that."""
+    path = job.file(number, "raw")
+    if not is_cleaned(job, number):
+        clean_chunk(job, pickle.loads(zstandard.ZstdDecompressor().decompress(path.read_bytes())))
+    path.unlink(missing_ok=True)
+    return 0
 
 
 def read_cleaned(job: Job, number: int) -> CleanedChunk:
     """Gives what `clean_chunk` found."""
     contents = json.loads(job.file(number, "clean.json").read_text(encoding="utf-8"))
-    return CleanedChunk(**contents | {"report": CleaningReport(**contents["report"])})
+    counts = ((name, i, n) for name, of_name in contents["histograms"].items() for i, n in enumerate(of_name))
+    histograms = Counter({(name, i): n for name, i, n in counts})
+    return CleanedChunk(**contents | {"report": CleaningReport(**contents["report"]), "histograms": histograms})
+
+
+def is_cleaned(job: Job, number: int) -> bool:
+    """Tells whether a chunk was cleaned."""
+    return job.file(number, "clean.json").exists()
+
+
+def read_digests(job: Job, number: int) -> NDArray[np.uint64]:
+    """Gives the digests of a chunk's cleaned pairs."""
+    return np.array(np.load(job.file(number, "keys.npy"), mmap_mode="r")[0])
 
 
 def held_out_digests(pairs: Sequence[TextPair], languages: tuple[str, str]) -> NDArray[np.uint64]:
     """Gives the digests of both sides' words, uint64 [2, N]; the same words of two languages have two digests."""
-    sides = zip(languages, zip(*pairs, strict=True), strict=True) if pairs else ()
+    sides = zip(map(language_code, languages), zip(*pairs, strict=True), strict=True) if pairs else ()
     found = [digests([f"{language}\t{normalized(text)}" for text in texts]) for language, texts in sides]
     return np.stack(found) if found else np.zeros((2, 0), np.uint64)
 
@@ -164,6 +201,8 @@ def _clean_pairs(
     weights = np.full(len(found), corpus.loss_weight, np.float32)
     if raw.weights is not None:
         weights *= np.array(raw.weights, np.float32)
+    if not np.isfinite(weights).all():
+        raise DataError(f"a loss weight of corpus {raw.corpus + 1} is too large; expected numbers about 1")
     weights = weights[[pair is not None for pair in found]]
     pairs = [pair for pair in found if pair is not None]
     if "held_out" in job.cleaning.skip:
@@ -197,7 +236,7 @@ def _histograms(pairs: Sequence[TextPair]) -> dict[str, list[int]]:
 # Duplicates
 
 
-def find_equal(job: Job, chunks: int, column: int) -> int:
+def find_equal(job: Job, chunks: int, pairs: int, column: int) -> int:
     """Writes the rows that equal an earlier one in a column of the keys; of a band, those that are alike enough.
 
     Gives 1, for the one column that is done.
@@ -206,11 +245,26 @@ def find_equal(job: Job, chunks: int, column: int) -> int:
     if not done.exists():
         keys, sketches = ([job.file(i, f"{name}.npy") for i in range(chunks)] for name in ("keys", "sketches"))
         rows = []
-        for found in equal_keys(keys, column):
+        for found in equal_keys(keys, column, _exact_duplicates(job, pairs) if column else None):
             alike = column == 0 or similarity(sketches, found) >= job.cleaning.near_duplicates
             rows.append(found.rows[np.broadcast_to(alike, found.rows.shape)])
         _save(done, np.concatenate(rows) if rows else np.zeros(0, np.int64))
     return 1
+
+
+def read_equal(job: Job, column: int) -> NDArray[np.int64]:
+    """Gives the rows that `find_equal` found."""
+    return np.array(np.load(job.work / f"equal-{column}.npy"))
+
+
+def _exact_duplicates(job: Job, pairs: int) -> NDArray[np.bool_] | None:
+    """Gives which rows the first column marks, where it was looked at."""
+    path = job.work / "equal-0.npy"
+    if not path.exists():
+        return None
+    marked = np.zeros(pairs, bool)
+    marked[np.load(path)] = True
+    return marked
 
 
 # Vocabulary
@@ -223,12 +277,12 @@ def sample_chunk(job: Job, below: int, chunk: tuple[int, int]) -> int:
     """
     number, start = chunk
     done = job.file(number, "sample.zst")
-    pairs = _read_text(job.file(number, "text.zst"))
+    digest = np.load(job.file(number, "keys.npy"), mmap_mode="r")[0]
     if not done.exists():
-        digest = np.load(job.file(number, "keys.npy"), mmap_mode="r")[0]
+        pairs = _read_text(job.file(number, "text.zst"))
         chosen = (digest <= np.uint64(below)) & (_removed(job, start, len(pairs)) == KEPT)
         _write_text(done, [pairs[i] for i in np.flatnonzero(chosen)])
-    return len(pairs)
+    return len(digest)
 
 
 def read_sample(job: Job, number: int) -> Iterator[str]:
@@ -259,7 +313,8 @@ def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
         report.kept -= int((removed == BEYOND_LIMIT).sum())
         rows = np.flatnonzero(removed == KEPT)
         encoded, fit = _encoded(job, job.corpora[cleaned.corpus], [pairs[i] for i in rows], report)
-        _write_records(job, number, cleaned.corpus, shards, encoded, weights=_weights(job, number, rows[fit]))
+        weights = np.load(job.file(number, "weights.npy")) if cleaned.weighted else np.ones(len(pairs), np.float32)
+        _write_records(job, number, cleaned.corpus, shards, encoded, weights=weights[rows[fit]])
         _write_dropped(job, number, "encoded", report)
         _write_json(done, report.as_dict())
     return cleaned.pairs
@@ -323,11 +378,6 @@ def _write_records(
     _save(job.file(number, "rows.npy"), rows)
 
 
-def _weights(job: Job, number: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    path = job.file(number, "weights.npy")
-    return np.load(path)[rows] if path.exists() else np.ones(len(rows), np.float32)
-
-
 def _removed(job: Job, start: int, pairs: int) -> NDArray[np.uint8]:
     return np.array(np.load(job.removed, mmap_mode="r")[start : start + pairs])
 
@@ -384,18 +434,18 @@ def _dealt(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[Any, 
     with job.file(chunk, "records").open("rb") as file:
         for begin, end in pairwise(edges.tolist()):
             file.seek(ends[begin])
-            yield rows[begin:end], file.read(ends[end] - ends[begin])
+            yield rows[begin:end].copy(), file.read(ends[end] - ends[begin])
 
 
 def _finished_shard(job: Job, name: str, rows: Any, sha256: str, beside: tuple[bool, bool]) -> Shard:
     lengths = np.stack([rows["source"], rows["target"]], axis=1)
     shard = Shard.of(name, lengths, size=(job.out / name).stat().st_size, sha256=sha256)
-    np.save(job.out / shard.lengths_file, lengths)
+    _save(job.out / shard.lengths_file, lengths)
     with_corpora, with_weights = beside
     if with_corpora:
-        np.save(job.out / shard.corpus_file, rows["corpus"])
+        _save(job.out / shard.corpus_file, rows["corpus"])
     if with_weights:
-        np.save(job.out / shard.weights_file, rows["weight"])
+        _save(job.out / shard.weights_file, rows["weight"])
     return shard
 
 
@@ -404,15 +454,17 @@ def _finished_shard(job: Job, name: str, rows: Any, sha256: str, beside: tuple[b
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """Gives a path beside `path` that is renamed to it when all is written."""
-    beside = path.with_name(path.name + ".part")
+    """Gives a path beside `path` that is renamed to it when all is written; two workers may do the same."""
+    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     yield beside
     beside.rename(path)
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
-    with _aside(path) as aside, aside.open("wb") as file:
-        np.save(file, array)
+    buffer = io.BytesIO()  # as `np.save` does not say why it cannot write to a full disk
+    np.save(buffer, array)
+    with _aside(path) as aside:
+        aside.write_bytes(buffer.getbuffer())
 
 
 def _write_json(path: Path, contents: Any) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ftfy
+import regex
 from ftfy.badness import is_bad
 
 from pipelines.errors import DataError
@@ -20,6 +21,7 @@ from pipelines.language_identification import LEAST_CHARACTERS, is_in_another_la
 EXAMPLES_KEPT = 10  # of each reason, for the report
 _EXAMPLE_CHARACTERS = 160
 _SHORT_WORDS = 3  # so few words are never a wrong length: "Danke." is "Thank you very much."
+_CHARACTERS_A_WORD = 20  # or fewer, in any sentence
 _IDENTICAL_WORDS = 2  # so many may be alike on both sides: names, numbers
 _LEAST_SHARED_NUMBERS = 0.5  # of those on either side: "from nine to 5.30" is "von 9 bis 5.30"
 
@@ -32,8 +34,8 @@ _SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|" + _CONTROL.pattern)  # UTF-8 read as
 _NUMBER = re.compile(r"\d(?:[\d.,:'\u2019]*\d)?")
 _EVEN = re.compile(r"[.,:]00$")  # of 12.00 and 12:00, which is 12
 _NO_DIGIT = re.compile(r"\D+")
-_LINK = re.compile(r"https?://[^\s<>\"]+|www\.[^\s<>\"]+|[\w.+-]+@[\w-]+\.[\w.]+")
-_NO_LETTER = re.compile(r"[^\w ]|[\d_]")
+_LINK = re.compile(r"https?://[^\s<>\"]+|www\.[^\s<>\"]+|(?<![\w.+-])[\w.+-]{1,64}@[\w-]+\.[\w.]+")
+_NO_LETTER = regex.compile(r"[^\w\p{M} ]|[\d_]")
 _REPAIR = ftfy.TextFixerConfig(  # what is certainly wrong; quotes, ligatures and widths are the writer's
     fix_latin_ligatures=False,
     fix_character_width=False,
@@ -68,7 +70,7 @@ class CleaningOptions:
     def __post_init__(self) -> None:
         if self.max_words < 1:
             raise DataError(f"cleaning: max_words must be at least 1, got {self.max_words}")
-        if self.max_length_ratio < 1:
+        if not self.max_length_ratio >= 1:
             raise DataError(f"cleaning: max_length_ratio must be at least 1, got {self.max_length_ratio}")
         for name in ("min_letters", "near_duplicates"):
             if not 0 <= getattr(self, name) <= 1:
@@ -81,8 +83,8 @@ class CleaningOptions:
 class CleaningReport:
     """How many pairs were kept, and how many dropped for which reason, with the first few of each.
 
-    `repaired` of those kept had mis-decoded text that could be mended. Where `everything` is a list, all that is
-    dropped is put there with its reason; it is no part of what is written down.
+    `repaired` of those that the filters for single pairs kept had mis-decoded text that could be mended. Where
+    `everything` is a list, all that is dropped is put there with its reason; it is no part of what is written down.
     """
 
     kept: int = 0
@@ -185,7 +187,10 @@ def repaired(text: str) -> str | None:
     if is_garbled(text):
         mended = str(ftfy.fix_text(text, _REPAIR))
         return None if is_garbled(mended) else mended
-    return str(ftfy.fix_text(text, _REPAIR)) if "&" in text and ";" in text else text
+    if not ("&" in text and ";" in text):
+        return text
+    mended = str(ftfy.fix_text(text, _REPAIR))
+    return None if is_garbled(mended) else mended
 
 
 def is_garbled(text: str) -> bool:
@@ -202,7 +207,7 @@ def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[
     """Gives the filters that are applied, the cheapest first, each with its reason."""
     known: list[tuple[str, Predicate]] = [
         ("empty", is_empty),
-        ("too_long", lambda *pair: max(map(count_words, pair)) > options.max_words),
+        ("too_long", lambda *pair: any(is_too_long(side, options.max_words) for side in pair)),
         ("length_ratio", lambda *pair: length_ratio(*pair) > options.max_length_ratio),
         ("identical", is_identical),
         ("few_letters", lambda *pair: min(map(share_of_letters, pair)) < options.min_letters),
@@ -216,6 +221,11 @@ def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[
 def is_empty(source: str, target: str) -> bool:
     """Tells whether a side has no text."""
     return not source or not target
+
+
+def is_too_long(text: str, most: int) -> bool:
+    """Tells whether text has more than so many words, or characters for so many words; some text has no spaces."""
+    return len(text) > most * _CHARACTERS_A_WORD or count_words(text) > most
 
 
 def length_ratio(source: str, target: str) -> float:

@@ -1,6 +1,7 @@
 """The dev set of prepared data: one shard, and the raw text beside it, as translations are scored against people's."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import sentencepiece
 
 from pipelines.chunks import encode
 from pipelines.cleaning import CleaningReport, decode
-from pipelines.corpora import Corpus
+from pipelines.corpora import Corpus, RawPair
 from pipelines.errors import DataError
 from pipelines.manifest import Split
 from pipelines.records import IdPair, length_histogram, write_shards
@@ -16,55 +17,67 @@ from pipelines.tags import Tagger
 
 
 class DevCorpus(NamedTuple):
-    """One of the corpora of a dev set, and what puts its tags before its sources."""
+    """One of the corpora of a dev set, all that was read of it, and what puts its tags before its sources."""
 
     corpus: Corpus
+    raw: Sequence[RawPair]
     tagger: Tagger
 
 
-def write_dev_set(
-    out: Path, vocabulary: Path, corpora: Sequence[DevCorpus], names: tuple[str, str], max_tokens: int
-) -> Split:
-    """Writes the pairs that have text; all of their text is kept, and those are encoded that are not too long.
+@dataclass(frozen=True)
+class DevSet:
+    """Pairs that have text: the source with its tags, and the target decoded and raw."""
 
-    Args:
-        out: The folder of the prepared data.
-        vocabulary: The SentencePiece model.
-        corpora: Read in their order.
-        names: Of the files of raw text, source and target.
-        max_tokens: The most of a side, EOS counted.
+    pairs: list[tuple[str, str, bytes]]
+    report: CleaningReport
+    corpora: Sequence[Corpus]
 
-    Raises:
-        DataError: No pair is left.
-    """
-    report = CleaningReport()
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
-    encoded: list[IdPair] = []
-    with (out / names[0]).open("wb") as sources, (out / names[1]).open("wb") as targets:
-        for corpus, with_tags in corpora:
-            for pair in corpus:
+    @classmethod
+    def read(cls, corpora: Sequence[DevCorpus]) -> "DevSet":
+        """Takes the pairs of corpora in their order; of the filters, only those for undecodable and empty ones apply.
+
+        Raises:
+            DataError: No pair is left.
+        """
+        pairs, report = [], CleaningReport()
+        for _, raw, with_tags in corpora:
+            for pair in raw:
                 text = decode(pair.source, pair.target)
-                if text is None or not all(side.strip() for side in text):
-                    report.drop("empty" if text else "undecodable", pair.source, pair.target)
-                    continue
-                report.kept += 1
-                source = with_tags(text[0])
-                sources.write(source.encode() + b"\n")
-                targets.write(pair.target + b"\n")
-                ids = encode(processor, [source, text[1]])
-                if max(map(len, ids)) > max_tokens:
-                    report.take_back("too_many_tokens", *text)
+                if text and all(side.strip() for side in text):
+                    report.kept += 1
+                    pairs.append((with_tags(text[0]), text[1], pair.target))
                 else:
-                    encoded.append((ids[0], ids[1]))
-    return _split(out, encoded, corpora, names, report)
+                    report.drop("empty" if text else "undecodable", pair.source, pair.target)
+        if not pairs:
+            specs = ", ".join(one.corpus.spec for one in corpora)
+            raise DataError(f"corpus {specs} leaves no pair to evaluate on: {'; '.join(report.lines())}")
+        return cls(pairs, report, [one.corpus for one in corpora])
 
+    def write(self, out: Path, vocabulary: Path, names: tuple[str, str], max_tokens: int) -> Split:
+        """Writes all text, and a shard of the pairs that are not too long.
 
-def _split(
-    out: Path, encoded: list[IdPair], corpora: Sequence[DevCorpus], names: tuple[str, str], report: CleaningReport
-) -> Split:
-    if not encoded:
-        specs = ", ".join(corpus.spec for corpus, _ in corpora)
-        raise DataError(f"corpus {specs} leaves no pair to evaluate on: {'; '.join(report.lines())}")
-    shards = write_shards(out, "dev", encoded, 1)
-    origins = tuple(corpus.origin for corpus, _ in corpora)
-    return Split(shards, length_histogram(out, shards), report.as_dict(), origins, names)
+        Args:
+            out: The folder of the prepared data.
+            vocabulary: The SentencePiece model.
+            names: Of the files of raw text, source and target.
+            max_tokens: The most of a side, EOS counted.
+
+        Raises:
+            DataError: All pairs are too long.
+        """
+        (out / names[0]).write_bytes(b"".join(source.encode() + b"\n" for source, _, _ in self.pairs))
+        (out / names[1]).write_bytes(b"".join(raw + b"\n" for _, _, raw in self.pairs))
+        processor = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
+        report = replace(self.report, dropped=dict(self.report.dropped), examples=dict(self.report.examples))
+        encoded: list[IdPair] = []
+        for source, target, _ in self.pairs:
+            ids = encode(processor, [source, target])
+            if max(map(len, ids)) > max_tokens:
+                report.take_back("too_many_tokens", source, target)
+            else:
+                encoded.append((ids[0], ids[1]))
+        if not encoded:
+            raise DataError(f"every pair of the dev set has more than {max_tokens} tokens; raise --max-tokens")
+        shards = write_shards(out, "dev", encoded, 1)
+        origins = tuple(corpus.origin for corpus in self.corpora)
+        return Split(shards, length_histogram(out, shards), report.as_dict(), origins, names)

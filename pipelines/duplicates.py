@@ -7,21 +7,22 @@ Equal keys are then found in one column of all chunks after another, one range o
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import regex
 import rensa
 from numpy.typing import NDArray
 
 HASHES = 64
 BANDS = 8  # of 8 hashes: of two pairs that share 0.9, 99 % have a band in common, of two that share 0.5, 3 %
-KEYS_AT_ONCE = 2_000_000  # of one column, sorted in memory: about 100 MB
+KEYS_AT_ONCE = 1_000_000  # of one column, sorted in memory: about 130 MB
+_COMPARED_AT_ONCE = 100_000  # sketches of 64 bytes, four times
 _SEED = 1
-_WORD = re.compile(r"\w+")
+_WORD = regex.compile(r"[\w\p{M}]+")  # with marks, which are half of the letters of some scripts
 _MIXERS = np.random.Generator(np.random.PCG64(_SEED)).integers(1, 2**63, HASHES, dtype=np.uint64) | np.uint64(1)
 
 Keys = NDArray[np.uint64]
@@ -58,8 +59,8 @@ def normalized(text: str) -> str:
 
 
 def _word_pairs(text: str, side: str) -> list[str]:
-    words = [side, *_WORD.findall(text.casefold()), side]
-    return [f"{a} {b}" for a, b in pairwise(words)] if len(words) > 2 else [side + text]
+    words = ["", *_WORD.findall(text.casefold()), ""]
+    return [f"{side}{a} {b}" for a, b in pairwise(words)] if len(words) > 2 else [side + text]
 
 
 # Over all chunks
@@ -72,23 +73,29 @@ class EqualKeys(NamedTuple):
     first: Rows
 
 
-def equal_keys(files: Sequence[Path], column: int) -> Iterator[EqualKeys]:
+def equal_keys(files: Sequence[Path], column: int, left_out: NDArray[np.bool_] | None = None) -> Iterator[EqualKeys]:
     """Yields the rows with equal keys in one column of the keys [1 + BANDS, N] of all chunks, range by range.
 
     Args:
-        files: Of the chunks' keys, as `np.save` writes them; rows are counted through all of them.
+        files: Of the chunks' keys, as `np.save` writes them; rows are counted through all of them. One is open at a
+            time, as there may be more than a process may open.
         column: 0 for exact text, then one a band.
+        left_out: Which rows are not looked at, [N].
     """
-    parts = [np.load(file, mmap_mode="r")[column] for file in files]
-    total = sum(map(len, parts))
-    starts = np.cumsum([0, *map(len, parts)])
-    ranges = -(-total // KEYS_AT_ONCE)
+    starts = np.cumsum([0, *(np.load(file, mmap_mode="r").shape[1] for file in files)])
+    ranges = -(-int(starts[-1]) // KEYS_AT_ONCE)
     for i in range(ranges):
         low, high = (np.uint64(min((j << 64) // ranges, 2**64 - 1)) for j in (i, i + 1))
-        chosen = [np.flatnonzero((part >= low) & ((part < high) | (i + 1 == ranges))) for part in parts]
-        rows = np.concatenate([start + rows for start, rows in zip(starts, chosen, strict=False)])
-        keys = np.concatenate([part[rows] for part, rows in zip(parts, chosen, strict=True)])
-        yield _later_rows(rows, keys)
+        all_rows, all_keys = [], []
+        for file, start in zip(files, starts, strict=False):
+            keys = np.load(file, mmap_mode="r")[column]
+            chosen = (keys >= low) & ((keys < high) | (i + 1 == ranges))
+            if left_out is not None:
+                chosen &= ~left_out[start : start + len(keys)]
+            rows = np.flatnonzero(chosen)
+            all_rows.append(start + rows)
+            all_keys.append(keys[rows])
+        yield _later_rows(np.concatenate(all_rows), np.concatenate(all_keys))
 
 
 def _later_rows(rows: Rows, keys: Keys) -> EqualKeys:
@@ -100,8 +107,12 @@ def _later_rows(rows: Rows, keys: Keys) -> EqualKeys:
 
 def similarity(files: Sequence[Path], found: EqualKeys) -> NDArray[np.float32]:
     """Estimates what share of their word pairs the rows have in common with the first ones, from 0 to 1."""
-    equal = _gather(files, found.rows) == _gather(files, found.first)
-    return equal.mean(axis=1, dtype=np.float32) if len(found.rows) else np.zeros(0, np.float32)
+    estimated = np.zeros(len(found.rows), np.float32)
+    for begin in range(0, len(estimated), _COMPARED_AT_ONCE):
+        some = slice(begin, begin + _COMPARED_AT_ONCE)
+        equal = _gather(files, found.rows[some]) == _gather(files, found.first[some])
+        estimated[some] = equal.mean(axis=1, dtype=np.float32)
+    return estimated
 
 
 def _gather(files: Sequence[Path], rows: Rows) -> NDArray[np.uint8]:

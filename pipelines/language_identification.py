@@ -13,6 +13,11 @@ _SURE = 0.8  # the probability from which the model is believed that it is in an
 _LABEL = "__label__"
 
 
+def language_code(language: str) -> str:
+    """Gives the code without region or script: "pt_BR" -> "pt"."""
+    return language.replace("-", "_").partition("_")[0].lower()
+
+
 def is_in_another_language(text: str, language: str) -> bool:
     """Tells whether a text is surely not in a language; never of a language that the model does not know.
 
@@ -20,7 +25,7 @@ def is_in_another_language(text: str, language: str) -> bool:
         text: One line.
         language: Its code, such as `de`; of `pt_BR` or `zh-Hans` the first part counts.
     """
-    code = language.replace("-", "_").partition("_")[0].lower()
+    code = language_code(language)
     if code not in _known_languages():
         return False
     label = _LABEL + code

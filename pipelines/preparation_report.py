@@ -7,7 +7,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pipelines.chunks import CleanedChunk
 from pipelines.cleaning import CleaningReport
 from pipelines.manifest import Split
 
@@ -16,26 +15,26 @@ _MOST_BARS = 60  # of the histogram of tokens, whose tail is long
 
 
 def write_report(
-    out: Path, corpora: Sequence[str], splits: Mapping[str, Split], cleaned: Sequence[CleanedChunk]
+    out: Path,
+    corpora: Mapping[str, CleaningReport],
+    splits: Mapping[str, Split],
+    histograms: Mapping[tuple[str, int], int],
 ) -> None:
     """Writes both files.
 
     Args:
         out: The folder of the prepared data.
-        corpora: Their specifications.
+        corpora: Their reports, by their specifications.
         splits: `train` and `dev`.
-        cleaned: The chunks of all corpora, their reports final.
+        histograms: The numbers of pairs, by what is counted and its value.
     """
     report = {
-        "corpora": [
-            {"corpus": name, **_of([chunk.report for chunk in cleaned if chunk.corpus == index]).as_dict()}
-            for index, name in enumerate(corpora)
-        ],
+        "corpora": [{"corpus": name, **report.as_dict()} for name, report in corpora.items()],
         "total": splits["train"].cleaning,
         "dev": splits["dev"].cleaning,
         "tokens": {name: _tokens(split) for name, split in splits.items()},
         "histograms": {
-            **_summed([chunk.histograms for chunk in cleaned]),
+            **_by_name(histograms),
             "tokens": list(splits["train"].length_histogram),
         },
     }
@@ -43,20 +42,15 @@ def write_report(
     (out / PAGE).write_text(_page(report), encoding="utf-8")
 
 
-def _of(reports: Sequence[CleaningReport]) -> CleaningReport:
-    total = CleaningReport()
-    for report in reports:
-        total.add(report)
-    return total
-
-
 def _tokens(split: Split) -> dict[str, int]:
     return {side: sum(getattr(shard, f"{side}_tokens") for shard in split.shards) for side in ("source", "target")}
 
 
-def _summed(histograms: Sequence[Mapping[str, list[int]]]) -> dict[str, list[int]]:
-    names = histograms[0] if histograms else ()
-    return {name: [sum(counts) for counts in zip(*(h[name] for h in histograms), strict=True)] for name in names}
+def _by_name(histograms: Mapping[tuple[str, int], int]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for (name, _), count in sorted(histograms.items()):
+        found.setdefault(name, []).append(count)
+    return found
 
 
 # The page

@@ -9,13 +9,15 @@ from pathlib import Path
 from pipelines.errors import DataError
 from pipelines.manifest import MANIFEST
 
-LOCK, FINGERPRINT = "lock", "fingerprint"
+LOCK, FINGERPRINT, WORK = "lock", "fingerprint", "work"
 
 
 def check_out(out: Path, force: bool) -> None:
     """Raises a `DataError` unless prepared data may be written to `out`."""
     if out.is_file():
         raise DataError(f"{out} is a file; expected the name of a directory that is not there yet")
+    if out.is_dir() and out.is_mount():
+        raise DataError(f"{out} is where something is mounted, so it cannot be renamed; choose a folder in it")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not (out / MANIFEST).is_file():
@@ -25,41 +27,49 @@ def check_out(out: Path, force: bool) -> None:
 
 
 @contextmanager
-def unfinished(out: Path, fingerprint: str) -> Iterator[Path]:
+def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
     """Gives a directory beside `out` that becomes `out` if all goes well, with what was done in it before.
 
-    What another `fingerprint` left there is removed first. A mistake of the user's removes it; what is interrupted
-    leaves it, to go on from.
+    What another `fingerprint` left there is removed first. What is interrupted, by a mistake too, stays to go on from.
 
     Raises:
-        DataError: Another process is writing there.
+        DataError: Another process is writing there, what lies there is somebody else's, or `out` has come to be.
     """
-    partial_out = out.with_name(f"{out.name}.partial")
-    partial_out.mkdir(parents=True, exist_ok=True)
-    with (partial_out / LOCK).open("w") as lock:
+    partial = out.with_name(f"{out.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    with (partial / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise DataError(f"another nmt prepare is writing {out}; wait for it or choose another --out") from error
-        known = partial_out / FINGERPRINT
-        if not known.is_file() or known.read_text() != fingerprint:
-            _empty(partial_out)
-            known.write_text(fingerprint)
+        _make_ours(partial, fingerprint)
         try:
-            yield partial_out
+            yield partial
         except DataError:
-            shutil.rmtree(partial_out)
+            if not any(partial.glob(f"{WORK}/*.clean.json")):
+                shutil.rmtree(partial)
             raise
-        for name in (LOCK, FINGERPRINT):
-            (partial_out / name).unlink()
+        check_out(out, force)
+        old = out.with_name(f"{out.name}.old")
         if out.is_dir():
-            shutil.rmtree(out)
-        partial_out.rename(out)
+            out.rename(old)
+        partial.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+        for name in (FINGERPRINT, LOCK):
+            (out / name).unlink()
 
 
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
+def _make_ours(partial: Path, fingerprint: str) -> None:
+    known = partial / FINGERPRINT
+    if known.is_file() and known.read_text() == fingerprint:
+        return
+    others = [path for path in partial.iterdir() if path.name != LOCK]
+    if others and not known.is_file():
+        raise DataError(f"{partial} is in the way and not of nmt prepare; move it or choose another --out")
+    known.write_text("")  # what is half removed is nobody's to go on with
+    for path in others:
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != LOCK:
+        elif path != known:
             path.unlink()
+    known.write_text(fingerprint)

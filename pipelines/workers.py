@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing import connection, get_context, parent_process
@@ -23,7 +24,9 @@ Done = Callable[[int], None]
 
 
 class Workers(Protocol):
-    """Whatever runs a function for all items."""
+    """Whatever runs a function for all items; `small_items` says whether they may be but numbers and names."""
+
+    small_items: bool
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
         """Runs it, and calls `done` with what it gave for one or more of the items."""
@@ -36,8 +39,10 @@ class LocalWorkers:
         count: So many; as many as there are cores if None.
     """
 
+    small_items = False
+
     def __init__(self, count: int | None = None) -> None:
-        self._count = count or len(os.sched_getaffinity(0))
+        self._count = len(os.sched_getaffinity(0)) if count is None else count
         if self._count < 1:
             raise DataError(f"workers must be at least 1, got {self._count}")
         self._pool: ProcessPoolExecutor | None = None
@@ -50,8 +55,16 @@ class LocalWorkers:
             for item in chain(first, items):
                 done(function(item))
             return
+        try:
+            self._run(function, chain(first, items), done)
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a worker was killed, perhaps for want of memory; the same command goes on, with fewer --workers"
+            ) from error
+
+    def _run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
         waiting: deque[Future[int]] = deque()
-        for item in chain(first, items):
+        for item in items:
             waiting.append(self._processes().submit(function, item))
             if len(waiting) > _AHEAD * self._count:
                 done(waiting.popleft().result())
@@ -76,6 +89,8 @@ class BeamWorkers:
         options: Of the runner, as Beam takes them: `["--runner=FlinkRunner", "--flink_master=…"]`.
     """
 
+    small_items = True
+
     def __init__(self, options: Sequence[str]) -> None:
         try:
             import apache_beam as beam
@@ -86,15 +101,11 @@ class BeamWorkers:
         self._options = PipelineOptions(list(options))
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs the function; the items are read first, so they are small."""
+        """Runs the function; the items, which go into the pipeline's description, are read first."""
         beam = self._beam
-        listed = list(items)
         with beam.Pipeline(options=self._options) as pipeline:
-            _ = pipeline | beam.Create(listed) | beam.Reshuffle() | beam.Map(function)
+            _ = pipeline | beam.Create(list(items)) | beam.Reshuffle() | beam.Map(function)
         done(0)
-
-    def close(self) -> None:
-        """Does nothing: each pipeline ends by itself."""
 
 
 @contextmanager

@@ -55,10 +55,12 @@ def add_parser(verbs: Any) -> None:
     add("--limit", type=int, metavar="N", help="take only the first N clean pairs")
     add("--tfds-dir", metavar="DIR", help="where TensorFlow Datasets keeps its downloads")
     add("--downloads", type=Path, metavar="DIR", help="where other downloads are kept, and looked for first")
+    add("--shards", type=int, metavar="N", help="how many (default: one for 50000 pairs, 8 at least)")
+    add("--seed", type=int, default=0, metavar="N", help="of how pairs are dealt to the shards (default: 0)")
     add("--force", action="store_true", help="replace DATA if it is there")
     add("--workers", type=int, metavar="N", help="processes (default: one a core); they change nothing in the result")
     add("--beam", action="store_true", help="run as Apache Beam pipelines (the extra `beam`); DATA must be shared")
-    add("--runner", default="DirectRunner", metavar="NAME", help="of Beam, such as FlinkRunner (default: DirectRunner)")
+    add("--runner", metavar="NAME", help="of Beam, such as FlinkRunner (default: DirectRunner)")
     add("--beam-options", nargs="+", default=[], metavar="KEY=VALUE", help="further options of the runner")
     parser.set_defaults(run=run)
 
@@ -87,6 +89,8 @@ def run(arguments: argparse.Namespace) -> None:
         max_tokens=arguments.max_tokens,
         cleaning=cleaning,
         keep_dropped=arguments.keep_dropped,
+        shards=arguments.shards,
+        seed=arguments.seed,
         limit=arguments.limit,
         force=arguments.force,
         tfds_dir=arguments.tfds_dir,
@@ -103,10 +107,13 @@ def chosen_workers(arguments: argparse.Namespace) -> Iterator[Any]:
     from pipelines.errors import DataError
     from pipelines.workers import BeamWorkers, local_workers
 
+    if not arguments.beam and (arguments.runner or arguments.beam_options):
+        raise DataError("--runner and --beam-options are Apache Beam's; give --beam too")
     if arguments.beam and arguments.workers:
         raise DataError("--workers is for processes on this machine; with --beam, the runner has an option of its own")
     if arguments.beam:
-        yield BeamWorkers([f"--runner={arguments.runner}", *(f"--{option}" for option in arguments.beam_options)])
+        runner = arguments.runner or "DirectRunner"
+        yield BeamWorkers([f"--runner={runner}", *(f"--{option}" for option in arguments.beam_options)])
     else:
         with local_workers(arguments.workers) as workers:
             yield workers

@@ -45,6 +45,10 @@ class LanguagePair:
             raise DataError(f"expected a language pair such as en-de, got {text!r}")
         return cls(*found.groups())
 
+    def reversed(self) -> "LanguagePair":
+        """Gives the other direction."""
+        return LanguagePair(self.target, self.source)
+
     def __str__(self) -> str:
         return f"{self.source}-{self.target}"
 

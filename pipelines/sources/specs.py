@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from pipelines.errors import DataError
@@ -31,6 +32,12 @@ class CorpusSpec:
     loss_weight: float = 1.0
     loss_weight_column: bool = False
     sha256: tuple[str, ...] = ()
+
+    @property
+    def is_reversed(self) -> bool:
+        """Whether the text runs from the target to the source of its pair: `reversed:files:news`."""
+        kinds = self.location.split(":")
+        return len(list(takewhile("reversed".__eq__, kinds))) % 2 == 1
 
     def __post_init__(self) -> None:
         for name in ("weight", "loss_weight"):

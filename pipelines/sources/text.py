@@ -69,7 +69,7 @@ def checked_weight(value: str | float | None, where: str) -> float:
     """
     try:
         weight = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if not (math.isfinite(weight) and weight >= 0) or isinstance(value, bool):
         raise DataError(f"{where} is no weight; expected a number from 0 up, got {value!r}")
@@ -118,7 +118,7 @@ def _read_objects(path: str, pair: LanguagePair) -> Iterator[RawPair]:
 def _parse_object(line: bytes, where: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not JSON ({error}); expected an object on each line") from error
     if not isinstance(found, dict):
         raise DataError(f"{where} is not an object; expected one with a text in each language")

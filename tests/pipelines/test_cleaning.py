@@ -144,6 +144,16 @@ def test_repaired_pairs_are_counted_and_what_cannot_be_mended_is_dropped() -> No
     assert (report.kept, report.repaired, report.dropped) == (2, 1, {"garbled": 1})
 
 
+def test_text_that_ends_up_broken_is_dropped_whichever_way() -> None:
+    assert repaired("&#xD800;") is None
+    assert repaired("fine &#120;") == "fine x"
+
+
+def test_one_endless_word_is_too_long_and_soon_looked_at() -> None:
+    pairs = [("a@" + "b" * 4001, "x"), ("a" * 3900 + "@ " + "see www.x.org", "b" * 3900 + "@ " + "www.x.org")]
+    assert cleaned(pairs, CleaningOptions(skip=("identical", "language")))[1].dropped == {"too_long": 1}
+
+
 def test_a_filter_can_be_left_out() -> None:
     bad = {
         "garbled": ("sch\ufffdn", "beautiful"),
@@ -197,6 +207,7 @@ def test_reports_of_stretches_add_up_to_that_of_the_whole() -> None:
 @pytest.mark.parametrize(("options", "message"), [
     ({"max_words": 0}, "max_words must be at least 1, got 0"),
     ({"max_length_ratio": 0.5}, "max_length_ratio must be at least 1, got 0.5"),
+    ({"max_length_ratio": float("nan")}, "max_length_ratio must be at least 1, got nan"),
     ({"min_letters": 1.5}, "min_letters must be between 0 and 1, got 1.5"),
     ({"near_duplicates": -1}, "near_duplicates must be between 0 and 1, got -1"),
     ({"skip": ("lenght",)}, "no filter is called 'lenght'; known: garbled, too_long, "),

@@ -66,6 +66,23 @@ def test_of_pairs_that_are_nine_tenths_alike_nearly_all_have_a_band_in_common(tm
     assert len(np.unique(later)) > 190
 
 
+def test_a_pair_and_its_other_direction_are_not_alike(tmp_path: Path) -> None:
+    german = "der alte Mann und sein grauer Hund gingen langsam zum Hafen hinunter im ersten Licht des Morgens"
+    keys, sketches = written(tmp_path, [[(LONG, german), (german, LONG)]])
+    assert not any(part.rows.size for column in range(1 + BANDS) for part in equal_keys(keys, column))
+    assert similarity(sketches, EqualKeys(np.array([1]), np.array([0])))[0] < 0.1
+
+
+def test_rows_that_are_left_out_are_not_found(tmp_path: Path) -> None:
+    keys, _ = written(tmp_path, [[("a", "x")] * 3, [("a", "x")]])
+    (found,) = equal_keys(keys, 0, np.array([True, False, False, True]))
+    assert (found.rows.tolist(), found.first.tolist()) == ([2], [1])
+
+
+def test_marks_are_part_of_words() -> None:
+    assert normalized("दिन की।") != normalized("दान कि।")
+
+
 def test_text_without_words_is_alike_only_to_itself(tmp_path: Path) -> None:
     keys, _ = written(tmp_path, [[("...", "???"), ("!!!", "---"), ("...", "???")]])
     (found,) = equal_keys(keys, 1)

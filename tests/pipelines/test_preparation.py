@@ -53,6 +53,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes().replace(where, b"") for path in folder.iterdir() if path.name != MANIFEST}
 
 
+def interrupted(*arguments: Any, **named: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def whole_corpus(folder: Path) -> str:
     """Some hundred pairs with what each filter drops among them."""
     pairs = [tuple(pair)[:2] for pair in islice(open_corpus(SAMPLE, EN_DE), 700)]
@@ -139,7 +143,7 @@ def test_a_side_that_normalisation_empties_drops_the_pair(tmp_path: Path) -> Non
     corpus = write_tsv(tmp_path / "a.tsv", [("\u200b".encode(), b"nothing"), (b"one", b"eins")])
     cleaning = CleaningOptions(min_letters=0)
     manifest = prepare(options(tmp_path / "out", corpora=(corpus, SAMPLE), cleaning=cleaning, limit=500))
-    assert manifest.split("train").cleaning["dropped"] == {"empty": 1}
+    assert manifest.split("train").cleaning["dropped"]["empty"] == 1
 
 
 def test_cleaning_follows_its_options(tmp_path: Path) -> None:
@@ -270,6 +274,48 @@ def test_corpora_are_mixed_with_their_weights_tags_and_languages(tmp_path: Path)
     assert set(weights[of_corpus == 0].tolist()) == {1.0}
 
 
+def test_both_directions_of_a_corpus_are_cleaned_held_out_and_tagged_as_what_they_are(
+    tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    pairs = [tuple(pair)[:2] for pair in islice(open_corpus(SAMPLE, EN_DE), 300)]
+    corpus, dev = write_tsv(tmp_path / "a.tsv", pairs), write_tsv(tmp_path / "dev.tsv", pairs[:5])
+    specs = (corpus, f"reversed:{corpus}")
+    made = prepare(options(tmp_path / "out", corpora=specs, dev=(dev,), vocabulary_size=400, limit=None))
+    told = json.loads((tmp_path / "out" / "report.json").read_text())["corpora"]
+    assert [one["dropped"]["held_out"] for one in told] == [5, 5]
+    assert told[0]["kept"] == told[1]["kept"] > 280
+    assert made.pairs == (EN_DE, EN_DE.reversed())
+    source, target = (side.decode() for side in pairs[10])
+    assert {(f"<2de> {source}", target), (f"<2en> {target}", source)} <= texts(tmp_path / "out", "train")
+
+
+def test_held_out_text_is_recognised_once_it_is_mended_and_whatever_the_region(tmp_path: Path) -> None:
+    train = write_tsv(tmp_path / "a.tsv", [("a schÃ¶n day".encode(), "ein schÃ¶ner Tag".encode())])
+    dev = write_tsv(tmp_path / "dev.tsv", [("a schÃ¶n day".encode(), b"x"), (b"y", "schÃ¶n".encode())])
+    british = LanguagePair("en_GB", "de_AT")
+    corpora, cleaning = (train, f"{SAMPLE}?pair=en-de"), CleaningOptions(skip=("language",))
+    made = prepare(options(tmp_path / "out", pair=british, corpora=corpora, dev=(dev,), cleaning=cleaning))
+    assert made.split("train").cleaning["dropped"]["held_out"] == 1
+
+
+def test_a_limit_counts_pairs_that_are_new(tmp_path: Path) -> None:
+    pairs = [tuple(pair)[:2] for pair in islice(open_corpus(SAMPLE, EN_DE), 3000)]
+    corpus = write_tsv(tmp_path / "a.tsv", [*pairs[:1] * 1500, *pairs])
+    made = prepare(options(tmp_path / "out", corpora=(corpus,), limit=900))
+    assert made.split("train").examples == 900
+
+
+@pytest.mark.parametrize(("dev", "message"), [
+    (f"{SAMPLE}?tag=news", "there is no domain 'news'"),
+    (f"{SAMPLE}?pair=de-en", "is de-en, the training text en-de; give its"),
+    (f"{SAMPLE}?weight=2", "weights are for training text; leave them out"),
+])  # fmt: skip
+def test_a_dev_set_that_does_not_fit_is_told_before_anything_is_read(tmp_path: Path, dev: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        prepare(options(tmp_path / "out", dev=(dev,)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_tag_that_somebody_wrote_is_text(tmp_path: Path) -> None:
     corpus = write_tsv(tmp_path / "a.tsv", [(f"<2fr> {c} is it".encode(), f"{c} ist es".encode()) for c in "abcdefgh"])
     specs = (corpus, f"{corpus}?pair=de-fr", SAMPLE)
@@ -342,6 +388,31 @@ class TestDirectory:
             prepare(options(tmp_path / "out"), progress=interrupt)
         manifest = prepare(options(tmp_path / "out", cleaning=CleaningOptions(max_words=3), limit=100))
         assert manifest.split("train").cleaning["dropped"]["too_long"] > 0
+
+    def test_finished_chunks_outlive_a_mistake(self, tmp_path: Path, small_chunks: None) -> None:
+        corpus = tmp_path / "a.tsv"
+        corpus.write_bytes(b"".join(b"One %d\tEins %d\n" % (i, i) for i in range(350)) + b"no tab\n")
+        with pytest.raises(DataError, match="line 351 has no tab"):
+            prepare(options(tmp_path / "out", corpora=(f"tsv:{corpus}",), limit=None), workers=LocalWorkers(1))
+        assert (tmp_path / "out.partial" / "work" / "000002.clean.json").exists()
+
+    def test_what_was_whole_but_not_renamed_is_finished(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        wanted = options(tmp_path / "out")
+        with monkeypatch.context() as patch:
+            patch.setattr("pipelines.preparation.shutil.rmtree", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                prepare(wanted)
+        (tmp_path / "out.partial" / "work" / "removed.npy").unlink()
+        made = prepare(wanted, progress=interrupted)  # nothing is done again
+        assert made.split("train").examples == 600
+        assert not (tmp_path / "out" / "work").exists()
+
+    def test_what_is_not_ours_is_never_removed(self, tmp_path: Path) -> None:
+        (tmp_path / "out.partial").mkdir()
+        (tmp_path / "out.partial" / "thesis.tex").write_text("years of work")
+        with pytest.raises(DataError, match=r"out\.partial is in the way and not of nmt prepare; move it"):
+            prepare(options(tmp_path / "out"))
+        assert (tmp_path / "out.partial" / "thesis.tex").exists()
 
     def test_two_cannot_write_the_same_data(self, tmp_path: Path) -> None:
         def begin_another(now: str, done: int, total: int | None) -> None:

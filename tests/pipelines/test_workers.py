@@ -19,6 +19,10 @@ def refuse(item: int) -> int:
     raise DataError(f"item {item} is bad")
 
 
+def end(item: int) -> int:
+    os._exit(9)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_each_item_is_done_once_and_told_in_order(tmp_path: Path, count: int) -> None:
     told: list[int] = []
@@ -49,7 +53,15 @@ def test_items_are_read_as_they_are_needed() -> None:
     assert len(read) < 10
 
 
+def test_a_worker_that_is_killed_is_told() -> None:
+    message = "a worker was killed, .*; the same command goes on, with fewer --workers"
+    with local_workers(2) as workers, pytest.raises(DataError, match=message):
+        workers.run(end, range(4), lambda _: None)
+
+
 def test_no_workers_are_refused() -> None:
+    with pytest.raises(DataError, match="workers must be at least 1, got 0"):
+        LocalWorkers(0)
     with pytest.raises(DataError, match="workers must be at least 1, got -1"):
         LocalWorkers(-1)
 
