@@ -166,8 +166,12 @@ class RunDirectory:
 
 
 def shard_checksums(data: Manifest) -> dict[str, list[str]]:
-    """The SHA-256 of every shard, by split."""
-    return {name: [shard.sha256 for shard in split.shards] for name, split in data.splits.items()}
+    """The SHA-256 of every shard and of what lies beside it, by split, and the weights of mixed corpora."""
+    checksums = {
+        name: [shard.sha256 + shard.beside_sha256 for shard in split.shards] for name, split in data.splits.items()
+    }
+    weights = {f"weights of {name}": [str(c.weight) for c in split.corpora] for name, split in data.splits.items()}
+    return checksums | {name: of_split for name, of_split in weights.items() if of_split}
 
 
 def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:

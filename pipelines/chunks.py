@@ -22,7 +22,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from itertools import compress, pairwise
 from pathlib import Path
@@ -48,6 +48,7 @@ SHARDS_A_JOB = 16  # whose files are open at once
 MOST_WORDS_SHOWN = 100  # of the histograms
 MOST_RATIO_SHOWN = 40  # tenths: 4.0
 KEPT, DUPLICATE, NEAR_DUPLICATE, BEYOND_LIMIT = range(4)  # what becomes of a cleaned pair
+REMOVED = "removed.npy"
 _REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
 
 TextPair = tuple[str, str]
@@ -98,7 +99,7 @@ class Job:
     @property
     def removed(self) -> Path:
         """The file that says what becomes of each cleaned pair: uint8 [N]."""
-        return self.work / "removed.npy"
+        return self.work / REMOVED
 
     @property
     def vocabulary(self) -> Path:
@@ -178,6 +179,11 @@ def read_cleaned(job: Job, number: int) -> CleanedChunk:
 def is_cleaned(job: Job, number: int) -> bool:
     """Tells whether a chunk was cleaned."""
     return job.file(number, "clean.json").exists()
+
+
+def is_reading(work: Path) -> bool:
+    """Tells whether some chunks were cleaned, but not all yet."""
+    return any(work.glob("*.clean.json")) and not (work / REMOVED).exists()
 
 
 def read_digests(job: Job, number: int) -> NDArray[np.uint64]:
@@ -442,10 +448,17 @@ def _finished_shard(job: Job, name: str, rows: Any, sha256: str, beside: tuple[b
     shard = Shard.of(name, lengths, size=(job.out / name).stat().st_size, sha256=sha256)
     _save(job.out / shard.lengths_file, lengths)
     with_corpora, with_weights = beside
-    if with_corpora:
-        _save(job.out / shard.corpus_file, rows["corpus"])
-    if with_weights:
-        _save(job.out / shard.weights_file, rows["weight"])
+    digest = hashlib.sha256()
+    for is_there, file, column in (
+        (with_corpora, shard.corpus_file, "corpus"),
+        (with_weights, shard.weights_file, "weight"),
+    ):
+        if is_there:
+            values = np.ascontiguousarray(rows[column])
+            _save(job.out / file, values)
+            digest.update(values.tobytes())
+    if any(beside):
+        shard = replace(shard, beside_sha256=digest.hexdigest())
     return shard
 
 

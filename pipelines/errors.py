@@ -1,5 +1,9 @@
-"""The one error of this package that is a person's to mend."""
+"""The errors of this package that are a person's to mend."""
 
 
 class DataError(ValueError):
     """A user's mistake about data, told in one line: what was expected, what was found, where, what to do."""
+
+
+class LostWorkerError(DataError):
+    """A worker is gone; what was done stays, and the same command goes on with it."""

@@ -29,7 +29,10 @@ PREPARE_AGAIN = "run nmt prepare again"
 
 @dataclass(frozen=True)
 class Shard:
-    """What the manifest says of one shard; lengths and counts include EOS."""
+    """What the manifest says of one shard; lengths and counts include EOS.
+
+    `beside_sha256` is of the pairs' corpora and loss weights, where there are some.
+    """
 
     file: str
     examples: int
@@ -39,6 +42,7 @@ class Shard:
     longest_target: int
     bytes: int
     sha256: str
+    beside_sha256: str = ""
 
     @classmethod
     def of(cls, file: str, lengths: NDArray[np.int32], *, size: int, sha256: str) -> "Shard":

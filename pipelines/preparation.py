@@ -247,6 +247,7 @@ class _Preparation:
 
     def _check_some_left(self, pairs: int) -> None:
         if not pairs:
+            shutil.rmtree(self.job.work)  # nobody goes on with that
             lines = "; ".join(self._total().lines())
             raise DataError(f"cleaning left no pair of {', '.join(self.options.corpora)}: {lines}")
 

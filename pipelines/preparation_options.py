@@ -73,7 +73,10 @@ class PreparationOptions:
         if not self.dev:
             raise DataError("no dev set; give at least one --dev")
         if self.vocabulary_size % 8 or self.vocabulary_size <= 0:
-            raise DataError(f"vocabulary size {self.vocabulary_size} is not a multiple of 8; use {self._next_size()}")
+            raise DataError(
+                f"vocabulary size {self.vocabulary_size} is not a multiple of 8; use "
+                f"--vocabulary-size {max(8, -(-self.vocabulary_size // 8) * 8)}"
+            )
         if self.max_tokens < 2:
             raise DataError(f"max_tokens must be at least 2, a token and EOS, got {self.max_tokens}")
         if self.shards is not None and not 1 <= self.shards <= MOST_SHARDS:
@@ -82,9 +85,6 @@ class PreparationOptions:
             raise DataError(f"limit must be at least 1 pair, got {self.limit}")
         if self.seed < 0:
             raise DataError(f"seed must not be negative, got {self.seed}")
-
-    def _next_size(self) -> int:
-        return max(8, -(-self.vocabulary_size // 8) * 8)
 
     def recorded(self) -> dict[str, Any]:
         """Gives the options that shape the data, in values that JSON can hold."""

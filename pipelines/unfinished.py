@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.errors import DataError
+from pipelines.chunks import is_reading
+from pipelines.errors import DataError, LostWorkerError
 from pipelines.manifest import MANIFEST
 
 LOCK, FINGERPRINT, WORK = "lock", "fingerprint", "work"
@@ -30,7 +31,8 @@ def check_out(out: Path, force: bool) -> None:
 def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
     """Gives a directory beside `out` that becomes `out` if all goes well, with what was done in it before.
 
-    What another `fingerprint` left there is removed first. What is interrupted, by a mistake too, stays to go on from.
+    What another `fingerprint` left there is removed first. What is interrupted stays to go on from, also by text that
+    cannot be read; another mistake of the user's removes it.
 
     Raises:
         DataError: Another process is writing there, what lies there is somebody else's, or `out` has come to be.
@@ -45,8 +47,10 @@ def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
         _make_ours(partial, fingerprint)
         try:
             yield partial
+        except LostWorkerError:
+            raise
         except DataError:
-            if not any(partial.glob(f"{WORK}/*.clean.json")):
+            if not is_reading(partial / WORK):  # what could not be read may be there again soon
                 shutil.rmtree(partial)
             raise
         check_out(out, force)

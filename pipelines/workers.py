@@ -15,7 +15,7 @@ from itertools import chain, islice
 from multiprocessing import connection, get_context, parent_process
 from typing import Any, Protocol, TypeVar
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, LostWorkerError
 
 _AHEAD = 2  # jobs a worker that wait for it; their text is in memory
 
@@ -58,7 +58,7 @@ class LocalWorkers:
         try:
             self._run(function, chain(first, items), done)
         except BrokenProcessPool as error:
-            raise DataError(
+            raise LostWorkerError(
                 "a worker was killed, perhaps for want of memory; the same command goes on, with fewer --workers"
             ) from error
 

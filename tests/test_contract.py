@@ -19,7 +19,9 @@ VOCABULARY, TOKENS, LENGTH = 504, 512, 64
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out, sample = tmp_path_factory.mktemp("contract") / "data", "sample:tatoeba-en-de"
-    prepare(PreparationOptions(LanguagePair("en", "de"), (sample,), (sample,), out, vocabulary_size=VOCABULARY, limit=600))
+    prepare(
+        PreparationOptions(LanguagePair("en", "de"), (sample,), (sample,), out, vocabulary_size=VOCABULARY, limit=600)
+    )
     return out
 
 

@@ -113,7 +113,8 @@ class Rollback:
                 if number in bad:
                     sides = (self.vocabulary.decode(ids).numpy().tolist() for ids in (inputs["source"], labels))
                     text.write(f"# step {number}: {bad[number]}\n")
-                    text.writelines(f"{s.decode()} ||| {t.decode()}\n" for s, t in zip(*sides, strict=True))
+                    pairs = zip(*sides, strict=True)
+                    text.writelines(f"{s.decode()} ||| {t.decode()}\n" for s, t in pairs if s or t)  # not empty rows
 
     def last_good(self, diverged: Diverged) -> Checkpoint | None:
         """The last checkpoint that is to be trusted, if there is one; takes away those after it and their results."""

@@ -1,6 +1,7 @@
 """`nmt train`: from prepared data and a configuration to a trained run, anew or from the last checkpoint on."""
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -118,7 +119,7 @@ def train(
 def shared_facts(configuration: Configuration, data: Manifest) -> dict[str, Any]:
     """What must be the same on all machines of a training, for they cannot tell from the tensors."""
     sections = configuration.as_sections()
-    shards = "".join(shard.sha256 for shard in data.split("train").shards)
+    shards = json.dumps(shard_checksums(data))
     return {
         "tensorflow": tf.__version__,
         "number of devices": max(1, len(tf.config.list_physical_devices("GPU"))),

@@ -56,13 +56,16 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     # prepare
     ([*PREPARE, "--corpus", "files:unequal", "--dev", SAMPLE], "unequal.en has 3 lines but unequal.de has 1"),
     ([*PREPARE, "--corpus", SAMPLE, "--limit", "600", "--dev", "files:unequal"], "unequal.en has 3 lines but"),
-    ([*PREPARE, "--corpus", "files:none", "--dev", SAMPLE], "found neither none.en nor none.en.gz; give the path"),
+    (
+        [*PREPARE, "--corpus", "files:none", "--dev", SAMPLE],
+        "found none of none.en, none.en.gz, none.en.xz, none.en.zst; give the path",
+    ),
     ([*PREPARE, "--corpus", "tsv:none.tsv", "--dev", SAMPLE], "no file none.tsv; give a file with en, a tab, de"),
     ([*PREPARE, "--corpus", "tsv:empty.tsv", "--dev", SAMPLE], "corpus tsv:empty.tsv is empty: expected at least one"),
     ([*PREPARE, "--corpus", "tsv:blank.tsv", "--dev", SAMPLE], "cleaning left no pair of tsv:blank.tsv"),
     ([*PREPARE, "--corpus", "tsv:no-tab.tsv", "--dev", SAMPLE], "no-tab.tsv line 1 has no tab"),
     ([*PREPARE, "--corpus", "file:two", "--dev", SAMPLE], "did you mean files:PREFIX?"),
-    ([*PREPARE, "--corpus", "files:two", "--dev", "files:two"], "the text is too small for 504 pieces; use"),
+    ([*PREPARE, "--corpus", "files:two", "--dev", SAMPLE], "the text is too small for 504 pieces; use"),
     ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--vocabulary-size", "500"], "use --vocabulary-size 504"),
     ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--vocabulary", "two.en"], "two.en is not a SentencePiece model"),
     ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--pair", "ende"], "expected a language pair such as en-de"),
@@ -178,7 +181,9 @@ def test_settings_that_do_not_fit_the_data_leave_no_run(data: Path, tmp_path: Pa
 def test_a_run_does_not_go_on_with_other_data_of_its_vocabulary(road: Path, run_copy: Path, tmp_path: Path) -> None:
     specs = ("--corpus", f"tsv:{road / 'dev.tsv'}", "--dev", f"tsv:{road / 'dev.tsv'}")
     vocabulary = ("--vocabulary", run_copy / "vocabulary.model")
-    succeeded(nmt("prepare", "--pair", "en-de", *specs, *vocabulary, "--out", tmp_path / "data"))
+    succeeded(
+        nmt("prepare", "--pair", "en-de", *specs, *vocabulary, "--skip-filter", "held_out", "--out", tmp_path / "data")
+    )
     line = refusal(nmt(*train_arguments(tmp_path / "data", run_copy)), "train")
     assert line == f"{run_copy} was trained on other data than {tmp_path / 'data'} holds now; choose another --out"
 

