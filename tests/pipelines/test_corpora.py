@@ -383,6 +383,6 @@ def test_an_xz_file_that_is_damaged_is_named(tmp_path: Path, monkeypatch: pytest
 
 
 def test_opening_and_cleaning_text_do_not_import_tensorflow() -> None:
-    code = "import sys, pipelines.corpora, pipelines.cleaning; print('tensorflow' in sys.modules)"
+    code = "import sys, pipelines.preparation; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
