@@ -12,7 +12,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import active_children, connection, get_context, parent_process
+from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeVar
 
 from pipelines.errors import DataError, LostWorkerError
@@ -46,6 +47,7 @@ class LocalWorkers:
         if self._count < 1:
             raise DataError(f"workers must be at least 1, got {self._count}")
         self._pool: ProcessPoolExecutor | None = None
+        self._started: list[BaseProcess] = []
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
         """Runs the function; the items are read as they are needed, in order."""
@@ -72,13 +74,23 @@ class LocalWorkers:
             done(future.result())
 
     def close(self) -> None:
-        """Ends the processes."""
+        """Ends the processes, which have nothing to do any more."""
         if self._pool:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown()
+
+    def kill(self) -> None:
+        """Ends the processes whatever they do: what they write is whole or not there."""
+        for process in self._started:
+            process.kill()
 
     def _processes(self) -> ProcessPoolExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
+            before = active_children()
+            with _deaf_to_ctrl_c():  # the processes start deaf to it, and so do not tell of it while they import
+                for _ in range(self._count):
+                    self._pool.submit(os.getpid)
+            self._started = [process for process in active_children() if process not in before]
         return self._pool
 
 
@@ -114,8 +126,23 @@ def local_workers(count: int | None) -> Iterator[LocalWorkers]:
     workers = LocalWorkers(count)
     try:
         yield workers
+    except BaseException:
+        workers.kill()
+        raise
     finally:
         workers.close()
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # who alone may say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _begin() -> None:
