@@ -141,7 +141,7 @@ def page_routes(service: Service) -> APIRouter:
             raise NotFoundError(
                 f"{direction.version.model} was exported before there was `explain`; export the run again"
             )
-        work = asyncio.to_thread(explained, direction, asked.sentence)
+        work = service.side_work.run(explained, direction, asked.sentence)
         return Response(await service.answer(request, work), media_type="application/json")
 
     return routes

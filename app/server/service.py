@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from app.server.errors import DeadlineError, RequestError
 from app.server.languages import Detected, detect
 from app.server.limits import ApiKeys, Limits, RateLimiter
 from app.server.metrics import Metrics
+from app.server.side_work import SideWork
 from app.server.versions import Direction, Models
 
 Result = TypeVar("Result")
@@ -35,6 +36,7 @@ class Service:
         limits: Of a request.
         limiter: Counts the requests of each client.
         keys: Who may ask; everybody if None.
+        side_work: Runs what the batcher does not.
     """
 
     models: Models
@@ -43,6 +45,7 @@ class Service:
     limits: Limits
     limiter: RateLimiter
     keys: ApiKeys | None = None
+    side_work: SideWork = field(default_factory=SideWork)
 
     def admit(self, request: Request, key: object = None) -> None:
         """Lets a request in, by its key, and counts it.

@@ -1,6 +1,5 @@
 """TensorFlow Serving's REST interface, so that its clients find the same here."""
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -156,7 +155,7 @@ async def run(
     if len(lengths) > 1:
         raise RequestError(f"the inputs {', '.join(sorted(rows))} are of unlike length")
     if signature not in BATCHED or lengths == {0}:
-        return await asyncio.get_running_loop().run_in_executor(None, call, version, signature, inputs)
+        return await service.side_work.run(call, version, signature, inputs)
     settings = {
         name: tuple(values.tolist()) if values.ndim else values.item()
         for name, values in inputs.items()
