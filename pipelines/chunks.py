@@ -14,17 +14,13 @@ renames the last of them at the end; a job whose last file is there is not done 
 """
 
 import gzip
-import hashlib
-import io
 import json
 import pickle
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
-from itertools import compress, pairwise
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +29,22 @@ import sentencepiece
 import zstandard
 from numpy.typing import NDArray
 
+from pipelines.chunk_files import TextPair, aside, read_text, save, write_json, write_text
 from pipelines.cleaning import Cleaner, CleaningOptions, CleaningReport, count_words
 from pipelines.corpora import LanguagePair
 from pipelines.duplicates import digests, equal_keys, fingerprints, normalized, similarity
 from pipelines.errors import DataError
 from pipelines.language_identification import language_code
-from pipelines.manifest import Shard
 from pipelines.records import record
 from pipelines.sentencepiece_model import EOS
 from pipelines.tags import Languages
 
 CHUNK_PAIRS = 16_384
-SHARDS_A_JOB = 16  # whose files are open at once
 MOST_WORDS_SHOWN = 100  # of the histograms
 MOST_RATIO_SHOWN = 40  # tenths: 4.0
 KEPT, DUPLICATE, NEAR_DUPLICATE, BEYOND_LIMIT = range(4)  # what becomes of a cleaned pair
 REMOVED = "removed.npy"
 _REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
-
-TextPair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -140,22 +133,22 @@ def clean_chunk(job: Job, raw: RawChunk) -> int:
         report = CleaningReport(everything=[])
         pairs, weights = _clean_pairs(job, corpus, raw, report)
         prints = fingerprints(pairs)
-        _write_text(job.file(raw.number, "text.zst"), pairs)
-        _save(job.file(raw.number, "keys.npy"), prints.keys)
-        _save(job.file(raw.number, "sketches.npy"), prints.sketches)
+        write_text(job.file(raw.number, "text.zst"), pairs)
+        save(job.file(raw.number, "keys.npy"), prints.keys)
+        save(job.file(raw.number, "sketches.npy"), prints.sketches)
         weighted = bool((weights != 1).any())
         if weighted:
-            _save(job.file(raw.number, "weights.npy"), weights)
+            save(job.file(raw.number, "weights.npy"), weights)
         _write_dropped(job, raw.number, "clean", report)
         cleaned = {"corpus": raw.corpus, "pairs": len(pairs), "weighted": weighted, "report": report.as_dict()}
-        _write_json(done, cleaned | {"histograms": _histograms(pairs)})
+        write_json(done, cleaned | {"histograms": _histograms(pairs)})
     return len(raw.sources)
 
 
 def write_raw(job: Job, raw: RawChunk) -> int:
     """Writes a chunk for a worker that is told its number alone, and gives that."""
-    with _aside(job.file(raw.number, "raw")) as aside:
-        aside.write_bytes(zstandard.ZstdCompressor(level=1).compress(pickle.dumps(raw)))
+    with aside(job.file(raw.number, "raw")) as beside:
+        beside.write_bytes(zstandard.ZstdCompressor(level=1).compress(pickle.dumps(raw)))
     return raw.number
 
 
@@ -254,7 +247,7 @@ def find_equal(job: Job, chunks: int, pairs: int, column: int) -> int:
         for found in equal_keys(keys, column, _exact_duplicates(job, pairs) if column else None):
             alike = column == 0 or similarity(sketches, found) >= job.cleaning.near_duplicates
             rows.append(found.rows[np.broadcast_to(alike, found.rows.shape)])
-        _save(done, np.concatenate(rows) if rows else np.zeros(0, np.int64))
+        save(done, np.concatenate(rows) if rows else np.zeros(0, np.int64))
     return 1
 
 
@@ -285,15 +278,15 @@ def sample_chunk(job: Job, below: int, chunk: tuple[int, int]) -> int:
     done = job.file(number, "sample.zst")
     digest = np.load(job.file(number, "keys.npy"), mmap_mode="r")[0]
     if not done.exists():
-        pairs = _read_text(job.file(number, "text.zst"))
+        pairs = read_text(job.file(number, "text.zst"))
         chosen = (digest <= np.uint64(below)) & (_removed(job, start, len(pairs)) == KEPT)
-        _write_text(done, [pairs[i] for i in np.flatnonzero(chosen)])
+        write_text(done, [pairs[i] for i in np.flatnonzero(chosen)])
     return len(digest)
 
 
 def read_sample(job: Job, number: int) -> Iterator[str]:
     """Yields the sentences, source and target in turn, that `sample_chunk` chose."""
-    for pair in _read_text(job.file(number, "sample.zst")):
+    for pair in read_text(job.file(number, "sample.zst")):
         yield from pair
 
 
@@ -311,7 +304,7 @@ def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
     cleaned = read_cleaned(job, number)
     if not done.exists():
         report = CleaningReport(everything=[])
-        pairs = _read_text(job.file(number, "text.zst"))
+        pairs = read_text(job.file(number, "text.zst"))
         removed = _removed(job, start, len(pairs))
         for reason, name in _REASONS.items():
             for i in np.flatnonzero(removed == reason):
@@ -322,7 +315,7 @@ def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
         weights = np.load(job.file(number, "weights.npy")) if cleaned.weighted else np.ones(len(pairs), np.float32)
         _write_records(job, number, cleaned.corpus, shards, encoded, weights=weights[rows[fit]])
         _write_dropped(job, number, "encoded", report)
-        _write_json(done, report.as_dict())
+        write_json(done, report.as_dict())
     return cleaned.pairs
 
 
@@ -361,6 +354,11 @@ def _processor(model: Path) -> Any:
     return sentencepiece.SentencePieceProcessor(model_file=str(model))
 
 
+ROW = np.dtype(
+    [("shard", "<i4"), ("bytes", "<i4"), ("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")]
+)  # of what is known of a record
+
+
 def _write_records(
     job: Job,
     number: int,
@@ -375,127 +373,17 @@ def _write_records(
     shard_of = np.concatenate([*deals, np.zeros(0, np.int64)])[: len(encoded)]
     order = np.argsort(shard_of, kind="stable")
     records = [record(*encoded[i]) for i in order]
-    rows = np.zeros(len(encoded), _ROW)
+    rows = np.zeros(len(encoded), ROW)
     rows["shard"], rows["bytes"] = shard_of[order], [len(data) for data in records]
     rows["source"], rows["target"] = ([len(encoded[i][side]) for i in order] for side in (0, 1))
     rows["corpus"], rows["weight"] = corpus, weights[order]
-    with _aside(job.file(number, "records")) as path:
-        path.write_bytes(b"".join(records))
-    _save(job.file(number, "rows.npy"), rows)
+    with aside(job.file(number, "records")) as beside:
+        beside.write_bytes(b"".join(records))
+    save(job.file(number, "rows.npy"), rows)
 
 
 def _removed(job: Job, start: int, pairs: int) -> NDArray[np.uint8]:
     return np.array(np.load(job.removed, mmap_mode="r")[start : start + pairs])
-
-
-# Shards
-
-
-_ROW = np.dtype(
-    [("shard", "<i4"), ("bytes", "<i4"), ("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")]
-)
-
-
-def write_shards(job: Job, chunks: int, names: Sequence[str], beside: tuple[bool, bool], group: int) -> int:
-    """Puts together a group of shards of what all chunks have for them; gives the number of their pairs.
-
-    Args:
-        job: The preparation's.
-        chunks: How many there are.
-        names: Of all shards.
-        beside: Whether the pairs' corpora, and their loss weights, are written beside the lengths.
-        group: Of `SHARDS_A_JOB` shards.
-    """
-    done = job.work / f"shards-{group:05d}.json"
-    if not done.exists():
-        first = group * SHARDS_A_JOB
-        mine = names[first : first + SHARDS_A_JOB]
-        rows: list[list[Any]] = [[] for _ in mine]
-        with ExitStack() as stack:
-            files = [stack.enter_context((job.out / name).open("wb")) for name in mine]
-            hashes = [hashlib.sha256() for _ in mine]
-            for chunk in range(chunks):
-                for i, (its_rows, data) in enumerate(_dealt(job, chunk, first, len(mine))):
-                    rows[i].append(its_rows)
-                    hashes[i].update(data)
-                    files[i].write(data)
-        shards = [
-            _finished_shard(job, name, np.concatenate(of_shard), digest.hexdigest(), beside)
-            for name, of_shard, digest in zip(mine, rows, hashes, strict=True)
-        ]
-        _write_json(done, [asdict(shard) for shard in shards])
-    return sum(shard.examples for shard in read_shards(job, group))
-
-
-def read_shards(job: Job, group: int) -> list[Shard]:
-    """Gives the shards that `write_shards` wrote."""
-    return [Shard(**shard) for shard in json.loads((job.work / f"shards-{group:05d}.json").read_text("utf-8"))]
-
-
-def _dealt(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[Any, bytes]]:
-    """Yields the rows and the records that a chunk has for each of some shards."""
-    rows = np.load(job.file(chunk, "rows.npy"))
-    edges = np.searchsorted(rows["shard"], np.arange(first, first + count + 1))
-    ends = np.concatenate([[0], np.cumsum(rows["bytes"], dtype=np.int64)])
-    with job.file(chunk, "records").open("rb") as file:
-        for begin, end in pairwise(edges.tolist()):
-            file.seek(ends[begin])
-            yield rows[begin:end].copy(), file.read(ends[end] - ends[begin])
-
-
-def _finished_shard(job: Job, name: str, rows: Any, sha256: str, beside: tuple[bool, bool]) -> Shard:
-    lengths = np.stack([rows["source"], rows["target"]], axis=1)
-    shard = Shard.of(name, lengths, size=(job.out / name).stat().st_size, sha256=sha256)
-    _save(job.out / shard.lengths_file, lengths)
-    with_corpora, with_weights = beside
-    digest = hashlib.sha256()
-    for is_there, file, column in (
-        (with_corpora, shard.corpus_file, "corpus"),
-        (with_weights, shard.weights_file, "weight"),
-    ):
-        if is_there:
-            values = np.ascontiguousarray(rows[column])
-            _save(job.out / file, values)
-            digest.update(values.tobytes())
-    if any(beside):
-        shard = replace(shard, beside_sha256=digest.hexdigest())
-    return shard
-
-
-# Files
-
-
-@contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """Gives a path beside `path` that is renamed to it when all is written; two workers may do the same."""
-    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    yield beside
-    beside.rename(path)
-
-
-def _save(path: Path, array: NDArray[Any]) -> None:
-    buffer = io.BytesIO()  # as `np.save` does not say why it cannot write to a full disk
-    np.save(buffer, array)
-    with _aside(path) as aside:
-        aside.write_bytes(buffer.getbuffer())
-
-
-def _write_json(path: Path, contents: Any) -> None:
-    with _aside(path) as aside:
-        aside.write_text(json.dumps(contents, ensure_ascii=False), encoding="utf-8")
-
-
-def _write_text(path: Path, pairs: Sequence[TextPair]) -> None:
-    """Writes pairs, one a line; clean text holds neither tabs nor line ends."""
-    text = "".join(f"{source}\t{target}\n" for source, target in pairs)
-    with _aside(path) as aside:
-        aside.write_bytes(zstandard.ZstdCompressor(level=1).compress(text.encode()))
-
-
-def _read_text(path: Path) -> list[TextPair]:
-    text = zstandard.ZstdDecompressor().decompress(path.read_bytes()).decode()
-    lines = (line.partition("\t") for line in text.split("\n")[:-1])
-    return [(source, target) for source, _, target in lines]
 
 
 def _write_dropped(job: Job, number: int, step: str, report: CleaningReport) -> None:
@@ -504,8 +392,8 @@ def _write_dropped(job: Job, number: int, step: str, report: CleaningReport) -> 
     for name, chosen in (("held_out", [d for d in dropped if d[0] == "held_out"]), ("dropped", dropped)):
         if chosen and (name == "held_out" or job.keep_dropped):
             lines = "".join(map(_dropped_line, chosen)).encode()
-            with _aside(job.file(number, f"{step}.{name}.tsv.gz")) as aside:
-                aside.write_bytes(gzip.compress(lines, compresslevel=1, mtime=0))
+            with aside(job.file(number, f"{step}.{name}.tsv.gz")) as beside:
+                beside.write_bytes(gzip.compress(lines, compresslevel=1, mtime=0))
 
 
 def _dropped_line(dropped: tuple[str, str | bytes, str | bytes]) -> str:

@@ -25,7 +25,6 @@ from pipelines.chunks import (
     DUPLICATE,
     KEPT,
     NEAR_DUPLICATE,
-    SHARDS_A_JOB,
     ChunkedCorpus,
     CleanedChunk,
     Job,
@@ -41,10 +40,8 @@ from pipelines.chunks import (
     read_encoded,
     read_equal,
     read_sample,
-    read_shards,
     sample_chunk,
     write_raw,
-    write_shards,
 )
 from pipelines.cleaning import CleaningReport, decode, repaired
 from pipelines.corpora import RawPair
@@ -63,6 +60,7 @@ from pipelines.preparation_options import (
 from pipelines.preparation_report import write_report
 from pipelines.records import length_histogram
 from pipelines.sentencepiece_model import train_model
+from pipelines.shard_assembly import SHARDS_A_JOB, read_shards, write_shards
 from pipelines.unfinished import WORK, check_out, unfinished
 from pipelines.workers import Workers, local_workers
 

@@ -10,7 +10,7 @@ from pipelines.chunks import is_reading
 from pipelines.errors import DataError, LostWorkerError
 from pipelines.manifest import MANIFEST
 
-LOCK, FINGERPRINT, WORK = "lock", "fingerprint", "work"
+LOCK, FINGERPRINT, WORK, REPLACED = "lock", "fingerprint", "work", "replaced"
 
 
 def check_out(out: Path, force: bool) -> None:
@@ -54,11 +54,10 @@ def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
                 shutil.rmtree(partial)
             raise
         check_out(out, force)
-        old = out.with_name(f"{out.name}.old")
         if out.is_dir():
-            out.rename(old)
+            out.rename(partial / REPLACED)
         partial.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(out / REPLACED, ignore_errors=True)
         for name in (FINGERPRINT, LOCK):
             (out / name).unlink()
 
