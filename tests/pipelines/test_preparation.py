@@ -407,6 +407,20 @@ class TestDirectory:
         assert made.split("train").examples == 600
         assert not (tmp_path / "out" / "work").exists()
 
+    def test_a_replacement_that_was_cut_short_is_finished(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        prepare(options(tmp_path / "out"))
+        wanted = options(tmp_path / "out", limit=500, force=True)
+        with monkeypatch.context() as patch:
+            patch.setattr("pipelines.preparation.shutil.rmtree", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                prepare(wanted)
+        (tmp_path / "out").rename(tmp_path / "out.partial" / "replaced")
+        assert prepare(wanted).split("train").examples == 500
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        assert not (tmp_path / "out" / "replaced").exists()
+
     def test_what_is_not_ours_is_never_removed(self, tmp_path: Path) -> None:
         (tmp_path / "out.partial").mkdir()
         (tmp_path / "out.partial" / "thesis.tex").write_text("years of work")
