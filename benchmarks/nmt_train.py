@@ -3,6 +3,7 @@
 import argparse
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any
         def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
             self.model.stop_training = clock.step_done(int((logs or {})["target_tokens"]))
 
-    stream = divide(open_stream(data, configuration.training, first_step=0), strategy)
+    stream = divide(partial(open_stream, data, configuration.training, 0), strategy)
     progress = TrainingProgress(configuration.training.steps, first_step=0)
     with tempfile.TemporaryDirectory() as run, progress.bar:
         trainer.fit(

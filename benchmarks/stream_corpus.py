@@ -13,18 +13,20 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from app.quiet import import_tensorflow
 from benchmarks.measuring import EOS
+from pipelines.buckets import Lengths, Rows
+from pipelines.chunks import CHUNK_PAIRS
 from pipelines.corpora import LanguagePair
+from pipelines.lanes import deal
 from pipelines.manifest import VOCABULARY, Manifest, Shard, Split
-from pipelines.records import framed, record
+from pipelines.preparation import default_shards
+from pipelines.records import framed, length_histogram, record
 from pipelines.vocabulary import Vocabulary, train_vocabulary
 
 PAIR = LanguagePair("en", "de")
 VOCABULARY_SIZE, VOCABULARY_SENTENCES = 32_000, 200_000
-PAIRS_A_SHARD, FEWEST_SHARDS, MOST_SHARDS = 50_000, 8, 256  # as `nmt prepare` has them
 LONGEST = 256  # tokens of a side, EOS among them
 ENCODED_AT_ONCE = 8192
 LEAST_LONG, LEAST_LONGER = 1 << 7, 1 << 14  # the ids between take two bytes
@@ -36,7 +38,7 @@ class Templates(NamedTuple):
 
     data: list[bytes]
     changing: list[int]  # where in each record two bytes may be changed, 0 if nowhere
-    lengths: NDArray[np.int32]  # [N, 2]
+    lengths: Lengths
 
 
 def write_corpus(text: Path, out: Path, pairs: int, vocabulary_size: int = VOCABULARY_SIZE) -> Manifest:
@@ -47,12 +49,9 @@ def write_corpus(text: Path, out: Path, pairs: int, vocabulary_size: int = VOCAB
     out.mkdir(parents=True)
     vocabulary.save(out / VOCABULARY)
     templates = templates_of(encode(vocabulary, sources), encode(vocabulary, targets))
-    shards, longest = [], np.zeros(LONGEST + 1, np.int64)
-    for file, count in shard_sizes(pairs):
-        shard, lengths = write_shard(out, file, count, templates, vocabulary_size)
-        shards.append(shard)
-        longest += np.bincount(lengths.max(axis=1), minlength=LONGEST + 1)
-    split = Split(tuple(shards), tuple(longest.tolist()), cleaning={}, origins=())
+    names, dealt = dealt_rows(templates.lengths, pairs)
+    shards = [write_shard(out, name, rows, templates, vocabulary_size) for name, rows in zip(names, dealt, strict=True)]
+    split = Split(tuple(shards), length_histogram(out, shards), cleaning={}, origins=())
     Manifest(out, PAIR, vocabulary.size, vocabulary.digest, {"train": split}, {}, {}).save()
     return Manifest.load(out)
 
@@ -109,19 +108,25 @@ def last_two_bytes(target: Sequence[int], end: int) -> int:
     return 0
 
 
-def shard_sizes(pairs: int) -> list[tuple[str, int]]:
-    """The names of the shards, and how many pairs each gets."""
-    shards = min(max(-(-pairs // PAIRS_A_SHARD), FEWEST_SHARDS), MOST_SHARDS)
-    return [(f"train-{i:05d}-of-{shards:05d}.tfrecord", pairs // shards + (i < pairs % shards)) for i in range(shards)]
+def dealt_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[Rows]]:
+    """The names of the shards, and the templates of each one's pairs, dealt chunk by chunk as `nmt prepare` does."""
+    random = np.random.default_rng(SEED)
+    count = default_shards(pairs)
+    rows = random.integers(0, len(lengths), pairs)
+    chunks = np.split(lengths[rows], range(CHUNK_PAIRS, pairs, CHUNK_PAIRS))
+    shard_of = [
+        deal(chunk, count, longest=LONGEST, seed=0, chunk=i).astype(np.uint16) for i, chunk in enumerate(chunks)
+    ]
+    order = np.argsort(np.concatenate(shard_of), kind="stable")
+    ends = np.cumsum(np.bincount(np.concatenate(shard_of), minlength=count))
+    names = [f"train-{i:05d}-of-{count:05d}.tfrecord" for i in range(count)]
+    return names, np.split(rows[order], ends[:-1])
 
 
-def write_shard(
-    out: Path, file: str, pairs: int, templates: Templates, vocabulary_size: int
-) -> tuple[Shard, NDArray[np.int32]]:
-    """Writes records of pairs drawn at random, each with a change of its own; gives their lengths too."""
+def write_shard(out: Path, file: str, rows: Rows, templates: Templates, vocabulary_size: int) -> Shard:
+    """Writes records of some templates, each with a change of its own."""
     random = np.random.default_rng([SEED, int(file.split("-")[1])])
-    rows = random.integers(0, len(templates.data), pairs)
-    ids = random.integers(LEAST_LONG, max(LEAST_LONG + 1, min(vocabulary_size, LEAST_LONGER)), pairs)
+    ids = random.integers(LEAST_LONG, max(LEAST_LONG + 1, min(vocabulary_size, LEAST_LONGER)), len(rows))
     records = []
     for row, id_ in zip(rows.tolist(), ids.tolist(), strict=True):
         data, place = templates.data[row], templates.changing[row]
@@ -131,12 +136,9 @@ def write_shard(
     content = b"".join(records)
     (out / file).write_bytes(content)
     lengths = templates.lengths[rows]
-    source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64).tolist()
-    longest_source, longest_target = lengths.max(axis=0).tolist()
-    digest = hashlib.sha256(content).hexdigest()
-    shard = Shard(file, pairs, source_tokens, target_tokens, longest_source, longest_target, len(content), digest)
+    shard = Shard.of(file, lengths, size=len(content), sha256=hashlib.sha256(content).hexdigest())
     np.save(out / shard.lengths_file, lengths)
-    return shard, lengths
+    return shard
 
 
 if __name__ == "__main__":

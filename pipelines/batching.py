@@ -13,25 +13,24 @@ width 4, 16 rows (multiples of 8 only). Of 12 pairs with (source, target) length
 the first batch begins with the widest, rows 1 and 0. They do not fill its 8 rows, and rather than stay small it takes
 the next narrower ones: 4 and 5 of width 6, 6 of width 5, then 2, 3, 7 of width 4. The second has the 4 rows that are
 left, 8 to 11, of width 4; it is filled up to 16 with empty rows, for the shape's sake.
+
+Of data in lanes (`pipelines.lanes`) each batch takes its rows in turn from all of them, from each the widest.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.buckets import Lengths, Rows, bucket_lengths, bucket_of_each, from_wide_to_narrow, longer_sides
 from pipelines.errors import DataError
-from pipelines.shards import Lengths, Tokens
+from pipelines.shards import Tokens
 from pipelines.vocabulary import BOS, PAD
 
 ROWS_MULTIPLE = 8  # so that a batch divides among 2, 4 or 8 replicas or accumulation steps
-# Of batches of 25,000 tokens cut from 500,000 pairs of mixed text, 3.6% is padding; 1.1 makes it 4.8%, with two thirds
-# as many shapes to compile.
-LENGTH_GROWTH = 1.06
 EMPTY_ROW = -1
-_SHORTEST, _FINE_STEP, _COARSE_STEP, _COARSE_FROM = 4, 1, 8, 64
 
-Rows = NDArray[np.int64]
 Ids = NDArray[np.int32]
 NumpyBatch = tuple[dict[str, Ids], Ids]
 
@@ -55,19 +54,6 @@ class BatchPlan(NamedTuple):
     def shape(self) -> BatchShape:
         """The batch's."""
         return BatchShape(len(self.rows), self.source_length, self.target_length)
-
-
-def bucket_lengths(longest: int, growth: float = LENGTH_GROWTH) -> list[int]:
-    """Gives the lengths that batches are padded to, the last being `longest`.
-
-    Each is about `growth` times the one before, from 64 on a multiple of 8, such as 4, 5, 6, ..., 17, 19, 21, ..., 58,
-    62, 66, 72, 80, 88.
-    """
-    lengths = [_SHORTEST]
-    while lengths[-1] < longest:
-        step = _FINE_STEP if lengths[-1] < _COARSE_FROM else _COARSE_STEP
-        lengths.append(max(lengths[-1] + _FINE_STEP, int(np.ceil(lengths[-1] * growth / step)) * step))
-    return [*(length for length in lengths if length < longest), longest]
 
 
 def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
@@ -97,12 +83,13 @@ def largest_shapes(longest_source: int, longest_target: int, *, batch_tokens: in
     return [BatchShape(capacities[w], buckets[min(w, source)], buckets[min(w, target)]) for w in widths]
 
 
-def plan_batches(lengths: Lengths, order: Rows, *, batch_tokens: int, max_length: int) -> list[BatchPlan]:
-    """Gives batches that hold each row of `order` once, except those longer than `max_length`, widest first.
+def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, max_length: int) -> list[BatchPlan]:
+    """Gives batches that hold each row of the lanes once, except those longer than `max_length`, widest first.
 
     Args:
         lengths: int32 [N, 2], source and target of each row, EOS counted.
-        order: the rows to use; within a batch's bucket they keep this order, so shuffle it to shuffle.
+        lanes: the rows to use of each lane; row i of a batch is of lane i mod L, L being 1, 2, 4 or 8. Within a batch's
+            bucket those of a lane keep their order, so shuffle them to shuffle.
         batch_tokens: no side of a batch has more tokens than this, padding counted.
         max_length: pairs with a longer side are skipped.
 
@@ -111,19 +98,30 @@ def plan_batches(lengths: Lengths, order: Rows, *, batch_tokens: int, max_length
     """
     buckets = bucket_lengths(max_length)
     capacities = rows_within(batch_tokens, buckets)
-    order = order[longer_sides(lengths)[order] <= max_length]
-    bucket = _bucket_of_each(buckets)[lengths[order]]  # [N, 2]
-    path = np.argsort(_places(len(buckets))[bucket[:, 0], bucket[:, 1]], kind="stable")
-    order, bucket = order[path], bucket[path]
+    sorted_lanes = [_widest_first(lengths, lane, buckets) for lane in lanes]
+    height = max(len(rows) for rows, _ in sorted_lanes)
+    rows = np.full((height, len(lanes)), EMPTY_ROW, np.int64)
+    bucket = np.zeros((height, len(lanes), 2), np.uint8)
+    for i, (of_lane, its_bucket) in enumerate(sorted_lanes):
+        rows[: len(of_lane), i], bucket[: len(of_lane), i] = of_lane, its_bucket
     plans, start = [], 0
-    while start < len(order):
+    while start < height:
         capacity = capacities[bucket[start].max()]  # widest first: no later row is wider
-        end = min(start + capacity, len(order))
-        source, target = bucket[start:end].max(axis=0)
-        rows = np.pad(order[start:end], (0, capacity - (end - start)), constant_values=EMPTY_ROW)
-        plans.append(BatchPlan(rows, buckets[source], buckets[target]))
+        end = start + capacity // len(lanes)
+        source, target = bucket[start:end].reshape(-1, 2).max(axis=0)
+        taken = rows[start:end].ravel()
+        taken = np.pad(taken, (0, capacity - len(taken)), constant_values=EMPTY_ROW)
+        plans.append(BatchPlan(taken, buckets[source], buckets[target]))
         start = end
     return plans
+
+
+def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Rows, NDArray[np.uint8]]:
+    """Gives those of some rows that the buckets hold, from wide to narrow, and the buckets [N, 2] of their sides."""
+    rows = rows[longer_sides(lengths)[rows] <= buckets[-1]]
+    bucket = bucket_of_each(buckets)[lengths[rows]]
+    order = from_wide_to_narrow(bucket, len(buckets))
+    return rows[order], bucket[order]
 
 
 def count_batches(histograms: Rows, widths: NDArray[np.int32], *, batch_tokens: int, max_length: int) -> Rows:
@@ -133,47 +131,24 @@ def count_batches(histograms: Rows, widths: NDArray[np.int32], *, batch_tokens: 
     wide, not from which they are.
 
     Args:
-        histograms: int64 [W, max_length + 1]; how many rows of each set have a longer side of 0, 1, 2, ... tokens.
+        histograms: int64 [W, L, max_length + 1]; how many rows of each set and lane have a longer side of 0, 1, 2, ...
+            tokens.
         widths: int32 [max_length + 1]; the length that is planned with for a longer side of 0, 1, 2, ... tokens.
         batch_tokens: as of `plan_batches`.
         max_length: as of `plan_batches`.
     """
     buckets = bucket_lengths(max_length)
-    bucket = _bucket_of_each(buckets)[widths]
-    batches, ahead = np.zeros(len(histograms), np.int64), np.zeros(len(histograms), np.int64)
+    bucket = bucket_of_each(buckets)[widths]
+    sets, lanes, _ = histograms.shape
+    batches, ended = np.zeros(sets, np.int64), np.zeros(sets, np.int64)  # where the last batch ends in the lanes
+    as_wide = np.zeros((sets, lanes), np.int64)
     for number, capacity in reversed(list(enumerate(rows_within(batch_tokens, buckets)))):
-        left = histograms[:, bucket == number].sum(axis=1) - ahead  # of the wider rows' last batch takes some
-        begun = -(-np.maximum(left, 0) // capacity)
+        as_wide += histograms[:, :, bucket == number].sum(axis=2)
+        left = as_wide.max(axis=1) - ended  # of the wider rows' last batch takes some
+        begun = -(-np.maximum(left, 0) // (capacity // lanes))
         batches += begun
-        ahead = begun * capacity - left
+        ended += begun * (capacity // lanes)
     return batches
-
-
-def longer_sides(lengths: Lengths) -> NDArray[np.int32]:
-    """Gives the length of the longer side of each row."""
-    return np.maximum(lengths[:, 0], lengths[:, 1])  # much faster than max(axis=1)
-
-
-def _bucket_of_each(buckets: list[int]) -> NDArray[np.uint8]:
-    """Gives the number of the bucket of each length from 0 on."""
-    return np.searchsorted(buckets, np.arange(buckets[-1] + 1)).astype(np.uint8)
-
-
-def _places(buckets: int) -> NDArray[np.uint16]:
-    """Gives each (source, target) cell its place on a path from wide to narrow, whose neighbours have like lengths.
-
-    The width of a row is the wider of its buckets. The (source, target) cells of one width make an L; going along it
-    forwards and backwards in turn, each width begins beside the cell where the one before ended:
-
-        width 2: (0,2) (1,2) (2,2) (2,1) (2,0)   width 1: (1,0) (1,1) (0,1)   width 0: (0,0)
-    """
-    source, target = np.indices((buckets, buckets))
-    width = np.maximum(source, target)
-    along = np.where(target == width, source, 2 * width - target)
-    along = np.where(width % 2 == 0, along, 2 * width - along)
-    places = np.empty((buckets, buckets), np.uint16)  # which are sorted by counting, in no time
-    places.flat[np.lexsort((along.ravel(), -width.ravel()))] = np.arange(buckets**2)
-    return places
 
 
 def fill_batch(tokens: Tokens, plan: BatchPlan) -> NumpyBatch:

@@ -34,6 +34,7 @@ from pipelines.cleaning import Cleaner, CleaningOptions, CleaningReport, count_w
 from pipelines.corpora import LanguagePair
 from pipelines.duplicates import digests, equal_keys, fingerprints, normalized, similarity
 from pipelines.errors import DataError
+from pipelines.lanes import deal
 from pipelines.language_identification import language_code
 from pipelines.records import record
 from pipelines.sentencepiece_model import EOS
@@ -296,8 +297,8 @@ def read_sample(job: Job, number: int) -> Iterator[str]:
 def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
     """Writes a chunk's records, shard after shard, and gives the number of cleaned pairs read.
 
-    Each run of as many pairs as there are shards is dealt one to a shard in an order drawn from the seed and the
-    chunk's number, so no shard is a stretch of one corpus and sizes differ by one a chunk at most.
+    As `lanes.deal` gives each shard pairs from all over the chunk, no shard is a stretch of one corpus, and sizes
+    differ by one a chunk at most.
     """
     number, start = chunk
     done = job.file(number, "encoded.json")
@@ -368,14 +369,13 @@ def _write_records(
     *,
     weights: NDArray[np.float32],
 ) -> None:
-    random = np.random.Generator(np.random.PCG64([job.seed, number]))
-    deals = [random.permutation(shards) for _ in range(-(-len(encoded) // shards))]
-    shard_of = np.concatenate([*deals, np.zeros(0, np.int64)])[: len(encoded)]
+    lengths = np.array([(len(source), len(target)) for source, target in encoded], np.int32).reshape(-1, 2)
+    shard_of = deal(lengths, shards, longest=job.max_tokens, seed=job.seed, chunk=number)
     order = np.argsort(shard_of, kind="stable")
     records = [record(*encoded[i]) for i in order]
     rows = np.zeros(len(encoded), ROW)
     rows["shard"], rows["bytes"] = shard_of[order], [len(data) for data in records]
-    rows["source"], rows["target"] = ([len(encoded[i][side]) for i in order] for side in (0, 1))
+    rows["source"], rows["target"] = lengths[order].T
     rows["corpus"], rows["weight"] = corpus, weights[order]
     with aside(job.file(number, "records")) as beside:
         beside.write_bytes(b"".join(records))

@@ -48,6 +48,7 @@ from pipelines.corpora import RawPair
 from pipelines.dev_set import DevCorpus, DevSet
 from pipelines.duplicates import BANDS
 from pipelines.errors import DataError
+from pipelines.lanes import LANES
 from pipelines.manifest import MANIFEST, VOCABULARY, Manifest, MixedCorpus, Split
 from pipelines.preparation_options import (
     MOST_SHARDS,
@@ -67,8 +68,7 @@ from pipelines.workers import Workers, local_workers
 __all__ = ["PreparationOptions", "default_shards", "prepare"]
 
 SAMPLE_PAIRS = 250_000  # from which a vocabulary is learnt; more change it little
-_PAIRS_A_SHARD = 50_000  # some megabytes: soon read, and a window of a training mixes several
-_FEWEST_SHARDS = 8  # so that an epoch's order of shards differs from the last one's in small data too
+_PAIRS_A_SHARD = 37_000  # some megabytes: soon read, and a window of a training mixes 16, which are a little unequal
 _PACKAGES = ("tensorflow", "tensorflow-text", "sentencepiece", "tensorflow-datasets", "numpy", "ftfy", "rensa")
 _CHUNKS_A_WAVE = 16  # of those that a limit needs; read at once
 _FEWEST_CHUNK_PAIRS = 1024
@@ -106,8 +106,14 @@ def prepare(options: PreparationOptions, *, workers: Workers | None = None, prog
 
 
 def default_shards(pairs: int) -> int:
-    """Gives the number of shards for so many pairs: 50,000 pairs each, but 8 to 4096 shards, and none empty."""
-    return min(max(-(-pairs // _PAIRS_A_SHARD), _FEWEST_SHARDS), MOST_SHARDS, pairs)
+    """Gives the number of shards for so many pairs: 8, or a multiple of 16 up to 4096, of 37,000 pairs each or less.
+
+    So shards make lanes, of which machines have their own, and windows of two of each lane are full. Fewer than 8 pairs
+    are a shard each.
+    """
+    if pairs <= LANES * _PAIRS_A_SHARD:
+        return min(LANES, pairs)
+    return min(-(-pairs // (2 * LANES * _PAIRS_A_SHARD)) * 2 * LANES, MOST_SHARDS)
 
 
 class _Preparation:

@@ -5,8 +5,9 @@ vocabulary's unigram model, among all that there are: filtering forwards and sam
 
 SentencePiece's own `SampleEncode`, which tensorflow-text calls too, draws the same but cannot repeat it: from 0.2.2 on
 its numbers depend on the process even when seeded, and a training that goes on would read other batches. Here each
-batch has its own generator. And here it takes a fraction of the time: as no piece reaches beyond a word, the lattices
-of all different words of a window are made once, and a batch is drawn word by word, all words at a time.
+row of a batch has a key that its numbers follow from, so that a machine that draws some of the rows draws them as one
+that draws all. And here it takes a fraction of the time: as no piece reaches beyond a word, the lattices of all
+different words of a window are made once, and a batch is drawn word by word, all words at a time.
 
 A worked example: of the pieces ▁ a n ▁a an ▁an, "▁an" makes a lattice of nodes 0 to 3 between its characters, with an
 edge for each piece. Of the edges that end in a node, each has its share of the weight that gets there:
@@ -25,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sentencepiece import sentencepiece_model_pb2
 
-from pipelines.batching import EMPTY_ROW, BatchPlan, Ids, NumpyBatch, Rows, padded, with_decoder_input
+from pipelines.batching import EMPTY_ROW, BatchPlan, Ids, NumpyBatch, padded, with_decoder_input
+from pipelines.buckets import Lengths, Rows
 from pipelines.errors import DataError
-from pipelines.shards import Lengths, Tokens
+from pipelines.shards import Tokens
 from pipelines.vocabulary import PAD
 
 _SPACE = "▁"  # what SentencePiece writes for the space before a word
@@ -37,8 +39,17 @@ _ROOM_DEVIATIONS = 1.0  # 2.5 would fit nearly all at once, but then a third of 
 _DRAWS = 4  # of a sentence until one fits; then one in a hundred or fewer have not
 _ROOM_DRAWS = 100_000
 
+# Of Knuth's MMIX, from a key to the next; only the high bits are used, as the low ones have short periods.
+_MULTIPLIER, _INCREMENT = np.uint64(6364136223846793005), np.uint64(1442695040888963407)
+
 Integers = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
+Keys = NDArray[np.uint64]
+
+
+def row_keys(rows: int, random: np.random.Generator) -> Keys:
+    """Gives what the draws of a batch follow from: keys [2, draws, B] of both sides of its rows, for each attempt."""
+    return random.integers(1 << 64, size=(2, _DRAWS, rows), dtype=np.uint64)
 
 
 class SubwordSampler:
@@ -107,7 +118,7 @@ class SubwordSampler:
         lattices = self._lattices(_Ragged(normal, np.arange(len(normal)), np.ones(len(normal), np.int64)))
         random = np.random.Generator(np.random.PCG64(0))
         words = random.choice(len(normal), _ROOM_DRAWS, p=probability / probability.sum())
-        drawn = lattices.draw(words, random).counts
+        drawn = lattices.draw(words, random.integers(1 << 64, size=_ROOM_DRAWS, dtype=np.uint64)).counts
         return float(drawn.mean()), float(drawn.var())
 
 
@@ -118,23 +129,25 @@ class Segmentations(NamedTuple):
     words: tuple["_Ragged", "_Ragged"]  # of each side, the numbers of each row's words
     lattices: "_Lattices"
 
-    def draw_batch(self, plan: BatchPlan, random: np.random.Generator) -> NumpyBatch:
-        """Gives the batch of a plan as `fill_batch` does, with segmentations drawn anew.
+    def draw_batch(self, plan: BatchPlan, keys: Keys) -> NumpyBatch:
+        """Gives the batch of a plan as `fill_batch` does, with segmentations drawn anew by the keys of its rows.
 
         A sentence whose drawn segmentation does not fit is drawn again, so lengths are a little less than the model's:
         by 2 to 5% at alpha 0.1, by 1 to 3% at 0.2. The few that never fit keep the stored segmentation.
         """
         return with_decoder_input(
-            self._draw_side(0, plan.rows, plan.source_length, random),
-            self._draw_side(1, plan.rows, plan.target_length, random),
+            self._draw_side(0, plan.rows, plan.source_length, keys[0]),
+            self._draw_side(1, plan.rows, plan.target_length, keys[1]),
         )
 
-    def _draw_side(self, side: int, rows: Rows, width: int, random: np.random.Generator) -> Ids:
+    def _draw_side(self, side: int, rows: Rows, width: int, keys: Keys) -> Ids:
         batch = padded(self.tokens, side, rows, width)
         left = np.flatnonzero(rows != EMPTY_ROW)
-        for _ in range(_DRAWS):
+        for keys_of_rows in keys:
             sentences = self.words[side].take(rows[left])
-            drawn = self.lattices.draw(sentences.values, random).joined(sentences)
+            word = _ranges(np.zeros_like(sentences.counts), sentences.counts)
+            keys_of_words = _mixed(np.repeat(keys_of_rows[left], sentences.counts), word)
+            drawn = self.lattices.draw(sentences.values, keys_of_words).joined(sentences)
             fits = drawn.counts <= width
             fitting = drawn.take(np.flatnonzero(fits))
             batch[left[fits]] = PAD
@@ -254,33 +267,47 @@ class _Lattices(NamedTuple):
         last = after[words.starts + words.counts - 1]
         return cls(last, first.astype(np.int32), sums, starts.astype(np.int32), pieces.astype(np.int32))
 
-    def draw(self, words: Integers, random: np.random.Generator) -> _Ragged:
-        """Gives the pieces of a drawn segmentation of each word."""
+    def draw(self, words: Integers, keys: Keys) -> _Ragged:
+        """Gives the pieces of a segmentation of each word, drawn by its key."""
         word: Integers = np.arange(len(words))
         node: Integers = self.last[words]
         counts = np.zeros(len(words), np.int64)
         drawn: list[tuple[Integers, Integers]] = []
         while len(word):
-            edge = self._choose(node, random)
+            keys = keys * _MULTIPLIER + _INCREMENT
+            edge = self._choose(node, _between_0_and_1(keys))
             drawn.append((word, edge))
             counts[word] += 1
             node = self.starts[edge]
-            word, node = word[node >= len(self.last)], node[node >= len(self.last)]
+            goes_on = node >= len(self.last)
+            word, node, keys = word[goes_on], node[goes_on], keys[goes_on]
         ends = np.cumsum(counts)
         pieces = np.empty(counts.sum(), np.int32)
         for step, (drawing, taken) in enumerate(drawn, 1):
             pieces[ends[drawing] - step] = self.pieces[taken]  # the last piece was drawn first
         return _Ragged(pieces, ends - counts, counts)
 
-    def _choose(self, nodes: Integers, random: np.random.Generator) -> Integers:
-        """Draws an edge of each node; nodes have few edges, so that going along them beats a search."""
-        drawn = random.random(len(nodes), np.float32)
+    def _choose(self, nodes: Integers, numbers: NDArray[np.float32]) -> Integers:
+        """Gives an edge of each node; nodes have few edges, so that going along them beats a search."""
         edges = self.first[nodes]
-        behind = np.flatnonzero(self.sums[edges] <= drawn)
+        behind = np.flatnonzero(self.sums[edges] <= numbers)
         while len(behind):
             edges[behind] += 1
-            behind = behind[self.sums[edges[behind]] <= drawn[behind]]
+            behind = behind[self.sums[edges[behind]] <= numbers[behind]]
         return edges
+
+
+def _mixed(keys: Keys, numbers: Integers) -> Keys:
+    """Gives a key for each key and number, near ones or not: those of SplitMix64 (Steele, Lea and Flood 2014)."""
+    keys = keys + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    keys = (keys ^ keys >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    keys = (keys ^ keys >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return keys ^ keys >> np.uint64(31)
+
+
+def _between_0_and_1(keys: Keys) -> NDArray[np.float32]:
+    """Gives the high bits of keys as numbers from [0, 1)."""
+    return (keys >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 
 
 def _find_edges(characters: _Characters, trie: _Trie) -> _Edges:

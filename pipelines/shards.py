@@ -17,11 +17,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pipelines.buckets import Lengths
 from pipelines.errors import DataError
 from pipelines.manifest import PREPARE_AGAIN, Manifest, Shard, sha256_of
 from pipelines.record_parsing import parse_records
 
-Lengths = NDArray[np.int32]
 Ids = NDArray[np.integer[Any]]
 Corpora = NDArray[np.uint8]
 Weights = NDArray[np.float32]

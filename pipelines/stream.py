@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from pipelines.batching import EMPTY_ROW, BatchShape, NumpyBatch, fill_batch, plan_batches
 from pipelines.errors import DataError
+from pipelines.lanes import ONLY_HOST, Host
 from pipelines.manifest import Manifest
 from pipelines.shards import read_lengths, read_tokens
 from pipelines.windows import Fill, PlannedRead, TrainingData, WeightedBatch, Window, check_some_fit
@@ -51,6 +52,7 @@ def training_stream(
     sampling_alpha: float = 0.0,
     corpus_temperature: float = 1.0,
     window_examples: int | None = None,
+    host: Host = ONLY_HOST,
 ) -> tf.data.Dataset:
     """Gives batches without end: each pair once an epoch, in another order each epoch.
 
@@ -69,8 +71,10 @@ def training_stream(
             again, and a sentence that never fits keeps the stored one. `pipelines.sampling` says more.
         corpus_temperature: above 1, small ones of the mixed corpora are shown more often than their weights say; it
             changes nothing where there is but one.
-        window_examples: pairs in memory that are shuffled together, in whole shards, at least one; by default 500,000,
-            or 200,000 with subword regularisation, which needs more memory.
+        window_examples: pairs that are shuffled together, in whole shards, at least one; by default 600,000, or 300,000
+            with subword regularisation, which needs more memory.
+        host: which of several machines reads. Machine h of H gets rows h, h + H, h + 2H, ... of each batch, and reads
+            the shards of its lanes alone (`pipelines.lanes`); where H does not divide the rows, all-PAD ones fill up.
 
     Returns:
         Batches `({"source": int32 [B, S], "target": int32 [B, T]}, labels int32 [B, T])`, B a multiple of 8; some rows
@@ -91,6 +95,7 @@ def training_stream(
         sampling_alpha=sampling_alpha,
         corpus_temperature=corpus_temperature,
         window_examples=window_examples,
+        host=host,
     )
     if start_epoch < 0 or start_batch < 0:
         raise DataError(f"a stream starts at epoch 0, batch 0 or later, not at {start_epoch}, {start_batch}")
@@ -112,7 +117,7 @@ def evaluation_stream(
     shards = manifest.split(split).shards
     check_some_fit(manifest, split, max_length)
     lengths = read_lengths(manifest.data_dir, shards)
-    plans = plan_batches(lengths, np.arange(len(lengths)), batch_tokens=batch_tokens, max_length=max_length)
+    plans = plan_batches(lengths, [np.arange(len(lengths))], batch_tokens=batch_tokens, max_length=max_length)
 
     def batches() -> Iterator[NumpyBatch]:
         tokens = read_tokens(manifest.data_dir, shards, vocabulary_size=manifest.vocabulary_size)

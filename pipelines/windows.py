@@ -1,13 +1,14 @@
 """The windows of training data: some whole shards that are read, shuffled and cut into batches together.
 
 Which shards make the windows of an epoch, and in which order, how many batches a window has, which they are, and what
-fills them. All of it follows from (seed, epoch, window) and the lengths; tokens are read only to fill batches.
+fills them. All of it follows from (seed, epoch, window) and the lengths; tokens are read only to fill batches, and of
+several machines each reads those of its own lanes (`pipelines.lanes`).
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
+from itertools import compress, count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,29 +20,28 @@ from pipelines.batching import (
     BatchPlan,
     Ids,
     NumpyBatch,
-    Rows,
-    bucket_lengths,
     count_batches,
     fill_batch,
-    longer_sides,
     plan_batches,
     rows_within,
 )
+from pipelines.buckets import Lengths, Rows, bucket_lengths, longer_sides
 from pipelines.errors import DataError
+from pipelines.lanes import ONLY_HOST, Host, lanes_of
 from pipelines.manifest import VOCABULARY, Manifest, Shard, Split
 from pipelines.mixing import Mixture
-from pipelines.sampling import SubwordSampler
-from pipelines.shards import Lengths, Weights, read_corpora, read_lengths, read_tokens, read_weights
+from pipelines.sampling import SubwordSampler, row_keys
+from pipelines.shards import Weights, read_corpora, read_lengths, read_tokens, read_weights
 
-WINDOW_EXAMPLES = 500_000  # 30 to 60 MB of token ids, and two windows are in memory at once
-SAMPLED_WINDOW_EXAMPLES = 200_000  # the lattices of whose words take about 200 MB
+WINDOW_EXAMPLES = 600_000  # 36 to 72 MB of token ids, and two windows are in memory at once
+SAMPLED_WINDOW_EXAMPLES = 300_000  # the lattices of whose words take about 300 MB
 
 WeightedBatch = tuple[dict[str, Ids], Ids, Weights]
 Fill = Callable[["PlannedRead"], NumpyBatch | WeightedBatch]
 
 
 class Window(NamedTuple):
-    """Which window of which epoch, and the numbers of its shards."""
+    """Which window of which epoch, and the numbers of its shards, of all lanes in turn."""
 
     epoch: int
     number: int
@@ -66,6 +66,7 @@ class TrainingData:
     sampler: SubwordSampler | None
     mixture: Mixture | None
     window_examples: int
+    host: Host
 
     @classmethod
     def open(
@@ -78,6 +79,7 @@ class TrainingData:
         sampling_alpha: float,
         corpus_temperature: float,
         window_examples: int | None,
+        host: Host = ONLY_HOST,
     ) -> "TrainingData":
         """Checks the options, which are those of `stream.training_stream`, before anything is read."""
         manifest = Manifest.load(data_dir)
@@ -85,6 +87,8 @@ class TrainingData:
             raise DataError(f"seed must not be negative, got {seed}")
         if sampling_alpha < 0:
             raise DataError(f"sampling_alpha must not be negative, got {sampling_alpha}")
+        if not 0 <= host.number < host.of:
+            raise DataError(f"machine {host.number} of {host.of}: machines count from 0")
         check_some_fit(manifest, "train", max_length)
         rows_within(batch_tokens, bucket_lengths(max_length))  # which plans would say at the first batch only
         sampler = (
@@ -92,19 +96,30 @@ class TrainingData:
         )
         mixture = Mixture.of(manifest.split("train"), corpus_temperature)
         window_examples = window_examples or (SAMPLED_WINDOW_EXAMPLES if sampler else WINDOW_EXAMPLES)
-        return cls(manifest, batch_tokens, max_length, seed, sampler, mixture, window_examples)
+        return cls(manifest, batch_tokens, max_length, seed, sampler, mixture, window_examples, host)
 
     @property
     def split(self) -> Split:
         """The training data's part of the manifest."""
         return self.manifest.split("train")
 
+    @cached_property
+    def lanes(self) -> int:
+        """How many the shards make; no more than a window holds."""
+        return lanes_of(len(self.split.shards), most=self.window_examples // self._largest_shard)
+
+    @property
+    def _largest_shard(self) -> int:
+        return max(shard.examples for shard in self.split.shards)
+
     def windows(self, epoch: int) -> list[Window]:
-        """Gives the windows of an epoch: its order of the shards, cut into parts of as many shards but for one."""
-        shards = self._random(epoch, 0).permutation(len(self.split.shards))
-        at_once = max(1, self.window_examples // max(shard.examples for shard in self.split.shards))
+        """Gives the windows of an epoch: its order of each lane's shards, cut into parts of as many but for one."""
+        random = self._random(epoch, 0)
+        shards = np.arange(len(self.split.shards)).reshape(-1, self.lanes)
+        shards = random.permuted(shards, axis=0)
+        at_once = max(1, self.window_examples // (self.lanes * self._largest_shard))
         parts = np.array_split(shards, -(-len(shards) // at_once))
-        return [Window(epoch, number, tuple(part.tolist())) for number, part in enumerate(parts)]
+        return [Window(epoch, number, tuple(part.ravel().tolist())) for number, part in enumerate(parts)]
 
     def windows_from(self, epoch: int, batch: int) -> Iterator[tuple[Window, int]]:
         """Yields the windows from a batch of an epoch on, without end, and the first batch that is read of each.
@@ -126,10 +141,10 @@ class TrainingData:
         """Gives the batches of a window, in the order in which they are read."""
         random = self._random(window.epoch, 1 + window.number)
         lengths = self._lengths(window)
-        order = random.permutation(self._taken(window, random))
+        lanes = self._in_lanes(window, random.permutation(self._taken(window, random)))
         if self.sampler:
             lengths = self.sampler.room(lengths, self.max_length)
-        plans = plan_batches(lengths, order, batch_tokens=self.batch_tokens, max_length=self.max_length)
+        plans = plan_batches(lengths, lanes, batch_tokens=self.batch_tokens, max_length=self.max_length)
         return [plans[i] for i in random.permutation(len(plans))]
 
     def expected_lengths(self, window: Window) -> Lengths | NDArray[np.float64]:
@@ -138,34 +153,46 @@ class TrainingData:
         return self.sampler.expected(stored, self.max_length) if self.sampler else stored
 
     def read(self, window: Window) -> Fill:
-        """Reads a window and gives what makes its batches."""
-        tokens = read_tokens(
-            self.manifest.data_dir, self._shards(window), vocabulary_size=self.manifest.vocabulary_size
-        )
+        """Reads this host's part of a window and gives what makes its part of the batches: each of its rows."""
+        ours = [self.host.reads(i % self.lanes, self.lanes) for i in range(len(window.shards))]
+        shards = list(compress(self._shards(window), ours))
+        tokens = read_tokens(self.manifest.data_dir, shards, vocabulary_size=self.manifest.vocabulary_size)
         segmentations = self.sampler.segmentations(tokens) if self.sampler else None
-        weighted = self.split.has_loss_weights
-        weights = read_weights(self.manifest.data_dir, self._shards(window)) if weighted else None
+        weights = read_weights(self.manifest.data_dir, shards) if self.split.has_loss_weights else None
+        is_read = np.repeat(ours, self._examples(window))
+        places = np.where(is_read, np.cumsum(is_read) - 1, EMPTY_ROW)  # of the window's rows in what is read
 
         def fill(batch: PlannedRead) -> NumpyBatch | WeightedBatch:
+            count, mine = len(batch.plan.rows), slice(self.host.number, None, self.host.of)
+            rows = np.pad(batch.plan.rows, (0, -count % self.host.of), constant_values=EMPTY_ROW)[mine]
+            plan = batch.plan._replace(rows=np.where(rows == EMPTY_ROW, EMPTY_ROW, places[rows]))
             if segmentations:
-                random = self._random(window.epoch, 1 + window.number, 1 + batch.number)
-                filled = segmentations.draw_batch(batch.plan, random)
+                keys = row_keys(count, self._random(window.epoch, 1 + window.number, 1 + batch.number))
+                filled = segmentations.draw_batch(plan, keys[..., mine])
             else:
-                filled = fill_batch(tokens, batch.plan)
-            return filled if weights is None else (*filled, weights_of(batch.plan, weights))
+                filled = fill_batch(tokens, plan)
+            return filled if weights is None else (*filled, weights_of(plan, weights))
 
         return fill
 
     def _shards(self, window: Window) -> tuple[Shard, ...]:
         return tuple(self.split.shards[shard] for shard in window.shards)
 
+    def _examples(self, window: Window) -> list[int]:
+        return [shard.examples for shard in self._shards(window)]
+
     def _lengths(self, window: Window) -> Lengths:
         return read_lengths(self.manifest.data_dir, self._shards(window))
+
+    def _in_lanes(self, window: Window, rows: Rows) -> list[Rows]:
+        """Gives the rows of each lane among some of a window's."""
+        lane = np.repeat(np.arange(len(window.shards)) % self.lanes, self._examples(window))[rows]
+        return [rows[lane == i] for i in range(self.lanes)]
 
     def _taken(self, window: Window, random: np.random.Generator) -> Rows:
         """Gives the rows that an epoch takes of a window, in order."""
         if not self.mixture:
-            return np.arange(sum(shard.examples for shard in self._shards(window)))
+            return np.arange(sum(self._examples(window)))
         return self.mixture.draw(read_corpora(self.manifest.data_dir, self._shards(window)), random)
 
     def _count(self, windows: list[Window]) -> Rows:
@@ -179,11 +206,13 @@ class TrainingData:
         )
 
     def _histogram(self, window: Window) -> Rows:
-        """Gives how many of the rows that are taken of a window have a longer side of 0 to `max_length` tokens."""
+        """Gives how many of the rows that are taken of each lane have a longer side of 0 to `max_length` tokens."""
         if not self.mixture:
-            return np.sum(self._histograms[list(window.shards)], axis=0)
+            of_shards = self._histograms[list(window.shards)]
+            return of_shards.reshape(-1, self.lanes, self.max_length + 1).sum(axis=0)
         taken = self._taken(window, self._random(window.epoch, 1 + window.number))
-        return self._histogram_of(self._lengths(window)[taken])
+        lengths = self._lengths(window)
+        return np.stack([self._histogram_of(lengths[rows]) for rows in self._in_lanes(window, taken)])
 
     @cached_property
     def _histograms(self) -> Rows:

@@ -55,7 +55,7 @@ def add_parser(verbs: Any) -> None:
     add("--limit", type=int, metavar="N", help="take only the first N clean pairs")
     add("--tfds-dir", metavar="DIR", help="where TensorFlow Datasets keeps its downloads")
     add("--downloads", type=Path, metavar="DIR", help="where other downloads are kept, and looked for first")
-    add("--shards", type=int, metavar="N", help="how many (default: one for 50000 pairs, 8 at least)")
+    add("--shards", type=int, metavar="N", help="how many (default: one for at most 37000 pairs, a multiple of 8)")
     add("--seed", type=int, default=0, metavar="N", help="of how pairs are dealt to the shards (default: 0)")
     add("--force", action="store_true", help="replace DATA if it is there")
     add("--workers", type=int, metavar="N", help="processes (default: one a core); they change nothing in the result")

@@ -3,7 +3,7 @@ without the machines.
 """
 
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from app.quiet import held_stderr
 from app.training.cluster import Cluster
+from pipelines.lanes import Host
 
 # What the collective operations of the others end with when a machine is gone.
 _LOST = (
@@ -48,25 +49,29 @@ def mirrored_strategy() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def divide(stream: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
-    """Deals each global batch to the replicas: row i goes to replica i mod R, so that each gets like lengths.
+def divide(stream_of: Callable[[Host], tf.data.Dataset], strategy: tf.distribute.Strategy) -> Any:
+    """Deals each global batch to the replicas, row by row in turn, so that each gets like lengths.
 
-    Where R does not divide the rows, empty rows (all padding) fill up; they count for nothing in the loss. Each machine
-    reads the whole stream, which has no end, and keeps the rows of its own replicas.
+    Of H machines with R replicas each, row i goes to machine i mod H, and there to replica i // H mod R. Where H * R
+    does not divide the rows, empty rows (all padding) fill up; they count for nothing in the loss.
+
+    Args:
+        stream_of: gives the rows of a machine of each batch, without end.
+        strategy: whose replicas get them.
     """
 
     def deal(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        replicas = context.num_replicas_in_sync
-        here = replicas // context.num_input_pipelines
-        first = context.input_pipeline_id * here
+        host = Host(context.input_pipeline_id, context.num_input_pipelines)
+        here = context.num_replicas_in_sync // host.of
 
         def parts(*batch: Any) -> tf.data.Dataset:
             def part(i: tf.Tensor) -> Any:
-                return tf.nest.map_structure(lambda rows: _rows_to_multiple(rows, replicas)[i::replicas], batch)
+                return tf.nest.map_structure(lambda rows: _rows_to_multiple(rows, here)[i::here], batch)
 
-            return tf.data.Dataset.range(first, first + here).map(part)
+            return tf.data.Dataset.range(here).map(part)
 
-        dealt = stream.flat_map(parts) if replicas > 1 else stream
+        stream = stream_of(host)
+        dealt = stream.flat_map(parts) if here > 1 else stream
         # Else the machines would ask each other before each step whether there is another batch.
         return dealt.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)).prefetch(2 * here)
 

@@ -238,7 +238,7 @@ def run_steps(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
     """Learns from each batch once."""
     spec = tf.nest.map_structure(lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), batches[0])
     stream = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec).repeat()
-    steps = iter(divide(stream, trainer.distribute_strategy))
+    steps = iter(divide(lambda _: stream, trainer.distribute_strategy))
     started, tokens = time.perf_counter(), 0.0
     for _ in batches:
         tokens += float(trainer.train_function(steps)["target_tokens"])  # waits for the step's end

@@ -45,6 +45,7 @@ from app.training.trainer import Trainer
 from app.training.warm_start import begin_with_weights_of
 from layers import Transformer
 from pipelines.batching import ROWS_MULTIPLE
+from pipelines.lanes import ONLY_HOST, Host
 from pipelines.manifest import Manifest
 from pipelines.shards import reporting_data_errors, verify_shards
 from pipelines.stream import evaluation_stream, skipped_examples, training_stream
@@ -357,7 +358,7 @@ def _learn(
         watch.go_on_from(trainer.step)
         try:
             trainer.fit(
-                divide(open_stream(data, trainer.settings, trainer.step), strategy),
+                divide(partial(open_stream, data, trainer.settings, trainer.step), strategy),
                 steps_per_epoch=steps - trainer.step,
                 callbacks=callbacks,
                 verbose=0,
@@ -371,8 +372,8 @@ def _learn(
         share_state(strategy, trainer)
 
 
-def open_stream(data: Manifest, settings: TrainingConfig, first_step: int) -> tf.data.Dataset:
-    """The training batches from a step on.
+def open_stream(data: Manifest, settings: TrainingConfig, first_step: int, host: Host = ONLY_HOST) -> tf.data.Dataset:
+    """The training batches from a step on, or a machine's rows of them.
 
     Raises:
         DataError: The data and the settings do not go together.
@@ -385,6 +386,7 @@ def open_stream(data: Manifest, settings: TrainingConfig, first_step: int) -> tf
         start_batch=first_step,
         sampling_alpha=settings.sampling_alpha,
         corpus_temperature=settings.sampling_temperature,
+        host=host,
     )
 
 

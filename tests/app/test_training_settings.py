@@ -16,6 +16,7 @@ from app.run_directory import RunDirectory
 from app.training import planning
 from app.training import train as training
 from app.training.trainer import Trainer
+from pipelines.lanes import ONLY_HOST
 from pipelines.manifest import Manifest
 from tests.app.command_line import nmt, train_arguments
 
@@ -81,6 +82,7 @@ def test_a_plan_is_of_the_batches_that_are_trained_on(data: Path, monkeypatch: p
     settings = TrainingConfig(batch_tokens=777, max_length=31, seed=9, sampling_alpha=0.3, sampling_temperature=2.5)
     manifest = Manifest.load(data)
     training.open_stream(manifest, settings, first_step=0)
+    assert seen[0].pop("host") == ONLY_HOST  # a plan is of all rows
     planning.first_epoch(manifest, settings)
     assert seen[0] == seen[1]
 

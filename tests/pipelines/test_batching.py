@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.batching import (
-    bucket_lengths,
+    EMPTY_ROW,
     count_batches,
     fill_batch,
     largest_shapes,
@@ -14,9 +14,11 @@ from pipelines.batching import (
     rows_within,
     shift_right,
 )
+from pipelines.buckets import bucket_lengths
 from pipelines.errors import DataError
 from pipelines.shards import Tokens
 
+LANES = st.sampled_from([1, 2, 4, 8])
 LENGTHS = st.lists(st.tuples(st.integers(2, 40), st.integers(2, 40)), max_size=200)
 
 
@@ -46,19 +48,20 @@ def test_a_budget_below_8_of_the_longest_is_refused() -> None:
 
 def test_the_worked_example_of_the_module_is_true() -> None:
     lengths = [(8, 8), (7, 8), (3, 4), (4, 4), (5, 6), (6, 6), (5, 5), (2, 3), (3, 3), (4, 2), (4, 4), (3, 3)]
-    first, last = plan_batches(np.array(lengths, np.int32), np.arange(12), batch_tokens=64, max_length=8)
+    first, last = plan_batches(np.array(lengths, np.int32), [np.arange(12)], batch_tokens=64, max_length=8)
     assert first.rows.tolist() == [1, 0, 4, 5, 6, 2, 3, 7]
     assert last.rows.tolist() == [8, 9, 10, 11, *[-1] * 12]
     assert (first[1:], last[1:]) == ((8, 8), (4, 4))
 
 
-@given(LENGTHS, st.integers(10, 40), st.integers(320, 700))
-def test_each_row_that_fits_is_planned_once_within_the_budget(
-    pairs: list[tuple[int, int]], max_length: int, batch_tokens: int
+@given(LENGTHS, LANES, st.integers(10, 40), st.integers(320, 700))
+def test_each_row_that_fits_is_planned_once_in_its_lane_within_the_budget(
+    pairs: list[tuple[int, int]], lanes: int, max_length: int, batch_tokens: int
 ) -> None:
     lengths = np.array(pairs, np.int32).reshape(-1, 2)
     order = np.random.default_rng(0).permutation(len(lengths))
-    plans = plan_batches(lengths, order, batch_tokens=batch_tokens, max_length=max_length)
+    in_lanes = [order[i::lanes] for i in range(lanes)]
+    plans = plan_batches(lengths, in_lanes, batch_tokens=batch_tokens, max_length=max_length)
     planned = [row for plan in plans for row in plan.rows if row >= 0]
     assert sorted(planned) == [row for row, pair in enumerate(pairs) if max(pair) <= max_length]
     for plan in plans:
@@ -66,19 +69,35 @@ def test_each_row_that_fits_is_planned_once_within_the_budget(
         assert (real <= [plan.source_length, plan.target_length]).all()
         assert len(plan.rows) % 8 == 0
         assert len(plan.rows) * max(plan.source_length, plan.target_length) <= batch_tokens
-    assert all((plan.rows >= 0).all() for plan in plans[:-1])
+        for i, lane in enumerate(in_lanes):
+            assert set(plan.rows[i::lanes]) <= {*lane, EMPTY_ROW}
+    if lanes == 1:
+        assert all((plan.rows >= 0).all() for plan in plans[:-1])
 
 
 @settings(deadline=None)
-@given(LENGTHS, LENGTHS, st.integers(10, 40), st.integers(320, 700))
+@given(LENGTHS, LENGTHS, LANES, st.integers(10, 40), st.integers(320, 700))
 def test_batches_are_counted_from_how_many_rows_have_which_length(
-    first: list[tuple[int, int]], second: list[tuple[int, int]], max_length: int, batch_tokens: int
+    first: list[tuple[int, int]], second: list[tuple[int, int]], lanes: int, max_length: int, batch_tokens: int
 ) -> None:
     options = {"batch_tokens": batch_tokens, "max_length": max_length}
     sets = [np.array(pairs, np.int32).reshape(-1, 2) for pairs in (first, second)]
-    histograms = [np.bincount(lengths.max(axis=1), minlength=41)[: max_length + 1] for lengths in sets]
+    in_lanes = [[np.arange(len(lengths))[i::lanes] for i in range(lanes)] for lengths in sets]
+    histograms = [
+        [np.bincount(lengths[lane].max(axis=1), minlength=41)[: max_length + 1] for lane in its_lanes]
+        for lengths, its_lanes in zip(sets, in_lanes, strict=True)
+    ]
     counted = count_batches(np.array(histograms), np.arange(max_length + 1, dtype=np.int32), **options)
-    assert counted.tolist() == [len(plan_batches(lengths, np.arange(len(lengths)), **options)) for lengths in sets]
+    planned = [plan_batches(lengths, lanes, **options) for lengths, lanes in zip(sets, in_lanes, strict=True)]
+    assert counted.tolist() == list(map(len, planned))
+
+
+def test_lanes_give_the_widest_of_their_rows_in_turn() -> None:
+    lengths = np.array([(8, 8), (5, 5), (4, 4), (8, 7), (6, 6), (4, 4)] * 2, np.int32)
+    even, odd = np.arange(0, 12, 2), np.arange(1, 12, 2)
+    first, last = plan_batches(lengths, [even, odd], batch_tokens=64, max_length=8)
+    assert first.rows.tolist() == [0, 3, 6, 9, 4, 1, 10, 7]
+    assert last.rows.tolist() == [2, 5, 8, 11, *[EMPTY_ROW] * 12]
 
 
 @given(LENGTHS)
@@ -86,7 +105,7 @@ def test_shapes_are_one_of_a_fixed_set_whatever_the_data(pairs: list[tuple[int, 
     lengths = np.array(pairs, np.int32).reshape(-1, 2)
     buckets = bucket_lengths(40)
     rows = dict(zip(buckets, rows_within(500, buckets), strict=True))
-    for plan in plan_batches(lengths, np.arange(len(lengths)), batch_tokens=500, max_length=40):
+    for plan in plan_batches(lengths, [np.arange(len(lengths))], batch_tokens=500, max_length=40):
         assert {plan.source_length, plan.target_length} <= set(buckets)
         assert len(plan.rows) == rows[max(plan.source_length, plan.target_length)]
 
@@ -99,7 +118,7 @@ def test_the_decoder_reads_begin_then_the_labels_before_and_never_the_end() -> N
 def test_a_batch_is_filled_with_its_rows_and_padding() -> None:
     values = (np.array([11, 3, 21, 22, 3], np.int32), np.array([15, 16, 3, 25, 3], np.int32))
     tokens = Tokens(values, np.array([[2, 3], [3, 2]], np.int32), np.array([[0, 0], [2, 3]]))
-    (plan,) = plan_batches(tokens.lengths, np.array([1, 0]), batch_tokens=32, max_length=4)
+    (plan,) = plan_batches(tokens.lengths, [np.array([1, 0])], batch_tokens=32, max_length=4)
     inputs, labels = fill_batch(tokens, plan)
     padding = [[0, 0, 0, 0]] * 6
     assert inputs["source"].tolist() == [[21, 22, 3, 0], [11, 3, 0, 0], *padding]
@@ -115,7 +134,7 @@ def test_every_batch_lies_within_one_of_the_largest_shapes(
     lengths = np.array(pairs, np.int32)
     options = {"batch_tokens": batch_tokens, "max_length": max_length}
     largest = largest_shapes(*lengths.max(axis=0), **options)
-    for plan in plan_batches(lengths, np.arange(len(lengths)), **options):
+    for plan in plan_batches(lengths, [np.arange(len(lengths))], **options):
         assert any((np.array(plan.shape) <= shape).all() for shape in largest)
     assert all(shape.rows * max(shape[1:]) <= batch_tokens for shape in largest)
 

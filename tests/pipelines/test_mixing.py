@@ -20,6 +20,7 @@ from pipelines.shards import read_tokens
 from pipelines.stream import BATCH_SPEC, batch_spec, evaluation_stream, planned_epoch, training_stream
 from pipelines.vocabulary import PAD
 from tests.pipelines.conftest import FIRST_ID, MakeData
+from tests.pipelines.machines import assert_machines_read_in_turn
 
 PAIRS, FIRST_CORPUS = 150, 110  # of the first corpus, the others of the second
 OPTIONS: dict[str, Any] = {"batch_tokens": 96, "max_length": 12, "seed": 5, "window_examples": 40}
@@ -119,6 +120,11 @@ def test_a_batch_of_weighted_pairs_brings_the_weight_of_each_row_and_nothing_for
         assert np.array_equal(weights, (pairs / 100).astype(np.float32))
         empty += np.count_nonzero(labels[:, 0] == PAD)
     assert empty
+
+
+@pytest.mark.parametrize("hosts", [2, 3])
+def test_machines_read_the_rows_and_weights_of_one_in_turn(weighted: Path, hosts: int) -> None:
+    assert_machines_read_in_turn(weighted, hosts, **OPTIONS | {"window_examples": 80})
 
 
 def test_batches_without_weights_stay_pairs(mix: Mix, weighted: Path) -> None:

@@ -354,7 +354,9 @@ def test_progress_is_told_by_phase(tmp_path: Path) -> None:
     assert last["encode"] == (last["encode"][1],) * 2
 
 
-@pytest.mark.parametrize(("pairs", "shards"), [(3, 3), (5000, 8), (500_000, 10), (36_000_000, 720)])
+@pytest.mark.parametrize(
+    ("pairs", "shards"), [(3, 3), (5000, 8), (296_000, 8), (296_001, 16), (36_000_000, 976), (10**9, 4096)]
+)
 def test_the_number_of_shards_follows_from_the_size(pairs: int, shards: int) -> None:
     assert default_shards(pairs) == shards
 

@@ -18,10 +18,11 @@ from sentencepiece import sentencepiece_model_pb2
 from pipelines.batching import BatchPlan
 from pipelines.errors import DataError
 from pipelines.manifest import Manifest
-from pipelines.sampling import SubwordSampler
+from pipelines.sampling import SubwordSampler, row_keys
 from pipelines.shards import Tokens, read_tokens
 from pipelines.stream import planned_epoch, training_stream
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
+from tests.pipelines.machines import assert_machines_read_in_turn
 
 OPTIONS: dict[str, Any] = {"batch_tokens": 2048, "max_length": 128, "seed": 5, "window_examples": 1000}
 ALPHA = 0.2
@@ -55,7 +56,7 @@ def draws(model: bytes, alpha: float, sentence: list[int], times: int, width: in
     """Draws the source of one batch of the same sentence and counts the segmentations, EOS left out."""
     segmentations = SubwordSampler(model, alpha).segmentations(as_tokens([sentence]))
     plan = BatchPlan(np.zeros(times, np.int64), width, width)
-    inputs, _ = segmentations.draw_batch(plan, np.random.default_rng(1))
+    inputs, _ = segmentations.draw_batch(plan, row_keys(len(plan.rows), np.random.default_rng(1)))
     return Counter(tuple(real(row)[:-1]) for row in inputs["source"])
 
 
@@ -155,9 +156,11 @@ class TestSampler:
         """SentencePiece's own draws would differ; these depend on nothing but NumPy's generator."""
         segmentations = SubwordSampler(example_model(), 1.0).segmentations(as_tokens([[SPACE_AN, SPACE_AN, SPACE_AN]]))
         plan = BatchPlan(np.array([0, -1]), 8, 10)
-        inputs, labels = segmentations.draw_batch(plan, np.random.Generator(np.random.PCG64([1, 2])))
-        assert inputs["source"].tolist() == [[SPACE_AN, SPACE, AN, SPACE_AN, EOS, PAD, PAD, PAD], [PAD] * 8]
-        assert [real(row) for row in labels] == [[SPACE, AN, SPACE, A, N, SPACE, AN, EOS], []]
+        inputs, labels = segmentations.draw_batch(
+            plan, row_keys(len(plan.rows), np.random.Generator(np.random.PCG64([1, 2])))
+        )
+        assert inputs["source"].tolist() == [[SPACE_AN, SPACE_AN, SPACE_AN, EOS, *[PAD] * 4], [PAD] * 8]
+        assert [real(row) for row in labels] == [[SPACE, AN, SPACE_AN, SPACE_AN, EOS], []]
 
 
 class TestStream:
@@ -206,6 +209,10 @@ class TestStream:
         whole = batches(prepared, batch + 4, start_epoch=epoch, sampling_alpha=ALPHA)
         resumed = batches(prepared, 4, start_epoch=epoch, start_batch=batch, sampling_alpha=ALPHA)
         assert same(whole[batch:], resumed)
+
+    @pytest.mark.parametrize("hosts", [2, 3])
+    def test_machines_draw_the_rows_of_one_in_turn(self, prepared: Path, hosts: int) -> None:
+        assert_machines_read_in_turn(prepared, hosts, batches=10, **OPTIONS, sampling_alpha=ALPHA)
 
     def test_each_epoch_and_each_seed_draw_anew(self, prepared: Path) -> None:
         def sources(**options: Any) -> set[tuple[int, ...]]:

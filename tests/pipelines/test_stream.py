@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from hypothesis import strategies as st
 
 from pipelines.batching import BatchPlan
 from pipelines.errors import DataError
+from pipelines.lanes import Host
+from pipelines.manifest import Manifest
 from pipelines.shards import reporting_data_errors
 from pipelines.stream import evaluation_stream, planned_epoch, skipped_examples, training_stream
 from pipelines.vocabulary import BOS, EOS, PAD
 from pipelines.windows import TrainingData, Window
 from tests.pipelines.conftest import FIRST_ID, MakeData
+from tests.pipelines.machines import assert_machines_read_in_turn
 
 MAX_LENGTH = 12
 OPTIONS: dict[str, Any] = {"batch_tokens": 96, "max_length": MAX_LENGTH, "seed": 5, "window_examples": 40}
@@ -33,6 +37,13 @@ def data(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """150 pairs in 8 shards, so a window of 40 pairs has 2 shards."""
     lengths = np.random.default_rng(3).integers(2, MAX_LENGTH + 1, size=(150, 2))
     return make_data(tmp_path_factory.mktemp("stream") / "data", lengths.tolist(), shards=8)
+
+
+@pytest.fixture(scope="module")
+def sixteen(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """150 pairs in 16 shards, so a window of 160 pairs has 8 lanes of two shards."""
+    lengths = np.random.default_rng(4).integers(2, MAX_LENGTH + 1, size=(150, 2))
+    return make_data(tmp_path_factory.mktemp("stream") / "data", lengths.tolist(), shards=16)
 
 
 def batches(stream: tf.data.Dataset, count: int) -> list[Batch]:
@@ -143,6 +154,37 @@ class TestTraining:
         assert pairs_in(first) != pairs_in(second)
         members = [{frozenset(pairs_in([batch])) for batch in epoch} for epoch in (first, second)]
         assert len(members[0] & members[1]) < len(members[0]) / 4
+
+    @pytest.mark.parametrize("hosts", [2, 3, 4, 8, 16])
+    def test_machines_read_the_rows_of_one_in_turn(self, sixteen: Path, hosts: int) -> None:
+        assert_machines_read_in_turn(sixteen, hosts, **OPTIONS | {"window_examples": 160, "start_batch": 3})
+
+    @pytest.mark.parametrize("hosts", [2, 4, 8])
+    def test_a_machine_reads_no_shard_of_another(self, sixteen: Path, tmp_path: Path, hosts: int) -> None:
+        data_dir = tmp_path / "data"
+        copytree(sixteen, data_dir)
+        for i, shard in enumerate(Manifest.load(data_dir).split("train").shards):
+            if i % hosts != 1:
+                (data_dir / shard.file).write_bytes(bytes(shard.bytes))
+        options = OPTIONS | {"window_examples": 160}
+        mine = batches(training_stream(data_dir, host=Host(1, hosts), **options), 60)
+        assert same(mine, batches(training_stream(sixteen, host=Host(1, hosts), **options), 60))
+        with pytest.raises(tf.errors.OpError, match="is corrupt or cut short"):
+            batches(training_stream(data_dir, host=Host(0, hosts), **options), 1)
+
+    def test_a_shard_is_of_the_same_lane_in_each_epoch(self, sixteen: Path) -> None:
+        options = OPTIONS | {"window_examples": 80, "sampling_alpha": 0.0, "corpus_temperature": 1.0}
+        data = TrainingData.open(sixteen, **options)
+        orders = [[window.shards for window in data.windows(epoch)] for epoch in range(5)]
+        assert len({str(order) for order in orders}) > 1
+        for first, second in orders:
+            assert sorted(first + second) == list(range(16))
+            assert [shard % 8 for shard in first + second] == [*range(8)] * 2
+
+    @pytest.mark.parametrize("host", [Host(2, 2), Host(-1, 2), Host(0, 0)])
+    def test_a_machine_that_is_none_of_them_is_refused(self, data: Path, host: Host) -> None:
+        with pytest.raises(DataError, match=r"machine -?\d of \d: machines count from 0"):
+            training_stream(data, host=host, **OPTIONS)
 
     @pytest.mark.parametrize("epoch", [0, 1])
     def test_pairs_travel_far_from_their_places_in_the_corpus_and_lose_their_neighbours(

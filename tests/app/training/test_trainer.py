@@ -94,7 +94,7 @@ def learn(
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda _, logs: seen.append({name: float(value) for name, value in logs.items()})
     )
-    divided = divide(batches, trainer.distribute_strategy)
+    divided = divide(lambda _: batches, trainer.distribute_strategy)
     trainer.fit(divided, steps_per_epoch=steps, callbacks=[watch, *callbacks], verbose=0, shuffle=False)
     return seen
 
@@ -239,7 +239,7 @@ def test_an_overflow_in_float16_skips_the_step_and_halves_the_scale():
     assert loss_scale(trainer) < 1e6
     trainer.optimizer.loss_scale.assign(1e30)
     strategy = trainer.distribute_strategy
-    trainer.fit(divide(stream(), strategy), steps_per_epoch=1, verbose=0, shuffle=False)
+    trainer.fit(divide(lambda _: stream(), strategy), steps_per_epoch=1, verbose=0, shuffle=False)
     for weight, old in zip(trainer.transformer.trainable_variables, before, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), old)
     assert loss_scale(trainer) == pytest.approx(5e29)
@@ -343,7 +343,7 @@ def test_replicas_drop_different_values():
 
 def test_rows_that_do_not_divide_are_filled_with_empty_ones():
     strategy = mirrored_strategy()
-    _, per_replica = next(iter(divide(stream(), strategy)))
+    _, per_replica = next(iter(divide(lambda _: stream(), strategy)))
     values = [part.numpy() for part in strategy.experimental_local_results(per_replica)]
     _, labels = next(batches())
     np.testing.assert_array_equal(values[0], labels[0::2])
