@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.buckets import Lengths, Rows, bucket_lengths, bucket_of_each, from_wide_to_narrow, longer_sides
+from pipelines.buckets import Buckets, Lengths, Rows, bucket_lengths, bucket_of_each, from_wide_to_narrow, longer_sides
 from pipelines.errors import DataError
 from pipelines.shards import Tokens
 from pipelines.vocabulary import BOS, PAD
@@ -116,7 +116,7 @@ def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, 
     return plans
 
 
-def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Rows, NDArray[np.uint8]]:
+def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Rows, Buckets]:
     """Gives those of some rows that the buckets hold, from wide to narrow, and the buckets [N, 2] of their sides."""
     rows = rows[longer_sides(lengths)[rows] <= buckets[-1]]
     bucket = bucket_of_each(buckets)[lengths[rows]]
@@ -124,26 +124,23 @@ def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Row
     return rows[order], bucket[order]
 
 
-def count_batches(histograms: Rows, widths: NDArray[np.int32], *, batch_tokens: int, max_length: int) -> Rows:
+def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Rows:
     """Gives how many batches `plan_batches` would make of each of some sets of rows.
 
-    It needs no more than how many rows have which longer side: where a batch ends follows from how many rows are as
-    wide, not from which they are.
+    It needs no more than how many rows have a longer side of which bucket: where a batch ends follows from how many
+    rows are as wide, not from which they are.
 
     Args:
-        histograms: int64 [W, L, max_length + 1]; how many rows of each set and lane have a longer side of 0, 1, 2, ...
-            tokens.
-        widths: int32 [max_length + 1]; the length that is planned with for a longer side of 0, 1, 2, ... tokens.
+        histograms: int64 [W, L, buckets]; how many rows of each set and lane have a longer side of which bucket.
         batch_tokens: as of `plan_batches`.
         max_length: as of `plan_batches`.
     """
     buckets = bucket_lengths(max_length)
-    bucket = bucket_of_each(buckets)[widths]
     sets, lanes, _ = histograms.shape
     batches, ended = np.zeros(sets, np.int64), np.zeros(sets, np.int64)  # where the last batch ends in the lanes
     as_wide = np.zeros((sets, lanes), np.int64)
     for number, capacity in reversed(list(enumerate(rows_within(batch_tokens, buckets)))):
-        as_wide += histograms[:, :, bucket == number].sum(axis=2)
+        as_wide += histograms[:, :, number]
         left = as_wide.max(axis=1) - ended  # of the wider rows' last batch takes some
         begun = -(-np.maximum(left, 0) // (capacity // lanes))
         batches += begun

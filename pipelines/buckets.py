@@ -10,6 +10,7 @@ _SHORTEST, _FINE_STEP, _COARSE_STEP, _COARSE_FROM = 4, 1, 8, 64
 
 Lengths = NDArray[np.int32]  # [N, 2]: source and target of each pair, EOS counted
 Rows = NDArray[np.int64]
+Buckets = NDArray[np.uint8]  # numbers of lengths
 
 
 def bucket_lengths(longest: int, growth: float = LENGTH_GROWTH) -> list[int]:
@@ -25,12 +26,12 @@ def bucket_lengths(longest: int, growth: float = LENGTH_GROWTH) -> list[int]:
     return [*(length for length in lengths if length < longest), longest]
 
 
-def bucket_of_each(buckets: list[int]) -> NDArray[np.uint8]:
+def bucket_of_each(buckets: list[int]) -> Buckets:
     """Gives the number of the bucket of each length from 0 on."""
     return np.searchsorted(buckets, np.arange(buckets[-1] + 1)).astype(np.uint8)
 
 
-def from_wide_to_narrow(bucket: NDArray[np.uint8], buckets: int) -> Rows:
+def from_wide_to_narrow(bucket: Buckets, buckets: int) -> Rows:
     """Gives the order of rows, of which the buckets of both sides are given as [N, 2], on the path of `_places`.
 
     Rows of the same two buckets keep their order.

@@ -2,19 +2,25 @@
 
 A pair of a corpus of weight w is taken floor(w) times, and once more with probability w - floor(w). So of a corpus of
 weight 0.5 an epoch shows half, and the next epoch another half; one of weight 2 is shown twice.
+
+Which pairs are taken is drawn, how many is not: along the pairs of a corpus in the order of their lengths, those of the
+same bucket shuffled, pair i is taken floor(u + w * (i + 1)) - floor(u + w * i) times, where u is a number from [0, 1)
+that is drawn for an epoch's window. With u = 0.3 and w = 0.5, pairs 1, 3, 5, ... are taken, with w = 1.5 all and those
+once more. So each length has its share, and batches are counted from how many pairs there are of each.
 """
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.buckets import Buckets, Rows
 from pipelines.errors import DataError
 from pipelines.manifest import PREPARE_AGAIN, Split
 from pipelines.shards import Corpora
 
-Rows = NDArray[np.int64]
+Offsets = NDArray[np.float64]
 
 
 class Mixture:
@@ -46,9 +52,31 @@ class Mixture:
             weights *= taken / (pairs * weights).sum()
         return None if (weights == 1).all() else cls(weights)
 
-    def draw(self, corpora: Corpora, random: np.random.Generator) -> Rows:
-        """Gives the rows that are taken of pairs of these corpora, in order, some several times."""
-        rates = self.rates[corpora]
-        times = np.floor(rates)
-        times += random.random(len(rates), np.float32) < rates - times
-        return np.repeat(np.arange(len(rates)), times.astype(np.int64))
+    def offsets(self, random: np.random.Generator) -> Offsets:
+        """Draws where each corpus begins to be taken: u of the worked example."""
+        return random.random(len(self.rates))
+
+    def draw(self, rows: Rows, corpora: Corpora, buckets: Buckets, offsets: Offsets) -> Rows:
+        """Gives those of some rows that are taken, some several times.
+
+        Args:
+            rows: shuffled.
+            corpora: the corpus of each.
+            buckets: the number of the length of each.
+            offsets: what `offsets` gave.
+        """
+        order = np.lexsort((buckets, corpora))
+        counts = np.bincount(corpora, minlength=len(self.rates))
+        corpus = corpora[order]
+        before = np.arange(len(rows)) - (np.cumsum(counts) - counts)[corpus]
+        times = self._taken(before + 1, corpus, offsets) - self._taken(before, corpus, offsets)
+        return np.repeat(rows[order], times)
+
+    def count(self, histograms: Rows, offsets: Offsets) -> Rows:
+        """Gives how many rows `draw` takes of each corpus and bucket, where there are [..., corpora, buckets]."""
+        corpus = np.arange(len(self.rates))[:, None]
+        return np.diff(self._taken(np.cumsum(histograms, axis=-1), corpus, offsets), axis=-1, prepend=0)
+
+    def _taken(self, before: Rows, corpus: NDArray[Any], offsets: Offsets) -> Rows:
+        """Gives how many are taken of the first ones of a corpus."""
+        return np.floor(offsets[corpus] + self.rates[corpus] * before).astype(np.int64)

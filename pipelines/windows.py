@@ -25,7 +25,7 @@ from pipelines.batching import (
     plan_batches,
     rows_within,
 )
-from pipelines.buckets import Lengths, Rows, bucket_lengths, longer_sides
+from pipelines.buckets import Buckets, Lengths, Rows, bucket_lengths, bucket_of_each, longer_sides
 from pipelines.errors import DataError
 from pipelines.lanes import ONLY_HOST, Host, lanes_of
 from pipelines.manifest import VOCABULARY, Manifest, Shard, Split
@@ -141,7 +141,7 @@ class TrainingData:
         """Gives the batches of a window, in the order in which they are read."""
         random = self._random(window.epoch, 1 + window.number)
         lengths = self._lengths(window)
-        lanes = self._in_lanes(window, random.permutation(self._taken(window, random)))
+        lanes = [random.permutation(rows) for rows in self._taken(window, lengths, random)]
         if self.sampler:
             lengths = self.sampler.room(lengths, self.max_length)
         plans = plan_batches(lengths, lanes, batch_tokens=self.batch_tokens, max_length=self.max_length)
@@ -184,45 +184,56 @@ class TrainingData:
     def _lengths(self, window: Window) -> Lengths:
         return read_lengths(self.manifest.data_dir, self._shards(window))
 
-    def _in_lanes(self, window: Window, rows: Rows) -> list[Rows]:
-        """Gives the rows of each lane among some of a window's."""
-        lane = np.repeat(np.arange(len(window.shards)) % self.lanes, self._examples(window))[rows]
-        return [rows[lane == i] for i in range(self.lanes)]
-
-    def _taken(self, window: Window, random: np.random.Generator) -> Rows:
-        """Gives the rows that an epoch takes of a window, in order."""
+    def _taken(self, window: Window, lengths: Lengths, random: np.random.Generator) -> list[Rows]:
+        """Gives the rows that an epoch takes of each lane of a window."""
+        rows = np.arange(len(lengths))
+        lane = np.repeat(np.arange(len(window.shards)) % self.lanes, self._examples(window))
+        lanes = [rows[lane == i] for i in range(self.lanes)]
         if not self.mixture:
-            return np.arange(sum(self._examples(window)))
-        return self.mixture.draw(read_corpora(self.manifest.data_dir, self._shards(window)), random)
+            return lanes
+        offsets = self.mixture.offsets(random)
+        corpora = read_corpora(self.manifest.data_dir, self._shards(window))
+        buckets = self._buckets(lengths)
+        shuffled = map(random.permutation, lanes)
+        return [self.mixture.draw(rows, corpora[rows], buckets[rows], offsets) for rows in shuffled]
 
     def _count(self, windows: list[Window]) -> Rows:
         """Gives how many batches each window has."""
-        lengths = np.maximum(np.arange(self.max_length + 1, dtype=np.int32), 1)
-        return count_batches(
-            np.stack([self._histogram(window) for window in windows]),
-            self.sampler.room(lengths, self.max_length) if self.sampler else lengths,
-            batch_tokens=self.batch_tokens,
-            max_length=self.max_length,
-        )
+        histograms = np.stack([self._histogram(window) for window in windows])
+        return count_batches(histograms, batch_tokens=self.batch_tokens, max_length=self.max_length)
 
     def _histogram(self, window: Window) -> Rows:
-        """Gives how many of the rows that are taken of each lane have a longer side of 0 to `max_length` tokens."""
-        if not self.mixture:
-            of_shards = self._histograms[list(window.shards)]
-            return of_shards.reshape(-1, self.lanes, self.max_length + 1).sum(axis=0)
-        taken = self._taken(window, self._random(window.epoch, 1 + window.number))
-        lengths = self._lengths(window)
-        return np.stack([self._histogram_of(lengths[rows]) for rows in self._in_lanes(window, taken)])
+        """Gives how many of the rows that are taken of each lane have a longer side of which bucket."""
+        of_shards = self._histograms[list(window.shards)]
+        of_lanes: Rows = of_shards.reshape(-1, self.lanes, *of_shards.shape[1:]).sum(axis=0)
+        if self.mixture:
+            offsets = self.mixture.offsets(self._random(window.epoch, 1 + window.number))
+            of_lanes = self.mixture.count(of_lanes, offsets)
+        return of_lanes.sum(axis=1)
 
     @cached_property
-    def _histograms(self) -> Rows:
-        """The histogram of each shard, int64 [shards, max_length + 1]."""
-        shards = self.split.shards
-        return np.stack([self._histogram_of(read_lengths(self.manifest.data_dir, [shard])) for shard in shards])
+    def _histograms(self) -> NDArray[np.int32]:
+        """How many rows of each shard and corpus have a longer side of which bucket, [shards, corpora, buckets]."""
+        return np.stack([self._histogram_of(shard) for shard in self.split.shards])
 
-    def _histogram_of(self, lengths: Lengths) -> Rows:
-        longer = np.minimum(longer_sides(lengths), self.max_length + 1)
-        return np.bincount(longer, minlength=self.max_length + 2)[:-1]
+    def _histogram_of(self, shard: Shard) -> NDArray[np.int32]:
+        buckets = len(bucket_lengths(self.max_length)) + 1  # the last for what is skipped
+        numbers = self._buckets(read_lengths(self.manifest.data_dir, [shard])).astype(np.int64)
+        corpora = 1
+        if self.mixture:
+            corpora = len(self.mixture.rates)
+            numbers += buckets * read_corpora(self.manifest.data_dir, [shard]).astype(np.int64)
+        counts = np.bincount(numbers, minlength=corpora * buckets).reshape(corpora, buckets)
+        return counts[:, :-1].astype(np.int32)
+
+    def _buckets(self, lengths: Lengths) -> Buckets:
+        """Gives the bucket that the longer side of each row is planned with; what is skipped has one more."""
+        buckets = bucket_lengths(self.max_length)
+        planned = np.maximum(np.arange(self.max_length + 1, dtype=np.int32), 1)
+        if self.sampler:
+            planned = self.sampler.room(planned, self.max_length)
+        of_each = np.append(bucket_of_each(buckets)[planned], np.uint8(len(buckets)))
+        return of_each[np.minimum(longer_sides(lengths), self.max_length + 1)]
 
     def _random(self, epoch: int, *use: int) -> np.random.Generator:
         """Gives the random numbers of a use in an epoch: 0 orders shards; 1 + n window n; 1 + n, 1 + m its batch m."""

@@ -13,6 +13,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.buckets import Rows
 from pipelines.errors import DataError
 from pipelines.manifest import Manifest, MixedCorpus, Split
 from pipelines.mixing import Mixture
@@ -120,6 +121,50 @@ def test_a_batch_of_weighted_pairs_brings_the_weight_of_each_row_and_nothing_for
         assert np.array_equal(weights, (pairs / 100).astype(np.float32))
         empty += np.count_nonzero(labels[:, 0] == PAD)
     assert empty
+
+
+def test_windows_of_a_mixture_before_a_position_are_not_drawn(weighted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = [len(planned_epoch(weighted, epoch=epoch, **OPTIONS)) for epoch in range(3)]
+    whole = islice(training_stream(weighted, **OPTIONS).as_numpy_iterator(), sum(epochs), sum(epochs) + 1)
+    expected = next(whole)
+    drawn: list[int] = []
+    draw = Mixture.draw
+
+    def counted(mixture: Mixture, rows: Rows, *arguments: Any) -> Rows:
+        drawn.append(len(rows))
+        return draw(mixture, rows, *arguments)
+
+    monkeypatch.setattr(Mixture, "draw", counted)
+    resumed = next(training_stream(weighted, start_batch=sum(epochs), **OPTIONS).as_numpy_iterator())
+    assert all(map(np.array_equal, tf.nest.flatten(resumed), tf.nest.flatten(expected)))
+    assert 0 < sum(drawn) < 300  # of the windows that are read ahead; those before have 450 pairs
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=200), st.integers(0, 99))
+def test_as_many_pairs_are_drawn_of_each_corpus_and_length_as_are_counted(
+    pairs: list[tuple[int, int]], seed: int
+) -> None:
+    mixture = Mixture(np.array([0.4, 1.0, 2.3]))
+    random = np.random.default_rng(seed)
+    offsets = mixture.offsets(random)
+    corpora, buckets = np.array(pairs, np.uint8).reshape(-1, 2).T
+    drawn = mixture.draw(np.arange(len(pairs)), corpora, buckets, offsets)
+    there, taken_of_each = (
+        np.bincount(c * 10 + b.astype(int), minlength=30).reshape(3, 10)
+        for c, b in ((corpora, buckets), (corpora[drawn], buckets[drawn]))
+    )
+    assert (mixture.count(there, offsets) == taken_of_each).all()
+    up_to_each = np.cumsum(there, axis=1) * mixture.rates[:, None]
+    assert (abs(np.cumsum(taken_of_each, axis=1) - up_to_each) < 1).all()  # so every length has its share
+    times = np.bincount(drawn, minlength=len(pairs))
+    assert (times >= np.floor(mixture.rates)[corpora]).all()
+    assert (times <= np.ceil(mixture.rates)[corpora]).all()
+
+
+def test_the_worked_example_of_the_module_is_true() -> None:
+    rows, corpora, buckets = np.arange(8), np.array([0, 1] * 4, np.uint8), np.array([9, 9, 5, 5, 7, 7, 3, 3], np.uint8)
+    drawn = Mixture(np.array([0.5, 1.5])).draw(rows, corpora, buckets, np.array([0.3, 0.3]))
+    assert drawn.tolist() == [2, 0, 7, 3, 3, 5, 1, 1]  # from short to long: 6 2 4 0 and 7 3 5 1
 
 
 @pytest.mark.parametrize("hosts", [2, 3])

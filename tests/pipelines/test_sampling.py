@@ -159,8 +159,8 @@ class TestSampler:
         inputs, labels = segmentations.draw_batch(
             plan, row_keys(len(plan.rows), np.random.Generator(np.random.PCG64([1, 2])))
         )
-        assert inputs["source"].tolist() == [[SPACE_AN, SPACE_AN, SPACE_AN, EOS, *[PAD] * 4], [PAD] * 8]
-        assert [real(row) for row in labels] == [[SPACE, AN, SPACE_AN, SPACE_AN, EOS], []]
+        assert inputs["source"].tolist() == [[SPACE_AN, SPACE_A, N, SPACE_AN, EOS, PAD, PAD, PAD], [PAD] * 8]
+        assert [real(row) for row in labels] == [[SPACE_AN, SPACE_AN, SPACE_AN, EOS], []]
 
 
 class TestStream:
