@@ -9,7 +9,7 @@ renames the last of them at the end; a job whose last file is there is not done 
     000007.text.zst  .keys.npy  .sketches.npy  .weights.npy  .clean.json     cleaned pairs and what is known of them
     equal-3.npy                                                              rows of equal keys in one column
     000007.sample.zst                                                        sentences to learn the vocabulary from
-    000007.records  .rows.npy  .encoded.json                                 records, shard after shard
+    000007.records  .rows.npy  .begins.npy  .encoded.json                    records, shard after shard
     shards-00002.json                                                        of some whole shards, which lie in `out`
 """
 
@@ -355,9 +355,7 @@ def _processor(model: Path) -> Any:
     return sentencepiece.SentencePieceProcessor(model_file=str(model))
 
 
-ROW = np.dtype(
-    [("shard", "<i4"), ("bytes", "<i4"), ("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")]
-)  # of what is known of a record
+ROW = np.dtype([("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")])  # what is known of a record
 
 
 def _write_records(
@@ -374,12 +372,14 @@ def _write_records(
     order = np.argsort(shard_of, kind="stable")
     records = [record(*encoded[i]) for i in order]
     rows = np.zeros(len(encoded), ROW)
-    rows["shard"], rows["bytes"] = shard_of[order], [len(data) for data in records]
     rows["source"], rows["target"] = lengths[order].T
     rows["corpus"], rows["weight"] = corpus, weights[order]
     with aside(job.file(number, "records")) as beside:
         beside.write_bytes(b"".join(records))
     save(job.file(number, "rows.npy"), rows)
+    row_begins = np.searchsorted(shard_of[order], np.arange(shards + 1))
+    ends = np.cumsum([0, *map(len, records)])
+    save(job.file(number, "begins.npy"), np.stack([row_begins, ends[row_begins]]))
 
 
 def _removed(job: Job, start: int, pairs: int) -> NDArray[np.uint8]:

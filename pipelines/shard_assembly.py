@@ -55,13 +55,12 @@ def read_shards(job: Job, group: int) -> list[Shard]:
 
 def _dealt(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[Any, bytes]]:
     """Yields the rows and the records that a chunk has for each of some shards."""
-    rows = np.load(job.file(chunk, "rows.npy"))
-    edges = np.searchsorted(rows["shard"], np.arange(first, first + count + 1))
-    ends = np.concatenate([[0], np.cumsum(rows["bytes"], dtype=np.int64)])
+    begins = np.load(job.file(chunk, "begins.npy"), mmap_mode="r")[:, first : first + count + 1]
+    rows = np.load(job.file(chunk, "rows.npy"), mmap_mode="r")
     with job.file(chunk, "records").open("rb") as file:
-        for begin, end in pairwise(edges.tolist()):
-            file.seek(ends[begin])
-            yield rows[begin:end].copy(), file.read(ends[end] - ends[begin])
+        for (row, byte), (next_row, next_byte) in pairwise(begins.T.tolist()):
+            file.seek(byte)
+            yield np.array(rows[row:next_row]), file.read(next_byte - byte)
 
 
 def _finished_shard(job: Job, name: str, rows: Any, sha256: str, beside: tuple[bool, bool]) -> Shard:
