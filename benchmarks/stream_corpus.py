@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from app.quiet import import_tensorflow
 from benchmarks.measuring import EOS
-from pipelines.buckets import Lengths, Rows
+from pipelines.buckets import Lengths
 from pipelines.chunks import CHUNK_PAIRS
 from pipelines.corpora import LanguagePair
 from pipelines.lanes import deal
@@ -108,22 +109,22 @@ def last_two_bytes(target: Sequence[int], end: int) -> int:
     return 0
 
 
-def dealt_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[Rows]]:
+def dealt_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[NDArray[np.int32]]]:
     """The names of the shards, and the templates of each one's pairs, dealt chunk by chunk as `nmt prepare` does."""
     random = np.random.default_rng(SEED)
     count = default_shards(pairs)
-    rows = random.integers(0, len(lengths), pairs)
-    chunks = np.split(lengths[rows], range(CHUNK_PAIRS, pairs, CHUNK_PAIRS))
-    shard_of = [
-        deal(chunk, count, longest=LONGEST, seed=0, chunk=i).astype(np.uint16) for i, chunk in enumerate(chunks)
-    ]
-    order = np.argsort(np.concatenate(shard_of), kind="stable")
-    ends = np.cumsum(np.bincount(np.concatenate(shard_of), minlength=count))
+    rows = random.integers(0, len(lengths), pairs, np.int32)
+    shard_of = np.empty(pairs, np.uint16)
+    for i, start in enumerate(range(0, pairs, CHUNK_PAIRS)):
+        chunk = slice(start, start + CHUNK_PAIRS)
+        shard_of[chunk] = deal(lengths[rows[chunk]], count, longest=LONGEST, seed=0, chunk=i)
+    order = np.argsort(shard_of, kind="stable")
+    ends = np.cumsum(np.bincount(shard_of, minlength=count))
     names = [f"train-{i:05d}-of-{count:05d}.tfrecord" for i in range(count)]
     return names, np.split(rows[order], ends[:-1])
 
 
-def write_shard(out: Path, file: str, rows: Rows, templates: Templates, vocabulary_size: int) -> Shard:
+def write_shard(out: Path, file: str, rows: NDArray[np.int32], templates: Templates, vocabulary_size: int) -> Shard:
     """Writes records of some templates, each with a change of its own."""
     random = np.random.default_rng([SEED, int(file.split("-")[1])])
     ids = random.integers(LEAST_LONG, max(LEAST_LONG + 1, min(vocabulary_size, LEAST_LONGER)), len(rows))

@@ -14,7 +14,8 @@ the first batch begins with the widest, rows 1 and 0. They do not fill its 8 row
 the next narrower ones: 4 and 5 of width 6, 6 of width 5, then 2, 3, 7 of width 4. The second has the 4 rows that are
 left, 8 to 11, of width 4; it is filled up to 16 with empty rows, for the shape's sake.
 
-Of data in lanes (`pipelines.lanes`) each batch takes its rows in turn from all of them, from each the widest.
+Of data in lanes (`pipelines.lanes`) each batch takes its rows in turn from all of them, from each the widest; where one
+has run out before the others, its rows are empty.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ class BatchShape(NamedTuple):
 
 
 class BatchPlan(NamedTuple):
-    """Which pairs make a batch, and its shapes; `rows` holds -1 for the empty rows that fill the last batch."""
+    """Which pairs make a batch, and its shapes; `rows` holds -1 for empty rows, which fill the last batches."""
 
     rows: Rows  # [B]
     source_length: int

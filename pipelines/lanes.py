@@ -1,13 +1,14 @@
 """Lanes: how shards are divided among machines that read the same batches.
 
-Shard s is of lane s mod L, and row i of every batch is a pair of lane i mod L, L being 8 of all data that is not small.
-So a batch is the same however many machines there are, and of 2, 4 or 8 machines each reads the shards of its own lanes
-alone. With 3 machines each needs all lanes; with 16, two read the same.
+Shard s is of lane s mod L, and row i of every batch is a pair of lane i mod L. L is 8 if the shards are a multiple of
+8, as `nmt prepare` makes them, and 8 of them are no more than a window of the stream. So a batch is the same however
+many machines there are, and of 2, 4 or 8 machines each reads the shards of its own lanes alone. With 3 machines each
+needs all lanes; with 16, two read the same.
 
 As each lane gives an eighth of every batch, all must be of like lengths, or rows would be padded to those of other
-lanes. `deal` gives each shard every S-th of all pairs in the order of their lengths. A worked example, with 4 shards
-and two chunks of 8 pairs, whose lengths are in order already; each run of 4 has an order of its own, which is turned
-from chunk to chunk:
+lanes. So of each chunk of pairs, in the order of their lengths, `deal` gives each run of S pairs one to each of the S
+shards. A worked example, with 4 shards and two chunks of 8 pairs, whose lengths are in order already; each run of 4 has
+an order of its own, which is turned from chunk to chunk:
 
     chunk 0   lengths 9 8 7 6 | 5 4 3 2   to shards 2 0 3 1 | 1 3 0 2
     chunk 1   lengths 9 9 8 7 | 6 5 4 3   to shards 3 1 2 0 | 0 2 1 3

@@ -5,8 +5,8 @@ weight 0.5 an epoch shows half, and the next epoch another half; one of weight 2
 
 Which pairs are taken is drawn, how many is not: along the pairs of a corpus in the order of their lengths, those of the
 same bucket shuffled, pair i is taken floor(u + w * (i + 1)) - floor(u + w * i) times, where u is a number from [0, 1)
-that is drawn for an epoch's window. With u = 0.3 and w = 0.5, pairs 1, 3, 5, ... are taken, with w = 1.5 all and those
-once more. So each length has its share, and batches are counted from how many pairs there are of each.
+that is drawn for a window of an epoch. With u = 0.3 and w = 0.5, pairs 1, 3, 5, ... are taken, with w = 1.5 all and
+those once more. So each length has its share, and batches are counted from how many pairs there are of each.
 """
 
 import math
@@ -52,31 +52,34 @@ class Mixture:
             weights *= taken / (pairs * weights).sum()
         return None if (weights == 1).all() else cls(weights)
 
-    def offsets(self, random: np.random.Generator) -> Offsets:
-        """Draws where each corpus begins to be taken: u of the worked example."""
-        return random.random(len(self.rates))
+    def offsets(self, random: np.random.Generator, lanes: int) -> Offsets:
+        """Draws where each corpus begins to be taken, u of the worked example, [lanes, corpora].
+
+        Those of the lanes lie evenly around a circle, so that they do not all round up or down.
+        """
+        return (random.random(len(self.rates)) + np.arange(lanes)[:, None] / lanes) % 1
 
     def draw(self, rows: Rows, corpora: Corpora, buckets: Buckets, offsets: Offsets) -> Rows:
-        """Gives those of some rows that are taken, some several times.
+        """Gives those of some rows of a lane that are taken, some several times.
 
         Args:
             rows: shuffled.
             corpora: the corpus of each.
             buckets: the number of the length of each.
-            offsets: what `offsets` gave.
+            offsets: what `offsets` gave for the lane.
         """
         order = np.lexsort((buckets, corpora))
         counts = np.bincount(corpora, minlength=len(self.rates))
         corpus = corpora[order]
         before = np.arange(len(rows)) - (np.cumsum(counts) - counts)[corpus]
-        times = self._taken(before + 1, corpus, offsets) - self._taken(before, corpus, offsets)
+        times = self._taken(before + 1, corpus, offsets[corpus]) - self._taken(before, corpus, offsets[corpus])
         return np.repeat(rows[order], times)
 
     def count(self, histograms: Rows, offsets: Offsets) -> Rows:
-        """Gives how many rows `draw` takes of each corpus and bucket, where there are [..., corpora, buckets]."""
+        """Gives how many rows `draw` takes where there are so many, [lanes, corpora, buckets]."""
         corpus = np.arange(len(self.rates))[:, None]
-        return np.diff(self._taken(np.cumsum(histograms, axis=-1), corpus, offsets), axis=-1, prepend=0)
+        return np.diff(self._taken(np.cumsum(histograms, axis=-1), corpus, offsets[..., None]), axis=-1, prepend=0)
 
-    def _taken(self, before: Rows, corpus: NDArray[Any], offsets: Offsets) -> Rows:
-        """Gives how many are taken of the first ones of a corpus."""
-        return np.floor(offsets[corpus] + self.rates[corpus] * before).astype(np.int64)
+    def _taken(self, first: Rows, corpus: NDArray[Any], offsets: Offsets) -> Rows:
+        """Gives how many are taken of so many first ones of a corpus."""
+        return np.floor(offsets + self.rates[corpus] * first).astype(np.int64)

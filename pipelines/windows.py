@@ -1,8 +1,8 @@
 """The windows of training data: some whole shards that are read, shuffled and cut into batches together.
 
 Which shards make the windows of an epoch, and in which order, how many batches a window has, which they are, and what
-fills them. All of it follows from (seed, epoch, window) and the lengths; tokens are read only to fill batches, and of
-several machines each reads those of its own lanes (`pipelines.lanes`).
+fills them. All of it follows from (seed, epoch, window) and the lengths; tokens are read only to fill batches, and each
+of several machines reads those of its own lanes (`pipelines.lanes`).
 """
 
 from collections.abc import Callable, Iterator
@@ -104,18 +104,23 @@ class TrainingData:
         return self.manifest.split("train")
 
     @cached_property
+    def shards(self) -> tuple[Shard, ...]:
+        """Those that hold pairs, as all do but for a handful of pairs."""
+        return tuple(shard for shard in self.split.shards if shard.examples)
+
+    @cached_property
     def lanes(self) -> int:
         """How many the shards make; no more than a window holds."""
-        return lanes_of(len(self.split.shards), most=self.window_examples // self._largest_shard)
+        return lanes_of(len(self.shards), most=self.window_examples // self._largest_shard)
 
     @property
     def _largest_shard(self) -> int:
-        return max(shard.examples for shard in self.split.shards)
+        return max(shard.examples for shard in self.shards)
 
     def windows(self, epoch: int) -> list[Window]:
         """Gives the windows of an epoch: its order of each lane's shards, cut into parts of as many but for one."""
         random = self._random(epoch, 0)
-        shards = np.arange(len(self.split.shards)).reshape(-1, self.lanes)
+        shards = np.arange(len(self.shards)).reshape(-1, self.lanes)
         shards = random.permuted(shards, axis=0)
         at_once = max(1, self.window_examples // (self.lanes * self._largest_shard))
         parts = np.array_split(shards, -(-len(shards) // at_once))
@@ -130,7 +135,7 @@ class TrainingData:
             windows = self.windows(number)
             skipped = 0
             if batch:
-                ends = np.cumsum(self._count(windows))
+                ends = np.cumsum(self.count(windows))
                 skipped = int(np.searchsorted(ends, batch, side="right"))
                 batch -= int(ends[skipped - 1]) if skipped else 0
             for window in windows[skipped:]:
@@ -176,7 +181,7 @@ class TrainingData:
         return fill
 
     def _shards(self, window: Window) -> tuple[Shard, ...]:
-        return tuple(self.split.shards[shard] for shard in window.shards)
+        return tuple(self.shards[shard] for shard in window.shards)
 
     def _examples(self, window: Window) -> list[int]:
         return [shard.examples for shard in self._shards(window)]
@@ -191,13 +196,16 @@ class TrainingData:
         lanes = [rows[lane == i] for i in range(self.lanes)]
         if not self.mixture:
             return lanes
-        offsets = self.mixture.offsets(random)
+        offsets = self.mixture.offsets(random, self.lanes)
         corpora = read_corpora(self.manifest.data_dir, self._shards(window))
         buckets = self._buckets(lengths)
         shuffled = map(random.permutation, lanes)
-        return [self.mixture.draw(rows, corpora[rows], buckets[rows], offsets) for rows in shuffled]
+        return [
+            self.mixture.draw(rows, corpora[rows], buckets[rows], of_lane)
+            for rows, of_lane in zip(shuffled, offsets, strict=True)
+        ]
 
-    def _count(self, windows: list[Window]) -> Rows:
+    def count(self, windows: list[Window]) -> Rows:
         """Gives how many batches each window has."""
         histograms = np.stack([self._histogram(window) for window in windows])
         return count_batches(histograms, batch_tokens=self.batch_tokens, max_length=self.max_length)
@@ -207,24 +215,22 @@ class TrainingData:
         of_shards = self._histograms[list(window.shards)]
         of_lanes: Rows = of_shards.reshape(-1, self.lanes, *of_shards.shape[1:]).sum(axis=0)
         if self.mixture:
-            offsets = self.mixture.offsets(self._random(window.epoch, 1 + window.number))
+            offsets = self.mixture.offsets(self._random(window.epoch, 1 + window.number), self.lanes)
             of_lanes = self.mixture.count(of_lanes, offsets)
         return of_lanes.sum(axis=1)
 
     @cached_property
     def _histograms(self) -> NDArray[np.int32]:
         """How many rows of each shard and corpus have a longer side of which bucket, [shards, corpora, buckets]."""
-        return np.stack([self._histogram_of(shard) for shard in self.split.shards])
-
-    def _histogram_of(self, shard: Shard) -> NDArray[np.int32]:
-        buckets = len(bucket_lengths(self.max_length)) + 1  # the last for what is skipped
-        numbers = self._buckets(read_lengths(self.manifest.data_dir, [shard])).astype(np.int64)
-        corpora = 1
-        if self.mixture:
-            corpora = len(self.mixture.rates)
-            numbers += buckets * read_corpora(self.manifest.data_dir, [shard]).astype(np.int64)
-        counts = np.bincount(numbers, minlength=corpora * buckets).reshape(corpora, buckets)
-        return counts[:, :-1].astype(np.int32)
+        buckets = len(bucket_lengths(self.max_length)) + 1  # the last is of what is skipped
+        corpora = len(self.mixture.rates) if self.mixture else 1
+        found = np.empty((len(self.shards), corpora, buckets), np.int32)
+        for i, shard in enumerate(self.shards):
+            numbers = self._buckets(read_lengths(self.manifest.data_dir, [shard])).astype(np.int64)
+            if self.mixture:
+                numbers += buckets * read_corpora(self.manifest.data_dir, [shard]).astype(np.int64)
+            found[i] = np.bincount(numbers, minlength=corpora * buckets).reshape(corpora, buckets)
+        return found[..., :-1]
 
     def _buckets(self, lengths: Lengths) -> Buckets:
         """Gives the bucket that the longer side of each row is planned with; what is skipped has one more."""

@@ -85,7 +85,7 @@ def train(
     """
     with StopSignals() as signals:
         data = Manifest.load(data_dir)
-        verify_shards(data)
+        verify_shards(data, Host(cluster.index, cluster.size))
         configuration = resolve(sections, origin, data)
         if profile:
             profile.check(0, configuration.training.steps)

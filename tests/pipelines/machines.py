@@ -9,10 +9,15 @@ import tensorflow as tf
 
 from pipelines.lanes import ONLY_HOST, Host
 from pipelines.stream import training_stream
+from pipelines.windows import TrainingData
 
 
 def assert_machines_read_in_turn(data_dir: Path, hosts: int, batches: int = 60, **options: Any) -> None:
     """Machine h has rows h, h + H, h + 2H, ... of each of the first batches, with empty ones where some are missing."""
+
+    sizes = {"corpus_temperature": 1.0, "sampling_alpha": 0.0, "window_examples": None} | options
+    sizes.pop("start_batch", None)
+    assert TrainingData.open(data_dir, **sizes).lanes > 1
 
     def read(host: Host) -> list[Any]:
         return list(islice(training_stream(data_dir, host=host, **options).as_numpy_iterator(), batches))

@@ -20,6 +20,7 @@ from pipelines.mixing import Mixture
 from pipelines.shards import read_tokens
 from pipelines.stream import BATCH_SPEC, batch_spec, evaluation_stream, planned_epoch, training_stream
 from pipelines.vocabulary import PAD
+from pipelines.windows import TrainingData
 from tests.pipelines.conftest import FIRST_ID, MakeData
 from tests.pipelines.machines import assert_machines_read_in_turn
 
@@ -146,14 +147,14 @@ def test_as_many_pairs_are_drawn_of_each_corpus_and_length_as_are_counted(
 ) -> None:
     mixture = Mixture(np.array([0.4, 1.0, 2.3]))
     random = np.random.default_rng(seed)
-    offsets = mixture.offsets(random)
+    offsets = mixture.offsets(random, lanes=2)
     corpora, buckets = np.array(pairs, np.uint8).reshape(-1, 2).T
-    drawn = mixture.draw(np.arange(len(pairs)), corpora, buckets, offsets)
+    drawn = mixture.draw(np.arange(len(pairs)), corpora, buckets, offsets[1])
     there, taken_of_each = (
         np.bincount(c * 10 + b.astype(int), minlength=30).reshape(3, 10)
         for c, b in ((corpora, buckets), (corpora[drawn], buckets[drawn]))
     )
-    assert (mixture.count(there, offsets) == taken_of_each).all()
+    assert (mixture.count(np.stack([there * 0, there]), offsets) == [there * 0, taken_of_each]).all()
     up_to_each = np.cumsum(there, axis=1) * mixture.rates[:, None]
     assert (abs(np.cumsum(taken_of_each, axis=1) - up_to_each) < 1).all()  # so every length has its share
     times = np.bincount(drawn, minlength=len(pairs))
@@ -165,6 +166,29 @@ def test_the_worked_example_of_the_module_is_true() -> None:
     rows, corpora, buckets = np.arange(8), np.array([0, 1] * 4, np.uint8), np.array([9, 9, 5, 5, 7, 7, 3, 3], np.uint8)
     drawn = Mixture(np.array([0.5, 1.5])).draw(rows, corpora, buckets, np.array([0.3, 0.3]))
     assert drawn.tolist() == [2, 0, 7, 3, 3, 5, 1, 1]  # from short to long: 6 2 4 0 and 7 3 5 1
+
+
+def test_small_corpora_are_not_taken_by_all_lanes_at_once_or_by_none() -> None:
+    mixture, random = Mixture(np.array([0.3])), np.random.default_rng(0)
+    of_all_lanes = [mixture.count(np.full((8, 1, 1), 3), mixture.offsets(random, 8)).sum() for _ in range(200)]
+    assert np.mean(of_all_lanes) == pytest.approx(8 * 3 * 0.3, abs=0.1)
+    assert set(of_all_lanes) <= {7, 8}
+
+
+def test_the_batches_of_a_mixture_are_counted_as_they_are_planned(make_data: MakeData, tmp_path: Path) -> None:
+    """In windows of two shards of each of 8 lanes."""
+    lengths = np.random.default_rng(7).integers(2, 15, size=(600, 2))
+    manifest = Manifest.load(make_data(tmp_path / "data", lengths.tolist(), shards=32))
+    for number, shard in enumerate(manifest.split("train").shards):
+        np.save(manifest.data_dir / shard.corpus_file, np.arange(shard.examples).astype(np.uint8) * number % 3)
+    corpora = tuple(MixedCorpus(f"corpus {i}", 200, weight) for i, weight in enumerate((0.3, 1.0, 2.6)))
+    replace(manifest, splits={"train": replace(manifest.split("train"), corpora=corpora)}).save()
+    sizes = {"batch_tokens": 96, "max_length": 12, "window_examples": 304}
+    data = TrainingData.open(manifest.data_dir, seed=1, sampling_alpha=0.0, corpus_temperature=2.0, **sizes)
+    for epoch in range(5):
+        windows = data.windows(epoch)
+        assert [len(window.shards) for window in windows] == [16, 16]
+        assert data.count(windows).tolist() == [len(data.plan(window)) for window in windows]
 
 
 @pytest.mark.parametrize("hosts", [2, 3])

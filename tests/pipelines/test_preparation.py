@@ -355,7 +355,7 @@ def test_progress_is_told_by_phase(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pairs", "shards"), [(3, 3), (5000, 8), (296_000, 8), (296_001, 16), (36_000_000, 976), (10**9, 4096)]
+    ("pairs", "shards"), [(3, 3), (5000, 8), (296_000, 8), (296_001, 16), (36_000_000, 976), (10**9, 8192)]
 )
 def test_the_number_of_shards_follows_from_the_size(pairs: int, shards: int) -> None:
     assert default_shards(pairs) == shards
@@ -486,8 +486,8 @@ class TestBadInput:
     @pytest.mark.parametrize(("changes", "message"), [
         ({"corpora": ()}, "no corpus to prepare; give at least one --corpus"),
         ({"max_tokens": 1}, "max_tokens must be at least 2, a token and EOS, got 1"),
-        ({"shards": 0}, "shards must be between 1 and 4096, got 0"),
-        ({"shards": 5000}, "shards must be between 1 and 4096, got 5000"),
+        ({"shards": 0}, "shards must be between 1 and 8192, got 0"),
+        ({"shards": 9000}, "shards must be between 1 and 8192, got 9000"),
         ({"limit": 0}, "limit must be at least 1 pair, got 0"),
         ({"seed": -1}, "seed must not be negative, got -1"),
     ])  # fmt: skip

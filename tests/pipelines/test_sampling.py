@@ -152,8 +152,22 @@ class TestSampler:
         assert room[2, 0] == 50  # is longer, so it will be skipped
         assert room[2, 1] == 1
 
-    def test_equal_generators_draw_the_same_in_any_process(self) -> None:
-        """SentencePiece's own draws would differ; these depend on nothing but NumPy's generator."""
+    def test_a_sentence_that_does_not_fit_is_drawn_again_by_other_keys(self) -> None:
+        """At most 3 of 5 pieces fit; the stored segmentation stays where no attempt does."""
+        sentence = [SPACE_AN, SPACE_AN]
+        segmentations = SubwordSampler(example_model(), 0.1).segmentations(as_tokens([sentence] * 2000))
+        plan = BatchPlan(np.arange(2000), 4, 4)
+        keys = row_keys(2000, np.random.default_rng(0))
+        stored = [*sentence, EOS, PAD]
+        left = [
+            (segmentations.draw_batch(plan, keys[:, :n])[0]["source"] == stored).all(axis=1).mean() for n in (1, 2, 4)
+        ]
+        assert left[0] > 0.5
+        assert left[1] < 0.9 * left[0]
+        assert left[2] < 0.8 * left[1]
+
+    def test_equal_keys_draw_the_same_in_any_process(self) -> None:
+        """SentencePiece's own draws would differ."""
         segmentations = SubwordSampler(example_model(), 1.0).segmentations(as_tokens([[SPACE_AN, SPACE_AN, SPACE_AN]]))
         plan = BatchPlan(np.array([0, -1]), 8, 10)
         inputs, labels = segmentations.draw_batch(
@@ -212,7 +226,8 @@ class TestStream:
 
     @pytest.mark.parametrize("hosts", [2, 3])
     def test_machines_draw_the_rows_of_one_in_turn(self, prepared: Path, hosts: int) -> None:
-        assert_machines_read_in_turn(prepared, hosts, batches=10, **OPTIONS, sampling_alpha=ALPHA)
+        options = OPTIONS | {"window_examples": 6400, "sampling_alpha": ALPHA}
+        assert_machines_read_in_turn(prepared, hosts, batches=10, **options)
 
     def test_each_epoch_and_each_seed_draw_anew(self, prepared: Path) -> None:
         def sources(**options: Any) -> set[tuple[int, ...]]:

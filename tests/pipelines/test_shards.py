@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from pipelines.errors import DataError
+from pipelines.lanes import Host
 from pipelines.manifest import MANIFEST, VOCABULARY, Manifest
 from pipelines.shards import read_lengths, read_tokens, reporting_data_errors, verify_shards
 from pipelines.vocabulary import EOS, Vocabulary
@@ -77,6 +78,18 @@ def test_a_changed_byte_is_found_by_verifying_and_the_shard_is_named(data: Path)
         verify_shards(manifest)
     with pytest.raises(DataError, match=f"{SHARD} is corrupt or cut short"):
         read_tokens(data, manifest.split("train").shards)
+
+
+def test_a_machine_verifies_its_own_lanes(make_data: MakeData, tmp_path: Path) -> None:
+    data_dir = make_data(tmp_path / "data", [(4, 4)] * 32, shards=8)
+    manifest = Manifest.load(data_dir)
+    for i in (0, 2, 4, 6):
+        shard = manifest.split("train").shards[i]
+        (data_dir / shard.file).write_bytes(bytes(shard.bytes))
+    verify_shards(manifest, Host(1, 2))
+    for host in (Host(0, 2), Host(1, 3), Host(6, 8)):
+        with pytest.raises(DataError, match=r"train-0000[0246]-of-00008\.tfrecord is corrupt"):
+            verify_shards(manifest, host)
 
 
 def test_a_shard_cut_short_is_named(data: Path) -> None:

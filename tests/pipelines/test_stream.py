@@ -26,6 +26,7 @@ from tests.pipelines.machines import assert_machines_read_in_turn
 
 MAX_LENGTH = 12
 OPTIONS: dict[str, Any] = {"batch_tokens": 96, "max_length": MAX_LENGTH, "seed": 5, "window_examples": 40}
+PLAIN = OPTIONS | {"sampling_alpha": 0.0, "corpus_temperature": 1.0}
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 corpora = st.lists(st.tuples(st.integers(2, MAX_LENGTH), st.integers(2, MAX_LENGTH)), min_size=1, max_size=120)
@@ -40,10 +41,10 @@ def data(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sixteen(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """150 pairs in 16 shards, so a window of 160 pairs has 8 lanes of two shards."""
-    lengths = np.random.default_rng(4).integers(2, MAX_LENGTH + 1, size=(150, 2))
-    return make_data(tmp_path_factory.mktemp("stream") / "data", lengths.tolist(), shards=16)
+def in_lanes(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """320 pairs in 32 shards, so each of two windows of 160 pairs has two shards of each of 8 lanes."""
+    lengths = np.random.default_rng(4).integers(2, MAX_LENGTH + 1, size=(320, 2))
+    return make_data(tmp_path_factory.mktemp("stream") / "data", lengths.tolist(), shards=32)
 
 
 def batches(stream: tf.data.Dataset, count: int) -> list[Batch]:
@@ -156,30 +157,50 @@ class TestTraining:
         assert len(members[0] & members[1]) < len(members[0]) / 4
 
     @pytest.mark.parametrize("hosts", [2, 3, 4, 8, 16])
-    def test_machines_read_the_rows_of_one_in_turn(self, sixteen: Path, hosts: int) -> None:
-        assert_machines_read_in_turn(sixteen, hosts, **OPTIONS | {"window_examples": 160, "start_batch": 3})
+    def test_machines_read_the_rows_of_one_in_turn(self, in_lanes: Path, hosts: int) -> None:
+        assert_machines_read_in_turn(in_lanes, hosts, **OPTIONS | {"window_examples": 160, "start_batch": 3})
 
     @pytest.mark.parametrize("hosts", [2, 4, 8])
-    def test_a_machine_reads_no_shard_of_another(self, sixteen: Path, tmp_path: Path, hosts: int) -> None:
+    def test_a_machine_reads_no_shard_of_another(self, in_lanes: Path, tmp_path: Path, hosts: int) -> None:
         data_dir = tmp_path / "data"
-        copytree(sixteen, data_dir)
+        copytree(in_lanes, data_dir)
         for i, shard in enumerate(Manifest.load(data_dir).split("train").shards):
             if i % hosts != 1:
                 (data_dir / shard.file).write_bytes(bytes(shard.bytes))
         options = OPTIONS | {"window_examples": 160}
         mine = batches(training_stream(data_dir, host=Host(1, hosts), **options), 60)
-        assert same(mine, batches(training_stream(sixteen, host=Host(1, hosts), **options), 60))
+        assert same(mine, batches(training_stream(in_lanes, host=Host(1, hosts), **options), 60))
         with pytest.raises(tf.errors.OpError, match="is corrupt or cut short"):
             batches(training_stream(data_dir, host=Host(0, hosts), **options), 1)
 
-    def test_a_shard_is_of_the_same_lane_in_each_epoch(self, sixteen: Path) -> None:
-        options = OPTIONS | {"window_examples": 80, "sampling_alpha": 0.0, "corpus_temperature": 1.0}
-        data = TrainingData.open(sixteen, **options)
+    def test_a_shard_is_of_the_same_lane_in_each_epoch(self, in_lanes: Path) -> None:
+        data = TrainingData.open(in_lanes, **PLAIN | {"window_examples": 160})
         orders = [[window.shards for window in data.windows(epoch)] for epoch in range(5)]
         assert len({str(order) for order in orders}) > 1
         for first, second in orders:
-            assert sorted(first + second) == list(range(16))
-            assert [shard % 8 for shard in first + second] == [*range(8)] * 2
+            assert sorted(first + second) == list(range(32))
+            assert [shard % 8 for shard in first + second] == [*range(8)] * 4
+
+    @pytest.mark.parametrize("window", [40, 80, 160, 1000])
+    def test_batches_are_counted_as_they_are_planned(self, in_lanes: Path, window: int) -> None:
+        data = TrainingData.open(in_lanes, **PLAIN | {"window_examples": window, "max_length": 10})
+        for epoch in range(3):
+            windows = data.windows(epoch)
+            assert len(windows) == max(1, 320 // window)
+            assert data.count(windows).tolist() == [len(data.plan(window)) for window in windows]
+
+    @few
+    @given(batch=st.integers(0, 40))
+    def test_a_stream_of_lanes_from_a_position_is_the_continuation(self, in_lanes: Path, batch: int) -> None:
+        options = OPTIONS | {"window_examples": 160}
+        whole = batches(training_stream(in_lanes, **options), batch + 4)
+        assert same(whole[batch:], batches(training_stream(in_lanes, start_batch=batch, **options), 4))
+
+    def test_machines_whose_lanes_have_few_pairs_read_too(self, make_data: MakeData, tmp_path: Path) -> None:
+        data_dir = make_data(tmp_path / "data", [(3, 4)] * 13, shards=16)  # three shards are empty
+        options = OPTIONS | {"window_examples": 160}
+        read = [batches(training_stream(data_dir, host=Host(i, 8), **options), 1) for i in range(8)]
+        assert sorted(pair for batch in read for pair in pairs_in(batch)) == list(range(13))
 
     @pytest.mark.parametrize("host", [Host(2, 2), Host(-1, 2), Host(0, 0)])
     def test_a_machine_that_is_none_of_them_is_refused(self, data: Path, host: Host) -> None:

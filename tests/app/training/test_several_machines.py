@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,13 @@ def addresses(count: int) -> list[str]:
 class Machines:
     """The processes of one training on two machines, the chief first, each with an --out of its own."""
 
-    def __init__(self, data: Path, out: Path, *settings: str, of_worker_1: tuple[str, ...]) -> None:
+    def __init__(self, data: Sequence[Path], out: Path, *settings: str, of_worker_1: tuple[str, ...]) -> None:
         workers = addresses(2)
         self.processes = []
-        for index, own in enumerate(((), of_worker_1)):
+        for index, (its_data, own) in enumerate(zip(data, ((), of_worker_1), strict=True)):
             tf_config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
             folder = out if index == 0 else out.with_name("run of worker 1")
-            command = [sys.executable, "-m", "app", *train_arguments(data, folder, *settings, *own)]
+            command = [sys.executable, "-m", "app", *train_arguments(its_data, folder, *settings, *own)]
             self.processes.append(
                 subprocess.Popen(
                     command,
@@ -71,10 +72,12 @@ class Machines:
 
 @pytest.fixture
 def machines(data: Path) -> Iterator[Any]:
-    """Gives a function that launches two machines on the road's data."""
+    """Gives a function that launches two machines on the road's data, or each on its own copy."""
     launched: list[Machines] = []
 
-    def launch(out: Path, *settings: str, of_worker_1: tuple[str, ...] = ()) -> Machines:
+    def launch(
+        out: Path, *settings: str, of_worker_1: tuple[str, ...] = (), data: Sequence[Path] = (data, data)
+    ) -> Machines:
         launched.append(Machines(data, out, *settings, of_worker_1=of_worker_1))
         return launched[-1]
 
@@ -89,6 +92,18 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("alone") / "run"
     succeeded(nmt(*train_arguments(data, out, *EXACT)))
     return out
+
+
+@pytest.fixture(scope="module")
+def halves(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Copies of the data; in one only the shards of even numbers are whole, in the other those of odd ones."""
+    shards = Manifest.load(data).split("train").shards
+    copies = []
+    for other in (1, 0):
+        copies.append(copytree(data, tmp_path_factory.mktemp("half") / "data"))
+        for shard in shards[other::2]:
+            (copies[-1] / shard.file).write_bytes(bytes(shard.bytes))
+    return copies
 
 
 def metrics(run: Path) -> list[dict[str, float]]:
@@ -120,10 +135,11 @@ def assert_same_training(run: Path, reference: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_process_then_two_then_one_train_as_one_does_throughout(machines, alone, data, tmp_path):
+def test_one_process_then_two_then_one_train_as_one_does_throughout(machines, alone, data, halves, tmp_path):
+    """Of the two, each reads its half of the shards alone."""
     run = tmp_path / "run"
     succeeded(nmt(*train_arguments(data, run, *EXACT, "training.steps=1")))
-    both = machines(run, *EXACT, "training.steps=3", "training.dev_sentences=2")
+    both = machines(run, *EXACT, "training.steps=3", "training.dev_sentences=2", data=halves)
     (code, out, err), (other_code, other_out, other_err) = both.finished()
     assert (code, other_code) == (0, 0), err + other_err
     assert (out, other_out) == (f"{run}\n", "")

@@ -1,6 +1,6 @@
 """The train step: its figures, and the same mathematics on two devices as on one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -20,6 +20,7 @@ from app.training.train import build_trainer
 from app.training.trainer import Trainer
 from layers import TransformerConfig
 from layers.dropout import Dropout, shifted_seeds
+from pipelines.lanes import Host
 
 MODEL = TransformerConfig(
     vocabulary_size=29,
@@ -339,6 +340,37 @@ def test_replicas_drop_different_values():
     for _ in range(2):
         first, second = (mask.numpy() for mask in strategy.experimental_local_results(masks()))
         assert 0.3 < (first != second).mean() < 0.7
+
+
+class Machine:
+    """A strategy, so far as `divide` needs it, of one of several machines with some replicas each."""
+
+    def __init__(self, number: int, machines: int, replicas: int) -> None:
+        self.context = tf.distribute.InputContext(machines, number, machines * replicas)
+
+    def distribute_datasets_from_function(self, deal: Callable[..., tf.data.Dataset]) -> tf.data.Dataset:
+        return deal(self.context)
+
+
+@pytest.mark.parametrize(("machines", "replicas"), [(1, 3), (2, 2), (2, 4), (3, 2), (16, 1)])
+def test_replicas_of_several_machines_get_every_row_once_and_as_many(machines, replicas):
+    rows = np.arange(1, 25)
+
+    def stream_of(host: Host) -> tf.data.Dataset:
+        padded = np.pad(rows, (0, -len(rows) % host.of))
+        own = padded[host.number :: host.of]
+        return tf.data.Dataset.from_tensors((own, own)).repeat()
+
+    parts = [
+        part.numpy()
+        for number in range(machines)
+        for part, _ in divide(stream_of, Machine(number, machines, replicas)).take(replicas)
+    ]
+    assert len(parts) == machines * replicas
+    assert len({len(part) for part in parts}) == 1
+    assert sorted(row for part in parts for row in part if row) == rows.tolist()
+    first = [part[0] for part in parts]
+    assert first == [1 + number + machines * replica for number in range(machines) for replica in range(replicas)]
 
 
 def test_rows_that_do_not_divide_are_filled_with_empty_ones():
