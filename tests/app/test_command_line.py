@@ -241,8 +241,8 @@ def test_n_best_lists_name_the_line_and_fall_in_score(run: Path, translated: Don
     assert set(numbers) == {0, 1, 2}
     for number, line in ((0, 0), (2, 4)):
         best, second = ((text, float(score)) for n, text, score in rows if int(n) == number)
-        assert best[0] == objects(translated)[line]["translation"]
-        assert best[1] == pytest.approx(objects(translated)[line]["score"], rel=1e-5)
+        alone = objects(translated)[line]  # the best, or the second if that looks wrong
+        assert dict([best, second])[alone["translation"]] == pytest.approx(alone["score"], rel=1e-5)
         assert second[0] != best[0]
         assert second[1] <= best[1]
 
@@ -250,7 +250,8 @@ def test_n_best_lists_name_the_line_and_fall_in_score(run: Path, translated: Don
 def test_n_best_in_json_are_alternatives(export: Path, translated: Done) -> None:
     done = succeeded(nmt("translate", export, "--n-best", "2", "--json", stdin=TEXT[0].encode()))
     (found,) = objects(done)
-    assert found["translation"] == objects(translated)[0]["translation"]
+    alone = objects(translated)[0]["translation"]  # the best, or the next if that looks wrong
+    assert alone in (found["translation"], found["alternatives"][0]["text"])
     assert [alternative.keys() - {"warnings"} for alternative in found["alternatives"]] == [
         {"text", "score", "confidence"}
     ]

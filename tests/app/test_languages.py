@@ -194,6 +194,7 @@ def test_a_corpus_can_count_for_more_in_the_loss(tmp_path: Path) -> None:
         succeeded(nmt("prepare", "--pair", "en-de", "--corpus", *corpora, *dev, *options, *language, "--out", data))
         succeeded(nmt(*train_arguments(data, out, "training.dev_sentences=0")))
         figures.append([json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()])
-    for plain, weighted in zip(*figures, strict=True):
-        assert weighted["target_tokens"] == plain["target_tokens"]
-        assert abs(weighted["loss"] - plain["loss"]) > 1e-4
+    plain, weighted = figures
+    assert [step["target_tokens"] for step in weighted] == [step["target_tokens"] for step in plain]
+    # Where a batch has pairs of one corpus alone, their weight does not matter.
+    assert max(abs(step["loss"] - other["loss"]) for step, other in zip(plain, weighted, strict=True)) > 1e-4
