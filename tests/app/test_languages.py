@@ -181,6 +181,7 @@ def test_the_card_says_which_tags_there_are(multilingual_export: Path) -> None:
     assert "| step | BLEU | BLEU de | BLEU fr | loss | perplexity |" in body
 
 
+@pytest.mark.slow  # two trainings; that weights count in a step is held in the default suite
 def test_a_corpus_can_count_for_more_in_the_loss(tmp_path: Path) -> None:
     for name, words in (("one", "Yes and no"), ("other", "Now or so"), ("dev", "In or on")):
         rows = [f"{words} {i}.\t{words[::-1]} {i}." for i in range(40)]

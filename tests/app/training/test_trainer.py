@@ -100,6 +100,12 @@ def learn(
     return seen
 
 
+@pytest.fixture(scope="module")
+def on_one() -> tuple[Trainer, list[dict[str, float]]]:
+    """What one device learns; tests do not train it further."""
+    return trained(ONE)
+
+
 ALL = ("loss", "cross_entropy", "accuracy", "gradient_norm", "source_tokens", "target_tokens")
 
 
@@ -162,12 +168,12 @@ def test_a_step_compiled_by_xla_gives_the_losses_gradients_and_weights_of_one_th
     assert_same(plain, compiled)
 
 
-def test_accumulated_parts_on_two_devices_give_the_losses_gradients_and_weights_of_one():
-    assert_same(trained(ONE), trained(TWO, accumulation=2))
+def test_accumulated_parts_on_two_devices_give_the_losses_gradients_and_weights_of_one(on_one):
+    assert_same(on_one, trained(TWO, accumulation=2))
 
 
-def test_two_devices_give_the_losses_gradients_and_weights_of_one():
-    assert_same(trained(ONE), trained(TWO))
+def test_two_devices_give_the_losses_gradients_and_weights_of_one(on_one):
+    assert_same(on_one, trained(TWO))
 
 
 WEIGHTED = ("loss", "cross_entropy", "accuracy", "gradient_norm")
@@ -176,8 +182,8 @@ WEIGHTED = ("loss", "cross_entropy", "accuracy", "gradient_norm")
 @pytest.mark.parametrize(
     ("devices", "settings"),
     [
-        (ONE, {}),
         (TWO, {"accumulation": 2}),
+        pytest.param(ONE, {}, marks=pytest.mark.slow),
         pytest.param(ONE, {"r_drop": 3.0, "accumulation": 3}, marks=pytest.mark.slow),
         pytest.param(TWO, {"r_drop": 3.0}, marks=pytest.mark.slow),
     ],
@@ -198,15 +204,15 @@ def test_weights_count_in_a_step_compiled_by_xla(monkeypatch):
     assert_same(plain, trained(TWO, data=weighted_stream(repeated=False), accumulation=2))
 
 
-def test_loss_weights_count_on_the_dev_set_too():
-    trainer, _ = trained(ONE)
+def test_loss_weights_count_on_the_dev_set_too(on_one):
+    trainer, _ = on_one
     weighted, repeated = (dev_loss(trainer, weighted_stream(repeated=repeated)) for repeated in (False, True))
     assert weighted == repeated
     assert weighted["dev_loss"] != dev_loss(trainer, stream())["dev_loss"]
 
 
-def test_the_figures_of_a_step_are_those_of_its_batch():
-    _, figures = trained(ONE)
+def test_the_figures_of_a_step_are_those_of_its_batch(on_one):
+    _, figures = on_one
     for (inputs, labels), step in zip(batches(), figures, strict=True):
         assert step["source_tokens"] == (inputs["source"] != 0).sum()
         assert step["target_tokens"] == (labels != 0).sum()
@@ -219,9 +225,9 @@ def test_the_figures_of_a_step_are_those_of_its_batch():
     )
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains_on_two_devices_near_float32(precision):
-    _, exact = trained(ONE)
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
+def test_mixed_precision_trains_on_two_devices_near_float32(precision, on_one):
+    _, exact = on_one
     trainer, figures = trained(TWO, precision)
     for ours, theirs in zip(figures, exact, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.03)
@@ -298,7 +304,7 @@ def test_frozen_layers_stay_as_they_are_and_others_learn():
     keras.utils.set_random_seed(11)
     configuration = Configuration(MODEL, TrainingConfig(precision="float32"), DecodingOptions())
     first = {w.path: keras.ops.convert_to_numpy(w) for w in build_trainer(configuration).transformer.weights}
-    trainer, _ = trained(TWO, freeze=("encoder", "decoder/layer_1"))
+    trainer, _ = trained(ONE, freeze=("encoder", "decoder/layer_1"))
     for weight in trainer.transformer.weights:
         same = np.array_equal(keras.ops.convert_to_numpy(weight), first[weight.path])
         assert same == ("encoder/" in weight.path or "decoder/layer_1/" in weight.path), weight.path
