@@ -1,8 +1,16 @@
-"""Two logical CPU devices for every test, so that distribution is tested without a GPU; and a quiet TensorFlow."""
+"""Two logical CPU devices for every test, so that distribution is tested without a GPU; and a TensorFlow in haste."""
 
+import os
 import signal
 
 from app.quiet import import_tensorflow
 
 import_tensorflow(logical_cpus=2)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
+
+# What the optimisation of graphs takes is a fifth of the suite's time. Graphs are optimised where users' are: in the
+# processes that tests launch, in the quick demonstration of the checks, and in the slow tests.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

@@ -143,7 +143,7 @@ def signature(
     parameters = [inspect.Parameter(name, kind, default=defaults.get(name, inspect.Parameter.empty)) for name in names]
     separate.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # TensorFlow reads it
     separate.__name__ = body.__name__  # type: ignore[attr-defined]
-    traced: Any = tf.function(separate, input_signature=inputs)
+    traced: Any = tf.function(separate, input_signature=inputs, autograph=False)
     return traced
 
 

@@ -78,7 +78,7 @@ class Trainer(keras.Model):
             return
         strategy = self.distribute_strategy
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(iterator: Any) -> dict[str, tf.Tensor]:
             figures = strategy.run(self.replica_step, args=next(iterator))
             # Every replica holds the same global figures.
@@ -215,7 +215,7 @@ class Trainer(keras.Model):
             for weight, value in zip(weights, learning, strict=True):
                 weight.assign(value)
 
-    @tf.function(input_signature=(*BATCH_SPEC, tf.TensorSpec([None], tf.float32)))
+    @tf.function(input_signature=(*BATCH_SPEC, tf.TensorSpec([None], tf.float32)), autograph=False)
     def dev_sums(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, loss_weights: tf.Tensor) -> TokenSums:
         """The loss sums of a batch without dropout, outside the strategy."""
         projection = self.transformer.embedding.embeddings.value

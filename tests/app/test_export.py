@@ -333,7 +333,8 @@ def test_what_the_card_shows_can_be_run(
     monkeypatch.chdir(version)
     with mock.patch.object(tf.saved_model, "load", {".": loaded}.__getitem__):
         exec(python, {})
-    assert capsys.readouterr().out.split() == python.splitlines()[-1].removeprefix("#").split()
+    printed, shown = capsys.readouterr().out.split(), python.splitlines()[-1].removeprefix("#").split()
+    assert list(map(float, printed)) == pytest.approx(list(map(float, shown)), rel=1e-6)
     (body,) = re.findall(r"-d '(.+)'\n", card)
     inputs = json.loads(body)["inputs"]
     assert inputs.keys() == set(signature_definitions(version)["serving_default"].inputs)
