@@ -33,6 +33,11 @@ class Host(NamedTuple):
     number: int = 0
     of: int = 1
 
+    @property
+    def rows(self) -> slice:
+        """Which rows of a batch are its own."""
+        return slice(self.number, None, self.of)
+
     def reads(self, lane: int, lanes: int) -> bool:
         """Tells whether it needs the shards of a lane."""
         return (lane - self.number) % gcd(self.of, lanes) == 0

@@ -168,17 +168,22 @@ class TrainingData:
         places = np.where(is_read, np.cumsum(is_read) - 1, EMPTY_ROW)  # of the window's rows in what is read
 
         def fill(batch: PlannedRead) -> NumpyBatch | WeightedBatch:
-            count, mine = len(batch.plan.rows), slice(self.host.number, None, self.host.of)
-            rows = np.pad(batch.plan.rows, (0, -count % self.host.of), constant_values=EMPTY_ROW)[mine]
-            plan = batch.plan._replace(rows=np.where(rows == EMPTY_ROW, EMPTY_ROW, places[rows]))
+            plan = self._own_part(batch.plan, places)
             if segmentations:
-                keys = row_keys(count, self._random(window.epoch, 1 + window.number, 1 + batch.number))
-                filled = segmentations.draw_batch(plan, keys[..., mine])
+                random = self._random(window.epoch, 1 + window.number, 1 + batch.number)
+                keys = row_keys(len(batch.plan.rows), random)
+                filled = segmentations.draw_batch(plan, keys[..., self.host.rows])
             else:
                 filled = fill_batch(tokens, plan)
             return filled if weights is None else (*filled, weights_of(plan, weights))
 
         return fill
+
+    def _own_part(self, plan: BatchPlan, places: Rows) -> BatchPlan:
+        """Gives this host's rows of a batch, by their places in what it has read; all hosts have as many."""
+        missing = -len(plan.rows) % self.host.of
+        rows = np.pad(plan.rows, (0, missing), constant_values=EMPTY_ROW)[self.host.rows]
+        return plan._replace(rows=np.where(rows == EMPTY_ROW, EMPTY_ROW, places[rows]))
 
     def _shards(self, window: Window) -> tuple[Shard, ...]:
         return tuple(self.shards[shard] for shard in window.shards)
