@@ -13,7 +13,7 @@ from app.decoding.given_translations import Aligner, Scorer
 from app.decoding.options import DecodingOptions
 from app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
 from app.errors import UserError
-from app.processors import processors
+from app.runtime.processors import processors
 from app.serving.layout import DESCRIPTION, is_ctranslate2
 from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError

@@ -31,6 +31,7 @@ def as_text(plan: Plan) -> str:
 
 def _parts(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
     yield "model", _model(plan.model)
+    yield "processor", _processor(plan.model)
     yield "data", _data(plan)
     yield "shapes", _shapes(plan.data)
     yield "memory", _memory(plan.memory, len(plan.model.devices))
@@ -45,6 +46,10 @@ def _model(model: ModelPlan) -> Iterator[str]:
     yield f"{count:,} parameters: {parts}" + (f"; {frozen:,} are frozen" if frozen else "")
     names = sorted(set(model.devices))
     yield f"{model.precision} on " + ", ".join(f"{model.devices.count(name)} {name}" for name in names)
+
+
+def _processor(model: ModelPlan) -> Iterator[str]:
+    yield f"{model.processor}: {model.processor_settings}"
 
 
 def _data(plan: Plan) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.quiet import import_tensorflow
+from app.runtime.tensorflow_start import import_tensorflow
 from benchmarks.measuring import EOS, FIRST_WORD, VOCABULARY_SIZE, Batch, batches_file
 
 PAIRS = 40_000

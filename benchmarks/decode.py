@@ -43,7 +43,7 @@ class Engine(NamedTuple):
 def main() -> None:
     """Measures, and prints the result."""
     options = read_options()
-    from app.quiet import import_tensorflow
+    from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow(batches_at_once=options.workers)
     sentences = options.source.read_text(encoding="utf-8").splitlines()[: options.sentences]

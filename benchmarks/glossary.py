@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from app.quiet import import_tensorflow
+from app.runtime.tensorflow_start import import_tensorflow
 from app.text_files import read_lines
 
 SHORTEST, RAREST, LEAST_DICE = 4, 30, 0.6  # letters of a word, pairs that it stands in, and the coefficient

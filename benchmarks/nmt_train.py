@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from app.quiet import import_tensorflow
+from app.runtime.tensorflow_start import import_tensorflow
 from benchmarks.corpus import MAX_LENGTH, SEED
 from benchmarks.measuring import StepClock, read_arguments
 

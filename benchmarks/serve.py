@@ -23,8 +23,8 @@ CLIENTS = (1, 8, 64)
 OFFLINE = """
 import sys, time
 from pathlib import Path
-from app.processors import batches_at_once
-from app.quiet import import_tensorflow
+from app.runtime.processors import batches_at_once
+from app.runtime.tensorflow_start import import_tensorflow
 from app.text_files import read_lines
 import_tensorflow(batches_at_once=batches_at_once())
 from app.models import load_model

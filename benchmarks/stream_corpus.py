@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from app.quiet import import_tensorflow
+from app.runtime.tensorflow_start import import_tensorflow
 from benchmarks.measuring import EOS
 from pipelines.buckets import Lengths
 from pipelines.chunks import CHUNK_PAIRS

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from pipelines.allocator import keep_freed_memory
 from pipelines.batching import EMPTY_ROW, BatchShape, NumpyBatch, fill_batch, plan_batches
 from pipelines.errors import DataError
 from pipelines.lanes import ONLY_HOST, Host
@@ -99,7 +100,8 @@ def training_stream(
     )
     if start_epoch < 0 or start_batch < 0:
         raise DataError(f"a stream starts at epoch 0, batch 0 or later, not at {start_epoch}, {start_batch}")
-    return _dataset(lambda: _batches(data, start_epoch, start_batch), batch_spec(data.manifest))
+    batches = dataset_of(lambda: _batches(data, start_epoch, start_batch), batch_spec(data.manifest))
+    return batches.prefetch(_BATCHES_AHEAD)
 
 
 def evaluation_stream(
@@ -123,7 +125,7 @@ def evaluation_stream(
         tokens = read_tokens(manifest.data_dir, shards, vocabulary_size=manifest.vocabulary_size)
         return (fill_batch(tokens, plan) for plan in plans)
 
-    return _dataset(batches, BATCH_SPEC)
+    return dataset_of(batches, BATCH_SPEC).prefetch(_BATCHES_AHEAD)
 
 
 class PlannedBatch(NamedTuple):
@@ -193,5 +195,16 @@ def _batches(data: TrainingData, epoch: int, batch: int) -> Iterator[NumpyBatch 
             yield from map(fill, planned)
 
 
-def _dataset(batches: Callable[[], Iterator[NumpyBatch | WeightedBatch]], spec: tuple[Any, ...]) -> tf.data.Dataset:
-    return tf.data.Dataset.from_generator(batches, output_signature=spec).prefetch(_BATCHES_AHEAD)
+def dataset_of(batches: Callable[[], Iterator[Any]], spec: Any) -> tf.data.Dataset:
+    """Returns batches of NumPy arrays as a dataset.
+
+    Args:
+        batches: Begins anew each time the dataset is iterated over.
+        spec: The `tf.TypeSpec` of a batch.
+    """
+
+    def generate() -> Iterator[Any]:
+        keep_freed_memory()  # the op that is about to read this has just told glibc not to
+        yield from batches()
+
+    return tf.data.Dataset.from_generator(generate, output_signature=spec)

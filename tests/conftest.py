@@ -3,7 +3,7 @@
 import os
 import signal
 
-from app.quiet import import_tensorflow
+from app.runtime.tensorflow_start import import_tensorflow
 
 import_tensorflow(logical_cpus=2)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
         count = getattr(arguments, option)
         if count is not None and count < 1:
             raise UserError(f"--{option} is {count}; it must be at least 1")
-    from app.quiet import import_tensorflow
+    from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
     from app.checkpoint_choice import best, newest

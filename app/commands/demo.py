@@ -49,7 +49,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Goes the whole road; one that was interrupted goes on where it stopped."""
-    from app.quiet import import_tensorflow
+    from app.runtime.tensorflow_start import import_tensorflow
 
     started = time.perf_counter()
     import_tensorflow()

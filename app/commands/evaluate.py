@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
-from app.processors import batches_at_once
+from app.runtime.processors import batches_at_once
 from app.text_files import check_readable, read_lines
 
 
@@ -38,7 +38,7 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Scores, and prints three lines or one JSON object."""
     check_usage(arguments)
-    from app.quiet import import_tensorflow
+    from app.runtime.tensorflow_start import import_tensorflow
 
     if arguments.model:
         import_tensorflow(batches_at_once=batches_at_once())

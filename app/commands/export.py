@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("--quantization is for --format ctranslate2; leave it out")
     if arguments.precision == "bfloat16" and arguments.format == "ctranslate2":
         raise UserError("--precision bfloat16 is for a SavedModel; CTranslate2 has --quantization")
-    from app.quiet import import_tensorflow
+    from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
     from app.models import RunModel

@@ -26,7 +26,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Imports, and says where the run is."""
-    from app.quiet import import_tensorflow
+    from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
     from app.importing.marian import import_marian

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("--source and --target are both stdin; name a file for one of them")
     for path in (arguments.source, arguments.target):
         check_readable(path)
-    from app.quiet import import_tensorflow
+    from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
     from app.models import load_model

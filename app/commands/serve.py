@@ -53,8 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(add_api_key(arguments.api_keys, arguments.new_api_key))
         return
     keys = ApiKeys.read(arguments.api_keys) if arguments.api_keys else None
-    from app.processors import batches_at_once
-    from app.quiet import held_stderr, import_tensorflow
+    from app.runtime.processors import batches_at_once
+    from app.runtime.tensorflow_start import held_stderr, import_tensorflow
 
     workers = arguments.workers or batches_at_once()
     import_tensorflow(batches_at_once=workers)

@@ -63,7 +63,7 @@ def step_range(text: str) -> tuple[int, int]:
 def run(arguments: argparse.Namespace) -> None:
     """Trains, and says where the run is; or plans, and prints that."""
     check(arguments)
-    from app.quiet import import_tensorflow
+    from app.runtime.tensorflow_start import import_tensorflow
     from app.training.cluster import Cluster
 
     cluster = Cluster.from_environment()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
-from app.processors import batches_at_once
+from app.runtime.processors import batches_at_once
 from app.text_files import check_readable, stream_lines
 
 ENGINES = ("tensorflow", "ctranslate2")
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     for path in (arguments.file, arguments.prefix, arguments.glossary):
         if path:
             check_readable(path)
-    from app.quiet import import_tensorflow
+    from app.runtime.tensorflow_start import import_tensorflow
 
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     at_once = 1 if typed else batches_at_once()

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from app.quiet import held_stderr
+from app.runtime.tensorflow_start import held_stderr
 from app.training.cluster import Cluster
 from pipelines.lanes import Host
 

@@ -99,24 +99,66 @@ def token_objective(
     return TokenSums(*sums(states, table))
 
 
-def _over_chunks(
-    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None, by: Regularisation
-) -> Chunk:
-    """Walks over chunks of equal size, the last filled up with PAD; the gradient of the table is summed in float32."""
+def evaluated_objective(
+    states: tf.Tensor,
+    table: tf.Tensor,
+    labels: tf.Tensor,
+    weights: tf.Tensor | None = None,
+    *,
+    smoothing: float,
+) -> TokenSums:
+    """Returns the sums of `token_objective` for one pass, without the products that only a gradient needs."""
+    compute_table = tf.cast(table, states.dtype)
+    chunks = _in_chunks(states, labels, weights)
+    mean_row = _mean_row(compute_table)
+    by = Regularisation(smoothing, r_drop=0.0)
+
+    def body(i: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        predicted = _predict(_chunk_of(chunks, i), compute_table)
+        return i + 1, sums + _sums(predicted, mean_row, by)
+
+    _, sums = tf.while_loop(
+        lambda i, _: i < tf.shape(chunks.labels)[0], body, (tf.constant(0), tf.zeros(3)), parallel_iterations=1
+    )
+    return TokenSums(*tf.unstack(sums))
+
+
+def _in_chunks(states: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> Tokens:
+    """Cuts tokens into C chunks of equal size n, the last filled up with PAD: each field is [C, n, ...]."""
     tokens, (passes, width) = tf.shape(states)[0], states.shape[1:]
     chunks = tf.maximum(1, -(-tokens * passes // CHUNK_TOKENS))
     chunk_tokens = -(-tokens // chunks)
     missing = chunks * chunk_tokens - tokens
     counts = tf.cast(labels != PAD, tf.float32) * (1.0 if weights is None else weights)
-    counts = tf.reshape(tf.pad(counts, [[0, missing]]), [chunks, chunk_tokens])
-    states = tf.reshape(tf.pad(states, [[0, missing], [0, 0], [0, 0]]), [chunks, chunk_tokens, passes, width])
-    labels = tf.reshape(tf.pad(labels, [[0, missing]], constant_values=PAD), [chunks, chunk_tokens])
-    mean_row = tf.reduce_mean(tf.cast(table, tf.float32), axis=0)  # [D]; its product with a state is mean(z)
+    return Tokens(
+        states=tf.reshape(tf.pad(states, [[0, missing], [0, 0], [0, 0]]), [chunks, chunk_tokens, passes, width]),
+        labels=tf.reshape(tf.pad(labels, [[0, missing]], constant_values=PAD), [chunks, chunk_tokens]),
+        counts=tf.reshape(tf.pad(counts, [[0, missing]]), [chunks, chunk_tokens]),
+    )
+
+
+def _chunk_of(chunks: Tokens, i: tf.Tensor) -> Tokens:
+    return Tokens(*(field[i] for field in chunks))
+
+
+def _mean_row(table: tf.Tensor) -> tf.Tensor:
+    """The mean of the table's rows, float32 [D]; its product with a state is mean(z)."""
+    return tf.reduce_mean(tf.cast(table, tf.float32), axis=0)
+
+
+def _over_chunks(
+    states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None, by: Regularisation
+) -> Chunk:
+    """Sums over all chunks; the gradient of the table is summed in float32."""
+    tokens, (passes, width) = tf.shape(states)[0], states.shape[1:]
+    all_tokens = _in_chunks(states, labels, weights)
+    chunks = tf.shape(all_tokens.labels)[0]
+    mean_row = _mean_row(table)
 
     def body(
         i: tf.Tensor, sums: tf.Tensor, gradients: tf.TensorArray, table_gradient: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.Tensor]:
-        chunk = _chunk(Tokens(states[i], labels[i], counts[i]), table, mean_row, by)
+        chunk = _chunk(_chunk_of(all_tokens, i), table, mean_row, by)
         return (
             i + 1,
             sums + chunk.sums,
@@ -136,10 +178,52 @@ def _over_chunks(
         parallel_iterations=1,
     )
     # What smoothing adds to the table's gradient is of rank one.
-    mean_states = tf.cast(tf.reduce_mean(states, axis=2), tf.float32)
-    sum_of_states = tf.reduce_sum(counts[:, :, None] * mean_states, axis=[0, 1])  # [D]
+    mean_states = tf.cast(tf.reduce_mean(all_tokens.states, axis=2), tf.float32)
+    sum_of_states = tf.reduce_sum(all_tokens.counts[:, :, None] * mean_states, axis=[0, 1])  # [D]
     table_gradient -= by.smoothing / table.shape[0] * sum_of_states
     return Chunk(sums, tf.reshape(gradients.stack(), [-1, passes, width])[:tokens], table_gradient)
+
+
+class Predicted(NamedTuple):
+    """What the model says of a chunk: P passes of n tokens are m = n P rows, those of a token adjacent."""
+
+    states: tf.Tensor  # [m, D] in the compute dtype
+    labels: tf.Tensor  # int32 [m]
+    counts: tf.Tensor  # float32 [m]
+    passes: int
+    logits: tf.Tensor  # float32 [m, V]
+    probabilities: tf.Tensor  # float32 [m, V]
+    largest: tf.Tensor  # float32 [m], of the logits
+    logsumexp: tf.Tensor  # float32 [m]
+
+    @property
+    def at_label(self) -> tf.Tensor:
+        """int32 [m, 2]: where the labels' logits stand."""
+        return tf.stack([tf.range(tf.size(self.labels)), self.labels], axis=1)
+
+
+def _predict(tokens: Tokens, table: tf.Tensor) -> Predicted:
+    """The logits and probabilities of a chunk."""
+    passes, width = tokens.states.shape[1:]
+    states = tf.reshape(tokens.states, [-1, width])
+    labels, counts = (tf.repeat(values, passes) for values in (tokens.labels, tokens.counts))
+    logits = tf.cast(tf.matmul(states, table, transpose_b=True), tf.float32)
+    # Softmax is a fused kernel, logsumexp is not; the largest probability is far from underflow.
+    probabilities = tf.nn.softmax(logits)
+    largest = tf.reduce_max(logits, axis=-1)
+    logsumexp = largest - tf.math.log(tf.reduce_max(probabilities, axis=-1))
+    return Predicted(states, labels, counts, passes, logits, probabilities, largest, logsumexp)
+
+
+def _sums(predicted: Predicted, mean_row: tf.Tensor, by: Regularisation) -> tf.Tensor:
+    """Float32 [3], the fields of `TokenSums`, without R-Drop's divergence."""
+    of_label = tf.gather_nd(predicted.logits, predicted.at_label)
+    mean = tf.linalg.matvec(tf.cast(predicted.states, tf.float32), mean_row)
+    counts, logsumexp = predicted.counts, predicted.logsumexp
+    loss = tf.reduce_sum(counts * (logsumexp - (1.0 - by.smoothing) * of_label - by.smoothing * mean))
+    cross_entropy = tf.reduce_sum(counts * (logsumexp - of_label))
+    correct = tf.reduce_sum(counts * tf.cast(of_label >= predicted.largest, tf.float32))
+    return tf.stack([loss, cross_entropy, correct]) / predicted.passes
 
 
 def _chunk(tokens: Tokens, table: tf.Tensor, mean_row: tf.Tensor, by: Regularisation) -> Chunk:
@@ -148,30 +232,20 @@ def _chunk(tokens: Tokens, table: tf.Tensor, mean_row: tf.Tensor, by: Regularisa
     d loss / dz = softmax(z) - (1 - e) onehot - e/V. The last term is of rank one, so it goes to the states through the
     mean row and to the table in `_over_chunks`.
     """
-    passes, width = tokens.states.shape[1:]
-    x = tf.reshape(tokens.states, [-1, width])  # [n P, D]
-    labels, counts = (tf.repeat(values, passes) for values in (tokens.labels, tokens.counts))  # [n P]
-    at_label = tf.stack([tf.range(tf.size(labels)), labels], axis=1)
-    logits = tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)  # [n P, V]
-    # Softmax is a fused kernel, logsumexp is not; the largest probability is far from underflow.
-    probabilities = tf.nn.softmax(logits)
-    largest = tf.reduce_max(logits, axis=-1)
-    logsumexp = largest - tf.math.log(tf.reduce_max(probabilities, axis=-1))
-    of_label = tf.gather_nd(logits, at_label)
-    mean = tf.linalg.matvec(tf.cast(x, tf.float32), mean_row)
-    loss = tf.reduce_sum(counts * (logsumexp - (1.0 - by.smoothing) * of_label - by.smoothing * mean))
-    cross_entropy = tf.reduce_sum(counts * (logsumexp - of_label))
-    correct = tf.reduce_sum(counts * tf.cast(of_label >= largest, tf.float32))
-    error = tf.tensor_scatter_nd_sub(probabilities, at_label, tf.fill(tf.shape(labels), 1.0 - by.smoothing))
+    predicted = _predict(tokens, table)
+    sums, x, passes = _sums(predicted, mean_row, by), predicted.states, predicted.passes
+    of_label = tf.fill(tf.shape(predicted.labels), 1.0 - by.smoothing)
+    error = tf.tensor_scatter_nd_sub(predicted.probabilities, predicted.at_label, of_label)
     if passes == 2:
-        divergence, divergence_error = _symmetric_divergence(logits - logsumexp[:, None], probabilities)
-        loss += by.r_drop / 2 * tf.reduce_sum(counts[::2] * divergence)
+        log_probabilities = predicted.logits - predicted.logsumexp[:, None]
+        divergence, divergence_error = _symmetric_divergence(log_probabilities, predicted.probabilities)
+        sums += tf.stack([by.r_drop / 4 * tf.reduce_sum(predicted.counts[::2] * divergence), 0.0, 0.0])
         error = (error + by.r_drop / 2 * divergence_error) / 2
     error = tf.cast(error, x.dtype)
+    counts = predicted.counts[:, None]
     x_gradient = tf.cast(tf.matmul(error, table), tf.float32) - by.smoothing / passes * mean_row
-    states_gradient = tf.reshape(tf.cast(counts[:, None] * x_gradient, x.dtype), tf.shape(tokens.states))
-    sums = tf.stack([loss, cross_entropy, correct]) / passes
-    return Chunk(sums, states_gradient, tf.matmul(error, tf.cast(counts[:, None], x.dtype) * x, transpose_a=True))
+    states_gradient = tf.reshape(tf.cast(counts * x_gradient, x.dtype), tf.shape(tokens.states))
+    return Chunk(sums, states_gradient, tf.matmul(error, tf.cast(counts, x.dtype) * x, transpose_a=True))
 
 
 def _symmetric_divergence(log_probabilities: tf.Tensor, probabilities: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

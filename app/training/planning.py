@@ -15,6 +15,8 @@ import keras
 import tensorflow as tf
 
 from app.config import Configuration, TrainingConfig
+from app.runtime.processor_settings import apply_processor_settings
+from app.runtime.processors import processor_name
 from app.training.accumulation import largest_need, reporting_exhausted_memory, with_accumulation
 from app.training.distribution import divide, mirrored_strategy
 from app.training.machine_memory import memory_per_replica, peak_memory
@@ -24,7 +26,7 @@ from app.training.trainer import Trainer
 from pipelines.batching import BatchShape, NumpyBatch
 from pipelines.manifest import Manifest
 from pipelines.shards import reporting_data_errors, verify_shards
-from pipelines.stream import PlannedBatch, planned_epoch, skipped_examples
+from pipelines.stream import PlannedBatch, dataset_of, planned_epoch, skipped_examples
 
 FIRST_BATCHES = 4
 WARM_UP_SECONDS, MEASURED_SECONDS = 15.0, 5.0
@@ -32,12 +34,19 @@ WARM_UP_SECONDS, MEASURED_SECONDS = 15.0, 5.0
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """What learns: how many parameters each part has, how many of all learn, computed how and where."""
+    """What learns: how many parameters each part has, how many of all learn, computed how and where.
+
+    Attributes:
+        processor: The model of the CPU and its notable instructions.
+        processor_settings: How TensorFlow was told to compute on it, and why.
+    """
 
     parameters: Mapping[str, int]
     trainable_parameters: int
     precision: str
     devices: Sequence[str]
+    processor: str
+    processor_settings: str
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,14 @@ def plan_model(trainer: Trainer) -> ModelPlan:
     replicas = trainer.distribute_strategy.num_replicas_in_sync
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_variables)
-    return ModelPlan(parts, trainable, trainer.settings.precision, names or ["CPU"] * replicas)
+    return ModelPlan(
+        parts,
+        trainable,
+        trainer.settings.precision,
+        names or ["CPU"] * replicas,
+        processor=processor_name(),
+        processor_settings=str(apply_processor_settings()),
+    )
 
 
 def plan_data(data: Manifest, settings: TrainingConfig, epoch: Sequence[PlannedBatch]) -> DataPlan:
@@ -237,7 +253,7 @@ def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
 def run_steps(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
     """Learns from each batch once."""
     spec = tf.nest.map_structure(lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), batches[0])
-    stream = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec).repeat()
+    stream = dataset_of(lambda: iter(batches), spec).repeat()
     steps = iter(divide(lambda _: stream, trainer.distribute_strategy))
     started, tokens = time.perf_counter(), 0.0
     for _ in batches:

@@ -1,10 +1,9 @@
 """Which numbers to compute with. "auto" asks the machine."""
 
-from pathlib import Path
-
 import tensorflow as tf
 
 from app.config import Precision
+from app.runtime.processors import processor_flags
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # processors that multiply bfloat16 faster than float32
 
@@ -23,12 +22,3 @@ def multiplies_bfloat16() -> bool:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
         return bool(capability >= (8, 0))  # from Ampere on
     return bool(processor_flags() & BFLOAT16_FLAGS)
-
-
-def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """The first processor's feature flags as Linux names them; empty where the system does not tell."""
-    if not cpuinfo.is_file():
-        return set()
-    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    flags = (line.partition(":")[2] for line in lines if line.startswith("flags"))
-    return set(next(flags, "").split())

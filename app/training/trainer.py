@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from app.config import TrainingConfig
-from app.training.objective import TokenSums, token_objective
+from app.training.objective import TokenSums, evaluated_objective, token_objective
 from layers import Transformer
 from layers.dropout import shifted_seeds
 from pipelines.stream import BATCH_SPEC
@@ -168,8 +168,6 @@ class Trainer(keras.Model):
         labels: tf.Tensor,
         projection: tf.Tensor,
         loss_weights: tf.Tensor | None = None,
-        *,
-        training: bool = True,
     ) -> TokenSums:
         """The loss sums of this batch's real target tokens (see `token_objective`).
 
@@ -177,9 +175,28 @@ class Trainer(keras.Model):
             projection: The tied embeddings, [V, D] in float32; apart, so that they may have a gradient of their own.
             loss_weights: Of the rows, float32 [B]; 1 each where left out.
         """
-        passes = 2 if training and self.settings.r_drop else 1
+        passes = 2 if self.settings.r_drop else 1
         inputs = {name: tf.tile(ids, [passes, 1]) for name, ids in inputs.items()} if passes > 1 else inputs
-        states = self.transformer.states(inputs, training=training)  # [P B, T, D]
+        states = self.transformer.states(inputs, training=True)  # [P B, T, D]
+        states, labels, loss_weights = self.real_tokens(states, labels, loss_weights, passes)
+        settings = self.settings
+        smoothing, r_drop = settings.label_smoothing, settings.r_drop
+        return token_objective(states, projection, labels, loss_weights, smoothing=smoothing, r_drop=r_drop)
+
+    def real_tokens(
+        self, states: tf.Tensor, labels: tf.Tensor, loss_weights: tf.Tensor | None, passes: int
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+        """Takes the N real target tokens out of a batch; under XLA all B T positions.
+
+        Args:
+            states: The decoder's, [P B, T, D], of P passes.
+            labels: int32 [B, T].
+            loss_weights: Of the rows, float32 [B].
+            passes: P.
+
+        Returns:
+            States [N, P, D], labels [N] and weights [N].
+        """
         passes_apart = tf.split(states, passes)
         if loss_weights is not None:
             loss_weights = tf.repeat(loss_weights[:, None], tf.shape(labels)[1], axis=1)  # [B, T]
@@ -192,14 +209,7 @@ class Trainer(keras.Model):
             labels, loss_weights = (
                 None if rows is None else tf.gather_nd(rows, real) for rows in (labels, loss_weights)
             )
-        return token_objective(
-            tf.stack(tokens, axis=1),
-            projection,
-            labels,
-            loss_weights,
-            smoothing=self.settings.label_smoothing,
-            r_drop=self.settings.r_drop,
-        )
+        return tf.stack(tokens, axis=1), labels, loss_weights
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -219,7 +229,9 @@ class Trainer(keras.Model):
     def dev_sums(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, loss_weights: tf.Tensor) -> TokenSums:
         """The loss sums of a batch without dropout, outside the strategy."""
         projection = self.transformer.embedding.embeddings.value
-        return self.objective(inputs, labels, projection, loss_weights, training=False)
+        states = self.transformer.states(inputs, training=False)  # [B, T, D]
+        tokens = self.real_tokens(states, labels, loss_weights, passes=1)
+        return evaluated_objective(tokens[0], projection, *tokens[1:], smoothing=self.settings.label_smoothing)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Keras would build from a mean of the replicas' batches; ours is built before."""

@@ -24,7 +24,14 @@ from tests.app.test_bad_input import refusal, tree
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 1 << 30
 PLAN = Plan(
-    ModelPlan({"embedding": 3000, "encoder": 500, "decoder": 700}, 3700, "mixed_bfloat16", ["CPU"]),
+    ModelPlan(
+        {"embedding": 3000, "encoder": 500, "decoder": 700},
+        3700,
+        "mixed_bfloat16",
+        ["CPU"],
+        processor="Some CPU (avx2)",
+        processor_settings="oneDNN on (an x86 processor)",
+    ),
     DataPlan(
         training_pairs=120_000,
         skipped_pairs=7,
@@ -52,6 +59,7 @@ PLAN = Plan(
 TEXT = """\
 model      4,200 parameters: embedding 3,000, encoder 500, decoder 700; 500 are frozen
            mixed_bfloat16 on 1 CPU
+processor  Some CPU (avx2): oneDNN on (an x86 processor)
 data       120,000 training pairs, 7 longer than 64 tokens
            1,600 steps are 2.0 epochs of 800 batches
            a step has 1,700 source and 1,797 target tokens; 5.3% of a batch is padding

@@ -45,9 +45,9 @@ def poisoned(factors: Mapping[int, float]) -> Any:
     """The trainer's objective, the losses of some steps, and so their gradients, multiplied."""
     objective = Trainer.objective
 
-    def multiplied(self: Trainer, *batch: Any, training: bool = True) -> TokenSums:
-        sums = objective(self, *batch, training=training)
-        factor = tf.py_function(lambda: factors.get(self.step, 1.0), [], tf.float32) if training else tf.ones([])
+    def multiplied(self: Trainer, *batch: Any) -> TokenSums:
+        sums = objective(self, *batch)
+        factor = tf.py_function(lambda: factors.get(self.step, 1.0), [], tf.float32)
         return sums._replace(loss=sums.loss * tf.ensure_shape(factor, []))
 
     return mock.patch.object(Trainer, "objective", multiplied)

@@ -25,7 +25,7 @@ SETTINGS = (
 )
 DYING = """
 import os, signal, sys
-from app.quiet import import_tensorflow
+from app.runtime.tensorflow_start import import_tensorflow
 import_tensorflow()
 import {module} as module
 original, calls = module.{name}, iter(range(1, 10_000))

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from app.training import objective
-from app.training.objective import token_objective
+from app.training.objective import evaluated_objective, token_objective
 
 TOKENS, WIDTH, PIECES = 23, 7, 13
 
@@ -61,6 +61,20 @@ def test_the_loss_is_that_of_the_definition_whatever_the_chunk(monkeypatch, exam
     found = sums(*example, smoothing)
     np.testing.assert_allclose(found.loss, reference(*example, smoothing), rtol=1e-5)
     np.testing.assert_allclose(found.cross_entropy, reference(*example, 0.0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 23])
+def test_evaluation_gives_the_sums_of_training_without_their_gradients(monkeypatch, example, tokens):
+    monkeypatch.setattr(objective, "CHUNK_TOKENS", 5)
+    states, table, labels = (tf.constant(values) for values in example)
+    inputs = (tf.cast(states[:tokens], tf.float32), tf.cast(table, tf.float32), tf.cast(labels[:tokens], tf.int32))
+    weights = tf.range(1.0, 1.0 + tokens)
+    evaluated = tf.function(evaluated_objective)
+    found = evaluated(*inputs, weights, smoothing=0.1)
+    np.testing.assert_allclose(found, token_objective(*inputs, weights, smoothing=0.1), rtol=1e-6)
+    graph = evaluated.get_concrete_function(*inputs, weights, smoothing=0.1).graph.as_graph_def()
+    bodies = [node.op for function in graph.library.function for node in function.node_def]
+    assert bodies.count("MatMul") == 2  # the logits and their mean; a gradient needs two more
 
 
 def test_correct_counts_the_tokens_put_first(example):

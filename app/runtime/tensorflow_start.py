@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.processors import processors
+from app.runtime.processor_settings import apply_processor_settings
+from app.runtime.processors import processors
 
 
 def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_once: int = 1) -> None:
@@ -20,6 +21,7 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
     that call TensorFlow, each op takes its share of the processors, and one thread at least, unless the environment
     says otherwise in TF_NUM_INTRAOP_THREADS.
     """
+    apply_processor_settings()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if batches_at_once > 1 and "tensorflow" not in sys.modules:  # which reads it once, when it starts

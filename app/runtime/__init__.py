@@ -1,0 +1,1 @@
+"""How the process starts and uses the machine: TensorFlow's start, processors, memory."""
