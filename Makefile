@@ -33,7 +33,7 @@ types: .venv/development
 	$(BIN)/python -m pip install -qq -e .
 	@touch $@
 
-.venv/development: .venv/runtime requirements-dev.txt requirements-ctranslate2.txt requirements-marian.txt
+.venv/development: .venv/runtime requirements-dev.txt requirements-marian.txt
 	$(BIN)/python -m pip install -qq -e '.[dev]'
 	@touch $@
 

@@ -1,23 +1,28 @@
 """An export as a MODEL on the command line and in the server: loaded without a line of what trains."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import tensorflow as tf
 
+from app.decoding.ctranslate2_graph import CTranslate2Graph
 from app.decoding.given_translations import Aligner, Scorer
 from app.decoding.options import DecodingOptions
+from app.decoding.signatures import Signatures
 from app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
 from app.errors import UserError
 from app.runtime.processors import processors
-from app.serving.layout import DESCRIPTION, is_ctranslate2
+from app.serving.layout import DESCRIPTION, ENGINE, is_ctranslate2
 from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
 from pipelines.tags import Languages
+
+Engine = Literal["tensorflow", "ctranslate2"]
 
 
 class Model(Protocol):
@@ -39,37 +44,70 @@ class Model(Protocol):
         """Pairs of lines in, alignments out."""
 
 
-def load_export(version: Path, given: dict[str, Any]) -> "ExportModel | CTranslate2Model":
+def load_export(version: Path, given: dict[str, Any], engine: Engine | None = None) -> "ExportModel | CTranslate2Model":
     """One version of an export, with the given settings of the search, where not None, in place of its own.
 
+    Args:
+        version: The folder.
+        given: The settings.
+        engine: Which engine computes, if the export has both; None is the faster.
+
     Raises:
-        UserError: It is damaged, or needs CTranslate2 and that is not installed.
+        UserError: It is damaged.
     """
     if is_ctranslate2(version):
         return CTranslate2Model.of_export(version, given)
-    return ExportModel(version, given)
+    return ExportModel(version, given, engine)
 
 
 class ExportModel:
-    """One version of an export, a SavedModel."""
+    """One version of an export: a SavedModel, and beside it, in most exports, the same weights for CTranslate2.
 
-    def __init__(self, version: Path, given: dict[str, Any]) -> None:
+    What CTranslate2 knows it answers, since it is faster on a CPU; the SavedModel, which is loaded when it is first
+    needed, answers the rest.
+
+    Args:
+        version: The folder.
+        given: Settings of the search to use in place of the export's own, where not None.
+        engine: "tensorflow" leaves CTranslate2 aside.
+    """
+
+    def __init__(self, version: Path, given: dict[str, Any], engine: Engine | None = None) -> None:
         self.version = version
         with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
             self.languages = languages_of(description)
             self.examples = list(description["run"].get("examples") or [])
             options = DecodingOptions(**description["decoding"])
-            self.loaded = tf.saved_model.load(str(version))
         self.options = overridden(options, given)
+        self.engine = None if engine == "tensorflow" else load_engine(version, self.options)
+        if self.engine is None:
+            self.saved_model  # noqa: B018  # damage shows at once
+
+    @cached_property
+    def saved_model(self) -> Any:
+        """The loaded SavedModel.
+
+        Raises:
+            UserError: It is damaged.
+        """
+        with reporting_damage(self.version):
+            return tf.saved_model.load(str(self.version))
+
+    @cached_property
+    def signatures(self) -> Signatures:
+        """The functions of the export, by name."""
+        if self.engine is None:
+            return self.saved_model.signatures
+        return FasterSignatures(self.engine.signatures(), lambda: self.saved_model.signatures)
 
     def translator(
         self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
-        """Translates with the SavedModel's signatures."""
+        """Translates with the export's signatures."""
         check_hypotheses(request, self.options.beam_size)
         return Translator(
-            self.loaded.signatures,
+            self.signatures,
             self.options,
             request=request,
             window_lines=window_lines,
@@ -77,12 +115,42 @@ class ExportModel:
         )
 
     def scorer(self) -> Scorer:
-        """Scores with the SavedModel's signature."""
-        return Scorer(self.loaded.signatures, self.options.length_penalty)
+        """Scores with the export's signature."""
+        return Scorer(self.signatures, self.options.length_penalty)
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
         """Aligns with the SavedModel's signature."""
-        return Aligner(self.loaded.signatures, window_lines=window_lines)
+        return Aligner(self.signatures, window_lines=window_lines)
+
+
+class FasterSignatures(Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]):
+    """Signatures of which a faster engine answers some.
+
+    Args:
+        faster: Those of the engine.
+        load_others: Returns all signatures of the slower engine; called when one of them is first needed.
+    """
+
+    def __init__(self, faster: Signatures, load_others: Callable[[], Signatures]) -> None:
+        self.faster = faster
+        self.load_others = load_others
+
+    def __getitem__(self, name: str) -> Callable[..., Mapping[str, tf.Tensor]]:
+        return self.faster[name] if name in self.faster else self.load_others()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self.load_others(), **self.faster})
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def load_engine(version: Path, options: DecodingOptions) -> CTranslate2Graph | None:
+    """The engine that a version brings beside its SavedModel; None if it brings none or this machine cannot run it."""
+    if not (version / ENGINE).is_dir() or tf.config.list_physical_devices("GPU"):
+        return None
+    with reporting_damage(version):
+        return CTranslate2Graph(version / ENGINE, options, workers=processors(), threads=1)
 
 
 class CTranslate2Model:
@@ -91,8 +159,6 @@ class CTranslate2Model:
     def __init__(self, folder: Path, languages: Languages, options: DecodingOptions) -> None:
         self.languages = languages
         self.options = options
-        from app.decoding.ctranslate2_graph import CTranslate2Graph
-
         self.graph = CTranslate2Graph(folder, options, workers=processors(), threads=1)
 
     @classmethod

@@ -13,14 +13,12 @@ from app.decoding.given_translations import Aligner, Scorer
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import BEST, WINDOW_LINES, Request, Translator
 from app.errors import UserError
-from app.exports import CTranslate2Model, Model, check_hypotheses, load_export, overridden
+from app.exports import CTranslate2Model, Engine, Model, check_hypotheses, load_export, overridden
 from app.run_directory import RunDirectory
 from app.serving.ctranslate2_model import write_ctranslate2
-from app.serving.layout import is_ctranslate2, newest_version
+from app.serving.layout import ENGINE, is_ctranslate2, newest_version
 from app.training.checkpoints import IMPORTED, Checkpoint
 from pipelines.tags import Languages
-
-Engine = Literal["tensorflow", "ctranslate2"]
 
 Precision = Literal["float32", "bfloat16"]  # of the weights and of what is computed with them
 
@@ -56,11 +54,13 @@ def load_model(
         raise UserError(f"{path} was exported from one checkpoint; leave --checkpoint out, or name the run")
     if ensemble:
         raise UserError(f"{path} is an export; --ensemble is for runs, and `nmt export` takes it too")
-    format = "ctranslate2" if is_ctranslate2(version) else "tensorflow"
-    if engine not in (None, format):
+    engines = {"ctranslate2"} if is_ctranslate2(version) else {"tensorflow"}
+    if (version / ENGINE).is_dir():
+        engines.add("ctranslate2")
+    if engine and engine not in engines:
         wanted = "saved-model" if engine == "tensorflow" else engine
         raise UserError(f"{path} is no export for {engine}; export the run again with --format {wanted}")
-    return load_export(version, decoding)
+    return load_export(version, decoding, engine)
 
 
 class RunModel:
@@ -92,6 +92,13 @@ class RunModel:
         """The model with its tokeniser and search."""
         members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
         transformer = Ensemble(members) if self.others else members[0]
+        return TranslationGraph(transformer, self.run.vocabulary(), self.options)
+
+    def in_float32(self) -> TranslationGraph:
+        """The graph with float32 weights; `graph` itself if that is its precision."""
+        if self.precision == "float32":
+            return self.graph
+        transformer = self.run.load_transformer(self.checkpoint, "float32")
         return TranslationGraph(transformer, self.run.vocabulary(), self.options)
 
     def _member(self, text: str) -> "RunModel":
@@ -140,7 +147,7 @@ class RunModel:
         """The same model, computed by CTranslate2.
 
         Raises:
-            UserError: It is not installed, or this is an ensemble.
+            UserError: This is an ensemble.
         """
         self.refuse_ensemble()
         with tempfile.TemporaryDirectory() as folder:

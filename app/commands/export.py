@@ -8,6 +8,7 @@ from app.errors import UserError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 FORMATS = ("saved-model", "ctranslate2")
+CPU_ENGINES: tuple[Literal["int8", "float32", "none"], ...] = ("int8", "float32", "none")
 QUANTIZATIONS: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
 
 
@@ -34,6 +35,12 @@ def add_parser(verbs: Any) -> None:
     )
     add("--format", choices=FORMATS, default=FORMATS[0], help="of what to write (default: %(default)s)")
     add("--quantization", choices=QUANTIZATIONS, help="of CTranslate2's matrices (default: float32)")
+    add(
+        "--cpu-engine",
+        choices=CPU_ENGINES,
+        help="how CTranslate2 computes on CPUs, whose model goes beside the SavedModel (default: int8; none: leave it "
+        "out)",
+    )
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
     add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
@@ -52,6 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("--quantization is for --format ctranslate2; leave it out")
     if arguments.precision == "bfloat16" and arguments.format == "ctranslate2":
         raise UserError("--precision bfloat16 is for a SavedModel; CTranslate2 has --quantization")
+    if arguments.cpu_engine and arguments.format == "ctranslate2":
+        raise UserError("--cpu-engine is for a SavedModel; --format ctranslate2 has --quantization")
     from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
@@ -74,4 +83,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.format == "ctranslate2":
         print(export_ctranslate2(model, arguments.out, quantization, license=arguments.license))
     else:
-        print(export(model, arguments.out, license=arguments.license, precision_reason=reason))
+        engine = arguments.cpu_engine or CPU_ENGINES[0]
+        made = export(model, arguments.out, cpu_engine=engine, license=arguments.license, precision_reason=reason)
+        print(made)

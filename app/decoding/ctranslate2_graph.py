@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ctranslate2
 import numpy as np
 import tensorflow as tf
 
@@ -12,7 +13,6 @@ from app.decoding.options import DecodingOptions
 from app.decoding.signatures import DETOKENIZE, N_BEST, SCORE, TOKENIZE, TRANSLATE, Signatures
 from app.decoding.texts import Search
 from app.decoding.translation_graph import TranslationGraph
-from app.errors import UserError
 from pipelines.any_vocabulary import load_vocabulary
 from pipelines.vocabulary import BOS, EOS, PAD
 
@@ -21,20 +21,6 @@ PATIENCE = 2  # ends of hypotheses to find, in beams; with 1 it stops before the
 LIMIT_STEP = 8  # sources of like length share a limit of their translations, and a batch
 KNOWN = (TRANSLATE, N_BEST, SCORE, TOKENIZE, DETOKENIZE)  # signatures
 SENTENCES_AT_ONCE = 64  # by each worker; more is no faster on a CPU
-
-
-def import_ctranslate2() -> Any:
-    """The package.
-
-    Raises:
-        UserError: It is not installed.
-    """
-    try:
-        import ctranslate2
-        import ctranslate2.specs
-    except ImportError as error:
-        raise UserError("this needs CTranslate2; install it with pip install 'nmt[ctranslate2]'") from error
-    return ctranslate2
 
 
 class CTranslate2Graph(TranslationGraph):
@@ -47,16 +33,11 @@ class CTranslate2Graph(TranslationGraph):
         folder: what `app.serving.ctranslate2_model` wrote.
         options: of the search.
         workers: so many translate side by side, each with `threads` threads; else all processors help with each batch.
-
-    Raises:
-        UserError: CTranslate2 is not installed.
     """
 
     def __init__(self, folder: Path, options: DecodingOptions, *, workers: int = 1, threads: int = 0) -> None:
         super().__init__(None, load_vocabulary(folder / VOCABULARY), options)
-        self.engine = import_ctranslate2().Translator(
-            str(folder), device="auto", inter_threads=workers, intra_threads=threads
-        )
+        self.engine = ctranslate2.Translator(str(folder), device="auto", inter_threads=workers, intra_threads=threads)
         self.spelling = np.array(self.vocabulary.pieces(), object)
         self.ids = {piece: i for i, piece in enumerate(self.spelling)}
 

@@ -46,7 +46,7 @@ class Version:
         with reporting_damage(folder):
             self.definitions = signature_definitions(folder)
         self.languages = self.export.languages
-        self.signatures: Signatures = self.export.loaded.signatures
+        self.signatures: Signatures = self.export.signatures
         self.examples: list[str] = self.export.examples
         self._defaults = {
             name: {key: tf.make_ndarray(value)[()] for key, value in definition.defaults.items()}

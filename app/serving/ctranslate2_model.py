@@ -1,12 +1,13 @@
-"""Our weights as a CTranslate2 model, an engine in C++ for CPUs and GPUs without TensorFlow (optional)."""
+"""Our weights as a CTranslate2 model, an engine in C++ for CPUs and GPUs without TensorFlow."""
 
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
+from ctranslate2 import specs
 
-from app.decoding.ctranslate2_graph import VOCABULARY, import_ctranslate2
+from app.decoding.ctranslate2_graph import VOCABULARY
 from layers import Transformer
 from layers.positions import sinusoids
 from pipelines.any_vocabulary import AnyVocabulary
@@ -27,12 +28,9 @@ def write_ctranslate2(
         vocabulary: The one it was trained with.
         folder: Where to.
         quantization: Of the matrices; the rest stays float32.
-
-    Raises:
-        UserError: CTranslate2 is not installed.
     """
     pieces = vocabulary.pieces()
-    config, specs = transformer.config, import_ctranslate2().specs
+    config = transformer.config
     spec = specs.TransformerSpec.from_config(
         (config.encoder_layers, config.decoder_layers),
         config.heads,

@@ -4,11 +4,12 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
+from app.console import say
 from app.decoding.ctranslate2_graph import CTranslate2Graph
 from app.decoding.signatures import TRANSLATE, Signatures
 from app.decoding.translation_graph import TranslationGraph
@@ -21,13 +22,15 @@ from app.serving.golden_translations import (
     made_up_sentences,
     write_golden_translations,
 )
-from app.serving.layout import DESCRIPTION, MODEL_CARD, versions
+from app.serving.layout import DESCRIPTION, ENGINE, MODEL_CARD, versions
 from app.serving.model_card import model_card
 from app.serving.signature_definitions import signature_definitions
 from app.serving.spare_ops import take_out_spare_ops
 from app.serving.usage import ctranslate2_usage, saved_model_usage
 from app.serving.warm_up import write_warm_up
 from pipelines.tags import tagged
+
+CpuEngine = Literal["int8", "float32", "none"]
 
 PROBABILITY_TOLERANCES: dict[Quantization, float] = {"float32": 1e-3, "int8": 0.3}  # nats a token
 
@@ -46,15 +49,25 @@ class ExportedTranslation(tf.Module):
         self.vocabulary = graph.vocabulary
 
 
-def export(model: RunModel, out: Path, *, license: str | None = None, precision_reason: str = "") -> Path:
+def export(
+    model: RunModel,
+    out: Path,
+    *,
+    cpu_engine: CpuEngine = "int8",
+    license: str | None = None,
+    precision_reason: str = "",
+) -> Path:
     """Writes the next version of a SavedModel and gives its folder, `out`/VERSION.
 
     With it go golden translations, to which a fresh process with nothing but TensorFlow and TensorFlow Text is held
-    before the version has its number, requests that warm TensorFlow Serving up, and a model card.
+    before the version has its number, requests that warm TensorFlow Serving up, a model card, and the same weights for
+    CTranslate2, with which `nmt translate` and `nmt serve` are several times as fast on a CPU.
 
     Args:
         model: What to export.
         out: The folder of versions.
+        cpu_engine: How CTranslate2 computes: in int8 (float32 if int8 is too inexact here), in float32, or "none" for
+            a SavedModel alone. An ensemble has none.
         license: Of the model, as an identifier of the Hugging Face Hub; the model card asks for it if it is None.
         precision_reason: Why the model has its precision, for the model card.
 
@@ -65,6 +78,7 @@ def export(model: RunModel, out: Path, *, license: str | None = None, precision_
 
     def write(folder: Path) -> None:
         graph = model.graph
+        facts["cpu_engine"] = write_engine(model, folder / ENGINE, cpu_engine)
         signatures = graph.signatures()
         no_training = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         exported = ExportedTranslation(graph, signatures)
@@ -81,13 +95,35 @@ def export(model: RunModel, out: Path, *, license: str | None = None, precision_
     return published(out, facts, write)
 
 
+def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
+    """Writes the weights for CTranslate2 and returns how it computes with them; says so if that is not as wanted.
+
+    The engine is held to the probabilities that the run gives to its own translations.
+    """
+    if wanted == "none" or model.others:
+        return "none"
+    reference = model.in_float32()
+    quantizations: list[Quantization] = ["int8", "float32"] if wanted == "int8" else ["float32"]
+    for quantization in quantizations:
+        folder.mkdir(parents=True)
+        write_ctranslate2(reference.transformer, reference.vocabulary, folder, quantization)
+        engine, tolerance = CTranslate2Graph(folder, model.options), PROBABILITY_TOLERANCES[quantization]
+        try:
+            check_probabilities(reference, engine, sentences_of(model), tolerance)
+            return quantization
+        except UserError as inexact:
+            shutil.rmtree(folder)
+            say(f"CTranslate2 in {quantization}: {inexact}")
+    return "none"
+
+
 def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *, license: str | None = None) -> Path:
     """Writes the next version as a CTranslate2 model with its vocabulary and gives its folder, `out`/VERSION.
 
     It is held to the probabilities that the run gives to its translations.
 
     Raises:
-        UserError: `out` cannot be written, CTranslate2 is not installed, or it finds other probabilities.
+        UserError: `out` cannot be written, or CTranslate2 finds other probabilities.
     """
     facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
     model.refuse_ensemble()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 EXTRA = Path("assets.extra")  # TF Serving leaves it alone, but for its warm-up file
 DESCRIPTION = EXTRA / "nmt.json"
+ENGINE = EXTRA / "ctranslate2"  # the same weights for CTranslate2, which is faster on a CPU; may be missing
 WARM_UP = EXTRA / "tf_serving_warmup_requests"
 MODEL_CARD = "README.md"
 MODEL_FILES = ("saved_model.pb", "model.bin")

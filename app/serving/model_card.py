@@ -105,6 +105,7 @@ def _introduction(facts: Facts, languages: Languages) -> str:
         "vocabulary": f"{facts['model']['vocabulary_size']:,} SentencePiece pieces, shared by {shared} languages",
         "weights": _weights(facts),
         "precision": _precision(facts),
+        **({"on a CPU": _engine(facts["cpu_engine"])} if facts.get("cpu_engine", "none") != "none" else {}),
         "decoding": _decoding(facts["decoding"]),
     }
     made = "imported from another program's model" if IMPORTED in facts["run"] else "trained"
@@ -140,6 +141,11 @@ def _precision(facts: Facts) -> str:
             "the same more slowly: there, export with `--precision float32`"
         )
     return f"float32{reason}, for any processor"
+
+
+def _engine(quantization: str) -> str:
+    how = "int8 matrices, the rest float32" if quantization == "int8" else "float32"
+    return f"nmt translates with CTranslate2 ({how}); the weights are in `assets.extra/ctranslate2`"
 
 
 def _decoding(options: Facts) -> str:

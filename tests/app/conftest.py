@@ -70,7 +70,7 @@ def run(road: Path, training: Done) -> Path:
 
 @pytest.fixture(scope="session")
 def exporting(road: Path, run: Path) -> Done:
-    arguments = ("export", run, "--out", road / "export", "--precision", "float32")
+    arguments = ("export", run, "--out", road / "export", "--precision", "float32", "--cpu-engine", "none")
     return once(road, "export", lambda: nmt(*arguments))
 
 

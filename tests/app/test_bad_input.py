@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -351,13 +350,6 @@ def test_a_damaged_export_is_refused(export: Path, tmp_path: Path, file: str) ->
     line = refusal(nmt("translate", copy, stdin=b"I\n"), "translate")
     assert line.startswith(f"cannot load the export {copy / '1'}: ")
     assert line.endswith("; export the run again")
-
-
-def test_what_is_missing_for_another_engine_is_said(run: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ctranslate2", None)
-    line = refusal(nmt("export", run, "--out", "export", "--format", "ctranslate2"), "export")
-    assert line == "this needs CTranslate2; install it with pip install 'nmt[ctranslate2]'"
-    assert not (here / "export").exists()
 
 
 def test_an_export_for_one_engine_is_not_for_another(export: Path) -> None:

@@ -89,7 +89,7 @@ def test_other_signatures_give_what_the_export_gives(server: Running, export: Pa
         "translate_sample": {"texts": TEXTS[:1], "seeds": [3]},
     }[signature]
     found = server.ok(f"{MODEL}:predict", {"signature_name": signature, "inputs": given})["outputs"]
-    loaded = ExportModel(export / "1", {}).loaded
+    loaded = ExportModel(export / "1", {}).saved_model
     expected = getattr(loaded, signature)(**given)
     assert found.keys() == expected.keys()
     for name, values in expected.items():

@@ -96,7 +96,7 @@ def test_each_signature_is_warmed_up_once(export: Path) -> None:
 
     def counted(name: str) -> Any:
         function = mock.Mock(side_effect=lambda **_: called.append(name))
-        function.structured_input_signature = version.export.loaded.signatures[name].structured_input_signature
+        function.structured_input_signature = version.export.saved_model.signatures[name].structured_input_signature
         return function
 
     version.signatures = {name: counted(name) for name in version.definitions}
