@@ -1,7 +1,7 @@
 """An export as a MODEL on the command line and in the server: loaded without a line of what trains."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -156,10 +156,18 @@ def load_engine(version: Path, options: DecodingOptions) -> CTranslate2Graph | N
 class CTranslate2Model:
     """A model in CTranslate2's format, loaded."""
 
-    def __init__(self, folder: Path, languages: Languages, options: DecodingOptions) -> None:
+    def __init__(
+        self, folder: Path, languages: Languages, options: DecodingOptions, examples: Sequence[str] = ()
+    ) -> None:
         self.languages = languages
         self.options = options
+        self.examples = list(examples)
         self.graph = CTranslate2Graph(folder, options, workers=processors(), threads=1)
+
+    @cached_property
+    def signatures(self) -> Signatures:
+        """The functions of the export, by name."""
+        return self.graph.signatures()
 
     @classmethod
     def of_export(cls, version: Path, given: dict[str, Any]) -> "CTranslate2Model":
@@ -167,9 +175,10 @@ class CTranslate2Model:
         with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
             options, languages = DecodingOptions(**description["decoding"]), languages_of(description)
+            examples = description["run"].get("examples") or ()
         options = overridden(options, given)
         with reporting_damage(version):
-            return cls(version, languages, options)
+            return cls(version, languages, options, examples)
 
     def translator(
         self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
@@ -177,13 +186,11 @@ class CTranslate2Model:
         """Translates, so many lines in a batch that each of the engine's own workers has some."""
         check_hypotheses(request, self.options.beam_size)
         batch_tokens = BATCH_TOKENS * self.graph.engine.num_translators
-        return Translator(
-            self.graph.signatures(), request=request, batch_tokens=batch_tokens, window_lines=window_lines
-        )
+        return Translator(self.signatures, request=request, batch_tokens=batch_tokens, window_lines=window_lines)
 
     def scorer(self) -> Scorer:
         """Scores."""
-        return Scorer(self.graph.signatures())
+        return Scorer(self.signatures)
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
         """Is not there.

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
+from app.decoding.plain_translation import PlainTranslation
 from app.decoding.signatures import DETOKENIZE, N_BEST, SCORE, TOKENIZE, TRANSLATE, Signatures
 from app.decoding.texts import Search
 from app.decoding.translation_graph import TranslationGraph
@@ -17,7 +18,6 @@ from pipelines.any_vocabulary import load_vocabulary
 from pipelines.vocabulary import BOS, EOS, PAD
 
 VOCABULARY = "vocabulary.model"  # beside the model, which has the pieces but not how text is cut into them
-PATIENCE = 2  # ends of hypotheses to find, in beams; with 1 it stops before the best one in a sentence of forty
 LIMIT_STEP = 8  # sources of like length share a limit of their translations, and a batch
 KNOWN = (TRANSLATE, N_BEST, SCORE, TOKENIZE, DETOKENIZE)  # signatures
 SENTENCES_AT_ONCE = 64  # by each worker; more is no faster on a CPU
@@ -43,7 +43,8 @@ class CTranslate2Graph(TranslationGraph):
 
     def signatures(self) -> Signatures:
         """Those of a translation graph but for what CTranslate2 is not asked for here."""
-        return {name: function for name, function in super().signatures().items() if name in KNOWN}
+        known = {name: function for name, function in super().signatures().items() if name in KNOWN}
+        return {**known, TRANSLATE: PlainTranslation(self, known[TRANSLATE])}
 
     def search(
         self,
@@ -55,7 +56,7 @@ class CTranslate2Graph(TranslationGraph):
         """The best hypotheses for the pieces, int32 [B, (L)]; prefixes it does not know."""
         search = search or Search.of(self.options)
         found = tf.numpy_function(
-            lambda ids, splits, *settings: self._search(np.split(ids, splits[1:-1]), Search(*settings)),
+            lambda ids, splits, *settings: self.find(np.split(ids, splits[1:-1]), Search(*settings)),
             [pieces.values, pieces.row_splits, *search],
             (tf.int32, tf.float32, tf.float32),
         )
@@ -90,7 +91,7 @@ class CTranslate2Graph(TranslationGraph):
         )
         return tf.reshape(by_token, tf.shape(labels))
 
-    def _search(self, sources: Sequence[np.ndarray], search: Search) -> tuple[np.ndarray, ...]:
+    def find(self, sources: Sequence[np.ndarray], search: Search) -> tuple[np.ndarray, ...]:
         """Tokens, scores and log-probabilities of `Hypotheses`; of a source without tokens there is only EOS."""
         beam_size, alpha = int(search.beam_size), float(search.length_penalty)
         rows = [row for row, ids in enumerate(sources) if len(ids)]
@@ -121,7 +122,6 @@ class CTranslate2Graph(TranslationGraph):
             max_batch_size=SENTENCES_AT_ONCE,
             asynchronous=True,
             beam_size=int(search.beam_size),
-            patience=PATIENCE,
             num_hypotheses=int(search.beam_size),
             length_penalty=float(search.length_penalty),
             no_repeat_ngram_size=int(search.no_repeat_ngram_size),

@@ -70,11 +70,16 @@ def says_again(tokens: tf.Tensor) -> tf.Tensor:
     found = tf.zeros(tf.shape(tokens)[:1], tf.bool)
     for period in range(1, LONGEST_PERIOD + 1):
         same = (tokens[:, period:] == tokens[:, :-period]) & (tokens[:, period:] != PAD)
-        wanted = max(2 * period, 6 - period)  # tokens that are those one period before
+        wanted = wanted_repeats(period)
         ends = tf.cumsum(tf.cast(same, tf.int32), axis=1)
         starts = tf.concat([tf.zeros_like(ends[:, :1]), ends], axis=1)[:, :-wanted]
         found |= tf.reduce_any(ends[:, wanted - 1 :] - starts == wanted, axis=1)
     return found
+
+
+def wanted_repeats(period: int) -> int:
+    """How many tokens in a row must equal those one period before, so that three periods, or six tokens, repeat."""
+    return max(2 * period, 6 - period)
 
 
 def _other_numbers(sources: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:

@@ -96,7 +96,9 @@ class Batcher:
 
         Raises:
             BusyError: Too many texts wait already.
+            NotFoundError: The version has no such signature.
         """
+        version.check_knows(signature)
         answers: list[Row] = []
         alike = (version, signature, tuple(sorted(settings.items())))
         for begin in range(0, len(rows), self.most_at_once):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from app.decoding.signatures import EXPLAIN
 from app.server.batching import call
-from app.server.errors import NotFoundError, RequestError
+from app.server.errors import RequestError
 from app.server.languages import name_of
 from app.server.service import Service
 from app.server.tensors_as_json import plain_values
@@ -137,10 +137,7 @@ def page_routes(service: Service) -> APIRouter:
     async def explain(request: Request, asked: SentenceToExplain) -> Response:
         """What goes on inside while a sentence is translated: tokens, positions, attention, and the search's steps."""
         direction = admitted(request, asked, [asked.sentence])
-        if EXPLAIN not in direction.version.definitions:
-            raise NotFoundError(
-                f"{direction.version.model} was exported before there was `explain`; export the run again"
-            )
+        direction.version.check_knows(EXPLAIN)
         work = service.side_work.run(explained, direction, asked.sentence)
         return Response(await service.answer(request, work), media_type="application/json")
 

@@ -169,6 +169,8 @@ async def aligned(
     batcher: Batcher, direction: Direction, pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[list[tuple[int, int]], Any]]:
     """For each sentence and its translation: pairs of source word and target word, and float32 weights [U, W]."""
+    if not pairs:
+        return []
     rows = [{"texts": direction.encoded(a), "targets": b.encode("utf-8", "replace")} for a, b in pairs]
     answers = await batcher.run(direction.version, ALIGN, rows, {})
     tags = len(direction.tags)  # each counts as a word of the source

@@ -14,11 +14,11 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from app.console import say
 from app.decoding.signatures import ALIGN, N_BEST, TRANSLATE, Signatures, inputs_of
 from app.errors import UserError
-from app.exports import ExportModel, reporting_damage
+from app.exports import load_export, reporting_damage
 from app.server.errors import NotFoundError, RequestError
 from app.server.metrics import Metrics
 from app.serving.layout import WARM_UP, is_ctranslate2, versions
-from app.serving.signature_definitions import signature_definitions
+from app.serving.signature_definitions import definitions_of, signature_definitions
 
 WARMED_FIRST = (TRANSLATE, N_BEST, ALIGN)  # before anybody is answered; the others right after
 POLL_SECONDS = 1.0
@@ -37,16 +37,15 @@ class Version:
     """
 
     def __init__(self, model: str, folder: Path) -> None:
-        if is_ctranslate2(folder):
-            raise UserError(f"{folder} is in CTranslate2's format; the server wants a SavedModel: nmt export RUN")
         self.model = model
         self.folder = folder
         self.number = int(folder.name)
-        self.export = ExportModel(folder, {})
-        with reporting_damage(folder):
-            self.definitions = signature_definitions(folder)
+        self.export = load_export(folder, {})
         self.languages = self.export.languages
         self.signatures: Signatures = self.export.signatures
+        with reporting_damage(folder):
+            of_functions = is_ctranslate2(folder)
+            self.definitions = definitions_of(self.signatures) if of_functions else signature_definitions(folder)
         self.examples: list[str] = self.export.examples
         self._defaults = {
             name: {key: tf.make_ndarray(value)[()] for key, value in definition.defaults.items()}
@@ -61,8 +60,20 @@ class Version:
         """A value as the signature takes its input `name`."""
         return tf.convert_to_tensor(value, tf.as_dtype(self.definitions[signature].inputs[name].dtype))
 
+    def check_knows(self, signature: str) -> None:
+        """Refuses a signature that the export does not have, as those for CTranslate2 alone lack some.
+
+        Raises:
+            NotFoundError: There is none of this name.
+        """
+        if signature not in self.definitions:
+            known = ", ".join(self.definitions)
+            raise NotFoundError(f"{self.model} has no signature {signature}, which this needs; it has: {known}")
+
     def warm_up(self, names: Mapping[str, Any] | tuple[str, ...]) -> None:
         """Runs these signatures with the requests that the export brings for TensorFlow Serving, once each."""
+        if not (self.folder / WARM_UP).is_file():  # CTranslate2's need none
+            return
         left = set(names)
         for record in tf.data.TFRecordDataset(str(self.folder / WARM_UP)).as_numpy_iterator():
             request = PredictionLog.FromString(record).predict_log.request

@@ -1,11 +1,17 @@
-"""The signatures of a SavedModel as a server finds them in the file, without loading the model."""
+"""The signatures of an export as TensorFlow Serving describes them.
 
+Those of a SavedModel are read from its file, without loading the model; those of another engine from its functions.
+"""
+
+import inspect
 from pathlib import Path
+from typing import Any
 
+import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from app.decoding.signatures import TRANSLATE
+from app.decoding.signatures import TRANSLATE, Signatures
 
 
 def signature_definitions(version: Path) -> dict[str, SignatureDef]:
@@ -21,3 +27,27 @@ def signature_definitions(version: Path) -> dict[str, SignatureDef]:
     # Those that are called; TensorFlow's own, which initialises, has no method.
     names = sorted((name for name in definitions if definitions[name].method_name), key=lambda n: (n != TRANSLATE, n))
     return {name: definitions[name] for name in names}
+
+
+def definitions_of(signatures: Signatures) -> dict[str, SignatureDef]:
+    """The definitions of functions that `app.decoding.signatures.signature` made, the default one first."""
+    names = sorted(signatures, key=lambda n: (n != TRANSLATE, n))
+    return {name: _definition(signatures[name]) for name in names}
+
+
+def _definition(function: Any) -> SignatureDef:
+    traced = getattr(function, "fallback", function)  # what stands in for a graph's function keeps that beside it
+    definition = SignatureDef(method_name="tensorflow/serving/predict")
+    for spec in traced.input_signature:
+        _describe(definition.inputs[spec.name], spec)
+    for name, output in traced.get_concrete_function().structured_outputs.items():
+        _describe(definition.outputs[name], output)
+    for name, parameter in inspect.signature(traced.python_function).parameters.items():
+        if parameter.default is not inspect.Parameter.empty:
+            definition.defaults[name].CopyFrom(tf.make_tensor_proto(parameter.default.numpy()))
+    return definition
+
+
+def _describe(info: Any, value: Any) -> None:
+    info.dtype = tf.as_dtype(value.dtype).as_datatype_enum
+    info.tensor_shape.CopyFrom(tf.TensorShape(value.shape).as_proto())

@@ -125,5 +125,5 @@ def test_what_is_no_export_is_refused(tmp_path: Path, exports: Path) -> None:
     with pytest.raises(UserError, match="en-de: cannot load the export"):
         Models(exports, Metrics())
     (exports / "en-de" / "1" / "saved_model.pb").rename(exports / "en-de" / "1" / "model.bin")
-    with pytest.raises(UserError, match="in CTranslate2's format"):
+    with pytest.raises(UserError, match="en-de: cannot load the export"):
         Models(exports, Metrics())
