@@ -41,7 +41,7 @@ from pipelines.shards import reporting_data_errors, verify_shards
 from pipelines.vocabulary import PAD
 
 CHOSEN = ("steps", "warmup_steps", "checkpoint_every")
-MEASURED_BATCHES = 16  # of various shapes, which differ in speed
+MEASURED_BATCHES = 8  # of various shapes, which differ in speed
 AVERAGED_BATCHES = 100  # their mean size is within 2% of an epoch's
 EVALUATED_PART = 4  # the dev set is evaluated in so many parts, of which one is measured
 EXTRA_TOKENS = 10  # a measured translation may be so much longer than its source
