@@ -20,7 +20,8 @@ def add_parser(verbs: Any) -> None:
         description="Trains a Transformer on all visible devices, and on several machines if TF_CONFIG names them "
         "(docs/distributed.md). The same command again goes on from the last checkpoint. SIGTERM and Ctrl-C finish "
         "the step, write a checkpoint and leave with exit code 143 or 130; a second signal leaves at once. Exit code "
-        "1: what was given cannot be used, or the disk is full; 75: another machine was lost. With --plan it trains "
+        "1: what was given cannot be used, or the disk is full; 75: another machine was lost. With --minutes it "
+        "measures the speed first and chooses as many steps as fit the time. With --plan it trains "
         "some steps only, writes nothing, and says what the training would take.",
         epilog=f"example: {EXAMPLE}",
     )
@@ -45,7 +46,7 @@ def add_parser(verbs: Any) -> None:
         type=positive_minutes,
         metavar="M",
         help="choose the number of steps, warm-up and checkpoints so that training ends within M minutes on this "
-        "machine; the speed is measured first, for some 20 seconds, and a run that goes on keeps its numbers",
+        "machine; the measurement counts, and a run that goes on keeps its numbers",
     )
     parser.add_argument(
         "--warm-start",

@@ -163,14 +163,23 @@ def test_a_folder_of_something_else_is_refused_before_anything_is_measured(data:
     assert refusal(train(data, tmp_path, "--minutes", "5"), "train") == message
 
 
-@pytest.mark.parametrize(("minutes_gone", "minutes_left"), [(1.0, 6.0), (9.0, 2.0)])
+@pytest.mark.parametrize(
+    ("minutes_gone", "minutes_left", "bfloat16", "most_steps"), [(1.0, 6.0, True, 3600), (9.0, 2.0, False, 7200)]
+)
 def test_the_demo_trains_in_what_preparation_leaves_of_its_time(
-    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float, minutes_left: float
+    run: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    minutes_gone: float,
+    minutes_left: float,
+    bfloat16: bool,
+    most_steps: int,
 ) -> None:
     given: list[TimeBudget] = []
     monkeypatch.setattr(time_budget, "train_within", lambda budget, *_: given.append(budget))
+    monkeypatch.setattr("app.training.precision.multiplies_bfloat16", lambda: bfloat16)
     monkeypatch.setattr("app.training.checkpoints.write_average", lambda *_: None)
     demo.train_sample(data, run, demo.FULL, time.perf_counter() - 60 * minutes_gone)
     assert given[0].minutes == pytest.approx(minutes_left, abs=0.01)
-    assert given[0].most_steps == 3600
+    assert given[0].most_steps == most_steps
     assert 59 * minutes_left < given[0].seconds_left() <= 60 * minutes_left
