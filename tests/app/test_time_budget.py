@@ -163,23 +163,34 @@ def test_a_folder_of_something_else_is_refused_before_anything_is_measured(data:
     assert refusal(train(data, tmp_path, "--minutes", "5"), "train") == message
 
 
-@pytest.mark.parametrize(
-    ("minutes_gone", "minutes_left", "bfloat16", "most_steps"), [(1.0, 6.0, True, 3600), (9.0, 2.0, False, 7200)]
-)
+@pytest.mark.parametrize(("minutes_gone", "minutes_left"), [(1.0, 6.0), (9.0, 2.0)])
 def test_the_demo_trains_in_what_preparation_leaves_of_its_time(
-    run: Path,
-    data: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    minutes_gone: float,
-    minutes_left: float,
-    bfloat16: bool,
-    most_steps: int,
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float, minutes_left: float
 ) -> None:
-    given: list[TimeBudget] = []
-    monkeypatch.setattr(time_budget, "train_within", lambda budget, *_: given.append(budget))
+    budget, _ = demo_training(run, data, monkeypatch, minutes_gone)
+    assert budget.minutes == pytest.approx(minutes_left, abs=0.01)
+    assert 59 * minutes_left < budget.seconds_left() <= 60 * minutes_left
+
+
+@pytest.mark.parametrize(("bfloat16", "tokens_and_steps"), [(True, (1024, 3600)), (False, (512, 7200))])
+def test_the_demo_takes_smaller_batches_without_bfloat16(
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool, tokens_and_steps: tuple[int, int]
+) -> None:
     monkeypatch.setattr("app.training.precision.multiplies_bfloat16", lambda: bfloat16)
+    budget, sections = demo_training(run, data, monkeypatch)
+    assert (sections["training"]["batch_tokens"], budget.most_steps) == tokens_and_steps
+
+
+def demo_training(
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float = 0.0
+) -> tuple[TimeBudget, dict[str, Any]]:
+    """What the full demo trains with, without the training."""
+    given: list[tuple[TimeBudget, dict[str, Any]]] = []
+
+    def taken(budget: TimeBudget, _: Path, __: Path, sections: dict[str, Any], ___: str) -> None:
+        given.append((budget, sections))
+
+    monkeypatch.setattr(time_budget, "train_within", taken)
     monkeypatch.setattr("app.training.checkpoints.write_average", lambda *_: None)
     demo.train_sample(data, run, demo.FULL, time.perf_counter() - 60 * minutes_gone)
-    assert given[0].minutes == pytest.approx(minutes_left, abs=0.01)
-    assert given[0].most_steps == most_steps
-    assert 59 * minutes_left < given[0].seconds_left() <= 60 * minutes_left
+    return given[0]
