@@ -41,7 +41,9 @@ class RunDirectory:
     manifest: dict[str, Any]
 
     @classmethod
-    def create(cls, path: Path, configuration: Configuration, data: Manifest) -> "RunDirectory":
+    def create(
+        cls, path: Path, configuration: Configuration, data: Manifest, further_facts: Mapping[str, Any]
+    ) -> "RunDirectory":
         """Makes the folder and everything in it that does not change while training."""
         facts = {
             "seed": configuration.training.seed,
@@ -50,6 +52,7 @@ class RunDirectory:
             "examples": example_sentences(data),
             "pairs": [asdict(pair) for pair in data.pairs],
             "domains": list(data.domains),
+            **further_facts,
         }
         return cls.create_with(path, configuration, data.pair, data.vocabulary(), facts)
 

@@ -1,10 +1,15 @@
 """`nmt train`: trains a model on prepared data."""
 
 import argparse
+import math
+import time
 from pathlib import Path
 from typing import Any
 
+from app.errors import UserError
+
 EXAMPLE = "nmt train data --out run --preset base --set training.steps=1000"
+CHOSEN_BY_MINUTES = {"training.steps", "training.checkpoint_every"}
 
 
 def add_parser(verbs: Any) -> None:
@@ -15,7 +20,8 @@ def add_parser(verbs: Any) -> None:
         description="Trains a Transformer on all visible devices, and on several machines if TF_CONFIG names them "
         "(docs/distributed.md). The same command again goes on from the last checkpoint. SIGTERM and Ctrl-C finish "
         "the step, write a checkpoint and leave with exit code 143 or 130; a second signal leaves at once. Exit code "
-        "1: what was given cannot be used, or the disk is full; 75: another machine was lost. With --plan it trains "
+        "1: what was given cannot be used, or the disk is full; 75: another machine was lost. With --minutes it "
+        "measures the speed first and chooses as many steps as fit the time. With --plan it trains "
         "some steps only, writes nothing, and says what the training would take.",
         epilog=f"example: {EXAMPLE}",
     )
@@ -34,6 +40,13 @@ def add_parser(verbs: Any) -> None:
         default=[],
         metavar="SECTION.KEY=VALUE",
         help="change one setting of the preset; may be repeated",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=positive_minutes,
+        metavar="M",
+        help="choose the number of steps, warm-up and checkpoints so that training ends within M minutes on this "
+        "machine; the measurement counts, and a run that goes on keeps its numbers",
     )
     parser.add_argument(
         "--warm-start",
@@ -60,13 +73,27 @@ def step_range(text: str) -> tuple[int, int]:
     return first, last
 
 
+def positive_minutes(text: str) -> float:
+    """ "6.5" -> 6.5."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < math.inf:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of minutes above 0')
+    return minutes
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Trains, and says where the run is; or plans, and prints that."""
+    started = time.perf_counter()
     check(arguments)
     from app.runtime.tensorflow_start import import_tensorflow
     from app.training.cluster import Cluster
 
     cluster = Cluster.from_environment()
+    if arguments.minutes and cluster.size > 1:
+        raise UserError("--minutes is for one machine; with several in TF_CONFIG give --set training.steps=N")
     import_tensorflow(start=cluster.size == 1)
     from app.config import load_preset
 
@@ -84,7 +111,13 @@ def run(arguments: argparse.Namespace) -> None:
     from app.training.train import train
 
     profile = ProfiledSteps(*arguments.profile) if arguments.profile else None
-    done = train(arguments.data, arguments.out, sections, origin, profile=profile, cluster=cluster)
+    where = arguments.data, arguments.out
+    if arguments.minutes:
+        from app.training.time_budget import TimeBudget, train_within
+
+        done = train_within(TimeBudget(arguments.minutes, started), *where, sections, origin, profile=profile)
+    else:
+        done = train(*where, sections, origin, profile=profile, cluster=cluster)
     if done:
         print(done.path)
 
@@ -93,6 +126,11 @@ def check(arguments: argparse.Namespace) -> None:
     """Ends the program with a usage error if some options do not go together."""
     if not (arguments.out or arguments.plan):
         arguments.usage_error("give --out RUN, the folder to train in, or --plan")
+    if arguments.plan and arguments.minutes:
+        arguments.usage_error("--minutes is of a training; give it without --plan")
+    set_names = {setting.partition("=")[0].strip() for setting in arguments.settings}
+    if arguments.minutes and (both := CHOSEN_BY_MINUTES & set_names):
+        arguments.usage_error(f"--minutes chooses {min(both)}; give one of the two")
     if arguments.plan and arguments.profile:
         arguments.usage_error("--profile is of a training; give it without --plan")
     if arguments.json and not arguments.plan:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -66,6 +66,7 @@ def train(
     *,
     profile: ProfiledSteps | None = None,
     cluster: Cluster = ALONE,
+    facts: Mapping[str, Any] | None = None,
 ) -> RunDirectory | None:
     """Trains until the configured step; a run that stopped earlier goes on from its last checkpoint.
 
@@ -76,6 +77,7 @@ def train(
         origin: Where the sections come from, for messages.
         profile: Which steps to profile.
         cluster: The machines that train together; each of them calls this.
+        facts: What the manifest of a new run says in addition.
 
     Returns:
         The run, which the chief alone writes; None on the other machines.
@@ -97,7 +99,7 @@ def train(
             # What is wrong with the settings shows before anything is written.
             open_stream(data, settings, first_step=0)
             dev_batches(data, settings)
-            run = open_or_create(out, configuration, data) if cluster.is_chief else None
+            run = open_or_create(out, configuration, data, facts or {}) if cluster.is_chief else None
         with reporting_lost_workers(cluster):
             trainer = begin(run, configuration, data, strategy)
             if cluster.size > 1:
@@ -157,15 +159,12 @@ def with_earlier_parts(configuration: Configuration, out: Path) -> Configuration
     return replace(configuration, training=replace(settings, accumulation=before))
 
 
-def open_or_create(out: Path, configuration: Configuration, data: Manifest) -> RunDirectory:
+def open_or_create(out: Path, configuration: Configuration, data: Manifest, facts: Mapping[str, Any]) -> RunDirectory:
     """A new run, or the run that is there, if it was made with the same data and configuration."""
-    if not RunDirectory.is_run(out):
-        if not RunDirectory.may_be_made(out):
-            raise UserError(f"{out} exists and is not a run of `nmt train`; choose another --out")
-        return RunDirectory.create(out, configuration, data)
-    run = RunDirectory.open(out)
-    if not run.checkpoints.steps():  # nothing was learnt yet: begin anew, with other settings or data too
-        return RunDirectory.create(out, configuration, data)
+    require_run_or_free(out)
+    run = RunDirectory.open(out) if RunDirectory.is_run(out) else None
+    if not (run and run.checkpoints.steps()):  # nothing was learnt yet: begin anew, with other settings or data too
+        return RunDirectory.create(out, configuration, data, facts)
     if run.manifest["vocabulary_digest"] != data.vocabulary_digest:
         raise UserError(
             f"wrong vocabulary for the data: {out} was trained with another vocabulary than that of "
@@ -175,6 +174,12 @@ def open_or_create(out: Path, configuration: Configuration, data: Manifest) -> R
         raise UserError(f"{out} was trained on other data than {data.data_dir} holds now; choose another --out")
     _check_same(run, configuration)
     return run.with_configuration(configuration)
+
+
+def require_run_or_free(out: Path) -> None:
+    """Raises `UserError` if a run can neither go on nor begin in the folder."""
+    if not (RunDirectory.is_run(out) or RunDirectory.may_be_made(out)):
+        raise UserError(f"{out} exists and is not a run of `nmt train`; choose another --out")
 
 
 def _check_same(run: RunDirectory, configuration: Configuration) -> None:
@@ -404,17 +409,23 @@ def dev_batches(data: Manifest, settings: TrainingConfig) -> tf.data.Dataset:
 def dev_evaluation(run: RunDirectory, trainer: Trainer, data: Manifest, progress: TrainingProgress) -> DevEvaluation:
     """What is measured on the dev set at each checkpoint."""
     settings = run.configuration.training
-    graph = TranslationGraph(trainer.transformer, data.vocabulary(), run.configuration.decoding)
-    translator = Translator(graph.signatures())
-    sentences = dev_sentences(data, settings)
     return DevEvaluation(
         run.path,
         dev_batches(data, settings),
-        sentences,
-        lambda lines: [translation.text for translation in translator.translate(lines)],
+        dev_sentences(data, settings),
+        dev_translations(trainer, run.configuration, data),
         languages=data.languages,
         progress=progress,
     )
+
+
+def dev_translations(
+    trainer: Trainer, configuration: Configuration, data: Manifest
+) -> Callable[[list[str]], list[str]]:
+    """Returns a function that translates lines with the weights as they are."""
+    graph = TranslationGraph(trainer.transformer, data.vocabulary(), configuration.decoding)
+    translator = Translator(graph.signatures())
+    return lambda lines: [translation.text for translation in translator.translate(lines)]
 
 
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:

@@ -172,7 +172,7 @@ def test_a_run_that_was_only_begun_to_be_made_is_made(run: Path, mine: Path, dat
     mine.mkdir()
     for name in ("vocabulary.model", "manifest.json", ".config.toml.partial"):
         (mine / name).write_text("half")
-    made = open_or_create(mine, configuration, Manifest.load(data))
+    made = open_or_create(mine, configuration, Manifest.load(data), {})
     assert made == RunDirectory.open(mine)
     assert made.vocabulary().digest == RunDirectory.open(run).vocabulary().digest
 
