@@ -1,8 +1,10 @@
-"""How fast an exported SavedModel translates, beside CTranslate2 with the same weights.
+"""How fast an export translates, beside CTranslate2 with the same weights.
 
-The run is exported in bfloat16, in float32, and for CTranslate2 in float32 and int8. All of them translate the same
-sentences, in batches of like length, and take turns round by round, since the speed of a shared machine changes within
-minutes. A table goes to stderr, the last line of stdout is one JSON object; README.md says what its figures mean.
+The run is exported as `nmt export` does by itself, and for CTranslate2 in float32 and int8. Measured are the program
+itself (which takes the faster engine that its export brings), the SavedModel alone, and CTranslate2 as its users call
+it. All of them translate the same sentences, in batches of like length and one by one, and take turns round by round,
+since the speed of a shared machine changes within minutes. A table goes to stderr, the last line of stdout is one JSON
+object; README.md says what its figures mean.
 """
 
 import argparse
@@ -12,11 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 BEAM_SIZE = 4
 FIRST_ANSWER = """
@@ -33,6 +35,15 @@ print(json.dumps([imported - begun, time.perf_counter() - imported]))
 Translate = Callable[[Sequence[list[str]]], list[str]]
 
 
+class Turn(NamedTuple):
+    """What an engine did in a round: target tokens a second and a processor second, and milliseconds a sentence."""
+
+    tokens_per_second: float
+    tokens_per_processor_second: float
+    milliseconds_beam: float
+    milliseconds_greedy: float
+
+
 class Engine(NamedTuple):
     """Something that translates batches of sentences with a beam, and one that does so greedily."""
 
@@ -43,6 +54,7 @@ class Engine(NamedTuple):
 def main() -> None:
     """Measures, and prints the result."""
     options = read_options()
+    from app.runtime.processors import processor_name
     from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow(batches_at_once=options.workers)
@@ -51,8 +63,8 @@ def main() -> None:
         exports = write_exports(options.run, Path(folder))
         engines = load_engines(exports, workers=options.workers)
         result = measure(engines, sentences, options)
-        result["seconds_to_import_and_to_first_answer"] = first_answer(exports["bfloat16"], sentences[0])
-    print(json.dumps(result))
+        result["seconds_to_import_and_to_first_answer"] = first_answer(exports["nmt"], sentences[0])
+    print(json.dumps({"processor": processor_name(), **result}))
 
 
 def read_options() -> argparse.Namespace:
@@ -74,39 +86,37 @@ def read_options() -> argparse.Namespace:
 
 
 def write_exports(run: Path, folder: Path) -> dict[str, Path]:
-    """The versions to measure, by name."""
+    """The versions to measure, by name; one that `nmt export` refuses, as inexact in int8, is left out."""
     for name, arguments in {
-        "bfloat16": ["--precision", "bfloat16"],
-        "float32": ["--precision", "float32"],
+        "nmt": [],
         "ctranslate2-float32": ["--format", "ctranslate2"],
         "ctranslate2-int8": ["--format", "ctranslate2", "--quantization", "int8"],
     }.items():
         command = [sys.executable, "-m", "app", "export", str(run), "--out", str(folder / name), *arguments]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+            say(f"{name} is left out: it was not exported")
     return {out.name: out / "1" for out in folder.iterdir()}
 
 
 def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engine]:
     """Each engine; CTranslate2 with all threads on one batch, and with workers of one thread."""
-    engines = {name: saved_model(exports[name], workers=workers) for name in ("bfloat16", "float32")}
-    for name in ("ctranslate2-float32", "ctranslate2-int8"):
+    engines = {"nmt": program(exports["nmt"], workers=workers)}
+    engines["saved model"] = program(exports["nmt"], workers=workers, engine="tensorflow")
+    for name in exports.keys() - {"nmt"}:
         for at_once, threads in ((1, 0), (workers, 1)):
             engines[f"{name}, {at_once} worker(s)"] = ctranslate2_model(exports[name], workers=at_once, threads=threads)
     return engines
 
 
-def saved_model(version: Path, *, workers: int) -> Engine:
-    """What an export gives to a Python program that calls it from as many threads."""
-    import tensorflow as tf
+def program(version: Path, *, workers: int, engine: Literal["tensorflow"] | None = None) -> Engine:
+    """This program, as `nmt translate` runs it."""
+    from app.exports import load_export
 
-    loaded = tf.saved_model.load(str(version))
+    def translate(beam_size: int) -> Translate:
+        translator = load_export(version, {"beam_size": beam_size}, engine).translator(batches_at_once=workers)
+        return lambda batches: [line.text for line in translator.translate(chain.from_iterable(batches))]
 
-    def translate(batches: Sequence[list[str]], beam_size: int) -> list[str]:
-        with ThreadPoolExecutor(workers) as threads:
-            found = threads.map(lambda texts: loaded.translate(texts, beam_size=beam_size)["translations"], batches)
-            return [text.decode() for translations in found for text in translations.numpy()]
-
-    return Engine(partial(translate, beam_size=BEAM_SIZE), partial(translate, beam_size=1))
+    return Engine(translate(BEAM_SIZE), translate(1))
 
 
 def ctranslate2_model(version: Path, *, workers: int, threads: int) -> Engine:
@@ -136,28 +146,36 @@ def ctranslate2_model(version: Path, *, workers: int, threads: int) -> Engine:
 
 
 def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
-    """The figures; a turn of a round translates all sentences in batches, then some one by one."""
+    """The figures; a turn of a round translates all sentences in batches, then some one by one, in both ways."""
     by_length = sorted(sentences, key=len)
     batches = [by_length[i : i + options.batch] for i in range(0, len(by_length), options.batch)]
     alone = [[sentence] for sentence in sentences[: options.single]]
-    speeds: dict[str, list[float]] = {name: [] for name in engines}
-    latencies: dict[str, list[float]] = {name: [] for name in engines}
+    turns: dict[str, list[Turn]] = {name: [] for name in engines}
     translations = {}
     for _ in range(1 + options.rounds):  # the first one warms up
         for name, engine in engines.items():
+            begun = time.process_time()
             seconds, texts = timed(engine.beam, batches)
+            processor_seconds = time.process_time() - begun
             translations[name] = dict(zip(by_length, texts, strict=True))
-            speeds[name].append(count_tokens(options.run, texts) / seconds)
-            of_each = [timed(engine.greedy, [sentence])[0] for sentence in alone]
-            latencies[name].append(1000 * sum(of_each) / len(alone))
-            say(f"{name}: {speeds[name][-1]:,.0f} target tokens/s, {latencies[name][-1]:.0f} ms alone")
-    speeds, latencies = ({name: values[1:] for name, values in figures.items()} for figures in (speeds, latencies))
-    say("| engine | beam 4, target tokens/s (all rounds) | greedy alone, ms |")
-    say("|---|---|---|")
-    for name in engines:
-        of_all = f"{median(speeds[name]):,.0f} ({min(speeds[name]):,.0f} to {max(speeds[name]):,.0f})"
-        say(f"| {name} | {of_all} | {median(latencies[name]):.0f} |")
-    return {**ratios(speeds, latencies), "bleu": bleu(translations, sentences, options.reference)}
+            tokens = count_tokens(options.run, texts)
+            beam, greedy = (milliseconds_alone(way, alone) for way in engine)
+            turns[name].append(Turn(tokens / seconds, tokens / processor_seconds, beam, greedy))
+            say(f"{name}: {turns[name][-1]}")
+    turns = {name: of_each[1:] for name, of_each in turns.items()}
+    say("| engine | beam 4, target tokens/s (all rounds) | a processor second | alone, beam 4, ms | greedy, ms |")
+    say("|---|---|---|---|---|")
+    for name, of_each in turns.items():
+        columns = list(zip(*of_each, strict=True))
+        middle = [median(column) for column in columns]
+        spread = f"{min(columns[0]):,.0f} to {max(columns[0]):,.0f}"
+        say(f"| {name} | {middle[0]:,.0f} ({spread}) | {middle[1]:,.0f} | {middle[2]:.1f} | {middle[3]:.1f} |")
+    return {**ratios(turns), "bleu": bleu(translations, sentences, options.reference)}
+
+
+def milliseconds_alone(translate: Translate, alone: Sequence[list[str]]) -> float:
+    """The median over sentences that are translated one by one."""
+    return 1000 * median(timed(translate, [sentence])[0] for sentence in alone)
 
 
 def timed(translate: Translate, batches: Sequence[list[str]]) -> tuple[float, list[str]]:
@@ -167,20 +185,26 @@ def timed(translate: Translate, batches: Sequence[list[str]]) -> tuple[float, li
     return time.perf_counter() - begun, texts
 
 
-def ratios(speeds: Mapping[str, Sequence[float]], latencies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Our bfloat16 to CTranslate2's best mode: the medians over rounds of the ratios within a round."""
+def ratios(turns: Mapping[str, Sequence[Turn]]) -> dict[str, Any]:
+    """The program to CTranslate2's best mode: the medians over rounds of the ratios within a round."""
 
-    def ratio(kind: str, figures: Mapping[str, Sequence[float]], best: Callable[..., float]) -> float:
-        modes = [values for name, values in figures.items() if name.startswith(f"ctranslate2-{kind}")]
-        rounds = zip(figures["bfloat16"], *modes, strict=True)
-        return round(median(ours / best(theirs) for ours, *theirs in rounds), 2)
+    def ratio(kind: str, field: str, best: Callable[..., float]) -> float | None:
+        modes = [of_each for name, of_each in turns.items() if name.startswith(f"ctranslate2-{kind}")]
+        if not modes:
+            return None
+        rounds = zip(turns["nmt"], *modes, strict=True)
+        of_rounds = (getattr(ours, field) / best(getattr(one, field) for one in theirs) for ours, *theirs in rounds)
+        return round(median(of_rounds), 2)
+
+    def middle(field: str) -> dict[str, float]:
+        return {name: round(median(getattr(turn, field) for turn in of_each), 1) for name, of_each in turns.items()}
 
     return {
-        "target_tokens_per_second": {name: round(median(values), 1) for name, values in speeds.items()},
-        "milliseconds_alone": {name: round(median(values), 1) for name, values in latencies.items()},
-        "ratio_to_ctranslate2_int8": ratio("int8", speeds, max),
-        "ratio_to_ctranslate2_float32": ratio("float32", speeds, max),
-        "latency_ratio_to_ctranslate2_int8": ratio("int8", latencies, min),
+        **{field: middle(field) for field in Turn._fields},
+        "ratio_to_ctranslate2_int8": ratio("int8", "tokens_per_second", max),
+        "ratio_to_ctranslate2_float32": ratio("float32", "tokens_per_second", max),
+        "latency_ratio_to_ctranslate2_int8": ratio("int8", "milliseconds_greedy", min),
+        "beam_latency_ratio_to_ctranslate2_int8": ratio("int8", "milliseconds_beam", min),
     }
 
 
