@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,16 @@ class MarianVocabulary(tf.Module):
     def spell(self, ids: tf.Tensor) -> tf.Tensor:
         """Gives the piece of each id: int32 of any shape -> string of the same; "" for PAD, "</s>" for EOS."""
         return tf.where(ids == PAD, "", tf.gather(self.spellings, ids))
+
+    def encode_outside(self, texts: Sequence[str]) -> list[list[int]]:
+        """Gives what `encode` gives, as lists."""
+        found: list[list[int]] = self.encode(tf.constant(list(texts), tf.string)).to_list()
+        return found
+
+    def decode_outside(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Gives what `decode` gives for rows without EOS, as a list."""
+        ids = tf.ragged.constant([list(row) for row in rows], tf.int32, ragged_rank=1).to_tensor(PAD)
+        return [text.decode("utf-8", "replace") for text in self.decode(ids).numpy()]
 
     def pieces(self) -> list[str]:
         """Gives the piece of each id, in order."""

@@ -91,7 +91,7 @@ class CTranslate2Graph(TranslationGraph):
         )
         return tf.reshape(by_token, tf.shape(labels))
 
-    def find(self, sources: Sequence[np.ndarray], search: Search) -> tuple[np.ndarray, ...]:
+    def find(self, sources: Sequence[np.ndarray | Sequence[int]], search: Search) -> tuple[np.ndarray, ...]:
         """Tokens, scores and log-probabilities of `Hypotheses`; of a source without tokens there is only EOS."""
         beam_size, alpha = int(search.beam_size), float(search.length_penalty)
         rows = [row for row, ids in enumerate(sources) if len(ids)]
@@ -115,7 +115,7 @@ class CTranslate2Graph(TranslationGraph):
                 scores[row, place], log_probabilities[row, place] = ours[best], totals[best]
         return tokens, scores, log_probabilities
 
-    def _submit(self, sources: Sequence[np.ndarray], limit: int, search: Search) -> list[Any]:
+    def _submit(self, sources: Sequence[np.ndarray | Sequence[int]], limit: int, search: Search) -> list[Any]:
         """What will be the hypotheses of each source, of at most `limit` tokens without EOS."""
         return self.engine.translate_batch(
             [self.spelling[ids].tolist() for ids in sources],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -181,7 +182,7 @@ class Translator:
     def _translate_window(
         self, run_graph: Callable[..., Mapping[str, tf.Tensor]], rows: Mapping[str, Any], *, progress: Progress
     ) -> list[Translation]:
-        lengths = 1 + self.signatures[TOKENIZE](texts=tf.constant(rows["texts"]))["lengths"].numpy()  # 1 for EOS
+        lengths = self._lengths(rows["texts"])
         settings = {name: value for name, value in self.settings.items() if name in inputs_of(run_graph)}
 
         def run(batch: list[int]) -> dict[str, np.ndarray]:
@@ -191,12 +192,18 @@ class Translator:
         share = -(-int(lengths.sum()) // self.batches_at_once)  # so that there is a batch for each thread
         batches = batches_of_like_length(lengths, min(self.batch_tokens, share))
         by_line: dict[int, Translation] = {}
-        with ThreadPoolExecutor(self.batches_at_once) as threads:
-            for batch, found in zip(batches, threads.map(run, batches), strict=True):
+        with nullcontext() if len(batches) == 1 else ThreadPoolExecutor(self.batches_at_once) as threads:
+            for batch, found in zip(batches, (threads.map if threads else map)(run, batches), strict=True):
                 for row, line in enumerate(batch):
                     by_line[line] = self._translation({name: values[row] for name, values in found.items()})
                 progress(len(batch))
         return [by_line[i] for i in range(len(lengths))]
+
+    def _lengths(self, texts: Sequence[bytes]) -> np.ndarray:
+        """The tokens of each text, EOS counted; those of a single one do not matter, for it is a batch by itself."""
+        if len(texts) == 1:
+            return np.ones(1, np.int32)
+        return 1 + self.signatures[TOKENIZE](texts=tf.constant(texts))["lengths"].numpy()
 
     def _translation(self, found: Mapping[str, np.ndarray]) -> Translation:
         """From what a signature gives for a line; [H] or, where only the best is told, scalars."""

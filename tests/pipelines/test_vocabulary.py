@@ -181,3 +181,13 @@ def test_too_many_characters_are_told_with_a_size_that_works(text: str, size: in
 def test_no_text_at_all_is_told() -> None:
     with pytest.raises(DataError, match="no text to train a vocabulary on"):
         train_vocabulary([], 264)
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text())
+def test_outside_a_graph_the_vocabulary_is_the_same(vocabulary: Vocabulary, text: str) -> None:
+    encodable = text.encode("utf-8", "replace").decode("utf-8")
+    (ids,) = vocabulary.encode_outside([encodable])
+    assert ids == vocabulary.encode(tf.constant([encodable])).to_list()[0]
+    (decoded,) = vocabulary.decode(tf.constant([ids], tf.int32)).numpy()
+    assert vocabulary.decode_outside([ids]) == [decoded.decode()]
