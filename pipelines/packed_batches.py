@@ -7,7 +7,8 @@ A worked example, of a row of 6 source and 5 target tokens with the pairs (7 8 E
                                                  target_segments  1    1    2    2    0
 """
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,14 @@ def pack_rows(
     return packed, target.laid(labels), target.laid(np.broadcast_to(weights[:, None], labels.shape))
 
 
-def unpacked(ids: NDArray[Any], segments: NDArray[Any]) -> NDArray[Any]:
+def sentences_of(inputs: Mapping[str, Ids], labels: Ids) -> tuple[Ids, Ids]:
+    """Returns the source sentences and the target sentences of a batch, one to a row, whether it is packed or not."""
+    if "source_segments" not in inputs:
+        return inputs["source"], labels
+    return unpacked(inputs["source"], inputs["source_segments"]), unpacked(labels, inputs["target_segments"])
+
+
+def unpacked(ids: Ids, segments: Ids) -> Ids:
     """Returns the sentences of packed rows one by one, [N, L], by row and segment, padded with PAD.
 
     Args:

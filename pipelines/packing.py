@@ -74,18 +74,27 @@ class PackedPlan(NamedTuple):
         return BatchPlan(self.pairs, source_length, target_length)
 
 
-def packed_shape(split: Split, *, batch_tokens: int, max_length: int) -> BatchShape:
+def packed_shape(split: Split, *, batch_tokens: int, max_length: int, sampling_alpha: float = 0.0) -> BatchShape:
     """Returns the one shape of all packed batches of a split.
 
-    The sides are as unequal as those of the data, so that both fill up: of 100 source and 110 target tokens a pair, a
-    `max_length` of 256 makes rows of 256 source and 288 target tokens.
+    The sides are as unequal as those of the data, so that both fill up, and each holds its longest sentence: where
+    pairs have 100 source and 110 target tokens, a `max_length` of 256 makes rows of 256 source and 288 target tokens.
+
+    Args:
+        split: The pairs.
+        batch_tokens: No side of a batch has more tokens than this, padding counted.
+        max_length: Longer pairs are skipped.
+        sampling_alpha: Above 0, drawn segmentations may be longer than the stored ones.
 
     Raises:
         DataError: The budget does not hold 8 rows of `max_length`.
     """
     rows_within(batch_tokens, [max_length])
-    tokens = np.array([(s.source_tokens, s.target_tokens) for s in split.shards], np.float64).sum(axis=0)
-    widths = max(max_length, SHORTEST_ROW) * tokens / tokens.min()
+    shards = split.shards
+    tokens = np.array([sum(s.source_tokens for s in shards), sum(s.target_tokens for s in shards)])
+    longest = np.array([max(s.longest_source for s in shards), max(s.longest_target for s in shards)])
+    longest = np.minimum(max_length, max_length if sampling_alpha else longest)
+    widths = tokens * max((longest / tokens).max(), SHORTEST_ROW / tokens.mean())
     widths = np.ceil(widths / WIDTH_MULTIPLE) * WIDTH_MULTIPLE
     source, target = np.minimum(widths, batch_tokens // ROWS_MULTIPLE).astype(int).tolist()
     return BatchShape(rows_within(batch_tokens, [max(source, target)])[0], source, target)

@@ -102,7 +102,7 @@ class TrainingData:
         mixture = Mixture.of(manifest.split("train"), corpus_temperature)
         window_examples = window_examples or (SAMPLED_WINDOW_EXAMPLES if sampler else WINDOW_EXAMPLES)
         sizes = {"batch_tokens": batch_tokens, "max_length": max_length}
-        shape = packed_shape(manifest.split("train"), **sizes) if packed else None
+        shape = packed_shape(manifest.split("train"), **sizes, sampling_alpha=sampling_alpha) if packed else None
         return cls(manifest, batch_tokens, max_length, seed, sampler, mixture, window_examples, host, shape)
 
     @property
