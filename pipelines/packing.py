@@ -10,7 +10,7 @@ source and 8 target tokens and pairs of these (source, target) lengths:
 
     round 1   (6,5) and (4,4) open rows 0 and 1, which have room for (2,3) and (4,4)
     round 2   (3,4) goes to row 1 and (2,2) to row 0, which leaves room for (0,1) and (1,0)
-    round 3   (1,1) fits neither row, so the pairs are packed again into more rows
+    round 3   (1,1) fits neither row and opens row 2, of another batch
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ SHORTEST_ROW = 128
 WIDTH_MULTIPLE = 8  # which tensor cores need
 NOWHERE = -1
 _TRIES = 4  # of a pair, before shorter ones take the room
-_MATCHED = 64  # neighbours in a round that may swap rows, so that source and target fill up alike
+_MOST_MATCHED = 64  # neighbours in a round that may swap rows, so that source and target fill up alike
 
 
 class PackedPlan(NamedTuple):
@@ -163,7 +163,7 @@ def _fill_round(row: Rows, room: Rows, pairs: Rows, lengths: Lengths, widths: Ro
     empty = room / widths
     emptiest = np.argsort(-empty.min(axis=1), kind="stable")[: len(pairs)]
     # Among like pairs, the one with most source goes into the row with most room for source.
-    group = np.arange(len(pairs)) // _MATCHED
+    group = np.arange(len(pairs)) // min(_MOST_MATCHED, 1 + len(room) // 16)
     emptiest = emptiest[np.lexsort((empty[emptiest, 0] - empty[emptiest, 1], group))]
     needed = lengths[pairs] / widths
     pairs = pairs[np.lexsort((needed[:, 0] - needed[:, 1], group))]
