@@ -128,8 +128,16 @@ def pack_batches(
 
 
 def _longest_first(lengths: Lengths, widths: Rows) -> Rows:
-    """Returns the order of pairs by the share of a row that they need; equal ones keep their order."""
-    return np.argsort(-(lengths / widths).max(axis=1, initial=0), kind="stable")
+    """Returns the order of pairs by the share of a row that they need.
+
+    Where it is the same, pairs of the same lengths are spread evenly among the others, and keep their order: so which
+    lengths share a row does not depend on how the pairs are shuffled.
+    """
+    _, kind, counts = np.unique(lengths @ np.array([1 << 32, 1]), return_inverse=True, return_counts=True)
+    by_kind = np.argsort(kind, kind="stable")
+    number = np.empty_like(by_kind)  # of each pair among those of its kind
+    number[by_kind] = np.arange(len(kind)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.lexsort((kind, (number + 0.5) / counts[kind], -(lengths / widths).max(axis=1, initial=0)))
 
 
 def _rows_for(lengths: Lengths, widths: Rows) -> int:

@@ -219,9 +219,21 @@ class TrainingData:
     def count(self, windows: list[Window]) -> Rows:
         """Gives how many batches each window has; packed ones are planned for that."""
         if self.packed:
-            return np.array([len(self.plan(window)) for window in windows])
+            return np.array([self._count_packed(window) for window in windows])
         histograms = np.stack([self._histogram(window) for window in windows])
         return count_batches(histograms, batch_tokens=self.batch_tokens, max_length=self.max_length)
+
+    def _count_packed(self, window: Window) -> int:
+        """Plans a window to count its batches; another one of the same shards has as many, but for a mixture."""
+        shards = frozenset(window.shards)
+        if self.mixture or shards not in self._packed_counts:
+            self._packed_counts[shards] = len(self.plan(window))
+        return self._packed_counts[shards]
+
+    @cached_property
+    def _packed_counts(self) -> dict[frozenset[int], int]:
+        """How many packed batches the windows have that were counted."""
+        return {}
 
     def _histogram(self, window: Window) -> Rows:
         """Gives how many of the rows that are taken of each lane have a longer side of which bucket."""

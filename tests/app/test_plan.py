@@ -102,7 +102,7 @@ def planned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         done = nmt(*train_arguments(data, Path("run"), "training.freeze=['encoder']"), "--plan", "--json")
         assert tree(data) == before
         assert list(Path.cwd().iterdir()) == []
-        yield succeeded(done), traced
+        yield succeeded(done), list(traced)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from pipelines.packing import PackedPlan, pack_batches, packed_shape
 from pipelines.shards import read_tokens
 from pipelines.stream import batch_spec, planned_epoch, training_stream
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
+from pipelines.windows import TrainingData, Window
 from tests.pipelines.conftest import FIRST_ID, MakeData
 from tests.pipelines.machines import assert_machines_read_in_turn
 
@@ -142,6 +143,21 @@ def test_no_token_of_a_window_before_a_position_is_read(data: Path, monkeypatch:
     monkeypatch.setattr("pipelines.windows.read_tokens", counted)
     assert same(batches(data, 1, start_batch=epochs), expected)
     assert len(read) <= 3 * 16  # of the windows that are read ahead; those before have 64 shards
+
+
+@pytest.mark.parametrize(("window", "planned"), [(160, 20), (1000, 1)])
+def test_the_batches_of_windows_of_the_same_shards_are_counted_once(
+    data: Path, monkeypatch: pytest.MonkeyPatch, window: int, planned: int
+) -> None:
+    options = OPTIONS | {"window_examples": window, "sampling_alpha": 0.0, "corpus_temperature": 1.0}
+    training = TrainingData.open(data, **options)
+    windows = [window for epoch in range(10) for window in training.windows(epoch)]
+    expected = [len(training.plan(window)) for window in windows]
+    plans: list[Window] = []
+    plan = TrainingData.plan
+    monkeypatch.setattr(TrainingData, "plan", lambda self, window: plans.append(window) or plan(self, window))
+    assert training.count(windows).tolist() == expected
+    assert len(plans) <= planned
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
