@@ -29,7 +29,7 @@ SHORTEST_ROW = 128
 WIDTH_MULTIPLE = 8  # which tensor cores need
 NOWHERE = -1
 _TRIES = 4  # of a pair, before shorter ones take the room
-_MOST_MATCHED = 64  # neighbours in a round that may swap rows, so that source and target fill up alike
+_GROUPS = 8  # of pairs in a round: within one, pairs may swap rows, so that source and target fill up alike
 
 
 class PackedPlan(NamedTuple):
@@ -170,8 +170,8 @@ def _fill_round(row: Rows, room: Rows, pairs: Rows, lengths: Lengths, widths: Ro
     """Puts each of some pairs into another row, the longest into the emptiest, where it fits."""
     empty = room / widths
     emptiest = np.argsort(-empty.min(axis=1), kind="stable")[: len(pairs)]
-    # Among like pairs, the one with most source goes into the row with most room for source.
-    group = np.arange(len(pairs)) // min(_MOST_MATCHED, 1 + len(room) // 16)
+    # Among like pairs of a group, the one with most source goes into the row with most room for source.
+    group = np.arange(len(pairs)) // (1 + len(room) // _GROUPS)
     emptiest = emptiest[np.lexsort((empty[emptiest, 0] - empty[emptiest, 1], group))]
     needed = lengths[pairs] / widths
     pairs = pairs[np.lexsort((needed[:, 0] - needed[:, 1], group))]

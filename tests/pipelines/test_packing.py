@@ -178,6 +178,20 @@ def test_little_of_a_real_corpus_is_padding(prepared: Path) -> None:
     assert share < of_like_lengths
 
 
+@pytest.mark.parametrize(("pairs", "mean", "max_length"), [(100_000, 10, 64), (60_000, 30, 128), (60_000, 30, 256)])
+def test_little_of_a_large_batch_is_padding(pairs: int, mean: int, max_length: int) -> None:
+    random = np.random.default_rng(2)
+    source = random.lognormal(np.log(mean), 0.6, pairs)
+    target = source * random.lognormal(np.log(1.1), 0.2, pairs)
+    lengths = np.clip(np.stack([source, target], axis=1), 2, max_length).astype(np.int32)
+    tokens, longest = lengths.sum(axis=0).tolist(), lengths.max(axis=0).tolist()
+    shape = packed_shape(split_of(*tokens, (longest[0], longest[1])), batch_tokens=25_000, max_length=max_length)
+    lanes = [np.arange(lane, pairs, 8) for lane in range(8)]
+    plans = pack_batches(lengths, lanes, shape, max_length=max_length, random=random)
+    positions = len(plans) * shape.rows * (shape.source_length + shape.target_length)
+    assert 1 - sum(tokens) / positions < 0.05
+
+
 def padding(data_dir: Path, **options: Any) -> float:
     epoch = planned_epoch(data_dir, **options)
     real = sum(batch.source_tokens + batch.target_tokens for batch in epoch)
