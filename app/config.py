@@ -21,6 +21,8 @@ from layers.config import TransformerConfig
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+Packing = Literal["auto", "on", "off"]
+PACKINGS = ("auto", "on", "off")
 SCHEDULES = ("noam", "inverse_sqrt", "cosine")
 
 
@@ -51,6 +53,8 @@ class TrainingConfig:
         warm_start: A run whose weights to begin with; "" begins with random ones.
         freeze: Layers that do not learn, such as "encoder" or "decoder/layer_0".
         precision: Keras' policy. "auto" takes mixed_bfloat16 where the hardware multiplies it, else float32.
+        packing: "on" puts several pairs into each row of batches of one shape, which is compiled once; "off" batches
+            pairs of like lengths, a pair to a row. "auto" is "on" where steps are compiled, on a GPU.
         seed: Of the initial weights, the order of the data, segmentations and dropout.
         checkpoint_every: Updates between checkpoints; dev loss and dev BLEU are measured at each.
         keep_checkpoints: How many of the newest stay.
@@ -82,6 +86,7 @@ class TrainingConfig:
     warm_start: str = ""
     freeze: tuple[str, ...] = ()
     precision: Precision = "auto"
+    packing: Packing = "auto"
     seed: int = 1
     checkpoint_every: int = 1_000
     keep_checkpoints: int = 5
@@ -109,7 +114,13 @@ class TrainingConfig:
         self._require(("spike_factor",), lambda value: value == 0 or 1 < value < math.inf, "more than 1, or 0 for none")
         # NumPy takes no larger seed.
         self._require(("seed",), lambda value: 0 <= value < 2**32, f"at least 0 and less than {2**32}")
-        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES), ("best_by", ("auto", "bleu", "loss"))):
+        words = {
+            "precision": PRECISIONS,
+            "packing": PACKINGS,
+            "schedule": SCHEDULES,
+            "best_by": ("auto", "bleu", "loss"),
+        }
+        for name, known in words.items():
             if getattr(self, name) not in known:
                 raise ValueError(f'{name} is "{getattr(self, name)}"; it is one of {", ".join(known)}')
         if self.best_by == "bleu" and not self.dev_sentences:
@@ -182,6 +193,8 @@ def load_configuration(path: Path) -> Configuration:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}") from error
+    if isinstance(training := sections.get("training"), dict):
+        training.setdefault("packing", "off")  # a run from before there was a choice
     return Configuration.from_sections(sections, origin=str(path))
 
 

@@ -88,8 +88,9 @@ def _memory(memory: MemoryPlan, devices: int) -> Iterator[str]:
 
 def _speed(speed: Speed) -> Iterator[str]:
     yield f"{speed.target_tokens_per_second:,.0f} target tokens/s, measured over {speed.steps} steps"
-    if speed.compile_seconds:
-        yield f"each shape is compiled when it is seen first, in about {speed.compile_seconds:.0f} s"
+    if speed.compilations:
+        count = "1 compilation" if speed.compilations == 1 else f"{speed.compilations} compilations"
+        yield f"{count} of about {speed.compile_seconds:.0f} s, one for each shape"
 
 
 def _gib(size: int) -> str:

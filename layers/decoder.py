@@ -93,12 +93,17 @@ class Decoder(Stack):
         x: keras.KerasTensor,
         memory: keras.KerasTensor,
         may_attend_source: keras.KerasTensor,
+        may_attend: keras.KerasTensor | None = None,
         training: bool | None = None,
     ) -> keras.KerasTensor:
-        """[B, T, D] and the encoder's output [B, S, D] -> [B, T, D]; no position sees a later one."""
-        length = keras.ops.shape(x)[1]
-        masks = may_attend_source, causal_mask(length)
-        return self.states(x, self.keys_values(memory), *masks, training=training)
+        """[B, T, D] and the encoder's output [B, S, D] -> [B, T, D]; no position sees a later one.
+
+        `may_attend`, broadcast to [B, H, T, T], lets a position see only some of itself and those before.
+        """
+        mask = causal_mask(keras.ops.shape(x)[1])
+        if may_attend is not None:
+            mask = keras.ops.logical_and(mask, may_attend)
+        return self.states(x, self.keys_values(memory), may_attend_source, mask, training=training)
 
     def states(
         self,

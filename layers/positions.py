@@ -9,16 +9,16 @@ LONGEST_WAVELENGTH = 10_000.0  # in units of 2 pi positions, from the paper
 
 
 def sinusoids(positions: keras.KerasTensor, width: int) -> keras.KerasTensor:
-    """The encoding of each position: float32 [T, D] from positions [T].
+    """The encoding of each position: float32 [..., T, D] from positions [..., T].
 
     PE(pos, 2i) = sin(pos / 10000^(2i/D)) and PE(pos, 2i+1) = cos of the same angle. Always float32: in
     bfloat16 a third of the neighbours among 600 positions are equal.
     """
     pairs = keras.ops.arange(width // 2, dtype="float32")
     rates = keras.ops.exp(pairs * (-2.0 * math.log(LONGEST_WAVELENGTH) / width))
-    angles = keras.ops.cast(positions, "float32")[:, None] * rates[None, :]  # [T, D/2]
-    waves = keras.ops.stack([keras.ops.sin(angles), keras.ops.cos(angles)], axis=-1)  # [T, D/2, 2]
-    return keras.ops.reshape(waves, (-1, width))
+    angles = keras.ops.cast(positions, "float32")[..., None] * rates  # [..., T, D/2]
+    waves = keras.ops.stack([keras.ops.sin(angles), keras.ops.cos(angles)], axis=-1)  # [..., T, D/2, 2]
+    return keras.ops.reshape(waves, (*keras.ops.shape(positions), width))
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -30,7 +30,7 @@ class PositionalEncoding(keras.layers.Layer):
         self.width = input_shape[-1]
 
     def call(self, x: keras.KerasTensor, positions: keras.KerasTensor | None = None) -> keras.KerasTensor:
-        """x [B, T, D] plus the encodings of `positions` [T], 0 … T - 1 if left out."""
+        """x [B, T, D] plus the encodings of `positions` [T] or [B, T], 0 … T - 1 if left out."""
         if positions is None:
             positions = keras.ops.arange(keras.ops.shape(x)[1])
-        return x + keras.ops.cast(sinusoids(positions, self.width), x.dtype)[None]
+        return x + keras.ops.cast(sinusoids(positions, self.width), x.dtype)

@@ -17,7 +17,7 @@ from layers.decoder import Decoder
 from layers.dropout import Dropout
 from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder
-from layers.masks import causal_mask, padding_mask
+from layers.masks import causal_mask, padding_mask, segment_mask, segment_positions
 from layers.positions import PositionalEncoding, sinusoids
 
 
@@ -58,19 +58,37 @@ class Transformer(keras.Model):
         """{"source": [B, S], "target": [B, T]} -> logits [B, T, V] in the compute dtype.
 
         `target` is the wanted output shifted right behind BOS: logits t scores the token after target t.
+
+        Where several pairs share a row, "source_segments" [B, S] and "target_segments" [B, T] tell them apart: 1, 2, …
+        for the pairs of a row, 0 at padding. Each pair gets the logits that it has in a row of its own.
         """
         return self.embedding.logits(self.states(inputs, training=training))
 
     def states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
         """The decoder's output before the projection: [B, T, D]."""
+        if "target_segments" in inputs:
+            return self.packed_states(inputs, training=training)
         memory, may_attend = self.encode(inputs["source"], training=training)
         target = self.embed(inputs["target"], training=training)
         return self.decoder(target, memory=memory, may_attend_source=may_attend, training=training)
 
+    def packed_states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
+        """The same where pairs share rows: each sees itself alone, and its positions count from 0."""
+        source, target = inputs["source_segments"], inputs["target_segments"]
+        x = self.embed(inputs["source"], positions=segment_positions(source), training=training)
+        memory = self.encoder(x, may_attend=segment_mask(source, source), training=training)
+        return self.decoder(
+            self.embed(inputs["target"], positions=segment_positions(target), training=training),
+            memory=memory,
+            may_attend_source=segment_mask(target, source),
+            may_attend=segment_mask(target, target),
+            training=training,
+        )
+
     def embed(
         self, ids: keras.KerasTensor, positions: keras.KerasTensor | None = None, training: bool | None = None
     ) -> keras.KerasTensor:
-        """ids [B, T] at `positions` [T], 0 … T - 1 if left out -> [B, T, D]."""
+        """ids [B, T] at `positions` [T] or [B, T], 0 … T - 1 if left out -> [B, T, D]."""
         return self.drop(self.positions(self.embedding(ids), positions=positions), training=training)
 
     def encode(

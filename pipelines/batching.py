@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from pipelines.buckets import Buckets, Lengths, Rows, bucket_lengths, bucket_of_each, from_wide_to_narrow, longer_sides
 from pipelines.errors import DataError
+from pipelines.lanes import Host
 from pipelines.shards import Tokens
 from pipelines.vocabulary import BOS, PAD
 
@@ -55,6 +56,36 @@ class BatchPlan(NamedTuple):
     def shape(self) -> BatchShape:
         """The batch's."""
         return BatchShape(len(self.rows), self.source_length, self.target_length)
+
+    @property
+    def pairs(self) -> Rows:
+        """[N], without the empty rows."""
+        return self.rows[self.rows != EMPTY_ROW]
+
+    @property
+    def apart(self) -> "BatchPlan":
+        """The pairs in rows of their own, as they are here."""
+        return self
+
+    @property
+    def room(self) -> Lengths:
+        """int32 [B, 2], the columns that each side of a row may take."""
+        return np.full((len(self.rows), 2), [self.source_length, self.target_length], np.int32)
+
+    def read_by(self, host: Host) -> Rows:
+        """Returns which of the B rows are a host's."""
+        return np.arange(len(self.rows))[host.rows]
+
+    def part(self, host: Host, places: Rows) -> "BatchPlan":
+        """Returns a host's rows of the batch; all hosts have as many.
+
+        Args:
+            host: One of the machines that read together.
+            places: Of each pair in what the host has read.
+        """
+        missing = -len(self.rows) % host.of
+        rows = np.pad(self.rows, (0, missing), constant_values=EMPTY_ROW)[host.rows]
+        return self._replace(rows=np.where(rows == EMPTY_ROW, EMPTY_ROW, places[rows]))
 
 
 def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:

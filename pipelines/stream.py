@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.allocator import keep_freed_memory
-from pipelines.batching import EMPTY_ROW, BatchShape, NumpyBatch, fill_batch, plan_batches
+from pipelines.batching import BatchShape, NumpyBatch, fill_batch, plan_batches
 from pipelines.errors import DataError
 from pipelines.lanes import ONLY_HOST, Host
 from pipelines.manifest import Manifest
@@ -36,10 +36,16 @@ _IDS = tf.TensorSpec([None, None], tf.int32)
 BATCH_SPEC = ({"source": _IDS, "target": _IDS}, _IDS)
 
 
-def batch_spec(manifest: Manifest) -> tuple[Any, ...]:
-    """Gives the spec of the training batches: `BATCH_SPEC`, and loss weights of the rows where the pairs have some."""
-    weighted = manifest.split("train").has_loss_weights
-    return (*BATCH_SPEC, tf.TensorSpec([None], tf.float32)) if weighted else BATCH_SPEC
+PACKED_SPEC = (dict.fromkeys(("source", "source_segments", "target", "target_segments"), _IDS), _IDS)
+
+
+def batch_spec(manifest: Manifest, *, packed: bool = False) -> tuple[Any, ...]:
+    """Returns the spec of the training batches, with loss weights where the pairs have some.
+
+    The weights are those of the rows, [B]; where several pairs share a row, those of the target tokens, [B, T].
+    """
+    spec, axes = (PACKED_SPEC, [None, None]) if packed else (BATCH_SPEC, [None])
+    return (*spec, tf.TensorSpec(axes, tf.float32)) if manifest.split("train").has_loss_weights else spec
 
 
 def training_stream(
@@ -54,6 +60,7 @@ def training_stream(
     corpus_temperature: float = 1.0,
     window_examples: int | None = None,
     host: Host = ONLY_HOST,
+    packed: bool = False,
 ) -> tf.data.Dataset:
     """Gives batches without end: each pair once an epoch, in another order each epoch.
 
@@ -76,11 +83,14 @@ def training_stream(
             with subword regularisation, which needs more memory.
         host: which of several machines reads. Machine h of H gets rows h, h + H, h + 2H, ... of each batch, and reads
             the shards of its lanes alone (`pipelines.lanes`); where H does not divide the rows, all-PAD ones fill up.
+        packed: Several pairs share a row, and all batches have the shape that `pipelines.packing.packed_shape` gives.
 
     Returns:
         Batches `({"source": int32 [B, S], "target": int32 [B, T]}, labels int32 [B, T])`, B a multiple of 8; some rows
         of the narrowest batches of a window may be all PAD. Of data with loss weights, those of the rows follow as a
-        third element, float32 [B], 0 for rows that are all PAD.
+        third element, float32 [B], 0 for rows that are all PAD. Packed batches have the inputs `source_segments` int32
+        [B, S] and `target_segments` int32 [B, T] too, 0 at PAD and 1, 2, ... for the pairs of a row; their loss weights
+        are those of the target tokens, float32 [B, T].
 
     Raises:
         DataError: if the data cannot be used, no pair is short enough, the budget is too small for `max_length`, or
@@ -97,10 +107,11 @@ def training_stream(
         corpus_temperature=corpus_temperature,
         window_examples=window_examples,
         host=host,
+        packed=packed,
     )
     if start_epoch < 0 or start_batch < 0:
         raise DataError(f"a stream starts at epoch 0, batch 0 or later, not at {start_epoch}, {start_batch}")
-    batches = dataset_of(lambda: _batches(data, start_epoch, start_batch), batch_spec(data.manifest))
+    batches = dataset_of(lambda: _batches(data, start_epoch, start_batch), batch_spec(data.manifest, packed=packed))
     return batches.prefetch(_BATCHES_AHEAD)
 
 
@@ -149,6 +160,7 @@ def planned_epoch(
     sampling_alpha: float = 0.0,
     corpus_temperature: float = 1.0,
     window_examples: int | None = None,
+    packed: bool = False,
 ) -> list[PlannedBatch]:
     """Gives the batches of one epoch of `training_stream`, in order, without reading a token.
 
@@ -162,6 +174,7 @@ def planned_epoch(
         sampling_alpha=sampling_alpha,
         corpus_temperature=corpus_temperature,
         window_examples=window_examples,
+        packed=packed,
     )
     return [batch for window in data.windows(epoch) for batch in _planned(data, window)]
 
@@ -175,7 +188,7 @@ def _planned(data: TrainingData, window: Window) -> Iterator[PlannedBatch]:
     """Yields what is known of the batches of a window."""
     lengths = data.expected_lengths(window)
     for plan in data.plan(window):
-        source_tokens, target_tokens = lengths[plan.rows[plan.rows != EMPTY_ROW]].sum(axis=0).tolist()
+        source_tokens, target_tokens = lengths[plan.pairs].sum(axis=0).tolist()
         yield PlannedBatch(plan.shape, source_tokens, target_tokens)
 
 

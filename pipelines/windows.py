@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipelines.batching import (
     EMPTY_ROW,
     BatchPlan,
+    BatchShape,
     Ids,
     NumpyBatch,
     count_batches,
@@ -30,6 +31,8 @@ from pipelines.errors import DataError
 from pipelines.lanes import ONLY_HOST, Host, lanes_of
 from pipelines.manifest import VOCABULARY, Manifest, Shard, Split
 from pipelines.mixing import Mixture
+from pipelines.packed_batches import pack_rows
+from pipelines.packing import PackedPlan, pack_batches, packed_shape
 from pipelines.sampling import SubwordSampler, row_keys
 from pipelines.shards import Weights, read_corpora, read_lengths, read_tokens, read_weights
 
@@ -52,7 +55,7 @@ class PlannedRead(NamedTuple):
     """A batch of a window, and which of its batches it is."""
 
     number: int
-    plan: BatchPlan
+    plan: BatchPlan | PackedPlan
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class TrainingData:
     mixture: Mixture | None
     window_examples: int
     host: Host
+    packed: BatchShape | None  # of all batches, where several pairs share a row
 
     @classmethod
     def open(
@@ -80,6 +84,7 @@ class TrainingData:
         corpus_temperature: float,
         window_examples: int | None,
         host: Host = ONLY_HOST,
+        packed: bool = False,
     ) -> "TrainingData":
         """Checks the options, which are those of `stream.training_stream`, before anything is read."""
         manifest = Manifest.load(data_dir)
@@ -96,7 +101,9 @@ class TrainingData:
         )
         mixture = Mixture.of(manifest.split("train"), corpus_temperature)
         window_examples = window_examples or (SAMPLED_WINDOW_EXAMPLES if sampler else WINDOW_EXAMPLES)
-        return cls(manifest, batch_tokens, max_length, seed, sampler, mixture, window_examples, host)
+        sizes = {"batch_tokens": batch_tokens, "max_length": max_length}
+        shape = packed_shape(manifest.split("train"), **sizes, sampling_alpha=sampling_alpha) if packed else None
+        return cls(manifest, batch_tokens, max_length, seed, sampler, mixture, window_examples, host, shape)
 
     @property
     def split(self) -> Split:
@@ -142,13 +149,15 @@ class TrainingData:
                 yield window, batch
                 batch = 0
 
-    def plan(self, window: Window) -> list[BatchPlan]:
+    def plan(self, window: Window) -> list[BatchPlan] | list[PackedPlan]:
         """Gives the batches of a window, in the order in which they are read."""
         random = self._random(window.epoch, 1 + window.number)
         lengths = self._lengths(window)
         lanes = [random.permutation(rows) for rows in self._taken(window, lengths, random)]
         if self.sampler:
             lengths = self.sampler.room(lengths, self.max_length)
+        if self.packed:
+            return pack_batches(lengths, lanes, self.packed, max_length=self.max_length, random=random)
         plans = plan_batches(lengths, lanes, batch_tokens=self.batch_tokens, max_length=self.max_length)
         return [plans[i] for i in random.permutation(len(plans))]
 
@@ -168,22 +177,19 @@ class TrainingData:
         places = np.where(is_read, np.cumsum(is_read) - 1, EMPTY_ROW)  # of the window's rows in what is read
 
         def fill(batch: PlannedRead) -> NumpyBatch | WeightedBatch:
-            plan = self._own_part(batch.plan, places)
+            plan = batch.plan.part(self.host, places)
             if segmentations:
                 random = self._random(window.epoch, 1 + window.number, 1 + batch.number)
-                keys = row_keys(len(batch.plan.rows), random)
-                filled = segmentations.draw_batch(plan, keys[..., self.host.rows])
+                keys = row_keys(len(batch.plan.apart.rows), random)[..., batch.plan.read_by(self.host)]
+                filled = segmentations.draw_batch(plan.apart, keys, plan.room)
             else:
-                filled = fill_batch(tokens, plan)
-            return filled if weights is None else (*filled, weights_of(plan, weights))
+                filled = fill_batch(tokens, plan.apart)
+            of_rows = None if weights is None else weights_of(plan.apart, weights)
+            if isinstance(plan, PackedPlan):
+                return pack_rows(plan, filled, of_rows)
+            return filled if of_rows is None else (*filled, of_rows)
 
         return fill
-
-    def _own_part(self, plan: BatchPlan, places: Rows) -> BatchPlan:
-        """Gives this host's rows of a batch, by their places in what it has read; all hosts have as many."""
-        missing = -len(plan.rows) % self.host.of
-        rows = np.pad(plan.rows, (0, missing), constant_values=EMPTY_ROW)[self.host.rows]
-        return plan._replace(rows=np.where(rows == EMPTY_ROW, EMPTY_ROW, places[rows]))
 
     def _shards(self, window: Window) -> tuple[Shard, ...]:
         return tuple(self.shards[shard] for shard in window.shards)
@@ -211,9 +217,23 @@ class TrainingData:
         ]
 
     def count(self, windows: list[Window]) -> Rows:
-        """Gives how many batches each window has."""
+        """Gives how many batches each window has; packed ones are planned for that."""
+        if self.packed:
+            return np.array([self._count_packed(window) for window in windows])
         histograms = np.stack([self._histogram(window) for window in windows])
         return count_batches(histograms, batch_tokens=self.batch_tokens, max_length=self.max_length)
+
+    def _count_packed(self, window: Window) -> int:
+        """Plans a window to count its batches; another one of the same shards has as many, but for a mixture."""
+        shards = frozenset(window.shards)
+        if self.mixture or shards not in self._packed_counts:
+            self._packed_counts[shards] = len(self.plan(window))
+        return self._packed_counts[shards]
+
+    @cached_property
+    def _packed_counts(self) -> dict[frozenset[int], int]:
+        """How many packed batches the windows have that were counted."""
+        return {}
 
     def _histogram(self, window: Window) -> Rows:
         """Gives how many of the rows that are taken of each lane have a longer side of which bucket."""

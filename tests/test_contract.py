@@ -49,6 +49,24 @@ def test_a_batch_of_the_pipeline_goes_into_the_transformer(
     assert np.isfinite(logits).all()
 
 
+def test_a_packed_batch_of_the_pipeline_goes_into_the_transformer_and_scores_each_pair_as_alone(
+    prepared: Path, transformer: Transformer
+) -> None:
+    stream = training_stream(prepared, batch_tokens=TOKENS, max_length=LENGTH, seed=1, packed=True)
+    inputs, labels = next(stream.as_numpy_iterator())
+    assert set(inputs) == {"source", "source_segments", "target", "target_segments"}
+    logits = keras.ops.convert_to_numpy(transformer(inputs))
+    assert logits.shape == (*labels.shape, VOCABULARY)
+    assert np.array_equal(inputs["target_segments"] != 0, labels != PAD)
+    for segment in (1, 2, int(inputs["target_segments"][0].max())):
+        sides = [inputs[f"{side}_segments"][0] == segment for side in ("source", "target")]
+        alone = {"source": inputs["source"][:1, sides[0]], "target": inputs["target"][:1, sides[1]]}
+        assert alone["target"][0].tolist() == [BOS, *labels[0, sides[1]][:-1]]
+        assert labels[0, sides[1]][-1] == alone["source"][0, -1] == EOS
+        scores = keras.ops.convert_to_numpy(transformer(alone))[0]
+        np.testing.assert_allclose(logits[0, sides[1]], scores, atol=1e-5)
+
+
 def test_the_decoder_sees_the_labels_one_step_late(prepared: Path) -> None:
     for inputs, labels in training_stream(prepared, batch_tokens=TOKENS, max_length=LENGTH, seed=1).take(3):
         source, target, expected = (ids.numpy() for ids in (inputs["source"], inputs["target"], labels))

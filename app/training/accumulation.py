@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.config import Configuration
+from app.config import Configuration, TrainingConfig
 from app.console import say
 from app.errors import UserError
 from app.training.machine_memory import memory_per_replica
 from app.training.memory import MemoryEstimate, estimate_memory
+from app.training.packing import is_packed
 from pipelines.batching import BatchShape, largest_shapes
-from pipelines.manifest import Manifest
+from pipelines.manifest import Manifest, Split
+from pipelines.packing import packed_shape
 
 USABLE = 0.85  # of the memory; the rest is for what changes while training runs, and for gaps between tensors
 GIB = 1 << 30
@@ -29,13 +31,21 @@ class Need(NamedTuple):
 
 def largest_need(configuration: Configuration, data: Manifest, *, replicas: int, parts: int) -> Need:
     """What the largest batch that can occur in any epoch needs, computed in so many parts."""
-    settings, shards = configuration.training, data.split("train").shards
+    shapes = shapes_of(configuration.training, data.split("train"))
+    needs = (Need(shape, estimate_memory(configuration, shape, replicas=replicas, parts=parts)) for shape in shapes)
+    return max(needs, key=lambda need: need.memory.total)
+
+
+def shapes_of(settings: TrainingConfig, split: Split) -> list[BatchShape]:
+    """Shapes of which each batch in any epoch is within one."""
+    sizes = {"batch_tokens": settings.batch_tokens, "max_length": settings.max_length}
+    if is_packed(settings):
+        return [packed_shape(split, **sizes, sampling_alpha=settings.sampling_alpha)]
+    shards = split.shards
     longest = [max(s.longest_source for s in shards), max(s.longest_target for s in shards)]
     if settings.sampling_alpha:  # drawn segmentations are longer than the stored
         longest = [settings.max_length] * 2
-    shapes = largest_shapes(*longest, batch_tokens=settings.batch_tokens, max_length=settings.max_length)
-    needs = (Need(shape, estimate_memory(configuration, shape, replicas=replicas, parts=parts)) for shape in shapes)
-    return max(needs, key=lambda need: need.memory.total)
+    return largest_shapes(*longest, **sizes)
 
 
 def with_accumulation(configuration: Configuration, data: Manifest, replicas: int) -> Configuration:

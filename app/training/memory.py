@@ -16,6 +16,8 @@ vocabulary, and c bytes a number of the compute precision: 4, or 2 where it is m
                    embedding           16 D, and of a target position 12 D for the gradient of the decoder's output
                  of each pair of positions, one attending to the other, and each head
                    the weight          4 in float32; c more where the precision is mixed, or 2 c more with dropout
+                 of each pair of positions of packed rows
+                   the masks           2, which tell the pairs apart
                  and at one time in the backward pass
                    one layer's pairs   12 H each
                    the logits          of `CHUNK_TOKENS` target positions 20 V, with R-Drop 44 V
@@ -32,6 +34,7 @@ from dataclasses import dataclass
 
 from app.config import Configuration
 from app.training.objective import CHUNK_TOKENS
+from app.training.packing import is_packed
 from layers.config import TransformerConfig
 from pipelines.batching import BatchShape
 
@@ -65,7 +68,10 @@ def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas
     rows = math.ceil(math.ceil(shape.rows / replicas) / parts) * (2 if settings.r_drop else 1)
     part = BatchShape(rows, shape.source_length, shape.target_length)
     logits = min(CHUNK_TOKENS, rows * part.target_length) * (44 if settings.r_drop else 20) * model.vocabulary_size
-    activations = rows * _row_bytes(model, part, compute_bytes=2 if mixed else 4) + logits + 16 * table
+    row_bytes = _row_bytes(model, part, compute_bytes=2 if mixed else 4)
+    if is_packed(settings):
+        row_bytes += 2 * (part.source_length**2 + part.target_length * (part.source_length + part.target_length))
+    activations = rows * row_bytes + logits + 16 * table
     return MemoryEstimate(
         weights=(6 if mixed else 4) * parameters,
         optimizer=8 * parameters,

@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from app.training.accumulation import largest_need, reporting_exhausted_memory, 
 from app.training.distribution import divide, mirrored_strategy
 from app.training.machine_memory import memory_per_replica, peak_memory
 from app.training.memory import MemoryEstimate, estimate_memory
+from app.training.packing import is_packed
 from app.training.train import build_trainer, dev_batches, open_stream, resolve
 from app.training.trainer import Trainer
 from pipelines.batching import BatchShape, NumpyBatch
@@ -100,12 +101,14 @@ class Speed:
     """What was measured in some steps, whose shapes had been seen before.
 
     Attributes:
-        compile_seconds: What a shape takes that is seen first, where each is compiled, on a GPU; else 0.
+        compilations: How many shapes are compiled in an epoch; 0 where none is, on a CPU.
+        compile_seconds: What one of them takes.
     """
 
     steps: int
     seconds: float
     target_tokens_per_second: float
+    compilations: int = 0
     compile_seconds: float = 0.0
 
 
@@ -138,6 +141,7 @@ def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], ori
     with reporting_data_errors(), reporting_exhausted_memory(settings.accumulation):
         speed = measure(trainer, batches_to_measure(configuration, data, epoch))
     learnt = plan_data(data, settings, epoch)
+    speed = replace(speed, compilations=len(learnt.shapes) if trainer.xla else 0)
     learning = settings.steps * learnt.target_tokens / speed.target_tokens_per_second
     return Plan(
         plan_model(trainer),
@@ -146,7 +150,7 @@ def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], ori
         speed,
         steps=settings.steps,
         epochs=settings.steps / len(epoch),
-        hours=(learning + len(learnt.shapes) * speed.compile_seconds) / 3600,
+        hours=(learning + speed.compilations * speed.compile_seconds) / 3600,
     )
 
 
@@ -159,6 +163,7 @@ def first_epoch(data: Manifest, settings: TrainingConfig) -> list[PlannedBatch]:
         seed=settings.seed,
         sampling_alpha=settings.sampling_alpha,
         corpus_temperature=settings.sampling_temperature,
+        packed=is_packed(settings),
     )
 
 
@@ -235,7 +240,7 @@ def batches_to_measure(configuration: Configuration, data: Manifest, epoch: Sequ
 def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
     """Times steps on all but the first batch, or on fewer if steps are slow; each has been learnt from before."""
     trainer.make_train_function()
-    run_steps(trainer, batches[:1])  # makes the graph, and takes the most memory
+    traced = run_steps(trainer, batches[:1])  # makes the graph, and takes the most memory
     first_seconds: list[float] = []
     for batch in batches[1:]:
         if sum(first_seconds) < WARM_UP_SECONDS:
@@ -246,8 +251,10 @@ def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
         done = run_steps(trainer, warm)
         steps, seconds = steps + done.steps, seconds + done.seconds
         tokens += done.seconds * done.target_tokens_per_second
-    compiling = max(0.0, first_seconds[0] - seconds / steps) if trainer.xla else 0.0
-    return Speed(steps, seconds, tokens / seconds, compiling)
+    # Packed batches have one shape, which was compiled as the graph was made.
+    first = traced.seconds if is_packed(trainer.settings) else first_seconds[0]
+    compiling = max(0.0, first - seconds / steps) if trainer.xla else 0.0
+    return Speed(steps, seconds, tokens / seconds, compile_seconds=compiling)
 
 
 def run_steps(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:

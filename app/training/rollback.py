@@ -22,6 +22,7 @@ from app.training import step_lines
 from app.training.checkpoints import ROLLED_BACK_TO, Checkpoint
 from app.training.divergence import Diverged, DivergenceWatch
 from app.training.trainer import Trainer
+from pipelines.packed_batches import sentences_of
 from pipelines.vocabulary import Vocabulary
 
 RATE_FACTOR = 0.5
@@ -109,9 +110,9 @@ class Rollback:
         batches = self.batches_after(first - 1).take(max(bad) - first + 1)
         file.parent.mkdir(exist_ok=True)
         with file.open("w", encoding="utf-8") as text:
-            for number, (inputs, labels, *_) in enumerate(batches, start=first):
+            for number, (inputs, labels, *_) in enumerate(batches.as_numpy_iterator(), start=first):
                 if number in bad:
-                    sides = (self.vocabulary.decode(ids).numpy().tolist() for ids in (inputs["source"], labels))
+                    sides = (self.vocabulary.decode(ids).numpy().tolist() for ids in sentences_of(inputs, labels))
                     text.write(f"# step {number}: {bad[number]}\n")
                     pairs = zip(*sides, strict=True)
                     text.writelines(f"{s.decode()} ||| {t.decode()}\n" for s, t in pairs if s or t)  # not empty rows

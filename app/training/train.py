@@ -38,6 +38,7 @@ from app.training.full_disk import reporting_full_disk
 from app.training.milestones import Followed, Milestones, is_over, is_unjudged, stopped_early
 from app.training.monitoring import DevEvaluation, StepLog, skipped_steps
 from app.training.optimizer import adam
+from app.training.packing import is_packed, resolve_packing
 from app.training.precision import resolve_precision
 from app.training.profiling import Profile, ProfiledSteps
 from app.training.rollback import Rollback, SeesDivergence, recover
@@ -133,7 +134,7 @@ def shared_facts(configuration: Configuration, data: Manifest) -> dict[str, Any]
 
 
 def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:
-    """Completes a preset with what the data and the machine decide: vocabulary size, precision, longest input."""
+    """Completes a preset with what the data and the machine decide: vocabulary, precision, packing, longest input."""
     model = {"vocabulary_size": data.vocabulary_size, **sections.get("model", {})}
     if model["vocabulary_size"] != data.vocabulary_size:
         raise UserError(
@@ -143,7 +144,11 @@ def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manife
     configuration = Configuration.from_sections({**sections, "model": model}, origin)
     if configuration.model.logits_bias:
         raise UserError(f"{origin}: [model] logits_bias is of imported models, and is not trained; leave it out")
-    training = replace(configuration.training, precision=resolve_precision(configuration.training.precision))
+    training = replace(
+        configuration.training,
+        precision=resolve_precision(configuration.training.precision),
+        packing=resolve_packing(configuration.training.packing),
+    )
     trained_tokens = training.max_length - 1  # without EOS; the model has seen no longer source
     decoding = configuration.decoding
     decoding = replace(decoding, max_source_tokens=min(decoding.max_source_tokens, max(1, trained_tokens)))
@@ -391,6 +396,7 @@ def open_stream(data: Manifest, settings: TrainingConfig, first_step: int, host:
         start_batch=first_step,
         sampling_alpha=settings.sampling_alpha,
         corpus_temperature=settings.sampling_temperature,
+        packed=is_packed(settings),
         host=host,
     )
 

@@ -29,8 +29,8 @@ class Trainer(keras.Model):
 
     The loss of a step is the sum over real target tokens divided by their number in the *global* batch, so that the
     division of the batch among replicas and accumulated parts does not change it. Batches of data with loss weights
-    bring a weight for each row; then both are sums over its tokens times the weight, so that a row of weight 2 counts
-    as two rows do.
+    bring a weight for each row, or for each target token of packed rows; then both are sums over the tokens times their
+    weight, so that a pair of weight 2 counts as two pairs do.
 
     Args:
         settings: How it trains.
@@ -94,7 +94,7 @@ class Trainer(keras.Model):
         """Learns from one replica's part of a global batch.
 
         Args:
-            batch: As the contract has it: inputs, labels and, of data with loss weights, float32 [B], 0 for empty rows.
+            batch: Inputs, labels and, of data with loss weights, float32 [B] or [B, T], 0 for empty rows.
 
         Returns:
             Of the global batch, as float32 scalars: loss and cross_entropy (nats a real target token), accuracy (these
@@ -173,7 +173,7 @@ class Trainer(keras.Model):
 
         Args:
             projection: The tied embeddings, [V, D] in float32; apart, so that they may have a gradient of their own.
-            loss_weights: Of the rows, float32 [B]; 1 each where left out.
+            loss_weights: Of the rows, float32 [B], or the tokens, [B, T]; 1 each where left out.
         """
         passes = 2 if self.settings.r_drop else 1
         inputs = {name: tf.tile(ids, [passes, 1]) for name, ids in inputs.items()} if passes > 1 else inputs
@@ -191,15 +191,14 @@ class Trainer(keras.Model):
         Args:
             states: The decoder's, [P B, T, D], of P passes.
             labels: int32 [B, T].
-            loss_weights: Of the rows, float32 [B].
+            loss_weights: Of the rows, float32 [B], or the tokens, [B, T].
             passes: P.
 
         Returns:
             States [N, P, D], labels [N] and weights [N].
         """
         passes_apart = tf.split(states, passes)
-        if loss_weights is not None:
-            loss_weights = tf.repeat(loss_weights[:, None], tf.shape(labels)[1], axis=1)  # [B, T]
+        loss_weights = None if loss_weights is None else of_tokens(loss_weights, labels)
         if self.xla:  # which cannot gather a number of tokens that is not known before
             tokens = [tf.reshape(part, [-1, part.shape[-1]]) for part in passes_apart]
             labels, loss_weights = (None if rows is None else tf.reshape(rows, [-1]) for rows in (labels, loss_weights))
@@ -277,7 +276,7 @@ def token_counts(
 ) -> dict[str, tf.Tensor]:
     """How many source and target tokens are real, and how many positions there are in all; float32 scalars.
 
-    With loss weights of the rows, their sum over the real target tokens too.
+    With loss weights, of rows or tokens, their sum over the real target tokens too.
     """
 
     def real(ids: tf.Tensor) -> tf.Tensor:
@@ -292,5 +291,10 @@ def token_counts(
 
 
 def target_weight(labels: tf.Tensor, loss_weights: tf.Tensor) -> tf.Tensor:
-    """The sum of the loss weights of the rows, float32 [B], over their real tokens, int32 [B, T]: float32 []."""
-    return tf.reduce_sum(tf.where(labels != PAD, loss_weights[:, None], 0.0))
+    """The sum of the loss weights, [B] or [B, T], over the real tokens, int32 [B, T]: float32 []."""
+    return tf.reduce_sum(tf.where(labels != PAD, of_tokens(loss_weights, labels), 0.0))
+
+
+def of_tokens(loss_weights: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The loss weights of tokens [B, T], given as such or as those of the rows [B]."""
+    return tf.broadcast_to(loss_weights if len(loss_weights.shape) == 2 else loss_weights[:, None], tf.shape(labels))

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from app.plan_report import as_text
 from app.training import machine_memory, planning
+from app.training import train as training
 from app.training.accumulation import reporting_exhausted_memory
 from app.training.memory import MemoryEstimate
 from app.training.planning import DataPlan, FrequentShape, MemoryPlan, ModelPlan, Plan, Speed
@@ -101,7 +102,7 @@ def planned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         done = nmt(*train_arguments(data, Path("run"), "training.freeze=['encoder']"), "--plan", "--json")
         assert tree(data) == before
         assert list(Path.cwd().iterdir()) == []
-        yield succeeded(done), traced
+        yield succeeded(done), list(traced)
 
 
 @pytest.fixture(scope="module")
@@ -116,15 +117,16 @@ def test_the_text_is_readable() -> None:
 def test_the_text_says_what_only_some_trainings_have() -> None:
     model = replace(PLAN.model, trainable_parameters=4200, devices=["H200", "A100", "A100"])
     memory = replace(PLAN.memory, accumulation=1, program=0)
-    speed = replace(PLAN.speed, compile_seconds=31.4)
+    speed = replace(PLAN.speed, compilations=280, compile_seconds=31.4)
     lines = as_text(replace(PLAN, model=model, memory=memory, speed=speed, hours=100)).splitlines()
     assert lines[0] == "model      4,200 parameters: embedding 3,000, encoder 500, decoder 700"
     assert lines[1] == "           mixed_bfloat16 on 2 A100, 1 H200"
     assert "           for a batch of 32 x 64 x 60:" in lines
     assert "             1.00 GiB  weights on each of 3 devices" in lines
-    assert "           each shape is compiled when it is seen first, in about 31 s" in lines
+    assert "           280 compilations of about 31 s, one for each shape" in lines
     assert lines[-1] == "time       4.2 days for 1,600 steps, evaluations on the dev set not counted"
     assert "time       5.3 hours for" in as_text(replace(PLAN, hours=5.3))
+    assert "1 compilation of about 31 s, one" in as_text(replace(PLAN, speed=replace(speed, compilations=1)))
 
 
 def test_the_command_prints_the_text(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,8 +158,23 @@ def test_the_hours_follow_from_steps_and_measured_speed(plan: dict[str, Any]) ->
     speed = plan["speed"]
     assert speed["steps"] % 4 == 0
     assert speed["seconds"] >= 0.25
+    assert speed["compilations"] == 0  # on a CPU
     tokens = plan["steps"] * plan["data"]["target_tokens"]
     assert plan["hours"] == pytest.approx(tokens / speed["target_tokens_per_second"] / 3600)
+
+
+def test_packed_batches_are_compiled_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "MEASURED_SECONDS", 0.25)
+    monkeypatch.setattr(training, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
+    plan = json.loads(
+        succeeded(nmt(*train_arguments(data, Path("run"), "training.packing=on"), "--plan", "--json")).out
+    )
+    (shape,) = plan["data"]["shapes"]
+    assert shape == {**plan["memory"]["largest_batch"], "share": 1.0}
+    assert plan["speed"]["compilations"] == 1
+    assert plan["speed"]["compile_seconds"] > 0
+    learning = plan["steps"] * plan["data"]["target_tokens"] / plan["speed"]["target_tokens_per_second"]
+    assert plan["hours"] == pytest.approx((learning + plan["speed"]["compile_seconds"]) / 3600)
 
 
 def test_memory_is_estimated_measured_and_set_beside_what_there_is(plan: dict[str, Any]) -> None:

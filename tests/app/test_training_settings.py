@@ -68,10 +68,12 @@ def test_the_seed_decides_the_first_weights_and_the_order_of_the_data(begun: Any
 
 def test_batches_and_lengths_are_those_of_the_settings(begun: Any) -> None:
     settings = ("training.batch_tokens=777", "training.max_length=31", "training.label_smoothing=0.25")
-    seen = begun(*settings, "training.sampling_alpha=0.3", "training.sampling_temperature=2.5")
+    packing = "training.packing=on"
+    seen = begun(*settings, "training.sampling_alpha=0.3", "training.sampling_temperature=2.5", packing)
     assert (seen["batch_tokens"], seen["max_length"], seen["start_batch"]) == (777, 31, 0)
     assert seen["sampling_alpha"] == 0.3
     assert seen["corpus_temperature"] == 2.5
+    assert seen["packed"]
     assert seen["settings"].label_smoothing == 0.25
 
 
@@ -79,7 +81,9 @@ def test_a_plan_is_of_the_batches_that_are_trained_on(data: Path, monkeypatch: p
     seen: list[Seen] = []
     monkeypatch.setattr(training, "training_stream", lambda _, **options: seen.append(options))
     monkeypatch.setattr(planning, "planned_epoch", lambda _, **options: seen.append(options | {"start_batch": 0}))
-    settings = TrainingConfig(batch_tokens=777, max_length=31, seed=9, sampling_alpha=0.3, sampling_temperature=2.5)
+    settings = TrainingConfig(
+        batch_tokens=777, max_length=31, seed=9, sampling_alpha=0.3, sampling_temperature=2.5, packing="on"
+    )
     manifest = Manifest.load(data)
     training.open_stream(manifest, settings, first_step=0)
     assert seen[0].pop("host") == ONLY_HOST  # a plan is of all rows

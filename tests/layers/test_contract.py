@@ -54,6 +54,8 @@ INPUTS = {
     "value": normal(BATCH, HEADS, SOURCE, HEAD_WIDTH, seed=5),
     "source": padded_ids(BATCH, SOURCE, seed=6),
     "target": token_ids(BATCH, TARGET, seed=7),
+    "source_segments": np.where(padded_ids(BATCH, SOURCE, seed=6), np.arange(SOURCE) // 6 + 1, 0).astype("int32"),
+    "target_segments": np.tile(np.arange(TARGET) // 3 + 1, (BATCH, 1)).astype("int32"),
 }
 
 
@@ -119,6 +121,12 @@ def call_transformer(layer: Any, tensors: Tensors, training: bool) -> Any:
     return layer({"source": tensors["source"], "target": tensors["target"]}, training=training)
 
 
+def call_packed_transformer(layer: Any, tensors: Tensors, training: bool) -> Any:
+    ids = {"source": tensors["source"], "target": tensors["target"]}
+    segments = {"source_segments": tensors["source_segments"], "target_segments": tensors["target_segments"]}
+    return layer({**ids, **segments}, training=training)
+
+
 def make_residual(normalization: str) -> Callable[..., Residual]:
     return lambda dropout, **kwargs: Residual(normalization, dropout, **kwargs)
 
@@ -163,6 +171,7 @@ CASES = {
     "Decoder": Case(configured(Decoder), call_decoder),
     "Transformer": Case(configured(Transformer), call_transformer),
     "Transformer, pre": Case(configured(Transformer, normalization="pre"), call_transformer),
+    "Transformer, packed": Case(configured(Transformer), call_packed_transformer),
     "Transformer, as Marian's": Case(configured(Transformer, **MARIAN), call_transformer),
 }
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from layers import Transformer
 from layers.attention import KeysValues
-from layers.masks import causal_mask
+from layers.masks import causal_mask, segment_positions
 from tests.layers.samples import CONFIG, Array, assert_close, built, normal, numpy, padded_ids, token_ids
 
 WIDTH, VOCABULARY = 6, 13
@@ -57,6 +57,8 @@ class Traced:
         held = [KeysValues(heads, heads)] * TINY.decoder_layers
         may_attend = tf.TensorSpec([None, 1, None, None], tf.bool)
         self.score = traced(lambda source, target: model({"source": source, "target": target}), ids, ids)
+        names = ("source", "source_segments", "target", "target_segments")
+        self.score_packed = traced(model.call, dict.fromkeys(names, ids))
         self.read = traced(self.cross_cache_and_mask, ids)
         positions = tf.TensorSpec([None], tf.int32)
         self.step = traced(self.decode_step, ids, positions, held, may_attend, held, may_attend)
@@ -196,6 +198,35 @@ def test_the_order_of_source_tokens_matters(model: Traced, seed: int) -> None:
     source = np.random.default_rng(seed).permutation(np.arange(1, 8))[None].astype("int32")
     target = token_ids(1, 3, VOCABULARY, seed)
     assert np.abs(logits(model, source[:, ::-1], target) - logits(model, source, target)).max() > 1e-4
+
+
+@few
+@given(seed=seeds, widths=st.lists(st.tuples(lengths, lengths), min_size=1, max_size=4), gap=st.integers(0, 2))
+def test_pairs_that_share_a_row_have_the_logits_of_rows_of_their_own(
+    model: Traced, seed: int, widths: list[tuple[int, int]], gap: int
+) -> None:
+    pairs = [
+        (token_ids(1, s, VOCABULARY, seed + i), token_ids(1, t, VOCABULARY, seed - i))
+        for i, (s, t) in enumerate(widths)
+    ]
+    packed = {}
+    for side, name in enumerate(("source", "target")):
+        rows = [np.pad(pair[side], ((0, 0), (0, gap))) for pair in pairs]
+        packed[name] = np.concatenate(rows, axis=1)
+        segments = np.concatenate([np.full_like(row, i) for i, row in enumerate(rows, start=1)], axis=1)
+        packed[f"{name}_segments"] = np.where(packed[name], segments, 0)
+    together = numpy(model.score_packed(packed))
+    for number, (source, target) in enumerate(pairs, start=1):
+        own = packed["target_segments"][0] == number
+        assert_close(together[:, own], logits(model, source, target))
+
+
+def test_positions_count_from_the_beginning_of_each_segment() -> None:
+    segments = np.array([[1, 1, 1, 2, 2, 3, 0, 0], [1, 0, 0, 2, 2, 2, 3, 0]], "int32")
+    expected = np.array([[0, 1, 2, 0, 1, 0], [0, 0, 1, 0, 1, 2]])
+    found = keras.ops.convert_to_numpy(segment_positions(segments))
+    assert np.array_equal(found[:, :6], expected)
+    assert found[1, 6] == 0
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def draws(model: bytes, alpha: float, sentence: list[int], times: int, width: in
     """Draws the source of one batch of the same sentence and counts the segmentations, EOS left out."""
     segmentations = SubwordSampler(model, alpha).segmentations(as_tokens([sentence]))
     plan = BatchPlan(np.zeros(times, np.int64), width, width)
-    inputs, _ = segmentations.draw_batch(plan, row_keys(len(plan.rows), np.random.default_rng(1)))
+    inputs, _ = segmentations.draw_batch(plan, row_keys(len(plan.rows), np.random.default_rng(1)), plan.room)
     return Counter(tuple(real(row)[:-1]) for row in inputs["source"])
 
 
@@ -160,7 +160,8 @@ class TestSampler:
         keys = row_keys(2000, np.random.default_rng(0))
         stored = [*sentence, EOS, PAD]
         left = [
-            (segmentations.draw_batch(plan, keys[:, :n])[0]["source"] == stored).all(axis=1).mean() for n in (1, 2, 4)
+            (segmentations.draw_batch(plan, keys[:, :n], plan.room)[0]["source"] == stored).all(axis=1).mean()
+            for n in (1, 2, 4)
         ]
         assert left[0] > 0.5
         assert left[1] < 0.9 * left[0]
@@ -171,7 +172,7 @@ class TestSampler:
         segmentations = SubwordSampler(example_model(), 1.0).segmentations(as_tokens([[SPACE_AN, SPACE_AN, SPACE_AN]]))
         plan = BatchPlan(np.array([0, -1]), 8, 10)
         inputs, labels = segmentations.draw_batch(
-            plan, row_keys(len(plan.rows), np.random.Generator(np.random.PCG64([1, 2])))
+            plan, row_keys(len(plan.rows), np.random.Generator(np.random.PCG64([1, 2]))), plan.room
         )
         assert inputs["source"].tolist() == [[SPACE_AN, SPACE_A, N, SPACE_AN, EOS, PAD, PAD, PAD], [PAD] * 8]
         assert [real(row) for row in labels] == [[SPACE_AN, SPACE_AN, SPACE_AN, EOS], []]

@@ -1,0 +1,241 @@
+"""How fast JAX runs the training step of the preset paper-base: packed batches of one shape, one compiled program.
+
+`layers/` is written with `keras.ops`, so the same layers run on Keras' JAX backend; the objective is that of training,
+label-smoothed cross entropy over the real tokens, in chunks. Needs jax, keras and NumPy and imports no TensorFlow. A
+table goes to stderr, the last line of stdout is one JSON object; README.md says what its figures mean.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any, NamedTuple
+
+os.environ["KERAS_BACKEND"] = "jax"  # before Keras is imported
+
+import jax
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from app.config import Configuration, load_preset
+from benchmarks.corpus import SEED, Pair, sentence_pairs
+from benchmarks.measuring import BOS, EOS, PAD, VOCABULARY_SIZE
+from layers import Transformer, TransformerConfig
+
+ROWS_MULTIPLE, CHUNK_TOKENS = 8, 2048
+WARMUP_STEPS, BATCHES = 3, 8
+POLICIES = {"bfloat16": "mixed_bfloat16", "float32": "float32"}
+SIDES = ("source", "target")
+
+Batch = dict[str, NDArray[np.int32]]
+
+
+class Work(NamedTuple):
+    """What a batch asks for: real tokens, and pairs of positions of which one attends to the other."""
+
+    source_tokens: int
+    target_tokens: int
+    source_pairs: int
+    target_pairs: int
+    cross_pairs: int
+
+
+class Packed(NamedTuple):
+    """A batch and its work."""
+
+    batch: Batch
+    work: Work
+
+
+def main() -> None:
+    """Measures, and prints the result."""
+    options = read_options()
+    vocabulary = options.vocabulary_size
+    preset = load_preset("paper-base", [f"model.vocabulary_size={vocabulary}", *options.set])
+    configuration = Configuration.from_sections(preset, "paper-base")
+    packed = list(packed_batches(vocabulary, options.tokens, options.width))
+    keras.utils.set_random_seed(SEED)
+    transformer = Transformer(configuration.model, name="transformer", dtype=POLICIES[options.precision])
+    transformer.build()
+    step, state = training_step(transformer, configuration.training.label_smoothing)
+    compiling, seconds, losses = run(step, state, packed, options.steps)
+    result = summary(options, configuration.model, [each.work for each in packed], seconds)
+    rows, width = packed[0].batch["source"].shape
+    result |= {
+        "compilations": step._cache_size(),
+        "compile_seconds": round(compiling, 1),
+        "rows": rows,
+        "width": width,
+        "steps": len(seconds),
+        "loss": round(losses[-1], 3),
+        "device": jax.devices()[0].device_kind,
+        "jax": jax.__version__,
+    }
+    for name, value in result.items():
+        print(f"{name:<28}{value}", file=sys.stderr)
+    print(json.dumps(result))
+
+
+def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description="Measures the training step of paper-base on Keras' JAX backend.",
+        epilog="example: python -m benchmarks.jax_step --peak-tflops 989",
+    )
+    add = parser.add_argument
+    add("--tokens", type=int, default=25_000, help="most target tokens of a batch, padding included (default: 25000)")
+    add("--width", type=int, default=128, help="of the rows, in tokens (default: 128)")
+    add("--steps", type=int, default=20, help="to measure (default: 20)")
+    add("--precision", choices=POLICIES, default="bfloat16", help="of the products (default: bfloat16)")
+    add("--peak-tflops", type=float, help="of the device in that precision, without sparsity; for the utilisation")
+    add("--vocabulary-size", type=int, default=VOCABULARY_SIZE, help=f"pieces (default: {VOCABULARY_SIZE})")
+    add("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the preset, as of nmt train")
+    return parser.parse_args(arguments)
+
+
+def packed_batches(vocabulary_size: int, tokens: int, width: int) -> Iterator[Packed]:
+    """Yields batches of one shape from the corpus of the training benchmark, each pair in the emptiest row."""
+    rows = tokens // width // ROWS_MULTIPLE * ROWS_MULTIPLE
+    if not rows:
+        sys.exit(f"{tokens} tokens do not hold {ROWS_MULTIPLE} rows of {width}; give more --tokens")
+    pairs = iter(sentence_pairs(BATCHES * tokens // 8, vocabulary_size))
+    for _ in range(BATCHES):
+        yield pack(choose(pairs, rows * width), rows, width)
+
+
+def choose(pairs: Iterator[Pair], tokens: int) -> list[Pair]:
+    """Takes pairs that fill a side of so many tokens, the longest first."""
+    chosen: list[Pair] = []
+    left = tokens
+    for source, target in pairs:
+        left -= max(len(source), len(target)) + 1
+        if left < 0:
+            break
+        chosen.append((source, target))
+    return sorted(chosen, key=lambda pair: -max(map(len, pair)))
+
+
+def pack(pairs: Sequence[Pair], rows: int, width: int) -> Packed:
+    """Puts each pair into the emptiest row and leaves out those that do not fit."""
+    names = (*SIDES, "labels", *(f"{side}_segments" for side in SIDES))
+    batch: Batch = {name: np.zeros((rows, width), np.int32) for name in names}
+    filled, segments = np.zeros((rows, 2), int), np.zeros(rows, int)
+    lengths = []
+    for source, target in pairs:
+        row = int(filled.max(axis=1).argmin())
+        start, length = filled[row].copy(), np.array([len(source), len(target)]) + 1
+        if (start + length).max() > width:
+            continue
+        filled[row] += length
+        segments[row] += 1
+        lengths.append(length)
+        columns = [slice(*ends) for ends in zip(start, start + length, strict=True)]
+        batch["source"][row, columns[0]] = [*source, EOS]
+        batch["target"][row, columns[1]] = [BOS, *target]
+        batch["labels"][row, columns[1]] = [*target, EOS]
+        for side, column in zip(SIDES, columns, strict=True):
+            batch[f"{side}_segments"][row, column] = segments[row]
+    source_lengths, target_lengths = np.array(lengths).T
+    squares = (source_lengths @ source_lengths, target_lengths @ target_lengths, source_lengths @ target_lengths)
+    return Packed(batch, Work(*map(int, (source_lengths.sum(), target_lengths.sum(), *squares))))
+
+
+def model_flops(model: TransformerConfig, work: Work) -> float:
+    """Floating point operations of the matrix products of a step on the real tokens, 2 a multiplication.
+
+    The backward pass has twice as many as the forward pass. Attention is counted between positions of the same pair,
+    in the decoder without regard to causality. What is computed again, or on padding, counts for nothing.
+    """
+    width, inner = model.model_width, model.inner_width
+    block = 4 * width**2 + 2 * width * inner  # self-attention's and the feed-forward network's weights
+    of_source = model.encoder_layers * block + model.decoder_layers * 2 * width**2
+    of_target = model.decoder_layers * (block + 2 * width**2) + model.vocabulary_size * width
+    attended = model.encoder_layers * work.source_pairs + model.decoder_layers * (work.target_pairs + work.cross_pairs)
+    products = work.source_tokens * of_source + work.target_tokens * of_target + 2 * width * attended
+    return 3 * 2.0 * products
+
+
+def training_step(transformer: Transformer, smoothing: float) -> tuple[Any, Any]:
+    """The compiled step, (state, batch) -> (state, loss), and the state it begins with."""
+    optimizer = keras.optimizers.Adam(1e-4, beta_2=0.98, epsilon=1e-9)
+    optimizer.build(transformer.trainable_variables)
+    variables = (transformer.trainable_variables, transformer.non_trainable_variables)
+
+    def loss(trainable: Any, others: Any, batch: Any) -> tuple[Any, Any]:
+        mapping = [*zip(variables[0], trainable, strict=True), *zip(variables[1], others, strict=True)]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            inputs = {name: ids for name, ids in batch.items() if name != "labels"}
+            states = transformer.states(inputs, training=True)
+            mean = smoothed_loss(transformer.embedding.logits, states, batch["labels"], smoothing)
+        return mean, [scope.get_current_value(variable) for variable in variables[1]]
+
+    def step(state: Any, batch: Any) -> tuple[Any, Any]:
+        trainable, others, moments = state
+        (mean, others), gradients = jax.value_and_grad(loss, has_aux=True)(trainable, others, batch)
+        trainable, moments = optimizer.stateless_apply(moments, gradients, trainable)
+        return (trainable, others, moments), mean
+
+    state = [[variable.value for variable in of_kind] for of_kind in (*variables, optimizer.variables)]
+    return jax.jit(step, donate_argnums=0), tuple(state)
+
+
+def smoothed_loss(logits_of: Callable[[Any], Any], states: Any, labels: Any, smoothing: float) -> Any:
+    """The label-smoothed cross entropy, a mean over the real tokens; the logits of a chunk are made at a time."""
+    ops = keras.ops
+    tokens, width = labels.size, states.shape[-1]
+    chunks = next(n for n in range(max(1, tokens // CHUNK_TOKENS), tokens + 1) if tokens % n == 0)
+
+    def add_chunk(total: Any, chunk: tuple[Any, Any]) -> tuple[Any, None]:
+        rows, wanted = chunk
+        logits = ops.cast(logits_of(rows), "float32")
+        of_labels = ops.take_along_axis(logits, wanted[:, None], axis=-1)[:, 0]
+        expected = (1 - smoothing) * of_labels + smoothing * ops.mean(logits, axis=-1)
+        losses = ops.logsumexp(logits, axis=-1) - expected
+        return total + ops.sum(ops.where(wanted != PAD, losses, 0.0)), None
+
+    chunked = ops.reshape(states, (chunks, -1, width)), ops.reshape(labels, (chunks, -1))
+    total, _ = jax.lax.scan(jax.checkpoint(add_chunk), ops.zeros((), "float32"), chunked)
+    return total / ops.sum(ops.cast(labels != PAD, "float32"))
+
+
+def run(step: Any, state: Any, packed: Sequence[Packed], steps: int) -> tuple[float, list[float], list[float]]:
+    """Returns the seconds of the first step, which compiles, those of each measured step, and all losses."""
+    batches = [jax.device_put(each.batch) for each in packed]
+    ends, losses = [time.perf_counter()], []
+    for number in range(WARMUP_STEPS + steps):
+        state, loss = step(state, batches[number % len(batches)])
+        losses.append(float(loss))  # waits for the step's end
+        ends.append(time.perf_counter())
+    seconds = [end - start for start, end in pairwise(ends)]
+    return seconds[0], seconds[WARMUP_STEPS:], losses
+
+
+def summary(
+    options: argparse.Namespace, model: TransformerConfig, works: Sequence[Work], seconds: Sequence[float]
+) -> dict[str, Any]:
+    """The figures of a median step."""
+    step = median(seconds)
+    flops, tokens = (
+        float(np.mean(values)) for values in zip(*((model_flops(model, w), w[1]) for w in works), strict=True)
+    )
+    rows = options.tokens // options.width // ROWS_MULTIPLE * ROWS_MULTIPLE
+    real = float(np.mean([work.source_tokens + work.target_tokens for work in works]))
+    result = {
+        "target_tokens_per_second": round(tokens / step, 1),
+        "model_tflops_per_second": round(flops / step / 1e12, 4),
+        "step_seconds": round(step, 4),
+        "padding_share": round(1 - real / (2 * rows * options.width), 4),
+        "precision": options.precision,
+    }
+    if options.peak_tflops:
+        result["model_flops_utilisation"] = round(flops / step / 1e12 / options.peak_tflops, 4)
+    return result
+
+
+if __name__ == "__main__":
+    main()
