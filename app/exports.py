@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import tensorflow as tf
 
-from app.decoding.ctranslate2_graph import CTranslate2Graph
 from app.decoding.given_translations import Aligner, Scorer
 from app.decoding.options import DecodingOptions
 from app.decoding.signatures import Signatures
@@ -21,6 +20,9 @@ from app.serving.layout import DESCRIPTION, ENGINE, is_ctranslate2
 from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
 from pipelines.tags import Languages
+
+if TYPE_CHECKING:
+    from app.decoding.ctranslate2_graph import CTranslate2Graph  # which imports layers, so only where it is needed
 
 Engine = Literal["tensorflow", "ctranslate2"]
 
@@ -145,10 +147,12 @@ class FasterSignatures(Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]):
         return len(list(iter(self)))
 
 
-def load_engine(version: Path, options: DecodingOptions) -> CTranslate2Graph | None:
+def load_engine(version: Path, options: DecodingOptions) -> "CTranslate2Graph | None":
     """The engine that a version brings beside its SavedModel; None if it brings none or this machine cannot run it."""
     if not (version / ENGINE).is_dir() or tf.config.list_physical_devices("GPU"):
         return None
+    from app.decoding.ctranslate2_graph import CTranslate2Graph
+
     with reporting_damage(version):
         return CTranslate2Graph(version / ENGINE, options, workers=processors(), threads=1)
 
@@ -162,6 +166,8 @@ class CTranslate2Model:
         self.languages = languages
         self.options = options
         self.examples = list(examples)
+        from app.decoding.ctranslate2_graph import CTranslate2Graph
+
         self.graph = CTranslate2Graph(folder, options, workers=processors(), threads=1)
 
     @cached_property
