@@ -18,6 +18,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from app.runtime.processor_settings import apply_processor_settings
+from app.runtime.processors import processor_name
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "nmt"
 MODULES = {
@@ -54,6 +57,7 @@ class Record:
 def main() -> None:
     """Measures, and prints the result."""
     options = read_options()
+    apply_processor_settings()  # the peers inherit the environment: oneDNN is on for all
     pythons = {OURS: sys.executable, **dict(options.peer)}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
@@ -69,7 +73,13 @@ def main() -> None:
     if left_out:
         say(f"left out: {', '.join(left_out)}")
     result = summary(records, options.precision)
-    conditions = {"rounds": options.rounds, "seconds": options.seconds, "cores": os.cpu_count(), "left_out": left_out}
+    conditions = {
+        "processor": processor_name(),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "cores": os.cpu_count(),
+        "left_out": left_out,
+    }
     print(json.dumps({**result, **conditions}))
 
 
