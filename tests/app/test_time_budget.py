@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.commands import demo
-from app.config import TrainingConfig, load_configuration, load_preset
+from app.config import TrainingConfig, load_configuration
 from app.errors import UserError
 from app.training import planning, time_budget
 from app.training.time_budget import Measured, TimeBudget, settings_within
@@ -163,7 +163,7 @@ def test_a_folder_of_something_else_is_refused_before_anything_is_measured(data:
     assert refusal(train(data, tmp_path, "--minutes", "5"), "train") == message
 
 
-@pytest.mark.parametrize(("minutes_gone", "minutes_left"), [(1.0, 6.75), (9.0, 2.0)])
+@pytest.mark.parametrize(("minutes_gone", "minutes_left"), [(1.0, 6.0), (9.0, 2.0)])
 def test_the_demo_trains_in_what_preparation_leaves_of_its_time(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float, minutes_left: float
 ) -> None:
@@ -172,12 +172,14 @@ def test_the_demo_trains_in_what_preparation_leaves_of_its_time(
     assert 59 * minutes_left < budget.seconds_left() <= 60 * minutes_left
 
 
-def test_the_demo_trains_its_preset_and_no_more_steps_than_that_has(
-    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("bfloat16", "tokens_and_steps"), [(True, (1024, 3600)), (False, (512, 9600))])
+def test_the_demo_takes_a_smaller_model_and_smaller_batches_without_bfloat16(
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool, tokens_and_steps: tuple[int, int]
 ) -> None:
+    monkeypatch.setattr("app.training.precision.multiplies_bfloat16", lambda: bfloat16)
     budget, sections = demo_training(run, data, monkeypatch)
-    assert sections == load_preset("demo")
-    assert budget.most_steps == sections["training"]["steps"] == 3600
+    assert (sections["training"]["batch_tokens"], budget.most_steps) == tokens_and_steps
+    assert sections["model"]["model_width"] == (192 if bfloat16 else 128)
 
 
 def demo_training(
