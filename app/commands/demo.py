@@ -13,7 +13,7 @@ from app.errors import UserError
 SAMPLE, PAIR = "sample:tatoeba-en-de", "en-de"
 SHOWN = 6  # sentences at the end
 MINUTES = 9.5  # what the whole demo may take: ten, less the programs' starts
-MINUTES_AFTER_TRAINING = 2.5  # scores, export and its check on a slow machine
+MINUTES_AFTER_TRAINING = 1.75  # scores, export and its check on a slow machine
 LEAST_TRAINING_MINUTES = 2.0  # where preparation was very slow
 # In float32 fewer tokens fit the time: a smaller model reads more of them, and smaller batches make more of each. After
 # about the same processor time the dev loss was 3.44, and 3.87 with the preset (docs/results.md).

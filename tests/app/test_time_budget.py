@@ -163,7 +163,7 @@ def test_a_folder_of_something_else_is_refused_before_anything_is_measured(data:
     assert refusal(train(data, tmp_path, "--minutes", "5"), "train") == message
 
 
-@pytest.mark.parametrize(("minutes_gone", "minutes_left"), [(1.0, 6.0), (9.0, 2.0)])
+@pytest.mark.parametrize(("minutes_gone", "minutes_left"), [(1.0, 6.75), (9.0, 2.0)])
 def test_the_demo_trains_in_what_preparation_leaves_of_its_time(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float, minutes_left: float
 ) -> None:
