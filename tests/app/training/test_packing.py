@@ -132,7 +132,7 @@ def test_a_run_does_not_change_how_rows_are_packed(data: Path, run: Path) -> Non
     configuration = RunDirectory.open(run).configuration
     now = replace(configuration, training=replace(configuration.training, packing="on"))
     with pytest.raises(UserError, match=r"was begun with training.packing = off, not on; go on with --set"):
-        training.open_or_create(run, now, Manifest.load(data))
+        training.open_or_create(run, now, Manifest.load(data), {})
 
 
 def test_the_sentences_of_packed_rows_are_shown_one_by_one(data: Path, run_copy: Path) -> None:
