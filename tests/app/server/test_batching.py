@@ -33,6 +33,9 @@ class Slow:
         self.signatures: dict[str, Any] = {"echo": self.echo, "tokenize": self.tokenize}
         self.echo.__func__.input_signature = [tf.TensorSpec([None], tf.string, name="texts")]  # type: ignore[attr-defined]
 
+    def check_knows(self, signature: str) -> None:
+        pass
+
     def tokenize(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"lengths": tf.strings.length(texts)}
 
@@ -57,6 +60,13 @@ def slow() -> Iterator[Any]:
     version.may_go.set()
 
 
+async def taken(slow: Slow) -> None:
+    """Waits until a worker has taken the first batch."""
+    async with asyncio.timeout(10):
+        while not slow.batches:
+            await asyncio.sleep(0.001)
+
+
 def rows(*texts: str) -> list[dict[str, bytes]]:
     return [{"texts": text.encode()} for text in texts]
 
@@ -66,8 +76,7 @@ def test_texts_that_wait_together_are_one_batch(slow: Any) -> None:
 
     async def ask() -> list[Any]:
         first = asyncio.ensure_future(batcher.run(slow, "echo", rows("first"), {}))
-        while not slow.batches:
-            await asyncio.sleep(0.001)
+        await taken(slow)
         others = [asyncio.ensure_future(batcher.run(slow, "echo", rows(text), {})) for text in ("a", "b", "c")]
         await asyncio.sleep(0.01)
         slow.may_go.set()
@@ -97,8 +106,7 @@ def test_what_nobody_waits_for_is_not_computed(slow: Any) -> None:
 
     async def ask() -> None:
         first = asyncio.ensure_future(batcher.run(slow, "echo", rows("first"), {}))
-        while not slow.batches:
-            await asyncio.sleep(0.001)
+        await taken(slow)
         gone = asyncio.ensure_future(batcher.run(slow, "echo", rows("gone"), {}))
         stays = asyncio.ensure_future(batcher.run(slow, "echo", rows("stays"), {}))
         await asyncio.sleep(0.01)
@@ -132,8 +140,7 @@ def test_a_full_queue_refuses(slow: Any) -> None:
 
     async def ask() -> None:
         first = asyncio.ensure_future(batcher.run(slow, "echo", rows("first"), {}))
-        while not slow.batches:
-            await asyncio.sleep(0.001)
+        await taken(slow)
         waiting = asyncio.ensure_future(batcher.run(slow, "echo", rows("a", "b"), {}))
         await asyncio.sleep(0.01)
         with pytest.raises(BusyError, match="2 texts are waiting already"):
@@ -150,8 +157,7 @@ def test_what_nobody_waits_for_leaves_room(slow: Any) -> None:
 
     async def ask() -> None:
         first = asyncio.ensure_future(batcher.run(slow, "echo", rows("first"), {}))
-        while not slow.batches:
-            await asyncio.sleep(0.001)
+        await taken(slow)
         for _ in range(5):  # as one types
             gone = asyncio.ensure_future(batcher.run(slow, "echo", rows("a", "b", "c"), {}))
             await asyncio.sleep(0.001)
