@@ -23,6 +23,7 @@ from pipelines.tags import Languages
 
 if TYPE_CHECKING:
     from app.decoding.ctranslate2_graph import CTranslate2Graph  # which imports layers, so only where it is needed
+    from pipelines.any_vocabulary import AnyVocabulary
 
 Engine = Literal["tensorflow", "ctranslate2"]
 
@@ -71,7 +72,7 @@ class ExportModel:
     Args:
         version: The folder.
         given: Settings of the search to use in place of the export's own, where not None.
-        engine: "tensorflow" leaves CTranslate2 aside.
+        engine: Which computes what both know; None is CTranslate2 on a CPU, and the SavedModel on a GPU.
     """
 
     def __init__(self, version: Path, given: dict[str, Any], engine: Engine | None = None) -> None:
@@ -82,7 +83,7 @@ class ExportModel:
             self.examples = list(description["run"].get("examples") or [])
             options = DecodingOptions(**description["decoding"])
         self.options = overridden(options, given)
-        self.engine = None if engine == "tensorflow" else load_engine(version, self.options)
+        self.engine = load_engine(version, self.options, engine)
         if self.engine is None:
             self.saved_model  # noqa: B018  # damage shows at once
 
@@ -95,6 +96,11 @@ class ExportModel:
         """
         with reporting_damage(self.version):
             return tf.saved_model.load(str(self.version))
+
+    @property
+    def vocabulary_outside(self) -> "AnyVocabulary | None":
+        """What counts tokens without TensorFlow; a SavedModel has its vocabulary only in its graphs."""
+        return self.engine and self.engine.vocabulary
 
     @cached_property
     def signatures(self) -> Signatures:
@@ -147,9 +153,13 @@ class FasterSignatures(Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]):
         return len(list(iter(self)))
 
 
-def load_engine(version: Path, options: DecodingOptions) -> "CTranslate2Graph | None":
-    """The engine that a version brings beside its SavedModel; None if it brings none or this machine cannot run it."""
-    if not (version / ENGINE).is_dir() or tf.config.list_physical_devices("GPU"):
+def load_engine(version: Path, options: DecodingOptions, engine: Engine | None = None) -> "CTranslate2Graph | None":
+    """The engine that a version brings beside its SavedModel; None if it brings none or the SavedModel is to compute.
+
+    That is so where `engine` says it, or says nothing and there is a GPU.
+    """
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    if engine == "tensorflow" or (engine is None and has_gpu) or not (version / ENGINE).is_dir():
         return None
     from app.decoding.ctranslate2_graph import CTranslate2Graph
 
@@ -169,6 +179,11 @@ class CTranslate2Model:
         from app.decoding.ctranslate2_graph import CTranslate2Graph
 
         self.graph = CTranslate2Graph(folder, options, workers=processors(), threads=1)
+
+    @property
+    def vocabulary_outside(self) -> "AnyVocabulary":
+        """What counts tokens without TensorFlow."""
+        return self.graph.vocabulary
 
     @cached_property
     def signatures(self) -> Signatures:

@@ -36,7 +36,7 @@ def load_model(
     Args:
         path: A run, an export, or one version of an export.
         checkpoint: Of a run, as `choose` has it.
-        engine: What computes; None is TensorFlow, or CTranslate2 for an export in its format.
+        engine: What computes; None is TensorFlow for a run, and what is faster here for an export.
         ensemble: Runs that translate together with this one, each RUN or RUN:CHECKPOINT.
         decoding: Fields of `DecodingOptions` to use in place of the model's own, where not None.
 

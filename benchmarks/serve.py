@@ -100,6 +100,7 @@ class Server:
     def __init__(self, export: Path) -> None:
         command = [sys.executable, "-m", "app", "serve", str(export), "--port", "0", "--no-access-log"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8")
+        self.export = export.resolve().name
         self.port = 0
         self.pair: dict[str, str] = {}
 
@@ -110,6 +111,8 @@ class Server:
                 self.port = int(found.group(1))
                 model = json.loads(asyncio.run(get(self.port, "/api/models")))[0]
                 self.pair = {side: model[side]["code"] for side in ("source", "target")}
+                while b'nmt_model_warm{model="%s"} 1.0' % self.export.encode() not in self.metrics():
+                    time.sleep(0.5)  # the signatures that are not measured run once beside the first requests
                 return self
         raise RuntimeError(f"the server ended with {self.process.wait()}")
 
@@ -134,9 +137,12 @@ class Server:
 
     def answered(self) -> int:
         """How many requests it has answered."""
-        page = asyncio.run(get(self.port, "/metrics"))
-        found = re.findall(rb'nmt_requests_total\{route="/translate",status="200"\} ([\d.e+]+)', page)
+        found = re.findall(rb'nmt_requests_total\{route="/translate",status="200"\} ([\d.e+]+)', self.metrics())
         return int(float(found[0])) if found else 0
+
+    def metrics(self) -> bytes:
+        """What Prometheus reads."""
+        return asyncio.run(get(self.port, "/metrics"))
 
 
 async def get(port: int, path: str) -> bytes:

@@ -39,7 +39,7 @@ def add_parser(verbs: Any) -> None:
     add("--domain", metavar="NAME", help="what the text is about, of the domains that the model was trained on")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
-    add("--engine", choices=ENGINES, help="what computes (default: tensorflow, or what the export was written for)")
+    add("--engine", choices=ENGINES, help="what computes (default: tensorflow for a run, the faster for an export)")
     add = parser.add_argument_group("search").add_argument
     add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
     add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")

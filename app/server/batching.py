@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.signatures import TOKENIZE, inputs_of
+from app.decoding.signatures import inputs_of
 from app.server.errors import BusyError
 from app.server.memory import Trimmer
 from app.server.metrics import Metrics
@@ -148,9 +148,8 @@ class Batcher:
 
     def _count(self, batch: Sequence[Job]) -> None:
         version, signature, _ = batch[0].alike
-        lengths = 1 + version.signatures[TOKENIZE](texts=tf.constant([job.row["texts"] for job in batch]))["lengths"]
-        padded = len(batch) * int(max(lengths))
-        self.metrics.batch(version.model, signature, len(batch), int(sum(lengths)), padded)
+        lengths = [1 + length for length in version.token_counts([job.row["texts"] for job in batch])]
+        self.metrics.batch(version.model, signature, len(batch), sum(lengths), len(batch) * max(lengths))
 
     def _next_batch(self) -> list[Job]:
         """Waits for one; there is none any more when the batcher has stopped."""

@@ -27,6 +27,7 @@ class Metrics:
         self.tokens = Counter("nmt_source_tokens", "Tokens of the texts that were computed", ["model"], registry=of)
         self.padded = Counter("nmt_padded_tokens", "The same with the padding of their batches", ["model"], registry=of)
         self.loaded = Gauge("nmt_model_version", "The version that answers", ["model"], registry=of)
+        self.warm = Gauge("nmt_model_warm", "1 once each signature of that version has run", ["model"], registry=of)
         self.load_failures = Counter("nmt_load_failures", "Versions that could not be loaded", ["model"], registry=of)
 
     def batch(self, model: str, signature: str, texts: int, tokens: int, padded: int) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from app.console import say
-from app.decoding.signatures import ALIGN, N_BEST, TRANSLATE, Signatures, inputs_of
+from app.decoding.signatures import ALIGN, N_BEST, TOKENIZE, TRANSLATE, Signatures, inputs_of
 from app.errors import UserError
 from app.exports import load_export, reporting_damage
 from app.server.errors import NotFoundError, RequestError
@@ -59,6 +59,13 @@ class Version:
     def tensor(self, signature: str, name: str, value: Any) -> tf.Tensor:
         """A value as the signature takes its input `name`."""
         return tf.convert_to_tensor(value, tf.as_dtype(self.definitions[signature].inputs[name].dtype))
+
+    def token_counts(self, texts: Sequence[bytes]) -> list[int]:
+        """Of texts in UTF-8, EOS not among them."""
+        if outside := self.export.vocabulary_outside:
+            return [len(ids) for ids in outside.encode_outside([text.decode("utf-8", "replace") for text in texts])]
+        lengths: list[int] = self.signatures[TOKENIZE](texts=tf.constant(texts))["lengths"].numpy().tolist()
+        return lengths
 
     def check_knows(self, signature: str) -> None:
         """Refuses a signature that the export does not have, as those for CTranslate2 alone lack some.
@@ -237,14 +244,19 @@ class Models:
             served.failed.pop(number, None)
             served.current = version
             self.metrics.loaded.labels(name).set(number)
+            self.metrics.warm.labels(name).set(warmed_before is None)
             say(f"{name}: version {number} answers")
             return
 
     def _watch(self) -> None:
         for version in self.all():
-            self._try(partial(version.warm_up, tuple(version.definitions.keys() - set(WARMED_FIRST))))
+            self._try(partial(self._warm_the_rest, version))
         while not self._stopping.wait(POLL_SECONDS):
             self._try(self.refresh)
+
+    def _warm_the_rest(self, version: Version) -> None:
+        version.warm_up(tuple(version.definitions.keys() - set(WARMED_FIRST)))
+        self.metrics.warm.labels(version.model).set(1)
 
     def _try(self, work: Callable[[], None]) -> None:
         """Goes on watching whatever happens, such as a folder that is deleted while it is read."""
