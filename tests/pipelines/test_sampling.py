@@ -88,9 +88,12 @@ def epoch_of(data_dir: Path, **options: Any) -> list[Batch]:
 def texts(epoch: list[Batch], vocabulary: Vocabulary) -> list[tuple[bytes, bytes]]:
     """The pairs of an epoch as text."""
     sides = [[inputs["source"] for inputs, _ in epoch], [labels for _, labels in epoch]]
-    for ids in (*sides[0], *sides[1]):
-        assert np.array_equal(ids != PAD, np.arange(ids.shape[1]) < np.count_nonzero(ids, axis=1)[:, np.newaxis])
-    decoded = [[text for ids in side for text in vocabulary.decode(ids).numpy()] for side in sides]
+    width = max(ids.shape[1] for side in sides for ids in side)
+    decoded = []
+    for side in sides:
+        rows = np.concatenate([np.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=PAD) for ids in side])
+        assert np.array_equal(rows != PAD, np.arange(width) < np.count_nonzero(rows, axis=1)[:, np.newaxis])
+        decoded.append(vocabulary.decode(rows).numpy())
     return sorted((source, target) for source, target in zip(*decoded, strict=True) if source)
 
 
