@@ -32,6 +32,7 @@ MODEL = TransformerConfig(
     decoder_layers=1,
     residual_dropout=0.0,
 )
+DEEPER = replace(MODEL, decoder_layers=2)
 ONE, TWO = 1, 2
 
 
@@ -190,7 +191,7 @@ def test_accumulated_parts_give_the_losses_gradients_and_weights_of_the_whole(r_
 
 @pytest.mark.slow
 def test_a_step_compiled_by_xla_gives_the_losses_gradients_and_weights_of_one_that_is_not():
-    settings = {"r_drop": 3.0, "accumulation": 2}
+    settings = {"model": DEEPER, "r_drop": 3.0, "accumulation": 2}
     assert_same(trained(ONE, **settings), trained(TWO, xla=True, **settings))
 
 
@@ -335,10 +336,9 @@ def first_weights(model: TransformerConfig) -> dict[str, np.ndarray]:
 
 
 def test_frozen_layers_stay_as_they_are_and_others_learn():
-    model = replace(MODEL, decoder_layers=2)
-    first = first_weights(model)
+    first = first_weights(DEEPER)
     with eager():
-        learned = trained(ONE, model=model, freeze=("encoder", "decoder/layer_1")).weights
+        learned = trained(ONE, model=DEEPER, freeze=("encoder", "decoder/layer_1")).weights
     for path, weight in learned.items():
         same = np.array_equal(weight, first[path])
         assert same == ("encoder/" in path or "decoder/layer_1/" in path), path
