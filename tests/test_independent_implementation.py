@@ -4,6 +4,7 @@ Both get the same random weights and compute in float32: layer normalisation aft
 encoder and a decoder of unequal depth. Our sentences are padded in one batch; CTranslate2 searches one by one.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
+from app.decoding.texts import Search
 from app.decoding.translation_graph import TranslationGraph
 from app.serving.ctranslate2_model import write_ctranslate2
 from layers import Transformer, TransformerConfig
@@ -27,15 +29,17 @@ MAX_EXTRA_TOKENS = 40  # on the way there our cache must grow
 TOLERANCE = 1e-4  # of a log-probability
 SEEDS: dict[Normalization, int] = {"post": 5, "pre": 11}  # of weights with which most translations differ
 WIDTH, HEADS, INNER, VOCABULARY = 32, 4, 47, 60
+OPTIONS = DecodingOptions(length_penalty=0.0, max_extra_tokens=MAX_EXTRA_TOKENS)
 PIECES = [{PAD: "<pad>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}.get(i, f"piece{i}") for i in range(VOCABULARY)]
 
 Sentences = list[list[int]]
 
 
 class Pair(NamedTuple):
-    """One model twice: our layers, and a `ctranslate2.Translator`."""
+    """One model twice: our layers, with the graph that searches with them, and a `ctranslate2.Translator`."""
 
     ours: Transformer
+    graph: TranslationGraph
     theirs: Any
 
 
@@ -44,7 +48,8 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     ours, folder = random_transformer(request.param), tmp_path_factory.mktemp(request.param)
     vocabulary = SimpleNamespace(pieces=lambda: PIECES, save=lambda path: None)
     write_ctranslate2(ours, cast(Vocabulary, vocabulary), folder, "float32")
-    return Pair(ours, ctranslate2.Translator(str(folder), compute_type="float32", intra_threads=1))
+    graph = TranslationGraph(ours, cast(Vocabulary, vocabulary), OPTIONS)
+    return Pair(ours, graph, ctranslate2.Translator(str(folder), compute_type="float32", intra_threads=1))
 
 
 def test_both_give_each_token_the_same_log_probability(pair: Pair) -> None:
@@ -59,7 +64,7 @@ def test_both_give_each_token_the_same_log_probability(pair: Pair) -> None:
 
 def test_both_find_the_same_translations_by_greedy_search(pair: Pair) -> None:
     sources = random_sentences(seed=3)
-    found = tokens(our_search(pair.ours, sources, beam_size=1))
+    found = tokens(our_search(pair.graph, sources, beam_size=1))
     assert found == their_search(pair.theirs, sources, beam_size=1)
     assert len({tuple(sentence) for sentence in found}) > SENTENCES / 2
 
@@ -70,7 +75,7 @@ def test_beam_search_finds_their_translations_or_more_probable_ones(pair: Pair) 
     So ours may be the more probable of two different translations, never the less probable.
     """
     sources = random_sentences(seed=4)
-    hypotheses = our_search(pair.ours, sources, beam_size=4)
+    hypotheses = our_search(pair.graph, sources, beam_size=4)
     ours, theirs = tokens(hypotheses), their_search(pair.theirs, sources, beam_size=4)
     judged_ours, judged_theirs = (
         np.array([sum(scores) for scores in their_log_probabilities(pair.theirs, sources, targets)])
@@ -134,13 +139,11 @@ def padded(rows: Sentences) -> tf.Tensor:
     return tf.ragged.constant(rows, tf.int32).to_tensor(PAD)
 
 
-def our_search(transformer: Transformer, sources: Sentences, beam_size: int) -> Hypotheses:
-    options = DecodingOptions(beam_size=beam_size, length_penalty=0.0, max_extra_tokens=MAX_EXTRA_TOKENS)
-    vocabulary = cast(Vocabulary, SimpleNamespace(pieces=lambda: PIECES))  # no text here, only ids
-    graph = TranslationGraph(transformer, vocabulary, options)
-    signature = [tf.RaggedTensorSpec([None, None], tf.int32)]
-    search = tf.function(lambda rows: graph.search(rows, hypotheses=1), input_signature=signature)
-    return search(tf.ragged.constant(sources, tf.int32))
+def our_search(graph: TranslationGraph, sources: Sentences, beam_size: int) -> Hypotheses:
+    """Traced once for all sizes of the beam; no text here, only ids."""
+    rows, no_prefixes = (tf.ragged.constant(ids, tf.int32, ragged_rank=1) for ids in (sources, [[]] * len(sources)))
+    found: Hypotheses = graph.traced_search(rows, no_prefixes, 1, *Search.of(replace(OPTIONS, beam_size=beam_size)))
+    return found
 
 
 def tokens(found: Hypotheses) -> Sentences:

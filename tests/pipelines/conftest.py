@@ -1,5 +1,7 @@
 """Small prepared data: a real one from the bundled sample, and made-up ones whose every pair can be recognised."""
 
+import fcntl
+import os
 import random
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -28,9 +30,14 @@ def vocabulary() -> Vocabulary:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("prepared") / "data"
-    sample = "sample:tatoeba-en-de"
-    prepare(PreparationOptions(EN_DE, (sample,), (sample,), out, vocabulary_size=800, limit=6000))
+    """By the first of the processes that share the tests that needs it. Tests do not write to it."""
+    own = tmp_path_factory.getbasetemp()
+    out = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "prepared"
+    with out.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not out.exists():
+            sample = "sample:tatoeba-en-de"
+            prepare(PreparationOptions(EN_DE, (sample,), (sample,), out, vocabulary_size=800, limit=6000))
     return out
 
 

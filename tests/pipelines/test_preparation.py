@@ -21,7 +21,8 @@ from pipelines.cleaning import CleaningOptions
 from pipelines.corpora import LanguagePair, open_corpus
 from pipelines.errors import DataError
 from pipelines.manifest import MANIFEST, Manifest, MixedCorpus
-from pipelines.preparation import PreparationOptions, default_shards, prepare
+from pipelines.preparation import PreparationOptions, default_shards
+from pipelines.preparation import prepare as prepare_on
 from pipelines.shards import read_tokens
 from pipelines.stream import evaluation_stream
 from pipelines.vocabulary import EOS, Vocabulary
@@ -36,6 +37,11 @@ def options(out: Path, **changes: Any) -> PreparationOptions:
     return PreparationOptions(
         **{"pair": EN_DE, "corpora": (SAMPLE,), "dev": (SAMPLE,), "out": out, **defaults, **changes}
     )
+
+
+def prepare(options: PreparationOptions, **given: Any) -> Manifest:
+    """In this process alone, unless workers are given: others take seconds to start."""
+    return prepare_on(options, **{"workers": LocalWorkers(1), **given})
 
 
 def write_tsv(path: Path, pairs: list[tuple[bytes, bytes]]) -> str:
@@ -76,7 +82,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.preparation.CHUNK_PAIRS", 100)
-        prepare(options(folder / "out", limit=None, corpora=(whole_corpus(folder),)), workers=LocalWorkers(1))
+        prepare(options(folder / "out", limit=None, corpora=(whole_corpus(folder),)))
     return contents(folder / "out")
 
 
@@ -372,12 +378,12 @@ class TestDirectory:
 
         again = options(tmp_path / "out", limit=None, corpora=(whole_corpus(tmp_path),))
         with pytest.raises(KeyboardInterrupt):
-            prepare(again, workers=LocalWorkers(1), progress=interrupt)
+            prepare(again, progress=interrupt)
         assert not again.out.exists()
         first = tmp_path / "out.partial" / "work" / "000000.clean.json"
         made = first.stat().st_mtime_ns
         seen: list[int] = []
-        prepare(again, workers=LocalWorkers(1), progress=lambda now, *_: seen.append(mtime(first)))
+        prepare(again, progress=lambda now, *_: seen.append(mtime(first)))
         assert set(seen) <= {made, 0}  # cleaned once
         assert contents(again.out) == whole
 
@@ -395,7 +401,7 @@ class TestDirectory:
         corpus = tmp_path / "a.tsv"
         corpus.write_bytes(b"".join(b"One %d\tEins %d\n" % (i, i) for i in range(350)) + b"no tab\n")
         with pytest.raises(DataError, match="line 351 has no tab"):
-            prepare(options(tmp_path / "out", corpora=(f"tsv:{corpus}",), limit=None), workers=LocalWorkers(1))
+            prepare(options(tmp_path / "out", corpora=(f"tsv:{corpus}",), limit=None))
         assert (tmp_path / "out.partial" / "work" / "000002.clean.json").exists()
 
     def test_what_was_whole_but_not_renamed_is_finished(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

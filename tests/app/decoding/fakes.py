@@ -1,5 +1,6 @@
 """A vocabulary of a few sentences and a transformer that copies its source, for tests of what surrounds a model."""
 
+import inspect
 import io
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -8,8 +9,11 @@ from typing import Any
 import sentencepiece
 import tensorflow as tf
 
+from app.decoding.signatures import Signatures
+from app.decoding.translation_graph import TranslationGraph
 from layers.attention import KeysValues
 from pipelines.vocabulary import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
+from tests.eager import eager
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -46,6 +50,24 @@ def tagged_vocabulary(
         minloglevel=2,
     )
     return Vocabulary(model.getvalue())
+
+
+def untraced_signatures(graph: TranslationGraph) -> Signatures:
+    """The signatures of a graph, run as Python: a single call takes less than to trace it."""
+
+    def untraced(function: Any) -> Any:
+        parameters = inspect.signature(function.python_function)
+
+        def run(**given: tf.Tensor) -> Any:
+            values = parameters.bind(**given)
+            values.apply_defaults()
+            with eager():
+                return function.python_function(*values.args)
+
+        run.input_signature = function.input_signature  # type: ignore[attr-defined]
+        return run
+
+    return {name: untraced(function) for name, function in graph.signatures().items()}
 
 
 class CopyingTransformer(tf.Module):

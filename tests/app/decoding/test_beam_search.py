@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -7,9 +7,17 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.beam_search import Hypotheses, SearchState, Step, beam_search, length_penalties
+from app.decoding.beam_search import (
+    FREE_REPETITION,
+    Hypotheses,
+    SearchState,
+    Step,
+    beam_search,
+    length_penalties,
+)
 from app.decoding.repetition import Repetition, penalized
 from pipelines.vocabulary import BOS, EOS, PAD
+from tests.eager import eager
 from tests.oracles.exhaustive_search import PrefixScorer, exhaustive_search, plain_beam_search
 
 seeds = st.integers(0, 9999)
@@ -17,15 +25,16 @@ alphas = st.sampled_from([-0.7, 0.0, 0.6, 1.0, 2.0])
 limits = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 
 
-def step_of(scorer: PrefixScorer) -> Step:
-    """The scorer as a step whose state is each beam's sentence and place in the tree of prefixes."""
+def step_of(table: tf.Tensor) -> Step:
+    """A scorer's table as a step whose state is each beam's sentence and place in the tree of prefixes."""
+    vocabulary = tf.shape(table)[2]
 
     def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
-        child = state.beams * scorer.vocabulary + tokens + 1
+        child = state.beams * vocabulary + tokens + 1
         node = tf.where(position == 0, 0, child)
         sentence = tf.repeat(state.sentences, tf.size(node) // tf.maximum(1, tf.size(state.sentences)))
-        table = tf.gather_nd(scorer.table, tf.stack([sentence, node], axis=1))
-        return table, state._replace(beams=node)
+        logits = tf.gather_nd(table, tf.stack([sentence, node], axis=1))
+        return logits, state._replace(beams=node)
 
     return step
 
@@ -35,6 +44,29 @@ def first_state(sentences: Any, beam_size: Any) -> SearchState:
     return SearchState(tf.zeros([tf.size(sentences) * beam_size], tf.int32), sentences)
 
 
+class Given(NamedTuple):
+    """What a search is given, but for the step; of tensors or of their specifications."""
+
+    sentences: Any  # int32 [B], as the scorer numbers them
+    length_limits: Any  # int32 [B]
+    prefixes: Any  # int32 [B, P]
+    beam_size: Any  # int32 []
+    hypotheses: Any  # int32 []
+    length_penalty: Any  # float32 []
+    repetition: Repetition
+
+
+ids, whole, number = (tf.TensorSpec(*of) for of in (([None], tf.int32), ([], tf.int32), ([], tf.float32)))
+GIVEN = Given(ids, ids, tf.TensorSpec([None, None], tf.int32), whole, whole, number, Repetition(whole, number))
+
+
+@tf.function(input_signature=[tf.TensorSpec([None] * 3, tf.float32), GIVEN], autograph=False)
+def traced_search(table: tf.Tensor, given: Given) -> Hypotheses:
+    """Searches with a scorer's table; traced once for all searches."""
+    options = given._asdict()
+    return beam_search(step_of(table), first_state(options.pop("sentences"), given.beam_size), **options)
+
+
 def search(
     scorer: PrefixScorer,
     length_limits: list[int],
@@ -42,18 +74,21 @@ def search(
     beam_size: int,
     hypotheses: int = 1,
     sentences: Any = None,
-    **options: Any,
+    length_penalty: float = 0.6,
+    prefixes: tf.Tensor | None = None,
+    repetition: Repetition = FREE_REPETITION,
 ) -> Hypotheses:
     """The N best, which are sure."""
-    state = first_state(range(len(length_limits)) if sentences is None else sentences, beam_size)
-    found = beam_search(
-        step_of(scorer),
-        state,
-        length_limits=tf.constant(length_limits, tf.int32),
-        beam_size=beam_size,
-        hypotheses=hypotheses,
-        **{"length_penalty": 0.6, **options},
+    given = Given(
+        tf.constant(list(range(len(length_limits)) if sentences is None else sentences), tf.int32),
+        tf.constant(length_limits, tf.int32),
+        tf.zeros([len(length_limits), 0], tf.int32) if prefixes is None else prefixes,
+        tf.constant(beam_size),
+        tf.constant(hypotheses),
+        tf.constant(length_penalty),
+        Repetition(*map(tf.constant, repetition)),
     )
+    found = traced_search(tf.constant(scorer.table), given)
     return Hypotheses(*(values[:, :hypotheses] for values in found))
 
 
@@ -251,7 +286,7 @@ class _SearchModule(tf.Module):
     def __call__(self, limits: tf.Tensor, alpha: tf.Tensor) -> dict[str, tf.Tensor]:
         state = first_state(tf.range(tf.size(limits)), 3)
         return beam_search(
-            step_of(self.scorer),
+            step_of(self.scorer.table),
             state,
             length_limits=limits,
             beam_size=3,
@@ -268,11 +303,12 @@ def test_it_traces_with_unknown_batch_shapes_and_survives_a_saved_model(tmp_path
     module(tf.constant([2], tf.int32), tf.constant(0.8))
     traces = module.__call__.experimental_get_tracing_count()
     for limits in ([4, 2, 3], [3], []):
-        eager = search(scorer, limits, beam_size=3, hypotheses=2, length_penalty=0.8)
+        with eager():
+            expected = search(scorer, limits, beam_size=3, hypotheses=2, length_penalty=0.8)
         for run in (module, loaded):
             found = run(tf.constant(limits, tf.int32), tf.constant(0.8))
-            np.testing.assert_array_equal(found["tokens"][:, :2], eager.tokens)
-            np.testing.assert_allclose(found["scores"][:, :2], eager.scores, rtol=1e-6)
+            np.testing.assert_array_equal(found["tokens"][:, :2], expected.tokens)
+            np.testing.assert_allclose(found["scores"][:, :2], expected.scores, rtol=1e-6)
     assert module.__call__.experimental_get_tracing_count() == traces
 
 

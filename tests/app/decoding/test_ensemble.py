@@ -56,11 +56,13 @@ def test_it_searches_with_what_it_scores(ensemble: Ensemble, vocabulary: Vocabul
 
 
 def test_twice_the_same_is_the_same(ensemble: Ensemble, vocabulary: Vocabulary) -> None:
-    one = ensemble.transformers[1]
+    one = ensemble.transformers[0]
     options = DecodingOptions(beam_size=2, max_extra_tokens=10)
     texts = tf.constant(SENTENCES[:2])
-    alone, twice = (TranslationGraph(x, vocabulary, options).translate(texts) for x in (one, Ensemble([one, one])))
+    of_both = TranslationGraph(Ensemble([one, one]), vocabulary, options)
+    twice, aligned_twice = of_both.translate(texts), of_both.align(texts, texts)
+    of_one = TranslationGraph(one, vocabulary, options)
+    alone, aligned = of_one.translate(texts), of_one.align(texts, texts)
     np.testing.assert_array_equal(alone.translations, twice.translations)
     np.testing.assert_allclose(alone.scores, twice.scores, rtol=1e-4)
-    aligned = [TranslationGraph(x, vocabulary, options).align(texts, texts) for x in (one, Ensemble([one, one]))]
-    np.testing.assert_array_equal(aligned[0].alignments, aligned[1].alignments)
+    np.testing.assert_array_equal(aligned.alignments, aligned_twice.alignments)

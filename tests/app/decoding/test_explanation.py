@@ -1,17 +1,21 @@
 """What is shown of a translation is what happened."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from app.decoding.ensemble import Ensemble
+from app.decoding.explanation import Explanation
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
 from layers import Transformer, TransformerConfig
 from pipelines.vocabulary import EOS, Vocabulary
 from tests.app.decoding.fakes import SENTENCES, small_vocabulary
 
+Explain = Callable[[tf.Tensor], Explanation]
 OPTIONS = DecodingOptions(beam_size=3, max_source_tokens=20, max_extra_tokens=8)
 
 
@@ -23,15 +27,26 @@ def vocabulary() -> Vocabulary:
 @pytest.fixture(scope="module")
 def graph(vocabulary: Vocabulary) -> TranslationGraph:
     keras.utils.set_random_seed(5)
-    config = TransformerConfig(vocabulary.size, model_width=12, inner_width=20, heads=3, encoder_layers=1)
+    config = TransformerConfig(
+        vocabulary.size, model_width=12, inner_width=20, heads=3, encoder_layers=1, decoder_layers=2
+    )
     transformer = Transformer(config)
     transformer.build()
     return TranslationGraph(transformer, vocabulary, OPTIONS)
 
 
-def test_the_translation_and_its_search_are_those_of_the_graph(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+@pytest.fixture(scope="module")
+def explain(graph: TranslationGraph) -> Explain:
+    """The signature, traced once for all tests."""
+    signature = graph.signatures()["explain"]
+    return lambda text: Explanation(**signature(text=text))
+
+
+def test_the_translation_and_its_search_are_those_of_the_graph(
+    graph: TranslationGraph, explain: Explain, vocabulary: Vocabulary
+) -> None:
     text = tf.constant("A dog barks.")
-    shown = graph.explain(text)
+    shown = explain(text)
     found = graph.search(vocabulary.encode(text[tf.newaxis]), 1)
     assert (
         shown.target_pieces.numpy().tolist()
@@ -51,8 +66,10 @@ def test_the_translation_and_its_search_are_those_of_the_graph(graph: Translatio
     assert float(found.log_probabilities[0, 0]) in [pytest.approx(end, rel=1e-5) for end in ends]
 
 
-def test_what_attends_is_shown_for_each_piece(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
-    shown = graph.explain(tf.constant("The cat sat."))
+def test_what_attends_is_shown_for_each_piece(
+    graph: TranslationGraph, explain: Explain, vocabulary: Vocabulary
+) -> None:
+    shown = explain(tf.constant("The cat sat."))
     source, target = len(shown.source_pieces), len(shown.target_pieces)
     config = graph.transformer.config
     shapes = {
@@ -70,13 +87,13 @@ def test_what_attends_is_shown_for_each_piece(graph: TranslationGraph, vocabular
 
 
 @pytest.mark.parametrize("text", ["", " ".join(SENTENCES * 3)])
-def test_any_text_can_be_explained(graph: TranslationGraph, text: str) -> None:
-    shown = graph.signatures()["explain"](text=tf.constant(text))
-    assert len(shown["source_pieces"]) <= OPTIONS.max_source_tokens + 1
-    assert shown["cross_attention"].shape[-1] == len(shown["source_pieces"])
+def test_any_text_can_be_explained(explain: Explain, text: str) -> None:
+    shown = explain(tf.constant(text))
+    assert len(shown.source_pieces) <= OPTIONS.max_source_tokens + 1
+    assert shown.cross_attention.shape[-1] == len(shown.source_pieces)
 
 
-def test_an_ensemble_shows_its_first_member(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+def test_an_ensemble_shows_its_first_member(graph: TranslationGraph, explain: Explain, vocabulary: Vocabulary) -> None:
     both = TranslationGraph(Ensemble([graph.transformer, graph.transformer]), vocabulary, OPTIONS)
-    one, two = (g.explain(tf.constant("A dog.")) for g in (graph, both))
+    one, two = (ask(tf.constant("A dog.")) for ask in (explain, both.explain))
     np.testing.assert_allclose(one.cross_attention, two.cross_attention, atol=1e-5)

@@ -18,20 +18,34 @@ from tests.oracles.exhaustive_search import PrefixScorer, exhaustive_search
 Phrases = list[list[int]]
 
 
-def search(scorer: PrefixScorer, phrases: list[Phrases], limits: list[int], beam_size: int) -> Hypotheses:
-    table = tf.ragged.constant([[*of_one, [PAD]] for of_one in phrases], tf.int32, ragged_rank=2).to_tensor(PAD)
-    beam = beam_for(table, tf.constant(beam_size))
+@tf.function(
+    input_signature=[
+        tf.TensorSpec([None, None, None], tf.float32),
+        tf.TensorSpec([None, None, None], tf.int32),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([], tf.int32),
+    ],
+    autograph=False,
+)
+def traced_search(scores: tf.Tensor, phrases: tf.Tensor, limits: tf.Tensor, beam_size: tf.Tensor) -> Hypotheses:
+    """`constrained_search` over the table of a scorer, traced once for all searches."""
+    beam = beam_for(phrases, beam_size)
     return constrained_search(
-        step_of(scorer),
-        first_state(range(len(limits)), beam),
-        phrases=table,
+        step_of(scores),
+        first_state(tf.range(tf.size(limits)), beam),
+        phrases=phrases,
         beam_size=beam,
-        length_limits=tf.constant(limits),
+        length_limits=limits,
         length_penalty=0.6,
         hypotheses=tf.constant(1),
-        prefixes=tf.zeros([len(limits), 0], tf.int32),
+        prefixes=tf.zeros([tf.size(limits), 0], tf.int32),
         repetition=FREE_REPETITION,
     )
+
+
+def search(scorer: PrefixScorer, phrases: list[Phrases], limits: list[int], beam_size: int) -> Hypotheses:
+    table = tf.ragged.constant([[*of_one, [PAD]] for of_one in phrases], tf.int32, ragged_rank=2).to_tensor(PAD)
+    return traced_search(tf.constant(scorer.table), table, tf.constant(limits), tf.constant(beam_size))
 
 
 def contains(tokens: tuple[int, ...], phrase: list[int]) -> bool:

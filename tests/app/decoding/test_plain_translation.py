@@ -38,8 +38,21 @@ ids = st.one_of(
 )
 
 
+def text_of(rank: int) -> tf.TensorSpec:
+    return tf.TensorSpec([None] * rank, tf.string)
+
+
+def ids_of(rank: int) -> tf.TensorSpec:
+    return tf.TensorSpec([None] * rank, tf.int32)
+
+
+traced_find_warnings = tf.function(
+    find_warnings, input_signature=[text_of(1), ids_of(2), text_of(2), ids_of(3)], autograph=False
+)
+
+
 def in_graph(source: Side, translation: Side) -> tuple[bool, ...]:
-    found = find_warnings(
+    found = traced_find_warnings(
         tf.constant([source.text]),
         tf.constant([source.tokens], tf.int32),
         tf.constant([[translation.text]]),

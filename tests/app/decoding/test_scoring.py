@@ -10,12 +10,13 @@ from app.decoding import scoring
 from app.decoding.given_translations import Score, Scorer
 from app.decoding.options import DecodingOptions
 from app.decoding.scoring import token_log_probabilities
+from app.decoding.signatures import Signatures
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translator
 from layers.config import TransformerConfig
 from layers.transformer import Transformer
 from pipelines.vocabulary import Vocabulary
-from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary
+from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary, untraced_signatures
 
 OPTIONS = DecodingOptions(beam_size=3, length_penalty=0.8, max_extra_tokens=5)
 PAIRS = [
@@ -37,11 +38,16 @@ def vocabulary() -> Vocabulary:
 def graph(vocabulary: Vocabulary) -> TranslationGraph:
     keras.utils.set_random_seed(3)
     config = TransformerConfig(
-        vocabulary.size, model_width=12, inner_width=20, heads=3, encoder_layers=2, decoder_layers=2
+        vocabulary.size, model_width=12, inner_width=20, heads=3, encoder_layers=1, decoder_layers=1
     )
     transformer = Transformer(config)
     transformer.build()
     return TranslationGraph(transformer, vocabulary, OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def signatures(graph: TranslationGraph) -> Signatures:
+    return graph.signatures()
 
 
 def test_what_the_search_found_has_the_score_that_it_gave(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
@@ -53,15 +59,15 @@ def test_what_the_search_found_has_the_score_that_it_gave(graph: TranslationGrap
 
 
 def test_a_translation_has_the_score_it_was_translated_with(vocabulary: Vocabulary) -> None:
-    signatures = TranslationGraph(CopyingTransformer(vocabulary.size), vocabulary, OPTIONS).signatures()
     lines = [*SENTENCES, ""]
+    signatures = untraced_signatures(TranslationGraph(CopyingTransformer(vocabulary.size), vocabulary, OPTIONS))
     translations = Translator(signatures).translate(lines)
     scores = Scorer(signatures).score_lines(zip(lines, (t.text for t in translations), strict=True))
     np.testing.assert_allclose([s.score for s in scores], [t.score for t in translations], atol=1e-4)
 
 
-def test_a_score_is_made_of_those_of_its_tokens(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
-    scores = list(Scorer(graph.signatures()).score_lines(PAIRS))
+def test_a_score_is_made_of_those_of_its_tokens(signatures: Signatures, vocabulary: Vocabulary) -> None:
+    scores = list(Scorer(signatures).score_lines(PAIRS))
     for (_, target), score in zip(PAIRS, scores, strict=True):
         pieces = [piece for piece, _ in score.tokens]
         ids = vocabulary.encode(tf.constant([target])).to_list()[0]
@@ -75,8 +81,7 @@ def test_a_score_is_made_of_those_of_its_tokens(graph: TranslationGraph, vocabul
 
 
 @pytest.mark.parametrize("setting", [{"batch_tokens": 16}, {"window_lines": 2}])
-def test_the_company_of_a_pair_does_not_change_its_score(graph: TranslationGraph, setting: Mapping[str, int]) -> None:
-    signatures = graph.signatures()
+def test_the_company_of_a_pair_does_not_change_its_score(signatures: Signatures, setting: Mapping[str, int]) -> None:
     alone = [next(Scorer(signatures).score_lines([pair])) for pair in PAIRS]
     for ours, theirs in zip(Scorer(signatures, **setting).score_lines(PAIRS), alone, strict=True):
         assert [piece for piece, _ in ours.tokens] == [piece for piece, _ in theirs.tokens]
@@ -93,11 +98,11 @@ def test_logits_are_made_a_few_rows_at_a_time(graph: TranslationGraph, monkeypat
 
 def test_the_length_penalty_is_that_of_the_options(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
     plain = TranslationGraph(graph.transformer, vocabulary, replace(OPTIONS, length_penalty=0.0))
-    (score,) = Scorer(plain.signatures()).score_lines(PAIRS[:1])
+    (score,) = Scorer(untraced_signatures(plain)).score_lines(PAIRS[:1])
     assert score.score == score.log_probability
 
 
-def test_no_pairs_have_no_scores(graph: TranslationGraph) -> None:
-    assert list(Scorer(graph.signatures()).score_lines([])) == []
+def test_no_pairs_have_no_scores(graph: TranslationGraph, signatures: Signatures) -> None:
+    assert list(Scorer(signatures).score_lines([])) == []
     nothing = tf.constant([], tf.string)
     assert graph.score(nothing, nothing).scores.shape == (0,)

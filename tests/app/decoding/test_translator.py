@@ -13,13 +13,16 @@ from app.decoding import translation_graph
 from app.decoding.beam_cache import ROOM
 from app.decoding.options import DecodingOptions
 from app.decoding.sampling import Sampling
+from app.decoding.signatures import N_BEST, TOKENIZE, TRANSLATE, Signatures
+from app.decoding.texts import Search
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Request, Translation, Translator, batches_of_like_length
 from app.errors import UserError
 from layers.config import TransformerConfig
 from layers.transformer import Transformer
 from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
-from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary
+from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary, untraced_signatures
+from tests.eager import eager
 
 OPTIONS = DecodingOptions(beam_size=2, max_extra_tokens=3, max_source_tokens=40)
 WORDS = " ".join(SENTENCES).split()
@@ -36,15 +39,23 @@ def graph(vocabulary: Vocabulary) -> TranslationGraph:
 
 
 @pytest.fixture(scope="module")
-def translator(graph: TranslationGraph) -> Translator:
-    return Translator(graph.signatures(), request=Request(2), batch_tokens=200, window_lines=7)
+def signatures(graph: TranslationGraph) -> Signatures:
+    """Those of the graph, each of which is traced once for all tests."""
+    return graph.signatures()
+
+
+@pytest.fixture(scope="module")
+def translator(signatures: Signatures) -> Translator:
+    return Translator(signatures, request=Request(2), batch_tokens=200, window_lines=7)
 
 
 @pytest.fixture(scope="module")
 def saved(graph: TranslationGraph, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The signatures of the graph as a SavedModel."""
+    """Signatures of the graph as a SavedModel."""
     folder = str(tmp_path_factory.mktemp("saved"))
-    tf.saved_model.save(graph, folder, signatures=graph.signatures())
+    signatures = graph.signatures()  # saving traces anew
+    few = {name: signatures[name] for name in (TRANSLATE, N_BEST, TOKENIZE)}
+    tf.saved_model.save(graph, folder, signatures=few)
     return tf.saved_model.load(folder).signatures
 
 
@@ -85,9 +96,9 @@ def test_an_empty_line_gives_an_empty_translation_with_score_0(translator: Trans
     assert beside_others[0].score < 0
 
 
-def test_a_line_of_5000_words_comes_back_whole(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+def test_a_line_of_5000_words_comes_back_whole(signatures: Signatures, vocabulary: Vocabulary) -> None:
     line = " ".join(WORDS[i % len(WORDS)] for i in range(5000))
-    translator = Translator(graph.signatures())
+    translator = Translator(signatures)
     long, short = translator.translate([line, "The cat sat on the mat."])
     assert long.text == normalised(vocabulary, [line])[0]
     assert short.text == "The cat sat on the mat."
@@ -109,7 +120,8 @@ def test_a_split_line_scores_the_sum_of_its_pieces(graph: TranslationGraph, voca
     lengths = vocabulary.encode(tf.constant([first, second])).row_lengths().numpy()
     options = replace(OPTIONS, max_source_tokens=int(lengths.max()))
     splitting = TranslationGraph(graph.transformer, vocabulary, options)
-    found = splitting.translate(tf.constant([f"{first} {second}", first, second]), hypotheses=2)
+    with eager():
+        found = splitting.translate(tf.constant([f"{first} {second}", first, second]), hypotheses=2)
     np.testing.assert_allclose(found.scores[0], found.scores[1] + found.scores[2], rtol=1e-6)
     joined = tf.strings.join([found.translations[1], found.translations[2]], separator=" ")
     np.testing.assert_array_equal(found.translations[0], joined)
@@ -123,25 +135,28 @@ def test_alternatives_are_the_next_best_translations(translator: Translator) -> 
 
 
 def test_asking_for_alternatives_does_not_change_the_best_translation(
-    graph: TranslationGraph, translator: Translator
+    signatures: Signatures, translator: Translator
 ) -> None:
-    best_only = Translator(graph.signatures()).translate(SENTENCES)
+    best_only = Translator(signatures).translate(SENTENCES)
     n_best = translator.translate(SENTENCES)
     assert [(t.text, t.alternatives) for t in best_only] == [(t.text, ()) for t in n_best]
     np.testing.assert_allclose([t.score for t in best_only], [t.score for t in n_best], rtol=1e-6)
 
 
-def test_a_translation_longer_than_the_first_room_of_the_cache_is_whole(vocabulary: Vocabulary) -> None:
-    options = DecodingOptions(beam_size=3, max_source_tokens=200)
+def test_a_translation_longer_than_the_first_room_of_the_cache_is_whole(
+    graph: TranslationGraph, vocabulary: Vocabulary
+) -> None:
     line = "one two three four five six seven eight nine ten " * 3
-    assert vocabulary.encode(tf.constant([line])).row_lengths()[0] > 64
-    graph = TranslationGraph(CopyingTransformer(vocabulary.size), vocabulary, options)
-    assert Translator(graph.signatures()).translate([line])[0].text == line.strip()
+    pieces = vocabulary.encode(tf.constant([line])).with_row_splits_dtype(tf.int64)
+    assert pieces.row_lengths()[0] > 2 * ROOM
+    search = Search.of(replace(OPTIONS, beam_size=3))
+    found = graph.traced_search(pieces, vocabulary.encode([""]).with_row_splits_dtype(tf.int64), 1, *search)
+    assert vocabulary.decode(found.tokens[:, 0]).numpy()[0].decode() == line.strip()
 
 
 def test_the_probability_found_is_what_the_whole_model_gives_the_translation(vocabulary: Vocabulary) -> None:
     config = TransformerConfig(
-        vocabulary.size, model_width=12, inner_width=20, heads=3, encoder_layers=2, decoder_layers=1
+        vocabulary.size, model_width=12, inner_width=20, heads=3, encoder_layers=1, decoder_layers=1
     )
     transformer = Transformer(config)
     transformer.build()
@@ -168,11 +183,12 @@ def test_the_extra_tokens_bound_a_translation_that_never_ends(vocabulary: Vocabu
     tokens = vocabulary.encode(text)
     for extra in (0, 5):
         options = replace(OPTIONS, max_extra_tokens=extra)
-        found = TranslationGraph(Babbler(vocabulary.size), vocabulary, options).search(tokens, 1)
+        with eager():
+            found = TranslationGraph(Babbler(vocabulary.size), vocabulary, options).search(tokens, 1)
         assert int(found.lengths[0, 0]) == int(tokens.row_lengths()[0]) + 1 + extra
 
 
-def test_lines_are_read_a_window_at_a_time(graph: TranslationGraph) -> None:
+def test_lines_are_read_a_window_at_a_time(signatures: Signatures) -> None:
     read = []
 
     def lines() -> Iterator[str]:
@@ -180,16 +196,15 @@ def test_lines_are_read_a_window_at_a_time(graph: TranslationGraph) -> None:
             read.append(i)
             yield "A dog."
 
-    translations = Translator(graph.signatures(), window_lines=2).translate_lines(lines())
+    translations = Translator(signatures, window_lines=2).translate_lines(lines())
     assert next(translations).text == "A dog."
     assert read == [0, 1]
     assert len(list(translations)) == 5
 
 
 def test_batches_at_once_are_as_many_and_give_what_they_give_one_by_one(
-    graph: TranslationGraph, translator: Translator
+    signatures: Signatures, translator: Translator
 ) -> None:
-    signatures = graph.signatures()
     all_there = threading.Barrier(3)
     sizes = []
 
@@ -207,17 +222,17 @@ def test_batches_at_once_are_as_many_and_give_what_they_give_one_by_one(
     assert sizes == progress == [2, 2, 2]
 
 
-def test_a_gpu_is_given_one_batch_at_a_time(graph: TranslationGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_given_one_batch_at_a_time(signatures: Signatures, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind] if kind == "GPU" else [])
     sizes: list[int] = []
-    translator = Translator(graph.signatures(), batches_at_once=3)
+    translator = Translator(signatures, batches_at_once=3)
     translator.translate([WORDS[0]] * 6, progress=sizes.append)
     assert sizes == [6]
 
 
-def test_no_lines_give_no_translations(graph: TranslationGraph, translator: Translator) -> None:
+def test_no_lines_give_no_translations(signatures: Signatures, translator: Translator) -> None:
     assert translator.translate([]) == []
-    found = graph.signatures()["translate_nbest"](texts=tf.constant([], tf.string))
+    found = signatures["translate_nbest"](texts=tf.constant([], tf.string))
     assert found["translations"].shape == found["scores"].shape == (0, 2)
 
 
@@ -235,15 +250,15 @@ def test_a_saved_model_takes_other_settings_of_the_search(
     graph: TranslationGraph, vocabulary: Vocabulary, saved: Any
 ) -> None:
     options = DecodingOptions(4, 1.5, 0, 40, no_repeat_ngram_size=1, repetition_penalty=1.2)
-    ours = Translator(TranslationGraph(graph.transformer, vocabulary, options).signatures())
-    translations = ours.translate(SENTENCES)
+    ours = untraced_signatures(TranslationGraph(graph.transformer, vocabulary, options))
+    translations = Translator(ours).translate(SENTENCES)
     assert Translator(saved, options).translate(SENTENCES) == translations
     assert translations != Translator(saved, OPTIONS).translate(SENTENCES)
     many = Translator(saved, replace(OPTIONS, beam_size=5), request=Request(5)).translate(SENTENCES)
     assert {len(translation.alternatives) for translation in many} == {4}
 
 
-def test_translations_begin_with_what_is_given(graph: TranslationGraph, translator: Translator) -> None:
+def test_translations_begin_with_what_is_given(signatures: Signatures, translator: Translator) -> None:
     lines = ["The cat sat on the mat.", "A dog.", "", " ".join(WORDS * 3), "one two three"]
     prefixes = ["Die Katze", "", "Übung", "eins zwei drei vier fünf sechs sieben", "one two three four"]
     found = list(translator.translate_lines(lines, prefixes=prefixes))
@@ -253,15 +268,15 @@ def test_translations_begin_with_what_is_given(graph: TranslationGraph, translat
         assert found[i].text.startswith(prefixes[i])
         assert all(other.text.startswith(prefixes[i]) for other in found[i].alternatives)
         assert found[i].score < plain[i].score
-    again = Translator(graph.signatures()).translate_lines(["", plain[0].text], prefixes=["", plain[0].text])
+    again = Translator(signatures).translate_lines(["", plain[0].text], prefixes=["", plain[0].text])
     assert list(again)[1].text == plain[0].text  # a prefix may be all of it
 
 
 def test_what_is_said_of_a_translation_belongs_to_its_tokens(
-    graph: TranslationGraph, vocabulary: Vocabulary, translator: Translator
+    signatures: Signatures, vocabulary: Vocabulary, translator: Translator
 ) -> None:
     lines = ["The cat sat on the mat.", "", " ".join(WORDS * 2)]
-    with_tokens = Translator(graph.signatures(), request=Request(2, with_tokens=True)).translate(lines)
+    with_tokens = Translator(signatures, request=Request(2, with_tokens=True)).translate(lines)
     for plain, translation in zip(translator.translate(lines), with_tokens, strict=True):
         assert (plain.text, plain.tokens) == (translation.text, ())
         for one in (translation, *translation.alternatives):
@@ -305,18 +320,25 @@ def test_a_suspicious_translation_gives_way_to_the_next_best(vocabulary: Vocabul
 
     graph = TranslationGraph(Swapping(vocabulary.size), vocabulary, replace(OPTIONS, beam_size=4))
     text = ["one two three 12"]
-    n_best = Translator(graph.signatures(), request=Request(2)).translate(text)[0]
+    signatures = untraced_signatures(graph)
+    n_best = Translator(signatures, request=Request(2)).translate(text)[0]
+    (best,) = Translator(signatures).translate(text)
     assert n_best.warnings == ("copied",)
-    (best,) = Translator(graph.signatures()).translate(text)
     expected = n_best if n_best.alternatives[0].warnings else n_best.alternatives[0]
     assert (best.text, best.warnings) == (expected.text, expected.warnings)
 
 
-def test_samples_depend_on_the_line_and_the_seed_alone(vocabulary: Vocabulary) -> None:
-    unsure = CopyingTransformer(vocabulary.size)
-    unsure.sharpness.assign(4.0)
-    signatures = TranslationGraph(unsure, vocabulary, OPTIONS).signatures()
+@pytest.fixture
+def unsure(graph: TranslationGraph) -> Iterator[None]:
+    """The graph's transformer copies less surely for the time of a test."""
+    sure = graph.transformer.sharpness.numpy()
+    graph.transformer.sharpness.assign(4.0)
+    yield
+    graph.transformer.sharpness.assign(sure)
 
+
+@pytest.mark.usefixtures("unsure")
+def test_samples_depend_on_the_line_and_the_seed_alone(signatures: Signatures) -> None:
     def sampled(lines: list[str], seed: int = 1, **batches: int) -> list[list[str]]:
         request = Request(3, sampling=Sampling(), seed=seed)
         found = Translator(signatures, OPTIONS, request=request, **batches).translate(lines)
@@ -335,9 +357,9 @@ def test_samples_depend_on_the_line_and_the_seed_alone(vocabulary: Vocabulary) -
     np.testing.assert_allclose([t.score for t in coldest], [t.score for t in greedy], rtol=1e-4)
 
 
-def test_alternatives_go_on_differently_behind_their_prefix(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+def test_alternatives_go_on_differently_behind_their_prefix(signatures: Signatures, vocabulary: Vocabulary) -> None:
     lines, prefixes = ["The cat sat on the mat.", "A dog.", " ".join(WORDS * 2)], ["The cat", "", "The cat sat"]
-    translator = Translator(graph.signatures(), request=Request(3, at_prefix=True))
+    translator = Translator(signatures, request=Request(3, at_prefix=True))
     found = list(translator.translate_lines(lines, prefixes=prefixes))
     for line, prefix, translation in zip(lines, prefixes, found, strict=True):
         texts = [translation.text, *(other.text for other in translation.alternatives)]
@@ -346,11 +368,11 @@ def test_alternatives_go_on_differently_behind_their_prefix(graph: TranslationGr
         assert texts[0] == normalised(vocabulary, [line])[0]  # the likeliest is to copy
 
 
-def test_the_terms_of_a_glossary_stand_in_the_translations(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+def test_the_terms_of_a_glossary_stand_in_the_translations(signatures: Signatures, vocabulary: Vocabulary) -> None:
     glossary = (("cat", "Katze"), ("dog", "one two"), ("mat", "Meister"), ("sat on the", "saß auf der"))
     lines = ["The cat sat on the mat.", "A dog.", "The catalogue.", "", " ".join(WORDS * 2)]
-    plain = Translator(graph.signatures()).translate(lines)
-    found = Translator(graph.signatures(), request=Request(glossary=glossary)).translate(lines)
+    plain = Translator(signatures).translate(lines)
+    found = Translator(signatures, request=Request(glossary=glossary)).translate(lines)
     for wanted in ("Katze", "Meister", "saß auf der"):
         assert wanted in found[0].text
     assert "one two" in found[1].text
@@ -359,8 +381,8 @@ def test_the_terms_of_a_glossary_stand_in_the_translations(graph: TranslationGra
     assert all(target in found[4].text for _, target in glossary)
 
 
-def test_what_no_signature_does_is_refused(graph: TranslationGraph) -> None:
-    few = {name: function for name, function in graph.signatures().items() if "sample" not in name}
+def test_what_no_signature_does_is_refused(signatures: Signatures) -> None:
+    few = {name: function for name, function in signatures.items() if "sample" not in name}
     with pytest.raises(UserError, match="this engine knows no sampling"):
         Translator(few, request=Request(sampling=Sampling())).translate(["a"])
 
@@ -373,8 +395,8 @@ def test_each_line_has_one_prefix(translator: Translator, prefixes: list[str], m
         list(translator.translate_lines(["A dog.", "one two"], prefixes=prefixes))
 
 
-def test_tokens_of_a_text_and_back(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
-    signatures, texts = graph.signatures(), ["The cat sat.", "", "Übung"]
+def test_tokens_of_a_text_and_back(signatures: Signatures, vocabulary: Vocabulary) -> None:
+    texts = ["The cat sat.", "", "Übung"]
     found = signatures["tokenize"](texts=tf.constant(texts))
     for row, length in enumerate(found["lengths"].numpy()):
         ids = found["ids"].numpy()[row]

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -13,7 +14,6 @@ import tensorflow as tf
 from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
-from app.training import train as training
 from app.training.distribution import divide, mirrored_strategy
 from app.training.monitoring import dev_loss
 from app.training.train import build_trainer
@@ -21,6 +21,7 @@ from app.training.trainer import Trainer
 from layers import TransformerConfig
 from layers.dropout import Dropout, shifted_seeds
 from pipelines.lanes import Host
+from tests.eager import eager
 
 MODEL = TransformerConfig(
     vocabulary_size=29,
@@ -28,9 +29,10 @@ MODEL = TransformerConfig(
     inner_width=20,
     heads=2,
     encoder_layers=1,
-    decoder_layers=2,
+    decoder_layers=1,
     residual_dropout=0.0,
 )
+DEEPER = replace(MODEL, decoder_layers=2)
 ONE, TWO = 1, 2
 
 
@@ -52,9 +54,12 @@ def stream() -> tf.data.Dataset:
     return tf.data.Dataset.from_generator(batches, output_signature=({"source": ids, "target": ids}, ids))
 
 
-def weighted_stream(*, repeated: bool) -> tf.data.Dataset:
+WEIGHTS = (1, 2, 0, 2, 1, 1, 2)
+
+
+def weighted_stream(of_rows: Sequence[int] = WEIGHTS, *, repeated: bool) -> tf.data.Dataset:
     """The batches with loss weights, or with each row as often as its weight says."""
-    weights = np.array([1, 2, 0, 2, 1, 1, 2])
+    weights = np.array(of_rows)
 
     def weighted() -> Iterator[Any]:
         for inputs, labels in batches():
@@ -75,16 +80,49 @@ def strategy_on(devices: int) -> tf.distribute.Strategy:
     return mirrored_strategy() if devices == TWO else tf.distribute.MirroredStrategy(["CPU:0"])
 
 
-def trained(
-    devices: int, precision: str = "float32", data: tf.data.Dataset | None = None, **settings: Any
-) -> tuple[Trainer, list[dict[str, float]]]:
-    """A model after three steps of `fit`, and each step's figures."""
+class Learned(NamedTuple):
+    """A trainer, the figures of each of its steps, and the weights of its model after them by path."""
+
+    trainer: Trainer
+    figures: list[dict[str, float]]
+    weights: dict[str, np.ndarray]
+
+
+@cache
+def trainer_of(
+    devices: int, precision: str, model: TransformerConfig, *, xla: bool = False, **settings: Any
+) -> tuple[Trainer, list[np.ndarray]]:
+    """A trainer and what its variables are at first; one for equal arguments, as its step takes seconds to trace."""
     keras.utils.set_random_seed(11)
-    strategy = strategy_on(devices)
     training = TrainingConfig(warmup_steps=10, learning_rate=1.0, precision=precision, **settings)
-    with strategy.scope():
-        trainer = build_trainer(Configuration(MODEL, training, DecodingOptions()))
-    return trainer, learn(trainer, data or stream())
+    with strategy_on(devices).scope():
+        trainer = build_trainer(Configuration(model, training, DecodingOptions()))
+    trainer.xla = xla
+    return trainer, [keras.ops.convert_to_numpy(variable).copy() for variable in variables_of(trainer)]
+
+
+def variables_of(trainer: Trainer) -> list[keras.Variable]:
+    return [*trainer.transformer.variables, *trainer.optimizer.variables]
+
+
+def trained(
+    devices: int,
+    precision: str = "float32",
+    data: tf.data.Dataset | None = None,
+    model: TransformerConfig = MODEL,
+    **settings: Any,
+) -> Learned:
+    """A model after three steps of `fit`; with equal arguments the trainer is the same one, which begins anew."""
+    trainer, first = trainer_of(devices, precision, model, **settings)
+    for variable, value in zip(variables_of(trainer), first, strict=True):
+        variable.assign(value)
+    trainer.step = 0
+    figures = learn(trainer, data or stream())
+    return Learned(trainer, figures, weights_of(trainer))
+
+
+def weights_of(trainer: Trainer) -> dict[str, np.ndarray]:
+    return {weight.path: keras.ops.convert_to_numpy(weight).copy() for weight in trainer.transformer.weights}
 
 
 def learn(
@@ -101,29 +139,23 @@ def learn(
 
 
 @pytest.fixture(scope="module")
-def on_one() -> tuple[Trainer, list[dict[str, float]]]:
-    """What one device learns; tests do not train it further."""
+def on_one() -> Learned:
+    """What one device learns; others may have trained it further since."""
     return trained(ONE)
 
 
 ALL = ("loss", "cross_entropy", "accuracy", "gradient_norm", "source_tokens", "target_tokens")
 
 
-def assert_same(
-    ours: tuple[Trainer, list[dict[str, float]]],
-    theirs: tuple[Trainer, list[dict[str, float]]],
-    figures: Sequence[str] = ALL,
-) -> None:
+def assert_same(ours: Learned, theirs: Learned, figures: Sequence[str] = ALL) -> None:
     """The figures of all steps and the weights after them agree as float32 sums in another order do."""
-    (one, one_figures), (two, two_figures) = ours, theirs
-    assert len(one_figures) == len(two_figures) == 3
-    for mine, other in zip(one_figures, two_figures, strict=True):
+    assert len(ours.figures) == len(theirs.figures) == 3
+    for mine, other in zip(ours.figures, theirs.figures, strict=True):
         for name in figures:
             assert mine[name] == pytest.approx(other[name], rel=1e-5), name
-    for mine, other in zip(one.transformer.weights, two.transformer.weights, strict=True):
-        np.testing.assert_allclose(
-            keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(other), atol=2e-6, err_msg=mine.path
-        )
+    assert ours.weights.keys() == theirs.weights.keys()
+    for path, weight in ours.weights.items():
+        np.testing.assert_allclose(weight, theirs.weights[path], atol=2e-6, err_msg=path)
 
 
 def test_nothing_reads_batches_once_fit_was_ended_early():
@@ -142,8 +174,7 @@ def test_nothing_reads_batches_once_fit_was_ended_early():
             raise ending
 
     data = tf.data.Dataset.from_generator(endless, output_signature=stream().element_spec).prefetch(4)
-    with strategy_on(TWO).scope():
-        trainer = build_trainer(Configuration(MODEL, TrainingConfig(precision="float32"), DecodingOptions()))
+    trainer, _ = trainer_of(TWO, "float32", MODEL)
     for ending in (None, KeyboardInterrupt, ValueError):
         with pytest.raises(ending) if ending else nullcontext():
             learn(trainer, data, keras.callbacks.LambdaCallback(on_train_batch_end=end))
@@ -159,15 +190,16 @@ def test_accumulated_parts_give_the_losses_gradients_and_weights_of_the_whole(r_
 
 
 @pytest.mark.slow
-def test_a_step_compiled_by_xla_gives_the_losses_gradients_and_weights_of_one_that_is_not(monkeypatch):
-    settings = {"r_drop": 3.0, "accumulation": 2}
-    plain = trained(ONE, **settings)
-    monkeypatch.setattr(training, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
-    compiled = trained(TWO, **settings)
-    assert compiled[0].xla
-    assert_same(plain, compiled)
+def test_a_step_compiled_by_xla_gives_the_losses_gradients_and_weights_of_one_that_is_not():
+    settings = {"model": DEEPER, "r_drop": 3.0, "accumulation": 2}
+    assert_same(trained(ONE, **settings), trained(TWO, xla=True, **settings))
 
 
+def test_accumulated_parts_of_weight_one_on_two_devices_give_the_losses_gradients_and_weights_of_one(on_one):
+    assert_same(on_one, trained(TWO, data=weighted_stream([1] * 7, repeated=False), accumulation=2))
+
+
+@pytest.mark.slow  # rows that have a weight, and packed ones without, are held to one device in the default suite
 def test_accumulated_parts_on_two_devices_give_the_losses_gradients_and_weights_of_one(on_one):
     assert_same(on_one, trained(TWO, accumulation=2))
 
@@ -194,25 +226,24 @@ def test_a_pair_of_weight_two_counts_as_that_pair_twice(devices, settings):
     weighted = trained(devices, data=weighted_stream(repeated=False), **settings)
     assert_same(repeated, weighted, figures=WEIGHTED)
     tokens = [(labels != 0).sum() for _, labels in batches()]
-    assert [step["target_tokens"] for step in weighted[1]] == tokens  # as many as there are
+    assert [step["target_tokens"] for step in weighted.figures] == tokens  # as many as there are
 
 
 @pytest.mark.slow
-def test_weights_count_in_a_step_compiled_by_xla(monkeypatch):
+def test_weights_count_in_a_step_compiled_by_xla():
     plain = trained(ONE, data=weighted_stream(repeated=False))
-    monkeypatch.setattr(training, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
-    assert_same(plain, trained(TWO, data=weighted_stream(repeated=False), accumulation=2))
+    assert_same(plain, trained(TWO, xla=True, data=weighted_stream(repeated=False), accumulation=2))
 
 
 def test_loss_weights_count_on_the_dev_set_too(on_one):
-    trainer, _ = on_one
+    trainer = on_one.trainer
     weighted, repeated = (dev_loss(trainer, weighted_stream(repeated=repeated)) for repeated in (False, True))
     assert weighted == repeated
     assert weighted["dev_loss"] != dev_loss(trainer, stream())["dev_loss"]
 
 
 def test_the_figures_of_a_step_are_those_of_its_batch(on_one):
-    _, figures = on_one
+    figures = on_one.figures
     for (inputs, labels), step in zip(batches(), figures, strict=True):
         assert step["source_tokens"] == (inputs["source"] != 0).sum()
         assert step["target_tokens"] == (labels != 0).sum()
@@ -227,9 +258,8 @@ def test_the_figures_of_a_step_are_those_of_its_batch(on_one):
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_mixed_precision_trains_on_two_devices_near_float32(precision, on_one):
-    _, exact = on_one
-    trainer, figures = trained(TWO, precision)
-    for ours, theirs in zip(figures, exact, strict=True):
+    trainer, figures, _ = trained(TWO, precision)
+    for ours, theirs in zip(figures, on_one.figures, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.03)
         assert ours["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=0.15)
     assert all(weight.dtype == "float32" for weight in trainer.transformer.trainable_variables)
@@ -241,7 +271,7 @@ def loss_scale(trainer: Trainer) -> float:
 
 
 def test_an_overflow_in_float16_skips_the_step_and_halves_the_scale():
-    trainer, _ = trained(ONE, "mixed_float16")
+    trainer = trained(ONE, "mixed_float16").trainer
     before = [keras.ops.convert_to_numpy(w).copy() for w in trainer.transformer.trainable_variables]
     assert loss_scale(trainer) < 1e6
     trainer.optimizer.loss_scale.assign(1e30)
@@ -256,7 +286,7 @@ def test_an_overflow_in_float16_skips_the_step_and_halves_the_scale():
 
 @pytest.mark.parametrize("devices", [ONE, pytest.param(TWO, marks=pytest.mark.slow)])
 def test_a_gradient_that_is_not_finite_moves_nothing_and_is_counted(devices):
-    trainer, _ = trained(devices, ema_decay=0.9)
+    trainer = trained(devices, ema_decay=0.15).trainer
     tables = trainer.transformer.embedding.embeddings
     kept = keras.ops.convert_to_numpy(tables).copy()
     poisoned = kept.copy()
@@ -277,7 +307,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing_and_is_counted(devices):
 
 @pytest.mark.parametrize("devices", [ONE, pytest.param(TWO, marks=pytest.mark.slow)])
 def test_the_averaged_weights_follow_the_weights_and_stand_in_for_them(devices):
-    trainer, _ = trained(devices, ema_decay=0.15)
+    trainer = trained(devices, ema_decay=0.15).trainer
     weight = trainer.transformer.embedding.embeddings
     learning = [keras.ops.convert_to_numpy(weight).copy()]
     average = keras.ops.convert_to_numpy(trainer.optimizer.averages[0]).copy()
@@ -291,23 +321,27 @@ def test_the_averaged_weights_follow_the_weights_and_stand_in_for_them(devices):
 
 
 def test_the_first_averages_forget_the_first_weights():
-    trainer, _ = trained(ONE, ema_decay=0.9999)
+    with eager():
+        trainer, _, learned = trained(ONE, ema_decay=0.9999)
     weight, average = trainer.transformer.embedding.embeddings, trainer.optimizer.averages[0]
     apart = keras.ops.convert_to_numpy(weight) - keras.ops.convert_to_numpy(average)
-    keras.utils.set_random_seed(11)
-    first = build_trainer(Configuration(MODEL, TrainingConfig(precision="float32"), DecodingOptions()))
-    moved = keras.ops.convert_to_numpy(weight) - keras.ops.convert_to_numpy(first.transformer.embedding.embeddings)
+    moved = learned[weight.path] - first_weights(MODEL)[weight.path]
     assert np.abs(apart).max() < 0.5 * np.abs(moved).max()
 
 
-def test_frozen_layers_stay_as_they_are_and_others_learn():
+def first_weights(model: TransformerConfig) -> dict[str, np.ndarray]:
+    """Those that `trained` begins with."""
     keras.utils.set_random_seed(11)
-    configuration = Configuration(MODEL, TrainingConfig(precision="float32"), DecodingOptions())
-    first = {w.path: keras.ops.convert_to_numpy(w) for w in build_trainer(configuration).transformer.weights}
-    trainer, _ = trained(ONE, freeze=("encoder", "decoder/layer_1"))
-    for weight in trainer.transformer.weights:
-        same = np.array_equal(keras.ops.convert_to_numpy(weight), first[weight.path])
-        assert same == ("encoder/" in weight.path or "decoder/layer_1/" in weight.path), weight.path
+    return weights_of(build_trainer(Configuration(model, TrainingConfig(precision="float32"), DecodingOptions())))
+
+
+def test_frozen_layers_stay_as_they_are_and_others_learn():
+    first = first_weights(DEEPER)
+    with eager():
+        learned = trained(ONE, model=DEEPER, freeze=("encoder", "decoder/layer_1")).weights
+    for path, weight in learned.items():
+        same = np.array_equal(weight, first[path])
+        assert same == ("encoder/" in path or "decoder/layer_1/" in path), path
 
 
 def test_a_layer_that_is_not_there_cannot_be_frozen():
