@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from app.config import Configuration
+from app.decoding.signatures import Signatures
 from app.decoding.translation_graph import TranslationGraph
 from app.models import RunModel
 from app.training import train as training
@@ -29,10 +30,11 @@ OUTSIDE_THE_GRAPH = {
 
 build_trainer = training.build_trainer
 signatures_of_graph = TranslationGraph.signatures
-graph_of_run = RunModel.graph.func
+graph_of_run = vars(RunModel)["graph"].func
 load_export = tf.saved_model.load
 _trainers: dict[Any, Trainer] = {}
 _graphs: dict[Any, TranslationGraph] = {}
+_signatures: dict[int, Signatures] = {}
 _exports: dict[Any, Any] = {}
 _kept_alive: list[Any] = []  # so that no other object has its id
 
@@ -52,7 +54,7 @@ def trainer_of(configuration: Configuration) -> Trainer:
         *settings["model"].items(),
         *((name, value) for name, value in settings["training"].items() if name not in outside),
     ]
-    as_patched = (training.Trainer, *vars(Trainer).values())
+    as_patched = (vars(training)["Trainer"], *vars(Trainer).values())  # what tests put in their place
     key = (repr(parts), identities(tf.distribute.get_strategy(), *as_patched))
     if key not in _trainers:
         return _trainers.setdefault(key, fresh)
@@ -77,10 +79,10 @@ def graph_of_model(model: RunModel) -> TranslationGraph:
     return _graphs.get(key) or _graphs.setdefault(key, graph_of_run(model))
 
 
-def signatures(graph: TranslationGraph) -> Any:
+def signatures(graph: TranslationGraph) -> Signatures:
     """In place of `TranslationGraph.signatures`."""
-    made = vars(graph)
-    return made.get("_made_signatures") or made.setdefault("_made_signatures", signatures_of_graph(graph))
+    (key,) = identities(graph)
+    return _signatures.get(key) or _signatures.setdefault(key, signatures_of_graph(graph))
 
 
 def load(path: str, **how: Any) -> Any:
