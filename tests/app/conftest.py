@@ -7,13 +7,16 @@ import fcntl
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from app.serving import export as exporter
 from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
 from tests.app.multilingual import SETTINGS, write_data
+from tests.app.traced_once import exports_loaded_once, tracing_once
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +36,13 @@ def once(road: Path, part: str, make: Callable[[], Done]) -> Done:
             made.write_bytes(pickle.dumps(succeeded(make())))
         done: Done = pickle.loads(made.read_bytes())
         return done
+
+
+@pytest.fixture(scope="module")
+def traced_once() -> Iterator[None]:
+    """For tests that say they use it: what was traced or loaded before in this process is used again."""
+    with tracing_once(), exports_loaded_once():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +69,8 @@ def data(road: Path, preparing: Done) -> Path:
 
 @pytest.fixture(scope="session")
 def training(road: Path, data: Path) -> Done:
-    return once(road, "run", lambda: nmt(*train_arguments(data, road / "run")))
+    with tracing_once():
+        return once(road, "run", lambda: nmt(*train_arguments(data, road / "run")))
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +82,8 @@ def run(road: Path, training: Done) -> Path:
 @pytest.fixture(scope="session")
 def exporting(road: Path, run: Path) -> Done:
     arguments = ("export", run, "--out", road / "export", "--precision", "float32", "--cpu-engine", "none")
-    return once(road, "export", lambda: nmt(*arguments))
+    with tracing_once():
+        return once(road, "export", lambda: nmt(*arguments))
 
 
 @pytest.fixture(scope="session")
@@ -96,15 +108,18 @@ def multilingual_data(road: Path) -> Path:
 def multilingual_run(road: Path, multilingual_data: Path) -> Path:
     """A model that has learnt what the tags mean. Tests do not write to it."""
     out = road / "multilingual-run"
-    once(road, "multilingual-run", lambda: nmt(*train_arguments(multilingual_data, out, *SETTINGS)))
+    with tracing_once():
+        once(road, "multilingual-run", lambda: nmt(*train_arguments(multilingual_data, out, *SETTINGS)))
     return out
 
 
 @pytest.fixture(scope="session")
 def multilingual_export(road: Path, multilingual_run: Path) -> Path:
-    """The same as a SavedModel, version 1. Tests do not write to it."""
+    """The same as a SavedModel with its CPU engine, version 1, which no process checked. Tests do not write to it."""
     out = road / "multilingual-export"
-    once(road, "multilingual-export", lambda: nmt("export", multilingual_run, "--out", out, "--precision", "float32"))
+    arguments = ("export", multilingual_run, "--out", out, "--precision", "float32")
+    with tracing_once(), mock.patch.object(exporter, "check_in_fresh_process", return_value=None):
+        once(road, "multilingual-export", lambda: nmt(*arguments))
     return out
 
 

@@ -10,6 +10,8 @@ import pytest
 from pipelines.manifest import Manifest
 from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 def refusal(done: Done, verb: str) -> str:
     """The one line that says what is wrong; there is nothing on stdout and no traceback."""

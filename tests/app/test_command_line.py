@@ -1,15 +1,13 @@
 """The whole road through the command line: text to data, a run, scores, translations and a SavedModel."""
 
-import functools
 import json
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,6 +19,7 @@ from app.checkpoint_choice import choose
 from app.cli import VERBS, build_parser
 from tests.app.command_line import TINY, Done, nmt, succeeded, train_arguments
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 ROOT = Path(__file__).resolve().parents[2]
 LONG = " ".join(["word"] * 5000)
 TEXT = ["Where is the station?", "", "I", LONG, "The dog sleeps.", "   ", "“Naïve”, said the 猫 🙂"]
@@ -37,13 +36,6 @@ found = loaded.translate(texts)
 ours = {"app", "layers", "pipelines"} & set(sys.modules)
 print(json.dumps([[t.decode() for t in found["translations"].numpy()], found["scores"].numpy().tolist(), list(ours)]))
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def exports_are_loaded_once() -> Iterator[None]:
-    """Loading takes seconds, and nothing here changes an export that was loaded."""
-    with mock.patch.object(tf.saved_model, "load", functools.cache(tf.saved_model.load)):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +188,7 @@ def test_an_export_translates_as_its_run(export: Path, text: Path, translated: D
         assert ours["score"] == pytest.approx(theirs["score"], rel=1e-5)
 
 
+@pytest.mark.slow  # each `nmt export` holds its translations to such a process, that of the road too
 def test_a_fresh_process_without_this_program_translates_as_the_run(export: Path, translated: Done) -> None:
     texts = [line.decode("utf-8", "replace") for line in INPUT.split(b"\n")]
     done = process("-I", "-W", "ignore", "-c", FRESH, export / "1", given=json.dumps(texts).encode())

@@ -10,6 +10,7 @@ import yaml
 
 from tests.app.command_line import Done, nmt, succeeded
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 TEXT = ["Where is the station?", "", "The dog sleeps. " * 9, "“Naïve”, said the 猫 🙂", " "]
 
 

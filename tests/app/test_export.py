@@ -1,13 +1,12 @@
 """What `nmt export` writes beside the model: golden translations, warm-up requests and a model card."""
 
-import functools
 import json
 import re
 import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,6 +31,8 @@ from app.serving.signature_definitions import signature_definitions
 from pipelines.manifest import Manifest
 from tests.app.command_line import nmt, succeeded
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 TRANSLATIONS = {"translations", "scores"}
 SEARCH = {"beam_size", "length_penalty", "max_extra_tokens"}
 SIGNATURES = {  # inputs without a default, and outputs
@@ -47,13 +48,6 @@ SIGNATURES = {  # inputs without a default, and outputs
     "tokenize": ({"texts"}, {"pieces", "ids", "lengths"}),
     "detokenize": ({"ids"}, {"texts"}),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def exports_are_loaded_once() -> Iterator[None]:
-    """Loading takes seconds, and nothing here changes an export that was loaded."""
-    with mock.patch.object(tf.saved_model, "load", functools.cache(tf.saved_model.load)):
-        yield
 
 
 @pytest.fixture

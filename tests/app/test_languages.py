@@ -1,38 +1,19 @@
 """Several pairs of languages and domains in one model, from its training to its export, through the command line."""
 
-import functools
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import pytest
 import yaml
 
-from app import models
-from app.decoding.translation_graph import TranslationGraph
-from app.exports import ExportModel, Model
-from app.models import load_model
+from app.exports import ExportModel
 from app.run_directory import RunDirectory
 from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.multilingual import DEV, LANGUAGES, LOUD, WORDS, texts
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 SOURCE = b"a b c\n\nd e a b\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def models_are_made_once() -> Iterator[None]:
-    """Making a model and tracing it takes seconds, and no command changes one that was made."""
-    made: dict[Path, Model] = {}
-
-    def load(path: Path, **which: Any) -> Model:
-        return made[path] if path in made else made.setdefault(path, load_model(path, **which))
-
-    signatures = functools.cache(TranslationGraph.signatures)
-    with mock.patch.object(models, "load_model", load), mock.patch.object(TranslationGraph, "signatures", signatures):
-        yield
 
 
 def lines(done: Done) -> list[str]:

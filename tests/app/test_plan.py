@@ -21,6 +21,7 @@ from app.training.trainer import Trainer
 from pipelines.batching import BatchShape
 from tests.app.command_line import TINY, Done, nmt, succeeded, train_arguments
 from tests.app.test_bad_input import refusal, tree
+from tests.app.training.test_trainer import ONE, strategy_on
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 1 << 30
@@ -165,6 +166,7 @@ def test_the_hours_follow_from_steps_and_measured_speed(plan: dict[str, Any]) ->
 
 def test_packed_batches_are_compiled_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "MEASURED_SECONDS", 0.25)
+    monkeypatch.setattr(planning, "mirrored_strategy", lambda: strategy_on(ONE))
     monkeypatch.setattr(training, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
     plan = json.loads(
         succeeded(nmt(*train_arguments(data, Path("run"), "training.packing=on"), "--plan", "--json")).out

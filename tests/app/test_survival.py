@@ -21,6 +21,8 @@ from pipelines.manifest import Manifest
 from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.test_bad_input import refusal
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 def steps_of(run: Path, name: str = "metrics.jsonl") -> list[int]:
     return [json.loads(line)["step"] for line in (run / name).read_text().splitlines()]

@@ -17,6 +17,7 @@ from app.training.time_budget import Measured, TimeBudget, settings_within
 from tests.app.command_line import TINY, Done, nmt, succeeded
 from tests.app.test_bad_input import refusal
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 CHOSEN = ("training.steps", "training.warmup_steps", "training.checkpoint_every")
 SETTINGS = [setting for setting in TINY if not setting.startswith(CHOSEN)]
 SETTINGS += ["training.schedule=cosine", "training.learning_rate=0.01", "training.deterministic=true"]

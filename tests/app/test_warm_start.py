@@ -3,12 +3,19 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from app.checkpoint_choice import choose
 from app.run_directory import RunDirectory
 from tests.app.command_line import SAMPLE, nmt, succeeded, train_arguments
 
-STANDING_STILL = ("training.steps=1", "training.checkpoint_every=1", "training.learning_rate=1e-12")
+pytestmark = pytest.mark.usefixtures("traced_once")
+STANDING_STILL = (
+    "training.dev_sentences=0",
+    "training.steps=1",
+    "training.checkpoint_every=1",
+    "training.learning_rate=1e-12",
+)
 
 
 def test_the_first_weights_are_those_of_the_other_run_and_the_optimizer_is_fresh(

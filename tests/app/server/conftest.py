@@ -1,6 +1,5 @@
 """One server for all tests that do not change what it serves."""
 
-import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +15,13 @@ from app.serving.export import ExportedTranslation
 from app.serving.layout import DESCRIPTION
 from tests.app.decoding.fakes import CopyingTransformer, small_vocabulary
 from tests.app.server.serving import Running, serving
+from tests.app.traced_once import exports_loaded_once
 
 
 @pytest.fixture(scope="session", autouse=True)
 def exports_are_loaded_once() -> Iterator[None]:
     """Loading and warming up take seconds, and nothing here changes an export that was loaded."""
-    loads = mock.patch.object(tf.saved_model, "load", functools.cache(tf.saved_model.load))
-    with loads, mock.patch.object(Version, "warm_up", return_value=None):
+    with exports_loaded_once(), mock.patch.object(Version, "warm_up", return_value=None):
         yield
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import tensorflow as tf
 
 from app.errors import UserError
 from app.server import versions as served_versions
@@ -16,6 +17,7 @@ from app.server.errors import NotFoundError
 from app.server.metrics import Metrics
 from app.server.versions import Models, Version
 from tests.app.server.serving import serving
+from tests.app.traced_once import load_export
 
 warm_up = Version.warm_up  # which the other tests leave out
 ASKED = {"q": "It rains.", "source": "en", "target": "de"}
@@ -44,6 +46,7 @@ def within(seconds: float, happens: Callable[[], bool]) -> None:
 
 def test_a_new_version_answers_without_a_failed_request(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served_versions, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(tf.saved_model, "load", load_export)  # requests are answered while it is at work
     with serving(exports) as running:
         done = threading.Event()
         statuses: set[int] = set()
@@ -51,6 +54,7 @@ def test_a_new_version_answers_without_a_failed_request(exports: Path, monkeypat
         def client() -> None:
             while not done.is_set():
                 statuses.add(running.post("/translate", ASKED).status_code)
+                time.sleep(0.02)  # else they would have the processor, and the new version would wait
 
         def answers() -> list[str]:
             states = running.ok("/v1/models/en-de")["model_version_status"]

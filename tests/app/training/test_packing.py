@@ -31,6 +31,7 @@ from pipelines.vocabulary import PAD
 from tests.app.command_line import nmt, succeeded, train_arguments
 from tests.app.training.test_trainer import MODEL, ONE, TWO, assert_same, batches, learn, strategy_on, trained
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 SHAPE = BatchShape(rows=4, source_length=12, target_length=14)
 WEIGHTS = np.array([1, 2, 0.5, 2, 1, 1, 3], np.float32)
 
@@ -157,7 +158,8 @@ def test_the_sentences_of_packed_rows_are_shown_one_by_one(data: Path, run_copy:
 def test_a_packed_training_goes_on_as_if_it_had_not_stopped(data: Path, tmp_path: Path) -> None:
     def losses(out: str, *steps: int) -> list[float]:
         for last in steps:
-            succeeded(nmt(*train_arguments(data, tmp_path / out, "training.packing=on", f"training.steps={last}")))
+            settings = ("training.packing=on", f"training.steps={last}", "training.dev_sentences=0")
+            succeeded(nmt(*train_arguments(data, tmp_path / out, *settings)))
         return [line["loss"] for line in training.step_lines.read(tmp_path / out / "metrics.jsonl")]
 
     assert losses("in two", 2, 4) == losses("at once", 4)
