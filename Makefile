@@ -12,7 +12,7 @@ test: .venv/development
 
 slow: .venv/development
 	$(BIN)/python -m pip install -qq -r requirements-slow.txt
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --timeout 0
 
 check: format lint types test
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from app.exports import ExportModel
 from app.models import RunModel, load_model
+from app.server.versions import Version
 from app.serving import export as exporter
 from tests.app.command_line import nmt, succeeded
 from tests.app.server.serving import Running, serving
@@ -73,6 +74,15 @@ def test_the_server_answers_with_both(both_engines: Path) -> None:
         assert [row["translations"] for row in rows] == [line.text for line in expected]
         asked = {"sentence": "It rains.", "source": "en", "target": "de"}
         assert server.ok("/api/explain", asked)["source_pieces"]
+
+
+def test_tokens_are_counted_alike_without_tensorflow(both_engines: Path, export: Path) -> None:
+    outside, graph = Version("both", both_engines / "1"), Version("export", export / "1")
+    assert outside.export.vocabulary_outside
+    assert graph.export.vocabulary_outside is None
+    texts = [text.encode() for text in TEXTS]
+    assert outside.token_counts(texts) == graph.token_counts(texts)
+    assert outside.token_counts(texts)[1] == 0
 
 
 def test_the_server_serves_an_export_for_ctranslate2(ctranslate2_server: Running, run: Path) -> None:

@@ -74,6 +74,19 @@ def test_a_new_version_answers_without_a_failed_request(exports: Path, monkeypat
         assert statuses == {200}
 
 
+def test_a_model_is_warm_once_every_signature_has_run(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(Version, "warm_up", lambda version, names: ran.extend(names))
+    metrics = Metrics()
+    models = Models(exports, metrics)
+    of_model = {"model": "en-de"}
+    assert metrics.registry.get_sample_value("nmt_model_warm", of_model) == 0
+    models.watch()
+    within(10, lambda: metrics.registry.get_sample_value("nmt_model_warm", of_model) == 1)
+    models.stop()
+    assert sorted(ran) == sorted(models.get("en-de").definitions)
+
+
 def test_a_damaged_version_is_refused_and_the_old_one_goes_on(exports: Path, capfd: pytest.CaptureFixture[str]) -> None:
     metrics = Metrics()
     models = Models(exports, metrics)
