@@ -64,7 +64,7 @@ class TrainingConfig:
         deterministic: Takes only kernels that give the same bits each time, also where they are slower.
         dev_sentences: How many dev sentences are translated at a checkpoint; 0 translates none.
         spike_factor: A step is bad if its loss is not finite, its update was skipped, or its loss is over this many
-            times the recent median; 0 takes every finite loss for usual.
+            times the recent median and 3 standard deviations above it; 0 takes every finite loss for usual.
         storm_steps: So many bad steps among the last four times as many are a divergence: back to the last good
             checkpoint, over the batches since, and on at half the learning rate.
         max_rollbacks: How many times a run does that before it gives up.

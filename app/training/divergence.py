@@ -13,6 +13,8 @@ from typing import NamedTuple
 REMEMBERED_STEPS = 500  # enough that a loss which rises for some hundred steps does not become the usual one
 FIRST_STEPS = 20  # of fewer losses none is usual
 STORM_SHARE = 4  # a storm: so many bad steps among the last four times as many
+USUAL_SPREAD = 3.0  # standard deviations of the losses around their median: the losses of small batches vary much
+SIGMA_OF_MEDIAN_DEVIATION = 1.4826  # of a normal distribution
 LEAST_LOSS = 1.0  # nats a token; a model that has learnt its sentences by heart has losses of any multiple
 
 
@@ -52,9 +54,9 @@ class DivergenceWatch:
     """Sees each step, and raises `Diverged` at a storm of bad ones.
 
     A step is bad if its loss is not finite, if its update was skipped, or if its loss is a spike: over `spike_factor`
-    times the median of the last 500 losses of other steps. One bad step is nothing, for a batch may be odd: small ones
-    reach 1.7 times the median in trainings that go well. `storm_steps` of them among the last 4 x `storm_steps` are a
-    divergence.
+    times the median of the last 500 losses of other steps, and over that median by 3 of their standard deviations, as
+    told by the median deviation. One bad step is nothing, for a batch may be odd. `storm_steps` of them among the last
+    4 x `storm_steps` are a divergence.
 
     Worked example, with storm_steps = 2 and spike_factor = 3: after many losses near 2, the losses 2.1, 4.5, 6.5, 2.0
     and nan raise `Diverged` at the last. The third and fifth are bad; the second, more than half-way to a spike, is
@@ -90,7 +92,7 @@ class DivergenceWatch:
         """
         self.bad = [bad for bad in self.bad if bad.step > step - STORM_SHARE * self.storm_steps]
         usual = statistics.median(self.losses) if len(self.losses) >= FIRST_STEPS else math.inf
-        spike = self.spike_factor * max(usual, LEAST_LOSS) if self.spike_factor else math.inf
+        spike = self._spike_from(usual) if self.spike_factor else math.inf
         if skipped or not math.isfinite(loss) or loss > spike:
             self.bad.append(BadStep(step, loss, skipped, usual))
         else:
@@ -100,3 +102,10 @@ class DivergenceWatch:
         # The weights may have gone astray some steps before the loss is a spike.
         if not self.bad and loss <= (usual + spike) / 2:
             self.good_step = step - 1
+
+    def _spike_from(self, usual: float) -> float:
+        """The loss above which a step is a spike."""
+        if not math.isfinite(usual):
+            return math.inf
+        spread = SIGMA_OF_MEDIAN_DEVIATION * statistics.median(abs(loss - usual) for loss in self.losses)
+        return max(self.spike_factor * max(usual, LEAST_LOSS), usual + USUAL_SPREAD * spread)

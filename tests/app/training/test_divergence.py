@@ -73,6 +73,12 @@ def test_losses_that_stay_over_the_factor_times_the_median_are_a_divergence() ->
     assert bad_steps(diverged([*USUAL, 6.1], spike_factor=3.0, storm_steps=1)) == [31]
 
 
+def test_losses_that_vary_as_much_as_ever_are_no_divergence() -> None:
+    of_small_batches = [2.0, 1.4, 2.6, 3.2, 1.0] * 20  # those over 1.5 times the median are a fifth of them
+    assert diverged([*of_small_batches, *[3.2] * 9], spike_factor=1.5) is None
+    assert bad_steps(diverged([*of_small_batches, 5.0, 5.0, 5.0], spike_factor=1.5)) == [101, 102, 103]
+
+
 def test_the_factor_0_lets_every_finite_loss_pass() -> None:
     assert diverged([*USUAL, *[1e9] * 9], spike_factor=0.0) is None
     assert bad_steps(diverged([*USUAL, NAN, NAN, NAN], spike_factor=0.0)) == [31, 32, 33]
