@@ -220,4 +220,7 @@ def dataset_of(batches: Callable[[], Iterator[Any]], spec: Any) -> tf.data.Datas
         keep_freed_memory()  # the op that is about to read this has just told glibc not to
         yield from batches()
 
-    return tf.data.Dataset.from_generator(generate, output_signature=spec)
+    # Nothing here is left to tf.data to tune, and its thread, which sleeps for up to a minute, would hold up the end.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_generator(generate, output_signature=spec).with_options(options)

@@ -19,7 +19,7 @@ from pipelines.errors import DataError
 from pipelines.lanes import Host
 from pipelines.manifest import Manifest
 from pipelines.shards import reporting_data_errors
-from pipelines.stream import evaluation_stream, planned_epoch, skipped_examples, training_stream
+from pipelines.stream import BATCH_SPEC, dataset_of, evaluation_stream, planned_epoch, skipped_examples, training_stream
 from pipelines.vocabulary import BOS, EOS, PAD
 from pipelines.windows import TrainingData, Window
 from tests.pipelines.conftest import FIRST_ID, MakeData
@@ -307,3 +307,7 @@ class TestEvaluation:
     def test_an_unknown_split_is_told_with_those_there_are(self, data: Path) -> None:
         with pytest.raises(DataError, match="has no split 'dev'; it has train"):
             evaluation_stream(data, batch_tokens=96, max_length=12)
+
+
+def test_no_thread_of_the_tuner_holds_up_the_end() -> None:
+    assert dataset_of(lambda: iter(()), BATCH_SPEC).prefetch(1).options().autotune.enabled is False
