@@ -15,8 +15,8 @@ SHOWN = 6  # sentences at the end
 MINUTES = 9.5  # what the whole demo may take: ten, less the programs' starts
 MINUTES_AFTER_TRAINING = 1.75  # scores, export and its check on a slow machine
 LEAST_TRAINING_MINUTES = 2.0  # where preparation was very slow
-# In float32 fewer tokens fit the time: a smaller model reads more of them, and smaller batches make more of each. It does
-# not see enough to need label smoothing, without which it learns faster (docs/results.md).
+# In float32 fewer tokens fit the time: a smaller model reads more of them, and smaller batches make more of each. It
+# does not see enough to need label smoothing, without which it learns faster (docs/results.md).
 FLOAT32_SETTINGS = (
     "model.model_width=128",
     "model.inner_width=512",
