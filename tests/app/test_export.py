@@ -30,6 +30,7 @@ from app.serving.model_card import NOT_RECORDED, model_card
 from app.serving.signature_definitions import signature_definitions
 from pipelines.manifest import Manifest
 from tests.app.command_line import nmt, succeeded
+from tests.app.traced_once import save_as
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 
@@ -57,13 +58,8 @@ def version(export: Path) -> Path:
 
 @pytest.fixture
 def saved_again(version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saving takes seconds; this copies what was saved."""
-
-    def save(module: tf.Module, path: str, **how: object) -> None:
-        shutil.copyfile(version / "saved_model.pb", Path(path) / "saved_model.pb")
-        shutil.copytree(version / "variables", Path(path) / "variables")
-
-    monkeypatch.setattr(tf.saved_model, "save", save)
+    """Exports have the SavedModel that is there."""
+    monkeypatch.setattr(tf.saved_model, "save", save_as(version))
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ What is learnt stays that of a command by itself: a trainer that is used again i
 of one that is built anew, as the command asks for it.
 """
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +91,16 @@ def load(path: str, **how: Any) -> Any:
     files = sorted(file for part in ("saved_model.pb", "variables/*", "assets/*") for file in Path(path).glob(part))
     key = (tuple((file.name, sha256_of(file)) for file in files), repr(how))
     return _exports.get(key) or _exports.setdefault(key, load_export(path, **how))
+
+
+def save_as(version: Path) -> Callable[..., None]:
+    """In place of `tf.saved_model.save`: copies what was saved of the same model, for saving takes seconds."""
+
+    def save(module: tf.Module, path: str, **how: object) -> None:
+        shutil.copyfile(version / "saved_model.pb", Path(path) / "saved_model.pb")
+        shutil.copytree(version / "variables", Path(path) / "variables")
+
+    return save
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What answers when an export has CTranslate2: beside its SavedModel, or alone."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -14,6 +13,7 @@ from app.server.versions import Version
 from app.serving import export as exporter
 from tests.app.command_line import nmt, succeeded
 from tests.app.server.serving import Running, serving
+from tests.app.traced_once import save_as
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 TEXTS = ["It rains.", "", "We are here, and you are not."]
@@ -23,14 +23,8 @@ TEXTS = ["It rains.", "", "We are here, and you are not."]
 def both_engines(run: Path, export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export of the run with its CPU engine; the SavedModel is that of the road, which was checked."""
     out = tmp_path_factory.mktemp("both") / "both"
-
-    def save(module: tf.Module, path: str, **how: object) -> None:
-        for part in ("saved_model.pb", "variables"):
-            copy = shutil.copytree if part == "variables" else shutil.copyfile
-            copy(export / "1" / part, Path(path) / part)
-
     checked = mock.patch.object(exporter, "check_in_fresh_process", return_value=None)
-    with checked, mock.patch.object(tf.saved_model, "save", save):
+    with checked, mock.patch.object(tf.saved_model, "save", save_as(export / "1")):
         succeeded(nmt("export", run, "--out", out, "--precision", "float32", "--cpu-engine", "float32"))
     return out
 

@@ -26,7 +26,7 @@ from pipelines.batching import BatchShape
 from pipelines.manifest import Manifest
 from pipelines.packed_batches import pack_rows
 from pipelines.packing import pack_batches
-from pipelines.stream import PACKED_SPEC
+from pipelines.stream import PACKED_SPEC, dataset_of
 from pipelines.vocabulary import PAD
 from tests.app.command_line import nmt, succeeded, train_arguments
 from tests.app.training.test_trainer import MODEL, ONE, TWO, assert_same, batches, learn, strategy_on, trained
@@ -48,7 +48,7 @@ def packed_batches(weights: np.ndarray | None = None) -> Iterator[Any]:
 
 
 def packed_stream() -> tf.data.Dataset:
-    return tf.data.Dataset.from_generator(packed_batches, output_signature=PACKED_SPEC)
+    return dataset_of(packed_batches, PACKED_SPEC)
 
 
 @pytest.mark.parametrize("settings", [{}, {"r_drop": 3.0}])

@@ -21,6 +21,7 @@ from app.training.trainer import Trainer
 from layers import TransformerConfig
 from layers.dropout import Dropout, shifted_seeds
 from pipelines.lanes import Host
+from pipelines.stream import dataset_of
 from tests.eager import eager
 
 MODEL = TransformerConfig(
@@ -51,7 +52,7 @@ def batches(count: int = 3, rows: int = 7) -> Iterator[tuple[dict[str, np.ndarra
 
 def stream() -> tf.data.Dataset:
     ids = tf.TensorSpec([None, None], tf.int32)
-    return tf.data.Dataset.from_generator(batches, output_signature=({"source": ids, "target": ids}, ids))
+    return dataset_of(batches, ({"source": ids, "target": ids}, ids))
 
 
 WEIGHTS = (1, 2, 0, 2, 1, 1, 2)
@@ -73,7 +74,7 @@ def weighted_stream(of_rows: Sequence[int] = WEIGHTS, *, repeated: bool) -> tf.d
 
     spec = stream().element_spec
     signature = spec if repeated else (*spec, tf.TensorSpec([None], tf.float32))
-    return tf.data.Dataset.from_generator(weighted, output_signature=signature)
+    return dataset_of(weighted, signature)
 
 
 def strategy_on(devices: int) -> tf.distribute.Strategy:
@@ -173,7 +174,7 @@ def test_nothing_reads_batches_once_fit_was_ended_early():
         if ending:
             raise ending
 
-    data = tf.data.Dataset.from_generator(endless, output_signature=stream().element_spec).prefetch(4)
+    data = dataset_of(endless, stream().element_spec).prefetch(4)
     trainer, _ = trainer_of(TWO, "float32", MODEL)
     for ending in (None, KeyboardInterrupt, ValueError):
         with pytest.raises(ending) if ending else nullcontext():
