@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from app.errors import UserError
-from app.training.optimizer import FusedAdam
+from app.training.adam import FusedAdam
 from pipelines.manifest import sha256_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]

@@ -4,7 +4,7 @@ What a device holds at most, in bytes, with P parameters, D the model's width, F
 vocabulary, and c bytes a number of the compute precision: 4, or 2 where it is mixed.
 
     weights      4 P, and a copy of 2 P where the precision is mixed
-    optimizer    8 P, Adam's two moments
+    optimizer    8 P, Adam's two moments; Muon keeps one of the matrices between hidden layers
     averages     4 P, if the weights are averaged
     gradients    4 P; 4 P more where they are clipped or scaled, 8 P more where those of several parts are added
     activations  what the forward pass keeps for the backward pass, of each position
@@ -74,7 +74,7 @@ def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas
     activations = rows * row_bytes + logits + 16 * table
     return MemoryEstimate(
         weights=(6 if mixed else 4) * parameters,
-        optimizer=8 * parameters,
+        optimizer=4 * (2 * parameters - (hidden_matrices(model) if settings.optimizer == "muon" else 0)),
         averages=4 * parameters if settings.ema_decay else 0,
         gradients=4 * parameters * (1 + scaled + 2 * (parts > 1)),
         activations=int(SAFETY * activations),
@@ -85,13 +85,20 @@ def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas
 def parameter_count(model: TransformerConfig) -> int:
     """The number of weights of a model, before it is made."""
     width, inner = model.model_width, model.inner_width
-    attention = 4 * (width**2 + (width if model.attention_bias else 0))
-    norm, feed_forward = 2 * width, 2 * width * inner + inner + width
-    encoder = model.encoder_layers * (attention + feed_forward + 2 * norm)
-    decoder = model.decoder_layers * (2 * attention + feed_forward + 3 * norm)
+    norm, biases = 2 * width, inner + width
+    attention_biases = 4 * width if model.attention_bias else 0
+    encoder = model.encoder_layers * (attention_biases + biases + 2 * norm)
+    decoder = model.decoder_layers * (2 * attention_biases + biases + 3 * norm)
     final_norms = 2 * norm if model.normalization == "pre" else 0
     table = model.vocabulary_size * (width + (1 if model.logits_bias else 0))
-    return table + encoder + decoder + final_norms
+    return table + encoder + decoder + final_norms + hidden_matrices(model)
+
+
+def hidden_matrices(model: TransformerConfig) -> int:
+    """How many of the weights are of attention's and feed-forward networks' matrices."""
+    attention, feed_forward = 4 * model.model_width**2, 2 * model.model_width * model.inner_width
+    encoder = model.encoder_layers * (attention + feed_forward)
+    return encoder + model.decoder_layers * (2 * attention + feed_forward)
 
 
 def _row_bytes(model: TransformerConfig, shape: BatchShape, compute_bytes: int) -> int:

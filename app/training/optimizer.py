@@ -1,26 +1,16 @@
-"""Adam with the paper's constants, one fused kernel a weight. Vaswani et al. 2017, section 5.3; Kingma & Ba 2015."""
+"""The optimizer that a configuration asks for."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
-import tensorflow as tf
 
 from app.config import TrainingConfig
+from app.training.adam import BETA_1, BETA_2, EPSILON, FusedAdam
+from app.training.muon import Muon
 from app.training.schedule import CosineSchedule, InverseSquareRootSchedule, NoamSchedule
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.98, 1e-9  # section 5.3
-FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # Micikevicius et al. 2018
 
-
-class Update(NamedTuple):
-    """What became of a step's gradients: their norm, before clipping, and whether the weights moved; float32, bool."""
-
-    gradient_norm: tf.Tensor
-    applied: tf.Tensor
-
-
-def adam(settings: TrainingConfig, model_width: int) -> "FusedAdam":
+def optimizer_of(settings: TrainingConfig, model_width: int) -> FusedAdam:
     """The optimizer of a run."""
     schedule: keras.optimizers.schedules.LearningRateSchedule
     if settings.schedule == "noam":
@@ -29,126 +19,16 @@ def adam(settings: TrainingConfig, model_width: int) -> "FusedAdam":
         schedule = InverseSquareRootSchedule(settings.learning_rate, settings.warmup_steps)
     else:
         schedule = CosineSchedule(settings.learning_rate, settings.warmup_steps, settings.steps)
-    return FusedAdam(
-        schedule,
-        beta_1=BETA_1,
-        beta_2=BETA_2,
-        epsilon=EPSILON,
-        global_clipnorm=settings.clip_norm or None,
-        use_ema=settings.ema_decay > 0,
-        ema_momentum=settings.ema_decay,
-        dynamic_loss_scale=settings.precision == "mixed_float16",
-    )
-
-
-@keras.saving.register_keras_serializable(package="nmt")
-class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam for gradients that are already summed over the replicas, updated by TensorFlow's own kernel.
-
-    Every replica moves its own copy of the weights, since all hold the same sums; so the whole update can stand in a
-    `tf.cond`, and a gradient that is not finite moves nothing. One kernel instead of a dozen ops a weight saves a
-    tenth of a small model's step.
-
-    Args:
-        dynamic_loss_scale: Whether gradients come multiplied by `loss_scale`, which halves when they overflow and
-            doubles after 2,000 steps without; for float16.
-    """
-
-    def __init__(self, *args: Any, dynamic_loss_scale: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.dynamic_loss_scale = dynamic_loss_scale
-
-    def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes the moments, the averages of the weights and what steers the rate and the scale."""
-        if self.built:
-            return
-        super().build(variables)
-        self.rate_factor = self._scalar("rate_factor", 1.0)
-        if self.dynamic_loss_scale:
-            self.loss_scale = self._scalar("loss_scale", FIRST_LOSS_SCALE)
-            self.finite_steps = self._scalar("finite_steps", 0.0)
-
-    def _scalar(self, name: str, value: float) -> keras.Variable:
-        return self.add_variable((), initializer=keras.initializers.Constant(value), dtype="float32", name=name)
-
-    @property
-    def averages(self) -> list[keras.Variable]:
-        """The moving averages of the weights, in the weights' order; empty unless `use_ema`."""
-        return list(self._model_variables_moving_average) if self.use_ema else []
-
-    def scaled_rate(self) -> tf.Tensor:
-        """The next update's learning rate, float32: the schedule's times `rate_factor`."""
-        return tf.cast(self.learning_rate, tf.float32) * tf.convert_to_tensor(self.rate_factor)
-
-    def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
-        """The loss to differentiate."""
-        return loss * tf.convert_to_tensor(self.loss_scale) if self.dynamic_loss_scale else loss
-
-    def apply_summed(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> Update:
-        """Moves the weights, if the gradients are finite; in a replica's context, or without a strategy.
-
-        Args:
-            gradients: d (scaled loss) / d weight, the same on every replica.
-            weights: Those that the optimizer was built with.
-        """
-        scale = tf.convert_to_tensor(self.loss_scale) if self.dynamic_loss_scale else tf.constant(1.0)
-        norm = tf.linalg.global_norm(gradients) / scale
-        finite = tf.math.is_finite(norm)
-        if self.global_clipnorm:
-            scale *= tf.maximum(1.0, norm / self.global_clipnorm)
-        if self.global_clipnorm or self.dynamic_loss_scale:
-            gradients = [gradient / scale for gradient in gradients]
-
-        def update() -> tf.Tensor:
-            self._update(gradients, weights)
-            return tf.constant(True)
-
-        applied = tf.cond(finite, update, lambda: tf.constant(False))
-        if self.dynamic_loss_scale:
-            self._rescale(finite)
-        return Update(norm, applied)
-
-    def _update(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> None:
-        step = tf.cast(tf.convert_to_tensor(self.iterations), tf.float32) + 1.0
-        rate, beta1_power, beta2_power = self.scaled_rate(), self.beta_1**step, self.beta_2**step
-        for gradient, weight, m, v in zip(gradients, weights, self._momentums, self._velocities, strict=True):
-            tf.raw_ops.ResourceApplyAdam(
-                var=_handle(weight),
-                m=_handle(m),
-                v=_handle(v),
-                beta1_power=beta1_power,
-                beta2_power=beta2_power,
-                lr=rate,
-                beta1=self.beta_1,
-                beta2=self.beta_2,
-                epsilon=self.epsilon,
-                grad=gradient,
-            )
-        # The first averages would else hang on to the random first weights.
-        decay = tf.minimum(self.ema_momentum, step / (9.0 + step))
-        for average, weight in zip(self.averages, weights, strict=bool(self.averages)):
-            away = tf.convert_to_tensor(average) - tf.convert_to_tensor(weight)
-            tf.raw_ops.AssignSubVariableOp(resource=_handle(average), value=(1.0 - decay) * away)
-        one = tf.ones([], tf.as_dtype(self.iterations.dtype))
-        tf.raw_ops.AssignAddVariableOp(resource=_handle(self.iterations), value=one)
-
-    def _rescale(self, finite: tf.Tensor) -> None:
-        """Halves the scale of the loss after an overflow, doubles it after many steps without one."""
-        steps = tf.where(finite, tf.convert_to_tensor(self.finite_steps) + 1.0, 0.0)
-        grow = steps >= LOSS_SCALE_GROWTH_STEPS
-        factor = tf.where(finite, tf.where(grow, 2.0, 1.0), 0.5)
-        scale = tf.convert_to_tensor(self.loss_scale) * factor
-        tf.raw_ops.AssignVariableOp(resource=_handle(self.loss_scale), value=scale)
-        tf.raw_ops.AssignVariableOp(resource=_handle(self.finite_steps), value=tf.where(grow, 0.0, steps))
-
-    def finalize_variable_values(self, var_list: Any) -> None:
-        """Keras would end `fit` by overwriting the weights with their averages; a run decides that for itself."""
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), "dynamic_loss_scale": self.dynamic_loss_scale}
-
-
-def _handle(variable: keras.Variable) -> tf.Tensor:
-    """The resource of a variable, in a replica's context that of the replica's copy."""
-    return variable.value.handle
+    options: dict[str, Any] = {
+        "beta_1": BETA_1,
+        "beta_2": BETA_2,
+        "epsilon": EPSILON,
+        "global_clipnorm": settings.clip_norm or None,
+        "use_ema": settings.ema_decay > 0,
+        "ema_momentum": settings.ema_decay,
+        "dynamic_loss_scale": settings.precision == "mixed_float16",
+    }
+    if settings.optimizer == "muon":
+        products = "bfloat16" if settings.precision == "mixed_bfloat16" else "float32"
+        return Muon(schedule, product_dtype=products, **options)
+    return FusedAdam(schedule, **options)

@@ -37,7 +37,7 @@ from app.training.divergence import Diverged, DivergenceWatch
 from app.training.full_disk import reporting_full_disk
 from app.training.milestones import Followed, Milestones, is_over, is_unjudged, stopped_early
 from app.training.monitoring import DevEvaluation, StepLog, skipped_steps
-from app.training.optimizer import adam
+from app.training.optimizer import optimizer_of
 from app.training.packing import is_packed, resolve_packing
 from app.training.precision import resolve_precision
 from app.training.profiling import Profile, ProfiledSteps
@@ -209,7 +209,7 @@ def build_trainer(configuration: Configuration) -> Trainer:
     freeze(transformer, settings.freeze)
     xla = bool(tf.config.list_logical_devices("GPU"))
     trainer = Trainer(transformer, settings, xla=xla)
-    optimizer = adam(settings, configuration.model.model_width)
+    optimizer = optimizer_of(settings, configuration.model.model_width)
     trainer.compile(optimizer=optimizer, auto_scale_loss=False, jit_compile=False)
     optimizer.build(transformer.trainable_variables)
     return trainer

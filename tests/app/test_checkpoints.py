@@ -11,6 +11,7 @@ import pytest
 
 from app.errors import UserError
 from app.training import checkpoints
+from app.training.adam import FusedAdam
 from app.training.checkpoints import (
     STOPPED_BY,
     Checkpoint,
@@ -20,7 +21,7 @@ from app.training.checkpoints import (
     write_average,
     write_checkpoint,
 )
-from app.training.optimizer import FusedAdam
+from app.training.muon import Muon
 
 Arrays = dict[str, np.ndarray]
 
@@ -63,6 +64,20 @@ def saved(folder: CheckpointFolder, *steps: int) -> list[Path]:
 
 def names(folder: CheckpointFolder) -> list[str]:
     return sorted(path.name for path in folder.path.iterdir())
+
+
+def test_muons_state_comes_back_bit_for_bit(folder: CheckpointFolder) -> None:
+    model, other = Model(), Model()
+    optimizer, other_optimizer = Muon(), Muon()
+    for each, its_model in ((optimizer, model), (other_optimizer, other)):
+        each.build(its_model.trainable_variables)
+    for variable in optimizer.variables:
+        variable.assign(keras.ops.ones_like(variable) * 3)
+    Checkpoint.open(folder.save(7, model, optimizer, {})).restore(other, other_optimizer)
+    state = values(other, other_optimizer)
+    assert len(state) == 2 + 1 + 6  # one moment of the kernel, two of the bias
+    for ours, theirs in zip(values(model, optimizer), state, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_weights_optimizer_and_seeds_come_back_bit_for_bit(folder: CheckpointFolder) -> None:

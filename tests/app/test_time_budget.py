@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("traced_once")
 CHOSEN = ("training.steps", "training.warmup_steps", "training.checkpoint_every")
 SETTINGS = [setting for setting in TINY if not setting.startswith(CHOSEN)]
 SETTINGS += ["training.schedule=cosine", "training.learning_rate=0.01", "training.deterministic=true"]
+SETTINGS += ["training.optimizer=muon"]
 MEASURED = Measured(target_tokens_per_second=4321.4, step_seconds=0.5, start_seconds=10.0, evaluation_seconds=4.0)
 SHORT = TrainingConfig(steps=1000, checkpoint_every=200, warmup_steps=100)
 

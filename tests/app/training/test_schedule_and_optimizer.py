@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.training.optimizer import BETA_1, BETA_2, EPSILON, FusedAdam
+from app.training.adam import BETA_1, BETA_2, EPSILON, FusedAdam
 from app.training.schedule import CosineSchedule, InverseSquareRootSchedule, NoamSchedule
 
 
