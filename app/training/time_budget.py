@@ -7,7 +7,7 @@ begins, so the run is the one that the same numbers give without a time, and it 
 import gc
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ from pipelines.vocabulary import PAD
 CHOSEN = ("steps", "warmup_steps", "checkpoint_every")
 MEASURED_BATCHES = 8  # of various shapes, which differ in speed
 AVERAGED_BATCHES = 100  # their mean size is within 2% of an epoch's
-EVALUATED_PART = 4  # the dev set is evaluated in so many parts, of which one is measured
+EVALUATED_PART = 4  # the dev loss is measured on one of so many parts of the dev set
+MEASURED_SENTENCES = 200  # translated at least, if there are so many: a few take almost as long as one batch of many
 EXTRA_TOKENS = 10  # a measured translation may be so much longer than its source
 FEWEST_STEPS = 20
 MOST_EVALUATION = 0.25  # share of the time
@@ -179,9 +180,9 @@ def measure_training(
     with reporting_data_errors(), reporting_exhausted_memory(settings.accumulation):
         trainer = begin(None, configuration, data, strategy)
         batches: list[NumpyBatch] = list(open_stream(data, settings, 0).take(AVERAGED_BATCHES).as_numpy_iterator())
-        evaluation_seconds = time_evaluation(trainer, configuration, data)
+        evaluation_seconds, spent = time_evaluation(trainer, configuration, data)
         speed = measure(trainer, batches[: 1 + MEASURED_BATCHES])
-    start_seconds = time.perf_counter() - started - evaluation_seconds / EVALUATED_PART - speed.seconds
+    start_seconds = time.perf_counter() - started - spent - speed.seconds
     shapes = {(inputs["source"].shape, labels.shape) for inputs, labels, *_ in batches}
     mean_tokens = sum((labels != PAD).sum() for _, labels, *_ in batches) / len(batches)
     measured = Measured(
@@ -193,23 +194,28 @@ def measure_training(
     return measured, settings
 
 
-def time_evaluation(trainer: Trainer, configuration: Configuration, data: Manifest) -> float:
-    """Returns the seconds that an evaluation on the dev set takes, from a quarter of the set, with its graphs traced.
+def time_evaluation(trainer: Trainer, configuration: Configuration, data: Manifest) -> tuple[float, float]:
+    """Returns the seconds that an evaluation on the dev set takes with its graphs traced, and those measured for it.
 
     The weights are random ones, with which no translation would end by itself, so the search is told to end it early.
     """
     settings, decoding = configuration.training, configuration.decoding
     short = replace(decoding, max_extra_tokens=min(decoding.max_extra_tokens, EXTRA_TOKENS))
     translate = dev_translations(trainer, replace(configuration, decoding=short), data)
-    sentences = dev_sentences(data, settings)[0][::EVALUATED_PART]
+    sentences = dev_sentences(data, settings)[0]
+    part_of_sentences = max(1, len(sentences) // MEASURED_SENTENCES)
+    sentences = sentences[::part_of_sentences]
     batches = dev_batches(data, settings).shard(EVALUATED_PART, 0)
 
-    def evaluate(batches: tf.data.Dataset, sentences: list[str]) -> float:
+    def seconds(work: Callable[[], object]) -> float:
         started = time.perf_counter()
-        dev_loss(trainer, batches)
-        if sentences:
-            translate(sentences)
+        work()
         return time.perf_counter() - started
 
-    evaluate(batches.take(1), sentences[:1])
-    return EVALUATED_PART * evaluate(batches, sentences)
+    dev_loss(trainer, batches.take(1))
+    of_loss, of_translations = seconds(lambda: dev_loss(trainer, batches)), 0.0
+    if sentences:
+        translate(sentences[:1])
+        of_translations = seconds(lambda: translate(sentences))
+    estimate = EVALUATED_PART * of_loss + part_of_sentences * of_translations
+    return estimate, of_loss + of_translations
