@@ -1,7 +1,21 @@
-"""`python -m app`, the same as `nmt`."""
+"""The program `nmt`, also `python -m app`."""
 
+import signal
 import sys
 
-from app.cli import main
+ENDS_QUIETLY = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+if ENDS_QUIETLY:  # Ctrl-C in the middle of an import would be a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-sys.exit(main())
+
+def main() -> int:
+    """Runs the command of the command line and returns its exit code."""
+    from app import cli
+
+    if ENDS_QUIETLY:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

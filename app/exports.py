@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from app.decoding.given_translations import Aligner, Scorer
 from app.decoding.options import DecodingOptions
-from app.decoding.signatures import Signatures
+from app.decoding.signatures import DEFAULT, TRANSLATE, Signatures, with_translate
 from app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
 from app.errors import UserError
 from app.runtime.processors import processors
@@ -81,6 +81,7 @@ class ExportModel:
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
             self.languages = languages_of(description)
             self.examples = list(description["run"].get("examples") or [])
+            self.known: Sequence[str] = description.get("signatures", ())
             options = DecodingOptions(**description["decoding"])
         self.options = overridden(options, given)
         self.engine = load_engine(version, self.options, engine)
@@ -106,8 +107,11 @@ class ExportModel:
     def signatures(self) -> Signatures:
         """The functions of the export, by name."""
         if self.engine is None:
-            return self.saved_model.signatures
-        return FasterSignatures(self.engine.signatures(), lambda: self.saved_model.signatures)
+            return with_translate(self.saved_model.signatures)
+        faster = self.engine.signatures()
+        if TRANSLATE not in self.known:
+            faster = {**faster, DEFAULT: faster[TRANSLATE]}  # as the SavedModel has it
+        return FasterSignatures(faster, lambda: with_translate(self.saved_model.signatures))
 
     def translator(
         self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1

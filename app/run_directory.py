@@ -22,6 +22,7 @@ from app.text_files import read_lines, replace_file
 from app.training import step_lines
 from app.training.checkpoints import Checkpoint, CheckpointFolder
 from app.training.ranking import DevResults, ranked
+from app.training.run_lock import LOCK
 from layers import Transformer
 from pipelines.any_vocabulary import AnyVocabulary, load_vocabulary
 from pipelines.corpora import LanguagePair
@@ -105,7 +106,7 @@ class RunDirectory:
     def may_be_made(path: Path) -> bool:
         """Whether nothing is in the way of a new run there, but what `create` left when it was interrupted."""
         finished = ("vocabulary.model", "manifest.json")
-        ours = {*finished, *(f".{name}.partial" for name in (*finished, "config.toml"))}
+        ours = {*finished, LOCK, *(f".{name}.partial" for name in (*finished, "config.toml"))}
         return not path.exists() or (path.is_dir() and {entry.name for entry in path.iterdir()} <= ours)
 
     def with_configuration(self, configuration: Configuration) -> "RunDirectory":

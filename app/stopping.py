@@ -1,12 +1,14 @@
-"""SIGTERM (the machine is taken away) and SIGINT (Ctrl-C) during work that can go on later."""
+"""SIGTERM (the machine is taken away), SIGINT (Ctrl-C), SIGHUP (the terminal is closed) in work that can be resumed."""
 
+import os
 import signal
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):
@@ -71,7 +73,18 @@ class StopSignals:
 
     def _receive(self, number: int, frame: object) -> None:
         self.received = signal.Signals(number)
+        if number == signal.SIGHUP:
+            leave_terminal()
         for each in self._before:
             signal.signal(each, signal.SIG_DFL)
         if not self._held_back:
             self.check()
+
+
+def leave_terminal() -> None:
+    """Writes no more to a terminal that is closed, which would be an error."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        if stat.S_ISCHR(os.fstat(stream).st_mode):  # of a terminal that is closed `isatty` says no
+            os.dup2(nowhere, stream)
+    os.close(nowhere)

@@ -40,6 +40,15 @@ def add_parser(verbs: Any) -> None:
     add("--deadline", type=float, default=60.0, metavar="S", help="seconds for an answer (default: 60)")
     add("--api-keys", type=Path, metavar="F", help="answer only who has a key whose hash is in this file")
     add("--new-api-key", metavar="NAME", help="add a key to the --api-keys file, print it, and serve nothing")
+    add(
+        "--allowed-host",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="names it answers to, as behind a proxy (default: at --host 127.0.0.1 localhost, else any)",
+    )
+    add("--cors", nargs="+", default=[], metavar="ORIGIN", help="sites whose pages may use the server; * for all")
+    add("--connections", type=int, default=1000, metavar="N", help="at once; more are refused (default: 1000)")
     add("--no-access-log", action="store_true", help="no line a request on stderr")
     parser.set_defaults(run=run)
 
@@ -62,8 +71,10 @@ def run(arguments: argparse.Namespace) -> None:
         import uvicorn
 
         from app.server.application import application
+        from app.server.protocol import with_deadline
     from app.server.batching import Batcher
     from app.server.metrics import Metrics
+    from app.server.origins import allowed_hosts
     from app.server.service import Service
     from app.server.versions import Models
 
@@ -74,6 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
         texts=arguments.texts,
         requests_per_minute=arguments.requests_per_minute,
         deadline=arguments.deadline,
+        arrival=arguments.deadline,
     )
     batcher = Batcher(
         metrics, workers=workers, batch_tokens=arguments.batch_tokens, most_waiting=arguments.most_waiting
@@ -83,7 +95,9 @@ def run(arguments: argparse.Namespace) -> None:
     log_requests(arguments.no_access_log)
     server = uvicorn.Server(
         uvicorn.Config(
-            application(service),
+            application(service, allowed_hosts(arguments.host, arguments.allowed_host), arguments.cors),
+            http=with_deadline(arguments.deadline),
+            limit_concurrency=arguments.connections,
             host=arguments.host,
             port=arguments.port,
             log_level="warning",
@@ -114,10 +128,13 @@ def check_usage(arguments: argparse.Namespace) -> None:
         "body_bytes": 1,
         "requests_per_minute": 0,
         "port": 0,
+        "connections": 1,
     }.items():
         value = getattr(arguments, name)
         if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}")
+    if arguments.port > 65535:
+        raise UserError(f"--port is {arguments.port}; it must be at most 65535")
     if not arguments.deadline > 0:
         raise UserError(f"--deadline is {arguments.deadline}; it must be more than 0")
 

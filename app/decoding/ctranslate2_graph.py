@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
-from app.decoding.plain_translation import PlainTranslation
-from app.decoding.signatures import DETOKENIZE, N_BEST, SCORE, TOKENIZE, TRANSLATE, Signatures
+from app.decoding.plain_translation import OnlyTexts, PlainTranslation
+from app.decoding.signatures import DEFAULT, DETOKENIZE, N_BEST, SCORE, TOKENIZE, TRANSLATE, Signatures
 from app.decoding.texts import Search
 from app.decoding.translation_graph import TranslationGraph
 from pipelines.any_vocabulary import load_vocabulary
@@ -19,7 +19,7 @@ from pipelines.vocabulary import BOS, EOS, PAD
 
 VOCABULARY = "vocabulary.model"  # beside the model, which has the pieces but not how text is cut into them
 LIMIT_STEP = 8  # sources of like length share a limit of their translations, and a batch
-KNOWN = (TRANSLATE, N_BEST, SCORE, TOKENIZE, DETOKENIZE)  # signatures
+KNOWN = (DEFAULT, TRANSLATE, N_BEST, SCORE, TOKENIZE, DETOKENIZE)  # signatures
 SENTENCES_AT_ONCE = 64  # by each worker; more is no faster on a CPU
 
 
@@ -44,7 +44,8 @@ class CTranslate2Graph(TranslationGraph):
     def signatures(self) -> Signatures:
         """Those of a translation graph but for what CTranslate2 is not asked for here."""
         known = {name: function for name, function in super().signatures().items() if name in KNOWN}
-        return {**known, TRANSLATE: PlainTranslation(self, known[TRANSLATE])}
+        translate = PlainTranslation(self, known[TRANSLATE])
+        return {**known, TRANSLATE: translate, DEFAULT: OnlyTexts(translate, known[DEFAULT])}
 
     def search(
         self,

@@ -1,4 +1,4 @@
-"""`serving_default` of CTranslate2 with almost no TensorFlow around it.
+"""`translate` and `serving_default` of CTranslate2 with almost no TensorFlow around it.
 
 The graph around a search has some hundreds of operations for tokens, cuts, warnings and joins. CTranslate2 translates a
 sentence with a small model in the time that they take, so texts that need no cut go through a few lines of Python.
@@ -14,6 +14,7 @@ import tensorflow as tf
 from app.decoding.leading_tags import TagTables
 from app.decoding.output_checks import WARNINGS
 from app.decoding.plain_output_checks import Side, plain_warnings
+from app.decoding.signatures import OF_DEFAULT
 from app.decoding.texts import Search
 from pipelines.vocabulary import EOS, PAD
 
@@ -71,6 +72,25 @@ class PlainTranslation:
             "confidences": tf.constant([best.confidence for best in rows], tf.float32),
             "warnings": tf.constant([",".join(best.warnings) for best in rows]),
         }
+
+
+class OnlyTexts:
+    """`serving_default`: the translations of texts alone, with their scores.
+
+    Args:
+        translate: The signature `translate`.
+        fallback: The signature `serving_default` of the graph, which this stands in for.
+    """
+
+    def __init__(self, translate: PlainTranslation, fallback: Callable[..., Mapping[str, tf.Tensor]]) -> None:
+        self.translate = translate
+        self.fallback = fallback
+        self.input_signature: Any = fallback.input_signature  # type: ignore[attr-defined]  # of a tf.function
+
+    def __call__(self, texts: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        """Returns `translations` and `scores`, each [N], for `texts`, string [N]."""
+        found = self.translate(texts)
+        return {name: found[name] for name in OF_DEFAULT}
 
 
 class Chosen(NamedTuple):

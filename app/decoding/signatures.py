@@ -13,8 +13,9 @@ from pipelines.vocabulary import PAD
 
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
 
-TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN, EXPLAIN, TOKENIZE, DETOKENIZE = (
+DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN, EXPLAIN, TOKENIZE, DETOKENIZE = (
     "serving_default",
+    "translate",
     "translate_nbest",
     "translate_prefix",
     "translate_alternatives",
@@ -26,21 +27,23 @@ TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN, EXPLAIN
     "tokenize",
     "detokenize",
 )
+OF_DEFAULT = ("translations", "scores")
 OF_THE_BEST = ("translations", "scores", "confidences", "warnings")  # what is told where only one is asked for
 
 
 def signatures_of(graph: Any) -> Signatures:
     """A translation graph as functions, each traced once for every number of texts; for a translator or a SavedModel.
 
-    `serving_default` takes `texts` (string [N]) and gives the fields of `TranslatedTexts` for the best translation
-    ([N]); `translate_nbest`, which searches longer, gives as many as the beam holds ([N, K], best first), and so
+    `serving_default` takes `texts` (string [N]), nothing else, and gives `translations` and `scores` ([N]).
+    `translate` takes `texts` and gives the fields of `TranslatedTexts` for the best translation ([N]);
+    `translate_nbest`, which searches longer, gives as many as the beam holds ([N, K], best first), and so
     does `translate_prefix`, which takes `prefixes` (string [N]) too, with which they begin.
     `translate_alternatives` takes `prefixes` and gives `alternatives` translations, each of which goes on
     differently behind its prefix. `translate_sample` takes `seeds` (int32 [N]) and gives `samples` translations
     drawn with `temperature`, `top_k` and `top_p`. `translate_glossary` takes `source_terms` and `target_terms`
-    (string [G]) and gives what `serving_default` does. All of them may be told another `beam_size`,
-    `length_penalty`, `max_extra_tokens`, `no_repeat_ngram_size` and `repetition_penalty` (scalars) than the
-    graph's; sampling needs no beam.
+    (string [G]) and gives what `translate` does. All of these but `serving_default` may be told another
+    `beam_size`, `length_penalty`, `max_extra_tokens`, `no_repeat_ngram_size` and `repetition_penalty` (scalars)
+    than the graph's; sampling needs no beam.
 
     `score` takes `texts`, `targets` (string [N]) and perhaps another `length_penalty` and gives the fields of
     `ScoredTexts`; `align` takes `texts` and `targets` and gives those of `Alignments`. `explain` takes one `text`
@@ -101,10 +104,17 @@ def signatures_of(graph: Any) -> Signatures:
     def detokenize(ids: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"texts": graph.vocabulary.decode(ids)}
 
+    translate = signature(best, [texts], settings)
+
+    def plain(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        found = translate(texts, **settings)
+        return {name: found[name] for name in OF_DEFAULT}
+
     without_beam = {name: value for name, value in settings.items() if name != "beam_size"}
     several = tf.constant(graph.options.beam_size)
     return {
-        TRANSLATE: signature(best, [texts], settings),
+        DEFAULT: signature(plain, [texts]),
+        TRANSLATE: translate,
         N_BEST: signature(n_best, [texts], settings),
         PREFIX: signature(with_prefix, [texts, prefixes], settings),
         ALTERNATIVES: signature(alternatives, [texts, prefixes], {"alternatives": several, **settings}),
@@ -145,6 +155,11 @@ def signature(
     separate.__name__ = body.__name__  # type: ignore[attr-defined]
     traced: Any = tf.function(separate, input_signature=inputs, autograph=False)
     return traced
+
+
+def with_translate(named: Mapping[str, Any]) -> dict[str, Any]:
+    """What has the names of signatures; an export from before there was `translate` has it as `serving_default`."""
+    return {**named, TRANSLATE: named[TRANSLATE if TRANSLATE in named else DEFAULT]}
 
 
 def inputs_of(function: Any) -> list[str]:

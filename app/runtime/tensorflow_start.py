@@ -4,8 +4,10 @@ Its C++ libraries write lines to file descriptor 2 before any setting of theirs 
 """
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,14 +25,16 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
     """
     apply_processor_settings()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # a choice of the user's for other programs
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)
     if batches_at_once > 1 and "tensorflow" not in sys.modules:  # which reads it once, when it starts
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, processors() // batches_at_once)))
-    with held_stderr():
-        import keras  # noqa: F401
+    with held_stderr(), ending_at_once():
+        import keras
         import tensorflow as tf
         import tensorflow_text  # noqa: F401
 
+        keras.config.set_floatx("float32")  # ~/.keras/keras.json may say otherwise
         if logical_cpus > 1:
             cpu = tf.config.list_physical_devices("CPU")[0]
             devices = [tf.config.LogicalDeviceConfiguration()] * logical_cpus
@@ -55,3 +59,18 @@ def held_stderr() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Within it Ctrl-C ends the process: raised in the middle of TensorFlow's import it comes out as another error."""
+    before = signal.getsignal(signal.SIGINT)
+    in_main_thread = threading.current_thread() is threading.main_thread()  # no other thread may set handlers
+    replaced = in_main_thread and before is not signal.SIG_IGN
+    if replaced:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if replaced:
+            signal.signal(signal.SIGINT, before)

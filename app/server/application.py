@@ -1,6 +1,6 @@
 """The whole server as one ASGI application."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -15,12 +15,14 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from app.server.errors import BusyError, RequestError, TooManyRequestsError
 from app.server.gate import Gate
 from app.server.languages import detect
 from app.server.libretranslate import TranslatedFiles, libretranslate_routes
+from app.server.origins import ANY, Origins
 from app.server.page_api import page_routes
 from app.server.service import Service
 from app.server.tf_serving import tf_serving_routes
@@ -32,9 +34,14 @@ DESCRIPTION = (
 )
 
 
-def application(service: Service) -> ASGIApp:
-    """All interfaces, the page, the metrics, behind the gate that every request passes."""
+def application(service: Service, hosts: Collection[str] = (ANY,), pages: Collection[str] = ()) -> ASGIApp:
+    """All interfaces, the page, the metrics, behind the gate that every request passes.
 
+    Args:
+        service: What answers.
+        hosts: The names that the server answers to.
+        pages: The origins whose pages may use it.
+    """
     files = TranslatedFiles()
 
     @asynccontextmanager
@@ -60,7 +67,27 @@ def application(service: Service) -> ASGIApp:
         return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)
 
     answer_errors(app)
-    return Gate(app, service.metrics, service.limits.body_bytes)
+    if service.keys:
+        describe_keys(app)
+    if pages:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(pages), allow_methods=["GET", "POST"], allow_headers=[ANY]
+        )
+    return Gate(app, service.metrics, service.limits, Origins(hosts, pages))
+
+
+def describe_keys(app: FastAPI) -> None:
+    """Tells the readers of `/openapi.json`, `/docs` among them, where a key goes."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = describe()
+        scheme = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+        schema.setdefault("components", {})["securitySchemes"] = {"key": scheme}
+        schema["security"] = [{"key": []}]
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]  # as FastAPI's documentation has it
 
 
 def first_line(error: Exception) -> str:

@@ -22,6 +22,8 @@ from app.server.translation import translate
 from app.server.versions import Direction
 
 MOST_PARAGRAPHS = 5_000
+MOST_RUNS = 20_000
+MOST_TAGS = 400_000  # of all parts of a Word document
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 IN_TEXT = frozenset(f"{W}{name}" for name in ("rPr", "t", "tab", "br"))  # what a run of text alone holds
 FORMATS = (".txt", ".html", ".htm", ".docx")
@@ -70,18 +72,22 @@ def opened(content: bytes) -> tuple[Any, list[list[Run]]]:
 
     Raises:
         RequestError: It is none, or damaged.
-        TooLargeError: It unpacks to more than `MOST_UNPACKED`, or has more than `MOST_PARAGRAPHS`.
+        TooLargeError: It unpacks to more than `MOST_UNPACKED`, or has more paragraphs, runs or tags than may be.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            size = sum(part.file_size for part in archive.infolist())
-        if size <= MOST_UNPACKED:
+            too_much = sum(part.file_size for part in archive.infolist()) > MOST_UNPACKED
+            too_much = too_much or sum(archive.read(part).count(b"<") for part in archive.infolist()) > MOST_TAGS
+        if not too_much:
             document = Document(io.BytesIO(content))
             paragraphs = list(islice(paragraphs_of(document), MOST_PARAGRAPHS + 1))
+            runs = sum(1 for paragraph in paragraphs for _ in islice(paragraph._p.iter(f"{W}r"), MOST_RUNS + 1))
+            too_much = len(paragraphs) > MOST_PARAGRAPHS or runs > MOST_RUNS
+        if not too_much:
             stretches = [runs for paragraph in paragraphs for runs in stretches_of(paragraph)]
     except Exception as error:  # whatever the libraries trip over
         raise RequestError("the file is no Word document, or it is damaged") from error
-    if size > MOST_UNPACKED or len(paragraphs) > MOST_PARAGRAPHS:
+    if too_much:
         raise TooLargeError("the document unpacks to too much")
     return document, stretches
 

@@ -1,5 +1,6 @@
-"""What every request passes: a limit on its body, headers that browsers heed, a count, and a line in the log."""
+"""What every request passes: its origin, limits on its body, headers that browsers heed, a count, a line in the log."""
 
+import asyncio
 import json
 import logging
 import time
@@ -8,7 +9,9 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.server.limits import Limits
 from app.server.metrics import Metrics
+from app.server.origins import Origins
 
 LOG = logging.getLogger("nmt.access")
 SECURITY = {
@@ -34,13 +37,15 @@ class Gate:
     Args:
         app: What answers.
         metrics: Counts.
-        body_bytes: The most bytes of a request's body.
+        limits: On a request's body, and the time within which it must be there.
+        origins: Under which names and from which pages requests may come.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, limits: Limits, origins: Origins) -> None:
         self.app = app
         self.metrics = metrics
-        self.body_bytes = body_bytes
+        self.limits = limits
+        self.origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -50,13 +55,20 @@ class Gate:
         begun = time.perf_counter()
         status = 499  # nothing was sent: the client has gone
         received = 0
-        too_large = f"the body of a request may have {self.body_bytes} bytes"
+        is_whole = False
+        too_large = f"the body of a request may have {self.limits.body_bytes} bytes"
 
         async def limited() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, is_whole
+            left = None if is_whole else self.limits.arrival - (time.perf_counter() - begun)
+            try:
+                async with asyncio.timeout(left):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, f"the body was not there within {self.limits.arrival:g} s") from error
             received += len(message.get("body", b""))
-            if received > self.body_bytes:
+            is_whole = not message.get("more_body", False)
+            if received > self.limits.body_bytes:
                 raise HTTPException(413, too_large)
             return message
 
@@ -73,7 +85,9 @@ class Gate:
 
         try:
             length = dict(scope["headers"]).get(b"content-length", b"0")
-            if length.isdigit() and int(length) > self.body_bytes:
+            if refusal := self.origins.refusal(scope):
+                await refuse(with_headers, *refusal)
+            elif length.isdigit() and int(length) > self.limits.body_bytes:
                 await refuse(with_headers, 413, too_large)
             else:
                 await self.app(scope, limited, with_headers)

@@ -3,7 +3,7 @@
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ from app.server.markup import translate_html
 from app.server.service import AUTO, Service, all_of
 from app.server.translation import TranslatedText, translate
 from app.server.versions import Direction
+from app.server.whole_text import whole
 
 FILES_LIVE_SECONDS = 600
 FILES_BYTES = 256 * 1024 * 1024  # of all of them
@@ -106,10 +107,8 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
         texts = [asked.q] if isinstance(asked.q, str) else asked.q
         service.limits.check(texts)
         chosen = [service.direction_for(asked.source, asked.target, text) for text in texts]
-        work = (
-            translations(service, direction, text, asked) for text, (direction, _) in zip(texts, chosen, strict=True)
-        )
-        answers = await service.answer(request, all_of(work))
+        work = translations(service, texts, [direction for direction, _ in chosen], asked)
+        answers = await service.answer(request, work)
         several = isinstance(asked.q, list)
         answer: dict[str, Any] = {"translatedText": [a[0] for a in answers] if several else answers[0][0]}
         if asked.source == AUTO:
@@ -193,7 +192,7 @@ async def fields_of(request: Request) -> Mapping[str, Any]:
         raise RequestError("the body is neither JSON nor a form") from error
     if not isinstance(fields, Mapping):
         raise RequestError("the body must be a JSON object")
-    return fields
+    return {name: whole(value) for name, value in fields.items()}
 
 
 async def plain(value: UploadFile | str) -> "SentFile | str":
@@ -201,12 +200,21 @@ async def plain(value: UploadFile | str) -> "SentFile | str":
     return value if isinstance(value, str) else SentFile(value.filename or "", await value.read())
 
 
-async def translations(service: Service, direction: Direction, text: str, asked: TranslateRequest) -> list[str]:
-    """The translation of a text, and the alternatives."""
+async def translations(
+    service: Service, texts: Sequence[str], directions: Sequence[Direction], asked: TranslateRequest
+) -> list[list[str]]:
+    """The translation of each text, followed by its alternatives."""
+    batcher = service.batcher
     if asked.format == "html":
-        return [await translate_html(service.batcher, direction, text)]
-    (found,) = await translate(service.batcher, direction, [text], alternatives=asked.alternatives)
-    return [found.text, *alternatives_of(found, asked.alternatives)]
+        made = (translate_html(batcher, direction, text) for text, direction in zip(texts, directions, strict=True))
+        return [[one] for one in await all_of(made)]
+    answers: list[list[str]] = [[] for _ in texts]
+    for direction in dict.fromkeys(directions):
+        places = [i for i, of_text in enumerate(directions) if of_text == direction]
+        found = await translate(batcher, direction, [texts[i] for i in places], alternatives=asked.alternatives)
+        for i, text in zip(places, found, strict=True):
+            answers[i] = [text.text, *alternatives_of(text, asked.alternatives)]
+    return answers
 
 
 def alternatives_of(text: TranslatedText, count: int) -> list[str]:

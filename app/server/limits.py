@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.console import say
 from app.errors import UserError
 from app.server.errors import TooLargeError, TooManyRequestsError, UnauthorizedError
 
@@ -26,6 +27,7 @@ class Limits:
         texts: Of a request.
         requests_per_minute: By key, or by address without one; 0 for as many as one likes.
         deadline: Seconds within which a request is answered, or not at all.
+        arrival: Seconds within which its body must be there.
     """
 
     body_bytes: int = 2 * 1024 * 1024
@@ -33,6 +35,7 @@ class Limits:
     texts: int = 256
     requests_per_minute: int = 0
     deadline: float = 60.0
+    arrival: float = 60.0
 
     def check(self, texts: list[str]) -> None:
         """Refuses what is too much.
@@ -84,10 +87,13 @@ class ApiKeys:
 
     Args:
         hashes: By name.
+        path: The file they are from, which is read again when it changes.
     """
 
-    def __init__(self, hashes: Mapping[str, str]) -> None:
+    def __init__(self, hashes: Mapping[str, str], path: Path | None = None) -> None:
         self.hashes = dict(hashes)
+        self.path = path
+        self._changed = path and path.stat().st_mtime_ns
 
     @classmethod
     def read(cls, path: Path) -> "ApiKeys":
@@ -108,7 +114,7 @@ class ApiKeys:
             if len(words) != 2 or len(words[1]) != 64:
                 raise UserError(f"{path}, line {number}: expected a name and a SHA-256 in hex, as --new-api-key writes")
             hashes[words[0]] = words[1]
-        return cls(hashes)
+        return cls(hashes, path)
 
     def holder(self, key: object) -> str:
         """Whose key it is.
@@ -116,11 +122,24 @@ class ApiKeys:
         Raises:
             UnauthorizedError: Nobody's.
         """
+        self._renew()
         given = hash_of(key if isinstance(key, str) else "")
         found = [name for name, stored in self.hashes.items() if hmac.compare_digest(stored, given)]
         if not found:
             raise UnauthorizedError("this key is not known" if key else "this server wants an API key")
         return found[0]
+
+    def _renew(self) -> None:
+        """Reads the file again if it has changed; while it cannot be read there is no key."""
+        try:
+            changed = self.path and self.path.stat().st_mtime_ns
+            if changed != self._changed and self.path:
+                self.hashes = self.read(self.path).hashes
+            self._changed = changed
+        except (OSError, UserError) as error:
+            self.hashes, self._changed = {}, None
+            say(f"cannot read the keys, so nobody has one: {error}")
+            raise UnauthorizedError("the server cannot read its keys; its log says more") from error
 
 
 def add_api_key(path: Path, name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from app.decoding.signatures import EXPLAIN
 from app.server.batching import call
@@ -19,12 +19,15 @@ from app.server.service import Service
 from app.server.tensors_as_json import plain_values
 from app.server.translation import Sentence, aligned, continuations, stream, translate
 from app.server.versions import Direction
+from app.server.whole_text import whole
 
 MOST_CHARACTERS = 2_000  # of a sentence that is not split any further
 
 
 class Pair(BaseModel):
     """Two languages."""
+
+    _whole = model_validator(mode="before")(whole)
 
     source: str = Field(examples=["en"], description='A language\'s code, or "auto".')
     target: str = Field(examples=["de"])

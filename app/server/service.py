@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from app.server.batching import Batcher
-from app.server.errors import DeadlineError, RequestError
+from app.server.errors import DeadlineError, RequestError, UnauthorizedError
 from app.server.languages import Detected, detect
 from app.server.limits import ApiKeys, Limits, RateLimiter
 from app.server.metrics import Metrics
@@ -16,6 +16,8 @@ from app.server.side_work import SideWork
 from app.server.versions import Direction, Models
 
 Result = TypeVar("Result")
+PARTS_AT_ONCE = 3  # each may put a quarter of what may wait into the queue
+WRONG_KEYS_PER_MINUTE = 60
 AUTO = "auto"  # in place of a source language: find it out
 
 
@@ -37,6 +39,7 @@ class Service:
         limiter: Counts the requests of each client.
         keys: Who may ask; everybody if None.
         side_work: Runs what the batcher does not.
+        failures: Counts the wrong keys of each address.
     """
 
     models: Models
@@ -46,6 +49,7 @@ class Service:
     limiter: RateLimiter
     keys: ApiKeys | None = None
     side_work: SideWork = field(default_factory=SideWork)
+    failures: RateLimiter = field(default_factory=lambda: RateLimiter(WRONG_KEYS_PER_MINUTE))
 
     def admit(self, request: Request, key: object = None) -> None:
         """Lets a request in, by its key, and counts it.
@@ -56,7 +60,11 @@ class Service:
         """
         client = request.client.host if request.client else ""
         if self.keys:
-            client = self.keys.holder(key or key_of(request))
+            try:
+                client = self.keys.holder(key or key_of(request))
+            except UnauthorizedError:
+                self.failures.count(client)
+                raise
         self.limiter.count(client)
 
     async def answer(self, request: Request, work: Coroutine[Any, Any, Result]) -> Result:
@@ -102,8 +110,17 @@ def key_of(request: Request) -> str | None:
 
 
 async def all_of(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """The results of all of it, at the same time; when one part fails the others are given up."""
-    tasks = [asyncio.ensure_future(part) for part in work]
+    """The results of all of it, some parts at the same time; when one part fails the others are given up."""
+    places = asyncio.Semaphore(PARTS_AT_ONCE)
+
+    async def in_place(part: Coroutine[Any, Any, Result]) -> Result:
+        try:
+            async with places:
+                return await part
+        finally:
+            part.close()  # one that was not begun
+
+    tasks = [asyncio.ensure_future(in_place(part)) for part in work]
     try:
         return list(await asyncio.gather(*tasks))
     finally:

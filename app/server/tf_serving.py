@@ -8,14 +8,24 @@ import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from app.decoding.signatures import ALTERNATIVES, GLOSSARY, N_BEST, PREFIX, SAMPLE, SCORE, TRANSLATE
+from app.decoding.signatures import ALTERNATIVES, DEFAULT, GLOSSARY, N_BEST, PREFIX, SAMPLE, SCORE, TRANSLATE
 from app.server.batching import ROWS, Row, call
 from app.server.errors import NotFoundError, RequestError, TooLargeError
 from app.server.service import Service
 from app.server.tensors_as_json import body_of_outputs, inputs_of_body, metadata_of
+from app.server.translation import MOST_ALIGNED
 from app.server.versions import Version
 
-BATCHED = (TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE)  # the others have rows of unlike shapes
+BATCHED = (
+    DEFAULT,
+    TRANSLATE,
+    N_BEST,
+    PREFIX,
+    ALTERNATIVES,
+    SAMPLE,
+    GLOSSARY,
+    SCORE,
+)  # the others have rows of unlike shapes
 MOST_BYTES = 4_000  # of a string that is not split into sentences
 MOST_BEAMS = 64  # of a text
 BY_TOKEN = ("pieces", "token_log_probabilities")
@@ -27,7 +37,7 @@ PREDICT_BODY = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "signature_name": {"type": "string", "default": TRANSLATE},
+                        "signature_name": {"type": "string", "default": DEFAULT},
                         "instances": {"type": "array", "items": {}},
                         "inputs": {},
                     },
@@ -76,7 +86,7 @@ def tf_serving_routes(service: Service) -> APIRouter:
             body = await request.json()
         except (ValueError, RecursionError) as error:
             raise RequestError("the body is no JSON") from error
-        signature = (body.get("signature_name") or TRANSLATE) if isinstance(body, Mapping) else TRANSLATE
+        signature = (body.get("signature_name") or DEFAULT) if isinstance(body, Mapping) else DEFAULT
         if not isinstance(signature, str) or signature not in version.definitions:
             raise NotFoundError(f"there is no signature {signature}; there are: {', '.join(version.definitions)}")
         try:
@@ -142,6 +152,11 @@ def check_settings(inputs: Mapping[str, np.ndarray]) -> None:
             raise TooLargeError(f"a string of {name} may have {MOST_BYTES} bytes")
     if {"targets", "prefixes"} & inputs.keys() and any(len(text) > MOST_BYTES for text in strings_of(inputs["texts"])):
         raise TooLargeError(f"a string of texts may have {MOST_BYTES} bytes here")
+    pairs = zip(
+        strings_of(inputs.get("texts", np.zeros(0))), strings_of(inputs.get("targets", np.zeros(0))), strict=False
+    )
+    if any(len(text) * len(target) > MOST_ALIGNED for text, target in pairs):
+        raise TooLargeError(f"the bytes of a text times those of its target may be {MOST_ALIGNED}")
     if len({len(inputs[name]) for name in ("source_terms", "target_terms") if name in inputs}) > 1:
         raise RequestError("source_terms and target_terms are of unlike length")
 

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import sentencex
 
 from app.decoding.signatures import ALIGN, ALTERNATIVES, N_BEST, TRANSLATE
 from app.server.batching import Batcher, Row
 from app.server.versions import Direction
 
+MOST_ALIGNED = 1500**2  # characters of a sentence times those of its translation
 WORD_START = "▁"  # SentencePiece's mark for a space
 
 
@@ -168,18 +170,30 @@ async def continuations(batcher: Batcher, direction: Direction, source: str, pre
 async def aligned(
     batcher: Batcher, direction: Direction, pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[list[tuple[int, int]], Any]]:
-    """For each sentence and its translation: pairs of source word and target word, and float32 weights [U, W]."""
-    if not pairs:
-        return []
-    rows = [{"texts": direction.encoded(a), "targets": b.encode("utf-8", "replace")} for a, b in pairs]
-    answers = await batcher.run(direction.version, ALIGN, rows, {})
+    """For each sentence and its translation: pairs of source word and target word, and float32 weights [U, W].
+
+    The attention to be looked at has a number for each token of one and each of the other, so long sentences have none.
+    """
+    short = [(a, b) for a, b in pairs if len(a) * len(b) <= MOST_ALIGNED]
+    rows = [{"texts": direction.encoded(a), "targets": b.encode("utf-8", "replace")} for a, b in short]
+    answers = iter(await batcher.run(direction.version, ALIGN, rows, {}) if rows else ())
     tags = len(direction.tags)  # each counts as a word of the source
     found = []
-    for answer in answers:
+    for a, b in pairs:
+        if len(a) * len(b) > MOST_ALIGNED:
+            found.append(in_order(len(a.split()), len(b.split())))
+            continue
+        answer = next(answers)
         words = re.findall(r"(\d+)-(\d+)", answer["alignments"].decode())
         own = [(int(a) - tags, int(b)) for a, b in words if int(a) >= tags]
         found.append((own, answer["weights"][:, tags:]))
     return found
+
+
+def in_order(source_words: int, target_words: int) -> tuple[list[tuple[int, int]], Any]:
+    """What is taken for the alignment of sentences too long to have one: words come in the same order."""
+    pairs = [(target * source_words // target_words, target) for target in range(target_words)] if source_words else []
+    return pairs, np.zeros((0, source_words), np.float32)
 
 
 def with_translation(sentence: Sentence, answer: Row, *, alternatives: int, with_words: bool) -> Sentence:
@@ -188,7 +202,7 @@ def with_translation(sentence: Sentence, answer: Row, *, alternatives: int, with
         answer = {name: [value] for name, value in answer.items()}
     order = [i for i, score in enumerate(answer["scores"]) if score > -math.inf]
     doubts = [len(answer["warnings"][i].split(b",")) if answer["warnings"][i] else 0 for i in order]
-    if len(order) > 1 and doubts[1] < doubts[0]:  # as `serving_default` chooses
+    if len(order) > 1 and doubts[1] < doubts[0]:  # as `translate` chooses
         order[:2] = order[1], order[0]
     others = tuple(answer["translations"][i].decode("utf-8", "replace") for i in order[1 : alternatives + 1])
     return replace(chosen(sentence, answer, order[0], with_words=with_words), alternatives=others)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from app.console import say
-from app.decoding.signatures import ALIGN, N_BEST, TOKENIZE, TRANSLATE, Signatures, inputs_of
+from app.decoding.signatures import ALIGN, N_BEST, TOKENIZE, TRANSLATE, Signatures, inputs_of, with_translate
 from app.errors import UserError
 from app.exports import load_export, reporting_damage
 from app.server.errors import NotFoundError, RequestError
@@ -45,7 +45,8 @@ class Version:
         self.signatures: Signatures = self.export.signatures
         with reporting_damage(folder):
             of_functions = is_ctranslate2(folder)
-            self.definitions = definitions_of(self.signatures) if of_functions else signature_definitions(folder)
+            definitions = definitions_of(self.signatures) if of_functions else signature_definitions(folder)
+            self.definitions = with_translate(definitions)
         self.examples: list[str] = self.export.examples
         self._defaults = {
             name: {key: tf.make_ndarray(value)[()] for key, value in definition.defaults.items()}

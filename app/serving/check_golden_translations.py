@@ -29,6 +29,9 @@ def main() -> None:
         if translation != line["translation"] or not abs(float(score) - line["score"]) <= tolerance:
             stored = (line["translation"], line["score"])
             sys.exit(f"it translates {line['text'][:80]!r} as {(translation, float(score))}, not as {stored}")
+    plainest = loaded.signatures["serving_default"](tf.constant([golden["translations"][0]["text"]]))
+    if plainest["translations"].numpy()[0] != found["translations"].numpy()[0]:
+        sys.exit("serving_default translates otherwise than translate")
     print(f"{len(translations)} golden translations were reproduced")
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from app.console import say
 from app.decoding.ctranslate2_graph import CTranslate2Graph
-from app.decoding.signatures import TRANSLATE, Signatures
+from app.decoding.signatures import Signatures
 from app.decoding.translation_graph import TranslationGraph
 from app.errors import UserError
 from app.models import RunModel
@@ -44,7 +44,7 @@ class ExportedTranslation(tf.Module):
     def __init__(self, graph: TranslationGraph, signatures: Signatures) -> None:
         super().__init__(name="translation")
         for name, function in signatures.items():
-            setattr(self, "translate" if name == TRANSLATE else name, function)
+            setattr(self, name, function)
         self.weights = [weight.value for weight in graph.transformer.weights]
         self.vocabulary = graph.vocabulary
 
@@ -88,7 +88,9 @@ def export(
         translations = golden_translations(graph, sentences, model.languages)
         write_golden_translations(folder, translations, model.precision)
         write_warm_up(folder, translations[: len(sentences)], graph.vocabulary)
-        usage = saved_model_usage(signature_definitions(folder), translations[len(sentences) // 2])
+        definitions = signature_definitions(folder)
+        facts["signatures"] = list(definitions)
+        usage = saved_model_usage(definitions, translations[len(sentences) // 2])
         write_card(folder, model_card(facts, translations[: len(sentences)], usage))
         check_in_fresh_process(folder)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from app.decoding.signatures import TRANSLATE, Signatures
+from app.decoding.signatures import DEFAULT, Signatures
 
 
 def signature_definitions(version: Path) -> dict[str, SignatureDef]:
@@ -25,13 +25,13 @@ def signature_definitions(version: Path) -> dict[str, SignatureDef]:
     saved = SavedModel.FromString((version / "saved_model.pb").read_bytes())
     definitions = saved.meta_graphs[0].signature_def
     # Those that are called; TensorFlow's own, which initialises, has no method.
-    names = sorted((name for name in definitions if definitions[name].method_name), key=lambda n: (n != TRANSLATE, n))
+    names = sorted((name for name in definitions if definitions[name].method_name), key=lambda n: (n != DEFAULT, n))
     return {name: definitions[name] for name in names}
 
 
 def definitions_of(signatures: Signatures) -> dict[str, SignatureDef]:
     """The definitions of functions that `app.decoding.signatures.signature` made, the default one first."""
-    names = sorted(signatures, key=lambda n: (n != TRANSLATE, n))
+    names = sorted(signatures, key=lambda n: (n != DEFAULT, n))
     return {name: _definition(signatures[name]) for name in names}
 
 

@@ -9,7 +9,6 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from app.decoding.ctranslate2_graph import VOCABULARY
-from app.decoding.signatures import TRANSLATE
 from app.serving.golden_translations import GoldenTranslation
 from app.serving.warm_up import MODEL_NAME
 
@@ -21,8 +20,9 @@ def saved_model_usage(definitions: Mapping[str, SignatureDef], example: GoldenTr
         definitions: The SavedModel's.
         example: Is asked for.
     """
-    inputs = {"texts": [example.text], **_defaults(definitions[TRANSLATE])}
-    body = json.dumps({"inputs": inputs}, ensure_ascii=False).replace("'", "\\u0027")  # for the shell's quotes
+    body = json.dumps({"instances": [example.text]}, ensure_ascii=False).replace(
+        "'", "\\u0027"
+    )  # for the shell's quotes
     return f"""\
 A SavedModel with tokeniser and search inside: strings in, strings out. With `pip install tensorflow tensorflow-text`,
 in the folder of this card:
@@ -49,9 +49,9 @@ tensorflow_model_server --model_name={MODEL_NAME} --model_base_path=EXPORT --res
 curl -X POST http://localhost:8501/v1/models/{MODEL_NAME}:predict -d '{body}'
 ```
 
-Requests in JSON give every input of the signature, as above; requests over gRPC may leave out those that have a
-default, if the server is recent. Another signature is named beside the inputs:
-`{{"signature_name": "score", "inputs": …}}`.
+`serving_default` takes texts alone; what can be set is in `translate` and the other signatures, which are named beside
+the inputs: `{{"signature_name": "score", "inputs": …}}`. Requests in JSON give every input of a signature; those over
+gRPC may leave out inputs that have a default, if the server is recent.
 
 {signature_table(definitions)}
 

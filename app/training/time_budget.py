@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from app.config import Configuration, TrainingConfig
 from app.console import say
 from app.errors import UserError

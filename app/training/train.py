@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ from app.training.packing import is_packed, resolve_packing
 from app.training.precision import resolve_precision
 from app.training.profiling import Profile, ProfiledSteps
 from app.training.rollback import Rollback, SeesDivergence, recover
+from app.training.run_lock import locked
 from app.training.trainer import Trainer
 from app.training.warm_start import begin_with_weights_of
 from layers import Transformer
@@ -86,7 +87,7 @@ def train(
     Raises:
         UserError: The data, the configuration, the folder or the cluster cannot be used.
     """
-    with StopSignals() as signals:
+    with StopSignals() as signals, ExitStack() as held:
         data = Manifest.load(data_dir)
         verify_shards(data, Host(cluster.index, cluster.size))
         configuration = resolve(sections, origin, data)
@@ -100,7 +101,11 @@ def train(
             # What is wrong with the settings shows before anything is written.
             open_stream(data, settings, first_step=0)
             dev_batches(data, settings)
-            run = open_or_create(out, configuration, data, facts or {}) if cluster.is_chief else None
+            run = None
+            if cluster.is_chief:
+                require_run_or_free(out)
+                held.enter_context(locked(out))
+                run = open_or_create(out, configuration, data, facts or {})
         with reporting_lost_workers(cluster):
             trainer = begin(run, configuration, data, strategy)
             if cluster.size > 1:
@@ -166,7 +171,6 @@ def with_earlier_parts(configuration: Configuration, out: Path) -> Configuration
 
 def open_or_create(out: Path, configuration: Configuration, data: Manifest, facts: Mapping[str, Any]) -> RunDirectory:
     """A new run, or the run that is there, if it was made with the same data and configuration."""
-    require_run_or_free(out)
     run = RunDirectory.open(out) if RunDirectory.is_run(out) else None
     if not (run and run.checkpoints.steps()):  # nothing was learnt yet: begin anew, with other settings or data too
         return RunDirectory.create(out, configuration, data, facts)

@@ -122,8 +122,26 @@ def _decompressed(name: str, file: IO[bytes]) -> IO[bytes]:
     if name.endswith(".gz"):
         return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
     if name.endswith(".xz"):
-        return lzma.LZMAFile(file)
+        return io.BufferedReader(_Chunks(_xz_chunks(file)), _CHUNK_BYTES)
     return io.BufferedReader(_Chunks(_zstd_chunks(file)), _CHUNK_BYTES) if name.endswith(".zst") else file
+
+
+def _xz_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yields the text of all streams; Python's own reader takes a damaged second one for the end of the file."""
+    stream, left = None, b""
+    while chunk := left or file.read(_CHUNK_BYTES):
+        if stream is None:
+            chunk, left = chunk.lstrip(b"\0"), b""  # between streams there may be padding
+            if not chunk:
+                continue
+            stream = lzma.LZMADecompressor()
+        yield stream.decompress(chunk, _CHUNK_BYTES)
+        while not (stream.eof or stream.needs_input):
+            yield stream.decompress(b"", _CHUNK_BYTES)
+        left = stream.unused_data if stream.eof else b""
+        stream = None if stream.eof else stream
+    if stream is not None:
+        raise EOFError("it ends within a stream")
 
 
 def _zstd_chunks(file: IO[bytes]) -> Iterator[bytes]:

@@ -1,10 +1,11 @@
 """Translation memories, `tmx:FILE`: units of the languages in TMX (1.4b and older), read as a stream.
 
-Of inline elements the native codes are dropped and the text is kept, as the standard tells them apart. A document that
-defines entities of its own is refused.
+Of inline elements the native codes are dropped and the text is kept, as the standard tells them apart. Entities by
+HTML's names are characters; a document that defines entities of its own is refused.
 """
 
 from collections.abc import Iterator
+from html.entities import html5
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,10 @@ from pipelines.sources.locating import locate
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _CODES = {"bpt", "ept", "it", "ph", "ut"}
 _SUBFLOW = "sub"  # text within a code, such as a footnote's: kept, and set off from what surrounds the code
+
+
+class _UnknownEntityError(Exception):
+    """An entity's name and its line."""
 
 
 def open_tmx(request: Request) -> Corpus:
@@ -45,7 +50,11 @@ def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
         source, target = _choose(pair.source, segments), _choose(pair.target, segments)
         if source is not None and target is not None:
             found = True
-            yield RawPair(_text(source), _text(target))
+            try:
+                pair_of_texts = RawPair(_text(source), _text(target))
+            except _UnknownEntityError as error:
+                raise DataError(f"{path} has an entity that is nowhere defined ({error}); write it out") from error
+            yield pair_of_texts
     if languages and not found:
         raise DataError(
             f"{path} has no unit in both {pair.source} and {pair.target}; its languages are: "
@@ -73,7 +82,9 @@ def _read_units(path: str) -> Iterator[dict[str, Any]]:
                     yield _segments(element)
                     _forget(element)
         except etree.XMLSyntaxError as error:
-            raise DataError(f"{path} is not well-formed TMX ({first_line(error)}); mend or fetch it again") from error
+            found = events.error_log.last_error  # the exception itself tells the end of the document's last piece
+            reason = f"{found.message.strip()}, line {found.line}" if found else first_line(error)
+            raise DataError(f"{path} is not well-formed TMX ({reason}); mend or fetch it again") from error
 
 
 def _refuse_entities(path: str, element: Any) -> None:
@@ -121,11 +132,20 @@ def _text(segment: Any) -> bytes:
     return b" ".join(text.split())  # of bytes, split knows the white space of XML and no other
 
 
+def _character(entity: Any) -> str:
+    """The character of an entity by its name in HTML, as `&eacute;`, which a document's own grammar may permit."""
+    if f"{entity.name};" not in html5:
+        raise _UnknownEntityError(f"{entity.text}, line {entity.sourceline}")
+    return html5[f"{entity.name};"]
+
+
 def _pieces(element: Any, *, is_code: bool) -> Iterator[str]:
     if not is_code:
         yield element.text or ""
     for child in element:
         name = etree.QName(child).localname if isinstance(child.tag, str) else None  # a comment has no name
+        if child.tag is etree.Entity and not is_code:
+            yield _character(child)
         if name == _SUBFLOW:
             yield " "
         if name:

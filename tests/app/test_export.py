@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -15,17 +16,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
+from tensorflow.python.tools import saved_model_cli
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from app.checkpoint_choice import choose
+from app.decoding.ctranslate2_graph import CTranslate2Graph
 from app.errors import UserError
+from app.exports import ExportModel
 from app.models import RunModel
 from app.run_directory import EXAMPLES, RunDirectory, example_sentences
 from app.serving import export as exporter
 from app.serving.check_golden_translations import read_golden_translations
 from app.serving.golden_translations import GoldenTranslation, check_in_fresh_process, golden_texts, made_up_sentences
-from app.serving.layout import newest_version
+from app.serving.layout import DESCRIPTION, ENGINE, newest_version
 from app.serving.model_card import NOT_RECORDED, model_card
 from app.serving.signature_definitions import signature_definitions
 from pipelines.manifest import Manifest
@@ -38,6 +42,7 @@ TRANSLATIONS = {"translations", "scores"}
 SEARCH = {"beam_size", "length_penalty", "max_extra_tokens"}
 SIGNATURES = {  # inputs without a default, and outputs
     "serving_default": ({"texts"}, TRANSLATIONS),
+    "translate": ({"texts"}, TRANSLATIONS),
     "translate_nbest": ({"texts"}, TRANSLATIONS),
     "translate_prefix": ({"texts", "prefixes"}, TRANSLATIONS),
     "translate_alternatives": ({"texts", "prefixes"}, TRANSLATIONS),
@@ -233,8 +238,10 @@ def test_inputs_and_outputs_have_names_types_and_shapes(version: Path) -> None:
         for info in (*definition.inputs.values(), *definition.outputs.values()):
             assert info.dtype
             assert not info.tensor_shape.unknown_rank
-    for name in ("serving_default", "translate_nbest", "translate_prefix"):
+    for name in ("translate", "translate_nbest", "translate_prefix"):
         assert set(definitions[name].defaults) >= SEARCH
+    assert definitions["serving_default"].inputs.keys() == {"texts"}
+    assert definitions["serving_default"].outputs.keys() == TRANSLATIONS
     assert set(definitions["score"].defaults) == {"length_penalty"}
 
 
@@ -247,7 +254,7 @@ def requests_of(version: Path) -> list[PredictRequest]:
 def test_warm_up_requests_give_each_signature_all_its_inputs(version: Path) -> None:
     definitions, requests = signature_definitions(version), requests_of(version)
     assert {request.model_spec.signature_name for request in requests} == set(SIGNATURES)
-    assert len(requests) == len(SIGNATURES) + 4 <= 1000  # of the default signature, each sentence by itself
+    assert len(requests) == len(SIGNATURES) + 4 <= 1000  # of `translate`, each sentence by itself
     for request in requests:
         definition = definitions[request.model_spec.signature_name]
         assert request.inputs.keys() == definition.inputs.keys()
@@ -266,13 +273,53 @@ def test_warm_up_requests_can_be_run(version: Path, golden: dict[str, Any]) -> N
         inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
         found = signatures[request.model_spec.signature_name](**inputs)
         assert all(len(value) for value in found.values())
-        if request.model_spec.signature_name == "serving_default":
+        if request.model_spec.signature_name == "translate":
             texts, translations = (
                 [text.decode() for text in values.numpy()] for values in (inputs["texts"], found["translations"])
             )
             assert translations == [stored[text] for text in texts]
             seen += texts
     assert sorted(seen) == sorted(2 * ["Who?", "It rains.", "We are here.", "I know it well."])
+
+
+def test_the_plainest_call_needs_nothing_but_texts(
+    version: Path, golden: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = golden["translations"][2]
+    found = tf.saved_model.load(str(version)).signatures["serving_default"](tf.constant([stored["text"]]))
+    assert {name: value.numpy().tolist() for name, value in found.items()} == {
+        "translations": [stored["translation"].encode()],
+        "scores": pytest.approx([stored["score"]], rel=1e-4),
+    }
+    asked = ("run", f"--dir={version}", "--tag_set=serve", "--signature_def=serving_default")
+    monkeypatch.setattr(sys, "argv", ["saved_model_cli", *asked, f"--input_exprs=texts=[b'{stored['text']}']"])
+    with pytest.raises(SystemExit) as ended:
+        saved_model_cli.main()
+    assert not ended.value.code
+    assert repr(stored["translation"].encode()) in capsys.readouterr().out
+
+
+def test_an_export_whose_default_signature_took_settings_is_read_as_ever(
+    version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "old" / "1"
+    shutil.copytree(version, old, ignore=shutil.ignore_patterns("variables", "ctranslate2"))
+    facts = json.loads((old / DESCRIPTION).read_text())
+    del facts["signatures"]
+    (old / DESCRIPTION).write_text(json.dumps(facts))
+    loaded = tf.saved_model.load(str(version))
+    signatures = {**loaded.signatures, "serving_default": loaded.signatures["translate"]}
+    del signatures["translate"]
+    monkeypatch.setattr(tf.saved_model, "load", lambda _: SimpleNamespace(signatures=signatures))
+    model = ExportModel(old, {"beam_size": 1})
+    assert model.translator().translate(["It rains."]) == (
+        ExportModel(version, {"beam_size": 1}, "tensorflow").translator().translate(["It rains."])
+    )
+    assert set(model.signatures["serving_default"].structured_input_signature[1]) > SEARCH
+    monkeypatch.setattr(CTranslate2Graph, "__init__", lambda *_, **__: None)
+    monkeypatch.setattr(CTranslate2Graph, "signatures", lambda _: {"serving_default": min, "translate": max})
+    (old / ENGINE).mkdir()
+    assert ExportModel(old, {}).signatures["serving_default"] is max
 
 
 # The model card
@@ -326,10 +373,7 @@ def test_what_the_card_shows_can_be_run(
     printed, shown = capsys.readouterr().out.split(), python.splitlines()[-1].removeprefix("#").split()
     assert list(map(float, printed)) == pytest.approx(list(map(float, shown)), rel=1e-6)
     (body,) = re.findall(r"-d '(.+)'\n", card)
-    inputs = json.loads(body)["inputs"]
-    assert inputs.keys() == set(signature_definitions(version)["serving_default"].inputs)
-    assert inputs["texts"] == [golden["translations"][2]["text"]]
-    assert inputs["length_penalty"] == 2.0
+    assert json.loads(body) == {"instances": [golden["translations"][2]["text"]]}
 
 
 def test_the_card_of_an_ensemble_and_of_an_imported_model(facts: dict[str, Any]) -> None:

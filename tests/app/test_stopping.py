@@ -1,6 +1,7 @@
 """Signals: at once, or where they are looked for."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from app.stopping import Stopped, StopSignals
 
 ROOT = Path(__file__).resolve().parents[2]
-BOTH = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+EACH = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 
 
 def send(number: signal.Signals) -> None:
@@ -31,7 +32,7 @@ def stopped(work: Callable[[StopSignals], None]) -> Stopped:
     return found.value
 
 
-@BOTH
+@EACH
 def test_a_signal_stops_at_once_where_there_is_nothing_to_lose(number, code):
     def work(signals: StopSignals) -> None:
         send(number)
@@ -42,7 +43,7 @@ def test_a_signal_stops_at_once_where_there_is_nothing_to_lose(number, code):
     assert error.exit_code == code
 
 
-@BOTH
+@EACH
 def test_a_signal_that_is_held_back_stops_where_it_is_looked_for(number, code):
     def work(signals: StopSignals) -> None:
         signals.hold_back()
@@ -144,3 +145,38 @@ with StopSignals() as signals:
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (exit_code, out), done.stderr
+
+
+HANGS_UP = """
+import time
+from app.stopping import StopSignals
+
+with StopSignals() as signals:
+    signals.hold_back()
+    print("ready", flush=True)
+    while not signals.received:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    print("an error on a terminal that is closed", flush=True)
+    open("kept", "w").close()
+    signals.check()
+"""
+
+
+def test_a_closed_terminal_does_not_keep_a_training_from_its_checkpoint(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGS_UP],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    assert os.read(ours, 100).startswith(b"ready")
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)
+    process.wait(timeout=60)
+    assert (tmp_path / "kept").exists()

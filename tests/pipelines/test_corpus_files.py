@@ -59,6 +59,24 @@ class TestCompression:
         (tmp_path / "a.tsv.zst").write_bytes(b"".join(frames))
         assert read(f"tsv:{tmp_path / 'a.tsv.zst'}") == [tuple(line.split("\t")) for line in lines]
 
+    @pytest.mark.parametrize("between", [b"", bytes(8)])
+    def test_an_xz_file_of_several_streams_is_read_to_its_end(self, tmp_path: Path, between: bytes) -> None:
+        lines = [f"{i}\t{'x' * i}" for i in range(300)]
+        streams = [PACK[".xz"](f"{line}\n".encode()) for line in lines]
+        (tmp_path / "a.tsv.xz").write_bytes(between.join(streams) + between)
+        assert read(f"tsv:{tmp_path / 'a.tsv.xz'}") == [tuple(line.split("\t")) for line in lines]
+
+    @pytest.mark.parametrize("damage", ["cut short", "overwritten", "never compressed"])
+    @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+    def test_what_is_damaged_behind_a_whole_part_is_not_taken_for_the_end(
+        self, tmp_path: Path, suffix: str, damage: str
+    ) -> None:
+        whole = PACK[suffix](b"".join(b"one %d\teins %d\n" % (i, i) for i in range(5000)))
+        second = {"cut short": whole[:-40], "overwritten": whole[:20] + bytes(9) + whole[29:]}
+        (tmp_path / f"a.tsv{suffix}").write_bytes(whole + second.get(damage, b"one\teins\n"))
+        with pytest.raises(DataError, match=rf"a\.tsv\{suffix} is damaged or cut short \(.*\); fetch it again"):
+            read(f"tsv:{tmp_path / f'a.tsv{suffix}'}")
+
     @pytest.mark.parametrize("damage", ["cut short", "never compressed"])
     @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
     def test_a_damaged_file_is_named(self, tmp_path: Path, suffix: str, damage: str) -> None:

@@ -84,6 +84,18 @@ def test_a_namespace_a_doctype_and_another_encoding_do_not_matter(tmp_path: Path
     assert list(open_corpus(f"tmx:{tmp_path / 'a.tmx.gz'}", EN_DE)) == [RawPair(b"one", "größer".encode())]
 
 
+def test_named_characters_are_kept_and_an_unknown_name_is_told_with_its_line(tmp_path: Path) -> None:
+    head = '<!DOCTYPE tmx SYSTEM "tmx14.dtd">'
+    text = document(unit(en="The caf&eacute; &amp; Z&uuml;rich", de="<bpt>&eacute;</bpt>Caf&eacute;"), head=head)
+    assert read(tmp_path, text) == [("The café & Zürich", "Café")]
+    with pytest.raises(
+        DataError, match=r"a\.tmx has an entity that is nowhere defined \(&ours;, line 2\); write it out"
+    ):
+        read(tmp_path, document("\n", unit(en="of &ours;", de="x"), head=head))
+    with pytest.raises(DataError, match=r"is not well-formed TMX \(Entity 'eacute' not defined, line 3\); mend"):
+        read(tmp_path, document("\n", unit(en="one", de="eins"), "\n", unit(en="caf&eacute;", de="x")))
+
+
 @pytest.mark.parametrize("place", ["text", "attribute"])
 def test_an_entity_bomb_is_refused(tmp_path: Path, place: str) -> None:
     levels = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12))

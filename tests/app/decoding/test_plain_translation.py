@@ -117,7 +117,7 @@ def engine(run: Path) -> CTranslate2Graph:
 
 def both(engine: Any, texts: list[str], beam_size: int) -> tuple[dict[str, np.ndarray], ...]:
     """What the plain way and the graph give."""
-    plain = engine.signatures()["serving_default"]
+    plain = engine.signatures()["translate"]
     given = {"texts": tf.constant(texts, tf.string), "beam_size": tf.constant(beam_size)}
     given |= {
         "length_penalty": tf.constant(1.0),

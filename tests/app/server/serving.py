@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,14 +47,19 @@ class Running:
 
 @contextmanager
 def serving(
-    exports: Path, *, limits: Limits | None = None, keys: ApiKeys | None = None, **batching: int
+    exports: Path,
+    *,
+    limits: Limits | None = None,
+    keys: ApiKeys | None = None,
+    pages: Sequence[str] = (),
+    **batching: int,
 ) -> Iterator[Running]:
     """Serves the exports until the block is left."""
     metrics, limits = Metrics(), limits or Limits()
     batcher = Batcher(metrics, **{"workers": 2, **batching})
     limiter = RateLimiter(limits.requests_per_minute)
     service = Service(Models(exports, metrics), batcher, metrics, limits, limiter, keys)
-    config = uvicorn.Config(application(service), port=0, log_level="error", access_log=False)
+    config = uvicorn.Config(application(service, pages=pages), port=0, log_level="error", access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()

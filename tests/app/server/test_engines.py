@@ -84,9 +84,11 @@ def test_the_server_serves_an_export_for_ctranslate2(ctranslate2_server: Running
     rows = server.ok(f"{model}:predict", {"instances": TEXTS})["predictions"]
     assert [row["scores"] == 0.0 for row in rows] == [False, True, False]
     definitions = server.ok(f"{model}/metadata")["metadata"]["signature_def"]["signature_def"]
-    assert set(definitions) == {"serving_default", "translate_nbest", "score", "tokenize", "detokenize"}
-    assert set(definitions["serving_default"]["outputs"]) == {"translations", "scores", "confidences", "warnings"}
-    assert definitions["serving_default"]["inputs"]["beam_size"]["tensor_shape"]["dim"] == []
+    assert set(definitions) == {"serving_default", "translate", "translate_nbest", "score", "tokenize", "detokenize"}
+    assert set(definitions["serving_default"]["inputs"]) == {"texts"}
+    assert set(definitions["serving_default"]["outputs"]) == {"translations", "scores"}
+    assert set(definitions["translate"]["outputs"]) == {"translations", "scores", "confidences", "warnings"}
+    assert definitions["translate"]["inputs"]["beam_size"]["tensor_shape"]["dim"] == []
     found = server.ok("/translate", {"q": TEXTS[0], "source": "en", "target": "de", "alternatives": 1})
     assert found["translatedText"]
     inputs = {"texts": TEXTS[:1], "targets": ["Es regnet."]}

@@ -1,5 +1,6 @@
 """LibreTranslate's interface, with its published client and by hand."""
 
+import asyncio
 import io
 import zipfile
 from pathlib import Path
@@ -11,6 +12,8 @@ from docx import Document
 from libretranslatepy import LibreTranslateAPI
 
 from app.exports import ExportModel
+from app.server.service import PARTS_AT_ONCE, all_of
+from app.server.whole_text import whole
 from tests.app.server.serving import Running
 
 PAIR = {"source": "en", "target": "de"}
@@ -151,3 +154,45 @@ def upload(server: Running, name: str, content: bytes) -> httpx.Response:
     response = httpx.post(f"{server.url}/translate_file", files={"file": (name, content)}, data=PAIR, timeout=60)
     assert response.status_code == 200, response.text
     return httpx.get(response.json()["translatedFileUrl"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/translate", b'{"q": "Good morning \\ud83d", "source": "en", "target": "de"}'),
+        ("/translate", b'{"q": "<p>Good morning \\ud83d</p>", "source": "en", "target": "de", "format": "html"}'),
+        ("/translate", b'{"q": ["Good morning.", "\\ud83d"], "source": "en", "target": "de"}'),
+        ("/detect", b'{"q": "Good morning \\ude00"}'),
+        ("/api/translate", b'{"text": "Good morning \\ud83d", "source": "en", "target": "de"}'),
+        ("/api/stream", b'{"text": "Good morning \\ud83d", "source": "en", "target": "de"}'),
+        ("/api/alternatives", b'{"sentence": "It rains.", "prefix": "\\ud83d", "source": "en", "target": "de"}'),
+        ("/api/explain", b'{"sentence": "It rains \\ud83d", "source": "en", "target": "de"}'),
+        ("/v1/models/export:predict", b'{"instances": ["Good morning \\ud83d"]}'),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_a_character_like_any_other(server: Running, path: str, body: bytes) -> None:
+    answer = server.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200, answer.text
+    assert answer.content.strip()
+    assert "error" not in answer.text
+
+
+def test_texts_are_made_whole_and_nothing_else_is_changed() -> None:
+    given = {"a": ["ab", "\ud83d\ude00", "x\ud83dy", 1, None], "\ud83d": True}
+    assert whole(given) == {"a": ["ab", "\N{GRINNING FACE}", "x\ufffdy", 1, None], "\ufffd": True}
+
+
+def test_a_request_puts_no_more_into_the_queue_than_it_has_room_for() -> None:
+    """256 texts of a request, all of them of HTML, are looked at a few at a time."""
+    now, most = 0, 0
+
+    async def part(i: int) -> int:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0)
+        now -= 1
+        return i
+
+    assert asyncio.run(all_of(part(i) for i in range(256))) == list(range(256))
+    assert most == PARTS_AT_ONCE <= 4  # of a request's share of the queue, a quarter

@@ -1,12 +1,15 @@
 """Keys, and how often their holders may ask."""
 
+import os
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.errors import UserError
 from app.server.errors import TooManyRequestsError, UnauthorizedError
 from app.server.limits import ApiKeys, Limits, RateLimiter, add_api_key
+from app.server.service import WRONG_KEYS_PER_MINUTE
 from tests.app.command_line import nmt
 from tests.app.server.serving import serving
 
@@ -57,7 +60,8 @@ def test_requests_are_counted_by_the_minute() -> None:
 def test_a_server_with_keys_answers_their_holders_alone(tmp_path: Path, export: Path) -> None:
     key = add_api_key(tmp_path / "keys", "ann")
     limits = Limits(requests_per_minute=6)
-    with serving(export, keys=ApiKeys.read(tmp_path / "keys"), limits=limits) as running:
+    pages = ["https://friend.example"]
+    with serving(export, keys=ApiKeys.read(tmp_path / "keys"), limits=limits, pages=pages) as running:
         assert running.ok("/frontend/settings")["keyRequired"] is True
         for how in (
             {"json": ASKED | {"api_key": key}},
@@ -74,6 +78,22 @@ def test_a_server_with_keys_answers_their_holders_alone(tmp_path: Path, export: 
         response = running.post("/translate", ASKED, headers={"X-API-Key": key})
         assert response.status_code == 429
         assert int(response.headers["retry-after"]) > 0
+        described = running.ok("/openapi.json")
+        assert described["components"]["securitySchemes"] == {
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+        }
+        assert described["security"] == [{"key": []}]
+        asks = {"Origin": pages[0], "Access-Control-Request-Method": "POST"}
+        leave = httpx.options(running.url + "/translate", headers=asks)
+        assert leave.headers["access-control-allow-origin"] == pages[0]
+        assert running.post("/translate", ASKED, headers={"Origin": pages[0]}).status_code == 403  # for want of a key
+        assert "pages of" in running.post("/translate", ASKED, headers={"Origin": "https://evil.example"}).text
+        codes = [running.post("/translate", ASKED).status_code for _ in range(WRONG_KEYS_PER_MINUTE + 10)]
+        assert codes[-1] == 429
+        (tmp_path / "keys").write_text("")
+        os.utime(tmp_path / "keys", (0, 0))
+        with pytest.raises(UnauthorizedError, match="not known"):
+            running.service.keys.holder(key)  # type: ignore[union-attr]
 
 
 def test_the_command_makes_keys(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Markup goes with its words, whatever their order in the translation."""
 
 import asyncio
+import copy
 import io
 import subprocess
 import sys
 import time
 import zipfile
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -14,12 +16,12 @@ import pytest
 from docx import Document
 
 from app.server import marked_text
-from app.server.documents import MOST_UNPACKED, translate_document
+from app.server.documents import MOST_RUNS, MOST_UNPACKED, opened, translate_document
 from app.server.errors import RequestError, TooLargeError
 from app.server.limits import Limits
 from app.server.marked_text import owners_of_words, translate_parts
 from app.server.markup import translate_html
-from app.server.translation import Sentence, TranslatedText, sentences_of
+from app.server.translation import Sentence, TranslatedText, aligned, sentences_of
 
 PIXEL = bytes.fromhex(  # a picture of one point
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
@@ -182,3 +184,42 @@ def test_the_training_code_is_not_loaded() -> None:
     assert not [
         name for name in loaded if name.split(".")[0] == "layers" or name.startswith(("app.training", "app.run_"))
     ]
+
+
+def test_a_document_of_a_million_runs_is_refused_before_they_are_looked_at() -> None:
+    whole, many = io.BytesIO(), io.BytesIO()
+    Document().save(whole)
+    paragraph = f"<w:p>{'<w:r/>' * 1_000_000}</w:p>"
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(many, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            text = source.read(name)
+            target.writestr(
+                name, text.replace(b"<w:body>", b"<w:body>" + paragraph.encode()) if "document" in name else text
+            )
+    begun = time.process_time()
+    with pytest.raises(TooLargeError):
+        opened(many.getvalue())
+    assert time.process_time() - begun < 5
+
+
+def test_a_document_has_so_many_runs_and_no_more() -> None:
+    document = Document()
+    paragraph = document.add_paragraph("word")
+    run = paragraph.runs[0]._r
+    for _ in range(MOST_RUNS):
+        paragraph._p.append(copy.copy(run))
+    written = io.BytesIO()
+    document.save(written)
+    with pytest.raises(TooLargeError):
+        opened(written.getvalue())
+
+
+def test_long_sentences_are_aligned_in_order_without_a_number_for_each_pair_of_words() -> None:
+    class Unasked:
+        async def run(self, *_: object) -> list[Any]:
+            pytest.fail("the attention of such sentences fills the memory")
+
+    direction: Any = SimpleNamespace(tags=(), version=None, encoded=str.encode)
+    ((pairs, weights),) = asyncio.run(aligned(Unasked(), direction, [("a b " * 1000, "x " * 1000)]))  # type: ignore[arg-type]
+    assert pairs == [(2 * i, i) for i in range(1000)]
+    assert weights.shape == (0, 2000)

@@ -31,7 +31,7 @@ def test_the_status_and_the_metadata_of_a_model(server: Running) -> None:
         texts = signatures["serving_default"]["inputs"]["texts"]
         assert texts["dtype"] == "DT_STRING"
         assert texts["tensor_shape"] == {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
-        assert {"translate_nbest", "score", "align", "tokenize", "detokenize"} < signatures.keys()
+        assert {"translate", "translate_nbest", "score", "align", "tokenize", "detokenize"} < signatures.keys()
 
 
 def test_rows_in_rows_out(server: Running, expected: list[Any]) -> None:
@@ -45,7 +45,9 @@ def test_columns_in_columns_out(server: Running, expected: list[Any]) -> None:
     for inputs in (TEXTS, {"texts": TEXTS}):
         found = server.ok(f"{MODEL}/versions/1:predict", {"inputs": inputs})["outputs"]
         assert found["translations"] == [one.text for one in expected]
-        assert set(found) == {"translations", "scores", "confidences", "warnings"}
+        assert set(found) == {"translations", "scores"}
+    found = server.ok(f"{MODEL}:predict", {"signature_name": "translate", "inputs": TEXTS})["outputs"]
+    assert set(found) == {"translations", "scores", "confidences", "warnings"}
 
 
 def test_a_signature_with_one_output_gives_it_bare(server: Running) -> None:
@@ -109,22 +111,38 @@ def test_other_signatures_give_what_the_export_gives(server: Running, export: Pa
         (b'{"instances": ["a"], "inputs": ["a"]}', 400, 'either "instances" or "inputs"'),
         (b'{"instances": []}', 400, "not an empty one"),
         (b'{"instances": [{"texts": "a"}, {"text": "b"}]}', 400, "the same inputs"),
-        (b'{"inputs": {"text": ["a"]}}', 400, "there is no input text; there are: beam_size"),
-        (b'{"inputs": {"beam_size": 2}}', 400, "the input texts is missing"),
+        (b'{"inputs": {"text": ["a"]}}', 400, "there is no input text; there are: texts"),
+        (b'{"signature_name": "translate", "inputs": {"beam_size": 2}}', 400, "the input texts is missing"),
         (b'{"inputs": [1]}', 400, "takes string values alone"),
         (b'{"inputs": [["a"]]}', 400, "has 2 axes; the signature takes 1"),
         (b'{"inputs": [["a"], "b"]}', 400, "unlike depth"),
-        (b'{"inputs": {"texts": ["a"], "beam_size": 1.5}}', 400, "takes int32 values alone"),
-        (b'{"inputs": {"texts": ["a"], "beam_size": 99999999999}}', 400, "too large"),
-        (b'{"inputs": {"texts": ["a"], "beam_size": 0}}', 400, "it must be from 1 to 32"),
-        (b'{"inputs": {"texts": ["a"], "beam_size": [2]}}', 400, "has 1 axes; the signature takes 0"),
+        (
+            b'{"signature_name": "translate", "inputs": {"texts": ["a"], "beam_size": 1.5}}',
+            400,
+            "takes int32 values alone",
+        ),
+        (b'{"signature_name": "translate", "inputs": {"texts": ["a"], "beam_size": 99999999999}}', 400, "too large"),
+        (
+            b'{"signature_name": "translate", "inputs": {"texts": ["a"], "beam_size": 0}}',
+            400,
+            "it must be from 1 to 32",
+        ),
+        (
+            b'{"signature_name": "translate", "inputs": {"texts": ["a"], "beam_size": [2]}}',
+            400,
+            "has 1 axes; the signature takes 0",
+        ),
         (b'{"inputs": [{"b64": "?"}]}', 400, "no base64"),
         (b'{"signature_name": "score", "inputs": ["a"]}', 400, "several inputs; name them: targets, texts"),
         (b'{"signature_name": "score", "inputs": {"texts": ["a"], "targets": []}}', 400, "of unlike length"),
         (b'{"signature_name": "detokenize", "inputs": [[999999]]}', 400, ""),
         (b'{"signature_name": "\\ud800", "inputs": ["a"]}', 404, "there is no signature"),
         (b'{"inputs": ' + b"[" * 900 + b"]" * 900 + b"}", 400, "nested too deeply"),
-        (b'{"inputs": {"texts": ["a"], "beam_size": 33}}', 400, "it must be from 1 to 32"),
+        (
+            b'{"signature_name": "translate", "inputs": {"texts": ["a"], "beam_size": 33}}',
+            400,
+            "it must be from 1 to 32",
+        ),
         (
             b'{"signature_name": "score", "inputs": {"texts": ["a"], "targets": ["' + b"a" * 4001 + b'"]}}',
             413,

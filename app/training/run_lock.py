@@ -1,0 +1,42 @@
+"""A run is written by one training at a time."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import UserError
+
+LOCK = ".lock"  # in the run's folder
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keeps other trainings away from a run's folder until the block is left, or the process ends, in whatever way.
+
+    Where the file system knows no locks there is none.
+
+    Raises:
+        UserError: Another process holds the lock; the message names it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / LOCK).open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            who = lock.read().strip() or "a process"
+            raise UserError(
+                f"another nmt train is writing {run}: {who}; wait for it, stop it, or choose another --out"
+            ) from error
+        except OSError:
+            pass
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
+        try:
+            yield
+        finally:
+            (run / LOCK).unlink(missing_ok=True)

@@ -1,0 +1,68 @@
+"""Standard streams that are closed, the environment of other programs, and Ctrl-C while TensorFlow is imported."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.runtime.tensorflow_start import ending_at_once, import_tensorflow
+
+NMT = f"{sys.executable} -m app"
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    return subprocess.run(
+        ["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_error(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "text").write_text("A line.\n")
+    done = run(f"{NMT} evaluate --hypothesis text --reference text --output kept {closed}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    assert ("BLEU" in done.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
+def test_stdin_that_is_closed_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("A line.\n")
+    done = run(f"{NMT} evaluate --hypothesis - --reference text <&-", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("nmt evaluate: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_variables_that_choose_another_keras_are_for_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+    import_tensorflow()
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+    assert "TF_USE_LEGACY_KERAS" not in os.environ
+
+
+def test_ctrl_c_ends_an_import_at_once_and_raises_afterwards() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with ending_at_once():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_that_is_ignored_stays_so_while_importing() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ending_at_once():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_the_program_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    code = "import app.__main__, os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    done = run(f'{sys.executable} -c "{code}"', tmp_path)
+    assert done.returncode == 128 + signal.SIGINT
+    assert not done.stderr
