@@ -1,7 +1,9 @@
 """An argument parser that forgets no option: one that takes several values may come again, any other comes once."""
 
 import argparse
+import platform
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 
@@ -35,3 +37,14 @@ class _StoreOnce(argparse._StoreAction):
             values = [*getattr(namespace, self.dest), *(values or ())]
         parser.given.add(self.dest)
         super().__call__(parser, namespace, values, option_string)
+
+
+class ShowVersion(argparse.Action):
+    """Prints which nmt this is, and the packages that its results depend on most, and ends the program."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Reads what is installed; nothing is imported."""
+        packages = ("tensorflow", "keras", "tensorflow-text", "ctranslate2", "sacrebleu")
+        others = ", ".join(f"{package} {version(package)}" for package in packages)
+        print(f"nmt {version('nmt')} ({others}; Python {platform.python_version()})")
+        parser.exit()

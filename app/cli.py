@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.arguments import ArgumentParser
+from app.arguments import ArgumentParser, ShowVersion
 from app.errors import TemporaryError, UserError
-from app.runtime.streams import open_closed_streams
+from app.runtime.streams import prepare_streams
 from app.stopping import Stopped
 from pipelines.errors import DataError
 
@@ -24,7 +24,7 @@ DESCRIPTION = "Neural machine translation: from raw parallel text to a served mo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code."""
-    open_closed_streams()
+    prepare_streams()
     arguments = parsed(argv)
     try:
         arguments.run(arguments)
@@ -65,6 +65,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 def build_parser() -> argparse.ArgumentParser:
     """Every verb with its options; imports nothing heavy, so that --help is quick."""
     parser = ArgumentParser(prog="nmt", description=DESCRIPTION, epilog="example: nmt demo")
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version of nmt and of TensorFlow")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
         importlib.import_module(f"app.commands.{verb.replace('-', '_')}").add_parser(verbs)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import sacrebleu
+from langcodes import Language
+from langcodes.tag_parser import LanguageTagError
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
@@ -18,6 +20,7 @@ from app.errors import UserError
 from app.text_files import read_lines
 from pipelines.corpora import LanguagePair, open_corpus
 
+CHINESE = {"yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"}  # languages of their own, written in the same characters
 _SAMPLE = "sample:"
 
 
@@ -40,27 +43,37 @@ class Scores:
         return [f"{name:<4} {value:6.2f}  {self.signatures[name.lower()]}" for name, value in values]
 
 
-def score(hypotheses: Sequence[str], references: Sequence[str], *, target_language: str = "") -> Scores:
-    """Scores translations, each against one reference.
+def score(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *further_references: Sequence[str],
+    target_language: str = "",
+    tokenizer: str | None = None,
+) -> Scores:
+    """Scores translations, each against one reference or several.
 
     Args:
         hypotheses: the translations, detokenised.
         references: as many, in the same order.
-        target_language: a code such as `de`; for `zh`, `ja` and `ko`, which put no spaces between words, sacreBLEU's
-            BLEU has tokenisers of their own, and all else has `13a`.
+        further_references: as many again, each time.
+        target_language: a code such as `de` or `zh-Hant`; for Chinese, Japanese and Korean sacreBLEU's BLEU has
+            tokenisers of their own, and all else has `13a`.
+        tokenizer: one of sacreBLEU's for BLEU, in place of the language's.
 
     Raises:
         UserError: if there is nothing to score, the counts differ, or the language needs a package that is missing.
     """
-    if len(hypotheses) != len(references):
-        raise UserError(
-            f"{len(hypotheses)} translations but {len(references)} references: expected one reference a translation;"
-            " check that both files have the same number of lines"
-        )
+    for each in (references, *further_references):
+        if len(hypotheses) != len(each):
+            raise UserError(
+                f"{len(hypotheses)} translations but {len(each)} references: expected one reference a translation;"
+                " check that both files have the same number of lines"
+            )
     if not hypotheses:
         raise UserError("nothing to score: expected at least one translation, got none")
-    metrics = {"bleu": _bleu(target_language), "chrf": CHRF(), "ter": TER()}
-    values = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
+    metrics = {"bleu": bleu_metric(target_language, tokenizer), "chrf": CHRF(), "ter": TER()}
+    every = [references, *further_references]
+    values = {name: metric.corpus_score(hypotheses, every).score for name, metric in metrics.items()}
     signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
     return Scores(**values, signatures=signatures)
 
@@ -93,13 +106,34 @@ def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:
 test_set.__test__ = False  # type: ignore[attr-defined]  # to pytest, which collects by name
 
 
-def _bleu(target_language: str) -> BLEU:
+def bleu_metric(target_language: str, tokenizer: str | None = None) -> BLEU:
+    """BLEU with the tokeniser of a language, or the one that is named.
+
+    Raises:
+        UserError: The tokeniser needs a package that is missing.
+    """
+    language = tokenized_as(target_language)
+    if tokenizer is not None and tokenizer not in BLEU.TOKENIZERS:
+        raise UserError(f"there is no tokeniser {tokenizer}; sacreBLEU has {', '.join(BLEU.TOKENIZERS)}")
     try:
-        return BLEU(trg_lang=target_language)
-    except RuntimeError as error:  # its tokeniser's package is missing
+        return BLEU(trg_lang=language, tokenize=tokenizer)
+    except (RuntimeError, ImportError) as error:
+        package = {"ja-mecab": "ja", "ko-mecab": "ko"}.get(tokenizer or "", language)
         raise UserError(
-            f"BLEU for {target_language} needs another package; run: pip install 'sacrebleu[{target_language}]'"
+            f"BLEU for {tokenizer or target_language} needs another package; run: pip install 'sacrebleu[{package}]'"
         ) from error
+
+
+def tokenized_as(language: str) -> str:
+    """The language code by which sacreBLEU knows the tokeniser of a language, however its own is written.
+
+    Examples: zh_CN, zho and yue are zh; ja-JP is ja; pt-BR is pt; "" is "".
+    """
+    try:
+        code = Language.get(language).prefer_macrolanguage().language or ""
+    except LanguageTagError:
+        return language
+    return "zh" if code in CHINESE else code
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -194,8 +194,9 @@ def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
 
 def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
     """A corpus' origin with the names of its files alone: runs and exports travel, and folders tell of people."""
-    kind, _, name = origin["spec"].partition(":")
-    spec = f"{kind}:{Path(name).name}" if kind in ("files", "tsv") else origin["spec"]
+    *kinds, name = origin["spec"].split(":")
+    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx")  # of an address in a store the last is "gs"
+    spec = ":".join([*kinds, Path(name).name]) if is_local else origin["spec"]
     files = [{**file, "path": Path(file["path"]).name} for file in origin.get("files", [])]
     return {**origin, "spec": spec, "files": files}
 

@@ -2,12 +2,15 @@
 
 import os
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from app.console import say
 from app.errors import UserError
+
+COMPRESSED = (".gz", ".xz", ".zst")
 
 
 def read_lines(path: Path) -> list[str]:
@@ -30,15 +33,23 @@ def check_readable(path: Path) -> None:
 
 
 def stream_lines(path: Path) -> Iterator[str]:
-    """The lines of a file, or of stdin if the path is "-", as they come; without their ends.
+    """The lines of a file, or of stdin if the path is "-", as they come; without their ends and a byte order mark.
 
-    Bytes that are not UTF-8 become U+FFFD, and a line on stderr says where the first was.
+    A `.gz`, `.xz` or `.zst` file is decompressed. Bytes that are not UTF-8 become U+FFFD, and a line on stderr says
+    where the first was.
 
     Raises:
         UserError: The file cannot be read.
+        DataError: It is compressed and damaged.
     """
     if str(path) == "-":
         yield from _decoded(sys.stdin.buffer, "standard input")
+        return
+    if path.suffix in COMPRESSED:
+        from pipelines.sources.files import open_stream  # only where it is needed, as it takes long to import
+
+        with open_stream(str(path)) as stream:
+            yield from _decoded(stream, str(path))
         return
     try:
         file = path.open("rb")
@@ -66,10 +77,11 @@ def replace_file(path: Path, content: str | bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _decoded(file: BinaryIO, name: str) -> Iterator[str]:
+def _decoded(file: IO[bytes], name: str) -> Iterator[str]:
     damaged: list[int] = []
     for number, ended in enumerate(file, start=1):
         line = ended.removesuffix(b"\n").removesuffix(b"\r")
+        line = line.removeprefix(BOM_UTF8) if number == 1 else line
         try:
             yield line.decode("utf-8")
         except UnicodeDecodeError:

@@ -23,7 +23,14 @@ def add_parser(verbs: Any) -> None:
     add("model", nargs="?", type=Path, metavar="MODEL", help="a run or an export")
     add("--hypothesis", type=Path, metavar="F", help="score these translations instead of a model's")
     add("--source", type=Path, metavar="F", help="the text to translate")
-    add("--reference", type=Path, metavar="F", help="its right translation")
+    add(
+        "--reference",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="F",
+        help="its right translation, or several such files",
+    )
     add("--test-set", metavar="NAME", help="a test set of sacreBLEU's, such as wmt14, or sample:tatoeba-en-de")
     add("--pair", metavar="SRC-TGT", help="the test set's direction; a model of one pair knows its own")
     add("--to", metavar="LANG", help="the language to translate into, where the model knows several")
@@ -31,6 +38,7 @@ def add_parser(verbs: Any) -> None:
     add("--output", type=Path, metavar="F", help="write the translations here")
     add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
     add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
+    add("--tokenize", metavar="NAME", help="BLEU's tokeniser of sacreBLEU (default: the language's)")
     add("--json", action="store_true", help="one JSON object on stdout")
     parser.set_defaults(run=run)
 
@@ -42,17 +50,18 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.model:
         import_tensorflow(batches_at_once=batches_at_once())
-    from app.evaluation import score
+    from app.evaluation import bleu_metric, score
 
     model = open_model(arguments.model, arguments.checkpoint, arguments.ensemble)
     pair, target = direction(arguments, model.languages) if model else parted(arguments.pair)
-    sources, references = test_text(arguments, pair)
+    bleu_metric(target, arguments.tokenize)  # what it lacks shows before long work
+    sources, *references = test_text(arguments, pair)
     if model:
         tag = model.languages.tagger(target, arguments.domain)
         hypotheses = translate_all(model, [tag(source) for source in sources])
     else:
         hypotheses = read_lines(arguments.hypothesis)
-    scores = score(hypotheses, references, target_language=target)
+    scores = score(hypotheses, *references, target_language=target, tokenizer=arguments.tokenize)
     print(json.dumps(scores.as_dict()) if arguments.json else "\n".join(scores.lines()))
     if model:
         keep_scores(model, name_of_text(arguments, model.languages, target), len(hypotheses), scores.as_dict())
@@ -78,7 +87,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
         raise UserError(f"cannot write {arguments.output}: there is no folder {arguments.output.parent}")
     if arguments.output and arguments.output.is_dir():
         raise UserError(f"cannot write {arguments.output}: it is a folder")
-    for path in (arguments.source, arguments.reference, arguments.hypothesis):
+    for path in (arguments.source, *arguments.reference, arguments.hypothesis):
         if path:
             check_readable(path)
 
@@ -113,7 +122,7 @@ def parted(pair: str | None) -> tuple[str | None, str]:
 
 def name_of_text(arguments: argparse.Namespace, languages: Any, target: str) -> str:
     """What was evaluated on: the test set or file and, where there are several, the language and the domain."""
-    name = str(arguments.test_set or arguments.reference.name)
+    name = str(arguments.test_set or arguments.reference[0].name)
     language = f" into {target}" if len(languages.targets) > 1 else ""
     return name + language + (f" as {arguments.domain}" if arguments.domain else "")
 
@@ -147,17 +156,18 @@ def translate_all(model: Any, sources: list[str]) -> list[str]:
     return [translation.text for translation in translations]
 
 
-def test_text(arguments: argparse.Namespace, pair: str | None) -> tuple[list[str], list[str]]:
-    """The source and reference lines to score on; no source where nothing is translated."""
+def test_text(arguments: argparse.Namespace, pair: str | None) -> list[list[str]]:
+    """The source lines to score on, none where nothing is translated, and the lines of each reference."""
     if arguments.test_set:
         from app.evaluation import test_set
 
-        return test_set(arguments.test_set, str(pair))
-    references = read_lines(arguments.reference)
+        return list(test_set(arguments.test_set, str(pair)))
+    references = [read_lines(path) for path in arguments.reference]
     sources = read_lines(arguments.source) if arguments.source else []
-    if arguments.source and len(sources) != len(references):
-        raise UserError(
-            f"{arguments.source} has {len(sources)} lines but {arguments.reference} has {len(references)}; "
-            "a source line needs one reference line"
-        )
-    return sources, references
+    for path, lines in zip(arguments.reference, references, strict=True):
+        if arguments.source and len(sources) != len(lines):
+            raise UserError(
+                f"{arguments.source} has {len(sources)} lines but {path} has {len(lines)}; "
+                "a source line needs one reference line"
+            )
+    return [sources, *references]

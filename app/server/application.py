@@ -120,5 +120,7 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(ValidationError)
     async def not_understood(_: Request, error: Any) -> JSONResponse:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return JSONResponse({"error": "the body is no JSON"}, 400)
         where = ".".join(str(place) for place in first["loc"] if place != "body")
         return JSONResponse({"error": f"{where}: {first['msg']}" if where else first["msg"]}, 400)

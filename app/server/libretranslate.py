@@ -32,7 +32,7 @@ class TranslateRequest(BaseModel):
     q: str | list[str] = Field(examples=["Good morning."])
     source: str = Field(examples=["en"], description='A language\'s code, or "auto".')
     target: str = Field(examples=["de"])
-    format: Literal["text", "html"] = "text"
+    format: Literal["text", "html", ""] = "text"  # LibreTranslate takes none for text
     alternatives: int = Field(default=0, ge=0, le=16)
     api_key: str | None = None
 
@@ -136,7 +136,7 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
     @routes.get("/download_file/{name}")
     def download_file(name: str) -> FileResponse:
         """A translated file."""
-        return FileResponse(files.path_of(name), headers={"Content-Disposition": "attachment"})
+        return FileResponse(files.path_of(name), filename=files.name_of(name))
 
     @routes.get("/health")
     def health() -> dict[str, str]:
@@ -183,7 +183,8 @@ async def fields_of(request: Request) -> Mapping[str, Any]:
         RequestError: It is neither.
     """
     try:
-        if request.headers.get("content-type", "").startswith(("application/x-www-form-urlencoded", "multipart/")):
+        kind = request.headers.get("content-type", "").lower()
+        if kind.startswith(("application/x-www-form-urlencoded", "multipart/")):
             async with request.form() as form:
                 given = {name: [await plain(value) for value in form.getlist(name)] for name in form}
             return {name: values if len(values) > 1 else values[0] for name, values in given.items()}
@@ -228,11 +229,13 @@ class TranslatedFiles:
 
     def __init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="nmt-files-")
+        self._names: dict[str, str] = {}  # as their senders call them, by the names that nobody can guess
 
     def keep(self, name: str, content: bytes) -> str:
         """Keeps a file under a name that nobody can guess, and gives that."""
         made = f"{uuid.uuid4()}{Path(name).suffix.lower()}"
         (Path(self.folder.name) / made).write_bytes(content)
+        self._names[made] = Path(name).name
         self._forget_old()
         return made
 
@@ -247,6 +250,11 @@ class TranslatedFiles:
             size += file.stat().st_size
             if size > FILES_BYTES or time.time() - file.stat().st_mtime > FILES_LIVE_SECONDS:
                 file.unlink(missing_ok=True)
+                self._names.pop(file.name, None)
+
+    def name_of(self, made: str) -> str:
+        """What the sender of a kept file calls it."""
+        return self._names.get(made, made)
 
     def path_of(self, name: str) -> Path:
         """Where a kept file is, while it is kept.

@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 
 from app.console import TrainingProgress
-from app.evaluation import score
+from app.errors import UserError
+from app.evaluation import bleu_metric, score
 from app.training import step_lines
 from app.training.trainer import Trainer, target_weight
 from pipelines.tags import Languages
@@ -132,6 +133,15 @@ class DevEvaluation:
         """Of some translations."""
         sides = ([side[i] for i in rows] for side in (translations, self.references))
         return round(score(*sides, target_language=target_language).bleu, 2)
+
+
+def check_can_score(languages: Languages) -> None:
+    """Raises `UserError` if a package is missing without which translations into one of the languages have no BLEU."""
+    for target in languages.targets:
+        try:
+            bleu_metric(target)
+        except UserError as error:
+            raise UserError(f"{error}, or set training.dev_sentences=0") from error
 
 
 def sample_row(*texts: str) -> str:

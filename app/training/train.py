@@ -36,7 +36,7 @@ from app.training.distribution import (
 from app.training.divergence import Diverged, DivergenceWatch
 from app.training.full_disk import reporting_full_disk
 from app.training.milestones import Followed, Milestones, is_over, is_unjudged, stopped_early
-from app.training.monitoring import DevEvaluation, StepLog, skipped_steps
+from app.training.monitoring import DevEvaluation, StepLog, check_can_score, skipped_steps
 from app.training.optimizer import optimizer_of
 from app.training.packing import is_packed, resolve_packing
 from app.training.precision import resolve_precision
@@ -101,6 +101,8 @@ def train(
             # What is wrong with the settings shows before anything is written.
             open_stream(data, settings, first_step=0)
             dev_batches(data, settings)
+            if settings.dev_sentences:
+                check_can_score(data.languages)
             run = None
             if cluster.is_chief:
                 require_run_or_free(out)

@@ -8,8 +8,11 @@ from sacrebleu.dataset import base
 
 from app import evaluation
 from app.errors import UserError
-from app.evaluation import score
+from app.evaluation import score, tokenized_as
+from app.training.monitoring import check_can_score
+from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
+from pipelines.tags import Languages
 
 HYPOTHESIS, REFERENCE = "the cat sat on the mat", "the cat is on the mat"
 
@@ -54,12 +57,14 @@ def test_chinese_is_not_cut_at_spaces() -> None:
 
 
 def test_a_language_whose_tokeniser_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bleu(trg_lang: str) -> None:
+    def bleu(trg_lang: str, tokenize: str | None) -> None:
         raise RuntimeError("\nJapanese tokenization requires extra dependencies")
 
     monkeypatch.setattr(evaluation, "BLEU", bleu)
     with pytest.raises(UserError, match=r"BLEU for ja needs another package; run: pip install 'sacrebleu\[ja\]'"):
         score(["猫"], ["猫"], target_language="ja")
+    with pytest.raises(UserError, match=r"'sacrebleu\[ja\]', or set training.dev_sentences=0"):  # before a training
+        check_can_score(Languages((LanguagePair("en", "ja"),)))
 
 
 def test_scores_are_given_to_machines_and_to_people() -> None:
@@ -145,3 +150,46 @@ def test_an_unknown_test_set_names_its_neighbours(name: str, pair: str, message:
 def test_a_pair_that_is_none_is_refused() -> None:
     with pytest.raises(DataError, match="expected a language pair such as en-de, got 'english'"):
         evaluation.test_set("wmt14", "english")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        *((code, "zh") for code in ("zh", "ZH", "zh_CN", "zh-Hans", "zh-Hant-TW", "zho", "chi", "cmn", "yue")),
+        *((code, "ja") for code in ("ja", "ja_JP", "ja-JP", "jpn")),
+        *((code, "ko") for code in ("ko", "ko_KR", "kor")),
+        *(
+            ("de", "de"),
+            ("de_AT", "de"),
+            ("pt-BR", "pt"),
+            ("es-419", "es"),
+            ("", ""),
+            ("xx", "xx"),
+            ("no tag", "no tag"),
+        ),
+    ],
+)
+def test_a_language_has_its_tokeniser_however_its_code_is_written(code: str, expected: str) -> None:
+    assert tokenized_as(code) == expected
+
+
+def test_chinese_is_chinese_by_any_code() -> None:
+    hypotheses, references = ["今天天气很好我们去公园走走吧。"], ["今天天气很好我们去公园散步吧。"]
+    found = {code: score(hypotheses, references, target_language=code) for code in ("zh", "zh_CN", "zho", "yue")}
+    assert {scores.signatures["bleu"] for scores in found.values()} == {found["zh"].signatures["bleu"]}
+    assert {scores.bleu for scores in found.values()} == {found["zh"].bleu}
+    assert found["zh"].bleu > 50
+
+
+def test_a_translation_is_as_good_as_the_nearest_of_several_references() -> None:
+    scores = score([HYPOTHESIS], [REFERENCE], [HYPOTHESIS])
+    assert scores.bleu == pytest.approx(100)
+    assert "nrefs:2" in scores.signatures["bleu"]
+    with pytest.raises(UserError, match="1 translations but 2 references"):
+        score([HYPOTHESIS], [REFERENCE], ["a", "b"])
+
+
+def test_a_tokeniser_can_be_chosen_and_is_known() -> None:
+    assert "tok:char" in score([HYPOTHESIS], [REFERENCE], tokenizer="char").signatures["bleu"]
+    with pytest.raises(UserError, match="there is no tokeniser moses; sacreBLEU has none, zh, 13a"):
+        score([HYPOTHESIS], [REFERENCE], tokenizer="moses")

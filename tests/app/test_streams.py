@@ -1,6 +1,9 @@
 """Standard streams that are closed, the environment of other programs, and Ctrl-C while TensorFlow is imported."""
 
+import gzip
+import lzma
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,3 +69,28 @@ def test_ctrl_c_while_the_program_is_imported_is_no_traceback(tmp_path: Path) ->
     done = run(f'{sys.executable} -c "{code}"', tmp_path)
     assert done.returncode == 128 + signal.SIGINT
     assert not done.stderr
+
+
+def test_what_is_written_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("x\n")
+    command = f"PYTHONIOENCODING=ascii {NMT} evaluate --hypothesis text --reference größe"
+    done = run(command, tmp_path)
+    assert done.stderr == "nmt evaluate: cannot read größe: there is no such file\n"
+
+
+def test_the_version_is_told_without_tensorflow(tmp_path: Path) -> None:
+    done = run(f"{NMT} --version", tmp_path)
+    assert re.fullmatch(r"nmt \S+ \(tensorflow 2\.\S+, keras 3\.\S+, .*; Python 3\.\S+\)\n", done.stdout)
+
+
+def test_scores_of_compressed_text_and_of_several_references(tmp_path: Path) -> None:
+    """A byte order mark is no part of the first line."""
+    (tmp_path / "h").write_bytes(b"\xef\xbb\xbfone two three four\nfive\n")
+    (tmp_path / "r1.gz").write_bytes(gzip.compress(b"one two three four\nsix\n"))
+    (tmp_path / "r2.xz").write_bytes(lzma.compress(b"nothing\nfive\n"))
+    done = run(f"{NMT} evaluate --hypothesis h --reference r1.gz r2.xz --tokenize none", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("BLEU 100.00  nrefs:2|case:mixed|eff:no|tok:none")
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"one two three four\n" * 99)[:-9])
+    done = run(f"{NMT} evaluate --hypothesis h --reference cut.gz", tmp_path)
+    assert done.stderr.startswith("nmt evaluate: cut.gz is damaged or cut short")

@@ -107,7 +107,7 @@ def test_text_files_are_translated(server: Running, translated: Any) -> None:
     first, second = translated("It rains.", "We are here.")
     found = upload(server, "a.txt", b"It rains.\nWe are here.\n")
     assert found.text == f"{first}\n{second}\n"
-    assert "attachment" in found.headers["content-disposition"]
+    assert found.headers["content-disposition"] == 'attachment; filename="a.txt"'
     assert upload(server, "a.HTML", b"<p>It rains.</p>").text == f"<p>{first}</p>"
 
 
@@ -196,3 +196,16 @@ def test_a_request_puts_no_more_into_the_queue_than_it_has_room_for() -> None:
 
     assert asyncio.run(all_of(part(i) for i in range(256))) == list(range(256))
     assert most == PARTS_AT_ONCE <= 4  # of a request's share of the queue, a quarter
+
+
+def test_small_things_that_clients_do(server: Running, translated: Any) -> None:
+    expected = {"translatedText": translated("It rains.")[0]}
+    kind = {"Content-Type": "Application/X-WWW-Form-Urlencoded"}
+    answer = server.post("/translate", content=b"q=It+rains.&source=en&target=de", headers=kind)
+    assert answer.json() == expected
+    assert server.ok("/translate", {"q": "It rains.", "format": "", **PAIR}) == expected
+    for path in ("/api/translate", "/translate"):
+        answer = server.post(path, content=b"{", headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400
+        assert "JSON" in answer.json()["error"]
+        assert "decode" not in answer.json()["error"]
