@@ -192,6 +192,22 @@ def load_preset(name: str, settings: Iterable[str] = ()) -> dict[str, dict[str, 
     return sections
 
 
+def nearest_preset(sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """The preset with the fewest values that differ from those of complete sections."""
+
+    def differing(name: str) -> int:
+        defaults = {"model": TransformerConfig(vocabulary_size=1), "training": TrainingConfig()}
+        preset = load_preset(name)
+        return sum(
+            preset.get(section, {}).get(key, getattr(default, key)) != value
+            for section, default in defaults.items()
+            for key, value in sections[section].items()
+            if key != "vocabulary_size"
+        )
+
+    return min(preset_names(), key=differing)
+
+
 def load_configuration(path: Path) -> Configuration:
     """Reads a run's `config.toml`."""
     try:

@@ -39,7 +39,7 @@ class Mixture:
         equal weights and a T of 2, a corpus of 10,000 pairs beside one of 1,000,000 makes 9% of an epoch instead of 1%.
 
         Raises:
-            DataError: if the temperature is not above 0, or no corpus has a weight.
+            DataError: if the temperature is not above 0, or the weights leave an epoch without a pair.
         """
         if not 0 < temperature < math.inf:
             raise DataError(f"corpus_temperature must be above 0, got {temperature}")
@@ -47,6 +47,11 @@ class Mixture:
         weights = np.array([corpus.weight for corpus in split.corpora], np.float64)
         if len(pairs) and not (taken := (pairs * weights).sum()):
             raise DataError(f"every corpus of the data has weight 0; give one a weight and {PREPARE_AGAIN}")
+        if len(pairs) and taken < 1:
+            raise DataError(
+                f"the weights of the corpora leave an epoch {taken:.2g} of {int(pairs.sum()):,} pairs; give larger "
+                f"ones and {PREPARE_AGAIN}"
+            )
         if temperature != 1 and len(pairs):
             weights *= (np.maximum(pairs, 1) / pairs.sum()) ** (1 / temperature - 1)
             weights *= taken / (pairs * weights).sum()

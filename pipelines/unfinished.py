@@ -17,6 +17,8 @@ def check_out(out: Path, force: bool) -> None:
     """Raises a `DataError` unless prepared data may be written to `out`."""
     if out.is_file():
         raise DataError(f"{out} is a file; expected the name of a directory that is not there yet")
+    if out.resolve() == Path.cwd():
+        raise DataError(f"{out} is the folder that you are in, which would be replaced under your feet; name one in it")
     if out.is_dir() and out.is_mount():
         raise DataError(f"{out} is where something is mounted, so it cannot be renamed; choose a folder in it")
     if not out.is_dir() or not any(out.iterdir()):

@@ -48,9 +48,9 @@ def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
 
     def look_for(i: tf.Tensor, left: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
         term = terms[longest_first[i]]
-        literal = tf.strings.regex_replace(term, r"[^\pL\pN\s]", r"\\\0")
+        literal = tf.strings.regex_replace(term, "[[:punct:]]", r"\\\0")  # of ASCII: no other has a meaning or may have
         case = tf.where(any_case[longest_first[i]], "(?i)", "")
-        pattern = tf.strings.join([case, r"(^|[^\pL\pN])", literal, r"($|[^\pL\pN])"])
+        pattern = tf.strings.join([case, r"(^|[^\pL\pN\pM])", literal, r"($|[^\pL\pN\pM])"])
         without = tf.strings.regex_replace(left, pattern, rf"\1{_MARK}\2")
         return i + 1, without, found.write(i, without != left)
 

@@ -7,7 +7,9 @@ What differs is undone here and not in the layers, where that gives the same fun
 - PyTorch's matrices are [out, in], ours [in, out]; queries, keys and values are one product here.
 - An embedding is always scaled by sqrt(D) here. If a model has `scale_embedding` false, its table is divided by that,
   and the decoder's last normalisation, whose output meets the table again, is multiplied by it.
-- The ids are those of `MarianVocabulary`: its BOS is Marian's <pad>, and our PAD has a bias that no softmax sees.
+- The ids are those of `MarianVocabulary`: its BOS is Marian's <pad>, which begins a translation and is never in it; so
+  its bias and that of our PAD leave them no probability. (Marian knows no <pad>; the conversion for `transformers` adds
+  one, with a score of 0.)
 """
 
 from collections.abc import Callable
@@ -17,9 +19,9 @@ import numpy as np
 from app.errors import UserError
 from app.importing.marian_files import POSITIONS, Array, MarianFiles
 from layers import TransformerConfig
-from pipelines.vocabulary import PAD
+from pipelines.vocabulary import BOS, PAD
 
-IMPOSSIBLE = -1e4  # the bias of PAD; finite in float16 too
+IMPOSSIBLE = -1e4  # a bias that no softmax sees; finite in float16 too
 EPSILON = 1e-5  # PyTorch's, of its layer normalisation
 FROM_FORMULA = 1e-2  # so far a table of positions may be from the formula; half precision is within 5e-4
 
@@ -94,7 +96,7 @@ class _Conversion:
         """The table in our order of ids, and the bias of each piece."""
         ids, pieces = self.files.vocabulary.marian_ids, self.files.shape.vocabulary_size
         bias = self.files.tensor("final_logits_bias", 1, pieces)[0, ids]
-        bias[PAD] = IMPOSSIBLE
+        bias[[PAD, BOS]] = IMPOSSIBLE
         table = self.files.table()[ids][:, self.order] / np.float32(self.output_scale)
         return {"transformer/embedding/embeddings": table, "transformer/embedding/bias": bias}
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from app.config import Configuration, TrainingConfig
+from app.config import Configuration, TrainingConfig, nearest_preset
 from app.console import TrainingProgress, say
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translator
@@ -198,13 +198,25 @@ def _check_same(run: RunDirectory, configuration: Configuration) -> None:
     before, now = run.configuration.as_sections(), configuration.as_sections()
     # The cosine's whole curve follows from the last step.
     may_change = MAY_CHANGE - ({"steps"} if configuration.training.schedule == "cosine" else set())
-    for section in ("model", "training"):
-        for key, value in before[section].items():
-            if value != now[section][key] and key not in may_change:
-                raise UserError(
-                    f"{run.path} was begun with {section}.{key} = {value}, not {now[section][key]}; "
-                    f"go on with --set {section}.{key}={value}, or choose another --out"
-                )
+    differing = {
+        f"{section}.{key}": (value, now[section][key])
+        for section in ("model", "training")
+        for key, value in before[section].items()
+        if value != now[section][key] and key not in may_change
+    }
+    if not differing:
+        return
+    was = ", ".join(f"{name} = {value}, not {other}" for name, (value, other) in differing.items())
+    settings = " ".join(f"--set {name}={value}" for name, (value, _) in differing.items())
+    message = f"{run.path} was begun with {was}; go on with {settings}, or choose another --out"
+    if "training.steps" in differing:
+        message += (
+            f" (of a cosine each rate follows from the last step; --warm-start {run.path} goes on from its weights)"
+        )
+    preset = nearest_preset(before)
+    if preset != nearest_preset(now):
+        message += f"; it seems to be of --preset {preset}"
+    raise UserError(message)
 
 
 def build_trainer(configuration: Configuration) -> Trainer:

@@ -52,6 +52,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 TRANSLATE = ["translate", "none", "two.en"]
+
+
+def of_sample(pair: str = "en-de", out: str = "data", size: str = "504") -> list[str]:
+    options = ["--pair", pair, "--out", out, "--vocabulary-size", size]
+    return ["prepare", *options, "--corpus", SAMPLE, "--dev", SAMPLE]
+
+
 PREPARE = ["prepare", "--pair", "en-de", "--out", "data", "--vocabulary-size", "504"]
 NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     # prepare
@@ -67,11 +74,11 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     ([*PREPARE, "--corpus", "tsv:no-tab.tsv", "--dev", SAMPLE], "no-tab.tsv line 1 has no tab"),
     ([*PREPARE, "--corpus", "file:two", "--dev", SAMPLE], "did you mean files:PREFIX?"),
     ([*PREPARE, "--corpus", "files:two", "--dev", SAMPLE], "the text is too small for 504 pieces; use"),
-    ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--vocabulary-size", "500"], "use --vocabulary-size 504"),
+    (of_sample(size="500"), "use --vocabulary-size 504"),
     ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--vocabulary", "two.en"], "two.en is not a SentencePiece model"),
-    ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--pair", "ende"], "expected a language pair such as en-de"),
-    ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--out", "folder"], "folder exists and is not prepared data"),
-    ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--out", "two.en/data"], "not a directory"),
+    (of_sample(pair="ende"), "expected a language pair such as en-de"),
+    (of_sample(out="folder"), "folder exists and is not prepared data"),
+    (of_sample(out="two.en/data"), "not a directory"),
     # evaluate
     (["evaluate", "--hypothesis", "two.de", "--reference", "unequal.de"], "2 translations but 1 references"),
     (["evaluate", "--hypothesis", "two.de", "--reference", "none"], "cannot read none: there is no such file"),
@@ -169,6 +176,13 @@ def test_a_run_does_not_go_on_with_another_setting(data: Path, run_copy: Path, s
     before = tree(run_copy)
     assert message in refusal(nmt(*train_arguments(data, run_copy, setting)), "train")
     assert tree(run_copy) == before
+
+
+def test_all_that_differs_is_said_at_once(data: Path, run_copy: Path) -> None:
+    settings = ("training.seed=2", "model.inner_width=128", "training.label_smoothing=0.3")
+    line = refusal(nmt(*train_arguments(data, run_copy, *settings)), "train")
+    for part in ("model.inner_width = 64, not 128", "seed = 1, not 2", "--set training.label_smoothing=0.1"):
+        assert part in line
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,15 @@ import pytest
 import tomli_w
 
 from app import config
-from app.config import Configuration, TrainingConfig, load_configuration, load_preset, parse_setting, preset_names
+from app.config import (
+    Configuration,
+    TrainingConfig,
+    load_configuration,
+    load_preset,
+    nearest_preset,
+    parse_setting,
+    preset_names,
+)
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
 from layers.config import TransformerConfig
@@ -183,3 +191,11 @@ def test_the_configuration_of_a_run_is_that_of_its_command(run: Path) -> None:
     assert math.isclose(sections["training"]["learning_rate"], 0.02)  # of a setting
     assert sections["training"]["label_smoothing"] == TrainingConfig().label_smoothing  # of neither
     assert Configuration.from_sections(sections, "run") == load_configuration(run / "config.toml")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_run_tells_which_preset_it_is_nearest_to(name: str) -> None:
+    sections = configured(name).as_sections()
+    assert nearest_preset(sections) == name
+    sections["training"] |= {"seed": 7, "batch_tokens": 1024}
+    assert nearest_preset(sections) == name

@@ -31,7 +31,9 @@ class MarianOracle:
         x = self.embedded(target)
         for i in range(self.settings["decoder_layers"]):
             x = self.layer(f"model.decoder.layers.{i}", x, memory)
-        return x @ self.tensors["model.shared.weight"].T + self.tensors["final_logits_bias"][0]
+        logits = x @ self.tensors["model.shared.weight"].T + self.tensors["final_logits_bias"][0]
+        logits[:, self.settings["pad_token_id"]] = -1e4  # Marian knows none
+        return logits
 
     def greedy(self, source: Sequence[int], limit: int) -> list[int]:
         """The most probable token after each prefix, never <pad>, up to </s> or `limit` tokens, whose last is </s>."""

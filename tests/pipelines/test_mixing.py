@@ -247,6 +247,11 @@ def test_what_cannot_be_mixed_is_refused() -> None:
         Mixture.of(split_of([100], [1]), temperature=0)
     with pytest.raises(DataError, match="every corpus of the data has weight 0; give one a weight"):
         Mixture.of(split_of([100, 5], [0, 0]), temperature=1)
+    with pytest.raises(
+        DataError, match="the weights of the corpora leave an epoch 4e-07 of 400 pairs; give larger ones"
+    ):
+        Mixture.of(split_of([200, 200], [1e-9, 1e-9]), temperature=1)
+    assert Mixture.of(split_of([200, 200], [1e-9, 0.5]), temperature=1)
     with pytest.raises(DataError, match="the weight of corpus web is -1; it must be at least 0"):
         MixedCorpus("web", 10, -1)
 

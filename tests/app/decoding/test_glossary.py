@@ -133,3 +133,28 @@ def test_a_bad_glossary_is_refused(content: str, message: str, tmp_path: Path) -
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         read_glossary(path)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        "don\u2019t",
+        "5 €",
+        "20 °C",
+        "Tom \u2013 Mary",
+        "हिन्दी",
+        "cafe\u0301",
+        "™",
+        "C++ (x86)",
+        r"a\b[c]^$|d?*",
+        "👍🏽",
+        "…",
+    ],
+)
+def test_a_term_of_any_characters_is_found_as_it_is(term: str) -> None:
+    texts = [f"It is {term} here.", f"({term})", term, f"a{term}b", "another text"]
+    assert terms_in(tf.constant(texts), tf.constant([term])).numpy()[:, 0].tolist() == [True, True, True, False, False]
+
+
+def test_a_term_does_not_end_within_a_letter_of_several_characters() -> None:
+    assert not terms_in(tf.constant(["cafe\u0301s", "cafe\u0301"]), tf.constant(["cafe"])).numpy().any()
