@@ -130,8 +130,6 @@ def open_corpora(options: PreparationOptions, progress: Progress) -> OpenedCorpo
             for split, specs in (("train", options.corpora), ("dev", options.dev), ("test", options.held_out))
         )
     )
-    if all(one.spec.loss_weight == 0 and not one.spec.loss_weight_column for one in opened.train):
-        raise DataError("every corpus has loss_weight=0, so nothing would be learnt from any; give one another")
     for one in (*opened.dev, *opened.held_out):
         if (one.spec.weight, one.spec.loss_weight) != (1, 1) or one.spec.loss_weight_column:
             raise DataError(f"corpus {one.spec.text}: weights are for training text; leave them out")

@@ -257,12 +257,6 @@ def test_the_report_tells_each_corpus_and_escapes_what_it_shows(tmp_path: Path) 
     assert "<i>" not in page
 
 
-def test_a_corpus_of_which_something_is_learnt_is_wanted(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="every corpus has loss_weight=0, so nothing would be learnt"):
-        prepare(options(tmp_path / "out", corpora=(f"{SAMPLE}?loss_weight=0",) * 2))
-    assert not (tmp_path / "out").exists()
-
-
 def test_the_folder_that_one_is_in_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"is the folder that you are in"):
