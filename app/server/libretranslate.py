@@ -4,7 +4,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Request
@@ -163,7 +163,7 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
 
 
 async def translated_file(service: Service, request: Request) -> tuple[str, bytes]:
-    """The name of the file in a form, and its translation."""
+    """A name for the translation of the file in a form, such as report.de.docx, and the translation."""
     fields = await fields_of(request)
     service.admit(request, fields.get("api_key"))
     file, source, target = (fields.get(name) for name in ("file", "source", "target"))
@@ -173,7 +173,8 @@ async def translated_file(service: Service, request: Request) -> tuple[str, byte
         raise RequestError("the source language of a file must be given")
     direction = service.models.for_pair(source, target)
     work = translate_document(service.batcher, direction, file.name, file.content, service.limits)
-    return file.name, await service.answer(request, work)
+    name = PurePath(file.name)
+    return f"{name.stem}.{target}{name.suffix}", await service.answer(request, work)
 
 
 async def fields_of(request: Request) -> Mapping[str, Any]:
@@ -229,7 +230,7 @@ class TranslatedFiles:
 
     def __init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="nmt-files-")
-        self._names: dict[str, str] = {}  # as their senders call them, by the names that nobody can guess
+        self._names: dict[str, str] = {}  # for people, by the names that nobody can guess
 
     def keep(self, name: str, content: bytes) -> str:
         """Keeps a file under a name that nobody can guess, and gives that."""
@@ -253,7 +254,7 @@ class TranslatedFiles:
                 self._names.pop(file.name, None)
 
     def name_of(self, made: str) -> str:
-        """What the sender of a kept file calls it."""
+        """What a kept file is called where it is saved."""
         return self._names.get(made, made)
 
     def path_of(self, name: str) -> Path:

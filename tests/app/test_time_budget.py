@@ -174,14 +174,15 @@ def test_the_demo_trains_in_what_preparation_leaves_of_its_time(
     assert 59 * minutes_left < budget.seconds_left() <= 60 * minutes_left
 
 
-@pytest.mark.parametrize(("bfloat16", "tokens_and_steps"), [(True, (1024, 3600)), (False, (512, 9600))])
-def test_the_demo_takes_a_smaller_model_and_smaller_batches_without_bfloat16(
+@pytest.mark.parametrize(("bfloat16", "tokens_and_steps"), [(True, (1024, 3600)), (False, (1024, 4800))])
+def test_the_demo_takes_a_smaller_model_and_muon_without_bfloat16(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool, tokens_and_steps: tuple[int, int]
 ) -> None:
     monkeypatch.setattr("app.training.precision.multiplies_bfloat16", lambda: bfloat16)
     budget, sections = demo_training(run, data, monkeypatch)
     assert (sections["training"]["batch_tokens"], budget.most_steps) == tokens_and_steps
     assert sections["model"]["model_width"] == (192 if bfloat16 else 128)
+    assert sections["training"].get("optimizer", "adam") == ("adam" if bfloat16 else "muon")
 
 
 def demo_training(

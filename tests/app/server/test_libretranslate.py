@@ -107,7 +107,7 @@ def test_text_files_are_translated(server: Running, translated: Any) -> None:
     first, second = translated("It rains.", "We are here.")
     found = upload(server, "a.txt", b"It rains.\nWe are here.\n")
     assert found.text == f"{first}\n{second}\n"
-    assert found.headers["content-disposition"] == 'attachment; filename="a.txt"'
+    assert found.headers["content-disposition"] == 'attachment; filename="a.de.txt"'
     assert upload(server, "a.HTML", b"<p>It rains.</p>").text == f"<p>{first}</p>"
 
 
