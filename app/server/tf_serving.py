@@ -13,7 +13,7 @@ from app.server.batching import ROWS, Row, call
 from app.server.errors import NotFoundError, RequestError, TooLargeError
 from app.server.service import Service
 from app.server.tensors_as_json import body_of_outputs, inputs_of_body, metadata_of
-from app.server.translation import MOST_ALIGNED
+from app.server.translation import MOST_ALIGNED, can_be_aligned
 from app.server.versions import Version
 
 BATCHED = (
@@ -155,7 +155,7 @@ def check_settings(inputs: Mapping[str, np.ndarray]) -> None:
     pairs = zip(
         strings_of(inputs.get("texts", np.zeros(0))), strings_of(inputs.get("targets", np.zeros(0))), strict=False
     )
-    if any(len(text) * len(target) > MOST_ALIGNED for text, target in pairs):
+    if not all(can_be_aligned(text, target) for text, target in pairs):
         raise TooLargeError(f"the bytes of a text times those of its target may be {MOST_ALIGNED}")
     if len({len(inputs[name]) for name in ("source_terms", "target_terms") if name in inputs}) > 1:
         raise RequestError("source_terms and target_terms are of unlike length")

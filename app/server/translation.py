@@ -3,7 +3,7 @@
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -174,13 +174,16 @@ async def aligned(
 
     The attention to be looked at has a number for each token of one and each of the other, so long sentences have none.
     """
-    short = [(a, b) for a, b in pairs if len(a) * len(b) <= MOST_ALIGNED]
-    rows = [{"texts": direction.encoded(a), "targets": b.encode("utf-8", "replace")} for a, b in short]
+    rows = [
+        {"texts": direction.encoded(a), "targets": b.encode("utf-8", "replace")}
+        for a, b in pairs
+        if can_be_aligned(a, b)
+    ]
     answers = iter(await batcher.run(direction.version, ALIGN, rows, {}) if rows else ())
     tags = len(direction.tags)  # each counts as a word of the source
     found = []
     for a, b in pairs:
-        if len(a) * len(b) > MOST_ALIGNED:
+        if not can_be_aligned(a, b):
             found.append(in_order(len(a.split()), len(b.split())))
             continue
         answer = next(answers)
@@ -188,6 +191,11 @@ async def aligned(
         own = [(int(a) - tags, int(b)) for a, b in words if int(a) >= tags]
         found.append((own, answer["weights"][:, tags:]))
     return found
+
+
+def can_be_aligned(text: Sized, translation: Sized) -> bool:
+    """Whether a number for each character of one and each of the other fits into memory beside much else."""
+    return len(text) * len(translation) <= MOST_ALIGNED
 
 
 def in_order(source_words: int, target_words: int) -> tuple[list[tuple[int, int]], Any]:
