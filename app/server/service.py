@@ -17,6 +17,7 @@ from app.server.side_work import SideWork
 from app.server.versions import Direction, Models
 
 Result = TypeVar("Result")
+MOST_PAGES = 1024  # requests for HTML that wait; each takes a few milliseconds
 WRONG_KEYS_PER_MINUTE = 60
 AUTO = "auto"  # in place of a source language: find it out
 
@@ -51,7 +52,7 @@ class Service:
     limiter: RateLimiter
     keys: ApiKeys | None = None
     side_work: SideWork = field(default_factory=SideWork)
-    pages: Processes = field(default_factory=Processes)
+    pages: Processes = field(default_factory=lambda: Processes(most=MOST_PAGES))
     files: Processes = field(default_factory=Processes)
     failures: RateLimiter = field(default_factory=lambda: RateLimiter(WRONG_KEYS_PER_MINUTE))
 
