@@ -50,6 +50,7 @@ from pipelines.duplicates import BANDS
 from pipelines.errors import DataError
 from pipelines.lanes import LANES
 from pipelines.manifest import MANIFEST, VOCABULARY, Manifest, MixedCorpus, Split
+from pipelines.normalization import DEFAULT
 from pipelines.preparation_options import (
     MOST_SHARDS,
     OpenedCorpora,
@@ -274,7 +275,12 @@ class _Preparation:
             sample = partial(sample_chunk, self.job, below)
             self.workers.run(sample, self._starts(), self._advance("vocabulary", self.pairs))
             sentences = chain.from_iterable(read_sample(self.job, i) for i in range(len(self.chunks)))
-            model = train_model(sentences, self.options.vocabulary_size, tags=self.languages.tags)
+            model = train_model(
+                sentences,
+                self.options.vocabulary_size,
+                tags=self.languages.tags,
+                normalization=self.options.normalization or DEFAULT,
+            )
         partly = self.job.vocabulary.with_suffix(".part")
         partly.write_bytes(model)
         partly.rename(self.job.vocabulary)

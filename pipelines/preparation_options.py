@@ -14,6 +14,7 @@ from pipelines.cleaning import CleaningOptions
 from pipelines.corpora import Corpus, CorpusSpec, LanguagePair, open_corpus, parse_spec
 from pipelines.downloads import Downloads, default_folder
 from pipelines.errors import DataError
+from pipelines.normalization import DEFAULT, NORMALIZATIONS
 from pipelines.sentencepiece_model import check_model
 from pipelines.tags import Languages
 
@@ -37,6 +38,7 @@ class PreparationOptions:
         held_out: Test sets; training pairs whose source or target stands in them, or in `dev`, are dropped.
         vocabulary_size: Pieces, where none is given.
         vocabulary: A SentencePiece model to use.
+        normalization: Of a vocabulary that is trained: one of `NORMALIZATIONS`, `nfc` if None.
         max_tokens: Pairs with more on a side, EOS counted, are dropped.
         cleaning: The limits of the filters.
         keep_dropped: Writes the dropped pairs to `dropped.tsv.gz`.
@@ -55,6 +57,7 @@ class PreparationOptions:
     held_out: tuple[str, ...] = ()
     vocabulary_size: int = 32_000
     vocabulary: Path | None = None
+    normalization: str | None = None
     max_tokens: int = 256
     cleaning: CleaningOptions = field(default_factory=CleaningOptions)
     keep_dropped: bool = False
@@ -77,6 +80,10 @@ class PreparationOptions:
                 f"vocabulary size {self.vocabulary_size} is not a multiple of 8; use "
                 f"--vocabulary-size {max(8, -(-self.vocabulary_size // 8) * 8)}"
             )
+        if self.normalization and self.vocabulary:
+            raise DataError(f"{self.vocabulary} has a normalisation of its own; leave out --normalization")
+        if self.normalization not in (None, *NORMALIZATIONS):
+            raise DataError(f"normalization is one of {', '.join(NORMALIZATIONS)}, got {self.normalization!r}")
         if self.max_tokens < 2:
             raise DataError(f"max_tokens must be at least 2, a token and EOS, got {self.max_tokens}")
         if self.shards is not None and not 1 <= self.shards <= MOST_SHARDS:
@@ -91,7 +98,9 @@ class PreparationOptions:
         recorded = asdict(self)
         for name in ("pair", "out", "force", "tfds_dir", "downloads"):
             del recorded[name]
-        return recorded | {"vocabulary": str(self.vocabulary) if self.vocabulary else None}
+        if self.vocabulary:
+            return recorded | {"vocabulary": str(self.vocabulary)}
+        return recorded | {"normalization": self.normalization or DEFAULT}
 
 
 @dataclass(frozen=True)

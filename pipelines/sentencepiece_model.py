@@ -12,6 +12,7 @@ from pathlib import Path
 import sentencepiece
 
 from pipelines.errors import DataError
+from pipelines.normalization import DEFAULT, named, trainer_options
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 WORD_START = "\u2581"  # stands for the space before a word
@@ -20,13 +21,16 @@ _BYTES_AND_MARKS = 256 + 4  # the pieces that every vocabulary has
 _TRAINING_THREADS = 16  # fixed, as the sums of training depend on it; more than the cores there are does no harm
 
 
-def train_model(sentences: Iterable[str], size: int, *, tags: Sequence[str] = ()) -> bytes:
+def train_model(
+    sentences: Iterable[str], size: int, *, tags: Sequence[str] = (), normalization: str = DEFAULT
+) -> bytes:
     """Gives a model of `size` pieces; the same sentences give the same one.
 
     Args:
         sentences: of both languages, read once and held in memory: a million are plenty.
         size: number of pieces, a multiple of 8 (matrix units like it).
         tags: each a word of its own that is one piece.
+        normalization: one of `NORMALIZATIONS`; the model applies it to all text.
 
     Raises:
         DataError: if `size` is no multiple of 8, or the text cannot give so many pieces or needs more.
@@ -37,24 +41,26 @@ def train_model(sentences: Iterable[str], size: int, *, tags: Sequence[str] = ()
         )
     model = io.BytesIO()
     try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(sentences),
-            model_writer=model,
-            model_type="unigram",
-            vocab_size=size,
-            byte_fallback=True,
-            character_coverage=0.9999,  # rarer characters are spelt in bytes
-            pad_id=PAD,
-            unk_id=UNK,
-            bos_id=BOS,
-            eos_id=EOS,
-            user_defined_symbols=[WORD_START + tag for tag in tags],
-            num_threads=_TRAINING_THREADS,
-            minloglevel=2,
-        )
+        with trainer_options(normalization) as options:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(sentences),
+                model_writer=model,
+                model_type="unigram",
+                vocab_size=size,
+                byte_fallback=True,
+                character_coverage=0.9999,  # rarer characters are spelt in bytes
+                pad_id=PAD,
+                unk_id=UNK,
+                bos_id=BOS,
+                eos_id=EOS,
+                user_defined_symbols=[WORD_START + tag for tag in tags],
+                num_threads=_TRAINING_THREADS,
+                minloglevel=2,
+                **options,
+            )
     except RuntimeError as error:
         raise _impossible_size(size, str(error)) from error
-    return model.getvalue()
+    return named(model.getvalue(), normalization)
 
 
 def check_model(model_proto: bytes, path: Path, *, tags: Sequence[str] = ()) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
+from pipelines.normalization import INVISIBLE
 
 Tagger = Callable[[str], str]
 
@@ -125,6 +126,7 @@ class Languages:
             return text
         characters = unicodedata.normalize("NFKC", text)
         normalised = "".join(c for c in characters if c.isspace() or unicodedata.category(c) != "Cc")
+        normalised = normalised.translate(INVISIBLE)
         if not any(tag in normalised for tag in self.tags):
             return text
         return re.sub("|".join(map(re.escape, self.tags)), lambda found: f"< {found[0][1:]}", normalised)

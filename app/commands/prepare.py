@@ -39,6 +39,11 @@ def add_parser(verbs: Any) -> None:
     add("--out", type=Path, required=True, metavar="DATA", help="the folder to write")
     add("--vocabulary-size", type=int, default=32_000, metavar="N", help="pieces, a multiple of 8 (default: 32000)")
     add("--vocabulary", type=Path, metavar="FILE", help="use this SentencePiece model instead of training one")
+    add(
+        "--normalization",
+        metavar="NAME",
+        help="of a new vocabulary: nfc keeps all that a script needs (default), or identity, nfkc, nmt_nfkc",
+    )
     add("--max-words", type=int, default=200, metavar="N", help="drop pairs with a longer side (default: 200)")
     add("--max-length-ratio", type=float, default=3.0, metavar="R", help="drop pairs more unequal (default: 3)")
     add("--min-letters", type=float, default=0.4, metavar="X", help="drop sides with a smaller share (default: 0.4)")
@@ -86,6 +91,7 @@ def run(arguments: argparse.Namespace) -> None:
         held_out=tuple(arguments.held_out),
         vocabulary_size=arguments.vocabulary_size,
         vocabulary=arguments.vocabulary,
+        normalization=arguments.normalization,
         max_tokens=arguments.max_tokens,
         cleaning=cleaning,
         keep_dropped=arguments.keep_dropped,
