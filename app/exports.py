@@ -229,9 +229,7 @@ class CTranslate2Model:
 def languages_of(description: Mapping[str, Any]) -> Languages:
     """What an export translates, by its description; older ones name but one pair."""
     pairs = description.get("pairs") or [description["pair"]]
-    return Languages(
-        tuple(LanguagePair(*pair.partition("-")[::2]) for pair in pairs), tuple(description.get("domains", ()))
-    )
+    return Languages(tuple(LanguagePair.written(pair) for pair in pairs), tuple(description.get("domains", ())))
 
 
 @contextmanager

@@ -5,13 +5,13 @@ No file is opened here.
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pipelines.downloads import Downloads
 from pipelines.errors import DataError
+from pipelines.language_codes import split_pair
 
 
 class RawPair(NamedTuple):
@@ -35,15 +35,17 @@ class LanguagePair:
 
     @classmethod
     def parse(cls, text: str) -> "LanguagePair":
-        """Gives the pair that `text` names, such as `en-de`.
+        """Gives the pair that `text` names, such as `en-de` or `en-pt-BR`, with its codes in their standard form.
 
         Raises:
             DataError: if `text` is not two language codes with a hyphen between them.
         """
-        found = re.fullmatch(r"([A-Za-z_]{2,})-([A-Za-z_]{2,})", text.strip())
-        if not found:
-            raise DataError(f"expected a language pair such as en-de, got {text!r}")
-        return cls(*found.groups())
+        return cls(*split_pair(text))
+
+    @classmethod
+    def written(cls, text: str) -> "LanguagePair":
+        """Gives the pair that a file of this program names: what `str` gives, in the very codes that stand there."""
+        return cls(*text.split("-")) if text.count("-") == 1 else cls.parse(text)
 
     def reversed(self) -> "LanguagePair":
         """Gives the other direction."""

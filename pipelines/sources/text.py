@@ -10,6 +10,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from pipelines.errors import DataError
+from pipelines.language_codes import match
 from pipelines.sources.corpus import Corpus, LanguagePair, RawPair, Request
 from pipelines.sources.files import read_lines
 from pipelines.sources.locating import TextFile, locate, locate_sides
@@ -127,7 +128,8 @@ def _parse_object(line: bytes, where: str) -> dict[str, Any]:
 
 def _side(texts: dict[str, Any], language: str, where: str) -> bytes:
     """Gives the text of a side; null is an empty one, which cleaning drops and counts."""
-    text = texts.get(language, 0)
+    name = match(language, texts)
+    text = texts[name] if name else 0
     if text is None:
         return b""
     if not isinstance(text, str):
