@@ -8,6 +8,8 @@ from pipelines.errors import DataError
 from pipelines.sources import files
 from pipelines.sources.corpus import Request
 
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".lz4", ".lzma", ".br", ".Z")
+
 
 @dataclass(frozen=True)
 class TextFile:
@@ -35,6 +37,8 @@ def locate(request: Request, content: str) -> list[TextFile]:
     found = files.matches(request.name)
     if not found:
         raise DataError(f"corpus {request.spec}: no file {request.name}; give a file with {content}")
+    for path in found:
+        files.check_kind(path)
     return [TextFile(path) for path in found]
 
 
@@ -85,5 +89,9 @@ def _find_side(request: Request, prefix: str, language: str) -> TextFile:
     names = _side_names(prefix, language)
     for name in names:
         if files.is_file(name):
+            files.check_kind(name)
             return TextFile(name)
+    packed = next((f"{names[0]}{suffix}" for suffix in _ARCHIVES if files.is_file(f"{names[0]}{suffix}")), None)
+    if packed:
+        raise DataError(f"corpus {request.spec}: {packed} is not read; unpack it, and give the text in it")
     raise DataError(f"corpus {request.spec}: found none of {', '.join(names)}; give the path without .{language}")
