@@ -16,6 +16,7 @@ from app.decoding.signatures import DEFAULT, TRANSLATE, Signatures, with_transla
 from app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
 from app.errors import UserError
 from app.runtime.processors import processors
+from app.runtime.utf8_names import in_utf8
 from app.serving.layout import DESCRIPTION, ENGINE, is_ctranslate2
 from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
@@ -96,7 +97,7 @@ class ExportModel:
             UserError: It is damaged.
         """
         with reporting_damage(self.version):
-            return tf.saved_model.load(str(self.version))
+            return tf.saved_model.load(in_utf8(self.version))
 
     @property
     def vocabulary_outside(self) -> "AnyVocabulary | None":

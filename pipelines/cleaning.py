@@ -29,7 +29,9 @@ _LEAST_SHARED_NUMBERS = 0.5  # of those on either side: "from nine to 5.30" is "
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _UNSPACED_CHARACTERS_A_WORD = 2
 
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffd]")  # those that are no kind of space
+# Those that are no kind of space; U+0085 is an ellipsis of Windows far more often than the end of a line.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x9f\ufffd]")
+_ODD_SPACE = re.compile("[\x0b\x0c\r\x1c-\x1f\u2028\u2029]")  # some of which ftfy removes between two words
 _SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|" + _CONTROL.pattern)  # UTF-8 read as something else makes several of one
 _NUMBER = re.compile(r"\d(?:[\d.,:'\u2019]*\d)?")
 _EVEN = re.compile(r"[.,:]00$")  # of 12.00 and 12:00, which is 12
@@ -184,12 +186,9 @@ def decode(source: bytes, target: bytes) -> TextPair | None:
 
 def repaired(text: str) -> str | None:
     """Gives the text with what went wrong in decoding mended, such as `schÃ¶n` or `it&apos;s`, or None if it cannot."""
-    if is_garbled(text):
-        mended = str(ftfy.fix_text(text, _REPAIR))
-        return None if is_garbled(mended) else mended
-    if not ("&" in text and ";" in text):
+    if not (is_garbled(text) or ("&" in text and ";" in text)):
         return text
-    mended = str(ftfy.fix_text(text, _REPAIR))
+    mended = str(ftfy.fix_text(_ODD_SPACE.sub(" ", text), _REPAIR))
     return None if is_garbled(mended) else mended
 
 

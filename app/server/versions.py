@@ -15,6 +15,7 @@ from app.console import say
 from app.decoding.signatures import ALIGN, N_BEST, TOKENIZE, TRANSLATE, Signatures, inputs_of, with_translate
 from app.errors import UserError
 from app.exports import load_export, reporting_damage
+from app.runtime.utf8_names import in_utf8
 from app.server.errors import NotFoundError, RequestError
 from app.server.metrics import Metrics
 from app.serving.layout import WARM_UP, is_ctranslate2, versions
@@ -83,7 +84,7 @@ class Version:
         if not (self.folder / WARM_UP).is_file():  # CTranslate2's need none
             return
         left = set(names)
-        for record in tf.data.TFRecordDataset(str(self.folder / WARM_UP)).as_numpy_iterator():
+        for record in tf.data.TFRecordDataset(f"{in_utf8(self.folder)}/{WARM_UP}").as_numpy_iterator():
             request = PredictionLog.FromString(record).predict_log.request
             name = request.model_spec.signature_name
             if name in left:

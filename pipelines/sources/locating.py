@@ -10,6 +10,8 @@ from pipelines.language_codes import match, spellings
 from pipelines.sources import files
 from pipelines.sources.corpus import Request
 
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".lz4", ".lzma", ".br", ".Z")
+
 
 @dataclass(frozen=True)
 class TextFile:
@@ -37,6 +39,8 @@ def locate(request: Request, content: str) -> list[TextFile]:
     found = files.matches(request.name)
     if not found:
         raise DataError(f"corpus {request.spec}: no file {request.name}; give a file with {content}")
+    for path in found:
+        files.check_kind(path)
     return [TextFile(path) for path in found]
 
 
@@ -96,6 +100,10 @@ def _both_sides(request: Request, prefix: str, sides: dict[str, str]) -> tuple[T
 
 def _side(request: Request, prefix: str, language: str, sides: dict[str, str]) -> TextFile:
     if name := match(language, sides):
+        files.check_kind(sides[name])
         return TextFile(sides[name])
     names = _side_names(prefix, language)
+    packed = next((f"{names[0]}{suffix}" for suffix in _ARCHIVES if files.is_file(f"{names[0]}{suffix}")), None)
+    if packed:
+        raise DataError(f"corpus {request.spec}: {packed} is not read; unpack it, and give the text in it")
     raise DataError(f"corpus {request.spec}: found none of {', '.join(names)}; give the path without .{language}")

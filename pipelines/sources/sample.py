@@ -42,4 +42,4 @@ def open_sample(request: Request) -> Corpus:
 
 def in_order(pairs: Iterator[RawPair], *, flipped: bool) -> Iterator[RawPair]:
     """Yields the pairs, with their sides exchanged if `flipped`."""
-    return (RawPair(pair.target, pair.source, pair.weight) for pair in pairs) if flipped else pairs
+    return (pair._replace(source=pair.target, target=pair.source) for pair in pairs) if flipped else pairs

@@ -13,7 +13,7 @@ from lxml import etree
 
 from pipelines.errors import DataError
 from pipelines.language_codes import match, standard
-from pipelines.sources.corpus import Corpus, LanguagePair, RawPair, Request
+from pipelines.sources.corpus import Corpus, LanguagePair, Malformed, RawPair, Request
 from pipelines.sources.files import first_line, open_stream
 from pipelines.sources.locating import locate
 
@@ -54,7 +54,8 @@ def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
             try:
                 pair_of_texts = RawPair(_text(source), _text(target))
             except _UnknownEntityError as error:
-                raise DataError(f"{path} has an entity that is nowhere defined ({error}); write it out") from error
+                reason = f" has an entity that is nowhere defined ({error}); write it out"
+                pair_of_texts = RawPair(b"", b"", malformed=Malformed(path, reason))
             yield pair_of_texts
     if languages and not found:
         raise DataError(

@@ -84,7 +84,7 @@ class TestFiles:
     def test_a_missing_side_is_told_with_the_names_looked_for(self, tmp_path: Path) -> None:
         (tmp_path / "text.en").write_bytes(b"one\n")
         with pytest.raises(
-            DataError, match=r"found none of .*text\.de, .*text\.de\.gz, .*zst; give the path without \.de"
+            DataError, match=r"found none of .*text\.de, .*text\.de\.gz, .*bz2; give the path without \.de"
         ):
             open_corpus(f"files:{tmp_path / 'text'}", EN_DE)
 
