@@ -30,7 +30,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from pipelines.chunk_files import TextPair, aside, read_text, save, write_json, write_text
-from pipelines.cleaning import Cleaner, CleaningOptions, CleaningReport, count_words
+from pipelines.cleaning import Cleaner, CleaningOptions, CleaningReport
 from pipelines.corpora import LanguagePair
 from pipelines.duplicates import digests, equal_keys, fingerprints, normalized, similarity
 from pipelines.errors import DataError
@@ -39,6 +39,7 @@ from pipelines.language_identification import language_code
 from pipelines.records import record
 from pipelines.sentencepiece_model import EOS
 from pipelines.tags import Languages
+from pipelines.word_counts import count_words
 
 CHUNK_PAIRS = 16_384
 MOST_WORDS_SHOWN = 100  # of the histograms
