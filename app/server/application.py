@@ -52,8 +52,7 @@ def application(service: Service, hosts: Collection[str] = (ANY,), pages: Collec
         detect("", ())  # loads what it needs
         yield
         files.close()
-        service.models.stop()
-        service.batcher.stop()
+        service.stop()
 
     app = FastAPIOffline(
         title="nmt",

@@ -12,11 +12,10 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 
-from app.server.documents import FORMATS, translate_document
+from app.server.documents import FORMATS, translate_document, translate_html
 from app.server.errors import NotFoundError, RequestError
 from app.server.languages import detect, name_of
-from app.server.markup import translate_html
-from app.server.service import AUTO, Service, all_of
+from app.server.service import AUTO, Service
 from app.server.translation import TranslatedText, translate
 from app.server.versions import Direction
 from app.server.whole_text import whole
@@ -34,6 +33,9 @@ class TranslateRequest(BaseModel):
     target: str = Field(examples=["de"])
     format: Literal["text", "html", ""] = "text"  # LibreTranslate takes none for text
     alternatives: int = Field(default=0, ge=0, le=16)
+    attributes: bool = Field(
+        default=False, description="Whether `alt`, `title`, `placeholder` and `aria-label` of HTML are translated too."
+    )
     api_key: str | None = None
 
 
@@ -42,6 +44,14 @@ class DetectRequest(BaseModel):
 
     q: str = Field(examples=["Good morning."])
     api_key: str | None = None
+
+
+class FileOptions(BaseModel):
+    """What a form says about its file."""
+
+    attributes: bool = Field(
+        default=False, description="Whether what is said of pictures and the like is translated too."
+    )
 
 
 class SentFile(NamedTuple):
@@ -74,6 +84,7 @@ FILE_BODY = {
                         "file": {"type": "string", "format": "binary"},
                         "source": {"type": "string"},
                         "target": {"type": "string"},
+                        **FileOptions.model_json_schema()["properties"],
                         "api_key": {"type": "string"},
                     },
                 }
@@ -172,7 +183,8 @@ async def translated_file(service: Service, request: Request) -> tuple[str, byte
     if source == AUTO:
         raise RequestError("the source language of a file must be given")
     direction = service.models.for_pair(source, target)
-    work = translate_document(service.batcher, direction, file.name, file.content, service.limits)
+    asked = FileOptions.model_validate(fields)
+    work = translate_document(service, direction, file.name, file.content, attributes=asked.attributes)
     name = PurePath(file.name)
     return f"{name.stem}.{target}{name.suffix}", await service.answer(request, work)
 
@@ -206,14 +218,16 @@ async def translations(
     service: Service, texts: Sequence[str], directions: Sequence[Direction], asked: TranslateRequest
 ) -> list[list[str]]:
     """The translation of each text, followed by its alternatives."""
-    batcher = service.batcher
-    if asked.format == "html":
-        made = (translate_html(batcher, direction, text) for text, direction in zip(texts, directions, strict=True))
-        return [[one] for one in await all_of(made)]
     answers: list[list[str]] = [[] for _ in texts]
     for direction in dict.fromkeys(directions):
         places = [i for i, of_text in enumerate(directions) if of_text == direction]
-        found = await translate(batcher, direction, [texts[i] for i in places], alternatives=asked.alternatives)
+        own = [texts[i] for i in places]
+        if asked.format == "html":
+            pages = await translate_html(service, direction, own, attributes=asked.attributes)
+            for i, page in zip(places, pages, strict=True):
+                answers[i] = [page]
+            continue
+        found = await translate(service.batcher, direction, own, alternatives=asked.alternatives)
         for i, text in zip(places, found, strict=True):
             answers[i] = [text.text, *alternatives_of(text, asked.alternatives)]
     return answers

@@ -23,3 +23,13 @@ class Trimmer:
         if self._trim and time.monotonic() - self._last > SECONDS_APART:
             self._last = time.monotonic()
             self._trim(0)
+
+
+def limit_memory(size: int) -> None:
+    """Has this process fail when it takes more than `size` bytes; does nothing where the system has no such limit."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    except (ImportError, ValueError, OSError):
+        return

@@ -1,7 +1,7 @@
 """What all interfaces of the server share: the models, the batcher, and the way in for a request."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,11 +12,11 @@ from app.server.errors import DeadlineError, RequestError, UnauthorizedError
 from app.server.languages import Detected, detect
 from app.server.limits import ApiKeys, Limits, RateLimiter
 from app.server.metrics import Metrics
+from app.server.processes import Processes
 from app.server.side_work import SideWork
 from app.server.versions import Direction, Models
 
 Result = TypeVar("Result")
-PARTS_AT_ONCE = 3  # each may put a quarter of what may wait into the queue
 WRONG_KEYS_PER_MINUTE = 60
 AUTO = "auto"  # in place of a source language: find it out
 
@@ -39,6 +39,8 @@ class Service:
         limiter: Counts the requests of each client.
         keys: Who may ask; everybody if None.
         side_work: Runs what the batcher does not.
+        pages: Read and write HTML.
+        files: Read and write Word documents, which may take longer, and so cannot keep HTML waiting.
         failures: Counts the wrong keys of each address.
     """
 
@@ -49,6 +51,8 @@ class Service:
     limiter: RateLimiter
     keys: ApiKeys | None = None
     side_work: SideWork = field(default_factory=SideWork)
+    pages: Processes = field(default_factory=Processes)
+    files: Processes = field(default_factory=Processes)
     failures: RateLimiter = field(default_factory=lambda: RateLimiter(WRONG_KEYS_PER_MINUTE))
 
     def admit(self, request: Request, key: object = None) -> None:
@@ -86,6 +90,13 @@ class Service:
             task.cancel()
             gone.cancel()
 
+    def stop(self) -> None:
+        """Ends everything that works."""
+        self.models.stop()
+        for processes in (self.pages, self.files):
+            processes.stop()
+        self.batcher.stop()
+
     def direction_for(
         self, source: str, target: str, text: str, domain: str | None = None
     ) -> tuple[Direction, Detected | None]:
@@ -107,25 +118,6 @@ def key_of(request: Request) -> str | None:
     """The key in a request's headers."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return request.headers.get("x-api-key") or (token if scheme.lower() == "bearer" else None)
-
-
-async def all_of(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """The results of all of it, some parts at the same time; when one part fails the others are given up."""
-    places = asyncio.Semaphore(PARTS_AT_ONCE)
-
-    async def in_place(part: Coroutine[Any, Any, Result]) -> Result:
-        try:
-            async with places:
-                return await part
-        finally:
-            part.close()  # one that was not begun
-
-    tasks = [asyncio.ensure_future(in_place(part)) for part in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 async def disconnected(request: Request) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.server.errors import RequestError
-from app.server.markup import inline_elements, runs_of
+from app.server.markup import read_html, write_html
+from app.server.parts import Part
 from app.server.tensors_as_json import inputs_of_body
 from app.server.translation import sentences_of
 from app.serving.signature_definitions import signature_definitions
@@ -49,6 +50,11 @@ def test_any_json_is_understood_or_refused(copies: Path, inputs: object, by_rows
 
 
 @given(html=st.text(alphabet="<>/ab p&;!-'\"= \n", max_size=60))
-def test_any_markup_has_runs(html: str) -> None:
-    soup = BeautifulSoup(html, "html.parser")
-    list(runs_of(soup, inline_elements(soup)))
+def test_any_markup_is_read_and_written(html: str) -> None:
+    texts = read_html(html, True)
+    as_it_was = [[Part(number, part) for number, part in enumerate(text)] for text in texts]
+    written = write_html(html, True, as_it_was)
+    assert (
+        BeautifulSoup(written, "html.parser").get_text().split()
+        == BeautifulSoup(html, "html.parser").get_text().split()
+    )

@@ -1,6 +1,5 @@
 """LibreTranslate's interface, with its published client and by hand."""
 
-import asyncio
 import io
 import zipfile
 from pathlib import Path
@@ -12,7 +11,6 @@ from docx import Document
 from libretranslatepy import LibreTranslateAPI
 
 from app.exports import ExportModel
-from app.server.service import PARTS_AT_ONCE, all_of
 from app.server.whole_text import whole
 from tests.app.server.serving import Running
 
@@ -89,6 +87,21 @@ def test_markup_stays(server: Running, translated: Any) -> None:
     assert found == html.replace('"x">It rains.', f'"x">{text}')
 
 
+def test_attributes_are_translated_where_that_is_asked_for(server: Running, translated: Any) -> None:
+    (text,) = translated("It rains.")
+    html = '<p title="It rains.">It rains.</p>'
+    asked = {"q": [html, "<b>1</b>"], "format": "html", **PAIR}
+    found = server.ok("/translate", asked)["translatedText"]
+    assert found == [f'<p title="It rains.">{text}</p>', "<b>1</b>"]
+    found = server.ok("/translate", asked | {"attributes": True})["translatedText"]
+    assert found == [f'<p title="{text}">{text}</p>', "<b>1</b>"]
+    assert upload(server, "a.html", html.encode(), attributes="true").text == f'<p title="{text}">{text}</p>'
+    refused = httpx.post(
+        f"{server.url}/translate_file", files={"file": ("a.txt", b"a")}, data={**PAIR, "attributes": "perhaps"}
+    )
+    assert (refused.status_code, refused.json()["error"].partition(":")[0]) == (400, "attributes")
+
+
 def test_what_is_refused(server: Running) -> None:
     for fields, status in (
         ({"q": "a", "source": "en"}, 400),
@@ -150,8 +163,9 @@ def test_no_other_file_can_be_fetched(server: Running, name: str) -> None:
     assert server.get(f"/download_file/{name}").status_code == 404
 
 
-def upload(server: Running, name: str, content: bytes) -> httpx.Response:
-    response = httpx.post(f"{server.url}/translate_file", files={"file": (name, content)}, data=PAIR, timeout=60)
+def upload(server: Running, name: str, content: bytes, **fields: str) -> httpx.Response:
+    form = {**PAIR, **fields}
+    response = httpx.post(f"{server.url}/translate_file", files={"file": (name, content)}, data=form, timeout=60)
     assert response.status_code == 200, response.text
     return httpx.get(response.json()["translatedFileUrl"])
 
@@ -180,22 +194,6 @@ def test_half_of_a_surrogate_pair_is_a_character_like_any_other(server: Running,
 def test_texts_are_made_whole_and_nothing_else_is_changed() -> None:
     given = {"a": ["ab", "\ud83d\ude00", "x\ud83dy", 1, None], "\ud83d": True}
     assert whole(given) == {"a": ["ab", "\N{GRINNING FACE}", "x\ufffdy", 1, None], "\ufffd": True}
-
-
-def test_a_request_puts_no_more_into_the_queue_than_it_has_room_for() -> None:
-    """256 texts of a request, all of them of HTML, are looked at a few at a time."""
-    now, most = 0, 0
-
-    async def part(i: int) -> int:
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0)
-        now -= 1
-        return i
-
-    assert asyncio.run(all_of(part(i) for i in range(256))) == list(range(256))
-    assert most == PARTS_AT_ONCE <= 4  # of a request's share of the queue, a quarter
 
 
 def test_small_things_that_clients_do(server: Running, translated: Any) -> None:
