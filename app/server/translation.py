@@ -12,6 +12,7 @@ import sentencex
 
 from app.decoding.signatures import ALIGN, ALTERNATIVES, N_BEST, TRANSLATE
 from app.server.batching import Batcher, Row
+from app.server.languages import base_of
 from app.server.versions import Direction
 
 MOST_ALIGNED = 1500**2  # characters of a sentence times those of its translation
@@ -77,7 +78,7 @@ def sentences_of(text: str, language: str) -> list[Sentence]:
     """The sentences of a text, not translated yet; put together with their spaces they are the text."""
     found: list[Sentence] = []
     for line in text.splitlines(keepends=True):
-        for part in sentencex.segment(language, line):
+        for part in sentencex.segment(base_of(language), line):
             core = part.strip()
             if not core and found:
                 last = found[-1]
@@ -120,9 +121,11 @@ async def stream(
     batcher: Batcher, direction: Direction, text: str, *, with_words: bool = False
 ) -> AsyncIterator[tuple[int, Sentence]]:
     """Gives the sentences of a long text with their numbers, each as soon as it is translated."""
+    places = asyncio.Semaphore(batcher.most_at_once)
 
     async def one(number: int, sentence: Sentence) -> tuple[int, Sentence]:
-        (found,) = await translate_sentences(batcher, direction, [sentence], with_words=with_words)
+        async with places:
+            (found,) = await translate_sentences(batcher, direction, [sentence], with_words=with_words)
         return number, found
 
     tasks = [asyncio.ensure_future(one(i, sentence)) for i, sentence in enumerate(sentences_of(text, direction.source))]
