@@ -133,9 +133,11 @@ async def stream(
 ) -> AsyncIterator[tuple[int, Sentence]]:
     """Gives the sentences of a long text with their numbers, each as soon as it is translated."""
     sentences = sentences_of(text)
+    places = asyncio.Semaphore(batcher.most_at_once)
 
     async def one(number: int, sentence: Sentence) -> tuple[int, Sentence]:
-        (found,) = await translate_sentences(batcher, direction, [sentence], with_words=with_words)
+        async with places:
+            (found,) = await translate_sentences(batcher, direction, [sentence], with_words=with_words)
         return number, respaced([found, *sentences[number + 1 : number + 2]])[0]
 
     tasks = [asyncio.ensure_future(one(i, sentence)) for i, sentence in enumerate(sentences)]
