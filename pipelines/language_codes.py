@@ -6,6 +6,7 @@ A code that a person types is brought into its standard form once; names of file
 
 import re
 from collections.abc import Collection, Iterator
+from functools import cache
 
 from langcodes import Language, standardize_tag, tag_is_valid
 from langcodes.tag_parser import LanguageTagError
@@ -16,6 +17,7 @@ _CODE = re.compile(r"[A-Za-z]{2,}([_-][A-Za-z0-9]+)*")
 _USUAL = re.compile(r"[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-Z]{2}|\d{3}))?")  # language, Script, REGION
 
 
+@cache
 def standard(code: str) -> str:
     """Returns a code in its standard form, or as it is if it is no code of BCP 47.
 

@@ -6,10 +6,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from babel import Locale, UnknownLocaleError
-from langcodes import Language, standardize_tag, tag_distance
+from langcodes import Language, tag_distance
 from langcodes.tag_parser import LanguageTagError
 from lxml import etree
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+from pipelines.language_codes import standard
 
 REGIONS_APART = 5  # CLDR's distance of pt-BR and pt-PT
 MOST_READ = 4_000  # characters, from which a language is found out
@@ -26,15 +28,6 @@ class Detected(NamedTuple):
 
     language: str
     confidence: float
-
-
-@lru_cache
-def standard(code: str) -> str:
-    """A code as BCP 47 has it: eng -> en, iw -> he, zh_CN -> zh-CN; the code itself if it is none."""
-    try:
-        return standardize_tag(code)
-    except LanguageTagError:
-        return code
 
 
 @lru_cache
