@@ -31,11 +31,12 @@ _IDENTICAL_WORDS = 2  # so many may be alike on both sides: names, numbers
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x9f\ufffd]")
 _ODD_SPACE = re.compile("[\x0b\x0c\r\x1c-\x1f\u2028\u2029]")  # some of which ftfy removes between two words
 _SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|" + _CONTROL.pattern)  # UTF-8 read as something else makes several of one
-# What ftfy takes for a sign of mis-decoding and is none: quotation marks and brackets with an edge of a word on a side
-# or two, and the letter ƒ of Ewe, where the characters around it cannot be bytes of UTF-8.
+# What ftfy takes for a sign of wrong decoding and is none: quotation marks and brackets at an edge of a word, and the
+# letter ƒ of Ewe, where the characters around it cannot be bytes of UTF-8.
 _QUOTES = r"[\p{Pi}\p{Pf}\p{Ps}\p{Pe}]+"
 _INNOCENT = regex.compile(
-    rf"(?<![^\s\p{{P}}]){_QUOTES}|{_QUOTES}(?![^\s\p{{P}}])|(?<![^\x00-\x7f])ƒ|(?<![\xc0-\xdf])ƒ(?=[a-z])"
+    rf"(?<![^\s\p{{P}}]){_QUOTES}|{_QUOTES}(?![^\s\p{{P}}])"
+    r"|(?<![^\x00-\x7f])ƒ|(?<![\xc0-\xdf])ƒ(?=[a-z])"
 )
 _REPAIR = ftfy.TextFixerConfig(  # what is certainly wrong; quotes, ligatures and widths are the writer's
     fix_latin_ligatures=False,
