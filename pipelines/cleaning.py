@@ -29,9 +29,13 @@ _IDENTICAL_WORDS = 2  # so many may be alike on both sides: names, numbers
 
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffd]")  # those that are no kind of space
 _SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|" + _CONTROL.pattern)  # UTF-8 read as something else makes several of one
-# Quotation marks and brackets with an edge of a word on one side at least. In mis-decoded text they stand within words.
+# What ftfy takes for a sign of wrong decoding and is none: quotation marks and brackets at an edge of a word, and the
+# letter ƒ of Ewe, where the characters around it cannot be bytes of UTF-8.
 _QUOTES = r"[\p{Pi}\p{Pf}\p{Ps}\p{Pe}]+"
-_QUOTES_AT_EDGES = regex.compile(rf"(?<![^\s\p{{P}}]){_QUOTES}|{_QUOTES}(?![^\s\p{{P}}])")
+_INNOCENT = regex.compile(
+    rf"(?<![^\s\p{{P}}]){_QUOTES}|{_QUOTES}(?![^\s\p{{P}}])"
+    r"|(?<![^\x00-\x7f])ƒ|(?<![\xc0-\xdf])ƒ(?=[a-z])"
+)
 _REPAIR = ftfy.TextFixerConfig(  # what is certainly wrong; quotes, ligatures and widths are the writer's
     fix_latin_ligatures=False,
     fix_character_width=False,
@@ -192,11 +196,11 @@ def repaired(text: str) -> str | None:
 def is_garbled(text: str) -> bool:
     """Tells whether text holds control characters, U+FFFD, or what looks decoded with the wrong encoding.
 
-    ftfy takes a quotation mark beside a letter such as Ä for a sign of it, so those around words are left out.
+    ftfy takes a quotation mark beside a letter such as Ä for a sign of the latter.
     """
     if not _SUSPICIOUS.search(text):
         return False
-    return bool(_CONTROL.search(text)) or (is_bad(text) and is_bad(_QUOTES_AT_EDGES.sub(" ", text)))
+    return bool(_CONTROL.search(text)) or (is_bad(text) and is_bad(_INNOCENT.sub(" ", text)))
 
 
 # The filters

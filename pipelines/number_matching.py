@@ -11,15 +11,18 @@ from collections import defaultdict
 from fractions import Fraction
 from functools import cache, cached_property
 
+import regex
 from babel import Locale, UnknownLocaleError
 
 Number = tuple[str, ...]  # its runs of ASCII digits, such as ("1", "500") of "1,500"
 
 _DIGIT = re.compile(r"\d")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
+# Zeros in place of letters that look alike: Burmese ၀ for ဝ, Telugu ౦ for ం.
+_NO_ZERO = regex.compile(r"(?<!\d)[[\d&&\p{nv=0}]--[0\uff10]](?=[\p{L}\p{M}])", regex.V1)
 _NUMBER = re.compile("[0-9]+(?:[.,:'\u2019\u066b\u066c\uff0c\uff0e\uff1a][0-9]+)*")  # Arabic, full-width separators too
 _RUN = re.compile("[0-9]+")
-_GROUPED = re.compile("(?<![0-9])[0-9]{1,3}(?: [0-9]{3})+(?![0-9])")  # 1 500 000
+_GROUPED = re.compile("(?<![0-9])[0-9]++(?: [0-9]++)+")  # 1 500 000, 0800 555 111
 _THOUSANDS = 3  # digits in a group
 _NO_MINUTES = "00"  # in 12:00, or no cents in 12.00
 _TWELVE_HOURS = re.compile(r"[0-9] ?[ap]\.? ?m\b", re.IGNORECASE)
@@ -27,7 +30,7 @@ _YEAR = re.compile("(?:19|20)([0-9]{2})")
 
 _HANGUL_UNITS = {"백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}  # unicodedata has no value for them
 _UNITS = "十百千万萬亿億兆拾佰仟" + "".join(_HANGUL_UNITS)
-_DIGITS_WITH_UNITS = re.compile(rf"(?:[0-9]+(?:[.,][0-9]+)* ?[{_UNITS}]+ ?)+(?:[0-9]+(?:,[0-9]+)*)?")
+_DIGITS_WITH_UNITS = re.compile(rf"(?<![0-9])(?:[0-9]++(?:[.,][0-9]++)*+ ?[{_UNITS}]++ ?)+(?:[0-9]++(?:,[0-9]++)*+)?")
 _HAN_NUMERAL = re.compile("[〇零一二三四五六七八九十百千万萬亿億兆兩壹貳叁參肆伍陸柒捌玖拾佰仟]+")
 _PART = re.compile(r"[0-9]+(?:[.,][0-9]+)*|\S")
 _LONGEST_NUMERAL = 40  # a longer one is no number
@@ -81,6 +84,9 @@ def _digits(text: str) -> str:
 
 
 def _with_ascii_digits(text: str) -> str:
+    if not _OTHER_DIGIT.search(text):
+        return text
+    text = _NO_ZERO.sub(" ", text)
     return _OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
 
 

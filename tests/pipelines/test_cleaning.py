@@ -138,6 +138,8 @@ def test_a_language_that_is_not_known_is_never_the_wrong_one() -> None:
     ("AT&T; ﬁne ½", "AT&T; ﬁne ½"),
     ("”Äiti” ja ”Öljy”, ’Åsa’", "”Äiti” ja ”Öljy”, ’Åsa’"),
     ("Der Verein “DÄ” und »ŠÁ«", "Der Verein “DÄ” und »ŠÁ«"),
+    ("woɖe gbeƒã ɖeƒãɖeɖe, ãƒe ƒéwo", "woɖe gbeƒã ɖeƒãɖeɖe, ãƒe ƒéwo"),
+    ("ãƒ†ã‚¹ãƒˆ", "テスト"),
     ("+∞“ («É»)", "+∞“ («É»)"),
     ("ÐŸÑ€Ð¸Ð²ÐµÑ‚, Ð¼Ð¸Ñ€", "Привет, мир"),
     ("à¤¨à¤®à¤¸à¥\x8dà¤¤à¥\x87", "नमस्ते"),
