@@ -136,7 +136,7 @@ class ConstrainedSearch(BeamSearch):
 
     def __init__(self, step: Step, goes_on: tf.Tensor, length_limits: tf.Tensor, **search: Any) -> None:
         super().__init__(step, length_limits, **search)
-        self.goes_on = tf.convert_to_tensor(goes_on)
+        self.in_word = tf.convert_to_tensor(goes_on)
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
         """The 2K best extensions that can still become whole, and all that go on with a phrase."""
@@ -177,8 +177,8 @@ class ConstrainedSearch(BeamSearch):
         """The likeliest token with which no word goes on, int32 [B * K, 1]; any, if no phrase is at its end."""
 
         def likeliest() -> tf.Tensor:
-            never = tf.reduce_any(tf.range(tf.size(self.goes_on))[:, tf.newaxis] == NEVER_CHOSEN, axis=1)
-            allowed = tf.where(self.goes_on | never, IMPOSSIBLE, scored.logits)
+            never = tf.reduce_any(tf.range(tf.size(self.in_word))[:, tf.newaxis] == NEVER_CHOSEN, axis=1)
+            allowed = tf.where(self.in_word | never, IMPOSSIBLE, scored.logits)
             return tf.argmax(allowed, axis=1, output_type=tf.int32)[:, tf.newaxis]
 
         return tf.cond(tf.reduce_any(is_ending), likeliest, lambda: tf.fill(tf.shape(is_ending), PAD))
@@ -188,7 +188,7 @@ class ConstrainedSearch(BeamSearch):
         width = tf.shape(tokens)[1]
         of_beams = (tf.repeat(values, width, axis=0) for values in progress_of(state))
         phrases = phrases_of(state).by_beam(self.beam_size * width)
-        left = tokens_left(advanced(Progress(*of_beams), phrases, tf.reshape(tokens, [-1]), self.goes_on), phrases)
+        left = tokens_left(advanced(Progress(*of_beams), phrases, tf.reshape(tokens, [-1]), self.in_word), phrases)
         left = tf.reshape(left, tf.shape(tokens))
         said = state.position + 1
         room = self.by_beam(state.length_limits)[:, tf.newaxis] - said - 1  # EOS needs a place too
@@ -201,7 +201,7 @@ class ConstrainedSearch(BeamSearch):
         rows = tf.reshape(first_rows + candidates.beams, [-1])
         phrases = Phrases(*(tf.gather(values, rows) for values in phrases_of(state).by_beam(self.beam_size)))
         progress = Progress(*(tf.gather(values, rows) for values in progress_of(state)))
-        left = tokens_left(advanced(progress, phrases, tf.reshape(candidates.tokens, [-1]), self.goes_on), phrases)
+        left = tokens_left(advanced(progress, phrases, tf.reshape(candidates.tokens, [-1]), self.in_word), phrases)
         left = tf.reshape(left, tf.shape(candidates.tokens))  # [B, C]
         values = candidates.log_probabilities
         place = tf.range(tf.shape(values)[1])
