@@ -100,14 +100,10 @@ def security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
 
 
 def as_answered(scope: Scope) -> Scope:
-    """The request as the application answers it: HEAD as GET, of which the server sends the headers alone."""
-    return {
-        **scope,
-        "method": "GET" if scope["method"] == "HEAD" else scope["method"],
-        "headers": [
-            header for header in scope["headers"] if not (bodies.is_gzip(scope) and header[0] in bodies.OF_PACKING)
-        ],
-    }
+    """The request as the application answers it: unpacked, and HEAD as GET, whose body the server leaves out."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    hidden = bodies.OF_PACKING if bodies.is_gzip(scope) else ()
+    return {**scope, "method": method, "headers": [header for header in scope["headers"] if header[0] not in hidden]}
 
 
 def log(scope: Scope, status: int, seconds: float, received: int) -> None:

@@ -78,13 +78,12 @@ def told_by(hop: Hop, scope: Scope) -> Scope:
 
 def hops_of(scope: Scope) -> list[Hop]:
     """What the proxies tell, the nearest last; nothing where it is told in two ways, of which a client wrote one."""
-    headers: dict[bytes, str] = {}
+    headers: dict[bytes, list[str]] = {}
     for name, value in scope["headers"]:
-        text = value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {text}" if name in headers else text
-    given = {name: headers[header].split(",") for name, header in X_FORWARDED.items() if header in headers}
+        headers.setdefault(name, []).append(value.decode("latin-1"))
+    given = {name: ",".join(headers[header]).split(",") for name, header in X_FORWARDED.items() if header in headers}
     if FORWARDED in headers:
-        return [] if given else parsed(headers[FORWARDED])
+        return [] if given else parsed(", ".join(headers[FORWARDED]))
     hops: list[dict[str, str]] = [{} for _ in range(max(map(len, given.values()), default=0))]
     for name, values in given.items():
         # A single value is of a proxy that writes it anew, however many wrote the others.
