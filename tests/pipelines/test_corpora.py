@@ -146,7 +146,7 @@ class TestSample:
 
     def test_it_serves_both_directions(self) -> None:
         forwards, backwards = (next(iter(open_corpus("sample:tatoeba-en-de", pair))) for pair in (EN_DE, DE_EN))
-        assert forwards == (b"Tom is very honest.", b"Tom ist sehr ehrlich.", 1.0)
+        assert forwards[:3] == (b"Tom is very honest.", b"Tom ist sehr ehrlich.", 1.0)
         assert backwards[:2] == forwards[1::-1]
 
     def test_no_test_sentence_stands_in_the_training_text(self) -> None:

@@ -156,6 +156,7 @@ def test_a_step_that_would_be_killed_for_memory_is_refused(data: Path, monkeypat
         UserError, match=r"tokens needs about .* GiB, and .* GiB are free; lower training\.batch_tokens"
     ):
         with_accumulation(configuration, manifest, 1)
+    monkeypatch.setattr(accumulation, "memory_per_replica", lambda: 1 << 20)
     with pytest.raises(UserError, match="accumulation=0, or take a smaller model"):
         with_accumulation(configured(accumulation=0), manifest, 1)
 
