@@ -38,6 +38,7 @@ _INNOCENT = regex.compile(
     rf"(?<![^\s\p{{P}}]){_QUOTES}|{_QUOTES}(?![^\s\p{{P}}])"
     r"|(?<![^\x00-\x7f])ƒ|(?<![\xc0-\xdf])ƒ(?=[a-z])"
 )
+_VISIBLE = regex.compile(r"[^ \p{Cf}]")
 _REPAIR = ftfy.TextFixerConfig(  # what is certainly wrong; quotes, ligatures and widths are the writer's
     fix_latin_ligatures=False,
     fix_character_width=False,
@@ -223,8 +224,8 @@ def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[
 
 
 def is_empty(source: str, target: str) -> bool:
-    """Tells whether a side has no text."""
-    return not source or not target
+    """Tells whether a side has no text, or nothing in it can be seen, such as marks of direction alone."""
+    return not all(text and (text.isascii() or _VISIBLE.search(text)) for text in (source, target))
 
 
 def is_too_long(text: str, most: int) -> bool:

@@ -42,7 +42,7 @@ def test_bytes_that_are_not_utf8_drop_a_pair(pair: tuple[bytes, bytes]) -> None:
     assert (kept, report.dropped) == ([], {"undecodable": 1})
 
 
-@pytest.mark.parametrize("pair", [("", "x"), ("x", " \t\u2028\xa0"), ("", "")])
+@pytest.mark.parametrize("pair", [("", "x"), ("x", " \t\u2028\xa0"), ("", ""), ("x", "\u200f\u200b\ufeff")])
 def test_a_side_without_text_drops_a_pair(pair: tuple[str, str]) -> None:
     assert cleaned([pair])[1].dropped == {"empty": 1}
 
