@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from app.decoding.given_translations import Aligner, Scorer
 from app.decoding.options import DecodingOptions
@@ -242,7 +243,16 @@ def reporting_damage(version: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, TypeError, LookupError, RuntimeError, DataError, tf.errors.OpError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        RuntimeError,
+        DataError,
+        DecodeError,
+        tf.errors.OpError,
+    ) as error:
         raise UserError(f"cannot load the export {version}: {error}; export the run again") from error
 
 

@@ -1,6 +1,5 @@
 """One version of an export in memory, and the folder of exports that is watched for others."""
 
-import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from app.console import say
@@ -251,7 +251,7 @@ class Models:
             try:
                 version = Version(name, folder)
                 version.warm_up(warmed_before or tuple(version.definitions))
-            except (UserError, OSError, ValueError, LookupError, tf.errors.OpError, json.JSONDecodeError) as error:
+            except (UserError, OSError, ValueError, LookupError, DecodeError, tf.errors.OpError) as error:
                 reason = " ".join(str(error).split())
                 served.failed[number] = (reason, written)
                 self.metrics.load_failures.labels(name).inc()

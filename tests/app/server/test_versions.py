@@ -12,11 +12,13 @@ import pytest
 import tensorflow as tf
 
 from app.errors import UserError
+from app.exports import reporting_damage
 from app.server import versions as served_versions
 from app.server.errors import NotFoundError
 from app.server.metrics import Metrics
 from app.server.versions import POLL_SECONDS, Models, Version, exports_at
 from app.serving import layout
+from app.serving.signature_definitions import signature_definitions
 from tests.app.server.serving import serving
 from tests.app.traced_once import load_export
 
@@ -106,6 +108,12 @@ def test_a_damaged_version_is_refused_and_the_old_one_goes_on(exports: Path, cap
     published(exports, 2)
     models.refresh()
     assert models.get("en-de").number == 2
+
+
+def test_a_damaged_description_of_the_signatures_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"damaged")  # which is not loaded where another engine computes
+    with pytest.raises(UserError, match="cannot load the export"), reporting_damage(tmp_path):
+        signature_definitions(tmp_path)
 
 
 def test_each_signature_is_warmed_up_once(export: Path) -> None:
