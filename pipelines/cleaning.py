@@ -225,7 +225,7 @@ def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[
 
 def is_empty(source: str, target: str) -> bool:
     """Tells whether a side has no text, or nothing in it can be seen, such as marks of direction alone."""
-    return not all(text and (text.isascii() or _VISIBLE.search(text)) for text in (source, target))
+    return not (source and target and _is_visible(source) and _is_visible(target))
 
 
 def is_too_long(text: str, most: int) -> bool:
@@ -247,6 +247,10 @@ def is_identical(source: str, target: str) -> bool:
 def is_foreign(text: str, language: str) -> bool:
     """Tells whether text is surely in another language; a few words may be in any."""
     return len(text) >= LEAST_CHARACTERS and is_in_another_language(text, language)
+
+
+def _is_visible(text: str) -> bool:
+    return text[0].isalnum() or text.isascii() or bool(_VISIBLE.search(text))
 
 
 def _excerpt(text: str | bytes) -> str:

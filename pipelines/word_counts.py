@@ -30,7 +30,9 @@ _OTHER_WORD = regex.compile(
 _NO_LETTER = regex.compile(r"[^\w\p{M} ]|[\d_]")
 _LETTER = regex.compile(r"\p{L}")
 _WITHOUT_LETTERS = str.maketrans("", "", string.ascii_letters + " ")
-_INVISIBLE = regex.compile(r"[\p{Cf}\u0f0b\u0f0c]")  # format characters, and the tsheg between Tibetan syllables
+_INVISIBLE = re.compile(  # format characters, and the tsheg between Tibetan syllables
+    "[\xad\u061c\u0f0b\u0f0c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0001-\U000e007f]"
+)
 
 
 def count_words(text: str) -> int:
@@ -63,7 +65,7 @@ def share_of_letters(text: str) -> float:
 
 @lru_cache(maxsize=4)  # several filters ask of both sides
 def _count_special(text: str) -> int:
-    words = text.count(" ") + text.count("\u200b") + 1
+    words = max(text.count(" ") + text.count("\u200b"), text.count("\u1361")) + 1  # Ethiopic has a mark between words
     unspaced = _count_ideographs(text) / _IDEOGRAPHS_A_WORD
     if _BESIDE_EAST_ASIA.search(text):
         unspaced += sum(map(len, _UNSPACED_LETTERS.findall(text))) / _LETTERS_A_WORD

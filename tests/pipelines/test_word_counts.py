@@ -39,6 +39,7 @@ def test_a_quarter_of_a_translation_is_too_short_in_any_script(language: str) ->
     ("使用Python语言", 3),
     ("ใช้ Python ใน 2018", 4),
     ("\u0eab\u0ea5\u0eb1\u0e81\u200b\u0eaa\u0eb9\u0e94", 2),  # a zero-width space between two Lao words
+    ("ሁሉም፡ሰው፡ነጻ፡ነው", 4),
     ("올해는 비가 많이 왔다", 4),
     ("यह बैठक हुई", 3),
     ("", 1),
