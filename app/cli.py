@@ -30,25 +30,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that is gone can still be told from other errors
     except (UserError, DataError) as error:
-        print(f"nmt {arguments.verb}: {' '.join(str(error).split())}", file=sys.stderr)
-        return os.EX_TEMPFAIL if isinstance(error, TemporaryError) else 1
+        message, code = " ".join(str(error).split()), os.EX_TEMPFAIL if isinstance(error, TemporaryError) else 1
     except Stopped as stopped:
-        print(f"nmt {arguments.verb}: {stopped}", file=sys.stderr)
-        return stopped.exit_code
+        message, code = str(stopped), stopped.exit_code
     except KeyboardInterrupt:
-        print(f"nmt {arguments.verb}: interrupted", file=sys.stderr)
-        return 130
+        message, code = "interrupted", 130
     except BrokenPipeError:
         # The reader of our output is gone; nothing more can be said on stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except UnicodeEncodeError as error:
+        if not any("\udc80" <= character <= "\udcff" for character in error.object):
+            raise
+        name = error.object.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        message, code = f"{name} is not UTF-8, which is needed here; give it another name", 1
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
         where = f"cannot use {error.filename}: " if error.filename else ""
-        print(f"nmt {arguments.verb}: {where}{(error.strerror or 'error').lower()}", file=sys.stderr)
-        return 1
-    return 0
+        message, code = f"{where}{(error.strerror or 'error').lower()}", 1
+    else:
+        return 0
+    print(f"nmt {arguments.verb}: {message}", file=sys.stderr)
+    return code
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -24,6 +24,7 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 Packing = Literal["auto", "on", "off"]
 PACKINGS = ("auto", "on", "off")
 OPTIMIZERS = ("adam", "muon")
+MOST_LENGTH = 1_000_000
 SCHEDULES = ("noam", "inverse_sqrt", "cosine")
 
 
@@ -108,6 +109,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         counts = ("steps", "batch_tokens", "max_length", "warmup_steps", "checkpoint_every", "keep_checkpoints")
         self._require((*counts, "storm_steps"), lambda value: value >= 1, "at least 1")
+        self._require(("max_length",), lambda value: value <= MOST_LENGTH, f"at most {MOST_LENGTH}")
         not_negative = ("accumulation", "keep_best", "patience", "dev_sentences", "max_rollbacks")
         self._require(not_negative, lambda value: value >= 0, "at least 0")
         shares, weights = ("label_smoothing", "ema_decay"), ("sampling_alpha", "r_drop", "clip_norm")

@@ -19,6 +19,7 @@ from sacrebleu.metrics.ter import TER
 from app.errors import UserError
 from app.text_files import read_lines
 from pipelines.corpora import LanguagePair, open_corpus
+from pipelines.tags import Languages
 
 CHINESE = {"yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"}  # languages of their own, written in the same characters
 _SAMPLE = "sample:"
@@ -98,9 +99,10 @@ def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:
     if name not in known:
         raise UserError(f"unknown test set {name!r}; {_nearest(name, known)}")
     pairs = sacrebleu.get_langpairs_for_testset(name)
-    if pair not in pairs:
+    known_pair = Languages(tuple(map(LanguagePair.written, pairs))).find(direction)
+    if known_pair is None:
         raise UserError(f"test set {name} has no pair {pair!r}; {_nearest(pair, pairs)}")
-    return _downloaded(name, pair)
+    return _downloaded(name, str(known_pair))
 
 
 test_set.__test__ = False  # type: ignore[attr-defined]  # to pytest, which collects by name

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from app.decoding.given_translations import Aligner, Scorer
 from app.decoding.options import DecodingOptions
@@ -16,6 +17,7 @@ from app.decoding.signatures import DEFAULT, TRANSLATE, Signatures, with_transla
 from app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
 from app.errors import UserError
 from app.runtime.processors import processors
+from app.runtime.utf8_names import in_utf8
 from app.serving.layout import DESCRIPTION, ENGINE, is_ctranslate2
 from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
@@ -96,7 +98,7 @@ class ExportModel:
             UserError: It is damaged.
         """
         with reporting_damage(self.version):
-            return tf.saved_model.load(str(self.version))
+            return tf.saved_model.load(in_utf8(self.version))
 
     @property
     def vocabulary_outside(self) -> "AnyVocabulary | None":
@@ -229,9 +231,7 @@ class CTranslate2Model:
 def languages_of(description: Mapping[str, Any]) -> Languages:
     """What an export translates, by its description; older ones name but one pair."""
     pairs = description.get("pairs") or [description["pair"]]
-    return Languages(
-        tuple(LanguagePair(*pair.partition("-")[::2]) for pair in pairs), tuple(description.get("domains", ()))
-    )
+    return Languages(tuple(LanguagePair.written(pair) for pair in pairs), tuple(description.get("domains", ())))
 
 
 @contextmanager
@@ -243,7 +243,16 @@ def reporting_damage(version: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, TypeError, LookupError, RuntimeError, DataError, tf.errors.OpError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        RuntimeError,
+        DataError,
+        DecodeError,
+        tf.errors.OpError,
+    ) as error:
         raise UserError(f"cannot load the export {version}: {error}; export the run again") from error
 
 

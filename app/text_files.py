@@ -10,8 +10,6 @@ from typing import IO
 from app.console import say
 from app.errors import UserError
 
-COMPRESSED = (".gz", ".xz", ".zst")
-
 
 def read_lines(path: Path) -> list[str]:
     """All lines of a file, or of stdin if the path is "-".
@@ -35,21 +33,15 @@ def check_readable(path: Path) -> None:
 def stream_lines(path: Path) -> Iterator[str]:
     """The lines of a file, or of stdin if the path is "-", as they come; without their ends and a byte order mark.
 
-    A `.gz`, `.xz` or `.zst` file is decompressed. Bytes that are not UTF-8 become U+FFFD, and a line on stderr says
-    where the first was.
+    What is compressed by gzip, xz, zstd or bzip2 is decompressed, whatever its name. Bytes that are not UTF-8 become
+    U+FFFD, and a line on stderr says where the first was.
 
     Raises:
         UserError: The file cannot be read.
-        DataError: It is compressed and damaged.
+        DataError: It is compressed and damaged, or an archive.
     """
     if str(path) == "-":
         yield from _decoded(sys.stdin.buffer, "standard input")
-        return
-    if path.suffix in COMPRESSED:
-        from pipelines.sources.files import open_stream  # only where it is needed, as it takes long to import
-
-        with open_stream(str(path)) as stream:
-            yield from _decoded(stream, str(path))
         return
     try:
         file = path.open("rb")
@@ -78,7 +70,17 @@ def replace_file(path: Path, content: str | bytes) -> None:
 
 
 def _decoded(file: IO[bytes], name: str) -> Iterator[str]:
+    from pipelines.sources.decompression import decompressed, explained_damage
+
     damaged: list[int] = []
+    with explained_damage(name):
+        yield from _text_lines(decompressed(name, file), damaged)
+    if damaged:
+        say(f"{name}: {len(damaged)} line(s) are not UTF-8, the first is line {damaged[0]}; replaced what was invalid")
+
+
+def _text_lines(file: IO[bytes], damaged: list[int]) -> Iterator[str]:
+    """Yields the lines, and adds the numbers of those that are not UTF-8 to a list."""
     for number, ended in enumerate(file, start=1):
         line = ended.removesuffix(b"\n").removesuffix(b"\r")
         line = line.removeprefix(BOM_UTF8) if number == 1 else line
@@ -87,5 +89,3 @@ def _decoded(file: IO[bytes], name: str) -> Iterator[str]:
         except UnicodeDecodeError:
             damaged.append(number)
             yield line.decode("utf-8", "replace")
-    if damaged:
-        say(f"{name}: {len(damaged)} line(s) are not UTF-8, the first is line {damaged[0]}; replaced what was invalid")

@@ -12,7 +12,8 @@ width 4, 16 rows (multiples of 8 only). Of 12 pairs with (source, target) length
 
 the first batch begins with the widest, rows 1 and 0. They do not fill its 8 rows, and rather than stay small it takes
 the next narrower ones: 4 and 5 of width 6, 6 of width 5, then 2, 3, 7 of width 4. The second has the 4 rows that are
-left, 8 to 11, of width 4; it is filled up to 16 with empty rows, for the shape's sake.
+left, 8 to 11, of width 4; it is filled up to 16 with empty rows, for the shape's sake. But no batch has many more rows
+than there are in all, however large the budget.
 
 Of data in lanes (`pipelines.lanes`) each batch takes its rows in turn from all of them, from each the widest; where one
 has run out before the others, its rows are empty.
@@ -88,6 +89,12 @@ class BatchPlan(NamedTuple):
         return self._replace(rows=np.where(rows == EMPTY_ROW, EMPTY_ROW, places[rows]))
 
 
+def few_counts(rows: int) -> int:
+    """Rounds a number of rows up, to a multiple of 8 and so that few numbers are left: 1 -> 8, 1000 -> 1024."""
+    step = max(ROWS_MULTIPLE, 1 << max(0, rows.bit_length() - 4))
+    return -(-rows // step) * step
+
+
 def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
     """Gives for each length the number of rows of a batch: as many as the budget allows, a multiple of 8.
 
@@ -102,8 +109,17 @@ def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
     return [batch_tokens // length // ROWS_MULTIPLE * ROWS_MULTIPLE for length in lengths]
 
 
-def largest_shapes(longest_source: int, longest_target: int, *, batch_tokens: int, max_length: int) -> list[BatchShape]:
+def largest_shapes(
+    longest_source: int, longest_target: int, rows: int, *, batch_tokens: int, max_length: int
+) -> list[BatchShape]:
     """Gives shapes of which each batch of pairs no longer than these is within one: what memory must be there for.
+
+    Args:
+        longest_source: The length of the longest source.
+        longest_target: That of the longest target.
+        rows: So many in all lanes at most, were all as long as the longest.
+        batch_tokens: As of `plan_batches`.
+        max_length: As of `plan_batches`.
 
     Raises:
         DataError: if the budget does not hold 8 rows of `max_length`.
@@ -112,7 +128,8 @@ def largest_shapes(longest_source: int, longest_target: int, *, batch_tokens: in
     capacities = rows_within(batch_tokens, buckets)
     source, target = np.searchsorted(buckets, np.minimum([longest_source, longest_target], max_length))
     widths = range(max(source, target) + 1)
-    return [BatchShape(capacities[w], buckets[min(w, source)], buckets[min(w, target)]) for w in widths]
+    most = few_counts(rows)
+    return [BatchShape(min(capacities[w], most), buckets[min(w, source)], buckets[min(w, target)]) for w in widths]
 
 
 def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, max_length: int) -> list[BatchPlan]:
@@ -136,13 +153,14 @@ def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, 
     bucket = np.zeros((height, len(lanes), 2), np.uint8)
     for i, (of_lane, its_bucket) in enumerate(sorted_lanes):
         rows[: len(of_lane), i], bucket[: len(of_lane), i] = of_lane, its_bucket
+    most = few_counts(height * len(lanes))  # else a large budget would make rows of nothing
     plans, start = [], 0
     while start < height:
         capacity = capacities[bucket[start].max()]  # widest first: no later row is wider
         end = start + capacity // len(lanes)
         source, target = bucket[start:end].reshape(-1, 2).max(axis=0)
         taken = rows[start:end].ravel()
-        taken = np.pad(taken, (0, capacity - len(taken)), constant_values=EMPTY_ROW)
+        taken = np.pad(taken, (0, min(capacity, most) - len(taken)), constant_values=EMPTY_ROW)
         plans.append(BatchPlan(taken, buckets[source], buckets[target]))
         start = end
     return plans

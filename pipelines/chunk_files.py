@@ -34,7 +34,8 @@ def save(path: Path, array: NDArray[Any]) -> None:
 def write_json(path: Path, contents: Any) -> None:
     """Writes what JSON can hold."""
     with aside(path) as beside:
-        beside.write_text(json.dumps(contents, ensure_ascii=False), encoding="utf-8")
+        # What is not UTF-8 in the name of a file becomes an escape of JSON.
+        beside.write_text(json.dumps(contents, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
 
 
 def write_text(path: Path, pairs: Sequence[TextPair]) -> None:

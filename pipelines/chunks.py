@@ -17,7 +17,7 @@ import gzip
 import json
 import pickle
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
@@ -30,7 +30,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from pipelines.chunk_files import TextPair, aside, read_text, save, write_json, write_text
-from pipelines.cleaning import Cleaner, CleaningOptions, CleaningReport, count_words
+from pipelines.cleaning import Cleaner, CleaningOptions, CleaningReport
 from pipelines.corpora import LanguagePair
 from pipelines.duplicates import digests, equal_keys, fingerprints, normalized, similarity
 from pipelines.errors import DataError
@@ -39,6 +39,7 @@ from pipelines.language_identification import language_code
 from pipelines.records import record
 from pipelines.sentencepiece_model import EOS
 from pipelines.tags import Languages
+from pipelines.word_counts import count_words
 
 CHUNK_PAIRS = 16_384
 MOST_WORDS_SHOWN = 100  # of the histograms
@@ -103,13 +104,17 @@ class Job:
 
 @dataclass(frozen=True)
 class RawChunk:
-    """Raw pairs of one corpus, its `corpus`-th; `weights` are those of their losses where the corpus has any."""
+    """Raw pairs of one corpus, its `corpus`-th; `weights` are those of their losses where the corpus has any.
+
+    `malformed` says of a line that is no pair, by its place, why; the line is among the sources.
+    """
 
     number: int
     corpus: int
     sources: Sequence[bytes]
     targets: Sequence[bytes]
     weights: Sequence[float] | None = None
+    malformed: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -197,7 +202,13 @@ def _clean_pairs(
 ) -> tuple[list[TextPair], NDArray[np.float32]]:
     languages = (corpus.pair.source, corpus.pair.target)
     cleaner = _cleaner(job.cleaning, languages)
-    found = [cleaner(source, target, report) for source, target in zip(raw.sources, raw.targets, strict=True)]
+    found: list[TextPair | None] = []
+    for place, (source, target) in enumerate(zip(raw.sources, raw.targets, strict=True)):
+        if place in raw.malformed:
+            report.drop("malformed", source, raw.malformed[place])
+            found.append(None)
+        else:
+            found.append(cleaner(source, target, report))
     weights = np.full(len(found), corpus.loss_weight, np.float32)
     if raw.weights is not None:
         weights *= np.array(raw.weights, np.float32)
@@ -285,10 +296,9 @@ def sample_chunk(job: Job, below: int, chunk: tuple[int, int]) -> int:
     return len(digest)
 
 
-def read_sample(job: Job, number: int) -> Iterator[str]:
-    """Yields the sentences, source and target in turn, that `sample_chunk` chose."""
-    for pair in read_text(job.file(number, "sample.zst")):
-        yield from pair
+def read_sample(job: Job, number: int) -> list[TextPair]:
+    """Gives the pairs that `sample_chunk` chose."""
+    return read_text(job.file(number, "sample.zst"))
 
 
 # Encoding
@@ -352,7 +362,7 @@ def _encoded(
 
 @cache
 def _processor(model: Path) -> Any:
-    return sentencepiece.SentencePieceProcessor(model_file=str(model))
+    return sentencepiece.SentencePieceProcessor(model_proto=model.read_bytes())  # a name must be UTF-8
 
 
 ROW = np.dtype([("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")])  # what is known of a record
@@ -391,7 +401,7 @@ def _write_dropped(job: Job, number: int, step: str, report: CleaningReport) -> 
     dropped = report.everything or []
     for name, chosen in (("held_out", [d for d in dropped if d[0] == "held_out"]), ("dropped", dropped)):
         if chosen and (name == "held_out" or job.keep_dropped):
-            lines = "".join(map(_dropped_line, chosen)).encode()
+            lines = "".join(map(_dropped_line, chosen)).encode(errors="backslashreplace")
             with aside(job.file(number, f"{step}.{name}.tsv.gz")) as beside:
                 beside.write_bytes(gzip.compress(lines, compresslevel=1, mtime=0))
 

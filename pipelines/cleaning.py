@@ -16,26 +16,29 @@ import regex
 from ftfy.badness import is_bad
 
 from pipelines.errors import DataError
-from pipelines.language_identification import LEAST_CHARACTERS, is_in_another_language
+from pipelines.language_identification import LEAST_CHARACTERS, are_near, is_in_another_language
+from pipelines.link_matching import have_other_links
+from pipelines.number_matching import counts_by_thousands, have_other_numbers
+from pipelines.word_counts import count_words, share_of_letters
 
 EXAMPLES_KEPT = 10  # of each reason, for the report
 _EXAMPLE_CHARACTERS = 160
 _SHORT_WORDS = 3  # so few words are never a wrong length: "Danke." is "Thank you very much."
 _CHARACTERS_A_WORD = 20  # or fewer, in any sentence
 _IDENTICAL_WORDS = 2  # so many may be alike on both sides: names, numbers
-_LEAST_SHARED_NUMBERS = 0.5  # of those on either side: "from nine to 5.30" is "von 9 bis 5.30"
 
-# Scripts written without spaces: Thai, Lao, Burmese, Khmer, kana, Han. About two characters make a word.
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-_UNSPACED_CHARACTERS_A_WORD = 2
-
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffd]")  # those that are no kind of space
+# Those that are no kind of space; U+0085 is an ellipsis of Windows far more often than the end of a line.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x9f\ufffd]")
+_ODD_SPACE = re.compile("[\x0b\x0c\r\x1c-\x1f\u2028\u2029]")  # some of which ftfy removes between two words
 _SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|" + _CONTROL.pattern)  # UTF-8 read as something else makes several of one
-_NUMBER = re.compile(r"\d(?:[\d.,:'\u2019]*\d)?")
-_EVEN = re.compile(r"[.,:]00$")  # of 12.00 and 12:00, which is 12
-_NO_DIGIT = re.compile(r"\D+")
-_LINK = re.compile(r"https?://[^\s<>\"]+|www\.[^\s<>\"]+|(?<![\w.+-])[\w.+-]{1,64}@[\w-]+\.[\w.]+")
-_NO_LETTER = regex.compile(r"[^\w\p{M} ]|[\d_]")
+# What ftfy takes for a sign of wrong decoding and is none: quotation marks and brackets at an edge of a word, and the
+# letter ƒ of Ewe, where the characters around it cannot be bytes of UTF-8.
+_QUOTES = r"[\p{Pi}\p{Pf}\p{Ps}\p{Pe}]+"
+_INNOCENT = regex.compile(
+    rf"(?<![^\s\p{{P}}]){_QUOTES}|{_QUOTES}(?![^\s\p{{P}}])"
+    r"|(?<![^\x00-\x7f])ƒ|(?<![\xc0-\xdf])ƒ(?=[a-z])"
+)
+_VISIBLE = regex.compile(r"[^ \p{Cf}]")
 _REPAIR = ftfy.TextFixerConfig(  # what is certainly wrong; quotes, ligatures and widths are the writer's
     fix_latin_ligatures=False,
     fix_character_width=False,
@@ -184,20 +187,20 @@ def decode(source: bytes, target: bytes) -> TextPair | None:
 
 def repaired(text: str) -> str | None:
     """Gives the text with what went wrong in decoding mended, such as `schÃ¶n` or `it&apos;s`, or None if it cannot."""
-    if is_garbled(text):
-        mended = str(ftfy.fix_text(text, _REPAIR))
-        return None if is_garbled(mended) else mended
-    if not ("&" in text and ";" in text):
+    if not (is_garbled(text) or ("&" in text and ";" in text)):
         return text
-    mended = str(ftfy.fix_text(text, _REPAIR))
+    mended = str(ftfy.fix_text(_ODD_SPACE.sub(" ", text), _REPAIR))
     return None if is_garbled(mended) else mended
 
 
 def is_garbled(text: str) -> bool:
-    """Tells whether text holds control characters, U+FFFD, or what looks decoded with the wrong encoding."""
+    """Tells whether text holds control characters, U+FFFD, or what looks decoded with the wrong encoding.
+
+    ftfy takes a quotation mark beside a letter such as Ä for a sign of the latter.
+    """
     if not _SUSPICIOUS.search(text):
         return False
-    return bool(_CONTROL.search(text)) or is_bad(text)
+    return bool(_CONTROL.search(text)) or (is_bad(text) and is_bad(_INNOCENT.sub(" ", text)))
 
 
 # The filters
@@ -205,13 +208,15 @@ def is_garbled(text: str) -> bool:
 
 def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[str, Predicate]]:
     """Gives the filters that are applied, the cheapest first, each with its reason."""
+    may_be_alike = are_near(*languages)
+    by_thousands = all(map(counts_by_thousands, languages))
     known: list[tuple[str, Predicate]] = [
         ("empty", is_empty),
         ("too_long", lambda *pair: any(is_too_long(side, options.max_words) for side in pair)),
         ("length_ratio", lambda *pair: length_ratio(*pair) > options.max_length_ratio),
-        ("identical", is_identical),
+        ("identical", lambda *pair: is_identical(*pair) and not may_be_alike),
         ("few_letters", lambda *pair: min(map(share_of_letters, pair)) < options.min_letters),
-        ("numbers", have_other_numbers),
+        ("numbers", lambda *pair: have_other_numbers(*pair, by_thousands=by_thousands)),
         ("links", have_other_links),
         ("language", lambda *pair: any(map(is_foreign, pair, languages))),
     ]
@@ -219,8 +224,8 @@ def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[
 
 
 def is_empty(source: str, target: str) -> bool:
-    """Tells whether a side has no text."""
-    return not source or not target
+    """Tells whether a side has no text, or nothing in it can be seen, such as marks of direction alone."""
+    return not (source and target and _is_visible(source) and _is_visible(target))
 
 
 def is_too_long(text: str, most: int) -> bool:
@@ -234,37 +239,9 @@ def length_ratio(source: str, target: str) -> float:
     return (longer - _SHORT_WORDS) / shorter
 
 
-def count_words(text: str) -> int:
-    """Counts the words between spaces; in scripts without spaces, two characters are a word."""
-    words = text.count(" ") + 1
-    return words if text.isascii() else words + len(_UNSPACED.findall(text)) // _UNSPACED_CHARACTERS_A_WORD
-
-
 def is_identical(source: str, target: str) -> bool:
     """Tells whether the source was not translated; one or two words may be a name."""
     return source == target and count_words(source) > _IDENTICAL_WORDS
-
-
-def share_of_letters(text: str) -> float:
-    """Gives the share of the characters other than spaces that are letters, or marks of letters."""
-    characters = len(text) - text.count(" ")
-    return 1 - len(_NO_LETTER.findall(text)) / characters if characters else 0.0
-
-
-def have_other_numbers(source: str, target: str) -> bool:
-    """Tells whether the sides name different numbers; `1,000.5` is `1.000,5`."""
-    if _NO_DIGIT.sub("", source) == _NO_DIGIT.sub("", target):
-        return False
-    left, right = (Counter(map(_digits, _NUMBER.findall(side))) for side in (source, target))
-    if not left or not right:  # one side spells its number in words
-        return False
-    return (left & right).total() < _LEAST_SHARED_NUMBERS * (left | right).total()
-
-
-def have_other_links(source: str, target: str) -> bool:
-    """Tells whether the sides hold different web or mail addresses."""
-    left, right = (_links(side) for side in (source, target))
-    return left != right
 
 
 def is_foreign(text: str, language: str) -> bool:
@@ -272,14 +249,8 @@ def is_foreign(text: str, language: str) -> bool:
     return len(text) >= LEAST_CHARACTERS and is_in_another_language(text, language)
 
 
-def _digits(number: str) -> str:
-    return _NO_DIGIT.sub("", _EVEN.sub("", number))
-
-
-def _links(text: str) -> set[str]:
-    if not ("@" in text or "www." in text or "://" in text):
-        return set()
-    return {link.rstrip(".,;:!?)]}'\"").casefold() for link in _LINK.findall(text)}
+def _is_visible(text: str) -> bool:
+    return text[0].isalnum() or text.isascii() or bool(_VISIBLE.search(text))
 
 
 def _excerpt(text: str | bytes) -> str:

@@ -43,7 +43,9 @@ class DevSet:
         for _, raw, with_tags in corpora:
             for pair in raw:
                 text = decode(pair.source, pair.target)
-                if text and all(side.strip() for side in text):
+                if pair.malformed:
+                    report.drop("malformed", pair.source, pair.malformed.in_short)
+                elif text and all(side.strip() for side in text):
                     report.kept += 1
                     pairs.append((with_tags(text[0]), text[1], pair.target))
                 else:
@@ -67,7 +69,7 @@ class DevSet:
         """
         (out / names[0]).write_bytes(b"".join(source.encode() + b"\n" for source, _, _ in self.pairs))
         (out / names[1]).write_bytes(b"".join(raw + b"\n" for _, _, raw in self.pairs))
-        processor = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
+        processor = sentencepiece.SentencePieceProcessor(model_proto=vocabulary.read_bytes())  # a name must be UTF-8
         report = replace(self.report, dropped=dict(self.report.dropped), examples=dict(self.report.examples))
         encoded: list[IdPair] = []
         for source, target, _ in self.pairs:

@@ -7,6 +7,7 @@ Equal keys are then found in one column of all chunks after another, one range o
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,7 @@ KEYS_AT_ONCE = 1_000_000  # of one column, sorted in memory: about 130 MB
 _COMPARED_AT_ONCE = 100_000  # sketches of 64 bytes, four times
 _SEED = 1
 _WORD = regex.compile(r"[\w\p{M}]+")  # with marks, which are half of the letters of some scripts
+_INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _MIXERS = np.random.Generator(np.random.PCG64(_SEED)).integers(1, 2**63, HASHES, dtype=np.uint64) | np.uint64(1)
 
 Keys = NDArray[np.uint64]
@@ -37,7 +39,8 @@ class Fingerprints(NamedTuple):
 
 
 def fingerprints(pairs: Sequence[tuple[str, str]]) -> Fingerprints:
-    """Gives the fingerprints of cleaned pairs."""
+    """Gives the fingerprints of cleaned pairs; a pair in another Unicode form has the same ones."""
+    pairs = [(one_form(source), one_form(target)) for source, target in pairs]
     exact = digests([f"{source}\t{target}" for source, target in pairs])
     shingles = [[*_word_pairs(source, "<"), *_word_pairs(target, ">")] for source, target in pairs]
     signatures = np.array(rensa.RMinHash.digests_from_token_sets(shingles, HASHES, _SEED), np.uint64)
@@ -54,12 +57,24 @@ def digests(texts: Sequence[str]) -> Keys:
 
 
 def normalized(text: str) -> str:
-    """Gives the words of a text without case and punctuation; the text itself where there are none."""
-    return " ".join(_WORD.findall(text.casefold())) or text
+    """Returns the words of a text in one form, without case and punctuation; the text itself where there are none."""
+    return " ".join(_words(one_form(text))) or text
+
+
+def one_form(text: str) -> str:
+    """Returns the text in Unicode's form NFKC, without invisible characters: what a reader takes for the same text."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+
+
+def _words(text: str) -> list[str]:
+    found: list[str] = _WORD.findall(one_form(text.casefold()))  # folding takes some characters apart
+    return found
 
 
 def _word_pairs(text: str, side: str) -> list[str]:
-    words = ["", *_WORD.findall(text.casefold()), ""]
+    words = ["", *_words(text), ""]
     return [f"{side}{a} {b}" for a, b in pairwise(words)] if len(words) > 2 else [side + text]
 
 

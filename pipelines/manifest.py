@@ -25,6 +25,11 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.model"
 PREPARE_AGAIN = "run nmt prepare again"
+LEAST_WEIGHT = 1e-6  # of the largest loss weight: with smaller ones alone, float32 has no digits for the gradients
+NOTHING_COUNTS = (
+    f"no pair counts in the loss: every loss weight is 0, or less than {LEAST_WEIGHT:g}; give the pairs that are to be "
+    "learnt from a weight of about 1"
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,12 @@ class Split:
         """The number of pairs in all shards."""
         return sum(shard.examples for shard in self.shards)
 
+    @property
+    def times_taken(self) -> float:
+        """How many times as many pairs an epoch takes as there are; `pipelines.mixing` says which."""
+        pairs = sum(corpus.pairs for corpus in self.corpora)
+        return sum(corpus.pairs * corpus.weight for corpus in self.corpora) / pairs if pairs else 1.0
+
     def longer_than(self, length: int) -> int:
         """Gives the number of pairs with more than `length` tokens on a side: those a stream of that length skips."""
         return sum(self.length_histogram[length + 1 :])
@@ -172,7 +183,8 @@ class Manifest:
             "versions": self.versions,
         }
         text = json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
-        (self.data_dir / MANIFEST).write_text(text, encoding="utf-8")
+        # What is not UTF-8 in the name of a file becomes an escape of JSON.
+        (self.data_dir / MANIFEST).write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def split(self, name: str) -> Split:
         """Gives one split; `DataError` if the data has no such one."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.batching import ROWS_MULTIPLE, BatchPlan, BatchShape, rows_within
+from pipelines.batching import ROWS_MULTIPLE, BatchPlan, BatchShape, few_counts, rows_within
 from pipelines.buckets import Lengths, Rows, longer_sides
 from pipelines.lanes import Host
 from pipelines.manifest import Split
@@ -79,6 +79,7 @@ def packed_shape(split: Split, *, batch_tokens: int, max_length: int, sampling_a
 
     The sides are as unequal as those of the data, so that both fill up, and each holds its longest sentence: where
     pairs have 100 source and 110 target tokens, a `max_length` of 256 makes rows of 256 source and 288 target tokens.
+    There are no more rows than twice what all pairs fill.
 
     Args:
         split: The pairs.
@@ -96,8 +97,11 @@ def packed_shape(split: Split, *, batch_tokens: int, max_length: int, sampling_a
     longest = np.minimum(max_length, max_length if sampling_alpha else longest)
     widths = tokens * max((longest / tokens).max(), SHORTEST_ROW / tokens.mean())
     widths = np.ceil(widths / WIDTH_MULTIPLE) * WIDTH_MULTIPLE
-    source, target = np.minimum(widths, batch_tokens // ROWS_MULTIPLE).astype(int).tolist()
-    return BatchShape(rows_within(batch_tokens, [max(source, target)])[0], source, target)
+    widths = np.minimum(widths, batch_tokens // ROWS_MULTIPLE).astype(int)
+    source, target = widths.tolist()
+    filled = int(np.ceil((tokens * split.times_taken / widths).max()))  # rows, by all that an epoch takes
+    rows = min(rows_within(batch_tokens, [max(source, target)])[0], few_counts(2 * filled))
+    return BatchShape(rows, source, target)
 
 
 def pack_batches(

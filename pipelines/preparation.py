@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import sentencepiece
+from numpy.typing import NDArray
 
 from pipelines.chunks import (
     BEYOND_LIMIT,
@@ -49,7 +50,8 @@ from pipelines.dev_set import DevCorpus, DevSet
 from pipelines.duplicates import BANDS
 from pipelines.errors import DataError
 from pipelines.lanes import LANES
-from pipelines.manifest import MANIFEST, VOCABULARY, Manifest, MixedCorpus, Split
+from pipelines.manifest import LEAST_WEIGHT, MANIFEST, NOTHING_COUNTS, VOCABULARY, Manifest, MixedCorpus, Split
+from pipelines.normalization import DEFAULT
 from pipelines.preparation_options import (
     MOST_SHARDS,
     OpenedCorpora,
@@ -63,11 +65,13 @@ from pipelines.records import length_histogram
 from pipelines.sentencepiece_model import train_model
 from pipelines.shard_assembly import SHARDS_A_JOB, read_shards, write_shards
 from pipelines.unfinished import WORK, check_out, unfinished
+from pipelines.vocabulary_size import train_possible_model
 from pipelines.workers import Workers, local_workers
 
 __all__ = ["PreparationOptions", "default_shards", "prepare"]
 
 SAMPLE_PAIRS = 250_000  # from which a vocabulary is learnt; more change it little
+SAMPLE_CHARACTERS = 200_000_000  # of them, of very long lines; the trainer takes about 20 bytes for each
 _PAIRS_A_SHARD = 37_000  # some megabytes: soon read, and a window of a training mixes 16, which are a little unequal
 _PACKAGES = ("tensorflow", "tensorflow-text", "sentencepiece", "tensorflow-datasets", "numpy", "ftfy", "rensa")
 _CHUNKS_A_WAVE = 16  # of those that a limit needs; read at once
@@ -153,7 +157,7 @@ class _Preparation:
         train = self._write_train()
         names = (f"dev.{self.languages.pairs[0].source}", f"dev.{self.languages.pairs[0].target}")
         splits = {"train": train, "dev": dev.write(self.out, self.job.vocabulary, names, self.options.max_tokens)}
-        corpora = dict(zip((one.spec.text for one in self.opened.train), self.reports, strict=True))
+        corpora = list(zip((one.spec.text for one in self.opened.train), self.reports, strict=True))
         write_report(self.out, corpora, splits, self.histograms)
         self._gather("dropped")
         self._gather("held_out")
@@ -170,7 +174,8 @@ class _Preparation:
         of_dev = []
         for number, one in enumerate((*self.opened.dev, *self.opened.held_out)):
             raw = list(one.corpus)
-            pairs = [text for pair in raw if (text := decode(pair.source, pair.target))]
+            whole = (pair for pair in raw if not pair.malformed)
+            pairs = [text for pair in whole if (text := decode(pair.source, pair.target))]
             mended = [(repaired(source) or source, repaired(target) or target) for source, target in pairs]
             found.append(held_out_digests([*pairs, *mended], (one.pair.source, one.pair.target)).ravel())
             if number < len(self.opened.dev):
@@ -245,6 +250,7 @@ class _Preparation:
             removed[kept[self.options.limit :]] = BEYOND_LIMIT
         np.save(self.job.removed, removed)
         self._check_some_left(self._kept())
+        self._check_some_count(removed)
 
     def _kept(self) -> int:
         return int((np.load(self.job.removed, mmap_mode="r") == KEPT).sum())
@@ -254,6 +260,15 @@ class _Preparation:
             shutil.rmtree(self.job.work)  # nobody goes on with that
             lines = "; ".join(self._total().lines())
             raise DataError(f"cleaning left no pair of {', '.join(self.options.corpora)}: {lines}")
+
+    def _check_some_count(self, removed: NDArray[np.uint8]) -> None:
+        for chunk, (number, start) in zip(self.chunks, self._starts(), strict=True):
+            kept = removed[start : start + chunk.pairs] == KEPT
+            weights = np.load(self.job.file(number, "weights.npy")) if chunk.weighted else np.ones(chunk.pairs)
+            if (weights[kept] >= LEAST_WEIGHT).any():
+                return
+        shutil.rmtree(self.job.work)  # nobody goes on with that
+        raise DataError(NOTHING_COUNTS)
 
     def _total(self) -> CleaningReport:
         total = CleaningReport()
@@ -273,11 +288,25 @@ class _Preparation:
             below = min(2**64 - 1, (SAMPLE_PAIRS << 64) // self._kept())
             sample = partial(sample_chunk, self.job, below)
             self.workers.run(sample, self._starts(), self._advance("vocabulary", self.pairs))
-            sentences = chain.from_iterable(read_sample(self.job, i) for i in range(len(self.chunks)))
-            model = train_model(sentences, self.options.vocabulary_size, tags=self.languages.tags)
+            model = self._train_vocabulary()
         partly = self.job.vocabulary.with_suffix(".part")
         partly.write_bytes(model)
         partly.rename(self.job.vocabulary)
+
+    def _train_vocabulary(self) -> bytes:
+        """Learns it from the sample, or so much of it that the trainer's memory stays bounded."""
+        characters = sum(sum(map(len, pair)) for pair in self._sample())
+        every = max(1, -(-characters // SAMPLE_CHARACTERS))
+
+        def train(size: int) -> bytes:
+            pairs = self._sample() if every == 1 else islice(self._sample(), 0, None, every)
+            normalization = self.options.normalization or DEFAULT
+            return train_model(chain.from_iterable(pairs), size, tags=self.languages.tags, normalization=normalization)
+
+        return train_possible_model(train, self.options.vocabulary_size, characters=characters // every)
+
+    def _sample(self) -> Iterator[tuple[str, str]]:
+        return chain.from_iterable(read_sample(self.job, i) for i in range(len(self.chunks)))
 
     def _write_train(self) -> Split:
         kept = self._kept()
@@ -352,5 +381,7 @@ class _Preparation:
 
 
 def _raw_chunk(number: int, corpus: int, pairs: list[RawPair]) -> RawChunk:
-    sources, targets, weights = zip(*pairs, strict=True)
-    return RawChunk(number, corpus, sources, targets, weights if any(weight != 1 for weight in weights) else None)
+    sources, targets, weights, faults = zip(*pairs, strict=True)
+    malformed = {i: fault.in_short for i, fault in enumerate(faults) if fault}
+    weighted = any(weight != 1 for weight in weights)
+    return RawChunk(number, corpus, sources, targets, weights if weighted else None, malformed)

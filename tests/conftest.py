@@ -4,7 +4,12 @@ import gc
 import os
 import signal
 
+import hypothesis
+
 from app.runtime.tensorflow_start import import_tensorflow
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one takes long for an example
+hypothesis.settings.load_profile("any machine")
 
 import_tensorflow(logical_cpus=2)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     from app.evaluation import bleu_metric, score
 
     model = open_model(arguments.model, arguments.checkpoint, arguments.ensemble)
-    pair, target = direction(arguments, model.languages) if model else parted(arguments.pair)
+    pair, target = direction(arguments, model.languages) if model else given_pair(arguments.pair)
     bleu_metric(target, arguments.tokenize)  # what it lacks shows before long work
     sources, *references = test_text(arguments, pair)
     if model:
@@ -98,26 +98,31 @@ def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None
     Raises:
         UserError: It is none of the model's, or must be chosen.
     """
-    pairs = {str(pair): pair.target for pair in languages.pairs}
-    if arguments.pair and arguments.pair not in pairs:
+    from pipelines.corpora import LanguagePair
+    from pipelines.language_codes import match
+
+    pair = languages.find(LanguagePair.parse(arguments.pair)) if arguments.pair else None
+    if arguments.pair and not pair:
         raise UserError(
-            f"--pair is {arguments.pair}, but {arguments.model} translates {', '.join(pairs)}; "
-            f"{'leave --pair out' if len(pairs) == 1 else 'choose one of them'}"
+            f"--pair is {arguments.pair}, but {arguments.model} translates {', '.join(map(str, languages.pairs))}; "
+            f"{'leave --pair out' if len(languages.pairs) == 1 else 'choose one of them'}"
         )
-    if arguments.pair and arguments.to not in (None, pairs[arguments.pair]):
+    if pair and arguments.to and not match(arguments.to, [pair.target]):
         raise UserError(f"--pair is {arguments.pair}, but --to is {arguments.to}; leave one of them out")
-    target = arguments.to or pairs.get(arguments.pair)
+    target = pair.target if pair else arguments.to
     languages.tags_of(target, arguments.domain)  # says what is wrong with them
-    target = target or languages.targets[0]
-    into = [name for name, language in pairs.items() if language == target]
-    if not arguments.pair and len(into) > 1 and arguments.test_set:
+    target = str(match(target, languages.targets)) if target else languages.targets[0]
+    into = [str(one) for one in languages.pairs if one.target == target]
+    if not pair and len(into) > 1 and arguments.test_set:
         raise UserError(f"{arguments.model} translates {', '.join(into)}; choose one with --pair")
-    return arguments.pair or (into[0] if len(into) == 1 else None), target
+    return str(pair) if pair else into[0] if len(into) == 1 else None, target
 
 
-def parted(pair: str | None) -> tuple[str | None, str]:
+def given_pair(pair: str | None) -> tuple[str | None, str]:
     """A pair that is given or not, and its target language, "" for none."""
-    return pair, (pair or "").partition("-")[2]
+    from pipelines.corpora import LanguagePair
+
+    return pair, LanguagePair.parse(pair).target if pair else ""
 
 
 def name_of_text(arguments: argparse.Namespace, languages: Any, target: str) -> str:

@@ -1,16 +1,17 @@
 """`nmt prepare`: turns parallel text into a vocabulary and shards."""
 
 import argparse
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 SPECS = (
     "SPEC is tfds:NAME[SUBSETS][:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de), "
-    "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, or sample:tatoeba-en-de (bundled); files may be .gz, .xz or "
-    ".zst, patterns, gs://, s3:// or https://; reversed:SPEC takes its targets for sources; options may follow, as in "
-    "files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5."
+    "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, or sample:tatoeba-en-de (bundled); files may be compressed "
+    "(.gz, .xz, .zst, .bz2), patterns, gs://, s3:// or https://, and tsv:- is standard input; reversed:SPEC takes its "
+    "targets for sources; options may follow, as in files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5."
 )
 PHASES = {
     "download": "downloading bytes",
@@ -37,8 +38,18 @@ def add_parser(verbs: Any) -> None:
     add("--dev", nargs="+", required=True, metavar="SPEC", help="text to measure on while training")
     add("--held-out", nargs="+", default=[], metavar="SPEC", help="test sets, whose text no training pair may hold")
     add("--out", type=Path, required=True, metavar="DATA", help="the folder to write")
-    add("--vocabulary-size", type=int, default=32_000, metavar="N", help="pieces, a multiple of 8 (default: 32000)")
+    add(
+        "--vocabulary-size",
+        type=int,
+        metavar="N",
+        help="pieces, a multiple of 8 (default: 32000, or as many as the text permits)",
+    )
     add("--vocabulary", type=Path, metavar="FILE", help="use this SentencePiece model instead of training one")
+    add(
+        "--normalization",
+        metavar="NAME",
+        help="of a new vocabulary: nfc keeps all that a script needs (default), or identity, nfkc, nmt_nfkc",
+    )
     add("--max-words", type=int, default=200, metavar="N", help="drop pairs with a longer side (default: 200)")
     add("--max-length-ratio", type=float, default=3.0, metavar="R", help="drop pairs more unequal (default: 3)")
     add("--min-letters", type=float, default=0.4, metavar="X", help="drop sides with a smaller share (default: 0.4)")
@@ -50,6 +61,7 @@ def add_parser(verbs: Any) -> None:
         metavar="NAME",
         help="drop nothing for this reason, as the report says it",
     )
+    add("--drop-malformed", action="store_true", help="drop lines of tsv:, jsonl: and tmx: that are no pair")
     add("--keep-dropped", action="store_true", help="write the dropped pairs to DATA/dropped.tsv.gz")
     add("--max-tokens", type=int, default=256, metavar="N", help="drop pairs with more tokens a side (default: 256)")
     add("--limit", type=int, metavar="N", help="take only the first N clean pairs")
@@ -76,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
         max_length_ratio=arguments.max_length_ratio,
         min_letters=arguments.min_letters,
         near_duplicates=arguments.near_duplicates,
-        skip=tuple(arguments.skip_filter),
+        skip=filter_names(arguments.skip_filter),
     )
     options = PreparationOptions(
         pair=LanguagePair.parse(arguments.pair),
@@ -86,8 +98,10 @@ def run(arguments: argparse.Namespace) -> None:
         held_out=tuple(arguments.held_out),
         vocabulary_size=arguments.vocabulary_size,
         vocabulary=arguments.vocabulary,
+        normalization=arguments.normalization,
         max_tokens=arguments.max_tokens,
         cleaning=cleaning,
+        drop_malformed=arguments.drop_malformed,
         keep_dropped=arguments.keep_dropped,
         shards=arguments.shards,
         seed=arguments.seed,
@@ -99,6 +113,19 @@ def run(arguments: argparse.Namespace) -> None:
     with chosen_workers(arguments) as workers:
         prepare_and_report(options, workers)
     print(options.out)
+
+
+def filter_names(words: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of filters, written as in the report too: "few letters", "few-letters", or as two words."""
+    from pipelines.cleaning import OPTIONAL
+
+    parts = [part for word in words for part in re.split(r"[\W_]+", word.casefold()) if part]
+    names = []
+    while parts:
+        count = next((n for n in range(len(parts), 0, -1) if "_".join(parts[:n]) in OPTIONAL), 1)
+        names.append("_".join(parts[:count]))
+        del parts[:count]
+    return tuple(names)
 
 
 @contextmanager
@@ -125,6 +152,7 @@ def prepare_and_report(options: Any, workers: Any = None) -> None:
     from pipelines.cleaning import CleaningReport
     from pipelines.preparation import prepare
     from pipelines.preparation_report import PAGE
+    from pipelines.vocabulary_size import USUAL_SIZE
 
     with work_bar(PHASES) as bar:
         manifest = prepare(options, workers=workers, progress=bar)
@@ -133,4 +161,6 @@ def prepare_and_report(options: Any, workers: Any = None) -> None:
         for line in CleaningReport(**split.cleaning).lines():
             say(f"{name}: {line}")
         say(f"{name}: {source:,} source and {target:,} target tokens in {len(split.shards)} shard(s)")
+    if not (options.vocabulary_size or options.vocabulary) and manifest.vocabulary_size < USUAL_SIZE:
+        say(f"vocabulary: {manifest.vocabulary_size:,} pieces, as many as the text permits; usual are {USUAL_SIZE:,}")
     say(f"what was dropped, and why: {options.out / PAGE}")

@@ -19,7 +19,13 @@ def add_parser(verbs: Any) -> None:
         epilog="example: nmt serve demo/export",
     )
     add = parser.add_argument
-    add("exports", type=Path, nargs="?", metavar="EXPORT", help="what `nmt export` wrote, or a folder of such")
+    add(
+        "exports",
+        type=Path,
+        nargs="?",
+        metavar="EXPORT",
+        help="what `nmt export` wrote, one version of it, or a folder of such",
+    )
     add("--host", default="127.0.0.1", metavar="H", help="the address to listen at (default: this machine alone)")
     add("--port", type=int, default=8501, metavar="P", help="(default: 8501; 0: any that is free)")
     add("--workers", type=int, metavar="N", help="batches computed at once (default: one a processor)")
@@ -47,6 +53,14 @@ def add_parser(verbs: Any) -> None:
         metavar="NAME",
         help="names it answers to, as behind a proxy (default: at --host 127.0.0.1 localhost, else any)",
     )
+    add(
+        "--proxy",
+        nargs="+",
+        default=[],
+        metavar="ADDRESS",
+        help="addresses or networks of proxies, whose word on client, host and scheme counts (default: nobody's)",
+    )
+    add("--root-path", default="", metavar="PATH", help="the path below which a proxy shows it, such as /translate")
     add("--cors", nargs="+", default=[], metavar="ORIGIN", help="sites whose pages may use the server; * for all")
     add("--connections", type=int, default=1000, metavar="N", help="at once; more are refused (default: 1000)")
     add("--no-access-log", action="store_true", help="no line a request on stderr")
@@ -57,11 +71,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Serves until it is told to stop; then answers what has been asked, and ends."""
     check_usage(arguments)
     from app.server.limits import ApiKeys, Limits, RateLimiter, add_api_key
+    from app.server.proxies import Proxies, networks, root_path_of
 
     if arguments.new_api_key is not None:
         print(add_api_key(arguments.api_keys, arguments.new_api_key))
         return
     keys = ApiKeys.read(arguments.api_keys) if arguments.api_keys else None
+    proxies = Proxies(networks(arguments.proxy), root_path_of(arguments.root_path))
     from app.runtime.processors import batches_at_once
     from app.runtime.tensorflow_start import held_stderr, import_tensorflow
 
@@ -95,7 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
     log_requests(arguments.no_access_log)
     server = uvicorn.Server(
         uvicorn.Config(
-            application(service, allowed_hosts(arguments.host, arguments.allowed_host), arguments.cors),
+            application(service, allowed_hosts(arguments.host, arguments.allowed_host), arguments.cors, proxies),
             http=with_deadline(arguments.deadline),
             limit_concurrency=arguments.connections,
             host=arguments.host,
@@ -103,7 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # or a client could choose the address that its requests are counted by
+            proxy_headers=False,  # those of named proxies alone are read, by the gate
             timeout_graceful_shutdown=int(arguments.deadline) + 1,
         )
     )

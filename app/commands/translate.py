@@ -5,7 +5,8 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable
-from itertools import repeat, tee
+from contextlib import nullcontext
+from itertools import chain, islice, repeat, tee
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from app.errors import UserError
 from app.runtime.processors import batches_at_once
 from app.text_files import check_readable, stream_lines
 
+FEW_LINES = 30  # for which a graph is not worth improving: that takes as long as to translate some hundred
 ENGINES = ("tensorflow", "ctranslate2")
 SEARCH = ("beam_size", "length_penalty", "no_repeat_ngram_size", "repetition_penalty")
 SAMPLING = ("temperature", "top_k", "top_p")
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     for path in (arguments.file, arguments.prefix, arguments.glossary):
         if path:
             check_readable(path)
-    from app.runtime.tensorflow_start import import_tensorflow
+    from app.runtime.tensorflow_start import answering_soon, import_tensorflow
 
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     at_once = 1 if typed else batches_at_once()
@@ -83,7 +85,9 @@ def run(arguments: argparse.Namespace) -> None:
     window = {"window_lines": 1} if typed else {}
     translator = model.translator(request(arguments), **window, batches_at_once=at_once)
     prefixes = stream_lines(arguments.prefix) if arguments.prefix else None
-    lines, sources = tee(map(tag, stream_lines(arguments.file)))
+    text = stream_lines(arguments.file)
+    first = [] if typed else list(islice(text, FEW_LINES + 1))
+    lines, sources = tee(map(tag, chain(first, text)))
     translations = translator.translate_lines(lines, prefixes=prefixes)
     alignments: Iterable[str] = repeat("")
     if arguments.alignment:
@@ -93,8 +97,9 @@ def run(arguments: argparse.Namespace) -> None:
         alignments = (without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
     else:
         del sources  # or the lines would be kept for it
-    for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
-        print(formatted(number, translation, alignment, arguments), flush=typed)
+    with answering_soon() if len(first) <= FEW_LINES else nullcontext():
+        for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
+            print(formatted(number, translation, alignment, arguments), flush=typed)
 
 
 def check_usage(arguments: argparse.Namespace) -> None:

@@ -3,7 +3,8 @@
 Lexically constrained decoding with dynamic beam allocation (Post & Vilar 2018): beside the most probable extensions,
 those are candidates that go on with a phrase, and the beam is shared out among hypotheses that have got equally far,
 so that one that has said a rare phrase need not compete with one that has said none. Only a hypothesis with all of its
-phrases may end, and none lives on that has no room left for what it still has to say.
+phrases may end, and none lives on that has no room left for what it still has to say. A phrase that ends within a word
+is not said: what follows a phrase that ends in a letter must not go on with the word.
 """
 
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from app.decoding.beam_search import (
     IMPOSSIBLE,
+    NEVER_CHOSEN,
     BeamSearch,
     BeamState,
     Candidates,
@@ -28,22 +30,34 @@ LARGEST_BEAM = 32  # at most so many hypotheses for the phrases' sake
 UNLIMITED = 1_000_000  # ranks beyond any
 
 
+class Phrases(NamedTuple):
+    """P phrases of each of B sentences, of up to L tokens."""
+
+    tokens: tf.Tensor  # int32 [B, P, L], filled up with PAD, also by phrases without a token; P and L are at least 1
+    is_open: tf.Tensor  # bool [B, P], whether a word could go on behind it
+
+    def by_beam(self, times: tf.Tensor) -> "Phrases":
+        """Those of each hypothesis, where a sentence has so many."""
+        return Phrases(*(tf.repeat(values, times, axis=0) for values in self))
+
+
 class Progress(NamedTuple):
     """How far R hypotheses have got with their P phrases; both [R, P]."""
 
     met: tf.Tensor  # bool
-    depth: tf.Tensor  # int32, how many tokens of an unmet phrase are the newest ones
+    depth: tf.Tensor  # int32, how many tokens of an unmet phrase are the newest ones; all if a word might still go on
 
 
 def constrained_search(
-    step: Step, initial_state: State, *, phrases: tf.Tensor, beam_size: tf.Tensor, **search: Any
+    step: Step, initial_state: State, *, phrases: Phrases, goes_on: tf.Tensor, beam_size: tf.Tensor, **search: Any
 ) -> Hypotheses:
     """Searches the best hypotheses of B sentences that contain their phrases.
 
     Args:
         step: As that of `beam_search`.
         initial_state: The state of the first step, for `beam_size` hypotheses of each sentence.
-        phrases: int32 [B, P, L], filled up with PAD, also by phrases without a token. P and L are at least 1.
+        phrases: What they must contain.
+        goes_on: bool [V], the tokens with which a word goes on.
         beam_size: From `beam_for`, int32 [].
         search: The other arguments of `beam_search`, all of them. No limit is less than the phrases' tokens and EOS.
 
@@ -54,13 +68,14 @@ def constrained_search(
     def counting_step(tokens: tf.Tensor, position: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         (beams, progress), (sentences, phrases) = state
         logits, of_model = step(tokens, position, State(beams, sentences))
-        progress = advanced(progress, tf.repeat(phrases, beam_size, axis=0), tokens)  # BOS is in no phrase
+        of_beams = Phrases(*phrases).by_beam(beam_size)
+        progress = advanced(Progress(*progress), of_beams, tokens, goes_on)  # BOS is in no phrase
         return logits, State((of_model.beams, progress), (of_model.sentences, phrases))
 
-    first = tf.repeat(phrases[:, :, 0], beam_size, axis=0)
+    first = tf.repeat(phrases.tokens[:, :, 0], beam_size, axis=0)
     progress = Progress(first == PAD, tf.zeros_like(first))
     state = State((initial_state.beams, progress), (initial_state.sentences, phrases))
-    return ConstrainedSearch(counting_step, beam_size=beam_size, **search).run(state)
+    return ConstrainedSearch(counting_step, goes_on, beam_size=beam_size, **search).run(state)
 
 
 def beam_for(phrases: tf.Tensor, beam_size: tf.Tensor) -> tf.Tensor:
@@ -69,25 +84,34 @@ def beam_for(phrases: tf.Tensor, beam_size: tf.Tensor) -> tf.Tensor:
     return tf.maximum(beam_size, tf.minimum(1 + tf.maximum(most, 0), LARGEST_BEAM))
 
 
-def advanced(progress: Progress, phrases: tf.Tensor, tokens: tf.Tensor) -> Progress:
-    """The progress of R hypotheses after one more token each, int32 [R]; the phrases are [R, P, L]."""
+def advanced(progress: Progress, phrases: Phrases, tokens: tf.Tensor, goes_on: tf.Tensor) -> Progress:
+    """The progress of R hypotheses after one more token each, int32 [R]; the phrases are those of each, [R, P, L]."""
     token = tokens[:, tf.newaxis]
-    goes_on = (next_tokens(progress, phrases) == token) & ~progress.met
-    begins = (phrases[:, :, 0] == token) & ~progress.met
-    depth = tf.where(goes_on, progress.depth + 1, tf.cast(begins, tf.int32))
-    met = progress.met | (depth == phrase_lengths(phrases))
+    ends_here = is_said(progress, phrases) & ~tf.gather(goes_on, token)
+    is_next = (next_tokens(progress, phrases) == token) & ~progress.met & (token != PAD)
+    begins = (phrases.tokens[:, :, 0] == token) & ~progress.met
+    depth = tf.where(is_next, progress.depth + 1, tf.cast(begins, tf.int32))
+    is_whole = (depth == phrase_lengths(phrases.tokens)) & ~phrases.is_open
+    met = progress.met | ends_here | is_whole
     return Progress(met, tf.where(met, 0, depth))
 
 
-def next_tokens(progress: Progress, phrases: tf.Tensor) -> tf.Tensor:
-    """The token that goes on with each phrase, int32 [R, P]; PAD for one that is met."""
-    return tf.where(progress.met, PAD, tf.gather(phrases, progress.depth, batch_dims=2))
+def is_said(progress: Progress, phrases: Phrases) -> tf.Tensor:
+    """Whether the newest tokens are a whole unmet phrase, which is met if no word goes on behind it: bool [R, P]."""
+    return ~progress.met & (progress.depth == phrase_lengths(phrases.tokens))
 
 
-def tokens_left(progress: Progress, phrases: tf.Tensor) -> tf.Tensor:
+def next_tokens(progress: Progress, phrases: Phrases) -> tf.Tensor:
+    """The token that goes on with each phrase, int32 [R, P]; PAD for one that is met or said."""
+    ended = tf.pad(phrases.tokens, [[0, 0], [0, 0], [0, 1]], constant_values=PAD)
+    return tf.where(progress.met, PAD, tf.gather(ended, progress.depth, batch_dims=2))
+
+
+def tokens_left(progress: Progress, phrases: Phrases) -> tf.Tensor:
     """How many tokens R hypotheses have to say at most until they have all phrases, int32 [R]."""
-    whole = tf.reduce_sum(tf.where(progress.met, 0, phrase_lengths(phrases)), axis=1)
-    return whole - tf.reduce_max(progress.depth, axis=1)
+    said = is_said(progress, phrases)
+    whole = tf.reduce_sum(tf.where(progress.met | said, 0, phrase_lengths(phrases.tokens)), axis=1)
+    return whole - tf.reduce_max(tf.where(said, 0, progress.depth), axis=1)
 
 
 def phrase_lengths(phrases: tf.Tensor) -> tf.Tensor:
@@ -101,14 +125,18 @@ def progress_of(state: BeamState) -> Progress:
     return Progress(*progress)
 
 
-def phrases_of(state: BeamState) -> tf.Tensor:
-    """Those of the sentences, [B, P, L]."""
+def phrases_of(state: BeamState) -> Phrases:
+    """Those of the sentences."""
     _, phrases = state.step_state.sentences
-    return phrases
+    return Phrases(*phrases)
 
 
 class ConstrainedSearch(BeamSearch):
     """The parts of `constrained_search`."""
+
+    def __init__(self, step: Step, goes_on: tf.Tensor, length_limits: tf.Tensor, **search: Any) -> None:
+        super().__init__(step, length_limits, **search)
+        self.in_word = tf.convert_to_tensor(goes_on)
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
         """The 2K best extensions that can still become whole, and all that go on with a phrase."""
@@ -120,8 +148,14 @@ class ConstrainedSearch(BeamSearch):
         return Candidates(*(tf.concat(parts, axis=1) for parts in zip(best, forced, strict=True)))
 
     def forced(self, state: BeamState, scored: Scored, best: Candidates) -> Candidates:
-        """The extensions of the beams by what goes on with their phrases, [B, K * P], each once and not in `best`."""
-        tokens = next_tokens(progress_of(state), self.by_beam(phrases_of(state)))  # [B * K, P]
+        """The extensions of the beams by what goes on with their phrases, or ends them, each once and not in `best`.
+
+        They are [B, K * (1 + P)].
+        """
+        phrases = phrases_of(state).by_beam(self.beam_size)
+        tokens = next_tokens(progress_of(state), phrases)  # [B * K, P]
+        is_ending = tf.reduce_any(is_said(progress_of(state), phrases), axis=1, keepdims=True)
+        tokens = tf.concat([tokens, tf.where(is_ending, self.best_end(is_ending, scored), PAD)], axis=1)
         earlier = tf.linalg.band_part(tf.ones([tf.shape(tokens)[1]] * 2), -1, 0) - tf.eye(tf.shape(tokens)[1])
         is_same = tokens[:, :, tf.newaxis] == tokens[:, tf.newaxis]
         is_again = tf.reduce_any(is_same & (earlier > 0), axis=2)
@@ -139,12 +173,22 @@ class ConstrainedSearch(BeamSearch):
         is_known &= best.log_probabilities[:, tf.newaxis] > IMPOSSIBLE
         return Candidates(tf.where(tf.reduce_any(is_known, axis=2), IMPOSSIBLE, log_probabilities), beams, tokens)
 
+    def best_end(self, is_ending: tf.Tensor, scored: Scored) -> tf.Tensor:
+        """The likeliest token with which no word goes on, int32 [B * K, 1]; any, if no phrase is at its end."""
+
+        def likeliest() -> tf.Tensor:
+            never = tf.reduce_any(tf.range(tf.size(self.in_word))[:, tf.newaxis] == NEVER_CHOSEN, axis=1)
+            allowed = tf.where(self.in_word | never, IMPOSSIBLE, scored.logits)
+            return tf.argmax(allowed, axis=1, output_type=tf.int32)[:, tf.newaxis]
+
+        return tf.cond(tf.reduce_any(is_ending), likeliest, lambda: tf.fill(tf.shape(is_ending), PAD))
+
     def possible(self, state: BeamState, log_probabilities: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
         """The log-probabilities of the beams' extensions, [B * K, C], -inf for those that cannot become whole."""
         width = tf.shape(tokens)[1]
         of_beams = (tf.repeat(values, width, axis=0) for values in progress_of(state))
-        phrases = tf.repeat(self.by_beam(phrases_of(state)), width, axis=0)
-        left = tokens_left(advanced(Progress(*of_beams), phrases, tf.reshape(tokens, [-1])), phrases)
+        phrases = phrases_of(state).by_beam(self.beam_size * width)
+        left = tokens_left(advanced(Progress(*of_beams), phrases, tf.reshape(tokens, [-1]), self.in_word), phrases)
         left = tf.reshape(left, tf.shape(tokens))
         said = state.position + 1
         room = self.by_beam(state.length_limits)[:, tf.newaxis] - said - 1  # EOS needs a place too
@@ -155,9 +199,9 @@ class ConstrainedSearch(BeamSearch):
         """The best candidate of each number of tokens left, those with few before, then the second best, and so on."""
         first_rows = tf.range(tf.size(state.numbers))[:, tf.newaxis] * self.beam_size
         rows = tf.reshape(first_rows + candidates.beams, [-1])
-        phrases = tf.gather(self.by_beam(phrases_of(state)), rows)
+        phrases = Phrases(*(tf.gather(values, rows) for values in phrases_of(state).by_beam(self.beam_size)))
         progress = Progress(*(tf.gather(values, rows) for values in progress_of(state)))
-        left = tokens_left(advanced(progress, phrases, tf.reshape(candidates.tokens, [-1])), phrases)
+        left = tokens_left(advanced(progress, phrases, tf.reshape(candidates.tokens, [-1]), self.in_word), phrases)
         left = tf.reshape(left, tf.shape(candidates.tokens))  # [B, C]
         values = candidates.log_probabilities
         place = tf.range(tf.shape(values)[1])

@@ -14,6 +14,7 @@ from app.decoding.plain_translation import OnlyTexts, PlainTranslation
 from app.decoding.signatures import DEFAULT, DETOKENIZE, N_BEST, SCORE, TOKENIZE, TRANSLATE, Signatures
 from app.decoding.texts import Search
 from app.decoding.translation_graph import TranslationGraph
+from app.runtime.utf8_names import in_utf8
 from pipelines.any_vocabulary import load_vocabulary
 from pipelines.vocabulary import BOS, EOS, PAD
 
@@ -37,7 +38,9 @@ class CTranslate2Graph(TranslationGraph):
 
     def __init__(self, folder: Path, options: DecodingOptions, *, workers: int = 1, threads: int = 0) -> None:
         super().__init__(None, load_vocabulary(folder / VOCABULARY), options)
-        self.engine = ctranslate2.Translator(str(folder), device="auto", inter_threads=workers, intra_threads=threads)
+        self.engine = ctranslate2.Translator(
+            in_utf8(folder), device="auto", inter_threads=workers, intra_threads=threads
+        )
         self.spelling = np.array(self.vocabulary.pieces(), object)
         self.ids = {piece: i for i, piece in enumerate(self.spelling)}
 

@@ -1,7 +1,10 @@
 """Which terms of a glossary stand in a text, in the graph; and the file that it is read from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import regex
 import tensorflow as tf
 
 from app.errors import UserError
@@ -9,6 +12,9 @@ from app.text_files import read_lines
 
 Glossary = tuple[tuple[str, str], ...]  # a term of the source, and what it must be in the translation
 
+# Letters of scripts that put spaces between words, marks and digits.
+_UNSPACED = "\\p{Han}\\p{Hiragana}\\p{Katakana}\\p{Thai}\\p{Lao}\\p{Khmer}\\p{Myanmar}\\p{Tibetan}"
+_IN_WORD = f"(?:[^\\P{{L}}{_UNSPACED}]|[\\p{{M}}\\p{{N}}])"
 _MARK = "\x01"  # in no text: the tokeniser takes it out
 
 
@@ -62,3 +68,13 @@ def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
     )
     by_length = tf.reshape(wanted.stack(), [tf.size(terms), tf.size(texts)])
     return tf.transpose(tf.gather(by_length, tf.argsort(longest_first)))
+
+
+def word_goes_on(pieces: Sequence[str]) -> np.ndarray:
+    """The pieces of a vocabulary with which a word goes on behind a term, bool [V]; bytes of a letter count too."""
+    return np.array([bool(regex.match(f"{_IN_WORD}|<0x[0-9A-F]{{2}}>$", piece)) for piece in pieces], bool)
+
+
+def may_go_on(terms: tf.Tensor) -> tf.Tensor:
+    """Whether a word could go on behind each term (string [G]): bool [G]. Not behind "C++", nor behind Chinese."""
+    return tf.strings.regex_full_match(terms, f"(?s:.*){_IN_WORD}")

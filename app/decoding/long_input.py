@@ -1,7 +1,7 @@
-"""Splits over-long input into pieces that a model can take, and joins their translations. Nothing is ever cut off.
+"""Splits a sentence that is too long for a model into pieces that it can take. Nothing is ever cut off.
 
-It works on token ids inside the graph. What it knows of language is which tokens start a word and which end a
-sentence; it does not know abbreviations.
+It works on token ids inside the graph. What it knows of language is which tokens start a word and which may end a
+sentence; texts are cut into sentences before, by `sentences`.
 """
 
 import re
@@ -12,10 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from app.decoding.leading_tags import TagTables, is_language_code, leading_of, tag_tables
-from app.decoding.output_checks import spelt
-from app.decoding.texts import FoundPieces, Pieces, TranslatedTexts
-from pipelines.any_vocabulary import AnyVocabulary
-from pipelines.vocabulary import PAD
 
 _WORD_START = "▁"  # SentencePiece's mark of a space before the piece
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")  # noqa: RUF001
@@ -77,24 +73,6 @@ def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTable
     return tf.concat([tf.gather(tags.with_row_splits_dtype(tf.int32), owner), pieces], axis=1), owner
 
 
-def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf.Tensor:
-    """Joins the texts of each row's pieces with a space, leaving out empty ones.
-
-    Example: ["Ja.", "Nein.", "", "So"] with owner [0, 0, 1, 2] and rows 3 gives ["Ja. Nein.", "", "So"].
-
-    Args:
-        texts: string [M].
-        owner: int32 [M], rising, from `split_long`.
-        rows: N.
-
-    Returns:
-        string [N].
-    """
-    has_text = texts != ""
-    by_row = tf.RaggedTensor.from_value_rowids(texts[has_text], owner[has_text], nrows=tf.cast(rows, owner.dtype))
-    return tf.strings.reduce_join(by_row, axis=1, separator=" ")
-
-
 def _split(tokens: tf.RaggedTensor, limit: tf.Tensor, tables: CutTables) -> tuple[tf.RaggedTensor, tf.Tensor]:
     starts = tf.cast(tokens.row_splits[:-1], tf.int32)
     cuts = _cuts(_cut_quality(tokens.values, tables), starts, tf.cast(tokens.row_splits[1:], tf.int32), limit)
@@ -149,38 +127,3 @@ def _piece_lengths(quality: tf.Tensor, starts: tf.Tensor, limit: tf.Tensor) -> t
     is_late = (found > _NO_CUT) & (2 * lengths >= limit)
     rank = found + tf.where(is_late, _LATE, 0)
     return 1 + tf.argmax(rank * (limit + 1) + lengths, axis=1, output_type=tf.int32)  # the last of the best
-
-
-def join_translations(
-    vocabulary: AnyVocabulary, found: FoundPieces, pieces: Pieces, count: tf.Tensor
-) -> TranslatedTexts:
-    """The translations of `count` texts from those of their pieces."""
-    rows = tf.maximum(count, 1)
-    number, hypotheses = tf.unstack(tf.shape(found.scores))
-    owners = pieces.owner + rows * tf.range(hypotheses)[:, tf.newaxis]  # [H, M]: the j-th translations of all texts
-    owners = tf.reshape(owners, [-1])
-    texts = join_pieces(tf.reshape(tf.transpose(found.translations), [-1]), owners, rows * hypotheses)
-    texts = tf.transpose(tf.reshape(texts, [hypotheses, rows]))
-
-    def summed(values: tf.Tensor) -> tf.Tensor:  # [M, H, …] -> [N, H, …]
-        return tf.math.segment_sum(values, pieces.owner)
-
-    def by_token(values: tf.Tensor) -> tf.RaggedTensor:
-        of_each = tf.RaggedTensor.from_row_lengths(values, tf.reshape(found.lengths, [-1]))
-        turned = tf.reshape(tf.transpose(tf.reshape(tf.range(number * hypotheses), [number, hypotheses])), [-1])
-        of_texts = tf.RaggedTensor.from_value_rowids(tf.gather(of_each, turned), owners, rows * hypotheses)
-        return of_texts.merge_dims(1, 2)  # [H * N, (T)]
-
-    def stacked(values: tf.Tensor) -> tf.Tensor:  # [H * N, T] -> [N, H, T]
-        return tf.transpose(tf.reshape(values, [hypotheses, rows, tf.shape(values)[1]]), [1, 0, 2])
-
-    lengths = tf.cast(tf.maximum(summed(found.lengths), 1), tf.float32)
-    found_texts = TranslatedTexts(
-        translations=texts,
-        scores=summed(found.scores),
-        confidences=tf.exp(summed(found.log_probabilities) / lengths),
-        warnings=spelt(summed(tf.cast(found.warnings, tf.int32)) > 0),
-        pieces=stacked(vocabulary.spell(by_token(found.tokens).to_tensor(PAD))),
-        token_log_probabilities=stacked(by_token(found.token_log_probabilities).to_tensor(0.0)),
-    )
-    return TranslatedTexts(*(values[:count] for values in found_texts))

@@ -7,11 +7,12 @@ import tensorflow as tf
 
 from pipelines.vocabulary import PAD
 
-WARNINGS = ("copied", "repetition", "length", "numbers", "links")
+WARNINGS = ("copied", "repetition", "length", "numbers", "links", "empty")
 
 COPIED_WORDS, COPIED_SHARE = 4, 0.8  # of shorter sources, often names, and of less it is no wonder
 LONGEST_PERIOD = 10  # tokens of what is said again and again
 TIMES_LONGER, TOKENS_LONGER = 3, 10  # a side is too long if it is so many times as long as the other, and so many more
+TIMES_SHORTER, TOKENS_SHORTER = 2, 10  # a translation is too short already here: one in 300 good ones between any two
 HASHES = 2**40
 
 
@@ -22,9 +23,10 @@ def find_warnings(
 
     - copied: four fifths of its tokens stand in its source too, which has four words or more;
     - repetition: up to ten tokens stand three times or more in a row (at least six tokens), but not in the source;
-    - length: one side has three times the tokens of the other and ten more;
+    - length: one side has three times the tokens of the other and ten more, or the source twice as many and ten more;
     - numbers: other numbers of several digits, or as many of one digit and other ones (which are often spelt out);
-    - links: other web or mail addresses.
+    - links: other web or mail addresses;
+    - empty: no text, of a source that has some.
 
     Args:
         sources: string [B].
@@ -46,13 +48,17 @@ def find_warnings(
     copied = tf.cast(copies, tf.float32) >= COPIED_SHARE * tf.cast(lengths, tf.float32)
     longer = tf.maximum(lengths, of_source(source_lengths))
     shorter = tf.minimum(lengths, of_source(source_lengths))
+    is_short = (of_source(source_lengths) > TIMES_SHORTER * lengths) & (
+        of_source(source_lengths) >= lengths + TOKENS_SHORTER
+    )
     repeated = says_again(tf.reshape(tokens, [-1, tf.shape(tokens)[2]]))
     checks = {
         "copied": copied & of_source(words >= COPIED_WORDS) & (lengths > 0),
         "repetition": tf.reshape(repeated, tf.shape(lengths)) & ~of_source(says_again(source_tokens)),
-        "length": (longer > TIMES_LONGER * shorter) & (longer > shorter + TOKENS_LONGER),
+        "length": (longer > TIMES_LONGER * shorter) & (longer > shorter + TOKENS_LONGER) | is_short,
         "numbers": _other_numbers(sources, translations),
         "links": of_source(_links(sources)) != _links(translations),
+        "empty": (tf.strings.strip(translations) == "") & of_source(tf.strings.strip(sources) != ""),
     }
     return tf.stack([checks[name] for name in WARNINGS], axis=2)
 

@@ -16,7 +16,9 @@ from app.decoding.output_checks import (
     COPIED_WORDS,
     LONGEST_PERIOD,
     TIMES_LONGER,
+    TIMES_SHORTER,
     TOKENS_LONGER,
+    TOKENS_SHORTER,
     WARNINGS,
     wanted_repeats,
 )
@@ -38,12 +40,14 @@ def plain_warnings(source: Side, translation: Side) -> tuple[bool, ...]:
     """Checks one translation of one text, in the order of `WARNINGS`."""
     length, source_length = len(translation.tokens), len(source.tokens)
     longer, shorter = max(length, source_length), min(length, source_length)
+    is_short = source_length > TIMES_SHORTER * length and source_length >= length + TOKENS_SHORTER
     checks = {
         "copied": _is_copied(source, translation),
         "repetition": _has_loop(translation.tokens) and not _has_loop(source.tokens),
-        "length": longer > TIMES_LONGER * shorter and longer > shorter + TOKENS_LONGER,
+        "length": (longer > TIMES_LONGER * shorter and longer > shorter + TOKENS_LONGER) or is_short,
         "numbers": _has_other_numbers(source.text, translation.text),
         "links": _links(source.text) != _links(translation.text),
+        "empty": not _words(translation.text) and bool(_words(source.text)),
     }
     return tuple(checks[name] for name in WARNINGS)
 

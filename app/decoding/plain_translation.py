@@ -1,7 +1,8 @@
 """`translate` and `serving_default` of CTranslate2 with almost no TensorFlow around it.
 
 The graph around a search has some hundreds of operations for tokens, cuts, warnings and joins. CTranslate2 translates a
-sentence with a small model in the time that they take, so texts that need no cut go through a few lines of Python.
+sentence with a small model in the time that they take, so texts whose sentences are not too long for the model go
+through a few lines of Python.
 """
 
 import re
@@ -9,11 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import regex
 import tensorflow as tf
 
 from app.decoding.leading_tags import TagTables
 from app.decoding.output_checks import WARNINGS
 from app.decoding.plain_output_checks import Side, plain_warnings
+from app.decoding.sentences import (
+    Parts,
+    is_followed_by_space_outside,
+    joined_outside,
+    parted_outside,
+    stretches_outside,
+)
 from app.decoding.signatures import OF_DEFAULT
 from app.decoding.texts import Search
 from pipelines.vocabulary import EOS, PAD
@@ -43,11 +52,13 @@ class PlainTranslation:
         self.fallback = fallback
         self.input_signature: Any = fallback.input_signature  # type: ignore[attr-defined]  # of a tf.function
         self.defaults = Search.of(graph.options)
+        self.tags = regex.compile(graph.cutter.tags) if graph.cutter.tags else None
 
     def __call__(self, texts: tf.Tensor, **settings: tf.Tensor) -> Mapping[str, tf.Tensor]:
         """Returns the fields that `signatures_of` describes, each [N], for `texts`, string [N]."""
-        lines = [text.decode("utf-8", "replace") for text in texts.numpy()]
-        sources = self.graph.vocabulary.encode_outside(lines)
+        of_texts = [self.pieces(text.decode("utf-8", "replace")) for text in texts.numpy()]
+        pieces = [piece for of_text in of_texts for piece in of_text]
+        sources = self.graph.vocabulary.encode_outside([piece.said for piece in pieces])
         spoken = [behind_tags(ids, self.graph.cut_tables.tags) for ids in sources]
         longest = max(map(len, sources), default=0)
         is_bare_tag = any(ids and not text for ids, text in zip(sources, spoken, strict=True))
@@ -55,9 +66,23 @@ class PlainTranslation:
             return self.fallback(texts=texts, **settings)
         search = Search(*(value.numpy() for value in self.defaults._replace(**settings)))
         found = Found(*(values[:, :LOOKED_AT] for values in self.graph.find(sources, search)))
-        return self.chosen(spoken, found)
+        of_pieces = iter(self.chosen(spoken, found))
+        whole = [joined_pieces([(piece.kept, next(of_pieces)) for piece in of_text]) for of_text in of_texts]
+        return {
+            "translations": tf.constant([one.translation for one in whole]),
+            "scores": tf.constant([one.score for one in whole], tf.float32),
+            "confidences": tf.constant([one.confidence for one in whole], tf.float32),
+            "warnings": tf.constant([",".join(one.warnings) for one in whole]),
+        }
 
-    def chosen(self, sources: Sequence[Sequence[int]], found: Found) -> dict[str, tf.Tensor]:
+    def pieces(self, text: str) -> list[Parts]:
+        """As `Cutter.cut` has them; those that are too long are whole."""
+        found = self.tags and self.tags.match(text)
+        tags = found[0] if found else ""
+        parts = [parted_outside(stretch.text) for stretch in stretches_outside(text[len(tags) :])]
+        return [Parts(kept, tags + said if said else "") for kept, said in parts] or [Parts("", "")]
+
+    def chosen(self, sources: Sequence[Sequence[int]], found: Found) -> list["Chosen"]:
         """The best hypothesis of each source, int32 [L], or the second where that has fewer warnings."""
         hypotheses = [[without_padding(ids) for ids in of_source] for of_source in found.tokens]
         texts = self.graph.vocabulary.decode_outside([*sources, *(ids[:-1] for each in hypotheses for ids in each)])
@@ -66,12 +91,7 @@ class PlainTranslation:
         for row, (source, ids) in enumerate(zip(sources, hypotheses, strict=True)):
             sides = [Side(_LINE_ENDS.sub(" ", next(of_hypotheses)), each) for each in ids]
             rows.append(_best(Side(texts[row], source), sides, found.scores[row], found.log_probabilities[row]))
-        return {
-            "translations": tf.constant([best.translation for best in rows]),
-            "scores": tf.constant([best.score for best in rows], tf.float32),
-            "confidences": tf.constant([best.confidence for best in rows], tf.float32),
-            "warnings": tf.constant([",".join(best.warnings) for best in rows]),
-        }
+        return rows
 
 
 class OnlyTexts:
@@ -94,12 +114,44 @@ class OnlyTexts:
 
 
 class Chosen(NamedTuple):
-    """What is told of a text's translation."""
+    """What is told of the translation of a text, or of a piece of it.
+
+    Attributes:
+        translation: Its text.
+        score: The sum of the pieces'.
+        log_probability: Of all tokens.
+        tokens: How many there are, those of what is copied not among them.
+        warnings: What is suspicious.
+    """
 
     translation: str
     score: float
-    confidence: float
+    log_probability: float
+    tokens: int
     warnings: tuple[str, ...]
+
+    @property
+    def confidence(self) -> float:
+        """The geometric mean of the tokens' probabilities."""
+        return float(np.exp(self.log_probability / max(1, self.tokens)))
+
+
+def joined_pieces(pieces: Sequence[tuple[str, Chosen]]) -> Chosen:
+    """A text's translation from what was kept before each of its pieces, and their translations."""
+    text, last = "", ""
+    for kept, found in pieces:
+        part = joined_outside(kept, found.translation)
+        if part:
+            text += " " * bool(text and is_followed_by_space_outside(last)) + part
+            last = part
+    every = [found for _, found in pieces]
+    return Chosen(
+        text,
+        score=sum(found.score for found in every),
+        log_probability=sum(found.log_probability for found in every),
+        tokens=sum(found.tokens for found in every),
+        warnings=tuple(name for name in WARNINGS if any(name in found.warnings for found in every)),
+    )
 
 
 def _best(source: Side, hypotheses: Sequence[Side], scores: np.ndarray, log_probabilities: np.ndarray) -> Chosen:
@@ -109,8 +161,8 @@ def _best(source: Side, hypotheses: Sequence[Side], scores: np.ndarray, log_prob
         if score > -np.inf:
             warnings = plain_warnings(source, hypothesis)
             names = tuple(name for name, is_found in zip(WARNINGS, warnings, strict=True) if is_found)
-            confidence = float(np.exp(log_probability / len(hypothesis.tokens)))
-            tried.append(Chosen(hypothesis.text, float(score), confidence, names))
+            tokens = len(hypothesis.tokens) if source.tokens else 0
+            tried.append(Chosen(hypothesis.text, float(score), float(log_probability), tokens, names))
     return min(tried, key=lambda one: len(one.warnings))
 
 

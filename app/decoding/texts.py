@@ -52,9 +52,11 @@ class TranslatedTexts(NamedTuple):
 class Pieces(NamedTuple):
     """N texts, cut into M pieces that a model can take."""
 
-    tokens: tf.RaggedTensor  # int32 [M, (L)]
+    tokens: tf.RaggedTensor  # int32 [M, (L)], none where all of it is kept
     owner: tf.Tensor  # int32 [M], the text of each, rising
     place: tf.Tensor  # int32 [M], which piece of its text it is, from 0 on
+    kept: tf.Tensor  # string [M], what stands as it is before the translation of the tokens
+    sentence: tf.Tensor  # int32 [M], the sentence of each, counted over all texts, rising
 
 
 class FoundPieces(NamedTuple):
@@ -70,7 +72,11 @@ class FoundPieces(NamedTuple):
 
 
 OF_PIECES = Pieces(
-    tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int32)
+    tokens=tf.RaggedTensorSpec([None, None], tf.int32),
+    owner=tf.TensorSpec([None], tf.int32),
+    place=tf.TensorSpec([None], tf.int32),
+    kept=tf.TensorSpec([None], tf.string),
+    sentence=tf.TensorSpec([None], tf.int32),
 )
 OF_FOUND_PIECES = FoundPieces(
     translations=tf.TensorSpec([None, None], tf.string),

@@ -1,4 +1,4 @@
-"""Text to text as one TensorFlow graph: tokenise, split, encode, search, detokenise, join.
+"""Text to text as one TensorFlow graph: cut into sentences, tokenise, encode, search, detokenise, join.
 
 `nmt translate` runs this graph, and an export holds it. It knows nothing of files, lines or batches.
 """
@@ -9,18 +9,20 @@ from typing import Any
 
 import tensorflow as tf
 
-from app.decoding.alignment import Alignments, align_words
+from app.decoding.alignment import Alignments, align_pieces, word_numbers
 from app.decoding.beam_cache import BeamCache, decode_step, empty_cache
-from app.decoding.beam_search import OF_HYPOTHESES, Hypotheses, SearchState, Step, beam_search, length_penalties
-from app.decoding.constrained_search import beam_for, constrained_search
+from app.decoding.beam_search import OF_HYPOTHESES, Hypotheses, SearchState, Step, beam_search
+from app.decoding.constrained_search import Phrases, beam_for, constrained_search
+from app.decoding.cutting import Cutter, at_least_one
 from app.decoding.explanation import Explanation, RecordedSearch, newest_tokens
-from app.decoding.glossary import terms_in
-from app.decoding.leading_tags import leads, without_tags
-from app.decoding.long_input import cut_tables, join_translations, split_long
+from app.decoding.given_pieces import given_pieces
+from app.decoding.glossary import may_go_on, terms_in, word_goes_on
+from app.decoding.joining import join_translations
+from app.decoding.leading_tags import without_tags
 from app.decoding.options import DecodingOptions
 from app.decoding.output_checks import WARNINGS, find_warnings
 from app.decoding.sampling import Sampling, sample
-from app.decoding.scoring import token_log_probabilities
+from app.decoding.scoring import Scores, joined_scores, token_log_probabilities
 from app.decoding.signatures import Signatures, signatures_of
 from app.decoding.texts import (
     OF_FOUND_PIECES,
@@ -58,12 +60,16 @@ class TranslationGraph(tf.Module):
         self.transformer = transformer
         self.vocabulary = vocabulary
         self.options = options
-        self.cut_tables = cut_tables(vocabulary.pieces())
+        self.cutter = Cutter(vocabulary, options.max_source_tokens)
+        self.cut_tables = self.cutter.tables
+        self.goes_on = word_goes_on(vocabulary.pieces())
         ids, text = tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.string)
         whole = tf.TensorSpec([], tf.int32)
         settings = [tf.TensorSpec([], value.dtype) for value in Search.of(options)]
         # Traced once, whichever signatures use them; a SavedModel takes as long to load as it has ops.
-        self.traced_cut = traced(self.cut, text)
+        self.traced_cut = traced(self.cutter.cut, text)
+        self.traced_prefixes = traced(self.cutter.prefixes, OF_PIECES, text)
+        self.traced_given = traced(partial(given_pieces, self.cutter), text, text)
         self.traced_encoded = traced(self.encoded, ids)
         self.traced_decoded = tf.function(partial(decode, transformer), autograph=False, reduce_retracing=True)
         self.traced_step = tf.function(partial(decode_step, transformer), autograph=False, reduce_retracing=True)
@@ -89,15 +95,16 @@ class TranslationGraph(tf.Module):
     ) -> TranslatedTexts:
         """Translates `texts` (string [N]; N may be 0) into the `hypotheses` best translations of each.
 
-        A text without a token, such as the empty one, becomes an empty text with score 0. A text too long for the
-        model is translated in pieces: its j-th translation joins the pieces' j-th translations, and the score is the
-        sum of theirs. The search is that of the options where none is given. With `prefixes` (string [N]) each text's
-        translations begin with its prefix, but for a text without a token. With `retry` the next best translation of a
-        piece goes before the best if fewer warnings are found in it.
+        A text is translated in pieces, which are its sentences and the parts of those that are too long for the model:
+        its j-th translation joins the pieces' j-th translations, and the score is the sum of theirs. What `parted`
+        keeps of a sentence stays as it is and adds no score; a text without a token, such as the empty one, becomes an
+        empty text with score 0. The search is that of the options where none is given. With `prefixes` (string [N])
+        each text's translations begin with its prefix, sentence by sentence, but for a text without a token. With
+        `retry` the next best translation of a piece goes before the best if fewer warnings are found in it.
         """
         search = search or Search.of(self.options)
         pieces = self.traced_cut(texts)
-        begun = self.prefixes_of(pieces, tf.fill(tf.shape(texts), "") if prefixes is None else prefixes)
+        begun = self.traced_prefixes(pieces, tf.fill(tf.shape(texts), "") if prefixes is None else prefixes)
 
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
             found: Hypotheses = self.traced_search(tokens, tf.gather(begun, numbers), hypotheses, *search)
@@ -146,14 +153,15 @@ class TranslationGraph(tf.Module):
         """
         search = search or Search.of(self.options)
         pieces = self.traced_cut(texts)
-        begun = self.prefixes_of(pieces, prefixes)
+        begun = self.traced_prefixes(pieces, prefixes)
+        goes_on = _branching(pieces, begun)
 
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
             own = tf.gather(begun, numbers)
             following = tf.math.top_k(self.next_logits(tokens, own), count).indices  # [B, count]
             tokens, own = (tf.gather(rows, tf.repeat(tf.range(tf.size(numbers)), count)) for rows in (tokens, own))
-            is_first = tf.repeat(tf.gather(pieces.place, numbers) == 0, count)
-            following = tf.ragged.boolean_mask(tf.reshape(following, [-1, 1]), is_first[:, tf.newaxis])
+            differs = tf.repeat(tf.gather(goes_on, numbers), count)
+            following = tf.ragged.boolean_mask(tf.reshape(following, [-1, 1]), differs[:, tf.newaxis])
             found = self.traced_search(tokens, tf.concat([own, following], axis=1), 1, *search)
             return _side_by_side(Hypotheses(*(values[:, :1] for values in found)), count)
 
@@ -165,21 +173,22 @@ class TranslationGraph(tf.Module):
     ) -> TranslatedTexts:
         """The best translations of `texts` (string [N]) with the terms of a glossary.
 
-        Where the g-th source term (string [G]) stands in a text, as `terms_in` has it, the g-th target term stands in
-        its translation, as it is.
+        Where the g-th source term (string [G]) stands in a sentence, as `terms_in` has it, the g-th target term stands
+        in its translation, as it is, and no word goes on behind it.
         """
         search = search or Search.of(self.options)
         pieces = self.traced_cut(texts)
         said = without_tags(pieces.tokens, self.cut_tables.tags).to_tensor(PAD)
         matched = terms_in(self.vocabulary.decode(said), source_terms)  # [M, G]
-        phrases = self.vocabulary.encode_target(tf.concat([target_terms, [""]], axis=0))  # the last one is nothing
-        phrases = phrases.with_row_splits_dtype(tf.int64)
+        target_terms = tf.concat([target_terms, [""]], axis=0)  # the last one is nothing
+        phrases = self.vocabulary.encode_target(target_terms).with_row_splits_dtype(tf.int64)
         numbers = tf.ragged.boolean_mask(tf.broadcast_to(tf.range(tf.size(source_terms)), tf.shape(matched)), matched)
         nothing = tf.fill([tf.size(pieces.owner), 1], tf.size(source_terms))
-        of_pieces = tf.gather(phrases, tf.concat([numbers, nothing], axis=1))  # [M, (P), (L)]
+        terms = tf.concat([numbers, nothing], axis=1)
+        of_pieces, open_terms = tf.gather(phrases, terms), tf.gather(may_go_on(target_terms), terms)
 
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
-            wanted = tf.gather(of_pieces, numbers).to_tensor(PAD)
+            wanted = tf.gather(of_pieces, numbers).to_tensor(PAD)  # [M, (P), (L)] -> [B, P, L]
             wanted = tf.pad(wanted, [[0, 0], [0, 0], [0, 1]], constant_values=PAD)
             beam_size = beam_for(wanted, search.beam_size)
             step, state = self.decoding(tokens, beam_size)
@@ -187,7 +196,8 @@ class TranslationGraph(tf.Module):
             return constrained_search(
                 step,
                 state,
-                phrases=wanted,
+                phrases=Phrases(wanted, tf.gather(open_terms, numbers).to_tensor(False)),
+                goes_on=self.goes_on,
                 beam_size=beam_size,
                 length_limits=self.length_limits(row_lengths(tokens), search) + more,
                 length_penalty=search.length_penalty,
@@ -207,53 +217,50 @@ class TranslationGraph(tf.Module):
         never = tf.reduce_any(tf.range(self.vocabulary.size)[:, tf.newaxis] == (PAD, BOS, EOS), axis=1)
         return tf.where(never, float("-inf"), last)
 
-    def cut(self, texts: tf.Tensor) -> Pieces:
-        """The pieces of `texts` (string [N]); one without a token where there is no text, for a model needs a row."""
-        texts = tf.concat([texts, tf.fill([tf.cast(tf.size(texts) == 0, tf.int32)], "")], axis=0)
-        tokens, owner = split_long(self.vocabulary.encode(texts), self.options.max_source_tokens, self.cut_tables)
-        numbers = tf.range(tf.size(owner))
-        tokens = tokens.with_row_splits_dtype(tf.int64)
-        return Pieces(tokens, owner, numbers - tf.gather(tf.math.segment_min(numbers, owner), owner))
-
-    def prefixes_of(self, pieces: Pieces, prefixes: tf.Tensor) -> tf.RaggedTensor:
-        """The tokens that each piece's translation begins with, int32 [M, (P)]: the first one's of a text."""
-        own = tf.gather(tf.concat([prefixes, [""]], axis=0), pieces.owner)
-        return self.vocabulary.encode_target(tf.where(pieces.place == 0, own, ""))
-
     def score(
         self, texts: tf.Tensor, targets: tf.Tensor, length_penalty: float | tf.Tensor | None = None
     ) -> ScoredTexts:
         """Scores `targets` (string [N]) as translations of `texts` (string [N]; N may be 0).
 
-        A text is scored whole, also where `translate` would split it. A text without a token and a translation without
-        one have score 0, as `translate` has it. The length penalty is that of the options where none is given.
+        A text is scored in the pieces in which `translate` would translate it, and what these keep adds nothing; so the
+        score is the sum of theirs. A text without a token and a translation without one have score 0, as `translate`
+        has it. The length penalty is that of the options where none is given.
         """
-        sources, labels = self.vocabulary.encode(texts), self.vocabulary.encode_target(targets)
-        is_empty = (row_lengths(sources) == 0) & (row_lengths(labels) == 0)
-        labels = tf.where(is_empty[:, tf.newaxis], PAD, _ended(labels))
-        by_token = self.token_log_probabilities(sources, labels)
-        log_probabilities = tf.reduce_sum(by_token, axis=1)
-        lengths = tf.math.count_nonzero(labels != PAD, axis=1, dtype=tf.int32)
+        pieces = self.traced_given(texts, targets)
+        labels = _ended(pieces.labels)
+        says_nothing = (row_lengths(pieces.tokens) == 0) & (row_lengths(pieces.labels) == 0)
+        wanted = tf.where(says_nothing[:, tf.newaxis], PAD, labels)
+        by_token = self.token_log_probabilities(pieces.tokens, wanted)
         alpha = self.options.length_penalty if length_penalty is None else length_penalty
-        scores = log_probabilities / length_penalties(lengths, alpha)
-        return ScoredTexts(scores, log_probabilities, by_token, self.vocabulary.spell(labels))
+        kept = self.vocabulary.encode_target(pieces.kept)
+        shown = tf.where((row_lengths(kept) > 0)[:, tf.newaxis], labels, wanted)
+        found = joined_scores(pieces, Scores(wanted, by_token), shown=shown, kept=kept, alpha=alpha)
+        found = found._replace(pieces=self.vocabulary.spell(found.pieces))
+        return ScoredTexts(*(values[: tf.size(texts)] for values in found))
 
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
         """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), which they translate.
 
-        A tag before a text is a word to be counted, but no word comes from it.
+        A tag before a text is a word to be counted, but no word comes from it. The pieces are aligned one by one.
         """
-        sources, labels = self.vocabulary.encode(texts), _ended(self.vocabulary.encode_target(targets))
-        target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
-        weights = tf.reduce_mean(self.transformer.cross_weights(target, **self.traced_encoded(sources)), axis=1)
-        source = _ended(sources, multiple=SOURCE_MULTIPLE)  # as wide as what was encoded
-        if self.cut_tables.tags.is_tag.any():
-            weights = tf.where(leads(source, self.cut_tables.tags)[:, tf.newaxis], 0.0, weights)
-        return align_words(weights, self.words(source), self.words(labels))
+        pieces = self.traced_given(texts, targets)
+        tags = row_lengths(tf.strings.split(self.cutter.without_tags(at_least_one(texts))[0]))
+        sides = _ended(pieces.tokens, multiple=SOURCE_MULTIPLE), _ended(pieces.labels)
+        own, its = (word_numbers(ids, self.cut_tables) for ids in sides)
+
+        def weights_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+            target = tf.pad(sides[1][first:last, :-1], [[0, 0], [1, 0]], constant_values=BOS)
+            encoded = self.traced_encoded(pieces.tokens[first:last])
+            return tf.reduce_mean(self.transformer.cross_weights(target, **encoded), axis=1)
+
+        found = align_pieces(pieces, own, its, tags, weights_of)
+        return Alignments(*(values[: tf.size(texts)] for values in found))
 
     def explain(self, text: tf.Tensor) -> Explanation:
-        """Shows how a text, string [], is translated; of a text that is too long for the model, its first piece."""
-        pieces = self.traced_cut(text[tf.newaxis]).tokens[:1]
+        """Shows how a text, string [], is translated; of several sentences, the first one that is not copied."""
+        pieces = self.traced_cut(text[tf.newaxis]).tokens
+        first = tf.argmax(pieces.row_lengths() > 0)
+        pieces = pieces[first : first + 1]
         search = Search.of(self.options)
         step, state = self.decoding(pieces, search.beam_size)
         recorded = RecordedSearch(
@@ -284,14 +291,6 @@ class TranslationGraph(tf.Module):
             candidate_pieces=self.vocabulary.spell(newest_tokens(candidates)),
             candidate_log_probabilities=candidates.log_probabilities,
         )
-
-    def words(self, ids: tf.Tensor) -> tf.Tensor:
-        """The word that each token belongs to, int32 in the shape of `ids` [N, L], from 0 on; -1 for PAD and EOS."""
-        starts_word, tags = tf.gather(self.cut_tables.starts_word, ids), self.cut_tables.tags
-        if tags.is_tag.any():
-            starts_word = tf.where(leads(ids, tags), tf.gather(tags.is_tag, ids), starts_word)
-        word = tf.cumsum(tf.cast(starts_word, tf.int32), axis=1)
-        return tf.where((ids == PAD) | (ids == EOS), -1, tf.maximum(word, 1) - 1)
 
     def translate_pieces(
         self,
@@ -432,6 +431,14 @@ def _best_first(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor)
     order = tf.range(tf.shape(counts)[1])
     swapped = tf.where(order < 2, second - order, order)
     return tf.where(is_better[:, tf.newaxis], swapped, order)
+
+
+def _branching(pieces: Pieces, begun: tf.RaggedTensor) -> tf.Tensor:
+    """The piece of each text where its prefix ends: bool [M]. Without a prefix it is the first that is translated."""
+    most = tf.size(pieces.owner)
+    rank = tf.where(begun.row_lengths() > 0, most + pieces.place, most - 1 - pieces.place)
+    rank = tf.where(pieces.tokens.row_lengths() > 0, rank, -1)
+    return rank == tf.gather(tf.math.segment_max(rank, pieces.owner), pieces.owner)
 
 
 def _side_by_side(found: Hypotheses, count: int | tf.Tensor) -> Hypotheses:

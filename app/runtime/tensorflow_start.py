@@ -44,6 +44,20 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
 
 
 @contextmanager
+def answering_soon() -> Iterator[None]:
+    """Within it TensorFlow runs new graphs as they are; improving that of a search takes longer than a few lines do."""
+    import tensorflow as tf
+
+    key = "disable_meta_optimizer"
+    before = tf.config.optimizer.get_experimental_options().get(key, False)
+    tf.config.optimizer.set_experimental_options({key: True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({key: before})
+
+
+@contextmanager
 def held_stderr() -> Iterator[None]:
     """Holds back what is written to stderr, and lets it go only if an error leaves the block."""
     sys.stderr.flush()

@@ -16,16 +16,19 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from app.server.errors import BusyError, RequestError, TooManyRequestsError
+from app.server.errors import CLIENT_GONE, BusyError, RequestError, TooManyRequestsError, UnauthorizedError
 from app.server.gate import Gate
 from app.server.languages import detect
-from app.server.libretranslate import TranslatedFiles, libretranslate_routes
+from app.server.libretranslate import libretranslate_routes
 from app.server.origins import ANY, Origins
 from app.server.page_api import page_routes
+from app.server.proxies import Proxies
 from app.server.service import Service
 from app.server.tf_serving import tf_serving_routes
+from app.server.translated_files import TranslatedFiles
 
 PAGE = Path(__file__).parent / "page"
 # Of OpenTelemetry, which looks for its settings at every request, a fifth of the time that HTTP takes.
@@ -36,13 +39,16 @@ DESCRIPTION = (
 )
 
 
-def application(service: Service, hosts: Collection[str] = (ANY,), pages: Collection[str] = ()) -> ASGIApp:
+def application(
+    service: Service, hosts: Collection[str] = (ANY,), pages: Collection[str] = (), proxies: Proxies | None = None
+) -> ASGIApp:
     """All interfaces, the page, the metrics, behind the gate that every request passes.
 
     Args:
         service: What answers.
         hosts: The names that the server answers to.
         pages: The origins whose pages may use it.
+        proxies: What stands between the server and its clients.
     """
     files = TranslatedFiles()
 
@@ -81,7 +87,7 @@ def application(service: Service, hosts: Collection[str] = (ANY,), pages: Collec
         app.add_middleware(
             CORSMiddleware, allow_origins=list(pages), allow_methods=["GET", "POST"], allow_headers=[ANY]
         )
-    return Gate(app, service.metrics, service.limits, Origins(hosts, pages))
+    return Gate(app, service.metrics, service.limits, Origins(hosts, pages), proxies)
 
 
 def describe_keys(app: FastAPI) -> None:
@@ -108,8 +114,16 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> JSONResponse:
-        retry = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError | TooManyRequestsError) else None
-        return JSONResponse({"error": first_line(error)}, error.status, headers=retry)
+        headers = {}
+        if isinstance(error, BusyError | TooManyRequestsError):
+            headers = {"Retry-After": str(error.retry_after)}
+        elif isinstance(error, UnauthorizedError):
+            headers = {"WWW-Authenticate": "Bearer"}  # by which the page knows that a key helps
+        return JSONResponse({"error": first_line(error)}, error.status, headers=headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def left(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)  # which nobody reads
 
     @app.exception_handler(tf.errors.InvalidArgumentError)
     @app.exception_handler(tf.errors.OutOfRangeError)

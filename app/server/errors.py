@@ -1,5 +1,7 @@
 """What a request can be refused for; each knows the status that HTTP has for it."""
 
+CLIENT_GONE = 499  # for a request whose client left before the answer, as nginx counts it
+
 
 class RequestError(Exception):
     """A request that is not answered: the message is for who made it."""

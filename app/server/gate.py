@@ -1,17 +1,20 @@
-"""What every request passes: its origin, limits on its body, headers that browsers heed, a count, a line in the log."""
+"""What every request passes: proxies, its origin, its body, headers that browsers heed, a count, a line in the log."""
 
-import asyncio
 import json
 import logging
 import time
 from typing import Any
 
-from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.server import bodies
+from app.server.bodies import Body
+from app.server.errors import CLIENT_GONE
 from app.server.limits import Limits
 from app.server.metrics import Metrics
 from app.server.origins import Origins
+from app.server.proxies import Proxies, path_below_root
 
 LOG = logging.getLogger("nmt.access")
 SECURITY = {
@@ -39,13 +42,17 @@ class Gate:
         metrics: Counts.
         limits: On a request's body, and the time within which it must be there.
         origins: Under which names and from which pages requests may come.
+        proxies: What stands between the server and its clients.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, limits: Limits, origins: Origins) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, limits: Limits, origins: Origins, proxies: Proxies | None = None
+    ) -> None:
         self.app = app
         self.metrics = metrics
         self.limits = limits
         self.origins = origins
+        self.proxies = proxies or Proxies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -53,53 +60,50 @@ class Gate:
             await self.app(scope, receive, send)
             return
         begun = time.perf_counter()
-        status = 499  # nothing was sent: the client has gone
-        received = 0
-        is_whole = False
-        too_large = f"the body of a request may have {self.limits.body_bytes} bytes"
-
-        async def limited() -> Message:
-            nonlocal received, is_whole
-            left = None if is_whole else self.limits.arrival - (time.perf_counter() - begun)
-            try:
-                async with asyncio.timeout(left):
-                    message = await receive()
-            except TimeoutError as error:
-                raise HTTPException(408, f"the body was not there within {self.limits.arrival:g} s") from error
-            received += len(message.get("body", b""))
-            is_whole = not message.get("more_body", False)
-            if received > self.limits.body_bytes:
-                raise HTTPException(413, too_large)
-            return message
+        status = CLIENT_GONE  # until something is sent
+        scope = self.proxies.original(scope)
+        body = Body(scope, receive, self.limits)
 
         async def with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = OF_DOCS if scope["path"] == "/docs" else SECURITY
-                message["headers"] = [
-                    *message["headers"],
-                    *((name.encode(), value.encode()) for name, value in headers.items()),
-                ]
+                status = CLIENT_GONE if body.is_gone else message["status"]
+                message = {**message, "headers": [*message["headers"], *security_headers(scope)]}
             await send(message)
 
+        inner = as_answered(scope)
         try:
-            length = dict(scope["headers"]).get(b"content-length", b"0")
-            if refusal := self.origins.refusal(scope):
-                await refuse(with_headers, *refusal)
-            elif length.isdigit() and int(length) > self.limits.body_bytes:
-                await refuse(with_headers, 413, too_large)
-            else:
-                await self.app(scope, limited, with_headers)
+            await self._answer(inner, body, with_headers)
         except Exception:
             status = 500
             raise
         finally:
-            route = getattr(scope.get("route"), "path", "none")
+            route = getattr(inner.get("route"), "path", "none")
             seconds = time.perf_counter() - begun
             self.metrics.requests.labels(route, status).inc()
             self.metrics.request_seconds.labels(route).observe(seconds)
-            log(scope, status, seconds, received)
+            log(scope, status, seconds, body.received)
+
+    async def _answer(self, scope: Scope, body: Body, send: Send) -> None:
+        if refusal := self.origins.refusal(scope) or bodies.refusal(scope, self.limits):
+            await refuse(send, *refusal)
+        elif not path_below_root(scope):  # /mt is asked for in place of /mt/, where links begin
+            await RedirectResponse(f"{scope['path']}/")(scope, body.receive, send)
+        else:
+            await self.app(scope, body.receive, send)
+
+
+def security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Those that browsers heed, of a page or of what else is asked for."""
+    headers = OF_DOCS if path_below_root(scope) == "/docs" else SECURITY
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def as_answered(scope: Scope) -> Scope:
+    """The request as the application answers it: unpacked, and HEAD as GET, whose body the server leaves out."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    hidden = bodies.OF_PACKING if bodies.is_gzip(scope) else ()
+    return {**scope, "method": method, "headers": [header for header in scope["headers"] if header[0] not in hidden]}
 
 
 def log(scope: Scope, status: int, seconds: float, received: int) -> None:

@@ -1,27 +1,24 @@
 """LibreTranslate's interface, so that its clients and plug-ins work with this server."""
 
-import tempfile
-import time
-import uuid
+import mimetypes
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 
 from app.server.documents import FORMATS, translate_document, translate_html
-from app.server.errors import NotFoundError, RequestError
-from app.server.languages import detect, name_of
+from app.server.errors import RequestError
+from app.server.languages import detect, name_of, text_of_html
 from app.server.service import AUTO, Service
+from app.server.translated_files import TranslatedFiles, as_attachment
 from app.server.translation import TranslatedText, translate
 from app.server.versions import Direction
 from app.server.whole_text import whole
 
-FILES_LIVE_SECONDS = 600
-FILES_BYTES = 256 * 1024 * 1024  # of all of them
 FRONTEND_TIMEOUT_MS = 500
 
 
@@ -94,7 +91,7 @@ FILE_BODY = {
 }
 
 
-def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRouter:
+def libretranslate_routes(service: Service, files: TranslatedFiles) -> APIRouter:
     """`/translate`, `/languages`, `/detect`, `/translate_file`, `/health` and `/frontend/settings`."""
     routes = APIRouter(tags=["LibreTranslate"])
 
@@ -117,7 +114,8 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
         service.admit(request, asked.api_key)
         texts = [asked.q] if isinstance(asked.q, str) else asked.q
         service.limits.check(texts)
-        chosen = [service.direction_for(asked.source, asked.target, text) for text in texts]
+        read = text_of_html if asked.source == AUTO and asked.format == "html" else str
+        chosen = [service.direction_for(asked.source, asked.target, read(text)) for text in texts]
         work = translations(service, texts, [direction for direction, _ in chosen], asked)
         answers = await service.answer(request, work)
         several = isinstance(asked.q, list)
@@ -131,7 +129,7 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
 
     @routes.post("/detect", openapi_extra=body_of(DetectRequest))
     async def detect_language(request: Request) -> list[dict[str, Any]]:
-        """Which language a text is in, of those that are read or written here."""
+        """How sure it is that a text is in each language that is read or written here, and in others that it may be."""
         asked = DetectRequest.model_validate(await fields_of(request))
         service.admit(request, asked.api_key)
         service.limits.check([asked.q])
@@ -145,9 +143,11 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
         return {"translatedFileUrl": str(request.url_for("download_file", name=made))}
 
     @routes.get("/download_file/{name}")
-    def download_file(name: str) -> FileResponse:
+    def download_file(name: str) -> Response:
         """A translated file."""
-        return FileResponse(files.path_of(name), filename=files.name_of(name))
+        called, content = files.get(name)
+        kind = mimetypes.guess_type(called)[0] or "application/octet-stream"
+        return Response(content, media_type=kind, headers={"Content-Disposition": as_attachment(called)})
 
     @routes.get("/health")
     def health() -> dict[str, str]:
@@ -163,6 +163,7 @@ def libretranslate_routes(service: Service, files: "TranslatedFiles") -> APIRout
             "apiKeys": service.keys is not None,
             "filesTranslation": True,
             "charLimit": service.limits.characters,
+            "bodyLimit": service.limits.body_bytes,  # in bytes; LibreTranslate has none
             "frontendTimeout": FRONTEND_TIMEOUT_MS,
             "keyRequired": service.keys is not None,
             "language": {side: {"code": code, "name": name_of(code)} for side, code in pair.items()},
@@ -186,7 +187,7 @@ async def translated_file(service: Service, request: Request) -> tuple[str, byte
     asked = FileOptions.model_validate(fields)
     work = translate_document(service, direction, file.name, file.content, attributes=asked.attributes)
     name = PurePath(file.name)
-    return f"{name.stem}.{target}{name.suffix}", await service.answer(request, work)
+    return f"{name.stem}.{direction.target}{name.suffix}", await service.answer(request, work)
 
 
 async def fields_of(request: Request) -> Mapping[str, Any]:
@@ -237,48 +238,3 @@ def alternatives_of(text: TranslatedText, count: int) -> list[str]:
     """Other translations of a whole text, without those that are there already."""
     others = dict.fromkeys(text.alternative(number) for number in range(count))
     return [other for other in others if other != text.text]
-
-
-class TranslatedFiles:
-    """Files that can be fetched for some minutes, in a folder that goes with the process."""
-
-    def __init__(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="nmt-files-")
-        self._names: dict[str, str] = {}  # for people, by the names that nobody can guess
-
-    def keep(self, name: str, content: bytes) -> str:
-        """Keeps a file under a name that nobody can guess, and gives that."""
-        made = f"{uuid.uuid4()}{Path(name).suffix.lower()}"
-        (Path(self.folder.name) / made).write_bytes(content)
-        self._names[made] = Path(name).name
-        self._forget_old()
-        return made
-
-    def close(self) -> None:
-        """Forgets all."""
-        self.folder.cleanup()
-
-    def _forget_old(self) -> None:
-        """Those that are too old, and the oldest of those that are too much."""
-        size = 0
-        for file in sorted(Path(self.folder.name).iterdir(), key=lambda file: -file.stat().st_mtime):
-            size += file.stat().st_size
-            if size > FILES_BYTES or time.time() - file.stat().st_mtime > FILES_LIVE_SECONDS:
-                file.unlink(missing_ok=True)
-                self._names.pop(file.name, None)
-
-    def name_of(self, made: str) -> str:
-        """What a kept file is called where it is saved."""
-        return self._names.get(made, made)
-
-    def path_of(self, name: str) -> Path:
-        """Where a kept file is, while it is kept.
-
-        Raises:
-            NotFoundError: There is none of this name, or no longer.
-        """
-        self._forget_old()
-        known = {file.name: file for file in Path(self.folder.name).iterdir()}
-        if name not in known:
-            raise NotFoundError("there is no such file, or no longer")
-        return known[name]

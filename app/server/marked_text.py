@@ -28,21 +28,21 @@ async def translate_parts(batcher: Batcher, direction: Direction, texts: Sequenc
     pairs = {
         (sentence.source, sentence.text): None
         for source, text in zip(sources, translated, strict=True)
-        for begin, end, sentence in places_of(text)
-        if sentence.source and sentence.text and not source.is_plain(begin, end)
+        for begin, end, sentence in places_of(source.text, text)
+        if sentence.text and not source.is_plain(begin, end)
     }
     found = await aligned(batcher, direction, list(pairs)) if pairs else []
     return await asyncio.to_thread(placed, sources, translated, dict(zip(pairs, found, strict=True)))
 
 
-def places_of(text: TranslatedText) -> Iterator[tuple[int, int, Sentence]]:
-    """Where each sentence begins and ends in the source."""
+def places_of(text: str, translated: TranslatedText) -> Iterator[tuple[int, int, Sentence]]:
+    """Where each sentence that is not empty begins and ends in the text, and its translation."""
     at = 0
-    for sentence in text.sentences:
-        begin = at + len(sentence.before)
-        end = begin + len(sentence.source)
-        yield begin, end, sentence
-        at = end + len(sentence.after)
+    for sentence in translated.sentences:
+        if sentence.source:
+            begin = text.index(sentence.source, at)
+            at = begin + len(sentence.source)
+            yield begin, at, sentence
 
 
 def placed(
@@ -52,15 +52,16 @@ def placed(
     found = []
     for source, text in zip(sources, translated, strict=True):
         parts: list[Part] = []
-        for begin, end, sentence in places_of(text):
-            parts += source.between(begin - len(sentence.before), begin)
-            if sentence.source and source.is_plain(begin, end):
+        at, space = 0, None
+        for begin, end, sentence in places_of(source.text, text):
+            parts += source.between(at, begin, space)
+            if source.is_plain(begin, end):
                 parts += source.plain(begin, end, sentence.text)
-            elif sentence.source:
+            else:
                 alignment = alignments.get((sentence.source, sentence.text), ([], ()))
                 parts += source.placed(begin, end, sentence.text, *alignment)
-            parts += source.between(end, end + len(sentence.after))
-        found.append(joined([*parts, *source.rest()]))
+            at, space = end, sentence.after
+        found.append(joined([*parts, *source.between(at, len(source.text), None), *source.rest()]))
     return found
 
 

@@ -1,5 +1,7 @@
 """What Prometheus reads at /metrics; nothing of what users write is in it."""
 
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -35,6 +37,12 @@ class Metrics:
         self.batch_texts.labels(model, signature).observe(texts)
         self.tokens.labels(model).inc(tokens)
         self.padded.labels(model).inc(padded)
+
+    def forget(self, model: str) -> None:
+        """A model answers no more: it has no version now. What was counted stays, as counters do."""
+        for gauge in (self.loaded, self.warm):
+            with suppress(KeyError):
+                gauge.remove(model)
 
     def page(self) -> bytes:
         """All of it in Prometheus' text format."""

@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 ANY = "*"
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 WITHOUT_EFFECT = ("GET", "HEAD", "OPTIONS")
 
 
@@ -38,7 +39,7 @@ class Origins:
 
     def _of_page(self, headers: Mapping[bytes, str], host: str) -> tuple[int, str] | None:
         origin = headers.get(b"origin", "").lower()
-        if not origin or ANY in self.pages or origin in self.pages or urlsplit(origin).netloc == host.lower():
+        if not origin or ANY in self.pages or origin in self.pages or is_own(origin, host.lower()):
             return None
         return 403, f"pages of {origin} may not use this server; start it with --cors {origin}"
 
@@ -48,6 +49,16 @@ def _of_content(headers: Mapping[bytes, str]) -> tuple[int, str] | None:
     if headers.get(b"content-type", "").partition(";")[0].strip().lower() == "text/plain":
         return 415, "text/plain is not taken; send JSON as application/json"
     return None
+
+
+def is_own(origin: str, host: str) -> bool:
+    """Whether an origin is the server's own by its Host header, from which a proxy may have taken the port, or not."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    port = DEFAULT_PORTS.get(parts.scheme, "")
+    return bool(parts.netloc) and parts.netloc.removesuffix(port) == host.removesuffix(port)
 
 
 def host_of(header: str) -> str:

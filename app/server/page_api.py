@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -17,11 +18,14 @@ from app.server.errors import RequestError
 from app.server.languages import name_of
 from app.server.service import Service
 from app.server.tensors_as_json import plain_values
-from app.server.translation import Sentence, aligned, continuations, stream, translate
+from app.server.translation import WORD_START, Sentence, aligned, continuations, stream, translate
 from app.server.versions import Direction
 from app.server.whole_text import whole
 
 MOST_CHARACTERS = 2_000  # of a sentence that is not split any further
+MOST_EXPLAINED = 300  # characters
+END = b"</s>"
+BYTE = re.compile(rb"<0x[0-9A-F]{2}>")  # a piece that is a byte
 
 
 class Pair(BaseModel):
@@ -60,7 +64,7 @@ class PlaceToGoOn(Pair):
 class SentenceToExplain(Pair):
     """One sentence; of a long one the first piece that the model can take is shown."""
 
-    sentence: str = Field(examples=["Good morning."], max_length=300)
+    sentence: str = Field(examples=["Good morning."], max_length=MOST_EXPLAINED)
 
 
 class GivenTranslation(Pair):
@@ -114,7 +118,9 @@ def page_routes(service: Service) -> APIRouter:
         found = stream(service.batcher, direction, asked.text, with_words=asked.words)
         within = service.limits.deadline
         return StreamingResponse(
-            events(found, within), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+            events(found, within),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},  # or a proxy would hold them back
         )
 
     @routes.post("/alternatives")
@@ -138,7 +144,10 @@ def page_routes(service: Service) -> APIRouter:
 
     @routes.post("/explain", response_model=dict[str, Any])
     async def explain(request: Request, asked: SentenceToExplain) -> Response:
-        """What goes on inside while a sentence is translated: tokens, positions, attention, and the search's steps."""
+        """What goes on inside while a sentence is translated: tokens, positions, attention, and the search's steps.
+
+        `is_cut` says that `sentence`, which was read, is but the beginning of what was asked for.
+        """
         direction = admitted(request, asked, [asked.sentence])
         direction.version.check_knows(EXPLAIN)
         work = service.side_work.run(explained, direction, asked.sentence)
@@ -148,15 +157,30 @@ def page_routes(service: Service) -> APIRouter:
 
 
 def explained(direction: Direction, sentence: str) -> bytes:
-    """The explanation of a sentence as JSON; numbers have as many digits as a picture shows, and none is infinite."""
-    found = call(direction.version, EXPLAIN, {"text": np.array(direction.encoded(sentence), object)})
-    plain = {}
+    """The explanation of a sentence as JSON; numbers have as many digits as a picture shows, and none is infinite.
+
+    To what the signature gives it adds the translation, and the text that was read, with whether that is all of it.
+    """
+    text = direction.encoded(sentence)
+    found = call(direction.version, EXPLAIN, {"text": np.array(text, object)})
+    source = [piece for piece in found["source_pieces"] if piece != END]
+    plain: dict[str, Any] = {
+        "sentence": spelt(source[len(direction.tags) :]),
+        "is_cut": direction.version.token_counts([text])[0] > len(source),
+        "translation": spelt(piece for piece in found["target_pieces"] if piece != END),
+    }
     for name, values in found.items():
         if values.dtype == object:
             plain[name] = plain_values(values, binary=False)
         else:
             plain[name] = np.nan_to_num(np.asarray(values, np.float64).round(4), neginf=-1e9).tolist()
     return json.dumps(plain, ensure_ascii=False).encode("utf-8")
+
+
+def spelt(pieces: Iterable[bytes]) -> str:
+    """The text that pieces of a vocabulary make."""
+    whole = b"".join(bytes.fromhex(piece[3:5].decode()) if BYTE.fullmatch(piece) else piece for piece in pieces)
+    return whole.decode("utf-8", "replace").replace(WORD_START, " ").strip()
 
 
 async def events(found: AsyncIterator[tuple[int, Sentence]], seconds: float) -> AsyncIterator[str]:

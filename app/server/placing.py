@@ -53,14 +53,23 @@ class Source:
         is_one = self.owners[begin] == self.owners[end - 1]
         return is_one and not has_place and not NO_BREAK.search(self.text, begin, end)
 
-    def between(self, begin: int, end: int) -> list[Part]:
-        """What stands between two sentences."""
+    def between(self, begin: int, end: int, space: str | None) -> list[Part]:
+        """What stands between two sentences.
+
+        Args:
+            begin: Where the first ends.
+            end: Where the second begins.
+            space: What their translations have between them; None for what the source has.
+        """
         found = []
         for at in range(begin, end):
             found += [Part(number, "") for number in self._places_before(at + 1)]
             if self.owners[at] not in self.kept:
                 found.append(Part(self.owners[at], self.text[at]))
-        return found
+        if space is None or space == self.text[begin:end]:
+            return found
+        spaces = [Part(self._of_spaces, space)] if space else []
+        return [*spaces, *(part for part in found if not part.text)]
 
     def rest(self) -> list[Part]:
         """The places behind all text."""

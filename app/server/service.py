@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from app.server.batching import Batcher
-from app.server.errors import DeadlineError, RequestError, UnauthorizedError
-from app.server.languages import Detected, detect
+from app.server.errors import CLIENT_GONE, DeadlineError, RequestError, UnauthorizedError
+from app.server.languages import Detected, distance, name_of, source_of
 from app.server.limits import ApiKeys, Limits, RateLimiter
 from app.server.metrics import Metrics
 from app.server.processes import Processes
@@ -25,7 +25,7 @@ AUTO = "auto"  # in place of a source language: find it out
 class ClientGoneError(RequestError):
     """Nobody waits for the answer any more."""
 
-    status = 499
+    status = CLIENT_GONE
 
 
 @dataclass
@@ -108,10 +108,16 @@ class Service:
         """
         if source != AUTO:
             return self.models.for_pair(source, target, domain), None
-        sources = {direction.source for direction in self.models.directions() if direction.target == target}
-        if not sources:
-            raise RequestError(f"there is no model into {target}")
-        found = detect(text, sources)[0]
+        into = [one for one in self.models.directions() if distance(target, one.target) is not None]
+        if not into:
+            raise RequestError(f"there is no model into {target}; there are: {self.models.pairs()}")
+        sources = {one.source for one in into}
+        found = source_of(text, sources)
+        if found.language not in sources:
+            raise RequestError(
+                f"a text seems to be in {name_of(found.language)}, and there is no model for "
+                f"{found.language}-{target}; there are: {self.models.pairs()}"
+            )
         return self.models.for_pair(found.language, target, domain), found
 
 

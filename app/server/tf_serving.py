@@ -60,7 +60,7 @@ class BareNumbersResponse(Response):
 
 
 def tf_serving_routes(service: Service) -> APIRouter:
-    """`/v1/models/NAME`, its `/metadata` and `:predict`, each also below `/versions/N`."""
+    """`/v1/models/NAME`, its `/metadata` and `:predict`, each also below `/versions/N`; why there is no more."""
     routes = APIRouter(tags=["TensorFlow Serving"])
 
     @routes.get("/v1/models/{name}")
@@ -98,6 +98,27 @@ def tf_serving_routes(service: Service) -> APIRouter:
         check_settings(inputs)
         outputs = await service.answer(request, run(service, version, signature, inputs))
         return BareNumbersResponse(body_of_outputs(outputs, by_rows=by_rows))
+
+    @routes.post("/v1/models/{name}:classify", include_in_schema=False)
+    @routes.post("/v1/models/{name}:regress", include_in_schema=False)
+    @routes.post("/v1/models/{name}/versions/{number}:classify", include_in_schema=False)
+    @routes.post("/v1/models/{name}/versions/{number}:regress", include_in_schema=False)
+    def other_verb(request: Request, name: str, number: int | None = None) -> None:
+        """Says that a translation is neither a class nor a number."""
+        service.admit(request)
+        version = service.models.get(name, number)
+        raise RequestError(f"{name} has no signature for this; use /v1/models/{name}/versions/{version.number}:predict")
+
+    @routes.get("/v1/models/{name}/labels/{label}", include_in_schema=False)
+    @routes.get("/v1/models/{name}/labels/{label}/metadata", include_in_schema=False)
+    @routes.post("/v1/models/{name}/labels/{label}", include_in_schema=False)
+    def labelled(name: str, label: str) -> None:
+        """Says that versions have numbers alone."""
+        version = service.models.get(name)
+        raise NotFoundError(
+            f"versions have no labels here, such as {label.partition(':')[0]}; leave it out for the newest version, or "
+            f"use /v1/models/{name}/versions/{version.number}"
+        )
 
     return routes
 

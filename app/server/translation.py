@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import sentencex
 
+from app.decoding.sentences import is_followed_by_space_outside, stretches_outside
 from app.decoding.signatures import ALIGN, ALTERNATIVES, N_BEST, TRANSLATE
 from app.server.batching import Batcher, Row
 from app.server.versions import Direction
@@ -73,19 +73,31 @@ class TranslatedText:
         return "".join(parts)
 
 
-def sentences_of(text: str, language: str) -> list[Sentence]:
-    """The sentences of a text, not translated yet; put together with their spaces they are the text."""
+def sentences_of(text: str) -> list[Sentence]:
+    """The sentences of a text, not translated yet; put together with their spaces they are the text.
+
+    They are those that the graph finds, so that it translates each as a whole.
+    """
     found: list[Sentence] = []
-    for line in text.splitlines(keepends=True):
-        for part in sentencex.segment(language, line):
-            core = part.strip()
-            if not core and found:
-                last = found[-1]
-                found[-1] = Sentence(last.source, before=last.before, after=last.after + part)
-                continue
-            before, after = part[: len(part) - len(part.lstrip())], part[len(part.rstrip()) :]
-            found.append(Sentence(core, before=before, after=after) if core else Sentence("", before=part))
+    for before, core, after in stretches_outside(text):
+        if found:  # the space between two sentences belongs to the first
+            found[-1] = replace(found[-1], after=found[-1].after + before)
+        found.append(Sentence(core, before="" if found else before, after=after))
     return found
+
+
+def respaced(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """Translated sentences with a space between them as their language has it: in Chinese and Japanese none."""
+    found = list(sentences)
+    for number, sentence in enumerate(found[:-1]):
+        if sentence.after in ("", " "):
+            found[number] = replace(sentence, after=space_behind(sentence))
+    return found
+
+
+def space_behind(sentence: Sentence) -> str:
+    """What stands between a translated sentence and the next one, where the text has a space or nothing."""
+    return " " if sentence.text and is_followed_by_space_outside(sentence.text) else ""
 
 
 async def translate(
@@ -107,25 +119,28 @@ async def translate(
         with_words: Whether the words' confidences are told.
         settings: Of the search, other than the model's own.
     """
-    of_texts = [sentences_of(text, direction.source) for text in texts]
+    of_texts = [sentences_of(text) for text in texts]
     flat = [sentence for sentences in of_texts for sentence in sentences]
     translated = await translate_sentences(
         batcher, direction, flat, alternatives=alternatives, with_words=with_words, settings=settings
     )
     remaining = iter(translated)
-    return [TranslatedText(tuple(next(remaining) for _ in sentences)) for sentences in of_texts]
+    return [TranslatedText(tuple(respaced([next(remaining) for _ in sentences]))) for sentences in of_texts]
 
 
 async def stream(
     batcher: Batcher, direction: Direction, text: str, *, with_words: bool = False
 ) -> AsyncIterator[tuple[int, Sentence]]:
     """Gives the sentences of a long text with their numbers, each as soon as it is translated."""
+    sentences = sentences_of(text)
+    places = asyncio.Semaphore(batcher.most_at_once)
 
     async def one(number: int, sentence: Sentence) -> tuple[int, Sentence]:
-        (found,) = await translate_sentences(batcher, direction, [sentence], with_words=with_words)
-        return number, found
+        async with places:
+            (found,) = await translate_sentences(batcher, direction, [sentence], with_words=with_words)
+        return number, respaced([found, *sentences[number + 1 : number + 2]])[0]
 
-    tasks = [asyncio.ensure_future(one(i, sentence)) for i, sentence in enumerate(sentences_of(text, direction.source))]
+    tasks = [asyncio.ensure_future(one(i, sentence)) for i, sentence in enumerate(sentences)]
     try:
         for next_one in asyncio.as_completed(tasks):
             yield await next_one
@@ -240,8 +255,8 @@ def words_of(text: str, pieces: Sequence[bytes], log_probabilities: Sequence[flo
     """The words of a translation with their confidences, by the pieces that make them."""
     least: list[float] = []
     for piece, log_probability in zip(pieces, log_probabilities, strict=True):
-        if not piece or piece == b"</s>":
-            break
+        if not piece or piece == b"</s>":  # which ends each piece of a long sentence
+            continue
         if piece.decode("utf-8", "replace").startswith(WORD_START) or not least:
             least.append(0.0)
         least[-1] = min(least[-1], float(log_probability))

@@ -1,6 +1,6 @@
 """One version of an export in memory, and the folder of exports that is watched for others."""
 
-import json
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,19 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from app.console import say
 from app.decoding.signatures import ALIGN, N_BEST, TOKENIZE, TRANSLATE, Signatures, inputs_of, with_translate
 from app.errors import UserError
 from app.exports import load_export, reporting_damage
+from app.runtime.utf8_names import in_utf8
 from app.server.errors import NotFoundError, RequestError
+from app.server.languages import pairs_apart
 from app.server.metrics import Metrics
-from app.serving.layout import WARM_UP, is_ctranslate2, versions
+from app.serving.layout import WARM_UP, is_ctranslate2, newest_version, versions
 from app.serving.signature_definitions import definitions_of, signature_definitions
 
 WARMED_FIRST = (TRANSLATE, N_BEST, ALIGN)  # before anybody is answered; the others right after
 POLL_SECONDS = 1.0
+NUMBER = re.compile("[1-9][0-9]*")
 
 
 class Version:
@@ -39,7 +43,7 @@ class Version:
     def __init__(self, model: str, folder: Path) -> None:
         self.model = model
         self.folder = folder
-        self.number = int(folder.name)
+        self.number = number_of(folder)
         self.export = load_export(folder, {})
         self.languages = self.export.languages
         self.signatures: Signatures = self.export.signatures
@@ -83,7 +87,7 @@ class Version:
         if not (self.folder / WARM_UP).is_file():  # CTranslate2's need none
             return
         left = set(names)
-        for record in tf.data.TFRecordDataset(str(self.folder / WARM_UP)).as_numpy_iterator():
+        for record in tf.data.TFRecordDataset(f"{in_utf8(self.folder)}/{WARM_UP}").as_numpy_iterator():
             request = PredictionLog.FromString(record).predict_log.request
             name = request.model_spec.signature_name
             if name in left:
@@ -122,12 +126,10 @@ class Served:
     """An export by name: what answers, and how loading its versions went.
 
     Attributes:
-        folder: Of the export; its subfolders are versions.
         current: What answers.
         failed: Versions that could not be loaded: why, and when their files had last been written.
     """
 
-    folder: Path
     current: Version | None = None
     failed: dict[int, tuple[str, float]] = field(default_factory=dict)
 
@@ -136,7 +138,7 @@ class Models:
     """Exports by name, each with its newest version that can be loaded.
 
     Args:
-        path: An export, or a folder of exports.
+        path: An export, a version of one, or a folder of these.
         metrics: Is told what was loaded.
 
     Raises:
@@ -149,6 +151,8 @@ class Models:
         self.served: dict[str, Served] = {}
         self._stopping = threading.Event()
         self._watching = threading.Thread(target=self._watch, name="watch", daemon=True)
+        self._warming = threading.Thread(target=self._warm_the_rest, name="warm", daemon=True)
+        self._trouble = ""  # what was said last of the folder
         if not exports_at(path):
             raise UserError(
                 f"{path} holds no export; expected what `nmt export RUN --out EXPORT` wrote, or a folder of such"
@@ -159,14 +163,16 @@ class Models:
                 raise UserError(f"{name}: {next(iter(served.failed.values()))[0]}")
 
     def watch(self) -> None:
-        """From now on looks for versions that come and go, in a thread of its own."""
+        """From now on looks for versions that come and go, while another thread warms those that there are."""
+        self._warming.start()
         self._watching.start()
 
     def stop(self) -> None:
         """Looks no more."""
         self._stopping.set()
-        if self._watching.is_alive():
-            self._watching.join()
+        for thread in (self._warming, self._watching):
+            if thread.is_alive():
+                thread.join()
 
     def names(self) -> list[str]:
         """Of the models that answer."""
@@ -188,19 +194,26 @@ class Models:
     def for_pair(self, source: str, target: str, domain: str | None = None) -> Direction:
         """What translates from one language into the other, in a domain if one is given.
 
+        Codes may be written in any way (eng, zh_CN, iw); where no model is for a region, another region's is taken.
+
         Raises:
             RequestError: There is none.
         """
-        found = [one for one in self.directions() if (one.source, one.target) == (source, target)]
-        if not found:
-            pairs = dict.fromkeys(f"{one.source}-{one.target}" for one in self.directions())
-            raise RequestError(f"there is no model for {source}-{target}; there are: {', '.join(pairs)}")
+        apart = [(one, pairs_apart((source, target), (one.source, one.target))) for one in self.directions()]
+        least = min((distance for _, distance in apart if distance is not None), default=None)
+        if least is None:
+            raise RequestError(f"there is no model for {source}-{target}; there are: {self.pairs()}")
+        found = [one for one, distance in apart if distance == least]
         for direction in found:
             if domain is None or domain in direction.version.languages.domains:
                 return replace(direction, domain=domain)
         domains = dict.fromkeys(name for one in found for name in one.version.languages.domains)
         known = f"there are: {', '.join(domains)}" if domains else "leave it out"
         raise RequestError(f"there is no domain {domain} for {source}-{target}; {known}")
+
+    def pairs(self) -> str:
+        """The pairs of languages, to be read."""
+        return ", ".join(dict.fromkeys(f"{one.source}-{one.target}" for one in self.directions()))
 
     def directions(self) -> list[Direction]:
         """All pairs of languages of those that answer."""
@@ -221,22 +234,24 @@ class Models:
         found = exports_at(self.path)
         for name in self.served.keys() - found.keys():
             self.served.pop(name)
-        for name, folder in found.items():
-            served = self.served.setdefault(name, Served(folder))
-            self._refresh(name, served, warmed_before)
+            self.metrics.forget(name)
+        for name, folders in found.items():
+            self._refresh(name, self.served.setdefault(name, Served()), folders, warmed_before)
 
-    def _refresh(self, name: str, served: Served, warmed_before: tuple[str, ...] | None) -> None:
-        for number in reversed(versions(served.folder)):
+    def _refresh(
+        self, name: str, served: Served, folders: Sequence[Path], warmed_before: tuple[str, ...] | None
+    ) -> None:
+        for folder in folders:
+            number = number_of(folder)
             if served.current and served.current.number == number:
                 return
-            folder = served.folder / str(number)
             written = last_written(folder)
             if served.failed.get(number, ("", -1.0))[1] == written:
                 continue
             try:
                 version = Version(name, folder)
                 version.warm_up(warmed_before or tuple(version.definitions))
-            except (UserError, OSError, ValueError, LookupError, tf.errors.OpError, json.JSONDecodeError) as error:
+            except (UserError, OSError, ValueError, LookupError, DecodeError, tf.errors.OpError) as error:
                 reason = " ".join(str(error).split())
                 served.failed[number] = (reason, written)
                 self.metrics.load_failures.labels(name).inc()
@@ -250,30 +265,70 @@ class Models:
             return
 
     def _watch(self) -> None:
-        for version in self.all():
-            self._try(partial(self._warm_the_rest, version))
         while not self._stopping.wait(POLL_SECONDS):
             self._try(self.refresh)
 
-    def _warm_the_rest(self, version: Version) -> None:
-        version.warm_up(tuple(version.definitions.keys() - set(WARMED_FIRST)))
-        self.metrics.warm.labels(version.model).set(1)
+    def _warm_the_rest(self) -> None:
+        for version in self.all():
+            self._try(partial(self._warm, version))
+
+    def _warm(self, version: Version) -> None:
+        for name in version.definitions.keys() - set(WARMED_FIRST):
+            if self._stopping.is_set():
+                return
+            version.warm_up((name,))
+        if version in self.all():
+            self.metrics.warm.labels(version.model).set(1)
 
     def _try(self, work: Callable[[], None]) -> None:
-        """Goes on watching whatever happens, such as a folder that is deleted while it is read."""
+        """Goes on watching whatever happens, such as a folder that is deleted while it is read; says it once."""
         try:
             work()
         except Exception as error:
-            say(f"looking for versions in {self.path}: {' '.join(str(error).split())}")
+            trouble = f"looking for versions in {self.path}: {' '.join(str(error).split())}"
+            if trouble != self._trouble:
+                say(trouble)
+            self._trouble = trouble
 
 
-def exports_at(path: Path) -> dict[str, Path]:
-    """The exports at a path, by name: the export itself, or those in the folder."""
-    if versions(path):
-        return {path.resolve().name: path}
+def exports_at(path: Path) -> dict[str, list[Path]]:
+    """The versions of the exports at a path, the newest first, by the name of their export.
+
+    They are those of the export itself, the one version that the path is, or those of the exports in the folder, but
+    for folders whose names begin with a dot, which somebody has not finished writing.
+    """
+    folders = published(path) or [path][: newest_version(path) is not None]
+    if folders:
+        return {export_of(folders[0]): folders}
     if not path.is_dir():
         return {}
-    return {folder.name: folder for folder in sorted(path.iterdir()) if folder.is_dir() and versions(folder)}
+    within = [folder for folder in sorted(path.iterdir()) if not folder.name.startswith(".")]
+    return {folder.name: folders for folder in within if (folders := published(folder))}
+
+
+def published(export: Path) -> list[Path]:
+    """The versions of an export, the newest first; none where they cannot be read."""
+    try:
+        return [export / str(number) for number in reversed(versions(export))]
+    except PermissionError:
+        return []
+
+
+def number_of(version: Path) -> int:
+    """The number of a version's folder; 1 where it has another name."""
+    name = numbered(version).name
+    return int(name) if NUMBER.fullmatch(name) else 1
+
+
+def export_of(version: Path) -> str:
+    """The name of the export that a version is of: its folder's, or its own where that is no number."""
+    folder = numbered(version)
+    return (NUMBER.fullmatch(folder.name) and folder.parent.resolve().name) or folder.name
+
+
+def numbered(version: Path) -> Path:
+    """A version's folder by a name that is a number, if it has such a one."""
+    return version if NUMBER.fullmatch(version.name) else version.resolve()
 
 
 def last_written(folder: Path) -> float:

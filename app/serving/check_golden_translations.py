@@ -21,7 +21,7 @@ def main() -> None:
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  # registers the tokeniser's operations
 
-    loaded = tf.saved_model.load(str(Path(__file__).resolve().parents[1]))
+    loaded = tf.saved_model.load(str(Path(__file__).absolute().parents[1]))
     found = loaded.translate(tf.constant([line["text"] for line in golden["translations"]]))
     translations = [text.decode("utf-8", "replace") for text in found["translations"].numpy()]
     for line, translation, score in zip(golden["translations"], translations, found["scores"].numpy(), strict=True):

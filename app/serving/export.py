@@ -15,6 +15,7 @@ from app.decoding.signatures import Signatures
 from app.decoding.translation_graph import TranslationGraph
 from app.errors import UserError
 from app.models import RunModel
+from app.runtime.utf8_names import in_utf8
 from app.serving.ctranslate2_model import Quantization, write_ctranslate2
 from app.serving.golden_translations import (
     check_in_fresh_process,
@@ -172,7 +173,7 @@ def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        write(partial)
+        write(Path(in_utf8(partial)))
         (partial / DESCRIPTION).parent.mkdir(exist_ok=True)
         (partial / DESCRIPTION).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         partial.rename(out / str(number))

@@ -1,5 +1,6 @@
 """`training.accumulation = 0`: as few parts of a batch as the memory at hand allows, one after another."""
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from app.training.machine_memory import memory_per_replica
 from app.training.memory import MemoryEstimate, estimate_memory
 from app.training.packing import is_packed
 from pipelines.batching import BatchShape, largest_shapes
+from pipelines.lanes import LANES
 from pipelines.manifest import Manifest, Split
 from pipelines.packing import packed_shape
 
 USABLE = 0.85  # of the memory; the rest is for what changes while training runs, and for gaps between tensors
+HOPELESS = 2  # times the memory; the estimate is not as wrong as that
 GIB = 1 << 30
 
 
@@ -45,13 +48,16 @@ def shapes_of(settings: TrainingConfig, split: Split) -> list[BatchShape]:
     longest = [max(s.longest_source for s in shards), max(s.longest_target for s in shards)]
     if settings.sampling_alpha:  # drawn segmentations are longer than the stored
         longest = [settings.max_length] * 2
-    return largest_shapes(*longest, **sizes)
+    # As many in each lane as in the one that has most; of corpora, each lane may take a pair more than its share.
+    rows = len(shards) * max(s.examples for s in shards) * split.times_taken + LANES * (1 + len(split.corpora))
+    return largest_shapes(longest[0], longest[1], math.ceil(rows), **sizes)
 
 
 def with_accumulation(configuration: Configuration, data: Manifest, replicas: int) -> Configuration:
     """The configuration with accumulation = 0 replaced by the fewest parts, a power of two, that fit; says which."""
     settings = configuration.training
     if settings.accumulation:
+        check_memory(configuration, data, replicas)
         return configuration
     usable = int(USABLE * memory_per_replica())
     parts = 1
@@ -62,7 +68,32 @@ def with_accumulation(configuration: Configuration, data: Manifest, replicas: in
     estimate = f"{need.memory.total / GIB:.1f} GiB estimated, {usable / GIB:.1f} GiB usable on each device"
     warning = "" if need.memory.total <= usable else "; it may not fit: lower batch_tokens or max_length"
     say(f"accumulation: each batch in {parts} part(s), {estimate}{warning}")
-    return replace(configuration, training=replace(settings, accumulation=parts))
+    configuration = replace(configuration, training=replace(settings, accumulation=parts))
+    check_memory(configuration, data, replicas)
+    return configuration
+
+
+def check_memory(configuration: Configuration, data: Manifest, replicas: int) -> None:
+    """Refuses a training that would be killed for memory, without a word, in its first steps.
+
+    Raises:
+        UserError: The estimate is far above what there is, or a batch has fewer rows than parts.
+    """
+    settings = configuration.training
+    most_rows = max(shape.rows for shape in shapes_of(settings, data.split("train")))
+    if settings.accumulation > most_rows:
+        raise UserError(
+            f"training.accumulation is {settings.accumulation}, but no batch has more than {most_rows} rows to divide; "
+            f"use {most_rows} at most, or 0 for as few parts as fit the memory"
+        )
+    shape, need = largest_need(configuration, data, replicas=replicas, parts=settings.accumulation)
+    there = memory_per_replica()
+    if need.total > HOPELESS * there:
+        raise UserError(
+            f"a step of {shape.rows:,} rows of {shape.source_length} and {shape.target_length} tokens needs about "
+            f"{need.total / GIB:,.1f} GiB, and {there / GIB:,.1f} GiB are free; lower training.batch_tokens, set "
+            "training.accumulation=0, or take a smaller model"
+        )
 
 
 @contextmanager

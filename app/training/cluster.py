@@ -23,6 +23,7 @@ from pipelines.errors import DataError
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
 ANSWER_SECONDS = 10.0  # within which a machine that is there answers
 RETRY_SECONDS = 0.5
+MOST_PORT = 65535
 READY = ""  # any other word is an error's message
 
 Facts = Mapping[str, Any]
@@ -59,19 +60,18 @@ class Cluster:
         """The cluster that `TF_CONFIG` describes; without it this process trains alone.
 
         Raises:
-            UserError: It cannot be read, or is not of workers and at most one chief.
+            UserError: It cannot be read, or is not of a chief and workers, of a chief alone, or of workers.
         """
         text = os.environ.get("TF_CONFIG", "")
         if not text:
             return cls()
         try:
             description = json.loads(text)
-            jobs, task = description["cluster"], description["task"]
-            tasks = [Task(job, i, address) for job in sorted(jobs) for i, address in enumerate(jobs[job])]
-            mine = (task["type"], int(task["index"]))
+            tasks = _tasks(description["cluster"])
+            mine = (description["task"]["type"], _index(description["task"]["index"]))
         except json.JSONDecodeError as error:
             raise UserError(f"TF_CONFIG is not JSON ({error}); expected {EXAMPLE}") from error
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise UserError(f"TF_CONFIG is {text}; expected {EXAMPLE}") from error
         _check(tasks)
         here = [i for i, task in enumerate(tasks) if (task.job, task.number) == mine]
@@ -272,14 +272,28 @@ def forget_gone(connections: dict[int, socket.socket]) -> None:
             connections.pop(index).close()
 
 
+def _tasks(jobs: Mapping[str, list[str]]) -> list[Task]:
+    """All tasks of a cluster; `TypeError` if a job has no list of them."""
+    if not (isinstance(jobs, dict) and all(isinstance(addresses, list) for addresses in jobs.values())):
+        raise TypeError
+    return [Task(job, i, address) for job in sorted(jobs) for i, address in enumerate(jobs[job])]
+
+
+def _index(value: Any) -> int:
+    """A task's number, which some write as text; `ValueError` if it is none."""
+    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,9}", str(value)):
+        raise ValueError
+    return int(value)
+
+
 def _check(tasks: list[Task]) -> None:
     """Holds the cluster to what can train together."""
     for task in tasks:
         if task.job not in ("chief", "worker"):
             raise UserError(f'TF_CONFIG: there is a task of type "{task.job}"; the types are "chief" and "worker"')
-        if not (isinstance(task.address, str) and re.fullmatch(r".+:\d+", task.address)):
-            raise UserError(f"TF_CONFIG: the address of {task.job} {task.number} is {task.address!r}; write HOST:PORT")
-    if not any(task.job == "worker" for task in tasks):
+        if wrong := _wrong_address(task.address):
+            raise UserError(f"TF_CONFIG: the address of {task.job} {task.number} is {task.address!r}; {wrong}")
+    if not tasks:
         raise UserError(f"TF_CONFIG: the cluster has no worker; expected {EXAMPLE}")
     if sum(task.job == "chief" for task in tasks) > 1:
         raise UserError('TF_CONFIG: the cluster has more than one "chief"; make the others of type "worker"')
@@ -287,3 +301,16 @@ def _check(tasks: list[Task]) -> None:
     for address in addresses:
         if addresses.count(address) > 1:
             raise UserError(f"TF_CONFIG: the address {address} stands for more than one worker; give each its own port")
+
+
+def _wrong_address(address: Any) -> str:
+    """What is wrong with the address of a task; "" if nothing is."""
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^][:/@\s]+):([0-9]+)", address) if isinstance(address, str) else None
+    if not found:
+        return "write HOST:PORT, and an address of IPv6 in square brackets"
+    host, port = found.groups()
+    if not 1 <= int(port[:9]) <= MOST_PORT:
+        return f"a port is between 1 and {MOST_PORT}"
+    if not host.startswith("[") and any(not 1 <= len(label) <= 63 for label in host.removesuffix(".").split(".")):
+        return "the parts of a host's name between dots have 1 to 63 characters"
+    return ""

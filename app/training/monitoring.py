@@ -12,6 +12,7 @@ import tensorflow as tf
 from app.console import TrainingProgress
 from app.errors import UserError
 from app.evaluation import bleu_metric, score
+from app.runtime.utf8_names import in_utf8
 from app.training import step_lines
 from app.training.trainer import Trainer, target_weight
 from pipelines.tags import Languages
@@ -32,7 +33,7 @@ class StepLog(keras.callbacks.Callback):
     def __init__(self, run: Path, progress: TrainingProgress) -> None:
         super().__init__()
         self.file = run / "metrics.jsonl"
-        self.writer = tf.summary.create_file_writer(str(run / "tensorboard"))
+        self.writer = tf.summary.create_file_writer(in_utf8(run / "tensorboard"))
         self.progress = progress
         self.started = 0.0
 
@@ -93,7 +94,7 @@ class DevEvaluation:
         progress: TrainingProgress,
     ) -> None:
         self.file = run / "dev.jsonl"
-        self.writer = tf.summary.create_file_writer(str(run / "tensorboard"))
+        self.writer = tf.summary.create_file_writer(in_utf8(run / "tensorboard"))
         self.batches = batches
         self.sources, self.references = sentences
         self.translate = translate

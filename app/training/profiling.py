@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from app.errors import UserError
+from app.runtime.utf8_names import in_utf8
 
 
 class ProfiledSteps(NamedTuple):
@@ -52,7 +53,7 @@ class Profile(keras.callbacks.Callback):
         """Begins the profile, and marks the step in it."""
         number = self.model.step + 1
         if number == self.steps.first:
-            tf.profiler.experimental.start(str(self.folder))
+            tf.profiler.experimental.start(in_utf8(self.folder))
             self.running = True
         if self.running:
             self.mark = tf.profiler.experimental.Trace("train", step_num=number, _r=1)

@@ -5,21 +5,41 @@ No file is opened here.
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from pipelines.downloads import Downloads
 from pipelines.errors import DataError
+from pipelines.language_codes import split_pair
+
+
+class Malformed(NamedTuple):
+    """Where in a file there is no pair, and why: "a.tsv", " line 3 has no tab"."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}{self.reason}"
+
+    @property
+    def in_short(self) -> str:
+        """The same without the file's folder."""
+        return f"{PurePath(self.path).name}{self.reason}"
 
 
 class RawPair(NamedTuple):
-    """Two lines as they were found, without their ends, and how much the pair counts in the loss."""
+    """Two lines as they were found, without their ends, and how much the pair counts in the loss.
+
+    Where a line is no pair, `source` is the line and `malformed` says why.
+    """
 
     source: bytes
     target: bytes
     weight: float = 1.0
+    malformed: Malformed | None = None
 
 
 @dataclass(frozen=True)
@@ -35,15 +55,17 @@ class LanguagePair:
 
     @classmethod
     def parse(cls, text: str) -> "LanguagePair":
-        """Gives the pair that `text` names, such as `en-de`.
+        """Gives the pair that `text` names, such as `en-de` or `en-pt-BR`, with its codes in their standard form.
 
         Raises:
             DataError: if `text` is not two language codes with a hyphen between them.
         """
-        found = re.fullmatch(r"([A-Za-z_]{2,})-([A-Za-z_]{2,})", text.strip())
-        if not found:
-            raise DataError(f"expected a language pair such as en-de, got {text!r}")
-        return cls(*found.groups())
+        return cls(*split_pair(text))
+
+    @classmethod
+    def written(cls, text: str) -> "LanguagePair":
+        """Gives the pair that a file of this program names: what `str` gives, in the very codes that stand there."""
+        return cls(*text.split("-")) if text.count("-") == 1 else cls.parse(text)
 
     def reversed(self) -> "LanguagePair":
         """Gives the other direction."""
@@ -58,18 +80,22 @@ class Corpus:
     """Raw line pairs, source first; iterating again starts over.
 
     `origin` tells where the text comes from in values that JSON can hold, for people; `identity` holds what changes
-    when the text does. Iterating raises `DataError` on a corpus that is empty, damaged or of unequal sides.
+    when the text does. Iterating raises `DataError` on a corpus that is empty, damaged or of unequal sides, and at what
+    is no pair, unless it `keeps_malformed`, to be counted by who reads it.
     """
 
     spec: str
     origin: dict[str, Any]
     identity: tuple[Any, ...]
     read: Callable[[], Iterator[RawPair]]
+    keeps_malformed: bool = False
 
     def __iter__(self) -> Iterator[RawPair]:
         empty = True
         for pair in self.read():
             empty = False
+            if pair.malformed and not self.keeps_malformed:
+                raise DataError(f"{pair.malformed}; --drop-malformed drops such lines and counts them")
             yield pair
         if empty:
             raise DataError(

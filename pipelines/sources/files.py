@@ -4,49 +4,78 @@ Addresses on the web are not opened here but fetched first (`pipelines.downloads
 fsspec is named outright for the stores: epath itself prefers TensorFlow's, which knows no S3 and takes seconds to load.
 """
 
-import gzip
-import io
-import lzma
 import os
-import zlib
+import stat
+import sys
+import uuid
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import has_magic
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-import zstandard
 from etils.epath import backend as epath_backend
 
 from pipelines.errors import DataError
+from pipelines.sources.decompression import SUFFIXES, decompressed, explained_damage
 
-COMPRESSIONS = ("", ".gz", ".xz", ".zst")
+COMPRESSIONS = ("", *SUFFIXES)
+STDIN = "-"
 
 _STORES = {"gs": "gcsfs", "s3": "s3fs"}  # and the package that knows each
-_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError)
-_CHUNK_BYTES = 1 << 17
 
 
 @contextmanager
 def open_stream(name: str) -> Iterator[IO[bytes]]:
-    """Opens the text of a plain, `.gz`, `.xz` or `.zst` file.
+    """Opens the text of a file, decompressed if need be; "-" is standard input.
 
     Raises:
         DataError: if it cannot be read or is damaged, on opening or while it is read within the context.
     """
-    with _explained(name), _backend(name).open(name, "rb") as file, _decompressed(name, file) as stream:
+    if name == STDIN:
+        with explained_damage(called(name)):
+            yield decompressed(called(name), sys.stdin.buffer)
+        return
+    with _explained(name), _backend(name).open(name, "rb") as file, decompressed(name, file) as stream:
         yield stream
 
 
 def read_lines(name: str) -> Iterator[bytes]:
-    """Yields the lines of a file without their ends; only `\\n` or `\\r\\n` ends one."""
+    """Yields the lines of a file without their ends and a byte order mark; only `\\n` or `\\r\\n` ends one.
+
+    Raises:
+        DataError: As `open_stream` does, or the text is in UTF-16.
+    """
     with open_stream(name) as file:
-        for line in file:
+        first = next(file, b"")
+        if first.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            raise DataError(f"{called(name)} is in UTF-16; make it UTF-8, as iconv -f UTF-16 -t UTF-8 does")
+        for line in chain([first.removeprefix(BOM_UTF8)] if first else [], file):
             yield line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def called(name: str) -> str:
+    """What to call a file in a message."""
+    return "standard input" if name == STDIN else name
+
+
+def check_kind(name: str) -> None:
+    """Raises a `DataError` if a file of this machine cannot be opened or holds no text; pipes are not touched."""
+    if _is_remote(name) or name == STDIN:
+        return
+    with _explained(name):
+        is_regular = stat.S_ISREG(os.stat(name).st_mode)
+    if is_regular:
+        with open_stream(name):
+            pass
 
 
 def is_file(name: str) -> bool:
     """Tells whether there is such a file."""
+    if name == STDIN:
+        return True
     with _explained(name):
         backend = _backend(name)
         return backend.exists(name) and not backend.isdir(name)
@@ -62,18 +91,22 @@ def matches(pattern: str) -> list[str]:
 
 def describe(name: str) -> dict[str, Any]:
     """Gives the full path and the size of a file, for people."""
+    if name == STDIN:
+        return {"path": STDIN}
     path = name if _is_remote(name) else str(Path(name).resolve())
     with _explained(name):
         return {"path": path, "bytes": _backend(name).stat(name).length}
 
 
 def identify(name: str) -> list[Any]:
-    """Gives values that change when the file does, without reading it."""
+    """Gives values that change when the file does, without reading it; standard input never comes again."""
+    if name == STDIN:
+        return [STDIN, uuid.uuid4().hex]
     with _explained(name):
         if _is_remote(name):
             return [name, _backend(name).fs(name).ukey(name)]
-        stat = os.stat(name)
-        return [str(Path(name).resolve()), stat.st_size, stat.st_mtime_ns]
+        facts = os.stat(name)
+        return [str(Path(name).resolve()), facts.st_size, facts.st_mtime_ns]
 
 
 def first_line(error: BaseException) -> str:
@@ -98,11 +131,10 @@ def _backend(name: str) -> Any:
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
     try:
-        yield
+        with explained_damage(name):
+            yield
     except DataError:
         raise
-    except _DAMAGE as error:
-        raise DataError(f"{name} is damaged or cut short ({first_line(error)}); fetch it again") from error
     except OSError as error:
         raise DataError(f"cannot read {name}: {error.strerror or first_line(error)}") from error
     except Exception as error:
@@ -116,64 +148,3 @@ def _store_error(name: str, error: Exception) -> DataError:
     if isinstance(error, ImportError):
         return DataError(f"cannot open {name}: {scheme}:// needs another package; run: pip install {_STORES[scheme]}")
     return DataError(f"cannot read {name} ({first_line(error)}); check the name and your credentials for {scheme}://")
-
-
-def _decompressed(name: str, file: IO[bytes]) -> IO[bytes]:
-    if name.endswith(".gz"):
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
-    if name.endswith(".xz"):
-        return io.BufferedReader(_Chunks(_xz_chunks(file)), _CHUNK_BYTES)
-    return io.BufferedReader(_Chunks(_zstd_chunks(file)), _CHUNK_BYTES) if name.endswith(".zst") else file
-
-
-def _xz_chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """Yields the text of all streams; Python's own reader takes a damaged second one for the end of the file."""
-    stream, left = None, b""
-    while chunk := left or file.read(_CHUNK_BYTES):
-        if stream is None:
-            chunk, left = chunk.lstrip(b"\0"), b""  # between streams there may be padding
-            if not chunk:
-                continue
-            stream = lzma.LZMADecompressor()
-        yield stream.decompress(chunk, _CHUNK_BYTES)
-        while not (stream.eof or stream.needs_input):
-            yield stream.decompress(b"", _CHUNK_BYTES)
-        left = stream.unused_data if stream.eof else b""
-        stream = None if stream.eof else stream
-    if stream is not None:
-        raise EOFError("it ends within a stream")
-
-
-def _zstd_chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """Yields the text of all frames; unlike the package's own reader it notices a file that is cut short."""
-    frame, left = None, b""
-    while chunk := left or file.read(_CHUNK_BYTES):
-        frame = frame or zstandard.ZstdDecompressor().decompressobj()
-        yield frame.decompress(chunk)
-        left = frame.unused_data if frame.eof else b""
-        frame = None if frame.eof else frame
-    if frame is not None:
-        raise EOFError("it ends within a frame")
-
-
-class _Chunks(io.RawIOBase):
-    """Pieces of bytes as a file to read."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._left = memoryview(b"")
-
-    def readable(self) -> bool:
-        """Tells that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fills `buffer` with what there is of the present piece; 0 at the end."""
-        while not self._left:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._left = memoryview(chunk)
-        size = min(len(buffer), len(self._left))
-        buffer[:size], self._left = self._left[:size], self._left[size:]
-        return size

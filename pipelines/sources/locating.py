@@ -1,12 +1,16 @@
 """Which files a name means: one, all that match a pattern, or what is fetched from an address."""
 
 from dataclasses import dataclass
+from glob import escape, has_magic
 from typing import Any
 
 from pipelines.downloads import is_address
 from pipelines.errors import DataError
+from pipelines.language_codes import match, spellings
 from pipelines.sources import files
 from pipelines.sources.corpus import Request
+
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".lz4", ".lzma", ".br", ".Z")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ def locate(request: Request, content: str) -> list[TextFile]:
     found = files.matches(request.name)
     if not found:
         raise DataError(f"corpus {request.spec}: no file {request.name}; give a file with {content}")
+    for path in found:
+        files.check_kind(path)
     return [TextFile(path) for path in found]
 
 
@@ -44,14 +50,13 @@ def locate_sides(request: Request) -> list[tuple[TextFile, TextFile]]:
     checksums = _checksums(request, 2)
     if is_address(request.name):
         source, target = (
-            _fetched(request, _side_names(request.name, language), f"{request.name}.{language}", checksum)
+            _fetched(request, _side_names(request.name, *spellings(language)), f"{request.name}.{language}", checksum)
             for language, checksum in zip(languages, checksums, strict=True)
         )
         return [(source, target)]
-    prefixes = _prefixes(request.name, languages) or [request.name]
-    return [
-        (_find_side(request, prefix, languages[0]), _find_side(request, prefix, languages[1])) for prefix in prefixes
-    ]
+    found = _by_prefix(request.name, languages)
+    wanted = sorted(prefix for prefix, sides in found.items() if any(match(code, sides) for code in languages))
+    return [_both_sides(request, prefix, found.get(prefix, {})) for prefix in wanted or [request.name]]
 
 
 def _checksums(request: Request, count: int) -> tuple[str | None, ...]:
@@ -68,22 +73,37 @@ def _fetched(request: Request, urls: list[str], url: str, checksum: str | None) 
     return TextFile(str(request.downloads.fetch(urls, checksum)), url, checksum)
 
 
-def _side_names(prefix: str, language: str) -> list[str]:
-    return [f"{prefix}.{language}{compression}" for compression in files.COMPRESSIONS]
+def _side_names(prefix: str, *languages: str) -> list[str]:
+    return [f"{prefix}.{language}{compression}" for language in languages for compression in files.COMPRESSIONS]
 
 
-def _prefixes(pattern: str, languages: tuple[str, str]) -> list[str]:
-    """Gives, in order, the prefixes that match and have one side at least."""
-    found = set()
-    for language in languages:
-        for name in _side_names("", language):
-            found |= {match.removesuffix(name) for match in files.matches(pattern + name)}
-    return sorted(found)
+def _by_prefix(pattern: str, languages: tuple[str, str]) -> dict[str, dict[str, str]]:
+    """Returns the files of each prefix that matches, by what they have in place of a language's code."""
+    literal = not has_magic(pattern) or any(map(files.is_file, _side_names(pattern, *languages)))
+    found: dict[str, dict[str, str]] = {}
+    for name in files.matches((escape(pattern) if literal else pattern) + ".*"):
+        plain = next((name.removesuffix(end) for end in files.COMPRESSIONS if end and name.endswith(end)), name)
+        prefix, _, language = plain.rpartition(".")
+        if not literal or prefix == pattern:
+            found.setdefault(prefix, {}).setdefault(language, name)
+    return found
 
 
-def _find_side(request: Request, prefix: str, language: str) -> TextFile:
+def _both_sides(request: Request, prefix: str, sides: dict[str, str]) -> tuple[TextFile, TextFile]:
+    source, target = (
+        _side(request, prefix, language, sides) for language in (request.pair.source, request.pair.target)
+    )
+    if source == target:
+        raise DataError(f"corpus {request.spec}: {source.path} would be both sides; name the files by their languages")
+    return source, target
+
+
+def _side(request: Request, prefix: str, language: str, sides: dict[str, str]) -> TextFile:
+    if name := match(language, sides):
+        files.check_kind(sides[name])
+        return TextFile(sides[name])
     names = _side_names(prefix, language)
-    for name in names:
-        if files.is_file(name):
-            return TextFile(name)
+    packed = next((f"{names[0]}{suffix}" for suffix in _ARCHIVES if files.is_file(f"{names[0]}{suffix}")), None)
+    if packed:
+        raise DataError(f"corpus {request.spec}: {packed} is not read; unpack it, and give the text in it")
     raise DataError(f"corpus {request.spec}: found none of {', '.join(names)}; give the path without .{language}")

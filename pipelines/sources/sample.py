@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.errors import DataError
+from pipelines.language_codes import match
 from pipelines.sources.corpus import Corpus, RawPair, Request
 from pipelines.sources.files import describe
 from pipelines.sources.text import read_columns
@@ -18,7 +19,8 @@ def open_sample(request: Request) -> Corpus:
     if name not in known:
         raise DataError(f"unknown sample {name!r}; the bundled samples are: {', '.join(known)}")
     first, second = name.split("-")[-2:]
-    if {first, second} != {pair.source, pair.target}:
+    source, target = (match(language, (first, second)) for language in (pair.source, pair.target))
+    if {source, target} != {first, second}:
         raise DataError(
             f"sample {name} is in {first} and {second}, not {pair}; use --pair {first}-{second} or the reverse"
         )
@@ -35,11 +37,9 @@ def open_sample(request: Request) -> Corpus:
         "attribution": "tatoeba.org and manythings.org/anki",
     }
     identity = ("sample", str(pair), file["path"], file["bytes"])
-    return Corpus(
-        request.spec, origin, identity, lambda: in_order(read_columns(str(path)), flipped=pair.source == second)
-    )
+    return Corpus(request.spec, origin, identity, lambda: in_order(read_columns(str(path)), flipped=source == second))
 
 
 def in_order(pairs: Iterator[RawPair], *, flipped: bool) -> Iterator[RawPair]:
     """Yields the pairs, with their sides exchanged if `flipped`."""
-    return (RawPair(pair.target, pair.source, pair.weight) for pair in pairs) if flipped else pairs
+    return (pair._replace(source=pair.target, target=pair.source) for pair in pairs) if flipped else pairs

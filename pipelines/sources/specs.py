@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.errors import DataError
 from pipelines.sources.corpus import LanguagePair
+from pipelines.sources.files import STDIN
 
 _COLUMN = "column"
 
@@ -38,6 +39,12 @@ class CorpusSpec:
         """Whether the text runs from the target to the source of its pair: `reversed:files:news`."""
         kinds = self.location.split(":")
         return len(list(takewhile("reversed".__eq__, kinds))) % 2 == 1
+
+    @property
+    def is_piped(self) -> bool:
+        """Whether the text comes from standard input: `tsv:-`."""
+        *_, kind, name = ("", *self.location.split(":"))
+        return name == STDIN and kind in ("tsv", "jsonl", "tmx")
 
     def __post_init__(self) -> None:
         for name in ("weight", "loss_weight"):

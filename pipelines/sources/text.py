@@ -1,18 +1,28 @@
 """Parallel text in files of lines: `files:` (a file a side), `tsv:` (columns by tabs), `jsonl:` (an object a line).
 
-Lines end at `\\n` and nowhere else (U+2028 and its kin are text); a `\\r` before it is stripped.
+Lines end at `\\n` and nowhere else (U+2028 and its kin are text); a `\\r` before it is stripped. A line that is no pair
+is yielded as such (`RawPair.malformed`).
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
 from pipelines.errors import DataError
-from pipelines.sources.corpus import Corpus, LanguagePair, RawPair, Request
-from pipelines.sources.files import read_lines
+from pipelines.language_codes import match
+from pipelines.sources.corpus import Corpus, LanguagePair, Malformed, RawPair, Request
+from pipelines.sources.files import called, read_lines
 from pipelines.sources.locating import TextFile, locate, locate_sides
+
+_EMPTY = RawPair(b"", b"")  # which cleaning drops and counts
+_NO_TAB = " has no tab; expected source, a tab, target on each line"
+
+
+class MalformedLineError(ValueError):
+    """Why a line is no pair, to be read behind its number."""
 
 
 def open_files(request: Request) -> Corpus:
@@ -37,42 +47,33 @@ def open_tsv(request: Request) -> Corpus:
 def open_jsonl(request: Request) -> Corpus:
     """Gives the corpus of `jsonl:FILE`: an object a line with both languages, in `translation` or not, and `weight`."""
     pair = request.pair
+    parse = partial(_object, pair=pair)
     found = locate(request, f'{{"{pair.source}": …, "{pair.target}": …}} on each line')
-    return _corpus(request, "jsonl", found, lambda: chain.from_iterable(_read_objects(f.path, pair) for f in found))
+    return _corpus(request, "jsonl", found, lambda: chain.from_iterable(_read_pairs(f.path, parse) for f in found))
 
 
 def read_columns(path: str) -> Iterator[RawPair]:
     """Yields the first two columns."""
-    for number, line in enumerate(read_lines(path), start=1):
-        source, tab, rest = line.partition(b"\t")
-        if not tab:
-            raise _no_tab(path, number)
-        yield RawPair(source, rest.partition(b"\t")[0])
+    return _read_pairs(path, _two_columns)
 
 
 def read_weighted_columns(path: str) -> Iterator[RawPair]:
     """Yields the first three columns, the third of which is a number."""
-    for number, line in enumerate(read_lines(path), start=1):
-        source, tab, rest = line.partition(b"\t")
-        if not tab:
-            raise _no_tab(path, number)
-        target, _, last = rest.partition(b"\t")
-        weight = last.partition(b"\t")[0].decode(errors="replace")
-        yield RawPair(source, target, checked_weight(weight, f"{path} line {number}: its third column"))
+    return _read_pairs(path, _three_columns)
 
 
-def checked_weight(value: str | float | None, where: str) -> float:
-    """Gives the weight that `value` tells.
+def checked_weight(value: str | float | None, what: str) -> float:
+    """Gives the weight that `value` tells; `what` it is of a line.
 
     Raises:
-        DataError: if it is not a number from 0 up.
+        MalformedLineError: if it is not a number from 0 up.
     """
     try:
         weight = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if not (math.isfinite(weight) and weight >= 0) or isinstance(value, bool):
-        raise DataError(f"{where} is no weight; expected a number from 0 up, got {value!r}")
+        raise MalformedLineError(f": {what} is no weight; expected a number from 0 up, got {value!r}")
     return weight
 
 
@@ -100,36 +101,65 @@ def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
         yield RawPair(left, right)
 
 
-def _no_tab(path: str, number: int) -> DataError:
-    return DataError(f"{path} line {number} has no tab; expected source, a tab, target on each line")
-
-
-def _read_objects(path: str, pair: LanguagePair) -> Iterator[RawPair]:
+def _read_pairs(path: str, parse: Callable[[bytes], RawPair | None]) -> Iterator[RawPair]:
+    """Yields what `parse` makes of each line, if anything."""
     for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        where = f"{path} line {number}"
-        found = _parse_object(line, where)
-        texts = found["translation"] if isinstance(found.get("translation"), dict) else found
-        source, target = (_side(texts, language, where) for language in (pair.source, pair.target))
-        yield RawPair(source, target, checked_weight(found.get("weight", 1.0), f"{where}: weight"))
+        try:
+            pair = parse(line)
+        except MalformedLineError as error:
+            pair = RawPair(line, b"", malformed=Malformed(called(path), f" line {number}{error}"))
+        if pair is not None:
+            yield pair
 
 
-def _parse_object(line: bytes, where: str) -> dict[str, Any]:
+def _two_columns(line: bytes) -> RawPair:
+    if not line.strip():
+        return _EMPTY
+    source, rest = _source_and_rest(line)
+    return RawPair(source, rest.partition(b"\t")[0])
+
+
+def _three_columns(line: bytes) -> RawPair:
+    if not line.strip():
+        return _EMPTY
+    source, rest = _source_and_rest(line)
+    target, _, last = rest.partition(b"\t")
+    weight = last.partition(b"\t")[0].decode(errors="replace")
+    return RawPair(source, target, checked_weight(weight, "its third column"))
+
+
+def _source_and_rest(line: bytes) -> tuple[bytes, bytes]:
+    source, tab, rest = line.partition(b"\t")
+    if not tab:
+        raise MalformedLineError(_NO_TAB)
+    return source, rest
+
+
+def _object(line: bytes, pair: LanguagePair) -> RawPair | None:
+    if not line.strip():
+        return None
+    found = _parse_object(line)
+    texts = found["translation"] if isinstance(found.get("translation"), dict) else found
+    source, target = (_side(texts, language) for language in (pair.source, pair.target))
+    return RawPair(source, target, checked_weight(found.get("weight", 1.0), "weight"))
+
+
+def _parse_object(line: bytes) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where} is not JSON ({error}); expected an object on each line") from error
+        raise MalformedLineError(f" is not JSON ({error}); expected an object on each line") from error
     if not isinstance(found, dict):
-        raise DataError(f"{where} is not an object; expected one with a text in each language")
+        raise MalformedLineError(" is not an object; expected one with a text in each language")
     return found
 
 
-def _side(texts: dict[str, Any], language: str, where: str) -> bytes:
+def _side(texts: dict[str, Any], language: str) -> bytes:
     """Gives the text of a side; null is an empty one, which cleaning drops and counts."""
-    text = texts.get(language, 0)
+    name = match(language, texts)
+    text = texts[name] if name else 0
     if text is None:
         return b""
     if not isinstance(text, str):
-        raise DataError(f"{where} has no text in {language!r}; its fields are: {', '.join(texts)}")
+        raise MalformedLineError(f" has no text in {language!r}; its fields are: {', '.join(texts)}")
     return in_one_line(text)

@@ -12,7 +12,8 @@ from typing import Any
 from lxml import etree
 
 from pipelines.errors import DataError
-from pipelines.sources.corpus import Corpus, LanguagePair, RawPair, Request
+from pipelines.language_codes import match, standard
+from pipelines.sources.corpus import Corpus, LanguagePair, Malformed, RawPair, Request
 from pipelines.sources.files import first_line, open_stream
 from pipelines.sources.locating import locate
 
@@ -38,7 +39,7 @@ def open_tmx(request: Request) -> Corpus:
 def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
     """Yields the units that have both languages; memory does not grow with the file.
 
-    Case does not matter in the name of a language, and `en` is also found as `en-US` if there is no `en` in the unit.
+    The name of a language may be spelt in any way, and `en` is also found as `en-US` if there is no `en` in the unit.
 
     Raises:
         DataError: if the document is not well-formed, defines entities, or no unit has both languages.
@@ -53,7 +54,8 @@ def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
             try:
                 pair_of_texts = RawPair(_text(source), _text(target))
             except _UnknownEntityError as error:
-                raise DataError(f"{path} has an entity that is nowhere defined ({error}); write it out") from error
+                reason = f" has an entity that is nowhere defined ({error}); write it out"
+                pair_of_texts = RawPair(b"", b"", malformed=Malformed(path, reason))
             yield pair_of_texts
     if languages and not found:
         raise DataError(
@@ -99,7 +101,7 @@ def _segments(unit: Any) -> dict[str, Any]:
         language = variant.get(_XML_LANG) or variant.get("lang") or ""
         segment = next(variant.iterchildren("{*}seg"), None)
         if segment is not None:
-            segments.setdefault(language.replace("_", "-").lower(), segment)
+            segments.setdefault(standard(language), segment)
     return segments
 
 
@@ -111,20 +113,8 @@ def _forget(unit: Any) -> None:
 
 
 def _choose(language: str, segments: dict[str, Any]) -> Any:
-    """Gives the segment of exactly this language, or else the first that differs only in having a region or none."""
-    wanted = language.replace("_", "-").lower()
-    if wanted in segments:
-        return segments[wanted]
-    base, region = _split_region(wanted)
-    for name, segment in segments.items():
-        if _split_region(name)[0] == base and not (region and _split_region(name)[1]):
-            return segment
-    return None
-
-
-def _split_region(language: str) -> tuple[str, str]:
-    base, _, region = language.partition("-")
-    return base, region
+    name = match(language, segments)
+    return None if name is None else segments[name]
 
 
 def _text(segment: Any) -> bytes:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.errors import DataError
-from pipelines.sources.corpus import Corpus, LanguagePair, RawPair, Request
+from pipelines.language_codes import match
+from pipelines.sources.corpus import Corpus, RawPair, Request
 from pipelines.sources.files import first_line
 
 _SPLITS = {"dev": "validation"}  # ours -> theirs, where they differ
@@ -21,7 +22,8 @@ def open_tfds(request: Request) -> Corpus:
     name, _, chosen = request.name.partition(":")
     builder = _builder(spec, name, request.tfds_dir)
     languages = sorted(builder.info.features or ())
-    if not {pair.source, pair.target} <= set(languages):
+    source, target = (match(language, languages) for language in (pair.source, pair.target))
+    if source is None or target is None or source == target:
         raise DataError(f"corpus {spec} is in {' and '.join(languages)}, not {pair}; choose another configuration")
     split = chosen or _SPLITS.get(request.split, request.split)
     _prepare(spec, builder)
@@ -29,7 +31,7 @@ def open_tfds(request: Request) -> Corpus:
     if splits and split.partition("[")[0] not in splits:
         raise DataError(f"corpus {spec} has no split {split!r}; it has {', '.join(splits)}")
     identity = ("tfds", str(pair), builder.info.full_name, split)
-    return Corpus(spec, _origin(spec, builder, split), identity, lambda: _read(builder, split, pair))
+    return Corpus(spec, _origin(spec, builder, split), identity, lambda: _read(builder, split, source, target))
 
 
 def _builder(spec: str, name: str, tfds_dir: str | None) -> Any:
@@ -113,8 +115,8 @@ def _origin(spec: str, builder: Any, split: str) -> dict[str, Any]:
     }
 
 
-def _read(builder: Any, split: str, pair: LanguagePair) -> Iterator[RawPair]:
+def _read(builder: Any, split: str, *languages: str) -> Iterator[RawPair]:
     examples = builder.as_dataset(split=split, shuffle_files=False)
     for block in examples.batch(_READ_AT_ONCE).prefetch(2).as_numpy_iterator():
-        for source, target in zip(block[pair.source], block[pair.target], strict=True):
+        for source, target in zip(*(block[language] for language in languages), strict=True):
             yield RawPair(source.replace(b"\n", b" "), target.replace(b"\n", b" "))

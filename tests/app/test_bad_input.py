@@ -66,7 +66,7 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     ([*PREPARE, "--corpus", SAMPLE, "--limit", "600", "--dev", "files:unequal"], "unequal.en has 3 lines but"),
     (
         [*PREPARE, "--corpus", "files:none", "--dev", SAMPLE],
-        "found none of none.en, none.en.gz, none.en.xz, none.en.zst; give the path",
+        "found none of none.en, none.en.gz, none.en.xz, none.en.zst, none.en.bz2; give the path",
     ),
     ([*PREPARE, "--corpus", "tsv:none.tsv", "--dev", SAMPLE], "no file none.tsv; give a file with en, a tab, de"),
     ([*PREPARE, "--corpus", "tsv:empty.tsv", "--dev", SAMPLE], "corpus tsv:empty.tsv is empty: expected at least one"),

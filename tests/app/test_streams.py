@@ -1,5 +1,6 @@
 """Standard streams that are closed, the environment of other programs, and Ctrl-C while TensorFlow is imported."""
 
+import argparse
 import gzip
 import lzma
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from app import cli
 from app.runtime.tensorflow_start import ending_at_once, import_tensorflow
 
 NMT = f"{sys.executable} -m app"
@@ -76,6 +78,28 @@ def test_what_is_written_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
     command = f"PYTHONIOENCODING=ascii {NMT} evaluate --hypothesis text --reference größe"
     done = run(command, tmp_path)
     assert done.stderr == "nmt evaluate: cannot read größe: there is no such file\n"
+
+
+def test_a_name_that_is_not_utf8_is_read_written_and_spelt(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "text").write_text("One two three four.\n")
+    name = """"$(printf 'caf\\351')/"""
+    done = run(f'{NMT} evaluate --hypothesis {name}text" --reference {name}text" --output {name}out"', tmp_path)
+    assert done.stdout.startswith("BLEU 100.00"), done.stderr
+    assert (folder / "out").is_file()
+    done = run(f'{NMT} evaluate --hypothesis {name}none" --reference {name}text"', tmp_path)
+    assert done.stderr == "nmt evaluate: cannot read caf\\udce9/none: there is no such file\n"
+
+
+def test_a_name_that_is_not_utf8_where_it_must_be_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = argparse.Namespace(verb="train", run=lambda _: "no/caf\udce9".encode())
+    monkeypatch.setattr(cli, "parsed", lambda _: arguments)
+    assert cli.main([]) == 1
+    said = capsys.readouterr().err
+    assert said == "nmt train: no/caf\\xe9 is not UTF-8, which is needed here; give it another name\n"
 
 
 def test_the_version_is_told_without_tensorflow(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """Which pairs are dropped, for which reason, and what is said of them."""
 
+# ruff: noqa: RUF001
+
 import json
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from pipelines.cleaning import OPTIONAL, Cleaner, CleaningOptions, CleaningReport, count_words, repaired
+from pipelines.cleaning import OPTIONAL, Cleaner, CleaningOptions, CleaningReport, repaired
 from pipelines.errors import DataError
 from pipelines.language_identification import is_in_another_language
+from pipelines.word_counts import count_words
 
 
 def cleaned(
@@ -39,7 +42,7 @@ def test_bytes_that_are_not_utf8_drop_a_pair(pair: tuple[bytes, bytes]) -> None:
     assert (kept, report.dropped) == ([], {"undecodable": 1})
 
 
-@pytest.mark.parametrize("pair", [("", "x"), ("x", " \t\u2028\xa0"), ("", "")])
+@pytest.mark.parametrize("pair", [("", "x"), ("x", " \t\u2028\xa0"), ("", ""), ("x", "\u200f\u200b\ufeff")])
 def test_a_side_without_text_drops_a_pair(pair: tuple[str, str]) -> None:
     assert cleaned([pair])[1].dropped == {"empty": 1}
 
@@ -133,6 +136,13 @@ def test_a_language_that_is_not_known_is_never_the_wrong_one() -> None:
     ("„Äpfel“ und „Öl“", "„Äpfel“ und „Öl“"),
     ("我们明天去北京", "我们明天去北京"),
     ("AT&T; ﬁne ½", "AT&T; ﬁne ½"),
+    ("”Äiti” ja ”Öljy”, ’Åsa’", "”Äiti” ja ”Öljy”, ’Åsa’"),
+    ("Der Verein “DÄ” und »ŠÁ«", "Der Verein “DÄ” und »ŠÁ«"),
+    ("woɖe gbeƒã ɖeƒãɖeɖe, ãƒe ƒéwo", "woɖe gbeƒã ɖeƒãɖeɖe, ãƒe ƒéwo"),
+    ("ãƒ†ã‚¹ãƒˆ", "テスト"),
+    ("+∞“ («É»)", "+∞“ («É»)"),
+    ("ÐŸÑ€Ð¸Ð²ÐµÑ‚, Ð¼Ð¸Ñ€", "Привет, мир"),
+    ("à¤¨à¤®à¤¸à¥\x8dà¤¤à¥\x87", "नमस्ते"),
 ])  # fmt: skip
 def test_text_that_was_decoded_wrongly_is_mended_and_other_text_left_alone(wrong: str, right: str) -> None:
     assert repaired(wrong) == right
@@ -142,6 +152,24 @@ def test_repaired_pairs_are_counted_and_what_cannot_be_mended_is_dropped() -> No
     kept, report = cleaned([("schÃ¶n", "beautiful"), ("sch\ufffdn", "beautiful"), ("a", "b")])
     assert kept == [("schön", "beautiful"), ("a", "b")]
     assert (report.kept, report.repaired, report.dropped) == (2, 1, {"garbled": 1})
+
+
+@pytest.mark.parametrize("text", ["ÐÑÐ¸Ð²ÐµÑ Ð¼Ð¸Ñ", "à¸ªà¸§à¸±à¸ªà¸à¸µ", "â€œÐŸ â€ÑÐ¸Ð²â€œ"])
+def test_text_decoded_wrongly_that_has_lost_bytes_is_dropped(text: str) -> None:
+    assert repaired(text) is None
+
+
+def test_a_sentence_that_varieties_of_a_language_share_is_no_copy() -> None:
+    pair = ("Nothing was translated.",) * 2
+    assert cleaned([pair], languages=("en-US", "en-GB"))[1].kept == 1
+    assert cleaned([("Kde je ten dům?",) * 2], languages=("cs", "sk"))[1].kept == 1
+    assert cleaned([("Kde je ten dům?",) * 2], languages=("cs", "pl"))[1].dropped == {"identical": 1}
+
+
+def test_large_numbers_are_compared_in_the_units_of_both_languages() -> None:
+    pair = ("10 million people voted", "1 करोड़ लोगों ने मतदान किया")
+    assert cleaned([pair], languages=("en", "hi"))[1].kept == 1
+    assert cleaned([("10 million people voted", "1 Million wählte")])[1].dropped == {"numbers": 1}
 
 
 def test_text_that_ends_up_broken_is_dropped_whichever_way() -> None:

@@ -84,7 +84,7 @@ class TestFiles:
     def test_a_missing_side_is_told_with_the_names_looked_for(self, tmp_path: Path) -> None:
         (tmp_path / "text.en").write_bytes(b"one\n")
         with pytest.raises(
-            DataError, match=r"found none of .*text\.de, .*text\.de\.gz, .*zst; give the path without \.de"
+            DataError, match=r"found none of .*text\.de, .*text\.de\.gz, .*bz2; give the path without \.de"
         ):
             open_corpus(f"files:{tmp_path / 'text'}", EN_DE)
 
@@ -146,7 +146,7 @@ class TestSample:
 
     def test_it_serves_both_directions(self) -> None:
         forwards, backwards = (next(iter(open_corpus("sample:tatoeba-en-de", pair))) for pair in (EN_DE, DE_EN))
-        assert forwards == (b"Tom is very honest.", b"Tom ist sehr ehrlich.", 1.0)
+        assert forwards[:3] == (b"Tom is very honest.", b"Tom ist sehr ehrlich.", 1.0)
         assert backwards[:2] == forwards[1::-1]
 
     def test_no_test_sentence_stands_in_the_training_text(self) -> None:

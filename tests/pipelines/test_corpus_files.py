@@ -1,10 +1,13 @@
 """Files of corpora: compressed, many by a pattern, in a store, as JSON lines, and told apart by a fingerprint."""
 
+import bz2
 import gzip
+import io
 import json
 import lzma
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": gzip.compress,
     ".xz": lzma.compress,
+    ".bz2": bz2.compress,
     ".zst": zstandard.ZstdCompressor().compress,
 }
 
@@ -59,6 +63,58 @@ class TestCompression:
         (tmp_path / "a.tsv.zst").write_bytes(b"".join(frames))
         assert read(f"tsv:{tmp_path / 'a.tsv.zst'}") == [tuple(line.split("\t")) for line in lines]
 
+    @pytest.mark.parametrize("name", ["a", "a.tsv", "a.txt.1"])
+    @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst", ".bz2"])
+    def test_what_is_compressed_is_known_without_its_name(self, tmp_path: Path, suffix: str, name: str) -> None:
+        (tmp_path / name).write_bytes(PACK[suffix](b"one\teins\ntwo\tzwei\n"))
+        assert read(f"tsv:{tmp_path / name}") == [("one", "eins"), ("two", "zwei")]
+
+    @pytest.mark.parametrize(
+        "text", ["BZh is no word\tBZh1 auch nicht", "PK\tPK", "PAR1 \tPAR1", "%PDF-\t%PDF-1", "x" * 257 + "ustar\tx"]
+    )
+    def test_text_that_begins_like_another_file_is_text(self, tmp_path: Path, text: str) -> None:
+        assert read(f"tsv:{write(tmp_path, 'a.tsv', text)}") == [tuple(text.split("\t"))]
+
+    @pytest.mark.parametrize(
+        ("name", "first", "what"),
+        [
+            ("a.zip", b"PK\x03\x04rest", "a zip archive"),
+            ("a", b"PK\x03\x04rest", "a zip archive"),
+            ("a.tsv.gz", gzip.compress(bytes(257) + b"ustar\x00rest"), "a tar archive"),
+            ("a.7z", b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+            ("a.rar", b"Rar!\x1a\x07\x01", "a rar archive"),
+            ("a.lz4", b"\x04\x22\x4d\x18", "compressed by lz4"),
+            ("a.Z", b"\x1f\x9d\x90", "compressed by compress"),
+            ("a.br", b"\x0b\x02\x80", "compressed by Brotli"),
+            ("a.lzma", b"]\0\0\x80\0", "compressed by the old lzma"),
+            ("a.parquet", b"PAR1\x15\x04", "a table of columns"),
+            ("a.pdf", b"%PDF-1.5\n", "a PDF"),
+        ],
+    )
+    def test_what_holds_no_lines_is_refused_by_what_it_is_before_anything_is_read(
+        self, tmp_path: Path, name: str, first: bytes, what: str
+    ) -> None:
+        (tmp_path / name).write_bytes(first)
+        with pytest.raises(DataError, match=rf"/{name} is {what}, which is not read; "):
+            open_corpus(f"tsv:{tmp_path / name}", EN_DE)
+
+    def test_a_side_in_an_archive_is_named(self, tmp_path: Path) -> None:
+        write(tmp_path, "a.en.zip", "PK")
+        write(tmp_path, "a.de", "eins")
+        with pytest.raises(DataError, match=r"/a\.en\.zip is not read; unpack it, and give the text in it"):
+            open_corpus(f"files:{tmp_path / 'a'}", EN_DE)
+
+    def test_a_byte_order_mark_is_no_text(self, tmp_path: Path) -> None:
+        write(tmp_path, "a.en", "\ufeffone", "\ufefftwo")
+        write(tmp_path, "a.de", "\ufeffeins", "zwei")
+        assert read(f"files:{tmp_path / 'a'}") == [("one", "eins"), ("\ufefftwo", "zwei")]
+
+    @pytest.mark.parametrize("code", ["utf-16-le", "utf-16-be"])
+    def test_utf_16_is_named(self, tmp_path: Path, code: str) -> None:
+        (tmp_path / "a.tsv").write_bytes("\ufeffone\teins\n".encode(code))
+        with pytest.raises(DataError, match=r"a\.tsv is in UTF-16; make it UTF-8, as iconv -f UTF-16 -t UTF-8 does"):
+            read(f"tsv:{tmp_path / 'a.tsv'}")
+
     @pytest.mark.parametrize("between", [b"", bytes(8)])
     def test_an_xz_file_of_several_streams_is_read_to_its_end(self, tmp_path: Path, between: bytes) -> None:
         lines = [f"{i}\t{'x' * i}" for i in range(300)]
@@ -67,7 +123,7 @@ class TestCompression:
         assert read(f"tsv:{tmp_path / 'a.tsv.xz'}") == [tuple(line.split("\t")) for line in lines]
 
     @pytest.mark.parametrize("damage", ["cut short", "overwritten", "never compressed"])
-    @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+    @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst", ".bz2"])
     def test_what_is_damaged_behind_a_whole_part_is_not_taken_for_the_end(
         self, tmp_path: Path, suffix: str, damage: str
     ) -> None:
@@ -78,12 +134,72 @@ class TestCompression:
             read(f"tsv:{tmp_path / f'a.tsv{suffix}'}")
 
     @pytest.mark.parametrize("damage", ["cut short", "never compressed"])
-    @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+    @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst", ".bz2"])
     def test_a_damaged_file_is_named(self, tmp_path: Path, suffix: str, damage: str) -> None:
         path = write(tmp_path, f"a.tsv{suffix}", *(f"one {i}\teins {i}" for i in range(5000)))
         path.write_bytes(path.read_bytes()[:-40] if damage == "cut short" else b"one\teins\n")
         with pytest.raises(DataError, match=rf"a\.tsv\{suffix} is damaged or cut short \(.*\); fetch it again"):
             read(f"tsv:{path}")
+
+
+class TestStandardInput:
+    def given(self, monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+
+    @pytest.mark.parametrize("suffix", PACK)
+    def test_columns_come_from_it_compressed_or_not(self, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+        self.given(monkeypatch, PACK[suffix](b"one\teins\n"))
+        assert read("tsv:-") == [("one", "eins")]
+
+    def test_so_do_objects_units_and_the_other_direction(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given(monkeypatch, b'{"en": "one", "de": "eins"}\n')
+        assert read("jsonl:-?weight=2") == [("one", "eins")]
+        self.given(monkeypatch, b"eins\tone\n")
+        assert read("reversed:tsv:-") == [("one", "eins")]
+        units = "".join(f'<tuv xml:lang="{code}"><seg>{code}</seg></tuv>' for code in ("en", "de"))
+        self.given(monkeypatch, f"<tmx><body><tu>{units}</tu></body></tmx>".encode())
+        assert read("tmx:-") == [("en", "de")]
+
+    def test_it_never_comes_again_and_what_is_wrong_in_it_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given(monkeypatch, b"one\n")
+        first, second = (open_corpus("tsv:-", EN_DE) for _ in range(2))
+        assert first.fingerprint() != second.fingerprint()
+        with pytest.raises(DataError, match=r"^standard input line 1 has no tab"):
+            list(first)
+
+
+class TestMalformedLines:
+    @pytest.mark.parametrize(
+        ("kind", "line", "reason"),
+        [
+            ("tsv", "no tab", " has no tab; expected source, a tab, target on each line"),
+            ("tsv?loss_weight=column", "a\tb\tmuch", ": its third column is no weight; expected a number from 0 up"),
+            ("jsonl", "{", " is not JSON"),
+            ("jsonl", '{"en": 1}', " has no text in 'en'; its fields are: en"),
+        ],
+    )
+    def test_they_end_the_reading_unless_they_are_to_be_dropped(
+        self, tmp_path: Path, kind: str, line: str, reason: str
+    ) -> None:
+        good = '{"en": "one", "de": "eins"}' if kind == "jsonl" else "one\teins\t1"
+        path = write(tmp_path, "a", good, line, good)
+        name, _, option = kind.partition("?")
+        corpus = open_corpus(f"{name}:{path}?{option}" if option else f"{name}:{path}", EN_DE)
+        with pytest.raises(DataError) as caught:
+            list(corpus)
+        assert str(caught.value).startswith(f"{path} line 2{reason}")
+        assert str(caught.value).endswith("; --drop-malformed drops such lines and counts them")
+        kept = list(replace(corpus, keeps_malformed=True))
+        assert [pair.source for pair in kept] == [b"one", line.encode(), b"one"]
+        assert [pair.malformed and pair.malformed.in_short.startswith(f"a line 2{reason}") for pair in kept] == [
+            None,
+            True,
+            None,
+        ]
+
+    def test_a_blank_line_of_columns_is_an_empty_pair(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "a.tsv", "one\teins\t2", "", " ")
+        assert read(f"tsv:{path}") == read(f"tsv:{path}?loss_weight=column") == [("one", "eins"), ("", ""), ("", "")]
 
 
 class TestPatterns:

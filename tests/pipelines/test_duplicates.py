@@ -47,6 +47,23 @@ def test_a_pair_that_differs_in_case_and_punctuation_alone_has_a_band_in_common_
     assert not next(iter(equal_keys(keys, 0))).rows.size
 
 
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("Ein Müller für Größe.", "Ein Mu\u0308ller fu\u0308r Gro\u0308ße."),
+        ("５００ km", "500 km"),  # noqa: RUF001
+        ("من می\u200cخواهم", "من میخواهم"),  # noqa: RUF001
+        ("Sil\u00adbe", "Silbe"),
+        ("ﬁn", "fin"),
+        ("\ud55c\uad6d", "\u1112\u1161\u11ab\u1100\u116e\u11a8"),
+    ],
+)
+def test_a_text_in_another_unicode_form_is_the_same_text(text: str, other: str) -> None:
+    first, second = (fingerprints([pair]).keys.tolist() for pair in ((text, "x"), (other, "x")))
+    assert first == second
+    assert normalized(text) == normalized(other)
+
+
 def test_the_estimated_similarity_is_near_the_true_one(tmp_path: Path) -> None:
     words = LONG.split()
     changed = [*words[:6], "cat", *words[7:]]

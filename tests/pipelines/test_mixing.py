@@ -94,6 +94,23 @@ def test_weights_of_one_change_nothing(mix: Mix) -> None:
         assert all(map(np.array_equal, tf.nest.flatten(ours), tf.nest.flatten(theirs)))
 
 
+@pytest.mark.parametrize("weight", [0, 1e-30])
+def test_data_of_which_no_pair_counts_in_the_loss_is_refused(mix: Mix, weight: float) -> None:
+    data = mix(1, 1, loss_weights=True)
+    shards = Manifest.load(data).split("train").shards
+    for shard in shards:
+        np.save(data / shard.weights_file, np.full(shard.examples, weight, np.float32))
+    with pytest.raises(DataError, match=r"no pair counts in the loss: .*, and run nmt prepare again"):
+        training_stream(data, **OPTIONS)
+    longest = np.load(data / shards[-1].lengths_file).max(axis=1)
+    weights = np.full(shards[-1].examples, weight, np.float32)
+    weights[longest.argmax()] = 1
+    np.save(data / shards[-1].weights_file, weights)
+    assert training_stream(data, **OPTIONS)
+    with pytest.raises(DataError, match="no pair counts in the loss"):
+        training_stream(data, **OPTIONS | {"max_length": int(longest.max()) - 1})
+
+
 def test_a_corpus_of_weight_nothing_is_left_out(mix: Mix) -> None:
     assert set(taken(mix(1, 0))) == set(range(FIRST_CORPUS))
 

@@ -286,10 +286,10 @@ def split_of(source_tokens: int, target_tokens: int, longest: tuple[int, int]) -
 @pytest.mark.parametrize(
     ("split", "sizes", "shape"),
     [
-        (split_of(1000, 1100, (256, 256)), (25_000, 256), (80, 256, 288)),  # the docstring's
-        (split_of(1000, 1100, (30, 256)), (25_000, 256), (96, 240, 256)),  # no source is as long as a target
-        (split_of(1000, 1000, (20, 20)), (25_000, 64), (192, 128, 128)),  # rows are not too short to fill
-        (split_of(1000, 5000, (99, 99)), (1000, 99), (8, 104, 125)),  # no wider than the budget allows
+        (split_of(1_000_000, 1_100_000, (256, 256)), (25_000, 256), (80, 256, 288)),  # the docstring's
+        (split_of(1_000_000, 1_100_000, (30, 256)), (25_000, 256), (96, 240, 256)),  # no source is as long as a target
+        (split_of(1_000_000, 1_000_000, (20, 20)), (25_000, 64), (192, 128, 128)),  # rows are not too short to fill
+        (split_of(1_000_000, 5_000_000, (99, 99)), (1000, 99), (8, 104, 125)),  # no wider than the budget allows
     ],
 )
 def test_the_shape_follows_from_the_lengths_of_the_data(
@@ -299,7 +299,9 @@ def test_the_shape_follows_from_the_lengths_of_the_data(
 
 
 def test_drawn_segmentations_may_be_as_long_as_the_longest_that_is_read() -> None:
-    shape = packed_shape(split_of(1000, 1000, (150, 150)), batch_tokens=9000, max_length=200, sampling_alpha=0.1)
+    shape = packed_shape(
+        split_of(1_000_000, 1_000_000, (150, 150)), batch_tokens=9000, max_length=200, sampling_alpha=0.1
+    )
     assert shape == BatchShape(40, 200, 200)
 
 

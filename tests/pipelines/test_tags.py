@@ -78,6 +78,7 @@ def test_a_text_without_a_word_has_no_tags():
         ("a<news>b <2de>", "<2fr> a< news>b < 2de>"),
         ("＜2de＞ a", "<2fr> < 2de> a"),  # noqa: RUF001
         ("<\x012de>\ta", "<2fr> < 2de>\ta"),
+        ("<2\u00adde\ufeff> a", "<2fr> < 2de> a"),
         ("<b>a</b> < 2de>", "<2fr> <b>a</b> < 2de>"),
         ("＜b＞", "<2fr> ＜b＞"),  # noqa: RUF001
     ],

@@ -129,7 +129,7 @@ def test_a_compressed_memory_that_is_cut_short_is_told(tmp_path: Path) -> None:
 
 
 def test_a_memory_without_the_languages_is_told_with_those_it_has(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="has no unit in both en and de; its languages are: en-us, fr"):
+    with pytest.raises(DataError, match="has no unit in both en and de; its languages are: en-US, fr"):
         read(tmp_path, document(unit(en_US="one", fr="un")))
 
 

@@ -7,6 +7,7 @@ const CELL = 26;
 const LABEL = 120;
 const ROW = 24;
 const LEAST_LINE = 0.04;
+const MOST_CHARACTERS = 300; // of a sentence that the server explains
 const KINDS = {
   cross: ["Encoder-decoder attention", "target", "source"],
   encoder: ["Encoder self-attention", "source", "source"],
@@ -28,13 +29,28 @@ export function startInside(models) {
 async function look() {
   running?.abort();
   running = new AbortController();
-  const asked = { sentence: at("sentence").value, ...direction() };
+  const asked = direction();
+  const characters = [...at("sentence").value];
+  const sentence = characters.slice(0, MOST_CHARACTERS).join("");
+  at("cut").textContent = "";
   try {
-    const found = await post("/api/explain", asked, running.signal);
-    at("views").replaceChildren(tokens(found), positions(found), attention(found), search(found));
+    const found = await post("api/explain", { sentence, ...asked }, running.signal);
+    at("cut").textContent = cut(found, characters.length);
+    at("views").replaceChildren(said(found, asked), tokens(found), positions(found), attention(found), search(found));
   } catch (error) {
     if (error.name !== "AbortError") at("views").replaceChildren(); // why is said at the top of the page
   }
+}
+
+// What is said where not all of the sentence was looked at.
+function cut(found, length) {
+  if (found.is_cut) return "The model takes no more at once than the beginning that is shown below.";
+  return length > MOST_CHARACTERS ? `Only the first ${MOST_CHARACTERS} of ${length} characters are looked at.` : "";
+}
+
+function said(found, { source, target }) {
+  return make("p", { id: "said" },
+    make("bdi", { lang: source }, found.sentence), " → ", make("bdi", { lang: target, id: "said-translation" }, found.translation));
 }
 
 // Elements from names, attributes and children; text goes in as text alone.
@@ -60,7 +76,7 @@ const spelt = (piece) => (piece === "</s>" ? "⟨end⟩" : piece);
 
 function tokens(found) {
   const list = (name, pieces) =>
-    make("ul", { class: "pieces", "aria-label": name }, ...pieces.map((piece) => make("li", {}, spelt(piece))));
+    make("ul", { class: "pieces", "aria-label": name }, ...pieces.map((piece) => make("li", { dir: "auto" }, spelt(piece))));
   return chapter(
     "Tokens",
     "The model does not read letters but pieces that it has learnt from its training text; ▁ stands for a space. " +
@@ -207,7 +223,7 @@ function search(found) {
       const lives = !ends && living < beams;
       living += lives;
       const fate = ends ? "ends here" : lives ? "goes on" : "dropped";
-      return make("tr", {}, make("td", {}, text), make("td", {}, spelt(piece)), make("td", {}, percent(Math.exp(sum))), make("td", {}, fate));
+      return make("tr", {}, make("td", { dir: "auto" }, text), make("td", { dir: "auto" }, spelt(piece)), make("td", {}, percent(Math.exp(sum))), make("td", {}, fate));
     }));
   }
 

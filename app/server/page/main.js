@@ -25,6 +25,6 @@ for (const [number, tab] of tabs.entries()) {
   });
 }
 
-const models = await get("/api/models");
-startTranslating(models);
+const [models, settings] = await Promise.all([get("api/models"), get("frontend/settings")]);
+startTranslating(models, settings);
 startInside(models);

@@ -1,9 +1,11 @@
-// The translating view: text on the left, its translation on the right as one types.
-import { post, postForm } from "./server.js";
+// The translating view: text on the left, its translation on the right as one types, sentence by sentence.
+import { copied, mark } from "./clipboard.js";
+import { startFiles } from "./files.js";
+import { remember, startHistory } from "./history.js";
+import { link, linked } from "./link.js";
+import { events, post, say } from "./server.js";
 
 const WAIT_MS = 250; // after the last key
-const MOST_REMEMBERED = 30;
-const REMEMBERED = "nmt-history";
 const DOUBTS = [[0.35, 3], [0.6, 2], [0.8, 1]]; // below this probability: how strong the shade
 
 const at = (id) => document.getElementById(id);
@@ -11,31 +13,37 @@ const text = at("text");
 const translation = at("translation");
 const choices = at("choices");
 let pairs = [];
+let limit = Infinity;
 let running = null;
 let waiting = 0;
 let sentences = [];
+let isWhole = true; // nothing of the translation is missing
 
-export function startTranslating(models) {
+export function startTranslating(models, settings) {
   pairs = models.map(({ source, target, domains }) => ({ source, target, domains }));
+  limit = settings.charLimit;
   fill(at("source-language"), pairs.map((pair) => pair.source));
   at("source-language").addEventListener("change", sourceChanged);
   at("target-language").addEventListener("change", targetChanged);
   at("domain").addEventListener("change", () => soon(0));
+  at("swap").hidden = at("swap-hint").hidden = !pairs.some(({ source, target }) => isPair(target.code, source.code));
   sourceChanged();
   text.addEventListener("input", () => soon(WAIT_MS));
   at("swap").addEventListener("click", swap);
   at("copy").addEventListener("click", copy);
   at("clear").addEventListener("click", () => { text.value = ""; soon(0); text.focus(); });
-  at("file").addEventListener("change", translateFile);
-  at("forget").addEventListener("click", () => { localStorage.removeItem(REMEMBERED); showHistory(); });
   document.addEventListener("keydown", shortcut);
   document.addEventListener("click", (event) => {
     if (!choices.contains(event.target) && !event.target.classList.contains("word")) choices.hidden = true;
   });
   choices.addEventListener("keydown", chooseByKey);
-  showHistory();
-  if (text.value) soon(0);
+  startFiles(settings, languages);
+  startHistory(show);
+  addEventListener("hashchange", () => show(linked()));
+  show(linked());
 }
+
+const isPair = (source, target) => pairs.some((pair) => pair.source.code === source && pair.target.code === target);
 
 function fill(select, languages) {
   const byCode = new Map(languages.map((language) => [language.code, language.name]));
@@ -55,19 +63,35 @@ function targetChanged() {
   const known = pairs.filter((pair) => pair.source.code === source && pair.target.code === target).flatMap((pair) => pair.domains);
   fill(at("domain"), [{ code: "", name: "anything" }, ...known.map((name) => ({ code: name, name }))]);
   at("domain-choice").hidden = !known.length;
-  const back = pairs.some((pair) => pair.source.code === target && pair.target.code === source);
-  at("swap").disabled = !back;
+  at("swap").disabled = !isPair(target, source);
+  at("swap").title = at("swap").disabled ? "No model translates in the other direction" : "The other direction (Alt+S)";
+  text.lang = source;
+  translation.lang = choices.lang = target;
   soon(0);
+}
+
+function choosePair(source, target) {
+  if (!isPair(source, target)) return;
+  at("source-language").value = source;
+  sourceChanged();
+  at("target-language").value = target;
+  targetChanged();
 }
 
 function swap() {
   if (at("swap").disabled) return;
   const [source, target] = languages();
-  text.value = translated() || text.value;
-  at("source-language").value = target;
-  sourceChanged();
-  at("target-language").value = source;
-  targetChanged();
+  text.value = (isWhole && translated()) || text.value;
+  choosePair(target, source);
+}
+
+// A text of the history or of the page's address.
+function show(entry) {
+  choosePair(entry.source, entry.target);
+  if (entry.text === null) return;
+  text.value = entry.text;
+  soon(0);
+  text.focus();
 }
 
 const languages = () => [at("source-language").value, at("target-language").value];
@@ -84,28 +108,69 @@ function soon(milliseconds) {
   clearTimeout(waiting);
   running?.abort();
   choices.hidden = true;
-  at("count").textContent = text.value ? `${text.value.length.toLocaleString()} characters` : "";
-  waiting = setTimeout(translate, milliseconds);
+  const length = [...text.value].length; // as the server counts, an emoji as one
+  at("count").textContent = `${length.toLocaleString()} of ${limit.toLocaleString()} characters`;
+  text.setAttribute("aria-invalid", length > limit);
+  waiting = setTimeout(length > limit ? refuse : translate, milliseconds, length);
+}
+
+function refuse(length) {
+  end(`${(length - limit).toLocaleString()} characters too many`);
 }
 
 async function translate() {
   if (!text.value.trim()) {
-    sentences = [];
-    at("status").textContent = "";
-    draw();
+    begin();
+    end("");
+    link();
     return;
   }
   running = new AbortController();
+  const { signal } = running;
   at("status").textContent = "Translating …";
+  translation.setAttribute("aria-busy", "true");
+  isWhole = false;
+  let isFirst = true;
   try {
-    const found = await post("/api/translate", { text: text.value, ...direction() }, running.signal);
-    sentences = found.sentences;
-    at("status").textContent = warning();
-    draw();
-    remember();
+    for await (const sentence of events("api/stream", { text: text.value, ...direction() }, signal)) {
+      if (isFirst) begin(); // until then the old one stays
+      isFirst = false;
+      place(sentence.number, sentence);
+    }
+    isWhole = true;
+    end(warning());
+    link(...languages(), text.value);
+    keep();
   } catch (error) {
-    if (error.name !== "AbortError") at("status").textContent = "";
+    if (signal.aborted) return;
+    say(`${isFirst ? "Not" : "Not all of it was"} translated: ${error.message}`);
+    end("");
   }
+}
+
+function begin() {
+  sentences = [];
+  translation.replaceChildren();
+}
+
+function end(message) {
+  at("status").textContent = message;
+  translation.setAttribute("aria-busy", "false");
+}
+
+// Shows a sentence in its place; for those before it that are not there yet there is an ellipsis.
+function place(number, sentence) {
+  while (translation.childElementCount <= number) {
+    sentences.push({ before: "", text: "", after: "", words: [], warnings: [] });
+    translation.append(Object.assign(document.createElement("span"), { textContent: "… ", className: "missing" }));
+  }
+  sentences[number] = sentence;
+  translation.children[number].replaceWith(drawn(sentence, number));
+}
+
+function keep() {
+  const [source, target] = languages();
+  remember({ source, target, text: text.value, translation: translated() });
 }
 
 function warning() {
@@ -114,25 +179,30 @@ function warning() {
   return `Look twice at ${warned.length === 1 ? "one sentence" : `${warned.length} sentences`}: ${[...new Set(warned.flatMap((one) => one.warnings))].join(", ")}`;
 }
 
-function draw() {
-  translation.replaceChildren(...sentences.map(drawSentence));
-}
-
-// Everything is text: nothing that was typed is ever read as markup.
-function drawSentence(sentence, number) {
+// Everything is text: nothing that was typed is ever read as markup. Words are no <button>, which would be a box of its
+// own, without a direction, in a line that runs from right to left.
+function drawn(sentence, number) {
   const shown = document.createElement("span");
   shown.append(sentence.before);
   const inner = document.createElement("span");
   if (sentence.warnings.length) inner.className = "warned";
   sentence.words.forEach((word, place) => {
-    const button = document.createElement("button");
+    const button = document.createElement("span");
     const [, level] = DOUBTS.find(([limit]) => word.confidence < limit) ?? [];
     button.className = level ? `word doubt-${level}` : "word";
+    button.role = "button";
+    button.tabIndex = 0;
     button.title = `${Math.round(100 * word.confidence)} % sure`;
     button.textContent = word.text;
     button.addEventListener("click", () => offer(number, place, button));
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      offer(number, place, button);
+    });
     inner.append(place ? " " : "", button);
   });
+  if (!sentence.words.length) inner.append(sentence.text);
   shown.append(inner, sentence.after);
   return shown;
 }
@@ -140,15 +210,16 @@ function drawSentence(sentence, number) {
 async function offer(number, place, button) {
   const sentence = sentences[number];
   const prefix = sentence.words.slice(0, place).map((word) => word.text).join(" ");
-  const found = await post("/api/alternatives", { sentence: sentence.source, prefix, ...direction() });
+  const found = await post("api/alternatives", { sentence: sentence.source, prefix, ...direction() }).catch(() => []);
   if (sentences[number] !== sentence) return; // one has typed on meanwhile
   const others = found.filter((other) => other.text !== sentence.text);
   choices.replaceChildren(...others.map((other) => {
     const item = document.createElement("li");
     item.role = "option";
     item.tabIndex = -1;
+    item.dir = "auto";
     item.textContent = other.text;
-    item.addEventListener("click", () => choose(number, place, other));
+    item.addEventListener("click", () => choose(number, other));
     return item;
   }));
   if (!others.length) return;
@@ -184,16 +255,21 @@ function closeChoices() {
   translation.children[number]?.querySelectorAll(".word")[place]?.focus();
 }
 
-function choose(number, place, other) {
-  sentences[number] = { ...sentences[number], ...other, before: sentences[number].before, after: sentences[number].after };
-  draw();
+function choose(number, other) {
+  place(number, { ...sentences[number], ...other, before: sentences[number].before, after: sentences[number].after });
   closeChoices();
-  remember();
+  keep();
 }
 
 async function copy() {
-  await navigator.clipboard.writeText(translated());
-  at("status").textContent = "Copied";
+  if (!translated()) {
+    at("status").textContent = "There is nothing to copy yet";
+  } else if (await copied(translated())) {
+    at("status").textContent = "Copied";
+  } else {
+    mark(translation);
+    at("status").textContent = "The browser forbids it; press Ctrl+C, the translation is marked";
+  }
 }
 
 function shortcut(event) {
@@ -202,63 +278,4 @@ function shortcut(event) {
   else if (event.key === "Escape") closeChoices();
   else return;
   event.preventDefault();
-}
-
-async function translateFile() {
-  const [file] = at("file").files;
-  if (!file) return;
-  const [source, target] = languages();
-  const form = new FormData();
-  form.append("file", file);
-  form.append("source", source);
-  form.append("target", target);
-  at("status").textContent = `Translating ${file.name} …`;
-  try {
-    const found = await postForm("/translate_file", form);
-    const link = at("download");
-    link.href = new URL(found.translatedFileUrl).pathname;
-    link.download = file.name.replace(/(\.[^.]*)?$/, `.${target}$1`);
-    link.hidden = false;
-    at("status").textContent = "";
-    link.focus();
-  } catch {
-    at("status").textContent = "";
-  }
-  at("file").value = "";
-}
-
-function history() {
-  try {
-    return JSON.parse(localStorage.getItem(REMEMBERED)) ?? [];
-  } catch {
-    return [];
-  }
-}
-
-// While one types on, the newest entry grows instead of leaving one for each pause.
-function remember() {
-  const [source, target] = languages();
-  const entry = { source, target, text: text.value, translation: translated() };
-  const before = history();
-  const grows = before[0] && (entry.text.startsWith(before[0].text) || before[0].text.startsWith(entry.text));
-  localStorage.setItem(REMEMBERED, JSON.stringify([entry, ...before.slice(grows ? 1 : 0)].slice(0, MOST_REMEMBERED)));
-  showHistory();
-}
-
-function showHistory() {
-  at("history").replaceChildren(...history().map((entry) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    button.textContent = `${entry.text} → ${entry.translation}`;
-    button.addEventListener("click", () => {
-      at("source-language").value = entry.source;
-      sourceChanged();
-      at("target-language").value = entry.target;
-      text.value = entry.text;
-      targetChanged();
-      text.focus();
-    });
-    item.append(button);
-    return item;
-  }));
 }

@@ -1,15 +1,17 @@
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.alignment import align_words
+from app.decoding.alignment import Words, align_words, attention_of
 from app.decoding.given_translations import Aligner
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
 from layers import Transformer, TransformerConfig
 from pipelines.vocabulary import Vocabulary
-from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary
+from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary, untraced_signatures
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +20,11 @@ def vocabulary() -> Vocabulary:
 
 
 def test_a_word_is_aligned_to_the_one_that_its_tokens_look_at_most() -> None:
-    source_words, target_words = tf.constant([[0, 1, 1, -1]]), tf.constant([[0, 0, 1, -1]])
+    source_words, target_words = [[0, 1, 1, -1]], [[0, 0, 1, -1]]
     weights = tf.constant([[[0.4, 0.3, 0.3, 0.0], [0.5, 0.1, 0.1, 0.3], [0.1, 0.1, 0.0, 0.8], [0.0, 0.0, 0.0, 1.0]]])
-    found = align_words(weights, source_words, target_words)
+    one, none = tf.constant([1]), tf.constant([0])
+    sides = [Words(tf.constant(numbers), one + 1, first=none, kept=none) for numbers in (source_words, target_words)]
+    found = align_words(attention_of(weights, *sides, none, tf.constant([1, 2, 2])))
     np.testing.assert_allclose(found.weights, [[[0.45, 0.4], [0.1, 0.1]]], rtol=1e-6)
     assert found.alignments.numpy().tolist() == [b"0-0 0-1"]
 
@@ -31,6 +35,31 @@ def test_a_copy_is_aligned_word_for_word(vocabulary: Vocabulary) -> None:
     for company in ({}, {"batch_tokens": 20}, {"window_lines": 2}):
         found = list(Aligner(graph.signatures(), **company).align_lines(zip(lines, lines, strict=True)))
         assert found == [" ".join(f"{i}-{i}" for i in range(len(line.split()))) for line in lines]
+
+
+def test_a_line_of_sentences_is_aligned_in_the_pieces_of_its_translation(vocabulary: Vocabulary) -> None:
+    class Straying(CopyingTransformer):
+        """Looks at the last token of what it translates; without pieces, that of the whole line."""
+
+        def cross_weights(self, target: tf.Tensor, *, cross: Any, may_attend_source: tf.Tensor) -> tf.Tensor:
+            last = tf.math.count_nonzero(may_attend_source, axis=1) - 2  # before EOS
+            rows = tf.one_hot(last, tf.shape(cross[0])[1])[:, tf.newaxis]
+            return tf.repeat(rows, tf.shape(target)[1], axis=1)[:, tf.newaxis]
+
+    graph = TranslationGraph(Straying(vocabulary.size), vocabulary, DecodingOptions())
+    lines = [
+        ("The cat sat. A dog barks.", "Die Katze saß. Ein Hund bellt.", "2-0 2-1 2-2 5-3 5-4 5-5"),
+        ("1. The cat. 2. A dog.", "1. Die Katze. 2. Ein Hund.", "0-0 2-1 2-2 3-3 5-4 5-5"),
+        ("Yes. --- No.", "Ja. --- Nein.", "0-0 1-1 2-2"),
+        ("The cat sat. Yes. A dog.", "Die Katze saß. Ein Hund.", "2-0 2-1 2-2 5-3 5-4"),
+        ("A dog. The cat sat.", "Ein Hund. Ja. Die Katze saß.", "1-0 1-1 4-2 4-3 4-4 4-5"),
+        ("好。不。 是。", "Ja. Nein. Ja.", "0-0 0-1 1-2"),
+        ("a@b.example", "a@b.example", "0-0"),
+        ("", "", ""),
+    ]
+    texts, targets, expected = zip(*lines, strict=True)
+    found = list(Aligner(untraced_signatures(graph)).align_lines(zip(texts, targets, strict=True)))
+    assert found == list(expected)
 
 
 def test_nothing_is_aligned_with_an_empty_side(vocabulary: Vocabulary) -> None:

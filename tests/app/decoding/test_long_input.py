@@ -1,10 +1,9 @@
-import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.long_input import CutTables, cut_tables, join_pieces, split_long
+from app.decoding.long_input import CutTables, cut_tables, split_long
 
 PIECES = ["<pad>", "<unk>", "<s>", "</s>", "▁a", "▁b", ".", "x", "。", '."']
 A, B, DOT, X, FULL_STOP, QUOTED_DOT = range(4, 10)
@@ -114,10 +113,3 @@ def test_it_runs_in_a_graph_with_unknown_shapes() -> None:
         tokens = tf.ragged.constant(rows, tf.int32, ragged_rank=1)
         pieces, owner = traced(tokens, tf.constant(2))
         assert (pieces.to_list(), owner.numpy().tolist()) == split(rows, 2)
-
-
-def test_joining_puts_a_space_between_texts_and_skips_empty_ones() -> None:
-    texts = tf.constant(["Ja.", "", "Nein.", "", "Ü"])
-    joined = join_pieces(texts, tf.constant([0, 0, 0, 1, 2]), 4)
-    assert [t.decode() for t in joined.numpy()] == ["Ja. Nein.", "", "Ü", ""]
-    np.testing.assert_array_equal(join_pieces(texts[:0], tf.zeros([0], tf.int32), 0), np.zeros(0, object))

@@ -31,6 +31,10 @@ def warnings_of(source: str, *translations: str) -> list[str]:
         ("It was good.", "ja ja ja ja ja ja", "repetition"),
         ("no no no no no no", "nein nein nein nein nein nein", ""),
         ("So it is.", "eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn", "length"),
+        ("The old house in the town by the river has three very large windows.", "Das Haus", "length"),
+        ("The old house in the town by the river has three windows.", "Das alte Haus", ""),
+        ("Yes.", "", "empty"),
+        ("Yes.", " ", "empty"),
         ("In 1984 there were 1,000 of them.", "1984 gab es 1.000 davon.", ""),
         ("In 1984 there were 1000 of them.", "1984 gab es 1.000 davon.", ""),
         ("In 1984 there were 12 of them.", "1985 gab es 12 davon.", "numbers"),
@@ -51,7 +55,7 @@ def test_each_translation_has_its_own_warnings_in_order() -> None:
     found = warnings_of("In 12 hours it is 14 o'clock.", "In 12 hours it is 14 o'clock.", "In 12 Stunden", "x")
     assert found == ["copied", "numbers", "numbers"]
     every = spelt(tf.ones([1, 1, len(WARNINGS)], tf.bool)).numpy()[0, 0].decode()
-    assert every == "copied,repetition,length,numbers,links"
+    assert every == "copied,repetition,length,numbers,links,empty"
 
 
 @pytest.mark.parametrize("period", range(1, 11))

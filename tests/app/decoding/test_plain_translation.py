@@ -77,6 +77,9 @@ def test_python_and_the_graph_find_the_same_warnings(text: str, own: list[int], 
         (Side("a", [4]), Side("b c d", list(range(5, 20))), ["length"]),
         (Side("in 2024", [4]), Side("in 2025", [5]), ["numbers"]),
         (Side("see a@b.c", [4]), Side("see", [5]), ["links"]),
+        (Side("a b", list(range(4, 20))), Side("c", [20, 21, 22, 23, 24, 3]), ["length"]),
+        (Side("a b", list(range(4, 20))), Side("c", [20, 21, 22, 23, 24, 25, 3]), []),
+        (Side("a", [4]), Side("", [3]), ["empty"]),
         (Side("", []), Side("", [3]), []),
     ],
 )
@@ -104,8 +107,26 @@ def test_texts_that_need_no_cut_are_translated_as_the_graph_does(engine: Any) ->
             np.testing.assert_allclose(plain[name], graph[name], rtol=1e-5)
 
 
-def test_a_text_that_must_be_cut_and_no_text_at_all_go_through_the_graph(engine: Any) -> None:
-    for texts in (["The dog sleeps. " * 9, "Yes."], []):
+def test_lines_of_sentences_and_what_is_copied_are_translated_as_in_the_graph(engine: Any) -> None:
+    texts = [
+        "Where is the station? It is here! Is it?",
+        "1. Yes.\n2. No.",
+        "---",
+        "See here. https://a.example/b Tom lives at 3.5.",
+        "今天。明天。",
+        "- Really? - No.",
+    ]
+    plain, graph = both(engine, texts, 2)
+    for name in ("translations", "warnings"):
+        assert plain[name].tolist() == graph[name].tolist()
+    for name in ("scores", "confidences"):
+        np.testing.assert_allclose(plain[name], graph[name], rtol=1e-5)
+    assert plain["translations"][2] == b"---"
+    assert plain["translations"][1].startswith(b"1. ")
+
+
+def test_a_sentence_that_must_be_cut_and_no_text_at_all_go_through_the_graph(engine: Any) -> None:
+    for texts in (["The dog sleeps " * 40, "Yes."], []):
         plain, graph = both(engine, texts, 2)
         assert plain["translations"].tolist() == graph["translations"].tolist()
 

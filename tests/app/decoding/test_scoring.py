@@ -12,7 +12,7 @@ from app.decoding.options import DecodingOptions
 from app.decoding.scoring import token_log_probabilities
 from app.decoding.signatures import Signatures
 from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import Translator
+from app.decoding.translator import Request, Translator
 from layers.config import TransformerConfig
 from layers.transformer import Transformer
 from pipelines.vocabulary import Vocabulary
@@ -64,6 +64,41 @@ def test_a_translation_has_the_score_it_was_translated_with(vocabulary: Vocabula
     translations = Translator(signatures).translate(lines)
     scores = Scorer(signatures).score_lines(zip(lines, (t.text for t in translations), strict=True))
     np.testing.assert_allclose([s.score for s in scores], [t.score for t in translations], atol=1e-4)
+
+
+def test_a_line_of_sentences_and_a_list_have_the_score_they_were_translated_with(vocabulary: Vocabulary) -> None:
+    lines = [
+        "The cat sat. A dog barks! Is it so?",
+        "1. The cat sat. 2. A dog barks.",
+        "---",
+        "The cat sat. --- A dog.",
+        "a@b.example",
+        "好。The cat.",
+        "one two three four five six seven eight nine ten " * 3,
+    ]
+    graph = TranslationGraph(CopyingTransformer(vocabulary.size), vocabulary, replace(OPTIONS, max_source_tokens=20))
+    signatures = untraced_signatures(graph)
+    translations = Translator(signatures, request=Request(2, with_tokens=True)).translate(lines)
+    scores = list(Scorer(signatures).score_lines(zip(lines, (t.text for t in translations), strict=True)))
+    np.testing.assert_allclose([s.score for s in scores], [t.score for t in translations], atol=1e-4)
+    for score, translation in zip(scores, translations, strict=True):
+        assert [piece for piece, _ in score.tokens] == [piece for piece, _ in translation.tokens]
+        probabilities = ([value for _, value in tokens] for tokens in (score.tokens, translation.tokens))
+        np.testing.assert_allclose(*probabilities, atol=1e-4)
+
+
+def test_a_translation_without_the_number_of_a_list_is_scored_with_it_in_the_text(graph: TranslationGraph) -> None:
+    found = graph.score(tf.constant(["1. The cat", "The cat"]), tf.constant(["Die Katze", "1. Die Katze"]))
+    assert np.all(found.scores < 0)
+    assert found.pieces[1, 0].numpy().decode() == "▁"
+    assert found.token_log_probabilities[1, 0] < 0
+
+
+def test_a_translation_far_longer_than_its_text_is_scored_in_parts(graph: TranslationGraph) -> None:
+    long = "Die Katze saß auf der Matte " * 200
+    found = graph.score(tf.constant(["The cat."]), tf.constant([long]))
+    spelt = b"".join(found.pieces.numpy()[0]).decode().replace("▁", " ").replace("</s>", "").strip()
+    assert spelt == long.strip()
 
 
 def test_a_score_is_made_of_those_of_its_tokens(signatures: Signatures, vocabulary: Vocabulary) -> None:

@@ -1,3 +1,4 @@
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -125,6 +126,48 @@ def test_a_split_line_scores_the_sum_of_its_pieces(graph: TranslationGraph, voca
     np.testing.assert_allclose(found.scores[0], found.scores[1] + found.scores[2], rtol=1e-6)
     joined = tf.strings.join([found.translations[1], found.translations[2]], separator=" ")
     np.testing.assert_array_equal(found.translations[0], joined)
+
+
+def test_each_sentence_of_a_line_is_translated_by_itself_and_what_has_no_word_is_copied(
+    graph: TranslationGraph, signatures: Signatures
+) -> None:
+    lines = ["The cat sat. A dog!  ---  The mat. 1. The dog. a@b.example", "2. The cat sat.", "***", "3.5\tund"]
+    pieces = graph.cutter.cut(tf.constant(lines))
+    said = [text.decode() for text in graph.vocabulary.decode(pieces.tokens.to_tensor()).numpy()]
+    assert said == ["The cat sat.", "A dog!", "The mat.", "The dog. a@b.example", "The cat sat.", "", "3.5 und"]
+    assert [kept.decode() for kept in pieces.kept.numpy()] == ["", "", "---", "1.", "2.", "***", ""]
+    assert pieces.owner.numpy().tolist() == [0, 0, 0, 0, 1, 2, 3]
+    found = Translator(signatures, request=Request(2)).translate(lines)
+    expected = ["The cat sat. A dog! --- The mat. 1. The dog. a@b.example", "2. The cat sat.", "***", "3.5 und"]
+    assert [one.text for one in found] == expected
+    assert [len(one.alternatives) for one in found] == [1, 1, 0, 1]  # a copy has no other
+    assert found[0].alternatives[0].text.split(" --- ")[1] != expected[0].split(" --- ")[1]
+    assert found[2] == Translation("***", 0.0)
+    assert found[0].score == pytest.approx(
+        sum(
+            one.score
+            for one in Translator(signatures).translate(["The cat sat.", "A dog!", "The mat.", "The dog. a@b.example"])
+        )
+    )
+
+
+def test_a_prefix_of_several_sentences_begins_as_many(signatures: Signatures) -> None:
+    lines = ["The cat sat. A dog. The mat.", "1. The cat sat. A dog.", "--- A dog.", "A dog."]
+    prefixes = ["Die Katze. Übung", "1. Die", "--- Übung", "Die Katze. Übung macht. Den"]
+    found = list(Translator(signatures, request=Request(2)).translate_lines(lines, prefixes=prefixes))
+    for prefix, translation in zip(prefixes, found, strict=True):
+        assert translation.text.startswith(prefix.split(".")[0])
+    assert found[0].text.split(". ")[1].startswith("Übung")
+    assert found[0].text.endswith(" The mat.")
+    assert found[1].text.startswith("1. Die")
+    assert "1. 1." not in found[1].text
+    assert found[2].text.startswith("--- Übung")
+    assert found[3].text.startswith("Die Katze. Übung macht. Den")
+    behind = Translator(signatures, request=Request(3, at_prefix=True))
+    (choice,) = behind.translate_lines(lines[:1], prefixes=["The cat sat. A"])
+    texts = [choice.text, *(other.text for other in choice.alternatives)]
+    assert len(set(texts)) == 3
+    assert all(text.startswith("The cat sat. A") for text in texts)
 
 
 def test_alternatives_are_the_next_best_translations(translator: Translator) -> None:
@@ -379,6 +422,20 @@ def test_the_terms_of_a_glossary_stand_in_the_translations(signatures: Signature
     assert [found[i].text for i in (2, 3)] == [plain[i].text for i in (2, 3)]
     np.testing.assert_allclose([found[i].score for i in (2, 3)], [plain[i].score for i in (2, 3)], rtol=1e-5)
     assert all(target in found[4].text for _, target in glossary)
+
+
+def test_a_term_ends_with_a_word_of_the_translation(vocabulary: Vocabulary) -> None:
+    class Continuing(CopyingTransformer):
+        """Goes on with a word wherever it can."""
+
+        def logits(self, wanted: tf.Tensor) -> tf.Tensor:
+            more = tf.constant([not piece.startswith("▁") and piece.isalpha() for piece in vocabulary.pieces()])
+            return super().logits(wanted) + tf.where(more, 20.0, 0.0)
+
+    graph = TranslationGraph(Continuing(vocabulary.size), vocabulary, replace(OPTIONS, max_extra_tokens=9))
+    translator = Translator(untraced_signatures(graph), request=Request(glossary=(("cat", "Katze"),)))
+    (found,) = translator.translate(["The cat sat"])
+    assert "Katze" in re.findall(r"\w+", found.text)
 
 
 def test_what_no_signature_does_is_refused(signatures: Signatures) -> None:

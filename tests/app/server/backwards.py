@@ -23,7 +23,7 @@ def backwards(text: str) -> str:
 
 
 async def translate(batcher: Any, direction: Any, texts: list[str]) -> list[TranslatedText]:
-    found = [sentences_of(text, "en") for text in texts]
+    found = [sentences_of(text) for text in texts]
     return [
         TranslatedText(
             tuple(Sentence(s.source, backwards(s.source), before=s.before, after=s.after) for s in sentences)

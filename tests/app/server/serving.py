@@ -16,6 +16,7 @@ from app.server.application import application
 from app.server.batching import Batcher
 from app.server.limits import ApiKeys, Limits, RateLimiter
 from app.server.metrics import Metrics
+from app.server.proxies import Proxies
 from app.server.service import Service
 from app.server.versions import Models
 
@@ -52,6 +53,7 @@ def serving(
     limits: Limits | None = None,
     keys: ApiKeys | None = None,
     pages: Sequence[str] = (),
+    proxies: Proxies | None = None,
     **batching: int,
 ) -> Iterator[Running]:
     """Serves the exports until the block is left."""
@@ -59,7 +61,8 @@ def serving(
     batcher = Batcher(metrics, **{"workers": 2, **batching})
     limiter = RateLimiter(limits.requests_per_minute)
     service = Service(Models(exports, metrics), batcher, metrics, limits, limiter, keys)
-    config = uvicorn.Config(application(service, pages=pages), port=0, log_level="error", access_log=False)
+    app = application(service, pages=pages, proxies=proxies)
+    config = uvicorn.Config(app, port=0, log_level="error", access_log=False, proxy_headers=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()

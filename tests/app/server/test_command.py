@@ -58,6 +58,9 @@ def test_it_answers_what_was_asked_and_ends(process: tuple[subprocess.Popen[str]
         (["x", "--deadline", "0"], "--deadline is 0.0; it must be more than 0"),
         (["--new-api-key", "ann"], "--new-api-key needs the file"),
         (["x", "--api-keys", "none"], "cannot read the keys in none"),
+        (["x", "--port", "99999"], "--port is 99999; it must be at most 65535"),
+        (["x", "--proxy", "nginx"], "--proxy is 'nginx'; expected an address or a network"),
+        (["x", "--root-path", "/a?b"], "--root-path is '/a?b'; expected a path such as /translate"),
     ],
 )
 def test_what_it_refuses(arguments: list[str], reason: str) -> None:

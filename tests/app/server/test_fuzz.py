@@ -35,7 +35,7 @@ def test_no_request_of_the_interface_is_a_server_error(server: Running) -> None:
 
 @given(text=st.text())
 def test_sentences_lose_nothing(text: str) -> None:
-    assert "".join(s.before + s.source + s.after for s in sentences_of(text, "en")) == text
+    assert "".join(s.before + s.source + s.after for s in sentences_of(text)) == text
 
 
 @settings(max_examples=300)

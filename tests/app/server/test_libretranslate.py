@@ -1,7 +1,10 @@
 """LibreTranslate's interface, with its published client and by hand."""
 
 import io
+import shutil
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ from libretranslatepy import LibreTranslateAPI
 
 from app.exports import ExportModel
 from app.server.whole_text import whole
-from tests.app.server.serving import Running
+from app.serving.layout import DESCRIPTION
+from tests.app.server.serving import Running, serving
 
 PAIR = {"source": "en", "target": "de"}
 
@@ -30,6 +34,18 @@ def damaged_document() -> bytes:
 @pytest.fixture(scope="module")
 def client(server: Running) -> LibreTranslateAPI:
     return LibreTranslateAPI(server.url)
+
+
+@pytest.fixture(scope="module")
+def two_ways(copies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Serves what gives each text back, as English-French and as German-French."""
+    folder = tmp_path_factory.mktemp("two-ways")
+    for pair in ("en-fr", "de-fr"):
+        shutil.copytree(copies, folder / pair)
+        description = folder / pair / "1" / DESCRIPTION
+        description.write_text(description.read_text().replace('"en-de"', f'"{pair}"'))
+    with serving(folder) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +210,49 @@ def test_half_of_a_surrogate_pair_is_a_character_like_any_other(server: Running,
 def test_texts_are_made_whole_and_nothing_else_is_changed() -> None:
     given = {"a": ["ab", "\ud83d\ude00", "x\ud83dy", 1, None], "\ud83d": True}
     assert whole(given) == {"a": ["ab", "\N{GRINNING FACE}", "x\ufffdy", 1, None], "\ufffd": True}
+
+
+def test_what_the_languages_of_no_model_seem_to_be_is_told(server: Running) -> None:
+    for text, name, code in (("今天天气很好。", "Chinese", "zh"), ("La tua password non è corretta", "Italian", "it")):
+        answer = server.post("/translate", {"q": text, "source": "auto", "target": "de"})
+        assert answer.status_code == 400
+        assert answer.json()["error"] == (
+            f"a text seems to be in {name}, and there is no model for {code}-de; there are: en-de"
+        )
+        assert server.ok("/detect", {"q": text})[0]["language"] == code
+    nothing = server.ok("/translate", {"q": "", "source": "auto", "target": "de"})
+    assert nothing == {"translatedText": "", "detectedLanguage": {"language": "en", "confidence": 0.0}}
+
+
+def test_a_language_may_be_written_in_any_way(server: Running, translated: Any) -> None:
+    expected = translated("It rains.")[0]
+    for source, target in (("eng", "deu"), ("EN", "ger"), ("en_GB", "de-AT")):
+        found = server.ok("/translate", {"q": "It rains.", "source": source, "target": target})
+        assert found == {"translatedText": expected}
+    assert server.ok("/api/translate", {"text": "It rains.", "source": "auto", "target": "deu"})["source"] == "en"
+    form = {"source": "eng", "target": "deu"}
+    answer = server.post("/translate_file", data=form, files={"file": ("a.txt", b"It rains.")})
+    assert 'filename="a.de.txt"' in httpx.get(answer.json()["translatedFileUrl"]).headers["content-disposition"]
+
+
+def test_the_language_of_html_is_that_of_its_text(two_ways: Running) -> None:
+    script = '<script>function onLoad(event) { return document.getElementById("main").style.display; }</script>'
+    html = f"<!-- This is the page that welcomes you. -->{script}<p>Willkommen <b>auf</b> unserer Seite</p>"
+    found = two_ways.ok("/translate", {"q": html, "source": "auto", "target": "fr", "format": "html"})
+    assert found["detectedLanguage"]["language"] == "de"
+
+
+def test_files_are_kept_even_if_something_tidies_up(copying_server: Running) -> None:
+    for _ in range(2):
+        url = upload(copying_server, "Übung 1.txt", b"It rains.").request.url
+        answer = httpx.get(url)
+        assert answer.text == "It rains."
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''%C3%9Cbung%201.de.txt"
+        for folder in Path(tempfile.gettempdir()).glob("nmt-files-*"):
+            if (folder / url.path.split("/")[-1]).exists():
+                shutil.rmtree(folder)
+        assert httpx.get(url).status_code == 404
 
 
 def test_small_things_that_clients_do(server: Running, translated: Any) -> None:

@@ -136,10 +136,10 @@ def test_deep_markup_is_refused() -> None:
 
 def test_sentences_put_together_are_the_text() -> None:
     for text in ("", " ", "\n\n", "A b. C d!  E?\n\n F", "a\r\nb", "Dr. Smith came. He left.", "\u3000a。b。"):
-        sentences = sentences_of(text, "en")
+        sentences = sentences_of(text)
         assert "".join(s.before + s.source + s.after for s in sentences) == text
         assert all(s.source == s.source.strip() for s in sentences)
-    assert [s.source for s in sentences_of("Dr. Smith came. He left.", "en")] == ["Dr. Smith came.", "He left."]
+    assert [s.source for s in sentences_of("Dr. Smith came. He left.")] == ["Dr. Smith came.", "He left."]
 
 
 def test_the_training_code_is_not_loaded() -> None:

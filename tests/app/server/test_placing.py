@@ -102,6 +102,19 @@ def test_what_is_between_sentences_stays_there() -> None:
     assert found[3] == [(1, "GOES "), (0, "x"), (1, ". GO WE.")]
 
 
+def test_the_space_between_sentences_is_that_of_the_translation() -> None:
+    async def translate(_: Any, __: Any, texts: list[str]) -> list[TranslatedText]:
+        return [
+            TranslatedText((Sentence("We go.", "我们走。"), Sentence("They go.", "他们走。", after="\n")))
+            for _ in texts
+        ]
+
+    none: Any = None
+    with mock.patch.object(marked_text, "translate", translate):
+        (found,) = asyncio.run(translate_parts(none, none, [["We go.", "", " They go.\n"]]))
+    assert found == [(0, "我们走。"), (1, ""), (2, "他们走。\n")]
+
+
 def test_only_sentences_of_several_parts_are_aligned() -> None:
     asked = []
 

@@ -50,6 +50,20 @@ def test_columns_in_columns_out(server: Running, expected: list[Any]) -> None:
     assert set(found) == {"translations", "scores", "confidences", "warnings"}
 
 
+def test_what_is_not_known_here_says_what_is(server: Running) -> None:
+    use = "use /v1/models/export/versions/1"
+    for path in (f"{MODEL}/labels/stable", f"{MODEL}/labels/stable/metadata"):
+        answer = server.get(path)
+        assert (answer.status_code, "no labels" in answer.json()["error"]) == (404, True)
+        assert use in answer.json()["error"]
+    answer = server.post(f"{MODEL}/labels/stable:predict", {"instances": TEXTS})
+    assert (answer.status_code, "such as stable;" in answer.json()["error"]) == (404, True)
+    assert server.get("/v1/models/none/labels/stable").json() == {"error": "there is no model none; there are: export"}
+    for path in (f"{MODEL}:classify", f"{MODEL}/versions/1:regress"):
+        answer = server.post(path, {"examples": []})
+        assert (answer.status_code, f"{use}:predict" in answer.json()["error"]) == (400, True)
+
+
 def test_a_signature_with_one_output_gives_it_bare(server: Running) -> None:
     ids = server.ok(f"{MODEL}:predict", {"signature_name": "tokenize", "inputs": ["It rains."]})["outputs"]["ids"]
     body = {"signature_name": "detokenize", "inputs": ids}

@@ -12,10 +12,13 @@ import pytest
 import tensorflow as tf
 
 from app.errors import UserError
+from app.exports import reporting_damage
 from app.server import versions as served_versions
 from app.server.errors import NotFoundError
 from app.server.metrics import Metrics
-from app.server.versions import Models, Version
+from app.server.versions import POLL_SECONDS, Models, Version, exports_at
+from app.serving import layout
+from app.serving.signature_definitions import signature_definitions
 from tests.app.server.serving import serving
 from tests.app.traced_once import load_export
 
@@ -107,6 +110,12 @@ def test_a_damaged_version_is_refused_and_the_old_one_goes_on(exports: Path, cap
     assert models.get("en-de").number == 2
 
 
+def test_a_damaged_description_of_the_signatures_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"damaged")  # which is not loaded where another engine computes
+    with pytest.raises(UserError, match="cannot load the export"), reporting_damage(tmp_path):
+        signature_definitions(tmp_path)
+
+
 def test_each_signature_is_warmed_up_once(export: Path) -> None:
     version = Version("export", export / "1")
     called: list[str] = []
@@ -133,6 +142,78 @@ def test_models_come_and_go(exports: Path) -> None:
     assert models.names() == ["other"]
     with pytest.raises(NotFoundError, match="there is no model en-de; there are: other"):
         models.get("en-de")
+
+
+def test_a_model_that_is_gone_has_no_version_in_the_metrics(exports: Path) -> None:
+    metrics = Metrics()
+    shutil.copytree(exports / "en-de", exports / "other")
+    models = Models(exports, metrics)
+    shutil.rmtree(exports / "en-de")
+    models.refresh()
+    for name in ("nmt_model_version", "nmt_model_warm"):
+        assert metrics.registry.get_sample_value(name, {"model": "en-de"}) is None
+        assert metrics.registry.get_sample_value(name, {"model": "other"}) is not None
+    models._warm_the_rest()
+    assert metrics.registry.get_sample_value("nmt_model_warm", {"model": "en-de"}) is None
+
+
+def test_folders_that_begin_with_a_dot_or_cannot_be_read_are_left_alone(
+    exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hidden in (".en-fr.partial", "..data", "lost+found"):
+        shutil.copytree(exports / "en-de", exports / hidden)
+
+    def versions(folder: Path) -> list[int]:
+        if folder.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return layout.versions(folder)
+
+    monkeypatch.setattr(served_versions, "versions", versions)
+    assert list(exports_at(exports)) == ["en-de"]
+
+
+def test_one_version_is_served_by_its_folder_as_the_command_line_translates_with_it(exports: Path) -> None:
+    shutil.copytree(exports / "en-de" / "1", exports / "en-de" / "3")
+    shutil.copytree(exports / "en-de" / "1", exports.parent / "alone")
+    (exports.parent / "current").symlink_to(exports / "en-de" / "3")
+    (exports / "en-de" / "4").symlink_to(exports.parent / "alone")
+    for path, name, number in (
+        (exports / "en-de" / "1", "en-de", 1),
+        (exports / "en-de" / "3", "en-de", 3),
+        (exports.parent / "current", "en-de", 3),
+        (exports.parent / "alone", "alone", 1),
+        (exports / "en-de", "en-de", 4),
+        (exports, "en-de", 4),
+    ):
+        models = Models(path, Metrics())
+        assert [(version.model, version.number) for version in models.all()] == [(name, number)], path
+
+
+def test_a_change_is_noticed_within_two_seconds_while_others_warm_up(
+    exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+    models = Models(exports, Metrics())
+    monkeypatch.setattr(Version, "warm_up", lambda version, _: version.model == "en-de" and is_over.wait(30))
+    models.watch()
+    begun = time.monotonic()
+    shutil.copytree(exports / "en-de", exports / ".other")
+    (exports / ".other").rename(exports / "other")
+    within(10, lambda: models.names() == ["en-de", "other"])
+    assert time.monotonic() - begun < 2 * POLL_SECONDS + 1  # that is for loading it
+    is_over.set()
+    models.stop()
+
+
+def test_trouble_with_the_folder_is_said_once(exports: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    models = Models(exports, Metrics())
+
+    def fails() -> None:
+        raise OSError("stale file handle")
+
+    for _ in range(3):
+        models._try(fails)
+    assert capfd.readouterr().err.count("stale file handle") == 1
 
 
 def test_what_is_no_export_is_refused(tmp_path: Path, exports: Path) -> None:

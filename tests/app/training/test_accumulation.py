@@ -1,5 +1,6 @@
 """`training.accumulation = 0`: the fewest parts that fit; the estimate they follow from, and what a machine has."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 
 from app.config import Configuration, TrainingConfig, load_configuration
 from app.decoding.options import DecodingOptions
+from app.errors import UserError
 from app.training import accumulation
-from app.training.accumulation import largest_need, with_accumulation
+from app.training.accumulation import largest_need, shapes_of, with_accumulation
 from app.training.machine_memory import available_memory
 from app.training.memory import estimate_memory, parameter_count
 from layers import Transformer, TransformerConfig
@@ -121,6 +123,7 @@ def test_no_more_parts_are_taken_than_there_are_rows(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(accumulation, "memory_per_replica", lambda: 0)
+    monkeypatch.setattr(accumulation, "HOPELESS", math.inf)
     found = with_accumulation(configured(), Manifest.load(data), 1)
     assert 8 <= found.training.accumulation <= 128
     assert "it may not fit: lower batch_tokens or max_length" in capsys.readouterr().err
@@ -136,10 +139,37 @@ def test_a_run_goes_on_with_as_many_parts_as_the_memory_now_needs(
 ) -> None:
     assert load_configuration(run_copy / "config.toml").training.accumulation == 1
     monkeypatch.setattr(accumulation, "memory_per_replica", lambda: 0)
+    monkeypatch.setattr(accumulation, "HOPELESS", math.inf)
     done = succeeded(nmt(*train_arguments(data, run_copy, "training.accumulation=0")))
     parts = load_configuration(run_copy / "config.toml").training.accumulation
     assert parts > 1
     assert done.err.count(f"accumulation: each batch in {parts} part(s), ") == 1
+
+
+def test_a_step_that_would_be_killed_for_memory_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest, configuration = Manifest.load(data), configured(accumulation=1)
+    need = largest_need(configuration, manifest, replicas=1, parts=1).memory.total
+    monkeypatch.setattr(accumulation, "memory_per_replica", lambda: need / 1.9)
+    assert with_accumulation(configuration, manifest, 1) is configuration
+    monkeypatch.setattr(accumulation, "memory_per_replica", lambda: need / 2.1)
+    with pytest.raises(
+        UserError, match=r"tokens needs about .* GiB, and .* GiB are free; lower training\.batch_tokens"
+    ):
+        with_accumulation(configuration, manifest, 1)
+    monkeypatch.setattr(accumulation, "memory_per_replica", lambda: 1 << 20)
+    with pytest.raises(UserError, match="accumulation=0, or take a smaller model"):
+        with_accumulation(configured(accumulation=0), manifest, 1)
+
+
+def test_a_budget_beyond_the_data_needs_no_more_memory_than_the_data(data: Path) -> None:
+    manifest = Manifest.load(data)
+    shapes = shapes_of(configured(batch_tokens=10**9).training, manifest.split("train"))
+    assert max(shape.rows for shape in shapes) < 1.2 * manifest.split("train").examples
+
+
+def test_more_parts_than_a_batch_has_rows_are_refused(data: Path) -> None:
+    with pytest.raises(UserError, match=r"training\.accumulation is 1000000000, but no batch has more than \d+ rows"):
+        with_accumulation(configured(accumulation=10**9), Manifest.load(data), 1)
 
 
 def linux(folder: Path, available_kib: int, **files: str) -> Path:

@@ -35,11 +35,19 @@ def test_without_tf_config_a_process_is_the_chief_of_itself(monkeypatch):
 def test_worker_0_is_the_chief_unless_there_is_one_by_that_name(monkeypatch):
     first, second = described(monkeypatch, TWO), described(monkeypatch, TWO, index="1")
     assert [(c.index, c.size, c.is_chief) for c in (first, second)] == [(0, 2, True), (1, 2, False)]
-    three = {"worker": ["one:1", "two:2"], "chief": ["zero:0"]}
+    three = {"worker": ["one:1", "two:2"], "chief": ["zero:1"]}
     assert described(monkeypatch, three, "chief").is_chief
     worker = described(monkeypatch, three, "worker", 0)
     assert (worker.index, worker.is_chief) == (1, False)
-    assert [worker.name(i) for i in range(3)] == ["the chief (zero:0)", "worker 0 (one:1)", "worker 1 (two:2)"]
+    assert [worker.name(i) for i in range(3)] == ["the chief (zero:1)", "worker 0 (one:1)", "worker 1 (two:2)"]
+
+
+@pytest.mark.parametrize(
+    ("job", "address"), [("chief", "localhost:2222"), ("worker", "10.0.0.1:65535"), ("chief", "[::1]:1")]
+)
+def test_a_machine_alone_trains_whatever_it_is_called(monkeypatch, job, address):
+    alone = described(monkeypatch, {job: [address], **({"worker": []} if job == "chief" else {})}, job)
+    assert (alone.size, alone.is_chief, alone.tasks[0].address) == (1, True, address)
 
 
 def test_an_address_of_ipv6_keeps_its_colons():
@@ -61,6 +69,40 @@ def test_an_address_of_ipv6_keeps_its_colons():
         ({"cluster": {**TWO, "ps": ["p:1"]}, "task": {"type": "worker", "index": 0}}, 'a task of type "ps"'),
         ({"cluster": {**TWO, "chief": ["a:1", "b:1"]}, "task": {"type": "chief", "index": 0}}, 'more than one "chief"'),
         ({"cluster": {"worker": ["one", "two:1"]}, "task": {"type": "worker", "index": 0}}, "'one'; write HOST:PORT"),
+        (
+            {"cluster": {"worker": ["a:99999", "b:1"]}, "task": {"type": "worker", "index": 0}},
+            "'a:99999'; a port is between",
+        ),
+        (
+            {"cluster": {"worker": ["a:0", "b:1"]}, "task": {"type": "worker", "index": 0}},
+            "'a:0'; a port is between 1 and",
+        ),
+        (
+            {"cluster": {"worker": ["a:" + "9" * 5000]}, "task": {"type": "worker", "index": 0}},
+            "a port is between 1 and",
+        ),
+        (
+            {"cluster": {"worker": ["grpc://a:1"]}, "task": {"type": "worker", "index": 0}},
+            "'grpc://a:1'; write HOST:PORT",
+        ),
+        ({"cluster": {"worker": ["::1:22"]}, "task": {"type": "worker", "index": 0}}, "IPv6 in square brackets"),
+        ({"cluster": {"worker": ["a:２２"]}, "task": {"type": "worker", "index": 0}}, "write HOST:PORT"),  # noqa: RUF001
+        ({"cluster": {"worker": [f"{'a' * 64}:1"]}, "task": {"type": "worker", "index": 0}}, "1 to 63 characters"),
+        ({"cluster": {"worker": [None]}, "task": {"type": "worker", "index": 0}}, "is None; write HOST:PORT"),
+        (
+            {"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}},
+            'TF_CONFIG is .*; expected {"cluster"',
+        ),
+        (
+            {"cluster": {"worker": {"0": "a:1"}}, "task": {"type": "worker", "index": 0}},
+            'TF_CONFIG is .*; expected {"cluster"',
+        ),
+        ({"cluster": None, "task": None}, 'TF_CONFIG is .*; expected {"cluster"'),
+        ({"cluster": [], "task": {"type": "worker", "index": 0}}, 'TF_CONFIG is .*; expected {"cluster"'),
+        ({"cluster": TWO, "task": {"type": "worker", "index": 0.5}}, 'TF_CONFIG is .*; expected {"cluster"'),
+        ({"cluster": TWO, "task": {"type": "worker", "index": True}}, 'TF_CONFIG is .*; expected {"cluster"'),
+        ({"cluster": TWO, "task": {"type": "worker", "index": -1}}, 'TF_CONFIG is .*; expected {"cluster"'),
+        ({"cluster": TWO, "task": {"type": "worker", "index": 1e999}}, 'TF_CONFIG is .*; expected {"cluster"'),
         ({"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}, "a:1 stands for more than"),
     ],
 )

@@ -1,0 +1,148 @@
+"""How much the default filters drop of good translations, by language.
+
+Given references of professional translators, one file a language with the same lines as the source, each filter looks
+at each pair, whatever the others said. The same is done with each source beside the translation of the line after it:
+what is dropped there is dropped rightly.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import langcodes
+
+from pipelines.cleaning import CleaningOptions, filters, repaired
+
+BAR = 0.015  # the most that a filter may drop of any language
+WORST = 5
+GARBLED = "garbled"
+
+
+class Shares(NamedTuple):
+    """Of one language, the share of pairs that each filter drops, and the share that any drops, aligned and not."""
+
+    language: str
+    by_filter: dict[str, float]
+    dropped: float
+    misaligned_dropped: float
+
+
+def main() -> None:
+    """Prints a table, and one JSON object."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python -m benchmarks.filters --source NTREX-128/newstest2019-src.eng.txt "
+        "--references NTREX-128",
+    )
+    parser.add_argument("--source", type=Path, required=True, metavar="F", help="text in a file such as en.txt")
+    parser.add_argument(
+        "--references",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a folder of files with as many lines; their languages are in their names, as in de.txt or ref.deu.txt",
+    )
+    options = parser.parse_args()
+    found = sorted(measure(options.source, options.references), key=lambda shares: shares.dropped, reverse=True)
+    if not found:
+        sys.exit(f"{options.references} has no file with the lines of {options.source} and a language in its name")
+    for line in table(found):
+        print(line, file=sys.stderr)
+    worst = worst_shares(found)
+    print(json.dumps({
+        "languages": len(found),
+        "worst": [f"{share:.4f} {reason} {language}" for share, reason, language in worst[:WORST]],
+        "over_the_bar": sum(share > BAR for share, _, _ in worst),
+        "dropped": round(sum(shares.dropped for shares in found) / len(found), 4),
+        "misaligned_dropped": round(sum(shares.misaligned_dropped for shares in found) / len(found), 4),
+    }))  # fmt: skip
+
+
+def measure(source: Path, folder: Path) -> Iterator[Shares]:
+    """Measures each file of the folder that has as many lines as the source, and a language in its name."""
+    sources, from_language = _lines(source), language_of(source)
+    if from_language is None:
+        sys.exit(f"the name of {source} has no language in it; expected one such as en.txt")
+    for file in sorted(folder.iterdir()):
+        language = language_of(file)
+        if language is None or file.samefile(source):
+            continue
+        targets = _lines(file)
+        if len(targets) == len(sources):
+            yield shares_dropped(sources, targets, (from_language, language), file.name)
+
+
+def shares_dropped(
+    sources: Sequence[str], targets: Sequence[str], languages: tuple[str, str], name: str = ""
+) -> Shares:
+    """Measures one language.
+
+    Args:
+        sources: Text, a sentence a line.
+        targets: Its translations.
+        languages: Of the source and the target.
+        name: What to call the translations; the target language if nothing.
+    """
+    aligned = [
+        reasons for pair in zip(sources, targets, strict=True) if (reasons := _reasons(*pair, languages)) is not None
+    ]
+    shifted = [
+        reasons
+        for pair in zip(sources, [*targets[1:], *targets[:1]], strict=True)
+        if (reasons := _reasons(*pair, languages)) is not None
+    ]
+    counts = Counter(reason for reasons in aligned for reason in reasons)
+    return Shares(
+        name or languages[1],
+        {reason: count / len(aligned) for reason, count in counts.items()},
+        sum(map(bool, aligned)) / len(aligned),
+        sum(map(bool, shifted)) / len(shifted),
+    )
+
+
+def language_of(file: Path) -> str | None:
+    """Returns the language in a file's name: `deu` for `newstest2019-ref.deu.txt`, `deu_Latn` for `deu_Latn.dev`."""
+    parts = file.name.removesuffix(".txt").split(".")
+    return next((part for part in reversed(parts) if langcodes.tag_is_valid(part)), None)
+
+
+def worst_shares(found: Sequence[Shares]) -> list[tuple[float, str, str]]:
+    """Returns what each filter drops of each language, the largest share first."""
+    return sorted(
+        ((share, reason, shares.language) for shares in found for reason, share in shares.by_filter.items()),
+        reverse=True,
+    )
+
+
+def table(found: Sequence[Shares]) -> list[str]:
+    """Returns a line a language, of the filters that drop anything."""
+    reasons = sorted({reason for shares in found for reason in shares.by_filter})
+    width = max(len(shares.language) for shares in found)
+    lines = [" ".join([f"{'dropped, %':{width}}", *(f"{name:>12}" for name in [*reasons, "any", "misaligned"])])]
+    for shares in found:
+        values = [*(shares.by_filter.get(reason, 0.0) for reason in reasons), shares.dropped, shares.misaligned_dropped]
+        lines.append(" ".join([f"{shares.language:{width}}", *(f"{100 * value:12.2f}" for value in values)]))
+    return lines
+
+
+def _reasons(source: str, target: str, languages: tuple[str, str]) -> list[str] | None:
+    """Returns the filters that drop a pair; None if a side has no text, as some lines of test sets have none."""
+    left, right = repaired(source), repaired(target)
+    if left is None or right is None:
+        return [GARBLED]
+    pair = (" ".join(left.split()), " ".join(right.split()))
+    if not all(pair):
+        return None
+    return [reason for reason, is_dropped in filters(CleaningOptions(), languages) if is_dropped(*pair)]
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_bytes().decode(errors="replace").removesuffix("\n").split("\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Codes of languages: BCP 47 (`pt-BR`, `zh-Hans`), in whatever spelling they come (`pt_br`, `zho`, `deu_Latn`, `iw`).
+
+A code that a person types is brought into its standard form once; names of files, fields and columns are then found by
+`match`, which looks through their spelling.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from functools import cache
+
+from langcodes import Language, standardize_tag, tag_is_valid
+from langcodes.tag_parser import LanguageTagError
+
+from pipelines.errors import DataError
+
+_CODE = re.compile(r"[A-Za-z]{2,}([_-][A-Za-z0-9]+)*")
+_USUAL = re.compile(r"[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-Z]{2}|\d{3}))?")  # language, Script, REGION
+
+
+@cache
+def standard(code: str) -> str:
+    """Returns a code in its standard form, or as it is if it is no code of BCP 47.
+
+    Examples: `zh_CN` is zh-CN, `deu` and `deu_Latn` are de, `iw` is he, `src` stays.
+    """
+    try:
+        return standardize_tag(code)
+    except LanguageTagError:
+        return code
+
+
+def match(wanted: str, names: Collection[str]) -> str | None:
+    """Returns the one of some names that means a language, or None.
+
+    The same spelling comes first, then the same language; then the first name that differs only in having a script or a
+    region where `wanted` has none, or none where `wanted` has one: en is found as en-US, and pt-BR as pt.
+    """
+    if wanted in names:
+        return wanted
+    code = standard(wanted)
+    codes = {name: standard(name) for name in names}
+    same = (name for name in names if codes[name].lower() == code.lower())
+    return next(same, None) or next((name for name in names if _is_vaguer(code, codes[name])), None)
+
+
+def spellings(code: str) -> list[str]:
+    """Returns how a file on a server may name a language: `pt-BR`, `pt_BR`, `pt-br`, `pt_br`, `por`, `pt`."""
+    language = Language.get(standard(code)) if _is_known(code) else None
+    short = [language.to_alpha3(), language.language or code] if language else []
+    hyphens = (code, code.lower())
+    return list(dict.fromkeys([*hyphens, *(name.replace("-", "_") for name in hyphens), *short]))
+
+
+def split_pair(text: str) -> tuple[str, str]:
+    """Returns the two codes, in standard form, of a pair such as `en-de`, `en-pt-BR` or `zh_Hans-en`.
+
+    Raises:
+        DataError: The text is not two codes with a hyphen between them, or can be read in two ways.
+    """
+    found = list(_halves(text.strip()))
+    if len(found) > 1:
+        found = [pair for pair in found if all(_USUAL.fullmatch(code) for code in pair)] or found
+    if not found:
+        raise DataError(f"expected a language pair such as en-de, got {text!r}")
+    if len(found) > 1:
+        readings = " or ".join(f"{a} and {b}" for a, b in found)
+        raise DataError(
+            f"expected a language pair such as en-de, got {text!r}, which may be {readings}; write regions "
+            "with _, as in en-pt_BR"
+        )
+    source, target = found[0]
+    return standard(source), standard(target)
+
+
+def _halves(text: str) -> Iterator[tuple[str, str]]:
+    """Yields the ways to read a pair: a hyphen may also stand within a code."""
+    parts = text.split("-")
+    for i in range(1, len(parts)):
+        pair = "-".join(parts[:i]), "-".join(parts[i:])
+        if all(_CODE.fullmatch(code) for code in pair) and (len(parts) == 2 or all(map(tag_is_valid, pair))):
+            yield pair
+
+
+def _is_vaguer(one: str, other: str) -> bool:
+    """Tells whether two codes name one language, and one of them says nothing more than that."""
+    if not (_is_known(one) and _is_known(other)):
+        return False
+    first, second = Language.get(one), Language.get(other)
+    return first.language == second.language and str(first.language) in (one, other)
+
+
+def _is_known(code: str) -> bool:
+    try:
+        return tag_is_valid(code)
+    except LanguageTagError:
+        return False

@@ -1,0 +1,100 @@
+"""Unicode normalisations of a vocabulary: rules of SentencePiece, which go with the model and so hold everywhere.
+
+Ours, `nfc`, keeps what a script needs: joiners (Persian, Indic scripts), zero-width spaces (Lao, Khmer), direction
+marks, full-width punctuation, presentation forms. It composes letters and their marks, and drops invisible noise.
+"""
+
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import permutations
+from typing import Any
+
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
+
+DEFAULT = "nfc"
+NORMALIZATIONS = (DEFAULT, "identity", "nfkc", "nmt_nfkc")
+INVISIBLE = str.maketrans("", "", "\u00ad\ufeff")  # soft hyphen and byte order mark, for `str.translate`
+
+Rules = dict[str, str]
+
+_SPACE = " "
+_WORD_START = "\u2581"  # SentencePiece's own mark of a space
+_WIDE_SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_LAST_COMPOSED = 0x1FFFF  # behind it are compatibility ideographs alone
+_HANGUL = range(0xAC00, 0xD7A4)
+_HANGUL_FINALS = 28  # the consonants that may end a syllable, and none
+
+
+@contextmanager
+def trainer_options(normalization: str) -> Iterator[dict[str, Any]]:
+    """Yields the options of SentencePiece's trainer for one of `NORMALIZATIONS`."""
+    if normalization != DEFAULT:
+        yield {"normalization_rule_name": normalization}
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="nmt-nfc-", suffix=".tsv", encoding="ascii") as file:
+        file.writelines(f"{_hexadecimal(a)}\t{_hexadecimal(b)}\n" for a, b in sorted(nfc_rules().items()))
+        file.flush()
+        yield {"normalization_rule_tsv": file.name}
+
+
+def named(model_proto: bytes, normalization: str) -> bytes:
+    """Returns a trained model that says its normalisation, in place of the file that its rules were read from."""
+    model = ModelProto.FromString(model_proto)
+    model.normalizer_spec.name = normalization
+    model.normalizer_spec.ClearField("normalization_rule_tsv")
+    serialized: bytes = model.SerializeToString(deterministic=True)
+    return serialized
+
+
+@cache
+def nfc_rules() -> Rules:
+    """Returns what `nfc` replaces; the longest match from the left counts.
+
+    A sequence that NFC composes becomes its composed character. Single characters stay, those too that NFC itself
+    would replace (U+212B, compatibility ideographs, U+09DF), since some texts need them. Spaces of all widths and line
+    ends become a space; control characters, soft hyphens and byte order marks vanish.
+    """
+    spaces = dict.fromkeys((*"\t\n\v\f\r\x85\u2028\u2029", *_WIDE_SPACES, _WORD_START), " ")
+    controls = (chr(i) for i in range(1, 0xA0) if unicodedata.category(chr(i)) == "Cc")
+    noise = {character: "" for character in (*controls, *map(chr, INVISIBLE)) if character not in spaces}
+    return {sequence: composed for composed in _composed() for sequence in _spellings(composed)} | spaces | noise
+
+
+def _composed() -> Iterator[str]:
+    """Yields the characters that NFC makes of several."""
+    yield from map(chr, _HANGUL)
+    for character in map(chr, range(_LAST_COMPOSED + 1)):
+        parts = unicodedata.decomposition(character)
+        if parts and not parts.startswith("<") and unicodedata.normalize("NFC", character) == character:
+            yield character
+
+
+def _spellings(composed: str) -> set[str]:
+    """Returns the sequences that are canonically equal to a character: \u1ec7 is e^. , e.^ , \u00ea. and \u1eb9^."""
+    if ord(composed) in _HANGUL:
+        return _jamo(composed)
+    base, *marks = list(unicodedata.normalize("NFD", composed))
+    found = set()
+    for order in permutations(marks):
+        text = "".join((base, *order))
+        if unicodedata.normalize("NFC", text) != composed:
+            continue
+        for length in range(1, len(text)):
+            beginning = unicodedata.normalize("NFC", text[:length])
+            if len(beginning) == 1:
+                found.add(beginning + text[length:])
+    return found
+
+
+def _jamo(syllable: str) -> set[str]:
+    """Returns the letters of a Hangul syllable, and its open syllable with the final consonant."""
+    letters = unicodedata.normalize("NFD", syllable)
+    final = (ord(syllable) - _HANGUL.start) % _HANGUL_FINALS
+    return {letters, chr(ord(syllable) - final) + letters[-1]} if final else {letters}
+
+
+def _hexadecimal(text: str) -> str:
+    return " ".join(f"{ord(character):X}" for character in text)

@@ -1,0 +1,204 @@
+"""Tells whether two translations name different numbers, whatever digits and habits their languages have.
+
+Decimal digits of all scripts are equal, and so are the ways to write one number: `1,000.5` and `1.000,5`, `12:00` and
+`12`, `7.30 pm` and `19:30`, `20 million`, `2000万` and `2 करोड़`, `3` and `三`, `1980s` and `80年代`. A number that only
+one side has is no difference, since it may be a word on the other (`two`, `March`).
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from fractions import Fraction
+from functools import cache, cached_property
+
+import regex
+from babel import Locale, UnknownLocaleError
+
+Number = tuple[str, ...]  # its runs of ASCII digits, such as ("1", "500") of "1,500"
+
+_DIGIT = re.compile(r"\d")
+_OTHER_DIGIT = re.compile(r"[^\D0-9]")
+# Zeros in place of letters that look alike: Burmese ၀ for ဝ, Telugu ౦ for ం.
+_NO_ZERO = regex.compile(r"(?<!\d)[[\d&&\p{nv=0}]--[0\uff10]](?=[\p{L}\p{M}])", regex.V1)
+_NUMBER = re.compile("[0-9]+(?:[.,:'\u2019\u066b\u066c\uff0c\uff0e\uff1a][0-9]+)*")  # Arabic, full-width separators too
+_RUN = re.compile("[0-9]+")
+_GROUPED = re.compile("(?<![0-9])[0-9]++(?: [0-9]++)+")  # 1 500 000, 0800 555 111
+_THOUSANDS = 3  # digits in a group
+_NO_MINUTES = "00"  # in 12:00, or no cents in 12.00
+_TWELVE_HOURS = re.compile(r"[0-9] ?[ap]\.? ?m\b", re.IGNORECASE)
+_YEAR = re.compile("(?:19|20)([0-9]{2})")
+
+_HANGUL_UNITS = {"백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}  # unicodedata has no value for them
+_UNITS = "十百千万萬亿億兆拾佰仟" + "".join(_HANGUL_UNITS)
+_DIGITS_WITH_UNITS = re.compile(rf"(?<![0-9])(?:[0-9]++(?:[.,][0-9]++)*+ ?[{_UNITS}]++ ?)+(?:[0-9]++(?:,[0-9]++)*+)?")
+_HAN_NUMERAL = re.compile("[〇零一二三四五六七八九十百千万萬亿億兆兩壹貳叁參肆伍陸柒捌玖拾佰仟]+")
+_PART = re.compile(r"[0-9]+(?:[.,][0-9]+)*|\S")
+_LONGEST_NUMERAL = 40  # a longer one is no number
+_MYRIAD = 10**4
+
+
+def have_other_numbers(source: str, target: str, *, by_thousands: bool = True) -> bool:
+    """Tells whether the sides surely name different numbers.
+
+    They do if more numbers were exchanged for others (`1, 2` for `1, 9`: one) than half of those that both have.
+
+    Args:
+        source: One side.
+        target: The other.
+        by_thousands: Both languages count large numbers in thousands and millions. If not, a number and ten times that
+            number may be the same, as 10 million are 1 करोड़.
+    """
+    if not _DIGIT.search(source) or not _DIGIT.search(target) or _digits(source) == _digits(target):
+        return False
+    left, right = _Side(source), _Side(target)
+    with_hours = bool(_TWELVE_HOURS.search(source) or _TWELVE_HOURS.search(target))
+    by_thousands = by_thousands and not (left.has_units or right.has_units)
+    lost = sum(not right.has(number, with_hours, by_thousands) for number in left.numbers)
+    added = sum(not left.has(number, with_hours, by_thousands) for number in right.numbers)
+    shared = min(len(left.numbers) - lost, len(right.numbers) - added)
+    return shared < 2 * min(lost, added)
+
+
+@cache
+def counts_by_thousands(language: str) -> bool:
+    """Tells whether the words for large numbers stand for powers of a thousand, by CLDR; 万 and करोड़ do not.
+
+    A language that CLDR does not know is taken to.
+    """
+    try:
+        formats = Locale.parse(language.replace("-", "_")).compact_decimal_formats["long"]["other"]
+    except (UnknownLocaleError, ValueError, KeyError):
+        return True
+    return all(_power(amount, form.pattern) % _THOUSANDS == 0 for amount, form in formats.items())
+
+
+def _power(amount: str, pattern: str) -> int:
+    """Returns the power of ten that the word in a pattern stands for: 4 for `10000` and `0万`; 0 without a word."""
+    pattern = pattern.partition(";")[0]
+    return len(amount) - pattern.count("0") if pattern.strip("0") else 0
+
+
+def _digits(text: str) -> str:
+    """Returns the digits in a text, those of all scripts as ASCII."""
+    return "".join(_RUN.findall(text if text.isascii() else _with_ascii_digits(text)))
+
+
+def _with_ascii_digits(text: str) -> str:
+    if not _OTHER_DIGIT.search(text):
+        return text
+    text = _NO_ZERO.sub(" ", text)
+    return _OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
+
+
+class _Side:
+    """The numbers of one side, as a translation may have written them."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text = text if text.isascii() else _with_ascii_digits(text)
+        self.numbers = [_number(found) for found in _NUMBER.findall(text)]
+
+    def has(self, number: Number, with_hours: bool, by_thousands: bool) -> bool:
+        """Tells whether a number of the other side is named here too."""
+        digits = "".join(number)
+        if digits in self._wholes or set(map(_plain, number)) <= self._runs:
+            return True
+        if year := _YEAR.fullmatch(digits):  # 1980s, 80年代
+            if year[1] in self._runs:
+                return True
+        elif digits in self._short_years:
+            return True
+        return (with_hours and self._has_hour(number)) or self._has_magnitude(number, by_thousands)
+
+    def _has_hour(self, number: Number) -> bool:
+        """Tells whether a time of day is named here by the other clock: 7.30 and 19:30."""
+        if len(number[0]) > 2 or not set(map(_plain, number[1:])) <= self._runs:
+            return False
+        hour = int(number[0])
+        return str(hour + 12) in self._runs or (hour >= 12 and str(hour - 12) in self._runs)
+
+    def _has_magnitude(self, number: Number, by_thousands: bool) -> bool:
+        """Tells whether the number is named here with another word for its size, or in Han numerals."""
+        significant, power = _magnitude(number)
+        return any(
+            not by_thousands or (power - other) % _THOUSANDS == 0 for other in self._magnitudes.get(significant, ())
+        )
+
+    @cached_property
+    def has_units(self) -> bool:
+        """Whether a number is followed by a numeral for its size, such as 万."""
+        return not self._text.isascii() and bool(_DIGITS_WITH_UNITS.search(self._text))
+
+    @cached_property
+    def _wholes(self) -> set[str]:
+        return {"".join(number) for number in [*self.numbers, *self._grouped]}
+
+    @cached_property
+    def _runs(self) -> set[str]:
+        """The numbers, and the parts of dates, times and scores; a decimal below one has no parts."""
+        return {_plain(run) for number in self.numbers if len(number) == 1 or number[0] != "0" for run in number}
+
+    @cached_property
+    def _grouped(self) -> list[Number]:
+        return [tuple(_RUN.findall(found)) for found in _GROUPED.findall(self._text)]
+
+    @cached_property
+    def _short_years(self) -> set[str]:
+        return {year[1] for digits in self._wholes if (year := _YEAR.fullmatch(digits))}
+
+    @cached_property
+    def _magnitudes(self) -> dict[str, set[int]]:
+        found = defaultdict(set)
+        for significant, power in map(_magnitude, [*self.numbers, *self._grouped, *self._numerals()]):
+            if significant:
+                found[significant].add(power)
+        return found
+
+    def _numerals(self) -> list[Number]:
+        """Returns the values of what is written with Han numerals, or with digits and numerals."""
+        if self._text.isascii():
+            return []
+        numerals = _DIGITS_WITH_UNITS.findall(self._text) + _HAN_NUMERAL.findall(self._text)
+        values = (_value(numeral) for numeral in numerals if len(numeral) <= _LONGEST_NUMERAL)
+        return [(str(value.numerator),) for value in values if value.denominator == 1]
+
+
+def _number(text: str) -> Number:
+    runs = _RUN.findall(text)
+    if len(runs) == 2 and runs[1] == _NO_MINUTES:
+        runs.pop()
+    return (_plain(runs[0]),) if len(runs) == 1 else tuple(runs)
+
+
+def _plain(run: str) -> str:
+    return run.lstrip("0") or "0"
+
+
+def _magnitude(number: Number) -> tuple[str, int]:
+    """Returns the digits without zeros at either end, and the power of ten they are multiplied by."""
+    digits = "".join(number)
+    zeros = len(digits) - len(digits.rstrip("0"))
+    is_decimal = len(number) > 1 and len(number[-1]) != _THOUSANDS
+    return digits.strip("0"), zeros - len(number[-1]) if is_decimal else zeros
+
+
+def _value(numeral: str) -> Fraction:
+    """Returns what digits and Han or Hangul numerals stand for: 2018 for 二〇一八, 125000000 for 1億2,500万."""
+    total = section = Fraction(0)
+    pending: Fraction | None = None  # digits that wait for their unit
+    for part in _PART.findall(numeral):
+        value = _part_value(part)
+        if part[0] in _UNITS and value < _MYRIAD:
+            section += (1 if pending is None else pending) * value
+            pending = None
+        elif part[0] in _UNITS:
+            total += ((section + (pending or 0)) or 1) * value
+            section, pending = Fraction(0), None
+        else:
+            pending = value if pending is None else 10 * pending + value
+    return total + section + (pending or 0)
+
+
+def _part_value(part: str) -> Fraction:
+    if part.isascii():
+        return Fraction(part.replace(",", "")) if part.count(".") < 2 else Fraction(part.replace(".", ""))
+    return Fraction(_HANGUL_UNITS.get(part) or int(unicodedata.numeric(part)))
