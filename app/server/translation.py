@@ -14,6 +14,7 @@ from app.decoding.signatures import ALIGN, ALTERNATIVES, N_BEST, TRANSLATE
 from app.server.batching import Batcher, Row
 from app.server.versions import Direction
 
+MOST_CHARACTERS = 2_000  # of what is translated at once
 MOST_ALIGNED = 1500**2  # characters of a sentence times those of its translation
 WORD_START = "▁"  # SentencePiece's mark for a space
 
@@ -82,8 +83,25 @@ def sentences_of(text: str) -> list[Sentence]:
     for before, core, after in stretches_outside(text):
         if found:  # the space between two sentences belongs to the first
             found[-1] = replace(found[-1], after=found[-1].after + before)
-        found.append(Sentence(core, before="" if found else before, after=after))
+        *pieces, last = pieces_of(core)
+        found += [Sentence(piece.rstrip(), after=piece[len(piece.rstrip()) :]) for piece in pieces]
+        found.append(Sentence(last, after=after))
+        first = len(found) - 1 - len(pieces)
+        found[first] = replace(found[first], before="" if first else before)
     return found
+
+
+def pieces_of(sentence: str) -> list[str]:
+    """Cuts a sentence that is no sentence, but a list or a text without punctuation, behind spaces.
+
+    A text that is taken cannot be given up before it is computed, so none may take as long as a whole document.
+    """
+    found, begin = [], 0
+    while len(sentence) - begin > MOST_CHARACTERS:
+        cut = sentence.rfind(" ", begin + 1, begin + MOST_CHARACTERS) + 1 or begin + MOST_CHARACTERS
+        found.append(sentence[begin:cut])
+        begin = cut
+    return [*found, sentence[begin:]]
 
 
 def respaced(sentences: Sequence[Sentence]) -> list[Sentence]:

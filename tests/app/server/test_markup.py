@@ -12,7 +12,7 @@ import pytest
 from app.server.errors import RequestError, TooLargeError
 from app.server.markup import MOST_TAGS, read_html, write_html
 from app.server.parts import Part
-from app.server.translation import aligned, sentences_of
+from app.server.translation import MOST_CHARACTERS, aligned, sentences_of
 from tests.app.server.backwards import html
 
 
@@ -140,6 +140,15 @@ def test_sentences_put_together_are_the_text() -> None:
         assert "".join(s.before + s.source + s.after for s in sentences) == text
         assert all(s.source == s.source.strip() for s in sentences)
     assert [s.source for s in sentences_of("Dr. Smith came. He left.")] == ["Dr. Smith came.", "He left."]
+
+
+def test_a_text_without_sentences_is_cut_so_that_it_can_be_given_up() -> None:
+    for text in ("dog " * 10_000, " We go. " + "x" * 5_000 + " Here", "a" * MOST_CHARACTERS):
+        sentences = sentences_of(text)
+        assert "".join(s.before + s.source + s.after for s in sentences) == text
+        assert max(len(s.source) for s in sentences) <= MOST_CHARACTERS
+    assert len(sentences_of("dog " * 10_000)) == 20
+    assert len(sentences_of("a" * MOST_CHARACTERS)) == 1
 
 
 def test_the_training_code_is_not_loaded() -> None:
