@@ -246,14 +246,14 @@ class TranslationGraph(tf.Module):
         pieces = self.traced_given(texts, targets)
         tags = row_lengths(tf.strings.split(self.cutter.without_tags(at_least_one(texts))[0]))
         sides = _ended(pieces.tokens, multiple=SOURCE_MULTIPLE), _ended(pieces.labels)
-        numbers = [word_numbers(ids, self.cut_tables) for ids in sides]
+        own, its = (word_numbers(ids, self.cut_tables) for ids in sides)
 
         def weights_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
             target = tf.pad(sides[1][first:last, :-1], [[0, 0], [1, 0]], constant_values=BOS)
             encoded = self.traced_encoded(pieces.tokens[first:last])
             return tf.reduce_mean(self.transformer.cross_weights(target, **encoded), axis=1)
 
-        found = align_pieces(pieces, *numbers, tags, weights_of)
+        found = align_pieces(pieces, own, its, tags, weights_of)
         return Alignments(*(values[: tf.size(texts)] for values in found))
 
     def explain(self, text: tf.Tensor) -> Explanation:
