@@ -25,7 +25,7 @@ FRONTEND_TIMEOUT_MS = 500
 class TranslateRequest(BaseModel):
     """One text, or several."""
 
-    q: str | list[str] = Field(examples=["Good morning."])
+    q: Annotated[str | list[str], BeforeValidator(texts_only)] = Field(examples=["Good morning."])
     source: str = Field(examples=["en"], description='A language\'s code, or "auto".')
     target: str = Field(examples=["de"])
     format: Literal["text", "html", ""] = "text"  # LibreTranslate takes none for text
