@@ -3,11 +3,12 @@
 import mimetypes
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 from starlette.datastructures import UploadFile
 
 from app.server.documents import FORMATS, translate_document, translate_html
@@ -22,10 +23,17 @@ from app.server.whole_text import whole
 FRONTEND_TIMEOUT_MS = 500
 
 
+def texts_only(value: Any) -> Any:
+    """The value, if it is a text or a list of texts: of a union, pydantic would name the first part alone."""
+    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        return value
+    raise PydanticCustomError("texts", "a text or a list of texts is wanted")
+
+
 class TranslateRequest(BaseModel):
     """One text, or several."""
 
-    q: str | list[str] = Field(examples=["Good morning."])
+    q: Annotated[str | list[str], BeforeValidator(texts_only)] = Field(examples=["Good morning."])
     source: str = Field(examples=["en"], description='A language\'s code, or "auto".')
     target: str = Field(examples=["de"])
     format: Literal["text", "html", ""] = "text"  # LibreTranslate takes none for text

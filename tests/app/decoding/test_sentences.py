@@ -43,9 +43,8 @@ PARTS = (
         "x.",
     ),
 )
-texts = st.lists(st.sampled_from([*PARTS, " ", " ", " "]), max_size=14).map("".join) | st.text(
-    st.characters(max_codepoint=0x52F), max_size=20
-)
+in_parts = st.lists(st.sampled_from([*PARTS, " ", " ", " "]), max_size=14).map("".join)
+texts = in_parts | st.text(st.characters(max_codepoint=0x52F), max_size=20)
 
 
 def in_graph(text: str) -> list[str]:

@@ -266,3 +266,9 @@ def test_small_things_that_clients_do(server: Running, translated: Any) -> None:
         assert answer.status_code == 400
         assert "JSON" in answer.json()["error"]
         assert "decode" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize("texts", [None, 5, [["a"]], ["a", 1], {"a": "b"}])
+def test_what_is_no_text_is_told_in_our_words(server: Running, texts: Any) -> None:
+    answer = server.post("/translate", {"q": texts, **PAIR})
+    assert (answer.status_code, answer.json()["error"]) == (400, "q: a text or a list of texts is wanted")
