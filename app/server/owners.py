@@ -161,8 +161,14 @@ def opening(tokens: Sequence[Piece | Placed]) -> list[bool]:
     return found
 
 
-def gather(placed: Sequence[Placed], kept: Mapping[int, str]) -> None:
-    """Leaves to each part that is kept as it is one stretch of the translation: where it is written, or its longest."""
+def gather(placed: Sequence[Placed], kept: Mapping[int, str], other: int) -> None:
+    """Leaves to each part that is kept as it is one stretch of the translation: where it is written, or its longest.
+
+    Args:
+        placed: The translation; what such a part loses goes to the part beside it.
+        kept: What is written in each.
+        other: A part that is not kept.
+    """
     of_part: dict[int, list[int]] = defaultdict(list)
     of_text: dict[str, list[int]] = defaultdict(list)
     for i, token in enumerate(placed):
@@ -180,18 +186,10 @@ def gather(placed: Sequence[Placed], kept: Mapping[int, str]) -> None:
                 chosen = found
                 break
         for i in set(own).difference(chosen):
-            placed[i].owner = owner_beside(placed, i)
+            around = (placed[at].owner for at in (*range(i - 1, -1, -1), *range(i + 1, len(placed))))
+            placed[i].owner = next((owner for owner in around if owner not in kept), other)
         for i in chosen:
             placed[i].owner = number
-
-
-def owner_beside(placed: Sequence[Placed], at: int) -> int:
-    """The part of the nearest token that is of another, rather one before."""
-    number = placed[at].owner
-    for i in (*range(at - 1, -1, -1), *range(at + 1, len(placed))):
-        if placed[i].owner != number:
-            return placed[i].owner
-    return number
 
 
 def give_words(

@@ -102,7 +102,7 @@ class Source:
         placed = placed_words(pieces, tokens, links)
         if placed:
             place_marks(pieces, placed, links)
-            gather(placed, {number: self.parts[number] for number in numbers if number in self.kept})
+            gather(placed, {number: self.parts[number] for number in numbers if number in self.kept}, self._of_spaces)
             lettered = [n for n in numbers if n not in self.kept and has_letters(self._part_within(n, begin, end))]
             give_words(pieces, placed, lettered, self.kept, weights)
         inserted = self._inserted(begin, end, pieces, placed, links)

@@ -11,6 +11,8 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from app.server import marked_text
 from app.server.marked_text import translate_parts
@@ -156,7 +158,7 @@ def test_tokens_are_words_and_marks() -> None:
 
 
 def test_many_parts_take_time_as_they_are_many() -> None:
-    count = 3000
+    count = 2000
     begun = time.process_time()
     short = " ".join(["x"] * 50)
     for parts in (
@@ -170,3 +172,31 @@ def test_many_parts_take_time_as_they_are_many() -> None:
         placed(parts, short, " ".join(["0"] * 50), np.zeros((0, count)))
         placed(parts, " ".join(["x"] * count), " ".join(["0"] * count), np.zeros((0, count)))
     assert time.process_time() - begun < 10
+
+
+PARTS = st.lists(
+    st.text("ab1(). '\N{NO-BREAK SPACE}", max_size=4) | st.sampled_from([Kept("x y"), Kept("b")]), min_size=1
+)
+
+
+@given(parts=PARTS, words=st.lists(st.text("abxy1().", min_size=1, max_size=4), max_size=6), data=st.data())
+def test_nothing_is_lost_and_nothing_is_there_twice(parts: list[str], words: list[str], data: st.DataObject) -> None:
+    source = Source(parts)
+    count = len(source.text.split())
+    assume(count and any(part and not isinstance(part, Kept) for part in parts))
+    links = data.draw(st.lists(st.integers(0, count - 1), min_size=len(words), max_size=len(words)))
+    begin, end = len(source.text) - len(source.text.lstrip()), len(source.text.rstrip())
+    pairs = [(link, i) for i, link in enumerate(links)]
+    found = source.between(0, begin, None)
+    if words and source.is_plain(begin, end):
+        found += source.plain(begin, end, " ".join(words))
+    else:
+        found += source.placed(begin, end, " ".join(words), pairs, np.eye(count)[links])
+    found += [*source.between(end, len(source.text), None), *source.rest()]
+    once = [number for number, part in enumerate(parts) if not part or isinstance(part, Kept)]
+    assert sorted(number for number, _ in found if number in once) == once
+    assert all(text == parts[number] for number, text in found if number in once)
+    if not any(isinstance(part, Kept) for part in parts):
+        said = "".join("".join(text for _, text in found).split())
+        rest = iter(said)
+        assert all(letter in rest for letter in "".join(words))
