@@ -59,8 +59,8 @@ def kind_of(mark: str) -> str:
 
 
 def can_go(text: str) -> bool:
-    """Whether a translation is whole without these marks."""
-    return bool(text) and all(kind_of(character) in _CAN_GO for character in text)
+    """Whether a translation is whole without these marks, or would be odd with one of two brackets."""
+    return bool(text) and all(kind_of(one) in _CAN_GO or unicodedata.category(one) in ("Ps", "Pe") for one in text)
 
 
 def has_letters(text: str) -> bool:

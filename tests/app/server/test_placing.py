@@ -52,6 +52,8 @@ def placed(parts: Sequence[str], translation: str, order: str = "", weights: Any
         (["Tom is here", "!"], "Tom ist hier.", "", "<0>Tom ist hier<1>."),
         (["Tom is here", "!"], "Tom ist hier", "", "<0>Tom ist hier<1>!"),
         (["Tom", ",", " who is here"], "Tom der hier ist", "0 1 3 2", "<0>Tom <2>der hier ist"),
+        (["He plays (", "it", ")"], "Er spielt es.", "", "<0>Er spielt <1>es."),
+        (["Tom is here", "*"], "Tom ist hier.", "", "<0>Tom ist hier<1>*<0>."),
         (["He has ", "big", " dogs."], "Er hat Hunde, große.", "0 1 3 2", "<0>Er hat <2>Hunde, <1>große<2>."),
         (["O", "nce upon a time"], "Es war einmal", "0 1 3", "<0>E<1>s war einmal"),
         (["H", "2", "O is water."], "H2O ist Wasser.", "", "<0>H<1>2<2>O ist Wasser."),
