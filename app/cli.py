@@ -8,6 +8,7 @@ import argparse
 import errno
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,10 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except UnicodeEncodeError as error:
-        if not any("\udc80" <= character <= "\udcff" for character in error.object):
+        if not "\udc80" <= error.object[error.start] <= "\udcff":
             raise
-        name = error.object.encode(errors="surrogateescape").decode(errors="backslashreplace")
-        message, code = f"{name} is not UTF-8, which is needed here; give it another name", 1
+        message, code = f"{name_in(error)} is not UTF-8, which is needed here; give it another name", 1
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
@@ -53,6 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     print(f"nmt {arguments.verb}: {message}", file=sys.stderr)
     return code
+
+
+def name_in(error: UnicodeEncodeError) -> str:
+    """Returns the name of a file that is not UTF-8, out of the text that could not be written because of it."""
+    before, after = error.object[: error.start], error.object[error.start :]
+    name = re.split(r"[\"'\n]", before)[-1] + re.split(r"[\"'\n]", after)[0]
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -21,6 +21,7 @@ from pipelines.manifest import PREPARE_AGAIN, Split
 from pipelines.shards import Corpora
 
 Offsets = NDArray[np.float64]
+MOST_TIMES = 100  # that an epoch takes a pair on average; the rows of a window are in memory
 
 
 class Mixture:
@@ -39,7 +40,8 @@ class Mixture:
         equal weights and a T of 2, a corpus of 10,000 pairs beside one of 1,000,000 makes 9% of an epoch instead of 1%.
 
         Raises:
-            DataError: if the temperature is not above 0, or the weights leave an epoch without a pair.
+            DataError: if the temperature is not above 0, or the weights leave an epoch without a pair or with far more
+                than there are.
         """
         if not 0 < temperature < math.inf:
             raise DataError(f"corpus_temperature must be above 0, got {temperature}")
@@ -52,8 +54,14 @@ class Mixture:
                 f"the weights of the corpora leave an epoch {taken:.2g} of {int(pairs.sum()):,} pairs; give larger "
                 f"ones and {PREPARE_AGAIN}"
             )
+        if len(pairs) and taken > MOST_TIMES * pairs.sum():
+            raise DataError(
+                f"the weights of the corpora take a pair {taken / pairs.sum():,.0f} times an epoch on average, and "
+                f"{MOST_TIMES} are the most; divide them all by the same number and {PREPARE_AGAIN}"
+            )
         if temperature != 1 and len(pairs):
-            weights *= (np.maximum(pairs, 1) / pairs.sum()) ** (1 / temperature - 1)
+            powers = (1 / temperature - 1) * np.log(np.maximum(pairs, 1) / pairs.sum())
+            weights *= np.exp(powers - powers[pairs * weights > 0].max())  # of a low temperature all would be 0
             weights *= taken / (pairs * weights).sum()
         return None if (weights == 1).all() else cls(weights)
 

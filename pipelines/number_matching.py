@@ -26,7 +26,7 @@ _GROUPED = re.compile("(?<![0-9])[0-9]++(?: [0-9]++)+")  # 1 500 000, 0800 555 1
 _THOUSANDS = 3  # digits in a group
 _NO_MINUTES = "00"  # in 12:00, or no cents in 12.00
 _TWELVE_HOURS = re.compile(r"[0-9] ?[ap]\.? ?m\b", re.IGNORECASE)
-_YEAR = re.compile("(?:19|20)([0-9]{2})")
+_YEAR = re.compile("1[0-9]{3}|20[0-9]{2}")
 
 _HANGUL_UNITS = {"백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}  # unicodedata has no value for them
 _UNITS = "十百千万萬亿億兆拾佰仟" + "".join(_HANGUL_UNITS)
@@ -102,10 +102,7 @@ class _Side:
         digits = "".join(number)
         if digits in self._wholes or set(map(_plain, number)) <= self._runs:
             return True
-        if year := _YEAR.fullmatch(digits):  # 1980s, 80年代
-            if year[1] in self._runs:
-                return True
-        elif digits in self._short_years:
+        if not self._runs.isdisjoint(_short_years(digits)) or digits in self._short_years:
             return True
         return (with_hours and self._has_hour(number)) or self._has_magnitude(number, by_thousands)
 
@@ -143,7 +140,7 @@ class _Side:
 
     @cached_property
     def _short_years(self) -> set[str]:
-        return {year[1] for digits in self._wholes if (year := _YEAR.fullmatch(digits))}
+        return {short for digits in self._wholes for short in _short_years(digits)}
 
     @cached_property
     def _magnitudes(self) -> dict[str, set[int]]:
@@ -171,6 +168,14 @@ def _number(text: str) -> Number:
 
 def _plain(run: str) -> str:
     return run.lstrip("0") or "0"
+
+
+def _short_years(digits: str) -> list[str]:
+    """Returns how else a decade or century may be called: 80 for 1980, 19 (the 19th century) for 1800."""
+    if not _YEAR.fullmatch(digits):
+        return []
+    century, year = digits[:2], digits[2:]
+    return [str(int(century) + 1)] if year == "00" else [year]
 
 
 def _magnitude(number: Number) -> tuple[str, int]:

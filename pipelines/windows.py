@@ -95,12 +95,12 @@ class TrainingData:
         if not 0 <= host.number < host.of:
             raise DataError(f"machine {host.number} of {host.of}: machines count from 0")
         check_some_fit(manifest, "train", max_length)
-        check_some_count(manifest, max_length)
         rows_within(batch_tokens, bucket_lengths(max_length))  # which plans would say at the first batch only
         sampler = (
             SubwordSampler((manifest.data_dir / VOCABULARY).read_bytes(), sampling_alpha) if sampling_alpha else None
         )
         mixture = Mixture.of(manifest.split("train"), corpus_temperature)
+        check_some_count(manifest, mixture, max_length)
         window_examples = window_examples or (SAMPLED_WINDOW_EXAMPLES if sampler else WINDOW_EXAMPLES)
         sizes = {"batch_tokens": batch_tokens, "max_length": max_length}
         shape = packed_shape(manifest.split("train"), **sizes, sampling_alpha=sampling_alpha) if packed else None
@@ -287,13 +287,27 @@ def check_some_fit(manifest: Manifest, name: str, max_length: int) -> None:
         )
 
 
-def check_some_count(manifest: Manifest, max_length: int) -> None:
-    """Raises a `DataError` if no training pair of at most `max_length` has a loss weight."""
-    split = manifest.split("train")
-    if not split.has_loss_weights:
+def check_some_count(manifest: Manifest, mixture: Mixture | None, max_length: int) -> None:
+    """Raises a `DataError` if an epoch takes no training pair of at most `max_length` that counts in the loss.
+
+    Without a mixture and loss weights all pairs count; with them, most data needs to be read no further than a shard.
+    """
+    split, data_dir = manifest.split("train"), manifest.data_dir
+    if not (mixture or split.has_loss_weights):
         return
+    taken = counting = 0.0
     for shard in split.shards:
-        fits = longer_sides(read_lengths(manifest.data_dir, [shard])) <= max_length
-        if (read_weights(manifest.data_dir, [shard])[fits] >= LEAST_WEIGHT).any():
+        fits = longer_sides(read_lengths(data_dir, [shard])) <= max_length
+        rates = mixture.rates[read_corpora(data_dir, [shard])][fits] if mixture else np.ones(fits.sum())
+        taken += rates.sum()
+        if split.has_loss_weights:
+            rates = rates[read_weights(data_dir, [shard])[fits] >= LEAST_WEIGHT]
+        counting += rates.sum()
+        if counting >= 1:
             return
-    raise DataError(f"{manifest.data_dir}: {NOTHING_COUNTS}, and {PREPARE_AGAIN}")
+    if taken >= 1:
+        raise DataError(f"{data_dir}: {NOTHING_COUNTS}, and {PREPARE_AGAIN}")
+    raise DataError(
+        f"{data_dir}: the weights of the corpora leave an epoch {taken:.2g} pairs of at most {max_length} tokens; give "
+        f"larger ones and {PREPARE_AGAIN}, or raise max_length"
+    )

@@ -44,6 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "empty.tsv": "",
         "blank.tsv": "\t\n \t \n",
         "no-tab.tsv": "It rains. Es regnet.\n",
+        "text.zip": "PK\x03\x04",
     }.items():
         Path(name).write_text(text, encoding="utf-8")
     Path("folder").mkdir()
@@ -72,8 +73,14 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     ([*PREPARE, "--corpus", "tsv:empty.tsv", "--dev", SAMPLE], "corpus tsv:empty.tsv is empty: expected at least one"),
     ([*PREPARE, "--corpus", "tsv:blank.tsv", "--dev", SAMPLE], "cleaning left no pair of tsv:blank.tsv"),
     ([*PREPARE, "--corpus", "tsv:no-tab.tsv", "--dev", SAMPLE], "no-tab.tsv line 1 has no tab"),
+    (
+        [*PREPARE, "--corpus", "tsv:text.zip", "--dev", SAMPLE],
+        "text.zip is a zip archive, which is not read; unpack it",
+    ),
+    ([*PREPARE, "--corpus", "tsv:-", "--dev", "tsv:-"], "are all of standard input, which can be read once; name a"),
+    ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--max-tokens", "10000000"], "max_tokens must be at most 1000000"),
     ([*PREPARE, "--corpus", "file:two", "--dev", SAMPLE], "did you mean files:PREFIX?"),
-    ([*PREPARE, "--corpus", "files:two", "--dev", SAMPLE], "the text is too small for 504 pieces; use"),
+    ([*PREPARE, "--corpus", "files:two", "--dev", SAMPLE], "the text is too small for a vocabulary of any size"),
     (of_sample(size="500"), "use --vocabulary-size 504"),
     ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--vocabulary", "two.en"], "two.en is not a SentencePiece model"),
     (of_sample(pair="ende"), "expected a language pair such as en-de"),

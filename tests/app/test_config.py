@@ -119,6 +119,7 @@ def test_a_setting_of_another_form_is_shown_how(setting: str) -> None:
         ("training.r_drop=-1", "r_drop is -1; it must be at least 0"),
         ("training.clip_norm=inf", "clip_norm is inf; it must be at least 0"),
         ("training.ema_decay=1", "ema_decay is 1; it must be at least 0 and less than 1"),
+        ("training.max_length=1000001", "max_length is 1000001; it must be at most 1000000"),
         ("training.accumulation=-1", "accumulation is -1; it must be at least 0"),
         ('training.freeze="encoder"', "here: [training] freeze is 'encoder'; it must be a list of texts, as in"),
         ("training.learning_rate=0", "learning_rate is 0; it must be a number above 0"),

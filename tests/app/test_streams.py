@@ -95,11 +95,12 @@ def test_a_name_that_is_not_utf8_is_read_written_and_spelt(tmp_path: Path) -> No
 def test_a_name_that_is_not_utf8_where_it_must_be_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = argparse.Namespace(verb="train", run=lambda _: "no/caf\udce9".encode())
-    monkeypatch.setattr(cli, "parsed", lambda _: arguments)
-    assert cli.main([]) == 1
-    said = capsys.readouterr().err
-    assert said == "nmt train: no/caf\\xe9 is not UTF-8, which is needed here; give it another name\n"
+    for text in ("no/caf\udce9", 'a = 1\nwarm_start = "no/caf\udce9"\nb = 2\n'):
+        arguments = argparse.Namespace(verb="train", run=lambda _, text=text: text.encode())
+        monkeypatch.setattr(cli, "parsed", lambda _, arguments=arguments: arguments)
+        assert cli.main([]) == 1
+        said = capsys.readouterr().err
+        assert said == "nmt train: no/caf\\xe9 is not UTF-8, which is needed here; give it another name\n"
 
 
 def test_the_version_is_told_without_tensorflow(tmp_path: Path) -> None:

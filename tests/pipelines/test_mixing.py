@@ -111,6 +111,29 @@ def test_data_of_which_no_pair_counts_in_the_loss_is_refused(mix: Mix, weight: f
         training_stream(data, **OPTIONS | {"max_length": int(longest.max()) - 1})
 
 
+def test_weights_that_leave_only_pairs_that_are_too_long_are_refused(mix: Mix) -> None:
+    data = mix(1, 1e-9)
+    for shard in Manifest.load(data).split("train").shards:
+        is_short = np.load(data / shard.lengths_file).max(axis=1) <= 8
+        np.save(data / shard.corpus_file, is_short.astype(np.uint8))
+    with pytest.raises(DataError, match=r"leave an epoch \S+ pairs of at most 8 tokens; give larger ones and run"):
+        training_stream(data, **OPTIONS | {"max_length": 8})
+    assert taken(data)
+
+
+def test_weights_that_repeat_all_pairs_beyond_memory_are_refused() -> None:
+    assert Mixture.of(split_of([10, 1000], [5000, 1]), 1)
+    with pytest.raises(DataError, match=r"take a pair 1,000,000,000 times an epoch on average, and 100 are the most"):
+        Mixture.of(split_of([10, 1000], [1e9, 1e9]), 1)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-3, 1e300])
+def test_any_temperature_leaves_an_epoch_as_long_as_it_was(temperature: float) -> None:
+    mixture = Mixture.of(split_of([10, 0, 1000, 1], [1, 1, 1, 2]), temperature)
+    assert mixture is not None
+    assert mixture.rates @ np.array([10, 0, 1000, 1]) == pytest.approx(1012)
+
+
 def test_a_corpus_of_weight_nothing_is_left_out(mix: Mix) -> None:
     assert set(taken(mix(1, 0))) == set(range(FIRST_CORPUS))
 

@@ -27,6 +27,8 @@ SAME = [
     ("12 people came in May.", "十二人5月来了。"),
     ("In 2018, 3 came.", "二〇一八年，3人来。"),
     ("Since the 1980s.", "80年代以来。"),
+    ("A story of the 1800's.", "Eine Geschichte aus dem 19. Jahrhundert."),
+    ("In the late '90s", "in den späten 1990er Jahren"),
     ("It was 3-1 after 90 minutes.", "Nach 90 Minuten stand es 3:1."),
     ("The 6-foot-6 player", "身高6.6英尺的球员"),
     ("On October 7, 2018, four of them left.", "2018年10月7日に4人が去った。"),
@@ -48,6 +50,7 @@ OTHER = [
     ("3 people came", "四人5月来了"),
     ("20 million people", "3000万人"),
     ("The 1980s", "70年代"),
+    ("In 1870", "im 19. Jahrhundert"),
     ("12,500 people", "13 500 personnes"),
 ]
 

@@ -108,7 +108,7 @@ def test_where_no_space_is_written_none_is_needed(sentences: list[str]) -> None:
     assert in_graph("".join(sentences)) == outside("".join(sentences)) == sentences
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=texts)
 def test_python_and_the_graph_cut_and_part_alike(text: str) -> None:
     found = in_graph(text)
