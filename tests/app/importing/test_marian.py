@@ -51,12 +51,9 @@ class Model(NamedTuple):
         return len(self.source_ids(text)) + 1 + MAX_EXTRA_TOKENS
 
     def translation(self, text: str) -> str:
-        """The greedy translation of a text; of the long one it is that of as many whole sentences at a time as fit."""
+        """The greedy translation of a text; of the long one it is that of each sentence."""
         if text == LONG:
-            at_once = (POSITIONS - 2) // len(self.source_ids(SENTENCE))
-            assert 1 < at_once < 12
-            pieces = [SENTENCE * min(at_once, 12 - first) for first in range(0, 12, at_once)]
-            return " ".join(self.translation(f"{CODE} {piece}") for piece in pieces)
+            return " ".join([self.translation(f"{CODE} {SENTENCE}")] * 12)
         found = self.tokens(text)
         pieces = {i: piece for piece, i in self.table.items()}
         processor = sentencepiece.SentencePieceProcessor(model_file=str(self.folder / "target.spm"))
