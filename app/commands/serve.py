@@ -1,7 +1,9 @@
 """`nmt serve`: exports behind HTTP, with a page."""
 
 import argparse
+import errno
 import logging
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     keys = ApiKeys.read(arguments.api_keys) if arguments.api_keys else None
     proxies = Proxies(networks(arguments.proxy), root_path_of(arguments.root_path))
+    check_address(arguments.host, arguments.port)
     from app.runtime.processors import batches_at_once
     from app.runtime.tensorflow_start import held_stderr, import_tensorflow
 
@@ -153,6 +156,22 @@ def check_usage(arguments: argparse.Namespace) -> None:
         raise UserError(f"--port is {arguments.port}; it must be at most 65535")
     if not arguments.deadline > 0:
         raise UserError(f"--deadline is {arguments.deadline}; it must be more than 0")
+
+
+def check_address(host: str, port: int) -> None:
+    """Refuses, before anything is loaded, an address at which the server could not listen in the end."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server has it
+                if family == socket.AF_INET6:
+                    trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                trial.bind(address)
+    except OSError as error:
+        if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or len(found) == 1:
+            why = (error.strerror or str(error)).lower()
+            raise UserError(f"cannot listen at {host}, port {port}: {why}; choose another --host or --port") from error
 
 
 def log_requests(silent: bool) -> None:

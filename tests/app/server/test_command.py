@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.commands.serve import check_address
+from app.errors import UserError
 from tests.app.command_line import nmt
 
 ASKED = {"q": ["It rains. " * 20] * 20, "source": "en", "target": "de"}
@@ -67,6 +70,18 @@ def test_what_it_refuses(arguments: list[str], reason: str) -> None:
     done = nmt("serve", *arguments)
     assert done.code == 1
     assert reason in done.complaints[0]
+
+
+def test_an_address_that_cannot_be_had_is_told_before_anything_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = nmt("serve", "none", "--port", port)
+        assert done.code == 1
+        reason = "address already in use; choose another --host or --port"
+        assert done.complaints == [f"nmt serve: cannot listen at 127.0.0.1, port {port}: {reason}"]
+    with pytest.raises(UserError, match=r"cannot listen at no\.such\.invalid, port 8501: .*; choose another"):
+        check_address("no.such.invalid", 8501)
+    check_address("localhost", 0)
 
 
 @pytest.mark.slow
