@@ -19,7 +19,7 @@ Tensors = dict[str, Array]
 def sentences(count: int) -> list[tuple[str, str]]:
     """Pairs of the bundled corpus, English and German."""
     corpus = open_corpus("sample:tatoeba-en-de", LanguagePair("en", "de"))
-    return [(english.decode(), german.decode()) for english, german, _ in islice(corpus, count)]
+    return [(english.decode(), german.decode()) for english, german, *_ in islice(corpus, count)]
 
 
 def write_tokenizer(folder: Path, *, count: int, size: int, codes: Sequence[str] = (), table_size: int = 0) -> int:

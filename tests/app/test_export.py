@@ -370,8 +370,11 @@ def test_what_the_card_shows_can_be_run(
     monkeypatch.chdir(version)
     with mock.patch.object(tf.saved_model, "load", {".": loaded}.__getitem__):
         exec(python, {})
-    printed, shown = capsys.readouterr().out.split(), python.splitlines()[-1].removeprefix("#").split()
-    assert list(map(float, printed)) == pytest.approx(list(map(float, shown)), rel=1e-6)
+    (*printed, score), (*shown, shown_score) = (
+        line.removeprefix("#").split() for line in (capsys.readouterr().out, python.splitlines()[-1])
+    )
+    assert printed == shown
+    assert float(score) == pytest.approx(float(shown_score), rel=1e-6)
     (body,) = re.findall(r"-d '(.+)'\n", card)
     assert json.loads(body) == {"instances": [golden["translations"][2]["text"]]}
 

@@ -13,6 +13,8 @@ from app.server.translation import TranslatedText, respaced, sentences_of, strea
 class Translating:
     """Translates sentences by a table."""
 
+    most_at_once = 4
+
     def __init__(self, table: dict[str, str]) -> None:
         self.table = table
 
