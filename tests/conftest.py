@@ -13,6 +13,7 @@ hypothesis.settings.load_profile("any machine")
 
 import_tensorflow(logical_cpus=2)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and one under nohup with this one
 
 # Tracing makes many objects and no garbage: the collector looks for it less often, and never in what was imported.
 gc.collect()

@@ -153,12 +153,10 @@ def test_a_client_that_leaves_during_upload_is_no_failure_of_the_server(
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
     deadline = time.monotonic() + 10
-    while counted(copying_server, route) == before:
+    while (after := counted(copying_server, route)).get("499") != before.get("499", 0) + 1:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    after = counted(copying_server, route)
-    assert after.pop("499") == before.pop("499", 0) + 1
-    assert after == before
+    assert not [status for status in after if status >= "5"]
     assert complaints == []
 
 
