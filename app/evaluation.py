@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import sacrebleu
-from langcodes import Language
-from langcodes.tag_parser import LanguageTagError
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
@@ -19,6 +17,7 @@ from sacrebleu.metrics.ter import TER
 from app.errors import UserError
 from app.text_files import read_lines
 from pipelines.corpora import LanguagePair, open_corpus
+from pipelines.language_codes import base_of
 from pipelines.tags import Languages
 
 CHINESE = {"yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"}  # languages of their own, written in the same characters
@@ -131,10 +130,7 @@ def tokenized_as(language: str) -> str:
 
     Examples: zh_CN, zho and yue are zh; ja-JP is ja; pt-BR is pt; "" is "".
     """
-    try:
-        code = Language.get(language).prefer_macrolanguage().language or ""
-    except LanguageTagError:
-        return language
+    code = base_of(language)
     return "zh" if code in CHINESE else code
 
 

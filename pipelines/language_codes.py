@@ -29,6 +29,15 @@ def standard(code: str) -> str:
         return code
 
 
+@cache
+def base_of(code: str) -> str:
+    """Returns the language of a code alone, `zh` for `zh_CN` and `cmn`; the code itself if it is no code of BCP 47."""
+    try:
+        return Language.get(code).prefer_macrolanguage().language or code
+    except LanguageTagError:
+        return code
+
+
 def match(wanted: str, names: Collection[str]) -> str | None:
     """Returns the one of some names that means a language, or None.
 

@@ -15,6 +15,8 @@ from typing import Any
 from langcodes import Language, tag_distance
 from langcodes.tag_parser import LanguageTagError
 
+from pipelines.language_codes import base_of
+
 LEAST_CHARACTERS = 25  # a shorter text is often a name, or in a relative of its language
 _ENOUGH_CHARACTERS = 60  # to see that a text is in its language; if it is not seen, all of the text is looked at
 _SURE = 0.8  # the probability of another language and its relatives from which the model is believed
@@ -91,7 +93,7 @@ def _distance(language: str, other: str) -> int:
 
 def _distances(language: str, other: str) -> tuple[int, int]:
     """Returns how far the languages are from each other for the readers of either, whatever their scripts."""
-    first, second = (f"{_macrolanguage(code)}-Latn" for code in (language, other))
+    first, second = (f"{base_of(code)}-Latn" for code in (language, other))
     return tag_distance(first, second), tag_distance(second, first)
 
 
@@ -113,12 +115,6 @@ def _possible(near: frozenset[str]) -> float:
 def _spoken(text: str) -> str:
     """Returns text as the model knows it: hardly any of what it learnt from was in capitals alone."""
     return text.lower() if text.isupper() else text
-
-
-@cache
-def _macrolanguage(code: str) -> str:
-    """Returns the code of the language that a code is taken for: `zh` for `cmn`, `ku` for `kmr`."""
-    return Language.get(code).prefer_macrolanguage().language or code
 
 
 def _likeliest(text: str) -> str:

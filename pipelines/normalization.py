@@ -20,7 +20,6 @@ INVISIBLE = str.maketrans("", "", "\u00ad\ufeff")  # soft hyphen and byte order 
 
 Rules = dict[str, str]
 
-_SPACE = " "
 _WORD_START = "\u2581"  # SentencePiece's own mark of a space
 _WIDE_SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _LAST_COMPOSED = 0x1FFFF  # behind it are compatibility ideographs alone

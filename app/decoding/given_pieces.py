@@ -29,17 +29,6 @@ class GivenPieces(NamedTuple):
     its_begins_word: tf.Tensor  # bool [M], the same of the translation
 
 
-OF_GIVEN_PIECES = GivenPieces(
-    tokens=tf.RaggedTensorSpec([None, None], tf.int32),
-    labels=tf.RaggedTensorSpec([None, None], tf.int32),
-    kept=tf.TensorSpec([None], tf.string),
-    owner=tf.TensorSpec([None], tf.int32),
-    source=tf.TensorSpec([None], tf.int32),
-    begins_word=tf.TensorSpec([None], tf.bool),
-    its_begins_word=tf.TensorSpec([None], tf.bool),
-)
-
-
 class _Facing(NamedTuple):
     """G groups of sentences and what translates them, string [G] unless it says otherwise."""
 

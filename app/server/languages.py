@@ -11,7 +11,7 @@ from langcodes.tag_parser import LanguageTagError
 from lxml import etree
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from pipelines.language_codes import standard
+from pipelines.language_codes import base_of, standard
 
 REGIONS_APART = 5  # CLDR's distance of pt-BR and pt-PT
 MOST_READ = 4_000  # characters, from which a language is found out
@@ -28,15 +28,6 @@ class Detected(NamedTuple):
 
     language: str
     confidence: float
-
-
-@lru_cache
-def base_of(code: str) -> str:
-    """The language of a code alone: zh_CN -> zh; the code itself if it is none."""
-    try:
-        return Language.get(code).prefer_macrolanguage().language or code
-    except LanguageTagError:
-        return code
 
 
 @lru_cache(maxsize=4096)

@@ -31,10 +31,6 @@ MAIN = (
     "template.macroEnabledTemplate.main+xml",
 )
 TEXT = (*MAIN, "header+xml", "footer+xml", "footnotes+xml", "endnotes+xml", "comments+xml")
-NAMESPACES = (
-    "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
-    "http://purl.oclc.org/ooxml/wordprocessingml/main",  # of documents that are "strict"
-)
 PICTURE = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}docPr"
 DESCRIPTIONS = ("descr", "title")
 
