@@ -15,8 +15,8 @@ from pathlib import Path
 
 from app.arguments import ArgumentParser, ShowVersion
 from app.errors import TemporaryError, UserError
+from app.runtime.signals import Stopped
 from app.runtime.streams import prepare_streams
-from app.stopping import Stopped
 from pipelines.errors import DataError
 
 VERBS = ("demo", "prepare", "train", "average", "import-marian", "evaluate", "translate", "score", "export", "serve")

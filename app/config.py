@@ -16,12 +16,12 @@ from typing import Any, Literal, Self
 
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
-from app.training.ranking import BestBy
 from layers.config import TransformerConfig
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 Packing = Literal["auto", "on", "off"]
+BestBy = Literal["bleu", "loss"]
 PACKINGS = ("auto", "on", "off")
 OPTIMIZERS = ("adam", "muon")
 MOST_LENGTH = 1_000_000

@@ -15,10 +15,10 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from app.errors import UserError
-from app.text_files import read_lines
-from pipelines.corpora import LanguagePair, open_corpus
+from app.runtime.text_files import read_lines
 from pipelines.language_codes import base_of
-from pipelines.tags import Languages
+from pipelines.sources.corpora import LanguagePair, open_corpus
+from pipelines.vocabulary.tags import Languages
 
 CHINESE = {"yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"}  # languages of their own, written in the same characters
 _SAMPLE = "sample:"

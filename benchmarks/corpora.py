@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.preparation import measure_preparation
+from benchmarks.programs.watched_preparation import measure_preparation
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS, RIVAL = "nmt", "per-example"
@@ -59,11 +59,11 @@ def measure_stream(text: Path, pairs: int, *, rounds: int, seconds: float, batch
     """Makes the corpus, lets the programs take turns, says what each did, and gives our figures."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        run("benchmarks.stream_corpus", text, data, pairs)
+        run("benchmarks.data.stream_corpus", text, data, pairs)
         turns: Turns = {OURS: [], RIVAL: []}
         for _ in range(rounds):
             for program, records in turns.items():
-                records.append(json.loads(run("benchmarks.stream_turn", program, data, batch_tokens, seconds)))
+                records.append(json.loads(run("benchmarks.programs.stream_turn", program, data, batch_tokens, seconds)))
     for line in table(turns):
         print(line, file=sys.stderr)
     return figures(turns)

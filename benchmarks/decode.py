@@ -110,7 +110,7 @@ def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engi
 
 def program(version: Path, *, workers: int, engine: Literal["tensorflow"] | None = None) -> Engine:
     """This program, as `nmt translate` runs it."""
-    from app.exports import load_export
+    from app.models.exports import load_export
 
     def translate(beam_size: int) -> Translate:
         translator = load_export(version, {"beam_size": beam_size}, engine).translator(batches_at_once=workers)

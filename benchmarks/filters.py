@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import langcodes
 
-from pipelines.cleaning import CleaningOptions, filters, repaired
+from pipelines.cleaning.filters import CleaningOptions, filters, repaired
 
 BAR = 0.015  # the most that a filter may drop of any language
 WORST = 5

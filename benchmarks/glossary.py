@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from app.runtime.tensorflow_start import import_tensorflow
-from app.text_files import read_lines
+from app.runtime.text_files import read_lines
 
 SHORTEST, RAREST, LEAST_DICE = 4, 30, 0.6  # letters of a word, pairs that it stands in, and the coefficient
 
@@ -36,7 +36,7 @@ def main() -> None:
     import_tensorflow()
     from app.decoding.translator import Request
     from app.evaluation import score
-    from app.models import load_model
+    from app.models.loading import load_model
 
     sources, references = (list(side) for side in zip(*chosen, strict=True))
     model = load_model(arguments.run)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import Configuration, load_preset
-from benchmarks.corpus import SEED, Pair, sentence_pairs
+from benchmarks.data.training_corpus import SEED, Pair, sentence_pairs
 from benchmarks.measuring import BOS, EOS, PAD, VOCABULARY_SIZE
 from layers import Transformer, TransformerConfig
 

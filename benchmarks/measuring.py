@@ -37,7 +37,7 @@ class Batch(NamedTuple):
 def read_arguments(description: str | None) -> argparse.Namespace:
     """The options that `train.py` gives to each program."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, required=True, help="what benchmarks.corpus wrote")
+    parser.add_argument("--data", type=Path, required=True, help="what benchmarks.data.training_corpus wrote")
     parser.add_argument("--tokens", type=int, required=True, help="most target tokens of a batch, padding included")
     parser.add_argument("--precision", choices=PRECISIONS, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="to measure for, after the warm-up")

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.text_files import read_lines
+from app.runtime.text_files import read_lines
 from benchmarks.tokenized_bleu import tokenized_bleu
-from pipelines.corpora import LanguagePair, open_corpus
+from pipelines.sources.corpora import LanguagePair, open_corpus
 
 DEV, TEST = "val", "test_2016_flickr"
 

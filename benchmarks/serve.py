@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from app.text_files import read_lines
+from app.runtime.text_files import read_lines
 
 CLIENTS = (1, 8, 64)
 OFFLINE = """
@@ -25,9 +25,9 @@ import sys, time
 from pathlib import Path
 from app.runtime.processors import batches_at_once
 from app.runtime.tensorflow_start import import_tensorflow
-from app.text_files import read_lines
+from app.runtime.text_files import read_lines
 import_tensorflow(batches_at_once=batches_at_once())
-from app.models import load_model
+from app.models.loading import load_model
 translator = load_model(Path(sys.argv[1])).translator(batches_at_once=batches_at_once())
 lines = read_lines(Path(sys.argv[2]))[: int(sys.argv[3])]
 translator.translate(lines[:64])

@@ -24,7 +24,7 @@ from app.runtime.processors import processor_name
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "nmt"
 MODULES = {
-    OURS: "benchmarks.nmt_train",
+    OURS: "benchmarks.programs.nmt_train",
     "opennmt-tf": "benchmarks.peers.opennmt_tf",
     "hf-marian": "benchmarks.peers.hf_marian",
     "keras-hub": "benchmarks.peers.keras_hub_fit",
@@ -62,7 +62,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.corpus", str(data), *map(str, options.tokens)], cwd=ROOT, check=True
+            [sys.executable, "-m", "benchmarks.data.training_corpus", str(data), *map(str, options.tokens)],
+            cwd=ROOT,
+            check=True,
         )
         records = list(measure_all(options, pythons, data))
     if not any(record.turn.program == OURS for record in records):

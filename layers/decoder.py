@@ -9,11 +9,11 @@ from typing import Any
 
 import keras
 
-from layers.attention import Cache, CrossAttention, KeysValues, SelfAttention
 from layers.config import TransformerConfig
-from layers.feed_forward import FeedForward
 from layers.masks import causal_mask
 from layers.stack import ConfiguredLayer, Stack
+from layers.sublayers.attention import Cache, CrossAttention, KeysValues, SelfAttention
+from layers.sublayers.feed_forward import FeedForward
 
 
 @keras.saving.register_keras_serializable(package="nmt")

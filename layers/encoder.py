@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from layers.attention import SelfAttention
 from layers.config import TransformerConfig
-from layers.feed_forward import FeedForward
 from layers.stack import ConfiguredLayer, Stack
+from layers.sublayers.attention import SelfAttention
+from layers.sublayers.feed_forward import FeedForward
 
 
 @keras.saving.register_keras_serializable(package="nmt")

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from layers.config import TransformerConfig
-from layers.residual import Residual, layer_normalization
+from layers.sublayers.residual import Residual, layer_normalization
 
 
 class ConfiguredLayer(keras.layers.Layer):

@@ -11,14 +11,14 @@ from typing import Any
 
 import keras
 
-from layers.attention import Cache, KeysValues
 from layers.config import TransformerConfig
 from layers.decoder import Decoder
-from layers.dropout import Dropout
 from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder
 from layers.masks import causal_mask, padding_mask, segment_mask, segment_positions
 from layers.positions import PositionalEncoding, sinusoids
+from layers.sublayers.attention import Cache, KeysValues
+from layers.sublayers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="nmt")

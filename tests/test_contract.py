@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from layers import Transformer, TransformerConfig, masks
-from pipelines import vocabulary
-from pipelines.corpora import LanguagePair
-from pipelines.preparation import PreparationOptions, prepare
-from pipelines.stream import evaluation_stream, training_stream
-from pipelines.vocabulary import BOS, EOS, PAD
+from pipelines.preparation.prepare import PreparationOptions, prepare
+from pipelines.sources.corpora import LanguagePair
+from pipelines.streaming.stream import evaluation_stream, training_stream
+from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
+from pipelines.vocabulary.tokenizer import tokenizer as vocabulary
 
 VOCABULARY, TOKENS, LENGTH = 504, 512, 64
 

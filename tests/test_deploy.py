@@ -14,8 +14,8 @@ import yaml
 
 from app.cli import build_parser
 from app.config import preset_names
-from app.server.metrics import Metrics
-from app.training.cluster import Cluster
+from app.server.engine.metrics import Metrics
+from app.training.machines.cluster import Cluster
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"

@@ -1,15 +1,17 @@
-"""The three folders and the arrows between them, read from the imports of every file."""
+"""The folders, what each may import, and how large they may be: read from every file."""
 
 import ast
+import graphlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"app", "layers", "pipelines", "tests", "benchmarks"}
+MOST_MODULES = 12  # loose ones in a folder
 ARROWS = {
     "app": {"app", "layers", "pipelines"},
     "layers": {"layers"},
@@ -53,7 +55,7 @@ def files() -> Iterator[tuple[str, Path]]:
 @pytest.mark.parametrize(
     ("package", "source", "wrong"),
     [
-        ("app", "import layers, pipelines.stream", set()),
+        ("app", "import layers, pipelines.streaming.stream", set()),
         ("layers", "from pipelines import vocabulary", {"pipelines"}),
         ("layers", "def f():\n    import app.cli", {"app"}),
         ("layers", "from . import masks", set()),
@@ -95,3 +97,83 @@ def test_no_file_hides_our_layers_behind_those_of_keras() -> None:
         and any((alias.asname or alias.name) in OURS for alias in node.names)
     ]
     assert hiding == []
+
+
+def modules() -> dict[str, ast.Module]:
+    """The parsed modules of the three packages, by dotted name; a package has the name of its folder."""
+    found = {}
+    for package, path in files():
+        if package in ("app", "layers", "pipelines"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(path.read_text())
+    return found
+
+
+def imported_modules(tree: ast.Module, known: Collection[str]) -> set[str]:
+    """Which of the known modules a module imports; `from a import b` imports `a.b` where that is a module."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & set(known) or {node.module}
+    return found & set(known)
+
+
+def cycles(imports: Mapping[str, set[str]]) -> list[str]:
+    """One import cycle for each package that has any, at any depth.
+
+    The children of a package are its modules and packages. They must have an order in which each imports earlier ones
+    alone; what lies within a child is looked at by itself.
+    """
+    found = []
+    prefixes = {
+        "".join(f"{part}." for part in name.split(".")[:i]) for name in imports for i in range(name.count(".") + 1)
+    }
+    for prefix in sorted(prefixes):
+
+        def child(name: str, prefix: str = prefix) -> str:
+            return prefix + name.removeprefix(prefix).split(".")[0]
+
+        graph: dict[str, set[str]] = {}
+        for name, others in imports.items():
+            if name.startswith(prefix):
+                below = {child(other) for other in others if other.startswith(prefix)}
+                graph.setdefault(child(name), set()).update(below - {child(name)})
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            found.append(" -> ".join(error.args[1]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("imports", "found"),
+    [
+        ({"a.x": {"b.y"}, "b.y": set()}, set()),
+        ({"a.x": {"b.y"}, "b.z": {"a.w"}, "b.y": set(), "a.w": set()}, {"a", "b"}),
+        ({"p.a.x": {"p.b"}, "p.b": {"p.a.y"}, "p.a.y": set()}, {"p.a", "p.b"}),
+        ({"p.a.x": {"p.b"}, "p.b": {"p.c"}, "p.c": set()}, set()),
+        ({"p.a": {"p"}, "p": set()}, set()),
+    ],
+)
+def test_a_cycle_is_seen(imports: dict[str, set[str]], found: set[str]) -> None:
+    assert {name for cycle in cycles(imports) for name in cycle.split(" -> ")} == found
+
+
+def test_no_package_imports_in_a_cycle_at_any_depth() -> None:
+    known = modules()
+    assert len(known) > 150
+    assert cycles({name: imported_modules(tree, known) for name, tree in known.items()}) == []
+
+
+def test_every_folder_says_in_a_sentence_what_belongs_there_and_holds_twelve_modules_at_most() -> None:
+    folders: dict[Path, list[Path]] = {}
+    for package, path in files():
+        if package in ("app", "layers", "pipelines", "benchmarks"):
+            folders.setdefault(path.parent, []).append(path)
+    assert len(folders) > 20
+    for folder, paths in folders.items():
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
+        assert len(paths) - 1 <= MOST_MODULES, folder

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
-from app.decoding.texts import Search
+from app.decoding.search.beam_search import Hypotheses
+from app.decoding.text.texts import Search
 from app.decoding.translation_graph import TranslationGraph
-from app.serving.ctranslate2_model import write_ctranslate2
+from app.models.ctranslate2_model import write_ctranslate2
 from layers import Transformer, TransformerConfig
 from layers.config import Normalization
-from pipelines.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
+from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
 
 SENTENCES = 40
 LONGEST = 23  # tokens of a sentence, without EOS

@@ -34,10 +34,10 @@ def run(arguments: argparse.Namespace) -> None:
     from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from app.checkpoint_choice import best, newest
-    from app.console import say
-    from app.run_directory import RunDirectory
-    from app.training.checkpoints import write_average
+    from app.runs.checkpoints import write_average
+    from app.runs.choice import best, newest
+    from app.runs.directory import RunDirectory
+    from app.runtime.console import say
 
     opened = RunDirectory.open(arguments.model)
     chosen = best(opened, arguments.best) if arguments.best else newest(opened, arguments.last or DEFAULT_LAST)

@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def heading(text: str) -> None:
     """Begins a part."""
-    from app.console import console
+    from app.runtime.console import console
 
     console.rule(f"[bold]{text}", align="left")
 
@@ -91,9 +91,9 @@ def prepare_sample(data: Path, size: Size) -> None:
         UserError: The earlier demo was of another size.
     """
     from app.commands.prepare import prepare_and_report
-    from pipelines.corpora import LanguagePair
-    from pipelines.manifest import Manifest
-    from pipelines.preparation import PreparationOptions
+    from pipelines.preparation.prepare import PreparationOptions
+    from pipelines.shards.manifest import Manifest
+    from pipelines.sources.corpora import LanguagePair
 
     heading("prepare: sentence pairs become a vocabulary and shards")
     if (data / "manifest.json").is_file():
@@ -122,12 +122,12 @@ def train_sample(data: Path, out: Path, size: Size, started: float) -> None:
         size: How much to do.
         started: The `time.perf_counter()` at which the demo began.
     """
-    from app.checkpoint_choice import newest
     from app.config import load_preset
-    from app.run_directory import RunDirectory
-    from app.training.checkpoints import write_average
+    from app.runs.checkpoints import write_average
+    from app.runs.choice import newest
+    from app.runs.directory import RunDirectory
+    from app.training.planning.time_budget import TimeBudget, train_within
     from app.training.precision import multiplies_bfloat16
-    from app.training.time_budget import TimeBudget, train_within
     from app.training.train import train
 
     heading("train: a Transformer learns to translate")
@@ -152,9 +152,9 @@ def show_scores(trained: Path, size: Size) -> Any:
     from rich.table import Table
 
     from app.commands.evaluate import translate_all
-    from app.console import console
     from app.evaluation import score, test_set
-    from app.models import RunModel
+    from app.models.loading import RunModel
+    from app.runtime.console import console
 
     heading("evaluate: sentences it has never seen")
     sources, references = (lines[: size.test_sentences] for lines in test_set(SAMPLE, PAIR))
@@ -172,8 +172,8 @@ def show_scores(trained: Path, size: Size) -> Any:
 
 def export_model(model: Any, out: Path) -> Path:
     """`nmt export`."""
-    from app.console import say
-    from app.serving.export import export
+    from app.exporting.export import export
+    from app.runtime.console import say
 
     heading("export: a SavedModel, string to string")
     path = export(model, out)
@@ -183,7 +183,7 @@ def export_model(model: Any, out: Path) -> Path:
 
 def show_next(trained: Path, exported: Path, seconds: float) -> None:
     """What to try now."""
-    from app.console import say
+    from app.runtime.console import say
 
     nmt = command()
     heading(f"done in {seconds / 60:.1f} minutes; try next")

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.errors import UserError
 from app.runtime.processors import batches_at_once
-from app.text_files import check_readable, read_lines
+from app.runtime.text_files import check_readable, read_lines
 
 
 def add_parser(verbs: Any) -> None:
@@ -98,8 +98,8 @@ def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None
     Raises:
         UserError: It is none of the model's, or must be chosen.
     """
-    from pipelines.corpora import LanguagePair
     from pipelines.language_codes import match
+    from pipelines.sources.corpora import LanguagePair
 
     pair = languages.find(LanguagePair.parse(arguments.pair)) if arguments.pair else None
     if arguments.pair and not pair:
@@ -120,7 +120,7 @@ def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None
 
 def given_pair(pair: str | None) -> tuple[str | None, str]:
     """A pair that is given or not, and its target language, "" for none."""
-    from pipelines.corpora import LanguagePair
+    from pipelines.sources.corpora import LanguagePair
 
     return pair, LanguagePair.parse(pair).target if pair else ""
 
@@ -136,14 +136,14 @@ def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str
     """The model at `path`, or None without one."""
     if path is None:
         return None
-    from app.models import load_model
+    from app.models.loading import load_model
 
     return load_model(path, checkpoint=checkpoint, ensemble=ensemble)
 
 
 def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -> None:
     """Has a run remember its scores, for the model card of its export."""
-    from app.models import RunModel
+    from app.models.loading import RunModel
 
     if isinstance(model, RunModel):
         model.keep_scores(text, sentences, scores)
@@ -151,7 +151,7 @@ def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -
 
 def translate_all(model: Any, sources: list[str]) -> list[str]:
     """The model's best translations, under a progress bar."""
-    from app.console import work_bar
+    from app.runtime.console import work_bar
 
     phase = "translating sentences"
     with work_bar({}) as bar:

@@ -64,8 +64,8 @@ def run(arguments: argparse.Namespace) -> None:
     from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from app.models import RunModel
-    from app.serving.export import export, export_ctranslate2
+    from app.exporting.export import export, export_ctranslate2
+    from app.models.loading import RunModel
     from app.training.precision import multiplies_bfloat16
 
     search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}

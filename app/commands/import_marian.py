@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     import_tensorflow()
     from app.importing.marian import import_marian
-    from pipelines.corpora import LanguagePair
+    from pipelines.sources.corpora import LanguagePair
 
     pair = LanguagePair.parse(arguments.pair) if arguments.pair else None
     print(import_marian(arguments.directory, arguments.out, pair).path)

@@ -79,9 +79,9 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prepares, and says what was kept and dropped."""
-    from pipelines.cleaning import CleaningOptions
-    from pipelines.corpora import LanguagePair
-    from pipelines.preparation import PreparationOptions
+    from pipelines.cleaning.filters import CleaningOptions
+    from pipelines.preparation.prepare import PreparationOptions
+    from pipelines.sources.corpora import LanguagePair
 
     cleaning = CleaningOptions(
         max_words=arguments.max_words,
@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def filter_names(words: Sequence[str]) -> tuple[str, ...]:
     """Returns the names of filters, written as in the report too: "few letters", "few-letters", or as two words."""
-    from pipelines.cleaning import OPTIONAL
+    from pipelines.cleaning.filters import OPTIONAL
 
     parts = [part for word in words for part in re.split(r"[\W_]+", word.casefold()) if part]
     names = []
@@ -130,9 +130,9 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 
 @contextmanager
 def chosen_workers(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Gives what runs the steps (`pipelines.workers.Workers`), and ends it."""
+    """Gives what runs the steps (`pipelines.preparation.workers.Workers`), and ends it."""
     from pipelines.errors import DataError
-    from pipelines.workers import BeamWorkers, local_workers
+    from pipelines.preparation.workers import BeamWorkers, local_workers
 
     if not arguments.beam and (arguments.runner or arguments.beam_options):
         raise DataError("--runner and --beam-options are Apache Beam's; give --beam too")
@@ -148,11 +148,11 @@ def chosen_workers(arguments: argparse.Namespace) -> Iterator[Any]:
 
 def prepare_and_report(options: Any, workers: Any = None) -> None:
     """Prepares `options` (`PreparationOptions`) under a progress bar; says what became of the pairs."""
-    from app.console import say, work_bar
-    from pipelines.cleaning import CleaningReport
-    from pipelines.preparation import prepare
-    from pipelines.preparation_report import PAGE
-    from pipelines.vocabulary_size import USUAL_SIZE
+    from app.runtime.console import say, work_bar
+    from pipelines.cleaning.filters import CleaningReport
+    from pipelines.preparation.prepare import prepare
+    from pipelines.preparation.report import PAGE
+    from pipelines.vocabulary.size import USUAL_SIZE
 
     with work_bar(PHASES) as bar:
         manifest = prepare(options, workers=workers, progress=bar)

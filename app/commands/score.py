@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
-from app.text_files import check_readable, stream_lines
+from app.runtime.text_files import check_readable, stream_lines
 
 
 def add_parser(verbs: Any) -> None:
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from app.models import load_model
+    from app.models.loading import load_model
 
     which = {name: getattr(arguments, name) for name in ("checkpoint", "ensemble", "length_penalty")}
     model = load_model(arguments.model, **which)

@@ -72,8 +72,8 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Serves until it is told to stop; then answers what has been asked, and ends."""
     check_usage(arguments)
-    from app.server.limits import ApiKeys, Limits, RateLimiter, add_api_key
-    from app.server.proxies import Proxies, networks, root_path_of
+    from app.server.engine.limits import ApiKeys, Limits, RateLimiter, add_api_key
+    from app.server.http.proxies import Proxies, networks, root_path_of
 
     if arguments.new_api_key is not None:
         print(add_api_key(arguments.api_keys, arguments.new_api_key))
@@ -89,13 +89,13 @@ def run(arguments: argparse.Namespace) -> None:
     with held_stderr():
         import uvicorn
 
-        from app.server.application import application
-        from app.server.protocol import with_deadline
-    from app.server.batching import Batcher
-    from app.server.metrics import Metrics
-    from app.server.origins import allowed_hosts
-    from app.server.service import Service
-    from app.server.versions import Models
+        from app.server.http.application import application
+        from app.server.http.protocol import with_deadline
+    from app.server.engine.batching import Batcher
+    from app.server.engine.metrics import Metrics
+    from app.server.engine.service import Service
+    from app.server.engine.versions import Models
+    from app.server.http.origins import allowed_hosts
 
     metrics = Metrics()
     limits = Limits(
@@ -184,7 +184,7 @@ def log_requests(silent: bool) -> None:
 
 def announce(server: Any) -> None:
     """Says where the page is once the server listens."""
-    from app.console import say
+    from app.runtime.console import say
 
     start = server.startup
 

@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     check(arguments)
     from app.runtime.tensorflow_start import import_tensorflow
-    from app.training.cluster import Cluster
+    from app.training.machines.cluster import Cluster
 
     cluster = Cluster.from_environment()
     if arguments.minutes and cluster.size > 1:
@@ -101,19 +101,19 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.warm_start:
         sections.setdefault("training", {})["warm_start"] = arguments.warm_start
     if arguments.plan:
-        from app.plan_report import as_json, as_text
-        from app.training.planning import plan_training
+        from app.training.planning.plan import plan_training
+        from app.training.planning.report import as_json, as_text
 
         plan = plan_training(arguments.data, sections, origin)
         print(as_json(plan) if arguments.json else as_text(plan))
         return
-    from app.training.profiling import ProfiledSteps
+    from app.training.callbacks.profiling import ProfiledSteps
     from app.training.train import train
 
     profile = ProfiledSteps(*arguments.profile) if arguments.profile else None
     where = arguments.data, arguments.out
     if arguments.minutes:
-        from app.training.time_budget import TimeBudget, train_within
+        from app.training.planning.time_budget import TimeBudget, train_within
 
         done = train_within(TimeBudget(arguments.minutes, started), *where, sections, origin, profile=profile)
     else:

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.errors import UserError
 from app.runtime.processors import batches_at_once
-from app.text_files import check_readable, stream_lines
+from app.runtime.text_files import check_readable, stream_lines
 
 FEW_LINES = 30  # for which a graph is not worth improving: that takes as long as to translate some hundred
 ENGINES = ("tensorflow", "ctranslate2")
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     at_once = 1 if typed else batches_at_once()
     import_tensorflow(batches_at_once=at_once)
-    from app.models import load_model
+    from app.models.loading import load_model
 
     search = {name: getattr(arguments, name) for name in SEARCH}
     which = {name: getattr(arguments, name) for name in ("checkpoint", "engine", "ensemble")}
@@ -135,7 +135,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
 def request(arguments: argparse.Namespace) -> Any:
     """What is asked for each line."""
     from app.decoding.glossary import read_glossary
-    from app.decoding.sampling import Sampling
+    from app.decoding.search.sampling import Sampling
     from app.decoding.translator import Request
 
     given = {name: getattr(arguments, name) for name in SAMPLING}

@@ -8,15 +8,15 @@ import ctranslate2
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.beam_search import Hypotheses
 from app.decoding.options import DecodingOptions
 from app.decoding.plain_translation import OnlyTexts, PlainTranslation
+from app.decoding.search.beam_search import Hypotheses
 from app.decoding.signatures import DEFAULT, DETOKENIZE, N_BEST, SCORE, TOKENIZE, TRANSLATE, Signatures
-from app.decoding.texts import Search
+from app.decoding.text.texts import Search
 from app.decoding.translation_graph import TranslationGraph
 from app.runtime.utf8_names import in_utf8
-from pipelines.any_vocabulary import load_vocabulary
-from pipelines.vocabulary import BOS, EOS, PAD
+from pipelines.vocabulary.loading import load_vocabulary
+from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
 VOCABULARY = "vocabulary.model"  # beside the model, which has the pieces but not how text is cut into them
 LIMIT_STEP = 8  # sources of like length share a limit of their translations, and a batch
@@ -31,7 +31,7 @@ class CTranslate2Graph(TranslationGraph):
     may end only where its end is among the K best extensions, not the 2K best. Its K hypotheses are ranked anew here.
 
     Args:
-        folder: what `app.serving.ctranslate2_model` wrote.
+        folder: what `app.models.ctranslate2_model` wrote.
         options: of the search.
         workers: so many translate side by side, each with `threads` threads; else all processors help with each batch.
     """

@@ -8,7 +8,7 @@ import regex
 import tensorflow as tf
 
 from app.errors import UserError
-from app.text_files import read_lines
+from app.runtime.text_files import read_lines
 
 Glossary = tuple[tuple[str, str], ...]  # a term of the source, and what it must be in the translation
 

@@ -13,19 +13,19 @@ import numpy as np
 import regex
 import tensorflow as tf
 
-from app.decoding.leading_tags import TagTables
-from app.decoding.output_checks import WARNINGS
-from app.decoding.plain_output_checks import Side, plain_warnings
-from app.decoding.sentences import (
+from app.decoding.signatures import OF_DEFAULT
+from app.decoding.text.leading_tags import TagTables
+from app.decoding.text.output_checks import WARNINGS
+from app.decoding.text.plain_output_checks import Side, plain_warnings
+from app.decoding.text.sentences import (
     Parts,
     is_followed_by_space_outside,
     joined_outside,
     parted_outside,
     stretches_outside,
 )
-from app.decoding.signatures import OF_DEFAULT
-from app.decoding.texts import Search
-from pipelines.vocabulary import EOS, PAD
+from app.decoding.text.texts import Search
+from pipelines.vocabulary.tokenizer import EOS, PAD
 
 _LINE_ENDS = re.compile(r"[\r\n]+")
 LOOKED_AT = 2  # hypotheses: the second takes the place of the best if it has fewer warnings

@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from app.decoding.sampling import Sampling
-from app.decoding.texts import Search, TranslatedTexts, row_lengths
-from pipelines.vocabulary import PAD
+from app.decoding.search.sampling import Sampling
+from app.decoding.text.texts import Search, TranslatedTexts, row_lengths
+from pipelines.vocabulary.tokenizer import PAD
 
 Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
 

@@ -9,22 +9,22 @@ from typing import Any
 
 import tensorflow as tf
 
-from app.decoding.alignment import Alignments, align_pieces, word_numbers
-from app.decoding.beam_cache import BeamCache, decode_step, empty_cache
-from app.decoding.beam_search import OF_HYPOTHESES, Hypotheses, SearchState, Step, beam_search
-from app.decoding.constrained_search import Phrases, beam_for, constrained_search
-from app.decoding.cutting import Cutter, at_least_one
-from app.decoding.explanation import Explanation, RecordedSearch, newest_tokens
-from app.decoding.given_pieces import given_pieces
+from app.decoding.forced.alignment import Alignments, align_pieces, word_numbers
+from app.decoding.forced.explanation import Explanation, RecordedSearch, newest_tokens
+from app.decoding.forced.given_pieces import given_pieces
+from app.decoding.forced.scoring import Scores, joined_scores, token_log_probabilities
 from app.decoding.glossary import may_go_on, terms_in, word_goes_on
-from app.decoding.joining import join_translations
-from app.decoding.leading_tags import without_tags
 from app.decoding.options import DecodingOptions
-from app.decoding.output_checks import WARNINGS, find_warnings
-from app.decoding.sampling import Sampling, sample
-from app.decoding.scoring import Scores, joined_scores, token_log_probabilities
+from app.decoding.search.beam_cache import BeamCache, decode_step, empty_cache
+from app.decoding.search.beam_search import OF_HYPOTHESES, Hypotheses, SearchState, Step, beam_search
+from app.decoding.search.constrained_search import Phrases, beam_for, constrained_search
+from app.decoding.search.sampling import Sampling, sample
 from app.decoding.signatures import Signatures, signatures_of
-from app.decoding.texts import (
+from app.decoding.text.cutting import Cutter, at_least_one
+from app.decoding.text.joining import join_translations
+from app.decoding.text.leading_tags import without_tags
+from app.decoding.text.output_checks import WARNINGS, find_warnings
+from app.decoding.text.texts import (
     OF_FOUND_PIECES,
     OF_PIECES,
     FoundPieces,
@@ -34,8 +34,8 @@ from app.decoding.texts import (
     TranslatedTexts,
     row_lengths,
 )
-from pipelines.any_vocabulary import AnyVocabulary
-from pipelines.vocabulary import BOS, EOS, PAD
+from pipelines.vocabulary.loading import AnyVocabulary
+from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
 SAMPLES_APART = 2**16  # between the second seeds of the samples of a piece; a text has fewer pieces
 SOURCE_MULTIPLE = 8  # tokens of a source, padded: fewer shapes, for each of which kernels are made and kept

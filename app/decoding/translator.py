@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from app.decoding.glossary import Glossary
 from app.decoding.options import DecodingOptions
-from app.decoding.sampling import Sampling
+from app.decoding.search.sampling import Sampling
 from app.decoding.signatures import (
     ALTERNATIVES,
     GLOSSARY,
@@ -24,7 +24,7 @@ from app.decoding.signatures import (
     Signatures,
     inputs_of,
 )
-from app.decoding.texts import Search
+from app.decoding.text.texts import Search
 from app.errors import UserError
 
 WINDOW_LINES = 4096  # enough to find lines of like length, and soon read

@@ -9,10 +9,10 @@ from app.decoding.options import DecodingOptions
 from app.errors import UserError
 from app.importing.marian_files import MarianFiles
 from app.importing.marian_weights import model_config, our_weights
-from app.run_directory import RunDirectory
-from app.training.checkpoints import IMPORTED, write_checkpoint
-from pipelines.corpora import LanguagePair
-from pipelines.manifest import sha256_of
+from app.runs.checkpoints import IMPORTED, write_checkpoint
+from app.runs.directory import RunDirectory
+from pipelines.shards.manifest import sha256_of
+from pipelines.sources.corpora import LanguagePair
 
 LENGTH_PENALTY = 1.0  # Marian's models are decoded with scores by length; ours is ((5 + length) / 6) ^ 1
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from app.errors import UserError
 from layers.config import Activation
-from pipelines.corpora import LanguagePair
 from pipelines.errors import DataError
-from pipelines.marian_vocabulary import FILES, MarianVocabulary
+from pipelines.sources.corpora import LanguagePair
+from pipelines.vocabulary.marian import FILES, MarianVocabulary
 
 CONFIG, TOKENIZER_CONFIG, GENERATION_CONFIG = "config.json", "tokenizer_config.json", "generation_config.json"
 SAFETENSORS, PYTORCH = "model.safetensors", "pytorch_model.bin"

@@ -19,7 +19,7 @@ import numpy as np
 from app.errors import UserError
 from app.importing.marian_files import POSITIONS, Array, MarianFiles
 from layers import TransformerConfig
-from pipelines.vocabulary import BOS, PAD
+from pipelines.vocabulary.tokenizer import BOS, PAD
 
 IMPOSSIBLE = -1e4  # a bias that no softmax sees; finite in float16 too
 EPSILON = 1e-5  # PyTorch's, of its layer normalisation

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from app.runtime.processors import is_x86
-from pipelines.allocator import keep_freed_memory
+from pipelines.streaming.allocator import keep_freed_memory
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 

@@ -14,18 +14,24 @@ import keras
 import tensorflow as tf
 
 from app.config import Configuration, TrainingConfig, nearest_preset
-from app.console import TrainingProgress, say
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translator
 from app.errors import UserError
-from app.run_directory import RunDirectory, shard_checksums
-from app.stopping import StopSignals
-from app.text_files import read_lines
-from app.training import step_lines
-from app.training.accumulation import reporting_exhausted_memory, with_accumulation
-from app.training.checkpoints import DamagedCheckpoint, first_whole
-from app.training.cluster import ALONE, Cluster
-from app.training.distribution import (
+from app.runs import step_lines
+from app.runs.checkpoints import DamagedCheckpoint, first_whole
+from app.runs.directory import RunDirectory, shard_checksums
+from app.runs.lock import locked
+from app.runtime.console import TrainingProgress, say
+from app.runtime.signals import StopSignals
+from app.runtime.text_files import read_lines
+from app.training.callbacks.divergence import Diverged, DivergenceWatch
+from app.training.callbacks.full_disk import reporting_full_disk
+from app.training.callbacks.milestones import Followed, Milestones, is_over, is_unjudged, stopped_early
+from app.training.callbacks.monitoring import DevEvaluation, StepLog, check_can_score, skipped_steps
+from app.training.callbacks.profiling import Profile, ProfiledSteps
+from app.training.callbacks.rollback import Rollback, SeesDivergence, recover
+from app.training.machines.cluster import ALONE, Cluster
+from app.training.machines.distribution import (
     chiefs_values,
     chiefs_word,
     divide,
@@ -33,24 +39,18 @@ from app.training.distribution import (
     strategy_of,
     take_from_chief,
 )
-from app.training.divergence import Diverged, DivergenceWatch
-from app.training.full_disk import reporting_full_disk
-from app.training.milestones import Followed, Milestones, is_over, is_unjudged, stopped_early
-from app.training.monitoring import DevEvaluation, StepLog, check_can_score, skipped_steps
-from app.training.optimizer import optimizer_of
+from app.training.memory.accumulation import reporting_exhausted_memory, with_accumulation
+from app.training.optimization.optimizer import optimizer_of
 from app.training.packing import is_packed, resolve_packing
 from app.training.precision import resolve_precision
-from app.training.profiling import Profile, ProfiledSteps
-from app.training.rollback import Rollback, SeesDivergence, recover
-from app.training.run_lock import locked
 from app.training.trainer import Trainer
 from app.training.warm_start import begin_with_weights_of
 from layers import Transformer
-from pipelines.batching import ROWS_MULTIPLE
-from pipelines.lanes import ONLY_HOST, Host
-from pipelines.manifest import Manifest
-from pipelines.shards import reporting_data_errors, verify_shards
-from pipelines.stream import evaluation_stream, skipped_examples, training_stream
+from pipelines.shards.lanes import ONLY_HOST, Host
+from pipelines.shards.manifest import Manifest
+from pipelines.shards.reading import reporting_data_errors, verify_shards
+from pipelines.streaming.batching import ROWS_MULTIPLE
+from pipelines.streaming.stream import evaluation_stream, skipped_examples, training_stream
 
 # A run may go on with other values of these; any other change would make it another run.
 MAY_CHANGE = {

@@ -19,9 +19,9 @@ import tensorflow as tf
 from app.config import TrainingConfig
 from app.training.objective import TokenSums, evaluated_objective, token_objective
 from layers import Transformer
-from layers.dropout import shifted_seeds
-from pipelines.stream import BATCH_SPEC
-from pipelines.vocabulary import PAD
+from layers.sublayers.dropout import shifted_seeds
+from pipelines.streaming.stream import BATCH_SPEC
+from pipelines.vocabulary.tokenizer import PAD
 
 
 class Trainer(keras.Model):

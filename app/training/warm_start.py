@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from app.checkpoint_choice import choose
-from app.console import say
 from app.errors import UserError
-from app.run_directory import RunDirectory
-from app.training.checkpoints import IMPORTED
+from app.runs.checkpoints import IMPORTED
+from app.runs.choice import choose
+from app.runs.directory import RunDirectory
+from app.runtime.console import say
 from layers import Transformer
-from pipelines.manifest import Manifest
+from pipelines.shards.manifest import Manifest
 
 
 def begin_with_weights_of(other: Path, transformer: Transformer, data: Manifest) -> None:

@@ -1,1 +1,1 @@
-"""The kinds of corpora, one module each; `pipelines.corpora` chooses among them."""
+"""The kinds of corpora, one module each; `pipelines.sources.corpora` chooses among them."""

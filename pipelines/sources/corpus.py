@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from pipelines.downloads import Downloads
 from pipelines.errors import DataError
 from pipelines.language_codes import split_pair
+from pipelines.sources.downloads import Downloads
 
 
 class Malformed(NamedTuple):

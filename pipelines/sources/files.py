@@ -1,6 +1,7 @@
 """The only place where a corpus' files are opened: local ones and those of gs:// and s3://, decompressed as a stream.
 
-Addresses on the web are not opened here but fetched first (`pipelines.downloads`). Of epath's backends the one of
+Addresses on the web are not opened here but fetched first (`pipelines.sources.downloads`). Of epath's backends the
+one of
 fsspec is named outright for the stores: epath itself prefers TensorFlow's, which knows no S3 and takes seconds to load.
 """
 

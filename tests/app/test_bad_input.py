@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.manifest import Manifest
+from pipelines.shards.manifest import Manifest
 from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
 
 pytestmark = pytest.mark.usefixtures("traced_once")

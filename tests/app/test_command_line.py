@@ -14,9 +14,9 @@ import pytest
 import sacrebleu
 import tensorflow as tf
 
-from app import run_directory
-from app.checkpoint_choice import choose
 from app.cli import VERBS, build_parser
+from app.runs import directory as run_directory
+from app.runs.choice import choose
 from tests.app.command_line import TINY, Done, nmt, succeeded, train_arguments
 
 pytestmark = pytest.mark.usefixtures("traced_once")

@@ -9,10 +9,10 @@ from sacrebleu.dataset import base
 from app import evaluation
 from app.errors import UserError
 from app.evaluation import score, tokenized_as
-from app.training.monitoring import check_can_score
-from pipelines.corpora import LanguagePair
+from app.training.callbacks.monitoring import check_can_score
 from pipelines.errors import DataError
-from pipelines.tags import Languages
+from pipelines.sources.corpora import LanguagePair
+from pipelines.vocabulary.tags import Languages
 
 HYPOTHESIS, REFERENCE = "the cat sat on the mat", "the cat is on the mat"
 

@@ -18,10 +18,10 @@ import tensorflow as tf
 from app.config import Configuration
 from app.decoding.signatures import Signatures
 from app.decoding.translation_graph import TranslationGraph
-from app.models import RunModel
+from app.models.loading import RunModel
 from app.training import train as training
 from app.training.trainer import Trainer
-from pipelines.manifest import sha256_of
+from pipelines.shards.manifest import sha256_of
 
 # Settings that no graph depends on; the steps only where the learning rate does not.
 OUTSIDE_THE_GRAPH = {

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import corpora, stream_corpus, stream_turn
+from benchmarks import corpora
+from benchmarks.data import stream_corpus
 from benchmarks.measuring import EOS, PAD
-from pipelines.corpora import open_corpus
-from pipelines.manifest import Manifest
-from pipelines.shards import read_tokens, verify_shards
+from benchmarks.programs import stream_turn
+from pipelines.shards.manifest import Manifest
+from pipelines.shards.reading import read_tokens, verify_shards
+from pipelines.sources.corpora import open_corpus
 
 TURN = {
     "tokens_per_second": 100.0,

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import corpus, measuring, nmt_train, train
+from benchmarks import measuring, train
+from benchmarks.data import training_corpus as corpus
 from benchmarks.measuring import PAD, StepClock, read_batches
+from benchmarks.programs import nmt_train
 from benchmarks.train import Record, Turn
 
 PAIRS, VOCABULARY_SIZE, TOKENS = 300, 64, 832

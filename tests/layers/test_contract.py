@@ -13,15 +13,15 @@ import pytest
 import tensorflow as tf
 
 from layers import Transformer
-from layers.attention import CrossAttention, ScaledDotProductAttention, SelfAttention
 from layers.decoder import Decoder, DecoderLayer
-from layers.dropout import Dropout
 from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder, EncoderLayer
-from layers.feed_forward import FeedForward
 from layers.masks import causal_mask, padding_mask
 from layers.positions import PositionalEncoding
-from layers.residual import Residual
+from layers.sublayers.attention import CrossAttention, ScaledDotProductAttention, SelfAttention
+from layers.sublayers.dropout import Dropout
+from layers.sublayers.feed_forward import FeedForward
+from layers.sublayers.residual import Residual
 from tests.layers.samples import (
     BATCH,
     CONFIG,

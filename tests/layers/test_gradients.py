@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from layers import Transformer
-from layers.normalization import LayerNormalization
+from layers.sublayers.normalization import LayerNormalization
 from tests.layers.samples import CONFIG, Array, built, numpy, padded_ids, token_ids
 from tests.oracles import transformer as oracle
 

@@ -13,8 +13,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from layers import Transformer
-from layers.attention import KeysValues
 from layers.masks import causal_mask, segment_positions
+from layers.sublayers.attention import KeysValues
 from tests.layers.samples import CONFIG, Array, assert_close, built, normal, numpy, padded_ids, token_ids
 
 WIDTH, VOCABULARY = 6, 13

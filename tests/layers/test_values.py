@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from layers import Transformer
-from layers.attention import CrossAttention, ScaledDotProductAttention, SelfAttention
 from layers.config import Normalization
 from layers.decoder import Decoder, DecoderLayer
 from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder, EncoderLayer
-from layers.feed_forward import FeedForward
 from layers.masks import causal_mask, padding_mask
 from layers.positions import PositionalEncoding, sinusoids
-from layers.residual import Residual
+from layers.sublayers.attention import CrossAttention, ScaledDotProductAttention, SelfAttention
+from layers.sublayers.feed_forward import FeedForward
+from layers.sublayers.residual import Residual
 from tests.layers.samples import (
     BATCH,
     CONFIG,

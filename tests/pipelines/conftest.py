@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora import LanguagePair, open_corpus
-from pipelines.manifest import VOCABULARY, Manifest, Split
-from pipelines.preparation import PreparationOptions, prepare
-from pipelines.records import length_histogram, write_shards
-from pipelines.vocabulary import EOS, Vocabulary, train_vocabulary
+from pipelines.preparation.prepare import PreparationOptions, prepare
+from pipelines.shards.manifest import VOCABULARY, Manifest, Split
+from pipelines.shards.records import length_histogram, write_shards
+from pipelines.sources.corpora import LanguagePair, open_corpus
+from pipelines.vocabulary.tokenizer import EOS, Vocabulary, train_vocabulary
 
 EN_DE = LanguagePair("en", "de")
 FIRST_ID = 1000  # of made-up pairs: pair i is FIRST_ID + i, then filler

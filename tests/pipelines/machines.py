@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines.lanes import ONLY_HOST, Host
-from pipelines.stream import training_stream
-from pipelines.windows import TrainingData
+from pipelines.shards.lanes import ONLY_HOST, Host
+from pipelines.streaming.stream import training_stream
+from pipelines.streaming.windows import TrainingData
 
 
 def assert_machines_read_in_turn(data_dir: Path, hosts: int, batches: int = 60, **options: Any) -> None:

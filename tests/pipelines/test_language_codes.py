@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora import LanguagePair, open_corpus
 from pipelines.errors import DataError
 from pipelines.language_codes import match, spellings, standard
-from pipelines.tags import Languages, is_tag
+from pipelines.sources.corpora import LanguagePair, open_corpus
+from pipelines.vocabulary.tags import Languages, is_tag
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from app.decoding.signatures import Signatures
 from app.decoding.translation_graph import TranslationGraph
-from layers.attention import KeysValues
-from pipelines.vocabulary import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
+from layers.sublayers.attention import KeysValues
+from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
 from tests.eager import eager
 
 SENTENCES = [

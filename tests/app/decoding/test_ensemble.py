@@ -7,7 +7,7 @@ from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
 from layers.config import TransformerConfig
 from layers.transformer import Transformer
-from pipelines.vocabulary import Vocabulary
+from pipelines.vocabulary.tokenizer import Vocabulary
 from tests.app.decoding.fakes import SENTENCES, small_vocabulary
 
 

@@ -7,12 +7,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.beam_search import FREE_REPETITION, Hypotheses
-from app.decoding.constrained_search import LARGEST_BEAM, Phrases, beam_for, constrained_search
 from app.decoding.glossary import may_go_on, read_glossary, terms_in, word_goes_on
+from app.decoding.search.beam_search import FREE_REPETITION, Hypotheses
+from app.decoding.search.constrained_search import LARGEST_BEAM, Phrases, beam_for, constrained_search
 from app.errors import UserError
-from pipelines.vocabulary import PAD
-from tests.app.decoding.test_beam_search import first_state, step_of, tokens_of
+from pipelines.vocabulary.tokenizer import PAD
+from tests.app.decoding.search.test_beam_search import first_state, step_of, tokens_of
 from tests.oracles.exhaustive_search import PrefixScorer, exhaustive_search
 
 Terms = list[list[int]]

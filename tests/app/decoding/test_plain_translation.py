@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.decoding.ctranslate2_graph import CTranslate2Graph
-from app.decoding.leading_tags import leads, tag_tables
-from app.decoding.output_checks import WARNINGS, find_warnings
-from app.decoding.plain_output_checks import Side, plain_warnings
 from app.decoding.plain_translation import behind_tags
-from app.models import load_model
-from pipelines.vocabulary import PAD
+from app.decoding.text.leading_tags import leads, tag_tables
+from app.decoding.text.output_checks import WARNINGS, find_warnings
+from app.decoding.text.plain_output_checks import Side, plain_warnings
+from app.models.loading import load_model
+from pipelines.vocabulary.tokenizer import PAD
 
 PARTS = (
     *("Tom", "house", "3", "7", "12", "1,000,000", "1.000.000", "1\u202f000", "2024", "x3", "(5)", "ja", "\uff13"),

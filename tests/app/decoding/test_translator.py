@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.decoding import translation_graph
-from app.decoding.beam_cache import ROOM
 from app.decoding.options import DecodingOptions
-from app.decoding.sampling import Sampling
+from app.decoding.search.beam_cache import ROOM
+from app.decoding.search.sampling import Sampling
 from app.decoding.signatures import N_BEST, TOKENIZE, TRANSLATE, Signatures
-from app.decoding.texts import Search
+from app.decoding.text.texts import Search
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Request, Translation, Translator, batches_of_like_length
 from app.errors import UserError
 from layers.config import TransformerConfig
 from layers.transformer import Transformer
-from pipelines.vocabulary import BOS, EOS, PAD, Vocabulary
+from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
 from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary, untraced_signatures
 from tests.eager import eager
 

@@ -11,9 +11,9 @@ import pytest
 import sentencepiece
 from safetensors.numpy import save_file
 
-from app.checkpoint_choice import choose
-from app.run_directory import RunDirectory
-from pipelines.vocabulary import BOS, EOS, PAD, UNK
+from app.runs.choice import choose
+from app.runs.directory import RunDirectory
+from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK
 from tests.app.command_line import nmt, succeeded
 from tests.marian_model import Array, Tensors, config, random_tensors, write_tokenizer
 from tests.oracles.marian import MarianOracle

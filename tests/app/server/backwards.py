@@ -8,12 +8,12 @@ from unittest import mock
 
 import numpy as np
 
-from app.server import marked_text
-from app.server.marked_text import translate_parts
-from app.server.markup import read_html, write_html
-from app.server.parts import Part
-from app.server.translation import Sentence, TranslatedText, sentences_of
-from app.server.word_files import read_word, write_word
+from app.server.documents.documents import marked_text
+from app.server.documents.marked_text import translate_parts
+from app.server.documents.markup import read_html, write_html
+from app.server.documents.parts import Part
+from app.server.documents.word_files import read_word, write_word
+from app.server.engine.translation import Sentence, TranslatedText, sentences_of
 
 
 def backwards(text: str) -> str:

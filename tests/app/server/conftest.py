@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
-from app.server.versions import Version
-from app.serving.export import ExportedTranslation
-from app.serving.layout import DESCRIPTION
+from app.exporting.export import ExportedTranslation
+from app.models.export_layout import DESCRIPTION
+from app.server.engine.versions import Version
 from tests.app.decoding.fakes import CopyingTransformer, small_vocabulary
 from tests.app.server.serving import Running, serving
 from tests.app.traced_once import exports_loaded_once

@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import uvicorn
 
-from app.server.application import application
-from app.server.batching import Batcher
-from app.server.limits import ApiKeys, Limits, RateLimiter
-from app.server.metrics import Metrics
-from app.server.proxies import Proxies
-from app.server.service import Service
-from app.server.versions import Models
+from app.server.engine.batching import Batcher
+from app.server.engine.limits import ApiKeys, Limits, RateLimiter
+from app.server.engine.metrics import Metrics
+from app.server.engine.service import Service
+from app.server.engine.versions import Models
+from app.server.http.application import application
+from app.server.http.proxies import Proxies
 
 
 @dataclass

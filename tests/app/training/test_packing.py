@@ -14,20 +14,20 @@ import tensorflow as tf
 from app.config import Configuration, TrainingConfig, load_configuration
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
-from app.run_directory import RunDirectory
+from app.runs.directory import RunDirectory
 from app.training import train as training
-from app.training.accumulation import largest_need
-from app.training.divergence import BadStep, Diverged
+from app.training.callbacks.divergence import BadStep, Diverged
+from app.training.callbacks.rollback import Rollback
+from app.training.memory.accumulation import largest_need
 from app.training.packing import resolve_packing
-from app.training.rollback import Rollback
 from app.training.train import build_trainer, open_stream
 from app.training.trainer import Trainer
-from pipelines.batching import BatchShape
-from pipelines.manifest import Manifest
-from pipelines.packed_batches import pack_rows
-from pipelines.packing import pack_batches
-from pipelines.stream import PACKED_SPEC, dataset_of
-from pipelines.vocabulary import PAD
+from pipelines.shards.manifest import Manifest
+from pipelines.streaming.batching import BatchShape
+from pipelines.streaming.packed_batches import pack_rows
+from pipelines.streaming.packing import pack_batches
+from pipelines.streaming.stream import PACKED_SPEC, dataset_of
+from pipelines.vocabulary.tokenizer import PAD
 from tests.app.command_line import nmt, succeeded, train_arguments
 from tests.app.training.test_trainer import MODEL, ONE, TWO, assert_same, batches, learn, strategy_on, trained
 

@@ -14,14 +14,14 @@ import tensorflow as tf
 from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
-from app.training.distribution import divide, mirrored_strategy
-from app.training.monitoring import dev_loss
+from app.training.callbacks.monitoring import dev_loss
+from app.training.machines.distribution import divide, mirrored_strategy
 from app.training.train import build_trainer
 from app.training.trainer import Trainer
 from layers import TransformerConfig
-from layers.dropout import Dropout, shifted_seeds
-from pipelines.lanes import Host
-from pipelines.stream import dataset_of
+from layers.sublayers.dropout import Dropout, shifted_seeds
+from pipelines.shards.lanes import Host
+from pipelines.streaming.stream import dataset_of
 from tests.eager import eager
 
 MODEL = TransformerConfig(

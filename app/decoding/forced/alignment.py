@@ -1,0 +1,163 @@
+"""Which words of a translation come from which of its source, by where the decoder looks, in the graph.
+
+A word is what stands between two spaces. In the last but one layer the decoder looks at the word that it translates
+(Garg et al. 2019), so no training for it is needed. It looks within a piece; the words are counted over the whole text.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from app.decoding.forced.given_pieces import GivenPieces
+from app.decoding.text.leading_tags import leads
+from app.decoding.text.long_input import CutTables
+from app.decoding.text.texts import row_lengths
+from pipelines.vocabulary.tokenizer import EOS, PAD
+
+ATTENTION_AT_ONCE = 2**21  # source tokens times target tokens, of each head; bounds the memory
+
+
+class Alignments(NamedTuple):
+    """Of N translations of up to U words with their sources of up to W words."""
+
+    alignments: tf.Tensor  # string [N], Pharaoh's format: "0-0 2-1" says that source word 2 became target word 1
+    weights: tf.Tensor  # float32 [N, U, W], how much of its attention each target word gives to each source word
+
+
+class Words(NamedTuple):
+    """The words of one side of M pairs of pieces, of up to L tokens."""
+
+    numbers: tf.Tensor  # int32 [M, L], the word that a token belongs to, from 0 on in each piece; -1 for none
+    count: tf.Tensor  # int32 [M], how many there are
+    first: tf.Tensor  # int32 [M], how many words of the text come before what the tokens say
+    kept: tf.Tensor  # int32 [M], how many of those stand in the piece, as they are
+
+
+class Attention(NamedTuple):
+    """What target words give to source words, added up over their tokens."""
+
+    sums: tf.Tensor  # float32 [N, U, W]
+    tokens: tf.Tensor  # float32 [N, U], how many tokens; 0 for a word that comes from no word
+
+
+def word_numbers(ids: tf.Tensor, tables: CutTables) -> tf.Tensor:
+    """The word that each token belongs to, int32 in the shape of `ids` [M, L]; -1 for PAD, EOS and the leading tags."""
+    is_text = (ids != PAD) & (ids != EOS)
+    if tables.tags.is_tag.any():
+        is_text &= ~leads(ids, tables.tags)
+    word = tf.cumsum(tf.cast(tf.gather(tables.starts_word, ids) & is_text, tf.int32), axis=1)
+    return tf.where(is_text, tf.maximum(word, 1) - 1, -1)
+
+
+def align_pieces(
+    pieces: GivenPieces,
+    numbers: tf.Tensor,
+    its_numbers: tf.Tensor,
+    before: tf.Tensor,
+    weights_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+) -> Alignments:
+    """Aligns the words of N texts and their translations, piece by piece.
+
+    Args:
+        pieces: M of both.
+        numbers: int32 [M, S], from `word_numbers`.
+        its_numbers: int32 [M, T], the same of the translations.
+        before: int32 [N], how many words each text has before its first piece.
+        weights_of: The number of a piece and that behind another -> how much each target token of the pieces attends to
+            each source token, float32 [B, T, S], where S may be as little as these pieces need.
+    """
+    every = tf.range(tf.size(pieces.owner))
+    own = words_of(numbers, pieces, begins=pieces.begins_word, source=pieces.source, before=before)
+    its = words_of(its_numbers, pieces, begins=pieces.its_begins_word, source=every, before=tf.zeros_like(before))
+    words = (tf.maximum(0, tf.reduce_max(side.first + side.count)) for side in (its, own))
+    shape = tf.stack([tf.size(before), *words])
+    at_once = tf.maximum(1, ATTENTION_AT_ONCE // (tf.shape(numbers)[1] * tf.shape(its_numbers)[1]))
+
+    def some(first: tf.Tensor, done: Attention) -> tuple[tf.Tensor, Attention]:
+        weights = weights_of(first, first + at_once)
+        source, target = (Words(*(values[first : first + at_once] for values in side)) for side in (own, its))
+        source = source._replace(numbers=source.numbers[:, : tf.shape(weights)[2]])
+        found = attention_of(weights, source, target, pieces.owner[first : first + at_once], shape)
+        return first + at_once, Attention(*(a + b for a, b in zip(done, found, strict=True)))
+
+    _, attention = tf.while_loop(
+        lambda first, _: first < tf.size(every),
+        some,
+        (tf.constant(0), attention_of_kept(own, its, pieces.owner, shape)),
+        shape_invariants=(tf.TensorShape([]), Attention(tf.TensorShape([None] * 3), tf.TensorShape([None] * 2))),
+    )
+    return align_words(attention)
+
+
+def words_of(
+    numbers: tf.Tensor, pieces: GivenPieces, *, begins: tf.Tensor, source: tf.Tensor, before: tf.Tensor
+) -> Words:
+    """The words of one side.
+
+    Args:
+        numbers: int32 [M, L], from `word_numbers`.
+        pieces: Both sides.
+        begins: bool [M], whether the piece does not go on with a word of the one before.
+        source: int32 [M], rising; equal for the same piece told again.
+        before: int32 [N], how many words each text has before its first piece.
+    """
+    count = 1 + tf.reduce_max(tf.pad(numbers, [[0, 0], [0, 1]], constant_values=-1), axis=1)
+    kept = row_lengths(tf.strings.split(pieces.kept))
+    is_new = tf.concat([source[:1] >= 0, source[1:] != source[:-1]], axis=0)
+    words = tf.where(is_new, kept + count, 0)
+    ends = tf.cumsum(words - tf.cast((words > 0) & ~begins, tf.int32))  # a word that goes on is counted already
+    starts = tf.math.segment_min(ends - words, source)  # [pieces that differ]
+    owner = tf.math.segment_min(pieces.owner, source)
+    so_far = tf.concat([[0], ends], axis=0)
+    of_text = tf.gather(so_far, tf.math.segment_min(tf.range(tf.size(kept)), pieces.owner))  # [N], of the texts before
+    first = tf.gather(starts - tf.gather(of_text - before, owner), source - source[:1])
+    return Words(numbers, count, first + kept, kept)
+
+
+def attention_of(weights: tf.Tensor, source: Words, target: Words, owner: tf.Tensor, shape: tf.Tensor) -> Attention:
+    """Adds up what the tokens of B pieces give to each other.
+
+    Args:
+        weights: float32 [B, T, S], how much each target token attends to each source token.
+        source: Their words.
+        target: Those of the translations.
+        owner: int32 [B], the text of each.
+        shape: int32 [3], N, U and W.
+    """
+    own, its = (tf.one_hot(side.numbers, tf.maximum(1, tf.reduce_max(side.count))) for side in (source, target))
+    by_word = tf.matmul(its, tf.matmul(weights, own), transpose_a=True)  # [B, U, W]
+    tokens = tf.reduce_sum(its, axis=1) * tf.cast(source.count > 0, tf.float32)[:, tf.newaxis]  # [B, U]
+    is_word = (tokens > 0)[:, :, tf.newaxis] & tf.sequence_mask(source.count, tf.shape(own)[2])[:, tf.newaxis]
+    piece, u, w = tf.unstack(tf.cast(tf.where(is_word), tf.int32), axis=1)
+    text, u = tf.gather(owner, piece), u + tf.gather(target.first, piece)
+    sums = tf.scatter_nd(tf.stack([text, u, w + tf.gather(source.first, piece)], 1), by_word[is_word], shape)
+    piece, u = tf.unstack(tf.cast(tf.where(tokens > 0), tf.int32), axis=1)
+    places = tf.stack([tf.gather(owner, piece), u + tf.gather(target.first, piece)], axis=1)
+    return Attention(sums, tf.scatter_nd(places, tokens[tokens > 0], shape[:2]))
+
+
+def attention_of_kept(source: Words, target: Words, owner: tf.Tensor, shape: tf.Tensor) -> Attention:
+    """What stands in both as it is, word for word; the arguments are those of `attention_of`."""
+    piece = tf.repeat(tf.range(tf.size(owner)), source.kept)
+    number = tf.range(tf.size(piece)) - tf.gather(tf.cumsum(source.kept, exclusive=True), piece)
+    text = tf.gather(owner, piece)
+    own, its = (tf.gather(side.first - side.kept, piece) + number for side in (source, target))
+    ones = tf.ones(tf.shape(piece))
+    return Attention(
+        tf.scatter_nd(tf.stack([text, its, own], axis=1), ones, shape),
+        tf.scatter_nd(tf.stack([text, its], axis=1), ones, shape[:2]),
+    )
+
+
+def align_words(attention: Attention) -> Alignments:
+    """Aligns each target word to the source word to which it gives most."""
+    by_word = tf.math.divide_no_nan(attention.sums, attention.tokens[:, :, tf.newaxis])
+    rows, words = tf.shape(by_word)[0], tf.shape(by_word)[1]
+    # A source of no words has no column of its own to be taken.
+    best = tf.argmax(tf.pad(by_word, [[0, 0], [0, 0], [0, 1]], constant_values=-1.0), axis=2, output_type=tf.int32)
+    pairs = tf.strings.join(
+        [tf.strings.as_string(best), tf.strings.as_string(tf.broadcast_to(tf.range(words), [rows, words]))], "-"
+    )
+    found = tf.ragged.boolean_mask(pairs, attention.tokens > 0)
+    return Alignments(tf.strings.reduce_join(found, axis=1, separator=" "), by_word)

@@ -1,0 +1,124 @@
+"""Texts and translations that are there already, in pieces that belong together: as the texts are translated."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from app.decoding.text.cutting import Cutter, at_least_one, places
+from app.decoding.text.joining import join_pieces
+from app.decoding.text.leading_tags import without_tags
+from app.decoding.text.long_input import CutTables, split_long
+from app.decoding.text.pairing import pair_up
+from app.decoding.text.sentences import cut_sentences, parted
+from app.decoding.text.texts import row_lengths
+from pipelines.vocabulary.tokenizer import PAD
+
+_ROOM = 64  # tokens that a translation may have beyond twice the most of a piece of its text
+_FAR = 8  # tokens: where no word begins within so many, a word is cut
+
+
+class GivenPieces(NamedTuple):
+    """N texts and their translations in M pairs of pieces."""
+
+    tokens: tf.RaggedTensor  # int32 [M, (L)], of the text, with its tags
+    labels: tf.RaggedTensor  # int32 [M, (T)], of the translation, without its end
+    kept: tf.Tensor  # string [M], what stands as it is before both
+    owner: tf.Tensor  # int32 [M], the text of each, rising
+    source: tf.Tensor  # int32 [M], rising; the same for pieces that face the same piece of the text
+    begins_word: tf.Tensor  # bool [M], whether its text does not go on with a word of the piece before
+    its_begins_word: tf.Tensor  # bool [M], the same of the translation
+
+
+class _Facing(NamedTuple):
+    """G groups of sentences and what translates them, string [G] unless it says otherwise."""
+
+    kept: tf.Tensor
+    source: tf.Tensor
+    target: tf.Tensor
+    owner: tf.Tensor  # int32 [G], the text of each, rising
+    is_spaced: tf.Tensor  # bool [G], whether there is a space before it in the text
+    its_is_spaced: tf.Tensor  # bool [G], the same in the translation
+
+
+def given_pieces(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> GivenPieces:
+    """Cuts `texts` and `targets` (string [N]) into pieces that belong together; of no text there is an empty one.
+
+    A translation that was joined from that of each sentence is cut into what was joined, if there are as many sentences
+    in it. A sentence that is too long for the model is cut as it is for its translation, which is cut in proportion.
+    """
+    facing = _facing(cutter, at_least_one(texts), at_least_one(targets))
+    tables, most = cutter.tables, 2 * cutter.limit + _ROOM
+    tokens, group = split_long(cutter.vocabulary.encode(facing.source), cutter.limit, tables)
+    labels = _in_proportion(cutter.vocabulary.encode_target(facing.target), tokens, group, tables)
+    # Where there is far more translation than text, each piece of the text faces several of the translation.
+    times = tf.maximum(1, -(-row_lengths(labels) // most))
+    source = tf.repeat(tf.range(tf.size(group)), times)
+    starts = tf.repeat(tf.cast(labels.row_splits[:-1], tf.int32), times) + most * places(source)
+    ends = tf.concat([starts[1:], [tf.size(labels.values)]], axis=0)
+    labels = tf.RaggedTensor.from_row_lengths(labels.values, tf.cast(ends - starts, tf.int64))
+    tokens, group_of = tf.gather(tokens, source), tf.gather(group, source)
+    begins = tf.gather(places(group) == 0, source)  # its group, in the text
+    its_begins = begins & (places(source) == 0)  # and in the translation
+    words = _starts_word(without_tags(tokens, tables.tags), tables), _starts_word(labels, tables)
+    return GivenPieces(
+        tokens=tokens.with_row_splits_dtype(tf.int64),
+        labels=labels,
+        kept=tf.where(its_begins, tf.gather(facing.kept, group_of), ""),
+        owner=tf.gather(facing.owner, group_of),
+        source=source,
+        begins_word=tf.where(begins, tf.gather(facing.is_spaced, group_of), words[0]),
+        its_begins_word=tf.where(its_begins, tf.gather(facing.its_is_spaced, group_of), words[1]),
+    )
+
+
+def _facing(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> _Facing:
+    tags, texts = cutter.without_tags(texts)
+    cuts = cut_sentences(texts), cut_sentences(targets)
+    groups = pair_up(*(cut.sentences.with_values(tf.strings.length(cut.sentences.values, "UTF8_CHAR")) for cut in cuts))
+    firsts = [tf.math.segment_min(tf.range(tf.size(group)), group) for group in groups]
+    source, target = (
+        join_pieces(cut.sentences.values, group, tf.size(first))
+        for cut, group, first in zip(cuts, groups, firsts, strict=True)
+    )
+    spaced, its_spaced = (tf.gather(cut.is_spaced, first) for cut, first in zip(cuts, firsts, strict=True))
+    owner = tf.cast(tf.gather(cuts[0].sentences.value_rowids(), firsts[0]), tf.int32)
+    (kept, said), (its_kept, its_said) = parted(source), parted(target)
+    is_kept = kept == its_kept
+    said = tf.where(is_kept, said, source)
+    return _Facing(
+        kept=tf.where(is_kept, kept, ""),
+        source=tf.where(said == "", "", tf.strings.join([tf.gather(tags, owner), said])),
+        target=tf.where(is_kept, its_said, target),
+        owner=owner,
+        is_spaced=spaced,
+        its_is_spaced=its_spaced,
+    )
+
+
+def _in_proportion(
+    labels: tf.RaggedTensor, pieces: tf.RaggedTensor, group: tf.Tensor, tables: CutTables
+) -> tf.RaggedTensor:
+    """The labels of G groups, int32 [G, (T)], cut as their M pieces are, [M, (L)], but where words begin: [M, (T)]."""
+    lengths = tf.cast(pieces.row_lengths(), tf.float64)
+    so_far = tf.cumsum(lengths)
+    totals = tf.math.segment_sum(lengths, group)
+    share = tf.math.divide_no_nan(
+        so_far - tf.gather(tf.cumsum(totals, exclusive=True), group), tf.gather(totals, group)
+    )
+    first, last = (
+        tf.gather(tf.cast(splits, tf.int32), group) for splits in (labels.row_splits[:-1], labels.row_splits[1:])
+    )
+    wanted = first + tf.cast(tf.round(share * tf.cast(last - first, tf.float64)), tf.int32)
+    is_start = tf.concat([tf.gather(tables.starts_word, labels.values), [True]], axis=0)
+    starts = tf.cast(tf.where(is_start)[:, 0], tf.int32)
+    nearest = tf.minimum(tf.gather(starts, tf.searchsorted(starts, wanted)), last)
+    ends = tf.where(nearest - wanted > _FAR, wanted, nearest)
+    is_last = tf.concat([group[1:] != group[:-1], [True]], axis=0)
+    ends = tf.where(is_last, last, ends)
+    return tf.RaggedTensor.from_row_splits(labels.values, tf.cast(tf.concat([[0], ends], axis=0), tf.int64))
+
+
+def _starts_word(rows: tf.RaggedTensor, tables: CutTables) -> tf.Tensor:
+    """Whether the first token of each row, int32 [M, (L)], starts a word: bool [M]; True for an empty row."""
+    first = rows[:, :1].to_tensor(PAD)
+    return tf.reduce_any(tf.gather(tables.starts_word, first), axis=1) | (rows.row_lengths() == 0)

@@ -1,0 +1,237 @@
+"""`nmt export`: a run becomes a SavedModel that takes strings and gives strings."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from app.decoding.ctranslate2_graph import CTranslate2Graph
+from app.decoding.signatures import Signatures
+from app.decoding.translation_graph import TranslationGraph
+from app.errors import UserError
+from app.exporting.golden_translations import (
+    check_in_fresh_process,
+    golden_translations,
+    made_up_sentences,
+    write_golden_translations,
+)
+from app.exporting.model_card import model_card
+from app.exporting.signature_definitions import signature_definitions
+from app.exporting.spare_ops import take_out_spare_ops
+from app.exporting.usage import ctranslate2_usage, saved_model_usage
+from app.exporting.warm_up import write_warm_up
+from app.models.ctranslate2_model import Quantization, write_ctranslate2
+from app.models.export_layout import DESCRIPTION, ENGINE, MODEL_CARD, versions
+from app.models.loading import RunModel
+from app.runtime.console import say
+from app.runtime.utf8_names import in_utf8
+from pipelines.vocabulary.tags import tagged
+
+CpuEngine = Literal["int8", "float32", "none"]
+
+PROBABILITY_TOLERANCES: dict[Quantization, float] = {"float32": 1e-3, "int8": 0.3}  # nats a token
+
+
+class ExportedTranslation(tf.Module):
+    """What a SavedModel holds on to: the weights, the tokeniser's resource, and the signatures as methods.
+
+    With `model = tf.saved_model.load(…)`, `model.translate(["…"])` may leave arguments out; `model.signatures` may not.
+    """
+
+    def __init__(self, graph: TranslationGraph, signatures: Signatures) -> None:
+        super().__init__(name="translation")
+        for name, function in signatures.items():
+            setattr(self, name, function)
+        self.weights = [weight.value for weight in graph.transformer.weights]
+        self.vocabulary = graph.vocabulary
+
+
+def export(
+    model: RunModel,
+    out: Path,
+    *,
+    cpu_engine: CpuEngine = "int8",
+    license: str | None = None,
+    precision_reason: str = "",
+) -> Path:
+    """Writes the next version of a SavedModel and gives its folder, `out`/VERSION.
+
+    With it go golden translations, to which a fresh process with nothing but TensorFlow and TensorFlow Text is held
+    before the version has its number, requests that warm TensorFlow Serving up, a model card, and the same weights for
+    CTranslate2, with which `nmt translate` and `nmt serve` are several times as fast on a CPU.
+
+    Args:
+        model: What to export.
+        out: The folder of versions.
+        cpu_engine: How CTranslate2 computes: in int8 (float32 if int8 is too inexact here), in float32, or "none" for
+            a SavedModel alone. An ensemble has none.
+        license: Of the model, as an identifier of the Hugging Face Hub; the model card asks for it if it is None.
+        precision_reason: Why the model has its precision, for the model card.
+
+    Raises:
+        UserError: `out` cannot be written, or the fresh process translates otherwise.
+    """
+    facts = {**description(model), "license": license, "precision_reason": precision_reason}
+
+    def write(folder: Path) -> None:
+        graph = model.graph
+        facts["cpu_engine"] = write_engine(model, folder / ENGINE, cpu_engine)
+        signatures = graph.signatures()
+        no_training = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        exported = ExportedTranslation(graph, signatures)
+        tf.saved_model.save(exported, str(folder), signatures=signatures, options=no_training)
+        take_out_spare_ops(folder)
+        sentences = sentences_of(model)
+        translations = golden_translations(graph, sentences, model.languages)
+        write_golden_translations(folder, translations, model.precision)
+        write_warm_up(folder, translations[: len(sentences)], graph.vocabulary)
+        definitions = signature_definitions(folder)
+        facts["signatures"] = list(definitions)
+        usage = saved_model_usage(definitions, translations[len(sentences) // 2])
+        write_card(folder, model_card(facts, translations[: len(sentences)], usage))
+        check_in_fresh_process(folder)
+
+    return published(out, facts, write)
+
+
+def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
+    """Writes the weights for CTranslate2 and returns how it computes with them; says so if that is not as wanted.
+
+    The engine is held to the probabilities that the run gives to its own translations.
+    """
+    if wanted == "none" or model.others:
+        return "none"
+    reference = model.in_float32()
+    quantizations: list[Quantization] = ["int8", "float32"] if wanted == "int8" else ["float32"]
+    for quantization in quantizations:
+        folder.mkdir(parents=True)
+        write_ctranslate2(reference.transformer, reference.vocabulary, folder, quantization)
+        apart = nats_apart(reference, CTranslate2Graph(folder, model.options), sentences_of(model))
+        if apart <= PROBABILITY_TOLERANCES[quantization]:
+            return quantization
+        shutil.rmtree(folder)
+        instead = "float32" if quantization != quantizations[-1] else "the SavedModel alone"
+        say(
+            f"CTranslate2 in {quantization} gives log-probabilities {apart:.2g} nats a token from the run's, where "
+            f"{PROBABILITY_TOLERANCES[quantization]:g} are allowed; taking {instead}"
+        )
+    return "none"
+
+
+def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *, license: str | None = None) -> Path:
+    """Writes the next version as a CTranslate2 model with its vocabulary and gives its folder, `out`/VERSION.
+
+    It is held to the probabilities that the run gives to its translations.
+
+    Raises:
+        UserError: `out` cannot be written, or CTranslate2 finds other probabilities.
+    """
+    facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
+    model.refuse_ensemble()
+
+    def write(folder: Path) -> None:
+        write_ctranslate2(model.graph.transformer, model.graph.vocabulary, folder, quantization)
+        theirs = CTranslate2Graph(folder, model.options)
+        sentences = sentences_of(model)
+        check_probabilities(model.graph, theirs, sentences, PROBABILITY_TOLERANCES[quantization])
+        translations = golden_translations(theirs, sentences, model.languages)[: len(sentences)]
+        usage = ctranslate2_usage(translations[len(sentences) // 2], vars(model.options))
+        write_card(folder, model_card(facts, translations, usage))
+
+    return published(out, facts, write)
+
+
+def sentences_of(model: RunModel) -> list[str]:
+    """What an export of the model is tried on, with tags: sentences of the dev set, if the run holds some."""
+    tags = model.languages.tags_of(model.languages.targets[0])
+    made_up = [tagged(sentence, tags) for sentence in made_up_sentences(model.graph.vocabulary)]
+    return model.run.manifest.get("examples") or made_up
+
+
+def write_card(folder: Path, card: str) -> None:
+    """Writes the model card where the Hugging Face Hub looks for it."""
+    (folder / MODEL_CARD).write_text(card, encoding="utf-8")
+
+
+def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -> Path:
+    """The folder of the next version of an export, `out`/VERSION, which has its number once `write` has filled it.
+
+    Args:
+        out: The folder of versions.
+        facts: What the version is.
+        write: Fills the folder, and raises an error if that may not be published.
+
+    Raises:
+        UserError: `out` cannot be written.
+    """
+    number = max(versions(out), default=0) + 1
+    partial = out / f".{number}.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        write(Path(in_utf8(partial)))
+        (partial / DESCRIPTION).parent.mkdir(exist_ok=True)
+        (partial / DESCRIPTION).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        partial.rename(out / str(number))
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+    return out / str(number)
+
+
+def description(model: RunModel) -> dict[str, Any]:
+    """What the export is: its languages, the configuration, the run it came from, and what was measured of it.
+
+    Of an average, the dev results are those of the checkpoints in it.
+    """
+    configuration = model.run.configuration.as_sections()
+    training = configuration["training"]
+    checkpoint = model.checkpoint
+    averaged = checkpoint.facts.get("averaged")
+    measured = [line for step, line in model.run.dev_results().items() if step in (averaged or [checkpoint.step])]
+    return {
+        "pair": str(model.languages.pairs[0]),
+        "pairs": list(map(str, model.languages.pairs)),
+        "domains": list(model.languages.domains),
+        "decoding": vars(model.options),
+        "precision": model.precision,
+        "model": configuration["model"],
+        "training": {**training, "warm_start": Path(training["warm_start"]).name},
+        "parameters": model.graph.transformer.count_params(),
+        "checkpoint": {"step": checkpoint.step, **checkpoint.facts},
+        "ensemble": [{"run": other.run.path.name, "step": other.checkpoint.step} for other in model.others],
+        "dev_results": measured,
+        "evaluations": model.run.evaluations(checkpoint),
+        "run": model.run.manifest,
+    }
+
+
+def check_probabilities(
+    graph: TranslationGraph, other: TranslationGraph, texts: Sequence[str], tolerance: float
+) -> None:
+    """Holds another engine to the probabilities that the graph gives to its translations of the texts.
+
+    Raises:
+        UserError: They differ by more than `tolerance`, in nats a token.
+    """
+    apart = nats_apart(graph, other, texts)
+    if not apart <= tolerance:
+        raise UserError(
+            f"the log-probabilities of the export are {apart:.2g} nats a token from the run's; not published"
+        )
+
+
+def nats_apart(graph: TranslationGraph, other: TranslationGraph, texts: Sequence[str]) -> float:
+    """How far apart, in nats a token at most, two engines find the graph's translations of the texts."""
+    texts = [*texts, ""]
+    translations = graph.translate(tf.constant(texts)).translations[:, 0]
+    ours, theirs = (scored.score(tf.constant(texts), translations) for scored in (graph, other))
+    tokens = np.maximum(1, np.count_nonzero(ours.pieces != "", axis=1))
+    return float(np.max(np.abs(ours.log_probabilities - theirs.log_probabilities) / tokens))

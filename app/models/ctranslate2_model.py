@@ -1,0 +1,86 @@
+"""Our weights as a CTranslate2 model, an engine in C++ for CPUs and GPUs without TensorFlow."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from ctranslate2 import specs
+
+from app.decoding.ctranslate2_graph import VOCABULARY
+from layers import Transformer
+from layers.positions import sinusoids
+from pipelines.vocabulary.loading import AnyVocabulary
+from pipelines.vocabulary.tokenizer import BOS, EOS, UNK
+
+Quantization = Literal["float32", "int8"]
+
+POSITIONS = 4096  # CTranslate2 reads them from a table, so no source or translation may be longer
+
+
+def write_ctranslate2(
+    transformer: Transformer, vocabulary: AnyVocabulary, folder: Path, quantization: Quantization
+) -> None:
+    """Writes the model and vocabulary.model into a folder that is there.
+
+    Args:
+        transformer: Post-norm or pre-norm.
+        vocabulary: The one it was trained with.
+        folder: Where to.
+        quantization: Of the matrices; the rest stays float32.
+    """
+    pieces = vocabulary.pieces()
+    config = transformer.config
+    spec = specs.TransformerSpec.from_config(
+        (config.encoder_layers, config.decoder_layers),
+        config.heads,
+        pre_norm=config.normalization == "pre",
+        activation=getattr(specs.Activation, config.activation.upper()),
+    )
+    for tied in (spec.encoder.embeddings[0], spec.decoder.embeddings, spec.decoder.projection):
+        tied.weight = _array(transformer.embedding.embeddings)
+    if config.logits_bias:
+        spec.decoder.projection.bias = _array(transformer.embedding.bias)
+    for theirs, ours in ((spec.encoder, transformer.encoder), (spec.decoder, transformer.decoder)):
+        theirs.position_encodings.encodings = _array(sinusoids(keras.ops.arange(POSITIONS), config.model_width))
+        if ours.final_norm:
+            _fill_norm(theirs.layer_norm, ours.final_norm)
+        for layer, block in zip(theirs.layer, ours.blocks, strict=True):
+            _fill_layer(layer, block)
+    spec.config.layer_norm_epsilon = config.normalization_epsilon
+    spec.config.add_source_eos = True
+    for name, token in (("unk", UNK), ("bos", BOS), ("eos", EOS), ("decoder_start", BOS)):
+        setattr(spec.config, f"{name}_token", pieces[token])
+    spec.register_source_vocabulary(pieces)
+    spec.register_target_vocabulary(pieces)
+    spec.validate()
+    if quantization != "float32":
+        spec.optimize(quantization=quantization)
+    spec.save(str(folder))
+    vocabulary.save(folder / VOCABULARY)
+
+
+def _fill_layer(layer: Any, block: Any) -> None:
+    """An encoder's or a decoder's; both fuse the same projections."""
+    own = block.self_attention
+    sublayers = [(layer.self_attention, layer.self_attention.linear, [own.query_key_value, own.output_projection])]
+    if hasattr(block, "cross_attention"):
+        cross = block.cross_attention
+        projections = [cross.query, cross.key_value, cross.output_projection]
+        sublayers.append((layer.attention, layer.attention.linear, projections))
+    network = block.feed_forward
+    sublayers.append((layer.ffn, [layer.ffn.linear_0, layer.ffn.linear_1], [network.inner, network.outer]))
+    for (sublayer, linears, projections), residual in zip(sublayers, block.residuals, strict=True):
+        _fill_norm(sublayer.layer_norm, residual.norm)
+        for linear, projection in zip(linears, projections, strict=True):
+            linear.weight = _array(projection.kernel).T
+            if projection.use_bias:
+                linear.bias = _array(projection.bias)
+
+
+def _fill_norm(theirs: Any, ours: Any) -> None:
+    theirs.gamma, theirs.beta = _array(ours.gamma), _array(ours.beta)
+
+
+def _array(weight: Any) -> np.ndarray:
+    return keras.ops.convert_to_numpy(weight)

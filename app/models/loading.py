@@ -1,0 +1,170 @@
+"""A MODEL on the command line: a run or an export. Both translate with the same graph."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from app.decoding.ensemble import Ensemble
+from app.decoding.given_translations import Aligner, Scorer
+from app.decoding.translation_graph import TranslationGraph
+from app.decoding.translator import BEST, WINDOW_LINES, Request, Translator
+from app.errors import UserError
+from app.models.ctranslate2_model import write_ctranslate2
+from app.models.export_layout import ENGINE, is_ctranslate2, newest_version
+from app.models.exports import CTranslate2Model, Engine, Model, check_hypotheses, load_export, overridden
+from app.runs.checkpoints import IMPORTED, Checkpoint
+from app.runs.choice import choose
+from app.runs.directory import RunDirectory
+from app.runtime.console import say
+from pipelines.vocabulary.tags import Languages
+
+Precision = Literal["float32", "bfloat16"]  # of the weights and of what is computed with them
+
+
+def load_model(
+    path: Path,
+    *,
+    checkpoint: str | None = None,
+    engine: Engine | None = None,
+    ensemble: Sequence[str] = (),
+    **decoding: Any,
+) -> Model:
+    """The run or export at `path`.
+
+    Args:
+        path: A run, an export, or one version of an export.
+        checkpoint: Of a run, as `choose` has it.
+        engine: What computes; None is TensorFlow for a run, and what is faster here for an export.
+        ensemble: Runs that translate together with this one, each RUN or RUN:CHECKPOINT.
+        decoding: Fields of `DecodingOptions` to use in place of the model's own, where not None.
+
+    Raises:
+        UserError: `path` is neither, or what is asked for is not in it.
+    """
+    if RunDirectory.is_run(path):
+        model = RunModel(path, checkpoint=checkpoint, ensemble=ensemble, **decoding)
+        return model.in_ctranslate2() if engine == "ctranslate2" else model
+    version = newest_version(path)
+    if version is None:
+        found = "it holds neither" if path.is_dir() else "there is no such folder"
+        raise UserError(f"{path} is not a model: expected a run of `nmt train` or an export of `nmt export`; {found}")
+    if checkpoint is not None:
+        raise UserError(f"{path} was exported from one checkpoint; leave --checkpoint out, or name the run")
+    if ensemble:
+        raise UserError(f"{path} is an export; --ensemble is for runs, and `nmt export` takes it too")
+    engines = {"ctranslate2"} if is_ctranslate2(version) else {"tensorflow"}
+    if (version / ENGINE).is_dir():
+        engines.add("ctranslate2")
+    if engine and engine not in engines:
+        wanted = "saved-model" if engine == "tensorflow" else engine
+        raise UserError(f"{path} is no export for {engine}; export the run again with --format {wanted}")
+    return load_export(version, decoding, engine)
+
+
+class RunModel:
+    """A run's weights: those of a checkpoint, as `choose` has it."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        checkpoint: str | None = None,
+        precision: Precision = "float32",
+        ensemble: Sequence[str] = (),
+        **decoding: Any,
+    ) -> None:
+        self.run = RunDirectory.open(path)
+        self.precision = precision
+        self.checkpoint = choose(self.run, checkpoint)
+        self.options = overridden(self.run.configuration.decoding, decoding)
+        say(f"{path}: {_origin(self.checkpoint)}")
+        self.others = [self._member(member) for member in ensemble]
+
+    @property
+    def languages(self) -> Languages:
+        """What it translates."""
+        return self.run.languages
+
+    @cached_property
+    def graph(self) -> TranslationGraph:
+        """The model with its tokeniser and search."""
+        members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
+        transformer = Ensemble(members) if self.others else members[0]
+        return TranslationGraph(transformer, self.run.vocabulary(), self.options)
+
+    def in_float32(self) -> TranslationGraph:
+        """The graph with float32 weights; `graph` itself if that is its precision."""
+        if self.precision == "float32":
+            return self.graph
+        transformer = self.run.load_transformer(self.checkpoint, "float32")
+        return TranslationGraph(transformer, self.run.vocabulary(), self.options)
+
+    def _member(self, text: str) -> "RunModel":
+        path, separator, checkpoint = text.rpartition(":")
+        if not separator or RunDirectory.is_run(Path(text)):
+            path, checkpoint = text, ""
+        member = RunModel(Path(path), checkpoint=checkpoint or None)
+        if member.run.manifest["vocabulary_digest"] != self.run.manifest["vocabulary_digest"]:
+            raise UserError(
+                f"{path} has another vocabulary than {self.run.path}; only runs on the same prepared data, or on data "
+                "prepared with the --vocabulary of the other, can be an ensemble"
+            )
+        return member
+
+    def translator(
+        self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
+    ) -> Translator:
+        """Translates with the run's weights."""
+        check_hypotheses(request, self.options.beam_size)
+        return Translator(
+            self.graph.signatures(), request=request, window_lines=window_lines, batches_at_once=batches_at_once
+        )
+
+    def scorer(self) -> Scorer:
+        """Scores with the run's weights."""
+        return Scorer(self.graph.signatures())
+
+    def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
+        """Aligns with the run's weights."""
+        return Aligner(self.graph.signatures(), window_lines=window_lines)
+
+    def keep_scores(self, text: str, sentences: int, scores: Mapping[str, Any]) -> None:
+        """Writes the scores of its translations of a text into the run; says so if that is not possible.
+
+        Those of an ensemble are no run's own.
+        """
+        if self.others:
+            return
+        evaluation = {**scores, "sentences": sentences, "decoding": vars(self.options)}
+        try:
+            self.run.add_evaluation(self.checkpoint, text, evaluation)
+        except OSError as error:
+            say(f"cannot keep the scores in {self.run.path}: {(error.strerror or str(error)).lower()}")
+
+    def in_ctranslate2(self) -> "CTranslate2Model":
+        """The same model, computed by CTranslate2.
+
+        Raises:
+            UserError: This is an ensemble.
+        """
+        self.refuse_ensemble()
+        with tempfile.TemporaryDirectory() as folder:
+            write_ctranslate2(self.graph.transformer, self.graph.vocabulary, Path(folder), "float32")
+            return CTranslate2Model(Path(folder), self.languages, self.options)
+
+    def refuse_ensemble(self) -> None:
+        """Is for what cannot be done with several models.
+
+        Raises:
+            UserError: This is an ensemble.
+        """
+        if self.others:
+            raise UserError("CTranslate2 knows no ensembles; leave --ensemble out, or use TensorFlow")
+
+
+def _origin(checkpoint: Checkpoint) -> str:
+    if averaged := checkpoint.facts.get("averaged"):
+        return f"average of {len(averaged)} checkpoints"
+    return f"imported from {checkpoint.facts[IMPORTED]}" if IMPORTED in checkpoint.facts else f"step {checkpoint.step}"

@@ -1,0 +1,1 @@
+"""Loads models, forms batches and admits requests. Knows nothing of HTTP routes."""

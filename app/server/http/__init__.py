@@ -1,0 +1,1 @@
+"""HTTP: routes of the APIs, reading of bodies, and the checks before a request is admitted."""

@@ -1,0 +1,128 @@
+"""What every request passes: proxies, its origin, its body, headers that browsers heed, a count, a line in the log."""
+
+import json
+import logging
+import time
+from typing import Any
+
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.server.engine.limits import Limits
+from app.server.engine.metrics import Metrics
+from app.server.errors import CLIENT_GONE
+from app.server.http import bodies
+from app.server.http.bodies import Body
+from app.server.http.origins import Origins
+from app.server.http.proxies import Proxies, path_below_root
+
+LOG = logging.getLogger("nmt.access")
+SECURITY = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+# Swagger's page has a script and styles inside.
+OF_DOCS = SECURITY | {
+    "content-security-policy": SECURITY["content-security-policy"]
+    .replace("script-src 'self'", "script-src 'self' 'unsafe-inline'")
+    .replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+}
+
+
+class Gate:
+    """ASGI middleware around the whole server.
+
+    Args:
+        app: What answers.
+        metrics: Counts.
+        limits: On a request's body, and the time within which it must be there.
+        origins: Under which names and from which pages requests may come.
+        proxies: What stands between the server and its clients.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, limits: Limits, origins: Origins, proxies: Proxies | None = None
+    ) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.limits = limits
+        self.origins = origins
+        self.proxies = proxies or Proxies()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        status = CLIENT_GONE  # until something is sent
+        scope = self.proxies.original(scope)
+        body = Body(scope, receive, self.limits)
+
+        async def with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = CLIENT_GONE if body.is_gone else message["status"]
+                message = {**message, "headers": [*message["headers"], *security_headers(scope)]}
+            await send(message)
+
+        inner = as_answered(scope)
+        try:
+            await self._answer(inner, body, with_headers)
+        except Exception:
+            status = 500
+            raise
+        finally:
+            route = getattr(inner.get("route"), "path", "none")
+            seconds = time.perf_counter() - begun
+            self.metrics.requests.labels(route, status).inc()
+            self.metrics.request_seconds.labels(route).observe(seconds)
+            log(scope, status, seconds, body.received)
+
+    async def _answer(self, scope: Scope, body: Body, send: Send) -> None:
+        if refusal := self.origins.refusal(scope) or bodies.refusal(scope, self.limits):
+            await refuse(send, *refusal)
+        elif not path_below_root(scope):  # /mt is asked for in place of /mt/, where links begin
+            await RedirectResponse(f"{scope['path']}/")(scope, body.receive, send)
+        else:
+            await self.app(scope, body.receive, send)
+
+
+def security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Those that browsers heed, of a page or of what else is asked for."""
+    headers = OF_DOCS if path_below_root(scope) == "/docs" else SECURITY
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def as_answered(scope: Scope) -> Scope:
+    """The request as the application answers it: unpacked, and HEAD as GET, whose body the server leaves out."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    hidden = bodies.OF_PACKING if bodies.is_gzip(scope) else ()
+    return {**scope, "method": method, "headers": [header for header in scope["headers"] if header[0] not in hidden]}
+
+
+def log(scope: Scope, status: int, seconds: float, received: int) -> None:
+    """One line of JSON; nothing of what was written or asked for, but for the path."""
+    line: dict[str, Any] = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "client": (scope.get("client") or ("",))[0],
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "ms": round(1000 * seconds, 1),
+        "received_bytes": received,
+    }
+    LOG.info(json.dumps(line))
+
+
+async def refuse(send: Send, status: int, message: str) -> None:
+    """An answer that says why there is none."""
+    body = json.dumps({"error": message}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": body})

@@ -1,1 +1,0 @@
-"""What leaves the program: the SavedModel, and what serves it."""

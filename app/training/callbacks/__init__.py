@@ -1,0 +1,1 @@
+"""Keras callbacks and contexts that watch a training: evaluation, checkpoints, rollback, profiling."""

@@ -1,0 +1,37 @@
+"""A disk that is full while training: one line that says what is safe, in place of a traceback."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from app.errors import UserError
+from app.runs.checkpoints import CheckpointFolder
+
+NO_SPACE = "No space left on device"
+
+
+@contextmanager
+def reporting_full_disk(checkpoints: CheckpointFolder) -> Iterator[None]:
+    """Turns the error of a full disk, Python's or TensorFlow's, into a line for the user.
+
+    Raises:
+        UserError: In its place; it names what was being written and the checkpoint that is left.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(_line(str(error.filename or "the log"), checkpoints)) from error
+    except tf.errors.OpError as error:
+        if NO_SPACE not in str(error.message):
+            raise
+        raise UserError(_line("TensorBoard's files", checkpoints)) from error
+
+
+def _line(what: str, checkpoints: CheckpointFolder) -> str:
+    steps = checkpoints.steps()
+    left = f"the checkpoint of step {steps[-1][0]} is whole" if steps else "there was no checkpoint yet"
+    return f"no space left on the disk while writing {what}; {left}; free space and start the same command again"

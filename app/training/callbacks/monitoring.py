@@ -1,0 +1,165 @@
+"""What one sees of a training: `metrics.jsonl`, TensorBoard, the progress bar, dev loss, dev BLEU and samples."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from app.errors import UserError
+from app.evaluation import bleu_metric, score
+from app.runs import step_lines
+from app.runtime.console import TrainingProgress
+from app.runtime.utf8_names import in_utf8
+from app.training.trainer import Trainer, target_weight
+from pipelines.vocabulary.tags import Languages
+
+SCALARS = ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "padding_share")
+SAMPLES = 5
+
+
+class StepLog(keras.callbacks.Callback):
+    """Writes each step's figures to `metrics.jsonl` and TensorBoard and shows them on the progress bar.
+
+    A line of `metrics.jsonl` holds step (counted from 1), loss and cross_entropy (nats a target token), accuracy (these
+    three by the loss weights of the tokens, where the data has such), gradient_norm, learning_rate, source_tokens,
+    target_tokens, padding_share, skipped (1 if the update was) and seconds (wall time of the step). Where the training
+    went back there is another sort of line, see `rollback`.
+    """
+
+    def __init__(self, run: Path, progress: TrainingProgress) -> None:
+        super().__init__()
+        self.file = run / "metrics.jsonl"
+        self.writer = tf.summary.create_file_writer(in_utf8(run / "tensorboard"))
+        self.progress = progress
+        self.started = 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Starts the clock."""
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Writes one step."""
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        seconds = time.perf_counter() - self.started
+        step = self.model.step
+        # JSON has no NaN: a figure that is not finite is null.
+        finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+        line = {"step": step, **finite, "seconds": round(seconds, 6)}
+        line |= {name: int(figures[name]) for name in ("source_tokens", "target_tokens")}
+        step_lines.append(self.file, line)
+        self.progress.advance(step, figures["loss"], int(figures["target_tokens"]), seconds)
+        figures["perplexity"] = math.exp(min(figures["cross_entropy"], 50.0))
+        with self.writer.as_default(step=step):
+            for name in SCALARS:
+                tf.summary.scalar(name, figures[name])
+            for name in ("source_tokens", "target_tokens"):
+                tf.summary.scalar(f"{name}_per_second", figures[name] / seconds)
+
+    def flush(self) -> None:
+        """Has the figures in their files, before a checkpoint goes beyond them."""
+        step_lines.sync(self.file)
+        self.writer.flush()
+
+
+def skipped_steps(run: Path) -> int:
+    """How many steps of a run made no update because their gradient was not finite."""
+    return sum(bool(line.get("skipped")) for line in step_lines.read(run / "metrics.jsonl"))
+
+
+class DevEvaluation:
+    """What is measured at each checkpoint: the dev loss, the BLEU of translated dev sentences, and samples of them.
+
+    Args:
+        run: Where `dev.jsonl` and the TensorBoard files go.
+        batches: The dev set, in batches of the contract.
+        sentences: Source and reference text to translate; none for no BLEU.
+        translate: Lines to lines with the weights as they are.
+        languages: Of the data. The target language decides BLEU's tokenisation (see `score`); of several, each has a
+            BLEU of its own, too.
+        progress: Shows the result.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        batches: tf.data.Dataset,
+        sentences: tuple[list[str], list[str]],
+        translate: Callable[[list[str]], list[str]],
+        *,
+        languages: Languages,
+        progress: TrainingProgress,
+    ) -> None:
+        self.file = run / "dev.jsonl"
+        self.writer = tf.summary.create_file_writer(in_utf8(run / "tensorboard"))
+        self.batches = batches
+        self.sources, self.references = sentences
+        self.translate = translate
+        self.languages = languages
+        self.progress = progress
+
+    def evaluate(self, trainer: Trainer) -> None:
+        """Measures dev_loss, dev_perplexity and, if sentences are translated, dev_bleu, dev_bleu_fr and its like."""
+        with trainer.averaged_weights():
+            results = dev_loss(trainer, self.batches)
+            translations = self.translate(self.sources) if self.sources else []
+        if translations:
+            results |= self.bleu(translations)
+        step_lines.append(self.file, {"step": trainer.step, **results})
+        with self.writer.as_default(step=trainer.step):
+            for name, value in results.items():
+                tf.summary.scalar(name, value)
+            samples = zip(self.sources, translations, self.references, strict=False)
+            table = "\n".join(sample_row(*sample) for sample in list(samples)[:SAMPLES])
+            tf.summary.text("samples", f"source | translation | reference\n---|---|---\n{table}")
+        self.writer.flush()
+        self.progress.evaluated(trainer.step, results)
+
+    def bleu(self, translations: list[str]) -> dict[str, float]:
+        """Of all translations, and of those into each language, where there are several."""
+        targets = self.languages.targets
+        if len(targets) == 1:
+            return {"dev_bleu": self.bleu_of(translations, range(len(translations)), targets[0])}
+        found = {"dev_bleu": self.bleu_of(translations, range(len(translations)), "")}
+        for target in targets:
+            tag = self.languages.tags_of(target)
+            rows = [i for i, source in enumerate(self.sources) if self.languages.split(source)[0][:1] == tag]
+            found |= {f"dev_bleu_{target}": self.bleu_of(translations, rows, target)} if rows else {}
+        return found
+
+    def bleu_of(self, translations: list[str], rows: Sequence[int], target_language: str) -> float:
+        """Of some translations."""
+        sides = ([side[i] for i in rows] for side in (translations, self.references))
+        return round(score(*sides, target_language=target_language).bleu, 2)
+
+
+def check_can_score(languages: Languages) -> None:
+    """Raises `UserError` if a package is missing without which translations into one of the languages have no BLEU."""
+    for target in languages.targets:
+        try:
+            bleu_metric(target)
+        except UserError as error:
+            raise UserError(f"{error}, or set training.dev_sentences=0") from error
+
+
+def sample_row(*texts: str) -> str:
+    """A row of a Markdown table; bars in the text would end a cell."""
+    return " | ".join(text.replace("|", "\\|") for text in texts)
+
+
+def dev_loss(trainer: Trainer, batches: tf.data.Dataset) -> dict[str, float]:
+    """The label-smoothed loss and the perplexity over all real target tokens of the batches, by their loss weights."""
+    loss = cross_entropy = weight = 0.0
+    for inputs, labels, *weights in batches:
+        counts = weights[0] if weights else tf.ones(tf.shape(labels)[:1])
+        sums = trainer.dev_sums(inputs, labels, counts)
+        loss += float(sums.loss)
+        cross_entropy += float(sums.cross_entropy)
+        weight += float(target_weight(labels, counts))
+    return {
+        "dev_loss": round(loss / (weight or 1.0), 4),
+        "dev_perplexity": round(math.exp(min(cross_entropy / (weight or 1.0), 50.0)), 3),
+    }

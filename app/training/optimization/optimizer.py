@@ -1,0 +1,34 @@
+"""The optimizer that a configuration asks for."""
+
+from typing import Any
+
+import keras
+
+from app.config import TrainingConfig
+from app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
+from app.training.optimization.muon import Muon
+from app.training.optimization.schedule import CosineSchedule, InverseSquareRootSchedule, NoamSchedule
+
+
+def optimizer_of(settings: TrainingConfig, model_width: int) -> FusedAdam:
+    """The optimizer of a run."""
+    schedule: keras.optimizers.schedules.LearningRateSchedule
+    if settings.schedule == "noam":
+        schedule = NoamSchedule(model_width, settings.warmup_steps, settings.learning_rate)
+    elif settings.schedule == "inverse_sqrt":
+        schedule = InverseSquareRootSchedule(settings.learning_rate, settings.warmup_steps)
+    else:
+        schedule = CosineSchedule(settings.learning_rate, settings.warmup_steps, settings.steps)
+    options: dict[str, Any] = {
+        "beta_1": BETA_1,
+        "beta_2": BETA_2,
+        "epsilon": EPSILON,
+        "global_clipnorm": settings.clip_norm or None,
+        "use_ema": settings.ema_decay > 0,
+        "ema_momentum": settings.ema_decay,
+        "dynamic_loss_scale": settings.precision == "mixed_float16",
+    }
+    if settings.optimizer == "muon":
+        products = "bfloat16" if settings.precision == "mixed_bfloat16" else "float32"
+        return Muon(schedule, product_dtype=products, **options)
+    return FusedAdam(schedule, **options)

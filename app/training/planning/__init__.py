@@ -1,0 +1,1 @@
+"""What `nmt train --plan` prints and `--minutes` decides, computed before the first step."""

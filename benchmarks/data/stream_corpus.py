@@ -1,0 +1,147 @@
+"""The corpus of the stream's benchmark: real pairs, repeated with small differences to any number, as prepared data.
+
+Lengths and words are those of the text. Each copy of a pair has another id in one place of its target, so that no two
+records are the same; the ids are changed where they lie encoded, which is much faster than to encode text again.
+"""
+
+import gzip
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from app.runtime.tensorflow_start import import_tensorflow
+from benchmarks.measuring import EOS
+from pipelines.preparation.chunks import CHUNK_PAIRS
+from pipelines.preparation.prepare import default_shards
+from pipelines.shards.buckets import Lengths
+from pipelines.shards.lanes import deal
+from pipelines.shards.manifest import VOCABULARY, Manifest, Shard, Split
+from pipelines.shards.records import framed, length_histogram, record
+from pipelines.sources.corpora import LanguagePair
+from pipelines.vocabulary.tokenizer import Vocabulary, train_vocabulary
+
+PAIR = LanguagePair("en", "de")
+VOCABULARY_SIZE, VOCABULARY_SENTENCES = 32_000, 200_000
+LONGEST = 256  # tokens of a side, EOS among them
+ENCODED_AT_ONCE = 8192
+LEAST_LONG, LEAST_LONGER = 1 << 7, 1 << 14  # the ids between take two bytes
+SEED = 1
+
+
+class Templates(NamedTuple):
+    """The records of the pairs of a text, without framing."""
+
+    data: list[bytes]
+    changing: list[int]  # where in each record two bytes may be changed, 0 if nowhere
+    lengths: Lengths
+
+
+def write_corpus(text: Path, out: Path, pairs: int, vocabulary_size: int = VOCABULARY_SIZE) -> Manifest:
+    """Writes so many pairs made of all English-German training text in a folder, and gives their manifest."""
+    sources, targets = read_text(text)
+    step = max(1, 2 * len(sources) // VOCABULARY_SENTENCES)
+    vocabulary = train_vocabulary((*sources[::step], *targets[::step]), vocabulary_size)
+    out.mkdir(parents=True)
+    vocabulary.save(out / VOCABULARY)
+    templates = templates_of(encode(vocabulary, sources), encode(vocabulary, targets))
+    names, dealt = dealt_rows(templates.lengths, pairs)
+    shards = [write_shard(out, name, rows, templates, vocabulary_size) for name, rows in zip(names, dealt, strict=True)]
+    split = Split(tuple(shards), length_histogram(out, shards), cleaning={}, origins=())
+    Manifest(out, PAIR, vocabulary.size, vocabulary.digest, {"train": split}, {}, {}).save()
+    return Manifest.load(out)
+
+
+def read_text(folder: Path) -> tuple[list[str], list[str]]:
+    """The lines of all files train….en and train….de below a folder; of tokenised ones only if they lie there alone.
+
+    Raises:
+        FileNotFoundError: There are none.
+    """
+    names = {str(path).removesuffix(".gz").removesuffix(".en"): path for path in sorted(folder.rglob("train*.en*"))}
+    plain = [name for name in names if not (name.endswith(".tok") and name.removesuffix(".tok") in names)]
+    sides: tuple[list[str], list[str]] = ([], [])
+    for name in plain:
+        target = Path(str(names[name]).replace(".en", ".de"))
+        if target.is_file():
+            sides[0].extend(read_lines(names[name]))
+            sides[1].extend(read_lines(target))
+    if not sides[0]:
+        raise FileNotFoundError(f"{folder} has no files train….en and train….de")
+    return sides
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file that may be compressed."""
+    data = path.read_bytes()
+    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")[:-1]
+
+
+def encode(vocabulary: Vocabulary, sentences: Sequence[str]) -> Iterator[list[int]]:
+    """The ids of each sentence, EOS behind them."""
+    for start in range(0, len(sentences), ENCODED_AT_ONCE):
+        for ids in vocabulary.encode(tf.constant(sentences[start : start + ENCODED_AT_ONCE])).to_list():
+            yield [*ids, EOS]
+
+
+def templates_of(sources: Iterator[list[int]], targets: Iterator[list[int]]) -> Templates:
+    """Makes the records of all pairs that are not too long."""
+    data, changing, lengths = [], [], []
+    for source, target in zip(sources, targets, strict=True):
+        if max(len(source), len(target)) <= LONGEST:
+            data.append(record(source, target)[12:-4])
+            changing.append(last_two_bytes(target, len(data[-1])))
+            lengths.append((len(source), len(target)))
+    return Templates(data, changing, np.array(lengths, np.int32))
+
+
+def last_two_bytes(target: Sequence[int], end: int) -> int:
+    """Where in a record, which ends in its target, the last id lies that takes two bytes; 0 if there is none."""
+    for id_ in reversed(target):
+        end -= 1 if id_ < LEAST_LONG else 2 if id_ < LEAST_LONGER else 3
+        if LEAST_LONG <= id_ < LEAST_LONGER:
+            return end
+    return 0
+
+
+def dealt_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[NDArray[np.int32]]]:
+    """The names of the shards, and the templates of each one's pairs, dealt chunk by chunk as `nmt prepare` does."""
+    random = np.random.default_rng(SEED)
+    count = default_shards(pairs)
+    rows = random.integers(0, len(lengths), pairs, np.int32)
+    shard_of = np.empty(pairs, np.uint16)
+    for i, start in enumerate(range(0, pairs, CHUNK_PAIRS)):
+        chunk = slice(start, start + CHUNK_PAIRS)
+        shard_of[chunk] = deal(lengths[rows[chunk]], count, longest=LONGEST, seed=0, chunk=i)
+    order = np.argsort(shard_of, kind="stable")
+    ends = np.cumsum(np.bincount(shard_of, minlength=count))
+    names = [f"train-{i:05d}-of-{count:05d}.tfrecord" for i in range(count)]
+    return names, np.split(rows[order], ends[:-1])
+
+
+def write_shard(out: Path, file: str, rows: NDArray[np.int32], templates: Templates, vocabulary_size: int) -> Shard:
+    """Writes records of some templates, each with a change of its own."""
+    random = np.random.default_rng([SEED, int(file.split("-")[1])])
+    ids = random.integers(LEAST_LONG, max(LEAST_LONG + 1, min(vocabulary_size, LEAST_LONGER)), len(rows))
+    records = []
+    for row, id_ in zip(rows.tolist(), ids.tolist(), strict=True):
+        data, place = templates.data[row], templates.changing[row]
+        if place:
+            data = b"".join((data[:place], bytes((id_ & 127 | 128, id_ >> 7)), data[place + 2 :]))
+        records.append(framed(data))
+    content = b"".join(records)
+    (out / file).write_bytes(content)
+    lengths = templates.lengths[rows]
+    shard = Shard.of(file, lengths, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    np.save(out / shard.lengths_file, lengths)
+    return shard
+
+
+if __name__ == "__main__":
+    import_tensorflow()
+    write_corpus(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

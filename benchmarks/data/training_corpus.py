@@ -1,0 +1,93 @@
+"""The corpus of the training benchmark: made-up sentences, the same ones in the form that each program reads.
+
+The prepared data of this program, text for programs that read text, and ready batches (those that this program itself
+trains on) for libraries to which one brings a pipeline of one's own.
+
+Usage: python -m benchmarks.data.training_corpus DIR TOKENS...
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.runtime.tensorflow_start import import_tensorflow
+from benchmarks.measuring import EOS, FIRST_WORD, VOCABULARY_SIZE, Batch, batches_file
+
+PAIRS = 40_000
+MEAN_LENGTH, LONGEST, SHORTEST = 25, 100, 4  # of a sentence in tokens, without EOS
+SPREAD, DIFFERENCE = 0.55, 0.12  # standard deviations of log length, and of the log ratio of target to source
+MAX_LENGTH = 104  # of the stream: no sentence is left out, and 8 of them fit into 1,024 tokens
+SEED = 1
+READY_BATCHES = 200
+
+Pair = tuple[list[int], list[int]]
+
+
+def write_corpus(
+    data: Path, batch_tokens: Iterable[int], pairs: int = PAIRS, vocabulary_size: int = VOCABULARY_SIZE
+) -> None:
+    """Writes the corpus in all its forms into a new folder."""
+    data.mkdir(parents=True)
+    sentences = sentence_pairs(pairs, vocabulary_size)
+    write_text(data, sentences, vocabulary_size)
+    write_prepared(data, sentences, vocabulary_size)
+    for tokens in batch_tokens:
+        write_batches(data, tokens)
+
+
+def sentence_pairs(pairs: int, vocabulary_size: int) -> list[Pair]:
+    """Random ids without EOS: lognormal lengths with a mean of 25, words as frequent as in Zipf's law."""
+    random = np.random.default_rng(SEED)
+    source = np.exp(random.normal(np.log(MEAN_LENGTH) - SPREAD**2 / 2, SPREAD, pairs))
+    target = source * np.exp(random.normal(0.0, DIFFERENCE, pairs))
+
+    def words(lengths: NDArray[np.float64]) -> list[list[int]]:
+        whole = np.clip(np.rint(lengths), SHORTEST, LONGEST).astype(int)
+        ranks = np.exp(random.random(whole.sum()) * np.log(vocabulary_size - FIRST_WORD)).astype(int) - 1
+        return [ids.tolist() for ids in np.split(FIRST_WORD + ranks, np.cumsum(whole)[:-1])]
+
+    return list(zip(words(source), words(target), strict=True))
+
+
+def write_text(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
+    """train.source, train.target and words.txt, where the word of id 7 is w7."""
+    with (data / "train.source").open("w") as sources, (data / "train.target").open("w") as targets:
+        for pair in sentences:
+            for file, ids in zip((sources, targets), pair, strict=True):
+                file.write(" ".join(f"w{i}" for i in ids) + "\n")
+    (data / "words.txt").write_text("".join(f"w{i}\n" for i in range(FIRST_WORD, vocabulary_size)))
+
+
+def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
+    """Shards and manifest as `nmt prepare` writes them; the ids stand for no text, so the vocabulary is empty."""
+    from pipelines.shards.manifest import VOCABULARY, Manifest, Split
+    from pipelines.shards.records import length_histogram, write_shards
+    from pipelines.sources.corpora import LanguagePair
+
+    (data / VOCABULARY).write_bytes(b"")
+    pairs = [([*source, EOS], [*target, EOS]) for source, target in sentences]
+    shards = write_shards(data, "train", pairs, 8)
+    split = Split(shards, length_histogram(data, shards), cleaning={}, origins=())
+    digest = hashlib.sha256(b"").hexdigest()
+    Manifest(data, LanguagePair("en", "de"), vocabulary_size, digest, {"train": split}, {}, {}).save()
+
+
+def write_batches(data: Path, tokens: int) -> None:
+    """The first batches that this program trains on."""
+    from pipelines.streaming.stream import training_stream
+
+    stream = training_stream(data, batch_tokens=tokens, max_length=MAX_LENGTH, seed=SEED)
+    arrays: dict[str, NDArray[np.int32]] = {}
+    for i, (inputs, labels) in enumerate(stream.take(READY_BATCHES).as_numpy_iterator()):
+        batch = Batch(inputs["source"], inputs["target"], labels)
+        arrays |= {f"{name}_{i}": array for name, array in batch._asdict().items()}
+    np.savez(batches_file(data, tokens), **arrays)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    import_tensorflow()
+    write_corpus(Path(sys.argv[1]), map(int, sys.argv[2:]))

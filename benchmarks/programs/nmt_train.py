@@ -1,0 +1,73 @@
+"""Measures this program's own training: the preset paper-base, trained as `nmt train` trains, without evaluations."""
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from app.runtime.tensorflow_start import import_tensorflow
+from benchmarks.data.training_corpus import MAX_LENGTH, SEED
+from benchmarks.measuring import StepClock, read_arguments
+
+
+def main() -> None:
+    """Prints the figures."""
+    arguments = read_arguments(__doc__)
+    import_tensorflow()
+    import keras
+    import tensorflow as tf
+
+    from app.config import load_preset
+
+    clock, parameters = measure(arguments, load_preset("paper-base"))
+    clock.report({"tensorflow": tf.__version__, "keras": keras.__version__}, parameters)
+
+
+def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any]]) -> tuple[StepClock, int]:
+    """Trains for a while and gives the clock and the number of parameters."""
+    import keras
+
+    from app.runtime.console import TrainingProgress
+    from app.training.callbacks.monitoring import StepLog
+    from app.training.machines.distribution import divide, mirrored_strategy
+    from app.training.memory.accumulation import with_accumulation
+    from app.training.train import build_trainer, open_stream, resolve
+    from pipelines.shards.manifest import Manifest
+
+    settings = {
+        **preset["training"],
+        "batch_tokens": arguments.tokens,
+        "max_length": MAX_LENGTH,
+        "seed": SEED,
+        "precision": {"bfloat16": "mixed_bfloat16", "float32": "float32"}[arguments.precision],
+    }
+    data = Manifest.load(arguments.data)
+    strategy = mirrored_strategy()
+    configuration = resolve({**preset, "training": settings}, "benchmark", data)
+    configuration = with_accumulation(configuration, data, strategy.num_replicas_in_sync)
+    keras.utils.set_random_seed(SEED)
+    with strategy.scope():
+        trainer = build_trainer(configuration)
+    clock = StepClock(arguments.seconds)
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+            self.model.stop_training = clock.step_done(int((logs or {})["target_tokens"]))
+
+    stream = divide(partial(open_stream, data, configuration.training, 0), strategy)
+    progress = TrainingProgress(configuration.training.steps, first_step=0)
+    with tempfile.TemporaryDirectory() as run, progress.bar:
+        trainer.fit(
+            stream,
+            steps_per_epoch=configuration.training.steps,
+            callbacks=[StepLog(Path(run), progress), Watch()],
+            verbose=0,
+            shuffle=False,
+        )
+    return clock, trainer.transformer.count_params()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""One turn of the stream's benchmark, in a process of its own: batches without a model, as fast as they come.
+
+Usage: python -m benchmarks.programs.stream_turn PROGRAM DATA TOKENS SECONDS, PROGRAM being `nmt` or `per-example`. The
+latter is the usual pipeline of `tf.data`, as OpenNMT-tf and tensor2tensor have it: examples are parsed, filtered,
+shuffled and put into buckets one by one.
+"""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from benchmarks.measuring import BOS, PAD
+from pipelines.shards.manifest import Manifest
+from pipelines.streaming.stream import training_stream
+
+LONGEST = 256
+SHUFFLED_EXAMPLES = 20_000  # soon filled; OpenNMT-tf's usual half a million would take minutes
+SEED = 1
+WARMUP_BATCHES = 5
+
+
+def main() -> None:
+    """Measures one program and prints a line of JSON."""
+    program, data, tokens, seconds = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    open_stream = {"nmt": stream_of_windows, "per-example": stream_of_examples}[program]
+    figures = consume(partial(open_stream, data, tokens), seconds)
+    if program == "nmt":
+        figures |= resumed(data, tokens, figures["tokens_per_batch"])
+    figures["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    print(json.dumps(figures))
+
+
+def consume(open_stream: Callable[[], tf.data.Dataset], seconds: float) -> dict[str, float]:
+    """Takes batches for some time after the first few."""
+    first, batches = first_batch(open_stream, "first_batch")
+    for _ in range(WARMUP_BATCHES):
+        next(batches)
+    wall, cpu = time.perf_counter(), time.process_time()
+    real, cells, taken = 0, 0, 0
+    while time.perf_counter() - wall < seconds:
+        for ids in sides(next(batches)):
+            real, cells = real + int((ids != PAD).sum()), cells + ids.size
+        taken += 1
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {
+        "tokens_per_second": real / wall,
+        "tokens_per_cpu_second": real / cpu,
+        "padding_share": 1 - real / cells,
+        "tokens_per_batch": real / taken,
+        **first,
+    }
+
+
+def first_batch(open_stream: Callable[[], tf.data.Dataset], name: str) -> tuple[dict[str, float], Iterator[Any]]:
+    """How long it takes from opening a stream to its first batch, and the others."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    batches = iter(open_stream())
+    next(batches)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {f"{name}_seconds": wall, f"{name}_cpu_seconds": cpu}, batches
+
+
+def sides(batch: Any) -> tuple[Any, Any]:
+    """The source and the labels, whose padding counts."""
+    inputs, labels = batch
+    return inputs["source"].numpy(), labels.numpy()
+
+
+def resumed(data: Path, tokens: int, tokens_per_batch: float) -> dict[str, float]:
+    """How long it takes from opening the stream late in its second epoch to the batch there."""
+    shards = Manifest.load(data).split("train").shards
+    epoch = sum(shard.source_tokens + shard.target_tokens for shard in shards) / tokens_per_batch
+    return first_batch(partial(stream_of_windows, data, tokens, start_batch=int(1.9 * epoch)), "resume")[0]
+
+
+def stream_of_windows(data: Path, tokens: int, start_batch: int = 0) -> tf.data.Dataset:
+    """This program's stream."""
+    return training_stream(data, batch_tokens=tokens, max_length=LONGEST, seed=SEED, start_batch=start_batch)
+
+
+def stream_of_examples(data: Path, tokens: int) -> tf.data.Dataset:
+    """The same shards through the usual steps, in parallel where `tf.data` can."""
+    files = [str(data / shard.file) for shard in Manifest.load(data).split("train").shards]
+    ends = bucket_ends()
+    return (
+        tf.data.Dataset.from_tensor_slices(files)
+        .shuffle(len(files), seed=SEED)
+        .repeat()
+        .interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        .filter(lambda source, target: longer_side(source, target) <= LONGEST)
+        .shuffle(SHUFFLED_EXAMPLES, seed=SEED)
+        .bucket_by_sequence_length(
+            longer_side, [end + 1 for end in ends], [max(1, tokens // end) for end in [*ends, LONGEST]]
+        )
+        .map(with_decoder_input, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def bucket_ends() -> list[int]:
+    """8, 9, ..., growing by a tenth, up to the longest: the boundaries of tensor2tensor."""
+    ends = [8]
+    while ends[-1] < LONGEST:
+        ends.append(max(ends[-1] + 1, int(ends[-1] * 1.1)))
+    return [*(end for end in ends if end < LONGEST), LONGEST]
+
+
+def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """One record's ids."""
+    kind = tf.io.VarLenFeature(tf.int64)
+    example = tf.io.parse_single_example(record, {"source": kind, "target": kind})
+    return tf.cast(example["source"].values, tf.int32), tf.cast(example["target"].values, tf.int32)
+
+
+def longer_side(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """How many tokens the longer side has."""
+    return tf.maximum(tf.size(source), tf.size(target))
+
+
+def with_decoder_input(source: tf.Tensor, labels: tf.Tensor) -> Any:
+    """A batch of the contract."""
+    read = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
+    return {"source": source, "target": tf.where(labels == PAD, PAD, read)}, labels
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Runs `nmt prepare` on a large corpus and watches it: pairs a second, processor time, memory of all its processes."""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE_SECONDS = 0.25
+
+
+def measure_preparation(text: Path, pairs: int) -> dict[str, float]:
+    """Makes the corpus, prepares it with the default filters, and gives the figures.
+
+    Args:
+        text: A folder below which lie files train….en and train….de.
+        pairs: So many are made of them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = Path(folder) / "corpus"
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.data.preparation_corpus", str(text), str(prefix), str(pairs)],
+            cwd=ROOT, check=True,
+        )  # fmt: skip
+        command = [
+            *(sys.executable, "-m", "app", "prepare", "--pair", "en-de", "--corpus", f"files:{prefix}"),
+            *("--dev", "sample:tatoeba-en-de", "--out", f"{folder}/data"),
+        ]
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+            peak = PeakMemory(process.pid)
+        seconds = time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if process.returncode:
+            sys.exit(f"nmt prepare failed with {process.returncode}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "prepare_pairs_per_second": round(pairs / seconds),
+        "prepare_pairs_per_cpu_second": round(pairs / cpu),
+        "prepare_seconds": round(seconds, 1),
+        "prepare_peak_memory_mib": round(peak.mib),
+    }
+
+
+class PeakMemory:
+    """The most memory that a process and its descendants held at once, shared pages counted once, while it runs."""
+
+    def __init__(self, pid: int) -> None:
+        self.mib = 0.0
+        self._pid = pid
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while (now := sum(map(proportional_mib, descendants(self._pid)))) > 0:
+            self.mib = max(self.mib, now)
+            time.sleep(SAMPLE_SECONDS)
+
+
+def descendants(pid: int) -> list[int]:
+    """The process and all that it started, directly or not."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue  # it has just ended
+            children.setdefault(parent, []).append(int(entry.name))
+    found = [pid]
+    for one in found:
+        found += children.get(one, [])
+    return found
+
+
+def proportional_mib(pid: int) -> float:
+    """The memory of a process in MiB, pages that n processes share counted as 1/n; 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024

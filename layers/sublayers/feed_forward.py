@@ -1,0 +1,48 @@
+"""The position-wise feed-forward network. Vaswani et al. 2017, section 3.3, Eq. 2."""
+
+from typing import Any
+
+import keras
+
+from layers.config import Activation
+from layers.sublayers.dropout import Dropout
+
+
+@keras.saving.register_keras_serializable(package="nmt")
+class FeedForward(keras.layers.Layer):
+    """FFN(x) = max(0, x W1 + b1) W2 + b2, the same at every position.
+
+    With `activation="swish"` it is swish, x * sigmoid(x), in place of max(0, x).
+    """
+
+    def __init__(self, inner_width: int, dropout: float = 0.0, activation: Activation = "relu", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner_width = inner_width
+        self.dropout = dropout
+        self.activation = activation
+        self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        """Makes both projections for inputs [..., D]."""
+        width = input_shape[-1]
+        self.inner = keras.layers.Dense(
+            self.inner_width, activation=self.activation, name="inner", dtype=self.dtype_policy
+        )
+        self.outer = keras.layers.Dense(width, name="outer", dtype=self.dtype_policy)
+        self.inner.build((None, width))
+        self.outer.build((None, self.inner_width))
+
+    def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        """[..., D] -> [..., D]."""
+        rows = keras.ops.reshape(x, (-1, x.shape[-1]))  # of a 2-D product TensorFlow makes one op with bias and ReLU
+        rows = self.outer(self.drop(self.inner(rows), training=training))
+        return keras.ops.reshape(rows, (-1, *keras.ops.shape(x)[1:]))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "inner_width": self.inner_width,
+            "dropout": self.dropout,
+            "activation": self.activation,
+        }

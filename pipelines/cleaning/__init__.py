@@ -1,0 +1,1 @@
+"""Decides which sentence pairs are kept: filters, duplicates, language identification."""

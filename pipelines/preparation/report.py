@@ -1,0 +1,139 @@
+"""What became of the pairs of each corpus, as report.json for a program and report.html for a person."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from pipelines.cleaning.filters import CleaningReport
+from pipelines.shards.manifest import Split
+
+JSON, PAGE = "report.json", "report.html"
+_MOST_BARS = 60  # of the histogram of tokens, whose tail is long
+
+
+def write_report(
+    out: Path,
+    corpora: Sequence[tuple[str, CleaningReport]],
+    splits: Mapping[str, Split],
+    histograms: Mapping[tuple[str, int], int],
+) -> None:
+    """Writes both files.
+
+    Args:
+        out: The folder of the prepared data.
+        corpora: Their specifications and reports; one that was named twice is here twice.
+        splits: `train` and `dev`.
+        histograms: The numbers of pairs, by what is counted and its value.
+    """
+    report = {
+        "corpora": [{"corpus": name, **report.as_dict()} for name, report in corpora],
+        "total": splits["train"].cleaning,
+        "dev": splits["dev"].cleaning,
+        "tokens": {name: _tokens(split) for name, split in splits.items()},
+        "histograms": {
+            **_by_name(histograms),
+            "tokens": list(splits["train"].length_histogram),
+        },
+    }
+    for name, text in ((JSON, json.dumps(report, indent=1, ensure_ascii=False) + "\n"), (PAGE, _page(report))):
+        # What is not UTF-8 in the name of a file becomes an escape of JSON.
+        (out / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _tokens(split: Split) -> dict[str, int]:
+    return {side: sum(getattr(shard, f"{side}_tokens") for shard in split.shards) for side in ("source", "target")}
+
+
+def _by_name(histograms: Mapping[tuple[str, int], int]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for (name, _), count in sorted(histograms.items()):
+        found.setdefault(name, []).append(count)
+    return found
+
+
+# The page
+
+
+def _page(report: Mapping[str, Any]) -> str:
+    total, tokens = report["total"], report["tokens"]["train"]
+    read = total["kept"] + sum(total["dropped"].values())
+    parts = [
+        f"<p class=big>{total['kept']:,} of {read:,} pairs were kept: {tokens['source']:,} source and "
+        f"{tokens['target']:,} target tokens. {total['repaired']:,} had mis-decoded text that was repaired.</p>",
+        "<h2>Corpora</h2>",
+        _table_of_corpora(report["corpora"]),
+        "<h2>What was dropped, and why</h2>",
+        *(_reason(name, count, total["examples"].get(name, [])) for name, count in _by_count(total["dropped"])),
+        "<h2>Lengths of what was kept by the filters</h2>",
+        _histogram("Words of the source", report["histograms"].get("source_words", [])),
+        _histogram("Words of the target", report["histograms"].get("target_words", [])),
+        _histogram("Target words to source words, in tenths", report["histograms"].get("ratio_tenths", [])),
+        _histogram("Tokens of the longer side, end included", _shortened(report["histograms"]["tokens"])),
+    ]
+    return _HTML.format(body="\n".join(parts))
+
+
+def _table_of_corpora(corpora: Sequence[Mapping[str, Any]]) -> str:
+    dropped = sum((Counter(corpus["dropped"]) for corpus in corpora), Counter())
+    reasons = [name for name, _ in _by_count(dropped)]
+    head = "".join(f"<th>{escape(_words(name))}" for name in ("corpus", "kept", *reasons))
+    rows = [
+        f"<tr><td>{escape(corpus['corpus'])}<td>{corpus['kept']:,}"
+        + "".join(f"<td>{corpus['dropped'].get(reason, 0):,}" for reason in reasons)
+        for corpus in corpora
+    ]
+    return f"<div class=wide><table><tr>{head}{''.join(rows)}</table></div>"
+
+
+def _reason(name: str, count: int, examples: Sequence[Sequence[str]]) -> str:
+    rows = "".join(f"<tr><td>{escape(source)}<td>{escape(target)}" for source, target in examples)
+    return f"<details><summary>{escape(_words(name))}: {count:,}</summary><table>{rows}</table></details>"
+
+
+def _histogram(title: str, counts: Sequence[int]) -> str:
+    most = max(counts, default=0) or 1
+    width = 640 / max(1, len(counts))
+    bars = "".join(
+        f"<rect x={i * width:.1f} y={100 - 100 * count / most:.1f} width={max(1, width - 1):.1f} "
+        f"height={100 * count / most:.1f}><title>{i}: {count:,}</title></rect>"
+        for i, count in enumerate(counts)
+    )
+    last = len(counts) - 1
+    return (
+        f"<figure><figcaption>{escape(title)}</figcaption>"
+        f'<svg viewBox="0 0 640 100" role=img aria-label="{escape(title)}: histogram from 0 to {last} and more">{bars}'
+        f"</svg><div class=axis><span>0</span><span>{last} and more</span></div></figure>"
+    )
+
+
+def _shortened(counts: Sequence[int]) -> list[int]:
+    return [*counts[:_MOST_BARS], sum(counts[_MOST_BARS:])]
+
+
+def _by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+_HTML = """<!doctype html>
+<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width"><title>Prepared data</title>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+.big {{ font-size: 1.25rem }} .wide {{ overflow-x: auto }}
+table {{ border-collapse: collapse; margin: .5rem 0 }}
+td, th {{ border-bottom: 1px solid #8886; padding: .25rem .75rem .25rem 0; text-align: left; vertical-align: top }}
+summary {{ cursor: pointer; font-weight: 600; padding: .25rem 0 }}
+figure {{ margin: 1.5rem 0; max-width: 640px }} svg {{ width: 100%; height: 100px }} rect {{ fill: #2a7de1 }}
+.axis {{ display: flex; justify-content: space-between; border-top: 1px solid #8888; font-size: .8rem }}
+</style>
+<h1>Prepared data</h1>
+{body}
+</html>
+"""

@@ -1,0 +1,101 @@
+"""TFRecords of `tf.train.Example` written without TensorFlow, which many small processes have no memory for.
+
+The framing is that of `tf.io.TFRecordWriter` and the message that of tensorflow/core/example/example.proto, of which
+only int64 lists are described here.
+"""
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from pipelines.shards.manifest import Shard
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_MASK_DELTA = 0xA282EAD8  # of tensorflow/core/lib/hash/crc32c.h
+
+
+IdPair = tuple[Sequence[int], Sequence[int]]
+
+
+def write_shards(data_dir: Path, split: str, pairs: Sequence[IdPair], shards: int) -> tuple[Shard, ...]:
+    """Writes a small split, each side's ids ending in EOS, dealing the pairs to the shards in turn."""
+    names = [f"{split}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
+    return tuple(_write_shard(data_dir, name, pairs[i::shards]) for i, name in enumerate(names))
+
+
+def length_histogram(data_dir: Path, shards: Sequence[Shard]) -> tuple[int, ...]:
+    """Counts the pairs of shards by the tokens of their longer side: `Split.length_histogram`."""
+    counts = np.zeros(0, np.int64)
+    for shard in shards:
+        longest = np.load(data_dir / shard.lengths_file).max(axis=1, initial=0)
+        of_shard = np.bincount(longest, minlength=len(counts))
+        of_shard[: len(counts)] += counts
+        counts = of_shard
+    return tuple(counts.tolist())
+
+
+def record(source: Sequence[int], target: Sequence[int]) -> bytes:
+    """Gives one pair's ids as a record: an `Example` with the int64 lists `source` and `target`, framed."""
+    example = _Example()
+    example.features.feature["source"].int64_list.value.extend(source)
+    example.features.feature["target"].int64_list.value.extend(target)
+    return framed(example.SerializeToString(deterministic=True))
+
+
+def framed(data: bytes) -> bytes:
+    """Gives a record of a TFRecord file: its length and the data, each with a checksum behind it."""
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+
+
+def _write_shard(data_dir: Path, name: str, pairs: Sequence[IdPair]) -> Shard:
+    data = b"".join(record(*pair) for pair in pairs)
+    lengths = np.array([(len(source), len(target)) for source, target in pairs], np.int32).reshape(-1, 2)
+    (data_dir / name).write_bytes(data)
+    shard = Shard.of(name, lengths, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    np.save(data_dir / shard.lengths_file, lengths)
+    return shard
+
+
+def _masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF)
+
+
+def _example_class() -> Any:
+    """Gives the message class, from a pool of its own, as TensorFlow has the same names in the default one."""
+    file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")
+    _message(file, "Int64List", ("value", 1, _FIELD.TYPE_INT64, ""), repeated=True)
+    _message(file, "Feature", ("int64_list", 3, _FIELD.TYPE_MESSAGE, ".tensorflow.Int64List"))
+    features = _message(
+        file, "Features", ("feature", 1, _FIELD.TYPE_MESSAGE, ".tensorflow.Features.FeatureEntry"), repeated=True
+    )
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    _field(entry, ("key", 1, _FIELD.TYPE_STRING, ""))
+    _field(entry, ("value", 2, _FIELD.TYPE_MESSAGE, ".tensorflow.Feature"))
+    _message(file, "Example", ("features", 1, _FIELD.TYPE_MESSAGE, ".tensorflow.Features"))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+
+
+def _message(file: Any, name: str, field: tuple[str, int, int, str], *, repeated: bool = False) -> Any:
+    message = file.message_type.add(name=name)
+    _field(message, field, repeated=repeated)
+    return message
+
+
+def _field(message: Any, field: tuple[str, int, int, str], *, repeated: bool = False) -> None:
+    name, number, kind, type_name = field
+    label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
+    message.field.add(name=name, number=number, type=kind, type_name=type_name or None, label=label)
+
+
+_Example = _example_class()

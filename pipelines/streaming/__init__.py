@@ -1,0 +1,1 @@
+"""Streams batches from shards: windows, batching, packing, mixing and subword sampling."""

@@ -1,0 +1,193 @@
+"""The vocabulary of a Marian model: two SentencePiece models, one a language, over one table of pieces.
+
+Each side cuts its text with its own model, and vocab.json gives the pieces of both their ids (Tiedemann and Thottingal
+2020, OPUS-MT; `MarianTokenizer` of Hugging Face). Here the ids are this program's: PAD, UNK, BOS and EOS come first,
+then the other pieces in the order of vocab.json. Marian has no BOS; its decoder starts with its <pad>, which becomes
+BOS.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sentencepiece
+import tensorflow as tf
+
+from pipelines.errors import DataError
+from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, before_end, named_tokenizer
+
+TABLE, SOURCE, TARGET = "vocab.json", "source.spm", "target.spm"
+FILES = (TABLE, SOURCE, TARGET)
+PAD_PIECE, UNK_PIECE, EOS_PIECE = "<pad>", "<unk>", "</s>"
+BOS_PIECE = "<decoder start>"  # SentencePiece has no piece with a space
+
+_LANGUAGE_CODE = r"^\s*(>>[^<>\s]+<<)"
+_REST = r"\C*$"  # any bytes, malformed ones too
+
+
+class MarianVocabulary(tf.Module):
+    """Text to ids and back, in eager code, `tf.function` and SavedModel alike; the methods are those of `Vocabulary`.
+
+    Attributes:
+        model: vocab.json, source.spm and target.spm, as the bytes of one zip archive.
+        digest: the SHA-256 of `model`.
+        size: number of pieces, one more than in vocab.json.
+        marian_ids: int [V], the id in vocab.json of each of our ids.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        super().__init__(name="vocabulary")
+        self.model = model
+        self.digest: str = hashlib.sha256(model).hexdigest()
+        files = _unpacked(model)
+        pieces, marian_ids = _ordered(_table(files[TABLE]))
+        self.marian_ids = np.array(marian_ids)
+        self.size = len(pieces)
+        self.source_tokenizer, self.target_tokenizer = (
+            named_tokenizer(_checked(files[name], name), tf.string) for name in (SOURCE, TARGET)
+        )
+        self.spellings = tf.constant(pieces)
+        ordinary = tf.range(EOS + 1, self.size)  # no text can spell PAD, BOS or EOS
+        entries = tf.lookup.KeyValueTensorInitializer(tf.gather(self.spellings, ordinary), ordinary)
+        self.ids = tf.lookup.StaticHashTable(entries, default_value=UNK)
+
+    @classmethod
+    def of_files(cls, files: Mapping[str, bytes]) -> "MarianVocabulary":
+        """Makes one of the contents of `FILES`.
+
+        Raises:
+            DataError: one of them is damaged or lacks what it must have; the message names it.
+        """
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name in FILES:
+                # An entry of a fixed date: the same files give the same bytes.
+                archive.writestr(zipfile.ZipInfo(name), files[name], zipfile.ZIP_DEFLATED)
+        return cls(packed.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "MarianVocabulary":
+        """Reads what `save` wrote.
+
+        Raises:
+            DataError: if there is no such file or it is damaged.
+        """
+        try:
+            return cls(Path(path).read_bytes())
+        except OSError as error:
+            raise DataError(f"cannot read the vocabulary {path}: {error.strerror or error}") from error
+        except DataError as error:
+            raise DataError(f"{path} is damaged ({error}); import the model again") from error
+
+    def save(self, path: str | Path) -> None:
+        """Writes the archive, byte for byte."""
+        Path(path).write_bytes(self.model)
+
+    def encode(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Gives the ids of each text of the source language, without EOS.
+
+        Args:
+            texts: string [N], UTF-8; a malformed byte is read as U+FFFD. A text may begin with the code of the language
+                to translate into, such as >>fra<<, if vocab.json has it: then that is its first token.
+
+        Returns:
+            int32 [N, (L)]; UNK where neither model knows a character. Text of only whitespace has no ids, also behind a
+            code.
+        """
+        of_code = self.ids.lookup(tf.strings.regex_replace(texts, _LANGUAGE_CODE + _REST, r"\1"))
+        has_code = tf.strings.regex_full_match(texts, _LANGUAGE_CODE + _REST) & (of_code != UNK)
+        texts = tf.where(has_code, tf.strings.regex_replace(texts, _LANGUAGE_CODE, "", replace_global=False), texts)
+        tokens = self._encoded(self.source_tokenizer, texts)
+        has_code &= tokens.row_lengths() > 0
+        codes = tf.ragged.boolean_mask(of_code[:, tf.newaxis], has_code[:, tf.newaxis])
+        return tf.concat([codes, tokens], axis=1)
+
+    def encode_target(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Gives the ids of each text of the target language, int32 [N, (L)], without EOS."""
+        return self._encoded(self.target_tokenizer, texts)
+
+    def decode(self, ids: tf.Tensor) -> tf.Tensor:
+        """Gives the text of the target language of each row up to its first EOS.
+
+        Args:
+            ids: int32 [N, L]; PAD, UNK and BOS are ignored, as is everything from the first EOS on.
+
+        Returns:
+            string [N].
+        """
+        is_text = before_end(ids) & (ids > EOS)
+        texts = self.target_tokenizer.detokenize(tf.ragged.boolean_mask(tf.gather(self.spellings, ids), is_text))
+        # A piece that only the source's model has keeps its mark of a space.
+        return tf.strings.strip(tf.strings.regex_replace(texts, "▁", " "))
+
+    def spell(self, ids: tf.Tensor) -> tf.Tensor:
+        """Gives the piece of each id: int32 of any shape -> string of the same; "" for PAD, "</s>" for EOS."""
+        return tf.where(ids == PAD, "", tf.gather(self.spellings, ids))
+
+    def encode_outside(self, texts: Sequence[str]) -> list[list[int]]:
+        """Gives what `encode` gives, as lists."""
+        found: list[list[int]] = self.encode(tf.constant(list(texts), tf.string)).to_list()
+        return found
+
+    def decode_outside(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Gives what `decode` gives for rows without EOS, as a list."""
+        ids = tf.ragged.constant([list(row) for row in rows], tf.int32, ragged_rank=1).to_tensor(PAD)
+        return [text.decode("utf-8", "replace") for text in self.decode(ids).numpy()]
+
+    def pieces(self) -> list[str]:
+        """Gives the piece of each id, in order."""
+        return [piece.decode() for piece in self.spellings.numpy()]
+
+    def _encoded(self, tokenizer: Any, texts: tf.Tensor) -> tf.RaggedTensor:
+        pieces = tokenizer.tokenize(texts)
+        return pieces.with_flat_values(self.ids.lookup(pieces.flat_values))
+
+
+def is_marian_file(path: Path) -> bool:
+    """Whether the file, if there is one, is an archive, as a Marian model's vocabulary is."""
+    return path.is_file() and zipfile.is_zipfile(path)
+
+
+def _unpacked(model: bytes) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            return {name: archive.read(name) for name in FILES}
+    except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
+        raise DataError(f"not an archive of {', '.join(FILES)}: {error}") from error
+
+
+def _table(content: bytes) -> dict[str, int]:
+    """The ids of vocab.json by piece: 0, 1, 2, … each once."""
+    try:
+        table = json.loads(content)
+    except ValueError as error:
+        raise DataError(f"{TABLE} is not JSON: {error}") from error
+    if not isinstance(table, dict) or sorted(map(str, table.values())) != sorted(map(str, range(len(table)))):
+        raise DataError(f"{TABLE} is not a table of pieces whose ids are 0, 1, 2, … each once")
+    missing = [piece for piece in (PAD_PIECE, UNK_PIECE, EOS_PIECE) if piece not in table]
+    if missing:
+        raise DataError(f"{TABLE} has no {missing[0]}")
+    return {piece: int(i) for piece, i in table.items()}
+
+
+def _ordered(table: Mapping[str, int]) -> tuple[list[str], list[int]]:
+    """Our pieces in the order of our ids, and the id of each in `table`."""
+    marks = {PAD: PAD_PIECE, UNK: UNK_PIECE, BOS: PAD_PIECE, EOS: EOS_PIECE}
+    others = sorted(table.keys() - set(marks.values()), key=table.__getitem__)
+    pieces = [*(marks[i] for i in range(len(marks))), *others]
+    marian_ids = [table[piece] for piece in pieces]
+    pieces[BOS] = BOS_PIECE
+    return pieces, marian_ids
+
+
+def _checked(model_proto: bytes, name: str) -> bytes:
+    try:
+        sentencepiece.SentencePieceProcessor().LoadFromSerializedProto(model_proto)
+    except (RuntimeError, ValueError) as error:
+        raise DataError(f"{name} is not a SentencePiece model") from error
+    return model_proto

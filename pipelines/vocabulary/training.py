@@ -1,0 +1,117 @@
+"""The SentencePiece model: trained on text and checked here, without TensorFlow; `vocabulary` applies it in the graph.
+
+A unigram model for both languages together (Kudo 2018), where the paper has byte-pair encoding (section 5.1): it is as
+good and its training is faster. Characters it has never seen are spelt in bytes, so nothing is ever unknown.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import sentencepiece
+
+from pipelines.errors import DataError
+from pipelines.vocabulary.normalization import DEFAULT, named, trainer_options
+from pipelines.vocabulary.training_text import readable
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+WORD_START = "\u2581"  # stands for the space before a word
+
+_BYTES_AND_MARKS = 256 + 4  # the pieces that every vocabulary has
+_TRAINING_THREADS = 16  # fixed, as the sums of training depend on it; more than the cores there are does no harm
+
+
+class ImpossibleSizeError(DataError):
+    """The text gives no model of such a size; `nearest` is the multiple of 8 that SentencePiece names in its place."""
+
+    def __init__(self, message: str, nearest: int) -> None:
+        super().__init__(message)
+        self.nearest = nearest
+
+
+def train_model(
+    sentences: Iterable[str], size: int, *, tags: Sequence[str] = (), normalization: str = DEFAULT
+) -> bytes:
+    """Gives a model of `size` pieces; the same sentences give the same one.
+
+    Args:
+        sentences: of both languages, read once and held in memory: a million are plenty.
+        size: number of pieces, a multiple of 8 (matrix units like it).
+        tags: each a word of its own that is one piece.
+        normalization: one of `NORMALIZATIONS`; the model applies it to all text.
+
+    Raises:
+        DataError: if `size` is no multiple of 8, or there is no text.
+        ImpossibleSizeError: if the text cannot give so many pieces, or needs more.
+    """
+    if size % 8 or size <= 0:
+        raise DataError(
+            f"vocabulary size {size} is not a multiple of 8; use --vocabulary-size {max(8, -(-size // 8) * 8)}"
+        )
+    model = io.BytesIO()
+    try:
+        with trainer_options(normalization) as options:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=readable(sentences),
+                model_writer=model,
+                model_type="unigram",
+                vocab_size=size,
+                byte_fallback=True,
+                character_coverage=0.9999,  # rarer characters are spelt in bytes
+                pad_id=PAD,
+                unk_id=UNK,
+                bos_id=BOS,
+                eos_id=EOS,
+                user_defined_symbols=[WORD_START + tag for tag in tags],
+                num_threads=_TRAINING_THREADS,
+                minloglevel=2,
+                **options,
+            )
+    except RuntimeError as error:
+        raise _impossible_size(size, str(error)) from error
+    return named(model.getvalue(), normalization)
+
+
+def check_model(model_proto: bytes, path: Path, *, tags: Sequence[str] = ()) -> None:
+    """Raises a `DataError` if this is not a SentencePiece model of this program; `path` is where it came from.
+
+    Each of the tags must be one of its pieces.
+    """
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.LoadFromSerializedProto(model_proto)
+    except (RuntimeError, ValueError) as error:
+        raise DataError(f"{path} is not a SentencePiece model or is damaged; prepare the data again") from error
+    marks = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
+    if marks != (PAD, UNK, BOS, EOS):
+        raise DataError(
+            f"{path} has pad, unk, bos, eos at {marks}, expected {(PAD, UNK, BOS, EOS)}; use one of nmt prepare"
+        )
+    for tag in tags:
+        if UNK == processor.piece_to_id(WORD_START + tag) == processor.piece_to_id(tag):
+            raise DataError(f"{path} has no piece {tag}, which this data needs; train a vocabulary on it")
+    if not processor.is_byte(processor.piece_to_id("<0x00>")):
+        raise DataError(f"{path} has no byte fallback, so some text would be unknown; use one of nmt prepare")
+
+
+def _impossible_size(size: int, message: str) -> Exception:
+    """Turns what SentencePiece says about a size it cannot reach into what to do."""
+    if found := re.search(r"Vocabulary size too high .* value <= (\d+)", message):
+        largest = int(found[1]) // 8 * 8
+        return ImpossibleSizeError(
+            f"the text is too small for {size} pieces; use --vocabulary-size {largest} or less, or more text", largest
+        )
+    if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+        least = -(-int(found[1]) // 8) * 8
+        return ImpossibleSizeError(
+            f"the text has too many characters for {size} pieces; use --vocabulary-size {least} or more", least
+        )
+    if size < _BYTES_AND_MARKS:
+        least = -(-_BYTES_AND_MARKS // 8) * 8
+        return ImpossibleSizeError(
+            f"{size} pieces do not hold the 256 bytes; use --vocabulary-size {least} or more", least
+        )
+    if "sentences_.empty()" in message or "all_chars_count" in message:
+        return DataError("there is no text to train a vocabulary on; expected at least one sentence that is not empty")
+    return RuntimeError(message)

@@ -1,0 +1,61 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from app.decoding.ensemble import Ensemble, mean_logits
+from app.decoding.search import beam_cache
+from app.decoding.search.beam_cache import BeamCache, decode_step, empty_cache
+from layers.config import TransformerConfig
+from layers.transformer import Transformer
+
+STEPS, BEAMS, VOCABULARY = 7, 3, 17
+SOURCE = tf.constant([[5, 6, 7, 3], [9, 3, 0, 0]])
+
+
+def transformer(heads: int, decoder_layers: int) -> Transformer:
+    made = Transformer(
+        TransformerConfig(
+            VOCABULARY, model_width=12, inner_width=20, heads=heads, encoder_layers=1, decoder_layers=decoder_layers
+        )
+    )
+    made.build()
+    return made
+
+
+@pytest.fixture(scope="module")
+def transformers() -> list[Transformer]:
+    return [transformer(heads=3, decoder_layers=2), transformer(heads=2, decoder_layers=1)]
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_beams_that_change_places_keep_their_histories(
+    transformers: list[Transformer], members: int, is_traced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beam_cache, "ROOM", 3)  # so that there is more than one growth
+    model: Any = Ensemble(transformers) if members == 2 else transformers[0]
+    memory, may_attend = model.encode(SOURCE)
+    encoded = {"cross": model.cross_cache(memory), "may_attend_source": may_attend}
+    random = np.random.default_rng(3)
+    history = np.zeros((2 * BEAMS, 0), np.int32)
+    cache = empty_cache(model, tf.constant(2), tf.constant(BEAMS))
+
+    def step(tokens: tf.Tensor, position: tf.Tensor, cache: BeamCache) -> tuple[tf.Tensor, BeamCache]:
+        return decode_step(model, tokens, position, cache, **encoded)
+
+    step = tf.function(step, autograph=False, reduce_retracing=True) if is_traced else step
+    for position in range(STEPS):
+        tokens = random.integers(4, VOCABULARY, 2 * BEAMS, dtype=np.int32)
+        history = np.concatenate([history, tokens[:, None]], axis=1)
+        logits, cache = step(tf.constant(tokens), tf.constant(position), cache)
+        inputs = {"source": tf.repeat(SOURCE, BEAMS, axis=0), "target": tf.constant(history)}
+        of_each = [one(inputs)[:, -1] for one in transformers[:members]]
+        expected = mean_logits(of_each) if members == 2 else of_each[0]
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+        survivors = (
+            random.integers(0, BEAMS, (2, BEAMS)) + np.array([[0], [BEAMS]])
+        ).ravel()  # some twice, some not at all
+        history, cache = history[survivors], cache._replace(slots=tf.gather(cache.slots, survivors))
+    assert cache.slots.shape == (2 * BEAMS, 9)

@@ -1,0 +1,30 @@
+"""The best checkpoint, and how long ago it was."""
+
+import math
+
+import pytest
+
+from app.runs.ranking import evaluations_since_best, figure, ranked
+
+RESULTS = {
+    10: {"dev_loss": 4.0, "dev_bleu": 1.5},
+    20: {"dev_loss": 3.0, "dev_bleu": 2.5},
+    30: {"dev_loss": 3.5, "dev_bleu": 2.5},
+    40: {"dev_loss": 2.0},
+    50: {"dev_loss": math.nan, "dev_bleu": 0.0},
+}
+
+
+@pytest.mark.parametrize(("best_by", "order", "since"), [("bleu", [20, 30, 10, 50], 2), ("loss", [40, 20, 30, 10], 0)])
+def test_the_best_comes_first_and_of_equals_the_earlier(best_by, order, since):
+    assert ranked(RESULTS, best_by) == order
+    assert evaluations_since_best(RESULTS, best_by) == since
+
+
+def test_nothing_measured_is_nothing_ranked():
+    assert ranked({}, "bleu") == []
+    assert evaluations_since_best({}, "bleu") == 0
+
+
+def test_the_figure_is_named():
+    assert (figure(RESULTS[10], "bleu"), figure(RESULTS[10], "loss")) == ("dev BLEU 1.5", "dev loss 4")

@@ -1,0 +1,182 @@
+"""Signals: at once, or where they are looked for."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.runtime.signals import Stopped, StopSignals
+
+ROOT = Path(__file__).resolve().parents[3]
+EACH = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+def stopped(work: Callable[[StopSignals], None]) -> Stopped:
+    """How work ends that a signal stops."""
+
+    def entered() -> None:
+        with StopSignals() as signals:
+            work(signals)
+
+    with pytest.raises(Stopped) as found:
+        entered()
+    return found.value
+
+
+@EACH
+def test_a_signal_stops_at_once_where_there_is_nothing_to_lose(number, code):
+    def work(signals: StopSignals) -> None:
+        send(number)
+        pytest.fail("went on")
+
+    error = stopped(work)
+    assert str(error) == f"stopped by {number.name} before the first checkpoint; the same command begins anew"
+    assert error.exit_code == code
+
+
+@EACH
+def test_a_signal_that_is_held_back_stops_where_it_is_looked_for(number, code):
+    def work(signals: StopSignals) -> None:
+        signals.hold_back()
+        signals.check()
+        send(number)
+        assert signals.received == number
+        signals.kept_step = 7
+        signals.check()
+        pytest.fail("went on")
+
+    error = stopped(work)
+    assert str(error) == f"stopped by {number.name} at step 7; the same command goes on from there"
+    assert error.exit_code == code
+
+
+def test_long_work_is_broken_off():
+    def work(signals: StopSignals) -> None:
+        signals.hold_back()
+        with signals.at_once():
+            send(signal.SIGTERM)
+            pytest.fail("went on")
+
+    stopped(work)
+
+
+def test_long_work_is_not_begun_after_a_signal():
+    def work(signals: StopSignals) -> None:
+        signals.hold_back()
+        send(signal.SIGTERM)
+        with signals.at_once():
+            pytest.fail("begun")
+
+    stopped(work)
+
+
+def test_after_long_work_signals_are_held_back_as_before_and_not_lost():
+    seen = []
+
+    def work(signals: StopSignals) -> None:
+        signals.hold_back()
+        with signals.at_once():
+            pass
+        send(signal.SIGTERM)
+        seen.append(signals.received)
+
+    stopped(work)
+    assert seen == [signal.SIGTERM]
+
+
+def test_after_long_work_before_the_first_step_a_signal_stops_at_once():
+    def work(signals: StopSignals) -> None:
+        with signals.at_once():
+            pass
+        send(signal.SIGTERM)
+        pytest.fail("went on")
+
+    stopped(work)
+
+
+def test_an_error_is_not_hidden_by_a_signal():
+    def fail() -> None:
+        with StopSignals() as signals:
+            signals.hold_back()
+            send(signal.SIGTERM)
+            raise ValueError("first")
+
+    with pytest.raises(ValueError, match="first"):
+        fail()
+
+
+def test_what_was_done_with_signals_before_is_done_again():
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    stopped(lambda signals: send(signal.SIGTERM))
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "out"),
+    [
+        # the second signal does not wait for anything
+        (
+            "signals.hold_back(); os.kill(os.getpid(), 15); print('held', flush=True); os.kill(os.getpid(), 2)",
+            -2,
+            "held",
+        ),
+        # as of a job in the background
+        ("os.kill(os.getpid(), 2); print('ignored')", 0, "ignored"),
+    ],
+)
+def test_a_second_signal_ends_the_process_and_an_ignored_one_stays_ignored(code, exit_code, out):
+    ignored = "signal.signal(signal.SIGINT, signal.SIG_IGN)" if exit_code == 0 else "pass"
+    script = f"""
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+{ignored}
+from app.runtime.signals import StopSignals
+with StopSignals() as signals:
+    {code}
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (exit_code, out), done.stderr
+
+
+HANGS_UP = """
+import time
+from app.runtime.signals import StopSignals
+
+with StopSignals() as signals:
+    signals.hold_back()
+    print("ready", flush=True)
+    while not signals.received:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    print("an error on a terminal that is closed", flush=True)
+    open("kept", "w").close()
+    signals.check()
+"""
+
+
+def test_a_closed_terminal_does_not_keep_a_training_from_its_checkpoint(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGS_UP],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    assert os.read(ours, 100).startswith(b"ready")
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)
+    process.wait(timeout=60)
+    assert (tmp_path / "kept").exists()

@@ -1,0 +1,105 @@
+"""Keys, and how often their holders may ask."""
+
+import os
+from functools import partialmethod
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.errors import UserError
+from app.server.engine.limits import ApiKeys, Limits, RateLimiter, add_api_key
+from app.server.engine.service import WRONG_KEYS_PER_MINUTE
+from app.server.errors import TooManyRequestsError, UnauthorizedError
+from tests.app.command_line import nmt
+from tests.app.server.serving import serving
+
+ASKED = {"q": "It rains.", "source": "en", "target": "de"}
+
+
+def test_a_key_is_kept_as_its_hash_alone(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    keys = {name: add_api_key(file, name) for name in ("ann", "bob")}
+    assert not any(key in file.read_text() for key in keys.values())
+    assert file.stat().st_mode & 0o077 == 0
+    known = ApiKeys.read(file)
+    assert {name: known.holder(key) for name, key in keys.items()} == {"ann": "ann", "bob": "bob"}
+    for key, reason in ((None, "wants an API key"), ("", "wants an API key"), ("x", "not known"), ("ä", "not known")):
+        with pytest.raises(UnauthorizedError, match=reason):
+            known.holder(key)
+    with pytest.raises(UserError, match="has a key of ann already"):
+        add_api_key(file, "ann")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "#a"])
+def test_a_holder_is_one_word(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="one word"):
+        add_api_key(tmp_path / "keys", name)
+
+
+def test_a_damaged_file_of_keys_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("# fine\n\nann 123\n")
+    with pytest.raises(UserError, match="line 3"):
+        ApiKeys.read(tmp_path / "keys")
+    with pytest.raises(UserError, match="cannot read the keys"):
+        ApiKeys.read(tmp_path / "none")
+
+
+def test_requests_are_counted_by_the_minute() -> None:
+    limiter = RateLimiter(2)
+    limiter.count("a", now=0.0)
+    limiter.count("a", now=1.0)
+    limiter.count("b", now=1.0)
+    with pytest.raises(TooManyRequestsError) as caught:
+        limiter.count("a", now=2.0)
+    assert 1 <= caught.value.retry_after <= 30
+    limiter.count("a", now=2.0 + caught.value.retry_after)
+    for _ in range(1000):
+        RateLimiter(0).count("a")
+
+
+def test_a_server_with_keys_answers_their_holders_alone(
+    tmp_path: Path, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RateLimiter, "count", partialmethod(RateLimiter.count, now=0.0))  # however slow the machine is
+    key = add_api_key(tmp_path / "keys", "ann")
+    limits = Limits(requests_per_minute=6)
+    pages = ["https://friend.example"]
+    with serving(export, keys=ApiKeys.read(tmp_path / "keys"), limits=limits, pages=pages) as running:
+        assert running.ok("/frontend/settings")["keyRequired"] is True
+        for how in (
+            {"json": ASKED | {"api_key": key}},
+            {"json": ASKED, "headers": {"Authorization": f"Bearer {key}"}},
+            {"data": ASKED, "headers": {"X-API-Key": key}},
+        ):
+            assert running.post("/translate", **how).status_code == 200  # type: ignore[arg-type]
+        predict = {"instances": ["It rains."]}
+        paths = {"/translate": ASKED, "/api/translate": {**ASKED, "text": "a"}, "/v1/models/export:predict": predict}
+        for path, fields in paths.items():
+            assert running.post(path, fields).status_code == 403
+            assert running.post(path, fields, headers={"X-API-Key": "x"}).status_code == 403
+            assert running.post(path, fields, headers={"X-API-Key": key}).status_code == 200
+        response = running.post("/translate", ASKED, headers={"X-API-Key": key})
+        assert response.status_code == 429
+        assert int(response.headers["retry-after"]) > 0
+        described = running.ok("/openapi.json")
+        assert described["components"]["securitySchemes"] == {
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+        }
+        assert described["security"] == [{"key": []}]
+        asks = {"Origin": pages[0], "Access-Control-Request-Method": "POST"}
+        leave = httpx.options(running.url + "/translate", headers=asks)
+        assert leave.headers["access-control-allow-origin"] == pages[0]
+        assert running.post("/translate", ASKED, headers={"Origin": pages[0]}).status_code == 403  # for want of a key
+        assert "pages of" in running.post("/translate", ASKED, headers={"Origin": "https://evil.example"}).text
+        codes = [running.post("/translate", ASKED).status_code for _ in range(WRONG_KEYS_PER_MINUTE)]
+        assert codes[-1] == 429
+        (tmp_path / "keys").write_text("")
+        os.utime(tmp_path / "keys", (0, 0))
+        with pytest.raises(UnauthorizedError, match="not known"):
+            running.service.keys.holder(key)  # type: ignore[union-attr]
+
+
+def test_the_command_makes_keys(tmp_path: Path) -> None:
+    made = nmt("serve", "--api-keys", tmp_path / "keys", "--new-api-key", "ann")
+    assert ApiKeys.read(tmp_path / "keys").holder(made.out.strip()) == "ann"

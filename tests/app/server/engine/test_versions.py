@@ -1,0 +1,227 @@
+"""Versions come and go under a running server, and no request fails by it."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import tensorflow as tf
+
+from app.errors import UserError
+from app.exporting.signature_definitions import signature_definitions
+from app.models.exports import reporting_damage
+from app.models.loading import export_layout as layout
+from app.server.engine import versions as served_versions
+from app.server.engine.metrics import Metrics
+from app.server.engine.versions import POLL_SECONDS, Models, Version, exports_at
+from app.server.errors import NotFoundError
+from tests.app.server.serving import serving
+from tests.app.traced_once import load_export
+
+warm_up = Version.warm_up  # which the other tests leave out
+ASKED = {"q": "It rains.", "source": "en", "target": "de"}
+
+
+@pytest.fixture
+def exports(export: Path, tmp_path: Path) -> Path:
+    """A folder of one export, to write to."""
+    shutil.copytree(export / "1", tmp_path / "exports" / "en-de" / "1")
+    return tmp_path / "exports"
+
+
+def published(exports: Path, number: int) -> None:
+    """A new version, there at once as `nmt export` has it."""
+    partial = exports / "en-de" / f".{number}.partial"
+    shutil.copytree(exports / "en-de" / "1", partial)
+    partial.rename(exports / "en-de" / str(number))
+
+
+def within(seconds: float, happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_new_version_answers_without_a_failed_request(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served_versions, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(tf.saved_model, "load", load_export)  # requests are answered while it is at work
+    with serving(exports) as running:
+        done = threading.Event()
+        statuses: set[int] = set()
+
+        def client() -> None:
+            while not done.is_set():
+                statuses.add(running.post("/translate", ASKED).status_code)
+                time.sleep(0.02)  # else they would have the processor, and the new version would wait
+
+        def answers() -> list[str]:
+            states = running.ok("/v1/models/en-de")["model_version_status"]
+            return [state["version"] for state in states if state["state"] == "AVAILABLE"]
+
+        clients = [threading.Thread(target=client) for _ in range(3)]
+        for thread in clients:
+            thread.start()
+        published(exports, 2)
+        within(60, lambda: answers() == ["2"])
+        assert running.get("/v1/models/en-de/versions/1").status_code == 404
+        shutil.rmtree(exports / "en-de" / "2")  # back to the version before
+        within(60, lambda: answers() == ["1"])
+        done.set()
+        for thread in clients:
+            thread.join()
+        assert statuses == {200}
+
+
+def test_a_model_is_warm_once_every_signature_has_run(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(Version, "warm_up", lambda version, names: ran.extend(names))
+    metrics = Metrics()
+    models = Models(exports, metrics)
+    of_model = {"model": "en-de"}
+    assert metrics.registry.get_sample_value("nmt_model_warm", of_model) == 0
+    models.watch()
+    within(10, lambda: metrics.registry.get_sample_value("nmt_model_warm", of_model) == 1)
+    models.stop()
+    assert sorted(ran) == sorted(models.get("en-de").definitions)
+
+
+def test_a_damaged_version_is_refused_and_the_old_one_goes_on(exports: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    metrics = Metrics()
+    models = Models(exports, metrics)
+    published(exports, 2)
+    (exports / "en-de" / "2" / "saved_model.pb").write_bytes(b"damaged")
+    published(exports, 3)
+    (exports / "en-de" / "3" / "assets.extra" / "nmt.json").unlink()
+    for _ in range(2):
+        models.refresh()
+        assert models.get("en-de").number == 1
+    refused = [line for line in capfd.readouterr().err.splitlines() if "is refused" in line]
+    assert [line.split(" is refused")[0] for line in refused] == ["en-de: version 3", "en-de: version 2"]  # once each
+    assert "nmt_load_failures_total" in metrics.page().decode()
+    shutil.rmtree(exports / "en-de" / "3")
+    shutil.rmtree(exports / "en-de" / "2")
+    published(exports, 2)
+    models.refresh()
+    assert models.get("en-de").number == 2
+
+
+def test_a_damaged_description_of_the_signatures_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"damaged")  # which is not loaded where another engine computes
+    with pytest.raises(UserError, match="cannot load the export"), reporting_damage(tmp_path):
+        signature_definitions(tmp_path)
+
+
+def test_each_signature_is_warmed_up_once(export: Path) -> None:
+    version = Version("export", export / "1")
+    called: list[str] = []
+
+    def counted(name: str) -> Any:
+        function = mock.Mock(side_effect=lambda **_: called.append(name))
+        function.structured_input_signature = version.export.saved_model.signatures[name].structured_input_signature
+        return function
+
+    version.signatures = {name: counted(name) for name in version.definitions}
+    warm_up(version, tuple(version.definitions))
+    assert sorted(called) == sorted(version.definitions)
+
+
+def test_models_come_and_go(exports: Path) -> None:
+    models = Models(exports, Metrics())
+    assert models.names() == ["en-de"]
+    shutil.copytree(exports / "en-de", exports / "other")
+    models.refresh()
+    assert models.names() == ["en-de", "other"]
+    assert models.for_pair("en", "de").version.model == "en-de"
+    shutil.rmtree(exports / "en-de")
+    models.refresh()
+    assert models.names() == ["other"]
+    with pytest.raises(NotFoundError, match="there is no model en-de; there are: other"):
+        models.get("en-de")
+
+
+def test_a_model_that_is_gone_has_no_version_in_the_metrics(exports: Path) -> None:
+    metrics = Metrics()
+    shutil.copytree(exports / "en-de", exports / "other")
+    models = Models(exports, metrics)
+    shutil.rmtree(exports / "en-de")
+    models.refresh()
+    for name in ("nmt_model_version", "nmt_model_warm"):
+        assert metrics.registry.get_sample_value(name, {"model": "en-de"}) is None
+        assert metrics.registry.get_sample_value(name, {"model": "other"}) is not None
+    models._warm_the_rest()
+    assert metrics.registry.get_sample_value("nmt_model_warm", {"model": "en-de"}) is None
+
+
+def test_folders_that_begin_with_a_dot_or_cannot_be_read_are_left_alone(
+    exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hidden in (".en-fr.partial", "..data", "lost+found"):
+        shutil.copytree(exports / "en-de", exports / hidden)
+
+    def versions(folder: Path) -> list[int]:
+        if folder.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return layout.versions(folder)
+
+    monkeypatch.setattr(served_versions, "versions", versions)
+    assert list(exports_at(exports)) == ["en-de"]
+
+
+def test_one_version_is_served_by_its_folder_as_the_command_line_translates_with_it(exports: Path) -> None:
+    shutil.copytree(exports / "en-de" / "1", exports / "en-de" / "3")
+    shutil.copytree(exports / "en-de" / "1", exports.parent / "alone")
+    (exports.parent / "current").symlink_to(exports / "en-de" / "3")
+    (exports / "en-de" / "4").symlink_to(exports.parent / "alone")
+    for path, name, number in (
+        (exports / "en-de" / "1", "en-de", 1),
+        (exports / "en-de" / "3", "en-de", 3),
+        (exports.parent / "current", "en-de", 3),
+        (exports.parent / "alone", "alone", 1),
+        (exports / "en-de", "en-de", 4),
+        (exports, "en-de", 4),
+    ):
+        models = Models(path, Metrics())
+        assert [(version.model, version.number) for version in models.all()] == [(name, number)], path
+
+
+def test_a_change_is_noticed_within_two_seconds_while_others_warm_up(
+    exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+    models = Models(exports, Metrics())
+    monkeypatch.setattr(Version, "warm_up", lambda version, _: version.model == "en-de" and is_over.wait(30))
+    models.watch()
+    begun = time.monotonic()
+    shutil.copytree(exports / "en-de", exports / ".other")
+    (exports / ".other").rename(exports / "other")
+    within(10, lambda: models.names() == ["en-de", "other"])
+    assert time.monotonic() - begun < 2 * POLL_SECONDS + 1  # that is for loading it
+    is_over.set()
+    models.stop()
+
+
+def test_trouble_with_the_folder_is_said_once(exports: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    models = Models(exports, Metrics())
+
+    def fails() -> None:
+        raise OSError("stale file handle")
+
+    for _ in range(3):
+        models._try(fails)
+    assert capfd.readouterr().err.count("stale file handle") == 1
+
+
+def test_what_is_no_export_is_refused(tmp_path: Path, exports: Path) -> None:
+    with pytest.raises(UserError, match="holds no export"):
+        Models(tmp_path / "none", Metrics())
+    (exports / "en-de" / "1" / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="en-de: cannot load the export"):
+        Models(exports, Metrics())
+    (exports / "en-de" / "1" / "saved_model.pb").rename(exports / "en-de" / "1" / "model.bin")
+    with pytest.raises(UserError, match="en-de: cannot load the export"):
+        Models(exports, Metrics())

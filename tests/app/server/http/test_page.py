@@ -1,0 +1,398 @@
+"""The page in a real browser."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from app.models.export_layout import DESCRIPTION
+from app.server.engine.limits import ApiKeys, Limits, add_api_key
+from app.server.engine.translation import Sentence, Word
+from app.server.errors import BusyError
+from app.server.http import page_api
+from app.server.http.proxies import Proxies
+from tests.app.multilingual import LOUD, WORDS
+from tests.app.server.serving import Running, serving
+
+TEXT = "The cat sat on the mat.\n\nA dog barks at night, doesn't it?"
+CHROMIUM = shutil.which("chromium")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+ELSEWHERE = "mt.test"  # a name that is not this machine's, where a page over HTTP may do less
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=60_000)  # a first run of a signature takes its time
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*QUIET, f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, copying_server: Running) -> Iterator[Page]:
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if "Security" in message.text else None)
+    page.goto(copying_server.url)
+    yield page
+    context.close()
+    assert errors == []
+
+
+def typed(page: Page, text: str) -> str:
+    """Types a text and gives its translation as the page shows it."""
+    return shown_after(page, lambda: page.get_by_label("Text to translate").fill(text))
+
+
+def shown_after(page: Page, action: Callable[[], object]) -> str:
+    """The translation that is shown once what an action asks for is there."""
+    with page.expect_request("**/api/stream"):
+        action()
+    shown = page.get_by_role("region", name="Translation")
+    expect(shown).to_have_attribute("aria-busy", "false")  # it was "true" before the request was sent
+    return shown.text_content() or ""
+
+
+def test_typing_translates(page: Page) -> None:
+    found = typed(page, TEXT)
+    assert found == TEXT
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("status")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == found
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_role("region", name="Translation")).to_have_text("")
+
+
+def test_a_clicked_word_changes_the_sentence(page: Page) -> None:
+    before = typed(page, "The cat sat on the mat.")
+    page.locator("#translation .word").first.click()
+    choices = page.get_by_role("listbox", name="Other ways to go on")
+    expect(choices).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    chosen = choices.get_by_role("option").nth(1).text_content()
+    assert chosen not in (None, before)
+    page.keyboard.press("Enter")
+    expect(choices).to_be_hidden()
+    expect(page.get_by_role("region", name="Translation")).to_have_text(" ".join(str(chosen).split()))
+
+
+def test_what_is_typed_stays_text(page: Page) -> None:
+    evil = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+    typed(page, evil)
+    page.get_by_text("History").click()
+    expect(page.locator("#history")).to_contain_text(evil)
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("main script, main img").count() == 0
+
+
+def test_the_history_is_kept_and_forgotten(page: Page) -> None:
+    typed(page, "It rains.")
+    page.reload()
+    page.get_by_text("History").click()
+    page.locator("#history button").first.click()
+    expect(page.get_by_label("Text to translate")).to_have_value("It rains.")
+    expect(page.get_by_role("region", name="Translation")).to_have_text("It rains.")
+    page.get_by_role("button", name="Forget all").click()
+    expect(page.locator("#history li")).to_have_count(0)
+
+
+def test_a_file_is_translated(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("It rains.\n")
+    page.locator("#file").set_input_files(tmp_path / "a.txt")
+    link = page.get_by_role("link", name="Download the translated file")
+    expect(link).to_be_visible()
+    with page.expect_download() as download:
+        link.click()
+    assert download.value.suggested_filename == "a.de.txt"
+
+
+def test_a_server_that_is_gone_is_said(browser: Browser, copies: Path) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with serving(copies) as running:
+        page.goto(running.url)
+        expect(page.locator("#source-language option")).to_have_count(1)
+    page.get_by_label("Text to translate").fill("It rains.")
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    expect(page.get_by_label("Text to translate")).to_have_value("It rains.")
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_it(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    typed(page, "The cat sat on the mat.")
+    found = Axe().run(page)
+    serious = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
+    assert serious == []
+
+
+def test_a_phone_shows_it_whole(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    typed(page, "The cat sat on the mat.")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_page_asks_for_a_key_once(browser: Browser, copies: Path, tmp_path: Path) -> None:
+    key = add_api_key(tmp_path / "keys", "ann")
+    context = browser.new_context()
+    page = context.new_page()
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    with serving(copies, keys=ApiKeys.read(tmp_path / "keys")) as running:
+        page.goto(running.url)
+        text, field = page.get_by_label("Text to translate"), page.get_by_label("API key")
+        expect(field).to_be_hidden()
+        text.fill("The")
+        expect(field).to_be_visible()
+        assert field.get_attribute("type") == "password"
+        text.fill("The cat")  # one may type on meanwhile
+        expect(text).to_be_focused()
+        for given, reason in (("wrong", "this key is not known"), (key, "")):
+            field.fill(given)
+            page.get_by_role("button", name="Use this key").click()
+            if reason:
+                expect(page.locator("#key-reason")).to_contain_text(reason)
+                expect(field).to_be_visible()
+        expect(page.get_by_role("region", name="Translation")).to_have_text("The cat")
+        expect(field).to_be_hidden()
+        typed(page, "The dog")
+        expect(field).to_be_hidden()
+        assert dialogs == []
+        context.close()
+
+
+def test_the_page_offers_each_pair_and_the_domains_of_its_model(browser: Browser, two_exports: Path) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with serving(two_exports) as running:
+        page.goto(running.url)
+        into, about = page.get_by_label("Into"), page.get_by_label("About")
+        expect(into.locator("option")).to_have_text(["German", "French"])
+        expect(about.locator("option")).to_have_text(["anything", "loud"])
+        into.select_option("fr")
+        assert set(typed(page, "a b c d")) <= {*WORDS["fr"], " "}
+        assert set(shown_after(page, lambda: about.select_option("loud"))) == {LOUD, " "}
+        context.close()
+
+
+def test_copying_works_over_plain_http(browser: Browser, copying_server: Running) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(copying_server.url.replace("127.0.0.1", ELSEWHERE))
+    assert page.evaluate("navigator.clipboard === undefined")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator("#status")).to_have_text("There is nothing to copy yet")
+    found = typed(page, TEXT)
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator("#status")).to_have_text("Copied")
+    field = page.get_by_label("Text to translate")
+    field.fill("")
+    field.focus()
+    page.keyboard.press("Control+V")
+    expect(field).to_have_value(found)
+    page.evaluate("document.execCommand = () => false")
+    typed(page, "It rains.")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator("#status")).to_contain_text("press Ctrl+C")
+    assert page.evaluate("getSelection().toString()") == "It rains."
+    assert errors == []
+    context.close()
+
+
+def test_the_link_of_an_old_file_goes(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("It rains.\n")
+    (tmp_path / "b.pdf").write_bytes(b"%PDF")
+    link = page.locator("#download")
+    page.locator("#file").set_input_files(tmp_path / "a.txt")
+    expect(link).to_be_visible()
+    page.locator("#file").set_input_files(tmp_path / "b.pdf")
+    expect(link).to_be_hidden()
+    expect(page.get_by_role("alert")).to_contain_text("cannot translate .pdf")
+    page.evaluate("Object.defineProperty(File.prototype, 'size', { value: 3e6 })")
+    page.locator("#file").set_input_files(tmp_path / "a.txt")
+    expect(page.get_by_role("alert")).to_have_text("a.txt has 3,000,000 bytes; at most 2,097,152 are taken.")
+    expect(link).to_be_hidden()
+
+
+DROP = """(files) => {
+    const data = new DataTransfer();
+    for (const [name, text] of files) data.items.add(new File([text], name));
+    for (const kind of ["dragover", "drop"]) {
+        const event = new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+        document.querySelector("h1").dispatchEvent(event);
+        if (!event.defaultPrevented) throw new Error("the browser would leave the page");
+    }
+}"""
+
+
+def test_a_file_may_be_dropped(page: Page) -> None:
+    expect(page.locator("#source-language option")).not_to_have_count(0)  # the page is ready
+    page.evaluate(DROP, [["a.txt", "It rains."], ["b.txt", "We are here."]])
+    expect(page.locator("#download")).to_have_attribute("download", "a.de.txt")
+    expect(page.locator("#status")).to_contain_text("One file at a time")
+    assert page.locator(".dropping").count() == 0
+
+
+def test_text_that_runs_from_right_to_left_does(page: Page) -> None:
+    text, translation = page.get_by_label("Text to translate"), page.get_by_role("region", name="Translation")
+    typed(page, "שלום Microsoft Windows עולם")
+    assert (text.get_attribute("lang"), translation.get_attribute("lang")) == ("en", "de")
+    for one in (text, translation):
+        assert one.evaluate("one => getComputedStyle(one).direction") == "rtl"
+    places = [word.bounding_box() for word in page.locator("#translation .word").all()]
+    hello, microsoft, windows, world = (place["x"] for place in places if place)
+    assert hello > windows > microsoft > world
+    page.get_by_text("History").click()
+    assert page.locator("#history bdi").first.evaluate("one => getComputedStyle(one).direction") == "rtl"
+    typed(page, "It rains.")
+    assert translation.evaluate("one => getComputedStyle(one).direction") == "ltr"
+
+
+async def first_alone(*_: Any, **__: Any) -> AsyncIterator[tuple[int, Sentence]]:
+    """A stream whose second sentence comes first and whose first never comes."""
+    yield 1, Sentence("We are here.", "Wir sind hier.", words=(Word("Wir", 1.0), Word("sind", 1.0), Word("hier.", 1.0)))
+    await asyncio.sleep(0.5)
+    raise BusyError("too much is asked for already")
+
+
+def test_sentences_are_shown_as_they_come(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_api, "stream", first_alone)
+    page.get_by_label("Text to translate").fill("It rains. We are here.")
+    translation = page.get_by_role("region", name="Translation")
+    expect(translation).to_have_text("… Wir sind hier.")
+    expect(page.locator("#status")).to_have_text("Translating …")
+    expect(page.get_by_role("alert")).to_have_text("Not all of it was translated: too much is asked for already")
+    expect(translation).to_have_text("… Wir sind hier.")
+    expect(page.locator("#status")).to_have_text("")
+    monkeypatch.undo()
+    typed(page, "It rains.")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_the_address_holds_the_text(page: Page, copying_server: Running) -> None:
+    text, translation = page.get_by_label("Text to translate"), page.get_by_role("region", name="Translation")
+    typed(page, "A & B? #1")
+    expect(page).to_have_url(f"{copying_server.url}/#source=en&target=de&q=A+%26+B%3F+%231")
+    kept = page.url
+    typed(page, "It rains.")
+    for address in (kept, f"{copying_server.url}/?source=en&target=de&q=A%20%26%20B%3F%20%231"):
+        page.goto(address)
+        expect(text).to_have_value("A & B? #1")
+        expect(translation).to_have_text("A & B? #1")
+    page.goto(f"{copying_server.url}/#source=xx&target=yy&q=It+rains.")
+    expect(translation).to_have_text("It rains.")
+    page.get_by_role("button", name="Clear").click()
+    expect(page).to_have_url(f"{copying_server.url}/")
+
+
+def test_the_limit_is_shown_before_it_is_hit(browser: Browser, copies: Path) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "stream" in request.url else None)
+    with serving(copies, limits=Limits(characters=10)) as running:
+        page.goto(running.url)
+        count, text = page.locator("#count"), page.get_by_label("Text to translate")
+        expect(count).to_have_text("0 of 10 characters")
+        text.fill("🙂" * 12)
+        expect(count).to_have_text("12 of 10 characters")
+        expect(page.locator("#status")).to_have_text("2 characters too many")
+        assert text.get_attribute("aria-invalid") == "true"
+        assert asked == []
+        assert typed(page, "The cat") == "The cat"
+        context.close()
+
+
+def test_the_languages_are_turned_round_where_a_model_can(browser: Browser, copies: Path, tmp_path: Path) -> None:
+    for pair in ("en-de", "de-en", "en-fr"):
+        shutil.copytree(copies, tmp_path / pair)
+        description = tmp_path / pair / "1" / DESCRIPTION
+        description.write_text(description.read_text().replace('"en-de"', f'"{pair}"'))
+    context = browser.new_context()
+    page = context.new_page()
+    with serving(tmp_path) as running:
+        page.goto(running.url)
+        swap = page.get_by_role("button", name="Translate in the other direction")
+        page.get_by_label("From").select_option("en")
+        page.get_by_label("Into").select_option("fr")
+        expect(swap).to_be_disabled()
+        page.get_by_label("Into").select_option("de")
+        expect(swap).to_be_enabled()
+        swap.click()
+        expect(page.get_by_label("From")).to_have_value("de")
+        context.close()
+
+
+def test_there_is_no_button_that_can_never_do_anything(page: Page) -> None:
+    expect(page.locator("#source-language option")).to_have_count(1)
+    expect(page.locator("#swap")).to_be_hidden()
+    expect(page.locator("#swap-hint")).to_be_hidden()
+
+
+def test_the_page_works_below_a_path(browser: Browser, copies: Path) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with serving(copies, proxies=Proxies((), "/mt")) as running:
+        page.goto(f"{running.url}/mt")
+        assert typed(page, "The cat") == "The cat"
+        page.evaluate(DROP, [["a.txt", "It rains."]])
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download the translated file").click()
+        assert download.value.path().read_text() == "It rains."
+        context.close()
+
+
+def test_inside_says_what_it_leaves_out_and_shows_the_translation(page: Page) -> None:
+    page.get_by_role("tab", name="Inside the Transformer").click()
+    sentence, look = page.get_by_label("Sentence"), page.get_by_role("button", name="Look inside")
+    cut, said = page.locator("#cut"), page.locator("#said-translation")
+    sentence.fill("The cat sat on the mat.")
+    look.click()
+    expect(said).to_have_text("The cat sat on the mat.")
+    expect(cut).to_have_text("")
+    sentence.fill("The cat sat on the mat, " * 10)  # more tokens than the model takes at once
+    look.click()
+    expect(cut).to_contain_text("The model takes no more at once")
+    expect(said).to_contain_text("The cat sat on the mat")
+    sentence.fill("a" * 301)
+    look.click()
+    expect(cut).not_to_have_text("")
+
+
+def test_one_can_look_inside(page: Page) -> None:
+    with page.expect_response("**/api/explain"):
+        page.get_by_role("tab", name="Inside the Transformer").click()
+    page.get_by_label("Sentence").fill("The cat sat on the mat.")
+    with page.expect_response("**/api/explain") as answer:
+        page.get_by_role("button", name="Look inside").click()
+    shown = answer.value.json()
+    pieces = [piece for piece in shown["source_pieces"] if piece != "</s>"]
+    for piece in pieces:
+        expect(page.get_by_role("list", name="Source tokens")).to_contain_text(piece)
+    cells = page.locator("#heat-map rect")
+    expect(cells).to_have_count(len(shown["source_pieces"]) * len(shown["target_pieces"]))
+    strongest = [row.index(max(row)) for row in shown["cross_attention"][0][0]]
+    assert strongest == list(range(len(strongest)))  # each word is copied from its own place
+    titles = [cells.nth(i * len(shown["source_pieces"]) + i).locator("title") for i in range(len(pieces))]
+    for piece, title in zip(pieces, titles, strict=True):
+        expect(title).to_have_text(f"{piece} looks at {piece}: 100 %")
+    page.get_by_label("Which").select_option("Decoder self-attention")
+    expect(cells).to_have_count(len(shown["target_pieces"]) ** 2)
+    page.get_by_label("Step").fill("3")
+    expect(page.locator("#candidates tbody tr").first).to_contain_text("Th")
+    found = Axe().run(page)
+    assert [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")] == []

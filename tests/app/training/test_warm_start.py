@@ -1,0 +1,53 @@
+"""A training that begins with another run's weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.runs.choice import choose
+from app.runs.directory import RunDirectory
+from tests.app.command_line import SAMPLE, nmt, succeeded, train_arguments
+
+pytestmark = pytest.mark.usefixtures("traced_once")
+STANDING_STILL = (
+    "training.dev_sentences=0",
+    "training.steps=1",
+    "training.checkpoint_every=1",
+    "training.learning_rate=1e-12",
+)
+
+
+def test_the_first_weights_are_those_of_the_other_run_and_the_optimizer_is_fresh(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "further"
+    done = succeeded(nmt(*train_arguments(data, out, *STANDING_STILL), "--warm-start", run))
+    given = choose(RunDirectory.open(run), None)
+    assert f"beginning with the weights of {given.path}" in done.err
+    further = RunDirectory.open(out)
+    assert further.configuration.training.warm_start == str(run)
+    ours, theirs = choose(further, None).weights(), given.weights()
+    assert ours.keys() == theirs.keys()
+    for name, weight in theirs.items():
+        np.testing.assert_allclose(ours[name], weight, atol=1e-6, err_msg=name)
+    with np.load(choose(further, None).path / "state.npz") as state:
+        assert int(state["optimizer/0000"]) == 1  # updates
+
+    again = succeeded(nmt(*train_arguments(data, out, *STANDING_STILL), "--warm-start", run))
+    assert "beginning with" not in again.err
+
+
+def test_what_cannot_be_begun_with_is_said(run: Path, data: Path, tmp_path: Path) -> None:
+    def refused(data: Path, *settings: str, start: Path = run) -> str:
+        done = nmt(*train_arguments(data, tmp_path / "out", *settings), "--warm-start", start)
+        assert done.code == 1
+        return done.complaints[0]
+
+    nothing = tmp_path / "nothing"
+    assert refused(data, start=nothing) == f"nmt train: {nothing} is not a run of `nmt train`: there is no such folder"
+    assert f"{run / 'checkpoints'}" in refused(data, "model.inner_width=24")
+    other = tmp_path / "other"
+    sizes = ("--limit", "300", "--vocabulary-size", "400")
+    succeeded(nmt("prepare", "--pair", "en-de", "--corpus", SAMPLE, "--dev", SAMPLE, *sizes, "--out", other))
+    assert f"prepare the data with --vocabulary {run / 'vocabulary.model'}" in refused(other)

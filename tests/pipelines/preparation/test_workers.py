@@ -1,0 +1,72 @@
+"""Jobs are done in order on any number of processes, and a mistake of the user's comes back as what it is."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import DataError
+from pipelines.preparation.workers import BeamWorkers, LocalWorkers, local_workers
+
+
+def note(folder: Path, item: int) -> int:
+    (folder / str(item)).write_text(str(os.getpid()))
+    return item
+
+
+def refuse(item: int) -> int:
+    raise DataError(f"item {item} is bad")
+
+
+def end(item: int) -> int:
+    os._exit(9)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_each_item_is_done_once_and_told_in_order(tmp_path: Path, count: int) -> None:
+    told: list[int] = []
+    with local_workers(count) as workers:
+        workers.run(partial(note, tmp_path), range(9), told.append)
+    assert told == list(range(9))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [str(i) for i in range(9)]
+    here = {path.read_text() == str(os.getpid()) for path in tmp_path.iterdir()}
+    assert here == {count == 1}
+
+
+def test_a_single_item_starts_no_process(tmp_path: Path) -> None:
+    with local_workers(2) as workers:
+        workers.run(partial(note, tmp_path), [5], lambda _: None)
+    assert (tmp_path / "5").read_text() == str(os.getpid())
+
+
+def test_items_are_read_as_they_are_needed() -> None:
+    read: list[int] = []
+
+    def items():
+        for i in range(100):
+            read.append(i)
+            yield i
+
+    with pytest.raises(DataError, match="item 0 is bad"), local_workers(2) as workers:
+        workers.run(refuse, items(), lambda _: None)
+    assert len(read) < 10
+
+
+def test_a_worker_that_is_killed_is_told() -> None:
+    message = "a worker was killed, .*; the same command goes on, with fewer --workers"
+    with local_workers(2) as workers, pytest.raises(DataError, match=message):
+        workers.run(end, range(4), lambda _: None)
+
+
+def test_no_workers_are_refused() -> None:
+    with pytest.raises(DataError, match="workers must be at least 1, got 0"):
+        LocalWorkers(0)
+    with pytest.raises(DataError, match="workers must be at least 1, got -1"):
+        LocalWorkers(-1)
+
+
+def test_beam_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "apache_beam", None)
+    with pytest.raises(DataError, match=r"Apache Beam is not installed; install the extra: pip install 'nmt\[beam\]'"):
+        BeamWorkers([])

@@ -1,0 +1,411 @@
+"""Files of corpora: compressed, many by a pattern, in a store, as JSON lines, and told apart by a fingerprint."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+import zstandard
+from etils.epath import backend as epath_backend
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.registry import _registry
+
+from pipelines.errors import DataError
+from pipelines.sources.corpora import LanguagePair, RawPair, open_corpus
+
+EN_DE = LanguagePair("en", "de")
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
+}
+
+
+def write(folder: Path, name: str, *texts: str) -> Path:
+    """Writes lines to a file that is compressed as its name says."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pack = PACK.get(path.suffix, bytes)
+    path.write_bytes(pack("".join(f"{text}\n" for text in texts).encode()))
+    return path
+
+
+def read(spec: str, pair: LanguagePair = EN_DE) -> list[tuple[str, str]]:
+    return [(raw.source.decode(), raw.target.decode()) for raw in open_corpus(spec, pair)]
+
+
+class TestCompression:
+    @pytest.mark.parametrize("suffix", PACK)
+    def test_a_side_is_found_and_read_however_it_is_compressed(self, tmp_path: Path, suffix: str) -> None:
+        write(tmp_path, f"text.en{suffix}", "one", "two")
+        write(tmp_path, "text.de", "eins", "zwei")
+        assert read(f"files:{tmp_path / 'text'}") == [("one", "eins"), ("two", "zwei")]
+
+    @pytest.mark.parametrize("suffix", PACK)
+    def test_columns_are_read_however_they_are_compressed(self, tmp_path: Path, suffix: str) -> None:
+        path = write(tmp_path, f"a.tsv{suffix}", "one\teins")
+        assert read(f"tsv:{path}") == [("one", "eins")]
+
+    def test_a_zstandard_file_of_several_frames_is_read_to_its_end(self, tmp_path: Path) -> None:
+        lines = [f"{i}\t{'x' * i}" for i in range(700)]
+        frames = [PACK[".zst"](f"{line}\n".encode()) for line in lines]
+        (tmp_path / "a.tsv.zst").write_bytes(b"".join(frames))
+        assert read(f"tsv:{tmp_path / 'a.tsv.zst'}") == [tuple(line.split("\t")) for line in lines]
+
+    @pytest.mark.parametrize("name", ["a", "a.tsv", "a.txt.1"])
+    @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst", ".bz2"])
+    def test_what_is_compressed_is_known_without_its_name(self, tmp_path: Path, suffix: str, name: str) -> None:
+        (tmp_path / name).write_bytes(PACK[suffix](b"one\teins\ntwo\tzwei\n"))
+        assert read(f"tsv:{tmp_path / name}") == [("one", "eins"), ("two", "zwei")]
+
+    @pytest.mark.parametrize(
+        "text", ["BZh is no word\tBZh1 auch nicht", "PK\tPK", "PAR1 \tPAR1", "%PDF-\t%PDF-1", "x" * 257 + "ustar\tx"]
+    )
+    def test_text_that_begins_like_another_file_is_text(self, tmp_path: Path, text: str) -> None:
+        assert read(f"tsv:{write(tmp_path, 'a.tsv', text)}") == [tuple(text.split("\t"))]
+
+    @pytest.mark.parametrize(
+        ("name", "first", "what"),
+        [
+            ("a.zip", b"PK\x03\x04rest", "a zip archive"),
+            ("a", b"PK\x03\x04rest", "a zip archive"),
+            ("a.tsv.gz", gzip.compress(bytes(257) + b"ustar\x00rest", mtime=0), "a tar archive"),
+            ("a.7z", b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+            ("a.rar", b"Rar!\x1a\x07\x01", "a rar archive"),
+            ("a.lz4", b"\x04\x22\x4d\x18", "compressed by lz4"),
+            ("a.Z", b"\x1f\x9d\x90", "compressed by compress"),
+            ("a.br", b"\x0b\x02\x80", "compressed by Brotli"),
+            ("a.lzma", b"]\0\0\x80\0", "compressed by the old lzma"),
+            ("a.parquet", b"PAR1\x15\x04", "a table of columns"),
+            ("a.pdf", b"%PDF-1.5\n", "a PDF"),
+        ],
+    )
+    def test_what_holds_no_lines_is_refused_by_what_it_is_before_anything_is_read(
+        self, tmp_path: Path, name: str, first: bytes, what: str
+    ) -> None:
+        (tmp_path / name).write_bytes(first)
+        with pytest.raises(DataError, match=rf"/{name} is {what}, which is not read; "):
+            open_corpus(f"tsv:{tmp_path / name}", EN_DE)
+
+    def test_a_side_in_an_archive_is_named(self, tmp_path: Path) -> None:
+        write(tmp_path, "a.en.zip", "PK")
+        write(tmp_path, "a.de", "eins")
+        with pytest.raises(DataError, match=r"/a\.en\.zip is not read; unpack it, and give the text in it"):
+            open_corpus(f"files:{tmp_path / 'a'}", EN_DE)
+
+    def test_a_byte_order_mark_is_no_text(self, tmp_path: Path) -> None:
+        write(tmp_path, "a.en", "\ufeffone", "\ufefftwo")
+        write(tmp_path, "a.de", "\ufeffeins", "zwei")
+        assert read(f"files:{tmp_path / 'a'}") == [("one", "eins"), ("\ufefftwo", "zwei")]
+
+    @pytest.mark.parametrize("code", ["utf-16-le", "utf-16-be"])
+    def test_utf_16_is_named(self, tmp_path: Path, code: str) -> None:
+        (tmp_path / "a.tsv").write_bytes("\ufeffone\teins\n".encode(code))
+        with pytest.raises(DataError, match=r"a\.tsv is in UTF-16; make it UTF-8, as iconv -f UTF-16 -t UTF-8 does"):
+            read(f"tsv:{tmp_path / 'a.tsv'}")
+
+    @pytest.mark.parametrize("between", [b"", bytes(8)])
+    def test_an_xz_file_of_several_streams_is_read_to_its_end(self, tmp_path: Path, between: bytes) -> None:
+        lines = [f"{i}\t{'x' * i}" for i in range(300)]
+        streams = [PACK[".xz"](f"{line}\n".encode()) for line in lines]
+        (tmp_path / "a.tsv.xz").write_bytes(between.join(streams) + between)
+        assert read(f"tsv:{tmp_path / 'a.tsv.xz'}") == [tuple(line.split("\t")) for line in lines]
+
+    @pytest.mark.parametrize("damage", ["cut short", "overwritten", "never compressed"])
+    @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst", ".bz2"])
+    def test_what_is_damaged_behind_a_whole_part_is_not_taken_for_the_end(
+        self, tmp_path: Path, suffix: str, damage: str
+    ) -> None:
+        whole = PACK[suffix](b"".join(b"one %d\teins %d\n" % (i, i) for i in range(5000)))
+        second = {"cut short": whole[:-40], "overwritten": whole[:20] + bytes(9) + whole[29:]}
+        (tmp_path / f"a.tsv{suffix}").write_bytes(whole + second.get(damage, b"one\teins\n"))
+        with pytest.raises(DataError, match=rf"a\.tsv\{suffix} is damaged or cut short \(.*\); fetch it again"):
+            read(f"tsv:{tmp_path / f'a.tsv{suffix}'}")
+
+    @pytest.mark.parametrize("damage", ["cut short", "never compressed"])
+    @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst", ".bz2"])
+    def test_a_damaged_file_is_named(self, tmp_path: Path, suffix: str, damage: str) -> None:
+        path = write(tmp_path, f"a.tsv{suffix}", *(f"one {i}\teins {i}" for i in range(5000)))
+        path.write_bytes(path.read_bytes()[:-40] if damage == "cut short" else b"one\teins\n")
+        with pytest.raises(DataError, match=rf"a\.tsv\{suffix} is damaged or cut short \(.*\); fetch it again"):
+            read(f"tsv:{path}")
+
+
+class TestStandardInput:
+    def given(self, monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+
+    @pytest.mark.parametrize("suffix", PACK)
+    def test_columns_come_from_it_compressed_or_not(self, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+        self.given(monkeypatch, PACK[suffix](b"one\teins\n"))
+        assert read("tsv:-") == [("one", "eins")]
+
+    def test_so_do_objects_units_and_the_other_direction(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given(monkeypatch, b'{"en": "one", "de": "eins"}\n')
+        assert read("jsonl:-?weight=2") == [("one", "eins")]
+        self.given(monkeypatch, b"eins\tone\n")
+        assert read("reversed:tsv:-") == [("one", "eins")]
+        units = "".join(f'<tuv xml:lang="{code}"><seg>{code}</seg></tuv>' for code in ("en", "de"))
+        self.given(monkeypatch, f"<tmx><body><tu>{units}</tu></body></tmx>".encode())
+        assert read("tmx:-") == [("en", "de")]
+
+    def test_it_never_comes_again_and_what_is_wrong_in_it_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given(monkeypatch, b"one\n")
+        first, second = (open_corpus("tsv:-", EN_DE) for _ in range(2))
+        assert first.fingerprint() != second.fingerprint()
+        with pytest.raises(DataError, match=r"^standard input line 1 has no tab"):
+            list(first)
+
+
+class TestMalformedLines:
+    @pytest.mark.parametrize(
+        ("kind", "line", "reason"),
+        [
+            ("tsv", "no tab", " has no tab; expected source, a tab, target on each line"),
+            ("tsv?loss_weight=column", "a\tb\tmuch", ": its third column is no weight; expected a number from 0 up"),
+            ("jsonl", "{", " is not JSON"),
+            ("jsonl", '{"en": 1}', " has no text in 'en'; its fields are: en"),
+        ],
+    )
+    def test_they_end_the_reading_unless_they_are_to_be_dropped(
+        self, tmp_path: Path, kind: str, line: str, reason: str
+    ) -> None:
+        good = '{"en": "one", "de": "eins"}' if kind == "jsonl" else "one\teins\t1"
+        path = write(tmp_path, "a", good, line, good)
+        name, _, option = kind.partition("?")
+        corpus = open_corpus(f"{name}:{path}?{option}" if option else f"{name}:{path}", EN_DE)
+        with pytest.raises(DataError) as caught:
+            list(corpus)
+        assert str(caught.value).startswith(f"{path} line 2{reason}")
+        assert str(caught.value).endswith("; --drop-malformed drops such lines and counts them")
+        kept = list(replace(corpus, keeps_malformed=True))
+        assert [pair.source for pair in kept] == [b"one", line.encode(), b"one"]
+        assert [pair.malformed and pair.malformed.in_short.startswith(f"a line 2{reason}") for pair in kept] == [
+            None,
+            True,
+            None,
+        ]
+
+    def test_a_blank_line_of_columns_is_an_empty_pair(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "a.tsv", "one\teins\t2", "", " ")
+        assert read(f"tsv:{path}") == read(f"tsv:{path}?loss_weight=column") == [("one", "eins"), ("", ""), ("", "")]
+
+
+class TestPatterns:
+    def test_every_prefix_that_matches_is_read_in_the_order_of_names(self, tmp_path: Path) -> None:
+        for name in ("b", "c", "a"):
+            write(tmp_path, f"{name}/train.en.gz", f"{name} one")
+            write(tmp_path, f"{name}/train.de", f"{name} eins")
+        write(tmp_path, "a/dev.en", "not this")
+        assert read(f"files:{tmp_path}/*/train") == [(f"{name} one", f"{name} eins") for name in "abc"]
+        assert read(f"files:{tmp_path}/[ac]/train?weight=2") == [(f"{name} one", f"{name} eins") for name in "ac"]
+
+    def test_a_match_without_its_other_side_is_told(self, tmp_path: Path) -> None:
+        write(tmp_path, "a/train.de", "eins")
+        with pytest.raises(DataError, match=r"found none of .*/a/train\.en, .*; give the path without \.en"):
+            read(f"files:{tmp_path}/*/train")
+
+    def test_lines_of_one_match_do_not_run_into_the_next(self, tmp_path: Path) -> None:
+        for name, lines in (("a", ["one", "two"]), ("b", ["three"])):
+            write(tmp_path, f"{name}.en", *lines)
+            write(tmp_path, f"{name}.de", *lines[::-1][:1])
+        with pytest.raises(DataError, match=r"a\.en has 2 lines but .*a\.de has 1"):
+            read(f"files:{tmp_path}/*")
+
+    def test_files_with_both_sides_are_joined_too(self, tmp_path: Path) -> None:
+        write(tmp_path, "2.tsv", "two\tzwei")
+        write(tmp_path, "1.tsv", "one\teins")
+        assert read(f"tsv:{tmp_path}/?.tsv") == [("one", "eins"), ("two", "zwei")]
+
+    def test_a_name_that_is_there_is_no_pattern(self, tmp_path: Path) -> None:
+        write(tmp_path, "1.tsv", "one\teins")
+        path = write(tmp_path, "[1].tsv", "two\tzwei")
+        assert read(f"tsv:{path}") == [("two", "zwei")]
+
+    @pytest.mark.parametrize("kind", ["tsv", "jsonl", "tmx"])
+    def test_a_pattern_without_a_match_is_told(self, tmp_path: Path, kind: str) -> None:
+        with pytest.raises(DataError, match=rf"no file {tmp_path}/\*\.{kind}; give a file with .*en.*de"):
+            open_corpus(f"{kind}:{tmp_path}/*.{kind}", EN_DE)
+
+
+class TestWeights:
+    def test_the_third_column_is_the_weight_if_the_spec_says_so(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "a.tsv", "one\teins\t0.25", "two\tzwei\t3\tmore", "three\tdrei\t0")
+        assert [raw.weight for raw in open_corpus(f"tsv:{path}", EN_DE)] == [1.0, 1.0, 1.0]
+        weighted = open_corpus(f"tsv:{path}?loss_weight=column", EN_DE)
+        assert list(weighted)[1] == RawPair(b"two", b"zwei", 3.0)
+        assert [raw.weight for raw in weighted] == [0.25, 3.0, 0.0]
+        turned = open_corpus(f"reversed:tsv:{path}?loss_weight=column", EN_DE)
+        assert next(iter(turned)) == RawPair(b"eins", b"one", 0.25)
+
+    @pytest.mark.parametrize("column", ["much", "-1", "nan", "inf", ""])
+    def test_what_is_no_weight_is_told_by_its_line(self, tmp_path: Path, column: str) -> None:
+        path = write(tmp_path, "a.tsv", "one\teins\t1", f"two\tzwei\t{column}")
+        with pytest.raises(DataError, match=rf"line 2: its third column is no weight; .* from 0 up, got '{column}'"):
+            list(open_corpus(f"tsv:{path}?loss_weight=column", EN_DE))
+
+
+class TestJsonLines:
+    def write(self, folder: Path, *objects: Any) -> str:
+        return f"jsonl:{write(folder, 'a.jsonl.gz', *(json.dumps(found) for found in objects))}"
+
+    def test_texts_are_read_by_language_wherever_data_sets_keep_them(self, tmp_path: Path) -> None:
+        spec = self.write(
+            tmp_path, {"de": "größer", "en": "bigger", "id": 7}, {"translation": {"en": "one", "de": "eins"}}
+        )
+        assert read(spec) == [("bigger", "größer"), ("one", "eins")]
+        assert read(spec, LanguagePair("de", "en")) == [("größer", "bigger"), ("eins", "one")]
+
+    def test_a_weight_goes_with_its_pair(self, tmp_path: Path) -> None:
+        spec = self.write(
+            tmp_path, {"en": "a", "de": "b", "weight": 0.5}, {"translation": {"en": "a", "de": "b"}, "weight": 2}
+        )
+        assert [raw.weight for raw in open_corpus(spec, EN_DE)] == [0.5, 2.0]
+
+    def test_line_ends_in_a_text_become_spaces_and_null_is_an_empty_side(self, tmp_path: Path) -> None:
+        spec = self.write(tmp_path, {"en": "one\ntwo\r\nthree\u2028", "de": None})
+        assert read(spec) == [("one two three\u2028", "")]
+
+    def test_half_a_surrogate_pair_is_left_to_cleaning(self, tmp_path: Path) -> None:
+        raw = next(iter(open_corpus(self.write(tmp_path, {"en": "\ud800", "de": "x"}), EN_DE)))
+        assert raw == RawPair(b"\xed\xa0\x80", b"x")
+
+    def test_blank_lines_are_passed_over(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "a.jsonl", "", '{"en": "one", "de": "eins"}', " ")
+        assert read(f"jsonl:{path}") == [("one", "eins")]
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("{en: 1}", "line 1 is not JSON .*; expected an object on each line"),
+            ("[1]", "line 1 is not an object; expected one with a text in each language"),
+            ('{"en": "x", "fr": "y"}', "line 1 has no text in 'de'; its fields are: en, fr"),
+            ('{"en": "x", "de": 3}', "line 1 has no text in 'de'; its fields are: en, de"),
+            ('{"en": "x", "de": "y", "weight": true}', "line 1: weight is no weight; .* got True"),
+            ('{"en": "x", "de": "y", "weight": null}', "line 1: weight is no weight; .* got None"),
+        ],
+    )
+    def test_a_line_of_no_use_is_told_by_its_number(self, tmp_path: Path, line: str, message: str) -> None:
+        with pytest.raises(DataError, match=rf"a\.jsonl {message}"):
+            read(f"jsonl:{write(tmp_path, 'a.jsonl', line)}")
+
+
+class Buckets(DirFileSystem):  # type: ignore[misc]
+    """A store whose buckets are folders, named as gcsfs and s3fs name theirs."""
+
+    protocol = ("gcs", "gs", "s3")
+    cachable = False
+    folder = ""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path=self.folder, fs=LocalFileSystem())
+
+    def _join(self, path: Any) -> Any:
+        return super()._join(self._strip_protocol(path))
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        return path.partition("://")[2] if isinstance(path, str) and "://" in path else path
+
+
+@pytest.fixture
+def buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the buckets of gs:// and s3://."""
+    Buckets.folder = str(tmp_path / "buckets")
+    epath_backend.fsspec_backend._get_filesystem.cache_clear()
+    for scheme in ("gcs", "s3"):
+        monkeypatch.setitem(_registry, scheme, Buckets)
+    yield tmp_path / "buckets"
+    epath_backend.fsspec_backend._get_filesystem.cache_clear()
+
+
+class TestStores:
+    @pytest.mark.parametrize("scheme", ["gs", "s3"])
+    def test_two_files_of_a_store_are_read(self, buckets: Path, scheme: str) -> None:
+        write(buckets, "text/train.en.zst", "one")
+        write(buckets, "text/train.de", "eins")
+        corpus = open_corpus(f"files:{scheme}://text/train", EN_DE)
+        assert list(corpus) == [RawPair(b"one", b"eins")]
+        assert corpus.origin["files"][1] == {"path": f"{scheme}://text/train.de", "bytes": 5}
+
+    def test_a_pattern_is_matched_in_a_store(self, buckets: Path) -> None:
+        write(buckets, "text/b/1.tsv.gz", "two\tzwei")
+        write(buckets, "text/a/1.tsv.gz", "one\teins")
+        assert read("tsv:gs://text/*/1.tsv.gz") == [("one", "eins"), ("two", "zwei")]
+
+    def test_a_file_of_a_store_that_changes_has_another_fingerprint(self, buckets: Path) -> None:
+        write(buckets, "text/a.tsv", "one\teins")
+        first, again = (open_corpus("tsv:gs://text/a.tsv", EN_DE).fingerprint() for _ in range(2))
+        write(buckets, "text/a.tsv", "one\tzwei")
+        assert first == again != open_corpus("tsv:gs://text/a.tsv", EN_DE).fingerprint()
+
+    def test_what_a_store_does_not_have_is_told(self, buckets: Path) -> None:
+        with pytest.raises(DataError, match=r"found none of gs://text/train\.en, gs://text/train\.en\.gz, "):
+            open_corpus("files:gs://text/train", EN_DE)
+
+    def test_an_error_of_a_store_is_told(self, buckets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def deny(*_: object, **__: object) -> None:
+            raise RuntimeError("Anonymous caller does not have access\nmore")
+
+        monkeypatch.setattr(Buckets, "exists", deny)
+        with pytest.raises(
+            DataError, match=r"cannot read gs://text/a\.tsv \(Anonymous .* access\); check the name and your credentia"
+        ):
+            open_corpus("tsv:gs://text/a.tsv", EN_DE)
+
+    @pytest.mark.parametrize(("scheme", "package"), [("gs", "gcsfs"), ("s3", "s3fs")])
+    def test_a_missing_package_is_named(self, monkeypatch: pytest.MonkeyPatch, scheme: str, package: str) -> None:
+        def missing(*_: object, **__: object) -> None:
+            raise ImportError(f"Install {package} to access it")
+
+        epath_backend.fsspec_backend._get_filesystem.cache_clear()
+        monkeypatch.setattr(fsspec, "filesystem", missing)
+        with pytest.raises(DataError, match=f"{scheme}:// needs another package; run: pip install {package}$"):
+            open_corpus(f"tsv:{scheme}://text/a.tsv", EN_DE)
+
+    def test_another_scheme_is_told_with_those_there_are(self) -> None:
+        with pytest.raises(
+            DataError, match=r"cannot open ftp://x/a\.tsv; expected a local path, gs://, s3:// or https://"
+        ):
+            open_corpus("tsv:ftp://x/a.tsv", EN_DE)
+
+
+class TestFingerprints:
+    def test_the_same_files_opened_again_have_the_same(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write(tmp_path, "a.tsv", "one\teins")
+        monkeypatch.chdir(tmp_path)
+        specs = [f"tsv:{tmp_path / 'a.tsv'}", "tsv:a.tsv", "tsv:./a.tsv?weight=2"]
+        assert len({open_corpus(spec, EN_DE).fingerprint() for spec in specs}) == 1
+
+    def test_a_file_that_is_written_again_has_another(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "a.tsv", "one\teins")
+        corpus = open_corpus(f"tsv:{path}", EN_DE)
+        before = corpus.fingerprint()
+        os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
+        assert corpus.fingerprint() == before != open_corpus(f"tsv:{path}", EN_DE).fingerprint()
+
+    def test_another_direction_column_or_match_has_another(self, tmp_path: Path) -> None:
+        write(tmp_path, "1.tsv", "one\teins\t1")
+        spec = f"tsv:{tmp_path}/*.tsv"
+        specs = [(spec, EN_DE), (spec, LanguagePair("de", "en")), (f"{spec}?loss_weight=column", EN_DE)]
+        prints = [open_corpus(text, pair).fingerprint() for text, pair in [*specs, (f"reversed:{spec}", EN_DE)]]
+        write(tmp_path, "2.tsv", "two\tzwei\t1")
+        assert len({*prints, open_corpus(spec, EN_DE).fingerprint()}) == 5
+        assert all(len(print_) == 64 for print_ in prints)
+
+    def test_a_sample_has_its_own_by_split_and_direction(self) -> None:
+        opened = [("train", EN_DE), ("dev", EN_DE), ("train", LanguagePair("de", "en")), ("train", EN_DE)]
+        prints = [open_corpus("sample:tatoeba-en-de", pair, split=split).fingerprint() for split, pair in opened]
+        assert prints[0] == prints[3]
+        assert len(set(prints)) == 3

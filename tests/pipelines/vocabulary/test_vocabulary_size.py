@@ -1,0 +1,70 @@
+"""Which size a vocabulary can have, and what a user is told where none can."""
+
+import pytest
+import sentencepiece
+
+from pipelines.errors import DataError
+from pipelines.sources.corpora import LanguagePair, open_corpus
+from pipelines.vocabulary.size import train_possible_model
+from pipelines.vocabulary.tokenizer import size as vocabulary_size
+from pipelines.vocabulary.training import train_model
+
+SIZES = (None, 64, 264, 272, 280, 8000)
+
+
+def pieces(sentences: list[str], size: int | None) -> int:
+    model = train_possible_model(lambda size: train_model(sentences, size), size, characters=sum(map(len, sentences)))
+    return int(sentencepiece.SentencePieceProcessor(model_proto=model).get_piece_size())
+
+
+def sample(pairs: int) -> list[str]:
+    corpus = open_corpus("sample:tatoeba-en-de", LanguagePair("en", "de"), split="dev")
+    return [side.decode() for pair in list(corpus)[:pairs] for side in pair[:2]]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("sentences", [["Yes.", "Ja."], ["a"], ["The quick brown fox jumps over it."] * 20])
+def test_a_text_that_is_too_small_for_any_size_is_told_so_whatever_is_asked_for(
+    sentences: list[str], size: int | None
+) -> None:
+    with pytest.raises(DataError, match=r"too small for a vocabulary of any size: .*; give more text$"):
+        pieces(sentences, size)
+
+
+@pytest.mark.parametrize("size", [64, 264, 8000])
+def test_the_size_that_is_named_instead_is_possible(size: int) -> None:
+    sentences = sample(20)
+    with pytest.raises(DataError, match=r"use --vocabulary-size \d+") as caught:
+        pieces(sentences, size)
+    named = int(str(caught.value).split("--vocabulary-size ")[1].split()[0])
+    assert pieces(sentences, named) == named
+
+
+def test_a_size_that_nobody_asked_for_is_as_large_as_the_text_permits() -> None:
+    sentences = sample(20)
+    with pytest.raises(DataError) as caught:
+        pieces(sentences, 32_000)
+    assert f"use --vocabulary-size {pieces(sentences, None)} or less" in str(caught.value)
+
+
+def test_of_enough_text_the_usual_size_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocabulary_size, "USUAL_SIZE", 400)
+    assert pieces(sample(300), None) == 400
+
+
+def test_much_text_is_not_read_again_to_try_a_larger_size() -> None:
+    tried = []
+
+    def train(size: int) -> bytes:
+        tried.append(size)
+        return train_model(sample(20), size)
+
+    with pytest.raises(DataError, match="too many characters for 64 pieces"):
+        train_possible_model(train, 64, characters=10**9)
+    assert tried == [64]
+
+
+@pytest.mark.parametrize("sentences", [[], [""], [" "]])
+def test_no_text_is_told(sentences: list[str]) -> None:
+    with pytest.raises(DataError, match="there is no text to train a vocabulary on"):
+        pieces(sentences, None)
