@@ -46,9 +46,12 @@ class Transformer(keras.Model):
         self.drop = Dropout(self.config.residual_dropout, name="drop", dtype=dtype)
         self.encoder = Encoder(self.config, name="encoder", dtype=dtype)
         self.decoder = Decoder(self.config, name="decoder", dtype=dtype)
+        self.build()
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes every weight; no shape of the data matters."""
+        """Makes every weight, as the constructor does already; no shape of the data matters."""
+        if self.built:
+            return
         width = (None, None, self.config.model_width)
         self.embedding.build()
         for layer in (self.positions, self.encoder, self.decoder):

@@ -138,7 +138,8 @@ def evaluation_stream(
         tokens = read_tokens(manifest.data_dir, shards, vocabulary_size=manifest.vocabulary_size)
         return (fill_batch(tokens, plan) for plan in plans)
 
-    return dataset_of(batches, BATCH_SPEC).prefetch(_BATCHES_AHEAD)
+    known = tf.data.experimental.assert_cardinality(len(plans))  # else Keras warns that the data ran out
+    return dataset_of(batches, BATCH_SPEC).apply(known).prefetch(_BATCHES_AHEAD)
 
 
 class PlannedBatch(NamedTuple):

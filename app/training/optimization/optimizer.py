@@ -7,7 +7,7 @@ import keras
 from app.config import TrainingConfig
 from app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
 from app.training.optimization.muon import Muon
-from app.training.optimization.schedule import CosineSchedule, InverseSquareRootSchedule, NoamSchedule
+from layers.schedules import CosineSchedule, InverseSquareRootSchedule, NoamSchedule
 
 
 def optimizer_of(settings: TrainingConfig, model_width: int) -> FusedAdam:

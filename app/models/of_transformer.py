@@ -1,0 +1,76 @@
+"""From a `Transformer` in Python, e.g. one that Keras' `fit` trained, to translations and to a run on disk."""
+
+import shutil
+from pathlib import Path
+
+import keras
+
+from app.config import Configuration, TrainingConfig
+from app.decoding.options import DecodingOptions
+from app.decoding.translation_graph import TranslationGraph
+from app.decoding.translator import Translator
+from app.errors import UserError
+from app.runs.checkpoints import IMPORTED, write_checkpoint
+from app.runs.directory import RunDirectory
+from layers.transformer import Transformer
+from pipelines.shards.manifest import Manifest
+from pipelines.vocabulary.loading import AnyVocabulary
+
+
+def translator(
+    transformer: Transformer, vocabulary: AnyVocabulary, decoding: DecodingOptions | None = None
+) -> Translator:
+    """Returns a translator that uses a model in memory; it follows the weights when they change.
+
+    Args:
+        transformer: The model.
+        vocabulary: The vocabulary that it was trained with.
+        decoding: The settings of the search; the paper's if None.
+    """
+    return Translator(TranslationGraph(transformer, vocabulary, decoding or DecodingOptions()).signatures())
+
+
+def save_run(
+    transformer: Transformer, data_dir: str | Path, out: str | Path, decoding: DecodingOptions | None = None
+) -> Path:
+    """Writes a model as a run, for `nmt translate`, `nmt evaluate`, `nmt export` and `nmt serve`.
+
+    The run has one checkpoint, of step 0, without the state of an optimizer: `nmt train` cannot resume it.
+
+    Args:
+        transformer: The model.
+        data_dir: The prepared data that it was trained on.
+        out: The run; a new or empty folder. It is written aside and renamed.
+        decoding: The settings of the search; the paper's if None.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UserError: `out` exists, or the model has another vocabulary size than the data.
+        DataError: `data_dir` is not prepared data.
+    """
+    data, out = Manifest.load(data_dir), Path(out)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} exists; choose another folder")
+    if transformer.config.vocabulary_size != data.vocabulary_size:
+        raise UserError(
+            f"the model has {transformer.config.vocabulary_size} pieces, but the vocabulary of {data_dir} has "
+            f"{data.vocabulary_size}; pass the data that it was trained on"
+        )
+    in_file = Transformer(transformer.config, name="transformer")  # whose weights have the names of a run's
+    in_file.build()
+    values = (keras.ops.convert_to_numpy(weight) for weight in transformer.weights)
+    weights = dict(zip((weight.path for weight in in_file.weights), values, strict=True))
+    configuration = Configuration(transformer.config, TrainingConfig(), decoding or DecodingOptions())
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        run = RunDirectory.create(
+            partial, configuration, data, {IMPORTED: {"from": "Keras' fit", "name": transformer.name}}
+        )
+        write_checkpoint(run.checkpoints.step_path(0), 0, {"weights.npz": weights}, {IMPORTED: "Keras' fit"})
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out

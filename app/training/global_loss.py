@@ -1,0 +1,38 @@
+"""The loss for Keras' `compile` under a distribution strategy: the mean over the tokens of the whole batch."""
+
+import keras
+import tensorflow as tf
+
+from layers import losses
+from layers.losses import token_weights
+
+
+@keras.saving.register_keras_serializable(package="nmt", name="GlobalLabelSmoothedCrossEntropy")
+class LabelSmoothedCrossEntropy(losses.LabelSmoothedCrossEntropy):
+    """Label-smoothed cross entropy in nats, averaged over the real target tokens of the global batch.
+
+    Keras averages the means of the replicas, which is another function as soon as they hold different numbers of
+    tokens. This loss divides by the number of tokens of all replicas, as `nmt train` does, so that one device and
+    several devices compute the same step.
+
+    Args:
+        smoothing: The share of the target distribution that is spread over all pieces; the paper has 0.1.
+
+    Raises:
+        ValueError: `smoothing` is not in [0, 1).
+    """
+
+    def __call__(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns this replica's share of the mean loss, a float32 scalar; the shares add up to the mean.
+
+        Args:
+            y_true: Labels, int32 [B, T]; padding does not count.
+            y_pred: Logits [B, T, V].
+            sample_weight: Weights of the rows [B] or of the tokens [B, T].
+        """
+        weights = token_weights(y_true, sample_weight)
+        total = tf.reduce_sum(weights)
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
+        return tf.math.divide_no_nan(tf.reduce_sum(self.call(y_true, y_pred) * weights), total)
