@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 
-from app.server.documents.documents import marked_text
+from app.server.documents import marked_text
 from app.server.documents.marked_text import translate_parts
 from app.server.documents.markup import read_html, write_html
 from app.server.documents.parts import Part

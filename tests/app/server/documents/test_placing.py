@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.server.documents.documents import marked_text
+from app.server.documents import marked_text
 from app.server.documents.marked_text import translate_parts
 from app.server.documents.owners import shared_out
 from app.server.documents.parts import Kept

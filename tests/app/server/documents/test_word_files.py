@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from docx import Document
 
-from app.server.documents.documents import word_files
+from app.server.documents import word_files
 from app.server.documents.word_files import MOST_FILES, MOST_PARAGRAPHS, MOST_RUNS, MOST_UNPACKED, read_word, write_word
 from app.server.errors import RequestError, TooLargeError
 from tests.app.server.backwards import word

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from app.errors import UserError
 from app.exporting.signature_definitions import signature_definitions
+from app.models import export_layout as layout
 from app.models.exports import reporting_damage
-from app.models.loading import export_layout as layout
 from app.server.engine import versions as served_versions
 from app.server.engine.metrics import Metrics
 from app.server.engine.versions import POLL_SECONDS, Models, Version, exports_at

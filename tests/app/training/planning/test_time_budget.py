@@ -12,8 +12,8 @@ import pytest
 from app.commands import demo
 from app.config import TrainingConfig, load_configuration
 from app.errors import UserError
-from app.training.planning.plan import plan as planning
-from app.training.planning.plan import time_budget
+from app.training.planning import plan as planning
+from app.training.planning import time_budget
 from app.training.planning.time_budget import Measured, TimeBudget, settings_within
 from tests.app.command_line import TINY, Done, nmt, succeeded
 from tests.app.test_bad_input import refusal
