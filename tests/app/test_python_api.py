@@ -82,7 +82,7 @@ def fitted(
     callbacks = [
         keras_nmt.DevBleu(vocabulary, sources, ["Es regnet.", "Wer da?"], target_language="de", decoding=decoding),
         keras_nmt.SampleTranslations(vocabulary, sources, out / "logs", decoding=decoding),
-        keras_nmt.AttentionPictures(vocabulary, sources[0], out / "logs", decoding=decoding),
+        keras_nmt.AttentionPictures(vocabulary, sources[:1], out / "logs", decoding=decoding),
         keras.callbacks.TensorBoard(out / "logs"),
         keras.callbacks.BackupAndRestore(out / "backup", delete_checkpoint=False),
         keras.callbacks.ModelCheckpoint(out / "best.keras", monitor="val_bleu", mode="max", save_best_only=True),
@@ -113,10 +113,10 @@ def test_tensorboard_shows_translations_and_attention(
             found |= {value.tag: value.tensor for value in event.summary.value}
     table = tf.make_ndarray(found["samples"]).item().decode()
     assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == sources
-    pictures = {tag for tag in found if tag.startswith("attention/") and tag != "attention/pieces"}
-    assert pictures == {f"attention/{name}/layer 1" for name in ("encoder", "decoder", "cross")}
-    picture = tf.io.decode_png(found["attention/encoder/layer 1"].string_val[2])
-    pieces = tf.make_ndarray(found["attention/pieces"]).item().decode().split("\n\n")[0].split()
+    assert {f"attention 1/{name}" for name in ("encoder", "decoder", "cross", "pieces")} <= set(found)
+    picture = tf.io.decode_png(found["attention 1/encoder"].string_val[2])
+    row = tf.make_ndarray(found["attention 1/pieces"]).item().decode().splitlines()[2]
+    pieces = row.removeprefix("source | ").split()
     assert picture.shape == (CELL * len(pieces), 2 * CELL * len(pieces) + GAP, 3)
 
 
@@ -189,11 +189,13 @@ def test_a_model_in_memory_translates_as_its_run_does(data: Path, tmp_path: Path
         )
 
 
-def test_a_picture_shows_the_heads_side_by_side() -> None:
-    picture = attention_picture(np.array([[[0.0, 1.0]], [[0.5, 0.25]]], np.float32))  # two heads, T = 1, S = 2
-    assert picture.shape == (CELL, 4 * CELL + GAP, 3)
-    assert picture[0, 0].tolist() == COLOURS[0].astype(int).tolist()
-    assert picture[-1, 2 * CELL - 1].tolist() == COLOURS[-1].astype(int).tolist()
-    assert picture[0, 2 * CELL].tolist() == [255] * 3
-    assert picture[0, 2 * CELL + GAP].tolist() == COLOURS[2].astype(int).tolist()
-    assert picture[0, -1].tolist() == COLOURS[1].astype(int).tolist()
+def test_a_picture_shows_layers_below_and_heads_beside_each_other() -> None:
+    weights = np.zeros((2, 2, 1, 3), np.float32)  # T = 1, S = 3
+    weights[0, 0, 0, 2], weights[0, 1, 0, 0], weights[1, 1, 0, 2] = 1.0, 0.5, 0.25
+    picture = attention_picture(weights)
+    assert picture.shape == (2 * CELL + GAP, 6 * CELL + GAP, 3)
+    at = {(0, 0): 0, (0, 3 * CELL - 1): 4, (CELL - 1, 3 * CELL + GAP): 2, (CELL + GAP, 6 * CELL + GAP - 1): 1}
+    assert {place: picture[place].tolist() for place in at} == {
+        place: COLOURS[colour].astype(int).tolist() for place, colour in at.items()
+    }
+    assert picture[0, 3 * CELL].tolist() == picture[CELL, 0].tolist() == [255] * 3

@@ -1,29 +1,70 @@
-"""Attention weights as a picture, in NumPy alone."""
+"""Attention weights as pictures for TensorBoard."""
 
+from collections.abc import Mapping, Sequence
+
+import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-CELL = 10  # pixels on each side of a weight's square
+from layers.transformer import Transformer
+from pipelines.vocabulary.loading import AnyVocabulary
+from pipelines.vocabulary.tokenizer import BOS, EOS
+
+CELL = 8  # pixels on each side of a weight's square
 GAP = 6  # pixels between two heads
 # From 0 to 1, dark to bright: five colours of matplotlib's "viridis", with straight lines between them.
 COLOURS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], np.float32)
 BACKGROUND = 255
 
 
-def attention_picture(heads: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Draws the heads of one attention side by side.
+def attention_picture(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Draws the attention maps of all layers and heads in a grid.
 
     Args:
-        heads: Weights [H, T, S], in [0, 1]: a row for each query, a column for each key.
+        weights: Attention weights [L, H, T, S] in [0, 1].
 
     Returns:
-        RGB, uint8 [T * CELL, H * S * CELL + (H - 1) * GAP, 3].
+        RGB, uint8 [height, width, 3]: a row of maps for each layer, a column for each head. In each map a row of
+        squares stands for a query and a column for a key; brighter is larger.
     """
-    at = np.clip(heads, 0.0, 1.0) * (len(COLOURS) - 1)
+    at = np.clip(weights, 0.0, 1.0) * (len(COLOURS) - 1)
     below = np.minimum(at.astype(int), len(COLOURS) - 2)
     share = (at - below)[..., None]
-    pixels = (COLOURS[below] * (1 - share) + COLOURS[below + 1] * share).round().astype(np.uint8)  # [H, T, S, 3]
-    pixels = pixels.repeat(CELL, axis=1).repeat(CELL, axis=2)
-    gap = np.full((pixels.shape[1], GAP, 3), BACKGROUND, np.uint8)
-    parts = [part for head in pixels for part in (gap, head)][1:]
-    return np.concatenate(parts, axis=1)
+    pixels = (COLOURS[below] * (1 - share) + COLOURS[below + 1] * share).round().astype(np.uint8)  # [L, H, T, S, 3]
+    pixels = pixels.repeat(CELL, axis=2).repeat(CELL, axis=3)
+    margins = ((0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0))
+    pixels = np.pad(pixels, margins, constant_values=BACKGROUND)
+    layers, heads, height, width, _ = pixels.shape
+    grid = pixels.transpose(0, 2, 1, 3, 4).reshape(layers * height, heads * width, 3)
+    return grid[:-GAP, :-GAP]
+
+
+def write_attention(transformer: Transformer, vocabulary: AnyVocabulary, sentences: Sequence[tuple[str, str]]) -> None:
+    """Writes the attention of sentences and their translations to the current TensorBoard writer.
+
+    There are three pictures a sentence, of the encoder's and the decoder's self-attention and of cross-attention, and
+    the pieces that their rows and columns stand for, as text.
+
+    Args:
+        transformer: The model.
+        vocabulary: Its vocabulary.
+        sentences: Pairs of a source, with its tags, and a translation.
+    """
+    words = vocabulary.pieces()
+    for number, pair in enumerate(sentences, start=1):
+        source, target = ([*ids, EOS] for ids in vocabulary.encode_outside(list(pair)))
+        read = [BOS, *target[:-1]]  # what the decoder reads: the translation, shifted right
+        for name, maps in attention_maps(transformer, source, read).items():
+            tf.summary.image(f"attention {number}/{name}", attention_picture(maps)[None])
+        rows = (f"{side} | {' '.join(words[i] for i in ids)}" for side, ids in (("source", source), ("target", read)))
+        tf.summary.text(f"attention {number}/pieces", "\n".join(("side | pieces", "---|---", *rows)))
+
+
+def attention_maps(
+    transformer: Transformer, source: Sequence[int], target: Sequence[int]
+) -> Mapping[str, NDArray[np.float32]]:
+    """Returns "encoder", "decoder" and "cross", each [L, H, T, S], of one pair of ids."""
+    maps = transformer.attention_maps(np.array([source], np.int32), np.array([target], np.int32))
+    of_pair = {name: keras.ops.cast(weights[:, 0], "float32") for name, weights in maps.items()}
+    return {name: keras.ops.convert_to_numpy(weights) for name, weights in of_pair.items()}

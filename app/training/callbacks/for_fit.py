@@ -5,18 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Translator
 from app.evaluation import score
 from app.runtime.utf8_names import in_utf8
-from app.training.callbacks.attention_pictures import attention_picture
+from app.training.callbacks.attention_pictures import write_attention
 from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tokenizer import BOS, EOS
 
 
 class _Translating(keras.callbacks.Callback):
@@ -109,14 +106,14 @@ class SampleTranslations(_Translating):
 
 
 class AttentionPictures(_Translating):
-    """Writes pictures of the attention of one translated sentence to TensorBoard after each epoch.
+    """Writes pictures of the attention of a few translated sentences to TensorBoard after each epoch.
 
-    There is one picture for each attention ("encoder", "decoder", "cross") and layer, with the heads side by side:
-    a row for each query, a column for each key, brighter for a larger weight. The pieces stand beside it as text.
+    There is one picture for each attention ("encoder", "decoder", "cross"), with a row for each layer and a column for
+    each head; see `attention_picture`.
 
     Args:
         vocabulary: The vocabulary of the training data.
-        source: The line to translate.
+        sources: Lines to translate.
         log_dir: The directory of TensorBoard's files.
         decoding: The settings of the search.
     """
@@ -124,28 +121,18 @@ class AttentionPictures(_Translating):
     def __init__(
         self,
         vocabulary: AnyVocabulary,
-        source: str,
+        sources: Sequence[str],
         log_dir: str | Path,
         *,
         decoding: DecodingOptions | None = None,
     ) -> None:
         super().__init__(vocabulary, decoding)
-        self.source = source
+        self.sources = list(sources)
         self.writer = tf.summary.create_file_writer(in_utf8(Path(log_dir)))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Draws the attention in every layer."""
-        source, target = (self.ids(text) for text in (self.source, *self.translate([self.source])))
-        maps = self.model.attention_maps(source, np.insert(target[:, :-1], 0, BOS, axis=1))
+        """Draws the attention."""
+        sentences = list(zip(self.sources, self.translate(self.sources), strict=True))
         with self.writer.as_default(step=epoch):
-            for name, weights in maps.items():
-                for layer, heads in enumerate(keras.ops.convert_to_numpy(weights)[:, 0], start=1):
-                    tf.summary.image(f"attention/{name}/layer {layer}", attention_picture(heads)[None])
-            words = self.vocabulary.pieces()
-            sides = (" ".join(words[i] for i in side[0]) for side in (source, target))
-            tf.summary.text("attention/pieces", "\n\n".join(sides))
+            write_attention(self.model, self.vocabulary, sentences)
         self.writer.flush()
-
-    def ids(self, text: str) -> NDArray[np.int32]:
-        """Returns the ids of a text with EOS behind them: int32 [1, T]."""
-        return np.array([[*self.vocabulary.encode_outside([text])[0], EOS]], np.int32)

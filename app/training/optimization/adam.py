@@ -58,6 +58,11 @@ class FusedAdam(keras.optimizers.Adam):
         """The moving averages of the weights, in the weights' order; empty unless `use_ema`."""
         return list(self._model_variables_moving_average) if self.use_ema else []
 
+    @property
+    def gradient_averages(self) -> list[keras.Variable]:
+        """The moving averages of the gradients (first moments), in the order of the weights."""
+        return list(self._momentums)
+
     def scaled_rate(self) -> tf.Tensor:
         """The next update's learning rate, float32: the schedule's times `rate_factor`."""
         return tf.cast(self.learning_rate, tf.float32) * tf.convert_to_tensor(self.rate_factor)
