@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow check format lint types clean
+.PHONY: demo test slow check format lint types docs clean
 
 demo: .venv/runtime
 	$(BIN)/nmt demo --out demo
@@ -25,6 +25,10 @@ lint: .venv/development
 types: .venv/development
 	$(BIN)/mypy
 
+docs: .venv/documentation # the site, without a warning, and the notebook, from its first cell to its last
+	$(BIN)/mkdocs build --quiet --site-dir build/site
+	$(BIN)/jupyter execute --timeout=600 docs/transformer.ipynb
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -qq --upgrade pip
@@ -35,6 +39,10 @@ types: .venv/development
 
 .venv/development: .venv/runtime requirements-dev.txt requirements-marian.txt
 	$(BIN)/python -m pip install -qq -e '.[dev]'
+	@touch $@
+
+.venv/documentation: .venv/runtime requirements-docs.txt
+	$(BIN)/python -m pip install -qq -e '.[docs]'
 	@touch $@
 
 clean:

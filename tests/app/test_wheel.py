@@ -1,0 +1,61 @@
+"""The wheel: what it puts into an environment, and that it translates there without the checkout."""
+
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*command: str | Path, cwd: Path, given: str = "") -> str:
+    done = subprocess.run(list(map(str, command)), cwd=cwd, input=given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of what git tracks or would."""
+    copy, out = (tmp_path_factory.mktemp(name) for name in ("copy", "wheel"))
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0")
+    names = [name for name in listed if name and ((ROOT / name).exists() or (ROOT / name).is_symlink())]
+    (copy / "names").write_text("\n".join(names))
+    run("tar", "-cf", copy / "all.tar", "-T", copy / "names", cwd=ROOT)
+    run("tar", "-xf", "all.tar", cwd=copy)
+    pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-q")
+    run(*pip, "--wheel-dir", out, copy, cwd=out)
+    (found,) = out.glob("*.whl")
+    return found
+
+
+def test_it_holds_one_import_package_and_all_files(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"keras_nmt"}
+    for name in (
+        "py.typed",
+        "app/presets/paper-base.toml",
+        "app/server/page/index.html",
+        "layers/sublayers/attention.py",
+        "pipelines/sample/tatoeba-en-de/train.tsv.xz",
+    ):
+        assert f"keras_nmt/{name}" in names
+
+
+def test_it_translates_in_an_environment_of_its_own(wheel: Path, export: Path, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", "--without-pip", "env", cwd=tmp_path)
+    (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    # The dependencies come from this environment; a path in a .pth file brings no editable installation along.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    python = tmp_path / "env" / "bin" / "python"
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "-q")
+    run(*pip, wheel, cwd=tmp_path)
+    code = "import importlib.util as u, keras_nmt; print(keras_nmt.__file__); print([u.find_spec(n) for n in ('app', 'layers')])"
+    where, others = run(python, "-c", code, cwd=tmp_path).splitlines()
+    assert where == str(packages / "keras_nmt" / "__init__.py")
+    assert others == "[None, None]"
+    translated = run(tmp_path / "env" / "bin" / "nmt", "translate", export, cwd=tmp_path, given="It rains.\nWho?\n")
+    assert len(translated.splitlines()) == 2
