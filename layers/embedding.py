@@ -32,6 +32,7 @@ class SharedEmbedding(keras.layers.Layer):
 
     def call(self, ids: keras.KerasTensor) -> keras.KerasTensor:
         """Embeds: ids [B, T] -> [B, T, D], each row times sqrt(D)."""
+        ids = keras.ops.cast(ids, "int32")  # Keras builds metrics from a batch averaged over replicas, in float32
         rows = keras.ops.take(self.embeddings, ids, axis=0)
         return keras.ops.cast(rows * self.width**0.5, self.compute_dtype)
 
