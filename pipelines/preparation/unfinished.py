@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.errors import DataError, LostWorkerError
-from pipelines.preparation.chunks import is_reading
+from pipelines.preparation.job import is_reading
 from pipelines.shards.manifest import MANIFEST
 
 LOCK, FINGERPRINT, WORK, REPLACED = "lock", "fingerprint", "work", "replaced"

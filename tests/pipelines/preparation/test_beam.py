@@ -35,7 +35,7 @@ def prepared(folder: Path, workers: Workers) -> dict[str, bytes]:
 def test_the_local_runners_write_the_same_bytes_as_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr("pipelines.preparation.prepare.CHUNK_PAIRS", 100)
+    monkeypatch.setattr("pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
     (tmp_path / "one").mkdir()
     (tmp_path / "beam").mkdir()
     expected = prepared(tmp_path / "one", LocalWorkers(1))

@@ -167,5 +167,5 @@ def test_of_very_long_text_only_so_much_is_learnt_from_as_memory_allows(
 ) -> None:
     corpus = lines(tmp_path / "a.tsv", *PAIRS)
     whole = made(corpus, vocabulary=None).vocabulary_size
-    monkeypatch.setattr("pipelines.preparation.prepare.SAMPLE_CHARACTERS", 1000)
+    monkeypatch.setattr("pipelines.preparation.phases.learn_vocabulary.SAMPLE_CHARACTERS", 1000)
     assert made(corpus, vocabulary=None, force=True).vocabulary_size < whole

@@ -18,7 +18,6 @@ import tensorflow as tf
 
 from pipelines.cleaning.filters import CleaningOptions
 from pipelines.errors import DataError
-from pipelines.preparation.chunks import encode
 from pipelines.preparation.prepare import PreparationOptions, default_shards
 from pipelines.preparation.prepare import prepare as prepare_on
 from pipelines.preparation.workers import LocalWorkers, local_workers
@@ -26,6 +25,7 @@ from pipelines.shards.manifest import MANIFEST, Manifest, MixedCorpus
 from pipelines.shards.reading import read_tokens
 from pipelines.sources.corpora import LanguagePair, open_corpus
 from pipelines.streaming.stream import evaluation_stream
+from pipelines.vocabulary.encoding import encode
 from pipelines.vocabulary.tokenizer import EOS, Vocabulary
 
 EN_DE = LanguagePair("en", "de")
@@ -73,7 +73,7 @@ def whole_corpus(folder: Path) -> str:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.preparation.prepare.CHUNK_PAIRS", 100)
+    monkeypatch.setattr("pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What `whole_corpus` becomes in one process and without interruption."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preparation.prepare.CHUNK_PAIRS", 100)
+        patch.setattr("pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
         prepare(options(folder / "out", limit=None, corpora=(whole_corpus(folder),)))
     return contents(folder / "out")
 
@@ -196,7 +196,8 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, small_chunks: Non
 def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, whole: dict[str, bytes]) -> None:
     """The kill comes at some moment of the work, in another process."""
     code = (
-        "import sys, pipelines.preparation.prepare as p; p.CHUNK_PAIRS = 100; from pathlib import Path\n"
+        "import sys, pipelines.preparation.prepare as p, pipelines.preparation.phases.clean as clean\n"
+        "clean.CHUNK_PAIRS = 100; from pathlib import Path\n"
         "from pipelines.sources.corpora import LanguagePair as L\n"
         "from pipelines.preparation.workers import LocalWorkers\n"
         "o = p.PreparationOptions(L('en', 'de'), (sys.argv[1],), ('sample:tatoeba-en-de',), Path(sys.argv[2]), "
