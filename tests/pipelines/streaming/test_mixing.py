@@ -19,14 +19,13 @@ from pipelines.shards.buckets import Rows
 from pipelines.shards.manifest import Manifest, MixedCorpus, Split
 from pipelines.shards.reading import read_tokens
 from pipelines.streaming.mixing import Mixture
-from pipelines.streaming.stream import BATCH_SPEC, batch_spec, evaluation_stream, planned_epoch, training_stream
-from pipelines.streaming.windows import TrainingData
+from pipelines.streaming.stream import BATCH_SPEC, batch_spec, evaluation_stream
 from pipelines.vocabulary.tokenizer import PAD
 from tests.pipelines.conftest import FIRST_ID, MakeData
-from tests.pipelines.machines import assert_machines_read_in_turn
+from tests.pipelines.streaming.streams import assert_machines_read_in_turn, batches_of, open_data, training_stream
 
 PAIRS, FIRST_CORPUS = 150, 110  # of the first corpus, the others of the second
-OPTIONS: dict[str, Any] = {"batch_tokens": 96, "max_length": 12, "seed": 5, "window_examples": 40}
+OPTIONS: dict[str, Any] = {"batch_tokens": 96, "max_length": 12, "seed": 5, "window_pairs": 40}
 
 Mix = Callable[..., Path]
 
@@ -59,7 +58,7 @@ def taken(data: Path, epoch: int = 0, **options: Any) -> Counter[int]:
     """How many times an epoch gives each pair."""
     options = OPTIONS | options
     stream = training_stream(data, start_epoch=epoch, **options)
-    batches = islice(stream.as_numpy_iterator(), len(planned_epoch(data, epoch=epoch, **options)))
+    batches = islice(stream.as_numpy_iterator(), batches_of(data, epoch, **options))
     return Counter(int(first) - FIRST_ID for _, labels, *_ in batches for first in labels[:, 0] if first != PAD)
 
 
@@ -172,7 +171,7 @@ def test_a_batch_of_weighted_pairs_brings_the_weight_of_each_row_and_nothing_for
 
 
 def test_windows_of_a_mixture_before_a_position_are_not_drawn(weighted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    epochs = [len(planned_epoch(weighted, epoch=epoch, **OPTIONS)) for epoch in range(3)]
+    epochs = [batches_of(weighted, epoch, **OPTIONS) for epoch in range(3)]
     whole = islice(training_stream(weighted, **OPTIONS).as_numpy_iterator(), sum(epochs), sum(epochs) + 1)
     expected = next(whole)
     drawn: list[int] = []
@@ -230,8 +229,8 @@ def test_the_batches_of_a_mixture_are_counted_as_they_are_planned(make_data: Mak
         np.save(manifest.data_dir / shard.corpus_file, np.arange(shard.examples).astype(np.uint8) * number % 3)
     corpora = tuple(MixedCorpus(f"corpus {i}", 200, weight) for i, weight in enumerate((0.3, 1.0, 2.6)))
     replace(manifest, splits={"train": replace(manifest.split("train"), corpora=corpora)}).save()
-    sizes = {"batch_tokens": 96, "max_length": 12, "window_examples": 304}
-    data = TrainingData.open(manifest.data_dir, seed=1, sampling_alpha=0.0, corpus_temperature=2.0, **sizes)
+    sizes = {"batch_tokens": 96, "max_length": 12, "window_pairs": 304}
+    data = open_data(manifest.data_dir, seed=1, corpus_temperature=2.0, **sizes)
     for epoch in range(5):
         windows = data.windows(epoch)
         assert [len(window.shards) for window in windows] == [16, 16]
@@ -240,7 +239,7 @@ def test_the_batches_of_a_mixture_are_counted_as_they_are_planned(make_data: Mak
 
 @pytest.mark.parametrize("hosts", [2, 3])
 def test_machines_read_the_rows_and_weights_of_one_in_turn(weighted: Path, hosts: int) -> None:
-    assert_machines_read_in_turn(weighted, hosts, **OPTIONS | {"window_examples": 80})
+    assert_machines_read_in_turn(weighted, hosts, **OPTIONS | {"window_pairs": 80})
 
 
 def test_batches_without_weights_stay_pairs(mix: Mix, weighted: Path) -> None:
@@ -308,7 +307,7 @@ def test_an_array_of_another_kind_is_named(mix: Mix) -> None:
     data = mix(2, 1)
     np.save(data / "train-00002-of-00008.corpus.npy", np.zeros(PAIRS, np.int64))
     with pytest.raises(DataError, match=r"train-00002-of-00008\.corpus\.npy \(it is no array of uint8\)"):
-        planned_epoch(data, **OPTIONS)
+        batches_of(data, **OPTIONS)
 
 
 def test_a_manifest_keeps_corpora_and_one_without_them_is_read_too(mix: Mix, tmp_path: Path) -> None:

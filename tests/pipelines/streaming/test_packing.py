@@ -21,18 +21,24 @@ from pipelines.shards.reading import read_tokens
 from pipelines.streaming.batching import BatchShape
 from pipelines.streaming.packed_batches import pack_rows, sentences_of
 from pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
-from pipelines.streaming.stream import batch_spec, planned_epoch, training_stream
+from pipelines.streaming.stream import batch_spec
 from pipelines.streaming.windows import TrainingData, Window
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
 from tests.pipelines.conftest import FIRST_ID, MakeData
-from tests.pipelines.machines import assert_machines_read_in_turn
+from tests.pipelines.streaming.streams import (
+    assert_machines_read_in_turn,
+    batches_of,
+    open_data,
+    planned_epoch,
+    training_stream,
+)
 
 MAX_LENGTH = 12
 OPTIONS: dict[str, Any] = {
     "batch_tokens": 300,
     "max_length": MAX_LENGTH,
     "seed": 5,
-    "window_examples": 160,
+    "window_pairs": 160,
     "packed": True,
 }
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
@@ -70,8 +76,7 @@ def batches(data_dir: Path, count: int, **options: Any) -> list[Any]:
 
 
 def epoch_of(data_dir: Path, epoch: int = 0, **options: Any) -> list[Any]:
-    count = len(planned_epoch(data_dir, epoch=epoch, **OPTIONS | options))
-    return batches(data_dir, count, start_epoch=epoch, **options)
+    return batches(data_dir, batches_of(data_dir, epoch, **OPTIONS | options), start_epoch=epoch, **options)
 
 
 @cache
@@ -139,15 +144,15 @@ def test_a_stream_from_a_position_is_the_continuation(data: Path, batch: int, ep
 
 
 def test_no_token_of_a_window_before_a_position_is_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = batches(data, 1, start_epoch=2)
-    epochs = len(epoch_of(data)) + len(epoch_of(data, 1))
+    epochs = batches_of(data, 0, **OPTIONS) + batches_of(data, 1, **OPTIONS)
+    expected = batches(data, epochs + 1)[epochs:]
     read: list[Shard] = []
 
     def counted(data_dir: Path, shards: Sequence[Shard], **options: Any) -> Any:
         read.extend(shards)
         return read_tokens(data_dir, shards, **options)
 
-    monkeypatch.setattr("pipelines.streaming.windows.read_tokens", counted)
+    monkeypatch.setattr("pipelines.streaming.window_reading.read_tokens", counted)
     assert same(batches(data, 1, start_batch=epochs), expected)
     assert len(read) <= 3 * 16  # of the windows that are read ahead; those before have 64 shards
 
@@ -156,8 +161,7 @@ def test_no_token_of_a_window_before_a_position_is_read(data: Path, monkeypatch:
 def test_the_batches_of_windows_of_the_same_shards_are_counted_once(
     data: Path, monkeypatch: pytest.MonkeyPatch, window: int, planned: int
 ) -> None:
-    options = OPTIONS | {"window_examples": window, "sampling_alpha": 0.0, "corpus_temperature": 1.0}
-    training = TrainingData.open(data, **options)
+    training = open_data(data, **OPTIONS | {"window_pairs": window})
     windows = [window for epoch in range(10) for window in training.windows(epoch)]
     expected = [len(training.plan(window)) for window in windows]
     plans: list[Window] = []

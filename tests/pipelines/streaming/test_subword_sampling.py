@@ -20,12 +20,11 @@ from pipelines.errors import DataError
 from pipelines.shards.manifest import Manifest
 from pipelines.shards.reading import Tokens, read_tokens
 from pipelines.streaming.batching import BatchPlan
-from pipelines.streaming.stream import planned_epoch, training_stream
-from pipelines.streaming.subword_sampling import SubwordSampler, row_keys
+from pipelines.streaming.subwords.sampling import SubwordSampler, row_keys
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
-from tests.pipelines.machines import assert_machines_read_in_turn
+from tests.pipelines.streaming.streams import assert_machines_read_in_turn, batches_of, training_stream
 
-OPTIONS: dict[str, Any] = {"batch_tokens": 2048, "max_length": 128, "seed": 5, "window_examples": 1000}
+OPTIONS: dict[str, Any] = {"batch_tokens": 2048, "max_length": 128, "seed": 5, "window_pairs": 1000}
 ALPHA = 0.2
 MARKS, SPACE, A, N, SPACE_A, AN, SPACE_AN, AA = range(4), 4, 5, 6, 7, 8, 9, 10
 WEIGHTS = {"▁": 1.0, "a": 0.4, "n": 0.2, "▁a": 0.6, "an": 0.3, "▁an": 0.5}  # those of the module's example
@@ -82,7 +81,7 @@ def epoch_of(data_dir: Path, **options: Any) -> list[Batch]:
     options = OPTIONS | options
     start_epoch = options.get("start_epoch", 0)
     counted = {name: value for name, value in options.items() if name != "start_epoch"}
-    return batches(data_dir, len(planned_epoch(data_dir, epoch=start_epoch, **counted)), **options)
+    return batches(data_dir, batches_of(data_dir, start_epoch, **counted), **options)
 
 
 def texts(epoch: list[Batch], vocabulary: Vocabulary) -> list[tuple[bytes, bytes]]:
@@ -246,7 +245,7 @@ class TestStream:
 
     @pytest.mark.parametrize("hosts", [2, 3])
     def test_machines_draw_the_rows_of_one_in_turn(self, prepared: Path, hosts: int) -> None:
-        options = OPTIONS | {"window_examples": 6400, "sampling_alpha": ALPHA}
+        options = OPTIONS | {"window_pairs": 6400, "sampling_alpha": ALPHA}
         assert_machines_read_in_turn(prepared, hosts, batches=10, **options)
 
     def test_each_epoch_and_each_seed_draw_anew(self, prepared: Path) -> None:
