@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,6 @@ from numpy.typing import NDArray
 from pipelines.atomic_files import write_atomically
 
 TextPair = tuple[str, str]
-
-
-def compressed(content: bytes) -> bytes:
-    """Returns the content compressed by zstd at its fastest level."""
-    return zstandard.ZstdCompressor(level=1).compress(content)
-
-
-def decompressed(content: bytes) -> bytes:
-    """Returns the content that `compressed` was given."""
-    return zstandard.ZstdDecompressor().decompress(content)
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -39,10 +30,28 @@ def write_json(path: Path, contents: Any) -> None:
 
 def write_pairs(path: Path, pairs: Sequence[TextPair]) -> None:
     """Writes cleaned pairs, one tab-separated line each; cleaned text contains neither tabs nor line ends."""
-    write_atomically(path, compressed("".join(f"{source}\t{target}\n" for source, target in pairs).encode()))
+    write_atomically(path, _compress("".join(f"{source}\t{target}\n" for source, target in pairs).encode()))
 
 
 def read_pairs(path: Path) -> list[TextPair]:
     """Returns the pairs that `write_pairs` wrote."""
-    lines = (line.partition("\t") for line in decompressed(path.read_bytes()).decode().split("\n")[:-1])
+    lines = (line.partition("\t") for line in _decompress(path.read_bytes()).decode().split("\n")[:-1])
     return [(source, target) for source, _, target in lines]
+
+
+def write_object(path: Path, value: object) -> None:
+    """Writes an object, which must be picklable."""
+    write_atomically(path, _compress(pickle.dumps(value)))
+
+
+def read_object(path: Path) -> Any:
+    """Returns the object that `write_object` wrote."""
+    return pickle.loads(_decompress(path.read_bytes()))
+
+
+def _compress(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=1).compress(content)
+
+
+def _decompress(content: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(content)

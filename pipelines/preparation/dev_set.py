@@ -12,7 +12,7 @@ from pipelines.preparation.job import Job
 from pipelines.shards.manifest import Split
 from pipelines.shards.records import IdPair, length_histogram, write_shards
 from pipelines.sources.corpora import Corpus, RawPair
-from pipelines.vocabulary.encoding import encode
+from pipelines.vocabulary.encoding import encode_with_eos
 from pipelines.vocabulary.tags import Tagger
 
 
@@ -89,7 +89,7 @@ class DevSet:
         processor = sentencepiece.SentencePieceProcessor(model_proto=job.vocabulary.read_bytes())
         encoded: list[IdPair] = []
         for pair in self.pairs:
-            ids = encode(processor, [pair.source, pair.target])
+            ids = encode_with_eos(processor, [pair.source, pair.target])
             if max(map(len, ids)) > job.max_tokens:
                 report.take_back("too_many_tokens", pair.source, pair.target)
             else:

@@ -17,7 +17,7 @@ class StreamOptions:
             with a probability proportional to P(segmentation)**alpha; 0 reads the stored segmentation, which is the
             best. Batches are planned with room for longer segmentations, up to `max_length`. A segmentation that does
             not fit is drawn again, and a sentence that never fits keeps the stored one
-            (`pipelines.streaming.subwords.sampling`).
+            (`pipelines.streaming.subwords.sampler`).
         corpus_temperature: Above 1, small corpora of a mixture are sampled more often than their weights say; without
             effect on a single corpus (`pipelines.streaming.mixing`).
         packed: True to place several pairs in each row; all batches then have the shape that

@@ -10,7 +10,7 @@ from pipelines.shards.reading import Weights, read_tokens, read_weights
 from pipelines.streaming.batching import EMPTY_ROW, BatchPlan, Ids, NumpyBatch, fill_batch
 from pipelines.streaming.packed_batches import pack_rows
 from pipelines.streaming.packing import PackedPlan
-from pipelines.streaming.subwords.sampling import row_keys
+from pipelines.streaming.subwords.sampler import row_keys
 from pipelines.streaming.windows import TrainingData, Window
 
 WeightedBatch = tuple[dict[str, Ids], Ids, Weights]

@@ -25,7 +25,7 @@ from pipelines.streaming.checks import check_some_count, check_some_fit
 from pipelines.streaming.mixing import Mixture
 from pipelines.streaming.options import StreamOptions
 from pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
-from pipelines.streaming.subwords.sampling import SubwordSampler
+from pipelines.streaming.subwords.sampler import SubwordSampler
 
 WINDOW_PAIRS = 600_000  # 36 to 72 MB of token ids, with two windows in memory at once
 SAMPLED_WINDOW_PAIRS = 300_000  # the lattices of their words take about 300 MB

@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.vocabulary.training import EOS
 
 
-def encode(processor: Any, texts: Sequence[str]) -> list[list[int]]:
+def encode_with_eos(processor: Any, texts: Sequence[str]) -> list[list[int]]:
     """Returns the ids of each text, followed by EOS.
 
     Text that consists only of characters which normalisation removes becomes EOS alone.

@@ -1,7 +1,6 @@
 """Second phase: reads the training corpora in chunks, filters each pair and computes its fingerprints."""
 
 import json
-import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,12 +10,11 @@ from itertools import compress, count, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.atomic_files import write_atomically
 from pipelines.cleaning.duplicates import fingerprints
 from pipelines.cleaning.filters import Cleaner, CleaningOptions, CleaningReport
 from pipelines.cleaning.word_counts import count_words
 from pipelines.errors import DataError
-from pipelines.preparation.chunk_files import TextPair, compressed, decompressed, write_array, write_json, write_pairs
+from pipelines.preparation.chunk_files import TextPair, read_object, write_array, write_json, write_object, write_pairs
 from pipelines.preparation.dropped_pairs import write_dropped
 from pipelines.preparation.job import CHUNK_PAIRS, ChunkedCorpus, CleanedChunk, Job, RawChunk
 from pipelines.preparation.phases.hold_out import held_out_digests
@@ -113,7 +111,7 @@ def clean_chunk(job: Job, raw: RawChunk) -> int:
 
 def write_raw(job: Job, raw: RawChunk) -> int:
     """Writes a chunk to a file, for workers that take its number only, and returns the number."""
-    write_atomically(job.file(raw.number, "raw"), compressed(pickle.dumps(raw)))
+    write_object(job.file(raw.number, "raw"), raw)
     return raw.number
 
 
@@ -121,7 +119,7 @@ def clean_written_chunk(job: Job, number: int) -> int:
     """Cleans a chunk that `write_raw` wrote, removes its file, and returns 0."""
     path = job.file(number, "raw")
     if not is_cleaned(job, number):
-        clean_chunk(job, pickle.loads(decompressed(path.read_bytes())))
+        clean_chunk(job, read_object(path))
     path.unlink(missing_ok=True)
     return 0
 

@@ -20,7 +20,7 @@ from pipelines.preparation.phases.clean import read_cleaned
 from pipelines.preparation.state import Preparation
 from pipelines.shards.lanes import deal
 from pipelines.shards.records import IdPair, record
-from pipelines.vocabulary import encoding
+from pipelines.vocabulary.encoding import encode_with_eos
 
 ROW = np.dtype([("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")])  # facts of a record
 _REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
@@ -84,10 +84,10 @@ def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], re
     """Encodes the pairs, and drops those that are empty after normalisation or too long."""
     processor = _processor(job.vocabulary)
     with_tags = job.languages.tagger(corpus.pair.target, corpus.domain)
-    sources = encoding.encode(processor, [with_tags(source) for source, _ in pairs])
-    targets = encoding.encode(processor, [target for _, target in pairs])
+    sources = encode_with_eos(processor, [with_tags(source) for source, _ in pairs])
+    targets = encode_with_eos(processor, [target for _, target in pairs])
     tags = " ".join(job.languages.tags_of(corpus.pair.target, corpus.domain))
-    empty_source = len(encoding.encode(processor, [tags])[0])
+    empty_source = len(encode_with_eos(processor, [tags])[0])
     fit = []
     for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
         if len(source) <= empty_source or len(target) == 1:

@@ -25,7 +25,7 @@ from pipelines.shards.manifest import MANIFEST, Manifest, MixedCorpus
 from pipelines.shards.reading import read_tokens
 from pipelines.sources.corpora import LanguagePair, open_corpus
 from pipelines.streaming.stream import evaluation_stream
-from pipelines.vocabulary.encoding import encode
+from pipelines.vocabulary.encoding import encode_with_eos
 from pipelines.vocabulary.tokenizer import EOS, Vocabulary
 
 EN_DE = LanguagePair("en", "de")
@@ -350,7 +350,7 @@ def test_what_is_encoded_here_is_what_a_model_encodes_in_its_graph(prepared: Pat
     processor = sentencepiece.SentencePieceProcessor(model_proto=(prepared / "vocabulary.model").read_bytes())
     texts = [pair.source.decode() for pair in islice(open_corpus(SAMPLE, EN_DE), 2000)] + ["😀 ﬁ ½", "日本 語"]
     in_graph = manifest.vocabulary().encode(tf.constant(texts)).to_list()
-    assert [ids[:-1] for ids in encode(processor, texts)] == in_graph
+    assert [ids[:-1] for ids in encode_with_eos(processor, texts)] == in_graph
 
 
 def test_a_given_vocabulary_is_used(tmp_path: Path, vocabulary: Vocabulary) -> None:

@@ -20,7 +20,7 @@ from pipelines.errors import DataError
 from pipelines.shards.manifest import Manifest
 from pipelines.shards.reading import Tokens, read_tokens
 from pipelines.streaming.batching import BatchPlan
-from pipelines.streaming.subwords.sampling import SubwordSampler, row_keys
+from pipelines.streaming.subwords.sampler import SubwordSampler, row_keys
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
 from tests.pipelines.streaming.streams import assert_machines_read_in_turn, batches_of, training_stream
 
