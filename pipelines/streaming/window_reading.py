@@ -42,11 +42,11 @@ def read_window(data: TrainingData, window: Window) -> Fill:
         if segmentations:
             # The keys are drawn for all rows, so that they do not depend on the number of machines.
             random = data.random(window.epoch, 1 + window.number, 1 + batch.number)
-            keys = row_keys(len(batch.plan.apart.rows), random)[..., batch.plan.read_by(host)]
-            filled = segmentations.draw_batch(plan.apart, keys, plan.room)
+            keys = row_keys(len(batch.plan.one_per_row.rows), random)[..., batch.plan.read_by(host)]
+            filled = segmentations.draw_batch(plan.one_per_row, keys, plan.room)
         else:
-            filled = fill_batch(tokens, plan.apart)
-        row_weights = None if weights is None else weights_of(plan.apart, weights)
+            filled = fill_batch(tokens, plan.one_per_row)
+        row_weights = None if weights is None else weights_of(plan.one_per_row, weights)
         if isinstance(plan, PackedPlan):
             return pack_rows(plan, filled, row_weights)
         return filled if row_weights is None else (*filled, row_weights)

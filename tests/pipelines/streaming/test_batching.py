@@ -11,7 +11,7 @@ from pipelines.shards.reading import Tokens
 from pipelines.streaming.batching import (
     EMPTY_ROW,
     count_batches,
-    few_counts,
+    rounded_rows,
     fill_batch,
     largest_shapes,
     plan_batches,
@@ -111,7 +111,7 @@ def test_shapes_are_one_of_a_fixed_set_whatever_the_data(pairs: list[tuple[int, 
     lengths = np.array(pairs, np.int32).reshape(-1, 2)
     buckets = bucket_lengths(40)
     rows = dict(zip(buckets, rows_within(500, buckets), strict=True))
-    most = few_counts((lengths.max(axis=1, initial=0) <= 40).sum().item())
+    most = rounded_rows((lengths.max(axis=1, initial=0) <= 40).sum().item())
     for plan in plan_batches(lengths, [np.arange(len(lengths))], batch_tokens=500, max_length=40):
         assert {plan.source_length, plan.target_length} <= set(buckets)
         assert len(plan.rows) == min(most, rows[max(plan.source_length, plan.target_length)])
@@ -126,10 +126,10 @@ def test_a_budget_beyond_all_pairs_makes_one_batch_of_hardly_more_rows_than_they
 
 @given(st.integers(1, 10**9))
 def test_a_number_of_rows_is_rounded_up_to_few_others(rows: int) -> None:
-    rounded = few_counts(rows)
+    rounded = rounded_rows(rows)
     assert rows <= rounded <= max(rows + 7, 1.126 * rows)
     assert rounded % 8 == 0
-    assert len({few_counts(rows + i * rows // 1000) for i in range(10)}) <= 2
+    assert len({rounded_rows(rows + i * rows // 1000) for i in range(10)}) <= 2
 
 
 def test_the_decoder_reads_begin_then_the_labels_before_and_never_the_end() -> None:

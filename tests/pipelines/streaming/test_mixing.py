@@ -306,7 +306,7 @@ def test_a_missing_file_beside_a_shard_is_named(mix: Mix, kind: str) -> None:
 def test_an_array_of_another_kind_is_named(mix: Mix) -> None:
     data = mix(2, 1)
     np.save(data / "train-00002-of-00008.corpus.npy", np.zeros(PAIRS, np.int64))
-    with pytest.raises(DataError, match=r"train-00002-of-00008\.corpus\.npy \(it is no array of uint8\)"):
+    with pytest.raises(DataError, match=r"train-00002-of-00008\.corpus\.npy \(it is not an array of uint8\)"):
         batches_of(data, **OPTIONS)
 
 
