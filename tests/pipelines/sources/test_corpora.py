@@ -186,7 +186,7 @@ class TestSpecs:
             open_corpus("news/train", EN_DE)
 
     def test_a_spec_must_name_something(self) -> None:
-        with pytest.raises(DataError, match="'tsv:' names nothing; write tsv:FILE"):
+        with pytest.raises(DataError, match="'tsv:' has no name; write tsv:FILE"):
             open_corpus("tsv:", EN_DE)
 
     def test_every_message_is_one_line(self) -> None:

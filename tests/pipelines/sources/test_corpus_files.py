@@ -95,13 +95,13 @@ class TestCompression:
         self, tmp_path: Path, name: str, first: bytes, what: str
     ) -> None:
         (tmp_path / name).write_bytes(first)
-        with pytest.raises(DataError, match=rf"/{name} is {what}, which is not read; "):
+        with pytest.raises(DataError, match=rf"/{name} is {what}, which is not supported; "):
             open_corpus(f"tsv:{tmp_path / name}", EN_DE)
 
     def test_a_side_in_an_archive_is_named(self, tmp_path: Path) -> None:
         write(tmp_path, "a.en.zip", "PK")
         write(tmp_path, "a.de", "eins")
-        with pytest.raises(DataError, match=r"/a\.en\.zip is not read; unpack it, and give the text in it"):
+        with pytest.raises(DataError, match=r"/a\.en\.zip is not supported; unpack it, and give the text in it"):
             open_corpus(f"files:{tmp_path / 'a'}", EN_DE)
 
     def test_a_byte_order_mark_is_no_text(self, tmp_path: Path) -> None:
@@ -173,7 +173,11 @@ class TestMalformedLines:
         ("kind", "line", "reason"),
         [
             ("tsv", "no tab", " has no tab; expected source, a tab, target on each line"),
-            ("tsv?loss_weight=column", "a\tb\tmuch", ": its third column is no weight; expected a number from 0 up"),
+            (
+                "tsv?loss_weight=column",
+                "a\tb\tmuch",
+                ": its third column is not a weight; expected a number of at least 0",
+            ),
             ("jsonl", "{", " is not JSON"),
             ("jsonl", '{"en": 1}', " has no text in 'en'; its fields are: en"),
         ],
@@ -252,7 +256,9 @@ class TestWeights:
     @pytest.mark.parametrize("column", ["much", "-1", "nan", "inf", ""])
     def test_what_is_no_weight_is_told_by_its_line(self, tmp_path: Path, column: str) -> None:
         path = write(tmp_path, "a.tsv", "one\teins\t1", f"two\tzwei\t{column}")
-        with pytest.raises(DataError, match=rf"line 2: its third column is no weight; .* from 0 up, got '{column}'"):
+        with pytest.raises(
+            DataError, match=rf"line 2: its third column is not a weight; .* at least 0, got '{column}'"
+        ):
             list(open_corpus(f"tsv:{path}?loss_weight=column", EN_DE))
 
 
@@ -292,8 +298,8 @@ class TestJsonLines:
             ("[1]", "line 1 is not an object; expected one with a text in each language"),
             ('{"en": "x", "fr": "y"}', "line 1 has no text in 'de'; its fields are: en, fr"),
             ('{"en": "x", "de": 3}', "line 1 has no text in 'de'; its fields are: en, de"),
-            ('{"en": "x", "de": "y", "weight": true}', "line 1: weight is no weight; .* got True"),
-            ('{"en": "x", "de": "y", "weight": null}', "line 1: weight is no weight; .* got None"),
+            ('{"en": "x", "de": "y", "weight": true}', "line 1: weight is not a weight; .* got True"),
+            ('{"en": "x", "de": "y", "weight": null}', "line 1: weight is not a weight; .* got None"),
         ],
     )
     def test_a_line_of_no_use_is_told_by_its_number(self, tmp_path: Path, line: str, message: str) -> None:

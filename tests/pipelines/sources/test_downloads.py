@@ -188,9 +188,9 @@ def test_without_a_network_it_is_told_at_once_where_the_file_may_be_put(
 def test_an_address_names_a_place_within_the_folder_and_no_other(downloads: Downloads) -> None:
     placed = downloads.place("https://me:secret@data.org:8080/../../etc/./get?file=a b/../c.gz")
     assert placed == downloads.folder / "data.org_8080/etc/get_file=a_b/c.gz"
-    with pytest.raises(DataError, match=r"https://data\.org/ names no file"):
+    with pytest.raises(DataError, match=r"https://data\.org/ has no file name"):
         downloads.place("https://data.org/")
-    with pytest.raises(DataError, match=r"https://\[data/x is no address \(.*\); expected https://HOST/PATH"):
+    with pytest.raises(DataError, match=r"https://\[data/x is not an address \(.*\); expected https://HOST/PATH"):
         downloads.place("https://[data/x")
 
 
@@ -231,7 +231,7 @@ class TestCorpora:
     def test_a_checksum_a_side_is_verified(self, web: Web, downloads: Downloads) -> None:
         web.pages |= {"/train.en": Page(b"one\n"), "/train.de": Page(b"eins\n")}
         right, wrong = (hashlib.sha256(text).hexdigest() for text in (b"one\n", b"zwei\n"))
-        with pytest.raises(DataError, match=rf"/train\.de has another content than expected: sha256 {wrong}"):
+        with pytest.raises(DataError, match=rf"/train\.de has unexpected content: expected sha256 {wrong}"):
             open_corpus(f"files:{web.address}/train?sha256={right},{wrong}", EN_DE, downloads=downloads)
         with pytest.raises(DataError, match="expected sha256=SOURCE,TARGET, got 1"):
             open_corpus(f"files:{web.address}/train?sha256={right}", EN_DE, downloads=downloads)
@@ -263,5 +263,5 @@ class TestCorpora:
         assert len(set(prints)) == 3
 
     def test_a_checksum_of_a_file_that_is_here_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="sha256 is for what is fetched from https://; leave it out"):
+        with pytest.raises(DataError, match="sha256 is for files from https://; leave it out"):
             open_corpus(f"tsv:{tmp_path / 'a.tsv'}?sha256={SHA256}", EN_DE)

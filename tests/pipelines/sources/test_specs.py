@@ -64,15 +64,15 @@ def test_what_is_no_option_is_told(options: str, message: str) -> None:
 
 
 def test_the_query_of_an_address_is_told_from_options() -> None:
-    with pytest.raises(DataError, match=r"unknown option 'file'; .*with a query of its own needs \?weight=1 behind it"):
+    with pytest.raises(DataError, match=r"unknown option 'file'; .*with a query of its own, add \?weight=1"):
         parse_spec("tsv:https://x.org/get?file=a.tsv")
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("files:a?loss_weight=column", r"files:a\?loss_weight=column: only tsv:FILE has a column for loss_weight=colu"),
-        (f"sample:tatoeba-en-de?sha256={SHA256}", "sha256 is for what is fetched from https://; leave it out"),
+        ("files:a?loss_weight=column", r"files:a\?loss_weight=column: loss_weight=column needs tsv:FILE"),
+        (f"sample:tatoeba-en-de?sha256={SHA256}", "sha256 is for files from https://; leave it out"),
     ],
 )
 def test_an_option_that_a_kind_cannot_obey_is_refused(spec: str, message: str) -> None:

@@ -11,10 +11,10 @@ from pipelines.shards.reading import Tokens
 from pipelines.streaming.batching import (
     EMPTY_ROW,
     count_batches,
-    rounded_rows,
     fill_batch,
     largest_shapes,
     plan_batches,
+    rounded_rows,
     rows_within,
     shift_right,
 )
