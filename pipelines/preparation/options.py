@@ -20,7 +20,7 @@ from pipelines.vocabulary.normalization import DEFAULT, NORMALIZATIONS
 from pipelines.vocabulary.tags import Languages
 from pipelines.vocabulary.training import check_model
 
-Progress = Callable[[str, int, int | None], None]
+PhaseProgress = Callable[[str, int, int | None], None]
 
 MAX_SHARDS = 8192
 MAX_CORPORA = 255  # the corpus of a pair is stored in one byte
@@ -77,7 +77,7 @@ class PreparationOptions:
         if not self.corpora:
             raise DataError("no corpus to prepare; give at least one --corpus")
         if len(self.corpora) > MAX_CORPORA:
-            raise DataError(f"at most {MAX_CORPORA} corpora can be told apart, got {len(self.corpora)}; join some")
+            raise DataError(f"at most {MAX_CORPORA} corpora are supported, got {len(self.corpora)}; join some")
         if not self.dev:
             raise DataError("no dev set; give at least one --dev")
         if self.vocabulary_size is not None and (self.vocabulary_size % 8 or self.vocabulary_size <= 0):
@@ -86,7 +86,7 @@ class PreparationOptions:
                 f"--vocabulary-size {max(8, -(-self.vocabulary_size // 8) * 8)}"
             )
         if self.normalization and self.vocabulary:
-            raise DataError(f"{self.vocabulary} has a normalisation of its own; leave out --normalization")
+            raise DataError(f"{self.vocabulary} has its own normalisation; leave out --normalization")
         if self.normalization not in (None, *NORMALIZATIONS):
             raise DataError(f"normalization is one of {', '.join(NORMALIZATIONS)}, got {self.normalization!r}")
         if self.max_tokens < 2:
@@ -144,7 +144,7 @@ def default_shards(pairs: int) -> int:
     return min(-(-pairs // (2 * LANES * _PAIRS_PER_SHARD)) * 2 * LANES, MAX_SHARDS)
 
 
-def open_corpora(options: PreparationOptions, progress: Progress) -> OpenedCorpora:
+def open_corpora(options: PreparationOptions, progress: PhaseProgress) -> OpenedCorpora:
     """Opens all corpora, and downloads missing files.
 
     Raises:
@@ -158,7 +158,7 @@ def open_corpora(options: PreparationOptions, progress: Progress) -> OpenedCorpo
         )
     )
     if len(piped := [one.spec.text for corpora in opened for one in corpora if one.spec.is_piped]) > 1:
-        raise DataError(f"{' and '.join(piped)} are all of standard input, which can be read once; name a file")
+        raise DataError(f"{' and '.join(piped)} are all standard input, which can be read only once; name a file")
     for one in (*opened.dev, *opened.held_out):
         if (one.spec.weight, one.spec.loss_weight) != (1, 1) or one.spec.loss_weight_column:
             raise DataError(f"corpus {one.spec.text}: weights are for training text; leave them out")
@@ -186,7 +186,7 @@ def fingerprint(options: PreparationOptions, opened: OpenedCorpora) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _open(options: PreparationOptions, text: str, split: str, progress: Progress) -> OpenedCorpus:
+def _open(options: PreparationOptions, text: str, split: str, progress: PhaseProgress) -> OpenedCorpus:
     spec = parse_spec(text)
     pair = spec.pair or options.pair
     downloads = Downloads(options.downloads or default_folder(), partial(progress, "download"))

@@ -12,7 +12,7 @@ import shutil
 import sentencepiece
 
 from pipelines.preparation.dropped_pairs import DROPPED, HELD_OUT, join_dropped
-from pipelines.preparation.options import PreparationOptions, Progress, default_shards, fingerprint, open_corpora
+from pipelines.preparation.options import PhaseProgress, PreparationOptions, default_shards, fingerprint, open_corpora
 from pipelines.preparation.phases.assemble import assemble
 from pipelines.preparation.phases.clean import clean
 from pipelines.preparation.phases.deduplicate import deduplicate
@@ -34,7 +34,9 @@ def _silent(phase: str, done: int, total: int | None) -> None:
     """Ignores the progress."""
 
 
-def prepare(options: PreparationOptions, *, workers: Workers | None = None, progress: Progress = _silent) -> Manifest:
+def prepare(
+    options: PreparationOptions, *, workers: Workers | None = None, progress: PhaseProgress = _silent
+) -> Manifest:
     """Writes prepared data to `options.out` and returns its manifest; the same options and text give the same bytes.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.cleaning.filters import CleaningReport
 from pipelines.errors import DataError
 from pipelines.preparation.job import KEPT, ChunkedCorpus, CleanedChunk, Job
-from pipelines.preparation.options import OpenedCorpora, PreparationOptions, Progress, default_shards
+from pipelines.preparation.options import OpenedCorpora, PhaseProgress, PreparationOptions, default_shards
 from pipelines.preparation.workers import Workers
 
 
@@ -35,14 +35,14 @@ class Preparation:
     opened: OpenedCorpora
     job: Job
     workers: Workers
-    progress: Progress
+    progress: PhaseProgress
     chunks: list[CleanedChunk] = field(default_factory=list)
     reports: list[CleaningReport] = field(default_factory=list)
     histograms: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     @classmethod
     def start(
-        cls, options: PreparationOptions, opened: OpenedCorpora, work: Path, workers: Workers, progress: Progress
+        cls, options: PreparationOptions, opened: OpenedCorpora, work: Path, workers: Workers, progress: PhaseProgress
     ) -> "Preparation":
         """Creates the working folder, whose parent becomes the prepared data, and a preparation without results."""
         work.mkdir(exist_ok=True)

@@ -78,7 +78,7 @@ def test_malformed_lines_are_dropped_where_asked_for_and_counted_with_the_first_
 def test_text_comes_from_standard_input_once(tmp_path: Path, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("".join(f"{p}\n" for p in PAIRS).encode())))
     with pytest.raises(
-        DataError, match=r"tsv:- and reversed:jsonl:-\?pair=en-de are all of standard input, which can be read once"
+        DataError, match=r"tsv:- and reversed:jsonl:-\?pair=en-de are all standard input, which can be read only once"
     ):
         made("tsv:-", "reversed:jsonl:-?pair=en-de")
     assert made("tsv:-").split("train").examples == 50

@@ -262,7 +262,7 @@ def test_the_report_tells_each_corpus_and_escapes_what_it_shows(tmp_path: Path) 
 
 def test_the_folder_that_one_is_in_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"is the folder that you are in"):
+    with pytest.raises(DataError, match=r"is the current folder"):
         prepare(options(Path()))
     assert not any(tmp_path.iterdir())
 
@@ -442,7 +442,7 @@ class TestDirectory:
     def test_what_is_not_ours_is_never_removed(self, tmp_path: Path) -> None:
         (tmp_path / "out.partial").mkdir()
         (tmp_path / "out.partial" / "thesis.tex").write_text("years of work")
-        with pytest.raises(DataError, match=r"out\.partial is in the way and not of nmt prepare; move it"):
+        with pytest.raises(DataError, match=r"out\.partial exists and was not created by nmt prepare; move it"):
             prepare(options(tmp_path / "out"))
         assert (tmp_path / "out.partial" / "thesis.tex").exists()
 

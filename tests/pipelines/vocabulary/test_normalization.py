@@ -99,7 +99,7 @@ def test_the_normalisation_of_a_preparation_is_that_of_its_vocabulary(tmp_path: 
 
 def test_a_given_vocabulary_keeps_its_normalisation(tmp_path: Path) -> None:
     options = {"pair": LanguagePair("en", "de"), "corpora": ("a",), "dev": ("b",), "out": tmp_path}
-    with pytest.raises(DataError, match=r"v\.model has a normalisation of its own; leave out --normalization"):
+    with pytest.raises(DataError, match=r"v\.model has its own normalisation; leave out --normalization"):
         PreparationOptions(**options, vocabulary=Path("v.model"), normalization="nfc")
     with pytest.raises(DataError, match="normalization is one of nfc, identity, nfkc, nmt_nfkc, got 'nfd'"):
         PreparationOptions(**options, normalization="nfd")
