@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import ftfy
 import regex
@@ -81,6 +81,14 @@ class CleaningOptions:
             raise DataError(f"cleaning: no filter is called {unknown[0]!r}; known: {', '.join(OPTIONAL)}")
 
 
+class DroppedPair(NamedTuple):
+    """A dropped pair and the reason; its sides are bytes if they could not be decoded."""
+
+    reason: str
+    source: str | bytes
+    target: str | bytes
+
+
 @dataclass
 class CleaningReport:
     """Counts of kept and dropped pairs.
@@ -97,7 +105,7 @@ class CleaningReport:
     repaired: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    everything: list[tuple[str, str | bytes, str | bytes]] | None = None
+    everything: list[DroppedPair] | None = None
 
     def drop(self, reason: str, source: str | bytes, target: str | bytes) -> None:
         """Counts a dropped pair."""
@@ -106,7 +114,7 @@ class CleaningReport:
         if len(shown) < EXAMPLES_KEPT:
             shown.append((_excerpt(source), _excerpt(target)))
         if self.everything is not None:
-            self.everything.append((reason, source, target))
+            self.everything.append(DroppedPair(reason, source, target))
 
     def take_back(self, reason: str, source: str, target: str) -> None:
         """Counts a pair as dropped that was counted as kept: duplicates, and pairs with too many tokens."""

@@ -3,7 +3,7 @@
 import gzip
 
 from pipelines.atomic_files import write_atomically
-from pipelines.cleaning.filters import CleaningReport
+from pipelines.cleaning.filters import CleaningReport, DroppedPair
 from pipelines.preparation.job import Job
 
 HELD_OUT, DROPPED = "held_out", "dropped"
@@ -15,7 +15,7 @@ def write_dropped(job: Job, number: int, phase: str, report: CleaningReport) -> 
     Pairs found in dev or test sets are always written, because each is worth a look; the others only on request.
     """
     dropped = report.everything or []
-    for name, chosen in ((HELD_OUT, [d for d in dropped if d[0] == "held_out"]), (DROPPED, dropped)):
+    for name, chosen in ((HELD_OUT, [pair for pair in dropped if pair.reason == "held_out"]), (DROPPED, dropped)):
         if chosen and (name == HELD_OUT or job.keep_dropped):
             lines = "".join(map(_dropped_line, chosen)).encode(errors="backslashreplace")
             compressed = gzip.compress(lines, compresslevel=1, mtime=0)
@@ -36,7 +36,7 @@ def join_dropped(job: Job, name: str, chunks: int) -> None:
                 file.write(part.read_bytes())
 
 
-def _dropped_line(dropped: tuple[str, str | bytes, str | bytes]) -> str:
-    reason, *pair = dropped
-    texts = [side.decode(errors="backslashreplace") if isinstance(side, bytes) else side for side in pair]
-    return "\t".join([reason, *(" ".join(text.split()) for text in texts)]) + "\n"
+def _dropped_line(pair: DroppedPair) -> str:
+    sides = (pair.source, pair.target)
+    texts = (side.decode(errors="backslashreplace") if isinstance(side, bytes) else side for side in sides)
+    return "\t".join([pair.reason, *(" ".join(text.split()) for text in texts)]) + "\n"

@@ -1,4 +1,4 @@
-"""What the phases of a preparation share: its settings for every process, and its chunks.
+"""The job of a preparation and its chunks, which all phases share.
 
 A chunk is some thousand consecutive pairs of one corpus. Each phase runs one function per chunk (or per key column, or
 per group of shards) in any process on any machine that sees the working folder. Results depend on the chunks only, not

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing import active_children, connection, get_context, parent_process
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from pipelines.errors import DataError, LostWorkerError
 
@@ -61,7 +61,7 @@ class LocalWorkers:
             self._run(function, chain(first, items), done)
         except BrokenProcessPool as error:
             raise LostWorkerError(
-                "a worker was killed, perhaps because memory ran out; the same command resumes, with fewer --workers"
+                "a worker was killed, perhaps because memory ran out; run the same command with fewer --workers to resume"
             ) from error
 
     def _run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
@@ -153,6 +153,6 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    parent: Any = parent_process()
-    connection.wait([parent.sentinel])
+    if parent := parent_process():
+        connection.wait([parent.sentinel])
     os._exit(1)

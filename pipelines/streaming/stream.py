@@ -88,7 +88,7 @@ def evaluation_stream(
 ) -> tf.data.Dataset:
     """Returns each pair of a split once, the longest first, in batches like those of `training_stream`.
 
-    Pairs longer than `max_length` are skipped; `skipped_examples` counts them. The whole split is held in memory.
+    Pairs longer than `max_length` are skipped. The whole split is held in memory.
     Corpora are not mixed and loss weights are not read: each pair counts once.
 
     Raises:
@@ -108,7 +108,7 @@ def evaluation_stream(
 
 
 class PlannedBatch(NamedTuple):
-    """What is known of a batch before it is read: its shape, and the number of source and target tokens in it.
+    """The facts known of a batch before it is read: its shape, and its numbers of source and target tokens.
 
     If segmentations are drawn, the numbers of tokens are expected values.
     """
@@ -127,9 +127,9 @@ def planned_epoch(data_dir: str | Path, options: StreamOptions) -> list[PlannedB
     return [batch for window in data.windows(0) for batch in _planned(data, window)]
 
 
-def skipped_examples(data_dir: str | Path, split: str = "train", *, max_length: int) -> int:
-    """Returns the number of pairs that a stream with this `max_length` skips."""
-    return Manifest.load(data_dir).split(split).longer_than(max_length)
+def skipped_examples(data_dir: str | Path, *, max_length: int) -> int:
+    """Returns the number of training pairs that a stream with this `max_length` skips."""
+    return Manifest.load(data_dir).split("train").longer_than(max_length)
 
 
 def _planned(data: TrainingData, window: Window) -> Iterator[PlannedBatch]:

@@ -131,6 +131,6 @@ def before_end(ids: tf.Tensor) -> tf.Tensor:
     return tf.cumsum(tf.cast(ids == EOS, tf.int32), axis=1) == 0
 
 
-def train_vocabulary(sentences: Iterable[str], size: int, *, tags: Sequence[str] = ()) -> Vocabulary:
+def train_vocabulary(sentences: Iterable[str], size: int) -> Vocabulary:
     """Trains a vocabulary of `size` pieces; see `train_model`."""
-    return Vocabulary(train_model(sentences, size, tags=tags))
+    return Vocabulary(train_model(sentences, size))

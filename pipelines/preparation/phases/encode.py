@@ -100,7 +100,7 @@ def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], re
 
 
 @cache
-def _processor(model: Path) -> Any:
+def _processor(model: Path) -> sentencepiece.SentencePieceProcessor:
     # Loaded from bytes: SentencePiece opens only files with names in UTF-8.
     return sentencepiece.SentencePieceProcessor(model_proto=model.read_bytes())
 

@@ -54,7 +54,7 @@ def test_items_are_read_as_they_are_needed() -> None:
 
 
 def test_a_worker_that_is_killed_is_told() -> None:
-    message = "a worker was killed, .*; the same command goes on, with fewer --workers"
+    message = "a worker was killed, .*; run the same command with fewer --workers to resume"
     with local_workers(2) as workers, pytest.raises(DataError, match=message):
         workers.run(end, range(4), lambda _: None)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipelines.errors import DataError
 from pipelines.sources.corpora import LanguagePair, open_corpus
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
+from pipelines.vocabulary.training import train_model
 
 ODD = [
     "😀 👩‍👩‍👧",
@@ -107,7 +108,7 @@ def test_the_same_sentences_give_the_same_vocabulary() -> None:
 
 
 def test_tags_are_pieces() -> None:
-    tagged = train_vocabulary(sample_sentences(), 400, tags=("<2de>", "<news>"))
+    tagged = Vocabulary(train_model(sample_sentences(), 400, tags=("<2de>", "<news>")))
     ids = tagged.encode(tf.constant(["<2de> <news> Tom ist da."]))
     pieces = [piece.decode() for piece in tagged.spell(ids).to_list()[0]]
     assert [piece for piece in pieces if "<" in piece] == ["▁<2de>", "▁<news>"]
