@@ -61,7 +61,7 @@ class LocalWorkers:
             self._run(function, chain(first, items), done)
         except BrokenProcessPool as error:
             raise LostWorkerError(
-                "a worker was killed, perhaps because memory ran out; run the same command with fewer --workers to resume"
+                "a worker was killed, perhaps for lack of memory; run the same command with fewer --workers to resume"
             ) from error
 
     def _run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
