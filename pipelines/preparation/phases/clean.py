@@ -158,10 +158,11 @@ def _clean_pairs(job: Job, raw: RawChunk, report: CleaningReport) -> tuple[list[
     pairs = [pair for pair in found if pair is not None]
     if "held_out" in job.cleaning.skip:
         return pairs, weights
-    is_held_out = np.isin(held_out_digests(pairs, languages), np.load(job.held_out)).any(axis=0)
-    for i in np.flatnonzero(is_held_out):
+    is_held_out = np.isin(held_out_digests(pairs, languages), np.load(job.held_out))  # [2, N]
+    is_free = np.logical_not(is_held_out.any(axis=0))
+    for i in np.flatnonzero(~is_free):
         report.take_back("held_out", *pairs[i])
-    return list(compress(pairs, (~is_held_out).tolist())), weights[~is_held_out]
+    return list(compress(pairs, is_free.tolist())), weights[is_free]
 
 
 def _loss_weights(corpus: ChunkedCorpus, raw: RawChunk) -> NDArray[np.float32]:

@@ -49,7 +49,7 @@ few = settings(deadline=None, max_examples=10)
 
 @pytest.fixture(scope="module")
 def data(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """320 pairs in 32 shards: two windows of 8 lanes. Corpus 1 has the pairs from 200 on; the loss weight of pair i is i / 100."""
+    """320 pairs in 32 shards: two windows of 8 lanes. Corpus 1 begins at pair 200; pair i has loss weight i / 100."""
     lengths = np.random.default_rng(4).integers(2, MAX_LENGTH + 1, size=(320, 2))
     data = make_data(tmp_path_factory.mktemp("packing") / "data", lengths.tolist(), shards=32)
     for shard in Manifest.load(data).split("train").shards:

@@ -153,9 +153,7 @@ class TestSampler:
     def test_a_sentence_that_never_fits_keeps_its_stored_segmentation(self) -> None:
         found = draws(example_model(), 0.1, [SPACE_AN], 200, width=2)
         assert set(found) == {(SPACE_AN,)}
-        assert (
-            len(draws(example_model(), 0.1, [SPACE_AN], 200, width=3)) == 3
-        )  # the segmentation of three pieces does not fit
+        assert len(draws(example_model(), 0.1, [SPACE_AN], 200, width=3)) == 3  # three pieces do not fit
 
     def test_a_vocabulary_without_probabilities_is_refused(self) -> None:
         model = sentencepiece_model_pb2.ModelProto.FromString(example_model())
