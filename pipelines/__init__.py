@@ -1,1 +1,1 @@
-"""Turns text into batches of tensors and back; may touch disk and network, knows no model."""
+"""Turns text into batches of tensors and back; may use disk and network, but knows no model."""

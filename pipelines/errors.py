@@ -1,9 +1,9 @@
-"""The errors of this package that are a person's to mend."""
+"""Errors that the user can fix."""
 
 
 class DataError(ValueError):
-    """A user's mistake about data, told in one line: what was expected, what was found, where, what to do."""
+    """A user's error about data, in one line: what was expected, what was found, where, and what to do."""
 
 
 class LostWorkerError(DataError):
-    """A worker is gone; what was done stays, and the same command goes on with it."""
+    """A worker process died; finished work is kept, and the same command continues from it."""

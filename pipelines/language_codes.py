@@ -1,7 +1,7 @@
-"""Codes of languages: BCP 47 (`pt-BR`, `zh-Hans`), in whatever spelling they come (`pt_br`, `zho`, `deu_Latn`, `iw`).
+"""Language codes: BCP 47 (`pt-BR`, `zh-Hans`) in any spelling (`pt_br`, `zho`, `deu_Latn`, `iw`).
 
-A code that a person types is brought into its standard form once; names of files, fields and columns are then found by
-`match`, which looks through their spelling.
+A code that a user types is standardised once. Names of files, fields and columns are then found with `match`, which
+accepts any spelling.
 """
 
 import re
@@ -19,9 +19,9 @@ _USUAL = re.compile(r"[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-Z]{2}|\d{3}))?")  #
 
 @cache
 def standard(code: str) -> str:
-    """Returns a code in its standard form, or as it is if it is no code of BCP 47.
+    """Returns a code in its standard form, or unchanged if it is not a BCP 47 code.
 
-    Examples: `zh_CN` is zh-CN, `deu` and `deu_Latn` are de, `iw` is he, `src` stays.
+    `zh_CN` becomes zh-CN, `deu` and `deu_Latn` become de, `iw` becomes he, and `src` is unchanged.
     """
     try:
         return standardize_tag(code)
@@ -31,7 +31,7 @@ def standard(code: str) -> str:
 
 @cache
 def base_of(code: str) -> str:
-    """Returns the language of a code alone, `zh` for `zh_CN` and `cmn`; the code itself if it is no code of BCP 47."""
+    """Returns the language of a code, `zh` for `zh_CN` and `cmn`; the code itself if it is not a BCP 47 code."""
     try:
         return Language.get(code).prefer_macrolanguage().language or code
     except LanguageTagError:
@@ -39,10 +39,10 @@ def base_of(code: str) -> str:
 
 
 def match(wanted: str, names: Collection[str]) -> str | None:
-    """Returns the one of some names that means a language, or None.
+    """Returns the name that means the wanted language, or None.
 
-    The same spelling comes first, then the same language; then the first name that differs only in having a script or a
-    region where `wanted` has none, or none where `wanted` has one: en is found as en-US, and pt-BR as pt.
+    An equal spelling is preferred, then the same standard code, then the first name that only adds or omits a script or
+    region: en matches en-US, and pt-BR matches pt.
     """
     if wanted in names:
         return wanted
@@ -53,7 +53,7 @@ def match(wanted: str, names: Collection[str]) -> str | None:
 
 
 def spellings(code: str) -> list[str]:
-    """Returns how a file on a server may name a language: `pt-BR`, `pt_BR`, `pt-br`, `pt_br`, `por`, `pt`."""
+    """Returns possible spellings of a language in file names: `pt-BR`, `pt_BR`, `pt-br`, `pt_br`, `por`, `pt`."""
     language = Language.get(standard(code)) if _is_known(code) else None
     short = [language.to_alpha3(), language.language or code] if language else []
     hyphens = (code, code.lower())
@@ -61,10 +61,10 @@ def spellings(code: str) -> list[str]:
 
 
 def split_pair(text: str) -> tuple[str, str]:
-    """Returns the two codes, in standard form, of a pair such as `en-de`, `en-pt-BR` or `zh_Hans-en`.
+    """Splits a pair such as `en-de`, `en-pt-BR` or `zh_Hans-en`, and returns the codes in standard form.
 
     Raises:
-        DataError: The text is not two codes with a hyphen between them, or can be read in two ways.
+        DataError: The text is not two codes joined by a hyphen, or is ambiguous.
     """
     found = list(_halves(text.strip()))
     if len(found) > 1:
@@ -82,7 +82,7 @@ def split_pair(text: str) -> tuple[str, str]:
 
 
 def _halves(text: str) -> Iterator[tuple[str, str]]:
-    """Yields the ways to read a pair: a hyphen may also stand within a code."""
+    """Yields the possible readings of a pair, since codes may contain hyphens too."""
     parts = text.split("-")
     for i in range(1, len(parts)):
         pair = "-".join(parts[:i]), "-".join(parts[i:])
@@ -91,7 +91,7 @@ def _halves(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_vaguer(one: str, other: str) -> bool:
-    """Tells whether two codes name one language, and one of them says nothing more than that."""
+    """Returns True if two codes mean the same language and one of them has neither script nor region."""
     if not (_is_known(one) and _is_known(other)):
         return False
     first, second = Language.get(one), Language.get(other)

@@ -1,5 +1,6 @@
 """Where pipelines and layers meet: the batch contract."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,11 +10,13 @@ import pytest
 from layers import Transformer, TransformerConfig, masks
 from pipelines.preparation.prepare import PreparationOptions, prepare
 from pipelines.sources.corpora import LanguagePair
+from pipelines.streaming.options import StreamOptions
 from pipelines.streaming.stream import evaluation_stream, training_stream
 from pipelines.vocabulary import tokenizer as vocabulary
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
 VOCABULARY, TOKENS, LENGTH = 504, 512, 64
+OPTIONS = StreamOptions(TOKENS, LENGTH, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def test_a_batch_of_the_pipeline_goes_into_the_transformer(
     prepared: Path, transformer: Transformer, split: str
 ) -> None:
     sizes = {"batch_tokens": TOKENS, "max_length": LENGTH}
-    stream = training_stream(prepared, seed=1, **sizes) if split == "train" else evaluation_stream(prepared, **sizes)
+    stream = training_stream(prepared, OPTIONS) if split == "train" else evaluation_stream(prepared, **sizes)
     inputs, labels = next(iter(stream))
     logits = keras.ops.convert_to_numpy(transformer(inputs))
     assert set(inputs) == {"source", "target"}
@@ -52,7 +55,7 @@ def test_a_batch_of_the_pipeline_goes_into_the_transformer(
 def test_a_packed_batch_of_the_pipeline_goes_into_the_transformer_and_scores_each_pair_as_alone(
     prepared: Path, transformer: Transformer
 ) -> None:
-    stream = training_stream(prepared, batch_tokens=TOKENS, max_length=LENGTH, seed=1, packed=True)
+    stream = training_stream(prepared, replace(OPTIONS, packed=True))
     inputs, labels = next(stream.as_numpy_iterator())
     assert set(inputs) == {"source", "source_segments", "target", "target_segments"}
     logits = keras.ops.convert_to_numpy(transformer(inputs))
@@ -68,7 +71,7 @@ def test_a_packed_batch_of_the_pipeline_goes_into_the_transformer_and_scores_eac
 
 
 def test_the_decoder_sees_the_labels_one_step_late(prepared: Path) -> None:
-    for inputs, labels in training_stream(prepared, batch_tokens=TOKENS, max_length=LENGTH, seed=1).take(3):
+    for inputs, labels in training_stream(prepared, OPTIONS).take(3):
         source, target, expected = (ids.numpy() for ids in (inputs["source"], inputs["target"], labels))
         assert {source.dtype, target.dtype, expected.dtype} == {np.dtype(np.int32)}
         assert len(source) == len(target) == len(expected)
@@ -86,7 +89,7 @@ def test_the_decoder_sees_the_labels_one_step_late(prepared: Path) -> None:
 
 
 def test_padding_of_the_pipeline_changes_no_logit(prepared: Path, transformer: Transformer) -> None:
-    inputs, _ = next(iter(training_stream(prepared, batch_tokens=TOKENS, max_length=LENGTH, seed=1)))
+    inputs, _ = next(iter(training_stream(prepared, OPTIONS)))
     source, target = inputs["source"].numpy(), inputs["target"].numpy()
     widths = [(ids != PAD).sum(axis=1) for ids in (source, target)]
     row = next(i for i in range(len(source)) if 0 < widths[0][i] < source.shape[1])

@@ -1,8 +1,9 @@
-"""Whether several pairs share a row of a batch. "auto" asks the machine."""
+"""The options of the training stream, and whether several pairs share a row of a batch: "auto" asks the machine."""
 
 import tensorflow as tf
 
 from app.config import Packing, TrainingConfig
+from pipelines.streaming.options import StreamOptions
 
 
 def resolve_packing(packing: Packing) -> Packing:
@@ -15,3 +16,15 @@ def resolve_packing(packing: Packing) -> Packing:
 def is_packed(settings: TrainingConfig) -> bool:
     """True if several pairs share a row in a training with these settings."""
     return resolve_packing(settings.packing) == "on"
+
+
+def stream_options(settings: TrainingConfig) -> StreamOptions:
+    """Returns the options of the training stream for these settings."""
+    return StreamOptions(
+        batch_tokens=settings.batch_tokens,
+        max_length=settings.max_length,
+        seed=settings.seed,
+        sampling_alpha=settings.sampling_alpha,
+        corpus_temperature=settings.sampling_temperature,
+        packed=is_packed(settings),
+    )

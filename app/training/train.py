@@ -41,7 +41,7 @@ from app.training.machines.distribution import (
 )
 from app.training.memory.accumulation import reporting_exhausted_memory, with_accumulation
 from app.training.optimization.optimizer import optimizer_of
-from app.training.packing import is_packed, resolve_packing
+from app.training.packing import resolve_packing, stream_options
 from app.training.precision import resolve_precision
 from app.training.trainer import Trainer
 from app.training.warm_start import begin_with_weights_of
@@ -406,17 +406,7 @@ def open_stream(data: Manifest, settings: TrainingConfig, first_step: int, host:
     Raises:
         DataError: The data and the settings do not go together.
     """
-    return training_stream(
-        data.data_dir,
-        batch_tokens=settings.batch_tokens,
-        max_length=settings.max_length,
-        seed=settings.seed,
-        start_batch=first_step,
-        sampling_alpha=settings.sampling_alpha,
-        corpus_temperature=settings.sampling_temperature,
-        packed=is_packed(settings),
-        host=host,
-    )
+    return training_stream(data.data_dir, stream_options(settings), start_batch=first_step, host=host)
 
 
 def dev_batches(data: Manifest, settings: TrainingConfig) -> tf.data.Dataset:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from app.runtime.tensorflow_start import import_tensorflow
 from benchmarks.measuring import EOS
-from pipelines.preparation.chunks import CHUNK_PAIRS
+from pipelines.preparation.job import CHUNK_PAIRS
 from pipelines.preparation.prepare import default_shards
 from pipelines.shards.buckets import Lengths
 from pipelines.shards.lanes import deal

@@ -78,9 +78,10 @@ def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) 
 
 def write_batches(data: Path, tokens: int) -> None:
     """The first batches that this program trains on."""
+    from pipelines.streaming.options import StreamOptions
     from pipelines.streaming.stream import training_stream
 
-    stream = training_stream(data, batch_tokens=tokens, max_length=MAX_LENGTH, seed=SEED)
+    stream = training_stream(data, StreamOptions(tokens, max_length=MAX_LENGTH, seed=SEED))
     arrays: dict[str, NDArray[np.int32]] = {}
     for i, (inputs, labels) in enumerate(stream.take(READY_BATCHES).as_numpy_iterator()):
         batch = Batch(inputs["source"], inputs["target"], labels)

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from benchmarks.measuring import BOS, PAD
 from pipelines.shards.manifest import Manifest
+from pipelines.streaming.options import StreamOptions
 from pipelines.streaming.stream import training_stream
 
 LONGEST = 256
@@ -82,7 +83,7 @@ def resumed(data: Path, tokens: int, tokens_per_batch: float) -> dict[str, float
 
 def stream_of_windows(data: Path, tokens: int, start_batch: int = 0) -> tf.data.Dataset:
     """This program's stream."""
-    return training_stream(data, batch_tokens=tokens, max_length=LONGEST, seed=SEED, start_batch=start_batch)
+    return training_stream(data, StreamOptions(tokens, max_length=LONGEST, seed=SEED), start_batch=start_batch)
 
 
 def stream_of_examples(data: Path, tokens: int) -> tf.data.Dataset:

@@ -1,9 +1,9 @@
-"""Finds pairs that stand in the corpus twice, or almost, in memory that does not grow with it.
+"""Finds exact and near duplicates of pairs in memory that does not grow with the corpus.
 
-Each pair has fingerprints, computed where its chunk is cleaned: a digest of its text, a MinHash signature (Broder 1997)
-of its neighbouring words cut into bands, whose pairs collide where they have a band in common (Leskovec et al., Mining
-of Massive Datasets, 3.4), and one byte of each hash to estimate from how much two pairs share (Li and Koenig 2010).
-Equal keys are then found in one column of all chunks after another, one range of keys at a time.
+Each pair gets fingerprints when its chunk is cleaned: a digest of its text; a MinHash signature (Broder 1997) of its
+word bigrams, cut into bands, of which similar pairs are likely to share one (Leskovec et al., Mining of Massive
+Datasets, 3.4); and a sketch of one byte of each hash, to estimate the similarity of two pairs (Li and Koenig 2010).
+Then equal keys are found in one column of all chunks at a time, one range of keys at a time.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ import rensa
 from numpy.typing import NDArray
 
 HASHES = 64
-BANDS = 8  # of 8 hashes: of two pairs that share 0.9, 99 % have a band in common, of two that share 0.5, 3 %
-KEYS_AT_ONCE = 1_000_000  # of one column, sorted in memory: about 130 MB
-_COMPARED_AT_ONCE = 100_000  # sketches of 64 bytes, four times
+BANDS = 8  # of 8 hashes: two pairs of similarity 0.9 share a band with probability 99 %, of similarity 0.5 with 3 %
+KEYS_AT_ONCE = 1_000_000  # keys of a column sorted in memory at once: about 130 MB
+_COMPARED_AT_ONCE = 100_000  # pairs of sketches: about 26 MB
 _SEED = 1
-_WORD = regex.compile(r"[\w\p{M}]+")  # with marks, which are half of the letters of some scripts
+_WORD = regex.compile(r"[\w\p{M}]+")  # with combining marks, which are essential in some scripts
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _MIXERS = np.random.Generator(np.random.PCG64(_SEED)).integers(1, 2**63, HASHES, dtype=np.uint64) | np.uint64(1)
 
@@ -32,14 +32,19 @@ Rows = NDArray[np.int64]
 
 
 class Fingerprints(NamedTuple):
-    """Of N pairs: a row of keys for exact text and one a band, and the sketches."""
+    """The fingerprints of N pairs.
 
-    keys: Keys  # [1 + BANDS, N]
-    sketches: NDArray[np.uint8]  # [N, HASHES]
+    Attributes:
+        keys: uint64 [1 + BANDS, N], the digests of the exact text, then the key of each band.
+        sketches: uint8 [N, HASHES].
+    """
+
+    keys: Keys
+    sketches: NDArray[np.uint8]
 
 
 def fingerprints(pairs: Sequence[tuple[str, str]]) -> Fingerprints:
-    """Gives the fingerprints of cleaned pairs; a pair in another Unicode form has the same ones."""
+    """Computes the fingerprints of cleaned pairs; they do not depend on the Unicode normalisation form."""
     pairs = [(one_form(source), one_form(target)) for source, target in pairs]
     exact = digests([f"{source}\t{target}" for source, target in pairs])
     shingles = [[*_word_pairs(source, "<"), *_word_pairs(target, ">")] for source, target in pairs]
@@ -51,25 +56,25 @@ def fingerprints(pairs: Sequence[tuple[str, str]]) -> Fingerprints:
 
 
 def digests(texts: Sequence[str]) -> Keys:
-    """Gives a number for each text that another has with a probability of 2^-64."""
+    """Returns a 64-bit digest of each text."""
     joined = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
     return np.frombuffer(joined, "<u8").astype(np.uint64)
 
 
 def normalized(text: str) -> str:
-    """Returns the words of a text in one form, without case and punctuation; the text itself where there are none."""
+    """Returns the normalised words of a text, without case and punctuation; the text itself if it has no words."""
     return " ".join(_words(one_form(text))) or text
 
 
 def one_form(text: str) -> str:
-    """Returns the text in Unicode's form NFKC, without invisible characters: what a reader takes for the same text."""
+    """Returns the text in form NFKC without invisible characters: equal for texts that look the same."""
     if text.isascii():
         return text
     return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
 
 
 def _words(text: str) -> list[str]:
-    found: list[str] = _WORD.findall(one_form(text.casefold()))  # folding takes some characters apart
+    found: list[str] = _WORD.findall(one_form(text.casefold()))  # case folding decomposes some characters
     return found
 
 
@@ -78,24 +83,21 @@ def _word_pairs(text: str, side: str) -> list[str]:
     return [f"{side}{a} {b}" for a, b in pairwise(words)] if len(words) > 2 else [side + text]
 
 
-# Over all chunks
-
-
 class EqualKeys(NamedTuple):
-    """Rows whose key an earlier row has, and the first row that has it; both ascending in `rows`."""
+    """Rows with the same key as an earlier row, ascending, and the first row with that key."""
 
     rows: Rows
     first: Rows
 
 
 def equal_keys(files: Sequence[Path], column: int, left_out: NDArray[np.bool_] | None = None) -> Iterator[EqualKeys]:
-    """Yields the rows with equal keys in one column of the keys [1 + BANDS, N] of all chunks, range by range.
+    """Yields the rows with equal keys in one column of all chunks, one range of keys at a time.
 
     Args:
-        files: Of the chunks' keys, as `np.save` writes them; rows are counted through all of them. One is open at a
-            time, as there may be more than a process may open.
-        column: 0 for exact text, then one a band.
-        left_out: Which rows are not looked at, [N].
+        files: The arrays of keys of the chunks; rows are numbered through all of them. Only one file is open at a time,
+            since there may be more files than a process can open.
+        column: 0 for the exact text, then one for each band.
+        left_out: A mask of rows to ignore, bool [N].
     """
     starts = np.cumsum([0, *(np.load(file, mmap_mode="r").shape[1] for file in files)])
     ranges = -(-int(starts[-1]) // KEYS_AT_ONCE)
@@ -115,13 +117,13 @@ def equal_keys(files: Sequence[Path], column: int, left_out: NDArray[np.bool_] |
 
 def _later_rows(rows: Rows, keys: Keys) -> EqualKeys:
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    firsts = first[group]  # the index of the first of each row's key
+    firsts = first[group]  # the index of the first row with the same key
     later = np.flatnonzero(firsts != np.arange(len(keys)))
     return EqualKeys(rows[later], rows[firsts[later]])
 
 
 def similarity(files: Sequence[Path], found: EqualKeys) -> NDArray[np.float32]:
-    """Estimates what share of their word pairs the rows have in common with the first ones, from 0 to 1."""
+    """Estimates the similarity of each row to the first one with its key, 0 to 1: the Jaccard index of bigrams."""
     estimated = np.zeros(len(found.rows), np.float32)
     for begin in range(0, len(estimated), _COMPARED_AT_ONCE):
         some = slice(begin, begin + _COMPARED_AT_ONCE)
@@ -131,7 +133,7 @@ def similarity(files: Sequence[Path], found: EqualKeys) -> NDArray[np.float32]:
 
 
 def _gather(files: Sequence[Path], rows: Rows) -> NDArray[np.uint8]:
-    """Gives the sketches of rows, [n, HASHES], chunk after chunk."""
+    """Returns the sketches of rows, [n, HASHES], reading chunk after chunk."""
     gathered = np.zeros((len(rows), HASHES), np.uint8)
     order = np.argsort(rows, kind="stable")
     done = start = 0

@@ -1,15 +1,15 @@
-"""Drops the sentence pairs that teach nothing, and says how many for which reason.
+"""Drops sentence pairs that are useless for training, and counts them by reason.
 
-Every filter is a predicate over the text of one pair, with the reason it drops for. Before them, whitespace is
-normalised (any run of it, tabs, no-break spaces and U+2028 too, becomes one space) and mis-decoded text repaired.
-Filters that look at more than one pair, for duplicates and for text of the test sets, are in `duplicates` and `chunks`.
+A filter is a predicate on the text of one pair. Before the filters, mis-decoded text is repaired and whitespace is
+normalised: any run of it, including tabs, no-break spaces and U+2028, becomes one space. Duplicates and text of test
+sets are found elsewhere (`duplicates`, `pipelines.preparation.phases`).
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import ftfy
 import regex
@@ -21,25 +21,25 @@ from pipelines.cleaning.number_matching import counts_by_thousands, have_other_n
 from pipelines.cleaning.word_counts import count_words, share_of_letters
 from pipelines.errors import DataError
 
-EXAMPLES_KEPT = 10  # of each reason, for the report
+EXAMPLES_KEPT = 10  # examples of each reason, for the report
 _EXAMPLE_CHARACTERS = 160
-_SHORT_WORDS = 3  # so few words are never a wrong length: "Danke." is "Thank you very much."
-_CHARACTERS_A_WORD = 20  # or fewer, in any sentence
-_IDENTICAL_WORDS = 2  # so many may be alike on both sides: names, numbers
+_SHORT_WORDS = 3  # difference in words that is always acceptable: "Danke." is "Thank you very much."
+_MAX_CHARACTERS_PER_WORD = 20  # on average, in any real sentence
+_IDENTICAL_WORDS = 2  # a side of at most 2 words may be the same in both languages: names, numbers
 
-# Those that are no kind of space; U+0085 is an ellipsis of Windows far more often than the end of a line.
+# Control characters that are not spaces; U+0085 usually is a mis-decoded Windows ellipsis, not a line end.
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x9f\ufffd]")
-_ODD_SPACE = re.compile("[\x0b\x0c\r\x1c-\x1f\u2028\u2029]")  # some of which ftfy removes between two words
-_SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|" + _CONTROL.pattern)  # UTF-8 read as something else makes several of one
-# What ftfy takes for a sign of wrong decoding and is none: quotation marks and brackets at an edge of a word, and the
-# letter ƒ of Ewe, where the characters around it cannot be bytes of UTF-8.
+_ODD_SPACE = re.compile("[\x0b\x0c\r\x1c-\x1f\u2028\u2029]")  # ftfy removes some of them, which would join two words
+_SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|" + _CONTROL.pattern)  # mis-decoded UTF-8 turns one character into several
+# Text that ftfy mistakes for wrong decoding: quotation marks and brackets at the edge of a word, and the letter ƒ of
+# Ewe if the characters around it cannot be bytes of UTF-8.
 _QUOTES = r"[\p{Pi}\p{Pf}\p{Ps}\p{Pe}]+"
 _INNOCENT = regex.compile(
     rf"(?<![^\s\p{{P}}]){_QUOTES}|{_QUOTES}(?![^\s\p{{P}}])"
     r"|(?<![^\x00-\x7f])ƒ|(?<![\xc0-\xdf])ƒ(?=[a-z])"
 )
 _VISIBLE = regex.compile(r"[^ \p{Cf}]")
-_REPAIR = ftfy.TextFixerConfig(  # what is certainly wrong; quotes, ligatures and widths are the writer's
+_REPAIR = ftfy.TextFixerConfig(  # repairs only certain errors; quotes, ligatures and widths are left as written
     fix_latin_ligatures=False,
     fix_character_width=False,
     uncurl_quotes=False,
@@ -56,12 +56,11 @@ class CleaningOptions:
     """The limits of the filters.
 
     Attributes:
-        max_words: A pair with a longer side is dropped: past 200 words a line is rarely one sentence.
-        max_length_ratio: A pair whose longer side has more than so many times the words of the shorter, plus 3, is
-            dropped.
-        min_letters: A pair with a side of which a smaller share of the characters is letters is dropped, 0 to 1.
-        near_duplicates: A pair that shares such a share of its word pairs with an earlier one is dropped, 0 to 1.
-        skip: Reasons, of `REASONS`, for which nothing is dropped.
+        max_words: The maximum number of words on a side; lines with more than 200 words are rarely one sentence.
+        max_length_ratio: The maximum ratio of the words of the longer side, minus 3, to those of the shorter.
+        min_letters: The minimum share of letters among the characters of a side, 0 to 1.
+        near_duplicates: The similarity to an earlier pair from which a pair is dropped, 0 to 1.
+        skip: Reasons, of `OPTIONAL`, for which no pair is dropped.
     """
 
     max_words: int = 200
@@ -82,36 +81,48 @@ class CleaningOptions:
             raise DataError(f"cleaning: no filter is called {unknown[0]!r}; known: {', '.join(OPTIONAL)}")
 
 
+class DroppedPair(NamedTuple):
+    """A dropped pair and the reason; its sides are bytes if they could not be decoded."""
+
+    reason: str
+    source: str | bytes
+    target: str | bytes
+
+
 @dataclass
 class CleaningReport:
-    """How many pairs were kept, and how many dropped for which reason, with the first few of each.
+    """Counts of kept and dropped pairs.
 
-    `repaired` of those that the filters for single pairs kept had mis-decoded text that could be mended. Where
-    `everything` is a list, all that is dropped is put there with its reason; it is no part of what is written down.
+    Attributes:
+        kept: The number of kept pairs.
+        repaired: The number of pairs, among those that passed the single-pair filters, with repaired text.
+        dropped: The number of dropped pairs by reason.
+        examples: The first few dropped pairs by reason.
+        everything: If a list, all dropped pairs are added to it with their reasons; it is not part of `as_dict`.
     """
 
     kept: int = 0
     repaired: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    everything: list[tuple[str, str | bytes, str | bytes]] | None = None
+    everything: list[DroppedPair] | None = None
 
     def drop(self, reason: str, source: str | bytes, target: str | bytes) -> None:
-        """Counts a pair that was not kept."""
+        """Counts a dropped pair."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         shown = self.examples.setdefault(reason, [])
         if len(shown) < EXAMPLES_KEPT:
             shown.append((_excerpt(source), _excerpt(target)))
         if self.everything is not None:
-            self.everything.append((reason, source, target))
+            self.everything.append(DroppedPair(reason, source, target))
 
     def take_back(self, reason: str, source: str, target: str) -> None:
-        """Counts a pair as dropped that had been kept: some faults show only beside other pairs, or in tokens."""
+        """Counts a pair as dropped that was counted as kept: duplicates, and pairs with too many tokens."""
         self.kept -= 1
         self.drop(reason, source, target)
 
     def add(self, other: "CleaningReport") -> None:
-        """Takes in the report of text that comes after this one's."""
+        """Adds the counts and examples of another report."""
         self.kept += other.kept
         self.repaired += other.repaired
         self.dropped = dict(Counter(self.dropped) + Counter(other.dropped))
@@ -120,7 +131,7 @@ class CleaningReport:
             shown.extend((source, target) for source, target in pairs[: EXAMPLES_KEPT - len(shown)])
 
     def as_dict(self) -> dict[str, Any]:
-        """Gives the report in values that JSON can hold."""
+        """Returns the report as JSON values."""
         return {
             "kept": self.kept,
             "repaired": self.repaired,
@@ -129,7 +140,7 @@ class CleaningReport:
         }
 
     def lines(self) -> list[str]:
-        """Gives the report for a person: the total, then each reason with one example."""
+        """Returns the report as lines for people: the total, then each reason with an example."""
         total = self.kept + sum(self.dropped.values())
         report = [f"kept {self.kept:,} of {total:,} pairs"]
         if self.repaired:
@@ -141,11 +152,11 @@ class CleaningReport:
 
 
 class Cleaner:
-    """Cleans one pair at a time.
+    """Cleans pairs, one at a time.
 
     Args:
-        options: The limits.
-        languages: Of the source and the target, such as `en` and `de`.
+        options: The limits of the filters.
+        languages: The languages of source and target, such as `en` and `de`.
     """
 
     def __init__(self, options: CleaningOptions, languages: tuple[str, str]) -> None:
@@ -153,7 +164,7 @@ class Cleaner:
         self._repairs = "garbled" not in options.skip
 
     def __call__(self, source: bytes, target: bytes, report: CleaningReport) -> TextPair | None:
-        """Gives the text of a pair worth learning from, or None; `report` counts along."""
+        """Returns the cleaned text of a pair, or None if it is dropped, and counts it in `report`."""
         text = decode(source, target)
         if text is None:
             report.drop("undecodable", source, target)
@@ -173,9 +184,9 @@ class Cleaner:
 
 
 def decode(source: bytes, target: bytes) -> TextPair | None:
-    """Gives the text of a pair, or None if a side is not UTF-8 text.
+    """Decodes a pair; returns None if a side is not UTF-8 or has a NUL byte.
 
-    A NUL byte is valid UTF-8 but in no text; half of a UTF-16 file looks like that.
+    A NUL byte is valid UTF-8, but does not occur in text; a UTF-16 file contains many.
     """
     if b"\0" in source or b"\0" in target:
         return None
@@ -186,7 +197,7 @@ def decode(source: bytes, target: bytes) -> TextPair | None:
 
 
 def repaired(text: str) -> str | None:
-    """Gives the text with what went wrong in decoding mended, such as `schÃ¶n` or `it&apos;s`, or None if it cannot."""
+    """Repairs mis-decoded text such as `schÃ¶n` and `it&apos;s`; returns None if that is not possible."""
     if not (is_garbled(text) or ("&" in text and ";" in text)):
         return text
     mended = str(ftfy.fix_text(_ODD_SPACE.sub(" ", text), _REPAIR))
@@ -194,20 +205,17 @@ def repaired(text: str) -> str | None:
 
 
 def is_garbled(text: str) -> bool:
-    """Tells whether text holds control characters, U+FFFD, or what looks decoded with the wrong encoding.
+    """Returns True if text contains control characters or U+FFFD, or looks decoded with the wrong encoding.
 
-    ftfy takes a quotation mark beside a letter such as Ä for a sign of the latter.
+    ftfy alone would also report a quotation mark beside a letter such as Ä.
     """
     if not _SUSPICIOUS.search(text):
         return False
     return bool(_CONTROL.search(text)) or (is_bad(text) and is_bad(_INNOCENT.sub(" ", text)))
 
 
-# The filters
-
-
 def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[str, Predicate]]:
-    """Gives the filters that are applied, the cheapest first, each with its reason."""
+    """Returns the filters to apply, the cheapest first, each with its reason."""
     may_be_alike = are_near(*languages)
     by_thousands = all(map(counts_by_thousands, languages))
     known: list[tuple[str, Predicate]] = [
@@ -224,28 +232,28 @@ def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[
 
 
 def is_empty(source: str, target: str) -> bool:
-    """Tells whether a side has no text, or nothing in it can be seen, such as marks of direction alone."""
+    """Returns True if a side has no visible characters; direction marks, for example, are invisible."""
     return not (source and target and _is_visible(source) and _is_visible(target))
 
 
-def is_too_long(text: str, most: int) -> bool:
-    """Tells whether text has more than so many words, or characters for so many words; some text has no spaces."""
-    return len(text) > most * _CHARACTERS_A_WORD or count_words(text) > most
+def is_too_long(text: str, max_words: int) -> bool:
+    """Returns True if text has too many words, or too many characters, since some text has no spaces."""
+    return len(text) > max_words * _MAX_CHARACTERS_PER_WORD or count_words(text) > max_words
 
 
 def length_ratio(source: str, target: str) -> float:
-    """Gives how many times the words of the shorter side the longer side has, its first 3 not counted."""
+    """Returns the ratio of the words of the longer side, minus 3, to those of the shorter side."""
     shorter, longer = sorted((count_words(source), count_words(target)))
     return (longer - _SHORT_WORDS) / shorter
 
 
 def is_identical(source: str, target: str) -> bool:
-    """Tells whether the source was not translated; one or two words may be a name."""
+    """Returns True if the source was not translated; one or two equal words may be a name."""
     return source == target and count_words(source) > _IDENTICAL_WORDS
 
 
 def is_foreign(text: str, language: str) -> bool:
-    """Tells whether text is surely in another language; a few words may be in any."""
+    """Returns True if text is certainly in another language; a few words are never certain."""
     return len(text) >= LEAST_CHARACTERS and is_in_another_language(text, language)
 
 
@@ -259,7 +267,7 @@ def _excerpt(text: str | bytes) -> str:
     return text if len(text) <= _EXAMPLE_CHARACTERS else text[: _EXAMPLE_CHARACTERS - 1] + "…"
 
 
-OPTIONAL: Sequence[str] = (  # reasons that may be skipped; nobody can learn from the others' pairs
+OPTIONAL: Sequence[str] = (  # reasons that may be skipped; other pairs cannot be used for training
     *("garbled", "too_long", "length_ratio", "identical", "few_letters", "numbers", "links", "language"),
     *("held_out", "duplicate", "near_duplicate"),
 )

@@ -1,8 +1,8 @@
-"""Tells whether two translations hold different web or mail addresses.
+"""Compares the web and mail addresses of two translations.
 
-In any script an address is told from the text around it: it is compared by its ASCII characters, of which addresses
-are made (RFC 3986), up to the first other one, be that a Chinese full stop, a closing quotation mark or a Thai letter.
-Endings of words (`example.com'da`, `example.com:ssa`, `example.com-on`) and the punctuation behind it are no part.
+Addresses consist of ASCII characters (RFC 3986), so an address ends at the first other character, be it a Chinese full
+stop, a closing quotation mark or a Thai letter. Inflectional endings (`example.com'da`, `example.com:ssa`,
+`example.com-on`) and trailing punctuation are removed.
 """
 
 import re
@@ -21,11 +21,11 @@ _LINK = re.compile(
 _START = re.compile(r"(?:https?://)?(?:www\.)?")
 _HOST_AND_PORT = re.compile(rf"{_HOST}(?::[0-9]+)?")
 _NO_ASCII = re.compile("[^\x00-\x7f].*", re.DOTALL)
-_FORMAT = regex.compile(r"\p{Cf}")  # marks of direction, zero-width spaces
+_FORMAT = regex.compile(r"\p{Cf}")  # direction marks, zero-width spaces
 
 
 def have_other_links(source: str, target: str) -> bool:
-    """Tells whether the sides hold different web or mail addresses."""
+    """Returns True if the sides contain different web or mail addresses."""
     return _links(source) != _links(target)
 
 
@@ -34,11 +34,11 @@ def _links(text: str) -> set[str]:
         return set()
     if not text.isascii():
         text = _FORMAT.sub("", text)
-    return {_essence(found) for found in _LINK.findall(text)}
+    return {_canonical(found) for found in _LINK.findall(text)}
 
 
-def _essence(link: str) -> str:
-    """Returns what two ways to write one address have in common."""
+def _canonical(link: str) -> str:
+    """Returns the canonical form of an address."""
     link = link.lower()
     if "@" in link and "/" not in link:
         return link

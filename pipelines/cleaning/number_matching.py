@@ -1,8 +1,8 @@
-"""Tells whether two translations name different numbers, whatever digits and habits their languages have.
+"""Compares the numbers of two translations, independently of script and notation.
 
-Decimal digits of all scripts are equal, and so are the ways to write one number: `1,000.5` and `1.000,5`, `12:00` and
-`12`, `7.30 pm` and `19:30`, `20 million`, `2000万` and `2 करोड़`, `3` and `三`, `1980s` and `80年代`. A number that only
-one side has is no difference, since it may be a word on the other (`two`, `March`).
+Decimal digits of all scripts are equivalent, and so are different notations: `1,000.5` and `1.000,5`, `12:00` and `12`,
+`7.30 pm` and `19:30`, `20 million`, `2000万` and `2 करोड़`, `3` and `三`, `1980s` and `80年代`. A number on one side
+only is not a difference, since the other side may have it as a word (`two`, `March`).
 """
 
 import re
@@ -14,39 +14,42 @@ from functools import cache, cached_property
 import regex
 from babel import Locale, UnknownLocaleError
 
-Number = tuple[str, ...]  # its runs of ASCII digits, such as ("1", "500") of "1,500"
+Number = tuple[str, ...]  # runs of ASCII digits: ("1", "500") for "1,500"
 
 _DIGIT = re.compile(r"\d")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
-# Zeros in place of letters that look alike: Burmese ၀ for ဝ, Telugu ౦ for ం.
+# Zeros that are typed instead of similar letters: Burmese ၀ for ဝ, Telugu ౦ for ం.
 _NO_ZERO = regex.compile(r"(?<!\d)[[\d&&\p{nv=0}]--[0\uff10]](?=[\p{L}\p{M}])", regex.V1)
-_NUMBER = re.compile("[0-9]+(?:[.,:'\u2019\u066b\u066c\uff0c\uff0e\uff1a][0-9]+)*")  # Arabic, full-width separators too
+_NUMBER = re.compile(
+    "[0-9]+(?:[.,:'\u2019\u066b\u066c\uff0c\uff0e\uff1a][0-9]+)*"
+)  # with Arabic and full-width separators
 _RUN = re.compile("[0-9]+")
 _GROUPED = re.compile("(?<![0-9])[0-9]++(?: [0-9]++)+")  # 1 500 000, 0800 555 111
 _THOUSANDS = 3  # digits in a group
-_NO_MINUTES = "00"  # in 12:00, or no cents in 12.00
+_NO_MINUTES = "00"  # as in 12:00, or the cents of 12.00
 _TWELVE_HOURS = re.compile(r"[0-9] ?[ap]\.? ?m\b", re.IGNORECASE)
 _YEAR = re.compile("1[0-9]{3}|20[0-9]{2}")
 
-_HANGUL_UNITS = {"백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}  # unicodedata has no value for them
+_HANGUL_UNITS = {"백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}  # not in unicodedata
 _UNITS = "十百千万萬亿億兆拾佰仟" + "".join(_HANGUL_UNITS)
 _DIGITS_WITH_UNITS = re.compile(rf"(?<![0-9])(?:[0-9]++(?:[.,][0-9]++)*+ ?[{_UNITS}]++ ?)+(?:[0-9]++(?:,[0-9]++)*+)?")
 _HAN_NUMERAL = re.compile("[〇零一二三四五六七八九十百千万萬亿億兆兩壹貳叁參肆伍陸柒捌玖拾佰仟]+")
 _PART = re.compile(r"[0-9]+(?:[.,][0-9]+)*|\S")
-_LONGEST_NUMERAL = 40  # a longer one is no number
+_LONGEST_NUMERAL = 40  # longer sequences are not numbers
 _MYRIAD = 10**4
 
 
 def have_other_numbers(source: str, target: str, *, by_thousands: bool = True) -> bool:
-    """Tells whether the sides surely name different numbers.
+    """Returns True if the sides certainly have different numbers.
 
-    They do if more numbers were exchanged for others (`1, 2` for `1, 9`: one) than half of those that both have.
+    That is so if the replaced numbers are more than half of the shared ones. `1, 2` and `1, 9` share one number and
+    replace one.
 
     Args:
-        source: One side.
-        target: The other.
-        by_thousands: Both languages count large numbers in thousands and millions. If not, a number and ten times that
-            number may be the same, as 10 million are 1 करोड़.
+        source: The source text.
+        target: The target text.
+        by_thousands: True if both languages name large numbers by powers of a thousand. Otherwise a number and ten
+            times that number may be equal, as 10 million are 1 करोड़.
     """
     if not _DIGIT.search(source) or not _DIGIT.search(target) or _digits(source) == _digits(target):
         return False
@@ -61,9 +64,9 @@ def have_other_numbers(source: str, target: str, *, by_thousands: bool = True) -
 
 @cache
 def counts_by_thousands(language: str) -> bool:
-    """Tells whether the words for large numbers stand for powers of a thousand, by CLDR; 万 and करोड़ do not.
+    """Returns True if a language names large numbers by powers of a thousand, according to CLDR; 万 and करोड़ are not.
 
-    A language that CLDR does not know is taken to.
+    Also returns True for languages that CLDR does not know.
     """
     try:
         formats = Locale.parse(language.replace("-", "_")).compact_decimal_formats["long"]["other"]
@@ -73,13 +76,13 @@ def counts_by_thousands(language: str) -> bool:
 
 
 def _power(amount: str, pattern: str) -> int:
-    """Returns the power of ten that the word in a pattern stands for: 4 for `10000` and `0万`; 0 without a word."""
+    """Returns the power of ten of the word in a CLDR pattern: 4 for `10000` and `0万`; 0 without a word."""
     pattern = pattern.partition(";")[0]
     return len(amount) - pattern.count("0") if pattern.strip("0") else 0
 
 
 def _digits(text: str) -> str:
-    """Returns the digits in a text, those of all scripts as ASCII."""
+    """Returns all digits of a text, converted to ASCII."""
     return "".join(_RUN.findall(text if text.isascii() else _with_ascii_digits(text)))
 
 
@@ -91,14 +94,14 @@ def _with_ascii_digits(text: str) -> str:
 
 
 class _Side:
-    """The numbers of one side, as a translation may have written them."""
+    """The numbers of one side, in the notations that a translation may use."""
 
     def __init__(self, text: str) -> None:
         self._text = text = text if text.isascii() else _with_ascii_digits(text)
         self.numbers = [_number(found) for found in _NUMBER.findall(text)]
 
     def has(self, number: Number, with_hours: bool, by_thousands: bool) -> bool:
-        """Tells whether a number of the other side is named here too."""
+        """Returns True if this side has a number of the other side in some notation."""
         digits = "".join(number)
         if digits in self._wholes or set(map(_plain, number)) <= self._runs:
             return True
@@ -107,14 +110,14 @@ class _Side:
         return (with_hours and self._has_hour(number)) or self._has_magnitude(number, by_thousands)
 
     def _has_hour(self, number: Number) -> bool:
-        """Tells whether a time of day is named here by the other clock: 7.30 and 19:30."""
+        """Returns True if this side has a time of day on the other clock: 7.30 and 19:30."""
         if len(number[0]) > 2 or not set(map(_plain, number[1:])) <= self._runs:
             return False
         hour = int(number[0])
         return str(hour + 12) in self._runs or (hour >= 12 and str(hour - 12) in self._runs)
 
     def _has_magnitude(self, number: Number, by_thousands: bool) -> bool:
-        """Tells whether the number is named here with another word for its size, or in Han numerals."""
+        """Returns True if this side has the number with another word for its magnitude, or in Han numerals."""
         significant, power = _magnitude(number)
         return any(
             not by_thousands or (power - other) % _THOUSANDS == 0 for other in self._magnitudes.get(significant, ())
@@ -122,7 +125,7 @@ class _Side:
 
     @cached_property
     def has_units(self) -> bool:
-        """Whether a number is followed by a numeral for its size, such as 万."""
+        """True if a number is followed by a numeral for its magnitude, such as 万."""
         return not self._text.isascii() and bool(_DIGITS_WITH_UNITS.search(self._text))
 
     @cached_property
@@ -131,7 +134,7 @@ class _Side:
 
     @cached_property
     def _runs(self) -> set[str]:
-        """The numbers, and the parts of dates, times and scores; a decimal below one has no parts."""
+        """All numbers, and the parts of dates, times and scores; decimals below one have no parts."""
         return {_plain(run) for number in self.numbers if len(number) == 1 or number[0] != "0" for run in number}
 
     @cached_property
@@ -151,7 +154,7 @@ class _Side:
         return found
 
     def _numerals(self) -> list[Number]:
-        """Returns the values of what is written with Han numerals, or with digits and numerals."""
+        """Returns the values of Han numerals, and of digits combined with numerals."""
         if self._text.isascii():
             return []
         numerals = _DIGITS_WITH_UNITS.findall(self._text) + _HAN_NUMERAL.findall(self._text)
@@ -171,7 +174,7 @@ def _plain(run: str) -> str:
 
 
 def _short_years(digits: str) -> list[str]:
-    """Returns how else a decade or century may be called: 80 for 1980, 19 (the 19th century) for 1800."""
+    """Returns the short name of a decade or century: 80 for 1980, 19 (the 19th century) for 1800."""
     if not _YEAR.fullmatch(digits):
         return []
     century, year = digits[:2], digits[2:]
@@ -179,7 +182,7 @@ def _short_years(digits: str) -> list[str]:
 
 
 def _magnitude(number: Number) -> tuple[str, int]:
-    """Returns the digits without zeros at either end, and the power of ten they are multiplied by."""
+    """Returns the significant digits, without zeros at either end, and the exponent of their power of ten."""
     digits = "".join(number)
     zeros = len(digits) - len(digits.rstrip("0"))
     is_decimal = len(number) > 1 and len(number[-1]) != _THOUSANDS
@@ -187,9 +190,9 @@ def _magnitude(number: Number) -> tuple[str, int]:
 
 
 def _value(numeral: str) -> Fraction:
-    """Returns what digits and Han or Hangul numerals stand for: 2018 for 二〇一八, 125000000 for 1億2,500万."""
+    """Returns the value of digits and Han or Hangul numerals: 2018 for 二〇一八, 125000000 for 1億2,500万."""
     total = section = Fraction(0)
-    pending: Fraction | None = None  # digits that wait for their unit
+    pending: Fraction | None = None  # digits whose unit follows
     for part in _PART.findall(numeral):
         value = _part_value(part)
         if part[0] in _UNITS and value < _MYRIAD:

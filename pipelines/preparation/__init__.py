@@ -1,1 +1,1 @@
-"""Turns corpora into shards and a vocabulary: `prepare()` and its phases, which worker processes share."""
+"""Turns corpora into shards and a vocabulary: `prepare()`, its phases, and its workers."""

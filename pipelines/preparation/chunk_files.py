@@ -1,10 +1,9 @@
-"""The files that jobs on chunks leave: each is written aside and renamed, so that it is whole or not there."""
+"""Reads and writes the intermediate files of a preparation, each complete or absent."""
 
 import io
 import json
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +11,47 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from pipelines.atomic_files import write_atomically
+
 TextPair = tuple[str, str]
 
 
-@contextmanager
-def aside(path: Path) -> Iterator[Path]:
-    """Gives a path beside `path` that is renamed to it when all is written; two workers may do the same."""
-    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    yield beside
-    beside.rename(path)
-
-
-def save(path: Path, array: NDArray[Any]) -> None:
-    """Writes an array as `np.save` does."""
-    buffer = io.BytesIO()  # as `np.save` does not say why it cannot write to a full disk
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Writes an array in NumPy's format."""
+    buffer = io.BytesIO()  # `np.save` hides the reason when the disk is full
     np.save(buffer, array)
-    with aside(path) as beside:
-        beside.write_bytes(buffer.getbuffer())
+    write_atomically(path, buffer.getvalue())
 
 
 def write_json(path: Path, contents: Any) -> None:
-    """Writes what JSON can hold."""
-    with aside(path) as beside:
-        # What is not UTF-8 in the name of a file becomes an escape of JSON.
-        beside.write_text(json.dumps(contents, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
+    """Writes contents as JSON; bytes of file names that are not UTF-8 become escapes."""
+    write_atomically(path, json.dumps(contents, ensure_ascii=False).encode("utf-8", errors="backslashreplace"))
 
 
-def write_text(path: Path, pairs: Sequence[TextPair]) -> None:
-    """Writes pairs, one a line; clean text holds neither tabs nor line ends."""
-    text = "".join(f"{source}\t{target}\n" for source, target in pairs)
-    with aside(path) as beside:
-        beside.write_bytes(zstandard.ZstdCompressor(level=1).compress(text.encode()))
+def write_pairs(path: Path, pairs: Sequence[TextPair]) -> None:
+    """Writes cleaned pairs, one tab-separated line each; cleaned text contains neither tabs nor line ends."""
+    write_atomically(path, _compress("".join(f"{source}\t{target}\n" for source, target in pairs).encode()))
 
 
-def read_text(path: Path) -> list[TextPair]:
-    """Gives what `write_text` wrote."""
-    text = zstandard.ZstdDecompressor().decompress(path.read_bytes()).decode()
-    lines = (line.partition("\t") for line in text.split("\n")[:-1])
+def read_pairs(path: Path) -> list[TextPair]:
+    """Returns the pairs that `write_pairs` wrote."""
+    lines = (line.partition("\t") for line in _decompress(path.read_bytes()).decode().split("\n")[:-1])
     return [(source, target) for source, _, target in lines]
+
+
+def write_object(path: Path, value: object) -> None:
+    """Writes an object, which must be picklable."""
+    write_atomically(path, _compress(pickle.dumps(value)))
+
+
+def read_object(path: Path) -> Any:
+    """Returns the object that `write_object` wrote."""
+    return pickle.loads(_decompress(path.read_bytes()))
+
+
+def _compress(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=1).compress(content)
+
+
+def _decompress(content: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(content)

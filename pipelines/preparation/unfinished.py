@@ -1,4 +1,4 @@
-"""The directory that prepared data is written to until it is whole, beside the one that it becomes."""
+"""The folder OUT.partial that data is written to until it is complete and renamed to OUT."""
 
 import fcntl
 import shutil
@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.errors import DataError, LostWorkerError
-from pipelines.preparation.chunks import is_reading
+from pipelines.preparation.job import is_reading
 from pipelines.shards.manifest import MANIFEST
 
 LOCK, FINGERPRINT, WORK, REPLACED = "lock", "fingerprint", "work", "replaced"
 
 
 def check_out(out: Path, force: bool) -> None:
-    """Raises a `DataError` unless prepared data may be written to `out`."""
+    """Raises a `DataError` if prepared data must not be written to `out`."""
     if out.is_file():
-        raise DataError(f"{out} is a file; expected the name of a directory that is not there yet")
+        raise DataError(f"{out} is a file; expected the name of a new directory")
     if out.resolve() == Path.cwd():
-        raise DataError(f"{out} is the folder that you are in, which would be replaced under your feet; name one in it")
+        raise DataError(f"{out} is the current folder, which would be replaced; choose a folder in it")
     if out.is_dir() and out.is_mount():
-        raise DataError(f"{out} is where something is mounted, so it cannot be renamed; choose a folder in it")
+        raise DataError(f"{out} is a mount point, which cannot be renamed; choose a folder in it")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not (out / MANIFEST).is_file():
@@ -31,13 +31,19 @@ def check_out(out: Path, force: bool) -> None:
 
 @contextmanager
 def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
-    """Gives a directory beside `out` that becomes `out` if all goes well, with what was done in it before.
+    """Yields the folder `out`.partial, which is renamed to `out` at the end of the block.
 
-    What another `fingerprint` left there is removed first. What is interrupted stays to go on from, also by text that
-    cannot be read; another mistake of the user's removes it.
+    Files of an interrupted preparation with the same fingerprint are kept, so that it can be resumed; files of another
+    one are removed first. If the block raises, the folder is kept after interruptions, lost workers and text that
+    cannot be read, and removed after any other user error.
+
+    Args:
+        out: The folder of the prepared data.
+        fingerprint: Identifies the options and the text.
+        force: True to replace an existing `out`.
 
     Raises:
-        DataError: Another process is writing there, what lies there is somebody else's, or `out` has come to be.
+        DataError: Another process writes there, the folder has files of something else, or `out` was created meanwhile.
     """
     partial = out.with_name(f"{out.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -46,13 +52,13 @@ def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise DataError(f"another nmt prepare is writing {out}; wait for it or choose another --out") from error
-        _make_ours(partial, fingerprint)
+        _claim(partial, fingerprint)
         try:
             yield partial
         except LostWorkerError:
             raise
         except DataError:
-            if not is_reading(partial / WORK):  # what could not be read may be there again soon
+            if not is_reading(partial / WORK):  # text that cannot be read now may be readable later
                 shutil.rmtree(partial)
             raise
         check_out(out, force)
@@ -64,14 +70,15 @@ def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
             (out / name).unlink()
 
 
-def _make_ours(partial: Path, fingerprint: str) -> None:
+def _claim(partial: Path, fingerprint: str) -> None:
+    """Marks the folder with the fingerprint, after removing the files of an earlier preparation with another one."""
     known = partial / FINGERPRINT
     if known.is_file() and known.read_text() == fingerprint:
         return
     others = [path for path in partial.iterdir() if path.name != LOCK]
     if others and not known.is_file():
-        raise DataError(f"{partial} is in the way and not of nmt prepare; move it or choose another --out")
-    known.write_text("")  # what is half removed is nobody's to go on with
+        raise DataError(f"{partial} exists and was not created by nmt prepare; move it or choose another --out")
+    known.write_text("")  # a half-removed folder must not be resumed
     for path in others:
         if path.is_dir():
             shutil.rmtree(path)

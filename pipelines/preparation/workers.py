@@ -1,6 +1,6 @@
-"""Runs the same function for many chunks: in this process, in several, or as an Apache Beam pipeline.
+"""Runs a function on many items: in this process, in several processes, or as an Apache Beam pipeline.
 
-A function leaves its results in files; what it gives back is a number of pairs, for a progress bar.
+The function writes its results to files, and returns a number of pairs for the progress bar.
 """
 
 import os
@@ -14,30 +14,30 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing import active_children, connection, get_context, parent_process
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from pipelines.errors import DataError, LostWorkerError
 
-_AHEAD = 2  # jobs a worker that wait for it; their text is in memory
+_AHEAD = 2  # queued items per worker; their text is held in memory
 
 Item = TypeVar("Item")
 Done = Callable[[int], None]
 
 
 class Workers(Protocol):
-    """Whatever runs a function for all items; `small_items` says whether they may be but numbers and names."""
+    """Runs a function on all items; `small_items` is True if items must be small, such as numbers and names."""
 
     small_items: bool
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs it, and calls `done` with what it gave for one or more of the items."""
+        """Runs the function, and calls `done` with its results."""
 
 
 class LocalWorkers:
-    """Processes on this machine; a single item is not worth starting one for.
+    """Processes on this machine; a single item is processed without starting any.
 
     Args:
-        count: So many; as many as there are cores if None.
+        count: The number of processes; if None, one per core.
     """
 
     small_items = False
@@ -50,7 +50,7 @@ class LocalWorkers:
         self._started: list[BaseProcess] = []
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs the function; the items are read as they are needed, in order."""
+        """Runs the function; items are taken from the iterable as they are needed, in order."""
         items = iter(items)
         first = list(islice(items, 2))
         if self._count == 1 or len(first) < 2:
@@ -61,7 +61,7 @@ class LocalWorkers:
             self._run(function, chain(first, items), done)
         except BrokenProcessPool as error:
             raise LostWorkerError(
-                "a worker was killed, perhaps for want of memory; the same command goes on, with fewer --workers"
+                "a worker was killed, perhaps for lack of memory; run the same command with fewer --workers to resume"
             ) from error
 
     def _run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
@@ -74,20 +74,20 @@ class LocalWorkers:
             done(future.result())
 
     def close(self) -> None:
-        """Ends the processes, which have nothing to do any more."""
+        """Ends the processes after their last item."""
         if self._pool:
             self._pool.shutdown()
 
     def kill(self) -> None:
-        """Ends the processes whatever they do: what they write is whole or not there."""
+        """Kills the processes; that is safe, since they write their files atomically."""
         for process in self._started:
             process.kill()
 
     def _processes(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
+            self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _start_worker)
             before = active_children()
-            with _deaf_to_ctrl_c():  # the processes start deaf to it, and so do not tell of it while they import
+            with _ignore_sigint():  # inherited, so that Ctrl-C prints no tracebacks of processes that still import
                 for _ in range(self._count):
                     self._pool.submit(os.getpid)
             self._started = [process for process in active_children() if process not in before]
@@ -95,10 +95,10 @@ class LocalWorkers:
 
 
 class BeamWorkers:
-    """An Apache Beam pipeline a step, on any of its runners; its machines must see the folder that is written to.
+    """One Apache Beam pipeline per phase, on any runner; its machines must share the output folder.
 
     Args:
-        options: Of the runner, as Beam takes them: `["--runner=FlinkRunner", "--flink_master=…"]`.
+        options: Options of the runner in Beam's form: `["--runner=FlinkRunner", "--flink_master=…"]`.
     """
 
     small_items = True
@@ -113,7 +113,7 @@ class BeamWorkers:
         self._options = PipelineOptions(list(options))
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs the function; the items, which go into the pipeline's description, are read first."""
+        """Runs the function; all items are read first, because they are part of the pipeline's description."""
         beam = self._beam
         with beam.Pipeline(options=self._options) as pipeline:
             _ = pipeline | beam.Create(list(items)) | beam.Reshuffle() | beam.Map(function)
@@ -122,7 +122,7 @@ class BeamWorkers:
 
 @contextmanager
 def local_workers(count: int | None) -> Iterator[LocalWorkers]:
-    """Gives processes that end with the block."""
+    """Yields processes that end with the block."""
     workers = LocalWorkers(count)
     try:
         yield workers
@@ -134,8 +134,8 @@ def local_workers(count: int | None) -> Iterator[LocalWorkers]:
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # who alone may say so
+def _ignore_sigint() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -145,14 +145,14 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _begin() -> None:
-    """Lets a worker end with the program that started it, and leaves Ctrl-C to that."""
+def _start_worker() -> None:
+    """Makes a worker ignore Ctrl-C, which the main program handles, and end with the main program."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["RAYON_NUM_THREADS"] = "1"  # there is a worker for each core already
+    os.environ["RAYON_NUM_THREADS"] = "1"  # there is already one worker per core
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    parent: Any = parent_process()
-    connection.wait([parent.sentinel])
+    if parent := parent_process():
+        connection.wait([parent.sentinel])
     os._exit(1)

@@ -1,1 +1,1 @@
-"""Shards of records: their manifest, how they are written, and how they are read."""
+"""Shards of records: the manifest, writing, and reading."""

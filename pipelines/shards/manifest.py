@@ -1,4 +1,4 @@
-"""The manifest of prepared data: what its shards hold, under which vocabulary, and where the text came from.
+"""The manifest of prepared data: the contents of its shards, their vocabulary, and where the text came from.
 
 DATA/manifest.json  vocabulary.model  train-00000-of-00008.tfrecord  train-00000-of-00008.lengths.npy  ...
 DATA/dev-00000-of-00001.tfrecord ...  dev.en  dev.de
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.atomic_files import write_atomically
 from pipelines.errors import DataError
 from pipelines.sources.corpora import LanguagePair
 from pipelines.vocabulary.tags import Languages
@@ -25,7 +26,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.model"
 PREPARE_AGAIN = "run nmt prepare again"
-LEAST_WEIGHT = 1e-6  # of the largest loss weight: with smaller ones alone, float32 has no digits for the gradients
+LEAST_WEIGHT = 1e-6  # if all loss weights are smaller, float32 cannot represent the gradients
 NOTHING_COUNTS = (
     f"no pair counts in the loss: every loss weight is 0, or less than {LEAST_WEIGHT:g}; give the pairs that are to be "
     "learnt from a weight of about 1"
@@ -34,9 +35,9 @@ NOTHING_COUNTS = (
 
 @dataclass(frozen=True)
 class Shard:
-    """What the manifest says of one shard; lengths and counts include EOS.
+    """A shard; lengths and counts of tokens include EOS.
 
-    `beside_sha256` is of the pairs' corpora and loss weights, where there are some.
+    `beside_sha256` is the checksum of the corpora and loss weights beside the shard, empty if there are none.
     """
 
     file: str
@@ -51,7 +52,7 @@ class Shard:
 
     @classmethod
     def of(cls, file: str, lengths: NDArray[np.int32], *, size: int, sha256: str) -> "Shard":
-        """Describes a file of so many bytes with pairs of these lengths, int32 [N, 2]: source and target."""
+        """Describes a file of `size` bytes that holds pairs of these lengths, int32 [N, 2]: source and target."""
         source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64).tolist()
         longest_source, longest_target = lengths.max(axis=0, initial=0).tolist()
         counts = (len(lengths), source_tokens, target_tokens, longest_source, longest_target)
@@ -59,25 +60,25 @@ class Shard:
 
     @property
     def lengths_file(self) -> str:
-        """The name of the file of lengths beside the shard."""
+        """The name of the file with the lengths of the pairs."""
         return self.file.removesuffix(".tfrecord") + ".lengths.npy"
 
     @property
     def corpus_file(self) -> str:
-        """The name of the file beside the shard that says of which corpus each pair is, where a split mixes some."""
+        """The name of the file with the corpus of each pair; exists if the split mixes corpora."""
         return self.file.removesuffix(".tfrecord") + ".corpus.npy"
 
     @property
     def weights_file(self) -> str:
-        """The name of the file of loss weights beside the shard, where a split has some."""
+        """The name of the file with the loss weights; exists if the split has loss weights."""
         return self.file.removesuffix(".tfrecord") + ".weights.npy"
 
 
 @dataclass(frozen=True)
 class MixedCorpus:
-    """One of the corpora of a split: how many pairs it has, and how many times an epoch takes each of them.
+    """A corpus of a split: its number of pairs, and how many times an epoch takes each of them.
 
-    A weight of 2.5 takes each pair twice, and in every other epoch once more.
+    With a weight of 2.5, each pair is taken twice in every epoch and a third time in half of them.
     """
 
     name: str
@@ -91,11 +92,16 @@ class MixedCorpus:
 
 @dataclass(frozen=True)
 class Split:
-    """What the manifest says of the training or the dev data.
+    """The training or the dev data.
 
-    `length_histogram[n]` is the number of pairs whose longer side has n tokens. `text` names the raw text of source and
-    target, kept of the dev data because BLEU needs it. `corpora` are in the order
-    of the numbers that the files beside the shards hold.
+    Attributes:
+        shards: The shards.
+        length_histogram: At index n, the number of pairs whose longer side has n tokens.
+        cleaning: What cleaning kept and dropped.
+        origins: Where each corpus came from.
+        text: The files of raw source and target text; kept for the dev data, because BLEU needs them.
+        corpora: The mixed corpora, in the order of the numbers in `Shard.corpus_file`; empty if there is only one.
+        has_loss_weights: True if the pairs have loss weights.
     """
 
     shards: tuple[Shard, ...]
@@ -113,16 +119,16 @@ class Split:
 
     @property
     def times_taken(self) -> float:
-        """How many times as many pairs an epoch takes as there are; `pipelines.streaming.mixing` says which."""
+        """The number of pairs an epoch takes, divided by the number of pairs (`pipelines.streaming.mixing`)."""
         pairs = sum(corpus.pairs for corpus in self.corpora)
         return sum(corpus.pairs * corpus.weight for corpus in self.corpora) / pairs if pairs else 1.0
 
     def longer_than(self, length: int) -> int:
-        """Gives the number of pairs with more than `length` tokens on a side: those a stream of that length skips."""
+        """Returns the number of pairs with more than `length` tokens on a side, which a stream of that length skips."""
         return sum(self.length_histogram[length + 1 :])
 
     def files_beside(self, shard: Shard) -> tuple[str, ...]:
-        """Gives the names of the files that belong to a shard."""
+        """Returns the names of the files beside a shard."""
         corpus = (shard.corpus_file,) if self.corpora else ()
         weights = (shard.weights_file,) if self.has_loss_weights else ()
         return (shard.lengths_file, *corpus, *weights)
@@ -132,8 +138,16 @@ class Split:
 class Manifest:
     """The contents of a prepared data directory.
 
-    `pairs` are all directions of its text, `pair`, the main one, first; where they are left out it is the only one.
-    `domains` are those that have a tag in front of their text (`pipelines.vocabulary.tags`).
+    Attributes:
+        data_dir: The directory.
+        pair: The main language pair.
+        vocabulary_size: The number of pieces.
+        vocabulary_digest: The SHA-256 of the SentencePiece model.
+        splits: `train` and `dev`.
+        options: The options of the preparation.
+        versions: The versions of the packages that prepared the data.
+        pairs: All language pairs, the main one first; if empty, the main pair only.
+        domains: The domains that have a tag (`pipelines.vocabulary.tags`).
     """
 
     data_dir: Path
@@ -153,16 +167,16 @@ class Manifest:
 
     @property
     def languages(self) -> Languages:
-        """The pairs and the domains, with their tags."""
+        """The language pairs and domains, with their tags."""
         return Languages(self.pairs, self.domains)
 
     @classmethod
     def load(cls, data_dir: str | Path) -> "Manifest":
-        """Reads the manifest and checks that what it names is there, without reading a shard.
+        """Reads the manifest and checks that the files it names exist, without reading a shard.
 
         Raises:
-            DataError: if the directory is not prepared data, is unfinished, of another format, misses a file, or holds
-                another vocabulary than the data was encoded with.
+            DataError: The directory is not prepared data, is unfinished, has another format, lacks a file, or has
+                another vocabulary than the one the data was encoded with.
         """
         data_dir = Path(data_dir)
         manifest = _parse(_read_manifest(data_dir), data_dir)
@@ -171,7 +185,7 @@ class Manifest:
         return manifest
 
     def save(self) -> None:
-        """Writes `manifest.json`; last of all files, as it makes the directory a prepared one."""
+        """Writes `manifest.json`. It is written last, because it marks the data as complete."""
         contents = {
             "format": FORMAT,
             "pair": asdict(self.pair),
@@ -183,23 +197,23 @@ class Manifest:
             "versions": self.versions,
         }
         text = json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
-        # What is not UTF-8 in the name of a file becomes an escape of JSON.
-        (self.data_dir / MANIFEST).write_text(text, encoding="utf-8", errors="backslashreplace")
+        # Bytes of file names that are not UTF-8 become escapes.
+        write_atomically(self.data_dir / MANIFEST, text.encode("utf-8", errors="backslashreplace"))
 
     def split(self, name: str) -> Split:
-        """Gives one split; `DataError` if the data has no such one."""
+        """Returns a split; raises a `DataError` if the data does not have it."""
         if name not in self.splits:
             raise DataError(f"{self.data_dir} has no split {name!r}; it has {', '.join(self.splits)}")
         return self.splits[name]
 
     def vocabulary(self) -> "Vocabulary":
-        """Loads the vocabulary the data was encoded with."""
-        from pipelines.vocabulary.tokenizer import Vocabulary  # and with it TensorFlow, which a manifest does not need
+        """Loads the vocabulary that the data was encoded with."""
+        from pipelines.vocabulary.tokenizer import Vocabulary  # imports TensorFlow, which takes seconds
 
         return Vocabulary.load(self.data_dir / VOCABULARY)
 
     def text(self, split: str = "dev") -> tuple[Path, Path]:
-        """Gives the files of the raw source and target text of a split that keeps them."""
+        """Returns the files of raw source and target text; raises a `DataError` if the split does not keep them."""
         names = self.split(split).text
         if names is None:
             raise DataError(f"{self.data_dir} keeps no raw text of split {split!r}; use dev")
@@ -207,12 +221,9 @@ class Manifest:
 
 
 def sha256_of(path: Path) -> str:
-    """Gives the SHA-256 of a file, in hexadecimal."""
+    """Returns the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# Reading
 
 
 def _read_manifest(data_dir: Path) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""Prepared data on disk: TFRecord shards of token ids, with lengths beside them.
+"""Reads shards: TFRecord files of token ids, with a file of lengths beside each.
 
-One record is one `tf.train.Example` with the int64 lists `source` and `target`, each ending in EOS. The lengths beside
-a shard (int32 [N, 2], source and target, EOS counted) let a reader plan batches without reading a token. Where corpora
-are mixed, and where pairs have loss weights, the number of each pair's corpus (uint8 [N]) and the weights (float32 [N])
-lie beside it too.
+A record is a `tf.train.Example` with the int64 lists `source` and `target`, each ending in EOS. The lengths (int32
+[N, 2], source and target, EOS included) let a reader plan batches without reading tokens. If corpora are mixed, the
+index of each pair's corpus (uint8 [N]) is stored beside the shard too; likewise loss weights (float32 [N]).
 """
 
 import hashlib
@@ -27,23 +26,29 @@ Ids = NDArray[np.integer[Any]]
 Corpora = NDArray[np.uint8]
 Weights = NDArray[np.float32]
 _Kind = TypeVar("_Kind", np.int32, np.uint8, np.float32)
-_MANY = 1 << 16  # pieces; ids of fewer take two bytes
-_READERS = 2  # threads; NumPy keeps Python's lock for a small part of the time only
+_MANY = 1 << 16  # ids of smaller vocabularies fit in two bytes
+_READERS = 2  # threads; NumPy releases the global interpreter lock most of the time
 
 
 class Tokens(NamedTuple):
-    """The token ids of N pairs, source and target, each side's ids in one flat array."""
+    """The token ids of N pairs.
 
-    values: tuple[Ids, Ids]  # [sum of lengths] each
-    lengths: Lengths  # [N, 2]
-    starts: NDArray[np.int64]  # [N, 2]: where in its flat array a row begins
+    Attributes:
+        values: The ids of all sources and of all targets, concatenated.
+        lengths: int32 [N, 2], the length of each source and target.
+        starts: int64 [N, 2], where each source and target begins in `values`.
+    """
+
+    values: tuple[Ids, Ids]
+    lengths: Lengths
+    starts: NDArray[np.int64]
 
 
 def verify_shards(manifest: Manifest, host: Host = ONLY_HOST) -> None:
-    """Reads every shard, or those of a machine's lanes, and compares its checksum.
+    """Verifies the checksums of all shards, or of those in the lanes of one machine.
 
     Raises:
-        DataError: naming the first shard that is not what was written.
+        DataError: A shard is corrupt; the message names it.
     """
     for split in manifest.splits.values():
         lanes = lanes_of(len(split.shards), most=LANES)
@@ -54,25 +59,25 @@ def verify_shards(manifest: Manifest, host: Host = ONLY_HOST) -> None:
 
 
 def read_lengths(data_dir: Path, shards: Sequence[Shard]) -> Lengths:
-    """Gives the lengths of all pairs of the shards, in order, as int32 [N, 2]: source and target, EOS counted."""
+    """Returns the lengths of all pairs of the shards, int32 [N, 2]: source and target, EOS included."""
     return np.concatenate([_read_lengths(data_dir, shard) for shard in shards])
 
 
 def read_corpora(data_dir: Path, shards: Sequence[Shard]) -> Corpora:
-    """Gives which corpus each pair of the shards is of, in order, as uint8 [N]."""
+    """Returns the index of the corpus of each pair of the shards, uint8 [N]."""
     return np.concatenate([_read_beside(data_dir / s.corpus_file, np.uint8, (s.examples,)) for s in shards])
 
 
 def read_weights(data_dir: Path, shards: Sequence[Shard]) -> Weights:
-    """Gives the loss weights of all pairs of the shards, in order, as float32 [N]."""
+    """Returns the loss weights of all pairs of the shards, float32 [N]."""
     return np.concatenate([_read_beside(data_dir / s.weights_file, np.float32, (s.examples,)) for s in shards])
 
 
 def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int = _MANY) -> Tokens:
-    """Gives the token ids of all pairs of the shards, in order, in half the memory if they are of a small vocabulary.
+    """Returns the token ids of all pairs of the shards, as 16-bit numbers if the vocabulary is small enough.
 
     Raises:
-        DataError: naming the shard that cannot be read or does not hold what the manifest says.
+        DataError: A shard cannot be read or does not match the manifest; the message names it.
     """
     lengths = read_lengths(data_dir, shards)
     source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64)
@@ -91,7 +96,7 @@ def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int
 
 @contextmanager
 def reporting_data_errors() -> Iterator[None]:
-    """Turns a `DataError` that tf.data has wrapped in an error of its own back into a `DataError`."""
+    """Converts a tf.data error that wraps a `DataError` back into a `DataError`."""
     marker = f"{DataError.__name__}: "
     try:
         yield
@@ -100,9 +105,6 @@ def reporting_data_errors() -> Iterator[None]:
         if not found:
             raise
         raise DataError(found[0].partition(marker)[2].strip()) from error
-
-
-# Reading
 
 
 def _read_lengths(data_dir: Path, shard: Shard) -> Lengths:
@@ -120,22 +122,22 @@ def _read_beside(path: Path, kind: type[_Kind], shape: tuple[int, ...]) -> NDArr
 
 
 def _load_array(path: Path, kind: np.dtype[_Kind], columns: tuple[int, ...]) -> NDArray[_Kind]:
-    """Gives what `np.save` wrote, [N, *columns], without `np.load`, which has Python parse the header.
+    """Returns the array that `np.save` wrote, [N, *columns], without `np.load`, which uses Python's parser.
 
-    Two threads must not parse at once before Python 3.11.8 and 3.12.2 (python/cpython#106905), and while a stream reads
-    ahead in one, TensorFlow's autograph parses in another.
+    Before Python 3.11.8 and 3.12.2, two threads must not parse at once (python/cpython#106905), and TensorFlow's
+    autograph parses in one thread while a stream reads ahead in another.
     """
     content = path.read_bytes()
     if content[:8] != b"\x93NUMPY\x01\x00":
-        raise ValueError("it is no NumPy array")
+        raise ValueError("it is not a NumPy array")
     start = 10 + int.from_bytes(content[8:10], "little")
     if f"'{kind.str}'".encode() not in content[:start]:
-        raise ValueError(f"it is no array of {kind}")
+        raise ValueError(f"it is not an array of {kind}")
     return np.frombuffer(content, kind, offset=start).reshape(-1, *columns)
 
 
 def _read_shard(path: Path, shard: Shard, lengths: Lengths) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Gives the source ids and the target ids of a shard whose lists have these lengths."""
+    """Returns the source and the target ids of a shard, given their lengths."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -144,5 +146,5 @@ def _read_shard(path: Path, shard: Shard, lengths: Lengths) -> tuple[NDArray[np.
         raise DataError(f"{path} is corrupt or cut short; {PREPARE_AGAIN}")
     try:
         return parse_records(content, lengths)
-    except ValueError as error:  # that batches were planned from other lengths would cut rows
+    except ValueError as error:  # batches planned from wrong lengths would cut rows
         raise DataError(f"{path} does not hold what the manifest says: {error}; {PREPARE_AGAIN}") from error

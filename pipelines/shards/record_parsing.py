@@ -1,15 +1,16 @@
-"""Reads all records of a shard at once: TFRecord framing, `tf.train.Example`, and the two packed lists within.
+"""Parses all records of a shard at once: TFRecord framing, `tf.train.Example`, and the two packed lists in it.
 
-It knows only the layout that our shards are written in: the lists `source` and `target` in this order, nothing beside
-them. Whether a file is what was written is for its checksum to say, so the checksums of the single records are passed
-over. TensorFlow's own parser makes a string and then lists of every record, which takes three times as long.
+Only the layout of our shards is supported: the lists `source` and `target`, in this order and nothing else. The
+checksums of single records are skipped, because the checksum of the file is verified. TensorFlow's own parser takes
+three times as long, because it creates a string and lists for every record.
 
 A worked example, the record of source 7 300 3 and target 9 3 without its framing:
 
     0a 26 | 0a 12 0a 06 source 12 08 1a 06 0a 04 | 07 ac 02 03 | 0a 10 0a 06 target 12 06 1a 04 0a 02 | 09 03
 
-A list is headed by what it is nested in, each with its size. Each number of a list ends in a byte below 80 (hex.), and
-so does the size before the list, so that the byte before a number says whether it is a part of it.
+The headers before a list are those of the messages around it, each with its size. The last byte of each number is below
+80 (hex), and so is that of the size before the list. So the byte before a number's last byte tells whether it belongs
+to that number.
 """
 
 import struct
@@ -18,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LENGTH = struct.Struct("<Q")
-_BEFORE, _AROUND = 12, 16  # bytes of framing before a record, and in all
-_KEY = len(b"\x0a\x06source")  # as long as that of the target
+_BEFORE, _AROUND = 12, 16  # bytes of framing before a record, and in total
+_KEY = len(b"\x0a\x06source")  # the key of the target has the same length
 
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
@@ -27,14 +28,14 @@ Ids = NDArray[np.int32]
 
 
 def parse_records(content: bytes, lengths: NDArray[np.int32]) -> tuple[Ids, Ids]:
-    """Gives the ids of all records, those of the sources one after another and those of the targets.
+    """Returns the concatenated source ids and the concatenated target ids of all records.
 
     Args:
-        content: of the file.
-        lengths: int32 [N, 2], how many ids each record's lists have.
+        content: The content of the file.
+        lengths: int32 [N, 2], the number of source and target ids of each record.
 
     Raises:
-        ValueError: if the content is no sequence of such records.
+        ValueError: The content is not a sequence of such records.
     """
     starts = _record_starts(content)
     if len(starts) != len(lengths) + 1:
@@ -51,12 +52,12 @@ def parse_records(content: bytes, lengths: NDArray[np.int32]) -> tuple[Ids, Ids]
         sides.append(_unpacked(data, at, size, lengths[:, side]))
         at = at + size
     if not np.array_equal(at + _AROUND - _BEFORE, starts[1:]):
-        raise ValueError("a record is no example of a source and a target")
+        raise ValueError("a record is not an example with a source and a target")
     return sides[0], sides[1]
 
 
 def _record_starts(content: bytes) -> Places:
-    """Gives where each record's framing begins, and where the last one's ends."""
+    """Returns where the framing of each record begins, and where that of the last one ends."""
     starts, at, end = [0], 0, len(content)
     try:
         while at < end:
@@ -70,37 +71,37 @@ def _record_starts(content: bytes) -> Places:
 
 
 def _after_headers(data: Bytes, at: Places, count: int) -> Places:
-    """Goes past so many headers of a field: a byte that says which, and the field's size."""
+    """Skips `count` field headers, each a byte with the number of the field and the size of its content."""
     for _ in range(count):
         _, at = _varints(data, at + 1)
     return at
 
 
 def _varints(data: Bytes, at: Places) -> tuple[Places, Places]:
-    """Gives the numbers that begin at these places, and where they end: 7 bits a byte, the lowest first."""
+    """Returns the numbers that begin at these places, and where they end: 7 bits per byte, the lowest first."""
     byte = data.take(at, mode="clip")
     numbers = (byte & 127).astype(np.int64)
     at, shift = at + 1, 7
-    while (goes_on := byte > 127).any():
-        byte = np.where(goes_on, data.take(at, mode="clip"), 0)
+    while (continues := byte > 127).any():
+        byte = np.where(continues, data.take(at, mode="clip"), 0)
         numbers |= (byte & 127).astype(np.int64) << shift
-        at, shift = at + goes_on, shift + 7
+        at, shift = at + continues, shift + 7
     return numbers, at
 
 
 def _unpacked(data: Bytes, starts: Places, sizes: Places, lengths: NDArray[np.int32]) -> Ids:
-    """Decodes packed lists, given where each begins, how many bytes it has and how many numbers those are."""
+    """Decodes packed lists, given the first byte, the size in bytes and the length of each."""
     ends = starts + sizes
     if (ends > len(data)).any() or (starts[1:] < ends[:-1]).any():
         raise ValueError("a list is longer than its record")
     gaps = starts - np.append(0, ends[:-1])
     within = np.repeat(np.tile([False, True], len(starts)), np.stack([gaps, sizes], axis=1).ravel())
-    last = np.flatnonzero(within & (data[: len(within)] < 128))  # of each number, its last byte
+    last = np.flatnonzero(within & (data[: len(within)] < 128))  # the last byte of each number
     row_ends = np.cumsum(lengths, dtype=np.int64)
     if len(last) != row_ends[-1] or not np.array_equal(last[row_ends - 1], ends - 1):
         raise ValueError("a list has another length than the one beside the shard")
     values = data[last].astype(np.int32)
-    lower = data[last - 1]  # before a list is the last byte of its size, which is below 128
+    lower = data[last - 1]  # before the first number it is the end of the size, which is below 128
     values = np.where(lower < 128, values, values << 7 | (lower & 127))
     longer, back = np.flatnonzero((lower >= 128) & (data[last - 2] >= 128)), 2
     while len(longer):

@@ -1,7 +1,7 @@
-"""TFRecords of `tf.train.Example` written without TensorFlow, which many small processes have no memory for.
+"""Writes TFRecords of `tf.train.Example` without TensorFlow, which takes too much memory in many worker processes.
 
-The framing is that of `tf.io.TFRecordWriter` and the message that of tensorflow/core/example/example.proto, of which
-only int64 lists are described here.
+The framing is that of `tf.io.TFRecordWriter`. The message is that of tensorflow/core/example/example.proto, reduced to
+int64 lists.
 """
 
 import hashlib
@@ -17,20 +17,19 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from pipelines.shards.manifest import Shard
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_MASK_DELTA = 0xA282EAD8  # of tensorflow/core/lib/hash/crc32c.h
-
+_MASK_DELTA = 0xA282EAD8  # from tensorflow/core/lib/hash/crc32c.h
 
 IdPair = tuple[Sequence[int], Sequence[int]]
 
 
 def write_shards(data_dir: Path, split: str, pairs: Sequence[IdPair], shards: int) -> tuple[Shard, ...]:
-    """Writes a small split, each side's ids ending in EOS, dealing the pairs to the shards in turn."""
+    """Writes a small split, whose ids end in EOS; pair i goes to shard i mod `shards`."""
     names = [f"{split}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
     return tuple(_write_shard(data_dir, name, pairs[i::shards]) for i, name in enumerate(names))
 
 
 def length_histogram(data_dir: Path, shards: Sequence[Shard]) -> tuple[int, ...]:
-    """Counts the pairs of shards by the tokens of their longer side: `Split.length_histogram`."""
+    """Counts the pairs of shards by the number of tokens of their longer side, for `Split.length_histogram`."""
     counts = np.zeros(0, np.int64)
     for shard in shards:
         longest = np.load(data_dir / shard.lengths_file).max(axis=1, initial=0)
@@ -41,7 +40,7 @@ def length_histogram(data_dir: Path, shards: Sequence[Shard]) -> tuple[int, ...]
 
 
 def record(source: Sequence[int], target: Sequence[int]) -> bytes:
-    """Gives one pair's ids as a record: an `Example` with the int64 lists `source` and `target`, framed."""
+    """Returns the record of a pair of ids: a framed `Example` with the int64 lists `source` and `target`."""
     example = _Example()
     example.features.feature["source"].int64_list.value.extend(source)
     example.features.feature["target"].int64_list.value.extend(target)
@@ -49,7 +48,7 @@ def record(source: Sequence[int], target: Sequence[int]) -> bytes:
 
 
 def framed(data: bytes) -> bytes:
-    """Gives a record of a TFRecord file: its length and the data, each with a checksum behind it."""
+    """Returns data framed as a TFRecord: the length and the data, each followed by a checksum."""
     length = struct.pack("<Q", len(data))
     return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
 
@@ -69,7 +68,7 @@ def _masked_crc(data: bytes) -> bytes:
 
 
 def _example_class() -> Any:
-    """Gives the message class, from a pool of its own, as TensorFlow has the same names in the default one."""
+    """Creates the message class in a separate pool, since TensorFlow registers the same names in the default one."""
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")
     _message(file, "Int64List", ("value", 1, _FIELD.TYPE_INT64, ""), repeated=True)
     _message(file, "Feature", ("int64_list", 3, _FIELD.TYPE_MESSAGE, ".tensorflow.Int64List"))

@@ -1,1 +1,1 @@
-"""The kinds of corpora, one module each; `pipelines.sources.corpora` chooses among them."""
+"""Reads raw text: one module for each kind of corpus, from which `pipelines.sources.corpora` chooses."""

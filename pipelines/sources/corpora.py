@@ -1,7 +1,7 @@
-"""Where text comes from: a SPEC such as `files:news` or `tfds:wmt14_translate/de-en` becomes raw line pairs.
+"""Opens corpora: a SPEC such as `files:news` or `tfds:wmt14_translate/de-en` becomes raw pairs.
 
-Nothing is cleaned or reordered here: a corpus yields bytes, so that cleaning can count what is not UTF-8. Each kind of
-corpus is a module of `pipelines.sources`.
+Nothing is cleaned or reordered here. A corpus yields bytes, so that cleaning can count text that is not UTF-8. Each
+kind of corpus is a module of `pipelines.sources`.
 """
 
 import difflib
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pipelines.errors import DataError
-from pipelines.sources.corpus import Corpus, LanguagePair, RawPair, Request
+from pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, RawPair
 from pipelines.sources.downloads import Downloads
 from pipelines.sources.sample import SAMPLES, in_order, open_sample
 from pipelines.sources.specs import CorpusSpec, parse_spec
@@ -28,34 +28,34 @@ def open_corpus(
     data_dir: str | None = None,
     downloads: Downloads | None = None,
 ) -> Corpus:
-    """Gives the corpus that `spec` names, in the direction of `pair`.
+    """Opens the corpus that `spec` names, in the direction of `pair`.
 
-    Of the options in `spec`, those on reading are obeyed here (`sha256`, `loss_weight=column`); how often pairs are
-    taken, what tag they bear, in which languages and how much all of them count is up to who mixes the corpora.
+    Only the options of `spec` that concern reading are used here (`sha256`, `loss_weight=column`). Weights, tags and
+    language pairs are left to the code that mixes the corpora.
 
     Args:
-        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE` or `sample:NAME`; with
-            `reversed:` before it, its targets are the sources, to train both directions at once.
-        pair: the languages; a TFDS configuration, a sample, JSON lines and TMX serve both directions.
-        split: `train`, `dev` or `test`; files are what they are and ignore it.
-        data_dir: where TFDS keeps its data; its own default if None.
-        downloads: where files from `https://` are kept; the user's cache if None.
+        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE` or `sample:NAME`. A
+            leading `reversed:` swaps source and target, to train both directions at once.
+        pair: The languages; a TFDS configuration, a sample, JSON lines and TMX can be read in both directions.
+        split: `train`, `dev` or `test`; ignored for files.
+        data_dir: The data folder of TFDS; if None, the default of TFDS.
+        downloads: The folder for files from `https://`; if None, a folder in the user's cache.
 
     Raises:
-        DataError: if the kind is unknown, the text cannot be found, or it is not in these languages.
+        DataError: The kind is unknown, the text cannot be found, or it is not in these languages.
     """
     wanted = parse_spec(spec) if isinstance(spec, str) else spec
     kind, colon, name = wanted.location.partition(":")
     if not colon or kind not in _FORMS:
         raise _unknown_kind(wanted.location, kind)
     if not name:
-        raise DataError(f"corpus {wanted.location!r} names nothing; write {_FORMS[kind]}")
+        raise DataError(f"corpus {wanted.location!r} has no name; write {_FORMS[kind]}")
     if kind == _REVERSED:
         rest = replace(wanted, location=name)
         return _reversed(wanted, open_corpus(rest, pair, split=split, data_dir=data_dir, downloads=downloads))
     _check_options(wanted, kind)
     return _OPENERS[kind](
-        Request(
+        CorpusRequest(
             spec=wanted.text,
             name=name,
             pair=pair,
@@ -76,9 +76,9 @@ def _unknown_kind(location: str, kind: str) -> DataError:
 
 def _check_options(spec: CorpusSpec, kind: str) -> None:
     if spec.loss_weight_column and kind != "tsv":
-        raise DataError(f"corpus {spec.text}: only tsv:FILE has a column for loss_weight=column; give a number")
+        raise DataError(f"corpus {spec.text}: loss_weight=column needs tsv:FILE; give a number")
     if spec.sha256 and kind in ("tfds", "sample"):
-        raise DataError(f"corpus {spec.text}: sha256 is for what is fetched from https://; leave it out")
+        raise DataError(f"corpus {spec.text}: sha256 is for files from https://; leave it out")
 
 
 def _reversed(spec: CorpusSpec, corpus: Corpus) -> Corpus:
@@ -97,7 +97,7 @@ _FORMS = {
     "sample": "sample:tatoeba-en-de",
     _REVERSED: "reversed:SPEC",
 }
-_OPENERS: dict[str, Callable[[Request], Corpus]] = {
+_OPENERS: dict[str, Callable[[CorpusRequest], Corpus]] = {
     "tfds": open_tfds,
     "files": open_files,
     "tsv": open_tsv,

@@ -1,7 +1,4 @@
-"""The words in which every source of text speaks: a language pair, a raw pair of lines, a corpus, a request for one.
-
-No file is opened here.
-"""
+"""The types that all kinds of corpora share: language pairs, raw pairs, corpora and requests. Opens no files."""
 
 import hashlib
 import json
@@ -16,7 +13,7 @@ from pipelines.sources.downloads import Downloads
 
 
 class Malformed(NamedTuple):
-    """Where in a file there is no pair, and why: "a.tsv", " line 3 has no tab"."""
+    """A line or unit that is not a pair, and the reason: "a.tsv", " line 3 has no tab"."""
 
     path: str
     reason: str
@@ -26,14 +23,14 @@ class Malformed(NamedTuple):
 
     @property
     def in_short(self) -> str:
-        """The same without the file's folder."""
+        """The text without the folder of the file."""
         return f"{PurePath(self.path).name}{self.reason}"
 
 
 class RawPair(NamedTuple):
-    """Two lines as they were found, without their ends, and how much the pair counts in the loss.
+    """The bytes of a source and a target without line ends, and the weight of the pair in the loss.
 
-    Where a line is no pair, `source` is the line and `malformed` says why.
+    If a line is not a pair, `source` is the line and `malformed` gives the reason.
     """
 
     source: bytes
@@ -44,7 +41,7 @@ class RawPair(NamedTuple):
 
 @dataclass(frozen=True)
 class LanguagePair:
-    """The direction of a translation, from `source` to `target`."""
+    """A direction of translation, from `source` to `target`."""
 
     source: str
     target: str
@@ -55,20 +52,20 @@ class LanguagePair:
 
     @classmethod
     def parse(cls, text: str) -> "LanguagePair":
-        """Gives the pair that `text` names, such as `en-de` or `en-pt-BR`, with its codes in their standard form.
+        """Parses a pair such as `en-de` or `en-pt-BR`, and standardises its codes.
 
         Raises:
-            DataError: if `text` is not two language codes with a hyphen between them.
+            DataError: The text is not two language codes joined by a hyphen.
         """
         return cls(*split_pair(text))
 
     @classmethod
     def written(cls, text: str) -> "LanguagePair":
-        """Gives the pair that a file of this program names: what `str` gives, in the very codes that stand there."""
+        """Parses what `str` wrote to a file of this program; the codes are not standardised again."""
         return cls(*text.split("-")) if text.count("-") == 1 else cls.parse(text)
 
     def reversed(self) -> "LanguagePair":
-        """Gives the other direction."""
+        """Returns the opposite direction."""
         return LanguagePair(self.target, self.source)
 
     def __str__(self) -> str:
@@ -77,11 +74,17 @@ class LanguagePair:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Raw line pairs, source first; iterating again starts over.
+    """An iterable of raw pairs; each iteration starts from the beginning.
 
-    `origin` tells where the text comes from in values that JSON can hold, for people; `identity` holds what changes
-    when the text does. Iterating raises `DataError` on a corpus that is empty, damaged or of unequal sides, and at what
-    is no pair, unless it `keeps_malformed`, to be counted by who reads it.
+    Iterating raises a `DataError` if the corpus is empty or damaged, if its sides have unequal lengths, or at a
+    malformed line, unless `keeps_malformed`.
+
+    Attributes:
+        spec: The SPEC that the user gave.
+        origin: Where the text comes from, as JSON values for people.
+        identity: Values that change when the text does.
+        read: Returns a new iterator over the pairs.
+        keeps_malformed: True to yield malformed lines, so that the caller can count them.
     """
 
     spec: str
@@ -103,17 +106,28 @@ class Corpus:
             )
 
     def fingerprint(self) -> str:
-        """Gives a digest of where the text comes from, as it was when the corpus was opened.
+        """Returns a digest of the corpus' identity, without reading the text.
 
-        The same text opened again has the same one; a file that was written since, another version of a TFDS data set
-        or another checksum has another. The text itself is not read.
+        It stays the same if the same text is opened again. It changes if a file has been written since, and with
+        another version of a TFDS data set or another checksum.
         """
         return hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a kind of corpus is asked for: `name` is what stands behind `kind:` in `spec`."""
+class CorpusRequest:
+    """The arguments with which a corpus of any kind is opened.
+
+    Attributes:
+        spec: The SPEC that the user gave.
+        name: The part of the SPEC after `kind:`.
+        pair: The languages.
+        split: `train`, `dev` or `test`.
+        tfds_dir: The data folder of TFDS; None for its default.
+        downloads: The folder for downloaded files.
+        checksums: The expected SHA-256 of each downloaded file; may be empty.
+        weight_column: True to read loss weights from the third column.
+    """
 
     spec: str
     name: str

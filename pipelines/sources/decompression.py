@@ -1,7 +1,7 @@
-"""Compressed text as a stream: what a file's name says, or its first bytes where the name says nothing.
+"""Decompresses text as a stream; the format follows from the file's suffix or, without a known one, its first bytes.
 
-Archives and other files that hold no lines of text are refused here, by their first bytes too: their content would be
-taken for text of one odd line.
+Archives and other files without lines of text are rejected by their first bytes; otherwise their content would be read
+as one odd line.
 """
 
 import bz2
@@ -40,7 +40,7 @@ _REFUSED = {
 
 @contextmanager
 def explained_damage(name: str) -> Iterator[None]:
-    """Turns the errors of all decompressors into a `DataError` that names the file."""
+    """Converts the errors of all decompressors to a `DataError` that names the file."""
     try:
         yield
     except _DAMAGE as error:
@@ -49,10 +49,10 @@ def explained_damage(name: str) -> Iterator[None]:
 
 
 def decompressed(name: str, file: Any) -> Any:
-    """Returns the text of a file as a stream, which is at its first byte; a pipe will do.
+    """Returns the decompressed content of a file or pipe, which must be at its first byte, as a stream.
 
     Raises:
-        DataError: It is an archive, or compressed in a way that is not known.
+        DataError: The file is an archive, or its compression is not supported.
     """
     suffix = PurePath(name).suffix
     if suffix in _REFUSED_NAMES:
@@ -70,11 +70,11 @@ def decompressed(name: str, file: Any) -> Any:
 
 
 def _refused(name: str, what: str, advice: str) -> DataError:
-    return DataError(f"{name} is {what}, which is not read; {advice}")
+    return DataError(f"{name} is {what}, which is not supported; {advice}")
 
 
 def _with_peek(file: Any) -> Any:
-    """Returns a file whose first bytes can be looked at; not all those of stores and of tests can."""
+    """Returns a file with a `peek` method; some files of remote stores have none."""
     return file if hasattr(file, "peek") else _reader(iter(lambda: file.read(_CHUNK_BYTES), b""))
 
 
@@ -83,11 +83,11 @@ def _reader(chunks: Iterator[bytes]) -> IO[bytes]:
 
 
 def _streams(file: IO[bytes], decompressor: Callable[[], Any]) -> Iterator[bytes]:
-    """Yields the text of all streams; Python's own readers take a damaged second one for the end of the file."""
+    """Yields the content of all streams of a file; Python's own readers silently stop at a damaged second stream."""
     stream, left = None, b""
     while chunk := left or file.read(_CHUNK_BYTES):
         if stream is None:
-            chunk, left = chunk.lstrip(b"\0"), b""  # between streams there may be padding
+            chunk, left = chunk.lstrip(b"\0"), b""  # padding between streams
             if not chunk:
                 continue
             stream = decompressor()
@@ -103,12 +103,12 @@ def _streams(file: IO[bytes], decompressor: Callable[[], Any]) -> Iterator[bytes
 def _decompress(stream: Any, data: bytes) -> bytes:
     try:
         return stream.decompress(data, _CHUNK_BYTES)
-    except OSError as error:  # which is what bz2 says of damage, and a disk of other things
+    except OSError as error:  # bz2 raises it for damaged data; keep it apart from errors of the disk
         raise EOFError(str(error)) from error
 
 
 def _frames(file: IO[bytes]) -> Iterator[bytes]:
-    """Yields the text of all frames; unlike the package's own reader it notices a file that is cut short."""
+    """Yields the content of all frames; unlike the package's own reader, detects a truncated file."""
     frame, left = None, b""
     while chunk := left or file.read(_CHUNK_BYTES):
         frame = frame or zstandard.ZstdDecompressor().decompressobj()
@@ -134,18 +134,18 @@ _MAGIC = {
 
 
 class _Chunks(io.RawIOBase):
-    """Pieces of bytes as a file to read."""
+    """A raw file that reads from an iterator of bytes."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._left = memoryview(b"")
 
     def readable(self) -> bool:
-        """Tells that it can be read."""
+        """Returns True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills `buffer` with what there is of the present piece; 0 at the end."""
+        """Reads from the current chunk into `buffer`, and returns the number of bytes; 0 at the end."""
         while not self._left:
             chunk = next(self._chunks, None)
             if chunk is None:

@@ -1,6 +1,6 @@
-"""Fetches files over HTTP into a folder that keeps them: resumed where a connection broke, verified, whole or absent.
+"""Downloads files over HTTP into a folder: resumes broken connections, verifies checksums, and keeps complete files.
 
-A file that is in the folder already is taken instead of the network: hosts break, and people have copies.
+A file that is already in the folder is not downloaded again; users may also put copies there themselves.
 """
 
 import hashlib
@@ -19,57 +19,59 @@ from urllib.request import Request, urlopen
 
 from pipelines.errors import DataError
 
-Progress = Callable[[int, int | None], None]
+ByteProgress = Callable[[int, int | None], None]
 
-_WAITS = (1, 2, 4, 8)  # seconds after each failure in a row that brought no new byte; then give up
+_WAITS = (1, 2, 4, 8)  # seconds after each consecutive attempt without new bytes; then give up
 _SILENCE_SECONDS = 60
 _CHUNK_BYTES = 1 << 18
-_IN_ADDRESSES = "%/:=&?~#+!$,;'@()*[]"  # what has a meaning there and is not to be quoted
+_IN_ADDRESSES = "%/:=&?~#+!$,;'@()*[]"  # characters with a meaning in URLs, which are not quoted
 _ABSENT = (401, 403, 404, 410)
 _PERMANENT = (socket.gaierror, ssl.SSLCertVerificationError)
 
 
 def default_folder() -> Path:
-    """Gives where downloads are kept unless told otherwise: `nmt/downloads` in the user's cache."""
+    """Returns the default folder for downloads: `nmt/downloads` in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "nmt" / "downloads"
 
 
 def is_address(name: str) -> bool:
-    """Tells whether `name` is something to fetch."""
+    """Returns True if `name` is a web address."""
     return name.startswith(("https://", "http://"))
 
 
 @dataclass(frozen=True)
 class Downloads:
-    """A folder of fetched files, each at HOST/PATH in it.
+    """A folder of downloaded files, each stored at HOST/PATH.
 
-    `progress` is called with the bytes of a file that there are, and how many there will be, if the host says so.
+    Attributes:
+        folder: The folder.
+        progress: Called with the bytes of a file received so far, and their total if the host reports it.
     """
 
     folder: Path = field(default_factory=default_folder)
-    progress: Progress = lambda *_: None
+    progress: ByteProgress = lambda *_: None
 
     def place(self, url: str) -> Path:
-        """Gives where the file of an address is kept."""
+        """Returns the path that the file of an address is stored at."""
         try:
             address = urlsplit(url)
         except ValueError as error:
-            raise DataError(f"{url} is no address ({error}); expected https://HOST/PATH") from error
+            raise DataError(f"{url} is not an address ({error}); expected https://HOST/PATH") from error
         path = address.path + (f"?{address.query}" if address.query else "")
         parts = [re.sub(r"[^\w.,=+-]", "_", part) for part in path.split("/") if part not in ("", ".", "..")]
         if not parts:
-            raise DataError(f"{url} names no file; expected https://HOST/PATH")
+            raise DataError(f"{url} has no file name; expected https://HOST/PATH")
         return self.folder.joinpath(address.netloc.rpartition("@")[2].replace(":", "_"), *parts)
 
     def fetch(self, urls: Sequence[str], sha256: str | None = None) -> Path:
-        """Gives the file of the first of alternative addresses that there is.
+        """Returns the file of the first of several alternative addresses that exists.
 
-        A file in the folder goes before the network, at its place or under its name alone. An unfinished file has
-        `.part` behind its name and is taken up again if the host vouches that the content is still the same.
+        A file in the folder is preferred to a download; it may also lie there under its name without HOST/PATH. An
+        incomplete file has the suffix `.part`, and is resumed if the host confirms that the content is unchanged.
 
         Raises:
-            DataError: if no host has it, the network fails, or the content does not have the checksum `sha256`.
+            DataError: No host has the file, the network fails, or the content does not have the checksum `sha256`.
         """
         for url in urls:
             for path in (self.place(url), self.folder / self.place(url).name):
@@ -88,14 +90,14 @@ class Downloads:
 
 
 class _AbsentError(Exception):
-    """The host has no such file, or none for us: some hide with 403 what there is not."""
+    """The host does not have the file; some hosts answer 403 for files that do not exist."""
 
 
 class _CutShortError(OSError):
-    """A connection that ended before the file did."""
+    """The connection ended before the file was complete."""
 
 
-def _download(url: str, path: Path, sha256: str | None, progress: Progress) -> Path:
+def _download(url: str, path: Path, sha256: str | None, progress: ByteProgress) -> Path:
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,8 +105,8 @@ def _download(url: str, path: Path, sha256: str | None, progress: Progress) -> P
         if sha256 and (found := _digest(part)) != sha256:
             _discard(part)
             raise DataError(
-                f"{url} has another content than expected: sha256 {sha256} expected, {found} found; the download was "
-                f"removed; correct sha256, or put the right file at {path}"
+                f"{url} has unexpected content: expected sha256 {sha256}, found {found}; the download was removed; "
+                f"correct sha256, or put the right file at {path}"
             )
         part.replace(path)
     except (OSError, HTTPException) as error:
@@ -115,8 +117,8 @@ def _download(url: str, path: Path, sha256: str | None, progress: Progress) -> P
     return path
 
 
-def _receive_all(url: str, part: Path, progress: Progress) -> None:
-    """Completes `part`, however often the connection breaks, as long as each attempt or two bring more of it."""
+def _receive_all(url: str, part: Path, progress: ByteProgress) -> None:
+    """Completes `part`; retries broken connections, and gives up after several attempts without new bytes."""
     failures, most = 0, _size(part)
     while True:
         try:
@@ -133,7 +135,7 @@ def _receive_all(url: str, part: Path, progress: Progress) -> None:
             failures += 1
 
 
-def _receive(url: str, part: Path, progress: Progress) -> None:
+def _receive(url: str, part: Path, progress: ByteProgress) -> None:
     headers = {"User-Agent": "nmt", "Accept-Encoding": "identity"}
     start, version = _size(part), _version_file(part)
     if start and version.is_file():
@@ -146,14 +148,14 @@ def _receive(url: str, part: Path, progress: Progress) -> None:
             raise
         if error.headers.get("Content-Range") != f"bytes */{start}":
             _discard(part)
-            raise _CutShortError("the host no longer has as much as was fetched") from error
+            raise _CutShortError("the file on the host is now smaller than the part already received") from error
 
 
-def _write(response: HTTPResponse, part: Path, progress: Progress) -> None:
+def _write(response: HTTPResponse, part: Path, progress: ByteProgress) -> None:
     start = _size(part) if response.status == 206 else 0
     if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
         _discard(part)
-        raise _CutShortError("the host answered with another range than asked")
+        raise _CutShortError("the host sent another range than requested")
     total = _total_bytes(response, start)
     _version_file(part).unlink(missing_ok=True)
     with part.open("ab" if start else "wb") as file:
@@ -172,7 +174,7 @@ def _total_bytes(response: HTTPResponse, start: int) -> int | None:
 
 
 def _strong_version(response: HTTPResponse) -> str | None:
-    """Gives what If-Range can compare: a weak ETag says that the meaning is the same, not the bytes."""
+    """Returns a validator for If-Range. A weak ETag does not guarantee equal bytes, so it is not used."""
     tag = response.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 

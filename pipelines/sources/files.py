@@ -1,8 +1,7 @@
-"""The only place where a corpus' files are opened: local ones and those of gs:// and s3://, decompressed as a stream.
+"""Opens the files of corpora, local or at gs:// and s3://, as decompressed streams; no other module opens them.
 
-Addresses on the web are not opened here but fetched first (`pipelines.sources.downloads`). Of epath's backends the
-one of
-fsspec is named outright for the stores: epath itself prefers TensorFlow's, which knows no S3 and takes seconds to load.
+Files from the web are downloaded first (`pipelines.sources.downloads`). For remote stores the fsspec backend of epath
+is chosen explicitly: by default epath prefers TensorFlow's, which does not support S3 and takes seconds to load.
 """
 
 import os
@@ -25,15 +24,15 @@ from pipelines.sources.decompression import SUFFIXES, decompressed, explained_da
 COMPRESSIONS = ("", *SUFFIXES)
 STDIN = "-"
 
-_STORES = {"gs": "gcsfs", "s3": "s3fs"}  # and the package that knows each
+_STORES = {"gs": "gcsfs", "s3": "s3fs"}  # the package for each scheme
 
 
 @contextmanager
 def open_stream(name: str) -> Iterator[IO[bytes]]:
-    """Opens the text of a file, decompressed if need be; "-" is standard input.
+    """Opens a file as a decompressed stream; "-" is standard input.
 
     Raises:
-        DataError: if it cannot be read or is damaged, on opening or while it is read within the context.
+        DataError: The file cannot be read or is damaged; raised on opening or while reading within the context.
     """
     if name == STDIN:
         with explained_damage(called(name)):
@@ -44,10 +43,10 @@ def open_stream(name: str) -> Iterator[IO[bytes]]:
 
 
 def read_lines(name: str) -> Iterator[bytes]:
-    """Yields the lines of a file without their ends and a byte order mark; only `\\n` or `\\r\\n` ends one.
+    """Yields the lines of a file, which end in `\\n` or `\\r\\n`, without line ends and a byte order mark.
 
     Raises:
-        DataError: As `open_stream` does, or the text is in UTF-16.
+        DataError: As `open_stream` does, or if the text is UTF-16.
     """
     with open_stream(name) as file:
         first = next(file, b"")
@@ -58,12 +57,12 @@ def read_lines(name: str) -> Iterator[bytes]:
 
 
 def called(name: str) -> str:
-    """What to call a file in a message."""
+    """Returns the name of a file for messages."""
     return "standard input" if name == STDIN else name
 
 
 def check_kind(name: str) -> None:
-    """Raises a `DataError` if a file of this machine cannot be opened or holds no text; pipes are not touched."""
+    """Raises a `DataError` if a local file cannot be opened or is not text; pipes are not opened."""
     if _is_remote(name) or name == STDIN:
         return
     with _explained(name):
@@ -74,7 +73,7 @@ def check_kind(name: str) -> None:
 
 
 def is_file(name: str) -> bool:
-    """Tells whether there is such a file."""
+    """Returns True if the file exists."""
     if name == STDIN:
         return True
     with _explained(name):
@@ -83,7 +82,7 @@ def is_file(name: str) -> bool:
 
 
 def matches(pattern: str) -> list[str]:
-    """Gives the files that match, sorted; a name that is there as it is written is not a pattern."""
+    """Returns the files that match a pattern, sorted; the name of an existing file is not a pattern."""
     if not has_magic(pattern) or is_file(pattern):
         return [pattern] if is_file(pattern) else []
     with _explained(pattern):
@@ -91,7 +90,7 @@ def matches(pattern: str) -> list[str]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Gives the full path and the size of a file, for people."""
+    """Returns the full path and the size of a file, for people."""
     if name == STDIN:
         return {"path": STDIN}
     path = name if _is_remote(name) else str(Path(name).resolve())
@@ -100,7 +99,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def identify(name: str) -> list[Any]:
-    """Gives values that change when the file does, without reading it; standard input never comes again."""
+    """Returns values that change when the file does, without reading it; standard input is new each time."""
     if name == STDIN:
         return [STDIN, uuid.uuid4().hex]
     with _explained(name):
@@ -111,7 +110,7 @@ def identify(name: str) -> list[Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """Gives what an error says in one line."""
+    """Returns the first line of an error's message."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

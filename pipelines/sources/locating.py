@@ -1,4 +1,4 @@
-"""Which files a name means: one, all that match a pattern, or what is fetched from an address."""
+"""Finds the files that a corpus' name means: a file, all files that match a pattern, or a download."""
 
 from dataclasses import dataclass
 from glob import escape, has_magic
@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.errors import DataError
 from pipelines.language_codes import match, spellings
 from pipelines.sources import files
-from pipelines.sources.corpus import Request
+from pipelines.sources.corpus import CorpusRequest
 from pipelines.sources.downloads import is_address
 
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".lz4", ".lzma", ".br", ".Z")
@@ -15,24 +15,24 @@ _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".lz4", ".lzma", 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file that can be opened, and the address it was fetched from, if any."""
+    """A file that can be opened, and the address it was downloaded from, if any."""
 
     path: str
     url: str | None = None
     checksum: str | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Gives what the origin of a corpus tells of it."""
+        """Returns the facts for `Corpus.origin`."""
         fetched = {"url": self.url, "sha256": self.checksum}
         return files.describe(self.path) | {name: value for name, value in fetched.items() if value}
 
     def identify(self) -> list[Any]:
-        """Gives values that change when the content does."""
+        """Returns values that change when the content does."""
         return [self.url, self.checksum] if self.checksum else [self.url, *files.identify(self.path)]
 
 
-def locate(request: Request, content: str) -> list[TextFile]:
-    """Gives the files of a corpus that has both sides in one; `content` says for the error what should be in it."""
+def locate(request: CorpusRequest, content: str) -> list[TextFile]:
+    """Finds the files of a corpus with both sides in each file; `content` is the expected content, for errors."""
     checksums = _checksums(request, 1)
     if is_address(request.name):
         return [_fetched(request, [request.name], request.name, checksums[0])]
@@ -44,8 +44,8 @@ def locate(request: Request, content: str) -> list[TextFile]:
     return [TextFile(path) for path in found]
 
 
-def locate_sides(request: Request) -> list[tuple[TextFile, TextFile]]:
-    """Gives the source and the target file of each prefix that `request` names."""
+def locate_sides(request: CorpusRequest) -> list[tuple[TextFile, TextFile]]:
+    """Finds the source and the target file of each prefix."""
     languages = (request.pair.source, request.pair.target)
     checksums = _checksums(request, 2)
     if is_address(request.name):
@@ -59,17 +59,17 @@ def locate_sides(request: Request) -> list[tuple[TextFile, TextFile]]:
     return [_both_sides(request, prefix, found.get(prefix, {})) for prefix in wanted or [request.name]]
 
 
-def _checksums(request: Request, count: int) -> tuple[str | None, ...]:
+def _checksums(request: CorpusRequest, count: int) -> tuple[str | None, ...]:
     given = request.checksums
     if given and not is_address(request.name):
-        raise DataError(f"corpus {request.spec}: sha256 is for what is fetched from https://; leave it out")
+        raise DataError(f"corpus {request.spec}: sha256 is for files from https://; leave it out")
     if given and len(given) != count:
         form = "one sha256" if count == 1 else "sha256=SOURCE,TARGET"
         raise DataError(f"corpus {request.spec}: expected {form}, got {len(given)}")
     return given or (None,) * count
 
 
-def _fetched(request: Request, urls: list[str], url: str, checksum: str | None) -> TextFile:
+def _fetched(request: CorpusRequest, urls: list[str], url: str, checksum: str | None) -> TextFile:
     return TextFile(str(request.downloads.fetch(urls, checksum)), url, checksum)
 
 
@@ -78,7 +78,7 @@ def _side_names(prefix: str, *languages: str) -> list[str]:
 
 
 def _by_prefix(pattern: str, languages: tuple[str, str]) -> dict[str, dict[str, str]]:
-    """Returns the files of each prefix that matches, by what they have in place of a language's code."""
+    """Returns the files of each matching prefix, by the part of the name where a language code belongs."""
     literal = not has_magic(pattern) or any(map(files.is_file, _side_names(pattern, *languages)))
     found: dict[str, dict[str, str]] = {}
     for name in files.matches((escape(pattern) if literal else pattern) + ".*"):
@@ -89,7 +89,7 @@ def _by_prefix(pattern: str, languages: tuple[str, str]) -> dict[str, dict[str, 
     return found
 
 
-def _both_sides(request: Request, prefix: str, sides: dict[str, str]) -> tuple[TextFile, TextFile]:
+def _both_sides(request: CorpusRequest, prefix: str, sides: dict[str, str]) -> tuple[TextFile, TextFile]:
     source, target = (
         _side(request, prefix, language, sides) for language in (request.pair.source, request.pair.target)
     )
@@ -98,12 +98,12 @@ def _both_sides(request: Request, prefix: str, sides: dict[str, str]) -> tuple[T
     return source, target
 
 
-def _side(request: Request, prefix: str, language: str, sides: dict[str, str]) -> TextFile:
+def _side(request: CorpusRequest, prefix: str, language: str, sides: dict[str, str]) -> TextFile:
     if name := match(language, sides):
         files.check_kind(sides[name])
         return TextFile(sides[name])
     names = _side_names(prefix, language)
     packed = next((f"{names[0]}{suffix}" for suffix in _ARCHIVES if files.is_file(f"{names[0]}{suffix}")), None)
     if packed:
-        raise DataError(f"corpus {request.spec}: {packed} is not read; unpack it, and give the text in it")
+        raise DataError(f"corpus {request.spec}: {packed} is not supported; unpack it, and give the text in it")
     raise DataError(f"corpus {request.spec}: found none of {', '.join(names)}; give the path without .{language}")

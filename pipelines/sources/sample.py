@@ -1,19 +1,19 @@
-"""The bundled samples, `sample:NAME`: small real corpora with their licences, which need no network."""
+"""Bundled samples, `sample:NAME`: small real corpora with their licences, available offline."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.errors import DataError
 from pipelines.language_codes import match
-from pipelines.sources.corpus import Corpus, RawPair, Request
+from pipelines.sources.corpus import Corpus, CorpusRequest, RawPair
 from pipelines.sources.files import describe
 from pipelines.sources.text import read_columns
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample"
 
 
-def open_sample(request: Request) -> Corpus:
-    """Gives the split `request.split` of a sample; it serves both directions."""
+def open_sample(request: CorpusRequest) -> Corpus:
+    """Opens a split of a sample, in either direction."""
     name, pair = request.name, request.pair
     known = sorted(folder.name for folder in SAMPLES.iterdir() if (folder / "ATTRIBUTION.md").is_file())
     if name not in known:
@@ -41,5 +41,5 @@ def open_sample(request: Request) -> Corpus:
 
 
 def in_order(pairs: Iterator[RawPair], *, flipped: bool) -> Iterator[RawPair]:
-    """Yields the pairs, with their sides exchanged if `flipped`."""
+    """Yields the pairs, with source and target swapped if `flipped`."""
     return (pair._replace(source=pair.target, target=pair.source) for pair in pairs) if flipped else pairs

@@ -1,4 +1,4 @@
-"""Reads a SPEC with its options, such as `files:europarl?weight=2&tag=news`, and checks it; opens nothing."""
+"""Parses and checks a SPEC with its options, such as `files:europarl?weight=2&tag=news`; opens no files."""
 
 import difflib
 import math
@@ -17,12 +17,17 @@ _COLUMN = "column"
 
 @dataclass(frozen=True)
 class CorpusSpec:
-    """A corpus and what is to be done with it.
+    """A parsed SPEC.
 
-    `text` is the SPEC as it was given, `location` the part before its options. An epoch takes each pair `weight` times.
-    `tag` is a domain, `pair` the languages where they are not those of the whole data. `loss_weight` is how much each
-    pair counts in the loss; with `loss_weight_column` it is the third column of each line that tells. `sha256` has one
-    checksum for each file of a download.
+    Attributes:
+        text: The SPEC as the user gave it.
+        location: The part before the options.
+        weight: The number of times an epoch takes each pair.
+        tag: The domain of the text.
+        pair: The languages, if they differ from those of the whole data.
+        loss_weight: The weight of each pair in the loss.
+        loss_weight_column: True if the third column of each line has the weight instead.
+        sha256: The checksum of each downloaded file.
     """
 
     text: str
@@ -36,13 +41,13 @@ class CorpusSpec:
 
     @property
     def is_reversed(self) -> bool:
-        """Whether the text runs from the target to the source of its pair: `reversed:files:news`."""
+        """True if source and target are swapped, as in `reversed:files:news`."""
         kinds = self.location.split(":")
         return len(list(takewhile("reversed".__eq__, kinds))) % 2 == 1
 
     @property
     def is_piped(self) -> bool:
-        """Whether the text comes from standard input: `tsv:-`."""
+        """True if the text comes from standard input, as in `tsv:-`."""
         *_, kind, name = ("", *self.location.split(":"))
         return name == STDIN and kind in ("tsv", "jsonl", "tmx")
 
@@ -64,13 +69,13 @@ class CorpusSpec:
 
 
 def parse_spec(spec: str) -> CorpusSpec:
-    """Gives the corpus that `spec` names and its options.
+    """Parses a SPEC.
 
-    The options begin at the last `?` with `name=` behind it: `files:a?b*` has none, and the query of an address needs
-    some option behind it, as in `tsv:https://host/get?file=a.tsv?weight=1`.
+    The options begin at the last `?` that is followed by `name=`: `files:a?b*` has no options. After an address with a
+    query of its own, at least one option is needed, as in `tsv:https://host/get?file=a.tsv?weight=1`.
 
     Raises:
-        DataError: if an option is unknown, given twice, or its value is of no use.
+        DataError: An option is unknown or given twice, or its value is invalid.
     """
     found = re.fullmatch(r"(.*)\?([A-Za-z]\w*=.*)", spec)
     if not found:
@@ -94,7 +99,7 @@ def _unknown_option(spec: str, name: str) -> DataError:
     near = difflib.get_close_matches(name, _OPTIONS, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     known = f"known: {', '.join(_OPTIONS)}"
-    own_query = "; an address with a query of its own needs ?weight=1 behind it" if "://" in spec else ""
+    own_query = "; after an address with a query of its own, add ?weight=1" if "://" in spec else ""
     return DataError(f"corpus {spec} has an unknown option {name!r}; {hint}{known}{own_query}")
 
 

@@ -1,7 +1,7 @@
-"""Parallel text in files of lines: `files:` (a file a side), `tsv:` (columns by tabs), `jsonl:` (an object a line).
+"""Parallel text in lines: `files:` (one file per side), `tsv:` (tab-separated columns), `jsonl:` (one object per line).
 
-Lines end at `\\n` and nowhere else (U+2028 and its kin are text); a `\\r` before it is stripped. A line that is no pair
-is yielded as such (`RawPair.malformed`).
+Lines end at `\\n` only, and a `\\r` before it is stripped; U+2028 and similar characters are text. Lines that are not
+pairs are yielded too, marked by `RawPair.malformed`.
 """
 
 import json
@@ -13,20 +13,20 @@ from typing import Any
 
 from pipelines.errors import DataError
 from pipelines.language_codes import match
-from pipelines.sources.corpus import Corpus, LanguagePair, Malformed, RawPair, Request
+from pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, Malformed, RawPair
 from pipelines.sources.files import called, read_lines
 from pipelines.sources.locating import TextFile, locate, locate_sides
 
-_EMPTY = RawPair(b"", b"")  # which cleaning drops and counts
+_EMPTY = RawPair(b"", b"")  # dropped and counted by cleaning
 _NO_TAB = " has no tab; expected source, a tab, target on each line"
 
 
 class MalformedLineError(ValueError):
-    """Why a line is no pair, to be read behind its number."""
+    """The reason why a line is not a pair; the message continues "FILE line N"."""
 
 
-def open_files(request: Request) -> Corpus:
-    """Gives the corpus of `files:PREFIX`, a file a side; several that match are joined in the order of their names."""
+def open_files(request: CorpusRequest) -> Corpus:
+    """Opens `files:PREFIX`, one file per side; several matching prefixes are concatenated in order of their names."""
     sides = locate_sides(request)
     every = [file for pair in sides for file in pair]
 
@@ -36,16 +36,16 @@ def open_files(request: Request) -> Corpus:
     return _corpus(request, "files", every, read)
 
 
-def open_tsv(request: Request) -> Corpus:
-    """Gives the corpus of `tsv:FILE`: source, a tab, target, and a third column that is ignored or is the weight."""
+def open_tsv(request: CorpusRequest) -> Corpus:
+    """Opens `tsv:FILE`: source, a tab, target; a third column is ignored or is the loss weight."""
     pair = request.pair
     found = locate(request, f"{pair.source}, a tab, {pair.target} on each line")
     read_file = read_weighted_columns if request.weight_column else read_columns
     return _corpus(request, "tsv", found, lambda: chain.from_iterable(read_file(file.path) for file in found))
 
 
-def open_jsonl(request: Request) -> Corpus:
-    """Gives the corpus of `jsonl:FILE`: an object a line with both languages, in `translation` or not, and `weight`."""
+def open_jsonl(request: CorpusRequest) -> Corpus:
+    """Opens `jsonl:FILE`: objects with a text per language, perhaps within `translation`, and perhaps `weight`."""
     pair = request.pair
     parse = partial(_object, pair=pair)
     found = locate(request, f'{{"{pair.source}": …, "{pair.target}": …}} on each line')
@@ -53,36 +53,36 @@ def open_jsonl(request: Request) -> Corpus:
 
 
 def read_columns(path: str) -> Iterator[RawPair]:
-    """Yields the first two columns."""
+    """Yields pairs from the first two columns."""
     return _read_pairs(path, _two_columns)
 
 
 def read_weighted_columns(path: str) -> Iterator[RawPair]:
-    """Yields the first three columns, the third of which is a number."""
+    """Yields pairs from the first two columns, with the loss weight from the third."""
     return _read_pairs(path, _three_columns)
 
 
 def checked_weight(value: str | float | None, what: str) -> float:
-    """Gives the weight that `value` tells; `what` it is of a line.
+    """Converts a value to a weight; `what` names the value for the error.
 
     Raises:
-        MalformedLineError: if it is not a number from 0 up.
+        MalformedLineError: The value is not a number of at least 0.
     """
     try:
         weight = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if not (math.isfinite(weight) and weight >= 0) or isinstance(value, bool):
-        raise MalformedLineError(f": {what} is no weight; expected a number from 0 up, got {value!r}")
+        raise MalformedLineError(f": {what} is not a weight; expected a number of at least 0, got {value!r}")
     return weight
 
 
 def in_one_line(text: str) -> bytes:
-    """Gives text of a file that is not one of lines; half of a surrogate pair becomes bytes that cleaning drops."""
+    """Encodes text with line ends as spaces; a lone surrogate becomes bytes that cleaning drops."""
     return text.replace("\r\n", " ").replace("\n", " ").encode(errors="surrogatepass")
 
 
-def _corpus(request: Request, kind: str, found: list[TextFile], read: Callable[[], Iterator[RawPair]]) -> Corpus:
+def _corpus(request: CorpusRequest, kind: str, found: list[TextFile], read: Callable[[], Iterator[RawPair]]) -> Corpus:
     origin = {"kind": kind, "spec": request.spec, "files": [file.describe() for file in found]}
     identity = (kind, str(request.pair), request.weight_column, [file.identify() for file in found])
     return Corpus(request.spec, origin, identity, read)
@@ -102,7 +102,7 @@ def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
 
 
 def _read_pairs(path: str, parse: Callable[[bytes], RawPair | None]) -> Iterator[RawPair]:
-    """Yields what `parse` makes of each line, if anything."""
+    """Parses each line; lines for which `parse` returns None are skipped."""
     for number, line in enumerate(read_lines(path), start=1):
         try:
             pair = parse(line)
@@ -155,7 +155,7 @@ def _parse_object(line: bytes) -> dict[str, Any]:
 
 
 def _side(texts: dict[str, Any], language: str) -> bytes:
-    """Gives the text of a side; null is an empty one, which cleaning drops and counts."""
+    """Returns the text of a side; null is an empty text, which cleaning drops and counts."""
     name = match(language, texts)
     text = texts[name] if name else 0
     if text is None:

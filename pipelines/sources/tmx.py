@@ -1,7 +1,7 @@
-"""Translation memories, `tmx:FILE`: units of the languages in TMX (1.4b and older), read as a stream.
+"""Translation memories, `tmx:FILE`: units in TMX (1.4b and older), read as a stream.
 
-Of inline elements the native codes are dropped and the text is kept, as the standard tells them apart. Entities by
-HTML's names are characters; a document that defines entities of its own is refused.
+Native codes in inline elements are dropped and text in them is kept, as the standard distinguishes them. HTML's named
+entities become characters; a document that defines its own entities is rejected.
 """
 
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ from lxml import etree
 
 from pipelines.errors import DataError
 from pipelines.language_codes import match, standard
-from pipelines.sources.corpus import Corpus, LanguagePair, Malformed, RawPair, Request
+from pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, Malformed, RawPair
 from pipelines.sources.files import first_line, open_stream
 from pipelines.sources.locating import locate
 
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _CODES = {"bpt", "ept", "it", "ph", "ut"}
-_SUBFLOW = "sub"  # text within a code, such as a footnote's: kept, and set off from what surrounds the code
+_SUBFLOW = "sub"  # text within a code, such as a footnote: kept, and separated by spaces from the text around it
 
 
 class _UnknownEntityError(Exception):
-    """An entity's name and its line."""
+    """An unknown entity; the message has its name and line."""
 
 
-def open_tmx(request: Request) -> Corpus:
-    """Gives the corpus of `tmx:FILE`; units that lack one of the languages are passed over."""
+def open_tmx(request: CorpusRequest) -> Corpus:
+    """Opens `tmx:FILE`; units that lack one of the languages are skipped."""
     found = locate(request, f"units in {request.pair.source} and {request.pair.target}")
     origin = {"kind": "tmx", "spec": request.spec, "files": [file.describe() for file in found]}
     identity = ("tmx", str(request.pair), [file.identify() for file in found])
@@ -37,12 +37,12 @@ def open_tmx(request: Request) -> Corpus:
 
 
 def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
-    """Yields the units that have both languages; memory does not grow with the file.
+    """Yields the units that have both languages, in constant memory.
 
-    The name of a language may be spelt in any way, and `en` is also found as `en-US` if there is no `en` in the unit.
+    Languages may be spelt in any way, and `en` also matches `en-US` if a unit has no `en`.
 
     Raises:
-        DataError: if the document is not well-formed, defines entities, or no unit has both languages.
+        DataError: The document is not well-formed, defines entities, or has no unit with both languages.
     """
     languages: set[str] = set()
     found = False
@@ -54,7 +54,7 @@ def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
             try:
                 pair_of_texts = RawPair(_text(source), _text(target))
             except _UnknownEntityError as error:
-                reason = f" has an entity that is nowhere defined ({error}); write it out"
+                reason = f" has an undefined entity ({error}); write it out"
                 pair_of_texts = RawPair(b"", b"", malformed=Malformed(path, reason))
             yield pair_of_texts
     if languages and not found:
@@ -65,7 +65,7 @@ def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
 
 
 def _read_units(path: str) -> Iterator[dict[str, Any]]:
-    """Yields the `seg` element of each language of each unit, the first where there are several."""
+    """Yields the `seg` elements of each unit by language; the first one if a language has several."""
     with open_stream(path) as file:
         events = etree.iterparse(
             file,
@@ -84,7 +84,7 @@ def _read_units(path: str) -> Iterator[dict[str, Any]]:
                     yield _segments(element)
                     _forget(element)
         except etree.XMLSyntaxError as error:
-            found = events.error_log.last_error  # the exception itself tells the end of the document's last piece
+            found = events.error_log.last_error  # the exception itself reports the end of the last chunk
             reason = f"{found.message.strip()}, line {found.line}" if found else first_line(error)
             raise DataError(f"{path} is not well-formed TMX ({reason}); mend or fetch it again") from error
 
@@ -92,7 +92,7 @@ def _read_units(path: str) -> Iterator[dict[str, Any]]:
 def _refuse_entities(path: str, element: Any) -> None:
     declared = element.getroottree().docinfo.internalDTD
     if declared is not None and any(True for _ in declared.iterentities()):
-        raise DataError(f"{path} defines entities of its own, which may hide any amount of text; write them out")
+        raise DataError(f"{path} defines entities of its own, which may expand without limit; write them out")
 
 
 def _segments(unit: Any) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _segments(unit: Any) -> dict[str, Any]:
 
 
 def _forget(unit: Any) -> None:
-    """Frees a unit and those before it: lxml keeps the tree that it has built."""
+    """Frees a unit and earlier ones, since lxml keeps the tree in memory."""
     unit.clear()
     while unit.getprevious() is not None:
         del unit.getparent()[0]
@@ -119,11 +119,11 @@ def _choose(language: str, segments: dict[str, Any]) -> Any:
 
 def _text(segment: Any) -> bytes:
     text = "".join(_pieces(segment, is_code=False)).encode()
-    return b" ".join(text.split())  # of bytes, split knows the white space of XML and no other
+    return b" ".join(text.split())  # `bytes.split` splits at the white space of XML only
 
 
 def _character(entity: Any) -> str:
-    """The character of an entity by its name in HTML, as `&eacute;`, which a document's own grammar may permit."""
+    """Returns the character of one of HTML's named entities, such as `&eacute;`."""
     if f"{entity.name};" not in html5:
         raise _UnknownEntityError(f"{entity.text}, line {entity.sourceline}")
     return html5[f"{entity.name};"]

@@ -1,6 +1,6 @@
-"""Corpora that TensorFlow Datasets knows by name, WMT's above all: `tfds:NAME/CONFIG[SUBSETS]:SPLIT`.
+"""Corpora from TensorFlow Datasets, above all those of WMT: `tfds:NAME/CONFIG[SUBSETS]:SPLIT`.
 
-TensorFlow and TFDS are imported when one is opened, not before: they take seconds.
+TensorFlow and TFDS are imported only when a corpus is opened, because that takes seconds.
 """
 
 import re
@@ -9,15 +9,15 @@ from typing import Any
 
 from pipelines.errors import DataError
 from pipelines.language_codes import match
-from pipelines.sources.corpus import Corpus, RawPair, Request
+from pipelines.sources.corpus import Corpus, CorpusRequest, RawPair
 from pipelines.sources.files import first_line
 
-_SPLITS = {"dev": "validation"}  # ours -> theirs, where they differ
-_READ_AT_ONCE = 1024  # pairs a fetch; one at a time, the overhead of tf.data dominates
+_SPLITS = {"dev": "validation"}  # our names -> those of TFDS, if they differ
+_READ_AT_ONCE = 1024  # pairs per batch; with single pairs the overhead of tf.data dominates
 
 
-def open_tfds(request: Request) -> Corpus:
-    """Gives the corpus of a TFDS translation data set, downloaded and prepared when first used."""
+def open_tfds(request: CorpusRequest) -> Corpus:
+    """Opens a TFDS translation data set; downloads and prepares it on first use."""
     spec, pair = request.spec, request.pair
     name, _, chosen = request.name.partition(":")
     builder = _builder(spec, name, request.tfds_dir)
@@ -27,7 +27,7 @@ def open_tfds(request: Request) -> Corpus:
         raise DataError(f"corpus {spec} is in {' and '.join(languages)}, not {pair}; choose another configuration")
     split = chosen or _SPLITS.get(request.split, request.split)
     _prepare(spec, builder)
-    splits = builder.info.splits  # empty in the mock data of tfds.testing, which has any split
+    splits = builder.info.splits  # empty in the mock data of tfds.testing, which accepts any split
     if splits and split.partition("[")[0] not in splits:
         raise DataError(f"corpus {spec} has no split {split!r}; it has {', '.join(splits)}")
     identity = ("tfds", str(pair), builder.info.full_name, split)
@@ -49,7 +49,7 @@ def _builder(spec: str, name: str, tfds_dir: str | None) -> Any:
 
 
 def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | None) -> Any:
-    """Gives a data set of only some of the corpora that a WMT task trains on; it has no split but `train`."""
+    """Returns a builder for some of the training corpora of a WMT task; it has only the split `train`."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.translate import wmt
 
@@ -73,10 +73,10 @@ def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | No
 
 
 def _prepare(spec: str, builder: Any) -> None:
-    """Downloads what is not there yet; TFDS shows its own progress on stderr."""
+    """Downloads and prepares the data if necessary; TFDS shows its own progress on stderr."""
     try:
         builder.download_and_prepare()
-    except Exception as error:  # TFDS' download errors have no ancestor of their own
+    except Exception as error:  # the download errors of TFDS have no common base class
         raise DataError(
             f"corpus {spec}: TFDS could not download or prepare it ({first_line(error)}); check the network, or put "
             f"{_archives(builder)} into {builder.data_dir_root / 'downloads' / 'manual'}, or the prepared data into "
@@ -85,12 +85,12 @@ def _prepare(spec: str, builder: Any) -> None:
 
 
 def _archives(builder: Any) -> str:
-    """Tells the files that TFDS takes from its folder of manual downloads instead of from the network."""
+    """Returns the names of the files that TFDS also accepts in its folder of manual downloads, for messages."""
     from tensorflow_datasets.core.download import checksums
     from tensorflow_datasets.translate import wmt
 
     if not isinstance(builder, wmt.WmtTranslate):
-        return "the files that its page names"
+        return "the files named on its page"
     source = builder.builder_config.language_pair[0]
     subsets = [wmt.DATASET_MAP[name] for names in builder.subsets.values() for name in names]
     known = checksums.get_all_url_infos()

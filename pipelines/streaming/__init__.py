@@ -1,1 +1,1 @@
-"""Streams batches from shards: windows, batching, packing, mixing and subword sampling."""
+"""Streams batches from shards: windows, batching, packing, mixing and subword regularisation."""

@@ -1,8 +1,8 @@
-"""What glibc's `malloc` does with large tensors that are freed; TensorFlow alone decides nothing here.
+"""Makes glibc's `malloc` keep the memory of freed tensors.
 
-By default glibc returns large blocks to the system when they are freed, so that each training step faults its memory
-in again: up to 40 % of the processor time is then spent in the kernel. TensorFlow makes it worse when a generator is
-first read: `GeneratorDatasetOp` calls `mallopt(M_TRIM_THRESHOLD, 128 KiB)` for the whole process.
+By default glibc returns large blocks to the system when they are freed, and each training step faults its memory in
+again: up to 40 % of the processor time is then spent in the kernel. TensorFlow makes it worse when it first reads a
+generator: `GeneratorDatasetOp` calls `mallopt(M_TRIM_THRESHOLD, 128 KiB)` for the whole process.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ MIB = 1 << 20
 
 
 class Parameter(NamedTuple):
-    """A parameter of `mallopt`, and the environment variable with which a user sets it."""
+    """A parameter of `mallopt`, and the environment variable that sets it."""
 
     number: int  # in malloc.h
     value: int
@@ -29,12 +29,12 @@ KEPT = (
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc to keep freed memory for the next step; what the user's environment sets stays as it is.
+    """Tells glibc to keep freed memory; parameters that the user's environment sets are left alone.
 
-    Takes a microsecond and may be called again: it must be, after each op that resets the parameters.
+    Takes a microsecond, and must be called again after every op that resets the parameters.
 
     Returns:
-        True if the allocator is glibc's and took the parameters; False elsewhere, where nothing is changed.
+        True if the allocator is glibc's and accepted the parameters; False elsewhere, where nothing is changed.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,23 +1,22 @@
-"""Cuts pairs into batches of a token budget and a few fixed shapes, from their lengths alone.
+"""Cuts pairs into batches within a token budget and of a few fixed shapes, from their lengths only.
 
-A plan says which rows go into a batch and to which lengths its sides are padded. No token is needed for it, so a
-position in an epoch is found without reading the data. The shape of a batch is one of a small set whatever the data:
-lengths come from `bucket_lengths`, and the number of rows follows from the longer of the two.
+A plan says which rows go into a batch and to which lengths its sides are padded. It needs no tokens, so a position in
+an epoch is found without reading the data. The shape of a batch is one of a small set for any data: lengths come from
+`bucket_lengths`, and the number of rows follows from the longer of the two.
 
-A worked example: buckets 4, 5, 6, 7, 8 and a budget of 64 tokens a side, so 64 // 8 = 8 rows of width 8, and 8 or, of
-width 4, 16 rows (multiples of 8 only). Of 12 pairs with (source, target) lengths
+A worked example: with buckets 4, 5, 6, 7, 8 and a budget of 64 tokens per side, a batch has 64 // 8 = 8 rows of width 8
+to 5, or 16 rows of width 4 (multiples of 8 only). Take 12 pairs with (source, target) lengths
 
     row      0      1      2      3      4      5      6      7      8      9      10     11
     lengths (8,8)  (7,8)  (3,4)  (4,4)  (5,6)  (6,6)  (5,5)  (2,3)  (3,3)  (4,2)  (4,4)  (3,3)
 
-the first batch begins with the widest, rows 1 and 0. They do not fill its 8 rows, and rather than stay small it takes
-the next narrower ones: 4 and 5 of width 6, 6 of width 5, then 2, 3, 7 of width 4. The second has the 4 rows that are
-left, 8 to 11, of width 4; it is filled up to 16 with empty rows, for the shape's sake. But no batch has many more rows
-than there are in all, however large the budget.
+The first batch begins with the widest, rows 1 and 0. They do not fill its 8 rows, so it also takes the next narrower
+ones: 4 and 5 of width 6, 6 of width 5, then 2, 3, 7 of width 4. The second batch has the remaining rows, 8 to 11, of
+width 4; empty rows fill it up to 16, to keep the number of shapes small. But no batch has many more rows than there are
+pairs, however large the budget.
 
-Of data in lanes (`pipelines.shards.lanes`) each batch takes its rows in turn from all of them, from each the widest;
-where one
-has run out before the others, its rows are empty.
+If the data has lanes (`pipelines.shards.lanes`), a batch takes its rows from all lanes in turn, the widest of each
+first. A lane that runs out before the others contributes empty rows.
 """
 
 from collections.abc import Sequence
@@ -48,7 +47,7 @@ NumpyBatch = tuple[dict[str, Ids], Ids]
 
 
 class BatchShape(NamedTuple):
-    """B, S and T of a batch."""
+    """The shape of a batch: B rows, S source and T target positions."""
 
     rows: int
     source_length: int
@@ -56,59 +55,59 @@ class BatchShape(NamedTuple):
 
 
 class BatchPlan(NamedTuple):
-    """Which pairs make a batch, and its shapes; `rows` holds -1 for empty rows, which fill the last batches."""
+    """The pairs of a batch, and the lengths that its sides are padded to."""
 
-    rows: Rows  # [B]
+    rows: Rows  # [B], the pair of each row, or EMPTY_ROW
     source_length: int
     target_length: int
 
     @property
     def shape(self) -> BatchShape:
-        """The batch's."""
+        """The shape of the batch."""
         return BatchShape(len(self.rows), self.source_length, self.target_length)
 
     @property
     def pairs(self) -> Rows:
-        """[N], without the empty rows."""
+        """The pairs of the batch, int64 [N], without empty rows."""
         return self.rows[self.rows != EMPTY_ROW]
 
     @property
-    def apart(self) -> "BatchPlan":
-        """The pairs in rows of their own, as they are here."""
+    def one_per_row(self) -> "BatchPlan":
+        """The plan with one pair per row, which is this plan; see `PackedPlan.one_per_row`."""
         return self
 
     @property
     def room(self) -> Lengths:
-        """int32 [B, 2], the columns that each side of a row may take."""
+        """The maximum length of each side of each row, int32 [B, 2]."""
         return np.full((len(self.rows), 2), [self.source_length, self.target_length], np.int32)
 
     def read_by(self, host: Host) -> Rows:
-        """Returns which of the B rows are a host's."""
+        """Returns the indices of the rows that a host reads."""
         return np.arange(len(self.rows))[host.rows]
 
     def part(self, host: Host, places: Rows) -> "BatchPlan":
-        """Returns a host's rows of the batch; all hosts have as many.
+        """Returns the plan of a host's rows; all hosts have equally many.
 
         Args:
             host: One of the machines that read together.
-            places: Of each pair in what the host has read.
+            places: The index of each pair in the host's own data.
         """
         missing = -len(self.rows) % host.of
         rows = np.pad(self.rows, (0, missing), constant_values=EMPTY_ROW)[host.rows]
         return self._replace(rows=np.where(rows == EMPTY_ROW, EMPTY_ROW, places[rows]))
 
 
-def few_counts(rows: int) -> int:
-    """Rounds a number of rows up, to a multiple of 8 and so that few numbers are left: 1 -> 8, 1000 -> 1024."""
+def rounded_rows(rows: int) -> int:
+    """Rounds a number of rows up to one of few values, multiples of 8: 1 -> 8, 1000 -> 1024."""
     step = max(ROWS_MULTIPLE, 1 << max(0, rows.bit_length() - 4))
     return -(-rows // step) * step
 
 
 def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
-    """Gives for each length the number of rows of a batch: as many as the budget allows, a multiple of 8.
+    """Returns the number of rows of a batch for each length: the largest multiple of 8 within the budget.
 
     Raises:
-        DataError: if the budget does not hold 8 rows of the longest.
+        DataError: The budget does not hold 8 rows of the longest length.
     """
     if batch_tokens < ROWS_MULTIPLE * lengths[-1]:
         raise DataError(
@@ -121,38 +120,38 @@ def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
 def largest_shapes(
     longest_source: int, longest_target: int, rows: int, *, batch_tokens: int, max_length: int
 ) -> list[BatchShape]:
-    """Gives shapes of which each batch of pairs no longer than these is within one: what memory must be there for.
+    """Returns shapes that bound those of all batches, for estimating memory: each batch fits within one of them.
 
     Args:
         longest_source: The length of the longest source.
-        longest_target: That of the longest target.
-        rows: So many in all lanes at most, were all as long as the longest.
-        batch_tokens: As of `plan_batches`.
-        max_length: As of `plan_batches`.
+        longest_target: The length of the longest target.
+        rows: An upper bound on the number of pairs: lanes times the pairs of the largest lane.
+        batch_tokens: As in `plan_batches`.
+        max_length: As in `plan_batches`.
 
     Raises:
-        DataError: if the budget does not hold 8 rows of `max_length`.
+        DataError: The budget does not hold 8 rows of `max_length`.
     """
     buckets = bucket_lengths(max_length)
     capacities = rows_within(batch_tokens, buckets)
     source, target = np.searchsorted(buckets, np.minimum([longest_source, longest_target], max_length))
     widths = range(max(source, target) + 1)
-    most = few_counts(rows)
+    most = rounded_rows(rows)
     return [BatchShape(min(capacities[w], most), buckets[min(w, source)], buckets[min(w, target)]) for w in widths]
 
 
 def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, max_length: int) -> list[BatchPlan]:
-    """Gives batches that hold each row of the lanes once, except those longer than `max_length`, widest first.
+    """Plans batches that hold each row of the lanes once, the widest first; rows longer than `max_length` are skipped.
 
     Args:
-        lengths: int32 [N, 2], source and target of each row, EOS counted.
-        lanes: the rows to use of each lane; row i of a batch is of lane i mod L, L being 1, 2, 4 or 8. Within a batch's
-            bucket those of a lane keep their order, so shuffle them to shuffle.
-        batch_tokens: no side of a batch has more tokens than this, padding counted.
-        max_length: pairs with a longer side are skipped.
+        lengths: int32 [N, 2], the source and target length of each row, EOS included.
+        lanes: The rows of each of L lanes, L being 1, 2, 4 or 8; row i of a batch is taken from lane i mod L. Rows of a
+            lane in the same bucket keep their order, so shuffle each lane first.
+        batch_tokens: The maximum number of tokens on each side of a batch, padding included.
+        max_length: Pairs with a longer side are skipped.
 
     Raises:
-        DataError: if the budget does not hold 8 rows of `max_length`.
+        DataError: The budget does not hold 8 rows of `max_length`.
     """
     buckets = bucket_lengths(max_length)
     capacities = rows_within(batch_tokens, buckets)
@@ -160,9 +159,9 @@ def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, 
     height = max(len(rows) for rows, _ in sorted_lanes)
     rows = np.full((height, len(lanes)), EMPTY_ROW, np.int64)
     bucket = np.zeros((height, len(lanes), 2), np.uint8)
-    for i, (of_lane, its_bucket) in enumerate(sorted_lanes):
-        rows[: len(of_lane), i], bucket[: len(of_lane), i] = of_lane, its_bucket
-    most = few_counts(height * len(lanes))  # else a large budget would make rows of nothing
+    for i, (lane_rows, lane_buckets) in enumerate(sorted_lanes):
+        rows[: len(lane_rows), i], bucket[: len(lane_rows), i] = lane_rows, lane_buckets
+    most = rounded_rows(height * len(lanes))  # otherwise a large budget would add mostly empty rows
     plans, start = [], 0
     while start < height:
         capacity = capacities[bucket[start].max()]  # widest first: no later row is wider
@@ -176,7 +175,7 @@ def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, 
 
 
 def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Rows, Buckets]:
-    """Gives those of some rows that the buckets hold, from wide to narrow, and the buckets [N, 2] of their sides."""
+    """Returns the rows that are not too long, from wide to narrow, and the buckets of their sides, [N, 2]."""
     rows = rows[longer_sides(lengths)[rows] <= buckets[-1]]
     bucket = bucket_of_each(buckets)[lengths[rows]]
     order = from_wide_to_narrow(bucket, len(buckets))
@@ -184,23 +183,22 @@ def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Row
 
 
 def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Rows:
-    """Gives how many batches `plan_batches` would make of each of some sets of rows.
+    """Returns the number of batches that `plan_batches` would make of each of W sets of rows, int64 [W].
 
-    It needs no more than how many rows have a longer side of which bucket: where a batch ends follows from how many
-    rows are as wide, not from which they are.
+    Where a batch ends depends on how many rows have which width, not on which rows these are, so histograms suffice.
 
     Args:
-        histograms: int64 [W, L, buckets]; how many rows of each set and lane have a longer side of which bucket.
-        batch_tokens: as of `plan_batches`.
-        max_length: as of `plan_batches`.
+        histograms: int64 [W, L, buckets], the number of rows of each set and lane by the bucket of their longer side.
+        batch_tokens: As in `plan_batches`.
+        max_length: As in `plan_batches`.
     """
     buckets = bucket_lengths(max_length)
     sets, lanes, _ = histograms.shape
-    batches, ended = np.zeros(sets, np.int64), np.zeros(sets, np.int64)  # where the last batch ends in the lanes
+    batches, ended = np.zeros(sets, np.int64), np.zeros(sets, np.int64)  # the rows of each lane in batches so far
     as_wide = np.zeros((sets, lanes), np.int64)
     for number, capacity in reversed(list(enumerate(rows_within(batch_tokens, buckets)))):
         as_wide += histograms[:, :, number]
-        left = as_wide.max(axis=1) - ended  # of the wider rows' last batch takes some
+        left = as_wide.max(axis=1) - ended  # negative if the last batch of wider rows took them all
         begun = -(-np.maximum(left, 0) // (capacity // lanes))
         batches += begun
         ended += begun * (capacity // lanes)
@@ -208,21 +206,21 @@ def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Ro
 
 
 def fill_batch(tokens: Tokens, plan: BatchPlan) -> NumpyBatch:
-    """Gives the batch of a plan: `({"source": [B, S], "target": [B, T]}, labels [B, T])`, padded with PAD."""
+    """Returns the batch of a plan: `({"source": [B, S], "target": [B, T]}, labels [B, T])`, padded with PAD."""
     return with_decoder_input(
         padded(tokens, 0, plan.rows, plan.source_length), padded(tokens, 1, plan.rows, plan.target_length)
     )
 
 
 def with_decoder_input(source: Ids, labels: Ids) -> NumpyBatch:
-    """Gives the batch of a source [B, S] and labels [B, T]: the target that is read follows from the labels."""
+    """Returns a batch of source [B, S] and labels [B, T]; the decoder input is derived from the labels."""
     return {"source": source, "target": shift_right(labels)}, labels
 
 
 def shift_right(labels: Ids) -> Ids:
-    """Gives what the decoder has read when it should say each label: BOS, then the labels before.
+    """Returns the decoder input for labels [B, T]: BOS, followed by all labels but the last.
 
-    With BOS = 2, EOS = 3 and PAD = 0, `[[7, 8, 3, 0]]` becomes `[[2, 7, 8, 0]]`: PAD stays PAD, and EOS is never read.
+    With BOS = 2, EOS = 3 and PAD = 0, `[[7, 8, 3, 0]]` becomes `[[2, 7, 8, 0]]`: PAD stays PAD, EOS is left out.
     """
     shifted = np.full_like(labels, BOS)
     shifted[:, 1:] = labels[:, :-1]
@@ -230,7 +228,7 @@ def shift_right(labels: Ids) -> Ids:
 
 
 def padded(tokens: Tokens, side: int, rows: Rows, width: int) -> Ids:
-    """Takes one side of the rows (0 source, 1 target) out of the flat values, as [B, width], padded with PAD."""
+    """Returns one side of the rows (0 source, 1 target), int32 [B, width], padded with PAD."""
     columns = np.arange(width)
     present = columns < np.where(rows == EMPTY_ROW, 0, tokens.lengths[rows, side])[:, None]
     places = tokens.starts[rows, side, None] + columns

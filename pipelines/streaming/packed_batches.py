@@ -1,6 +1,6 @@
-"""Lays the tokens of several pairs out in packed rows, and takes them apart again.
+"""Places the tokens of several pairs in packed rows, and separates them again.
 
-A worked example, of a row of 6 source and 5 target tokens with the pairs (7 8 EOS, 9 EOS) and (6 EOS, 5 EOS):
+A worked example: a row of 6 source and 5 target tokens with the pairs (7 8 EOS, 9 EOS) and (6 EOS, 5 EOS):
 
     source           7  8  EOS  6  EOS  PAD      target           BOS  9    BOS  5    PAD
     source_segments  1  1  1    2  2    0        labels           9    EOS  5    EOS  PAD
@@ -25,43 +25,43 @@ _Number = TypeVar("_Number", np.int32, np.float32)
 def pack_rows(
     plan: PackedPlan, batch: NumpyBatch, weights: Weights | None = None
 ) -> tuple[dict[str, Ids], Ids] | tuple[dict[str, Ids], Ids, Weights]:
-    """Returns the packed batch of pairs that are given one to a row.
+    """Packs a batch that has one pair per row.
 
     Args:
-        plan: Where the N pairs go.
+        plan: The positions of the N pairs.
         batch: `({"source": [N, S'], "target": [N, T']}, labels [N, T'])`; no side is longer than the room of its pair.
         weights: Loss weights of the pairs, float32 [N].
 
     Returns:
         `({"source", "source_segments": int32 [B, S], "target", "target_segments": int32 [B, T]}, labels int32 [B, T])`,
-        and the loss weights of the tokens, float32 [B, T], 0 at PAD, if there are some.
+        and the loss weights of the target tokens, float32 [B, T], 0 at PAD, if weights are given.
     """
     inputs, labels = batch
     source, target = _Side(plan, 0, inputs["source"]), _Side(plan, 1, labels)
     packed = {
-        "source": source.laid(inputs["source"]),
-        "source_segments": source.laid(_of_pairs(plan.segments, inputs["source"])),
-        "target": target.laid(inputs["target"]),
-        "target_segments": target.laid(_of_pairs(plan.segments, labels)),
+        "source": source.place(inputs["source"]),
+        "source_segments": source.place(_broadcast(plan.segments, inputs["source"])),
+        "target": target.place(inputs["target"]),
+        "target_segments": target.place(_broadcast(plan.segments, labels)),
     }
     if weights is None:
-        return packed, target.laid(labels)
-    return packed, target.laid(labels), target.laid(np.broadcast_to(weights[:, None], labels.shape))
+        return packed, target.place(labels)
+    return packed, target.place(labels), target.place(np.broadcast_to(weights[:, None], labels.shape))
 
 
 def sentences_of(inputs: Mapping[str, Ids], labels: Ids) -> tuple[Ids, Ids]:
-    """Returns the source sentences and the target sentences of a batch, one to a row, whether it is packed or not."""
+    """Returns the source and the target sentences of a batch, packed or not, one per row."""
     if "source_segments" not in inputs:
         return inputs["source"], labels
     return unpacked(inputs["source"], inputs["source_segments"]), unpacked(labels, inputs["target_segments"])
 
 
 def unpacked(ids: Ids, segments: Ids) -> Ids:
-    """Returns the sentences of packed rows one by one, [N, L], by row and segment, padded with PAD.
+    """Returns the sentences of packed rows, [N, L], ordered by row and segment and padded with PAD.
 
     Args:
-        ids: [B, W].
-        segments: [B, W].
+        ids: The packed rows, [B, W].
+        segments: The segment ids, [B, W].
     """
     row, column = np.nonzero(segments)
     places = row * (int(segments.max(initial=0)) + 1) + segments[row, column]
@@ -72,22 +72,22 @@ def unpacked(ids: Ids, segments: Ids) -> Ids:
     return sentences
 
 
-def _of_pairs(segments: Rows, ids: Ids) -> Ids:
+def _broadcast(segments: Rows, ids: Ids) -> Ids:
     return np.broadcast_to(segments[:, None].astype(np.int32), ids.shape)
 
 
 class _Side:
-    """Where the tokens of one side of a batch go."""
+    """The positions of the tokens of one side of a batch in packed rows."""
 
     def __init__(self, plan: PackedPlan, side: int, ids: Ids) -> None:
-        """Takes the side's number (0 source, 1 target) and its ids, [N, L], padded with PAD."""
+        """Takes the side (0 source, 1 target) and its ids with one pair per row, [N, L], padded with PAD."""
         self.shape = plan.shape.rows, plan.shape[1 + side]
         self.taken = np.nonzero(ids != PAD)
         pair, column = self.taken
         self.places = plan.rows[pair], plan.starts[pair, side] + column
 
-    def laid(self, values: NDArray[_Number]) -> NDArray[_Number]:
-        """Returns values of the tokens, [N, L], as [B, W], 0 at padding."""
+    def place(self, values: NDArray[_Number]) -> NDArray[_Number]:
+        """Moves values of the tokens from [N, L] to packed rows [B, W], 0 at padding."""
         rows = np.zeros(self.shape, values.dtype)
         rows[self.places] = values[self.taken]
         return rows

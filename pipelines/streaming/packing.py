@@ -1,12 +1,12 @@
-"""Packs several pairs into each row of batches of one shape, from their lengths alone.
+"""Plans packed batches: several pairs per row, all batches of one shape, from the lengths of the pairs only.
 
-A GPU compiles a program for each shape it meets, so batches of one shape are compiled once. The pairs of a row are told
-apart by segment ids: the source of pair k lies where `source_segments` is k, its target where `target_segments` is k,
-and both are 0 at padding. Not here: tokens (`pipelines.streaming.packed_batches` lays them out).
+On a GPU a program is compiled for each batch shape, so batches of one shape compile once. Segment ids tell the pairs of
+a row apart: the source of pair k lies where `source_segments` is k, its target where `target_segments` is k, and both
+are 0 at padding. Tokens are placed by `pipelines.streaming.packed_batches`.
 
-Rows are filled by worst-fit decreasing, a round of pairs at a time so that NumPy does the work: the pairs are sorted by
-their longer side, and in each round the emptiest row gets the longest pair left. A worked example, with 2 rows of 8
-source and 8 target tokens and pairs of these (source, target) lengths:
+Rows are filled by worst-fit decreasing, vectorised in rounds: the pairs are sorted by their longer side, and in each
+round the emptiest row gets the longest remaining pair. A worked example, with 2 rows of 8 source and 8 target tokens
+and pairs with these (source, target) lengths:
 
     round 1   (6,5) and (4,4) open rows 0 and 1, which have room for (2,3) and (4,4)
     round 2   (3,4) goes to row 1 and (2,2) to row 0, which leaves room for (0,1) and (1,0)
@@ -22,26 +22,26 @@ import numpy as np
 from pipelines.shards.buckets import Lengths, Rows, longer_sides
 from pipelines.shards.lanes import Host
 from pipelines.shards.manifest import Split
-from pipelines.streaming.batching import ROWS_MULTIPLE, BatchPlan, BatchShape, few_counts, rows_within
+from pipelines.streaming.batching import ROWS_MULTIPLE, BatchPlan, BatchShape, rounded_rows, rows_within
 
-# Rows of 64 tokens leave 7% of a batch of short sentences empty, rows of 128 leave 3%; longer rows cost more attention.
+# With short sentences, rows of 64 tokens are 7% padding and rows of 128 are 3%; longer rows cost more attention.
 SHORTEST_ROW = 128
-WIDTH_MULTIPLE = 8  # which tensor cores need
+WIDTH_MULTIPLE = 8  # required by tensor cores
 NOWHERE = -1
-_TRIES = 4  # of a pair, before shorter ones take the room
-_GROUPS = 8  # of pairs in a round: within one, pairs may swap rows, so that source and target fill up alike
+_TRIES = 4  # attempts to place a pair before shorter pairs take the room
+_GROUPS = 8  # per round; pairs of a group may swap rows, so that source and target fill up evenly
 
 
 class PackedPlan(NamedTuple):
-    """Where the N pairs of a batch lie.
+    """The positions of the N pairs of a packed batch.
 
     Attributes:
-        pairs: [N], which pairs.
-        rows: [N], the row of the batch that each is in.
-        segments: [N], 1, 2, ... within each row.
+        pairs: [N], the pairs.
+        rows: [N], the row of each pair.
+        segments: [N], the segment id of each pair: 1, 2, ... within each row.
         starts: [N, 2], the columns where source and target begin.
-        room: int32 [N, 2], the columns that each side may take.
-        shape: Of the batch.
+        room: int32 [N, 2], the maximum length of source and target.
+        shape: The shape of the batch.
     """
 
     pairs: Rows
@@ -52,15 +52,15 @@ class PackedPlan(NamedTuple):
     shape: BatchShape
 
     def read_by(self, host: Host) -> Rows:
-        """Returns which of the N pairs are in a host's rows."""
+        """Returns the indices of the pairs in a host's rows."""
         return np.flatnonzero(self.rows % host.of == host.number)
 
     def part(self, host: Host, places: Rows) -> "PackedPlan":
-        """Returns a host's rows of the batch; all hosts have as many.
+        """Returns the plan of a host's rows; all hosts have equally many.
 
         Args:
             host: One of the machines that read together.
-            places: Of each pair in what the host has read.
+            places: The index of each pair in the host's own data.
         """
         own = self.read_by(host)
         _, rows, segments, starts, room, shape = self
@@ -68,22 +68,22 @@ class PackedPlan(NamedTuple):
         return PackedPlan(places[self.pairs[own]], rows[own] // host.of, segments[own], starts[own], room[own], shape)
 
     @property
-    def apart(self) -> BatchPlan:
-        """The same pairs in rows of their own."""
+    def one_per_row(self) -> BatchPlan:
+        """The plan with one pair per row: how the pairs are read before they are packed."""
         source_length, target_length = self.room.max(axis=0, initial=1).tolist()
         return BatchPlan(self.pairs, source_length, target_length)
 
 
 def packed_shape(split: Split, *, batch_tokens: int, max_length: int, sampling_alpha: float = 0.0) -> BatchShape:
-    """Returns the one shape of all packed batches of a split.
+    """Returns the shape of all packed batches of a split.
 
-    The sides are as unequal as those of the data, so that both fill up, and each holds its longest sentence: where
-    pairs have 100 source and 110 target tokens, a `max_length` of 256 makes rows of 256 source and 288 target tokens.
-    There are no more rows than twice what all pairs fill.
+    The widths of the two sides have the same ratio as the tokens of the data, so that both sides fill up, and each side
+    holds its longest sentence. With 110 target tokens per 100 source tokens, a `max_length` of 256 gives rows of 256
+    source and 288 target tokens. A batch has at most about twice the rows that all pairs fill.
 
     Args:
-        split: The pairs.
-        batch_tokens: No side of a batch has more tokens than this, padding counted.
+        split: The training split.
+        batch_tokens: The maximum number of tokens on each side of a batch, padding included.
         max_length: Longer pairs are skipped.
         sampling_alpha: Above 0, drawn segmentations may be longer than the stored ones.
 
@@ -99,25 +99,25 @@ def packed_shape(split: Split, *, batch_tokens: int, max_length: int, sampling_a
     widths = np.ceil(widths / WIDTH_MULTIPLE) * WIDTH_MULTIPLE
     widths = np.minimum(widths, batch_tokens // ROWS_MULTIPLE).astype(int)
     source, target = widths.tolist()
-    filled = int(np.ceil((tokens * split.times_taken / widths).max()))  # rows, by all that an epoch takes
-    rows = min(rows_within(batch_tokens, [max(source, target)])[0], few_counts(2 * filled))
+    filled = int(np.ceil((tokens * split.times_taken / widths).max()))  # rows that the pairs of an epoch fill
+    rows = min(rows_within(batch_tokens, [max(source, target)])[0], rounded_rows(2 * filled))
     return BatchShape(rows, source, target)
 
 
 def pack_batches(
     lengths: Lengths, lanes: Sequence[Rows], shape: BatchShape, *, max_length: int, random: np.random.Generator
 ) -> list[PackedPlan]:
-    """Returns batches of one shape that hold each pair of the lanes once, except those longer than `max_length`.
+    """Plans batches of one shape that hold each pair of the lanes once; pairs longer than `max_length` are skipped.
 
     Args:
-        lengths: int32 [N, 2], the room for source and target of each pair, EOS counted.
-        lanes: The pairs of each lane, shuffled; row i of a batch holds pairs of lane i mod L, L being 1, 2, 4 or 8.
-        shape: Of every batch; both sides hold `max_length`.
+        lengths: int32 [N, 2], the room for source and target of each pair, EOS included.
+        lanes: The shuffled pairs of each of L lanes, L = 1, 2, 4 or 8; row i of a batch holds pairs of lane i mod L.
+        shape: The shape of every batch; both sides are at least `max_length` wide.
         max_length: Pairs with a longer side are skipped.
         random: Shuffles the rows of each lane.
     """
     widths = np.array([shape.source_length, shape.target_length])
-    share = shape.rows // len(lanes)  # of each lane in a batch
+    share = shape.rows // len(lanes)  # rows of each lane in a batch
     lanes = [lane[longer_sides(lengths)[lane] <= max_length] for lane in lanes]
     lanes = [lane[_longest_first(lengths[lane], widths)] for lane in lanes]
     least = max(_rows_for(lengths[lane], widths) for lane in lanes)
@@ -125,32 +125,32 @@ def pack_batches(
     batches = max(int(row.max(initial=NOWHERE)) // share + 1 for row in rows)
     if not batches:
         return []
-    # Lane i has rows i, i + L, i + 2L, ..., counted through all batches.
+    # Rows are numbered through all batches; lane i has rows i, i + L, i + 2L, ...
     rows = [random.permutation(batches * share)[row] * len(lanes) + i for i, row in enumerate(rows)]
     pairs = np.concatenate(lanes)
     return _cut(pairs, np.concatenate(rows), lengths[pairs], shape, batches)
 
 
 def _longest_first(lengths: Lengths, widths: Rows) -> Rows:
-    """Returns the order of pairs by the share of a row that they need.
+    """Returns the order of the pairs by the share of a row that they need, largest first.
 
-    Where it is the same, pairs of the same lengths are spread evenly among the others, and keep their order: so which
+    Among pairs that need the same share, those of equal lengths are spread evenly and keep their order. So which
     lengths share a row does not depend on how the pairs are shuffled.
     """
     _, kind, counts = np.unique(lengths @ np.array([1 << 32, 1]), return_inverse=True, return_counts=True)
     by_kind = np.argsort(kind, kind="stable")
-    number = np.empty_like(by_kind)  # of each pair among those of its kind
+    number = np.empty_like(by_kind)  # the index of each pair among those of equal lengths
     number[by_kind] = np.arange(len(kind)) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.lexsort((kind, (number + 0.5) / counts[kind], -(lengths / widths).max(axis=1, initial=0)))
 
 
 def _rows_for(lengths: Lengths, widths: Rows) -> int:
-    """Returns how many rows these pairs fill at least."""
+    """Returns a lower bound on the number of rows that the pairs fill."""
     return int(np.ceil((lengths.sum(axis=0) / widths).max()))
 
 
 def _rows_of(lengths: Lengths, widths: Rows, rows: int) -> Rows:
-    """Returns the row that each pair, the longest first, is put into: one of so many, or of more if they are needed."""
+    """Returns the row of each pair, given the longest first; uses more than `rows` rows only if needed."""
     row = np.full(len(lengths), NOWHERE)
     room = np.tile(widths, (rows, 1))
     while len(left := np.flatnonzero(row == NOWHERE)):
@@ -161,7 +161,7 @@ def _rows_of(lengths: Lengths, widths: Rows, rows: int) -> Rows:
 
 
 def _fill(row: Rows, room: Rows, left: Rows, lengths: Lengths, widths: Rows) -> None:
-    """Puts pairs into rows, as many as there are rows in each round; what does not fit is tried again in the next."""
+    """Places pairs in rounds, at most one per row in each; a pair that does not fit is tried again in the next."""
     tries = np.zeros(len(row), np.uint8)
     while len(left):
         pairs, later = left[: len(room)], left[len(room) :]
@@ -171,10 +171,10 @@ def _fill(row: Rows, room: Rows, left: Rows, lengths: Lengths, widths: Rows) -> 
 
 
 def _fill_round(row: Rows, room: Rows, pairs: Rows, lengths: Lengths, widths: Rows) -> None:
-    """Puts each of some pairs into another row, the longest into the emptiest, where it fits."""
+    """Places each pair that fits in a row of its own, the longest in the emptiest row."""
     empty = room / widths
     emptiest = np.argsort(-empty.min(axis=1), kind="stable")[: len(pairs)]
-    # Among like pairs of a group, the one with most source goes into the row with most room for source.
+    # Within a group of similar pairs, the one with the longest source goes to the row with most room for source.
     group = np.arange(len(pairs)) // (1 + len(room) // _GROUPS)
     emptiest = emptiest[np.lexsort((empty[emptiest, 0] - empty[emptiest, 1], group))]
     needed = lengths[pairs] / widths
@@ -185,10 +185,10 @@ def _fill_round(row: Rows, room: Rows, pairs: Rows, lengths: Lengths, widths: Ro
 
 
 def _cut(pairs: Rows, rows: Rows, room: Lengths, shape: BatchShape, batches: int) -> list[PackedPlan]:
-    """Returns the batches of pairs that lie in these rows, which are counted through all batches."""
+    """Cuts the pairs into batches, given their rows, which are numbered through all batches."""
     order = np.argsort(rows, kind="stable")
     pairs, rows, room = pairs[order], rows[order], room[order]
-    first = np.flatnonzero(np.diff(rows, prepend=-1))  # pair of each row
+    first = np.flatnonzero(np.diff(rows, prepend=-1))  # the first pair of each row
     counts = np.diff(first, append=len(rows))
     segments = 1 + np.arange(len(rows)) - np.repeat(first, counts)
     before = np.cumsum(room, axis=0, dtype=np.int64) - room

@@ -1,16 +1,16 @@
-"""The streams a model reads: prepared shards become batches `({"source", "target"}, labels)`.
+"""The data sets a model reads: prepared shards become batches `({"source", "target"}, labels)`.
 
-The training stream works on windows: some whole shards, parsed at once, shuffled, batched by length, and the batches
-shuffled in turn. Everything random follows from (seed, epoch, window), so a batch is named by (epoch, batch): it is the
-same on every machine, and a stream may start at any of them. A worked example, with 4 shards of 100 pairs and windows
-of 200 pairs:
+The training stream works on windows: groups of whole shards that are read together, shuffled, and batched by length;
+the batches are shuffled too. Everything random follows from (seed, epoch, window), so the n-th batch is the same on
+every machine, and a stream may start at any batch. A worked example, with 4 shards of 100 pairs and windows of 200
+pairs:
 
     epoch 0   shards in the order 2 0 | 3 1   window 0 = shards 2, 0   window 1 = shards 3, 1
-              window 0 gives batches 0..11, window 1 gives batches 12..22
+              window 0 yields batches 0..11, window 1 yields batches 12..22
     epoch 1   shards in the order 1 2 | 0 3   ...
 
-To start at (epoch 0, batch 15), the 12 batches of window 0 are counted from how many of its pairs have which length,
-and skipped; window 1 is planned from its lengths and read, and its first three batches are skipped.
+To start at batch 15, the 12 batches of window 0 are counted from the lengths of its pairs and skipped. Window 1 is
+planned from its lengths and read, and its first three batches are skipped.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,105 +28,71 @@ from pipelines.shards.manifest import Manifest
 from pipelines.shards.reading import read_lengths, read_tokens
 from pipelines.streaming.allocator import keep_freed_memory
 from pipelines.streaming.batching import BatchShape, NumpyBatch, fill_batch, plan_batches
-from pipelines.streaming.windows import Fill, PlannedRead, TrainingData, WeightedBatch, Window, check_some_fit
+from pipelines.streaming.checks import check_some_fit
+from pipelines.streaming.options import StreamOptions
+from pipelines.streaming.window_reading import Fill, NumberedPlan, WeightedBatch, read_window
+from pipelines.streaming.windows import TrainingData, Window
 
-_BATCHES_AHEAD = 16
+_PREFETCHED_BATCHES = 16
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
 BATCH_SPEC = ({"source": _IDS, "target": _IDS}, _IDS)
-
-
 PACKED_SPEC = (dict.fromkeys(("source", "source_segments", "target", "target_segments"), _IDS), _IDS)
 
 
 def batch_spec(manifest: Manifest, *, packed: bool = False) -> tuple[Any, ...]:
-    """Returns the spec of the training batches, with loss weights where the pairs have some.
+    """Returns the `tf.TypeSpec` of a training batch, with loss weights if the data has some.
 
-    The weights are those of the rows, [B]; where several pairs share a row, those of the target tokens, [B, T].
+    There is one loss weight per row, [B]; in packed batches one per target token, [B, T].
     """
     spec, axes = (PACKED_SPEC, [None, None]) if packed else (BATCH_SPEC, [None])
     return (*spec, tf.TensorSpec(axes, tf.float32)) if manifest.split("train").has_loss_weights else spec
 
 
 def training_stream(
-    data_dir: str | Path,
-    *,
-    batch_tokens: int,
-    max_length: int,
-    seed: int,
-    start_epoch: int = 0,
-    start_batch: int = 0,
-    sampling_alpha: float = 0.0,
-    corpus_temperature: float = 1.0,
-    window_examples: int | None = None,
-    host: Host = ONLY_HOST,
-    packed: bool = False,
+    data_dir: str | Path, options: StreamOptions, *, start_batch: int = 0, host: Host = ONLY_HOST
 ) -> tf.data.Dataset:
-    """Gives batches without end: each pair once an epoch, in another order each epoch.
+    """Returns an endless data set of training batches: each pair once per epoch, in a new order in each epoch.
 
-    Where corpora of different weights are mixed, a pair comes as often as `pipelines.streaming.mixing` says.
+    If corpora with different weights are mixed, pairs come as often as `pipelines.streaming.mixing` says.
 
     Args:
-        data_dir: what `nmt prepare` wrote.
-        batch_tokens: no side of a batch has more tokens than this, padding counted.
-        max_length: pairs with more tokens on a side, EOS counted, are skipped; `skipped_examples` says how many.
-        seed: of the order.
-        start_epoch: with `start_batch`, where to begin: the stream is that from (0, 0) without what comes before.
-        start_batch: if it lies beyond the end of the epoch, counting goes on in the next: (0, n) is the n-th batch.
-        sampling_alpha: subword regularisation. Above 0, each sentence has a segmentation drawn anew each epoch, with a
-            probability proportional to P(segmentation)**alpha; 0 takes the stored one, the best. Batches are planned
-            with room for longer segmentations than the stored, within `max_length`; what does not fit is drawn
-            again, and a sentence that never fits keeps the stored one; see `pipelines.streaming.subword_sampling`.
-        corpus_temperature: above 1, small ones of the mixed corpora are shown more often than their weights say; it
-            changes nothing where there is but one.
-        window_examples: pairs that are shuffled together, in whole shards, at least one; by default 600,000, or 300,000
-            with subword regularisation, which needs more memory.
-        host: which of several machines reads. Machine h of H gets rows h, h + H, h + 2H, ... of each batch, and reads
-            the shards of its lanes alone (`pipelines.shards.lanes`); where H does not divide the rows,
-            all-PAD ones fill up.
-        packed: Several pairs share a row, and all batches have the shape that
-            `pipelines.streaming.packing.packed_shape` gives.
+        data_dir: The output of `nmt prepare`.
+        options: The size and the order of the batches.
+        start_batch: The first batch to return, counted from the beginning of the first epoch through all epochs.
+        host: The machine that reads. Machine h of H gets rows h, h + H, h + 2H, ... of each batch, and reads the shards
+            of its lanes only (`pipelines.shards.lanes`). If H does not divide the rows, all-PAD rows fill up.
 
     Returns:
-        Batches `({"source": int32 [B, S], "target": int32 [B, T]}, labels int32 [B, T])`, B a multiple of 8; some rows
-        of the narrowest batches of a window may be all PAD. Of data with loss weights, those of the rows follow as a
-        third element, float32 [B], 0 for rows that are all PAD. Packed batches have the inputs `source_segments` int32
-        [B, S] and `target_segments` int32 [B, T] too, 0 at PAD and 1, 2, ... for the pairs of a row; their loss weights
-        are those of the target tokens, float32 [B, T].
+        Batches `({"source": int32 [B, S], "target": int32 [B, T]}, labels int32 [B, T])`. B is a multiple of 8; rows of
+        the narrowest batches of a window may be all PAD. If the data has loss weights, the weights of the rows are a
+        third element, float32 [B], 0 for all-PAD rows. Packed batches have two more inputs, `source_segments` int32
+        [B, S] and `target_segments` int32 [B, T], 0 at PAD and 1, 2, ... for the pairs of a row; their loss weights are
+        those of the target tokens, float32 [B, T].
 
     Raises:
-        DataError: if the data cannot be used, no pair is short enough, the budget is too small for `max_length`, or
-            segmentations are to be drawn by a vocabulary that is no unigram model. A shard found damaged on the way
-            ends the stream with an error of tf.data that names it, which `shards.reporting_data_errors` turns into a
-            DataError.
+        DataError: The data cannot be used, no pair is short enough, the budget is too small for `max_length`, or
+            segmentations are to be drawn from a vocabulary that is not a unigram model. A shard found damaged while
+            streaming ends the data set with a tf.data error that names it; `shards.reading.reporting_data_errors` turns
+            it into a DataError.
     """
-    data = TrainingData.open(
-        data_dir,
-        batch_tokens=batch_tokens,
-        max_length=max_length,
-        seed=seed,
-        sampling_alpha=sampling_alpha,
-        corpus_temperature=corpus_temperature,
-        window_examples=window_examples,
-        host=host,
-        packed=packed,
-    )
-    if start_epoch < 0 or start_batch < 0:
-        raise DataError(f"a stream starts at epoch 0, batch 0 or later, not at {start_epoch}, {start_batch}")
-    batches = dataset_of(lambda: _batches(data, start_epoch, start_batch), batch_spec(data.manifest, packed=packed))
-    return batches.prefetch(_BATCHES_AHEAD)
+    data = TrainingData.open(data_dir, options, host)
+    if start_batch < 0:
+        raise DataError(f"a stream starts at batch 0 or later, not at {start_batch}")
+    batches = dataset_of(lambda: _batches(data, start_batch), batch_spec(data.manifest, packed=options.packed))
+    return batches.prefetch(_PREFETCHED_BATCHES)
 
 
 def evaluation_stream(
     data_dir: str | Path, split: str = "dev", *, batch_tokens: int, max_length: int
 ) -> tf.data.Dataset:
-    """Gives each pair of a split once, the longest first, in batches like those of `training_stream`.
+    """Returns each pair of a split once, the longest first, in batches like those of `training_stream`.
 
-    Pairs longer than `max_length` are skipped; `skipped_examples` says how many. The whole split is held in memory. Its
-    corpora are not mixed and its pairs have no loss weights: each counts once.
+    Pairs longer than `max_length` are skipped. The whole split is held in memory.
+    Corpora are not mixed and loss weights are not read: each pair counts once.
 
     Raises:
-        DataError: as `training_stream` does.
+        DataError: As `training_stream` does.
     """
     manifest = Manifest.load(data_dir)
     shards = manifest.split(split).shards
@@ -139,13 +105,13 @@ def evaluation_stream(
         return (fill_batch(tokens, plan) for plan in plans)
 
     known = tf.data.experimental.assert_cardinality(len(plans))  # else Keras warns that the data ran out
-    return dataset_of(batches, BATCH_SPEC).apply(known).prefetch(_BATCHES_AHEAD)
+    return dataset_of(batches, BATCH_SPEC).apply(known).prefetch(_PREFETCHED_BATCHES)
 
 
 class PlannedBatch(NamedTuple):
-    """What is known of a batch before it is read: its shape, and how many source and target tokens are real.
+    """The facts known of a batch before it is read: its shape, and its numbers of source and target tokens.
 
-    With subword regularisation the tokens are those to expect of the draws.
+    If segmentations are drawn, the numbers of tokens are expected values.
     """
 
     shape: BatchShape
@@ -153,38 +119,18 @@ class PlannedBatch(NamedTuple):
     target_tokens: float
 
 
-def planned_epoch(
-    data_dir: str | Path,
-    *,
-    batch_tokens: int,
-    max_length: int,
-    seed: int,
-    epoch: int = 0,
-    sampling_alpha: float = 0.0,
-    corpus_temperature: float = 1.0,
-    window_examples: int | None = None,
-    packed: bool = False,
-) -> list[PlannedBatch]:
-    """Gives the batches of one epoch of `training_stream`, in order, without reading a token.
+def planned_epoch(data_dir: str | Path, options: StreamOptions) -> list[PlannedBatch]:
+    """Returns the batches of the first epoch of `training_stream`, in order, without reading tokens.
 
-    Epochs of several windows differ by a few batches.
+    If an epoch has several windows, later epochs may have a few batches more or less.
     """
-    data = TrainingData.open(
-        data_dir,
-        batch_tokens=batch_tokens,
-        max_length=max_length,
-        seed=seed,
-        sampling_alpha=sampling_alpha,
-        corpus_temperature=corpus_temperature,
-        window_examples=window_examples,
-        packed=packed,
-    )
-    return [batch for window in data.windows(epoch) for batch in _planned(data, window)]
+    data = TrainingData.open(data_dir, options)
+    return [batch for window in data.windows(0) for batch in _planned(data, window)]
 
 
-def skipped_examples(data_dir: str | Path, split: str = "train", *, max_length: int) -> int:
-    """Gives the number of pairs that a stream of this `max_length` skips."""
-    return Manifest.load(data_dir).split(split).longer_than(max_length)
+def skipped_examples(data_dir: str | Path, *, max_length: int) -> int:
+    """Returns the number of training pairs that a stream with this `max_length` skips."""
+    return Manifest.load(data_dir).split("train").longer_than(max_length)
 
 
 def _planned(data: TrainingData, window: Window) -> Iterator[PlannedBatch]:
@@ -195,13 +141,13 @@ def _planned(data: TrainingData, window: Window) -> Iterator[PlannedBatch]:
         yield PlannedBatch(plan.shape, source_tokens, target_tokens)
 
 
-def _batches(data: TrainingData, epoch: int, batch: int) -> Iterator[NumpyBatch | WeightedBatch]:
-    """Yields the batches from a position on; while those of one window are taken, the next window is read."""
-    windows = data.windows_from(epoch, batch)
+def _batches(data: TrainingData, start_batch: int) -> Iterator[NumpyBatch | WeightedBatch]:
+    """Yields the batches from `start_batch` on; reads the next window while the batches of one are taken."""
+    windows = data.windows_from(start_batch)
 
-    def read_next() -> tuple[list[PlannedRead], Fill]:
+    def read_next() -> tuple[list[NumberedPlan], Fill]:
         window, first = next(windows)
-        return list(map(PlannedRead, count(), data.plan(window)))[first:], data.read(window)
+        return list(map(NumberedPlan, count(), data.plan(window)))[first:], read_window(data, window)
 
     with ThreadPoolExecutor(1) as reader:
         upcoming = reader.submit(read_next)
@@ -212,18 +158,18 @@ def _batches(data: TrainingData, epoch: int, batch: int) -> Iterator[NumpyBatch 
 
 
 def dataset_of(batches: Callable[[], Iterator[Any]], spec: Any) -> tf.data.Dataset:
-    """Returns batches of NumPy arrays as a dataset.
+    """Returns batches of NumPy arrays as a data set.
 
     Args:
-        batches: Begins anew each time the dataset is iterated over.
+        batches: Returns a new iterator over the batches each time the data set is iterated over.
         spec: The `tf.TypeSpec` of a batch.
     """
 
     def generate() -> Iterator[Any]:
-        keep_freed_memory()  # the op that is about to read this has just told glibc not to
+        keep_freed_memory()  # creating the op that calls this has just reset the parameters of `malloc`
         yield from batches()
 
-    # Nothing here is left to tf.data to tune, and its thread, which sleeps for up to a minute, would hold up the end.
+    # There is nothing to autotune, and the autotuning thread, which sleeps for up to a minute, would delay the end.
     options = tf.data.Options()
     options.autotune.enabled = False
     return tf.data.Dataset.from_generator(generate, output_signature=spec).with_options(options)

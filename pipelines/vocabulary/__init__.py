@@ -1,1 +1,1 @@
-"""Vocabularies: their training, the tokenizer in the graph, tags, and Marian's files."""
+"""Vocabularies: training, encoding and decoding in the graph and outside, tags, and Marian's vocabularies."""

@@ -1,4 +1,4 @@
-"""A vocabulary of either kind: of this program's own training, or of a Marian model. One file holds each."""
+"""Loads a vocabulary of either kind: trained by this program, or imported from a Marian model."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ AnyVocabulary = Vocabulary | MarianVocabulary
 
 
 def load_vocabulary(path: Path) -> AnyVocabulary:
-    """Reads what `save` wrote.
+    """Loads the file that `save` of either class wrote.
 
     Raises:
-        DataError: There is no such file, or it holds no vocabulary.
+        DataError: The file does not exist or is not a vocabulary.
     """
     return MarianVocabulary.load(path) if is_marian_file(path) else Vocabulary.load(path)

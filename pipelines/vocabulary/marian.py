@@ -1,9 +1,9 @@
-"""The vocabulary of a Marian model: two SentencePiece models, one a language, over one table of pieces.
+"""The vocabulary of a Marian model: one SentencePiece model per language, and one table of pieces for both.
 
-Each side cuts its text with its own model, and vocab.json gives the pieces of both their ids (Tiedemann and Thottingal
-2020, OPUS-MT; `MarianTokenizer` of Hugging Face). Here the ids are this program's: PAD, UNK, BOS and EOS come first,
-then the other pieces in the order of vocab.json. Marian has no BOS; its decoder starts with its <pad>, which becomes
-BOS.
+Each language is segmented by its own model, and vocab.json maps the pieces of both to ids (Tiedemann and Thottingal
+2020, OPUS-MT; `MarianTokenizer` of Hugging Face). The ids are renumbered for this program: PAD, UNK, BOS and EOS come
+first, then the other pieces in the order of vocab.json. Marian has no BOS: its decoder starts with <pad>, which becomes
+our BOS.
 """
 
 import hashlib
@@ -24,19 +24,19 @@ from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, before_end, named
 TABLE, SOURCE, TARGET = "vocab.json", "source.spm", "target.spm"
 FILES = (TABLE, SOURCE, TARGET)
 PAD_PIECE, UNK_PIECE, EOS_PIECE = "<pad>", "<unk>", "</s>"
-BOS_PIECE = "<decoder start>"  # SentencePiece has no piece with a space
+BOS_PIECE = "<decoder start>"  # cannot collide: pieces contain no spaces
 
 _LANGUAGE_CODE = r"^\s*(>>[^<>\s]+<<)"
-_REST = r"\C*$"  # any bytes, malformed ones too
+_REST = r"\C*$"  # any bytes, including malformed UTF-8
 
 
 class MarianVocabulary(tf.Module):
-    """Text to ids and back, in eager code, `tf.function` and SavedModel alike; the methods are those of `Vocabulary`.
+    """Converts text to ids and back, in eager code, `tf.function` and SavedModel; has the interface of `Vocabulary`.
 
     Attributes:
-        model: vocab.json, source.spm and target.spm, as the bytes of one zip archive.
-        digest: the SHA-256 of `model`.
-        size: number of pieces, one more than in vocab.json.
+        model: A zip archive of vocab.json, source.spm and target.spm.
+        digest: The SHA-256 of `model`.
+        size: The number of pieces, one more than in vocab.json.
         marian_ids: int [V], the id in vocab.json of each of our ids.
     """
 
@@ -52,30 +52,30 @@ class MarianVocabulary(tf.Module):
             named_tokenizer(_checked(files[name], name), tf.string) for name in (SOURCE, TARGET)
         )
         self.spellings = tf.constant(pieces)
-        ordinary = tf.range(EOS + 1, self.size)  # no text can spell PAD, BOS or EOS
+        ordinary = tf.range(EOS + 1, self.size)  # text cannot contain PAD, BOS or EOS
         entries = tf.lookup.KeyValueTensorInitializer(tf.gather(self.spellings, ordinary), ordinary)
         self.ids = tf.lookup.StaticHashTable(entries, default_value=UNK)
 
     @classmethod
     def of_files(cls, files: Mapping[str, bytes]) -> "MarianVocabulary":
-        """Makes one of the contents of `FILES`.
+        """Creates a vocabulary from the contents of `FILES`.
 
         Raises:
-            DataError: one of them is damaged or lacks what it must have; the message names it.
+            DataError: A file is damaged or incomplete; the message names it.
         """
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             for name in FILES:
-                # An entry of a fixed date: the same files give the same bytes.
+                # `ZipInfo` has a fixed date, so the same files give the same bytes.
                 archive.writestr(zipfile.ZipInfo(name), files[name], zipfile.ZIP_DEFLATED)
         return cls(packed.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> "MarianVocabulary":
-        """Reads what `save` wrote.
+        """Loads the file that `save` wrote.
 
         Raises:
-            DataError: if there is no such file or it is damaged.
+            DataError: The file does not exist or is damaged.
         """
         try:
             return cls(Path(path).read_bytes())
@@ -85,62 +85,62 @@ class MarianVocabulary(tf.Module):
             raise DataError(f"{path} is damaged ({error}); import the model again") from error
 
     def save(self, path: str | Path) -> None:
-        """Writes the archive, byte for byte."""
+        """Writes the archive."""
         Path(path).write_bytes(self.model)
 
     def encode(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Gives the ids of each text of the source language, without EOS.
+        """Encodes texts in the source language, without EOS.
 
         Args:
-            texts: string [N], UTF-8; a malformed byte is read as U+FFFD. A text may begin with the code of the language
-                to translate into, such as >>fra<<, if vocab.json has it: then that is its first token.
+            texts: string [N], UTF-8; malformed bytes are read as U+FFFD. A text may begin with the code of a target
+                language, such as >>fra<<. If vocab.json has the code, it becomes the first token.
 
         Returns:
-            int32 [N, (L)]; UNK where neither model knows a character. Text of only whitespace has no ids, also behind a
-            code.
+            int32 [N, (L)]; UNK for pieces that vocab.json lacks. Text that is empty or whitespace, even after a code,
+            has no ids.
         """
-        of_code = self.ids.lookup(tf.strings.regex_replace(texts, _LANGUAGE_CODE + _REST, r"\1"))
-        has_code = tf.strings.regex_full_match(texts, _LANGUAGE_CODE + _REST) & (of_code != UNK)
+        code_ids = self.ids.lookup(tf.strings.regex_replace(texts, _LANGUAGE_CODE + _REST, r"\1"))
+        has_code = tf.strings.regex_full_match(texts, _LANGUAGE_CODE + _REST) & (code_ids != UNK)
         texts = tf.where(has_code, tf.strings.regex_replace(texts, _LANGUAGE_CODE, "", replace_global=False), texts)
         tokens = self._encoded(self.source_tokenizer, texts)
         has_code &= tokens.row_lengths() > 0
-        codes = tf.ragged.boolean_mask(of_code[:, tf.newaxis], has_code[:, tf.newaxis])
+        codes = tf.ragged.boolean_mask(code_ids[:, tf.newaxis], has_code[:, tf.newaxis])
         return tf.concat([codes, tokens], axis=1)
 
     def encode_target(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Gives the ids of each text of the target language, int32 [N, (L)], without EOS."""
+        """Encodes texts in the target language as int32 [N, (L)], without EOS."""
         return self._encoded(self.target_tokenizer, texts)
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        """Gives the text of the target language of each row up to its first EOS.
+        """Decodes rows of ids in the target language.
 
         Args:
-            ids: int32 [N, L]; PAD, UNK and BOS are ignored, as is everything from the first EOS on.
+            ids: int32 [N, L]; PAD, UNK and BOS are ignored, and so is everything from the first EOS on.
 
         Returns:
             string [N].
         """
         is_text = before_end(ids) & (ids > EOS)
         texts = self.target_tokenizer.detokenize(tf.ragged.boolean_mask(tf.gather(self.spellings, ids), is_text))
-        # A piece that only the source's model has keeps its mark of a space.
+        # The target model does not know the pieces of the source only, and leaves their word marks.
         return tf.strings.strip(tf.strings.regex_replace(texts, "▁", " "))
 
     def spell(self, ids: tf.Tensor) -> tf.Tensor:
-        """Gives the piece of each id: int32 of any shape -> string of the same; "" for PAD, "</s>" for EOS."""
+        """Returns the piece of each id, string of the same shape: "" for PAD, "</s>" for EOS."""
         return tf.where(ids == PAD, "", tf.gather(self.spellings, ids))
 
     def encode_outside(self, texts: Sequence[str]) -> list[list[int]]:
-        """Gives what `encode` gives, as lists."""
+        """Encodes as `encode` does, and returns lists."""
         found: list[list[int]] = self.encode(tf.constant(list(texts), tf.string)).to_list()
         return found
 
     def decode_outside(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """Gives what `decode` gives for rows without EOS, as a list."""
+        """Decodes rows without EOS as `decode` does, and returns a list."""
         ids = tf.ragged.constant([list(row) for row in rows], tf.int32, ragged_rank=1).to_tensor(PAD)
         return [text.decode("utf-8", "replace") for text in self.decode(ids).numpy()]
 
     def pieces(self) -> list[str]:
-        """Gives the piece of each id, in order."""
+        """Returns all pieces in order of their ids."""
         return [piece.decode() for piece in self.spellings.numpy()]
 
     def _encoded(self, tokenizer: Any, texts: tf.Tensor) -> tf.RaggedTensor:
@@ -149,7 +149,7 @@ class MarianVocabulary(tf.Module):
 
 
 def is_marian_file(path: Path) -> bool:
-    """Whether the file, if there is one, is an archive, as a Marian model's vocabulary is."""
+    """Returns True if the file exists and is a zip archive, as a Marian vocabulary is."""
     return path.is_file() and zipfile.is_zipfile(path)
 
 
@@ -162,7 +162,7 @@ def _unpacked(model: bytes) -> dict[str, bytes]:
 
 
 def _table(content: bytes) -> dict[str, int]:
-    """The ids of vocab.json by piece: 0, 1, 2, … each once."""
+    """Parses vocab.json, and checks that its ids are 0, 1, 2, …"""
     try:
         table = json.loads(content)
     except ValueError as error:
@@ -176,7 +176,7 @@ def _table(content: bytes) -> dict[str, int]:
 
 
 def _ordered(table: Mapping[str, int]) -> tuple[list[str], list[int]]:
-    """Our pieces in the order of our ids, and the id of each in `table`."""
+    """Returns the pieces in the order of our ids, and the id of each in `table`."""
     marks = {PAD: PAD_PIECE, UNK: UNK_PIECE, BOS: PAD_PIECE, EOS: EOS_PIECE}
     others = sorted(table.keys() - set(marks.values()), key=table.__getitem__)
     pieces = [*(marks[i] for i in range(len(marks))), *others]

@@ -1,7 +1,8 @@
-"""Unicode normalisations of a vocabulary: rules of SentencePiece, which go with the model and so hold everywhere.
+"""Unicode normalisations of vocabularies, as SentencePiece rules, which are stored in the model.
 
-Ours, `nfc`, keeps what a script needs: joiners (Persian, Indic scripts), zero-width spaces (Lao, Khmer), direction
-marks, full-width punctuation, presentation forms. It composes letters and their marks, and drops invisible noise.
+The default, `nfc`, composes letters with their marks and removes invisible noise. It keeps characters that some scripts
+need: joiners (Persian, Indic scripts), zero-width spaces (Lao, Khmer), direction marks, full-width punctuation,
+presentation forms.
 """
 
 import tempfile
@@ -20,16 +21,16 @@ INVISIBLE = str.maketrans("", "", "\u00ad\ufeff")  # soft hyphen and byte order 
 
 Rules = dict[str, str]
 
-_WORD_START = "\u2581"  # SentencePiece's own mark of a space
+_WORD_START = "\u2581"  # the character that SentencePiece uses for a space
 _WIDE_SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-_LAST_COMPOSED = 0x1FFFF  # behind it are compatibility ideographs alone
+_LAST_COMPOSED = 0x1FFFF  # beyond it there are only compatibility ideographs
 _HANGUL = range(0xAC00, 0xD7A4)
-_HANGUL_FINALS = 28  # the consonants that may end a syllable, and none
+_HANGUL_FINALS = 28  # the possible final consonants of a syllable, and none
 
 
 @contextmanager
 def trainer_options(normalization: str) -> Iterator[dict[str, Any]]:
-    """Yields the options of SentencePiece's trainer for one of `NORMALIZATIONS`."""
+    """Yields the options of the SentencePiece trainer for one of `NORMALIZATIONS`."""
     if normalization != DEFAULT:
         yield {"normalization_rule_name": normalization}
         return
@@ -40,7 +41,7 @@ def trainer_options(normalization: str) -> Iterator[dict[str, Any]]:
 
 
 def named(model_proto: bytes, normalization: str) -> bytes:
-    """Returns a trained model that says its normalisation, in place of the file that its rules were read from."""
+    """Returns a trained model with the name of its normalisation instead of the file of its rules."""
     model = ModelProto.FromString(model_proto)
     model.normalizer_spec.name = normalization
     model.normalizer_spec.ClearField("normalization_rule_tsv")
@@ -50,11 +51,11 @@ def named(model_proto: bytes, normalization: str) -> bytes:
 
 @cache
 def nfc_rules() -> Rules:
-    """Returns what `nfc` replaces; the longest match from the left counts.
+    """Returns the replacements of `nfc`, which SentencePiece applies to the longest match from the left.
 
-    A sequence that NFC composes becomes its composed character. Single characters stay, those too that NFC itself
-    would replace (U+212B, compatibility ideographs, U+09DF), since some texts need them. Spaces of all widths and line
-    ends become a space; control characters, soft hyphens and byte order marks vanish.
+    A sequence that NFC composes is replaced by the composed character. Single characters are kept, even those that NFC
+    would replace (U+212B, compatibility ideographs, U+09DF), since some texts need them. Spaces of any width and line
+    ends become a space; control characters, soft hyphens and byte order marks are removed.
     """
     spaces = dict.fromkeys((*"\t\n\v\f\r\x85\u2028\u2029", *_WIDE_SPACES, _WORD_START), " ")
     controls = (chr(i) for i in range(1, 0xA0) if unicodedata.category(chr(i)) == "Cc")
@@ -63,7 +64,7 @@ def nfc_rules() -> Rules:
 
 
 def _composed() -> Iterator[str]:
-    """Yields the characters that NFC makes of several."""
+    """Yields the characters that NFC composes from several."""
     yield from map(chr, _HANGUL)
     for character in map(chr, range(_LAST_COMPOSED + 1)):
         parts = unicodedata.decomposition(character)
@@ -72,7 +73,7 @@ def _composed() -> Iterator[str]:
 
 
 def _spellings(composed: str) -> set[str]:
-    """Returns the sequences that are canonically equal to a character: \u1ec7 is e^. , e.^ , \u00ea. and \u1eb9^."""
+    """Returns the canonically equivalent sequences of a character: for \u1ec7 e^. , e.^ , \u00ea. and \u1eb9^."""
     if ord(composed) in _HANGUL:
         return _jamo(composed)
     base, *marks = list(unicodedata.normalize("NFD", composed))
@@ -89,7 +90,7 @@ def _spellings(composed: str) -> set[str]:
 
 
 def _jamo(syllable: str) -> set[str]:
-    """Returns the letters of a Hangul syllable, and its open syllable with the final consonant."""
+    """Returns the spellings of a Hangul syllable: its letters, and its open syllable with the final consonant."""
     letters = unicodedata.normalize("NFD", syllable)
     final = (ord(syllable) - _HANGUL.start) % _HANGUL_FINALS
     return {letters, chr(ord(syllable) - final) + letters[-1]} if final else {letters}

@@ -1,4 +1,4 @@
-"""Which size a vocabulary can have: a text has a most and a least, and no multiple of 8 may lie between them."""
+"""Finds a vocabulary size that a text allows: it has a minimum and a maximum, perhaps with no multiple of 8 between."""
 
 from collections.abc import Callable
 
@@ -7,32 +7,33 @@ from pipelines.vocabulary.training import ImpossibleSizeError
 
 USUAL_SIZE = 32_000
 
-_ENOUGH_CHARACTERS = 1_000_000  # of which any size can be made that holds them
+_ENOUGH_CHARACTERS = 1_000_000  # text of this length allows any size above its minimum
 
 
 def train_possible_model(train: Callable[[int], bytes], size: int | None, *, characters: int) -> bytes:
-    """Gives a model of `size` pieces or, if that is None, of `USUAL_SIZE` or as many as the text permits.
+    """Trains a model of `size` pieces; if that is None, of `USUAL_SIZE` or as many as the text allows.
 
     Args:
-        train: gives a model of so many pieces, as `train_model` does.
-        size: a multiple of 8.
-        characters: how many the text has.
+        train: Trains a model of a given size, as `train_model` does.
+        size: A multiple of 8, or None.
+        characters: The number of characters of the text.
 
     Raises:
-        DataError: as `train_model` does; another size that the message names is possible.
+        DataError: As `train_model` does; if the message suggests another size, that one is possible.
     """
     try:
         return train(size or USUAL_SIZE)
     except ImpossibleSizeError as error:
         if error.nearest > (size or USUAL_SIZE) and characters >= _ENOUGH_CHARACTERS:
-            raise  # to try it would take long
-        model = _tried(train, error)
+            raise  # verifying the suggested size would take long
+        model = _train_nearest(train, error)
         if size is None and error.nearest < USUAL_SIZE:
             return model
         raise
 
 
-def _tried(train: Callable[[int], bytes], error: ImpossibleSizeError) -> bytes:
+def _train_nearest(train: Callable[[int], bytes], error: ImpossibleSizeError) -> bytes:
+    """Trains a model of the size that an error suggests."""
     try:
         return train(error.nearest)
     except ImpossibleSizeError as other:

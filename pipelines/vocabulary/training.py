@@ -1,7 +1,7 @@
-"""The SentencePiece model: trained on text and checked here, without TensorFlow; `vocabulary` applies it in the graph.
+"""Trains and checks SentencePiece models, without TensorFlow; `tokenizer` applies them in the graph.
 
-A unigram model for both languages together (Kudo 2018), where the paper has byte-pair encoding (section 5.1): it is as
-good and its training is faster. Characters it has never seen are spelt in bytes, so nothing is ever unknown.
+The model is a unigram model for both languages together (Kudo 2018) instead of the paper's byte-pair encoding (section
+5.1): it is as good and faster to train. Unseen characters are spelt in bytes, so no text is unknown.
 """
 
 import io
@@ -16,14 +16,14 @@ from pipelines.vocabulary.normalization import DEFAULT, named, trainer_options
 from pipelines.vocabulary.training_text import readable
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
-WORD_START = "\u2581"  # stands for the space before a word
+WORD_START = "\u2581"  # represents the space before a word
 
-_BYTES_AND_MARKS = 256 + 4  # the pieces that every vocabulary has
-_TRAINING_THREADS = 16  # fixed, as the sums of training depend on it; more than the cores there are does no harm
+_BYTES_AND_MARKS = 256 + 4  # pieces that every vocabulary has: bytes, and PAD, UNK, BOS, EOS
+_TRAINING_THREADS = 16  # fixed, since the result depends on it; harmless if there are fewer cores
 
 
 class ImpossibleSizeError(DataError):
-    """The text gives no model of such a size; `nearest` is the multiple of 8 that SentencePiece names in its place."""
+    """The text does not allow the vocabulary size; `nearest` is the multiple of 8 nearest to a possible one."""
 
     def __init__(self, message: str, nearest: int) -> None:
         super().__init__(message)
@@ -33,17 +33,17 @@ class ImpossibleSizeError(DataError):
 def train_model(
     sentences: Iterable[str], size: int, *, tags: Sequence[str] = (), normalization: str = DEFAULT
 ) -> bytes:
-    """Gives a model of `size` pieces; the same sentences give the same one.
+    """Trains a model and returns it serialised; the same sentences give the same model.
 
     Args:
-        sentences: of both languages, read once and held in memory: a million are plenty.
-        size: number of pieces, a multiple of 8 (matrix units like it).
-        tags: each a word of its own that is one piece.
-        normalization: one of `NORMALIZATIONS`; the model applies it to all text.
+        sentences: Sentences of both languages, read once and held in memory; a million are plenty.
+        size: The number of pieces, a multiple of 8 for the sake of matrix units.
+        tags: Words that become one piece each.
+        normalization: One of `NORMALIZATIONS`; the model applies it to all text.
 
     Raises:
-        DataError: if `size` is no multiple of 8, or there is no text.
-        ImpossibleSizeError: if the text cannot give so many pieces, or needs more.
+        DataError: `size` is not a multiple of 8, or there is no text.
+        ImpossibleSizeError: The text is too small for so many pieces, or has too many characters.
     """
     if size % 8 or size <= 0:
         raise DataError(
@@ -74,9 +74,12 @@ def train_model(
 
 
 def check_model(model_proto: bytes, path: Path, *, tags: Sequence[str] = ()) -> None:
-    """Raises a `DataError` if this is not a SentencePiece model of this program; `path` is where it came from.
+    """Raises a `DataError` if this is not a SentencePiece model of this program, or lacks the piece of a tag.
 
-    Each of the tags must be one of its pieces.
+    Args:
+        model_proto: The serialised model.
+        path: Where it came from, for the message.
+        tags: Tags that the data needs.
     """
     processor = sentencepiece.SentencePieceProcessor()
     try:
@@ -96,7 +99,7 @@ def check_model(model_proto: bytes, path: Path, *, tags: Sequence[str] = ()) -> 
 
 
 def _impossible_size(size: int, message: str) -> Exception:
-    """Turns what SentencePiece says about a size it cannot reach into what to do."""
+    """Converts SentencePiece's message about an impossible size to an error that says what to do."""
     if found := re.search(r"Vocabulary size too high .* value <= (\d+)", message):
         largest = int(found[1]) // 8 * 8
         return ImpossibleSizeError(

@@ -1,17 +1,16 @@
-"""Text as SentencePiece's trainer reads it whole: the trainer leaves out long lines, and those with a mark of its own.
+"""Prepares text for the SentencePiece trainer, which would skip long lines and lines with its reserved character.
 
-Its option for longer lines is no way out: where no spaces divide them, its sums over a line lose their precision, and
-fail at last.
+Its option for longer lines does not help: in long lines without spaces, its sums lose precision and finally fail.
 """
 
 from collections.abc import Iterable, Iterator
 
 LONGEST_LINE_BYTES = 4192  # the trainer's default
-RESERVED = "\u2585"  # stands between words inside the trainer
+RESERVED = "\u2585"  # the trainer's separator between words
 
 
 def readable(sentences: Iterable[str]) -> Iterator[str]:
-    """Yields sentences with long ones cut, at spaces where there are some, and the reserved mark as a space."""
+    """Yields sentences, with long ones cut, preferably at spaces, and the reserved character replaced by a space."""
     for sentence in sentences:
         text = sentence.replace(RESERVED, " ")
         if 4 * len(text) <= LONGEST_LINE_BYTES or len(text.encode()) <= LONGEST_LINE_BYTES:
@@ -21,13 +20,13 @@ def readable(sentences: Iterable[str]) -> Iterator[str]:
 
 
 def _cut(text: str) -> Iterator[str]:
-    """Yields parts that are not too long: "aaa bb cc" -> "aaa", "bb cc", were 6 bytes the most."""
+    """Yields parts that are not too long; with a limit of 6 bytes, "aaa bb cc" -> "aaa", "bb cc"."""
     rest = text.encode()
     while len(rest) > LONGEST_LINE_BYTES:
         end = rest.rfind(b" ", 1, LONGEST_LINE_BYTES + 1)
         if end < 0:
             end = LONGEST_LINE_BYTES
-            while rest[end] & 0xC0 == 0x80:  # within a character
+            while rest[end] & 0xC0 == 0x80:  # inside a character
                 end -= 1
         yield rest[:end].decode()
         rest = rest[end:].removeprefix(b" ")

@@ -75,9 +75,9 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     ([*PREPARE, "--corpus", "tsv:no-tab.tsv", "--dev", SAMPLE], "no-tab.tsv line 1 has no tab"),
     (
         [*PREPARE, "--corpus", "tsv:text.zip", "--dev", SAMPLE],
-        "text.zip is a zip archive, which is not read; unpack it",
+        "text.zip is a zip archive, which is not supported; unpack it",
     ),
-    ([*PREPARE, "--corpus", "tsv:-", "--dev", "tsv:-"], "are all of standard input, which can be read once; name a"),
+    ([*PREPARE, "--corpus", "tsv:-", "--dev", "tsv:-"], "are all standard input, which can be read only once; name"),
     ([*PREPARE, "--corpus", SAMPLE, "--dev", SAMPLE, "--max-tokens", "10000000"], "max_tokens must be at most 1000000"),
     ([*PREPARE, "--corpus", "file:two", "--dev", SAMPLE], "did you mean files:PREFIX?"),
     ([*PREPARE, "--corpus", "files:two", "--dev", SAMPLE], "the text is too small for a vocabulary of any size"),

@@ -1,4 +1,4 @@
-"""Small prepared data: a real one from the bundled sample, and made-up ones whose every pair can be recognised."""
+"""Small prepared data: real data from the bundled sample, and synthetic data with recognisable pairs."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ from pipelines.sources.corpora import LanguagePair, open_corpus
 from pipelines.vocabulary.tokenizer import EOS, Vocabulary, train_vocabulary
 
 EN_DE = LanguagePair("en", "de")
-FIRST_ID = 1000  # of made-up pairs: pair i is FIRST_ID + i, then filler
+FIRST_ID = 1000  # synthetic pair i is FIRST_ID + i, followed by filler
 FILLER = 9
 
 MakeData = Callable[..., Path]
@@ -30,7 +30,7 @@ def vocabulary() -> Vocabulary:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """By the first of the processes that share the tests that needs it. Tests do not write to it."""
+    """Prepared by the first test process that needs it; read-only."""
     own = tmp_path_factory.getbasetemp()
     out = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "prepared"
     with out.with_suffix(".lock").open("w") as lock:
@@ -43,7 +43,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_data(vocabulary: Vocabulary) -> MakeData:
-    """Gives a function that writes data with pairs of given (source, target) lengths, EOS counted."""
+    """Returns a function that writes data with pairs of given (source, target) lengths, EOS included."""
 
     def make(data_dir: Path, lengths: Sequence[tuple[int, int]], shards: int = 3) -> Path:
         data_dir.mkdir(parents=True)

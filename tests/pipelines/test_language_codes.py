@@ -1,4 +1,4 @@
-"""Codes of languages are found in whatever spelling, on names of files, in JSON and in TMX alike."""
+"""Language codes are found in any spelling, in names of files, JSON and TMX."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_pair_is_two_codes_in_standard_form(text: str, expected: tuple[str, st
         ("en-eng", "a language pair needs two languages, got 'en' twice"),
     ],
 )
-def test_what_is_no_pair_is_told(text: str, message: str) -> None:
+def test_an_invalid_pair_is_reported(text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         LanguagePair.parse(text)
 
@@ -68,11 +68,11 @@ def test_a_pair_in_a_file_keeps_its_codes() -> None:
         ("src", ["src", "tgt"], "src"),
     ],
 )
-def test_a_name_is_matched_through_its_spelling(wanted: str, names: list[str], found: str | None) -> None:
+def test_a_name_is_matched_in_any_spelling(wanted: str, names: list[str], found: str | None) -> None:
     assert match(wanted, names) == found
 
 
-def test_what_is_no_code_stays() -> None:
+def test_an_invalid_code_is_unchanged() -> None:
     assert [standard(text) for text in ("zh_CN", "tok.de", "", "x")] == ["zh-CN", "tok.de", "", "x"]
     assert spellings("pt-BR") == ["pt-BR", "pt-br", "pt_BR", "pt_br", "por", "pt"]
     assert spellings("src") == ["src"]
@@ -89,7 +89,7 @@ EN_PT = LanguagePair("en", "pt-BR")
 
 
 @pytest.mark.parametrize("code", SPELT)
-def test_files_json_and_translation_memories_are_searched_alike(tmp_path: Path, code: str) -> None:
+def test_files_json_and_tmx_accept_any_spelling(tmp_path: Path, code: str) -> None:
     (tmp_path / "a.eng").write_text("One.\n")
     (tmp_path / f"a.{code}").write_text("Um.\n")
     (tmp_path / "a.jsonl").write_text(json.dumps({"translation": {"eng": "One.", code: "Um."}}) + "\n")
@@ -102,13 +102,13 @@ def test_files_json_and_translation_memories_are_searched_alike(tmp_path: Path, 
     assert pairs_of(f"tmx:{tmp_path / 'a.tmx'}", EN_PT) == [(b"One.", b"Um.")]
 
 
-def test_the_very_spelling_comes_first(tmp_path: Path) -> None:
+def test_an_equal_spelling_is_preferred(tmp_path: Path) -> None:
     for name, text in (("a.en", "One."), ("a.pt", "Um, em Portugal."), ("a.pt-BR", "Um.")):
         (tmp_path / name).write_text(text + "\n")
     assert pairs_of(f"files:{tmp_path / 'a'}", EN_PT) == [(b"One.", b"Um.")]
 
 
-def test_one_file_is_not_both_sides(tmp_path: Path) -> None:
+def test_one_file_cannot_be_both_sides(tmp_path: Path) -> None:
     (tmp_path / "a.en").write_text("One.\n")
     with pytest.raises(DataError, match=r"a\.en would be both sides; name the files by their languages"):
         open_corpus(f"files:{tmp_path / 'a'}", LanguagePair("en-GB", "en-US"))
@@ -116,7 +116,7 @@ def test_one_file_is_not_both_sides(tmp_path: Path) -> None:
 
 def test_a_model_finds_its_languages_in_any_spelling() -> None:
     languages = Languages((LanguagePair("en", "zh_CN"), LanguagePair("en", "pt-BR")))
-    assert languages.tags_of("zh-CN") == ("<2zh_CN>",)  # as its vocabulary has it
+    assert languages.tags_of("zh-CN") == ("<2zh_CN>",)  # the spelling in its vocabulary
     assert languages.tags_of("pt_br") == languages.tags_of("por-BR") == ("<2pt-BR>",)
     assert all(map(is_tag, languages.tags))
     assert languages.find(LanguagePair.parse("eng-zho_CN")) == languages.pairs[0]

@@ -1,4 +1,4 @@
-"""A web server for tests of downloads: it answers ranges, cuts connections, fails a few times, and lies."""
+"""A web server for tests of downloads: supports ranges, cuts connections, fails, and sends wrong headers."""
 
 import re
 from collections.abc import Iterator
@@ -10,20 +10,20 @@ from threading import Thread
 
 @dataclass
 class Page:
-    """A file on the server: `cuts` ends each of the first answers after so many bytes; `failures` go before them."""
+    """A file on the server. The first answers are `failures`; the next ones end after so many bytes as `cuts` says."""
 
     content: bytes
     version: str | None = '"1"'
     cuts: list[int] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
     ranges: bool = True
-    length: int | None = None  # what it says, if that is a lie
-    shift: int = 0  # how much further on than asked its ranges begin
+    length: int | None = None  # a wrong Content-Length
+    shift: int = 0  # by how many bytes its ranges begin too late
 
 
 @dataclass
 class Web:
-    """The server's pages by path, and the paths and ranges that it was asked for, in order."""
+    """The files of the server by path, and the requested paths and ranges in order."""
 
     address: str
     pages: dict[str, Page] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Web:
 
 @contextmanager
 def serving() -> Iterator[Web]:
-    """Serves on a free port of this machine."""
+    """Serves on a free local port."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
         web = Web(f"http://127.0.0.1:{server.server_port}")
         server.web = web  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ from app.training.machines.distribution import divide, mirrored_strategy
 from app.training.memory.accumulation import largest_need, reporting_exhausted_memory, with_accumulation
 from app.training.memory.estimate import MemoryEstimate, estimate_memory
 from app.training.memory.machine import memory_per_replica, peak_memory
-from app.training.packing import is_packed
+from app.training.packing import is_packed, stream_options
 from app.training.train import build_trainer, dev_batches, open_stream, resolve
 from app.training.trainer import Trainer
 from pipelines.shards.manifest import Manifest
@@ -156,15 +156,7 @@ def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], ori
 
 def first_epoch(data: Manifest, settings: TrainingConfig) -> list[PlannedBatch]:
     """The batches of the first epoch."""
-    return planned_epoch(
-        data.data_dir,
-        batch_tokens=settings.batch_tokens,
-        max_length=settings.max_length,
-        seed=settings.seed,
-        sampling_alpha=settings.sampling_alpha,
-        corpus_temperature=settings.sampling_temperature,
-        packed=is_packed(settings),
-    )
+    return planned_epoch(data.data_dir, stream_options(settings))
 
 
 def plan_model(trainer: Trainer) -> ModelPlan:

@@ -1,1 +1,1 @@
-"""The phases of a preparation, one module each, in the order in which they run."""
+"""The phases of a preparation, one module each: hold out, clean, deduplicate, learn a vocabulary, encode, assemble."""

@@ -1,60 +1,97 @@
-"""Puts shards together of what the chunks of a preparation have for them, in the order of the chunks."""
+"""Last phase: concatenates the records of all chunks, in order, into shards."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipelines.preparation.chunk_files import save, write_json
-from pipelines.preparation.chunks import Job
-from pipelines.shards.manifest import Shard
+from pipelines.preparation.chunk_files import write_array, write_json
+from pipelines.preparation.job import Job
+from pipelines.preparation.state import Preparation
+from pipelines.shards.manifest import MixedCorpus, Shard, Split
+from pipelines.shards.records import length_histogram
 
-SHARDS_A_JOB = 16  # whose files are open at once
+SHARDS_PER_GROUP = 16  # written at once, each to an open file
 
 
-def write_shards(job: Job, chunks: int, names: Sequence[str], beside: tuple[bool, bool], group: int) -> int:
-    """Puts together a group of shards of what all chunks have for them; gives the number of their pairs.
+class SideFiles(NamedTuple):
+    """The optional files beside each shard: the corpus of each pair, and its loss weight."""
+
+    corpora: bool
+    weights: bool
+
+
+def assemble(preparation: Preparation) -> Split:
+    """Writes the training shards and returns their part of the manifest."""
+    job, names = preparation.job, preparation.shard_names
+    mixed, weighted = len(preparation.opened.train) > 1, any(chunk.weighted for chunk in preparation.chunks)
+    groups = range(-(-len(names) // SHARDS_PER_GROUP))
+    write = partial(write_group, job, len(preparation.chunks), names, SideFiles(mixed, weighted))
+    preparation.workers.run(write, groups, preparation.counter("shards", preparation.kept))
+    shards = tuple(shard for group in groups for shard in _read_group(job, group))
+    return Split(
+        shards,
+        length_histogram(job.out, shards),
+        preparation.total_report().as_dict(),
+        tuple(one.corpus.origin for one in preparation.opened.train),
+        corpora=_mixed_corpora(preparation) if mixed else (),
+        has_loss_weights=weighted,
+    )
+
+
+def _mixed_corpora(preparation: Preparation) -> tuple[MixedCorpus, ...]:
+    reports = zip(preparation.opened.train, preparation.reports, strict=True)
+    return tuple(MixedCorpus(one.spec.text, report.kept, one.spec.weight) for one, report in reports)
+
+
+def write_group(job: Job, chunks: int, names: Sequence[str], side_files: SideFiles, group: int) -> int:
+    """Writes a group of shards from the records of all chunks.
 
     Args:
-        job: The preparation's.
-        chunks: How many there are.
-        names: Of all shards.
-        beside: Whether the pairs' corpora, and their loss weights, are written beside the lengths.
-        group: Of `SHARDS_A_JOB` shards.
+        job: The settings of the preparation.
+        chunks: The number of chunks.
+        names: The names of all shards.
+        side_files: Which files are written beside the shards.
+        group: The number of the group, of `SHARDS_PER_GROUP` shards.
+
+    Returns:
+        The number of pairs in the group.
     """
     done = job.work / f"shards-{group:05d}.json"
     if not done.exists():
-        first = group * SHARDS_A_JOB
-        mine = names[first : first + SHARDS_A_JOB]
-        rows: list[list[Any]] = [[] for _ in mine]
+        first = group * SHARDS_PER_GROUP
+        own_names = names[first : first + SHARDS_PER_GROUP]
+        rows: list[list[Any]] = [[] for _ in own_names]
         with ExitStack() as stack:
-            files = [stack.enter_context((job.out / name).open("wb")) for name in mine]
-            hashes = [hashlib.sha256() for _ in mine]
+            files = [stack.enter_context((job.out / name).open("wb")) for name in own_names]
+            hashes = [hashlib.sha256() for _ in own_names]
             for chunk in range(chunks):
-                for i, (its_rows, data) in enumerate(_dealt(job, chunk, first, len(mine))):
-                    rows[i].append(its_rows)
+                for i, (shard_rows, data) in enumerate(_records_of(job, chunk, first, len(own_names))):
+                    rows[i].append(shard_rows)
                     hashes[i].update(data)
                     files[i].write(data)
         shards = [
-            _finished_shard(job, name, np.concatenate(of_shard), digest.hexdigest(), beside)
-            for name, of_shard, digest in zip(mine, rows, hashes, strict=True)
+            _finished_shard(job, name, np.concatenate(parts), digest.hexdigest(), side_files)
+            for name, parts, digest in zip(own_names, rows, hashes, strict=True)
         ]
         write_json(done, [asdict(shard) for shard in shards])
-    return sum(shard.examples for shard in read_shards(job, group))
+    return sum(shard.examples for shard in _read_group(job, group))
 
 
-def read_shards(job: Job, group: int) -> list[Shard]:
-    """Gives the shards that `write_shards` wrote."""
+def _read_group(job: Job, group: int) -> list[Shard]:
+    """Returns the shards that `write_group` wrote."""
     return [Shard(**shard) for shard in json.loads((job.work / f"shards-{group:05d}.json").read_text("utf-8"))]
 
 
-def _dealt(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[Any, bytes]]:
-    """Yields the rows and the records that a chunk has for each of some shards."""
+def _records_of(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[NDArray[Any], bytes]]:
+    """Yields the rows and the records of a chunk for each of `count` shards from `first` on."""
     begins = np.load(job.file(chunk, "begins.npy"), mmap_mode="r")[:, first : first + count + 1]
     rows = np.load(job.file(chunk, "rows.npy"), mmap_mode="r")
     with job.file(chunk, "records").open("rb") as file:
@@ -63,20 +100,20 @@ def _dealt(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[Any, 
             yield np.array(rows[row:next_row]), file.read(next_byte - byte)
 
 
-def _finished_shard(job: Job, name: str, rows: Any, sha256: str, beside: tuple[bool, bool]) -> Shard:
+def _finished_shard(job: Job, name: str, rows: NDArray[Any], sha256: str, side_files: SideFiles) -> Shard:
+    """Writes the files beside a shard and returns its description."""
     lengths = np.stack([rows["source"], rows["target"]], axis=1)
     shard = Shard.of(name, lengths, size=(job.out / name).stat().st_size, sha256=sha256)
-    save(job.out / shard.lengths_file, lengths)
-    with_corpora, with_weights = beside
+    write_array(job.out / shard.lengths_file, lengths)
     digest = hashlib.sha256()
-    for is_there, file, column in (
-        (with_corpora, shard.corpus_file, "corpus"),
-        (with_weights, shard.weights_file, "weight"),
+    for is_wanted, file, column in (
+        (side_files.corpora, shard.corpus_file, "corpus"),
+        (side_files.weights, shard.weights_file, "weight"),
     ):
-        if is_there:
+        if is_wanted:
             values = np.ascontiguousarray(rows[column])
-            save(job.out / file, values)
+            write_array(job.out / file, values)
             digest.update(values.tobytes())
-    if any(beside):
+    if any(side_files):
         shard = replace(shard, beside_sha256=digest.hexdigest())
     return shard

@@ -16,8 +16,8 @@ from app.runs.directory import RunDirectory
 from app.training import train as training
 from app.training.planning import plan as planning
 from app.training.trainer import Trainer
-from pipelines.shards.lanes import ONLY_HOST
 from pipelines.shards.manifest import Manifest
+from pipelines.streaming.options import StreamOptions
 from tests.app.command_line import nmt, train_arguments
 
 Seen = dict[str, Any]
@@ -33,8 +33,8 @@ def begun(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         number += 1
         seen: Seen = {}
 
-        def stream(_: Path, **options: Any) -> None:
-            seen.update(options)
+        def stream(_: Path, options: StreamOptions, **position: Any) -> None:
+            seen.update(options=options, **position)
             if "weights" in seen:  # the first call comes before the model is built, to try the settings
                 raise UserError("enough")
 
@@ -63,30 +63,27 @@ def test_the_seed_decides_the_first_weights_and_the_order_of_the_data(begun: Any
     first, again, other = begun("training.seed=3"), begun("training.seed=3"), begun("training.seed=4")
     assert same_weights(first, again)
     assert not same_weights(first, other)
-    assert (first["seed"], other["seed"]) == (3, 4)
+    assert (first["options"].seed, other["options"].seed) == (3, 4)
 
 
 def test_batches_and_lengths_are_those_of_the_settings(begun: Any) -> None:
     settings = ("training.batch_tokens=777", "training.max_length=31", "training.label_smoothing=0.25")
     packing = "training.packing=on"
     seen = begun(*settings, "training.sampling_alpha=0.3", "training.sampling_temperature=2.5", packing)
-    assert (seen["batch_tokens"], seen["max_length"], seen["start_batch"]) == (777, 31, 0)
-    assert seen["sampling_alpha"] == 0.3
-    assert seen["corpus_temperature"] == 2.5
-    assert seen["packed"]
+    assert seen["start_batch"] == 0
+    assert replace(seen["options"], seed=0) == StreamOptions(777, 31, 0, 0.3, corpus_temperature=2.5, packed=True)
     assert seen["settings"].label_smoothing == 0.25
 
 
 def test_a_plan_is_of_the_batches_that_are_trained_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Seen] = []
-    monkeypatch.setattr(training, "training_stream", lambda _, **options: seen.append(options))
-    monkeypatch.setattr(planning, "planned_epoch", lambda _, **options: seen.append(options | {"start_batch": 0}))
+    seen: list[StreamOptions] = []
+    monkeypatch.setattr(training, "training_stream", lambda _, options, **position: seen.append(options))
+    monkeypatch.setattr(planning, "planned_epoch", lambda _, options: seen.append(options))
     settings = TrainingConfig(
         batch_tokens=777, max_length=31, seed=9, sampling_alpha=0.3, sampling_temperature=2.5, packing="on"
     )
     manifest = Manifest.load(data)
     training.open_stream(manifest, settings, first_step=0)
-    assert seen[0].pop("host") == ONLY_HOST  # a plan is of all rows
     planning.first_epoch(manifest, settings)
     assert seen[0] == seen[1]
 

@@ -1,4 +1,4 @@
-"""Which pairs are dropped, for which reason, and what is said of them."""
+"""Which pairs are dropped, for which reasons, and how they are reported."""
 
 # ruff: noqa: RUF001
 
@@ -37,13 +37,13 @@ def test_good_pairs_are_kept_in_order() -> None:
 
 
 @pytest.mark.parametrize("pair", [(b"caf\xe9", b"Cafe"), (b"coffee", b"Kaf\xff\xfe")])
-def test_bytes_that_are_not_utf8_drop_a_pair(pair: tuple[bytes, bytes]) -> None:
+def test_a_pair_that_is_not_utf8_is_dropped(pair: tuple[bytes, bytes]) -> None:
     kept, report = cleaned([pair])
     assert (kept, report.dropped) == ([], {"undecodable": 1})
 
 
 @pytest.mark.parametrize("pair", [("", "x"), ("x", " \t\u2028\xa0"), ("", ""), ("x", "\u200f\u200b\ufeff")])
-def test_a_side_without_text_drops_a_pair(pair: tuple[str, str]) -> None:
+def test_a_pair_with_an_empty_side_is_dropped(pair: tuple[str, str]) -> None:
     assert cleaned([pair])[1].dropped == {"empty": 1}
 
 
@@ -51,19 +51,19 @@ def test_runs_of_whitespace_become_one_space() -> None:
     assert cleaned([(" a \t b\u2028c ", "d\xa0\xa0e\u3000f")])[0] == [("a b c", "d e f")]
 
 
-def test_as_many_words_as_allowed_are_kept_and_one_more_is_too_long() -> None:
+def test_the_maximum_number_of_words_is_kept_and_one_more_is_dropped() -> None:
     options = CleaningOptions(max_words=5, min_letters=0)
     _, report = cleaned([("a b c d e", "1 2 3 4 5"), ("a b c d e", "1 2 3 4 5 6")], options)
     assert (report.kept, report.dropped) == (1, {"too_long": 1})
 
 
-def test_a_length_ratio_beyond_the_limit_drops_a_pair_whichever_side_is_longer() -> None:
+def test_a_pair_beyond_the_length_ratio_is_dropped_whichever_side_is_longer() -> None:
     long, short = "w " * 14, "w w w"
     _, report = cleaned([(long, short), (short, long)])
     assert report.dropped == {"length_ratio": 2}
 
 
-def test_short_pairs_may_differ_by_some_words_whatever_the_ratio() -> None:
+def test_short_pairs_may_differ_by_some_words_beyond_the_ratio() -> None:
     assert cleaned([("Thanks.", "Ich danke Ihnen sehr."), ("a", "1 2 3 4 5 6")])[1].kept == 2
     assert cleaned([("a", "1 2 3 4 5 6 7")])[1].dropped == {"length_ratio": 1}
 
@@ -81,12 +81,12 @@ def test_scripts_without_spaces_count_two_characters_as_a_word() -> None:
     assert cleaned([(english, "我们明天早上去北京看望老朋友和他们的两个孩子")])[1].kept == 1
 
 
-def test_a_side_that_was_not_translated_drops_a_pair_unless_it_may_be_a_name() -> None:
+def test_an_untranslated_pair_is_dropped_unless_it_may_be_a_name() -> None:
     _, report = cleaned([("Nothing was translated.",) * 2, ("New York",) * 2])
     assert (report.kept, report.dropped) == (1, {"identical": 1})
 
 
-def test_a_side_of_few_letters_drops_a_pair() -> None:
+def test_a_pair_with_few_letters_is_dropped() -> None:
     pairs = [("12 34 === 56", "ein Text"), ("a text", "-- 7 --"), ("a text", "ein Text"), ("हिन्दी में", "Hindi")]
     _, report = cleaned(pairs, CleaningOptions(min_letters=0.4), ("hi", "de"))
     assert (report.kept, report.dropped) == (2, {"few_letters": 2})
@@ -100,7 +100,7 @@ def test_a_side_of_few_letters_drops_a_pair() -> None:
     ("Chapter 3 of it", "Kapitel 4 davon", False),
     ("From 1 to 2 or 3", "Von 1 bis 9 oder 8", False),
 ])  # fmt: skip
-def test_numbers_that_disagree_drop_a_pair(source: str, target: str, is_kept: bool) -> None:
+def test_a_pair_with_different_numbers_is_dropped(source: str, target: str, is_kept: bool) -> None:
     assert cleaned([(source, target)])[1].dropped == ({} if is_kept else {"numbers": 1})
 
 
@@ -110,11 +110,11 @@ def test_numbers_that_disagree_drop_a_pair(source: str, target: str, is_kept: bo
     ("See www.example.org", "Siehe www.example.com", False),
     ("Write to ann@example.org", "Schreib an Ann", False),
 ])  # fmt: skip
-def test_addresses_that_disagree_drop_a_pair(source: str, target: str, is_kept: bool) -> None:
+def test_a_pair_with_different_addresses_is_dropped(source: str, target: str, is_kept: bool) -> None:
     assert cleaned([(source, target)])[1].dropped == ({} if is_kept else {"links": 1})
 
 
-def test_text_that_is_surely_in_another_language_drops_a_pair() -> None:
+def test_a_pair_in_another_language_is_dropped() -> None:
     french = "Le chat est assis sur le tapis et regarde la pluie tomber."
     english = "The cat sits on the carpet and watches the rain fall."
     german = "Die Katze sitzt auf dem Teppich und sieht dem Regen zu."
@@ -122,7 +122,7 @@ def test_text_that_is_surely_in_another_language_drops_a_pair() -> None:
     assert (report.kept, report.dropped) == (2, {"language": 2})
 
 
-def test_a_language_that_is_not_known_is_never_the_wrong_one() -> None:
+def test_an_unknown_language_is_never_wrong() -> None:
     text = "Die Katze sitzt auf dem Teppich und sieht dem Regen zu."
     assert not is_in_another_language(text, "tlh")
     assert not is_in_another_language(text, "de_AT")
@@ -144,22 +144,22 @@ def test_a_language_that_is_not_known_is_never_the_wrong_one() -> None:
     ("ÐŸÑ€Ð¸Ð²ÐµÑ‚, Ð¼Ð¸Ñ€", "Привет, мир"),
     ("à¤¨à¤®à¤¸à¥\x8dà¤¤à¥\x87", "नमस्ते"),
 ])  # fmt: skip
-def test_text_that_was_decoded_wrongly_is_mended_and_other_text_left_alone(wrong: str, right: str) -> None:
+def test_mis_decoded_text_is_repaired_and_other_text_left_alone(wrong: str, right: str) -> None:
     assert repaired(wrong) == right
 
 
-def test_repaired_pairs_are_counted_and_what_cannot_be_mended_is_dropped() -> None:
+def test_repaired_pairs_are_counted_and_irreparable_ones_dropped() -> None:
     kept, report = cleaned([("schÃ¶n", "beautiful"), ("sch\ufffdn", "beautiful"), ("a", "b")])
     assert kept == [("schön", "beautiful"), ("a", "b")]
     assert (report.kept, report.repaired, report.dropped) == (2, 1, {"garbled": 1})
 
 
 @pytest.mark.parametrize("text", ["ÐÑÐ¸Ð²ÐµÑ Ð¼Ð¸Ñ", "à¸ªà¸§à¸±à¸ªà¸à¸µ", "â€œÐŸ â€ÑÐ¸Ð²â€œ"])
-def test_text_decoded_wrongly_that_has_lost_bytes_is_dropped(text: str) -> None:
+def test_mis_decoded_text_with_lost_bytes_is_dropped(text: str) -> None:
     assert repaired(text) is None
 
 
-def test_a_sentence_that_varieties_of_a_language_share_is_no_copy() -> None:
+def test_varieties_of_a_language_may_share_a_sentence() -> None:
     pair = ("Nothing was translated.",) * 2
     assert cleaned([pair], languages=("en-US", "en-GB"))[1].kept == 1
     assert cleaned([("Kde je ten dům?",) * 2], languages=("cs", "sk"))[1].kept == 1
@@ -172,17 +172,17 @@ def test_large_numbers_are_compared_in_the_units_of_both_languages() -> None:
     assert cleaned([("10 million people voted", "1 Million wählte")])[1].dropped == {"numbers": 1}
 
 
-def test_text_that_ends_up_broken_is_dropped_whichever_way() -> None:
+def test_text_that_stays_garbled_is_dropped() -> None:
     assert repaired("&#xD800;") is None
     assert repaired("fine &#120;") == "fine x"
 
 
-def test_one_endless_word_is_too_long_and_soon_looked_at() -> None:
+def test_a_very_long_word_is_dropped_quickly() -> None:
     pairs = [("a@" + "b" * 4001, "x"), ("a" * 3900 + "@ " + "see www.x.org", "b" * 3900 + "@ " + "www.x.org")]
     assert cleaned(pairs, CleaningOptions(skip=("identical", "language")))[1].dropped == {"too_long": 1}
 
 
-def test_a_filter_can_be_left_out() -> None:
+def test_a_filter_can_be_skipped() -> None:
     bad = {
         "garbled": ("sch\ufffdn", "beautiful"),
         "too_long": ("w " * 201, "w " * 200),
@@ -202,7 +202,7 @@ def test_a_filter_can_be_left_out() -> None:
         )
 
 
-def test_the_report_counts_all_and_shows_the_first_of_each_reason() -> None:
+def test_the_report_counts_all_and_shows_an_example_of_each_reason() -> None:
     _, report = cleaned([("a", "x"), *((f"word {i}", "") for i in range(15)), (b"\xff", b"x")])
     assert report.as_dict() == json.loads(json.dumps(report.as_dict())) | {"examples": report.examples}
     assert report.dropped == {"empty": 15, "undecodable": 1}
@@ -225,7 +225,7 @@ def test_a_kept_pair_can_be_taken_back() -> None:
     assert (report.kept, report.dropped) == (1, {"too_many_tokens": 1})
 
 
-def test_reports_of_stretches_add_up_to_that_of_the_whole() -> None:
+def test_reports_of_parts_add_up_to_that_of_the_whole() -> None:
     pairs = [("a", "x"), *((f"word {i}", "") for i in range(15)), ("schÃ¶n", "y"), ("x", "")]
     whole, first, second = (cleaned(part)[1] for part in (pairs, pairs[:9], pairs[9:]))
     first.add(second)
@@ -240,6 +240,6 @@ def test_reports_of_stretches_add_up_to_that_of_the_whole() -> None:
     ({"near_duplicates": -1}, "near_duplicates must be between 0 and 1, got -1"),
     ({"skip": ("lenght",)}, "no filter is called 'lenght'; known: garbled, too_long, "),
 ])  # fmt: skip
-def test_limits_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_limits_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         CleaningOptions(**options)

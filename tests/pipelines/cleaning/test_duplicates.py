@@ -1,4 +1,4 @@
-"""Equal and almost equal pairs are found through all chunks, in any number of ranges."""
+"""Exact and near duplicates are found across chunks, in any number of key ranges."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def written(folder: Path, chunks: list[list[tuple[str, str]]]) -> tuple[list[Pat
 
 @settings(max_examples=25, deadline=None)
 @given(chunks=st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=9), min_size=1, max_size=5))
-def test_each_pair_but_the_first_of_its_kind_is_found(
+def test_all_duplicates_but_the_first_are_found(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[list[str]]
 ) -> None:
     keys, _ = written(tmp_path_factory.mktemp("chunks"), [[(a, "x") for a in chunk] for chunk in chunks])
@@ -38,7 +38,7 @@ def test_each_pair_but_the_first_of_its_kind_is_found(
         assert {int(r): int(f) for part in found for r, f in zip(part.rows, part.first, strict=True)} == expected
 
 
-def test_a_pair_that_differs_in_case_and_punctuation_alone_has_a_band_in_common_and_is_alike(tmp_path: Path) -> None:
+def test_pairs_that_differ_only_in_case_and_punctuation_are_near_duplicates(tmp_path: Path) -> None:
     keys, sketches = written(tmp_path, [[("A house.", "Ein Haus.")], [("other", "anders"), ("a HOUSE!", "ein Haus")]])
     for column in range(1, 1 + BANDS):
         (found,) = equal_keys(keys, column)
@@ -58,7 +58,7 @@ def test_a_pair_that_differs_in_case_and_punctuation_alone_has_a_band_in_common_
         ("\ud55c\uad6d", "\u1112\u1161\u11ab\u1100\u116e\u11a8"),
     ],
 )
-def test_a_text_in_another_unicode_form_is_the_same_text(text: str, other: str) -> None:
+def test_the_unicode_form_does_not_matter(text: str, other: str) -> None:
     first, second = (fingerprints([pair]).keys.tolist() for pair in ((text, "x"), (other, "x")))
     assert first == second
     assert normalized(text) == normalized(other)
@@ -69,13 +69,13 @@ def test_the_estimated_similarity_is_near_the_true_one(tmp_path: Path) -> None:
     changed = [*words[:6], "cat", *words[7:]]
     pairs = [(" ".join(words), LONG), (" ".join(changed), LONG)]
     _, sketches = written(tmp_path, [pairs])
-    side = len(words) + 1  # word pairs, the ends included; changing a word changes two of them
+    side = len(words) + 1  # bigrams with both ends; changing a word changes two of them
     true = (2 * side - 2) / (2 * side + 2)
     (estimated,) = similarity(sketches, EqualKeys(np.array([1]), np.array([0])))
     assert estimated == pytest.approx(true, abs=0.15)
 
 
-def test_of_pairs_that_are_nine_tenths_alike_nearly_all_have_a_band_in_common(tmp_path: Path) -> None:
+def test_pairs_of_similarity_nine_tenths_nearly_always_share_a_band(tmp_path: Path) -> None:
     words = LONG.split()
     pairs = [(" ".join(words), f"{LONG} {i}") for i in range(200)]
     keys, _ = written(tmp_path, [pairs])
@@ -83,7 +83,7 @@ def test_of_pairs_that_are_nine_tenths_alike_nearly_all_have_a_band_in_common(tm
     assert len(np.unique(later)) > 190
 
 
-def test_a_pair_and_its_other_direction_are_not_alike(tmp_path: Path) -> None:
+def test_a_pair_and_its_reverse_are_not_near_duplicates(tmp_path: Path) -> None:
     german = "der alte Mann und sein grauer Hund gingen langsam zum Hafen hinunter im ersten Licht des Morgens"
     keys, sketches = written(tmp_path, [[(LONG, german), (german, LONG)]])
     assert not any(part.rows.size for column in range(1 + BANDS) for part in equal_keys(keys, column))
@@ -100,13 +100,13 @@ def test_marks_are_part_of_words() -> None:
     assert normalized("दिन की।") != normalized("दान कि।")
 
 
-def test_text_without_words_is_alike_only_to_itself(tmp_path: Path) -> None:
+def test_text_without_words_is_similar_only_to_itself(tmp_path: Path) -> None:
     keys, _ = written(tmp_path, [[("...", "???"), ("!!!", "---"), ("...", "???")]])
     (found,) = equal_keys(keys, 1)
     assert found.rows.tolist() == [2]
 
 
-def test_digests_follow_from_the_text_and_words_have_neither_case_nor_punctuation() -> None:
+def test_digests_are_stable_and_normalised_words_have_neither_case_nor_punctuation() -> None:
     assert digests(["a", "b"]).tolist() == [digests(["a"])[0], digests(["b"])[0]]
     assert digests([]).tolist() == []
     assert normalized("Das Haus, GROSS!") == "das haus gross"

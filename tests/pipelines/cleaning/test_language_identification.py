@@ -1,4 +1,4 @@
-"""Only text that is surely in another language is held to be in one, and never in a near relative of its own."""
+"""Only text that is certainly in another language is rejected, never text in a close relative."""
 
 # ruff: noqa: RUF001
 
@@ -23,7 +23,7 @@ CZECH = "Děti si hrají na zahradě a jejich rodiče se na ně dívají z okna 
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_each_language_is_kept_and_every_other_is_seen(language: str) -> None:
+def test_text_in_its_language_is_kept_and_any_other_is_rejected(language: str) -> None:
     assert not is_in_another_language(TEXTS[language], language)
     assert [other for other in TEXTS if other != language and not is_in_another_language(TEXTS[language], other)] == []
 
@@ -42,11 +42,11 @@ def test_a_near_relative_is_never_the_wrong_language(text: str, languages: list[
 
 
 @pytest.mark.parametrize("language", ["tlh", "mi", "az-Cyrl", "und", "", "x-private", "src", "no such"])
-def test_nothing_is_said_of_a_language_or_script_that_the_model_cannot_judge(language: str) -> None:
+def test_nothing_is_rejected_in_unknown_languages_and_scripts(language: str) -> None:
     assert not is_in_another_language(TEXTS["fr"], language)
 
 
-def test_capitals_are_read_as_other_text() -> None:
+def test_upper_case_is_identified_like_lower_case() -> None:
     title = "VŠEOBECNÁ DEKLARACE LIDSKÝCH PRÁV"
     assert not is_in_another_language(title, "cs")
     assert is_in_another_language(TEXTS["fr"].upper(), "en")
@@ -58,10 +58,10 @@ def test_capitals_are_read_as_other_text() -> None:
     ("zh-Hans", "zh-Hant", True),
     ("sr-Latn", "hr", True),
     ("en", "de", False),
-    ("az-Latn", "az-Cyrl", False),  # text that is the same was not put into the other script
-    ("cy", "en", False),  # all who read Welsh read English, but they are no relatives
+    ("az-Latn", "az-Cyrl", False),  # equal text has not been transliterated
+    ("cy", "en", False),  # readers of Welsh read English, but the languages are not related
     ("", "en", False),
     ("no such", "en", False),
 ])  # fmt: skip
-def test_what_counts_as_near(language: str, other: str, near: bool) -> None:
+def test_close_relatives(language: str, other: str, near: bool) -> None:
     assert are_near(language, other) == are_near(other, language) == near

@@ -1,4 +1,4 @@
-"""An address is the same whatever stands around it, in any script; another address is another."""
+"""Addresses are compared independently of the text around them, in any script."""
 
 # ruff: noqa: RUF001
 
@@ -44,11 +44,11 @@ def test_an_address_ends_where_other_text_begins(source: str, target: str) -> No
 
 
 @pytest.mark.parametrize(("source", "target"), OTHER)
-def test_another_address_is_seen_in_any_script(source: str, target: str) -> None:
+def test_a_different_address_is_found_in_any_script(source: str, target: str) -> None:
     assert have_other_links(source, target)
 
 
 @pytest.mark.parametrize("text", ["a" * 10**6 + "@", "@" * 10**6, "www." * 250_000, "https://x" + "(" * 10**6 + "a"])
 @pytest.mark.timeout(10)
-def test_a_megabyte_without_an_end_is_soon_looked_at(text: str) -> None:
+def test_a_megabyte_of_address_is_compared_quickly(text: str) -> None:
     assert not have_other_links(text, text)

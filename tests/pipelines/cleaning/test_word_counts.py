@@ -1,4 +1,4 @@
-"""Words and letters are counted in any script, so that good translations have like lengths."""
+"""Words and letters are counted in any script, so that good translations have similar counts."""
 
 # ruff: noqa: RUF001
 
@@ -21,7 +21,7 @@ UNSPACED = {
 
 
 @pytest.mark.parametrize("language", UNSPACED)
-def test_a_translation_into_a_script_without_spaces_is_about_as_long_as_english(language: str) -> None:
+def test_a_translation_in_a_script_without_spaces_has_about_as_many_words_as_english(language: str) -> None:
     assert 0.4 < count_words(UNSPACED[language]) / count_words(ENGLISH) < 1.8
     assert length_ratio(ENGLISH, UNSPACED[language]) < 2
     assert not is_too_long(UNSPACED[language], 40)
@@ -35,7 +35,7 @@ def test_a_quarter_of_a_translation_is_too_short_in_any_script(language: str) ->
 
 @pytest.mark.parametrize(("text", "words"), [
     ("我们明天去北京", 4),
-    ("我们 明天 去 北京", 4),  # somebody set the words apart
+    ("我们 明天 去 北京", 4),  # words already separated
     ("使用Python语言", 3),
     ("ใช้ Python ใน 2018", 4),
     ("\u0eab\u0ea5\u0eb1\u0e81\u200b\u0eaa\u0eb9\u0e94", 2),  # a zero-width space between two Lao words
@@ -44,14 +44,14 @@ def test_a_quarter_of_a_translation_is_too_short_in_any_script(language: str) ->
     ("यह बैठक हुई", 3),
     ("", 1),
 ])  # fmt: skip
-def test_words_are_counted_by_spaces_or_by_letters_whichever_are_more(text: str, words: int) -> None:
+def test_words_are_counted_by_spaces_or_by_letters_whichever_gives_more(text: str, words: int) -> None:
     assert count_words(text) == words
 
 
 @pytest.mark.parametrize(("text", "share"), [
-    ("2018年10月7日", 6 / 13),  # an ideograph says as much as two letters
+    ("2018年10月7日", 6 / 13),  # an ideograph counts as two letters
     ("बैठक हुई", 1.0),  # marks belong to letters
-    ("བོད་སྐད་", 1.0),  # so does what stands between Tibetan syllables
+    ("བོད་སྐད་", 1.0),  # so does the separator of Tibetan syllables
     ("می\u200cخواهم", 1.0),
     ("\u200f123 אב\u200e", 0.4),
     ("١٢٣", 0.0),
@@ -59,5 +59,5 @@ def test_words_are_counted_by_spaces_or_by_letters_whichever_are_more(text: str,
     ("\u0301\u0302\u0303", 0.0),
     ("\u200b\u200f", 0.0),
 ])  # fmt: skip
-def test_letters_are_told_from_the_rest_in_any_script(text: str, share: float) -> None:
+def test_letters_are_recognised_in_any_script(text: str, share: float) -> None:
     assert share_of_letters(text) == pytest.approx(share)

@@ -1,4 +1,4 @@
-"""Apache Beam's local runners write what the processes of one machine write; needs the extra `beam`."""
+"""Apache Beam's local runners write the same data as local processes; needs the extra `beam`."""
 
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ def prepared(folder: Path, workers: Workers) -> dict[str, bytes]:
     return {
         path.name: path.read_bytes().replace(where, b"")
         for path in options.out.iterdir()
-        if path.name != MANIFEST  # it has the time of the corpus' file
+        if path.name != MANIFEST  # contains the modification time of the corpus
     }
 
 
@@ -35,7 +35,7 @@ def prepared(folder: Path, workers: Workers) -> dict[str, bytes]:
 def test_the_local_runners_write_the_same_bytes_as_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr("pipelines.preparation.prepare.CHUNK_PAIRS", 100)
+    monkeypatch.setattr("pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
     (tmp_path / "one").mkdir()
     (tmp_path / "beam").mkdir()
     expected = prepared(tmp_path / "one", LocalWorkers(1))

@@ -1,4 +1,4 @@
-"""Corpora that are odd, or given in odd ways: what is counted, kept and told."""
+"""Unusual corpora and ways to give them: what is counted, kept and reported."""
 
 import gzip
 import io
@@ -25,7 +25,7 @@ PAIRS = [f"The {word} number {i}.\tDas {word} Nummer {i}." for i, word in enumer
 
 @pytest.fixture
 def made(tmp_path: Path, vocabulary: Vocabulary) -> Any:
-    """A function that prepares corpora with a vocabulary that is there."""
+    """Returns a function that prepares corpora with an existing vocabulary."""
     vocabulary.save(tmp_path / "v.model")
     lines(tmp_path / "dev.tsv", "A dev sentence.\tEin Satz.")
 
@@ -49,7 +49,7 @@ def report(manifest: Manifest) -> Any:
     return json.loads((manifest.data_dir / "report.json").read_text())
 
 
-def test_a_corpus_that_is_named_twice_is_in_the_report_twice(tmp_path: Path, made: Any) -> None:
+def test_a_corpus_given_twice_is_reported_twice(tmp_path: Path, made: Any) -> None:
     corpus = lines(tmp_path / "a.tsv", *PAIRS)
     told = report(made(corpus, corpus))["corpora"]
     assert [(one["corpus"], one["kept"], one["dropped"]) for one in told] == [
@@ -58,7 +58,7 @@ def test_a_corpus_that_is_named_twice_is_in_the_report_twice(tmp_path: Path, mad
     ]
 
 
-def test_malformed_lines_are_dropped_where_asked_for_and_counted_with_the_first_one_s_number(
+def test_malformed_lines_are_dropped_on_request_and_reported_with_the_first_line_number(
     tmp_path: Path, made: Any
 ) -> None:
     corpus = lines(tmp_path / "a.tsv", *PAIRS[:9], "no tab", *PAIRS[9:], "nor here")
@@ -75,17 +75,17 @@ def test_malformed_lines_are_dropped_where_asked_for_and_counted_with_the_first_
     assert f"malformed\tno tab\ta.tsv {why}" in dropped
 
 
-def test_text_comes_from_standard_input_once(tmp_path: Path, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_can_be_read_only_once(tmp_path: Path, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("".join(f"{p}\n" for p in PAIRS).encode())))
     with pytest.raises(
-        DataError, match=r"tsv:- and reversed:jsonl:-\?pair=en-de are all of standard input, which can be read once"
+        DataError, match=r"tsv:- and reversed:jsonl:-\?pair=en-de are all standard input, which can be read only once"
     ):
         made("tsv:-", "reversed:jsonl:-?pair=en-de")
     assert made("tsv:-").split("train").examples == 50
 
 
 @pytest.mark.parametrize("weight", ["0", "1e-50", "1e-9"])
-def test_weights_that_leave_nothing_to_learn_are_refused(tmp_path: Path, made: Any, weight: str) -> None:
+def test_loss_weights_that_are_all_zero_are_refused(tmp_path: Path, made: Any, weight: str) -> None:
     weighted = lines(tmp_path / "a.tsv", *(f"{pair}\t{weight}" for pair in PAIRS))
     with pytest.raises(DataError, match="no pair counts in the loss: every loss weight is 0, or less than 1e-06; give"):
         made(f"{weighted}?loss_weight=column")
@@ -95,7 +95,7 @@ def test_weights_that_leave_nothing_to_learn_are_refused(tmp_path: Path, made: A
     assert not (tmp_path / "out").exists()
 
 
-def test_one_pair_that_counts_is_enough(tmp_path: Path, made: Any) -> None:
+def test_one_pair_with_a_loss_weight_is_enough(tmp_path: Path, made: Any) -> None:
     weighted = lines(tmp_path / "a.tsv", *(f"{pair}\t{int(i == 49)}" for i, pair in enumerate(PAIRS)))
     manifest = made(f"{weighted}?loss_weight=column")
     weights = [np.load(manifest.data_dir / shard.weights_file) for shard in manifest.split("train").shards]
@@ -103,7 +103,7 @@ def test_one_pair_that_counts_is_enough(tmp_path: Path, made: Any) -> None:
 
 
 @pytest.mark.parametrize("space", ["\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1f", "\r"])
-def test_odd_spaces_divide_words_and_no_lines(tmp_path: Path, made: Any, space: str) -> None:
+def test_unusual_spaces_separate_words_but_not_lines(tmp_path: Path, made: Any, space: str) -> None:
     corpus = lines(
         tmp_path / "a.tsv", *PAIRS, f"Salt{space}and &amp; pepper is here.\tSalz{space}und &amp; Pfeffer da."
     )
@@ -112,14 +112,14 @@ def test_odd_spaces_divide_words_and_no_lines(tmp_path: Path, made: Any, space: 
     assert ("Salt and & pepper is here.", "Salz und & Pfeffer da.") in texts_of(manifest)
 
 
-def test_a_lone_u0085_is_the_ellipsis_that_windows_meant(tmp_path: Path, made: Any) -> None:
+def test_a_lone_u0085_becomes_an_ellipsis(tmp_path: Path, made: Any) -> None:
     manifest = made(lines(tmp_path / "a.tsv", *PAIRS, "Wait a moment\x85\tWarte einmal\x85"))
     (text,) = [pair for pair in texts_of(manifest) if pair[0].startswith("Wait")]
     assert [side.replace("...", "\u2026") for side in text] == ["Wait a moment\u2026", "Warte einmal\u2026"]
 
 
 def texts_of(manifest: Manifest) -> list[tuple[str, str]]:
-    """The training pairs, decoded."""
+    """Returns the training pairs, decoded."""
     from pipelines.shards.reading import read_tokens
 
     vocabulary, tokens = manifest.vocabulary(), read_tokens(manifest.data_dir, manifest.split("train").shards)
@@ -132,7 +132,7 @@ def texts_of(manifest: Manifest) -> list[tuple[str, str]]:
     return list(zip(*sides, strict=True))
 
 
-def test_a_folder_whose_name_is_not_utf8_is_as_good_as_another(tmp_path: Path, vocabulary: Vocabulary) -> None:
+def test_a_folder_name_need_not_be_utf8(tmp_path: Path, vocabulary: Vocabulary) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     vocabulary.save(folder / "v.model")
@@ -153,7 +153,7 @@ def test_a_folder_whose_name_is_not_utf8_is_as_good_as_another(tmp_path: Path, v
         assert (folder / "out" / name).read_text(encoding="utf-8")
 
 
-def test_the_vocabulary_is_as_large_as_the_text_permits_unless_a_size_is_given(tmp_path: Path, made: Any) -> None:
+def test_without_a_size_the_vocabulary_is_as_large_as_the_text_allows(tmp_path: Path, made: Any) -> None:
     corpus = lines(tmp_path / "a.tsv", *PAIRS)
     with pytest.raises(DataError, match="too small for 32000 pieces; use --vocabulary-size"):
         made(corpus, vocabulary=None, vocabulary_size=32_000)
@@ -162,10 +162,10 @@ def test_the_vocabulary_is_as_large_as_the_text_permits_unless_a_size_is_given(t
     assert manifest.vocabulary_size % 8 == 0
 
 
-def test_of_very_long_text_only_so_much_is_learnt_from_as_memory_allows(
+def test_the_vocabulary_sample_is_bounded_by_characters(
     tmp_path: Path, made: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = lines(tmp_path / "a.tsv", *PAIRS)
     whole = made(corpus, vocabulary=None).vocabulary_size
-    monkeypatch.setattr("pipelines.preparation.prepare.SAMPLE_CHARACTERS", 1000)
+    monkeypatch.setattr("pipelines.preparation.phases.learn_vocabulary.SAMPLE_CHARACTERS", 1000)
     assert made(corpus, vocabulary=None, force=True).vocabulary_size < whole

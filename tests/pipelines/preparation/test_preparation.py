@@ -1,4 +1,4 @@
-"""From text to a prepared directory that is whole or not there."""
+"""`prepare` turns text into a prepared directory that is complete or absent."""
 
 import gzip
 import hashlib
@@ -18,7 +18,6 @@ import tensorflow as tf
 
 from pipelines.cleaning.filters import CleaningOptions
 from pipelines.errors import DataError
-from pipelines.preparation.chunks import encode
 from pipelines.preparation.prepare import PreparationOptions, default_shards
 from pipelines.preparation.prepare import prepare as prepare_on
 from pipelines.preparation.workers import LocalWorkers, local_workers
@@ -26,6 +25,7 @@ from pipelines.shards.manifest import MANIFEST, Manifest, MixedCorpus
 from pipelines.shards.reading import read_tokens
 from pipelines.sources.corpora import LanguagePair, open_corpus
 from pipelines.streaming.stream import evaluation_stream
+from pipelines.vocabulary.encoding import encode_with_eos
 from pipelines.vocabulary.tokenizer import EOS, Vocabulary
 
 EN_DE = LanguagePair("en", "de")
@@ -40,7 +40,7 @@ def options(out: Path, **changes: Any) -> PreparationOptions:
 
 
 def prepare(options: PreparationOptions, **given: Any) -> Manifest:
-    """In this process alone, unless workers are given: others take seconds to start."""
+    """Prepares in this process unless workers are given, since processes take seconds to start."""
     return prepare_on(options, **{"workers": LocalWorkers(1), **given})
 
 
@@ -54,7 +54,7 @@ def mtime(path: Path) -> int:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What is in prepared data, but for where its corpora lie."""
+    """Returns the files of prepared data, without the folder of its corpora."""
     where = str(folder.parent).encode()
     return {path.name: path.read_bytes().replace(where, b"") for path in folder.iterdir() if path.name != MANIFEST}
 
@@ -64,7 +64,7 @@ def interrupted(*arguments: Any, **named: Any) -> None:
 
 
 def whole_corpus(folder: Path) -> str:
-    """Some hundred pairs with what each filter drops among them."""
+    """Writes some hundred pairs, among them examples for the filters."""
     pairs = [tuple(pair)[:2] for pair in islice(open_corpus(SAMPLE, EN_DE), 700)]
     odd = [pairs[3], (b"The same words on both sides.",) * 2, (b"", b"x"), (b"Costs 5 or 6.", b"Kostet 7 oder 8.")]
     (folder / "corpus").mkdir(exist_ok=True)
@@ -73,15 +73,15 @@ def whole_corpus(folder: Path) -> str:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.preparation.prepare.CHUNK_PAIRS", 100)
+    monkeypatch.setattr("pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What `whole_corpus` becomes in one process and without interruption."""
+    """The prepared `whole_corpus`, made in one process without interruption."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preparation.prepare.CHUNK_PAIRS", 100)
+        patch.setattr("pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
         prepare(options(folder / "out", limit=None, corpora=(whole_corpus(folder),)))
     return contents(folder / "out")
 
@@ -104,15 +104,15 @@ def test_the_shards_hold_the_cleaned_text_and_the_manifest_says_what_was_done(pr
     corpus = [tuple(side.decode() for side in pair[:2]) for pair in islice(open_corpus(SAMPLE, EN_DE), 6000)]
     found = texts(prepared, "train")
     assert train.examples == train.cleaning["kept"]
-    assert 5990 < train.examples <= 6000  # those that are too near others are found once enough was read
-    assert len(found & set(corpus)) > 5900  # normalisation changes a few
+    assert 5990 < train.examples <= 6000  # near duplicates are removed after the limit is reached
+    assert len(found & set(corpus)) > 5900  # except a few that normalisation changes
     assert (manifest.pair, manifest.vocabulary_size) == (EN_DE, 800)
     assert train.origins[0]["licence"] == "CC BY 2.0"
     assert manifest.options["max_tokens"] == 256
     assert manifest.versions["tensorflow"] == tf.__version__
 
 
-def test_the_dev_text_is_kept_as_it_was_and_encoded_beside(prepared: Path) -> None:
+def test_the_dev_text_is_kept_unchanged_and_encoded(prepared: Path) -> None:
     source, target = Manifest.load(prepared).text()
     raw = list(open_corpus(SAMPLE, EN_DE, split="dev"))
     assert source.read_bytes() == b"".join(pair.source + b"\n" for pair in raw)
@@ -121,8 +121,8 @@ def test_the_dev_text_is_kept_as_it_was_and_encoded_beside(prepared: Path) -> No
     assert sum(np.count_nonzero(labels == EOS) for _, labels in stream.as_numpy_iterator()) == 1000
 
 
-def test_only_empty_and_undecodable_pairs_leave_the_dev_text(tmp_path: Path) -> None:
-    odd = (b"two  spaces\xc2\xa0", b"a b c d e f g h i j k l m n o p")  # nothing that cleaning would keep as it is
+def test_only_empty_and_undecodable_pairs_are_dropped_from_the_dev_text(tmp_path: Path) -> None:
+    odd = (b"two  spaces\xc2\xa0", b"a b c d e f g h i j k l m n o p")  # cleaning would change or drop it
     pairs = [odd, odd, (b"", b"x"), (b"\xff", b"y")]
     manifest = prepare(options(tmp_path / "out", dev=(write_tsv(tmp_path / "dev.tsv", pairs),)))
     assert manifest.text()[0].read_bytes() == (odd[0] + b"\n") * 2
@@ -159,7 +159,7 @@ def test_cleaning_follows_its_options(tmp_path: Path) -> None:
     assert manifest.options["cleaning"]["max_words"] == 7
 
 
-def test_the_same_options_write_the_same_bytes_and_another_seed_deals_otherwise(tmp_path: Path) -> None:
+def test_equal_options_write_equal_bytes_and_another_seed_deals_pairs_differently(tmp_path: Path) -> None:
     prints = []
     for number, seed in enumerate((0, 0, 1)):
         manifest = prepare(options(tmp_path / str(number), seed=seed))
@@ -167,7 +167,7 @@ def test_the_same_options_write_the_same_bytes_and_another_seed_deals_otherwise(
     assert prints[0] == prints[1] != prints[2]
 
 
-def test_pairs_are_dealt_evenly_and_no_shard_is_a_stretch_of_the_corpus(
+def test_pairs_are_dealt_evenly_and_no_shard_is_a_contiguous_part_of_the_corpus(
     tmp_path: Path, small_chunks: None, vocabulary: Vocabulary
 ) -> None:
     pairs = [(f"Number {i} of them".encode(), b"Die Nummer %d davon" % i) for i in range(300)]
@@ -178,7 +178,7 @@ def test_pairs_are_dealt_evenly_and_no_shard_is_a_stretch_of_the_corpus(
     )
     shards = made.split("train").shards
     assert sum(shard.examples for shard in shards) == 300
-    assert all(abs(shard.examples - 300 / 7) <= 3 for shard in shards)  # one of each of three chunks
+    assert all(abs(shard.examples - 300 / 7) <= 3 for shard in shards)  # up to one pair for each of three chunks
     for shard in shards:
         tokens = read_tokens(made.data_dir, [shard])
         ids = tf.RaggedTensor.from_row_lengths(tokens.values[0], tokens.lengths[:, 0])
@@ -193,10 +193,11 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, small_chunks: Non
     assert contents(tmp_path / "out") == whole
 
 
-def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, whole: dict[str, bytes]) -> None:
-    """The kill comes at some moment of the work, in another process."""
+def test_a_killed_preparation_resumes_and_writes_the_same_bytes(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    """Another process is killed at a random moment of its work."""
     code = (
-        "import sys, pipelines.preparation.prepare as p; p.CHUNK_PAIRS = 100; from pathlib import Path\n"
+        "import sys, pipelines.preparation.prepare as p, pipelines.preparation.phases.clean as clean\n"
+        "clean.CHUNK_PAIRS = 100; from pathlib import Path\n"
         "from pipelines.sources.corpora import LanguagePair as L\n"
         "from pipelines.preparation.workers import LocalWorkers\n"
         "o = p.PreparationOptions(L('en', 'de'), (sys.argv[1],), ('sample:tatoeba-en-de',), Path(sys.argv[2]), "
@@ -216,7 +217,7 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(tmp_path: Pat
     assert contents(tmp_path / "out") == whole
 
 
-def test_training_text_that_stands_in_a_dev_or_test_set_is_listed_and_dropped(
+def test_training_pairs_found_in_a_dev_or_test_set_are_dropped_and_listed(
     tmp_path: Path, vocabulary: Vocabulary
 ) -> None:
     vocabulary.save(tmp_path / "v")
@@ -237,14 +238,14 @@ def test_training_text_that_stands_in_a_dev_or_test_set_is_listed_and_dropped(
     ]
 
 
-def test_dropped_pairs_are_written_out_where_asked_for(tmp_path: Path) -> None:
+def test_dropped_pairs_are_written_on_request(tmp_path: Path) -> None:
     made = prepare(options(tmp_path / "out", corpora=(whole_corpus(tmp_path),), limit=None, keep_dropped=True))
     lines = gzip.decompress((tmp_path / "out" / "dropped.tsv.gz").read_bytes()).decode().splitlines()[1:]
     assert Counter(line.split("\t")[0] for line in lines) == made.split("train").cleaning["dropped"]
     assert "numbers\tCosts 5 or 6.\tKostet 7 oder 8." in lines
 
 
-def test_the_report_tells_each_corpus_and_escapes_what_it_shows(tmp_path: Path) -> None:
+def test_the_report_covers_each_corpus_and_escapes_html(tmp_path: Path) -> None:
     bad = write_tsv(
         tmp_path / "bad.tsv", [(b"<b>It costs 5.</b>", b"<i>Es kostet 7.</i>"), (b"A house.", b"Ein Haus.")]
     )
@@ -259,9 +260,9 @@ def test_the_report_tells_each_corpus_and_escapes_what_it_shows(tmp_path: Path) 
     assert "<i>" not in page
 
 
-def test_the_folder_that_one_is_in_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"is the folder that you are in"):
+    with pytest.raises(DataError, match=r"is the current folder"):
         prepare(options(Path()))
     assert not any(tmp_path.iterdir())
 
@@ -289,7 +290,7 @@ def test_corpora_are_mixed_with_their_weights_tags_and_languages(tmp_path: Path)
     assert set(weights[of_corpus == 0].tolist()) == {1.0}
 
 
-def test_both_directions_of_a_corpus_are_cleaned_held_out_and_tagged_as_what_they_are(
+def test_a_reversed_corpus_is_cleaned_held_out_and_tagged_in_its_direction(
     tmp_path: Path, vocabulary: Vocabulary
 ) -> None:
     pairs = [tuple(pair)[:2] for pair in islice(open_corpus(SAMPLE, EN_DE), 300)]
@@ -304,7 +305,7 @@ def test_both_directions_of_a_corpus_are_cleaned_held_out_and_tagged_as_what_the
     assert {(f"<2de> {source}", target), (f"<2en> {target}", source)} <= texts(tmp_path / "out", "train")
 
 
-def test_held_out_text_is_recognised_once_it_is_mended_and_whatever_the_region(tmp_path: Path) -> None:
+def test_held_out_text_is_found_after_repair_and_in_any_region(tmp_path: Path) -> None:
     train = write_tsv(tmp_path / "a.tsv", [("a schÃ¶n day".encode(), "ein schÃ¶ner Tag".encode())])
     dev = write_tsv(tmp_path / "dev.tsv", [("a schÃ¶n day".encode(), b"x"), (b"y", "schÃ¶n".encode())])
     british = LanguagePair("en_GB", "de_AT")
@@ -313,7 +314,7 @@ def test_held_out_text_is_recognised_once_it_is_mended_and_whatever_the_region(t
     assert made.split("train").cleaning["dropped"]["held_out"] == 1
 
 
-def test_a_limit_counts_pairs_that_are_new(tmp_path: Path) -> None:
+def test_a_limit_counts_distinct_pairs(tmp_path: Path) -> None:
     pairs = [tuple(pair)[:2] for pair in islice(open_corpus(SAMPLE, EN_DE), 3000)]
     corpus = write_tsv(tmp_path / "a.tsv", [*pairs[:1] * 1500, *pairs])
     made = prepare(options(tmp_path / "out", corpora=(corpus,), limit=900))
@@ -325,13 +326,13 @@ def test_a_limit_counts_pairs_that_are_new(tmp_path: Path) -> None:
     (f"{SAMPLE}?pair=de-en", "is de-en, the training text en-de; give its"),
     (f"{SAMPLE}?weight=2", "weights are for training text; leave them out"),
 ])  # fmt: skip
-def test_a_dev_set_that_does_not_fit_is_told_before_anything_is_read(tmp_path: Path, dev: str, message: str) -> None:
+def test_an_unsuitable_dev_set_is_reported_before_reading(tmp_path: Path, dev: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         prepare(options(tmp_path / "out", dev=(dev,)))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_tag_that_somebody_wrote_is_text(tmp_path: Path) -> None:
+def test_a_tag_in_user_text_is_text(tmp_path: Path) -> None:
     corpus = write_tsv(tmp_path / "a.tsv", [(f"<2fr> {c} is it".encode(), f"{c} ist es".encode()) for c in "abcdefgh"])
     specs = (corpus, f"{corpus}?pair=de-fr", SAMPLE)
     prepare(options(tmp_path / "out", corpora=specs, vocabulary_size=400, limit=600))
@@ -344,12 +345,12 @@ def test_a_given_vocabulary_must_have_the_tags(tmp_path: Path, vocabulary: Vocab
         prepare(options(tmp_path / "out", corpora=(f"{SAMPLE}?tag=news",), vocabulary=tmp_path / "v.model"))
 
 
-def test_what_is_encoded_here_is_what_a_model_encodes_in_its_graph(prepared: Path) -> None:
+def test_encoding_agrees_with_the_tokenizer_in_the_graph(prepared: Path) -> None:
     manifest = Manifest.load(prepared)
     processor = sentencepiece.SentencePieceProcessor(model_proto=(prepared / "vocabulary.model").read_bytes())
     texts = [pair.source.decode() for pair in islice(open_corpus(SAMPLE, EN_DE), 2000)] + ["😀 ﬁ ½", "日本 語"]
     in_graph = manifest.vocabulary().encode(tf.constant(texts)).to_list()
-    assert [ids[:-1] for ids in encode(processor, texts)] == in_graph
+    assert [ids[:-1] for ids in encode_with_eos(processor, texts)] == in_graph
 
 
 def test_a_given_vocabulary_is_used(tmp_path: Path, vocabulary: Vocabulary) -> None:
@@ -358,7 +359,7 @@ def test_a_given_vocabulary_is_used(tmp_path: Path, vocabulary: Vocabulary) -> N
     assert (manifest.vocabulary_digest, manifest.vocabulary_size) == (vocabulary.digest, 512)
 
 
-def test_progress_is_told_by_phase(tmp_path: Path) -> None:
+def test_progress_is_reported_for_each_phase(tmp_path: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
     corpus = whole_corpus(tmp_path)
     prepare(options(tmp_path / "out", limit=None, corpora=(corpus,)), progress=lambda *state: told.append(state))
@@ -378,7 +379,7 @@ def test_the_number_of_shards_follows_from_the_size(pairs: int, shards: int) -> 
 
 class TestDirectory:
     @pytest.mark.parametrize("phase", ["clean", "duplicates", "vocabulary", "encode", "shards"])
-    def test_an_interrupted_preparation_goes_on(
+    def test_an_interrupted_preparation_resumes(
         self, tmp_path: Path, small_chunks: None, whole: dict[str, bytes], phase: str
     ) -> None:
         def interrupt(now: str, done: int, total: int | None) -> None:
@@ -393,10 +394,10 @@ class TestDirectory:
         made = first.stat().st_mtime_ns
         seen: list[int] = []
         prepare(again, progress=lambda now, *_: seen.append(mtime(first)))
-        assert set(seen) <= {made, 0}  # cleaned once
+        assert set(seen) <= {made, 0}  # cleaned only once
         assert contents(again.out) == whole
 
-    def test_other_options_start_anew(self, tmp_path: Path) -> None:
+    def test_other_options_start_from_the_beginning(self, tmp_path: Path) -> None:
         def interrupt(now: str, done: int, total: int | None) -> None:
             if now == "encode":
                 raise KeyboardInterrupt
@@ -406,27 +407,27 @@ class TestDirectory:
         manifest = prepare(options(tmp_path / "out", cleaning=CleaningOptions(max_words=3), limit=100))
         assert manifest.split("train").cleaning["dropped"]["too_long"] > 0
 
-    def test_finished_chunks_outlive_a_mistake(self, tmp_path: Path, small_chunks: None) -> None:
+    def test_finished_chunks_survive_an_error_in_the_text(self, tmp_path: Path, small_chunks: None) -> None:
         corpus = tmp_path / "a.tsv"
         corpus.write_bytes(b"".join(b"One %d\tEins %d\n" % (i, i) for i in range(350)) + b"no tab\n")
         with pytest.raises(DataError, match="line 351 has no tab"):
             prepare(options(tmp_path / "out", corpora=(f"tsv:{corpus}",), limit=None))
         assert (tmp_path / "out.partial" / "work" / "000002.clean.json").exists()
 
-    def test_what_was_whole_but_not_renamed_is_finished(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_complete_data_that_was_not_renamed_is_renamed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         wanted = options(tmp_path / "out")
         with monkeypatch.context() as patch:
             patch.setattr("pipelines.preparation.prepare.shutil.rmtree", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 prepare(wanted)
         (tmp_path / "out.partial" / "work" / "removed.npy").unlink()
-        made = prepare(wanted, progress=interrupted)  # nothing is done again
+        made = prepare(wanted, progress=interrupted)  # no phase runs again
         assert made.split("train").examples == 600
         assert not (tmp_path / "out" / "work").exists()
 
-    def test_a_replacement_that_was_cut_short_is_finished(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_interrupted_replacement_is_completed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         prepare(options(tmp_path / "out"))
         wanted = options(tmp_path / "out", limit=500, force=True)
         with monkeypatch.context() as patch:
@@ -438,28 +439,28 @@ class TestDirectory:
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
         assert not (tmp_path / "out" / "replaced").exists()
 
-    def test_what_is_not_ours_is_never_removed(self, tmp_path: Path) -> None:
+    def test_files_of_others_are_never_removed(self, tmp_path: Path) -> None:
         (tmp_path / "out.partial").mkdir()
         (tmp_path / "out.partial" / "thesis.tex").write_text("years of work")
-        with pytest.raises(DataError, match=r"out\.partial is in the way and not of nmt prepare; move it"):
+        with pytest.raises(DataError, match=r"out\.partial exists and was not created by nmt prepare; move it"):
             prepare(options(tmp_path / "out"))
         assert (tmp_path / "out.partial" / "thesis.tex").exists()
 
-    def test_two_cannot_write_the_same_data(self, tmp_path: Path) -> None:
+    def test_two_processes_cannot_write_the_same_data(self, tmp_path: Path) -> None:
         def begin_another(now: str, done: int, total: int | None) -> None:
             prepare(options(tmp_path / "out"))
 
         with pytest.raises(DataError, match=r"another nmt prepare is writing .*out; wait for it"):
             prepare(options(tmp_path / "out"), progress=begin_another)
 
-    def test_what_a_kill_leaves_is_not_taken_for_finished(self, tmp_path: Path, prepared: Path) -> None:
+    def test_data_left_by_a_kill_is_not_loaded(self, tmp_path: Path, prepared: Path) -> None:
         partial = tmp_path / "out.partial-1"
         partial.mkdir()
         (partial / "train-00000-of-00002.tfrecord").write_bytes(b"")
         with pytest.raises(DataError, match="nmt prepare was interrupted"):
             Manifest.load(partial)
 
-    def test_nothing_but_the_data_is_left_when_it_is_done(self, tmp_path: Path) -> None:
+    def test_only_the_data_is_left_at_the_end(self, tmp_path: Path) -> None:
         manifest = prepare(options(tmp_path / "deep" / "out"))
         assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
         named = {MANIFEST, "vocabulary.model", "dev.en", "dev.de", "report.json", "report.html"}
@@ -467,7 +468,7 @@ class TestDirectory:
             named |= {name for shard in split.shards for name in (shard.file, shard.lengths_file)}
         assert {path.name for path in (tmp_path / "deep" / "out").iterdir()} == named
 
-    def test_prepared_data_is_replaced_only_by_force(self, tmp_path: Path) -> None:
+    def test_prepared_data_is_replaced_only_with_force(self, tmp_path: Path) -> None:
         first = prepare(options(tmp_path / "out"))
         with pytest.raises(DataError, match="out is already prepared; choose another --out or replace it with --force"):
             prepare(options(tmp_path / "out", limit=500))
@@ -487,11 +488,11 @@ class TestDirectory:
             prepare(options(tmp_path, force=True))
         assert (tmp_path / "thesis.tex").exists()
 
-    def test_an_empty_directory_is_as_good_as_none(self, tmp_path: Path) -> None:
+    def test_an_empty_directory_may_be_replaced(self, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
         assert prepare(options(tmp_path / "out")).split("train").examples == 600
 
-    def test_a_file_in_its_place_is_told(self, tmp_path: Path) -> None:
+    def test_a_file_at_the_path_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("")
         with pytest.raises(DataError, match="out is a file; expected the name of a directory"):
             prepare(options(tmp_path / "out"))
@@ -510,27 +511,27 @@ class TestBadInput:
         with pytest.raises(DataError, match=message):
             options(tmp_path / "out", **changes)
 
-    def test_a_vocabulary_that_is_not_there_is_told_before_reading(self, tmp_path: Path) -> None:
+    def test_a_missing_vocabulary_is_reported_before_reading(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="cannot read the vocabulary"):
             prepare(options(tmp_path / "out", vocabulary=tmp_path / "none.model"))
 
-    def test_a_corpus_of_which_nothing_is_left_is_told_with_the_reasons(self, tmp_path: Path) -> None:
+    def test_a_corpus_without_remaining_pairs_is_reported_with_the_reasons(self, tmp_path: Path) -> None:
         corpus = write_tsv(tmp_path / "a.tsv", [(b"", b"x"), (b"\xff", b"y")])
         with pytest.raises(
             DataError, match=r"cleaning left no pair of tsv:.*a\.tsv: kept 0 of 2 pairs; dropped 1: empty"
         ):
             prepare(options(tmp_path / "out", corpora=(corpus,)))
 
-    def test_a_dev_corpus_of_which_nothing_is_left_is_told(self, tmp_path: Path) -> None:
+    def test_a_dev_corpus_without_remaining_pairs_is_reported(self, tmp_path: Path) -> None:
         dev = write_tsv(tmp_path / "dev.tsv", [(b"", b"x")])
         with pytest.raises(DataError, match=r"dev\.tsv leaves no pair to evaluate on: kept 0 of 1 pairs"):
             prepare(options(tmp_path / "out", dev=(dev,)))
 
-    def test_a_maximum_below_every_pair_is_told(self, tmp_path: Path) -> None:
+    def test_a_maximum_below_every_pair_is_reported(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="every pair has more than 2 tokens; raise --max-tokens"):
             prepare(options(tmp_path / "out", max_tokens=2))
 
-    def test_a_fault_in_the_middle_of_a_corpus_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_an_error_in_the_first_chunk_leaves_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "a.tsv").write_bytes(b"one\teins\n" * 5 + b"no tab\n")
         with pytest.raises(DataError, match="line 6 has no tab"):
             prepare(options(tmp_path / "out", corpora=(f"tsv:{tmp_path / 'a.tsv'}",)))

@@ -1,4 +1,4 @@
-"""Jobs are done in order on any number of processes, and a mistake of the user's comes back as what it is."""
+"""Workers process items in order on any number of processes, and pass on user errors."""
 
 import os
 from functools import partial
@@ -24,7 +24,7 @@ def end(item: int) -> int:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_each_item_is_done_once_and_told_in_order(tmp_path: Path, count: int) -> None:
+def test_each_item_is_processed_once_and_reported_in_order(tmp_path: Path, count: int) -> None:
     told: list[int] = []
     with local_workers(count) as workers:
         workers.run(partial(note, tmp_path), range(9), told.append)
@@ -40,7 +40,7 @@ def test_a_single_item_starts_no_process(tmp_path: Path) -> None:
     assert (tmp_path / "5").read_text() == str(os.getpid())
 
 
-def test_items_are_read_as_they_are_needed() -> None:
+def test_items_are_taken_lazily() -> None:
     read: list[int] = []
 
     def items():
@@ -53,8 +53,8 @@ def test_items_are_read_as_they_are_needed() -> None:
     assert len(read) < 10
 
 
-def test_a_worker_that_is_killed_is_told() -> None:
-    message = "a worker was killed, .*; the same command goes on, with fewer --workers"
+def test_a_worker_that_is_killed_is_reported() -> None:
+    message = "a worker was killed, .*; run the same command with fewer --workers to resume"
     with local_workers(2) as workers, pytest.raises(DataError, match=message):
         workers.run(end, range(4), lambda _: None)
 
@@ -66,7 +66,7 @@ def test_no_workers_are_refused() -> None:
         LocalWorkers(-1)
 
 
-def test_beam_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beam_that_is_not_installed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "apache_beam", None)
     with pytest.raises(DataError, match=r"Apache Beam is not installed; install the extra: pip install 'nmt\[beam\]'"):
         BeamWorkers([])

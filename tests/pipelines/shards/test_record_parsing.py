@@ -1,4 +1,4 @@
-"""Records parsed at once hold what was written, and what TensorFlow's own parser finds."""
+"""Parsing returns the ids that were written, like TensorFlow's own parser."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_the_ids_that_were_written_are_found(path: Path, pairs: Pairs) -> None:
 
 @settings(deadline=None)
 @given(PAIRS.filter(len))
-def test_tensorflow_finds_the_same(path: Path, pairs: Pairs) -> None:
+def test_tensorflow_parses_the_same_ids(path: Path, pairs: Pairs) -> None:
     source, target = parse_records(written(path, pairs), lengths_of(pairs))
     feature = tf.io.RaggedFeature(tf.int64)
     records = next(iter(tf.data.TFRecordDataset(str(path)).batch(len(pairs))))
@@ -63,7 +63,7 @@ def test_the_worked_example_of_the_module_is_true(path: Path) -> None:
     assert [ids.tolist() for ids in parse_records(content, np.array([[3, 2]], np.int32))] == [[7, 300, 3], [9, 3]]
 
 
-def test_bytes_of_a_list_that_look_like_a_record_do_no_harm(path: Path) -> None:
+def test_a_list_may_contain_bytes_that_look_like_a_record(path: Path) -> None:
     header = [*b"\x0a\x06source\x12\x06\x1a\x04\x0a\x02"]
     pairs = [(header, [3]), ([3], header * 3)]
     source, target = parse_records(written(path, pairs), lengths_of(pairs))
@@ -71,7 +71,7 @@ def test_bytes_of_a_list_that_look_like_a_record_do_no_harm(path: Path) -> None:
     assert target.tolist() == [3, *header * 3]
 
 
-def test_other_lengths_are_noticed(path: Path) -> None:
+def test_wrong_lengths_are_detected(path: Path) -> None:
     content = written(path, [([5, 300, 3], [6, 3]), ([7, 3], [8, 9, 3])])
     for lengths in ([[2, 2], [3, 3]], [[3, 3], [2, 3]], [[3, 2], [2, 2]]):
         with pytest.raises(ValueError, match="a list has another length than the one beside the shard"):
@@ -81,13 +81,13 @@ def test_other_lengths_are_noticed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
-def test_a_record_cut_short_is_noticed(path: Path, cut: int) -> None:
+def test_a_truncated_record_is_detected(path: Path, cut: int) -> None:
     pairs: Pairs = [([5, 300, 3], [6, 3])]
     with pytest.raises(ValueError, match="the last record is cut short"):
         parse_records(written(path, pairs)[:-cut], lengths_of(pairs))
 
 
-def test_another_message_is_noticed(path: Path) -> None:
+def test_another_message_is_detected(path: Path) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for data in (b"", b"no example at all, but bytes", bytes(range(255, 100, -1))):
             writer.write(data)

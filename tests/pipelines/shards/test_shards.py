@@ -1,4 +1,4 @@
-"""Prepared data on disk, and what is said when it is not what it was."""
+"""Prepared data on disk, and the errors if it was changed."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def test_a_record_is_an_example_of_two_lists_that_end_in_eos(data: Path) -> None
     assert source[-1] == target[-1] == EOS
 
 
-def test_the_manifest_counts_what_the_shards_hold(data: Path) -> None:
+def test_the_manifest_has_the_counts_of_the_shards(data: Path) -> None:
     split = Manifest.load(data).split("train")
     lengths = read_lengths(data, split.shards)
     tokens = read_tokens(data, split.shards)
@@ -65,11 +65,11 @@ def test_reading_leaves_pythons_parser_to_other_threads(data: Path, monkeypatch:
     assert len(read_tokens(data, shards).lengths) == 32
 
 
-def test_whole_data_is_verified(data: Path) -> None:
+def test_intact_data_passes_verification(data: Path) -> None:
     verify_shards(Manifest.load(data))
 
 
-def test_a_changed_byte_is_found_by_verifying_and_the_shard_is_named(data: Path) -> None:
+def test_verification_names_the_shard_with_a_changed_byte(data: Path) -> None:
     contents = bytearray((data / SHARD).read_bytes())
     contents[50] ^= 1
     (data / SHARD).write_bytes(contents)
@@ -92,7 +92,7 @@ def test_a_machine_verifies_its_own_lanes(make_data: MakeData, tmp_path: Path) -
             verify_shards(manifest, host)
 
 
-def test_a_shard_cut_short_is_named(data: Path) -> None:
+def test_a_truncated_shard_is_named(data: Path) -> None:
     manifest = Manifest.load(data)
     (data / SHARD).write_bytes((data / SHARD).read_bytes()[:-20])
     with pytest.raises(DataError, match=rf"{SHARD} has \d+ bytes, expected \d+: it is cut short or changed"):
@@ -101,7 +101,7 @@ def test_a_shard_cut_short_is_named(data: Path) -> None:
         read_tokens(data, manifest.split("train").shards)
 
 
-def test_the_shard_of_other_data_is_named(data: Path) -> None:
+def test_a_shard_of_other_data_is_named(data: Path) -> None:
     manifest = Manifest.load(data)
     sizes = {shard.file: shard.examples for shard in manifest.split("train").shards}
     other = next(file for file, examples in sizes.items() if examples != sizes[SHARD])
@@ -127,7 +127,7 @@ def test_damaged_lengths_are_named(data: Path) -> None:
         read_lengths(data, shards)
 
 
-def test_the_wrong_vocabulary_is_told(data: Path, prepared: Path) -> None:
+def test_the_wrong_vocabulary_is_reported(data: Path, prepared: Path) -> None:
     shutil.copy(prepared / VOCABULARY, data / VOCABULARY)
     with pytest.raises(DataError, match=r"vocabulary\.model is the wrong vocabulary for this data: expected digest"):
         Manifest.load(data)
@@ -137,12 +137,12 @@ def test_the_vocabulary_comes_with_the_data(data: Path, vocabulary: Vocabulary) 
     assert Manifest.load(data).vocabulary().digest == vocabulary.digest
 
 
-def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_directory_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none is not a prepared data directory: there is no such directory"):
         Manifest.load(tmp_path / "none")
 
 
-def test_a_directory_without_manifest_is_told(tmp_path: Path) -> None:
+def test_a_directory_without_manifest_is_reported(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"has no manifest\.json: nmt prepare was interrupted or this is not its output"
     ):
@@ -156,25 +156,25 @@ def test_a_directory_without_manifest_is_told(tmp_path: Path) -> None:
     ('{"format": 99}', "has format 99, this program reads 1"),
     ('{"format": 1}', "is damaged .at 'pair'."),
 ])  # fmt: skip
-def test_a_manifest_that_cannot_be_read_is_told(tmp_path: Path, contents: str, message: str) -> None:
+def test_an_unreadable_manifest_is_reported(tmp_path: Path, contents: str, message: str) -> None:
     (tmp_path / MANIFEST).write_text(contents)
     with pytest.raises(DataError, match=message):
         Manifest.load(tmp_path)
 
 
-def test_a_manifest_of_an_older_shard_layout_is_told(data: Path) -> None:
+def test_a_manifest_of_an_older_shard_layout_is_reported(data: Path) -> None:
     change_manifest(data, splits={"train": {"shards": [{"name": "x"}], "length_histogram": []}})
     with pytest.raises(DataError, match=r"manifest\.json is damaged"):
         Manifest.load(data)
 
 
-def test_text_is_only_kept_of_the_dev_split(prepared: Path) -> None:
+def test_only_the_dev_split_keeps_raw_text(prepared: Path) -> None:
     manifest = Manifest.load(prepared)
     assert [path.name for path in manifest.text()] == ["dev.en", "dev.de"]
     with pytest.raises(DataError, match="keeps no raw text of split 'train'; use dev"):
         manifest.text("train")
 
 
-def test_other_errors_of_tensorflow_stay_what_they_are() -> None:
+def test_other_tensorflow_errors_are_not_converted() -> None:
     with pytest.raises(tf.errors.NotFoundError), reporting_data_errors():
         tf.io.read_file("/no/such/file")

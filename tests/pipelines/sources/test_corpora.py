@@ -1,4 +1,4 @@
-"""Where text comes from, and what is said when it does not."""
+"""Opening corpora, and the errors if they cannot be opened."""
 
 import dataclasses
 import gzip
@@ -33,13 +33,13 @@ def read(spec: str, pair: LanguagePair = EN_DE, **options: Any) -> list[tuple[by
     return [raw[:2] for raw in open_corpus(spec, pair, **options)]
 
 
-def test_a_language_pair_is_read_from_its_name_and_written_back() -> None:
+def test_a_language_pair_is_parsed_and_formatted() -> None:
     assert LanguagePair.parse("en-de") == EN_DE
     assert str(DE_EN) == "de-en"
 
 
 @pytest.mark.parametrize("text", ["en", "en_de", "en-", "en-de-fr", ""])
-def test_what_is_no_language_pair_is_refused(text: str) -> None:
+def test_an_invalid_language_pair_is_refused(text: str) -> None:
     with pytest.raises(DataError, match="expected a language pair such as en-de, got"):
         LanguagePair.parse(text)
 
@@ -55,14 +55,14 @@ class TestFiles:
         assert read(spec) == [(b"one", b"eins"), (b"two", b"zwei")]
         assert read(spec, DE_EN) == [(b"eins", b"one"), (b"zwei", b"two")]
 
-    def test_a_last_line_without_an_end_is_a_line(self, tmp_path: Path) -> None:
+    def test_a_last_line_without_line_feed_is_read(self, tmp_path: Path) -> None:
         assert read(write_pair(tmp_path, b"one\ntwo", b"eins\nzwei\n"))[1] == (b"two", b"zwei")
 
-    def test_only_a_line_feed_ends_a_line_and_a_carriage_return_before_it_goes(self, tmp_path: Path) -> None:
+    def test_only_a_line_feed_ends_a_line_and_a_carriage_return_before_it_is_stripped(self, tmp_path: Path) -> None:
         odd = "a\u2028b\x85c\x0bd\re".encode()
         assert read(write_pair(tmp_path, odd + b"\r\n", b"x\n")) == [(odd, b"x")]
 
-    def test_compressed_files_are_read_as_plain_ones_are(self, tmp_path: Path) -> None:
+    def test_compressed_files_are_read_like_plain_ones(self, tmp_path: Path) -> None:
         (tmp_path / "text.en.gz").write_bytes(gzip.compress(b"one\n"))
         (tmp_path / "text.de").write_bytes(b"eins\n")
         corpus = open_corpus(f"files:{tmp_path / 'text'}", EN_DE)
@@ -74,14 +74,14 @@ class TestFiles:
         assert list(corpus) == list(corpus) == [RawPair(b"one", b"eins")]
 
     @pytest.mark.parametrize(("english", "german", "counts"), [(5, 3, "5 lines .* 3"), (2, 7, "2 lines .* 7")])
-    def test_unequal_line_counts_are_told_with_both_files(
+    def test_unequal_line_counts_are_reported_with_both_files(
         self, tmp_path: Path, english: int, german: int, counts: str
     ) -> None:
         spec = write_pair(tmp_path, b"x\n" * english, b"y\n" * german)
         with pytest.raises(DataError, match=rf"text\.en has {counts}: .*make them equal"):
             read(spec)
 
-    def test_a_missing_side_is_told_with_the_names_looked_for(self, tmp_path: Path) -> None:
+    def test_a_missing_side_is_reported_with_the_expected_names(self, tmp_path: Path) -> None:
         (tmp_path / "text.en").write_bytes(b"one\n")
         with pytest.raises(
             DataError, match=r"found none of .*text\.de, .*text\.de\.gz, .*bz2; give the path without \.de"
@@ -103,7 +103,7 @@ class TestFiles:
 
 
 class TestReversed:
-    def test_targets_become_sources_in_whatever_follows(self, tmp_path: Path) -> None:
+    def test_targets_become_sources_of_any_kind_of_corpus(self, tmp_path: Path) -> None:
         spec = "reversed:" + write_pair(tmp_path, b"one\ntwo\n", b"eins\nzwei\n")
         assert read(spec) == [(b"eins", b"one"), (b"zwei", b"two")]
         assert open_corpus(spec, EN_DE).origin["spec"] == spec
@@ -115,7 +115,7 @@ class TestReversed:
         ("spec", "message"),
         [("reversed:", "write reversed:SPEC"), ("reversed:text", "unknown kind of corpus in 'text'")],
     )
-    def test_what_follows_must_be_a_corpus(self, spec: str, message: str) -> None:
+    def test_reversed_must_be_followed_by_a_corpus(self, spec: str, message: str) -> None:
         with pytest.raises(DataError, match=message):
             open_corpus(spec, EN_DE)
 
@@ -129,12 +129,12 @@ class TestTsv:
         (tmp_path / "a.tsv.gz").write_bytes(gzip.compress(b"one\teins\n"))
         assert read(f"tsv:{tmp_path / 'a.tsv.gz'}") == [(b"one", b"eins")]
 
-    def test_a_line_without_a_tab_is_told_by_its_number(self, tmp_path: Path) -> None:
+    def test_a_line_without_a_tab_is_reported_by_its_number(self, tmp_path: Path) -> None:
         (tmp_path / "a.tsv").write_bytes(b"one\teins\ntwo zwei\n")
         with pytest.raises(DataError, match=r"a\.tsv line 2 has no tab; expected source, a tab, target"):
             read(f"tsv:{tmp_path / 'a.tsv'}")
 
-    def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_reported(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"no file .*none\.tsv; give a file with en, a tab, de"):
             open_corpus(f"tsv:{tmp_path / 'none.tsv'}", EN_DE)
 
@@ -144,19 +144,19 @@ class TestSample:
     def test_each_split_has_its_pairs(self, split: str, pairs: int) -> None:
         assert len(read("sample:tatoeba-en-de", split=split)) == pairs
 
-    def test_it_serves_both_directions(self) -> None:
+    def test_a_sample_can_be_read_in_both_directions(self) -> None:
         forwards, backwards = (next(iter(open_corpus("sample:tatoeba-en-de", pair))) for pair in (EN_DE, DE_EN))
         assert forwards[:3] == (b"Tom is very honest.", b"Tom ist sehr ehrlich.", 1.0)
         assert backwards[:2] == forwards[1::-1]
 
-    def test_no_test_sentence_stands_in_the_training_text(self) -> None:
+    def test_no_test_sentence_is_in_the_training_text(self) -> None:
         train = {side for pair in read("sample:tatoeba-en-de") for side in pair}
         held_out = {
             side for split in ("dev", "test") for pair in read("sample:tatoeba-en-de", split=split) for side in pair
         }
         assert not train & held_out
 
-    def test_its_licence_and_attribution_go_with_it(self) -> None:
+    def test_the_origin_has_licence_and_attribution(self) -> None:
         origin = open_corpus("sample:tatoeba-en-de", EN_DE).origin
         assert (origin["licence"], origin["attribution"]) == ("CC BY 2.0", "tatoeba.org and manythings.org/anki")
         assert "CC BY 2.0" in (SAMPLES / "tatoeba-en-de" / "ATTRIBUTION.md").read_text()
@@ -167,7 +167,7 @@ class TestSample:
         ):
             open_corpus("sample:tatoeba-en-de", LanguagePair("en", "fr"))
 
-    def test_an_unknown_sample_is_told_with_those_there_are(self) -> None:
+    def test_an_unknown_sample_is_reported_with_the_known_ones(self) -> None:
         with pytest.raises(DataError, match="unknown sample 'europarl'; the bundled samples are: tatoeba-en-de"):
             open_corpus("sample:europarl", EN_DE)
 
@@ -177,16 +177,16 @@ class TestSample:
 
 
 class TestSpecs:
-    def test_an_unknown_kind_is_told_with_the_nearest_and_all(self) -> None:
+    def test_an_unknown_kind_is_reported_with_the_nearest_and_all_known_ones(self) -> None:
         with pytest.raises(DataError, match=r"unknown kind .*did you mean files:PREFIX\? known: tfds:.*sample:"):
             open_corpus("file:news", EN_DE)
 
-    def test_a_bare_path_is_no_spec(self) -> None:
+    def test_a_bare_path_is_not_a_spec(self) -> None:
         with pytest.raises(DataError, match="unknown kind of corpus in 'news/train'; known: tfds:NAME/CONFIG, files:"):
             open_corpus("news/train", EN_DE)
 
-    def test_a_spec_must_name_something(self) -> None:
-        with pytest.raises(DataError, match="'tsv:' names nothing; write tsv:FILE"):
+    def test_a_spec_needs_a_name(self) -> None:
+        with pytest.raises(DataError, match="'tsv:' has no name; write tsv:FILE"):
             open_corpus("tsv:", EN_DE)
 
     def test_every_message_is_one_line(self) -> None:
@@ -196,7 +196,7 @@ class TestSpecs:
 
 
 class TinyTranslate(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
-    """A data set like the WMT ones, made here."""
+    """A TFDS data set like those of WMT."""
 
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="de-en"),)
@@ -227,7 +227,7 @@ class TestTfds:
     def open(self, tfds_dir: str, spec: str = spec, pair: LanguagePair = EN_DE, split: str = "train") -> Corpus:
         return open_corpus(spec, pair, split=split, data_dir=tfds_dir)
 
-    def test_both_directions_give_the_same_pairs_each_once(self, tfds_dir: str) -> None:
+    def test_both_directions_have_the_same_pairs(self, tfds_dir: str) -> None:
         forwards, backwards = ([raw[:2] for raw in self.open(tfds_dir, pair=pair)] for pair in (EN_DE, DE_EN))
         assert sorted(forwards) == sorted((b"house %d" % i, "Häuser ".encode() + b"%d" % i) for i in range(1500))
         assert backwards == [(target, source) for source, target in forwards]
@@ -240,28 +240,28 @@ class TestTfds:
         corpus = self.open(tfds_dir, split="dev")
         assert (len(list(corpus)), corpus.origin["split"], corpus.origin["pairs"]) == (3, "validation", 3)
 
-    def test_a_split_in_the_spec_goes_before_the_argument(self, tfds_dir: str) -> None:
+    def test_a_split_in_the_spec_takes_precedence_over_the_argument(self, tfds_dir: str) -> None:
         assert len(list(self.open(tfds_dir, f"{self.spec}:validation"))) == 3
         assert len(list(self.open(tfds_dir, f"{self.spec}:train[:10]"))) == 10
 
-    def test_its_origin_tells_version_and_citation(self, tfds_dir: str) -> None:
+    def test_the_origin_has_version_and_citation(self, tfds_dir: str) -> None:
         origin = self.open(tfds_dir).origin
         assert (origin["name"], origin["attribution"]) == ("tiny_translate/de-en/1.0.0", "Somebody (2020)")
 
-    def test_languages_it_does_not_have_are_refused(self, tfds_dir: str) -> None:
+    def test_languages_that_the_data_set_lacks_are_refused(self, tfds_dir: str) -> None:
         with pytest.raises(DataError, match="is in de and en, not en-fr; choose another configuration"):
             self.open(tfds_dir, pair=LanguagePair("en", "fr"))
 
-    def test_an_unknown_split_is_told_with_those_there_are(self, tfds_dir: str) -> None:
+    def test_an_unknown_split_is_reported_with_the_known_ones(self, tfds_dir: str) -> None:
         with pytest.raises(DataError, match="has no split 'test'; it has train, validation"):
             self.open(tfds_dir, split="test")
 
     @pytest.mark.parametrize("name", ["no_such_data_set/de-en", "tiny_translate/fr-en"])
-    def test_what_tfds_does_not_know_is_told(self, tfds_dir: str, name: str) -> None:
+    def test_a_data_set_unknown_to_tfds_is_reported(self, tfds_dir: str, name: str) -> None:
         with pytest.raises(DataError, match=f"TFDS cannot open '{name}'"):
             self.open(tfds_dir, f"tfds:{name}")
 
-    def test_a_failed_download_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_failed_download_is_reported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object, **__: object) -> None:
             raise ConnectionError("no route to host")
 
@@ -285,7 +285,7 @@ ARCHIVES = {
 
 @pytest.fixture(scope="class")
 def wmt_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Europarl and News Commentary with a pair each, in the place where a person puts archives that he has."""
+    """Europarl and News Commentary with one pair each, in the folder for manual downloads."""
     folder = tmp_path_factory.mktemp("wmt")
     manual = folder / "downloads" / "manual"
     manual.mkdir(parents=True)
@@ -321,7 +321,7 @@ class TestSubsetsOfWmt:
         assert corpus.origin["name"] == f"wmt_translate/de-en.{names}/1.0.0"
         assert corpus.origin["homepage"] == "http://www.statmt.org/wmt14/translation-task.html"
 
-    def test_the_order_in_which_they_are_named_does_not_matter(self, wmt_dir: str) -> None:
+    def test_the_order_of_subsets_does_not_matter(self, wmt_dir: str) -> None:
         subsets = ("europarl_v7,newscommentary_v9", "newscommentary_v9,europarl_v7", "europarl_v7")
         prints = [
             open_corpus(f"tfds:wmt14_translate/de-en[{names}]", EN_DE, data_dir=wmt_dir).fingerprint()
@@ -329,7 +329,7 @@ class TestSubsetsOfWmt:
         ]
         assert prints[0] == prints[1] != prints[2]
 
-    def test_there_is_no_other_split(self, wmt_dir: str) -> None:
+    def test_subsets_have_only_the_training_split(self, wmt_dir: str) -> None:
         with pytest.raises(DataError, match="has no split 'validation'; it has train"):
             open_corpus("tfds:wmt14_translate/de-en[europarl_v7]", EN_DE, split="dev", data_dir=wmt_dir)
 
@@ -345,11 +345,11 @@ class TestSubsetsOfWmt:
             ("wmt14_translate/de-en[europarl_v7", r"expected tfds:NAME/CONFIG\[SUBSET,SUBSET\], got tfds:wmt14"),
         ],
     )
-    def test_what_is_no_subset_is_told(self, tfds_dir: str, name: str, message: str) -> None:
+    def test_an_unknown_subset_is_reported(self, tfds_dir: str, name: str, message: str) -> None:
         with pytest.raises(DataError, match=message):
             open_corpus(f"tfds:{name}", EN_DE, data_dir=tfds_dir)
 
-    def test_when_a_host_breaks_it_is_told_what_to_put_where(
+    def test_a_failed_download_is_reported_with_the_files_to_provide(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*_: object, **__: object) -> None:
@@ -366,13 +366,15 @@ class TestSubsetsOfWmt:
             f"place than {tmp_path}"
         )
 
-    def test_archives_that_one_must_ask_for_are_told_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_manually_downloaded_archives_are_reported_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(wmt.WmtTranslate, "download_and_prepare", lambda self: 1 / 0)
         with pytest.raises(DataError, match=r"put hindencorp0\.1\.gz \(from http://ufallab\.\S+\) into .*/manual, or"):
             open_corpus("tfds:wmt14_translate/hi-en[hindencorp_01]", LanguagePair("hi", "en"), data_dir=str(tmp_path))
 
 
-def test_an_xz_file_that_is_damaged_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_xz_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "tatoeba-en-de"
     folder.mkdir()
     (folder / "ATTRIBUTION.md").write_text("CC BY 2.0")

@@ -1,4 +1,4 @@
-"""Files of corpora: compressed, many by a pattern, in a store, as JSON lines, and told apart by a fingerprint."""
+"""Files of corpora: compression, patterns, remote stores, JSON lines, and fingerprints."""
 
 import bz2
 import gzip
@@ -33,7 +33,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 
 
 def write(folder: Path, name: str, *texts: str) -> Path:
-    """Writes lines to a file that is compressed as its name says."""
+    """Writes lines to a file, compressed according to its suffix."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     pack = PACK.get(path.suffix, bytes)
@@ -47,13 +47,13 @@ def read(spec: str, pair: LanguagePair = EN_DE) -> list[tuple[str, str]]:
 
 class TestCompression:
     @pytest.mark.parametrize("suffix", PACK)
-    def test_a_side_is_found_and_read_however_it_is_compressed(self, tmp_path: Path, suffix: str) -> None:
+    def test_a_side_is_found_and_read_with_any_compression(self, tmp_path: Path, suffix: str) -> None:
         write(tmp_path, f"text.en{suffix}", "one", "two")
         write(tmp_path, "text.de", "eins", "zwei")
         assert read(f"files:{tmp_path / 'text'}") == [("one", "eins"), ("two", "zwei")]
 
     @pytest.mark.parametrize("suffix", PACK)
-    def test_columns_are_read_however_they_are_compressed(self, tmp_path: Path, suffix: str) -> None:
+    def test_columns_are_read_with_any_compression(self, tmp_path: Path, suffix: str) -> None:
         path = write(tmp_path, f"a.tsv{suffix}", "one\teins")
         assert read(f"tsv:{path}") == [("one", "eins")]
 
@@ -65,14 +65,14 @@ class TestCompression:
 
     @pytest.mark.parametrize("name", ["a", "a.tsv", "a.txt.1"])
     @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst", ".bz2"])
-    def test_what_is_compressed_is_known_without_its_name(self, tmp_path: Path, suffix: str, name: str) -> None:
+    def test_compression_is_recognised_without_a_suffix(self, tmp_path: Path, suffix: str, name: str) -> None:
         (tmp_path / name).write_bytes(PACK[suffix](b"one\teins\ntwo\tzwei\n"))
         assert read(f"tsv:{tmp_path / name}") == [("one", "eins"), ("two", "zwei")]
 
     @pytest.mark.parametrize(
         "text", ["BZh is no word\tBZh1 auch nicht", "PK\tPK", "PAR1 \tPAR1", "%PDF-\t%PDF-1", "x" * 257 + "ustar\tx"]
     )
-    def test_text_that_begins_like_another_file_is_text(self, tmp_path: Path, text: str) -> None:
+    def test_text_that_begins_like_another_format_is_text(self, tmp_path: Path, text: str) -> None:
         assert read(f"tsv:{write(tmp_path, 'a.tsv', text)}") == [tuple(text.split("\t"))]
 
     @pytest.mark.parametrize(
@@ -91,20 +91,20 @@ class TestCompression:
             ("a.pdf", b"%PDF-1.5\n", "a PDF"),
         ],
     )
-    def test_what_holds_no_lines_is_refused_by_what_it_is_before_anything_is_read(
+    def test_a_file_that_is_not_text_is_refused_before_reading(
         self, tmp_path: Path, name: str, first: bytes, what: str
     ) -> None:
         (tmp_path / name).write_bytes(first)
-        with pytest.raises(DataError, match=rf"/{name} is {what}, which is not read; "):
+        with pytest.raises(DataError, match=rf"/{name} is {what}, which is not supported; "):
             open_corpus(f"tsv:{tmp_path / name}", EN_DE)
 
     def test_a_side_in_an_archive_is_named(self, tmp_path: Path) -> None:
         write(tmp_path, "a.en.zip", "PK")
         write(tmp_path, "a.de", "eins")
-        with pytest.raises(DataError, match=r"/a\.en\.zip is not read; unpack it, and give the text in it"):
+        with pytest.raises(DataError, match=r"/a\.en\.zip is not supported; unpack it, and give the text in it"):
             open_corpus(f"files:{tmp_path / 'a'}", EN_DE)
 
-    def test_a_byte_order_mark_is_no_text(self, tmp_path: Path) -> None:
+    def test_a_byte_order_mark_is_removed(self, tmp_path: Path) -> None:
         write(tmp_path, "a.en", "\ufeffone", "\ufefftwo")
         write(tmp_path, "a.de", "\ufeffeins", "zwei")
         assert read(f"files:{tmp_path / 'a'}") == [("one", "eins"), ("\ufefftwo", "zwei")]
@@ -124,9 +124,7 @@ class TestCompression:
 
     @pytest.mark.parametrize("damage", ["cut short", "overwritten", "never compressed"])
     @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst", ".bz2"])
-    def test_what_is_damaged_behind_a_whole_part_is_not_taken_for_the_end(
-        self, tmp_path: Path, suffix: str, damage: str
-    ) -> None:
+    def test_damage_after_a_complete_stream_is_reported(self, tmp_path: Path, suffix: str, damage: str) -> None:
         whole = PACK[suffix](b"".join(b"one %d\teins %d\n" % (i, i) for i in range(5000)))
         second = {"cut short": whole[:-40], "overwritten": whole[:20] + bytes(9) + whole[29:]}
         (tmp_path / f"a.tsv{suffix}").write_bytes(whole + second.get(damage, b"one\teins\n"))
@@ -147,11 +145,11 @@ class TestStandardInput:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
 
     @pytest.mark.parametrize("suffix", PACK)
-    def test_columns_come_from_it_compressed_or_not(self, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    def test_columns_are_read_compressed_or_not(self, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
         self.given(monkeypatch, PACK[suffix](b"one\teins\n"))
         assert read("tsv:-") == [("one", "eins")]
 
-    def test_so_do_objects_units_and_the_other_direction(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_json_tmx_and_reversed_corpora_are_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.given(monkeypatch, b'{"en": "one", "de": "eins"}\n')
         assert read("jsonl:-?weight=2") == [("one", "eins")]
         self.given(monkeypatch, b"eins\tone\n")
@@ -160,7 +158,9 @@ class TestStandardInput:
         self.given(monkeypatch, f"<tmx><body><tu>{units}</tu></body></tmx>".encode())
         assert read("tmx:-") == [("en", "de")]
 
-    def test_it_never_comes_again_and_what_is_wrong_in_it_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_standard_input_has_a_new_fingerprint_each_time_and_is_named_in_errors(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.given(monkeypatch, b"one\n")
         first, second = (open_corpus("tsv:-", EN_DE) for _ in range(2))
         assert first.fingerprint() != second.fingerprint()
@@ -173,12 +173,16 @@ class TestMalformedLines:
         ("kind", "line", "reason"),
         [
             ("tsv", "no tab", " has no tab; expected source, a tab, target on each line"),
-            ("tsv?loss_weight=column", "a\tb\tmuch", ": its third column is no weight; expected a number from 0 up"),
+            (
+                "tsv?loss_weight=column",
+                "a\tb\tmuch",
+                ": its third column is not a weight; expected a number of at least 0",
+            ),
             ("jsonl", "{", " is not JSON"),
             ("jsonl", '{"en": 1}', " has no text in 'en'; its fields are: en"),
         ],
     )
-    def test_they_end_the_reading_unless_they_are_to_be_dropped(
+    def test_malformed_lines_raise_unless_they_are_kept(
         self, tmp_path: Path, kind: str, line: str, reason: str
     ) -> None:
         good = '{"en": "one", "de": "eins"}' if kind == "jsonl" else "one\teins\t1"
@@ -203,7 +207,7 @@ class TestMalformedLines:
 
 
 class TestPatterns:
-    def test_every_prefix_that_matches_is_read_in_the_order_of_names(self, tmp_path: Path) -> None:
+    def test_all_matching_prefixes_are_read_in_order_of_their_names(self, tmp_path: Path) -> None:
         for name in ("b", "c", "a"):
             write(tmp_path, f"{name}/train.en.gz", f"{name} one")
             write(tmp_path, f"{name}/train.de", f"{name} eins")
@@ -211,36 +215,36 @@ class TestPatterns:
         assert read(f"files:{tmp_path}/*/train") == [(f"{name} one", f"{name} eins") for name in "abc"]
         assert read(f"files:{tmp_path}/[ac]/train?weight=2") == [(f"{name} one", f"{name} eins") for name in "ac"]
 
-    def test_a_match_without_its_other_side_is_told(self, tmp_path: Path) -> None:
+    def test_a_match_without_its_other_side_is_reported(self, tmp_path: Path) -> None:
         write(tmp_path, "a/train.de", "eins")
         with pytest.raises(DataError, match=r"found none of .*/a/train\.en, .*; give the path without \.en"):
             read(f"files:{tmp_path}/*/train")
 
-    def test_lines_of_one_match_do_not_run_into_the_next(self, tmp_path: Path) -> None:
+    def test_the_last_line_of_a_match_ends_with_its_file(self, tmp_path: Path) -> None:
         for name, lines in (("a", ["one", "two"]), ("b", ["three"])):
             write(tmp_path, f"{name}.en", *lines)
             write(tmp_path, f"{name}.de", *lines[::-1][:1])
         with pytest.raises(DataError, match=r"a\.en has 2 lines but .*a\.de has 1"):
             read(f"files:{tmp_path}/*")
 
-    def test_files_with_both_sides_are_joined_too(self, tmp_path: Path) -> None:
+    def test_matching_files_with_both_sides_are_concatenated(self, tmp_path: Path) -> None:
         write(tmp_path, "2.tsv", "two\tzwei")
         write(tmp_path, "1.tsv", "one\teins")
         assert read(f"tsv:{tmp_path}/?.tsv") == [("one", "eins"), ("two", "zwei")]
 
-    def test_a_name_that_is_there_is_no_pattern(self, tmp_path: Path) -> None:
+    def test_the_name_of_an_existing_file_is_not_a_pattern(self, tmp_path: Path) -> None:
         write(tmp_path, "1.tsv", "one\teins")
         path = write(tmp_path, "[1].tsv", "two\tzwei")
         assert read(f"tsv:{path}") == [("two", "zwei")]
 
     @pytest.mark.parametrize("kind", ["tsv", "jsonl", "tmx"])
-    def test_a_pattern_without_a_match_is_told(self, tmp_path: Path, kind: str) -> None:
+    def test_a_pattern_without_a_match_is_reported(self, tmp_path: Path, kind: str) -> None:
         with pytest.raises(DataError, match=rf"no file {tmp_path}/\*\.{kind}; give a file with .*en.*de"):
             open_corpus(f"{kind}:{tmp_path}/*.{kind}", EN_DE)
 
 
 class TestWeights:
-    def test_the_third_column_is_the_weight_if_the_spec_says_so(self, tmp_path: Path) -> None:
+    def test_the_third_column_is_the_weight_on_request(self, tmp_path: Path) -> None:
         path = write(tmp_path, "a.tsv", "one\teins\t0.25", "two\tzwei\t3\tmore", "three\tdrei\t0")
         assert [raw.weight for raw in open_corpus(f"tsv:{path}", EN_DE)] == [1.0, 1.0, 1.0]
         weighted = open_corpus(f"tsv:{path}?loss_weight=column", EN_DE)
@@ -250,9 +254,9 @@ class TestWeights:
         assert next(iter(turned)) == RawPair(b"eins", b"one", 0.25)
 
     @pytest.mark.parametrize("column", ["much", "-1", "nan", "inf", ""])
-    def test_what_is_no_weight_is_told_by_its_line(self, tmp_path: Path, column: str) -> None:
+    def test_an_invalid_weight_is_reported_with_its_line(self, tmp_path: Path, column: str) -> None:
         path = write(tmp_path, "a.tsv", "one\teins\t1", f"two\tzwei\t{column}")
-        with pytest.raises(DataError, match=rf"line 2: its third column is no weight; .* from 0 up, got '{column}'"):
+        with pytest.raises(DataError, match=rf"2: its third column is not a weight; .* at least 0, got '{column}'"):
             list(open_corpus(f"tsv:{path}?loss_weight=column", EN_DE))
 
 
@@ -260,7 +264,7 @@ class TestJsonLines:
     def write(self, folder: Path, *objects: Any) -> str:
         return f"jsonl:{write(folder, 'a.jsonl.gz', *(json.dumps(found) for found in objects))}"
 
-    def test_texts_are_read_by_language_wherever_data_sets_keep_them(self, tmp_path: Path) -> None:
+    def test_texts_are_read_from_all_usual_fields(self, tmp_path: Path) -> None:
         spec = self.write(
             tmp_path, {"de": "größer", "en": "bigger", "id": 7}, {"translation": {"en": "one", "de": "eins"}}
         )
@@ -277,11 +281,11 @@ class TestJsonLines:
         spec = self.write(tmp_path, {"en": "one\ntwo\r\nthree\u2028", "de": None})
         assert read(spec) == [("one two three\u2028", "")]
 
-    def test_half_a_surrogate_pair_is_left_to_cleaning(self, tmp_path: Path) -> None:
+    def test_a_lone_surrogate_is_left_to_cleaning(self, tmp_path: Path) -> None:
         raw = next(iter(open_corpus(self.write(tmp_path, {"en": "\ud800", "de": "x"}), EN_DE)))
         assert raw == RawPair(b"\xed\xa0\x80", b"x")
 
-    def test_blank_lines_are_passed_over(self, tmp_path: Path) -> None:
+    def test_blank_lines_are_skipped(self, tmp_path: Path) -> None:
         path = write(tmp_path, "a.jsonl", "", '{"en": "one", "de": "eins"}', " ")
         assert read(f"jsonl:{path}") == [("one", "eins")]
 
@@ -292,17 +296,17 @@ class TestJsonLines:
             ("[1]", "line 1 is not an object; expected one with a text in each language"),
             ('{"en": "x", "fr": "y"}', "line 1 has no text in 'de'; its fields are: en, fr"),
             ('{"en": "x", "de": 3}', "line 1 has no text in 'de'; its fields are: en, de"),
-            ('{"en": "x", "de": "y", "weight": true}', "line 1: weight is no weight; .* got True"),
-            ('{"en": "x", "de": "y", "weight": null}', "line 1: weight is no weight; .* got None"),
+            ('{"en": "x", "de": "y", "weight": true}', "line 1: weight is not a weight; .* got True"),
+            ('{"en": "x", "de": "y", "weight": null}', "line 1: weight is not a weight; .* got None"),
         ],
     )
-    def test_a_line_of_no_use_is_told_by_its_number(self, tmp_path: Path, line: str, message: str) -> None:
+    def test_an_invalid_line_is_reported_with_its_number(self, tmp_path: Path, line: str, message: str) -> None:
         with pytest.raises(DataError, match=rf"a\.jsonl {message}"):
             read(f"jsonl:{write(tmp_path, 'a.jsonl', line)}")
 
 
 class Buckets(DirFileSystem):  # type: ignore[misc]
-    """A store whose buckets are folders, named as gcsfs and s3fs name theirs."""
+    """A store with folders as buckets and the protocol names of gcsfs and s3fs."""
 
     protocol = ("gcs", "gs", "s3")
     cachable = False
@@ -321,7 +325,7 @@ class Buckets(DirFileSystem):  # type: ignore[misc]
 
 @pytest.fixture
 def buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of the buckets of gs:// and s3://."""
+    """The folder that holds the buckets of gs:// and s3://."""
     Buckets.folder = str(tmp_path / "buckets")
     epath_backend.fsspec_backend._get_filesystem.cache_clear()
     for scheme in ("gcs", "s3"):
@@ -344,17 +348,17 @@ class TestStores:
         write(buckets, "text/a/1.tsv.gz", "one\teins")
         assert read("tsv:gs://text/*/1.tsv.gz") == [("one", "eins"), ("two", "zwei")]
 
-    def test_a_file_of_a_store_that_changes_has_another_fingerprint(self, buckets: Path) -> None:
+    def test_a_changed_file_in_a_store_has_another_fingerprint(self, buckets: Path) -> None:
         write(buckets, "text/a.tsv", "one\teins")
         first, again = (open_corpus("tsv:gs://text/a.tsv", EN_DE).fingerprint() for _ in range(2))
         write(buckets, "text/a.tsv", "one\tzwei")
         assert first == again != open_corpus("tsv:gs://text/a.tsv", EN_DE).fingerprint()
 
-    def test_what_a_store_does_not_have_is_told(self, buckets: Path) -> None:
+    def test_a_missing_file_in_a_store_is_reported(self, buckets: Path) -> None:
         with pytest.raises(DataError, match=r"found none of gs://text/train\.en, gs://text/train\.en\.gz, "):
             open_corpus("files:gs://text/train", EN_DE)
 
-    def test_an_error_of_a_store_is_told(self, buckets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_error_of_a_store_is_reported(self, buckets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def deny(*_: object, **__: object) -> None:
             raise RuntimeError("Anonymous caller does not have access\nmore")
 
@@ -374,7 +378,7 @@ class TestStores:
         with pytest.raises(DataError, match=f"{scheme}:// needs another package; run: pip install {package}$"):
             open_corpus(f"tsv:{scheme}://text/a.tsv", EN_DE)
 
-    def test_another_scheme_is_told_with_those_there_are(self) -> None:
+    def test_an_unknown_scheme_is_reported_with_the_known_ones(self) -> None:
         with pytest.raises(
             DataError, match=r"cannot open ftp://x/a\.tsv; expected a local path, gs://, s3:// or https://"
         ):
@@ -382,20 +386,20 @@ class TestStores:
 
 
 class TestFingerprints:
-    def test_the_same_files_opened_again_have_the_same(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_same_files_have_the_same_fingerprint(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write(tmp_path, "a.tsv", "one\teins")
         monkeypatch.chdir(tmp_path)
         specs = [f"tsv:{tmp_path / 'a.tsv'}", "tsv:a.tsv", "tsv:./a.tsv?weight=2"]
         assert len({open_corpus(spec, EN_DE).fingerprint() for spec in specs}) == 1
 
-    def test_a_file_that_is_written_again_has_another(self, tmp_path: Path) -> None:
+    def test_a_rewritten_file_has_another_fingerprint(self, tmp_path: Path) -> None:
         path = write(tmp_path, "a.tsv", "one\teins")
         corpus = open_corpus(f"tsv:{path}", EN_DE)
         before = corpus.fingerprint()
         os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
         assert corpus.fingerprint() == before != open_corpus(f"tsv:{path}", EN_DE).fingerprint()
 
-    def test_another_direction_column_or_match_has_another(self, tmp_path: Path) -> None:
+    def test_another_direction_column_or_match_changes_the_fingerprint(self, tmp_path: Path) -> None:
         write(tmp_path, "1.tsv", "one\teins\t1")
         spec = f"tsv:{tmp_path}/*.tsv"
         specs = [(spec, EN_DE), (spec, LanguagePair("de", "en")), (f"{spec}?loss_weight=column", EN_DE)]
@@ -404,7 +408,7 @@ class TestFingerprints:
         assert len({*prints, open_corpus(spec, EN_DE).fingerprint()}) == 5
         assert all(len(print_) == 64 for print_ in prints)
 
-    def test_a_sample_has_its_own_by_split_and_direction(self) -> None:
+    def test_the_fingerprint_of_a_sample_depends_on_split_and_direction(self) -> None:
         opened = [("train", EN_DE), ("dev", EN_DE), ("train", LanguagePair("de", "en")), ("train", EN_DE)]
         prints = [open_corpus("sample:tatoeba-en-de", pair, split=split).fingerprint() for split, pair in opened]
         assert prints[0] == prints[3]

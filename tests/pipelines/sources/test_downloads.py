@@ -1,4 +1,4 @@
-"""Files are fetched whole however often the connection breaks, and what was fetched is what was meant."""
+"""Downloads are complete however often the connection breaks, and are verified."""
 
 import gzip
 import hashlib
@@ -27,7 +27,7 @@ def web() -> Iterator[Web]:
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The seconds that are waited for, none of which pass."""
+    """The seconds of each wait, recorded instead of waited for."""
     seconds: list[int] = []
     monkeypatch.setattr("pipelines.sources.downloads.sleep", seconds.append)
     return seconds
@@ -42,7 +42,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_file_is_fetched_once_and_then_taken_from_the_folder(web: Web, downloads: Downloads) -> None:
+def test_a_file_is_downloaded_once_and_then_read_from_the_folder(web: Web, downloads: Downloads) -> None:
     web.pages["/a/text.en"] = Page(TEXT)
     first, second = (downloads.fetch([f"{web.address}/a/text.en"], SHA256) for _ in range(2))
     assert first == second == downloads.folder / web.address.removeprefix("http://").replace(":", "_") / "a/text.en"
@@ -50,7 +50,7 @@ def test_a_file_is_fetched_once_and_then_taken_from_the_folder(web: Web, downloa
     assert (web.asked, names(downloads.folder)) == ([("/a/text.en", None)], ["text.en"])
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(web: Web, downloads: Downloads, waits: list[int]) -> None:
+def test_a_broken_connection_is_resumed(web: Web, downloads: Downloads, waits: list[int]) -> None:
     web.pages["/text.en"] = Page(TEXT, cuts=[1000, 500])
     assert downloads.fetch([f"{web.address}/text.en"]).read_bytes() == TEXT
     assert [start for _, start in web.asked] == [None, "bytes=1000-", "bytes=1500-"]
@@ -58,7 +58,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(web: Web, downloads: Dow
     assert names(downloads.folder) == ["text.en"]
 
 
-def test_another_program_run_goes_on_with_the_part_that_is_there(web: Web, downloads: Downloads) -> None:
+def test_a_partial_file_is_resumed_by_the_next_run(web: Web, downloads: Downloads) -> None:
     web.pages["/text.en"] = Page(TEXT, cuts=[1000], failures=[])
     web.pages["/text.en"].cuts += [0] * 4
     with pytest.raises(DataError, match=r"the connection ended after 1000 of 4390 bytes\); try again later, or put"):
@@ -68,7 +68,7 @@ def test_another_program_run_goes_on_with_the_part_that_is_there(web: Web, downl
     assert web.asked[-1] == ("/text.en", "bytes=1000-")
 
 
-def test_a_part_that_is_whole_already_is_not_fetched_again(web: Web, downloads: Downloads) -> None:
+def test_a_complete_partial_file_is_not_downloaded_again(web: Web, downloads: Downloads) -> None:
     url = f"{web.address}/text.en"
     part = downloads.place(url).with_name("text.en.part")
     part.parent.mkdir(parents=True)
@@ -82,7 +82,7 @@ def test_a_part_that_is_whole_already_is_not_fetched_again(web: Web, downloads: 
 @pytest.mark.parametrize(
     "page", [Page(TEXT, version='"2"'), Page(TEXT, ranges=False), Page(TEXT, version=None), Page(TEXT[:50])]
 )
-def test_a_part_of_other_content_is_thrown_away(web: Web, downloads: Downloads, page: Page) -> None:
+def test_a_partial_file_of_changed_content_is_discarded(web: Web, downloads: Downloads, page: Page) -> None:
     url = f"{web.address}/text.en"
     web.pages["/text.en"] = Page(b"old text " * 100, cuts=[100, 0, 0, 0, 0], version=page.version and '"1"')
     with pytest.raises(DataError, match=r"ended after \d+ of 900"):
@@ -92,15 +92,13 @@ def test_a_part_of_other_content_is_thrown_away(web: Web, downloads: Downloads, 
 
 
 @pytest.mark.parametrize("failures", [[503], [500, 502, 504], [429, 408]])
-def test_a_host_that_fails_is_asked_again(
-    web: Web, downloads: Downloads, waits: list[int], failures: list[int]
-) -> None:
+def test_a_failing_host_is_retried(web: Web, downloads: Downloads, waits: list[int], failures: list[int]) -> None:
     web.pages["/text.en"] = Page(TEXT, failures=list(failures))
     assert downloads.fetch([f"{web.address}/text.en"]).read_bytes() == TEXT
     assert waits == [1, 2, 4][: len(failures)]
 
 
-def test_a_host_that_keeps_failing_is_given_up(web: Web, downloads: Downloads, waits: list[int]) -> None:
+def test_a_host_that_keeps_failing_is_an_error(web: Web, downloads: Downloads, waits: list[int]) -> None:
     web.pages["/text.en"] = Page(TEXT, failures=[503] * 5)
     with pytest.raises(
         DataError, match=r"cannot fetch http.*text\.en \(HTTP 503 .*\); try again later, or put the fil"
@@ -109,25 +107,25 @@ def test_a_host_that_keeps_failing_is_given_up(web: Web, downloads: Downloads, w
     assert waits == [1, 2, 4, 8]
 
 
-def test_a_refusal_is_not_asked_again(web: Web, downloads: Downloads, waits: list[int]) -> None:
+def test_a_refusal_is_not_retried(web: Web, downloads: Downloads, waits: list[int]) -> None:
     web.pages["/text.en"] = Page(TEXT, failures=[403])
     with pytest.raises(DataError, match=r"found no .*/text\.en \(HTTP 403\); check the address"):
         downloads.fetch([f"{web.address}/text.en"])
     assert (len(web.asked), waits) == (1, [])
 
 
-def test_another_refusal_is_told_as_the_host_says_it(web: Web, downloads: Downloads) -> None:
+def test_other_http_errors_are_reported_with_their_code(web: Web, downloads: Downloads) -> None:
     web.pages["/text.en"] = Page(TEXT, failures=[400])
     with pytest.raises(DataError, match=r"cannot fetch .*/text\.en \(HTTP 400 Bad Request\); try again later"):
         downloads.fetch([f"{web.address}/text.en"])
 
 
-def test_a_host_that_forbids_what_it_does_not_have_is_asked_for_the_next(web: Web, downloads: Downloads) -> None:
+def test_after_a_forbidden_address_the_next_one_is_tried(web: Web, downloads: Downloads) -> None:
     web.pages |= {"/text.en": Page(TEXT, failures=[403]), "/text.en.gz": Page(gzip.compress(TEXT))}
     assert downloads.fetch([f"{web.address}/text.en", f"{web.address}/text.en.gz"]).name == "text.en.gz"
 
 
-def test_what_no_host_has_is_told_with_every_address(web: Web, downloads: Downloads) -> None:
+def test_a_file_that_no_host_has_is_reported_with_every_address(web: Web, downloads: Downloads) -> None:
     urls = [f"{web.address}/text.en", f"{web.address}/text.en.gz"]
     with pytest.raises(
         DataError,
@@ -136,7 +134,7 @@ def test_what_no_host_has_is_told_with_every_address(web: Web, downloads: Downlo
         downloads.fetch(urls)
 
 
-def test_other_content_is_refused_and_removed_alone(web: Web, downloads: Downloads) -> None:
+def test_content_with_a_wrong_checksum_is_refused_and_removed(web: Web, downloads: Downloads) -> None:
     web.pages |= {"/text.en": Page(TEXT), "/other.en": Page(b"other")}
     downloads.fetch([f"{web.address}/text.en"])
     found = hashlib.sha256(b"other").hexdigest()
@@ -145,26 +143,26 @@ def test_other_content_is_refused_and_removed_alone(web: Web, downloads: Downloa
     assert names(downloads.folder) == ["text.en"]
 
 
-def test_a_host_that_answers_with_another_range_is_asked_for_all(web: Web, downloads: Downloads) -> None:
+def test_after_a_wrong_range_the_whole_file_is_requested(web: Web, downloads: Downloads) -> None:
     web.pages["/text.en"] = Page(TEXT, cuts=[1000], shift=10)
     assert downloads.fetch([f"{web.address}/text.en"]).read_bytes() == TEXT
     assert [start for _, start in web.asked] == [None, "bytes=1000-", None]
 
 
-def test_a_host_that_says_a_wrong_length_is_not_believed(web: Web, downloads: Downloads) -> None:
+def test_a_wrong_content_length_is_an_error(web: Web, downloads: Downloads) -> None:
     web.pages["/text.en"] = Page(TEXT, length=len(TEXT) + 7, ranges=False)
     with pytest.raises(DataError, match="ended after 4390 of 4397 bytes"):
         downloads.fetch([f"{web.address}/text.en"])
     assert "text.en" not in names(downloads.folder)
 
 
-def test_a_file_put_into_the_folder_under_its_name_alone_is_taken(downloads: Downloads) -> None:
+def test_a_file_in_the_folder_under_its_bare_name_is_used(downloads: Downloads) -> None:
     downloads.folder.mkdir()
     (downloads.folder / "text.en").write_bytes(TEXT)
     assert downloads.fetch(["https://nowhere.invalid/a/text.en"], SHA256) == downloads.folder / "text.en"
 
 
-def test_a_file_in_the_folder_with_other_content_is_told_and_left(downloads: Downloads) -> None:
+def test_a_file_in_the_folder_with_a_wrong_checksum_is_reported_and_kept(downloads: Downloads) -> None:
     downloads.folder.mkdir()
     (downloads.folder / "text.en").write_bytes(b"mine")
     with pytest.raises(DataError, match=rf"text\.en has sha256 .*, not {SHA256}; delete it to fetch it again"):
@@ -172,7 +170,7 @@ def test_a_file_in_the_folder_with_other_content_is_told_and_left(downloads: Dow
     assert (downloads.folder / "text.en").read_bytes() == b"mine"
 
 
-def test_without_a_network_it_is_told_at_once_where_the_file_may_be_put(
+def test_without_a_network_the_error_says_at_once_where_to_put_the_file(
     downloads: Downloads, waits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline(*_: object, **__: object) -> None:
@@ -185,27 +183,27 @@ def test_without_a_network_it_is_told_at_once_where_the_file_may_be_put(
     assert waits == []
 
 
-def test_an_address_names_a_place_within_the_folder_and_no_other(downloads: Downloads) -> None:
+def test_an_address_is_stored_within_the_folder(downloads: Downloads) -> None:
     placed = downloads.place("https://me:secret@data.org:8080/../../etc/./get?file=a b/../c.gz")
     assert placed == downloads.folder / "data.org_8080/etc/get_file=a_b/c.gz"
-    with pytest.raises(DataError, match=r"https://data\.org/ names no file"):
+    with pytest.raises(DataError, match=r"https://data\.org/ has no file name"):
         downloads.place("https://data.org/")
-    with pytest.raises(DataError, match=r"https://\[data/x is no address \(.*\); expected https://HOST/PATH"):
+    with pytest.raises(DataError, match=r"https://\[data/x is not an address \(.*\); expected https://HOST/PATH"):
         downloads.place("https://[data/x")
 
 
-def test_an_address_may_be_written_as_people_write(web: Web, downloads: Downloads) -> None:
+def test_an_address_may_have_spaces_and_umlauts(web: Web, downloads: Downloads) -> None:
     web.pages["/gr%C3%B6%C3%9Fer%20als.en?a=b%2Fc"] = Page(TEXT)
     assert downloads.fetch([f"{web.address}/größer als.en?a=b%2Fc"]).read_bytes() == TEXT
 
 
-def test_an_address_with_a_wrong_port_is_not_asked_again(downloads: Downloads, waits: list[int]) -> None:
+def test_an_address_with_an_invalid_port_is_not_retried(downloads: Downloads, waits: list[int]) -> None:
     with pytest.raises(DataError, match=r"cannot fetch http://data\.org:x/a\.en \(nonnumeric port: 'x'\)"):
         downloads.fetch(["http://data.org:x/a.en"])
     assert waits == []
 
 
-def test_progress_is_told_in_bytes(web: Web, tmp_path: Path) -> None:
+def test_progress_is_reported_in_bytes(web: Web, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
     web.pages["/text.en"] = Page(TEXT, cuts=[1000])
     Downloads(tmp_path, lambda done, total: told.append((done, total))).fetch([f"{web.address}/text.en"])
@@ -220,7 +218,7 @@ def test_the_folder_is_in_the_cache_of_the_user(monkeypatch: pytest.MonkeyPatch,
 
 
 class TestCorpora:
-    def test_both_sides_are_fetched_compressed_or_not(self, web: Web, downloads: Downloads) -> None:
+    def test_both_sides_are_downloaded_compressed_or_not(self, web: Web, downloads: Downloads) -> None:
         web.pages |= {"/train.en": Page(b"one\n"), "/train.de.gz": Page(gzip.compress(b"eins\n"))}
         corpus = open_corpus(f"files:{web.address}/train", EN_DE, downloads=downloads)
         assert list(corpus) == [RawPair(b"one", b"eins")]
@@ -228,10 +226,10 @@ class TestCorpora:
             f"{web.address}/train.{side}" for side in ("en", "de")
         ]
 
-    def test_a_checksum_a_side_is_verified(self, web: Web, downloads: Downloads) -> None:
+    def test_the_checksum_of_each_side_is_verified(self, web: Web, downloads: Downloads) -> None:
         web.pages |= {"/train.en": Page(b"one\n"), "/train.de": Page(b"eins\n")}
         right, wrong = (hashlib.sha256(text).hexdigest() for text in (b"one\n", b"zwei\n"))
-        with pytest.raises(DataError, match=rf"/train\.de has another content than expected: sha256 {wrong}"):
+        with pytest.raises(DataError, match=rf"/train\.de has unexpected content: expected sha256 {wrong}"):
             open_corpus(f"files:{web.address}/train?sha256={right},{wrong}", EN_DE, downloads=downloads)
         with pytest.raises(DataError, match="expected sha256=SOURCE,TARGET, got 1"):
             open_corpus(f"files:{web.address}/train?sha256={right}", EN_DE, downloads=downloads)
@@ -248,12 +246,12 @@ class TestCorpora:
             ),
         ],
     )
-    def test_every_kind_of_file_is_fetched(self, web: Web, downloads: Downloads, kind: str, text: bytes) -> None:
+    def test_every_kind_of_file_is_downloaded(self, web: Web, downloads: Downloads, kind: str, text: bytes) -> None:
         web.pages[f"/get?file=train.{kind}"] = Page(text)
         spec = f"{kind}:{web.address}/get?file=train.{kind}?weight=2"
         assert list(open_corpus(spec, EN_DE, downloads=downloads)) == [RawPair(b"one", b"eins")]
 
-    def test_a_checksum_is_the_identity_wherever_the_file_is_kept(self, web: Web, tmp_path: Path) -> None:
+    def test_the_identity_of_a_download_is_its_checksum(self, web: Web, tmp_path: Path) -> None:
         web.pages["/train.tsv"] = Page(b"one\teins\n")
         spec = f"tsv:{web.address}/train.tsv"
         checked = f"{spec}?sha256={hashlib.sha256(b'one	eins' + bytes([10])).hexdigest()}"
@@ -262,6 +260,6 @@ class TestCorpora:
         assert prints[0] == prints[1]
         assert len(set(prints)) == 3
 
-    def test_a_checksum_of_a_file_that_is_here_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="sha256 is for what is fetched from https://; leave it out"):
+    def test_a_checksum_for_a_local_file_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="sha256 is for files from https://; leave it out"):
             open_corpus(f"tsv:{tmp_path / 'a.tsv'}?sha256={SHA256}", EN_DE)

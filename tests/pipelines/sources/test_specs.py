@@ -1,4 +1,4 @@
-"""A SPEC and its options, and what is said of options that are none."""
+"""Parsing a SPEC with its options, and the errors of invalid options."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_every_option_is_read() -> None:
     )
 
 
-def test_the_weight_of_each_pair_may_stand_in_a_column() -> None:
+def test_the_weight_of_each_pair_may_be_in_a_column() -> None:
     assert parse_spec("tsv:a.tsv?loss_weight=column").loss_weight_column
     assert not parse_spec("tsv:a.tsv?loss_weight=0.5").loss_weight_column
 
@@ -34,7 +34,7 @@ def test_the_weight_of_each_pair_may_stand_in_a_column() -> None:
         ("reversed:files:a?weight=2", "reversed:files:a"),
     ],
 )
-def test_options_begin_at_the_last_question_mark_with_a_name_behind_it(text: str, location: str) -> None:
+def test_options_begin_at_the_last_question_mark_followed_by_a_name(text: str, location: str) -> None:
     spec = parse_spec(text)
     assert (spec.location, spec.weight) == (location, 2.0 if text.endswith("?weight=2") else 1.0)
 
@@ -58,23 +58,23 @@ def test_options_begin_at_the_last_question_mark_with_a_name_behind_it(text: str
         ("sha256=12", "expected a sha256 of 64 hexadecimal digits, got '12'; sha256sum FILE prints it"),
     ],
 )
-def test_what_is_no_option_is_told(options: str, message: str) -> None:
+def test_an_invalid_option_is_reported(options: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         parse_spec(f"files:a?{options}")
 
 
-def test_the_query_of_an_address_is_told_from_options() -> None:
-    with pytest.raises(DataError, match=r"unknown option 'file'; .*with a query of its own needs \?weight=1 behind it"):
+def test_the_query_of_an_address_is_distinguished_from_options() -> None:
+    with pytest.raises(DataError, match=r"unknown option 'file'; .*with a query of its own, add \?weight=1"):
         parse_spec("tsv:https://x.org/get?file=a.tsv")
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("files:a?loss_weight=column", r"files:a\?loss_weight=column: only tsv:FILE has a column for loss_weight=colu"),
-        (f"sample:tatoeba-en-de?sha256={SHA256}", "sha256 is for what is fetched from https://; leave it out"),
+        ("files:a?loss_weight=column", r"files:a\?loss_weight=column: loss_weight=column needs tsv:FILE"),
+        (f"sample:tatoeba-en-de?sha256={SHA256}", "sha256 is for files from https://; leave it out"),
     ],
 )
-def test_an_option_that_a_kind_cannot_obey_is_refused(spec: str, message: str) -> None:
+def test_an_option_that_a_kind_does_not_support_is_refused(spec: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         open_corpus(spec, LanguagePair("en", "de"))

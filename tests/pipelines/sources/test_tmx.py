@@ -1,4 +1,4 @@
-"""Translation memories: languages, inline elements, and documents that are not to be trusted."""
+"""Translation memories: languages, inline elements, and untrusted documents."""
 
 import gzip
 import resource
@@ -84,13 +84,11 @@ def test_a_namespace_a_doctype_and_another_encoding_do_not_matter(tmp_path: Path
     assert list(open_corpus(f"tmx:{tmp_path / 'a.tmx.gz'}", EN_DE)) == [RawPair(b"one", "größer".encode())]
 
 
-def test_named_characters_are_kept_and_an_unknown_name_is_told_with_its_line(tmp_path: Path) -> None:
+def test_named_entities_are_decoded_and_unknown_ones_reported_with_their_line(tmp_path: Path) -> None:
     head = '<!DOCTYPE tmx SYSTEM "tmx14.dtd">'
     text = document(unit(en="The caf&eacute; &amp; Z&uuml;rich", de="<bpt>&eacute;</bpt>Caf&eacute;"), head=head)
     assert read(tmp_path, text) == [("The café & Zürich", "Café")]
-    with pytest.raises(
-        DataError, match=r"a\.tmx has an entity that is nowhere defined \(&ours;, line 2\); write it out"
-    ):
+    with pytest.raises(DataError, match=r"a\.tmx has an undefined entity \(&ours;, line 2\); write it out"):
         read(tmp_path, document("\n", unit(en="of &ours;", de="x"), head=head))
     with pytest.raises(DataError, match=r"is not well-formed TMX \(Entity 'eacute' not defined, line 3\); mend"):
         read(tmp_path, document("\n", unit(en="one", de="eins"), "\n", unit(en="caf&eacute;", de="x")))
@@ -108,11 +106,11 @@ def test_an_entity_bomb_is_refused(tmp_path: Path, place: str) -> None:
 def test_no_entity_reads_another_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     head = f'<!DOCTYPE tmx [<!ENTITY file SYSTEM "{tmp_path / "secret"}">]>'
-    with pytest.raises(DataError, match="defines entities of its own, which may hide any amount of text; write them o"):
+    with pytest.raises(DataError, match="defines entities of its own, which may expand without limit; write them o"):
         read(tmp_path, document(unit(en="&file;", de="x"), head=head))
 
 
-def test_a_document_that_is_cut_short_gives_its_whole_units_and_is_told(tmp_path: Path) -> None:
+def test_a_truncated_document_yields_its_complete_units_and_is_reported(tmp_path: Path) -> None:
     units = [unit(en=f"one {i}", de=f"eins {i}") for i in range(2000)]
     (tmp_path / "a.tmx").write_text(document(*units)[:-300], encoding="utf-8")
     pairs = iter(open_corpus(f"tmx:{tmp_path / 'a.tmx'}", EN_DE))
@@ -121,19 +119,19 @@ def test_a_document_that_is_cut_short_gives_its_whole_units_and_is_told(tmp_path
         list(pairs)
 
 
-def test_a_compressed_memory_that_is_cut_short_is_told(tmp_path: Path) -> None:
+def test_a_truncated_compressed_document_is_reported(tmp_path: Path) -> None:
     whole = gzip.compress(document(*(unit(en=f"one {i}", de=f"eins {i}") for i in range(2000))).encode())
     (tmp_path / "a.tmx.gz").write_bytes(whole[:-300])
     with pytest.raises(DataError, match=r"a\.tmx\.gz is damaged or cut short \(.*\); fetch it again"):
         list(open_corpus(f"tmx:{tmp_path / 'a.tmx.gz'}", EN_DE))
 
 
-def test_a_memory_without_the_languages_is_told_with_those_it_has(tmp_path: Path) -> None:
+def test_a_document_without_the_languages_is_reported_with_those_it_has(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no unit in both en and de; its languages are: en-US, fr"):
         read(tmp_path, document(unit(en_US="one", fr="un")))
 
 
-def test_a_memory_without_units_is_an_empty_corpus(tmp_path: Path) -> None:
+def test_a_document_without_units_is_an_empty_corpus(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.tmx is empty: expected at least one sentence pair"):
         read(tmp_path, document())
 

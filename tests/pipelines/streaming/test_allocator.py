@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, also after TensorFlow has told glibc otherwise."""
+"""Freed memory stays with the process, even after TensorFlow resets glibc's parameters."""
 
 import platform
 import subprocess
@@ -9,13 +9,13 @@ import pytest
 from pipelines.streaming import allocator
 from pipelines.streaming.allocator import keep_freed_memory
 
-# Takes and frees many blocks of 1 MiB, as a step does with tensors, and prints the page faults once it is warm.
+# Allocates and frees many blocks of 1 MiB, like a training step, and prints the page faults after a warm-up.
 FAULTS = """
 import ctypes, resource
 from pipelines.streaming.allocator import keep_freed_memory
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
-libc.mallopt(-1, 128 << 10)  # what the op behind Dataset.from_generator does
+libc.mallopt(-1, 128 << 10)  # as the op of Dataset.from_generator does
 {keep}
 def step():
     blocks = [libc.malloc(1 << 20) for _ in range(64)]
@@ -38,12 +38,12 @@ def faults(keep: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the parameters are glibc's")
-def test_memory_that_is_freed_in_each_step_is_not_faulted_in_again() -> None:
+def test_memory_freed_in_each_step_stays_mapped() -> None:
     assert faults("") > 1000
     assert faults("keep_freed_memory()") < 100
 
 
-def test_another_allocator_and_a_user_s_own_settings_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_allocators_and_user_settings_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as other:
         other.setattr(platform, "libc_ver", lambda: ("", ""))
         assert not keep_freed_memory()

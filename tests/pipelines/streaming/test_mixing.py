@@ -1,4 +1,4 @@
-"""Mixed corpora and loss weights: how often a pair is read, what it weighs, and that a resumed stream agrees."""
+"""Mixed corpora and loss weights: how often a pair is read, its weight, and that streams resume."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,21 +19,20 @@ from pipelines.shards.buckets import Rows
 from pipelines.shards.manifest import Manifest, MixedCorpus, Split
 from pipelines.shards.reading import read_tokens
 from pipelines.streaming.mixing import Mixture
-from pipelines.streaming.stream import BATCH_SPEC, batch_spec, evaluation_stream, planned_epoch, training_stream
-from pipelines.streaming.windows import TrainingData
+from pipelines.streaming.stream import BATCH_SPEC, batch_spec, evaluation_stream
 from pipelines.vocabulary.tokenizer import PAD
 from tests.pipelines.conftest import FIRST_ID, MakeData
-from tests.pipelines.machines import assert_machines_read_in_turn
+from tests.pipelines.streaming.streams import assert_machines_read_in_turn, batches_of, open_data, training_stream
 
-PAIRS, FIRST_CORPUS = 150, 110  # of the first corpus, the others of the second
-OPTIONS: dict[str, Any] = {"batch_tokens": 96, "max_length": 12, "seed": 5, "window_examples": 40}
+PAIRS, FIRST_CORPUS = 150, 110  # all pairs, and those of the first of two corpora
+OPTIONS: dict[str, Any] = {"batch_tokens": 96, "max_length": 12, "seed": 5, "window_pairs": 40}
 
 Mix = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
 def mix(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Mix:
-    """Gives a function that writes 150 pairs of two corpora of these weights; the loss weight of pair i is i / 100."""
+    """Returns a function that writes 150 pairs of two corpora with given weights; pair i has loss weight i / 100."""
 
     def make(*weights: float, loss_weights: bool = False) -> Path:
         lengths = np.random.default_rng(3).integers(2, 13, size=(PAIRS, 2))
@@ -56,10 +55,10 @@ def mix(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Mix:
 
 
 def taken(data: Path, epoch: int = 0, **options: Any) -> Counter[int]:
-    """How many times an epoch gives each pair."""
+    """Returns how many times an epoch contains each pair."""
     options = OPTIONS | options
     stream = training_stream(data, start_epoch=epoch, **options)
-    batches = islice(stream.as_numpy_iterator(), len(planned_epoch(data, epoch=epoch, **options)))
+    batches = islice(stream.as_numpy_iterator(), batches_of(data, epoch, **options))
     return Counter(int(first) - FIRST_ID for _, labels, *_ in batches for first in labels[:, 0] if first != PAD)
 
 
@@ -68,14 +67,14 @@ def split_of(pairs: Sequence[int], weights: Sequence[float]) -> Split:
     return Split((), (), {}, (), corpora=corpora)
 
 
-def test_a_whole_weight_takes_each_pair_so_often_and_a_fraction_takes_some_once_more(mix: Mix) -> None:
+def test_an_integer_weight_repeats_each_pair_and_a_fraction_repeats_some(mix: Mix) -> None:
     counts = taken(mix(2, 1.5))
     assert {counts[pair] for pair in range(FIRST_CORPUS)} == {2}
     assert {counts[pair] for pair in range(FIRST_CORPUS, PAIRS)} == {1, 2}
     assert 50 <= sum(counts[pair] for pair in range(FIRST_CORPUS, PAIRS)) <= 70
 
 
-def test_half_a_corpus_is_read_in_an_epoch_and_another_half_in_the_next(mix: Mix) -> None:
+def test_with_a_weight_of_one_half_each_epoch_reads_another_half(mix: Mix) -> None:
     data = mix(1, 0.5)
     epochs = [taken(data, epoch) for epoch in range(12)]
     assert all({counts[pair] for pair in range(FIRST_CORPUS)} == {1} for counts in epochs)
@@ -95,7 +94,7 @@ def test_weights_of_one_change_nothing(mix: Mix) -> None:
 
 
 @pytest.mark.parametrize("weight", [0, 1e-30])
-def test_data_of_which_no_pair_counts_in_the_loss_is_refused(mix: Mix, weight: float) -> None:
+def test_data_without_usable_loss_weights_is_refused(mix: Mix, weight: float) -> None:
     data = mix(1, 1, loss_weights=True)
     shards = Manifest.load(data).split("train").shards
     for shard in shards:
@@ -121,20 +120,20 @@ def test_weights_that_leave_only_pairs_that_are_too_long_are_refused(mix: Mix) -
     assert taken(data)
 
 
-def test_weights_that_repeat_all_pairs_beyond_memory_are_refused() -> None:
+def test_weights_that_repeat_pairs_too_often_are_refused() -> None:
     assert Mixture.of(split_of([10, 1000], [5000, 1]), 1)
     with pytest.raises(DataError, match=r"take a pair 1,000,000,000 times an epoch on average, and 100 are the most"):
         Mixture.of(split_of([10, 1000], [1e9, 1e9]), 1)
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-3, 1e300])
-def test_any_temperature_leaves_an_epoch_as_long_as_it_was(temperature: float) -> None:
+def test_a_temperature_keeps_the_length_of_an_epoch(temperature: float) -> None:
     mixture = Mixture.of(split_of([10, 0, 1000, 1], [1, 1, 1, 2]), temperature)
     assert mixture is not None
     assert mixture.rates @ np.array([10, 0, 1000, 1]) == pytest.approx(1012)
 
 
-def test_a_corpus_of_weight_nothing_is_left_out(mix: Mix) -> None:
+def test_a_corpus_of_weight_0_is_left_out(mix: Mix) -> None:
     assert set(taken(mix(1, 0))) == set(range(FIRST_CORPUS))
 
 
@@ -145,13 +144,13 @@ def weighted(mix: Mix) -> Path:
 
 @cache
 def beginning(data: Path) -> list[Any]:
-    """The first batches, as many as the test of positions needs."""
+    """Returns the first batches, as many as the test of positions needs."""
     return list(islice(training_stream(data, **OPTIONS | {"corpus_temperature": 3.0}).as_numpy_iterator(), 63))
 
 
 @settings(deadline=None, max_examples=10)
 @given(batch=st.integers(0, 60))
-def test_a_stream_of_a_mixture_goes_on_where_it_was(weighted: Path, batch: int) -> None:
+def test_a_stream_of_a_mixture_may_start_at_any_batch(weighted: Path, batch: int) -> None:
     options = OPTIONS | {"corpus_temperature": 3.0}
     whole = beginning(weighted)[batch : batch + 3]
     resumed = islice(training_stream(weighted, start_batch=batch, **options).as_numpy_iterator(), 3)
@@ -159,7 +158,7 @@ def test_a_stream_of_a_mixture_goes_on_where_it_was(weighted: Path, batch: int) 
         assert all(map(np.array_equal, tf.nest.flatten(ours), tf.nest.flatten(theirs)))
 
 
-def test_a_batch_of_weighted_pairs_brings_the_weight_of_each_row_and_nothing_for_empty_rows(weighted: Path) -> None:
+def test_a_batch_has_the_loss_weight_of_each_row_and_0_for_empty_rows(weighted: Path) -> None:
     stream = training_stream(weighted, **OPTIONS)
     assert stream.element_spec == batch_spec(Manifest.load(weighted))
     assert stream.element_spec[2] == tf.TensorSpec([None], tf.float32)
@@ -171,8 +170,10 @@ def test_a_batch_of_weighted_pairs_brings_the_weight_of_each_row_and_nothing_for
     assert empty
 
 
-def test_windows_of_a_mixture_before_a_position_are_not_drawn(weighted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    epochs = [len(planned_epoch(weighted, epoch=epoch, **OPTIONS)) for epoch in range(3)]
+def test_windows_of_a_mixture_before_the_first_batch_are_not_drawn(
+    weighted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs = [batches_of(weighted, epoch, **OPTIONS) for epoch in range(3)]
     whole = islice(training_stream(weighted, **OPTIONS).as_numpy_iterator(), sum(epochs), sum(epochs) + 1)
     expected = next(whole)
     drawn: list[int] = []
@@ -185,11 +186,11 @@ def test_windows_of_a_mixture_before_a_position_are_not_drawn(weighted: Path, mo
     monkeypatch.setattr(Mixture, "draw", counted)
     resumed = next(training_stream(weighted, start_batch=sum(epochs), **OPTIONS).as_numpy_iterator())
     assert all(map(np.array_equal, tf.nest.flatten(resumed), tf.nest.flatten(expected)))
-    assert 0 < sum(drawn) < 300  # of the windows that are read ahead; those before have 450 pairs
+    assert 0 < sum(drawn) < 300  # only windows read ahead; the skipped ones have 450 pairs
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=200), st.integers(0, 99))
-def test_as_many_pairs_are_drawn_of_each_corpus_and_length_as_are_counted(
+def test_the_number_of_drawn_pairs_by_corpus_and_length_equals_the_count(
     pairs: list[tuple[int, int]], seed: int
 ) -> None:
     mixture = Mixture(np.array([0.4, 1.0, 2.3]))
@@ -203,7 +204,7 @@ def test_as_many_pairs_are_drawn_of_each_corpus_and_length_as_are_counted(
     )
     assert (mixture.count(np.stack([there * 0, there]), offsets) == [there * 0, taken_of_each]).all()
     up_to_each = np.cumsum(there, axis=1) * mixture.rates[:, None]
-    assert (abs(np.cumsum(taken_of_each, axis=1) - up_to_each) < 1).all()  # so every length has its share
+    assert (abs(np.cumsum(taken_of_each, axis=1) - up_to_each) < 1).all()  # every length gets its share
     times = np.bincount(drawn, minlength=len(pairs))
     assert (times >= np.floor(mixture.rates)[corpora]).all()
     assert (times <= np.ceil(mixture.rates)[corpora]).all()
@@ -215,23 +216,23 @@ def test_the_worked_example_of_the_module_is_true() -> None:
     assert drawn.tolist() == [2, 0, 7, 3, 3, 5, 1, 1]  # from short to long: 6 2 4 0 and 7 3 5 1
 
 
-def test_small_corpora_are_not_taken_by_all_lanes_at_once_or_by_none() -> None:
+def test_lanes_take_pairs_of_small_corpora_at_different_times() -> None:
     mixture, random = Mixture(np.array([0.3])), np.random.default_rng(0)
     of_all_lanes = [mixture.count(np.full((8, 1, 1), 3), mixture.offsets(random, 8)).sum() for _ in range(200)]
     assert np.mean(of_all_lanes) == pytest.approx(8 * 3 * 0.3, abs=0.1)
     assert set(of_all_lanes) <= {7, 8}
 
 
-def test_the_batches_of_a_mixture_are_counted_as_they_are_planned(make_data: MakeData, tmp_path: Path) -> None:
-    """In windows of two shards of each of 8 lanes."""
+def test_the_batch_count_of_a_mixture_matches_the_plan(make_data: MakeData, tmp_path: Path) -> None:
+    """Each window has two shards of each of 8 lanes."""
     lengths = np.random.default_rng(7).integers(2, 15, size=(600, 2))
     manifest = Manifest.load(make_data(tmp_path / "data", lengths.tolist(), shards=32))
     for number, shard in enumerate(manifest.split("train").shards):
         np.save(manifest.data_dir / shard.corpus_file, np.arange(shard.examples).astype(np.uint8) * number % 3)
     corpora = tuple(MixedCorpus(f"corpus {i}", 200, weight) for i, weight in enumerate((0.3, 1.0, 2.6)))
     replace(manifest, splits={"train": replace(manifest.split("train"), corpora=corpora)}).save()
-    sizes = {"batch_tokens": 96, "max_length": 12, "window_examples": 304}
-    data = TrainingData.open(manifest.data_dir, seed=1, sampling_alpha=0.0, corpus_temperature=2.0, **sizes)
+    sizes = {"batch_tokens": 96, "max_length": 12, "window_pairs": 304}
+    data = open_data(manifest.data_dir, seed=1, corpus_temperature=2.0, **sizes)
     for epoch in range(5):
         windows = data.windows(epoch)
         assert [len(window.shards) for window in windows] == [16, 16]
@@ -239,8 +240,8 @@ def test_the_batches_of_a_mixture_are_counted_as_they_are_planned(make_data: Mak
 
 
 @pytest.mark.parametrize("hosts", [2, 3])
-def test_machines_read_the_rows_and_weights_of_one_in_turn(weighted: Path, hosts: int) -> None:
-    assert_machines_read_in_turn(weighted, hosts, **OPTIONS | {"window_examples": 80})
+def test_machines_divide_the_rows_and_weights_of_a_batch(weighted: Path, hosts: int) -> None:
+    assert_machines_read_in_turn(weighted, hosts, **OPTIONS | {"window_pairs": 80})
 
 
 def test_batches_without_weights_stay_pairs(mix: Mix, weighted: Path) -> None:
@@ -249,7 +250,7 @@ def test_batches_without_weights_stay_pairs(mix: Mix, weighted: Path) -> None:
     assert evaluation_stream(weighted, "train", batch_tokens=96, max_length=12).element_spec == BATCH_SPEC
 
 
-def test_a_temperature_shows_the_small_corpus_more_often_in_an_epoch_as_long_as_before(mix: Mix) -> None:
+def test_a_temperature_samples_the_small_corpus_more_often_in_epochs_of_the_same_length(mix: Mix) -> None:
     data = mix(1, 1)
     warm = [taken(data, epoch, corpus_temperature=5.0) for epoch in range(4)]
     second = sum(counts[pair] for counts in warm for pair in range(FIRST_CORPUS, PAIRS))
@@ -267,7 +268,7 @@ def test_the_worked_example_of_a_temperature_is_true() -> None:
     assert pairs[0] / pairs.sum() == pytest.approx(1 / 11)
 
 
-def test_a_temperature_goes_on_top_of_the_weights_and_one_leaves_them() -> None:
+def test_a_temperature_multiplies_the_weights_and_1_leaves_them_unchanged() -> None:
     split = split_of([100, 400], [3, 0.5])
     warm, plain = Mixture.of(split, temperature=2), Mixture.of(split, temperature=1)
     assert warm
@@ -282,7 +283,7 @@ def test_one_corpus_has_no_mixture_at_any_temperature() -> None:
     assert Mixture.of(split_of([], []), temperature=7) is None
 
 
-def test_what_cannot_be_mixed_is_refused() -> None:
+def test_invalid_mixtures_are_refused() -> None:
     with pytest.raises(DataError, match=r"corpus_temperature must be above 0, got 0"):
         Mixture.of(split_of([100], [1]), temperature=0)
     with pytest.raises(DataError, match="every corpus of the data has weight 0; give one a weight"):
@@ -304,14 +305,14 @@ def test_a_missing_file_beside_a_shard_is_named(mix: Mix, kind: str) -> None:
         Manifest.load(data)
 
 
-def test_an_array_of_another_kind_is_named(mix: Mix) -> None:
+def test_an_array_of_another_dtype_is_named(mix: Mix) -> None:
     data = mix(2, 1)
     np.save(data / "train-00002-of-00008.corpus.npy", np.zeros(PAIRS, np.int64))
-    with pytest.raises(DataError, match=r"train-00002-of-00008\.corpus\.npy \(it is no array of uint8\)"):
-        planned_epoch(data, **OPTIONS)
+    with pytest.raises(DataError, match=r"train-00002-of-00008\.corpus\.npy \(it is not an array of uint8\)"):
+        batches_of(data, **OPTIONS)
 
 
-def test_a_manifest_keeps_corpora_and_one_without_them_is_read_too(mix: Mix, tmp_path: Path) -> None:
+def test_a_manifest_stores_corpora_and_an_older_one_without_them_loads(mix: Mix, tmp_path: Path) -> None:
     manifest = Manifest.load(mix(2, 1, loss_weights=True))
     split = manifest.split("train")
     assert split.corpora == (MixedCorpus("first", 110, 2), MixedCorpus("second", 40, 1))

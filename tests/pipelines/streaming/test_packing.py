@@ -1,4 +1,4 @@
-"""Packed batches: what they hold, their one shape, and that position and machines change nothing."""
+"""Packed batches: their contents, their one shape, and independence of position and machines."""
 
 import tempfile
 from collections import Counter
@@ -21,18 +21,24 @@ from pipelines.shards.reading import read_tokens
 from pipelines.streaming.batching import BatchShape
 from pipelines.streaming.packed_batches import pack_rows, sentences_of
 from pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
-from pipelines.streaming.stream import batch_spec, planned_epoch, training_stream
+from pipelines.streaming.stream import batch_spec
 from pipelines.streaming.windows import TrainingData, Window
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
 from tests.pipelines.conftest import FIRST_ID, MakeData
-from tests.pipelines.machines import assert_machines_read_in_turn
+from tests.pipelines.streaming.streams import (
+    assert_machines_read_in_turn,
+    batches_of,
+    open_data,
+    planned_epoch,
+    training_stream,
+)
 
 MAX_LENGTH = 12
 OPTIONS: dict[str, Any] = {
     "batch_tokens": 300,
     "max_length": MAX_LENGTH,
     "seed": 5,
-    "window_examples": 160,
+    "window_pairs": 160,
     "packed": True,
 }
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
@@ -43,7 +49,7 @@ few = settings(deadline=None, max_examples=10)
 
 @pytest.fixture(scope="module")
 def data(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """320 pairs in 32 shards: two windows of 8 lanes. Corpus 1 has the pairs from 200 on; pair i weighs i / 100."""
+    """320 pairs in 32 shards: two windows of 8 lanes. Corpus 1 begins at pair 200; pair i has loss weight i / 100."""
     lengths = np.random.default_rng(4).integers(2, MAX_LENGTH + 1, size=(320, 2))
     data = make_data(tmp_path_factory.mktemp("packing") / "data", lengths.tolist(), shards=32)
     for shard in Manifest.load(data).split("train").shards:
@@ -56,7 +62,7 @@ def data(make_data: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def weighted(data: Path) -> Iterator[Path]:
-    """The same, of two corpora of weights 2 and 0.5, with loss weights."""
+    """The same data as two corpora with weights 2 and 0.5, with loss weights."""
     manifest = Manifest.load(data)
     mixed = (MixedCorpus("first", 200, 2.0), MixedCorpus("second", 120, 0.5))
     train = replace(manifest.split("train"), corpora=mixed, has_loss_weights=True)
@@ -70,18 +76,17 @@ def batches(data_dir: Path, count: int, **options: Any) -> list[Any]:
 
 
 def epoch_of(data_dir: Path, epoch: int = 0, **options: Any) -> list[Any]:
-    count = len(planned_epoch(data_dir, epoch=epoch, **OPTIONS | options))
-    return batches(data_dir, count, start_epoch=epoch, **options)
+    return batches(data_dir, batches_of(data_dir, epoch, **OPTIONS | options), start_epoch=epoch, **options)
 
 
 @cache
 def beginning(data_dir: Path, epoch: int) -> list[Any]:
-    """The first batches from an epoch on, as many as the test of positions needs."""
+    """Returns the first batches of an epoch, as many as the test of positions needs."""
     return batches(data_dir, 44, start_epoch=epoch)
 
 
 def pairs_in(epoch: Sequence[Any]) -> list[int]:
-    """The pairs in the order in which they are read; both sides of each are of the same."""
+    """Returns the pairs in reading order, and checks that source and target belong together."""
     found: list[int] = []
     for inputs, labels, *_ in epoch:
         source, target = sentences_of(inputs, labels)
@@ -133,31 +138,30 @@ def test_each_pair_of_a_row_keeps_the_contract(data: Path) -> None:
 
 @few
 @given(batch=st.integers(0, 40), epoch=st.integers(0, 1))
-def test_a_stream_from_a_position_is_the_continuation(data: Path, batch: int, epoch: int) -> None:
+def test_a_stream_may_start_at_any_batch(data: Path, batch: int, epoch: int) -> None:
     resumed = batches(data, 4, start_epoch=epoch, start_batch=batch)
     assert same(beginning(data, epoch)[batch : batch + 4], resumed)
 
 
-def test_no_token_of_a_window_before_a_position_is_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = batches(data, 1, start_epoch=2)
-    epochs = len(epoch_of(data)) + len(epoch_of(data, 1))
+def test_tokens_before_the_first_batch_are_not_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = batches_of(data, 0, **OPTIONS) + batches_of(data, 1, **OPTIONS)
+    expected = batches(data, epochs + 1)[epochs:]
     read: list[Shard] = []
 
     def counted(data_dir: Path, shards: Sequence[Shard], **options: Any) -> Any:
         read.extend(shards)
         return read_tokens(data_dir, shards, **options)
 
-    monkeypatch.setattr("pipelines.streaming.windows.read_tokens", counted)
+    monkeypatch.setattr("pipelines.streaming.window_reading.read_tokens", counted)
     assert same(batches(data, 1, start_batch=epochs), expected)
-    assert len(read) <= 3 * 16  # of the windows that are read ahead; those before have 64 shards
+    assert len(read) <= 3 * 16  # only windows read ahead; the skipped ones have 64 shards
 
 
 @pytest.mark.parametrize(("window", "planned"), [(160, 20), (1000, 1)])
-def test_the_batches_of_windows_of_the_same_shards_are_counted_once(
+def test_batches_are_counted_once_for_windows_of_the_same_shards(
     data: Path, monkeypatch: pytest.MonkeyPatch, window: int, planned: int
 ) -> None:
-    options = OPTIONS | {"window_examples": window, "sampling_alpha": 0.0, "corpus_temperature": 1.0}
-    training = TrainingData.open(data, **options)
+    training = open_data(data, **OPTIONS | {"window_pairs": window})
     windows = [window for epoch in range(10) for window in training.windows(epoch)]
     expected = [len(training.plan(window)) for window in windows]
     plans: list[Window] = []
@@ -168,7 +172,7 @@ def test_the_batches_of_windows_of_the_same_shards_are_counted_once(
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
-def test_an_epoch_is_planned_as_it_is_read(prepared: Path, alpha: float) -> None:
+def test_the_plan_of_an_epoch_matches_its_batches(prepared: Path, alpha: float) -> None:
     options = {"batch_tokens": 4096, "max_length": 64, "seed": 3, "packed": True, "sampling_alpha": alpha}
     planned = planned_epoch(prepared, **options)
     found = list(islice(training_stream(prepared, **options).as_numpy_iterator(), len(planned)))
@@ -213,17 +217,17 @@ def test_epochs_differ_and_follow_from_the_seed(data: Path) -> None:
 
 
 @pytest.mark.parametrize("hosts", [2, 3, 8, 16])
-def test_machines_read_the_rows_of_one_in_turn(data: Path, hosts: int) -> None:
+def test_machines_divide_the_rows_of_a_batch(data: Path, hosts: int) -> None:
     assert_machines_read_in_turn(data, hosts, batches=20, **OPTIONS | {"start_batch": 3})
 
 
 @pytest.mark.parametrize("hosts", [2, 3])
-def test_machines_draw_the_segmentations_of_one(prepared: Path, hosts: int) -> None:
+def test_machines_draw_the_same_segmentations_as_one_machine(prepared: Path, hosts: int) -> None:
     options = {"batch_tokens": 4096, "max_length": 64, "seed": 3, "packed": True, "sampling_alpha": 0.3}
     assert_machines_read_in_turn(prepared, hosts, batches=5, **options)
 
 
-def test_drawn_segmentations_are_those_of_the_texts(prepared: Path) -> None:
+def test_drawn_segmentations_spell_the_stored_texts(prepared: Path) -> None:
     options = {"batch_tokens": 4096, "max_length": 64, "seed": 3, "packed": True}
     drawn, stored = ({"sampling_alpha": alpha} for alpha in (0.3, 0.0))
     (ours, more), (theirs, fewer) = (
@@ -247,7 +251,7 @@ def texts_and_tokens(data_dir: Path, stream: tf.data.Dataset, count: int) -> tup
     return texts, tokens
 
 
-def test_pairs_of_a_mixture_come_as_often_as_their_corpus_weighs(weighted: Path) -> None:
+def test_pairs_of_a_mixture_come_as_often_as_the_weight_of_their_corpus(weighted: Path) -> None:
     counts = Counter(pairs_in(epoch_of(weighted)))
     assert {counts[pair] for pair in range(200)} == {2}
     assert {counts[pair] for pair in range(200, 320)} == {0, 1}
@@ -286,9 +290,9 @@ def split_of(source_tokens: int, target_tokens: int, longest: tuple[int, int]) -
 @pytest.mark.parametrize(
     ("split", "sizes", "shape"),
     [
-        (split_of(1_000_000, 1_100_000, (256, 256)), (25_000, 256), (80, 256, 288)),  # the docstring's
-        (split_of(1_000_000, 1_100_000, (30, 256)), (25_000, 256), (96, 240, 256)),  # no source is as long as a target
-        (split_of(1_000_000, 1_000_000, (20, 20)), (25_000, 64), (192, 128, 128)),  # rows are not too short to fill
+        (split_of(1_000_000, 1_100_000, (256, 256)), (25_000, 256), (80, 256, 288)),  # the example of the docstring
+        (split_of(1_000_000, 1_100_000, (30, 256)), (25_000, 256), (96, 240, 256)),  # sources are shorter than targets
+        (split_of(1_000_000, 1_000_000, (20, 20)), (25_000, 64), (192, 128, 128)),  # rows have a minimum width
         (split_of(1_000_000, 5_000_000, (99, 99)), (1000, 99), (8, 104, 125)),  # no wider than the budget allows
     ],
 )
@@ -298,7 +302,7 @@ def test_the_shape_follows_from_the_lengths_of_the_data(
     assert packed_shape(split, batch_tokens=sizes[0], max_length=sizes[1]) == shape
 
 
-def test_drawn_segmentations_may_be_as_long_as_the_longest_that_is_read() -> None:
+def test_rows_hold_drawn_segmentations_of_the_maximum_length() -> None:
     shape = packed_shape(
         split_of(1_000_000, 1_000_000, (150, 150)), batch_tokens=9000, max_length=200, sampling_alpha=0.1
     )
@@ -306,7 +310,7 @@ def test_drawn_segmentations_may_be_as_long_as_the_longest_that_is_read() -> Non
 
 
 def test_the_emptiest_rows_get_the_longest_pairs() -> None:
-    """The worked example of the module."""
+    """Tests the worked example of the module."""
     lengths = np.array([(6, 5), (4, 4), (3, 4), (2, 2), (1, 1)], np.int32)
     plans = pack_batches(lengths, [np.arange(5)], BatchShape(2, 8, 8), max_length=8, random=np.random.default_rng(0))
     rows = [sorted(plan.pairs[plan.rows == row].tolist()) for plan in plans for row in (0, 1)]

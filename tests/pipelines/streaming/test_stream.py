@@ -1,4 +1,4 @@
-"""The streams: what they hold, in which order, from where on."""
+"""The streams: their contents, order and first batch."""
 
 import tempfile
 from collections.abc import Iterator
@@ -19,22 +19,20 @@ from pipelines.shards.lanes import Host
 from pipelines.shards.manifest import Manifest
 from pipelines.shards.reading import reporting_data_errors
 from pipelines.streaming.batching import BatchPlan
-from pipelines.streaming.stream import (
-    BATCH_SPEC,
-    dataset_of,
-    evaluation_stream,
-    planned_epoch,
-    skipped_examples,
-    training_stream,
-)
+from pipelines.streaming.stream import BATCH_SPEC, dataset_of, evaluation_stream, skipped_examples
 from pipelines.streaming.windows import TrainingData, Window
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 from tests.pipelines.conftest import FIRST_ID, MakeData
-from tests.pipelines.machines import assert_machines_read_in_turn
+from tests.pipelines.streaming.streams import (
+    assert_machines_read_in_turn,
+    batches_of,
+    open_data,
+    planned_epoch,
+    training_stream,
+)
 
 MAX_LENGTH = 12
-OPTIONS: dict[str, Any] = {"batch_tokens": 96, "max_length": MAX_LENGTH, "seed": 5, "window_examples": 40}
-PLAIN = OPTIONS | {"sampling_alpha": 0.0, "corpus_temperature": 1.0}
+OPTIONS: dict[str, Any] = {"batch_tokens": 96, "max_length": MAX_LENGTH, "seed": 5, "window_pairs": 40}
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 corpora = st.lists(st.tuples(st.integers(2, MAX_LENGTH), st.integers(2, MAX_LENGTH)), min_size=1, max_size=120)
@@ -59,26 +57,21 @@ def batches(stream: tf.data.Dataset, count: int) -> list[Batch]:
     return list(islice(stream.as_numpy_iterator(), count))
 
 
-def batches_per_epoch(data_dir: Path, **options: Any) -> int:
-    return len(planned_epoch(data_dir, **options))
-
-
 def epoch_of(data_dir: Path, epoch: int = 0, **options: Any) -> list[Batch]:
     options = OPTIONS | options
-    return batches(
-        training_stream(data_dir, start_epoch=epoch, **options), batches_per_epoch(data_dir, epoch=epoch, **options)
-    )
+    stream = training_stream(data_dir, start_epoch=epoch, **options)
+    return batches(stream, batches_of(data_dir, epoch, **options))
 
 
 @cache
-def beginning(data_dir: Path, epoch: int, window_examples: int) -> list[Batch]:
-    """The first batches from an epoch on, as many as the tests of positions need."""
-    options = OPTIONS | {"window_examples": window_examples}
+def beginning(data_dir: Path, epoch: int, window_pairs: int) -> list[Batch]:
+    """Returns the first batches of an epoch, as many as the tests of positions need."""
+    options = OPTIONS | {"window_pairs": window_pairs}
     return batches(training_stream(data_dir, start_epoch=epoch, **options), 44)
 
 
 def pairs_in(epoch: list[Batch]) -> list[int]:
-    """Gives the pairs in the order in which they are read, and checks that both sides are of the same pair."""
+    """Returns the pairs in reading order, and checks that source and target belong together."""
     source = np.concatenate([inputs["source"][:, 0] for inputs, _ in epoch])
     target = np.concatenate([labels[:, 0] for _, labels in epoch])
     assert (source == target).all()
@@ -92,7 +85,7 @@ def same(left: list[Batch], right: list[Batch]) -> bool:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A place for the data of many examples of one property."""
+    """A folder for the data of many hypothesis examples."""
     with tempfile.TemporaryDirectory(dir=tmp_path_factory.mktemp("workshop")) as folder:
         yield Path(folder)
 
@@ -130,11 +123,11 @@ class TestTraining:
 
     @few
     @given(batch=st.integers(0, 40), epoch=st.integers(0, 1))
-    def test_a_stream_from_a_position_is_the_continuation(self, data: Path, batch: int, epoch: int) -> None:
+    def test_a_stream_may_start_at_any_batch(self, data: Path, batch: int, epoch: int) -> None:
         resumed = batches(training_stream(data, start_epoch=epoch, start_batch=batch, **OPTIONS), 4)
-        assert same(beginning(data, epoch, OPTIONS["window_examples"])[batch : batch + 4], resumed)
+        assert same(beginning(data, epoch, OPTIONS["window_pairs"])[batch : batch + 4], resumed)
 
-    def test_windows_before_a_position_are_not_planned(self, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_windows_before_the_first_batch_are_not_planned(self, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         planned: list[Window] = []
 
         def plan(training: TrainingData, window: Window) -> list[BatchPlan]:
@@ -142,20 +135,20 @@ class TestTraining:
             return plan_window(training, window)
 
         plan_window = TrainingData.plan
-        ends = batches_per_epoch(data, **OPTIONS) + batches_per_epoch(data, epoch=1, **OPTIONS)
+        ends = batches_of(data, **OPTIONS) + batches_of(data, 1, **OPTIONS)
         monkeypatch.setattr(TrainingData, "plan", plan)
         batches(training_stream(data, start_batch=ends - 1, **OPTIONS), 1)
         assert min((window.epoch, window.number) for window in planned) == (1, 3)
 
     def test_the_end_of_an_epoch_is_the_beginning_of_the_next(self, data: Path) -> None:
-        end = batches_per_epoch(data, **OPTIONS)
-        at_end = batches(training_stream(data, start_batch=end, **OPTIONS), 3)
-        assert same(at_end, batches(training_stream(data, start_epoch=1, **OPTIONS), 3))
+        end = batches_of(data, **OPTIONS)
+        whole = batches(training_stream(data, **OPTIONS), end + 3)
+        assert same(whole[end:], batches(training_stream(data, start_batch=end, **OPTIONS), 3))
+        assert sorted(pairs_in(whole[:end])) == list(range(150))
 
-    @pytest.mark.parametrize("epoch", [0, 1])
-    def test_an_epoch_is_planned_as_it_is_read(self, data: Path, epoch: int) -> None:
-        planned = planned_epoch(data, epoch=epoch, **OPTIONS)
-        for plan, (inputs, labels) in zip(planned, epoch_of(data, epoch), strict=True):
+    def test_the_plan_of_an_epoch_matches_its_batches(self, data: Path) -> None:
+        planned = planned_epoch(data, **OPTIONS)
+        for plan, (inputs, labels) in zip(planned, epoch_of(data), strict=True):
             assert plan.shape == (*inputs["source"].shape, labels.shape[1])
             assert plan.source_tokens == np.count_nonzero(inputs["source"])
             assert plan.target_tokens == np.count_nonzero(labels)
@@ -171,8 +164,8 @@ class TestTraining:
         assert len(members[0] & members[1]) < len(members[0]) / 4
 
     @pytest.mark.parametrize("hosts", [2, 3, 8, 16])
-    def test_machines_read_the_rows_of_one_in_turn(self, in_lanes: Path, hosts: int) -> None:
-        assert_machines_read_in_turn(in_lanes, hosts, **OPTIONS | {"window_examples": 160, "start_batch": 3})
+    def test_machines_divide_the_rows_of_a_batch(self, in_lanes: Path, hosts: int) -> None:
+        assert_machines_read_in_turn(in_lanes, hosts, **OPTIONS | {"window_pairs": 160, "start_batch": 3})
 
     @pytest.mark.parametrize("hosts", [2, 4, 8])
     def test_a_machine_reads_no_shard_of_another(self, in_lanes: Path, tmp_path: Path, hosts: int) -> None:
@@ -181,14 +174,14 @@ class TestTraining:
         for i, shard in enumerate(Manifest.load(data_dir).split("train").shards):
             if i % hosts != 1:
                 (data_dir / shard.file).write_bytes(bytes(shard.bytes))
-        options = OPTIONS | {"window_examples": 160}
+        options = OPTIONS | {"window_pairs": 160}
         mine = batches(training_stream(data_dir, host=Host(1, hosts), **options), 60)
         assert same(mine, batches(training_stream(in_lanes, host=Host(1, hosts), **options), 60))
         with pytest.raises(tf.errors.OpError, match="is corrupt or cut short"):
             batches(training_stream(data_dir, host=Host(0, hosts), **options), 1)
 
-    def test_a_shard_is_of_the_same_lane_in_each_epoch(self, in_lanes: Path) -> None:
-        data = TrainingData.open(in_lanes, **PLAIN | {"window_examples": 160})
+    def test_a_shard_stays_in_its_lane_in_each_epoch(self, in_lanes: Path) -> None:
+        data = open_data(in_lanes, **OPTIONS | {"window_pairs": 160})
         orders = [[window.shards for window in data.windows(epoch)] for epoch in range(5)]
         assert len({str(order) for order in orders}) > 1
         for first, second in orders:
@@ -196,8 +189,8 @@ class TestTraining:
             assert [shard % 8 for shard in first + second] == [*range(8)] * 4
 
     @pytest.mark.parametrize("window", [40, 80, 160, 1000])
-    def test_batches_are_counted_as_they_are_planned(self, in_lanes: Path, window: int) -> None:
-        data = TrainingData.open(in_lanes, **PLAIN | {"window_examples": window, "max_length": 10})
+    def test_the_batch_count_matches_the_plan(self, in_lanes: Path, window: int) -> None:
+        data = open_data(in_lanes, **OPTIONS | {"window_pairs": window, "max_length": 10})
         for epoch in range(3):
             windows = data.windows(epoch)
             assert len(windows) == max(1, 320 // window)
@@ -205,45 +198,45 @@ class TestTraining:
 
     @few
     @given(batch=st.integers(0, 40))
-    def test_a_stream_of_lanes_from_a_position_is_the_continuation(self, in_lanes: Path, batch: int) -> None:
-        options = OPTIONS | {"window_examples": 160}
+    def test_a_stream_of_lanes_may_start_at_any_batch(self, in_lanes: Path, batch: int) -> None:
+        options = OPTIONS | {"window_pairs": 160}
         resumed = batches(training_stream(in_lanes, start_batch=batch, **options), 4)
         assert same(beginning(in_lanes, 0, 160)[batch : batch + 4], resumed)
 
-    def test_machines_whose_lanes_have_few_pairs_read_too(self, make_data: MakeData, tmp_path: Path) -> None:
+    def test_machines_read_even_if_their_lanes_have_few_pairs(self, make_data: MakeData, tmp_path: Path) -> None:
         data_dir = make_data(tmp_path / "data", [(3, 4)] * 13, shards=16)  # three shards are empty
-        options = OPTIONS | {"window_examples": 160}
+        options = OPTIONS | {"window_pairs": 160}
         read = [batches(training_stream(data_dir, host=Host(i, 8), **options), 1) for i in range(8)]
         assert sorted(pair for batch in read for pair in pairs_in(batch)) == list(range(13))
 
     @pytest.mark.parametrize("host", [Host(2, 2), Host(-1, 2), Host(0, 0)])
-    def test_a_machine_that_is_none_of_them_is_refused(self, data: Path, host: Host) -> None:
+    def test_a_machine_number_out_of_range_is_refused(self, data: Path, host: Host) -> None:
         with pytest.raises(DataError, match=r"machine -?\d of \d: machines count from 0"):
             training_stream(data, host=host, **OPTIONS)
 
     @pytest.mark.parametrize("epoch", [0, 1])
-    def test_pairs_travel_far_from_their_places_in_the_corpus_and_lose_their_neighbours(
+    def test_pairs_are_shuffled_far_and_apart_from_their_neighbours(
         self, make_data: MakeData, tmp_path: Path, epoch: int
     ) -> None:
-        """Of 3,000 pairs at random places, correlations are within 0.06 in 999 cases of 1,000."""
+        """With 3,000 randomly shuffled pairs, correlations are within 0.06 in 999 of 1,000 cases."""
         lengths = np.random.default_rng(1).integers(2, MAX_LENGTH + 1, size=(3000, 2))
         data_dir = make_data(tmp_path / "data", lengths.tolist(), shards=12)
-        found = epoch_of(data_dir, epoch, batch_tokens=960, window_examples=750)
-        before, after = np.arange(3000), np.argsort(pairs_in(found))  # the places of pair 0, 1, ...
+        found = epoch_of(data_dir, epoch, batch_tokens=960, window_pairs=750)
+        before, after = np.arange(3000), np.argsort(pairs_in(found))  # the new places of pairs 0, 1, ...
         assert abs(np.corrcoef(before, after)[0, 1]) < 0.06
-        assert np.abs(before - after).mean() == pytest.approx(1000, abs=50)  # a third of the way, as by chance
+        assert np.abs(before - after).mean() == pytest.approx(1000, abs=50)  # as in a random order
         neighbours = [np.count_nonzero(np.diff(np.sort(pairs_in([batch]))) == 1) for batch in found]
-        assert sum(neighbours) < 3000 * 0.06  # by chance, as there are about 40 batches, it is half of that
+        assert sum(neighbours) < 3000 * 0.06  # about half of that is expected by chance in 40 batches
         assert max(neighbours) <= 10
 
     def test_the_order_of_batches_does_not_follow_length(self, data: Path) -> None:
-        widths = [labels.shape[1] for _, labels in epoch_of(data, window_examples=1000)]
+        widths = [labels.shape[1] for _, labels in epoch_of(data, window_pairs=1000)]
         assert widths != sorted(widths)
         assert widths != sorted(widths, reverse=True)
 
-    def test_windows_hold_no_more_pairs_than_asked_for_so_far_as_shards_allow(self, data: Path) -> None:
-        """One window gives fewest batches, as each window ends in one that is not full."""
-        counts = [batches_per_epoch(data, **OPTIONS | {"window_examples": size}) for size in (1, 40, 1000)]
+    def test_smaller_windows_give_more_batches(self, data: Path) -> None:
+        """Each window ends in a partly filled batch, so one window has the fewest."""
+        counts = [batches_of(data, **OPTIONS | {"window_pairs": size}) for size in (1, 40, 1000)]
         assert counts[0] > counts[1] > counts[2]
 
     def test_longer_pairs_are_skipped_and_counted(self, make_data: MakeData, tmp_path: Path) -> None:
@@ -252,18 +245,18 @@ class TestTraining:
         assert sorted(pairs_in(found)) == [0, 3]
         assert skipped_examples(data_dir, max_length=11) == 2
 
-    def test_shards_without_pairs_do_no_harm(self, make_data: MakeData, tmp_path: Path) -> None:
+    def test_empty_shards_are_ignored(self, make_data: MakeData, tmp_path: Path) -> None:
         data_dir = make_data(tmp_path / "data", [(3, 4), (4, 4)], shards=5)
-        assert sorted(pairs_in(epoch_of(data_dir, window_examples=1))) == [0, 1]
+        assert sorted(pairs_in(epoch_of(data_dir, window_pairs=1))) == [0, 1]
 
     def test_little_of_a_real_corpus_is_padding(self, prepared: Path) -> None:
         options = {"batch_tokens": 4096, "max_length": 128, "seed": 0}
-        epoch = batches(training_stream(prepared, **options), batches_per_epoch(prepared, **options))
+        epoch = batches(training_stream(prepared, **options), batches_of(prepared, **options))
         cells = sum(inputs["source"].size + labels.size for inputs, labels in epoch)
         real = sum(np.count_nonzero(inputs["source"]) + np.count_nonzero(labels) for inputs, labels in epoch)
         assert 1 - real / cells < 0.15
 
-    def test_a_maximum_that_leaves_nothing_is_refused(self, data: Path) -> None:
+    def test_a_maximum_length_below_every_pair_is_refused(self, data: Path) -> None:
         with pytest.raises(
             DataError, match=r"every pair of split 'train' .* more than 1 tokens on a side; use a larger"
         ):
@@ -273,10 +266,9 @@ class TestTraining:
         with pytest.raises(DataError, match="batch of 64 tokens does not hold 8 sentences of 12 tokens"):
             training_stream(data, **OPTIONS | {"batch_tokens": 64})
 
-    @pytest.mark.parametrize("position", [{"start_epoch": -1}, {"start_batch": -1}])
-    def test_a_position_before_the_beginning_is_refused(self, data: Path, position: dict[str, int]) -> None:
-        with pytest.raises(DataError, match="starts at epoch 0, batch 0 or later"):
-            training_stream(data, **OPTIONS, **position)
+    def test_a_negative_first_batch_is_refused(self, data: Path) -> None:
+        with pytest.raises(DataError, match="a stream starts at batch 0 or later, not at -1"):
+            training_stream(data, start_batch=-1, **OPTIONS)
 
     def test_a_negative_seed_is_refused(self, data: Path) -> None:
         with pytest.raises(DataError, match="seed must not be negative, got -1"):
@@ -306,15 +298,15 @@ class TestEvaluation:
         assert widths == sorted(widths, reverse=True)
         assert all(max(inputs["source"].size, labels.size) <= 96 for inputs, labels in found)
 
-    def test_it_is_the_same_each_time(self, prepared: Path) -> None:
+    def test_the_order_is_the_same_each_time(self, prepared: Path) -> None:
         stream = evaluation_stream(prepared, batch_tokens=2048, max_length=64)
         first, again = (list(stream.as_numpy_iterator()) for _ in range(2))
         assert same(first, again)
 
-    def test_an_unknown_split_is_told_with_those_there_are(self, data: Path) -> None:
+    def test_an_unknown_split_is_reported_with_the_known_ones(self, data: Path) -> None:
         with pytest.raises(DataError, match="has no split 'dev'; it has train"):
             evaluation_stream(data, batch_tokens=96, max_length=12)
 
 
-def test_no_thread_of_the_tuner_holds_up_the_end() -> None:
+def test_autotuning_is_off_and_cannot_delay_the_end() -> None:
     assert dataset_of(lambda: iter(()), BATCH_SPEC).prefetch(1).options().autotune.enabled is False

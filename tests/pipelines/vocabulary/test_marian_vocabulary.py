@@ -1,4 +1,4 @@
-"""Text to ids and back with two SentencePiece models over one table, beside SentencePiece's own."""
+"""Encoding and decoding with two SentencePiece models and one table, compared with SentencePiece itself."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def spelt(vocabulary: MarianVocabulary, text: str | bytes) -> list[str]:
     return [piece.decode() for piece in vocabulary.spell(ids.to_tensor())[0].numpy()]
 
 
-def test_each_language_is_cut_by_its_own_model(folder: Path, vocabulary: MarianVocabulary) -> None:
+def test_each_language_is_segmented_by_its_own_model(folder: Path, vocabulary: MarianVocabulary) -> None:
     text = "They are here and sing."
     by_name = {
         name: sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{name}.spm")).encode(text, out_type=str)
@@ -50,7 +50,7 @@ def test_a_language_code_at_the_start_is_one_token(text: str, vocabulary: Marian
 
 
 @pytest.mark.parametrize("text", [">>xyz<< She sings.", f"She {CODE} sings.", "<pad> sings.", "</s>"])
-def test_other_marks_are_text(text: str, vocabulary: MarianVocabulary) -> None:
+def test_other_special_symbols_are_text(text: str, vocabulary: MarianVocabulary) -> None:
     ids = vocabulary.encode(tf.constant([text])).to_list()[0]
     assert ids
     assert not {PAD, BOS, EOS, vocabulary.pieces().index(CODE)} & set(ids)
@@ -69,20 +69,20 @@ def test_a_character_that_no_model_knows_is_unknown(vocabulary: MarianVocabulary
     assert vocabulary.encode(tf.constant(["猫"])).to_list()[0][-1] == UNK
 
 
-def test_decoding_gives_the_text_again_up_to_the_end(vocabulary: MarianVocabulary) -> None:
+def test_decoding_returns_the_text_up_to_the_end(vocabulary: MarianVocabulary) -> None:
     ids = vocabulary.encode_target(tf.constant(["Wir sind hier."])).to_list()[0]
     after = [BOS, *ids[:2], UNK, *ids[2:], EOS, *ids, PAD]
     assert vocabulary.decode(tf.constant([after])).numpy()[0].decode() == "Wir sind hier."
 
 
-def test_ids_are_those_of_the_table_but_for_the_first_four(vocabulary: MarianVocabulary) -> None:
+def test_ids_follow_the_table_except_for_the_first_four(vocabulary: MarianVocabulary) -> None:
     pieces, theirs = vocabulary.pieces(), vocabulary.marian_ids.tolist()
     last = vocabulary.size - 2
     assert (vocabulary.size, len(set(pieces))) == (len(pieces), len(pieces))
     assert theirs == [last, 1, last, 0, *range(2, last)]
 
 
-def test_saved_files_load_as_they_were(vocabulary: MarianVocabulary, tmp_path: Path) -> None:
+def test_a_saved_vocabulary_loads_unchanged(vocabulary: MarianVocabulary, tmp_path: Path) -> None:
     vocabulary.save(tmp_path / "vocabulary.model")
     loaded = load_vocabulary(tmp_path / "vocabulary.model")
     assert isinstance(loaded, MarianVocabulary)
@@ -106,7 +106,7 @@ def test_a_damaged_file_is_refused(vocabulary: MarianVocabulary, tmp_path: Path)
         (b"{", "vocab.json is not JSON: "),
     ],
 )
-def test_a_table_that_cannot_be_is_refused(table: bytes, message: str, folder: Path) -> None:
+def test_an_invalid_table_is_refused(table: bytes, message: str, folder: Path) -> None:
     files = {name: (folder / name).read_bytes() for name in FILES}
     with pytest.raises(DataError, match=f"^{message}"):
         MarianVocabulary.of_files({**files, "vocab.json": table})

@@ -1,4 +1,4 @@
-"""The vocabulary keeps what a script needs, whatever the script."""
+"""Normalisation keeps the characters that each script needs."""
 
 import unicodedata
 from pathlib import Path
@@ -44,7 +44,7 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_text_in_any_script_comes_back_as_it_was(vocabulary: Vocabulary, script: str) -> None:
+def test_text_in_any_script_survives_encoding_and_decoding(vocabulary: Vocabulary, script: str) -> None:
     text = SCRIPTS[script]
     assert vocabulary.decode_outside(vocabulary.encode_outside([text])) == [text]
 
@@ -54,14 +54,14 @@ COMPOSED = sorted({after for after in nfc_rules().values() if len(after) == 1 an
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(st.sampled_from(COMPOSED), min_size=1, max_size=6), form=st.sampled_from(["NFC", "NFD"]))
-def test_a_letter_and_its_marks_are_the_composed_character(vocabulary: Vocabulary, text: str, form: str) -> None:
+def test_a_letter_with_marks_is_composed(vocabulary: Vocabulary, text: str, form: str) -> None:
     composed, other = unicodedata.normalize("NFC", text), unicodedata.normalize(form, text)
-    if composed == text:  # two characters may make a third
+    if composed == text:  # the letters may be composed with each other
         assert vocabulary.processor.normalize(other) == vocabulary.processor.normalize(text)
 
 
 @pytest.mark.parametrize("spelling", ["e\u0323\u0302", "e\u0302\u0323", "\u00ea\u0323", "\u1eb9\u0302"])
-def test_marks_may_stand_in_any_order(vocabulary: Vocabulary, spelling: str) -> None:
+def test_marks_may_come_in_any_order(vocabulary: Vocabulary, spelling: str) -> None:
     assert vocabulary.processor.normalize(spelling) == vocabulary.processor.normalize("\u1ec7")
 
 
@@ -99,7 +99,7 @@ def test_the_normalisation_of_a_preparation_is_that_of_its_vocabulary(tmp_path: 
 
 def test_a_given_vocabulary_keeps_its_normalisation(tmp_path: Path) -> None:
     options = {"pair": LanguagePair("en", "de"), "corpora": ("a",), "dev": ("b",), "out": tmp_path}
-    with pytest.raises(DataError, match=r"v\.model has a normalisation of its own; leave out --normalization"):
+    with pytest.raises(DataError, match=r"v\.model has its own normalisation; leave out --normalization"):
         PreparationOptions(**options, vocabulary=Path("v.model"), normalization="nfc")
     with pytest.raises(DataError, match="normalization is one of nfc, identity, nfkc, nmt_nfkc, got 'nfd'"):
         PreparationOptions(**options, normalization="nfd")

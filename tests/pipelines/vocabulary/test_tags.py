@@ -1,4 +1,4 @@
-"""Tags: what is one, which a text gets, and that nobody's text is taken for one."""
+"""Tags: their form, which tags a text gets, and that user text is never a tag."""
 
 import pytest
 from hypothesis import given
@@ -20,18 +20,18 @@ def test_a_tag_names_a_language_or_a_domain():
 
 
 @pytest.mark.parametrize("name", ["", "s", "unk", "pad", "2fr", "a b", "a>", "ä"])
-def test_what_cannot_be_a_domain_is_refused(name: str):
-    with pytest.raises(DataError, match="cannot be the name of a domain; begin with a letter"):
+def test_an_invalid_domain_is_refused(name: str):
+    with pytest.raises(DataError, match="cannot be the name of a domain; use a letter followed by"):
         domain_tag(name)
 
 
 @pytest.mark.parametrize("code", ["", "f", "f>", "12"])
-def test_what_is_no_language_is_refused(code: str):
-    with pytest.raises(DataError, match="is no code of a language; use letters"):
+def test_an_invalid_language_is_refused(code: str):
+    with pytest.raises(DataError, match="is not a language code; use two or more letters"):
         language_tag(code)
 
 
-def test_only_what_must_be_told_has_a_tag():
+def test_there_are_tags_only_where_there_is_a_choice():
     assert SEVERAL.tags == ("<2de>", "<2fr>", "<news>", "<law>")
     assert Languages((EN_DE,)).tags == ()
     assert Languages((DE_EN, LanguagePair("fr", "en")), ("news",)).tags == ("<news>",)
@@ -48,19 +48,21 @@ def test_only_what_must_be_told_has_a_tag():
         (SEVERAL, "es", None, "there is no translation into 'es'; there are: de, fr"),
         (SEVERAL, "fr", "new", "there is no domain 'new'; did you mean news? there are: news, law"),
         (Languages((EN_DE,)), "fr", None, "there is no translation into 'fr'; there is: de"),
-        (Languages((EN_DE,)), None, "news", "there is no domain 'news'; no domain has a name here"),
+        (Languages((EN_DE,)), None, "news", "there is no domain 'news'; there is no domain with a tag"),
     ],
 )
-def test_what_is_not_known_is_refused(languages: Languages, target: str | None, domain: str | None, message: str):
+def test_unknown_languages_and_domains_are_refused(
+    languages: Languages, target: str | None, domain: str | None, message: str
+):
     with pytest.raises(DataError) as error:
         languages.tags_of(target, domain)
     assert str(error.value) == message
 
 
-def test_pairs_and_domains_are_named_once():
-    with pytest.raises(DataError, match="pair en-de comes twice"):
+def test_pairs_and_domains_must_be_distinct():
+    with pytest.raises(DataError, match="pair en-de occurs twice"):
         Languages((EN_DE, EN_FR, EN_DE))
-    with pytest.raises(DataError, match="domain law comes twice"):
+    with pytest.raises(DataError, match="domain law occurs twice"):
         Languages((EN_DE,), ("law", "law"))
     with pytest.raises(DataError, match="there is no language pair"):
         Languages(())
@@ -83,7 +85,7 @@ def test_a_text_without_a_word_has_no_tags():
         ("＜b＞", "<2fr> ＜b＞"),  # noqa: RUF001
     ],
 )
-def test_a_tag_that_somebody_wrote_is_text(text: str, expected: str):
+def test_a_tag_in_user_text_is_text(text: str, expected: str):
     assert SEVERAL.tagger("fr")(text) == expected
 
 
@@ -92,7 +94,7 @@ def test_a_model_without_tags_leaves_text_alone():
 
 
 @given(st.text(st.sampled_from("<>2defr nws\x01＜"), max_size=20))  # noqa: RUF001
-def test_tags_come_off_again(text: str):
+def test_split_is_the_inverse_of_tagged(text: str):
     written = SEVERAL.without_tags(text)
     assert SEVERAL.split(written) == ((), written)
     assert SEVERAL.split(tagged(written, ["<2fr>", "<news>"])) == (("<2fr>", "<news>") if text.strip() else (), written)

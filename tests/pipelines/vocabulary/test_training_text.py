@@ -1,4 +1,4 @@
-"""Text as SentencePiece's trainer reads it whole."""
+"""Text is cut so that the SentencePiece trainer reads all of it."""
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from pipelines.vocabulary.training import train_model
 from pipelines.vocabulary.training_text import LONGEST_LINE_BYTES, RESERVED, readable
 
 
-def test_short_sentences_stay_as_they_are() -> None:
+def test_short_sentences_are_unchanged() -> None:
     assert list(readable(["one two", "", "drei \u00e4" * 500])) == ["one two", "", "drei \u00e4" * 500]
 
 
@@ -32,5 +32,5 @@ def test_a_vocabulary_is_learnt_from_lines_of_any_length(between: str) -> None:
     assert len(train_model([between.join(words)], 272)) > 1000
 
 
-def test_a_sentence_with_the_trainers_own_mark_is_read() -> None:
+def test_the_reserved_character_of_the_trainer_is_replaced() -> None:
     assert len(train_model([f"ab {RESERVED} ba abba"], 264)) > 1000

@@ -1,4 +1,4 @@
-"""Text to ids and back, in eager code, in the graph and in a SavedModel."""
+"""Encoding and decoding in eager code, in the graph and in a SavedModel."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipelines.errors import DataError
 from pipelines.sources.corpora import LanguagePair, open_corpus
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
+from pipelines.vocabulary.training import train_model
 
 ODD = [
     "😀 👩‍👩‍👧",
@@ -40,7 +41,7 @@ def test_the_marks_come_first_then_the_bytes_then_the_pieces(vocabulary: Vocabul
     assert "▁Tom" in pieces
 
 
-def test_ids_hold_no_marks_and_decode_to_the_text(vocabulary: Vocabulary) -> None:
+def test_ids_contain_no_special_symbols_and_decode_to_the_text(vocabulary: Vocabulary) -> None:
     ids = vocabulary.encode(tf.constant(["Tom ist ein Mann.", ""]))
     assert ids.dtype == tf.int32
     assert ids.row_lengths().numpy().tolist()[1] == 0
@@ -107,14 +108,14 @@ def test_the_same_sentences_give_the_same_vocabulary() -> None:
 
 
 def test_tags_are_pieces() -> None:
-    tagged = train_vocabulary(sample_sentences(), 400, tags=("<2de>", "<news>"))
+    tagged = Vocabulary(train_model(sample_sentences(), 400, tags=("<2de>", "<news>")))
     ids = tagged.encode(tf.constant(["<2de> <news> Tom ist da."]))
     pieces = [piece.decode() for piece in tagged.spell(ids).to_list()[0]]
     assert [piece for piece in pieces if "<" in piece] == ["▁<2de>", "▁<news>"]
     assert tagged.decode(ids.to_tensor()).numpy()[0].decode() == "<2de> <news> Tom ist da."
 
 
-def test_training_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_training_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     train_vocabulary(sample_sentences(100), 400)
     assert capfd.readouterr() == ("", "")
 
@@ -125,13 +126,13 @@ def test_a_saved_vocabulary_is_loaded_unchanged(vocabulary: Vocabulary, tmp_path
     assert (loaded.digest, loaded.size) == (vocabulary.digest, 512)
 
 
-def test_a_missing_vocabulary_is_told(tmp_path: Path) -> None:
+def test_a_missing_vocabulary_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot read the vocabulary .*none\.model: No such file"):
         Vocabulary.load(tmp_path / "none.model")
 
 
 @pytest.mark.parametrize("damage", ["cut short", "something else", "empty"])
-def test_a_damaged_vocabulary_is_told(vocabulary: Vocabulary, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_vocabulary_is_reported(vocabulary: Vocabulary, tmp_path: Path, damage: str) -> None:
     contents = {"cut short": vocabulary.model[:-100], "something else": b"no model at all", "empty": b""}[damage]
     (tmp_path / "v.model").write_bytes(contents)
     with pytest.raises(DataError, match=r"v\.model is not a SentencePiece model or is damaged"):
@@ -157,12 +158,12 @@ def test_a_vocabulary_without_bytes_is_refused(tmp_path: Path) -> None:
         Vocabulary.load(foreign_model(tmp_path / "v.model", **marks))
 
 
-def test_a_size_that_is_no_multiple_of_8_is_refused_with_the_next_that_is() -> None:
+def test_a_size_that_is_not_a_multiple_of_8_is_refused_with_the_next_multiple() -> None:
     with pytest.raises(DataError, match="vocabulary size 500 is not a multiple of 8; use --vocabulary-size 504"):
         train_vocabulary(["text"], 500)
 
 
-def test_too_little_text_is_told_with_a_size_that_works() -> None:
+def test_too_little_text_is_reported_with_a_possible_size() -> None:
     sentences = sample_sentences(20)
     with pytest.raises(DataError, match=r"too small for 8000 pieces; use --vocabulary-size \d+ or less") as caught:
         train_vocabulary(sentences, 8000)
@@ -171,14 +172,14 @@ def test_too_little_text_is_told_with_a_size_that_works() -> None:
 
 
 @pytest.mark.parametrize(("text", "size"), [("漢字かな交じり文abcdefghijk", 264), ("a b c", 64)])
-def test_too_many_characters_are_told_with_a_size_that_works(text: str, size: int) -> None:
+def test_too_many_characters_are_reported_with_a_possible_size(text: str, size: int) -> None:
     with pytest.raises(DataError, match=rf"too many characters for {size} pieces; use --vocabulary-size \d+") as caught:
         train_vocabulary([text], size)
     least = int(str(caught.value).split("--vocabulary-size ")[1].split()[0])
     assert train_vocabulary([text] * 3, least).size == least
 
 
-def test_no_text_at_all_is_told() -> None:
+def test_a_vocabulary_of_no_text_is_reported() -> None:
     with pytest.raises(DataError, match="no text to train a vocabulary on"):
         train_vocabulary([], 264)
 

@@ -1,4 +1,4 @@
-"""Which size a vocabulary can have, and what a user is told where none can."""
+"""Possible vocabulary sizes, and the errors if there is none."""
 
 import pytest
 import sentencepiece
@@ -24,15 +24,13 @@ def sample(pairs: int) -> list[str]:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("sentences", [["Yes.", "Ja."], ["a"], ["The quick brown fox jumps over it."] * 20])
-def test_a_text_that_is_too_small_for_any_size_is_told_so_whatever_is_asked_for(
-    sentences: list[str], size: int | None
-) -> None:
+def test_text_too_small_for_any_size_is_reported_for_every_size(sentences: list[str], size: int | None) -> None:
     with pytest.raises(DataError, match=r"too small for a vocabulary of any size: .*; give more text$"):
         pieces(sentences, size)
 
 
 @pytest.mark.parametrize("size", [64, 264, 8000])
-def test_the_size_that_is_named_instead_is_possible(size: int) -> None:
+def test_the_suggested_size_is_possible(size: int) -> None:
     sentences = sample(20)
     with pytest.raises(DataError, match=r"use --vocabulary-size \d+") as caught:
         pieces(sentences, size)
@@ -40,19 +38,19 @@ def test_the_size_that_is_named_instead_is_possible(size: int) -> None:
     assert pieces(sentences, named) == named
 
 
-def test_a_size_that_nobody_asked_for_is_as_large_as_the_text_permits() -> None:
+def test_the_default_size_is_as_large_as_the_text_allows() -> None:
     sentences = sample(20)
     with pytest.raises(DataError) as caught:
         pieces(sentences, 32_000)
     assert f"use --vocabulary-size {pieces(sentences, None)} or less" in str(caught.value)
 
 
-def test_of_enough_text_the_usual_size_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enough_text_gets_the_usual_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vocabulary_size, "USUAL_SIZE", 400)
     assert pieces(sample(300), None) == 400
 
 
-def test_much_text_is_not_read_again_to_try_a_larger_size() -> None:
+def test_a_larger_size_is_not_tried_on_much_text() -> None:
     tried = []
 
     def train(size: int) -> bytes:
@@ -65,6 +63,6 @@ def test_much_text_is_not_read_again_to_try_a_larger_size() -> None:
 
 
 @pytest.mark.parametrize("sentences", [[], [""], [" "]])
-def test_no_text_is_told(sentences: list[str]) -> None:
+def test_empty_text_is_reported(sentences: list[str]) -> None:
     with pytest.raises(DataError, match="there is no text to train a vocabulary on"):
         pieces(sentences, None)

@@ -1,0 +1,32 @@
+"""Files that are complete or absent: each is written under a temporary name and then renamed.
+
+A reader, another process or the next run never sees a half-written file. Downloads do not use this module, since they
+keep an incomplete file in order to resume it.
+"""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` and renames it to `path` at the end of the block.
+
+    The temporary name is unique, so two processes may write the same file: the last rename wins. If the block raises,
+    the temporary file is removed and `path` stays as it was.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file that is complete or absent; replaces an earlier one."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)

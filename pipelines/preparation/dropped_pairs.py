@@ -1,0 +1,42 @@
+"""Files of dropped pairs: one per chunk and phase, joined at the end."""
+
+import gzip
+
+from pipelines.atomic_files import write_atomically
+from pipelines.cleaning.filters import CleaningReport, DroppedPair
+from pipelines.preparation.job import Job
+
+HELD_OUT, DROPPED = "held_out", "dropped"
+
+
+def write_dropped(job: Job, number: int, phase: str, report: CleaningReport) -> None:
+    """Writes the pairs that a phase dropped from a chunk.
+
+    Pairs found in dev or test sets are always written, because each is worth a look; the others only on request.
+    """
+    dropped = report.everything or []
+    for name, chosen in ((HELD_OUT, [pair for pair in dropped if pair.reason == "held_out"]), (DROPPED, dropped)):
+        if chosen and (name == HELD_OUT or job.keep_dropped):
+            lines = "".join(map(_dropped_line, chosen)).encode(errors="backslashreplace")
+            compressed = gzip.compress(lines, compresslevel=1, mtime=0)
+            write_atomically(job.file(number, f"{phase}.{name}.tsv.gz"), compressed)
+
+
+def join_dropped(job: Job, name: str, chunks: int) -> None:
+    """Writes `name`.tsv.gz to the output folder from the files of all chunks, if there are any.
+
+    Concatenated gzip files are one gzip file.
+    """
+    found = sorted(job.work.glob(f"*.{name}.tsv.gz"))
+    found = [path for path in found if int(path.name[:6]) < chunks]  # later chunks lie beyond the limit
+    if found:
+        with (job.out / f"{name}.tsv.gz").open("wb") as file:
+            file.write(gzip.compress(b"reason\tsource\ttarget\n", mtime=0))
+            for part in found:
+                file.write(part.read_bytes())
+
+
+def _dropped_line(pair: DroppedPair) -> str:
+    sides = (pair.source, pair.target)
+    texts = (side.decode(errors="backslashreplace") if isinstance(side, bytes) else side for side in sides)
+    return "\t".join([pair.reason, *(" ".join(text.split()) for text in texts)]) + "\n"

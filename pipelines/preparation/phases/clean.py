@@ -1,0 +1,194 @@
+"""Second phase: reads the training corpora in chunks, filters each pair and computes its fingerprints."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from itertools import compress, count, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.cleaning.duplicates import fingerprints
+from pipelines.cleaning.filters import Cleaner, CleaningOptions, CleaningReport
+from pipelines.cleaning.word_counts import count_words
+from pipelines.errors import DataError
+from pipelines.preparation.chunk_files import TextPair, read_object, write_array, write_json, write_object, write_pairs
+from pipelines.preparation.dropped_pairs import write_dropped
+from pipelines.preparation.job import CHUNK_PAIRS, ChunkedCorpus, CleanedChunk, Job, RawChunk
+from pipelines.preparation.phases.hold_out import held_out_digests
+from pipelines.preparation.state import Preparation
+from pipelines.sources.corpora import RawPair
+
+MAX_WORDS_SHOWN = 100  # last bin of the word histograms
+MAX_RATIO_SHOWN = 40  # last bin of the ratio histogram, in tenths: 4.0
+_CHUNKS_PER_WAVE = 16  # read at once when there is a limit
+_MIN_CHUNK_PAIRS = 1024
+
+
+def clean(preparation: Preparation) -> None:
+    """Cleans the training corpora, up to the limit if there is one.
+
+    Raises:
+        DataError: A corpus cannot be read, or no pair is left.
+    """
+    raw = _raw_chunks(preparation)
+    advance = preparation.counter("clean", None)
+    if preparation.options.limit is None:
+        chunks = _clean_all(preparation, raw, advance)
+    else:
+        chunks = _clean_up_to(preparation, preparation.options.limit, raw, advance)
+    for number in range(chunks):
+        cleaned = read_cleaned(preparation.job, number)
+        preparation.reports[cleaned.corpus].add(cleaned.report)
+        preparation.histograms.update(cleaned.histograms)
+        preparation.chunks.append(replace(cleaned, report=CleaningReport(), histograms=Counter()))
+    preparation.check_some_left(preparation.pairs)
+
+
+def _raw_chunks(preparation: Preparation) -> Iterator[RawChunk]:
+    limit = preparation.options.limit
+    size = CHUNK_PAIRS if limit is None else min(CHUNK_PAIRS, max(_MIN_CHUNK_PAIRS, limit))
+    numbers = count()
+    for index, one in enumerate(preparation.opened.train):
+        pairs = iter(one.corpus)
+        while block := list(islice(pairs, size)):
+            yield _raw_chunk(next(numbers), index, block)
+
+
+def _raw_chunk(number: int, corpus: int, pairs: list[RawPair]) -> RawChunk:
+    sources, targets, weights, faults = zip(*pairs, strict=True)
+    malformed = {i: fault.in_short for i, fault in enumerate(faults) if fault}
+    weighted = any(weight != 1 for weight in weights)
+    return RawChunk(number, corpus, sources, targets, weights if weighted else None, malformed)
+
+
+def _clean_all(preparation: Preparation, raw: Iterable[RawChunk], advance: Callable[[int], None]) -> int:
+    """Cleans the chunks that are not cleaned yet, and returns the number of all chunks."""
+    job, workers = preparation.job, preparation.workers
+    numbers = count()
+    undone = (chunk for chunk, _ in zip(raw, numbers, strict=False) if not is_cleaned(job, chunk.number))
+    if workers.small_items:
+        workers.run(partial(clean_written_chunk, job), (write_raw(job, chunk) for chunk in undone), advance)
+    else:
+        workers.run(partial(clean_chunk, job), undone, advance)
+    return next(numbers)
+
+
+def _clean_up_to(preparation: Preparation, limit: int, raw: Iterator[RawChunk], advance: Callable[[int], None]) -> int:
+    """Cleans chunks in waves until `limit` distinct pairs are found, and returns the number of chunks needed."""
+    seen = np.zeros(0, np.uint64)
+    needed = 0
+    while wave := list(islice(raw, min(_CHUNKS_PER_WAVE, -(-(limit - len(seen)) // CHUNK_PAIRS)))):
+        _clean_all(preparation, wave, advance)
+        for chunk in wave:
+            needed = chunk.number + 1
+            seen = np.union1d(seen, _read_digests(preparation.job, chunk.number))
+            if len(seen) >= limit:
+                return needed
+    return needed
+
+
+def clean_chunk(job: Job, raw: RawChunk) -> int:
+    """Cleans a chunk, computes its fingerprints, and returns the number of pairs read."""
+    done = job.file(raw.number, "clean.json")
+    if not done.exists():
+        report = CleaningReport(everything=[])
+        pairs, weights = _clean_pairs(job, raw, report)
+        prints = fingerprints(pairs)
+        write_pairs(job.file(raw.number, "text.zst"), pairs)
+        write_array(job.file(raw.number, "keys.npy"), prints.keys)
+        write_array(job.file(raw.number, "sketches.npy"), prints.sketches)
+        weighted = bool((weights != 1).any())
+        if weighted:
+            write_array(job.file(raw.number, "weights.npy"), weights)
+        write_dropped(job, raw.number, "clean", report)
+        cleaned = {"corpus": raw.corpus, "pairs": len(pairs), "weighted": weighted, "report": report.as_dict()}
+        write_json(done, cleaned | {"histograms": _histograms(pairs)})
+    return len(raw.sources)
+
+
+def write_raw(job: Job, raw: RawChunk) -> int:
+    """Writes a chunk to a file, for workers that take its number only, and returns the number."""
+    write_object(job.file(raw.number, "raw"), raw)
+    return raw.number
+
+
+def clean_written_chunk(job: Job, number: int) -> int:
+    """Cleans a chunk that `write_raw` wrote, removes its file, and returns 0."""
+    path = job.file(number, "raw")
+    if not is_cleaned(job, number):
+        clean_chunk(job, read_object(path))
+    path.unlink(missing_ok=True)
+    return 0
+
+
+def read_cleaned(job: Job, number: int) -> CleanedChunk:
+    """Returns the statistics of a cleaned chunk."""
+    contents = json.loads(job.file(number, "clean.json").read_text(encoding="utf-8"))
+    bins = ((name, i, pairs) for name, histogram in contents["histograms"].items() for i, pairs in enumerate(histogram))
+    histograms = Counter({(name, i): pairs for name, i, pairs in bins})
+    return CleanedChunk(**contents | {"report": CleaningReport(**contents["report"]), "histograms": histograms})
+
+
+def is_cleaned(job: Job, number: int) -> bool:
+    """Returns True if a chunk is cleaned."""
+    return job.file(number, "clean.json").exists()
+
+
+def _read_digests(job: Job, number: int) -> NDArray[np.uint64]:
+    """Returns the digests of the cleaned pairs of a chunk."""
+    return np.array(np.load(job.file(number, "keys.npy"), mmap_mode="r")[0])
+
+
+def _clean_pairs(job: Job, raw: RawChunk, report: CleaningReport) -> tuple[list[TextPair], NDArray[np.float32]]:
+    """Returns the cleaned pairs of a chunk and their loss weights."""
+    corpus = job.corpora[raw.corpus]
+    languages = (corpus.pair.source, corpus.pair.target)
+    cleaner = _cleaner(job.cleaning, languages)
+    found: list[TextPair | None] = []
+    for index, (source, target) in enumerate(zip(raw.sources, raw.targets, strict=True)):
+        if index in raw.malformed:
+            report.drop("malformed", source, raw.malformed[index])
+            found.append(None)
+        else:
+            found.append(cleaner(source, target, report))
+    weights = _loss_weights(corpus, raw)[[pair is not None for pair in found]]
+    pairs = [pair for pair in found if pair is not None]
+    if "held_out" in job.cleaning.skip:
+        return pairs, weights
+    is_held_out = np.isin(held_out_digests(pairs, languages), np.load(job.held_out))  # [2, N]
+    is_free = np.logical_not(is_held_out.any(axis=0))
+    for i in np.flatnonzero(~is_free):
+        report.take_back("held_out", *pairs[i])
+    return list(compress(pairs, is_free.tolist())), weights[is_free]
+
+
+def _loss_weights(corpus: ChunkedCorpus, raw: RawChunk) -> NDArray[np.float32]:
+    """Returns the loss weight of each raw pair: the product of its own and that of its corpus."""
+    weights = np.full(len(raw.sources), corpus.loss_weight, np.float32)
+    if raw.weights is not None:
+        weights *= np.array(raw.weights, np.float32)
+    if not np.isfinite(weights).all():
+        raise DataError(f"a loss weight of corpus {raw.corpus + 1} is too large; expected numbers about 1")
+    return weights
+
+
+@cache
+def _cleaner(options: CleaningOptions, languages: tuple[str, str]) -> Cleaner:
+    return Cleaner(options, languages)
+
+
+def _histograms(pairs: Sequence[TextPair]) -> dict[str, list[int]]:
+    words = np.array([(count_words(source), count_words(target)) for source, target in pairs], int).reshape(-1, 2)
+    tenths = (10 * words[:, 1] / np.maximum(1, words[:, 0])).astype(int)
+    counted = {
+        "source_words": (words[:, 0], MAX_WORDS_SHOWN),
+        "target_words": (words[:, 1], MAX_WORDS_SHOWN),
+        "ratio_tenths": (tenths, MAX_RATIO_SHOWN),
+    }
+    return {
+        name: np.bincount(np.minimum(values, last), minlength=last + 1).tolist()
+        for name, (values, last) in counted.items()
+    }

@@ -1,0 +1,82 @@
+"""Third phase: finds exact and near duplicates among the fingerprints of all chunks, and applies the limit."""
+
+import shutil
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.cleaning.duplicates import BANDS, equal_keys, similarity
+from pipelines.errors import DataError
+from pipelines.preparation.chunk_files import write_array
+from pipelines.preparation.job import BEYOND_LIMIT, DUPLICATE, KEPT, NEAR_DUPLICATE, Job
+from pipelines.preparation.state import Preparation
+from pipelines.shards.manifest import LEAST_WEIGHT, NOTHING_COUNTS
+
+
+def deduplicate(preparation: Preparation) -> None:
+    """Writes the fate of each cleaned pair.
+
+    Key column 0 holds digests of the exact text, the others MinHash bands. Exact duplicates are found first, and are
+    not compared again in the bands.
+
+    Raises:
+        DataError: No pair is left, or none with a loss weight large enough to learn from.
+    """
+    job, options, pairs = preparation.job, preparation.options, preparation.pairs
+    exact = [0] * ("duplicate" not in options.cleaning.skip)
+    bands = [*range(1, 1 + BANDS)] * ("near_duplicate" not in options.cleaning.skip)
+    advance = preparation.counter("duplicates", len(exact) + len(bands))
+    fates = np.full(pairs, KEPT, np.uint8)
+    for columns, fate in ((exact, DUPLICATE), (bands, NEAR_DUPLICATE)):
+        preparation.workers.run(partial(find_equal, job, len(preparation.chunks), pairs), columns, advance)
+        for column in columns:
+            fates[_read_equal(job, column)] = fate
+    if options.limit is not None:
+        kept = np.flatnonzero(fates == KEPT)
+        fates[kept[options.limit :]] = BEYOND_LIMIT
+    write_array(job.removed, fates)
+    preparation.check_some_left(preparation.kept)
+    _check_some_count(preparation, fates)
+
+
+def _check_some_count(preparation: Preparation, fates: NDArray[np.uint8]) -> None:
+    """Raises a `DataError` if no kept pair has a loss weight large enough to learn from."""
+    for chunk, (number, start) in zip(preparation.chunks, preparation.starts, strict=True):
+        kept = fates[start : start + chunk.pairs] == KEPT
+        weights = np.load(preparation.job.file(number, "weights.npy")) if chunk.weighted else np.ones(chunk.pairs)
+        if (weights[kept] >= LEAST_WEIGHT).any():
+            return
+    shutil.rmtree(preparation.job.work)  # resuming would fail again
+    raise DataError(NOTHING_COUNTS)
+
+
+def find_equal(job: Job, chunks: int, pairs: int, column: int) -> int:
+    """Writes the rows whose key in one column equals that of an earlier row, and returns 1, the columns done.
+
+    In a band, only rows that are similar enough to the earlier row count.
+    """
+    done = job.work / f"equal-{column}.npy"
+    if not done.exists():
+        keys, sketches = ([job.file(i, f"{name}.npy") for i in range(chunks)] for name in ("keys", "sketches"))
+        rows = []
+        for found in equal_keys(keys, column, _exact_duplicates(job, pairs) if column else None):
+            alike = column == 0 or similarity(sketches, found) >= job.cleaning.near_duplicates
+            rows.append(found.rows[np.broadcast_to(alike, found.rows.shape)])
+        write_array(done, np.concatenate(rows) if rows else np.zeros(0, np.int64))
+    return 1
+
+
+def _read_equal(job: Job, column: int) -> NDArray[np.int64]:
+    """Returns the rows that `find_equal` found."""
+    return np.array(np.load(job.work / f"equal-{column}.npy"))
+
+
+def _exact_duplicates(job: Job, pairs: int) -> NDArray[np.bool_] | None:
+    """Returns a mask of the exact duplicates, bool [N], or None if exact duplicates are kept."""
+    path = job.work / "equal-0.npy"
+    if not path.exists():
+        return None
+    marked = np.zeros(pairs, bool)
+    marked[np.load(path)] = True
+    return marked

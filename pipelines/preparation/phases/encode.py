@@ -1,0 +1,127 @@
+"""Fifth phase: encodes the kept pairs of each chunk and deals the records to the shards."""
+
+import json
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import sentencepiece
+from numpy.typing import NDArray
+
+from pipelines.atomic_files import write_atomically
+from pipelines.cleaning.filters import CleaningReport
+from pipelines.errors import DataError
+from pipelines.preparation.chunk_files import TextPair, read_pairs, write_array, write_json
+from pipelines.preparation.dropped_pairs import write_dropped
+from pipelines.preparation.job import BEYOND_LIMIT, DUPLICATE, KEPT, NEAR_DUPLICATE, ChunkedCorpus, Job
+from pipelines.preparation.phases.clean import read_cleaned
+from pipelines.preparation.state import Preparation
+from pipelines.shards.lanes import deal
+from pipelines.shards.records import IdPair, record
+from pipelines.vocabulary.encoding import encode_with_eos
+
+ROW = np.dtype([("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")])  # facts of a record
+_REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
+
+
+class EncodedPairs(NamedTuple):
+    """The token ids of the pairs of a chunk that fit, and the indices of these pairs."""
+
+    ids: list[IdPair]
+    indices: NDArray[np.int64]
+
+
+def encode(preparation: Preparation) -> None:
+    """Encodes all chunks.
+
+    Raises:
+        DataError: Every pair is too long.
+    """
+    job = preparation.job
+    encode_one = partial(encode_chunk, job, len(preparation.shard_names))
+    preparation.workers.run(encode_one, preparation.starts, preparation.counter("encode", preparation.pairs))
+    for number, chunk in enumerate(preparation.chunks):
+        preparation.reports[chunk.corpus].add(_read_report(job, number))
+    if not preparation.total_report().kept:
+        raise DataError(f"every pair has more than {job.max_tokens} tokens; raise --max-tokens")
+
+
+def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
+    """Writes the records of a chunk, sorted by shard, and returns the number of cleaned pairs read.
+
+    `lanes.deal` gives each shard pairs from all over the chunk, so no shard is a contiguous part of one corpus. The
+    sizes of two shards differ by at most one pair per chunk.
+    """
+    number, start = chunk
+    done = job.file(number, "encoded.json")
+    cleaned = read_cleaned(job, number)
+    if not done.exists():
+        report = CleaningReport(everything=[])
+        pairs = read_pairs(job.file(number, "text.zst"))
+        fates = job.fates(start, len(pairs))
+        for fate, reason in _REASONS.items():
+            for i in np.flatnonzero(fates == fate):
+                report.take_back(reason, *pairs[i])
+        report.kept -= int((fates == BEYOND_LIMIT).sum())
+        kept = np.flatnonzero(fates == KEPT)
+        encoded = _encode_pairs(job, job.corpora[cleaned.corpus], [pairs[i] for i in kept], report)
+        weights = np.load(job.file(number, "weights.npy")) if cleaned.weighted else np.ones(len(pairs), np.float32)
+        rows = _rows_of(encoded.ids, cleaned.corpus, weights[kept[encoded.indices]])
+        _write_records(job, number, shards, encoded.ids, rows)
+        write_dropped(job, number, "encoded", report)
+        write_json(done, report.as_dict())
+    return cleaned.pairs
+
+
+def _read_report(job: Job, number: int) -> CleaningReport:
+    """Returns the changes that encoding a chunk made to its report; `kept` is minus the number of pairs dropped."""
+    return CleaningReport(**json.loads(job.file(number, "encoded.json").read_text(encoding="utf-8")))
+
+
+def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], report: CleaningReport) -> EncodedPairs:
+    """Encodes the pairs, and drops those that are empty after normalisation or too long."""
+    processor = _processor(job.vocabulary)
+    with_tags = job.languages.tagger(corpus.pair.target, corpus.domain)
+    sources = encode_with_eos(processor, [with_tags(source) for source, _ in pairs])
+    targets = encode_with_eos(processor, [target for _, target in pairs])
+    tags = " ".join(job.languages.tags_of(corpus.pair.target, corpus.domain))
+    empty_source = len(encode_with_eos(processor, [tags])[0])
+    fit = []
+    for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        if len(source) <= empty_source or len(target) == 1:
+            report.take_back("empty", *pairs[i])
+        elif max(len(source), len(target)) > job.max_tokens:
+            report.take_back("too_many_tokens", *pairs[i])
+        else:
+            fit.append(i)
+    return EncodedPairs([(sources[i], targets[i]) for i in fit], np.array(fit, np.int64))
+
+
+@cache
+def _processor(model: Path) -> sentencepiece.SentencePieceProcessor:
+    # Loaded from bytes: SentencePiece opens only files with names in UTF-8.
+    return sentencepiece.SentencePieceProcessor(model_proto=model.read_bytes())
+
+
+def _rows_of(pairs: Sequence[IdPair], corpus: int, weights: NDArray[np.float32]) -> NDArray[Any]:
+    """Returns the lengths, the corpus and the loss weight of each pair, as `ROW`s."""
+    rows = np.zeros(len(pairs), ROW)
+    rows["source"] = [len(source) for source, _ in pairs]
+    rows["target"] = [len(target) for _, target in pairs]
+    rows["corpus"], rows["weight"] = corpus, weights
+    return rows
+
+
+def _write_records(job: Job, number: int, shards: int, pairs: Sequence[IdPair], rows: NDArray[Any]) -> None:
+    """Writes the records and the rows of a chunk, sorted by shard, and where those of each shard begin."""
+    lengths = np.stack([rows["source"], rows["target"]], axis=1)
+    shard_of = deal(lengths, shards, longest=job.max_tokens, seed=job.seed, chunk=number)
+    order = np.argsort(shard_of, kind="stable")
+    records = [record(*pairs[i]) for i in order]
+    write_atomically(job.file(number, "records"), b"".join(records))
+    write_array(job.file(number, "rows.npy"), rows[order])
+    row_begins = np.searchsorted(shard_of[order], np.arange(shards + 1))
+    ends = np.cumsum([0, *map(len, records)])
+    write_array(job.file(number, "begins.npy"), np.stack([row_begins, ends[row_begins]]))

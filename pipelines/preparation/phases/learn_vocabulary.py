@@ -1,0 +1,88 @@
+"""Fourth phase: trains the SentencePiece vocabulary on a sample of the kept pairs, or takes the one given."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.atomic_files import write_atomically
+from pipelines.preparation.chunk_files import TextPair, read_pairs, write_pairs
+from pipelines.preparation.job import KEPT, Job
+from pipelines.preparation.state import Preparation
+from pipelines.vocabulary.normalization import DEFAULT
+from pipelines.vocabulary.size import train_possible_model
+from pipelines.vocabulary.training import train_model
+
+SAMPLE_PAIRS = 250_000  # a larger sample hardly changes the vocabulary
+SAMPLE_CHARACTERS = 200_000_000  # bounds memory if lines are long: the trainer needs about 20 bytes per character
+
+
+def learn_vocabulary(preparation: Preparation) -> None:
+    """Writes the vocabulary to the working folder.
+
+    The sample consists of the pairs with the lowest digests, so it does not depend on the order of the text.
+
+    Raises:
+        DataError: The text is too small for the vocabulary size, or has too many characters.
+    """
+    job, given = preparation.job, preparation.options.vocabulary
+    if job.vocabulary.exists():
+        return
+    if given:
+        model = given.read_bytes()
+    else:
+        below = min(2**64 - 1, (SAMPLE_PAIRS << 64) // preparation.kept)
+        advance = preparation.counter("vocabulary", preparation.pairs)
+        preparation.workers.run(partial(sample_chunk, job, below), preparation.starts, advance)
+        model = _train(preparation)
+    write_atomically(job.vocabulary, model)
+
+
+def _train(preparation: Preparation) -> bytes:
+    """Trains on the sample, or on every n-th pair of it if it has too many characters."""
+    options = preparation.options
+    characters = sum(sum(map(len, pair)) for pair in _sample(preparation))
+    every = max(1, -(-characters // SAMPLE_CHARACTERS))
+
+    def train(size: int) -> bytes:
+        pairs = _sample(preparation) if every == 1 else islice(_sample(preparation), 0, None, every)
+        return train_model(
+            chain.from_iterable(pairs),
+            size,
+            tags=preparation.job.languages.tags,
+            normalization=options.normalization or DEFAULT,
+        )
+
+    return train_possible_model(train, options.vocabulary_size, characters=characters // every)
+
+
+def _sample(preparation: Preparation) -> Iterator[TextPair]:
+    chunks = range(len(preparation.chunks))
+    return chain.from_iterable(read_pairs(_sample_file(preparation.job, chunk)) for chunk in chunks)
+
+
+def sample_chunk(job: Job, below: int, chunk: tuple[int, int]) -> int:
+    """Writes the kept pairs of a chunk whose digest is at most `below`.
+
+    Args:
+        job: The settings of the preparation.
+        below: The highest digest in the sample.
+        chunk: The chunk's number, and the index of its first pair among those of all chunks.
+
+    Returns:
+        The number of cleaned pairs read.
+    """
+    number, start = chunk
+    done = _sample_file(job, number)
+    digest = np.load(job.file(number, "keys.npy"), mmap_mode="r")[0]
+    if not done.exists():
+        pairs = read_pairs(job.file(number, "text.zst"))
+        chosen = (digest <= np.uint64(below)) & (job.fates(start, len(pairs)) == KEPT)
+        write_pairs(done, [pairs[i] for i in np.flatnonzero(chosen)])
+    return len(digest)
+
+
+def _sample_file(job: Job, number: int) -> Path:
+    return job.file(number, "sample.zst")

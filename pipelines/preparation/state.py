@@ -1,0 +1,108 @@
+"""The state of a running preparation: what the phases have found so far, in the process that coordinates them."""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.cleaning.filters import CleaningReport
+from pipelines.errors import DataError
+from pipelines.preparation.job import KEPT, ChunkedCorpus, CleanedChunk, Job
+from pipelines.preparation.options import OpenedCorpora, PhaseProgress, PreparationOptions, default_shards
+from pipelines.preparation.workers import Workers
+
+
+@dataclass
+class Preparation:
+    """The inputs of a preparation and the results of the phases that have run.
+
+    Attributes:
+        options: The user's options.
+        opened: All corpora.
+        job: The settings that every worker needs.
+        workers: Run the functions of each phase.
+        progress: Told how far each phase is.
+        chunks: The cleaned chunks, in order; without reports and histograms, which are summed below.
+        reports: What was kept and dropped of each training corpus.
+        histograms: The histograms of all chunks together.
+    """
+
+    options: PreparationOptions
+    opened: OpenedCorpora
+    job: Job
+    workers: Workers
+    progress: PhaseProgress
+    chunks: list[CleanedChunk] = field(default_factory=list)
+    reports: list[CleaningReport] = field(default_factory=list)
+    histograms: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    @classmethod
+    def start(
+        cls, options: PreparationOptions, opened: OpenedCorpora, work: Path, workers: Workers, progress: PhaseProgress
+    ) -> "Preparation":
+        """Creates the working folder, whose parent becomes the prepared data, and a preparation without results."""
+        work.mkdir(exist_ok=True)
+        job = Job(
+            work=work,
+            out=work.parent,
+            corpora=tuple(ChunkedCorpus(c.pair, c.spec.tag, c.spec.loss_weight) for c in opened.train),
+            languages=opened.languages,
+            cleaning=options.cleaning,
+            keep_dropped=options.keep_dropped,
+            max_tokens=options.max_tokens,
+            seed=options.seed,
+        )
+        return cls(options, opened, job, workers, progress, reports=[CleaningReport() for _ in opened.train])
+
+    @property
+    def pairs(self) -> int:
+        """The number of pairs that passed the single-pair filters."""
+        return sum(chunk.pairs for chunk in self.chunks)
+
+    @property
+    def kept(self) -> int:
+        """The number of pairs left after deduplication and the limit."""
+        return int((np.load(self.job.removed, mmap_mode="r") == KEPT).sum())
+
+    @property
+    def starts(self) -> list[tuple[int, int]]:
+        """The number of each chunk, with the index of its first cleaned pair among those of all chunks."""
+        starts = [0, *accumulate(chunk.pairs for chunk in self.chunks)]
+        return list(enumerate(starts[:-1]))
+
+    @property
+    def shard_names(self) -> list[str]:
+        """The file names of the training shards."""
+        kept = self.kept
+        shards = min(self.options.shards or default_shards(kept), kept)
+        return [f"train-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
+
+    def total_report(self) -> CleaningReport:
+        """Returns the reports of all training corpora together."""
+        total = CleaningReport()
+        for report in self.reports:
+            total.add(report)
+        return total
+
+    def counter(self, phase: str, total: int | None) -> Callable[[int], None]:
+        """Returns a function that adds finished pairs and reports their sum as the progress of a phase."""
+        done = 0
+
+        def advance(pairs: int) -> None:
+            nonlocal done
+            done += pairs
+            self.progress(phase, done, total)
+
+        advance(0)
+        return advance
+
+    def check_some_left(self, pairs: int) -> None:
+        """Raises a `DataError` with the reasons if no pair is left; removes the working folder then."""
+        if not pairs:
+            shutil.rmtree(self.job.work)  # resuming would fail again
+            lines = "; ".join(self.total_report().lines())
+            raise DataError(f"cleaning left no pair of {', '.join(self.options.corpora)}: {lines}")

@@ -1,0 +1,45 @@
+"""Checks, before a stream starts, that it will contain pairs that the model can learn from."""
+
+import numpy as np
+
+from pipelines.errors import DataError
+from pipelines.shards.buckets import longer_sides
+from pipelines.shards.manifest import LEAST_WEIGHT, NOTHING_COUNTS, PREPARE_AGAIN, Manifest
+from pipelines.shards.reading import read_corpora, read_lengths, read_weights
+from pipelines.streaming.mixing import Mixture
+
+
+def check_some_fit(manifest: Manifest, name: str, max_length: int) -> None:
+    """Raises a `DataError` if every pair of a split is longer than `max_length`."""
+    split = manifest.split(name)
+    if split.longer_than(max_length) == split.examples:
+        raise DataError(
+            f"every pair of split {name!r} in {manifest.data_dir} has more than {max_length} tokens on a side; "
+            "use a larger maximum length"
+        )
+
+
+def check_some_count(manifest: Manifest, mixture: Mixture | None, max_length: int) -> None:
+    """Raises a `DataError` if an epoch contains no pair of at most `max_length` tokens with a usable loss weight.
+
+    Without a mixture and loss weights every pair counts. With them, usually only the first shard is read.
+    """
+    split, data_dir = manifest.split("train"), manifest.data_dir
+    if not (mixture or split.has_loss_weights):
+        return
+    taken = counting = 0.0  # expected pairs of an epoch, and those of them with a usable loss weight
+    for shard in split.shards:
+        fits = longer_sides(read_lengths(data_dir, [shard])) <= max_length
+        rates = mixture.rates[read_corpora(data_dir, [shard])][fits] if mixture else np.ones(fits.sum())
+        taken += rates.sum()
+        if split.has_loss_weights:
+            rates = rates[read_weights(data_dir, [shard])[fits] >= LEAST_WEIGHT]
+        counting += rates.sum()
+        if counting >= 1:
+            return
+    if taken >= 1:
+        raise DataError(f"{data_dir}: {NOTHING_COUNTS}, and {PREPARE_AGAIN}")
+    raise DataError(
+        f"{data_dir}: the weights of the corpora leave an epoch {taken:.2g} pairs of at most {max_length} tokens; give "
+        f"larger ones and {PREPARE_AGAIN}, or raise max_length"
+    )

@@ -1,0 +1,1 @@
+"""Subword regularisation: draws a segmentation of each sentence anew in each epoch."""

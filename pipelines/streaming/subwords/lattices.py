@@ -1,0 +1,215 @@
+"""Lattices of words: all segmentations of a word into pieces, with the probability of each.
+
+A worked example: with the pieces ▁ a n ▁a an ▁an, the lattice of "▁an" has nodes 0 to 3, between the characters, and
+one edge per piece. Among the edges that end in a node, each has its share of the probability that arrives there (the
+forward algorithm):
+
+    node 1: ▁ from 0, 1.0    node 2: a from 1, 0.4; ▁a from 0, 0.6    node 3: n from 2, 0.2; an from 1, 0.3; ▁an 0.5
+
+A draw walks backwards. It starts at node 3, takes one of the edges there with the probability of its share, continues
+at the node where that edge starts, and ends at node 0. Stored are the cumulative shares, 0.2 0.5 1.0 for node 3: a
+random number in [0, 1) selects the first edge whose cumulative share exceeds it. All words take each step together.
+"""
+
+from itertools import count, pairwise
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.streaming.subwords.ragged import Integers, Ragged, positions
+
+_UNREACHABLE = -1e30  # log of 0; -inf would become nan
+
+# The multiplier and increment of Knuth's MMIX generator. Only the high bits are used: the low ones have short periods.
+_MULTIPLIER, _INCREMENT = np.uint64(6364136223846793005), np.uint64(1442695040888963407)
+
+Floats = NDArray[np.float64]
+Keys = NDArray[np.uint64]
+
+
+class Trie(NamedTuple):
+    """A trie of the spellings of all pieces; state 0 is the root.
+
+    Attributes:
+        keys: Transitions, sorted: state << 32 | character.
+        targets: The state that each transition leads to.
+        pieces: The piece that ends in each state, or -1.
+    """
+
+    keys: Integers
+    targets: Integers
+    pieces: Integers
+
+    @classmethod
+    def of(cls, spelling: list[list[int]]) -> Self:
+        """Builds the trie from the characters of each piece."""
+        states: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        for piece, characters in enumerate(spelling):
+            state = 0
+            for character in characters:
+                state = states.setdefault(state << 32 | character, len(states) + 1)
+            ends[state] = piece
+        keys, targets = np.array(list(states)), np.array(list(states.values()))
+        order = np.argsort(keys)
+        pieces = np.full(len(states) + 1, -1)
+        pieces[list(ends)] = list(ends.values())
+        return cls(keys[order], targets[order], pieces)
+
+    def step(self, states: Integers, characters: Integers) -> Integers:
+        """Returns the state that each state leads to by a character, -1 for none."""
+        wanted = states << 32 | characters
+        places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        return np.where(self.keys[places] == wanted, self.targets[places], -1)
+
+
+class Lattices(NamedTuple):
+    """The lattices of W words: nodes 0 to W - 1 begin the words, each other node follows a character.
+
+    Attributes:
+        last: int [W], the node at the end of each word.
+        first: int32 [nodes], the first edge that ends in each node; its other edges follow.
+        cumulative: float32 [edges], the cumulative share of each edge in its node; 1 for the last edge of a node.
+        starts: int32 [edges], the node where each edge starts.
+        pieces: int32 [edges], the piece of each edge.
+    """
+
+    last: Integers
+    first: Integers
+    cumulative: NDArray[np.float32]
+    starts: Integers
+    pieces: Integers
+
+    @classmethod
+    def of(cls, words: Ragged, trie: Trie, weights: Floats) -> Self:
+        """Builds the lattices.
+
+        Args:
+            words: The characters of each word.
+            trie: The pieces.
+            weights: The weight of each piece: alpha times its log probability.
+        """
+        word = np.repeat(np.arange(len(words.counts)), words.counts)
+        position = positions(words.counts)
+        # Nodes are numbered by position, so that those of one position depend on earlier ones only.
+        order = np.argsort(position, kind="stable")
+        after = np.empty_like(order)
+        after[order] = len(words.counts) + np.arange(len(order))
+        before = np.where(position == 0, word, np.roll(after, 1))
+        edges = _find_edges(_Characters(words.values, before, after, words.counts[word] - position), trie)
+        shares = _shares(edges, weights[edges.pieces], np.cumsum([len(words.counts), *np.bincount(position)]))
+        starts, ends, pieces = (column[shares > 0] for column in edges)
+        counts = np.bincount(ends)
+        first = np.cumsum(counts) - counts
+        cumulative = _cumulative(shares[shares > 0], first[counts > 0], counts[counts > 0])
+        last = after[words.starts + words.counts - 1]
+        return cls(last, first.astype(np.int32), cumulative, starts.astype(np.int32), pieces.astype(np.int32))
+
+    def draw(self, words: Integers, keys: Keys) -> Ragged:
+        """Returns the pieces of a segmentation of each word, drawn by its key."""
+        word: Integers = np.arange(len(words))
+        node: Integers = self.last[words]
+        counts = np.zeros(len(words), np.int64)
+        drawn: list[tuple[Integers, Integers]] = []
+        while len(word):
+            keys = keys * _MULTIPLIER + _INCREMENT
+            edge = self._choose(node, _between_0_and_1(keys))
+            drawn.append((word, edge))
+            counts[word] += 1
+            node = self.starts[edge]
+            unfinished = node >= len(self.last)
+            word, node, keys = word[unfinished], node[unfinished], keys[unfinished]
+        ends = np.cumsum(counts)
+        pieces = np.empty(counts.sum(), np.int32)
+        for step, (drawing, taken) in enumerate(drawn, 1):
+            pieces[ends[drawing] - step] = self.pieces[taken]  # the last piece is drawn first
+        return Ragged(pieces, ends - counts, counts)
+
+    def _choose(self, nodes: Integers, numbers: NDArray[np.float32]) -> Integers:
+        """Selects an edge of each node by a number in [0, 1); linear search, since nodes have few edges."""
+        edges = self.first[nodes]
+        behind = np.flatnonzero(self.cumulative[edges] <= numbers)
+        while len(behind):
+            edges[behind] += 1
+            behind = behind[self.cumulative[edges[behind]] <= numbers[behind]]
+        return edges
+
+
+def mixed_keys(keys: Keys, numbers: Integers) -> Keys:
+    """Returns a new key for each pair of a key and a number: the hash of SplitMix64 (Steele, Lea and Flood 2014)."""
+    keys = keys + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    keys = (keys ^ keys >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    keys = (keys ^ keys >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return keys ^ keys >> np.uint64(31)
+
+
+def _between_0_and_1(keys: Keys) -> NDArray[np.float32]:
+    """Returns the high bits of the keys as numbers in [0, 1)."""
+    return (keys >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+
+
+class _Characters(NamedTuple):
+    """The characters of all words, concatenated."""
+
+    values: Integers
+    before: Integers  # the node before each character
+    after: Integers  # the node after each character
+    remaining: Integers  # the number of characters from each to the end of its word, itself included
+
+
+class _Edges(NamedTuple):
+    """The edges of all lattices, sorted by the node where they end."""
+
+    starts: Integers
+    ends: Integers
+    pieces: Integers
+
+
+def _find_edges(characters: _Characters, trie: Trie) -> _Edges:
+    """Finds all pieces in all words: follows the trie from every character on."""
+    at: Integers = np.arange(len(characters.values))
+    states: Integers = np.zeros_like(at)
+    found = []
+    for length in count(1):
+        states = trie.step(states, characters.values[at + length - 1])
+        at, states = at[states >= 0], states[states >= 0]
+        if not len(at):
+            break
+        piece = trie.pieces[states]
+        hit = at[piece >= 0]
+        found.append((characters.before[hit], characters.after[hit + length - 1], piece[piece >= 0]))
+        continues = characters.remaining[at] > length
+        at, states = at[continues], states[continues]
+    edges = _Edges(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    order = np.argsort(edges.ends, kind="stable")
+    return _Edges(*(column[order] for column in edges))
+
+
+def _shares(edges: _Edges, weights: Floats, bounds: Integers) -> Floats:
+    """Returns the share of each edge in the probability that arrives where it ends (the forward algorithm).
+
+    Args:
+        edges: The edges.
+        weights: The weight of each edge: alpha times the log probability of its piece.
+        bounds: The first node of each position, without the W nodes that begin the words, and the end of the last.
+    """
+    arrived = np.full(bounds[-1], _UNREACHABLE)  # log probabilities
+    arrived[: bounds[0]] = 0
+    shares = np.empty(len(weights))
+    for start, stop in pairwise(np.searchsorted(edges.ends, bounds)):
+        weight = arrived[edges.starts[start:stop]] + weights[start:stop]
+        nodes, first, counts = np.unique(edges.ends[start:stop], return_index=True, return_counts=True)
+        highest = np.maximum.reduceat(weight, first)
+        arrived[nodes] = highest + np.log(np.add.reduceat(np.exp(weight - np.repeat(highest, counts)), first))
+        reachable = arrived[edges.starts[start:stop]] > _UNREACHABLE / 2
+        shares[start:stop] = np.exp(weight - np.repeat(arrived[nodes], counts)) * reachable
+    return shares
+
+
+def _cumulative(shares: Floats, first: Integers, counts: Integers) -> NDArray[np.float32]:
+    """Returns the cumulative shares of the edges of each node: `counts` edges from `first` on."""
+    sums = np.cumsum(shares)
+    sums -= np.repeat(sums[first] - shares[first], counts)
+    sums[first + counts - 1] = 1  # rounding may have missed it, and then a random number could exceed it
+    return sums.astype(np.float32)

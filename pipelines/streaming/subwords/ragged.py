@@ -1,0 +1,64 @@
+"""Rows of different lengths in one flat array, with the operations that drawing segmentations needs."""
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.integer[Any]]
+
+
+class Ragged(NamedTuple):
+    """N rows of different lengths.
+
+    Attributes:
+        values: The values of all rows.
+        starts: [N], where each row begins in `values`.
+        counts: [N], the length of each row.
+    """
+
+    values: Integers
+    starts: Integers
+    counts: Integers
+
+    @classmethod
+    def of(cls, rows: list[list[int]]) -> Self:
+        """Converts a list of rows."""
+        counts = np.array([len(row) for row in rows])
+        return cls(np.array([value for row in rows for value in row]), np.cumsum(counts) - counts, counts)
+
+    def take(self, rows: Integers) -> "Ragged":
+        """Returns the given rows, stored contiguously."""
+        counts = self.counts[rows]
+        return Ragged(self.values[ranges(self.starts[rows], counts)], np.cumsum(counts) - counts, counts)
+
+    def joined(self, groups: "Ragged") -> "Ragged":
+        """Concatenates consecutive rows: one row per group, made of as many rows as the group has members.
+
+        The groups have as many members in total as there are rows here.
+        """
+        ends = np.append(0, np.cumsum(self.counts))
+        starts = ends[groups.starts]
+        return Ragged(self.values, starts, ends[groups.starts + groups.counts] - starts)
+
+    def distinct(self) -> tuple["Ragged", Integers]:
+        """Returns the distinct rows, and for each row the index of its equal among them."""
+        numbers = np.zeros(len(self.counts), np.int64)
+        base = int(self.values.max(initial=0)) + 1
+        for column in range(int(self.counts.max(initial=0))):  # numbers the distinct prefixes, one column longer each
+            longer = np.flatnonzero(self.counts > column)
+            codes = numbers[longer] * base + self.values[self.starts[longer] + column]
+            numbers[longer] = np.unique(codes, return_inverse=True)[1]
+        codes = self.counts * (len(numbers) + 1) + numbers  # tells a whole row from a prefix of a longer one
+        _, examples, numbers = np.unique(codes, return_index=True, return_inverse=True)
+        return Ragged(self.values, self.starts[examples], self.counts[examples]), numbers
+
+
+def ranges(starts: Integers, counts: Integers) -> Integers:
+    """Concatenates the ranges start, start + 1, ..., start + count - 1."""
+    return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+
+
+def positions(counts: Integers) -> Integers:
+    """Concatenates the ranges 0, 1, ..., count - 1."""
+    return ranges(np.zeros_like(counts), counts)
