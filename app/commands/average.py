@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from app.runs.checkpoints import write_average
+    from app.runs.averaging import write_average
     from app.runs.choice import best, newest
     from app.runs.directory import RunDirectory
     from app.runtime.console import say

@@ -123,7 +123,7 @@ def train_sample(data: Path, out: Path, size: Size, started: float) -> None:
         started: The `time.perf_counter()` at which the demo began.
     """
     from app.config import load_preset
-    from app.runs.checkpoints import write_average
+    from app.runs.averaging import write_average
     from app.runs.choice import newest
     from app.runs.directory import RunDirectory
     from app.training.planning.time_budget import TimeBudget, train_within

@@ -19,7 +19,8 @@ import tomli_w
 from app.config import Configuration, load_configuration
 from app.errors import UserError
 from app.runs import step_lines
-from app.runs.checkpoints import Checkpoint, CheckpointFolder
+from app.runs.checkpoint_folder import CheckpointFolder
+from app.runs.checkpoints import Checkpoint
 from app.runs.lock import LOCK
 from app.runs.ranking import DevResults, ranked
 from app.runtime.text_files import read_lines, replace_file

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from app.errors import UserError
-from app.runs.checkpoints import CheckpointFolder
+from app.runs.checkpoint_folder import CheckpointFolder
 
 NO_SPACE = "No space left on device"
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from app.errors import UserError
-from app.runs.checkpoints import STOPPED_BY, Checkpoint, write_average, write_checkpoint
+from app.runs.averaging import write_average
+from app.runs.checkpoints import STOPPED_BY, Checkpoint, write_checkpoint
 from app.runs.choice import best, choose, newest
 from app.runs.directory import RunDirectory
 from tests.app.command_line import nmt, succeeded

@@ -11,15 +11,9 @@ import pytest
 
 from app.errors import UserError
 from app.runs import checkpoints
-from app.runs.checkpoints import (
-    STOPPED_BY,
-    Checkpoint,
-    CheckpointFolder,
-    DamagedCheckpoint,
-    first_whole,
-    write_average,
-    write_checkpoint,
-)
+from app.runs.averaging import write_average
+from app.runs.checkpoint_folder import CheckpointFolder
+from app.runs.checkpoints import STOPPED_BY, Checkpoint, DamagedCheckpoint, first_whole, write_checkpoint
 from app.training.optimization.adam import FusedAdam
 from app.training.optimization.muon import Muon
 

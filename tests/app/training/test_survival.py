@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 from app.errors import UserError
-from app.runs.checkpoints import Checkpoint, CheckpointFolder
+from app.runs.checkpoint_folder import CheckpointFolder
+from app.runs.checkpoints import Checkpoint
 from app.runs.directory import RunDirectory
 from app.training.callbacks import monitoring
 from app.training.callbacks.full_disk import reporting_full_disk

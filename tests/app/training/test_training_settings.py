@@ -14,7 +14,7 @@ from app.config import TrainingConfig
 from app.errors import UserError
 from app.runs.directory import RunDirectory
 from app.training import train as training
-from app.training.planning.plan import plan as planning
+from app.training.planning import plan as planning
 from app.training.trainer import Trainer
 from pipelines.shards.lanes import ONLY_HOST
 from pipelines.shards.manifest import Manifest

@@ -19,7 +19,8 @@ import tensorflow as tf
 
 from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
-from app.runs.checkpoints import Checkpoint, CheckpointFolder
+from app.runs.checkpoint_folder import CheckpointFolder
+from app.runs.checkpoints import Checkpoint
 from app.runs.directory import RunDirectory
 from app.training.callbacks.divergence import Diverged, DivergenceWatch
 from app.training.callbacks.rollback import Rollback, SeesDivergence

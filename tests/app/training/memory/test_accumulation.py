@@ -10,8 +10,9 @@ import pytest
 from app.config import Configuration, TrainingConfig, load_configuration
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
+from app.training.memory import accumulation
 from app.training.memory.accumulation import largest_need, shapes_of, with_accumulation
-from app.training.memory.estimate import accumulation, estimate_memory, parameter_count
+from app.training.memory.estimate import estimate_memory, parameter_count
 from app.training.memory.machine import available_memory
 from layers import Transformer, TransformerConfig
 from pipelines.shards.manifest import Manifest

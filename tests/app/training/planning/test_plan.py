@@ -12,11 +12,11 @@ import pytest
 import tensorflow as tf
 
 from app.training import train as training
+from app.training.memory import machine as machine_memory
 from app.training.memory.accumulation import reporting_exhausted_memory
 from app.training.memory.estimate import MemoryEstimate
-from app.training.memory.estimate import machine as machine_memory
+from app.training.planning import plan as planning
 from app.training.planning.plan import DataPlan, FrequentShape, MemoryPlan, ModelPlan, Plan, Speed
-from app.training.planning.plan import plan as planning
 from app.training.planning.report import as_text
 from app.training.trainer import Trainer
 from pipelines.streaming.batching import BatchShape

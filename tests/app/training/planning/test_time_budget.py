@@ -12,8 +12,8 @@ import pytest
 from app.commands import demo
 from app.config import TrainingConfig, load_configuration
 from app.errors import UserError
-from app.training.planning.plan import plan as planning
-from app.training.planning.plan import time_budget
+from app.training.planning import plan as planning
+from app.training.planning import time_budget
 from app.training.planning.time_budget import Measured, TimeBudget, settings_within
 from tests.app.command_line import TINY, Done, nmt, succeeded
 from tests.app.test_bad_input import refusal
@@ -196,6 +196,6 @@ def demo_training(
         given.append((budget, sections))
 
     monkeypatch.setattr(time_budget, "train_within", taken)
-    monkeypatch.setattr("app.runs.checkpoints.write_average", lambda *_: None)
+    monkeypatch.setattr("app.runs.averaging.write_average", lambda *_: None)
     demo.train_sample(data, run, demo.FULL, time.perf_counter() - 60 * minutes_gone)
     return given[0]
