@@ -30,6 +30,7 @@ from app.training.callbacks.milestones import Followed, Milestones, is_over, is_
 from app.training.callbacks.monitoring import DevEvaluation, StepLog, check_can_score, skipped_steps
 from app.training.callbacks.profiling import Profile, ProfiledSteps
 from app.training.callbacks.rollback import Rollback, SeesDivergence, recover
+from app.training.machines.barrier import barrier
 from app.training.machines.cluster import ALONE, Cluster
 from app.training.machines.distribution import (
     chiefs_values,
@@ -93,7 +94,7 @@ def train(
         configuration = resolve(sections, origin, data)
         if profile:
             profile.check(0, configuration.training.steps)
-        with cluster.meeting(shared_facts(configuration, data)):
+        with barrier(cluster, shared_facts(configuration, data)):
             strategy = strategy_of(cluster)
             configuration = with_earlier_parts(configuration, out)
             configuration = with_accumulation(configuration, data, strategy.num_replicas_in_sync)
