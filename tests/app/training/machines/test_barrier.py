@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import pytest
-
 from app.errors import TemporaryError, UserError
 from app.training.machines.barrier import ANSWER_SECONDS, barrier, listening
 from app.training.machines.cluster import Cluster, Task
