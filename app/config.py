@@ -134,8 +134,8 @@ class TrainingConfig:
             raise ValueError('best_by is "bleu", which needs dev_sentences above 0; translate some, or take the "loss"')
 
     @property
-    def judged_by(self) -> BestBy:
-        """What `best_by` comes to."""
+    def ranked_by(self) -> BestBy:
+        """The dev figure by which checkpoints are ranked: `best_by` with "auto" resolved."""
         if self.best_by == "auto":
             return "bleu" if self.dev_sentences else "loss"
         return self.best_by

@@ -145,7 +145,7 @@ class RunDirectory:
 
     def ranked_steps(self) -> list[int]:
         """The evaluated steps, the best on the dev set first."""
-        return ranked(self.dev_results(), self.configuration.training.judged_by)
+        return ranked(self.dev_results(), self.configuration.training.ranked_by)
 
     def vocabulary(self) -> AnyVocabulary:
         """The vocabulary that the run was trained with.

@@ -19,8 +19,8 @@ class Stopped(KeyboardInterrupt):
     """
 
     def __init__(self, received: signal.Signals, kept_step: int) -> None:
-        where = f"at step {kept_step}; the same command goes on from there"
-        nowhere = "before the first checkpoint; the same command begins anew"
+        where = f"at step {kept_step}; the same command resumes from there"
+        nowhere = "before the first checkpoint; the same command starts over"
         super().__init__(f"stopped by {received.name} {where if kept_step else nowhere}")
         self.exit_code = 128 + received
 

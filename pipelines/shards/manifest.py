@@ -157,6 +157,11 @@ class Manifest:
         return Languages(self.pairs, self.domains)
 
     @classmethod
+    def of(cls, data: "str | Path | Manifest") -> "Manifest":
+        """Returns a manifest as it is, and loads that of a data directory."""
+        return data if isinstance(data, Manifest) else cls.load(data)
+
+    @classmethod
     def load(cls, data_dir: str | Path) -> "Manifest":
         """Reads the manifest and checks that what it names is there, without reading a shard.
 

@@ -113,12 +113,17 @@ def training_stream(
     )
     if start_epoch < 0 or start_batch < 0:
         raise DataError(f"a stream starts at epoch 0, batch 0 or later, not at {start_epoch}, {start_batch}")
-    batches = dataset_of(lambda: _batches(data, start_epoch, start_batch), batch_spec(data.manifest, packed=packed))
-    return batches.prefetch(_BATCHES_AHEAD)
+    return stream_from(data, start_batch, start_epoch)
+
+
+def stream_from(data: TrainingData, batch: int, epoch: int = 0) -> tf.data.Dataset:
+    """Returns the batches of opened data from a batch of an epoch on; see `training_stream`."""
+    spec = batch_spec(data.manifest, packed=data.packed is not None)
+    return dataset_of(lambda: _batches(data, epoch, batch), spec).prefetch(_BATCHES_AHEAD)
 
 
 def evaluation_stream(
-    data_dir: str | Path, split: str = "dev", *, batch_tokens: int, max_length: int
+    data_dir: str | Path | Manifest, split: str = "dev", *, batch_tokens: int, max_length: int
 ) -> tf.data.Dataset:
     """Gives each pair of a split once, the longest first, in batches like those of `training_stream`.
 
@@ -128,7 +133,7 @@ def evaluation_stream(
     Raises:
         DataError: as `training_stream` does.
     """
-    manifest = Manifest.load(data_dir)
+    manifest = Manifest.of(data_dir)
     shards = manifest.split(split).shards
     check_some_fit(manifest, split, max_length)
     lengths = read_lengths(manifest.data_dir, shards)
@@ -178,6 +183,11 @@ def planned_epoch(
         window_examples=window_examples,
         packed=packed,
     )
+    return planned_batches(data, epoch)
+
+
+def planned_batches(data: TrainingData, epoch: int = 0) -> list[PlannedBatch]:
+    """Returns the batches of one epoch of opened data; see `planned_epoch`."""
     return [batch for window in data.windows(epoch) for batch in _planned(data, window)]
 
 

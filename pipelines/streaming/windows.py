@@ -75,7 +75,7 @@ class TrainingData:
     @classmethod
     def open(
         cls,
-        data_dir: str | Path,
+        data_dir: str | Path | Manifest,
         *,
         batch_tokens: int,
         max_length: int,
@@ -87,7 +87,7 @@ class TrainingData:
         packed: bool = False,
     ) -> "TrainingData":
         """Checks the options, which are those of `stream.training_stream`, before anything is read."""
-        manifest = Manifest.load(data_dir)
+        manifest = Manifest.of(data_dir)
         if seed < 0:
             raise DataError(f"seed must not be negative, got {seed}")
         if sampling_alpha < 0:

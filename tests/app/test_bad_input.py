@@ -145,7 +145,7 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(here: Path, argumen
         ("training.steps=many", "preset tiny: [training] steps is 'many'; it must be a whole number"),
         ("model.heads=3", "model width 32 is not a multiple of 3 heads; use"),
         ("model.vocabulary_size=512", "but the vocabulary of {data} has 504 pieces; leave the setting out"),
-        ("model.logits_bias=true", "[model] logits_bias is of imported models, and is not trained; leave it out"),
+        ("model.logits_bias=true", "[model] logits_bias is for imported models and cannot be trained; leave it out"),
     ],
 )
 def test_a_wrong_setting_is_named_and_no_run_begun(data: Path, here: Path, setting: str, message: str) -> None:
@@ -175,8 +175,8 @@ def test_train_writes_into_no_folder_that_is_not_its_own(data: Path, here: Path,
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("training.seed=2", "was begun with training.seed = 1, not 2; go on with --set training.seed=1, or choose"),
-        ("model.inner_width=128", "was begun with model.inner_width = 64, not 128; go on with"),
+        ("training.seed=2", "was started with training.seed = 1, not 2; resume with --set training.seed=1, or choose"),
+        ("model.inner_width=128", "was started with model.inner_width = 64, not 128; resume with"),
     ],
 )
 def test_a_run_does_not_go_on_with_another_setting(data: Path, run_copy: Path, setting: str, message: str) -> None:

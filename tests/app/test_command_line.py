@@ -106,7 +106,7 @@ def test_the_same_command_again_goes_on_as_if_it_had_not_stopped(data: Path, run
     shutil.rmtree(run_copy / "checkpoints" / "step-00000004")  # it stopped after step 2, steps 3 and 4 logged
     changed = ("steps=6", "keep_checkpoints=2", "checkpoint_every=1", "dev_sentences=0", "keep_best=0")
     done = succeeded(nmt(*train_arguments(data, run_copy, *(f"training.{change}" for change in changed))))
-    assert "going on from step 2 of 6" in done.err
+    assert "resuming from step 2 of 6" in done.err
     logged = steps_of(run_copy / "metrics.jsonl")
     assert [line["step"] for line in logged] == [1, 2, 3, 4, 5, 6]
     for again, before in zip(logged[2:4], steps_of(run / "metrics.jsonl")[2:], strict=True):
@@ -124,7 +124,7 @@ def test_the_same_command_again_goes_on_as_if_it_had_not_stopped(data: Path, run
 def test_a_run_that_is_done_is_left_alone(data: Path, run_copy: Path) -> None:
     before = (run_copy / "metrics.jsonl").read_bytes()
     done = succeeded(nmt(*train_arguments(data, run_copy)))
-    assert "already trained to step 4; set training.steps higher to go on" in done.err
+    assert "already trained to step 4; raise training.steps to continue" in done.err
     assert (run_copy / "metrics.jsonl").read_bytes() == before
 
 

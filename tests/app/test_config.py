@@ -147,16 +147,16 @@ def test_a_whole_number_may_stand_for_a_decimal_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("best_by", "sentences", "judged_by"), [("auto", 4, "bleu"), ("auto", 0, "loss"), ("loss", 4, "loss")]
+    ("best_by", "sentences", "ranked_by"), [("auto", 4, "bleu"), ("auto", 0, "loss"), ("loss", 4, "loss")]
 )
-def test_the_best_is_judged_by_bleu_where_sentences_are_translated(
-    best_by: str, sentences: int, judged_by: str
+def test_checkpoints_are_ranked_by_bleu_if_dev_sentences_are_translated(
+    best_by: str, sentences: int, ranked_by: str
 ) -> None:
     settings = (f"training.best_by={best_by}", f"training.dev_sentences={sentences}")
-    assert configured("tiny", *settings).training.judged_by == judged_by
+    assert configured("tiny", *settings).training.ranked_by == ranked_by
 
 
-def test_the_best_is_not_judged_by_the_bleu_of_nothing() -> None:
+def test_checkpoints_cannot_be_ranked_by_bleu_without_dev_sentences() -> None:
     with pytest.raises(
         UserError, match='best_by is "bleu", which needs dev_sentences above 0; translate some, or take'
     ):

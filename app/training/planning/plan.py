@@ -11,23 +11,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from app.config import Configuration, TrainingConfig
 from app.runtime.processor_settings import apply_processor_settings
 from app.runtime.processors import processor_name
+from app.training.building import build_on_devices
+from app.training.data_sets import DataSets
 from app.training.machines.distribution import divide, mirrored_strategy
 from app.training.memory.accumulation import largest_need, reporting_exhausted_memory, with_accumulation
 from app.training.memory.estimate import MemoryEstimate, estimate_memory
 from app.training.memory.machine import memory_per_replica, peak_memory
 from app.training.packing import is_packed
-from app.training.train import build_trainer, dev_batches, open_stream, resolve
+from app.training.resolving import resolve
 from app.training.trainer import Trainer
 from pipelines.shards.manifest import Manifest
 from pipelines.shards.reading import reporting_data_errors, verify_shards
 from pipelines.streaming.batching import BatchShape, NumpyBatch
-from pipelines.streaming.stream import PlannedBatch, dataset_of, planned_epoch, skipped_examples
+from pipelines.streaming.stream import PlannedBatch, dataset_of
 
 FIRST_BATCHES = 4
 WARM_UP_SECONDS, MEASURED_SECONDS = 15.0, 5.0
@@ -127,43 +128,28 @@ class Plan:
 
 def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str) -> Plan:
     """Looks at the data and trains a model for some steps; arguments and errors are those of `train`."""
-    data = Manifest.load(data_dir)
-    verify_shards(data)
+    manifest = Manifest.load(data_dir)
+    verify_shards(manifest)
     strategy = mirrored_strategy()
-    configuration = with_accumulation(resolve(sections, origin, data), data, strategy.num_replicas_in_sync)
+    configuration = with_accumulation(resolve(sections, origin, manifest), manifest, strategy.num_replicas_in_sync)
     settings = configuration.training
-    dev_batches(data, settings)  # what is wrong with the settings shows before long work
-    epoch = first_epoch(data, settings)
+    data = DataSets.open(manifest, settings)
+    epoch = data.first_epoch()
     program, free = (0 if tf.config.list_logical_devices("GPU") else peak_memory()), memory_per_replica()
-    keras.utils.set_random_seed(settings.seed)
-    with strategy.scope():
-        trainer = build_trainer(configuration)
+    trainer = build_on_devices(strategy, configuration)
     with reporting_data_errors(), reporting_exhausted_memory(settings.accumulation):
         speed = measure(trainer, batches_to_measure(configuration, data, epoch))
-    learnt = plan_data(data, settings, epoch)
+    learnt = plan_data(manifest, settings, epoch)
     speed = replace(speed, compilations=len(learnt.shapes) if trainer.xla else 0)
     learning = settings.steps * learnt.target_tokens / speed.target_tokens_per_second
     return Plan(
         plan_model(trainer),
         learnt,
-        plan_memory(configuration, data, strategy.num_replicas_in_sync, program, free),
+        plan_memory(configuration, manifest, strategy.num_replicas_in_sync, program, free),
         speed,
         steps=settings.steps,
         epochs=settings.steps / len(epoch),
         hours=(learning + speed.compilations * speed.compile_seconds) / 3600,
-    )
-
-
-def first_epoch(data: Manifest, settings: TrainingConfig) -> list[PlannedBatch]:
-    """The batches of the first epoch."""
-    return planned_epoch(
-        data.data_dir,
-        batch_tokens=settings.batch_tokens,
-        max_length=settings.max_length,
-        seed=settings.seed,
-        sampling_alpha=settings.sampling_alpha,
-        corpus_temperature=settings.sampling_temperature,
-        packed=is_packed(settings),
     )
 
 
@@ -187,7 +173,7 @@ def plan_model(trainer: Trainer) -> ModelPlan:
 
 def plan_data(data: Manifest, settings: TrainingConfig, epoch: Sequence[PlannedBatch]) -> DataPlan:
     """Adds up an epoch."""
-    skipped = skipped_examples(data.data_dir, max_length=settings.max_length)
+    skipped = data.split("train").longer_than(settings.max_length)
     source, target = sum(batch.source_tokens for batch in epoch), sum(batch.target_tokens for batch in epoch)
     shapes = Counter(batch.shape for batch in epoch)
     positions = sum(number * s.rows * (s.source_length + s.target_length) for s, number in shapes.items())
@@ -227,14 +213,14 @@ def plan_memory(configuration: Configuration, data: Manifest, replicas: int, pro
     )
 
 
-def batches_to_measure(configuration: Configuration, data: Manifest, epoch: Sequence[PlannedBatch]) -> list[NumpyBatch]:
-    """The batch of the first epoch that needs most memory, and the first ones."""
+def batches_to_measure(configuration: Configuration, data: DataSets, epoch: Sequence[PlannedBatch]) -> list[NumpyBatch]:
+    """Returns the batch of the first epoch that needs most memory, and the first batches."""
     needs = [estimate_memory(configuration, batch.shape, replicas=1, parts=1).total for batch in epoch]
 
-    def from_step(step: int, count: int) -> list[NumpyBatch]:
-        return list(open_stream(data, configuration.training, step).take(count).as_numpy_iterator())
+    def batches(after_step: int, count: int) -> list[NumpyBatch]:
+        return list(data.stream(after_step).take(count).as_numpy_iterator())
 
-    return [*from_step(needs.index(max(needs)), 1), *from_step(0, FIRST_BATCHES)]
+    return [*batches(needs.index(max(needs)), 1), *batches(0, FIRST_BATCHES)]
 
 
 def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:

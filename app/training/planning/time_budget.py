@@ -17,21 +17,17 @@ from app.errors import UserError
 from app.runs.directory import RunDirectory
 from app.runtime.console import say
 from app.runtime.signals import StopSignals
+from app.training.building import build_on_devices
 from app.training.callbacks.monitoring import dev_loss
 from app.training.callbacks.profiling import ProfiledSteps
+from app.training.data_sets import DataSets
+from app.training.dev_sets import dev_sentences, dev_translator
 from app.training.machines.distribution import mirrored_strategy
 from app.training.memory.accumulation import reporting_exhausted_memory, with_accumulation
 from app.training.planning.plan import measure
-from app.training.train import (
-    begin,
-    dev_batches,
-    dev_sentences,
-    dev_translations,
-    open_stream,
-    require_run_or_free,
-    resolve,
-    train,
-)
+from app.training.resolving import resolve
+from app.training.resume import require_free_or_run
+from app.training.train import train
 from app.training.trainer import Trainer
 from pipelines.shards.manifest import Manifest
 from pipelines.shards.reading import reporting_data_errors, verify_shards
@@ -107,7 +103,7 @@ def train_within(
     if RunDirectory.is_run(out):
         chosen, facts = kept_numbers(RunDirectory.open(out))
     else:
-        require_run_or_free(out)
+        require_free_or_run(out)
         with StopSignals():
             chosen, facts = choose_numbers(budget, data_dir, out, sections, origin)
     numbers = {name: getattr(chosen, name) for name in CHOSEN}
@@ -169,15 +165,15 @@ def measure_training(
 ) -> tuple[Measured, TrainingConfig]:
     """Trains a model for some steps, evaluates it, and returns its speed beside the settings it was trained with."""
     started = time.perf_counter()
-    data = Manifest.load(data_dir)
-    verify_shards(data)
+    manifest = Manifest.load(data_dir)
+    verify_shards(manifest)
     strategy = mirrored_strategy()
-    configuration = with_accumulation(resolve(sections, origin, data), data, strategy.num_replicas_in_sync)
+    configuration = with_accumulation(resolve(sections, origin, manifest), manifest, strategy.num_replicas_in_sync)
     settings = configuration.training
-    dev_batches(data, settings)  # what is wrong with the settings shows before long work
+    data = DataSets.open(manifest, settings)
     with reporting_data_errors(), reporting_exhausted_memory(settings.accumulation):
-        trainer = begin(None, configuration, data, strategy)
-        batches: list[NumpyBatch] = list(open_stream(data, settings, 0).take(AVERAGED_BATCHES).as_numpy_iterator())
+        trainer = build_on_devices(strategy, configuration)
+        batches: list[NumpyBatch] = list(data.stream(0).take(AVERAGED_BATCHES).as_numpy_iterator())
         evaluation_seconds, spent = time_evaluation(trainer, configuration, data)
         speed = measure(trainer, batches[: 1 + MEASURED_BATCHES])
     start_seconds = time.perf_counter() - started - spent - speed.seconds
@@ -192,18 +188,18 @@ def measure_training(
     return measured, settings
 
 
-def time_evaluation(trainer: Trainer, configuration: Configuration, data: Manifest) -> tuple[float, float]:
+def time_evaluation(trainer: Trainer, configuration: Configuration, data: DataSets) -> tuple[float, float]:
     """Returns the seconds that an evaluation on the dev set takes with its graphs traced, and those measured for it.
 
     The weights are random ones, with which no translation would end by itself, so the search is told to end it early.
     """
     settings, decoding = configuration.training, configuration.decoding
     short = replace(decoding, max_extra_tokens=min(decoding.max_extra_tokens, EXTRA_TOKENS))
-    translate = dev_translations(trainer, replace(configuration, decoding=short), data)
-    sentences = dev_sentences(data, settings)[0]
+    translate = dev_translator(trainer, replace(configuration, decoding=short), data.manifest)
+    sentences = dev_sentences(data.manifest, settings)[0]
     part_of_sentences = max(1, len(sentences) // MEASURED_SENTENCES)
     sentences = sentences[::part_of_sentences]
-    batches = dev_batches(data, settings).shard(EVALUATED_PART, 0)
+    batches = data.dev.shard(EVALUATED_PART, 0)
 
     def seconds(work: Callable[[], object]) -> float:
         started = time.perf_counter()

@@ -44,7 +44,7 @@ def test_each_choice_means_one_checkpoint(trained: RunDirectory, choice: str | N
     assert choose(trained, choice).step == step
 
 
-def test_the_best_is_judged_by_the_setting(trained: RunDirectory) -> None:
+def test_the_best_checkpoint_follows_from_the_setting_best_by(trained: RunDirectory) -> None:
     assert choose(with_training(trained, best_by="loss"), "best").step == 1
 
 

@@ -39,7 +39,7 @@ def test_a_signal_stops_at_once_where_there_is_nothing_to_lose(number, code):
         pytest.fail("went on")
 
     error = stopped(work)
-    assert str(error) == f"stopped by {number.name} before the first checkpoint; the same command begins anew"
+    assert str(error) == f"stopped by {number.name} before the first checkpoint; the same command starts over"
     assert error.exit_code == code
 
 
@@ -55,7 +55,7 @@ def test_a_signal_that_is_held_back_stops_where_it_is_looked_for(number, code):
         pytest.fail("went on")
 
     error = stopped(work)
-    assert str(error) == f"stopped by {number.name} at step 7; the same command goes on from there"
+    assert str(error) == f"stopped by {number.name} at step 7; the same command resumes from there"
     assert error.exit_code == code
 
 

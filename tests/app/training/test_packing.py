@@ -14,13 +14,16 @@ import tensorflow as tf
 from app.config import Configuration, TrainingConfig, load_configuration
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
+from app.runs import step_lines
 from app.runs.directory import RunDirectory
-from app.training import train as training
+from app.training import building
+from app.training.building import build_trainer
 from app.training.callbacks.divergence import BadStep, Diverged
 from app.training.callbacks.rollback import Rollback
+from app.training.data_sets import DataSets
 from app.training.memory.accumulation import largest_need
 from app.training.packing import resolve_packing
-from app.training.train import build_trainer, open_stream
+from app.training.resume import open_or_create
 from app.training.trainer import Trainer
 from pipelines.shards.manifest import Manifest
 from pipelines.streaming.batching import BatchShape
@@ -83,12 +86,12 @@ def test_an_epoch_is_one_shape_and_is_traced_once(data: Path, monkeypatch: pytes
         return gradients(self, *arguments)
 
     monkeypatch.setattr(Trainer, "accumulated_gradients", counted)
-    monkeypatch.setattr(training, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
+    monkeypatch.setattr(building, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
     settings = TrainingConfig(precision="float32", batch_tokens=1024, max_length=64, packing="on")
     manifest = Manifest.load(data)
     with strategy_on(ONE).scope():
         trainer = build_trainer(Configuration(replace(MODEL, vocabulary_size=504), settings, DecodingOptions()))
-    packed = open_stream(manifest, settings, first_step=0)
+    packed = DataSets.open(manifest, settings).stream(0)
     assert trainer.xla
     steps = learn(trainer, packed, steps=4)
     assert all(0 < step["loss"] < 10 for step in steps)
@@ -102,7 +105,7 @@ def test_memory_is_that_of_the_one_shape(data: Path, alpha: float) -> None:
     settings = TrainingConfig(precision="float32", batch_tokens=1024, max_length=64, packing="on", sampling_alpha=alpha)
     manifest = Manifest.load(data)
     configuration = Configuration(replace(MODEL, vocabulary_size=504), settings, DecodingOptions())
-    inputs, labels = next(open_stream(manifest, settings, first_step=0).as_numpy_iterator())
+    inputs, labels = next(DataSets.open(manifest, settings).stream(0).as_numpy_iterator())
     need = largest_need(configuration, manifest, replicas=1, parts=1)
     assert need.shape == (*inputs["source"].shape, labels.shape[1])
     apart = replace(configuration, training=replace(settings, packing="off"))
@@ -132,8 +135,8 @@ def test_a_run_keeps_what_auto_was_and_an_older_one_is_not_packed(run: Path, tmp
 def test_a_run_does_not_change_how_rows_are_packed(data: Path, run: Path) -> None:
     configuration = RunDirectory.open(run).configuration
     now = replace(configuration, training=replace(configuration.training, packing="on"))
-    with pytest.raises(UserError, match=r"was begun with training.packing = off, not on; go on with --set"):
-        training.open_or_create(run, now, Manifest.load(data), {})
+    with pytest.raises(UserError, match=r"was started with training.packing = off, not on; resume with --set"):
+        open_or_create(run, now, Manifest.load(data), {})
 
 
 def test_the_sentences_of_packed_rows_are_shown_one_by_one(data: Path, run_copy: Path) -> None:
@@ -142,11 +145,11 @@ def test_the_sentences_of_packed_rows_are_shown_one_by_one(data: Path, run_copy:
 
     def shown(packing: Any) -> list[str]:
         chosen = replace(settings, packing=packing)
-        rollback = Rollback(
-            run, manifest.vocabulary(), lambda step: open_stream(manifest, chosen, step), lambda: None, lambda _: None
+        batches_after = DataSets.open(manifest, chosen).stream
+        rollback = Rollback(run, manifest.vocabulary(), batches_after, reset=lambda: None, save=lambda _: None)
+        rollback.write_bad_batches(
+            40, Diverged([BadStep(step, 9.0, skipped=True, usual=1.0) for step in steps], good_step=0)
         )
-        steps = range(1, 41)
-        rollback.note(40, Diverged([BadStep(step, 9.0, skipped=True, usual=1.0) for step in steps], good_step=0))
         lines = (run_copy / "divergence" / "step-00000040.txt").read_text(encoding="utf-8").splitlines()
         return [line for line in lines if not line.startswith("# step")]
 
@@ -160,6 +163,6 @@ def test_a_packed_training_goes_on_as_if_it_had_not_stopped(data: Path, tmp_path
         for last in steps:
             settings = ("training.packing=on", f"training.steps={last}", "training.dev_sentences=0")
             succeeded(nmt(*train_arguments(data, tmp_path / out, *settings)))
-        return [line["loss"] for line in training.step_lines.read(tmp_path / out / "metrics.jsonl")]
+        return [line["loss"] for line in step_lines.read(tmp_path / out / "metrics.jsonl")]
 
     assert losses("in two", 2, 4) == losses("at once", 4)

@@ -100,7 +100,7 @@ def test_a_training_that_was_killed_goes_on_bit_for_bit(data: Path, tmp_path: Pa
     assert Training(data, tmp_path / "run").receive(signal.SIGKILL, step) == -signal.SIGKILL
     again = Training(data, tmp_path / "run")
     assert_same(again.finish(), undisturbed.finish())
-    assert f"going on from step {step // 10 * 10} of {STEPS}" in again.log.read_text() or step % 10 in {9, 0}
+    assert f"resuming from step {step // 10 * 10} of {STEPS}" in again.log.read_text() or step % 10 in {9, 0}
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_a_training_that_was_killed_and_stopped_many_times_goes_on_bit_for_bit(
         if code > 0:
             stopped, ending = training.log.read_text().splitlines()[-1].split(" at step ")
             assert stopped == f"nmt train: stopped by {number.name}"
-            assert ending == f"{training.logged()}; the same command goes on from there"
+            assert ending == f"{training.logged()}; the same command resumes from there"
     assert_same(Training(data, tmp_path / "run").finish(), undisturbed.finish())
 
 

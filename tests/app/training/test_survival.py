@@ -17,7 +17,7 @@ from app.runs.directory import RunDirectory
 from app.training.callbacks import monitoring
 from app.training.callbacks.full_disk import reporting_full_disk
 from app.training.callbacks.monitoring import DevEvaluation, StepLog
-from app.training.train import open_or_create
+from app.training.resume import open_or_create
 from pipelines.shards.manifest import Manifest
 from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.test_bad_input import refusal
@@ -79,12 +79,12 @@ def test_a_signal_keeps_the_step_at_work_and_leaves_no_trace_once_it_went_on(
     send_at(signal.SIGTERM, StepLog, "on_train_batch_begin", 3)
     stopped = train()
     assert stopped.code == 143
-    assert stopped.complaints == ["nmt train: stopped by SIGTERM at step 3; the same command goes on from there"]
+    assert stopped.complaints == ["nmt train: stopped by SIGTERM at step 3; the same command resumes from there"]
     assert "SIGTERM: writing a checkpoint of step 3; a second signal stops at once\n" in stopped.err
     assert Checkpoint.open(mine / "checkpoints" / "step-00000003").facts == {"stopped_by": "SIGTERM"}
     assert (steps_of(mine), checkpoints(mine)) == ([1, 2, 3], ["2", "3"])
     done = succeeded(train())
-    assert "going on from step 3 of 4" in done.err
+    assert "resuming from step 3 of 4" in done.err
     assert losses(mine) == losses(run)
     assert (steps_of(mine, "dev.jsonl"), checkpoints(mine)) == ([2, 4], ["2", "4"])
 
@@ -96,12 +96,12 @@ def test_ctrl_c_before_the_first_step_leaves_at_once(
     stopped = train()
     assert stopped.code == 130
     assert stopped.complaints == [
-        "nmt train: stopped by SIGINT before the first checkpoint; the same command begins anew"
+        "nmt train: stopped by SIGINT before the first checkpoint; the same command starts over"
     ]
     assert not (mine / "checkpoints").exists()
     send_at(signal.SIGINT, DevEvaluation, "__init__", 1)
     stopped = nmt(*train_arguments(data, run_copy, "training.steps=6"))
-    assert stopped.complaints == ["nmt train: stopped by SIGINT at step 4; the same command goes on from there"]
+    assert stopped.complaints == ["nmt train: stopped by SIGINT at step 4; the same command resumes from there"]
 
 
 def test_an_evaluation_that_a_signal_broke_off_is_made_up_for(
@@ -110,7 +110,7 @@ def test_an_evaluation_that_a_signal_broke_off_is_made_up_for(
     send_at(signal.SIGTERM, DevEvaluation, "evaluate", 2)
     stopped = train()
     assert stopped.code == 143
-    assert stopped.complaints == ["nmt train: stopped by SIGTERM at step 4; the same command goes on from there"]
+    assert stopped.complaints == ["nmt train: stopped by SIGTERM at step 4; the same command resumes from there"]
     assert (steps_of(mine, "dev.jsonl"), checkpoints(mine)) == ([2], ["2", "4"])
     assert "stopped_by" not in Checkpoint.open(mine / "checkpoints" / "step-00000004").facts
     done = succeeded(train())
@@ -131,15 +131,15 @@ def test_training_ends_when_it_gets_no_better_and_stays_so(
     command = train_arguments(data, run_copy, *QUICK, *(f"training.{setting}" for setting in settings))
     done = succeeded(nmt(*command))
     line = (
-        "stopped early at step 12: dev loss 1 at step 8 was not bettered by the 2 checkpoint(s) since; "
-        "set training.patience higher, or to 0, to go on\n"
+        "stopped early at step 12: 2 checkpoint(s) without an improvement on dev loss 1 at step 8; "
+        "raise training.patience, or set it to 0, to continue\n"
     )
     assert done.err.endswith(line)
     assert checkpoints(run_copy) == ["8", "step-00000012"]
     before = (run_copy / "metrics.jsonl").read_bytes()
     again = succeeded(nmt(*command))
     assert again.err.endswith(line)
-    assert "going on" not in again.err
+    assert "resuming" not in again.err
     assert (run_copy / "metrics.jsonl").read_bytes() == before
 
 
@@ -151,8 +151,8 @@ def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(run: Path, ru
     (damaged / "state.npz").write_bytes((damaged / "state.npz").read_bytes()[:-1])
     done = succeeded(nmt(*train_arguments(data, run_copy, *QUICK)))
     assert (
-        f"{damaged} is damaged: state.npz has another checksum than when it was written; renamed it "
-        "step-00000004.damaged, going on from step 2\n"
+        f"{damaged} is damaged: state.npz has another checksum than when it was written; renamed it to "
+        "step-00000004.damaged, resuming from step 2\n"
     ) in done.err
     assert losses(run_copy) == losses(run)
     assert (steps_of(run_copy, "dev.jsonl"), checkpoints(run_copy)) == ([2, 4], ["2", "4", "4.damaged"])
@@ -165,7 +165,7 @@ def test_training_does_not_begin_anew_over_damaged_checkpoints(run_copy: Path, d
     line = refusal(nmt(*train_arguments(data, run_copy, "training.steps=6")), "train")
     assert line == (
         f"{run_copy / 'checkpoints' / 'step-00000004'} is damaged: weights.npz no such file or directory, and no other "
-        f"is whole; remove {run_copy / 'checkpoints'} to begin anew"
+        f"is undamaged; remove {run_copy / 'checkpoints'} to start over"
     )
     assert sorted(run_copy.rglob("*")) == before
 

@@ -14,9 +14,9 @@ import tensorflow as tf
 from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
+from app.training.building import build_trainer
 from app.training.callbacks.monitoring import dev_loss
 from app.training.machines.distribution import divide, mirrored_strategy
-from app.training.train import build_trainer
 from app.training.trainer import Trainer
 from layers import TransformerConfig
 from layers.sublayers.dropout import Dropout, shifted_seeds

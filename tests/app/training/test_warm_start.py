@@ -24,7 +24,7 @@ def test_the_first_weights_are_those_of_the_other_run_and_the_optimizer_is_fresh
     out = tmp_path / "further"
     done = succeeded(nmt(*train_arguments(data, out, *STANDING_STILL), "--warm-start", run))
     given = choose(RunDirectory.open(run), None)
-    assert f"beginning with the weights of {given.path}" in done.err
+    assert f"starting from the weights of {given.path}" in done.err
     further = RunDirectory.open(out)
     assert further.configuration.training.warm_start == str(run)
     ours, theirs = choose(further, None).weights(), given.weights()

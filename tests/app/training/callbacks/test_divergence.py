@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.training.callbacks.divergence import Diverged, DivergenceWatch
+from app.training.callbacks.divergence import Diverged, DivergenceDetector
 
 NAN = math.nan
 USUAL = [2.0, 1.9, 2.1] * 10
@@ -14,11 +14,11 @@ USUAL = [2.0, 1.9, 2.1] * 10
 def diverged(
     losses: Sequence[float], skipped: Sequence[int] = (), *, spike_factor: float = 2.0, storm_steps: int = 3
 ) -> Diverged | None:
-    """What the watch raises at the last of these losses, those of step 1 and on; it must not raise before."""
-    watch = DivergenceWatch(spike_factor, storm_steps)
+    """What the detector raises at the last of these losses, those of step 1 and on; it must not raise before."""
+    detector = DivergenceDetector(spike_factor, storm_steps)
     for step, loss in enumerate(losses, start=1):
         try:
-            watch.see(step, loss, skipped=step in skipped)
+            detector.observe(step, loss, skipped=step in skipped)
         except Diverged as error:
             assert step == len(losses)
             return error
@@ -85,12 +85,12 @@ def test_the_factor_0_lets_every_finite_loss_pass() -> None:
 
 
 def test_spikes_do_not_make_themselves_usual() -> None:
-    watch = DivergenceWatch(2.0, storm_steps=1)
+    detector = DivergenceDetector(2.0, storm_steps=1)
     for step, loss in enumerate(USUAL, start=1):
-        watch.see(step, loss, skipped=False)
+        detector.observe(step, loss, skipped=False)
     for step in range(31, 131):
         with pytest.raises(Diverged):
-            watch.see(step, 5.0, skipped=False)
+            detector.observe(step, 5.0, skipped=False)
 
 
 def test_the_last_500_losses_tell_what_is_usual() -> None:
@@ -116,14 +116,14 @@ def test_the_good_step_is_before_the_loss_began_to_rise() -> None:
 
 
 def test_after_a_return_the_bad_steps_are_forgotten_and_the_usual_losses_are_not() -> None:
-    watch = DivergenceWatch(2.0, storm_steps=3)
+    detector = DivergenceDetector(2.0, storm_steps=3)
     for step, loss in enumerate([*USUAL, 5.0, 5.0], start=1):
-        watch.see(step, loss, skipped=False)
-    watch.go_on_from(33)
+        detector.observe(step, loss, skipped=False)
+    detector.reset(33)
     for step in (34, 35):
-        watch.see(step, 5.0, skipped=False)
+        detector.observe(step, 5.0, skipped=False)
     with pytest.raises(Diverged) as again:
-        watch.see(36, 5.0, skipped=False)
+        detector.observe(36, 5.0, skipped=False)
     assert bad_steps(again.value) == [34, 35, 36]
     assert again.value.good_step == 33
 

@@ -22,10 +22,10 @@ from app.decoding.options import DecodingOptions
 from app.runs.checkpoint_folder import CheckpointFolder
 from app.runs.checkpoints import Checkpoint
 from app.runs.directory import RunDirectory
-from app.training.callbacks.divergence import Diverged, DivergenceWatch
-from app.training.callbacks.rollback import Rollback, SeesDivergence
+from app.training.building import build_trainer, reset_trainer, trainer_state
+from app.training.callbacks.divergence import Diverged, DivergenceDetector
+from app.training.callbacks.rollback import Rollback, StopOnDivergence
 from app.training.objective import TokenSums
-from app.training.train import begin_anew, build_trainer, state
 from app.training.trainer import Trainer
 from layers import TransformerConfig
 from pipelines.shards.manifest import Manifest
@@ -119,7 +119,7 @@ def test_a_storm_of_nans_goes_back_passes_over_and_goes_on_more_slowly(storms: D
     what = "2 bad steps from step 6 on, the last with a loss nan"
     file = stormy / "divergence" / "step-00000007.txt"
     assert f"step 7  diverged: {what}; see {file}\n" in storms.err
-    assert "passing over the batches of steps 5 to 7, on at 0.5 times the learning rate\n" in storms.err
+    assert "skipping the batches of steps 5 to 7, continuing at 0.5 times the learning rate\n" in storms.err
     lines = lines_of(stormy)[:10]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6, 7, 7, 8, 9]
     assert lines[7] == {"step": 7, "diverged": what, "rolled_back_to": 4, "rate_factor": 0.5}
@@ -132,14 +132,14 @@ def test_one_bad_step_is_counted_and_no_more(storms: Done, stormy: Path) -> None
     lines = {line["step"]: line for line in lines_of(stormy)}
     assert [lines[step]["skipped"] for step in (17, 18, 19)] == [0, 1, 0]
     assert "diverged" not in lines[18]
-    assert storms.err.endswith("3 of 34 steps made no update, for their gradient was not finite\n")
+    assert storms.err.endswith("3 of 34 steps made no update because their gradient was not finite\n")
 
 
 def test_losses_that_stay_high_send_a_run_back_too(storms: Done, stormy: Path) -> None:
     (rollback,) = [line for line in lines_of(stormy)[10:] if "diverged" in line]
     assert rollback.pop("diverged").startswith("2 bad steps from step 31 on, the last with a loss ")
     assert rollback == {"step": 32, "rolled_back_to": 28, "rate_factor": 0.25}
-    assert "passing over the batches of steps 29 to 32, on at 0.25 times the learning rate\n" in storms.err
+    assert "skipping the batches of steps 29 to 32, continuing at 0.25 times the learning rate\n" in storms.err
     shown = shown_batches(stormy / "divergence" / "step-00000032.txt")
     assert [heading.split(":")[0] for heading in shown] == ["# step 31", "# step 32"]
     assert all(re.fullmatch(r".*: loss \d+\.\d+, \d\.\d times the median \d\.\d+", heading) for heading in shown)
@@ -186,7 +186,7 @@ def test_a_run_that_diverges_too_often_stops_with_a_report(data: Path, tmp_path:
     folder = run / "divergence"
     assert refusal(done, "train") == (
         "the training diverged at step 4, after training.max_rollbacks = 1; look at divergence/step-00000004.txt in "
-        "the run and lower training.learning_rate, or go on with --set training.max_rollbacks=2"
+        "the run and lower training.learning_rate, or continue with --set training.max_rollbacks=2"
     )
     report = done.err.split("the training diverged 2 time(s):\n")[1].splitlines()[:-1]
     assert report == [
@@ -213,15 +213,15 @@ def small(precision: str = "float32") -> tuple[Trainer, Configuration]:
 
 
 def values(trainer: Trainer) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in state(trainer)]
+    return [keras.ops.convert_to_numpy(variable) for variable in trainer_state(trainer)]
 
 
 def test_a_trainer_that_begins_anew_is_as_it_was_first(data: Path) -> None:
     trainer, configuration = small()
     first = values(trainer)
-    for variable in state(trainer):
+    for variable in trainer_state(trainer):
         variable.assign(variable + 1)
-    begin_anew(trainer, configuration, Manifest.load(data))
+    reset_trainer(trainer, configuration, Manifest.load(data))
     for now, then in zip(values(trainer), first, strict=True):
         np.testing.assert_array_equal(now, then)
 
@@ -230,7 +230,7 @@ def test_a_trainer_that_began_with_the_weights_of_a_run_begins_anew_with_them(ru
     made = RunDirectory.open(run).configuration
     configuration = replace(made, training=replace(made.training, warm_start=str(run)))
     trainer = build_trainer(configuration)
-    begin_anew(trainer, configuration, Manifest.load(data))
+    reset_trainer(trainer, configuration, Manifest.load(data))
     weights = checkpoint(run, 4).weights()
     for weight in trainer.transformer.weights:
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), weights[weight.path])
@@ -244,8 +244,8 @@ def test_an_overflow_in_float16_is_no_bad_step_while_the_scale_of_the_loss_is_us
 ) -> None:
     trainer, _ = small("mixed_float16")
     trainer.optimizer.loss_scale.assign(scale)
-    watch = DivergenceWatch(2.0, storm_steps=1)
-    callback = SeesDivergence(watch)
+    detector = DivergenceDetector(2.0, storm_steps=1)
+    callback = StopOnDivergence(detector)
     callback.set_model(trainer)
     with pytest.raises(Diverged) if counts else nullcontext():
         callback.on_train_batch_end(0, {"loss": loss, "skipped": 1.0})

@@ -19,7 +19,8 @@ import pytest
 from app.config import load_preset
 from app.runs.checkpoints import Checkpoint
 from app.runs.directory import RunDirectory
-from app.training.train import resolve, shared_facts
+from app.training.resolving import resolve
+from app.training.train import shared_facts
 from pipelines.shards.manifest import Manifest
 from tests.app.command_line import nmt, succeeded, train_arguments
 
@@ -144,7 +145,7 @@ def test_one_process_then_two_then_one_train_as_one_does_throughout(machines, al
     assert (code, other_code) == (0, 0), err + other_err
     assert (out, other_out) == (f"{run}\n", "")
     assert "2 replica(s)" in err
-    assert "going on from step 1 of 3" in err
+    assert "resuming from step 1 of 3" in err
     assert "step 3  dev loss" in err
     assert "dev bleu" in err
     assert "2 machines train together; this is worker 1 (localhost:" in other_err.splitlines()[-1]
@@ -219,9 +220,9 @@ def test_training_that_diverges_goes_back_and_gives_up_on_all_machines_at_once(m
     both = machines(run, *EXACT, *settings, "training.steps=50")
     (code, _, err), (other_code, _, other_err) = both.finished()
     assert (code, other_code) == (1, 1), err + other_err
-    assert "passing over the batches of steps 1 to 3, on at 0.5 times the learning rate\n" in err
+    assert "skipping the batches of steps 1 to 3, continuing at 0.5 times the learning rate\n" in err
     assert "the training diverged 2 time(s):\n  step 3: 2 bad steps from step 2 on" in err
-    assert "passing over" not in other_err
+    assert "skipping the batches" not in other_err
     assert err.splitlines()[-1] == other_err.splitlines()[-1]
     assert err.splitlines()[-1].startswith("nmt train: the training diverged at step ")
     assert [line["step"] for line in metrics(run) if "rolled_back_to" in line] == [3]

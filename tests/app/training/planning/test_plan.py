@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from app.training import train as training
+from app.training import building
 from app.training.memory import machine as machine_memory
 from app.training.memory.accumulation import reporting_exhausted_memory
 from app.training.memory.estimate import MemoryEstimate
@@ -168,7 +168,7 @@ def test_the_hours_follow_from_steps_and_measured_speed(plan: dict[str, Any]) ->
 def test_packed_batches_are_compiled_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "MEASURED_SECONDS", 0.25)
     monkeypatch.setattr(planning, "mirrored_strategy", lambda: strategy_on(ONE))
-    monkeypatch.setattr(training, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
+    monkeypatch.setattr(building, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
     plan = json.loads(
         succeeded(nmt(*train_arguments(data, Path("run"), "training.packing=on"), "--plan", "--json")).out
     )
