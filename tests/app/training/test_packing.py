@@ -147,9 +147,8 @@ def test_the_sentences_of_packed_rows_are_shown_one_by_one(data: Path, run_copy:
         chosen = replace(settings, packing=packing)
         batches_after = DataSets.open(manifest, chosen).stream
         rollback = Rollback(run, manifest.vocabulary(), batches_after, reset=lambda: None, save=lambda _: None)
-        rollback.write_bad_batches(
-            40, Diverged([BadStep(step, 9.0, skipped=True, usual=1.0) for step in steps], good_step=0)
-        )
+        bad = [BadStep(step, 9.0, skipped=True, usual=1.0) for step in range(1, 41)]
+        rollback.write_bad_batches(40, Diverged(bad, good_step=0))
         lines = (run_copy / "divergence" / "step-00000040.txt").read_text(encoding="utf-8").splitlines()
         return [line for line in lines if not line.startswith("# step")]
 
