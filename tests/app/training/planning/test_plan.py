@@ -197,9 +197,9 @@ def test_the_step_is_traced_once(planned: tuple[Done, list[int]]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "give --out RUN, the folder to train in, or --plan"),
-        (["--plan", "--profile", "1,2"], "--profile is of a training; give it without --plan"),
-        (["--out", "run", "--json"], "--json prints a plan; give it with --plan"),
+        ([], "add --out RUN, the folder to train in, or --plan"),
+        (["--plan", "--profile", "1,2"], "--profile is for a training; leave --plan out"),
+        (["--out", "run", "--json"], "--json prints a plan; add --plan"),
     ],
 )
 def test_options_that_do_not_go_together_are_a_usage_error(options: list[str], message: str) -> None:

@@ -139,11 +139,11 @@ def test_what_went_by_before_the_measurement_counts() -> None:
         (["--minutes", "0"], 'argument --minutes: "0" is not a number of minutes above 0'),
         (["--minutes", "nan"], 'argument --minutes: "nan" is not a number of minutes above 0'),
         (["--minutes", "ten"], 'argument --minutes: "ten" is not a number of minutes above 0'),
-        (["--minutes", "5", "--plan"], "--minutes is of a training; give it without --plan"),
-        (["--minutes", "5", "--set", "training.steps=9"], "--minutes chooses training.steps; give one of the two"),
+        (["--minutes", "5", "--plan"], "--minutes is for a training; leave --plan out"),
+        (["--minutes", "5", "--set", "training.steps=9"], "--minutes chooses training.steps; leave one of them out"),
         (
             ["--minutes", "5", "--set", "training.checkpoint_every=9"],
-            "--minutes chooses training.checkpoint_every; give one of the two",
+            "--minutes chooses training.checkpoint_every; leave one of them out",
         ),
     ],
 )
@@ -156,7 +156,7 @@ def test_what_does_not_go_with_minutes_is_a_usage_error(options: list[str], mess
 def test_several_machines_choose_no_numbers(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = {"worker": ["localhost:1", "localhost:2"]}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 1}}))
-    message = "--minutes is for one machine; with several in TF_CONFIG give --set training.steps=N"
+    message = "--minutes is for one machine; with several in TF_CONFIG, use --set training.steps=N"
     assert refusal(train(data, tmp_path / "run", "--minutes", "5"), "train") == message
 
 
