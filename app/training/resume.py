@@ -46,7 +46,7 @@ def locked_run(
 
 def require_free_or_run(out: Path) -> None:
     """Raises `UserError` if the folder is neither a run nor free for a new one."""
-    if not (RunDirectory.is_run(out) or RunDirectory.may_be_made(out)):
+    if not (RunDirectory.is_run(out) or RunDirectory.can_be_created(out)):
         raise UserError(f"{out} exists and is not a run of `nmt train`; choose another --out")
 
 

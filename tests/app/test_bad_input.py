@@ -301,8 +301,8 @@ def test_too_few_evaluated_checkpoints_to_average_are_counted(run_copy: Path) ->
     (run_copy / "dev.jsonl").write_text('{"step": 2, "dev_bleu": 1.0}\n')
     line = refusal(nmt("average", run_copy, "--best", "2"), "average")
     assert line == (
-        f"{run_copy / 'checkpoints'} has 1 evaluated checkpoint(s), fewer than --best 2; train on, or keep more with "
-        "--set training.keep_best"
+        f"{run_copy / 'checkpoints'} has 1 evaluated checkpoint(s), fewer than --best 2; train further, or keep more "
+        "with --set training.keep_best"
     )
 
 
@@ -341,7 +341,7 @@ def damage_all_checkpoints(run: Path) -> str:
 
 def remove_checkpoints(run: Path) -> str:
     shutil.rmtree(run / "checkpoints")
-    return f"{run} has no checkpoint yet; train it further with the same `nmt train` command"
+    return f"{run} has no checkpoint yet; resume it with the same `nmt train` command"
 
 
 def damage_manifest(run: Path) -> str:

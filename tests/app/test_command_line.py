@@ -173,7 +173,7 @@ def test_every_line_has_a_translation_in_its_place(translated: Done) -> None:
 
 
 def test_a_line_that_is_not_utf8_is_said_on_stderr(translated: Done, text: Path) -> None:
-    assert f"{text}: 1 line(s) are not UTF-8, the first is line {LINES}; replaced what was invalid" in translated.err
+    assert f"{text}: 1 line(s) are not UTF-8, the first is line {LINES}; replaced invalid bytes" in translated.err
 
 
 def test_a_long_line_is_split_and_not_cut(translated: Done) -> None:
@@ -206,7 +206,7 @@ def test_a_process_translates_stdin_and_says_no_more_than_it_must(run: Path, tra
     assert [text for text, _ in rows] == [line["translation"] for line in objects(translated)]
     expected = [line["score"] for line in objects(translated)]
     assert [float(score) for _, score in rows] == pytest.approx(expected, rel=1e-5)
-    damaged = f"standard input: 1 line(s) are not UTF-8, the first is line {LINES}; replaced what was invalid"
+    damaged = f"standard input: 1 line(s) are not UTF-8, the first is line {LINES}; replaced invalid bytes"
     said = done.stderr.decode().splitlines()
     assert said[0] == f"{run}: step 4"
     assert damaged in said

@@ -74,7 +74,7 @@ def test_the_newest_to_average_are_those_written_in_turn_and_kept_as_newest(trai
     assert [path.name for path in newest(trained, 2)] == ["step-00000003", "step-00000004"]
     kept = with_training(trained, keep_checkpoints=2)
     assert len(newest(kept, 2)) == 2
-    with pytest.raises(UserError, match=r"has 2 checkpoint\(s\), fewer than --last 3; train on, or keep more with"):
+    with pytest.raises(UserError, match=r"has 2 checkpoint\(s\), fewer than --last 3; train further, or keep more"):
         newest(kept, 3)  # 2 is there as the best, not as one of the newest
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app import cli
-from app.runtime.tensorflow_start import ending_at_once, import_tensorflow
+from app.runtime.tensorflow_start import import_tensorflow, sigint_ends_process
 
 NMT = f"{sys.executable} -m app"
 
@@ -52,7 +52,7 @@ def test_variables_that_choose_another_keras_are_for_other_programs(monkeypatch:
 
 def test_ctrl_c_ends_an_import_at_once_and_raises_afterwards() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with ending_at_once():
+    with sigint_ends_process():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -60,7 +60,7 @@ def test_ctrl_c_ends_an_import_at_once_and_raises_afterwards() -> None:
 def test_a_signal_that_is_ignored_stays_so_while_importing() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with ending_at_once():
+        with sigint_ends_process():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

@@ -30,7 +30,7 @@ def test_a_line_ends_at_a_line_feed_and_nowhere_else(tmp_path: Path, content: by
 def test_what_is_not_utf8_is_replaced_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text").write_bytes(b"good\nb\xffd\n\xc3\nM\xc3\xbcll\n")
     assert read_lines(tmp_path / "text") == ["good", "b\ufffdd", "\ufffd", "Müll"]
-    said = f"{tmp_path / 'text'}: 2 line(s) are not UTF-8, the first is line 2; replaced what was invalid\n"
+    said = f"{tmp_path / 'text'}: 2 line(s) are not UTF-8, the first is line 2; replaced invalid bytes\n"
     assert capsys.readouterr() == ("", said)
 
 
