@@ -18,7 +18,7 @@ from app.decoding.options import DecodingOptions
 from app.errors import UserError
 from layers.config import TransformerConfig
 
-Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+PrecisionPolicy = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 Packing = Literal["auto", "on", "off"]
 BestBy = Literal["bleu", "loss"]
@@ -90,7 +90,7 @@ class TrainingConfig:
     ema_decay: float = 0.0
     warm_start: str = ""
     freeze: tuple[str, ...] = ()
-    precision: Precision = "auto"
+    precision: PrecisionPolicy = "auto"
     packing: Packing = "auto"
     seed: int = 1
     checkpoint_every: int = 1_000

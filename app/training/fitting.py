@@ -17,7 +17,7 @@ from app.training.callbacks.profiling import Profile, ProfiledSteps
 from app.training.callbacks.rollback import Rollback, StopOnDivergence, recover
 from app.training.data_sets import DataSets
 from app.training.dev_sets import dev_evaluation
-from app.training.machines.distribution import chiefs_word, divide
+from app.training.machines.distribution import chiefs_decision, divide
 from app.training.trainer import Trainer
 
 
@@ -53,7 +53,7 @@ def fit(
         signals: Held back from the first step on.
         profile: The steps to profile.
     """
-    agree = partial(chiefs_word, trainer.distribute_strategy)
+    agree = partial(chiefs_decision, trainer.distribute_strategy)
     progress = TrainingProgress(trainer.settings.steps, trainer.step)
     detector = DivergenceDetector(trainer.settings.spike_factor, trainer.settings.storm_steps)
     parts = Fit([StopOnDivergence(detector), ChiefFollower(trainer, signals, agree=agree)], detector)

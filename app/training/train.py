@@ -17,13 +17,13 @@ from app.runtime.signals import StopSignals
 from app.training.building import build_on_devices, share_state
 from app.training.callbacks.full_disk import reporting_full_disk
 from app.training.callbacks.milestones import stopped_early
-from app.training.callbacks.monitoring import check_can_score, skipped_steps
+from app.training.callbacks.monitoring import require_bleu_packages, skipped_steps
 from app.training.callbacks.profiling import ProfiledSteps
 from app.training.data_sets import DataSets
 from app.training.fitting import fit
 from app.training.machines.barrier import barrier
 from app.training.machines.cluster import ALONE, Cluster
-from app.training.machines.distribution import chiefs_word, reporting_lost_workers, strategy_of
+from app.training.machines.distribution import chiefs_decision, reporting_lost_workers, strategy_of
 from app.training.memory.accumulation import reporting_exhausted_memory, with_accumulation
 from app.training.resolving import resolve
 from app.training.resume import locked_run, restore_latest, with_earlier_accumulation
@@ -74,7 +74,7 @@ def train(
             # Before anything is written, so that wrong settings leave no trace.
             data = DataSets.open(manifest, configuration.training)
             if configuration.training.dev_sentences:
-                check_can_score(manifest.languages)
+                require_bleu_packages(manifest.languages)
             opening = locked_run(out, configuration, manifest, facts or {}) if cluster.is_chief else nullcontext()
             run = held.enter_context(opening)
         with reporting_lost_workers(cluster):
@@ -84,7 +84,7 @@ def train(
             signals.kept_step = trainer.step
             with reporting_errors(run, configuration):
                 fit(run, trainer, data, signals, profile=profile)
-            chiefs_word(strategy, True)  # the others stay connected while the chief may still be busy
+            chiefs_decision(strategy, True)  # the others stay connected while the chief may still be busy
         if run:
             announce_end(run, trainer)
     return run

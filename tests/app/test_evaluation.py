@@ -9,7 +9,7 @@ from sacrebleu.dataset import base
 from app import evaluation
 from app.errors import UserError
 from app.evaluation import score, tokenized_as
-from app.training.callbacks.monitoring import check_can_score
+from app.training.callbacks.monitoring import require_bleu_packages
 from pipelines.errors import DataError
 from pipelines.sources.corpora import LanguagePair
 from pipelines.vocabulary.tags import Languages
@@ -64,7 +64,7 @@ def test_a_language_whose_tokeniser_is_missing_says_what_to_install(monkeypatch:
     with pytest.raises(UserError, match=r"BLEU for ja needs another package; run: pip install 'sacrebleu\[ja\]'"):
         score(["猫"], ["猫"], target_language="ja")
     with pytest.raises(UserError, match=r"'sacrebleu\[ja\]', or set training.dev_sentences=0"):  # before a training
-        check_can_score(Languages((LanguagePair("en", "ja"),)))
+        require_bleu_packages(Languages((LanguagePair("en", "ja"),)))
 
 
 def test_scores_are_given_to_machines_and_to_people() -> None:

@@ -47,5 +47,5 @@ def test_auto_on_a_gpu_is_bfloat16_from_ampere_on(
 
 
 @pytest.mark.parametrize("chosen", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_a_precision_that_is_named_is_taken(chosen: precision.Precision) -> None:
+def test_a_precision_that_is_named_is_taken(chosen: precision.PrecisionPolicy) -> None:
     assert resolve_precision(chosen) == chosen

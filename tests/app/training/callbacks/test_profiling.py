@@ -43,7 +43,7 @@ def test_steps_that_are_not_to_come_are_refused_before_anything_is_written(
 ) -> None:
     done = nmt(*train_arguments(data, tmp_path / "run"), "--profile", steps)
     assert done.complaints == [
-        f"nmt train: --profile {steps}: the steps to come are 1 to 4; give two of them, as in --profile 1,4"
+        f"nmt train: --profile {steps}: the remaining steps are 1 to 4; choose from them, as in --profile 1,4"
     ]
     assert not (tmp_path / "run").exists()
 
@@ -51,7 +51,7 @@ def test_steps_that_are_not_to_come_are_refused_before_anything_is_written(
 def test_steps_that_are_done_are_refused_when_a_run_goes_on(data: Path, run_copy: Path) -> None:
     done = nmt(*train_arguments(data, run_copy, "training.steps=30"), "--profile", "4,5")
     assert done.complaints == [
-        "nmt train: --profile 4,5: the steps to come are 5 to 30; give two of them, as in --profile 5,14"
+        "nmt train: --profile 4,5: the remaining steps are 5 to 30; choose from them, as in --profile 5,14"
     ]
 
 

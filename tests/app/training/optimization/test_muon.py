@@ -11,7 +11,7 @@ from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
 from app.training.memory.estimate import estimate_memory
 from app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
-from app.training.optimization.muon import ROOT_MEAN_SQUARE, Muon, orthogonal
+from app.training.optimization.muon import ROOT_MEAN_SQUARE, Muon, orthogonalized
 from app.training.optimization.optimizer import optimizer_of
 from layers import Transformer, TransformerConfig
 from pipelines.streaming.batching import BatchShape
@@ -34,7 +34,7 @@ def variables_of(shapes: list[tuple[int, ...]], name: str) -> list[keras.Variabl
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.15)])
 def test_the_directions_stay_and_are_turned_equally_far(dtype: str, tolerance: float) -> None:
     matrices = gradients_of(SHAPES)
-    for matrix, found in zip(matrices, orthogonal([tf.constant(m) for m in matrices], dtype), strict=True):
+    for matrix, found in zip(matrices, orthogonalized([tf.constant(m) for m in matrices], dtype), strict=True):
         u, _, vt = np.linalg.svd(matrix, full_matrices=False)
         level = u.T @ found.numpy() @ vt.T / (ROOT_MEAN_SQUARE * max(matrix.shape) ** 0.5)
         values = np.diag(level)
