@@ -38,7 +38,7 @@ def peak_memory() -> int:
 
 
 def _left_by_control_groups(root: Path) -> Iterator[int]:
-    """Yields the bytes that each control group of this process leaves; file cache counts as free. cgroups(7), v1, v2."""
+    """Yields the bytes that each control group of this process leaves, with file cache as free; cgroups(7), v1, v2."""
     yield sys.maxsize
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controller, group = line.split(":", maxsplit=2)

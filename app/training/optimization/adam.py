@@ -85,7 +85,7 @@ class FusedAdam(keras.optimizers.Adam):
             gradients = [gradient / scale for gradient in gradients]
 
         def update() -> tf.Tensor:
-            self._update(gradients, weights)
+            self._update_variables(gradients, weights)
             return tf.constant(True)
 
         applied = tf.cond(finite, update, lambda: tf.constant(False))
@@ -93,7 +93,7 @@ class FusedAdam(keras.optimizers.Adam):
             self._rescale(finite)
         return Update(norm, applied)
 
-    def _update(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> None:
+    def _update_variables(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> None:
         step = tf.cast(tf.convert_to_tensor(self.iterations), tf.float32) + 1.0
         self._update_weights(
             zip(gradients, weights, self._momentums, self._velocities, strict=True), self.scaled_rate(), step

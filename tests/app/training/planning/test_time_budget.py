@@ -88,7 +88,7 @@ def test_a_run_goes_on_with_its_numbers_and_measures_nothing(
     shutil.rmtree(run / "checkpoints")  # it was killed before the first checkpoint
     monkeypatch.setattr(time_budget, "measure_training", None)
     done = succeeded(train(data, run, "--minutes", "700"))
-    assert f"{run}: keeps the 29 steps that it was begun with" in done.err
+    assert f"{run}: keeps its 29 steps" in done.err
     assert without_seconds(run) == without_seconds(timed[0])
     assert (run / "config.toml").read_bytes() == (timed[0] / "config.toml").read_bytes()
     assert (run / "manifest.json").read_bytes() == (timed[0] / "manifest.json").read_bytes()
@@ -119,12 +119,12 @@ def test_no_more_steps_are_taken_than_are_asked_for() -> None:
 
 def test_a_time_for_fewer_than_twenty_steps_is_refused() -> None:
     message = (
-        r"^3 steps fit the time, of 0\.5 seconds each, and a training needs 20; give more --minutes, or a smaller "
+        r"^3 steps of 0\.5 seconds fit the time, and a training needs 20; use more --minutes, or a smaller "
         r"--preset or training\.batch_tokens$"
     )
     with pytest.raises(UserError, match=message):
         settings_within(16.5, SHORT, Measured(1000.0, 0.5, 10.0, evaluation_seconds=4.0))
-    with pytest.raises(UserError, match=r"^0 steps fit the time"):
+    with pytest.raises(UserError, match=r"^0 steps of .* fit the time"):
         settings_within(-5, SHORT, MEASURED)
 
 
