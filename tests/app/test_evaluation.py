@@ -191,5 +191,5 @@ def test_a_translation_is_as_good_as_the_nearest_of_several_references() -> None
 
 def test_a_tokeniser_can_be_chosen_and_is_known() -> None:
     assert "tok:char" in score([HYPOTHESIS], [REFERENCE], tokenizer="char").signatures["bleu"]
-    with pytest.raises(UserError, match="there is no tokeniser moses; sacreBLEU has none, zh, 13a"):
+    with pytest.raises(UserError, match="there is no tokenizer moses; sacreBLEU has none, zh, 13a"):
         score([HYPOTHESIS], [REFERENCE], tokenizer="moses")

@@ -205,7 +205,7 @@ BAD_SETTINGS = {
     "decoder_vocab_size": (7, "decoder_vocab_size is 7; only models with that of vocab_size can be imported"),
     "decoder_ffn_dim": (7, "decoder_ffn_dim is 7; only models with that of encoder_ffn_dim can be imported"),
     "d_model": (None, "d_model is null; expected a whole number above 0"),
-    "decoder_start_token_id": (0, "decoder_start_token_id is 0; by vocab.json it is "),
+    "decoder_start_token_id": (0, "decoder_start_token_id is 0; in vocab.json it is "),
 }
 
 

@@ -100,7 +100,7 @@ def test_a_name_that_is_not_utf8_where_it_must_be_is_named(
         monkeypatch.setattr(cli, "parsed", lambda _, arguments=arguments: arguments)
         assert cli.main([]) == 1
         said = capsys.readouterr().err
-        assert said == "nmt train: no/caf\\xe9 is not UTF-8, which is needed here; give it another name\n"
+        assert said == "nmt train: no/caf\\xe9 is not UTF-8, which is required here; rename it\n"
 
 
 def test_the_version_is_told_without_tensorflow(tmp_path: Path) -> None:
