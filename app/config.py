@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -235,7 +236,7 @@ def parse_setting(setting: str) -> tuple[str, str, Any]:
     return section, key, value
 
 
-def _preset_file(name: str) -> Any:
+def _preset_file(name: str) -> Traversable:
     return resources.files("app") / "presets" / f"{name}.toml"
 
 

@@ -158,7 +158,7 @@ def test_checkpoints_are_ranked_by_bleu_if_dev_sentences_are_translated(
 
 def test_checkpoints_cannot_be_ranked_by_bleu_without_dev_sentences() -> None:
     with pytest.raises(
-        UserError, match='best_by is "bleu", which needs dev_sentences above 0; translate some, or take'
+        UserError, match='best_by is "bleu", which needs dev_sentences above 0; raise it, or use'
     ):
         configured("tiny", "training.best_by=bleu", "training.dev_sentences=0")
 
