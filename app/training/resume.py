@@ -122,8 +122,9 @@ def restore_latest(run: RunDirectory, trainer: Trainer) -> int:
     if paths := [path for _, path in reversed(folder.steps())]:
         try:
             newest, damaged = first_whole(paths)
-        except DamagedCheckpoint as error:
-            raise UserError(f"{error}, and no other is undamaged; remove {folder.path} to start over") from error
+        except DamagedCheckpoint as all_damaged:
+            message = f"{all_damaged}, and no other is undamaged; remove {folder.path} to start over"
+            raise UserError(message) from all_damaged
         newest.restore(trainer.transformer, trainer.optimizer)
         trainer.step = newest.step
         for error in damaged:

@@ -1,4 +1,4 @@
-"""The whole road through the command line: text to data, a run, scores, translations and a SavedModel."""
+"""All steps by the command line: from text to data, a run, scores, translations and a SavedModel."""
 
 import json
 import shlex
@@ -64,7 +64,7 @@ def process(*command: str | Path, given: bytes = b"") -> subprocess.CompletedPro
 # prepare, train, average, evaluate
 
 
-def test_results_go_to_stdout_and_all_else_to_stderr(
+def test_results_go_to_stdout_and_everything_else_to_stderr(
     road: Path, preparing: Done, training: Done, exporting: Done
 ) -> None:
     run = road / "run"
@@ -76,7 +76,7 @@ def test_results_go_to_stdout_and_all_else_to_stderr(
     assert exporting.err == f"{run}: step 4\n"
 
 
-def test_a_run_says_what_it_was_made_of(data: Path, run: Path) -> None:
+def test_a_run_records_what_it_was_made_from(data: Path, run: Path) -> None:
     manifest, of_data = (json.loads((folder / "manifest.json").read_text()) for folder in (run, data))
     assert manifest["pair"] == {"source": "en", "target": "de"}
     assert manifest["seed"] == 1
@@ -101,7 +101,7 @@ def test_each_step_is_logged_once_with_its_figures(run: Path) -> None:
     assert [line["step"] for line in evaluated] == [2, 4]
 
 
-def test_the_same_command_again_goes_on_as_if_it_had_not_stopped(data: Path, run: Path, run_copy: Path) -> None:
+def test_the_same_command_resumes_as_if_it_had_not_stopped(data: Path, run: Path, run_copy: Path) -> None:
     succeeded(nmt("average", run_copy, "--last", "2"))
     shutil.rmtree(run_copy / "checkpoints" / "step-00000004")  # it stopped after step 2, steps 3 and 4 logged
     changed = ("steps=6", "keep_checkpoints=2", "checkpoint_every=1", "dev_sentences=0", "keep_best=0")
@@ -117,11 +117,11 @@ def test_the_same_command_again_goes_on_as_if_it_had_not_stopped(data: Path, run
         *((2, True), (3, False), (4, False), (5, False), (6, False))
     ]
     opened = run_directory.RunDirectory.open(run_copy)
-    assert [step for step, _ in opened.checkpoints.steps()] == [5, 6]  # those of the best, 2, were not to be kept
+    assert [step for step, _ in opened.checkpoints.steps()] == [5, 6]  # 2, the best, was not to be kept
     assert choose(opened).step == 6  # newer than the average of 2 and 4
 
 
-def test_a_run_that_is_done_is_left_alone(data: Path, run_copy: Path) -> None:
+def test_a_finished_run_is_left_alone(data: Path, run_copy: Path) -> None:
     before = (run_copy / "metrics.jsonl").read_bytes()
     done = succeeded(nmt(*train_arguments(data, run_copy)))
     assert "already trained to step 4; raise training.steps to continue" in done.err
@@ -149,7 +149,7 @@ def test_an_averaged_run_is_scored_with_its_average(run_copy: Path, tmp_path: Pa
     assert json.loads(succeeded(again).out) == scores
 
 
-def test_a_built_in_test_set_is_scored_against_a_file(tmp_path: Path) -> None:
+def test_a_file_is_scored_against_a_bundled_test_set(tmp_path: Path) -> None:
     from app.evaluation import test_set
 
     _, references = test_set("sample:tatoeba-en-de", "en-de")
@@ -169,27 +169,27 @@ def test_every_line_has_a_translation_in_its_place(translated: Done) -> None:
     assert [line["score"] != 0 for line in found] == [True, False, True, True, True, False, True, True]
     assert found[1]["translation"] == found[5]["translation"] == ""
     scores = [line["score"] for line in found if line["score"]]
-    assert len(set(scores)) == len(scores)  # so that the comparisons below would see another order
+    assert len(set(scores)) == len(scores)  # so that the comparisons below detect another order
 
 
-def test_a_line_that_is_not_utf8_is_said_on_stderr(translated: Done, text: Path) -> None:
+def test_a_line_that_is_not_utf8_is_reported_on_stderr(translated: Done, text: Path) -> None:
     assert f"{text}: 1 line(s) are not UTF-8, the first is line {LINES}; replaced invalid bytes" in translated.err
 
 
-def test_a_long_line_is_split_and_not_cut(translated: Done) -> None:
-    pieces = 5000 / 16  # at least: a word has one token or more, and a piece has 16 tokens
+def test_a_long_line_is_split_and_not_truncated(translated: Done) -> None:
+    pieces = 5000 / 16  # at least: a word has at least one token, and a piece at most 16
     assert len(objects(translated)[3]["translation"].split()) >= pieces
 
 
-def test_an_export_translates_as_its_run(export: Path, text: Path, translated: Done) -> None:
+def test_an_export_translates_like_its_run(export: Path, text: Path, translated: Done) -> None:
     done = succeeded(nmt("translate", export, text, "--json"))
     for ours, theirs in zip(objects(done), objects(translated), strict=True):
         assert ours["translation"] == theirs["translation"]
         assert ours["score"] == pytest.approx(theirs["score"], rel=1e-5)
 
 
-@pytest.mark.slow  # each `nmt export` holds its translations to such a process, that of the road too
-def test_a_fresh_process_without_this_program_translates_as_the_run(export: Path, translated: Done) -> None:
+@pytest.mark.slow  # every `nmt export` checks its translations in such a process
+def test_a_new_process_without_this_program_translates_like_the_run(export: Path, translated: Done) -> None:
     texts = [line.decode("utf-8", "replace") for line in INPUT.split(b"\n")]
     done = process("-I", "-W", "ignore", "-c", FRESH, export / "1", given=json.dumps(texts).encode())
     assert done.returncode == 0, done.stderr
@@ -199,7 +199,7 @@ def test_a_fresh_process_without_this_program_translates_as_the_run(export: Path
     assert scores == pytest.approx([line["score"] for line in objects(translated)], rel=1e-5)
 
 
-def test_a_process_translates_stdin_and_says_no_more_than_it_must(run: Path, translated: Done) -> None:
+def test_a_process_translates_stdin_and_prints_little_on_stderr(run: Path, translated: Done) -> None:
     done = process("-m", "app", "translate", run, "-", "--scores", given=INPUT)
     assert done.returncode == 0, done.stderr
     rows = [line.split("\t") for line in done.stdout.decode().removesuffix("\n").split("\n")]
@@ -210,14 +210,14 @@ def test_a_process_translates_stdin_and_says_no_more_than_it_must(run: Path, tra
     said = done.stderr.decode().splitlines()
     assert said[0] == f"{run}: step 4"
     assert damaged in said
-    assert len(said) <= 3  # the third tells the time
+    assert len(said) <= 3  # the third is about the time
 
 
-def test_stdin_is_read_where_no_file_is_given(export: Path, translated: Done) -> None:
+def test_stdin_is_read_if_no_file_is_given(export: Path, translated: Done) -> None:
     done = succeeded(nmt("translate", export, stdin=TEXT[4].encode() + b"\r\n\n" + TEXT[0].encode()))
     found = objects(translated)
     assert done.lines == [found[4]["translation"], "", found[0]["translation"]]
-    assert succeeded(nmt("translate", export / "1", stdin=b"")).out == ""  # one version may be named
+    assert succeeded(nmt("translate", export / "1", stdin=b"")).out == ""  # a version of an export is a model, too
 
 
 def test_the_file_may_follow_the_options(run: Path, text: Path, translated: Done) -> None:
@@ -225,7 +225,7 @@ def test_the_file_may_follow_the_options(run: Path, text: Path, translated: Done
     assert nmt("translate", run, "--json", text, text).code == 2
 
 
-def test_n_best_lists_name_the_line_and_fall_in_score(run: Path, translated: Done) -> None:
+def test_n_best_lists_have_line_numbers_and_falling_scores(run: Path, translated: Done) -> None:
     given = f"{TEXT[0]}\n\n{TEXT[4]}\n".encode()
     done = succeeded(nmt("translate", run, "--n-best", "2", stdin=given))
     rows = [line.split(" ||| ") for line in done.lines]
@@ -234,7 +234,7 @@ def test_n_best_lists_name_the_line_and_fall_in_score(run: Path, translated: Don
     assert set(numbers) == {0, 1, 2}
     for number, line in ((0, 0), (2, 4)):
         best, second = ((text, float(score)) for n, text, score in rows if int(n) == number)
-        alone = objects(translated)[line]  # the best, or the second if that looks wrong
+        alone = objects(translated)[line]  # the best, or the second if the best looks wrong
         assert dict([best, second])[alone["translation"]] == pytest.approx(alone["score"], rel=1e-5)
         assert second[0] != best[0]
         assert second[1] <= best[1]
@@ -243,7 +243,7 @@ def test_n_best_lists_name_the_line_and_fall_in_score(run: Path, translated: Don
 def test_n_best_in_json_are_alternatives(export: Path, translated: Done) -> None:
     done = succeeded(nmt("translate", export, "--n-best", "2", "--json", stdin=TEXT[0].encode()))
     (found,) = objects(done)
-    alone = objects(translated)[0]["translation"]  # the best, or the next if that looks wrong
+    alone = objects(translated)[0]["translation"]  # the best, or the next if the best looks wrong
     assert alone in (found["translation"], found["alternatives"][0]["text"])
     assert [alternative.keys() - {"warnings"} for alternative in found["alternatives"]] == [
         {"text", "score", "confidence"}
@@ -262,7 +262,7 @@ WAYS: dict[str, tuple[str | Path, ...]] = {
 
 @pytest.fixture
 def translate_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
-    """Translates two sentences in one of the ways; what has no meaning for the second is left open in the files."""
+    """Returns a function that translates two sentences with some options; the second has no prefix and no terms."""
     monkeypatch.chdir(tmp_path)
     Path("prefixes").write_text("Es ist\n\n", encoding="utf-8")
     Path("terms.tsv").write_text("rains\tregnet\nstation\tBahnhof\n", encoding="utf-8")
@@ -290,13 +290,13 @@ def test_samples_alternatives_and_terms_of_an_export(export: Path, translate_in:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_a_run_and_its_export_translate_alike_in_every_way(
+def test_a_run_and_its_export_translate_alike_with_all_options(
     run: Path, export: Path, translate_in: Callable[..., Done], way: str
 ) -> None:
     assert translate_in(run, way).out == translate_in(export, way).out
 
 
-def test_the_terms_of_a_file_stand_in_the_translations_of_a_run(run: Path, translate_in: Callable[..., Done]) -> None:
+def test_terms_of_a_glossary_appear_in_a_runs_translations(run: Path, translate_in: Callable[..., Done]) -> None:
     assert "regnet" in translate_in(run, "terms").lines[0]
 
 
@@ -326,7 +326,7 @@ def test_an_ensemble_translates_scores_and_is_exported(run: Path, tmp_path: Path
         np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-3)
 
 
-def test_an_ensemble_has_one_vocabulary_and_is_one_of_runs(run_copy: Path, run: Path, export: Path) -> None:
+def test_an_ensemble_needs_runs_with_one_vocabulary(run_copy: Path, run: Path, export: Path) -> None:
     manifest = json.loads((run_copy / "manifest.json").read_text())
     (run_copy / "manifest.json").write_text(json.dumps({**manifest, "vocabulary_digest": "0" * 64}))
     done = nmt("translate", run, "--ensemble", run_copy)
@@ -360,7 +360,7 @@ def test_an_export_in_bfloat16_is_half_as_large_and_nearly_the_same(export: Path
 # score
 
 
-def test_given_translations_have_scores_and_those_of_their_tokens(run: Path, export: Path, tmp_path: Path) -> None:
+def test_given_translations_get_scores_and_token_scores(run: Path, export: Path, tmp_path: Path) -> None:
     (tmp_path / "source").write_text("It rains.\n\nWho?\n")
     (tmp_path / "target").write_text("Es regnet.\n\nWer?\n")
     files = ("--source", tmp_path / "source", "--target", tmp_path / "target")
@@ -375,7 +375,7 @@ def test_given_translations_have_scores_and_those_of_their_tokens(run: Path, exp
     assert all(found["score"] == found["log_probability"] for found in objects(unpenalised))
 
 
-def test_a_source_line_without_a_translation_is_said(run: Path, tmp_path: Path) -> None:
+def test_a_source_line_without_a_translation_is_reported(run: Path, tmp_path: Path) -> None:
     (tmp_path / "source").write_text("It rains.\nWho?\n")
     done = nmt("score", run, "--source", tmp_path / "source", "--target", "-", stdin=b"Es regnet.\n")
     assert done.code == 1
@@ -384,7 +384,7 @@ def test_a_source_line_without_a_translation_is_said(run: Path, tmp_path: Path) 
     ]
 
 
-def test_the_settings_of_the_search_change_it(run: Path, export: Path, translated: Done) -> None:
+def test_search_options_change_the_search(run: Path, export: Path, translated: Done) -> None:
     search = ("--beam-size", "1", "--length-penalty", "0", "--json")
     (greedy,) = objects(succeeded(nmt("translate", run, *search, stdin=f"{TEXT[0]}\n".encode())))
     assert greedy["score"] < objects(translated)[0]["score"]  # a sum of log-probabilities, divided by nothing
@@ -393,7 +393,7 @@ def test_the_settings_of_the_search_change_it(run: Path, export: Path, translate
     assert of_export["score"] == pytest.approx(greedy["score"], rel=1e-5)
 
 
-def test_a_file_says_how_each_translation_begins(run: Path, export: Path, tmp_path: Path) -> None:
+def test_a_prefix_file_determines_how_each_translation_begins(run: Path, export: Path, tmp_path: Path) -> None:
     (tmp_path / "prefixes").write_text("Es ist\n\n")
     given = b"It rains.\nIt rains.\n"
     for model in (run, export):
@@ -402,7 +402,7 @@ def test_a_file_says_how_each_translation_begins(run: Path, export: Path, tmp_pa
     assert found[1] == succeeded(nmt("translate", export, stdin=given)).lines[1]
 
 
-def test_alignments_name_words_of_both_sides(run: Path, export: Path, translated: Done) -> None:
+def test_alignments_refer_to_words_of_both_sides(run: Path, export: Path, translated: Done) -> None:
     given = f"{TEXT[0]}\n\n".encode()
     (first, empty), (of_export, _) = (
         succeeded(nmt("translate", model, "--alignment", stdin=given)).lines for model in (run, export)
@@ -421,7 +421,7 @@ def test_alignments_name_words_of_both_sides(run: Path, export: Path, translated
 # The command line itself
 
 
-def test_help_has_an_example_and_does_without_tensorflow() -> None:
+def test_help_has_an_example_and_does_not_import_tensorflow() -> None:
     code = """
 import sys
 from app.cli import VERBS, main
@@ -442,7 +442,7 @@ print(sorted({"tensorflow", "keras", "numpy", "sacrebleu"} & set(sys.modules)))
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_example_of_each_verb_can_be_read(verb: str) -> None:
+def test_the_example_of_each_verb_can_be_parsed(verb: str) -> None:
     verbs = next(action for action in build_parser()._actions if action.dest == "verb")
     assert isinstance(verbs.choices, dict)
     epilog = verbs.choices[verb].epilog
@@ -453,7 +453,7 @@ def test_the_example_of_each_verb_can_be_read(verb: str) -> None:
     assert build_parser().parse_args(words[1:]).verb == verb
 
 
-def test_output_that_nobody_reads_ends_the_program_quietly(tmp_path: Path) -> None:
+def test_a_closed_output_pipe_ends_the_program_quietly(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("one line of text\n")
     command = ["-m", "app", "evaluate", "--hypothesis", tmp_path / "text", "--reference", tmp_path / "text"]
     with subprocess.Popen(
@@ -466,7 +466,7 @@ def test_output_that_nobody_reads_ends_the_program_quietly(tmp_path: Path) -> No
     assert (running.returncode, complaint) == (1, b"")
 
 
-def test_the_settings_of_these_tests_are_those_of_the_run(run: Path) -> None:
+def test_the_settings_of_these_tests_equal_those_of_the_run(run: Path) -> None:
     sections = run_directory.RunDirectory.open(run).configuration.as_sections()
     for setting in TINY:
         section, _, rest = setting.partition(".")

@@ -1,4 +1,4 @@
-"""An imported model beside Hugging Face's own: a `MarianMTModel` of OPUS-MT's shape with random weights.
+"""An imported model compared with Hugging Face's: a `MarianMTModel` of OPUS-MT's shape with random weights.
 
 Scores are plain log-probabilities (no length penalty), and the search goes on until nothing can get better
 (`early_stopping="never"`): in this both searches are defined to be the same. Two things differ. Hugging Face lets a
@@ -82,7 +82,7 @@ def random_model(sharp: bool) -> Any:
 
 @pytest.fixture(scope="module", params=[False, True], ids=["as initialised", "sharp"])
 def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
-    """The model, its tokeniser, and our run."""
+    """The model, its tokenizer, and our run."""
     folder = tmp_path_factory.mktemp("marian")
     model = random_model(request.param)
     assert write_tokenizer(folder, count=3_000, size=2_000, codes=[CODE], table_size=PIECES) == PIECES
@@ -149,7 +149,7 @@ def test_translations_are_equal(imported: tuple[Any, Any, Path], tmp_path: Path,
     assert len(compared) > len(TEXTS) / 3
 
 
-def test_a_damaged_file_of_pytorch_is_named(imported: tuple[Any, Any, Path], tmp_path: Path) -> None:
+def test_a_damaged_pytorch_file_is_named(imported: tuple[Any, Any, Path], tmp_path: Path) -> None:
     for path in imported[2].parent.glob("*.*"):
         if path.is_file() and path.name != "model.safetensors":
             (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -163,7 +163,7 @@ def test_a_damaged_file_of_pytorch_is_named(imported: tuple[Any, Any, Path], tmp
 
 
 def their_translation(model: Any, tokenizer: Any, text: str, beam_size: int) -> tuple[Any, float, bool]:
-    """The tokens, their log-probability, and whether they came to an end before the limit."""
+    """Returns the tokens, their log-probability, and whether they ended before the limit."""
     batch = tokenizer(text, return_tensors="pt")
     limit = batch["input_ids"].shape[1] + MAX_EXTRA_TOKENS
     search = {"length_penalty": 0.0, "early_stopping": "never"} if beam_size > 1 else {}

@@ -1,4 +1,4 @@
-"""Packed rows learn what rows of one pair learn, on any number of devices, in one compiled program."""
+"""Training on packed rows equals training on rows of one pair, on any number of devices, in one compiled program."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,7 +40,7 @@ WEIGHTS = np.array([1, 2, 0.5, 2, 1, 1, 3], np.float32)
 
 
 def packed_batches(weights: np.ndarray | None = None) -> Iterator[Any]:
-    """The batches of the trainer's tests, several pairs to a row."""
+    """The batches of the trainer's tests, with several pairs in a row."""
     for inputs, labels in batches():
         lengths = np.stack([(inputs["source"] != PAD).sum(axis=1), (labels != PAD).sum(axis=1)], axis=1)
         lanes, random = [np.arange(len(labels))], np.random.default_rng(0)
@@ -56,7 +56,7 @@ def packed_stream() -> tf.data.Dataset:
 
 @pytest.mark.parametrize("settings", [{}, {"r_drop": 3.0}])
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_losses_and_gradients_are_those_of_rows_of_one_pair(
+def test_losses_and_gradients_equal_those_of_unpacked_rows(
     settings: dict[str, float], weights: np.ndarray | None
 ) -> None:
     keras.utils.set_random_seed(11)
@@ -72,12 +72,12 @@ def test_losses_and_gradients_are_those_of_rows_of_one_pair(
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5, err_msg=weight.path)
 
 
-def test_parts_on_two_devices_learn_from_packed_rows_as_one_device_from_rows_of_one_pair() -> None:
+def test_packed_rows_in_parts_on_two_devices_train_like_unpacked_rows_on_one() -> None:
     assert_same(trained(ONE), trained(TWO, data=packed_stream(), accumulation=2))
 
 
-def test_an_epoch_is_one_shape_and_is_traced_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled by XLA, which compiles a trace once for each shape."""
+def test_an_epoch_has_one_shape_and_is_traced_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With XLA, which compiles a trace once for each shape."""
     traced: list[int] = []
     gradients = Trainer.accumulated_gradients
 
@@ -101,7 +101,7 @@ def test_an_epoch_is_one_shape_and_is_traced_once(data: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.2])
-def test_memory_is_that_of_the_one_shape(data: Path, alpha: float) -> None:
+def test_memory_is_estimated_for_the_only_shape(data: Path, alpha: float) -> None:
     settings = TrainingConfig(precision="float32", batch_tokens=1024, max_length=64, packing="on", sampling_alpha=alpha)
     manifest = Manifest.load(data)
     configuration = Configuration(replace(MODEL, vocabulary_size=504), settings, DecodingOptions())
@@ -114,32 +114,32 @@ def test_memory_is_that_of_the_one_shape(data: Path, alpha: float) -> None:
 
 
 @pytest.mark.parametrize(("gpus", "resolved"), [([], "off"), ([SimpleNamespace(name="GPU")], "on")])
-def test_auto_packs_where_steps_are_compiled(gpus: list[Any], resolved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_packs_on_a_gpu(gpus: list[Any], resolved: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
     assert resolve_packing("auto") == resolved
     assert (resolve_packing("on"), resolve_packing("off")) == ("on", "off")
 
 
-def test_another_word_is_refused() -> None:
+def test_an_unknown_value_is_refused() -> None:
     with pytest.raises(ValueError, match='packing is "yes"; it is one of auto, on, off'):
         TrainingConfig(packing="yes")  # type: ignore[arg-type]
 
 
-def test_a_run_keeps_what_auto_was_and_an_older_one_is_not_packed(run: Path, tmp_path: Path) -> None:
+def test_a_run_stores_what_auto_chose_and_runs_without_the_setting_are_not_packed(run: Path, tmp_path: Path) -> None:
     assert load_configuration(run / "config.toml").training.packing == "off"
     lines = (run / "config.toml").read_text().splitlines(keepends=True)
     (tmp_path / "config.toml").write_text("".join(line for line in lines if not line.startswith("packing")))
     assert load_configuration(tmp_path / "config.toml").training.packing == "off"
 
 
-def test_a_run_does_not_change_how_rows_are_packed(data: Path, run: Path) -> None:
+def test_a_run_cannot_resume_with_another_packing(data: Path, run: Path) -> None:
     configuration = RunDirectory.open(run).configuration
     now = replace(configuration, training=replace(configuration.training, packing="on"))
     with pytest.raises(UserError, match=r"was started with training.packing = off, not on; resume with --set"):
         open_or_create(run, now, Manifest.load(data), {})
 
 
-def test_the_sentences_of_packed_rows_are_shown_one_by_one(data: Path, run_copy: Path) -> None:
+def test_bad_batches_list_the_sentences_of_packed_rows_one_by_one(data: Path, run_copy: Path) -> None:
     run, manifest = RunDirectory.open(run_copy), Manifest.load(data)
     settings = run.configuration.training
 
@@ -157,7 +157,7 @@ def test_the_sentences_of_packed_rows_are_shown_one_by_one(data: Path, run_copy:
     assert packed == apart
 
 
-def test_a_packed_training_goes_on_as_if_it_had_not_stopped(data: Path, tmp_path: Path) -> None:
+def test_a_packed_training_resumes_as_if_it_had_not_stopped(data: Path, tmp_path: Path) -> None:
     def losses(out: str, *steps: int) -> list[float]:
         for last in steps:
             settings = ("training.packing=on", f"training.steps={last}", "training.dev_sentences=0")

@@ -1,4 +1,4 @@
-"""A training survives what happens to it: signals, damage, a full disk; and ends by itself when nothing more comes."""
+"""Training survives signals, damaged files and a full disk, and stops early without improvement."""
 
 import json
 import os
@@ -37,25 +37,25 @@ def checkpoints(run: Path) -> list[str]:
     return sorted(path.name.removeprefix("step-0000000") for path in (run / "checkpoints").iterdir())
 
 
-# Nothing is translated at a checkpoint, for these tests are many; the losses are those of the road's run.
+# To save time, nothing is translated at a checkpoint; the losses are those of the shared run.
 QUICK = ("training.dev_sentences=0",)
 
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
-    """Where a run is to be."""
+    """The folder for a new run."""
     return tmp_path / "mine"
 
 
 @pytest.fixture
 def train(data: Path, mine: Path) -> Callable[..., Done]:
-    """Trains `mine`."""
+    """Returns a function that trains the run in `mine`."""
     return lambda *settings: nmt(*train_arguments(data, mine, *QUICK, *settings))
 
 
 @pytest.fixture
 def send_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Gives a function that has this process receive a signal, once, when a method is called for the n-th time."""
+    """Returns a function that makes this process receive a signal when a method is called for the n-th time."""
 
     def arrange(number: signal.Signals, owner: type, method: str, call: int) -> None:
         original, calls = getattr(owner, method), iter(range(1, 1000))
@@ -73,7 +73,7 @@ def send_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 # Signals
 
 
-def test_a_signal_keeps_the_step_at_work_and_leaves_no_trace_once_it_went_on(
+def test_a_signal_saves_the_current_step_and_changes_nothing_after_resuming(
     run: Path, mine: Path, train: Callable[..., Done], send_at: Callable[..., None]
 ) -> None:
     send_at(signal.SIGTERM, StepLog, "on_train_batch_begin", 3)
@@ -89,7 +89,7 @@ def test_a_signal_keeps_the_step_at_work_and_leaves_no_trace_once_it_went_on(
     assert (steps_of(mine, "dev.jsonl"), checkpoints(mine)) == ([2, 4], ["2", "4"])
 
 
-def test_ctrl_c_before_the_first_step_leaves_at_once(
+def test_ctrl_c_before_the_first_step_stops_at_once(
     run_copy: Path, data: Path, mine: Path, train: Callable[..., Done], send_at: Callable[..., None]
 ) -> None:
     send_at(signal.SIGINT, DevEvaluation, "__init__", 1)
@@ -104,7 +104,7 @@ def test_ctrl_c_before_the_first_step_leaves_at_once(
     assert stopped.complaints == ["nmt train: stopped by SIGINT at step 4; the same command resumes from there"]
 
 
-def test_an_evaluation_that_a_signal_broke_off_is_made_up_for(
+def test_an_evaluation_that_a_signal_interrupted_is_repeated(
     mine: Path, train: Callable[..., Done], send_at: Callable[..., None]
 ) -> None:
     send_at(signal.SIGTERM, DevEvaluation, "evaluate", 2)
@@ -118,10 +118,10 @@ def test_an_evaluation_that_a_signal_broke_off_is_made_up_for(
     assert steps_of(mine, "dev.jsonl") == [2, 4]
 
 
-# What stays, and when it is enough
+# Early stopping
 
 
-def test_training_ends_when_it_gets_no_better_and_stays_so(
+def test_training_stops_early_without_improvement_and_does_not_resume(
     run_copy: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([3.0, 9.0, 8.0, 9.0])
@@ -146,7 +146,7 @@ def test_training_ends_when_it_gets_no_better_and_stays_so(
 # Damage
 
 
-def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(run: Path, run_copy: Path, data: Path) -> None:
+def test_training_resumes_from_the_checkpoint_before_a_damaged_one(run: Path, run_copy: Path, data: Path) -> None:
     damaged = run_copy / "checkpoints" / "step-00000004"
     (damaged / "state.npz").write_bytes((damaged / "state.npz").read_bytes()[:-1])
     done = succeeded(nmt(*train_arguments(data, run_copy, *QUICK)))
@@ -158,7 +158,7 @@ def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(run: Path, ru
     assert (steps_of(run_copy, "dev.jsonl"), checkpoints(run_copy)) == ([2, 4], ["2", "4", "4.damaged"])
 
 
-def test_training_does_not_begin_anew_over_damaged_checkpoints(run_copy: Path, data: Path) -> None:
+def test_training_does_not_start_over_when_all_checkpoints_are_damaged(run_copy: Path, data: Path) -> None:
     for path in (run_copy / "checkpoints").iterdir():
         (path / "weights.npz").unlink()
     before = sorted(run_copy.rglob("*"))
@@ -170,7 +170,7 @@ def test_training_does_not_begin_anew_over_damaged_checkpoints(run_copy: Path, d
     assert sorted(run_copy.rglob("*")) == before
 
 
-def test_a_run_that_was_only_begun_to_be_made_is_made(run: Path, mine: Path, data: Path) -> None:
+def test_a_half_created_run_is_created_again(run: Path, mine: Path, data: Path) -> None:
     configuration = RunDirectory.open(run).configuration
     mine.mkdir()
     for name in ("vocabulary.model", "manifest.json", ".config.toml.partial"):
@@ -182,12 +182,12 @@ def test_a_run_that_was_only_begun_to_be_made_is_made(run: Path, mine: Path, dat
 
 # A full disk
 
-FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 
 @FULL
 @pytest.mark.parametrize("name", ["metrics.jsonl", "dev.jsonl"])
-def test_a_full_disk_is_one_line_that_says_what_is_safe(run_copy: Path, data: Path, name: str) -> None:
+def test_a_full_disk_is_reported_in_one_line_with_the_last_checkpoint(run_copy: Path, data: Path, name: str) -> None:
     (run_copy / name).unlink()
     (run_copy / name).symlink_to("/dev/full")
     line = refusal(nmt(*train_arguments(data, run_copy, *QUICK, "training.steps=5")), "train")
@@ -199,7 +199,7 @@ def test_a_full_disk_is_one_line_that_says_what_is_safe(run_copy: Path, data: Pa
 
 
 @FULL
-def test_a_full_disk_leaves_the_configuration_that_was(run_copy: Path, data: Path) -> None:
+def test_a_full_disk_leaves_the_earlier_configuration(run_copy: Path, data: Path) -> None:
     before = (run_copy / "config.toml").read_bytes()
     (run_copy / ".config.toml.partial").symlink_to("/dev/full")
     line = refusal(nmt(*train_arguments(data, run_copy, "training.steps=6")), "train")
@@ -207,7 +207,7 @@ def test_a_full_disk_leaves_the_configuration_that_was(run_copy: Path, data: Pat
     assert (run_copy / "config.toml").read_bytes() == before
 
 
-def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(
+def test_a_checkpoint_that_does_not_fit_leaves_the_earlier_ones(
     run_copy: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -222,7 +222,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(
     assert checkpoints(run_copy) == ["2", "4"]
 
 
-def test_a_full_disk_under_tensorboard_is_told_from_a_full_gpu(tmp_path: Path) -> None:
+def test_a_full_disk_under_tensorboard_is_distinguished_from_a_full_gpu(tmp_path: Path) -> None:
     def fail(message: str) -> None:
         with reporting_full_disk(CheckpointFolder(tmp_path)):
             raise tf.errors.ResourceExhaustedError(None, None, message)

@@ -1,4 +1,4 @@
-"""The train step: its figures, and the same mathematics on two devices as on one."""
+"""The train step: its figures, and equal results on one and on two devices."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -59,7 +59,7 @@ WEIGHTS = (1, 2, 0, 2, 1, 1, 2)
 
 
 def weighted_stream(of_rows: Sequence[int] = WEIGHTS, *, repeated: bool) -> tf.data.Dataset:
-    """The batches with loss weights, or with each row as often as its weight says."""
+    """The batches with loss weights, or with each row repeated as often as its weight says."""
     weights = np.array(of_rows)
 
     def weighted() -> Iterator[Any]:
@@ -93,7 +93,7 @@ class Learned(NamedTuple):
 def trainer_of(
     devices: int, precision: str, model: TransformerConfig, *, xla: bool = False, **settings: Any
 ) -> tuple[Trainer, list[np.ndarray]]:
-    """A trainer and what its variables are at first; one for equal arguments, as its step takes seconds to trace."""
+    """Returns a trainer and its first variables; the same one for equal arguments, as tracing takes seconds."""
     keras.utils.set_random_seed(11)
     training = TrainingConfig(warmup_steps=10, learning_rate=1.0, precision=precision, **settings)
     with strategy_on(devices).scope():
@@ -113,7 +113,7 @@ def trained(
     model: TransformerConfig = MODEL,
     **settings: Any,
 ) -> Learned:
-    """A model after three steps of `fit`; with equal arguments the trainer is the same one, which begins anew."""
+    """Trains three steps with `fit`; with equal arguments, the same trainer is reset and used again."""
     trainer, first = trainer_of(devices, precision, model, **settings)
     for variable, value in zip(variables_of(trainer), first, strict=True):
         variable.assign(value)
@@ -129,7 +129,7 @@ def weights_of(trainer: Trainer) -> dict[str, np.ndarray]:
 def learn(
     trainer: Trainer, batches: tf.data.Dataset, *callbacks: keras.callbacks.Callback, steps: int = 3
 ) -> list[dict[str, float]]:
-    """Each step's figures."""
+    """Trains some steps, and returns the figures of each."""
     seen: list[dict[str, float]] = []
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda _, logs: seen.append({name: float(value) for name, value in logs.items()})
@@ -141,7 +141,7 @@ def learn(
 
 @pytest.fixture(scope="module")
 def on_one() -> Learned:
-    """What one device learns; others may have trained it further since."""
+    """The result of one device, before other tests train it further."""
     return trained(ONE)
 
 
@@ -149,7 +149,7 @@ ALL = ("loss", "cross_entropy", "accuracy", "gradient_norm", "source_tokens", "t
 
 
 def assert_same(ours: Learned, theirs: Learned, figures: Sequence[str] = ALL) -> None:
-    """The figures of all steps and the weights after them agree as float32 sums in another order do."""
+    """Asserts equal figures and final weights, up to the rounding of float32 sums in another order."""
     assert len(ours.figures) == len(theirs.figures) == 3
     for mine, other in zip(ours.figures, theirs.figures, strict=True):
         for name in figures:
@@ -159,7 +159,7 @@ def assert_same(ours: Learned, theirs: Learned, figures: Sequence[str] = ALL) ->
         np.testing.assert_allclose(weight, theirs.weights[path], atol=2e-6, err_msg=path)
 
 
-def test_nothing_reads_batches_once_fit_was_ended_early():
+def test_nothing_reads_batches_after_fit_was_interrupted():
     ended = []
 
     def endless() -> Iterator[Any]:
@@ -184,28 +184,28 @@ def test_nothing_reads_batches_once_fit_was_ended_early():
 
 @pytest.mark.slow  # two devices and parts together are held to one in the default suite
 @pytest.mark.parametrize("r_drop", [0.0, 3.0])
-def test_accumulated_parts_give_the_losses_gradients_and_weights_of_the_whole(r_drop):
+def test_accumulated_parts_equal_the_whole_batch(r_drop):
     whole = trained(ONE, r_drop=r_drop)
     assert_same(whole, trained(ONE, r_drop=r_drop, accumulation=2))
     assert_same(whole, trained(ONE, r_drop=r_drop, accumulation=3))
 
 
 @pytest.mark.slow
-def test_a_step_compiled_by_xla_gives_the_losses_gradients_and_weights_of_one_that_is_not():
+def test_a_step_compiled_by_xla_equals_one_that_is_not():
     settings = {"model": DEEPER, "r_drop": 3.0, "accumulation": 2}
     assert_same(trained(ONE, **settings), trained(TWO, xla=True, **settings))
 
 
-def test_accumulated_parts_of_weight_one_on_two_devices_give_the_losses_gradients_and_weights_of_one(on_one):
+def test_parts_with_loss_weights_of_1_on_two_devices_equal_one_device_without_weights(on_one):
     assert_same(on_one, trained(TWO, data=weighted_stream([1] * 7, repeated=False), accumulation=2))
 
 
 @pytest.mark.slow  # rows that have a weight, and packed ones without, are held to one device in the default suite
-def test_accumulated_parts_on_two_devices_give_the_losses_gradients_and_weights_of_one(on_one):
+def test_accumulated_parts_on_two_devices_equal_one_device(on_one):
     assert_same(on_one, trained(TWO, accumulation=2))
 
 
-def test_two_devices_give_the_losses_gradients_and_weights_of_one(on_one):
+def test_two_devices_equal_one(on_one):
     assert_same(on_one, trained(TWO))
 
 
@@ -221,7 +221,7 @@ WEIGHTED = ("loss", "cross_entropy", "accuracy", "gradient_norm")
         pytest.param(TWO, {"r_drop": 3.0}, marks=pytest.mark.slow),
     ],
 )
-def test_a_pair_of_weight_two_counts_as_that_pair_twice(devices, settings):
+def test_a_pair_of_weight_2_counts_as_much_as_two_pairs(devices, settings):
     r_drop = {name: value for name, value in settings.items() if name == "r_drop"}
     repeated = trained(ONE, data=weighted_stream(repeated=True), **r_drop)
     weighted = trained(devices, data=weighted_stream(repeated=False), **settings)
@@ -231,7 +231,7 @@ def test_a_pair_of_weight_two_counts_as_that_pair_twice(devices, settings):
 
 
 @pytest.mark.slow
-def test_weights_count_in_a_step_compiled_by_xla():
+def test_loss_weights_count_in_a_step_compiled_by_xla():
     plain = trained(ONE, data=weighted_stream(repeated=False))
     assert_same(plain, trained(TWO, xla=True, data=weighted_stream(repeated=False), accumulation=2))
 
@@ -286,7 +286,7 @@ def test_an_overflow_in_float16_skips_the_step_and_halves_the_scale():
 
 
 @pytest.mark.parametrize("devices", [ONE, pytest.param(TWO, marks=pytest.mark.slow)])
-def test_a_gradient_that_is_not_finite_moves_nothing_and_is_counted(devices):
+def test_a_gradient_that_is_not_finite_updates_nothing_and_is_counted(devices):
     trainer = trained(devices, ema_decay=0.15).trainer
     tables = trainer.transformer.embedding.embeddings
     kept = keras.ops.convert_to_numpy(tables).copy()
@@ -307,7 +307,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing_and_is_counted(devices):
 
 
 @pytest.mark.parametrize("devices", [ONE, pytest.param(TWO, marks=pytest.mark.slow)])
-def test_the_averaged_weights_follow_the_weights_and_stand_in_for_them(devices):
+def test_the_averaged_weights_follow_the_weights_and_replace_them_in_the_context(devices):
     trainer = trained(devices, ema_decay=0.15).trainer
     weight = trainer.transformer.embedding.embeddings
     learning = [keras.ops.convert_to_numpy(weight).copy()]
@@ -331,12 +331,12 @@ def test_the_first_averages_forget_the_first_weights():
 
 
 def first_weights(model: TransformerConfig) -> dict[str, np.ndarray]:
-    """Those that `trained` begins with."""
+    """Returns the weights with which `trained` starts."""
     keras.utils.set_random_seed(11)
     return weights_of(build_trainer(Configuration(model, TrainingConfig(precision="float32"), DecodingOptions())))
 
 
-def test_frozen_layers_stay_as_they_are_and_others_learn():
+def test_frozen_layers_do_not_change_and_others_do():
     first = first_weights(DEEPER)
     with eager():
         learned = trained(ONE, model=DEEPER, freeze=("encoder", "decoder/layer_1")).weights
@@ -345,7 +345,7 @@ def test_frozen_layers_stay_as_they_are_and_others_learn():
         assert same == ("encoder/" in path or "decoder/layer_1/" in path), path
 
 
-def test_a_layer_that_is_not_there_cannot_be_frozen():
+def test_an_unknown_layer_cannot_be_frozen():
     with pytest.raises(UserError, match="there is no layer enkoder; name one of decoder, embedding, encoder or a part"):
         trained(ONE, freeze=("enkoder",))
     with pytest.raises(UserError, match="leaves no weight to learn"):
@@ -384,7 +384,7 @@ def test_replicas_drop_different_values():
 
 
 class Machine:
-    """A strategy, so far as `divide` needs it, of one of several machines with some replicas each."""
+    """The part of a strategy that `divide` needs, on one of several machines with several replicas each."""
 
     def __init__(self, number: int, machines: int, replicas: int) -> None:
         self.context = tf.distribute.InputContext(machines, number, machines * replicas)
@@ -414,7 +414,7 @@ def test_replicas_of_several_machines_get_every_row_once_and_as_many(machines, r
     assert first == [1 + number + machines * replica for number in range(machines) for replica in range(replicas)]
 
 
-def test_rows_that_do_not_divide_are_filled_with_empty_ones():
+def test_rows_are_padded_with_empty_ones_to_a_multiple_of_the_replicas():
     strategy = mirrored_strategy()
     _, per_replica = next(iter(divide(lambda _: stream(), strategy)))
     values = [part.numpy() for part in strategy.experimental_local_results(per_replica)]

@@ -1,4 +1,4 @@
-"""`nmt train --minutes`: the chosen numbers, and that the run is the one that the same numbers give without a time."""
+"""`nmt train --minutes`: the chosen numbers, and a run that equals one with the same numbers and no time limit."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def without_seconds(run: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def timed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
-    """A run of half a minute on a machine of a known speed; the true speed is measured and not used."""
+    """A run of half a minute with a fixed speed in place of the measured one."""
 
     def measured(*arguments: Any) -> tuple[Measured, TrainingConfig]:
         found, settings = measure(*arguments)
@@ -60,7 +60,7 @@ def timed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, D
         return out, succeeded(train(data, out, "--minutes", "0.5"))
 
 
-def test_the_chosen_numbers_are_said_and_written_down(timed: tuple[Path, Done]) -> None:
+def test_the_chosen_numbers_are_printed_and_stored(timed: tuple[Path, Done]) -> None:
     run, done = timed
     assert f"{run}: 4,321 target tokens/s; 29 steps in 0.5 minutes\n" in done.err
     settings = load_configuration(run / "config.toml").training
@@ -70,7 +70,9 @@ def test_the_chosen_numbers_are_said_and_written_down(timed: tuple[Path, Done]) 
     assert [line["step"] for line in without_seconds(run)] == list(range(1, 30))
 
 
-def test_the_run_is_bit_for_bit_that_of_the_same_numbers(timed: tuple[Path, Done], data: Path, tmp_path: Path) -> None:
+def test_the_run_equals_one_with_the_same_numbers_bit_for_bit(
+    timed: tuple[Path, Done], data: Path, tmp_path: Path
+) -> None:
     numbers = zip(CHOSEN, (29, 3, 29), strict=True)
     succeeded(train(data, tmp_path / "run", *(f"--set={name}={number}" for name, number in numbers)))
     assert without_seconds(tmp_path / "run") == without_seconds(timed[0])
@@ -81,7 +83,7 @@ def test_the_run_is_bit_for_bit_that_of_the_same_numbers(timed: tuple[Path, Done
     assert configurations[0] == configurations[1]
 
 
-def test_a_run_goes_on_with_its_numbers_and_measures_nothing(
+def test_a_run_resumes_with_its_numbers_and_measures_nothing(
     timed: tuple[Path, Done], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Path(shutil.copytree(timed[0], tmp_path / "run"))
@@ -95,7 +97,7 @@ def test_a_run_goes_on_with_its_numbers_and_measures_nothing(
     assert "already trained to step 29" in succeeded(train(data, run, "--minutes", "0.5")).err
 
 
-def test_steps_fill_the_time_that_start_and_evaluations_leave() -> None:
+def test_steps_fill_the_time_left_by_start_and_evaluations() -> None:
     chosen = settings_within(600, SHORT, MEASURED)
     assert chosen.steps == (0.95 * 600 - 10 - 5 * 4) / 0.5 == 1080
     assert (chosen.checkpoint_every, chosen.warmup_steps) == (216, 100)
@@ -106,13 +108,13 @@ def test_warm_up_is_at_most_an_eighth_of_the_steps() -> None:
     assert (chosen.steps, chosen.warmup_steps) == (320, 40)
 
 
-def test_evaluations_that_would_take_most_of_the_time_are_fewer() -> None:
+def test_evaluations_that_would_take_most_of_the_time_are_reduced() -> None:
     chosen = settings_within(100, SHORT, Measured(1000.0, 0.5, 10.0, evaluation_seconds=10.0))
     assert (chosen.steps, chosen.checkpoint_every) == (130, 65)  # two evaluations, of 20 of 85 seconds
     assert settings_within(100, SHORT, Measured(1000.0, 0.5, 10.0, evaluation_seconds=40.0)).checkpoint_every == 90
 
 
-def test_no_more_steps_are_taken_than_are_asked_for() -> None:
+def test_no_more_steps_are_chosen_than_most_steps() -> None:
     chosen = settings_within(6000, SHORT, MEASURED, most_steps=1000)
     assert chosen == SHORT
 
@@ -128,7 +130,7 @@ def test_a_time_for_fewer_than_twenty_steps_is_refused() -> None:
         settings_within(-5, SHORT, MEASURED)
 
 
-def test_what_went_by_before_the_measurement_counts() -> None:
+def test_time_before_the_measurement_counts() -> None:
     left = TimeBudget(minutes=1.0, started=time.perf_counter() - 20).seconds_left()
     assert 39 < left <= 40
 
@@ -147,27 +149,27 @@ def test_what_went_by_before_the_measurement_counts() -> None:
         ),
     ],
 )
-def test_what_does_not_go_with_minutes_is_a_usage_error(options: list[str], message: str) -> None:
+def test_options_that_exclude_minutes_are_a_usage_error(options: list[str], message: str) -> None:
     done = nmt("train", "data", "--out", "run", *options)
     assert (done.code, done.out) == (2, "")
     assert done.err.endswith(f"error: {message}\n")
 
 
-def test_several_machines_choose_no_numbers(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_is_refused_with_several_machines(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = {"worker": ["localhost:1", "localhost:2"]}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 1}}))
     message = "--minutes is for one machine; with several in TF_CONFIG, use --set training.steps=N"
     assert refusal(train(data, tmp_path / "run", "--minutes", "5"), "train") == message
 
 
-def test_a_folder_of_something_else_is_refused_before_anything_is_measured(data: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused_before_anything_is_measured(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     message = f"{tmp_path} exists and is not a run of `nmt train`; choose another --out"
     assert refusal(train(data, tmp_path, "--minutes", "5"), "train") == message
 
 
 @pytest.mark.parametrize(("minutes_gone", "minutes_left"), [(1.0, 6.75), (9.0, 2.0)])
-def test_the_demo_trains_in_what_preparation_leaves_of_its_time(
+def test_the_demo_trains_in_the_time_that_preparation_leaves(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float, minutes_left: float
 ) -> None:
     budget, _ = demo_training(run, data, monkeypatch, minutes_gone)
@@ -176,7 +178,7 @@ def test_the_demo_trains_in_what_preparation_leaves_of_its_time(
 
 
 @pytest.mark.parametrize(("bfloat16", "tokens_and_steps"), [(True, (1024, 3600)), (False, (1024, 4800))])
-def test_the_demo_takes_a_smaller_model_and_muon_without_bfloat16(
+def test_without_bfloat16_the_demo_uses_a_smaller_model_and_muon(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool, tokens_and_steps: tuple[int, int]
 ) -> None:
     monkeypatch.setattr("app.training.precision.multiplies_bfloat16", lambda: bfloat16)
@@ -189,7 +191,7 @@ def test_the_demo_takes_a_smaller_model_and_muon_without_bfloat16(
 def demo_training(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float = 0.0
 ) -> tuple[TimeBudget, dict[str, Any]]:
-    """What the full demo trains with, without the training."""
+    """Returns the arguments with which the full demo would train."""
     given: list[tuple[TimeBudget, dict[str, Any]]] = []
 
     def taken(budget: TimeBudget, _: Path, __: Path, sections: dict[str, Any], ___: str) -> None:
