@@ -8,28 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.shards.manifest import Manifest
-from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
+from tests.app.command_line import SAMPLE, nmt, refusal, succeeded, train_arguments, tree
 
 pytestmark = pytest.mark.usefixtures("traced_once")
-
-
-def refusal(done: Done, verb: str) -> str:
-    """Returns the only error line; asserts that stdout is empty and that there is no traceback."""
-    assert done.code == 1, done.err
-    assert done.out == ""
-    assert "Traceback" not in done.err
-    (line,) = done.complaints
-    assert done.err.endswith(f"{line}\n")
-    assert line.startswith(f"nmt {verb}: ")
-    return line.removeprefix(f"nmt {verb}: ")
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Returns every file below a folder with its bytes, and every folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"folder"
-        for path in sorted(folder.rglob("*"))
-    }
 
 
 @pytest.fixture

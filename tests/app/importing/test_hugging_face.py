@@ -37,7 +37,7 @@ TEXTS = [english for english, _ in sentences(3_010)[3_000:]]
 
 
 def random_model(sharp: bool) -> Any:
-    """As it is before any training; if `sharp`, with weights by which each sentence has a translation of its own."""
+    """Returns an untrained model; if `sharp`, with weights for which each sentence has a translation of its own."""
     torch.manual_seed(0)
     model = transformers.MarianMTModel(
         transformers.MarianConfig(
@@ -71,13 +71,18 @@ def random_model(sharp: bool) -> Any:
         model.model.shared.weight[PAD] = 0.0
         model.final_logits_bias.normal_(0.0, 1.0)
         if sharp:
-            for name, weight in model.model.decoder.named_parameters():
-                if name.endswith(("out_proj.weight", "fc2.weight")):
-                    weight.mul_(0.4)
-            norm = model.model.decoder.layers[-1].final_layer_norm.weight
-            norm.copy_(GAIN * torch.randn(512).sign())  # or the token before would be the most probable one
-            model.final_logits_bias[0, 0] = 2.8 * GAIN
+            sharpen(model)
     return model
+
+
+def sharpen(model: Any) -> None:
+    """Changes the decoder so that each sentence has a translation of its own, which ends."""
+    for name, weight in model.model.decoder.named_parameters():
+        if name.endswith(("out_proj.weight", "fc2.weight")):
+            weight.mul_(0.4)
+    norm = model.model.decoder.layers[-1].final_layer_norm.weight
+    norm.copy_(GAIN * torch.randn(512).sign())  # else the previous token would be the most probable one
+    model.final_logits_bias[0, 0] = 2.8 * GAIN
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["as initialised", "sharp"])

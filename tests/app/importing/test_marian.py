@@ -35,7 +35,7 @@ class Model(NamedTuple):
     table: dict[str, int]
 
     def source_ids(self, text: str) -> list[int]:
-        """Returns the ids by definition: SentencePiece's pieces in vocab.json; a language code at the start is one piece."""
+        """Returns the ids of SentencePiece's pieces in vocab.json; a language code at the start is one piece."""
         code = [CODE] if text.startswith(CODE) else []
         processor = sentencepiece.SentencePieceProcessor(model_file=str(self.folder / "source.spm"))
         pieces = processor.encode(text.removeprefix(CODE), out_type=str)
@@ -79,7 +79,7 @@ def written(folder: Path, *, flat: bool = False, **changes: Any) -> Model:
 
 
 def sharpen(tensors: Tensors, last_norm: Array) -> None:
-    """Weights for which translations differ, and some end before their limit."""
+    """Changes weights so that translations differ, and some end before their limit."""
     for name in tensors:
         if name.startswith("model.decoder") and name.endswith(("out_proj.weight", "fc2.weight")):
             tensors[name] *= 0.5

@@ -32,7 +32,7 @@ from pipelines.streaming.packing import pack_batches
 from pipelines.streaming.stream import PACKED_SPEC, dataset_of
 from pipelines.vocabulary.tokenizer import PAD
 from tests.app.command_line import nmt, succeeded, train_arguments
-from tests.app.training.test_trainer import MODEL, ONE, TWO, assert_same, batches, learn, strategy_on, trained
+from tests.app.training.small_trainer import MODEL, ONE, TWO, assert_same, batches, learn, strategy_on, trained
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 SHAPE = BatchShape(rows=4, source_length=12, target_length=14)

@@ -19,8 +19,7 @@ from app.training.callbacks.full_disk import reporting_full_disk
 from app.training.callbacks.monitoring import DevEvaluation, StepLog
 from app.training.resume import open_or_create
 from pipelines.shards.manifest import Manifest
-from tests.app.command_line import Done, nmt, succeeded, train_arguments
-from tests.app.test_bad_input import refusal
+from tests.app.command_line import Done, nmt, refusal, succeeded, train_arguments
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 

@@ -35,7 +35,7 @@ def test_the_first_weights_are_those_of_the_other_run_and_the_optimizer_is_new(
         assert int(state["optimizer/0000"]) == 1  # updates
 
     again = succeeded(nmt(*train_arguments(data, out, *STANDING_STILL), "--warm-start", run))
-    assert "beginning with" not in again.err
+    assert "starting from" not in again.err
 
 
 def test_an_unusable_warm_start_is_reported(run: Path, data: Path, tmp_path: Path) -> None:

@@ -30,8 +30,7 @@ from app.training.trainer import Trainer
 from layers import TransformerConfig
 from pipelines.shards.manifest import Manifest
 from pipelines.sources.corpora import LanguagePair, open_corpus
-from tests.app.command_line import Done, nmt, succeeded, train_arguments
-from tests.app.test_bad_input import refusal
+from tests.app.command_line import Done, nmt, refusal, succeeded, train_arguments
 
 SETTINGS = (
     *("training.steps=34", "training.checkpoint_every=4", "training.keep_checkpoints=50", "training.dev_sentences=0"),

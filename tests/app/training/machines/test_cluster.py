@@ -81,7 +81,7 @@ def test_an_ipv6_address_keeps_its_colons():
             {"cluster": {"worker": ["grpc://a:1"]}, "task": {"type": "worker", "index": 0}},
             "'grpc://a:1'; write HOST:PORT",
         ),
-        ({"cluster": {"worker": ["::1:22"]}, "task": {"type": "worker", "index": 0}}, "IPv6 in square brackets"),
+        ({"cluster": {"worker": ["::1:22"]}, "task": {"type": "worker", "index": 0}}, "IPv6 address in square"),
         ({"cluster": {"worker": ["a:２２"]}, "task": {"type": "worker", "index": 0}}, "write HOST:PORT"),  # noqa: RUF001
         ({"cluster": {"worker": [f"{'a' * 64}:1"]}, "task": {"type": "worker", "index": 0}}, "1 to 63 characters"),
         ({"cluster": {"worker": [None]}, "task": {"type": "worker", "index": 0}}, "is None; write HOST:PORT"),

@@ -20,9 +20,8 @@ from app.training.planning.plan import DataPlan, FrequentShape, MemoryPlan, Mode
 from app.training.planning.report import as_text
 from app.training.trainer import Trainer
 from pipelines.streaming.batching import BatchShape
-from tests.app.command_line import TINY, Done, nmt, succeeded, train_arguments
-from tests.app.test_bad_input import refusal, tree
-from tests.app.training.test_trainer import ONE, strategy_on
+from tests.app.command_line import TINY, Done, nmt, refusal, succeeded, train_arguments, tree
+from tests.app.training.small_trainer import ONE, strategy_on
 
 ROOT = Path(__file__).resolve().parents[4]
 GIB = 1 << 30

@@ -15,8 +15,7 @@ from app.errors import UserError
 from app.training.planning import plan as planning
 from app.training.planning import time_budget
 from app.training.planning.time_budget import Measured, TimeBudget, settings_within
-from tests.app.command_line import TINY, Done, nmt, succeeded
-from tests.app.test_bad_input import refusal
+from tests.app.command_line import TINY, Done, nmt, refusal, succeeded
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 CHOSEN = ("training.steps", "training.warmup_steps", "training.checkpoint_every")
