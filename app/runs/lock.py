@@ -14,7 +14,7 @@ LOCK = ".lock"  # in the run's folder
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Locks a run's folder until the context is left or the process ends, by whatever cause.
+    """Locks a run's folder until the context is left or the process ends in any way.
 
     On a file system without locks, does nothing.
 

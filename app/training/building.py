@@ -60,7 +60,7 @@ def freeze(transformer: Transformer, layers: Sequence[str]) -> None:
 
 
 def reset_trainer(trainer: Trainer, configuration: Configuration, data: Manifest) -> None:
-    """Gives a trainer the weights, seeds and optimizer state with which its training began."""
+    """Resets a trainer to the weights, seeds and optimizer state with which its training started."""
     keras.utils.set_random_seed(configuration.training.seed)
     with tf.device("CPU:0"):  # the devices of the strategy may have no room for a second model
         first = build_trainer(configuration)
@@ -71,7 +71,7 @@ def reset_trainer(trainer: Trainer, configuration: Configuration, data: Manifest
 
 
 def share_state(trainer: Trainer) -> None:
-    """Gives all machines the chief's variables and step; each machine calls this at the same time."""
+    """Copies the chief's variables and step to all machines; all call this at the same time."""
     strategy = trainer.distribute_strategy
     take_from_chief(strategy, trainer_state(trainer))
     trainer.step = int(next(chiefs_values(strategy, [trainer.step])))

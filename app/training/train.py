@@ -137,7 +137,7 @@ def reporting_errors(run: RunDirectory | None, configuration: Configuration) -> 
 
 
 def announce(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
-    """Prints the size of the model and the data, and the step from which training goes on."""
+    """Prints the size of the model and the data, and the step from which training resumes."""
     settings = run.configuration.training
     parameters = sum(math.prod(weight.shape) for weight in trainer.transformer.trainable_variables)
     train_split = data.split("train")

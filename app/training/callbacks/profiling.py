@@ -17,7 +17,7 @@ class ProfiledSteps(NamedTuple):
     last: int
 
     def check(self, step: int, steps: int) -> None:
-        """Checks that a training that goes on from `step` to `steps` has these steps.
+        """Checks that these steps are among those between `step` and the last step, `steps`.
 
         Raises:
             UserError: Some of them are not among the remaining steps.

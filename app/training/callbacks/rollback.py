@@ -1,7 +1,7 @@
 """Rollback after a divergence: restores the last good checkpoint, skips the batches since, halves the learning rate.
 
 The batches from that checkpoint to the divergence are skipped. They count as steps, so that `Trainer.step` stays the
-position in the data, but they make no updates, and the learning-rate schedule goes on from where the checkpoint had it.
+position in the data, but they make no updates, and the learning-rate schedule continues from the checkpoint.
 The restored state is saved at once as a checkpoint of the divergence's step, so that a run that is killed afterwards
 resumes as if it had not been. `metrics.jsonl` keeps the lines of the skipped steps and gets a line about the rollback.
 """
@@ -89,7 +89,7 @@ class Rollback:
         run: The run.
         vocabulary: Decodes batches into text.
         batches_after: Returns the batches that follow a step.
-        reset: Gives the trainer the state with which its training began.
+        reset: Resets the trainer to the state with which its training started.
         save: Writes a checkpoint with the given facts.
     """
 

@@ -47,7 +47,7 @@ def barrier(cluster: Cluster, facts: Facts) -> AbstractContextManager[None]:
 
 @contextmanager
 def _lead(cluster: Cluster, facts: Facts) -> Iterator[None]:
-    """The chief's part: waits for all workers, then tells them when it is ready, or what is wrong."""
+    """Waits, as the chief, for all workers, then tells them when it is ready, or what is wrong."""
     workers: dict[int, socket.socket] = {}
     try:
         with listening(cluster.tasks[0]) as server:
@@ -113,7 +113,7 @@ def _unreachable(task: Task) -> OSError | None:
 
 @contextmanager
 def _follow(cluster: Cluster, facts: Facts) -> Iterator[None]:
-    """A worker's part: connects to the chief, and leaves the barrier after it."""
+    """Connects, as a worker, to the chief, and leaves the barrier after it."""
     with listening(cluster.tasks[cluster.index]):
         connection = _join(cluster, facts)
     with connection:
