@@ -4,12 +4,12 @@ import signal
 import sys
 
 ENDS_QUIETLY = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-if ENDS_QUIETLY:  # Ctrl-C in the middle of an import would be a traceback
+if ENDS_QUIETLY:  # Ctrl-C during an import would print a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def main() -> int:
-    """Runs the command of the command line and returns its exit code."""
+    """Runs the command and returns its exit code."""
     from app import cli
 
     if ENDS_QUIETLY:

@@ -1,4 +1,4 @@
-"""An argument parser that forgets no option: one that takes several values may come again, any other comes once."""
+"""An argument parser that never silently drops a repeated option, and options that several verbs share."""
 
 import argparse
 import platform
@@ -8,16 +8,16 @@ from typing import Any
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse's parser, in which the values of an option that is given twice are joined, or it is refused."""
+    """argparse's parser, except that it joins the values of a repeated multi-value option and refuses other repeats."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in (None, "store"):  # what an option without an action has
+        for name in (None, "store"):  # the action of an option that names none
             self.register("action", name, _StoreOnce)
         self.given: set[str] = set()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """argparse's, from a command line with no option given yet."""
+        """Parses as argparse does, and forgets the options of an earlier command line."""
         self.given = set()
         return super().parse_known_args(args, namespace)
 
@@ -40,11 +40,38 @@ class _StoreOnce(argparse._StoreAction):
 
 
 class ShowVersion(argparse.Action):
-    """Prints which nmt this is, and the packages that its results depend on most, and ends the program."""
+    """The action of `--version`: prints the version of nmt and of the packages its results depend on most."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        """Reads what is installed; nothing is imported."""
+        """Prints the versions and exits; reads the installed packages' metadata without importing them."""
         packages = ("tensorflow", "keras", "tensorflow-text", "ctranslate2", "sacrebleu")
         others = ", ".join(f"{package} {version(package)}" for package in packages)
         print(f"nmt {version('nmt')} ({others}; Python {platform.python_version()})")
         parser.exit()
+
+
+def add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--checkpoint` and `--ensemble`, which choose the weights of one or several runs."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar="WHICH",
+        help="checkpoint of a run: best, last, average or a step (default: the average if it is the newest, else last)",
+    )
+    parser.add_argument(
+        "--ensemble",
+        action="append",
+        default=[],
+        metavar="RUN[:WHICH]",
+        help="another run to translate with, as an ensemble; may be repeated",
+    )
+
+
+def add_language_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--to` and `--domain`, for models with several target languages or domains."""
+    parser.add_argument("--to", metavar="LANG", help="target language, if the model has several")
+    parser.add_argument("--domain", metavar="NAME", help="domain of the text, one of those the model was trained on")
+
+
+def add_penalty_option(parser: argparse._ActionsContainer) -> None:
+    """Adds `--length-penalty`."""
+    parser.add_argument("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0: none")

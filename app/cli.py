@@ -1,7 +1,7 @@
-"""The command line: finds the verb, and turns a user's error into one line on stderr.
+"""The command line: runs the verb, and turns an error of the user into one line on stderr.
 
-Exit codes: 0 done, 1 what was given cannot be used, 2 the command line cannot be read, 75 the same command may succeed
-when it is started again (sysexits.h), 130 interrupted, 143 a training was stopped by SIGTERM.
+Exit codes: 0 success, 1 unusable input, 2 unreadable command line, 75 the same command may succeed when it is started
+again (EX_TEMPFAIL of sysexits.h), 130 interrupted, 143 training stopped by SIGTERM.
 """
 
 import argparse
@@ -24,12 +24,12 @@ DESCRIPTION = "Neural machine translation: from raw parallel text to a served mo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and gives its exit code."""
+    """Runs one command and returns its exit code."""
     prepare_streams()
     arguments = parsed(argv)
     try:
         arguments.run(arguments)
-        sys.stdout.flush()  # here, where a reader that is gone can still be told from other errors
+        sys.stdout.flush()  # here, so that a closed pipe is caught below
     except (UserError, DataError) as error:
         message, code = " ".join(str(error).split()), os.EX_TEMPFAIL if isinstance(error, TemporaryError) else 1
     except Stopped as stopped:
@@ -37,13 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         message, code = "interrupted", 130
     except BrokenPipeError:
-        # The reader of our output is gone; nothing more can be said on stdout.
+        # The reader of stdout is gone; discard what is flushed to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except UnicodeEncodeError as error:
         if not "\udc80" <= error.object[error.start] <= "\udcff":
             raise
-        message, code = f"{name_in(error)} is not UTF-8, which is needed here; give it another name", 1
+        message, code = f"{name_in(error)} is not UTF-8, which is required here; rename it", 1
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
@@ -56,14 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def name_in(error: UnicodeEncodeError) -> str:
-    """Returns the name of a file that is not UTF-8, out of the text that could not be written because of it."""
+    """Returns the file name that is not UTF-8, extracted from the text that could not be encoded because of it."""
     before, after = error.object[: error.start], error.object[error.start :]
     name = re.split(r"[\"'\n]", before)[-1] + re.split(r"[\"'\n]", after)[0]
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line's arguments; a FILE may also follow the options, which argparse itself does not allow."""
+    """Parses the command line; FILE may also follow the options, which argparse alone does not support."""
     parser = build_parser()
     arguments, left_over = parser.parse_known_args(argv)
     if len(left_over) == 1 and not left_over[0].startswith("-") and vars(arguments).get("file") == Path("-"):
@@ -74,7 +74,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Every verb with its options; imports nothing heavy, so that --help is quick."""
+    """Builds the parser of all verbs; imports nothing slow, so that --help is fast."""
     parser = ArgumentParser(prog="nmt", description=DESCRIPTION, epilog="example: nmt demo")
     parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version of nmt and of TensorFlow")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)

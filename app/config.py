@@ -1,7 +1,7 @@
-"""What a run is made with: the model's shape, how it trains, how it decodes. Read from a preset and `--set`.
+"""The configuration of a run: model, training and decoding, read from a preset and `--set`.
 
-A preset is a TOML file in `app/presets`; a run directory holds the resolved configuration as `config.toml`. Both have
-the sections [model], [training] and [decoding], whose keys are the fields of the dataclasses below.
+A preset is a TOML file in `app/presets`; a run holds its resolved configuration as `config.toml`. Both have the
+sections [model], [training] and [decoding], whose keys are the fields of the dataclasses below.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,7 +19,7 @@ from app.decoding.options import DecodingOptions
 from app.errors import UserError
 from layers.config import TransformerConfig
 
-Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+PrecisionPolicy = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 Packing = Literal["auto", "on", "off"]
 BestBy = Literal["bleu", "loss"]
@@ -30,48 +31,49 @@ SCHEDULES = ("noam", "inverse_sqrt", "cosine")
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a model trains; the defaults are the paper's base recipe (Vaswani et al. 2017, section 5).
+    """The training settings; the defaults are the paper's base recipe (Vaswani et al. 2017, section 5).
 
     Attributes:
-        steps: Updates in all.
-        batch_tokens: Most source and most target tokens of a global batch, padding included.
-        max_length: Longest sentence in tokens, EOS included; longer pairs are left out and counted.
-        accumulation: Parts of a batch that are computed one after another, each in a share of the memory; 0 takes as
-            few as fit the memory at hand. It does not change the result.
-        optimizer: "adam" is the paper's; "muon" (Jordan et al. 2024) learns more of each token, and takes more time for
-            a step of few tokens.
-        schedule: "noam" is the paper's; "inverse_sqrt" is the same curve said by its highest rate; "cosine" falls to
-            nothing at the last step.
-        learning_rate: For "noam" the factor before the paper's formula, else the highest rate.
-        warmup_steps: Updates over which the rate rises.
-        label_smoothing: Share of the target distribution spread over the whole vocabulary.
-        sampling_alpha: Subword regularisation: each epoch draws each sentence's segmentation with a probability
-            proportional to P(segmentation)**alpha, so the smaller, the wilder; 0 takes the best one always.
-        sampling_temperature: Above 1, the smaller of the data's corpora are read more often than their weights say: a
-            corpus with the share p of all pairs p**(1/T - 1) times as often, at an epoch of the same length.
-        r_drop: Weight of the divergence between two predictions of each token under different dropout (Liang et al.
-            2021, alpha); 0 predicts once. A step takes twice as long.
-        clip_norm: Longer gradients are scaled down to this norm; 0 clips none.
-        ema_decay: A moving average of the weights keeps this share of itself at each update, and is what is evaluated
-            and translated with; 0 averages none.
-        warm_start: A run whose weights to begin with; "" begins with random ones.
-        freeze: Layers that do not learn, such as "encoder" or "decoder/layer_0".
-        precision: Keras' policy. "auto" takes mixed_bfloat16 where the hardware multiplies it, else float32.
-        packing: "on" puts several pairs into each row of batches of one shape, which is compiled once; "off" batches
-            pairs of like lengths, a pair to a row. "auto" is "on" where steps are compiled, on a GPU.
-        seed: Of the initial weights, the order of the data, segmentations and dropout.
-        checkpoint_every: Updates between checkpoints; dev loss and dev BLEU are measured at each.
-        keep_checkpoints: How many of the newest stay.
-        keep_best: How many of the best on the dev set stay too.
-        best_by: What is best, "bleu" or "loss" of the dev set; "auto" is "bleu" where dev sentences are translated.
-        patience: Checkpoints without a better one after which the training ends; 0 goes on to the last step.
-        deterministic: Takes only kernels that give the same bits each time, also where they are slower.
-        dev_sentences: How many dev sentences are translated at a checkpoint; 0 translates none.
-        spike_factor: A step is bad if its loss is not finite, its update was skipped, or its loss is over this many
-            times the recent median and 3 standard deviations above it; 0 takes every finite loss for usual.
-        storm_steps: So many bad steps among the last four times as many are a divergence: back to the last good
-            checkpoint, over the batches since, and on at half the learning rate.
-        max_rollbacks: How many times a run does that before it gives up.
+        steps: Number of updates.
+        batch_tokens: Most tokens of a global batch on either side, padding included.
+        max_length: Longest sentence in tokens, EOS included; longer pairs are skipped and counted.
+        accumulation: Number of parts in which a batch is computed, one after another, to save memory; 0 chooses the
+            smallest number that fits the memory. It does not change the result.
+        optimizer: "adam" is the paper's; "muon" (Jordan et al. 2024) learns more from each token, but a step of few
+            tokens takes longer.
+        schedule: "noam" is the paper's; "inverse_sqrt" is the same curve, given by its highest rate; "cosine" falls to
+            0 at the last step.
+        learning_rate: For "noam" the factor of the paper's formula, else the highest rate.
+        warmup_steps: Number of updates over which the rate rises.
+        label_smoothing: Share of the target distribution that is spread over the whole vocabulary.
+        sampling_alpha: Subword regularization: each epoch draws a segmentation of each sentence with a probability
+            proportional to P(segmentation)**alpha, so smaller values vary more; 0 always uses the best one.
+        sampling_temperature: T. Above 1, smaller corpora are sampled more often than their weights say: a corpus with a
+            share p of all pairs is sampled p**(1/T - 1) times as often. The length of an epoch stays the same.
+        r_drop: Weight of the divergence between two predictions of each token under different dropout (alpha in Liang
+            et al. 2021), which doubles the time of a step; 0 predicts once.
+        clip_norm: Gradients with a larger norm are scaled down to this norm; 0 does not clip.
+        ema_decay: Decay of an exponential moving average of the weights, which is used for evaluation and translation;
+            0 does not average.
+        warm_start: A run whose weights to start from; "" starts from random weights.
+        freeze: Layers that are not trained, such as "encoder" or "decoder/layer_0".
+        precision: Keras dtype policy; "auto" is mixed_bfloat16 if the hardware multiplies it faster, else float32.
+        packing: "on" puts several pairs into each row of batches of a single shape, which is compiled once; "off" puts
+            one pair into a row, and pairs of similar lengths into a batch. "auto" is "on" on a GPU, where steps are
+            compiled.
+        seed: Seed of the initial weights, the order of the data, segmentations and dropout.
+        checkpoint_every: Number of updates between checkpoints; dev loss and dev BLEU are measured at each.
+        keep_checkpoints: Number of newest checkpoints to keep.
+        keep_best: Number of checkpoints to keep that are best on the dev set.
+        best_by: The dev figure that ranks checkpoints, "bleu" or "loss"; "auto" is "bleu" if sentences are translated.
+        patience: Number of checkpoints without improvement after which training stops; 0 trains to the last step.
+        deterministic: True to use only deterministic kernels, even if they are slower.
+        dev_sentences: Number of dev sentences to translate at a checkpoint; 0 translates none.
+        spike_factor: A step is bad if its loss is not finite, if its update was skipped, or if its loss is above this
+            many times the recent median and 3 standard deviations above it; 0 accepts every finite loss.
+        storm_steps: Number of bad steps, among the last four times as many, that make a divergence. Training then
+            returns to the last good checkpoint, skips the batches since, and continues at half the learning rate.
+        max_rollbacks: Number of divergences after which a run gives up.
     """
 
     steps: int = 100_000
@@ -90,7 +92,7 @@ class TrainingConfig:
     ema_decay: float = 0.0
     warm_start: str = ""
     freeze: tuple[str, ...] = ()
-    precision: Precision = "auto"
+    precision: PrecisionPolicy = "auto"
     packing: Packing = "auto"
     seed: int = 1
     checkpoint_every: int = 1_000
@@ -100,8 +102,8 @@ class TrainingConfig:
     patience: int = 0
     deterministic: bool = False
     dev_sentences: int = 500
-    # In trainings that went well, of small batches too, the fifth highest loss of 20 came to 1.26 times the median at
-    # most; a model that has forgotten all but how frequent words are has about twice the loss it had.
+    # In stable trainings, even with small batches, the fifth highest of 20 losses was at most 1.26 times the median. A
+    # model that has forgotten everything but word frequencies has about twice its earlier loss.
     spike_factor: float = 1.5
     storm_steps: int = 5
     max_rollbacks: int = 3
@@ -118,7 +120,7 @@ class TrainingConfig:
         positive = ("learning_rate", "sampling_temperature")
         self._require(positive, lambda value: 0 < value < math.inf, "a number above 0")
         self._require(("spike_factor",), lambda value: value == 0 or 1 < value < math.inf, "more than 1, or 0 for none")
-        # NumPy takes no larger seed.
+        # NumPy's limit.
         self._require(("seed",), lambda value: 0 <= value < 2**32, f"at least 0 and less than {2**32}")
         words = {
             "precision": PRECISIONS,
@@ -131,11 +133,11 @@ class TrainingConfig:
             if getattr(self, name) not in known:
                 raise ValueError(f'{name} is "{getattr(self, name)}"; it is one of {", ".join(known)}')
         if self.best_by == "bleu" and not self.dev_sentences:
-            raise ValueError('best_by is "bleu", which needs dev_sentences above 0; translate some, or take the "loss"')
+            raise ValueError('best_by is "bleu", which needs dev_sentences above 0; raise it, or use "loss"')
 
     @property
-    def judged_by(self) -> BestBy:
-        """What `best_by` comes to."""
+    def ranked_by(self) -> BestBy:
+        """The dev figure by which checkpoints are ranked: `best_by` with "auto" resolved."""
         if self.best_by == "auto":
             return "bleu" if self.dev_sentences else "loss"
         return self.best_by
@@ -148,7 +150,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Everything that a run is made with, the vocabulary's size included."""
+    """The complete configuration of a run, including the size of its vocabulary."""
 
     model: TransformerConfig
     training: TrainingConfig
@@ -156,10 +158,10 @@ class Configuration:
 
     @classmethod
     def from_sections(cls, sections: Mapping[str, Mapping[str, Any]], origin: str) -> Self:
-        """Builds and checks the configuration; `origin` names its source in a message.
+        """Builds and checks the configuration; `origin` names its source in messages.
 
         Raises:
-            UserError: An unknown section or key (with the nearest known name), or a value that cannot be.
+            UserError: A section or key is unknown (the message names the nearest known one), or a value is invalid.
         """
         kinds = {field.name: field.type for field in dataclasses.fields(cls)}
         for section in sections:
@@ -168,21 +170,21 @@ class Configuration:
         return cls(**{name: _section(kind, name, sections.get(name, {}), origin) for name, kind in kinds.items()})
 
     def as_sections(self) -> dict[str, dict[str, Any]]:
-        """The same as plain dictionaries, for TOML."""
+        """Returns the configuration as dictionaries, for TOML."""
         return dataclasses.asdict(self)
 
 
 def preset_names() -> list[str]:
-    """The names that `--preset` takes, smallest model first."""
+    """Returns the names of the presets, smallest model first."""
     order = ("demo", "tiny", "small", "base", "big", "paper-base", "paper-big")
     return [name for name in order if _preset_file(name).is_file()]
 
 
 def load_preset(name: str, settings: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
-    """A preset's sections with `section.key=value` settings laid over them.
+    """Returns the sections of a preset, changed by `section.key=value` settings.
 
     Raises:
-        UserError: Unknown preset (with the nearest known name), or a setting that cannot be read.
+        UserError: The preset is unknown (the message names the nearest known one), or a setting cannot be read.
     """
     if name not in preset_names():
         known = ", ".join(preset_names())
@@ -195,7 +197,7 @@ def load_preset(name: str, settings: Iterable[str] = ()) -> dict[str, dict[str, 
 
 
 def nearest_preset(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """The preset with the fewest values that differ from those of complete sections."""
+    """Returns the preset that differs in the fewest values from complete sections."""
 
     def differing(name: str) -> int:
         defaults = {"model": TransformerConfig(vocabulary_size=1), "training": TrainingConfig()}
@@ -217,12 +219,12 @@ def load_configuration(path: Path) -> Configuration:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}") from error
     if isinstance(training := sections.get("training"), dict):
-        training.setdefault("packing", "off")  # a run from before there was a choice
+        training.setdefault("packing", "off")  # runs from before the setting existed
     return Configuration.from_sections(sections, origin=str(path))
 
 
 def parse_setting(setting: str) -> tuple[str, str, Any]:
-    """ "training.steps=1000" -> ("training", "steps", 1000); what is not TOML is taken as text."""
+    """Parses a setting: "training.steps=1000" -> ("training", "steps", 1000); a value that is not TOML is text."""
     name, separator, text = setting.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (separator and dot and section and key and text.strip()):
@@ -234,12 +236,12 @@ def parse_setting(setting: str) -> tuple[str, str, Any]:
     return section, key, value
 
 
-def _preset_file(name: str) -> Any:
+def _preset_file(name: str) -> Traversable:
     return resources.files("app") / "presets" / f"{name}.toml"
 
 
 def _section(kind: Any, section: str, values: Mapping[str, Any], origin: str) -> Any:
-    """Makes one dataclass from its section, with every key and type checked."""
+    """Builds the dataclass of a section, and checks every key and type."""
     if not isinstance(values, Mapping):
         raise UserError(f"{origin}: {section} is {values!r}; it must be a section [{section}] of settings")
     fields = {field.name: field for field in dataclasses.fields(kind)}
@@ -258,7 +260,7 @@ def _section(kind: Any, section: str, values: Mapping[str, Any], origin: str) ->
 
 
 def _check_type(expected: Any, value: Any, where: str) -> None:
-    """Holds a TOML value to its field's type; a whole number may stand for a decimal one, a list for a tuple."""
+    """Checks the type of a TOML value; an integer is accepted for a float, and a list for a tuple."""
     if expected == tuple[str, ...]:
         if not isinstance(value, (list, tuple)) or not all(isinstance(part, str) for part in value):
             raise UserError(f'{where} is {value!r}; it must be a list of texts, as in ["encoder"]')
@@ -270,6 +272,6 @@ def _check_type(expected: Any, value: Any, where: str) -> None:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """ " (did you mean x?)" or nothing."""
+    """Returns " (did you mean x?)" with the nearest known name, or "" if none is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -1,9 +1,9 @@
-"""The errors that a user, not a programmer, is to mend."""
+"""Errors that the user, not a programmer, can resolve."""
 
 
 class UserError(Exception):
-    """What the user gave cannot be used; the message is one line: what was expected, received, and what to do."""
+    """Input that cannot be used; the message is one line that says what was expected, what was found and what to do."""
 
 
 class TemporaryError(UserError):
-    """Nothing is wrong with what the user gave: the same command may succeed when it is started again."""
+    """A failure for which the input is not to blame; the same command may succeed when it is started again."""

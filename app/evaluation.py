@@ -1,7 +1,4 @@
-"""BLEU, chrF and TER as sacreBLEU defines them, with the signatures that make a score publishable (Post 2018).
-
-Also where test sets come from: sacreBLEU's own by name, or the bundled sample. No translation happens here.
-"""
+"""BLEU, chrF and TER by sacreBLEU, with the signatures that make scores comparable (Post 2018), and its test sets."""
 
 import difflib
 from collections.abc import Sequence
@@ -20,13 +17,13 @@ from pipelines.language_codes import base_of
 from pipelines.sources.corpora import LanguagePair, open_corpus
 from pipelines.vocabulary.tags import Languages
 
-CHINESE = {"yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"}  # languages of their own, written in the same characters
+CHINESE = {"yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"}  # other languages that are written in Chinese characters
 _SAMPLE = "sample:"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Corpus scores in percent, and what exactly they measure. For TER, lower is better."""
+    """Corpus scores in percent, and sacreBLEU's signature of each. Lower is better for TER."""
 
     bleu: float
     chrf: float
@@ -34,11 +31,11 @@ class Scores:
     signatures: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON can hold them."""
+        """Returns the fields as values for JSON."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """One line a metric, for a person: its name, value and signature."""
+        """Returns one line a metric: its name, value and signature."""
         values = (("BLEU", self.bleu), ("chrF", self.chrf), ("TER", self.ter))
         return [f"{name:<4} {value:6.2f}  {self.signatures[name.lower()]}" for name, value in values]
 
@@ -50,18 +47,21 @@ def score(
     target_language: str = "",
     tokenizer: str | None = None,
 ) -> Scores:
-    """Scores translations, each against one reference or several.
+    """Scores translations against one or more references.
 
     Args:
-        hypotheses: the translations, detokenised.
-        references: as many, in the same order.
-        further_references: as many again, each time.
-        target_language: a code such as `de` or `zh-Hant`; for Chinese, Japanese and Korean sacreBLEU's BLEU has
-            tokenisers of their own, and all else has `13a`.
-        tokenizer: one of sacreBLEU's for BLEU, in place of the language's.
+        hypotheses: The detokenized translations.
+        references: One reference for each translation.
+        further_references: Further references, one for each translation in each sequence.
+        target_language: A language code such as `de` or `zh-Hant`. For Chinese, Japanese and Korean, sacreBLEU has
+            special tokenizers for BLEU; other languages use `13a`.
+        tokenizer: The name of a sacreBLEU tokenizer for BLEU; None for that of the language.
+
+    Returns:
+        The scores.
 
     Raises:
-        UserError: if there is nothing to score, the counts differ, or the language needs a package that is missing.
+        UserError: There is nothing to score, the counts differ, or the language needs a package that is not installed.
     """
     for each in (references, *further_references):
         if len(hypotheses) != len(each):
@@ -79,16 +79,18 @@ def score(
 
 
 def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:
-    """Gives the source lines and the reference lines of a test set.
+    """Returns the source lines and the reference lines of a test set.
 
     Args:
-        name: one of sacreBLEU's (`wmt14`, `wmt14/full`), downloaded when first used, or `sample:NAME`, which is part of
-            this program.
-        pair: the direction, such as `en-de`.
+        name: A test set of sacreBLEU (`wmt14`, `wmt14/full`), downloaded at its first use, or a bundled `sample:NAME`.
+        pair: The translation direction, such as `en-de`.
+
+    Returns:
+        Source lines and reference lines; of several references, the first.
 
     Raises:
-        UserError: if there is no such test set or pair, or the download fails.
-        DataError: if there is no such sample, or `pair` names no two languages.
+        UserError: There is no such test set or pair, or the download fails.
+        DataError: There is no such sample, or `pair` is not a language pair.
     """
     direction = LanguagePair.parse(pair)
     if name.startswith(_SAMPLE):
@@ -104,18 +106,18 @@ def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:
     return _downloaded(name, str(known_pair))
 
 
-test_set.__test__ = False  # type: ignore[attr-defined]  # to pytest, which collects by name
+test_set.__test__ = False  # type: ignore[attr-defined]  # for pytest, which collects by name
 
 
 def bleu_metric(target_language: str, tokenizer: str | None = None) -> BLEU:
-    """BLEU with the tokeniser of a language, or the one that is named.
+    """Returns BLEU with this tokenizer, or by default with that of the target language.
 
     Raises:
-        UserError: The tokeniser needs a package that is missing.
+        UserError: There is no such tokenizer, or it needs a package that is not installed.
     """
     language = tokenized_as(target_language)
     if tokenizer is not None and tokenizer not in BLEU.TOKENIZERS:
-        raise UserError(f"there is no tokeniser {tokenizer}; sacreBLEU has {', '.join(BLEU.TOKENIZERS)}")
+        raise UserError(f"there is no tokenizer {tokenizer}; sacreBLEU has {', '.join(BLEU.TOKENIZERS)}")
     try:
         return BLEU(trg_lang=language, tokenize=tokenizer)
     except (RuntimeError, ImportError) as error:
@@ -126,26 +128,26 @@ def bleu_metric(target_language: str, tokenizer: str | None = None) -> BLEU:
 
 
 def tokenized_as(language: str) -> str:
-    """The language code by which sacreBLEU knows the tokeniser of a language, however its own is written.
+    """Returns the language code under which sacreBLEU finds a language's tokenizer.
 
-    Examples: zh_CN, zho and yue are zh; ja-JP is ja; pt-BR is pt; "" is "".
+    Examples: zh_CN, zho and yue give zh; ja-JP gives ja; pt-BR gives pt; "" gives "".
     """
     code = base_of(language)
     return "zh" if code in CHINESE else code
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    """What to try in place of an unknown `name`."""
+    """Returns the known names most similar to an unknown one, for a message."""
     near = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or sorted(known)[:12]
     return f"nearest known: {', '.join(near)}"
 
 
 def _downloaded(name: str, pair: str) -> tuple[list[str], list[str]]:
-    """A test set of sacreBLEU's; of several references the first."""
+    """Downloads a test set of sacreBLEU, and returns its source and its first reference."""
     try:
         source = sacrebleu.get_source_file(name, pair)
         reference = sacrebleu.get_reference_files(name, pair)[0]
-    except (Exception, SystemExit) as error:  # sacreBLEU names no errors of its own, and exits on a wrong checksum
+    except (Exception, SystemExit) as error:  # sacreBLEU has no error classes, and exits on a wrong checksum
         reason = "damaged" if isinstance(error, SystemExit) else " ".join(str(error).split())
         raise UserError(
             f"cannot download test set {name} {pair} ({reason}); give the files with --source and --reference"

@@ -1,1 +1,1 @@
-"""The verbs of the command line, one module each: `add_parser` describes it, `run` does it."""
+"""The verbs of the command line, one module each: `add_parser` adds its options, `run` runs it."""

@@ -4,27 +4,27 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-DEFAULT_LAST = 5  # as the paper
+DEFAULT_LAST = 5  # as in section 6.1 of the paper
 
 
 def add_parser(verbs: Any) -> None:
-    """Describes the command."""
+    """Adds the parser of the verb."""
     parser = verbs.add_parser(
         "average",
         help="average a run's newest or best checkpoints",
-        description="Writes the mean of some checkpoints' weights into the run; the other commands use it from then "
-        "on, until training goes further.",
+        description="Writes the mean of the weights of several checkpoints into the run. The other commands use it "
+        "until training writes a newer checkpoint.",
         epilog="example: nmt average run --last 5",
     )
     parser.add_argument("model", type=Path, metavar="RUN", help="what `nmt train` wrote")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--last", type=int, metavar="N", help=f"the N newest checkpoints (default: {DEFAULT_LAST})")
-    which.add_argument("--best", type=int, metavar="N", help="the N best on the dev set of those that are there")
+    which.add_argument("--last", type=int, metavar="N", help=f"average the N newest (default: {DEFAULT_LAST})")
+    which.add_argument("--best", type=int, metavar="N", help="average the N best on the dev set")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Averages, and says of what and where the result is."""
+    """Averages the checkpoints and prints the path of the result."""
     from app.errors import UserError
 
     for option in ("last", "best"):
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from app.runs.checkpoints import write_average
+    from app.runs.averaging import write_average
     from app.runs.choice import best, newest
     from app.runs.directory import RunDirectory
     from app.runtime.console import say

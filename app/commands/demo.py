@@ -1,4 +1,4 @@
-"""`nmt demo`: the whole road on the bundled corpus, from text to a SavedModel, through the same code as the verbs."""
+"""`nmt demo`: prepare, train, evaluate and export on the bundled corpus, by the same code as the verbs."""
 
 import argparse
 import shutil
@@ -6,17 +6,20 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.errors import UserError
 
+if TYPE_CHECKING:
+    from app.models.loading import RunModel
+
 SAMPLE, PAIR = "sample:tatoeba-en-de", "en-de"
-SHOWN = 6  # sentences at the end
-MINUTES = 9.5  # what the whole demo may take: ten, less the programs' starts
+SHOWN = 6  # translations in the table at the end
+MINUTES = 9.5  # for the whole demo: ten, less the time in which the programs start
 MINUTES_AFTER_TRAINING = 1.75  # scores, export and its check on a slow machine
-LEAST_TRAINING_MINUTES = 2.0  # where preparation was very slow
-# In float32 fewer tokens fit the time: a smaller model reads more of them, Muon learns more of each, and the model does
-# not see enough to need label smoothing (docs/results.md).
+LEAST_TRAINING_MINUTES = 2.0  # even if preparation was very slow
+# In float32, fewer tokens fit the time. A smaller model reads more of them, Muon learns more from each, and the model
+# sees too few to need label smoothing (docs/results.md).
 FLOAT32_SETTINGS = (
     "model.model_width=128",
     "model.inner_width=512",
@@ -31,7 +34,7 @@ FLOAT32_SETTINGS = (
 
 @dataclass(frozen=True)
 class Size:
-    """How much of the demo to do."""
+    """The size of the demo: vocabulary, settings, number of training pairs and of test sentences; None for all."""
 
     vocabulary_size: int
     settings: tuple[str, ...]
@@ -49,21 +52,21 @@ QUICK = Size(
 
 
 def add_parser(verbs: Any) -> None:
-    """Describes the command."""
+    """Adds the parser of the verb."""
     parser = verbs.add_parser(
         "demo",
-        help="the whole road on the bundled corpus, in a few minutes",
+        help="prepare, train, evaluate and export on the bundled corpus, in ten minutes",
         description="Prepares the bundled English-German sentences, trains a small Transformer for some minutes, "
         "scores it on held-out sentences, shows translations and exports a SavedModel.",
         epilog="example: nmt demo --out demo",
     )
-    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where to work (default: demo)")
-    parser.add_argument("--quick", action="store_true", help="a minute's run that shows the road and learns little")
+    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder to write (default: demo)")
+    parser.add_argument("--quick", action="store_true", help="take one minute: show all steps, learn little")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Goes the whole road; one that was interrupted goes on where it stopped."""
+    """Runs all steps; an interrupted demo resumes where it stopped."""
     from app.runtime.tensorflow_start import import_tensorflow
 
     started = time.perf_counter()
@@ -78,17 +81,17 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def heading(text: str) -> None:
-    """Begins a part."""
+    """Prints the heading of a step."""
     from app.runtime.console import console
 
     console.rule(f"[bold]{text}", align="left")
 
 
 def prepare_sample(data: Path, size: Size) -> None:
-    """`nmt prepare`, unless an earlier demo did it.
+    """Prepares the sample, as `nmt prepare` does, unless an earlier demo has.
 
     Raises:
-        UserError: The earlier demo was of another size.
+        UserError: The earlier demo had another size.
     """
     from app.commands.prepare import prepare_and_report
     from pipelines.preparation.prepare import PreparationOptions
@@ -99,7 +102,7 @@ def prepare_sample(data: Path, size: Size) -> None:
     if (data / "manifest.json").is_file():
         earlier = Manifest.load(data)
         if (earlier.vocabulary_size, earlier.options["limit"]) != (size.vocabulary_size, size.pairs):
-            raise UserError(f"{data} is of a demo of another size, with or without --quick; choose another --out")
+            raise UserError(f"{data} belongs to a demo of another size (with or without --quick); choose another --out")
         return
     options = PreparationOptions(
         pair=LanguagePair.parse(PAIR),
@@ -114,16 +117,16 @@ def prepare_sample(data: Path, size: Size) -> None:
 
 
 def train_sample(data: Path, out: Path, size: Size, started: float) -> None:
-    """`nmt train --preset demo` and `nmt average`; the full demo trains fewer steps where they do not fit the time.
+    """Trains as `nmt train --preset demo` does, with fewer steps if the full demo would take too long, and averages.
 
     Args:
-        data: What was prepared.
-        out: The run.
-        size: How much to do.
-        started: The `time.perf_counter()` at which the demo began.
+        data: The prepared data.
+        out: The folder of the run.
+        size: The size of the demo.
+        started: The `time.perf_counter()` at which the demo started.
     """
     from app.config import load_preset
-    from app.runs.checkpoints import write_average
+    from app.runs.averaging import write_average
     from app.runs.choice import newest
     from app.runs.directory import RunDirectory
     from app.training.planning.time_budget import TimeBudget, train_within
@@ -142,13 +145,13 @@ def train_sample(data: Path, out: Path, size: Size, started: float) -> None:
     else:
         train(data, out, load_preset("demo", size.settings), origin)
     trained = RunDirectory.open(out)
-    # There is one checkpoint where evaluations are slow. Few steps lie far apart, and the last is better than the mean.
+    # Slow evaluations leave one checkpoint. In float32 the checkpoints differ much, and the last beats the average.
     averaged = 1 if in_float32 else min(2, len(trained.checkpoints.in_turn()))
     write_average(trained.checkpoints, newest(trained, averaged))
 
 
-def show_scores(trained: Path, size: Size) -> Any:
-    """`nmt evaluate` and `nmt translate` on held-out sentences; gives the model."""
+def show_scores(trained: Path, size: Size) -> "RunModel":
+    """Scores held-out sentences as `nmt evaluate` does, shows translations, and returns the model."""
     from rich.table import Table
 
     from app.commands.evaluate import translate_all
@@ -156,7 +159,7 @@ def show_scores(trained: Path, size: Size) -> Any:
     from app.models.loading import RunModel
     from app.runtime.console import console
 
-    heading("evaluate: sentences it has never seen")
+    heading("evaluate: translate sentences the model has not seen")
     sources, references = (lines[: size.test_sentences] for lines in test_set(SAMPLE, PAIR))
     model = RunModel(trained)
     translations = translate_all(model, sources)
@@ -170,8 +173,8 @@ def show_scores(trained: Path, size: Size) -> Any:
     return model
 
 
-def export_model(model: Any, out: Path) -> Path:
-    """`nmt export`."""
+def export_model(model: "RunModel", out: Path) -> Path:
+    """Exports the model as `nmt export` does, and returns the path of the version."""
     from app.exporting.export import export
     from app.runtime.console import say
 
@@ -182,7 +185,7 @@ def export_model(model: Any, out: Path) -> Path:
 
 
 def show_next(trained: Path, exported: Path, seconds: float) -> None:
-    """What to try now."""
+    """Prints commands to try next."""
     from app.runtime.console import say
 
     nmt = command()
@@ -195,6 +198,6 @@ def show_next(trained: Path, exported: Path, seconds: float) -> None:
 
 
 def command() -> str:
-    """How to call this program again: `nmt` where the shell finds it, else the path it was called by."""
+    """Returns how to call this program again: `nmt` if the shell finds it, else the path by which it was called."""
     called = sys.argv[0]
     return "nmt" if shutil.which("nmt") == called or not called.endswith("nmt") else called

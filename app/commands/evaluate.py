@@ -1,4 +1,4 @@
-"""`nmt evaluate`: BLEU, chrF and TER of a model or of translations that are there already."""
+"""`nmt evaluate`: BLEU, chrF and TER of a model, or of translations in a file."""
 
 import argparse
 import json
@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from app.arguments import add_checkpoint_options, add_language_options
 from app.errors import UserError
 from app.runtime.processors import batches_at_once
 from app.runtime.text_files import check_readable, read_lines
 
 
 def add_parser(verbs: Any) -> None:
-    """Describes the command."""
+    """Adds the parser of the verb."""
     parser = verbs.add_parser(
         "evaluate",
         help="score a model or a file of translations",
@@ -22,29 +23,27 @@ def add_parser(verbs: Any) -> None:
     add = parser.add_argument
     add("model", nargs="?", type=Path, metavar="MODEL", help="a run or an export")
     add("--hypothesis", type=Path, metavar="F", help="score these translations instead of a model's")
-    add("--source", type=Path, metavar="F", help="the text to translate")
+    add("--source", type=Path, metavar="F", help="text to translate")
     add(
         "--reference",
         type=Path,
         nargs="+",
         default=[],
         metavar="F",
-        help="its right translation, or several such files",
+        help="reference translation of the text, or several",
     )
-    add("--test-set", metavar="NAME", help="a test set of sacreBLEU's, such as wmt14, or sample:tatoeba-en-de")
-    add("--pair", metavar="SRC-TGT", help="the test set's direction; a model of one pair knows its own")
-    add("--to", metavar="LANG", help="the language to translate into, where the model knows several")
-    add("--domain", metavar="NAME", help="what the text is about, of the domains that the model was trained on")
-    add("--output", type=Path, metavar="F", help="write the translations here")
-    add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
-    add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
-    add("--tokenize", metavar="NAME", help="BLEU's tokeniser of sacreBLEU (default: the language's)")
-    add("--json", action="store_true", help="one JSON object on stdout")
+    add("--test-set", metavar="NAME", help="test set of sacreBLEU, such as wmt14, or sample:tatoeba-en-de")
+    add("--pair", metavar="SRC-TGT", help="translation direction; not needed for a model with one pair")
+    add_language_options(parser)
+    add("--output", type=Path, metavar="F", help="write the translations to this file")
+    add_checkpoint_options(parser)
+    add("--tokenize", metavar="NAME", help="sacreBLEU's tokenizer for BLEU (default: the one for the language)")
+    add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Scores, and prints three lines or one JSON object."""
+    """Scores the translations and prints three lines or one JSON object."""
     check_usage(arguments)
     from app.runtime.tensorflow_start import import_tensorflow
 
@@ -54,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = open_model(arguments.model, arguments.checkpoint, arguments.ensemble)
     pair, target = direction(arguments, model.languages) if model else given_pair(arguments.pair)
-    bleu_metric(target, arguments.tokenize)  # what it lacks shows before long work
+    bleu_metric(target, arguments.tokenize)  # fails before long work if a package is missing
     sources, *references = test_text(arguments, pair)
     if model:
         tag = model.languages.tagger(target, arguments.domain)
@@ -70,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
-    """Refuses combinations that leave open what is to be scored against what."""
+    """Raises `UserError` unless the options say what to score against what, and all files can be used."""
     if bool(arguments.model) == bool(arguments.hypothesis):
         raise UserError("give either a MODEL or --hypothesis FILE to score")
     if bool(arguments.test_set) == bool(arguments.reference):
@@ -78,7 +77,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
     if arguments.model and not arguments.test_set and not arguments.source:
         raise UserError("a MODEL needs text to translate: give --source FILE beside --reference")
     if arguments.test_set and arguments.source:
-        raise UserError("--test-set brings its own source; leave --source out")
+        raise UserError("--test-set has its own source; leave --source out")
     if arguments.hypothesis and arguments.test_set and not arguments.pair:
         raise UserError("give --pair SRC-TGT beside --test-set, such as --pair en-de")
     if arguments.hypothesis and (arguments.to or arguments.domain):
@@ -93,10 +92,12 @@ def check_usage(arguments: argparse.Namespace) -> None:
 
 
 def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None, str]:
-    """The pair to evaluate, None where several would do and no test set depends on it, and its target language.
+    """Returns the pair to evaluate and its target language.
+
+    The pair is None if several pairs have this target language and no test set depends on which it is.
 
     Raises:
-        UserError: It is none of the model's, or must be chosen.
+        UserError: The model does not translate the pair, or several are possible and one must be chosen.
     """
     from pipelines.language_codes import match
     from pipelines.sources.corpora import LanguagePair
@@ -110,7 +111,7 @@ def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None
     if pair and arguments.to and not match(arguments.to, [pair.target]):
         raise UserError(f"--pair is {arguments.pair}, but --to is {arguments.to}; leave one of them out")
     target = pair.target if pair else arguments.to
-    languages.tags_of(target, arguments.domain)  # says what is wrong with them
+    languages.tags_of(target, arguments.domain)  # raises if one of them is wrong
     target = str(match(target, languages.targets)) if target else languages.targets[0]
     into = [str(one) for one in languages.pairs if one.target == target]
     if not pair and len(into) > 1 and arguments.test_set:
@@ -119,21 +120,21 @@ def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None
 
 
 def given_pair(pair: str | None) -> tuple[str | None, str]:
-    """A pair that is given or not, and its target language, "" for none."""
+    """Returns the pair of the command line and its target language, None and "" without one."""
     from pipelines.sources.corpora import LanguagePair
 
     return pair, LanguagePair.parse(pair).target if pair else ""
 
 
 def name_of_text(arguments: argparse.Namespace, languages: Any, target: str) -> str:
-    """What was evaluated on: the test set or file and, where there are several, the language and the domain."""
+    """Returns the name of the evaluated text: test set or file, and the language and domain if there are several."""
     name = str(arguments.test_set or arguments.reference[0].name)
     language = f" into {target}" if len(languages.targets) > 1 else ""
     return name + language + (f" as {arguments.domain}" if arguments.domain else "")
 
 
 def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str]) -> Any:
-    """The model at `path`, or None without one."""
+    """Returns the model at `path`, or None without a path."""
     if path is None:
         return None
     from app.models.loading import load_model
@@ -142,7 +143,7 @@ def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str
 
 
 def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -> None:
-    """Has a run remember its scores, for the model card of its export."""
+    """Stores the scores in the model's run, if it is one, for the model card of an export."""
     from app.models.loading import RunModel
 
     if isinstance(model, RunModel):
@@ -150,7 +151,7 @@ def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -
 
 
 def translate_all(model: Any, sources: list[str]) -> list[str]:
-    """The model's best translations, under a progress bar."""
+    """Returns the model's best translations, and shows a progress bar meanwhile."""
     from app.runtime.console import work_bar
 
     phase = "translating sentences"
@@ -162,7 +163,7 @@ def translate_all(model: Any, sources: list[str]) -> list[str]:
 
 
 def test_text(arguments: argparse.Namespace, pair: str | None) -> list[list[str]]:
-    """The source lines to score on, none where nothing is translated, and the lines of each reference."""
+    """Returns the source lines, empty if nothing is translated, and the lines of each reference."""
     if arguments.test_set:
         from app.evaluation import test_set
 

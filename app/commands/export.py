@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Literal
 
+from app.arguments import add_checkpoint_options, add_penalty_option
 from app.errors import UserError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -13,76 +14,83 @@ QUANTIZATIONS: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
 
 
 def add_parser(verbs: Any) -> None:
-    """Describes the command."""
+    """Adds the parser of the verb."""
     parser = verbs.add_parser(
         "export",
         help="write a SavedModel, string to string",
-        description="Writes the next version of a SavedModel with tokeniser and search inside, a model card, and "
-        "requests that warm TensorFlow Serving up. It is published under its number only after a fresh process has "
+        description="Writes the next version of a SavedModel that holds tokenizer and search, with a model card and "
+        "requests that warm up TensorFlow Serving. It is published under its number only after a new process has "
         "loaded it and reproduced the golden translations stored in it. --format ctranslate2 writes a model for "
-        "CTranslate2, its vocabulary and a card instead.",
+        "CTranslate2 with its vocabulary and a card instead.",
         epilog="example: nmt export run --out export",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="RUN", help="what `nmt train` wrote")
-    add("--out", type=Path, required=True, metavar="EXPORT", help="the folder of versions")
+    add("--out", type=Path, required=True, metavar="EXPORT", help="folder of versions")
     add(
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="of a SavedModel (default: bfloat16 where this machine multiplies it faster, as with AMX or AVX-512 BF16, "
-        "else float32)",
+        help="precision of a SavedModel (default: bfloat16 if this machine multiplies it faster, for example with AMX "
+        "or AVX-512 BF16, else float32)",
     )
-    add("--format", choices=FORMATS, default=FORMATS[0], help="of what to write (default: %(default)s)")
-    add("--quantization", choices=QUANTIZATIONS, help="of CTranslate2's matrices (default: float32)")
+    add("--format", choices=FORMATS, default=FORMATS[0], help="format to write (default: %(default)s)")
+    add("--quantization", choices=QUANTIZATIONS, help="number format of a CTranslate2 model (default: float32)")
     add(
         "--cpu-engine",
         choices=CPU_ENGINES,
-        help="how CTranslate2 computes on CPUs, whose model goes beside the SavedModel (default: int8; none: leave it "
-        "out)",
+        help="number format of the CTranslate2 model that is added to a SavedModel for CPUs (default: int8; none: do "
+        "not add it)",
     )
-    add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
-    add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
-    add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
-    add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
+    add_checkpoint_options(parser)
+    add("--beam-size", type=int, metavar="K", help="number of hypotheses in the beam; 1: greedy search")
+    add_penalty_option(parser)
     add(
         "--license",
         metavar="ID",
-        help="of the model, for its card: an identifier of the Hugging Face Hub, as cc-by-4.0",
+        help="license of the model for its card, as an identifier of the Hugging Face Hub, such as cc-by-4.0",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Exports, and says where the version is."""
+    """Exports the model and prints the path of the version."""
+    check_usage(arguments)
+    from app.runtime.tensorflow_start import import_tensorflow
+
+    import_tensorflow()
+    from app.exporting.export import export, export_ctranslate2
+    from app.models.loading import RunModel
+
+    which = {"checkpoint": arguments.checkpoint, "ensemble": arguments.ensemble}
+    search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
+    if arguments.format == "ctranslate2":
+        model = RunModel(arguments.model, precision="float32", **which, **search)
+        quantization: Literal["float32", "int8"] = arguments.quantization or "float32"
+        print(export_ctranslate2(model, arguments.out, quantization, license=arguments.license))
+        return
+    precision, reason = chosen_precision(arguments.precision)
+    model = RunModel(arguments.model, precision=precision, **which, **search)
+    engine = arguments.cpu_engine or CPU_ENGINES[0]
+    print(export(model, arguments.out, cpu_engine=engine, license=arguments.license, precision_reason=reason))
+
+
+def chosen_precision(asked: Literal["auto", "float32", "bfloat16"]) -> tuple[Literal["float32", "bfloat16"], str]:
+    """Returns the precision of a SavedModel and, for its model card, why it was chosen."""
+    from app.training.precision import multiplies_bfloat16
+
+    if asked != "auto":
+        return asked, f"asked for with `--precision {asked}`"
+    if multiplies_bfloat16():
+        return "bfloat16", "chosen because the machine that exported it multiplies bfloat16 faster"
+    return "float32", "chosen because the machine that exported it does not multiply bfloat16 faster"
+
+
+def check_usage(arguments: argparse.Namespace) -> None:
+    """Raises `UserError` for options that do not apply to the format."""
     if arguments.quantization and arguments.format != "ctranslate2":
         raise UserError("--quantization is for --format ctranslate2; leave it out")
     if arguments.precision == "bfloat16" and arguments.format == "ctranslate2":
         raise UserError("--precision bfloat16 is for a SavedModel; CTranslate2 has --quantization")
     if arguments.cpu_engine and arguments.format == "ctranslate2":
         raise UserError("--cpu-engine is for a SavedModel; --format ctranslate2 has --quantization")
-    from app.runtime.tensorflow_start import import_tensorflow
-
-    import_tensorflow()
-    from app.exporting.export import export, export_ctranslate2
-    from app.models.loading import RunModel
-    from app.training.precision import multiplies_bfloat16
-
-    search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
-    precision, reason = arguments.precision, f"asked for with `--precision {arguments.precision}`"
-    quantization: Literal["float32", "int8"] = arguments.quantization or "float32"
-    if arguments.format == "ctranslate2":
-        precision = "float32"
-    elif precision == "auto":
-        faster = multiplies_bfloat16()
-        precision = "bfloat16" if faster else "float32"
-        reason = "chosen because the machine that exported it "
-        reason += "multiplies bfloat16 faster" if faster else "does not multiply bfloat16 faster"
-    which = {"checkpoint": arguments.checkpoint, "ensemble": arguments.ensemble}
-    model = RunModel(arguments.model, precision=precision, **which, **search)
-    if arguments.format == "ctranslate2":
-        print(export_ctranslate2(model, arguments.out, quantization, license=arguments.license))
-    else:
-        engine = arguments.cpu_engine or CPU_ENGINES[0]
-        made = export(model, arguments.out, cpu_engine=engine, license=arguments.license, precision_reason=reason)
-        print(made)

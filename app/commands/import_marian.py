@@ -1,4 +1,4 @@
-"""`nmt import-marian`: a published Marian model becomes a run."""
+"""`nmt import-marian`: makes a run from a published Marian model."""
 
 import argparse
 from pathlib import Path
@@ -6,26 +6,28 @@ from typing import Any
 
 
 def add_parser(verbs: Any) -> None:
-    """Describes the command."""
+    """Adds the parser of the verb."""
     parser = verbs.add_parser(
         "import-marian",
-        help="make a run of a published Marian model (OPUS-MT)",
-        description="Makes a run of a Hugging Face MarianMTModel, as OPUS-MT publishes them for many languages: of "
-        "config.json, vocab.json, source.spm, target.spm, and model.safetensors or pytorch_model.bin. It translates, "
-        "scores and is exported like one that was trained here. Needs the extra [marian], and PyTorch for "
-        "pytorch_model.bin.",
+        help="make a run from a published Marian model (OPUS-MT)",
+        description="Makes a run from the files of a Hugging Face MarianMTModel, as OPUS-MT publishes them for many "
+        "languages: config.json, vocab.json, source.spm, target.spm, and model.safetensors or pytorch_model.bin. The "
+        "run translates, scores and is exported like one that was trained here. Needs the extra [marian], and PyTorch "
+        "for pytorch_model.bin.",
         epilog="example: nmt import-marian opus-mt-en-de --out run",
     )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="the folder of the model's files")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run's folder")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of the model's files")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument(
-        "--pair", metavar="SRC-TRG", help="its languages, such as en-de (default: those of tokenizer_config.json)"
+        "--pair",
+        metavar="SRC-TRG",
+        help="languages, such as en-de (default: those of tokenizer_config.json)",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Imports, and says where the run is."""
+    """Imports the model and prints the folder of the run."""
     from app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()

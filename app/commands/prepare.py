@@ -10,8 +10,9 @@ from typing import Any
 SPECS = (
     "SPEC is tfds:NAME[SUBSETS][:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de), "
     "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, or sample:tatoeba-en-de (bundled); files may be compressed "
-    "(.gz, .xz, .zst, .bz2), patterns, gs://, s3:// or https://, and tsv:- is standard input; reversed:SPEC takes its "
-    "targets for sources; options may follow, as in files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5."
+    "(.gz, .xz, .zst, .bz2), glob patterns, or addresses (gs://, s3://, https://), and tsv:- is standard input; "
+    "reversed:SPEC swaps source and target; options may follow, as in "
+    "files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5."
 )
 PHASES = {
     "download": "downloading bytes",
@@ -24,7 +25,7 @@ PHASES = {
 
 
 def add_parser(verbs: Any) -> None:
-    """Describes the command."""
+    """Adds the parser of the verb."""
     parser = verbs.add_parser(
         "prepare",
         help="turn parallel text into a vocabulary and shards",
@@ -32,53 +33,105 @@ def add_parser(verbs: Any) -> None:
         epilog="example: nmt prepare --pair en-de --corpus sample:tatoeba-en-de --dev sample:tatoeba-en-de "
         "--vocabulary-size 8000 --out data",
     )
+    add_text_options(parser)
+    add_vocabulary_options(parser)
+    add_cleaning_options(parser)
+    add_output_options(parser)
+    add_worker_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_text_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for the text to read and the folder to write."""
     add = parser.add_argument
-    add("--pair", required=True, metavar="SRC-TGT", help="the direction, such as en-de")
+    add("--pair", required=True, metavar="SRC-TGT", help="translation direction, such as en-de")
     add("--corpus", dest="corpora", nargs="+", required=True, metavar="SPEC", help="training text; several are joined")
-    add("--dev", nargs="+", required=True, metavar="SPEC", help="text to measure on while training")
-    add("--held-out", nargs="+", default=[], metavar="SPEC", help="test sets, whose text no training pair may hold")
-    add("--out", type=Path, required=True, metavar="DATA", help="the folder to write")
+    add("--dev", nargs="+", required=True, metavar="SPEC", help="text on which training measures loss and BLEU")
+    add("--held-out", nargs="+", default=[], metavar="SPEC", help="test sets; drop training pairs that hold their text")
+    add("--out", type=Path, required=True, metavar="DATA", help="folder to write")
+
+
+def add_vocabulary_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for a new or an existing vocabulary."""
+    add = parser.add_argument
     add(
         "--vocabulary-size",
         type=int,
         metavar="N",
-        help="pieces, a multiple of 8 (default: 32000, or as many as the text permits)",
+        help="number of pieces, a multiple of 8 (default: 32000, or fewer if the text does not yield that many)",
     )
     add("--vocabulary", type=Path, metavar="FILE", help="use this SentencePiece model instead of training one")
     add(
         "--normalization",
         metavar="NAME",
-        help="of a new vocabulary: nfc keeps all that a script needs (default), or identity, nfkc, nmt_nfkc",
+        help="normalization of a new vocabulary: nfc, which suits every script (default), identity, nfkc or nmt_nfkc",
     )
-    add("--max-words", type=int, default=200, metavar="N", help="drop pairs with a longer side (default: 200)")
-    add("--max-length-ratio", type=float, default=3.0, metavar="R", help="drop pairs more unequal (default: 3)")
-    add("--min-letters", type=float, default=0.4, metavar="X", help="drop sides with a smaller share (default: 0.4)")
-    add("--near-duplicates", type=float, default=0.9, metavar="X", help="drop pairs so alike (default: 0.9)")
+
+
+def add_cleaning_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that decide which pairs are dropped."""
+    add = parser.add_argument
+    add("--max-words", type=int, default=200, metavar="N", help="drop pairs with more words on a side (default: 200)")
+    add(
+        "--max-length-ratio",
+        type=float,
+        default=3.0,
+        metavar="R",
+        help="drop pairs with more than R times as many words on one side as on the other, plus 3 (default: 3)",
+    )
+    add(
+        "--min-letters",
+        type=float,
+        default=0.4,
+        metavar="X",
+        help="drop pairs with a side in which fewer of the characters are letters (default: 0.4)",
+    )
+    add(
+        "--near-duplicates",
+        type=float,
+        default=0.9,
+        metavar="X",
+        help="drop pairs that share this fraction of their word pairs with an earlier one (default: 0.9)",
+    )
     add(
         "--skip-filter",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="drop nothing for this reason, as the report says it",
+        help="turn off a filter, by the name that the report gives it",
     )
-    add("--drop-malformed", action="store_true", help="drop lines of tsv:, jsonl: and tmx: that are no pair")
+    add("--drop-malformed", action="store_true", help="drop malformed lines of tsv:, jsonl: and tmx:, do not stop")
     add("--keep-dropped", action="store_true", help="write the dropped pairs to DATA/dropped.tsv.gz")
-    add("--max-tokens", type=int, default=256, metavar="N", help="drop pairs with more tokens a side (default: 256)")
-    add("--limit", type=int, metavar="N", help="take only the first N clean pairs")
-    add("--tfds-dir", metavar="DIR", help="where TensorFlow Datasets keeps its downloads")
-    add("--downloads", type=Path, metavar="DIR", help="where other downloads are kept, and looked for first")
-    add("--shards", type=int, metavar="N", help="how many (default: one for at most 37000 pairs, a multiple of 8)")
-    add("--seed", type=int, default=0, metavar="N", help="of how pairs are dealt to the shards (default: 0)")
-    add("--force", action="store_true", help="replace DATA if it is there")
-    add("--workers", type=int, metavar="N", help="processes (default: one a core); they change nothing in the result")
-    add("--beam", action="store_true", help="run as Apache Beam pipelines (the extra `beam`); DATA must be shared")
-    add("--runner", metavar="NAME", help="of Beam, such as FlinkRunner (default: DirectRunner)")
-    add("--beam-options", nargs="+", default=[], metavar="KEY=VALUE", help="further options of the runner")
-    parser.set_defaults(run=run)
+    add("--max-tokens", type=int, default=256, metavar="N", help="drop pairs with more tokens on a side (default: 256)")
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for downloads and for the number, size and order of the shards."""
+    add = parser.add_argument
+    add("--limit", type=int, metavar="N", help="use only the first N clean pairs")
+    add("--tfds-dir", metavar="DIR", help="folder in which TensorFlow Datasets keeps its downloads")
+    add("--downloads", type=Path, metavar="DIR", help="folder in which other downloads are kept and looked up")
+    add(
+        "--shards",
+        type=int,
+        metavar="N",
+        help="number of shards (default: a multiple of 8, with at most 37000 pairs a shard)",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="seed for dealing pairs to the shards (default: 0)")
+    add("--force", action="store_true", help="replace DATA if it exists")
+
+
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for where the work is done."""
+    add = parser.add_argument
+    add("--workers", type=int, metavar="N", help="number of processes (default: one a core); the result is the same")
+    add("--beam", action="store_true", help="run as Apache Beam pipelines (extra `beam`); all workers must share DATA")
+    add("--runner", metavar="NAME", help="Beam runner, such as FlinkRunner (default: DirectRunner)")
+    add("--beam-options", nargs="+", default=[], metavar="KEY=VALUE", help="further options for the Beam runner")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prepares, and says what was kept and dropped."""
+    """Prepares the data, and prints what was kept and dropped."""
     from pipelines.cleaning.filters import CleaningOptions
     from pipelines.preparation.prepare import PreparationOptions
     from pipelines.sources.corpora import LanguagePair
@@ -110,13 +163,13 @@ def run(arguments: argparse.Namespace) -> None:
         tfds_dir=arguments.tfds_dir,
         downloads=arguments.downloads,
     )
-    with chosen_workers(arguments) as workers:
+    with opened_workers(arguments) as workers:
         prepare_and_report(options, workers)
     print(options.out)
 
 
 def filter_names(words: Sequence[str]) -> tuple[str, ...]:
-    """Returns the names of filters, written as in the report too: "few letters", "few-letters", or as two words."""
+    """Returns the names of filters; each may be given as "few_letters", "few-letters", "few letters" or two words."""
     from pipelines.cleaning.filters import OPTIONAL
 
     parts = [part for word in words for part in re.split(r"[\W_]+", word.casefold()) if part]
@@ -129,15 +182,15 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def chosen_workers(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Gives what runs the steps (`pipelines.preparation.workers.Workers`), and ends it."""
+def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
+    """Yields the `pipelines.preparation.workers.Workers` that run the phases, and ends them."""
     from pipelines.errors import DataError
     from pipelines.preparation.workers import BeamWorkers, local_workers
 
     if not arguments.beam and (arguments.runner or arguments.beam_options):
-        raise DataError("--runner and --beam-options are Apache Beam's; give --beam too")
+        raise DataError("--runner and --beam-options are for Apache Beam; add --beam")
     if arguments.beam and arguments.workers:
-        raise DataError("--workers is for processes on this machine; with --beam, the runner has an option of its own")
+        raise DataError("--workers is for processes on this machine; with --beam, use the runner's own option")
     if arguments.beam:
         runner = arguments.runner or "DirectRunner"
         yield BeamWorkers([f"--runner={runner}", *(f"--{option}" for option in arguments.beam_options)])
@@ -147,7 +200,7 @@ def chosen_workers(arguments: argparse.Namespace) -> Iterator[Any]:
 
 
 def prepare_and_report(options: Any, workers: Any = None) -> None:
-    """Prepares `options` (`PreparationOptions`) under a progress bar; says what became of the pairs."""
+    """Prepares data by a `PreparationOptions` under a progress bar, and prints how many pairs were dropped and why."""
     from app.runtime.console import say, work_bar
     from pipelines.cleaning.filters import CleaningReport
     from pipelines.preparation.prepare import prepare
@@ -162,5 +215,5 @@ def prepare_and_report(options: Any, workers: Any = None) -> None:
             say(f"{name}: {line}")
         say(f"{name}: {source:,} source and {target:,} target tokens in {len(split.shards)} shard(s)")
     if not (options.vocabulary_size or options.vocabulary) and manifest.vocabulary_size < USUAL_SIZE:
-        say(f"vocabulary: {manifest.vocabulary_size:,} pieces, as many as the text permits; usual are {USUAL_SIZE:,}")
+        say(f"vocabulary: {manifest.vocabulary_size:,} pieces, all that the text yields; {USUAL_SIZE:,} are usual")
     say(f"what was dropped, and why: {options.out / PAGE}")

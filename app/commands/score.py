@@ -1,4 +1,4 @@
-"""`nmt score`: how probable a model finds translations that are there already."""
+"""`nmt score`: the scores that a model gives to existing translations."""
 
 import argparse
 import json
@@ -7,34 +7,33 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from app.arguments import add_checkpoint_options, add_language_options, add_penalty_option
 from app.errors import UserError
 from app.runtime.text_files import check_readable, stream_lines
 
 
 def add_parser(verbs: Any) -> None:
-    """Describes the command."""
+    """Adds the parser of the verb."""
     parser = verbs.add_parser(
         "score",
-        help="the model's score of given translations",
-        description="Prints for each line of a source and its translation the score that the model gives it: its "
-        "log-probability over the length penalty, as `nmt translate --scores` prints it.",
+        help="print a model's scores of existing translations",
+        description="Prints a score for each source line and its translation: the model's log-probability of the "
+        "translation divided by the length penalty, as `nmt translate --scores` prints it.",
         epilog="example: nmt score run --source test.en --target test.de",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a run or an export")
-    add("--source", type=Path, required=True, metavar="F", help="the text; - is stdin")
-    add("--target", type=Path, required=True, metavar="F", help="its translation, line by line; - is stdin")
-    add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
-    add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
-    add("--to", metavar="LANG", help="the language of the translations, where the model knows several")
-    add("--domain", metavar="NAME", help="what the text is about, of the domains that the model was trained on")
-    add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
-    add("--json", action="store_true", help="one JSON object a line, with the log-probability of each token")
+    add("--source", type=Path, required=True, metavar="F", help="source text; - is stdin")
+    add("--target", type=Path, required=True, metavar="F", help="translation of each line; - is stdin")
+    add_checkpoint_options(parser)
+    add_language_options(parser)
+    add_penalty_option(parser)
+    add("--json", action="store_true", help="print one JSON object a line, with the log-probability of each token")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Scores window after window of lines."""
+    """Scores the lines, one window after another, and prints each score."""
     if str(arguments.source) == str(arguments.target) == "-":
         raise UserError("--source and --target are both stdin; name a file for one of them")
     for path in (arguments.source, arguments.target):
@@ -53,10 +52,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def line_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
-    """The lines of both files side by side.
+    """Yields the lines of both files in pairs.
 
     Raises:
-        UserError: One has fewer lines; the pairs before have been given.
+        UserError: One file has fewer lines; raised after the pairs before.
     """
     for number, (line, translation) in enumerate(zip_longest(stream_lines(source), stream_lines(target))):
         if line is None or translation is None:
@@ -66,7 +65,7 @@ def line_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
 
 
 def formatted(found: Any) -> str:
-    """One pair's scores as JSON."""
+    """Returns the scores of one pair as JSON."""
     tokens = [{"piece": piece, "log_probability": round(value, 6)} for piece, value in found.tokens]
     fields = {"score": round(found.score, 6), "log_probability": round(found.log_probability, 6), "tokens": tokens}
     return json.dumps(fields, ensure_ascii=False)

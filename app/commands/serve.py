@@ -1,4 +1,4 @@
-"""`nmt serve`: exports behind HTTP, with a page."""
+"""`nmt serve`: serves exports over HTTP, with a web page."""
 
 import argparse
 import errno
@@ -6,73 +6,107 @@ import logging
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.errors import UserError
 
+if TYPE_CHECKING:
+    import uvicorn
+
+    from app.server.engine.limits import ApiKeys
+    from app.server.engine.service import Service
+    from app.server.http.proxies import Proxies
+
 
 def add_parser(verbs: Any) -> None:
-    """Describes the command."""
+    """Adds the parser of the verb."""
     parser = verbs.add_parser(
         "serve",
-        help="translate over HTTP, and on a page",
-        description="Serves an export, or each of a folder of exports, over HTTP: a page, a REST interface of its own, "
-        "those of TensorFlow Serving and LibreTranslate, and metrics. New versions are loaded as they come.",
+        help="translate over HTTP and on a web page",
+        description="Serves an export, or every export in a folder, over HTTP: a web page, a REST interface, the "
+        "interfaces of TensorFlow Serving and LibreTranslate, and metrics. New versions are loaded as they appear.",
         epilog="example: nmt serve demo/export",
     )
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "exports",
         type=Path,
         nargs="?",
         metavar="EXPORT",
-        help="what `nmt export` wrote, one version of it, or a folder of such",
+        help="what `nmt export` wrote, one version of it, or a folder of exports",
     )
-    add("--host", default="127.0.0.1", metavar="H", help="the address to listen at (default: this machine alone)")
-    add("--port", type=int, default=8501, metavar="P", help="(default: 8501; 0: any that is free)")
-    add("--workers", type=int, metavar="N", help="batches computed at once (default: one a processor)")
+    add_batching_options(parser)
+    add_limit_options(parser)
+    add_access_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_batching_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for the address and for what is computed at once."""
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: this machine only)")
+    add("--port", type=int, default=8501, metavar="P", help="port to listen on (default: 8501; 0: any free port)")
+    add("--workers", type=int, metavar="N", help="number of batches computed at once (default: one a processor)")
     add(
-        "--batch-tokens", type=int, default=4096, metavar="N", help="texts of a batch times the longest (default: 4096)"
+        "--batch-tokens",
+        type=int,
+        default=4096,
+        metavar="N",
+        help="largest batch, as number of texts times the longest (default: 4096)",
     )
     add(
         "--most-waiting",
         type=int,
         default=2048,
         metavar="N",
-        help="texts in the queue; more are refused (default: 2048)",
+        help="texts in the queue beyond which requests are refused (default: 2048)",
     )
-    add("--characters", type=int, default=50_000, metavar="N", help="of a request's texts (default: 50000)")
-    add("--texts", type=int, default=256, metavar="N", help="of a request (default: 256)")
-    add("--body-bytes", type=int, default=2**21, metavar="N", help="of a request (default: 2097152)")
-    add("--requests-per-minute", type=int, default=0, metavar="N", help="by key or address (default: as many as come)")
-    add("--deadline", type=float, default=60.0, metavar="S", help="seconds for an answer (default: 60)")
-    add("--api-keys", type=Path, metavar="F", help="answer only who has a key whose hash is in this file")
-    add("--new-api-key", metavar="NAME", help="add a key to the --api-keys file, print it, and serve nothing")
+
+
+def add_limit_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that limit a request."""
+    add = parser.add_argument
+    add("--characters", type=int, default=50_000, metavar="N", help="most characters of a request (default: 50000)")
+    add("--texts", type=int, default=256, metavar="N", help="most texts of a request (default: 256)")
+    add("--body-bytes", type=int, default=2**21, metavar="N", help="most bytes of a request (default: 2097152)")
+    add(
+        "--requests-per-minute",
+        type=int,
+        default=0,
+        metavar="N",
+        help="most requests a minute from one API key or address (default: no limit)",
+    )
+    add("--deadline", type=float, default=60.0, metavar="S", help="seconds until a request times out (default: 60)")
+
+
+def add_access_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for who may use the server, and through which proxies."""
+    add = parser.add_argument
+    add("--api-keys", type=Path, metavar="F", help="answer only requests with a key whose hash is in this file")
+    add("--new-api-key", metavar="NAME", help="add a key to the --api-keys file, print it and exit")
     add(
         "--allowed-host",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="names it answers to, as behind a proxy (default: at --host 127.0.0.1 localhost, else any)",
+        help="host names to answer to, for example behind a proxy (default: localhost with --host 127.0.0.1, else any)",
     )
     add(
         "--proxy",
         nargs="+",
         default=[],
         metavar="ADDRESS",
-        help="addresses or networks of proxies, whose word on client, host and scheme counts (default: nobody's)",
+        help="addresses or networks of proxies whose headers on client, host and scheme are trusted (default: none)",
     )
-    add("--root-path", default="", metavar="PATH", help="the path below which a proxy shows it, such as /translate")
+    add("--root-path", default="", metavar="PATH", help="path below which a proxy publishes the server: /translate")
     add("--cors", nargs="+", default=[], metavar="ORIGIN", help="sites whose pages may use the server; * for all")
-    add("--connections", type=int, default=1000, metavar="N", help="at once; more are refused (default: 1000)")
-    add("--no-access-log", action="store_true", help="no line a request on stderr")
-    parser.set_defaults(run=run)
+    add("--connections", type=int, default=1000, metavar="N", help="most connections at once (default: 1000)")
+    add("--no-access-log", action="store_true", help="do not log requests on stderr")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Serves until it is told to stop; then answers what has been asked, and ends."""
+    """Serves until a signal; then answers the requests at hand and exits."""
     check_usage(arguments)
-    from app.server.engine.limits import ApiKeys, Limits, RateLimiter, add_api_key
+    from app.server.engine.limits import ApiKeys, add_api_key
     from app.server.http.proxies import Proxies, networks, root_path_of
 
     if arguments.new_api_key is not None:
@@ -81,6 +115,13 @@ def run(arguments: argparse.Namespace) -> None:
     keys = ApiKeys.read(arguments.api_keys) if arguments.api_keys else None
     proxies = Proxies(networks(arguments.proxy), root_path_of(arguments.root_path))
     check_address(arguments.host, arguments.port)
+    server = server_of(arguments, keys, proxies)
+    announce(server)
+    server.run()
+
+
+def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "Proxies") -> "uvicorn.Server":
+    """Imports TensorFlow, loads the models, and returns the server that answers with them."""
     from app.runtime.processors import batches_at_once
     from app.runtime.tensorflow_start import held_stderr, import_tensorflow
 
@@ -91,11 +132,33 @@ def run(arguments: argparse.Namespace) -> None:
 
         from app.server.http.application import application
         from app.server.http.protocol import with_deadline
+    from app.server.http.origins import allowed_hosts
+
+    service = service_of(arguments, workers, keys)
+    log_requests(arguments.no_access_log)
+    return uvicorn.Server(
+        uvicorn.Config(
+            application(service, allowed_hosts(arguments.host, arguments.allowed_host), arguments.cors, proxies),
+            http=with_deadline(arguments.deadline),
+            limit_concurrency=arguments.connections,
+            host=arguments.host,
+            port=arguments.port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # the gate reads them, and only those of named proxies
+            timeout_graceful_shutdown=int(arguments.deadline) + 1,
+        )
+    )
+
+
+def service_of(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | None") -> "Service":
+    """Returns the service that translates requests within the limits."""
     from app.server.engine.batching import Batcher
+    from app.server.engine.limits import Limits, RateLimiter
     from app.server.engine.metrics import Metrics
     from app.server.engine.service import Service
     from app.server.engine.versions import Models
-    from app.server.http.origins import allowed_hosts
 
     metrics = Metrics()
     limits = Limits(
@@ -110,31 +173,14 @@ def run(arguments: argparse.Namespace) -> None:
         metrics, workers=workers, batch_tokens=arguments.batch_tokens, most_waiting=arguments.most_waiting
     )
     models = Models(arguments.exports, metrics)
-    service = Service(models, batcher, metrics, limits, RateLimiter(limits.requests_per_minute), keys)
-    log_requests(arguments.no_access_log)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application(service, allowed_hosts(arguments.host, arguments.allowed_host), arguments.cors, proxies),
-            http=with_deadline(arguments.deadline),
-            limit_concurrency=arguments.connections,
-            host=arguments.host,
-            port=arguments.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # those of named proxies alone are read, by the gate
-            timeout_graceful_shutdown=int(arguments.deadline) + 1,
-        )
-    )
-    announce(server)
-    server.run()
+    return Service(models, batcher, metrics, limits, RateLimiter(limits.requests_per_minute), keys)
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
-    """Refuses what cannot be, or not together."""
+    """Raises `UserError` for values out of range and options that exclude each other."""
     if arguments.new_api_key is not None:
         if not arguments.api_keys:
-            raise UserError("--new-api-key needs the file that it goes into: --api-keys FILE")
+            raise UserError("--new-api-key needs a file to write to: add --api-keys FILE")
         return
     if arguments.exports is None:
         raise UserError("give an EXPORT to serve, such as demo/export")
@@ -159,12 +205,12 @@ def check_usage(arguments: argparse.Namespace) -> None:
 
 
 def check_address(host: str, port: int) -> None:
-    """Refuses, before anything is loaded, an address at which the server could not listen in the end."""
+    """Raises `UserError`, before anything is loaded, if the server could not listen on this address."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in found:
             with socket.socket(family, kind, protocol) as trial:
-                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server has it
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
                 if family == socket.AF_INET6:
                     trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 trial.bind(address)
@@ -175,7 +221,7 @@ def check_address(host: str, port: int) -> None:
 
 
 def log_requests(silent: bool) -> None:
-    """Sends the access log to stderr, a line of JSON each, or nowhere."""
+    """Sends the access log to stderr, one line of JSON a request, or nowhere."""
     log = logging.getLogger("nmt.access")
     log.propagate = False
     log.setLevel(logging.CRITICAL if silent else logging.INFO)
@@ -183,7 +229,7 @@ def log_requests(silent: bool) -> None:
 
 
 def announce(server: Any) -> None:
-    """Says where the page is once the server listens."""
+    """Prints the address of the page once the server listens."""
     from app.runtime.console import say
 
     start = server.startup

@@ -3,6 +3,7 @@
 import argparse
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,35 @@ CHOSEN_BY_MINUTES = {"training.steps", "training.checkpoint_every"}
 
 
 def add_parser(verbs: Any) -> None:
-    """Describes the command."""
+    """Adds the parser of the verb."""
     parser = verbs.add_parser(
         "train",
         help="train a model on prepared data; the same command again resumes",
         description="Trains a Transformer on all visible devices, and on several machines if TF_CONFIG names them "
-        "(docs/distributed.md). The same command again goes on from the last checkpoint. SIGTERM and Ctrl-C finish "
-        "the step, write a checkpoint and leave with exit code 143 or 130; a second signal leaves at once. Exit code "
-        "1: what was given cannot be used, or the disk is full; 75: another machine was lost. With --minutes it "
-        "measures the speed first and chooses as many steps as fit the time. With --plan it trains "
-        "some steps only, writes nothing, and says what the training would take.",
+        "(docs/distributed.md). The same command again resumes from the last checkpoint. SIGTERM and Ctrl-C finish "
+        "the step, write a checkpoint and exit with code 143 or 130; a second signal exits at once. Exit code 1: the "
+        "input cannot be used, or the disk is full; 75: another machine was lost. With --minutes, the speed is "
+        "measured first and as many steps are trained as fit the time. With --plan, only a few steps are trained, "
+        "nothing is written, and the cost of the training is printed.",
         epilog=f"example: {EXAMPLE}",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="what `nmt prepare` wrote")
-    parser.add_argument("--out", type=Path, metavar="RUN", help="the run's folder")
-    parser.add_argument(
+    parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run")
+    add_configuration_options(parser)
+    add_report_options(parser)
+    parser.set_defaults(run=run, usage_error=parser.error)
+
+
+def add_configuration_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that decide what is trained."""
+    add = parser.add_argument
+    add(
         "--preset",
         default="base",
         metavar="NAME",
         help="demo, tiny, small, base, big, paper-base, paper-big (default: base)",
     )
-    parser.add_argument(
+    add(
         "--set",
         dest="settings",
         action="append",
@@ -41,31 +50,35 @@ def add_parser(verbs: Any) -> None:
         metavar="SECTION.KEY=VALUE",
         help="change one setting of the preset; may be repeated",
     )
-    parser.add_argument(
+    add(
         "--minutes",
         type=positive_minutes,
         metavar="M",
         help="choose the number of steps, warm-up and checkpoints so that training ends within M minutes on this "
-        "machine; the measurement counts, and a run that goes on keeps its numbers",
+        "machine, measurement included; a run that resumes keeps its numbers",
     )
-    parser.add_argument(
+    add(
         "--warm-start",
         metavar="RUN",
-        help="begin with the weights of this run, which has the same vocabulary, and a fresh optimizer",
+        help="start from the weights of this run, which has the same vocabulary, with a new optimizer",
     )
-    parser.add_argument(
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for a profile or a plan."""
+    add = parser.add_argument
+    add(
         "--profile",
         type=step_range,
         metavar="FIRST,LAST",
         help="profile these steps for TensorBoard's Profile tab, which needs the package tensorboard-plugin-profile",
     )
-    parser.add_argument("--plan", action="store_true", help="report size, shapes, memory, speed and hours instead")
-    parser.add_argument("--json", action="store_true", help="with --plan: print one JSON object")
-    parser.set_defaults(run=run, usage_error=parser.error)
+    add("--plan", action="store_true", help="print size, shapes, memory, speed and hours instead of training")
+    add("--json", action="store_true", help="with --plan, print one JSON object")
 
 
 def step_range(text: str) -> tuple[int, int]:
-    """ "10,20" -> (10, 20)."""
+    """Parses two steps: "10,20" -> (10, 20)."""
     try:
         first, last = map(int, text.split(","))
     except ValueError as error:
@@ -74,7 +87,7 @@ def step_range(text: str) -> tuple[int, int]:
 
 
 def positive_minutes(text: str) -> float:
-    """ "6.5" -> 6.5."""
+    """Parses a number above 0: "6.5" -> 6.5."""
     try:
         minutes = float(text)
     except ValueError:
@@ -85,7 +98,7 @@ def positive_minutes(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Trains, and says where the run is; or plans, and prints that."""
+    """Trains and prints the folder of the run, or prints a plan."""
     started = time.perf_counter()
     check(arguments)
     from app.runtime.tensorflow_start import import_tensorflow
@@ -93,7 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     cluster = Cluster.from_environment()
     if arguments.minutes and cluster.size > 1:
-        raise UserError("--minutes is for one machine; with several in TF_CONFIG give --set training.steps=N")
+        raise UserError("--minutes is for one machine; with several in TF_CONFIG, use --set training.steps=N")
     import_tensorflow(start=cluster.size == 1)
     from app.config import load_preset
 
@@ -101,11 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.warm_start:
         sections.setdefault("training", {})["warm_start"] = arguments.warm_start
     if arguments.plan:
-        from app.training.planning.plan import plan_training
-        from app.training.planning.report import as_json, as_text
-
-        plan = plan_training(arguments.data, sections, origin)
-        print(as_json(plan) if arguments.json else as_text(plan))
+        print_plan(arguments, sections, origin)
         return
     from app.training.callbacks.profiling import ProfiledSteps
     from app.training.train import train
@@ -122,16 +131,25 @@ def run(arguments: argparse.Namespace) -> None:
         print(done.path)
 
 
+def print_plan(arguments: argparse.Namespace, sections: Mapping[str, Mapping[str, Any]], origin: str) -> None:
+    """Prints the plan of a training as text or JSON."""
+    from app.training.planning.plan import plan_training
+    from app.training.planning.report import as_json, as_text
+
+    plan = plan_training(arguments.data, sections, origin)
+    print(as_json(plan) if arguments.json else as_text(plan))
+
+
 def check(arguments: argparse.Namespace) -> None:
-    """Ends the program with a usage error if some options do not go together."""
+    """Exits with a usage error if options exclude each other."""
     if not (arguments.out or arguments.plan):
-        arguments.usage_error("give --out RUN, the folder to train in, or --plan")
+        arguments.usage_error("add --out RUN, the folder to train in, or --plan")
     if arguments.plan and arguments.minutes:
-        arguments.usage_error("--minutes is of a training; give it without --plan")
+        arguments.usage_error("--minutes is for a training; leave --plan out")
     set_names = {setting.partition("=")[0].strip() for setting in arguments.settings}
     if arguments.minutes and (both := CHOSEN_BY_MINUTES & set_names):
-        arguments.usage_error(f"--minutes chooses {min(both)}; give one of the two")
+        arguments.usage_error(f"--minutes chooses {min(both)}; leave one of them out")
     if arguments.plan and arguments.profile:
-        arguments.usage_error("--profile is of a training; give it without --plan")
+        arguments.usage_error("--profile is for a training; leave --plan out")
     if arguments.json and not arguments.plan:
-        arguments.usage_error("--json prints a plan; give it with --plan")
+        arguments.usage_error("--json prints a plan; add --plan")

@@ -10,11 +10,12 @@ from itertools import chain, islice, repeat, tee
 from pathlib import Path
 from typing import Any
 
+from app.arguments import add_checkpoint_options, add_language_options, add_penalty_option
 from app.errors import UserError
 from app.runtime.processors import batches_at_once
 from app.runtime.text_files import check_readable, stream_lines
 
-FEW_LINES = 30  # for which a graph is not worth improving: that takes as long as to translate some hundred
+FEW_LINES = 30  # up to here, optimising the graph would take longer than it saves
 ENGINES = ("tensorflow", "ctranslate2")
 SEARCH = ("beam_size", "length_penalty", "no_repeat_ngram_size", "repetition_penalty")
 SAMPLING = ("temperature", "top_k", "top_p")
@@ -27,46 +28,63 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 
 
 def add_parser(verbs: Any) -> None:
-    """Describes the command."""
+    """Adds the parser of the verb."""
     parser = verbs.add_parser(
         "translate",
         help="translate lines of text",
-        description="Translates each line of FILE or stdin; one line out for each line in, in order.",
+        description="Translates each line of FILE or stdin, and prints one line for each line, in order.",
         epilog='example: echo "Good morning." | nmt translate run',
     )
-    add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="a run or an export")
-    add("file", nargs="?", type=Path, default=Path("-"), metavar="FILE", help="the text; stdin if left out or -")
-    add("--to", metavar="LANG", help="the language to translate into, where the model knows several")
-    add("--domain", metavar="NAME", help="what the text is about, of the domains that the model was trained on")
-    add("--checkpoint", metavar="WHICH", help="of a run: best, last, average or a step (default: average, if newest)")
-    add("--ensemble", action="append", default=[], metavar="RUN[:WHICH]", help="a run that translates together with it")
-    add("--engine", choices=ENGINES, help="what computes (default: tensorflow for a run, the faster for an export)")
-    add = parser.add_argument_group("search").add_argument
-    add("--beam-size", type=int, metavar="K", help="hypotheses kept while searching; 1 is greedy search")
-    add("--length-penalty", type=float, metavar="A", help="exponent of the length penalty; 0 for none")
-    add("--no-repeat-ngram-size", type=int, metavar="N", help="never say the same N tokens in a row twice")
-    add("--repetition-penalty", type=float, metavar="P", help="above 1, say less often what was said before")
-    add("--glossary", type=Path, metavar="TSV", help="SOURCE TERM, tab, TARGET TERM: what a term must become")
-    add("--prefix", type=Path, metavar="F", help="a file with what the translation of each line must begin with")
-    add("--alternatives", action="store_true", help="the --n-best go on differently right behind their --prefix")
-    add = parser.add_argument_group("sampling", "Translations drawn at random, as for back-translation.").add_argument
-    add("--sample", action="store_true", help="draw them, --n-best of each line, in place of a search")
-    add("--temperature", type=float, metavar="T", help="below 1, likely tokens become likelier (default: 1)")
-    add("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens (default: all)")
-    add("--top-p", type=float, metavar="P", help="draw from the fewest tokens with this probability (default: 1)")
-    add("--seed", type=int, metavar="S", help="the same seed draws the same again (default: 1)")
-    add = parser.add_argument_group("output").add_argument
-    add("--n-best", type=int, default=1, metavar="N", help="print the N best as LINE ||| TEXT ||| SCORE")
-    add("--scores", action="store_true", help="print TEXT, a tab and the score")
-    add("--alignment", action="store_true", help="print TEXT ||| 0-0 2-1 …: source word 2 became word 1 of TEXT")
-    add("--json", action="store_true", help="print one JSON object a line, with confidence and warnings")
-    add("--token-scores", action="store_true", help="with --json, each token and its log-probability too")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a run or an export")
+    parser.add_argument(
+        "file", nargs="?", type=Path, default=Path("-"), metavar="FILE", help="text to translate (default: -, stdin)"
+    )
+    add_language_options(parser)
+    add_checkpoint_options(parser)
+    parser.add_argument(
+        "--engine", choices=ENGINES, help="what computes (default: tensorflow for a run, the faster for an export)"
+    )
+    add_search_options(parser)
+    add_sampling_options(parser)
+    add_output_options(parser)
     parser.set_defaults(run=run)
 
 
+def add_search_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for beam search and what it must obey."""
+    group = parser.add_argument_group("search")
+    add = group.add_argument
+    add("--beam-size", type=int, metavar="K", help="number of hypotheses in the beam; 1: greedy search")
+    add_penalty_option(group)
+    add("--no-repeat-ngram-size", type=int, metavar="N", help="do not repeat any N tokens in a row")
+    add("--repetition-penalty", type=float, metavar="P", help="above 1, make tokens that were used before less likely")
+    add("--glossary", type=Path, metavar="TSV", help="required translations of terms: SOURCE TERM, tab, TARGET TERM")
+    add("--prefix", type=Path, metavar="F", help="file with the beginning of the translation of each line")
+    add("--alternatives", action="store_true", help="make the --n-best differ right after their --prefix")
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for drawing translations instead of searching for the best."""
+    add = parser.add_argument_group("sampling", "Translations drawn at random, as for back-translation.").add_argument
+    add("--sample", action="store_true", help="draw --n-best translations of each line instead of searching")
+    add("--temperature", type=float, metavar="T", help="below 1, make likely tokens more likely (default: 1)")
+    add("--top-k", type=int, metavar="K", help="draw from the K most likely tokens (default: all)")
+    add("--top-p", type=float, metavar="P", help="draw from the fewest tokens with this probability (default: 1)")
+    add("--seed", type=int, metavar="S", help="seed of the draws; equal seeds draw the same (default: 1)")
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for what is printed."""
+    add = parser.add_argument_group("output").add_argument
+    add("--n-best", type=int, default=1, metavar="N", help="print the N best as LINE ||| TEXT ||| SCORE")
+    add("--scores", action="store_true", help="print TEXT, a tab and the score")
+    add("--alignment", action="store_true", help="print TEXT ||| 0-0 2-1 …: source word 2 is aligned to word 1 of TEXT")
+    add("--json", action="store_true", help="print one JSON object a line, with confidence and warnings")
+    add("--token-scores", action="store_true", help="with --json, add each token and its log-probability")
+
+
 def run(arguments: argparse.Namespace) -> None:
-    """Translates window after window of lines; a line typed at a terminal is a window of its own."""
+    """Translates the lines, one window after another; each line typed at a terminal is a window of its own."""
     check_usage(arguments)
     for path in (arguments.file, arguments.prefix, arguments.glossary):
         if path:
@@ -96,26 +114,26 @@ def run(arguments: argparse.Namespace) -> None:
         tags = len(model.languages.tags_of(arguments.to, arguments.domain))
         alignments = (without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
     else:
-        del sources  # or the lines would be kept for it
+        del sources  # else `tee` would keep all lines for it
     with answering_soon() if len(first) <= FEW_LINES else nullcontext():
         for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
             print(formatted(number, translation, alignment, arguments), flush=typed)
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
-    """Refuses what cannot be, or not together."""
+    """Raises `UserError` for values out of range and options that exclude each other."""
     if arguments.n_best < 1:
         raise UserError(f"--n-best is {arguments.n_best}; it must be at least 1")
     if arguments.scores and (arguments.n_best > 1 or arguments.json):
-        raise UserError("--n-best and --json print scores by themselves; leave --scores out")
+        raise UserError("--n-best and --json print scores anyway; leave --scores out")
     if arguments.alignment and arguments.n_best > 1:
-        raise UserError("--alignment is that of the best translation; leave --n-best out")
+        raise UserError("--alignment is for the best translation; leave --n-best out")
     if arguments.token_scores and not arguments.json:
-        raise UserError("--token-scores are printed with --json; add it")
+        raise UserError("--token-scores needs --json; add it")
     if arguments.prefix and str(arguments.prefix) == str(arguments.file) == "-":
         raise UserError("--prefix and the text are both stdin; name a file for one of them")
     if arguments.alternatives and not arguments.prefix:
-        raise UserError("--alternatives go on behind a --prefix; give one")
+        raise UserError("--alternatives needs a --prefix; add one")
     others = (arguments.prefix, arguments.sample, arguments.n_best > 1, arguments.token_scores)
     if arguments.glossary and any(others):
         raise UserError(
@@ -125,7 +143,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
     if not arguments.sample and (given := [option for option, value in drawn.items() if value is not None]):
         raise UserError(f"{given[0]} is for --sample; add it, or leave {given[0]} out")
     if arguments.sample and arguments.prefix:
-        raise UserError("--sample knows no --prefix; leave one of them out")
+        raise UserError("--sample does not support --prefix; leave one of them out")
     for name, (is_right, allowed) in RANGES.items():
         value = getattr(arguments, name)
         if value is not None and not is_right(value):
@@ -133,7 +151,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
 
 
 def request(arguments: argparse.Namespace) -> Any:
-    """What is asked for each line."""
+    """Returns what to translate each line with."""
     from app.decoding.glossary import read_glossary
     from app.decoding.search.sampling import Sampling
     from app.decoding.translator import Request
@@ -151,7 +169,7 @@ def request(arguments: argparse.Namespace) -> Any:
 
 
 def formatted(number: int, translation: Any, alignment: str, arguments: argparse.Namespace) -> str:
-    """One input line's output: its translation, its n best (Moses' format, lines counted from 0), or JSON."""
+    """Returns the output for one line: its translation, its n best (Moses' format, lines from 0), or JSON."""
     if arguments.json:
         fields = {"translation": translation.text, **details(translation)}
         alternatives = [{"text": other.text, **details(other)} for other in translation.alternatives]
@@ -165,13 +183,13 @@ def formatted(number: int, translation: Any, alignment: str, arguments: argparse
 
 
 def without_tags(alignment: str, tags: int) -> str:
-    """An alignment with the words of the source counted from behind its tags: "2-0 3-1" and 2 give "0-0 1-1"."""
+    """Returns an alignment whose source words are counted after the tags: "2-0 3-1" with 2 tags is "0-0 1-1"."""
     pairs = (map(int, pair.split("-")) for pair in alignment.split())
     return " ".join(f"{source - tags}-{target}" for source, target in pairs if source >= tags)
 
 
 def details(translation: Any) -> dict[str, Any]:
-    """What JSON says of a translation beside its text."""
+    """Returns what the JSON of a translation holds besides its text."""
     tokens = [[piece, round(log_probability, 6)] for piece, log_probability in translation.tokens]
     return {
         "score": round(translation.score, 6),

@@ -1,1 +1,1 @@
-"""Models that other programs trained, as runs of this one."""
+"""Imports models that other programs trained, as runs."""

@@ -1,4 +1,4 @@
-"""`nmt import-marian`: from the files of a Hugging Face `MarianMTModel` to a run that translates."""
+"""`nmt import-marian`: converts the files of a Hugging Face `MarianMTModel` into a run."""
 
 import shutil
 from dataclasses import replace
@@ -14,19 +14,22 @@ from app.runs.directory import RunDirectory
 from pipelines.shards.manifest import sha256_of
 from pipelines.sources.corpora import LanguagePair
 
-LENGTH_PENALTY = 1.0  # Marian's models are decoded with scores by length; ours is ((5 + length) / 6) ^ 1
+LENGTH_PENALTY = 1.0  # Marian divides scores by the length; the nearest penalty here is ((5 + length) / 6) ^ 1
 
 
 def import_marian(directory: Path, out: Path, pair: LanguagePair | None = None) -> RunDirectory:
-    """Makes a run whose one checkpoint, of step 0, has the weights of a model.
+    """Creates a run with one checkpoint, of step 0, that holds the weights of a Marian model.
 
     Args:
-        directory: The model's files.
-        out: The run; a new or empty folder. It is written aside and renamed.
-        pair: Its languages; those of tokenizer_config.json if left out.
+        directory: The folder of the model's files.
+        out: The run: a new or empty folder. It is written under another name and then renamed.
+        pair: The model's languages; None for those of tokenizer_config.json.
+
+    Returns:
+        The run.
 
     Raises:
-        UserError: `out` is there, or the files cannot be used; the message says why.
+        UserError: `out` exists, or the files cannot be used; the message says why.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out} exists; choose another --out")
@@ -47,12 +50,13 @@ def import_marian(directory: Path, out: Path, pair: LanguagePair | None = None) 
 
 
 def _decoding(files: MarianFiles) -> DecodingOptions:
-    """The model's own beam; no source longer than it was made for."""
+    """Returns the model's own beam size and length penalty, and its longest source."""
     try:
         return DecodingOptions(
             beam_size=int(files.settings.get("num_beams", DecodingOptions.beam_size)),
             length_penalty=float(files.settings.get("length_penalty", LENGTH_PENALTY)),
-            max_source_tokens=min(DecodingOptions.max_source_tokens, max(1, files.shape.positions - 2)),  # a code, EOS
+            # Two positions are for a language code and EOS.
+            max_source_tokens=min(DecodingOptions.max_source_tokens, max(1, files.shape.positions - 2)),
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"{files.path}: {error}") from error

@@ -1,7 +1,7 @@
-"""The files of a Hugging Face `MarianMTModel`: what is in them, and whether this program can compute it.
+"""Reads the files of a Hugging Face `MarianMTModel`, and refuses models that the layers cannot compute.
 
-The names of settings and tensors are those of Hugging Face's `MarianConfig` and
-`MarianMTModel` (https://huggingface.co/docs/transformers/model_doc/marian).
+The names of settings and tensors are those of Hugging Face's `MarianConfig` and `MarianMTModel`
+(https://huggingface.co/docs/transformers/model_doc/marian).
 """
 
 import json
@@ -31,7 +31,7 @@ TABLES = (
 POSITIONS = ("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight")
 ACTIVATIONS: dict[str, Activation] = {"relu": "relu", "swish": "swish", "silu": "swish"}
 
-# What these settings must be where config.json has them.
+# The required values of these settings, if config.json has them.
 REQUIRED = {
     "model_type": "marian",
     "normalize_before": False,
@@ -47,7 +47,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class MarianShape:
-    """The settings of config.json that a model is made of."""
+    """The sizes and options of a model, from config.json."""
 
     vocabulary_size: int  # <pad> included
     model_width: int
@@ -57,15 +57,18 @@ class MarianShape:
     decoder_layers: int
     activation: Activation
     scale_embedding: bool
-    positions: int  # that it was made for
+    positions: int  # the most positions it was trained with
 
 
 class MarianFiles:
-    """A folder of such files.
+    """The folder of a Marian model's files.
+
+    Args:
+        path: The folder.
 
     Raises:
-        UserError: there is no such folder, a file is missing or damaged, or the model is one that the layers cannot
-            compute; the message names the file and the setting.
+        UserError: The folder or a file is missing, a file is damaged, or the layers cannot compute the model; the
+            message names the file and the setting.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,15 +85,15 @@ class MarianFiles:
 
     @property
     def name(self) -> str:
-        """What the model is called."""
+        """The name of the model."""
         return str(self.config.get("_name_or_path") or self.path.resolve().name)
 
     @cached_property
     def vocabulary(self) -> MarianVocabulary:
-        """Its vocabulary, held to config.json.
+        """The model's vocabulary.
 
         Raises:
-            UserError: a file is damaged, or the two do not go together.
+            UserError: A file is damaged, or the vocabulary does not match config.json.
         """
         try:
             vocabulary = MarianVocabulary.of_files({name: (self.path / name).read_bytes() for name in FILES})
@@ -104,11 +107,11 @@ class MarianFiles:
         pad, _, start, eos = vocabulary.marian_ids[:4]
         for name, wanted in (("pad_token_id", pad), ("eos_token_id", eos), ("decoder_start_token_id", start)):
             if self.settings.get(name) != wanted:
-                raise self._unsupported(name, f"by vocab.json it is {wanted}")
+                raise self._unsupported(name, f"in vocab.json it is {wanted}")
         return vocabulary
 
     def pair(self) -> LanguagePair:
-        """Its languages.
+        """Returns the model's languages.
 
         Raises:
             UserError: tokenizer_config.json does not name them.
@@ -123,7 +126,7 @@ class MarianFiles:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Of config.json and, where there is one, generation_config.json, which Hugging Face split off it later."""
+        """The settings of config.json and of generation_config.json, into which newer models move some of them."""
         generation = self._json(GENERATION_CONFIG) if (self.path / GENERATION_CONFIG).is_file() else {}
         given = {name: value for name, value in self.config.items() if value is not None}
         return {**given, **{name: value for name, value in generation.items() if value is not None}}
@@ -133,17 +136,17 @@ class MarianFiles:
         """The weights by name, float32.
 
         Raises:
-            UserError: the file is damaged, or the package that reads it is not installed.
+            UserError: The file is damaged, or the package that reads it is not installed.
         """
         read = _read_safetensors if self.weights_path.name == SAFETENSORS else _read_pytorch
         tensors = read(self.weights_path)
         return {name: np.asarray(array, np.float32) for name, array in tensors.items()}
 
     def tensor(self, name: str, *shape: int) -> Array:
-        """The weight of that name.
+        """Returns the weight of this name.
 
         Raises:
-            UserError: there is none of that name and shape.
+            UserError: There is no weight of this name and shape.
         """
         found = self.tensors.get(name)
         if found is None or found.shape != shape:
@@ -152,10 +155,10 @@ class MarianFiles:
         return found
 
     def table(self) -> Array:
-        """The matrix [V, D] of both embeddings and the projection.
+        """Returns the matrix [V, D] that both embeddings and the projection share.
 
         Raises:
-            UserError: there is none, or the three are not one.
+            UserError: The matrix is missing, or the three are not equal.
         """
         names = [name for name in TABLES if name in self.tensors] or [TABLES[0]]
         tables = [self.tensor(name, self.shape.vocabulary_size, self.shape.model_width) for name in names]
@@ -171,7 +174,7 @@ class MarianFiles:
         except ValueError as error:
             raise UserError(f"{self.path / name} is damaged: {error}") from error
         if not isinstance(content, dict):
-            raise UserError(f"{self.path / name} is damaged: it is not a table of settings")
+            raise UserError(f"{self.path / name} is damaged: it does not hold a JSON object")
         return content
 
     def _shape(self) -> MarianShape:

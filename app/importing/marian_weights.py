@@ -1,15 +1,15 @@
-"""A Marian model's weights as those of our layers: the same function, in our order of things.
+"""Converts a Marian model's weights to those of our layers, so that both compute the same function.
 
-What differs is undone here and not in the layers, where that gives the same function:
+Differences are undone here and not in the layers:
 
-- Marian's positions have all sines, then all cosines (`MarianSinusoidalPositionalEmbedding`); ours take turns, as in
-  section 3.5 of the paper. The width is an axis without an order of its own, so it is put into ours in every matrix.
-- PyTorch's matrices are [out, in], ours [in, out]; queries, keys and values are one product here.
-- An embedding is always scaled by sqrt(D) here. If a model has `scale_embedding` false, its table is divided by that,
-  and the decoder's last normalisation, whose output meets the table again, is multiplied by it.
-- The ids are those of `MarianVocabulary`: its BOS is Marian's <pad>, which begins a translation and is never in it; so
-  its bias and that of our PAD leave them no probability. (Marian knows no <pad>; the conversion for `transformers` adds
-  one, with a score of 0.)
+- Marian's position vectors hold all sines, then all cosines (`MarianSinusoidalPositionalEmbedding`); ours alternate
+  them, as in section 3.5 of the paper. The order of the width axis is arbitrary, so it is permuted in every matrix.
+- PyTorch's matrices are [out, in], ours [in, out]. Queries, keys and values are one matrix here.
+- Embeddings are always scaled by sqrt(D) here. If a model has `scale_embedding` false, its table is divided by that
+  factor, and the decoder's last normalization, whose output is multiplied by the table again, is multiplied by it.
+- Ids are those of `MarianVocabulary`. Its BOS is Marian's <pad>, which starts a translation and never occurs in it, so
+  BOS and our PAD get a bias that leaves them no probability. (Marian itself has no <pad>; the conversion for
+  `transformers` adds one, with a score of 0.)
 """
 
 from collections.abc import Callable
@@ -21,18 +21,18 @@ from app.importing.marian_files import POSITIONS, Array, MarianFiles
 from layers import TransformerConfig
 from pipelines.vocabulary.tokenizer import BOS, PAD
 
-IMPOSSIBLE = -1e4  # a bias that no softmax sees; finite in float16 too
-EPSILON = 1e-5  # PyTorch's, of its layer normalisation
-FROM_FORMULA = 1e-2  # so far a table of positions may be from the formula; half precision is within 5e-4
+IMPOSSIBLE = -1e4  # a bias that makes a probability 0; finite in float16, too
+EPSILON = 1e-5  # of PyTorch's layer normalization
+POSITION_TOLERANCE = 1e-2  # for a table of positions; half precision is within 5e-4 of the formula
 
 Weights = dict[str, Array]
 
 
 def model_config(files: MarianFiles) -> TransformerConfig:
-    """The configuration of our layers.
+    """Returns the configuration of our layers for a Marian model.
 
     Raises:
-        UserError: its sizes do not go together.
+        UserError: The model's sizes are inconsistent.
     """
     shape = files.shape
     try:
@@ -54,16 +54,16 @@ def model_config(files: MarianFiles) -> TransformerConfig:
 
 
 def our_weights(files: MarianFiles) -> Weights:
-    """Each weight of a `layers.Transformer` of `model_config`, by its path.
+    """Returns the weights of a `layers.Transformer` with `model_config`, by their path.
 
     Raises:
-        UserError: a tensor is missing or has another shape, or the positions are not the sinusoids.
+        UserError: A tensor is missing or has another shape, or the positions are not sinusoidal.
     """
     return _Conversion(files).weights()
 
 
 class _Conversion:
-    """The parts of `our_weights`, which share its argument."""
+    """The conversion of one model."""
 
     def __init__(self, files: MarianFiles) -> None:
         self.files = files
@@ -84,16 +84,16 @@ class _Conversion:
         return found
 
     def check_positions(self) -> None:
-        """Holds the positions, where a file has them, to the formula by which the layers make them."""
+        """Compares the positions, if the file has them, with the formula that the layers use."""
         for name in POSITIONS:
             table = self.files.tensors.get(name)
-            if table is not None and np.abs(table - _halved_sinusoids(*table.shape)).max() > FROM_FORMULA:
+            if table is not None and np.abs(table - _halved_sinusoids(*table.shape)).max() > POSITION_TOLERANCE:
                 raise UserError(
-                    f"{self.files.weights_path}: {name} is not sinusoidal; learnt positions cannot be imported"
+                    f"{self.files.weights_path}: {name} is not sinusoidal; learned positions cannot be imported"
                 )
 
     def embedding(self) -> Weights:
-        """The table in our order of ids, and the bias of each piece."""
+        """Returns the embedding table in our order of ids, and the bias of each piece."""
         ids, pieces = self.files.vocabulary.marian_ids, self.files.shape.vocabulary_size
         bias = self.files.tensor("final_logits_bias", 1, pieces)[0, ids]
         bias[[PAD, BOS]] = IMPOSSIBLE
@@ -101,7 +101,7 @@ class _Conversion:
         return {"transformer/embedding/embeddings": table, "transformer/embedding/bias": bias}
 
     def layer(self, stack: str, i: int) -> Weights:
-        """One layer of the encoder or the decoder."""
+        """Returns the weights of one layer of the encoder or decoder."""
         theirs, inner, found = f"model.{stack}.layers.{i}", self.files.shape.inner_width, Weights()
         fused: dict[str, tuple[str, ...]] = {"query_key_value": ("q", "k", "v"), "output_projection": ("out",)}
         attentions = {"self_attention": ("self_attn", fused)}
@@ -123,21 +123,21 @@ class _Conversion:
         return _below(f"transformer/{stack}/layer_{i}", found)
 
     def dense(self, name: str, inputs: int, outputs: int, reorder: Callable[[Array, Array], Weights]) -> Weights:
-        """A projection, of which one side is the width."""
+        """Returns a projection to or from the width; `reorder` permutes that side."""
         return reorder(
             self.files.tensor(f"{name}.weight", outputs, inputs).T, self.files.tensor(f"{name}.bias", outputs)
         )
 
     def rows(self, kernel: Array, bias: Array) -> Weights:
-        """A projection from the width."""
+        """Permutes the inputs of a projection from the width."""
         return {"kernel": kernel[self.order], "bias": bias}
 
     def columns(self, kernel: Array, bias: Array) -> Weights:
-        """A projection to the width."""
+        """Permutes the outputs of a projection to the width."""
         return {"kernel": kernel[:, self.order], "bias": bias[self.order]}
 
     def norm(self, name: str) -> Weights:
-        """A normalisation over the width."""
+        """Returns a normalization over the width."""
         gamma, beta = (self.files.tensor(f"{name}.{part}", self.width)[self.order] for part in ("weight", "bias"))
         return {"gamma": gamma, "beta": beta}
 
@@ -147,6 +147,6 @@ def _below(prefix: str, weights: Weights) -> Weights:
 
 
 def _halved_sinusoids(positions: int, width: int) -> Array:
-    """[T, D]: the sines of each position, then the cosines."""
+    """Returns [T, D]: the sines of each position, then the cosines."""
     angles = np.arange(positions)[:, np.newaxis] / 10_000 ** (2 * np.arange(width // 2) / width)
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)

@@ -1,18 +1,20 @@
-"""Checkpoints: what a run needs to go on, and weights to translate with.
+"""One checkpoint: the weights to translate with, and the state from which training resumes.
 
-A checkpoint is a folder of NumPy archives, so that any program can read the weights: `weights.npz` by the weight's
-path in the model (their moving averages, where the run keeps such), `state.npz` with the optimizer and the random
-seeds in their order and the weights that learn where `weights.npz` has their averages, `checkpoint.json` with the step,
-facts about it and a checksum of each file. It is written aside and renamed: a folder with the right name is whole,
-unless it was damaged later, which its checksums tell.
+A checkpoint is a folder of NumPy archives that any program can read:
+
+    weights.npz      the weights by their path in the model; their moving averages if the run keeps any
+    state.npz        the optimizer's variables and random seeds in order, and the raw weights if there are averages
+    checkpoint.json  the step, facts about the checkpoint, and the SHA-256 of each file
+
+It is written under another name and then renamed, so a folder with the final name was complete when it was written;
+the checksums reveal later damage.
 """
 
 import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -25,23 +27,23 @@ from pipelines.shards.manifest import sha256_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 DESCRIPTION = "checkpoint.json"
-STOPPED_BY = "stopped_by"  # the fact of a checkpoint that a signal asked for, out of turn
-IMPORTED = "imported"  # the fact of one that this program did not train, and what it is
-ROLLED_BACK_TO = "rolled_back_to"  # the fact of one that holds the weights of an earlier step, and of which
+STOPPED_BY = "stopped_by"  # fact: a signal caused this checkpoint, out of turn; the value names it
+IMPORTED = "imported"  # fact: this program did not train the model; the value names it
+ROLLED_BACK_TO = "rolled_back_to"  # fact: the weights are those of an earlier step, the value
 
 
 class AveragingOptimizer(Protocol):
-    """An optimizer that can keep moving averages of the weights."""
+    """An optimizer that may keep moving averages of the weights."""
 
     variables: list[keras.Variable]
 
     @property
     def averages(self) -> list[keras.Variable]:
-        """The averages in the order of the weights; empty where none are kept."""
+        """The averages in the order of the weights; empty if none are kept."""
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint's folder does not hold what was written."""
+    """A checkpoint's files are not as they were written."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path} is damaged: {what}")
@@ -50,7 +52,7 @@ class DamagedCheckpoint(UserError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One finished checkpoint: its folder, its step, and facts such as `averaged` or `stopped_by`."""
+    """A finished checkpoint: its folder, its step, and facts such as `averaged` or `stopped_by`."""
 
     path: Path
     step: int
@@ -58,10 +60,10 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: Path) -> "Checkpoint":
-        """Reads the description and holds each file to its checksum.
+        """Reads the description and compares each file with its checksum.
 
         Raises:
-            DamagedCheckpoint: A file is missing, or was changed since it was written.
+            DamagedCheckpoint: A file is missing or has changed since it was written.
         """
         try:
             description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
@@ -74,26 +76,26 @@ class Checkpoint:
             raise DamagedCheckpoint(path, f"{DESCRIPTION} cannot be read") from error
         if wrong:
             raise DamagedCheckpoint(path, f"{wrong[0]} has another checksum than when it was written")
-        if _step_of(path) not in (None, checkpoint.step):
+        if step_of(path) not in (None, checkpoint.step):
             raise DamagedCheckpoint(path, f"{DESCRIPTION} is that of step {checkpoint.step}")
         return checkpoint
 
     def weights(self) -> Arrays:
-        """The weights by path."""
+        """Returns the weights by their path in the model."""
         return _read(self.path / "weights.npz")
 
     @property
     def weights_digest(self) -> str:
-        """The SHA-256 of the weights, by which two checkpoints of the same step differ."""
+        """The SHA-256 of the weights, which tells apart two checkpoints of the same step."""
         return sha256_of(self.path / "weights.npz")
 
     def is_finite(self) -> bool:
-        """Whether all weights and all that training needs are numbers."""
+        """True if no weight and no part of the training state is NaN or infinite."""
         arrays = [*self.weights().values(), *_read(self.path / "state.npz").values()]
         return all(np.isfinite(array).all() for array in arrays)
 
     def load_weights(self, model: keras.Model) -> None:
-        """Puts the weights into a built model of the same shape.
+        """Assigns the weights to a built model of the same shape.
 
         Raises:
             UserError: The model has other weights; the message names the first that differs.
@@ -108,87 +110,18 @@ class Checkpoint:
             weight.assign(array)
 
     def restore(self, model: keras.Model, optimizer: AveragingOptimizer) -> None:
-        """Puts back weights, optimizer and seeds; the optimizer must be built."""
+        """Restores weights, seeds and a built optimizer."""
         self.load_weights(model)
         arrays = _read(self.path / "state.npz")
-        for name, variable in _state(model, optimizer).items():
+        for name, variable in training_state(model, optimizer).items():
             variable.assign(arrays[name])
 
 
-class CheckpointFolder:
-    """The `checkpoints/` of a run."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def save(self, step: int, model: keras.Model, optimizer: AveragingOptimizer, facts: Mapping[str, Any]) -> Path:
-        """Writes step-N.
-
-        Raises:
-            OSError: It cannot be written, as on a full disk; the earlier checkpoints are as they were.
-        """
-        averages = dict(zip((weight.path for weight in model.trainable_variables), optimizer.averages, strict=False))
-        weights = {w.path: keras.ops.convert_to_numpy(averages.get(w.path, w)) for w in model.weights}
-        state = {name: keras.ops.convert_to_numpy(variable) for name, variable in _state(model, optimizer).items()}
-        return write_checkpoint(self.step_path(step), step, {"weights.npz": weights, "state.npz": state}, facts)
-
-    def prune(self, newest: int, best: Collection[int]) -> None:
-        """Removes all but the newest `newest`, the steps `best`, and the very newest if it was written out of turn."""
-        kept = {step for step, _ in self.in_turn()[-newest:]} | set(best)
-        for step, path in self.steps()[:-1]:
-            if step not in kept:
-                _remove(path)
-
-    def steps(self) -> list[tuple[int, Path]]:
-        """The finished checkpoints of the run itself, oldest first."""
-        found = [(_step_of(path), path) for path in self.path.glob("step-*")]
-        return sorted((step, path) for step, path in found if step is not None)
-
-    def in_turn(self) -> list[tuple[int, Path]]:
-        """Those written because it was their time, oldest first; none that a signal or a divergence asked for."""
-        reasons = {STOPPED_BY, ROLLED_BACK_TO}
-        return [(step, path) for step, path in self.steps() if reasons.isdisjoint(_described(path, "facts") or {})]
-
-    def back_to(self, step: int) -> Checkpoint | None:
-        """The newest whole checkpoint with finite values up to a step, if there is one; removes those after it."""
-        for number, path in reversed(self.steps()):
-            with suppress(DamagedCheckpoint):
-                checkpoint = Checkpoint.open(path)
-                if number <= step and checkpoint.is_finite():
-                    return checkpoint
-            _remove(path)
-        return None
-
-    def set_aside(self, path: Path) -> Path:
-        """Renames a damaged checkpoint, so that it is none any more, and gives its new path."""
-        aside = path.with_name(f"{path.name}.damaged")
-        shutil.rmtree(aside, ignore_errors=True)
-        return path.rename(aside)
-
-    def clear_leftovers(self) -> None:
-        """Removes what a killed training had begun to write or to remove."""
-        for path in self.path.glob(".step-*"):
-            shutil.rmtree(path)
-
-    def step_path(self, step: int) -> Path:
-        """Where the checkpoint of a step is."""
-        return self.path / f"step-{step:08d}"
-
-    def average_path(self) -> Path:
-        """Where `nmt average` puts its result."""
-        return self.path / "average"
-
-    def average_is_fresh(self) -> bool:
-        """Whether there is an average, made since the newest step."""
-        made_at, steps = _described(self.average_path(), "step"), self.steps()
-        return made_at is not None and bool(steps) and made_at >= steps[-1][0]
-
-
 def first_whole(paths: Sequence[Path]) -> tuple[Checkpoint, list[DamagedCheckpoint]]:
-    """The first of one or more checkpoints that is not damaged, and what is wrong with those before it.
+    """Returns the first of these checkpoints that is undamaged, and the errors of those before it.
 
     Raises:
-        DamagedCheckpoint: All are damaged; it is the first.
+        DamagedCheckpoint: All are damaged; this is the error of the first.
     """
     damaged: list[DamagedCheckpoint] = []
     for path in paths:
@@ -199,33 +132,20 @@ def first_whole(paths: Sequence[Path]) -> tuple[Checkpoint, list[DamagedCheckpoi
     raise damaged[0]
 
 
-def write_average(folder: CheckpointFolder, paths: Sequence[Path]) -> Path:
-    """Writes the average of these checkpoints into the folder and gives its path.
-
-    Raises:
-        DamagedCheckpoint: One of them is damaged.
-        OSError: It cannot be written.
-    """
-    chosen = [Checkpoint.open(path) for path in paths]
-    facts = {"averaged": sorted(checkpoint.step for checkpoint in chosen)}
-    made_at = folder.steps()[-1][0]
-    return write_checkpoint(folder.average_path(), made_at, {"weights.npz": average(chosen)}, facts)
-
-
-def average(checkpoints: Sequence[Checkpoint]) -> Arrays:
-    """The mean of the checkpoints' weights, taken in float64 (Vaswani et al. 2017, section 6.1)."""
-    total: Arrays = {}
-    for checkpoint in checkpoints:
-        for name, array in checkpoint.weights().items():
-            total[name] = total.get(name, np.zeros(array.shape, np.float64)) + array
-    return {name: (array / len(checkpoints)).astype(np.float32) for name, array in total.items()}
-
-
 def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: Mapping[str, Any]) -> Path:
-    """Writes the archives and their description beside `path`, then renames; replaces what is there.
+    """Writes archives and description into a folder beside `path` and renames it, replacing an earlier checkpoint.
+
+    Args:
+        path: The checkpoint's folder.
+        step: Of the training.
+        files: The arrays of each archive, by the archive's name.
+        facts: Values that JSON can hold.
+
+    Returns:
+        `path`.
 
     Raises:
-        OSError: It cannot be written; the error names `path`, and what was there is as it was.
+        OSError: It cannot be written; the error names `path`. An earlier checkpoint there is unchanged.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -240,7 +160,7 @@ def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: 
             text.write(json.dumps({"step": step, "facts": dict(facts), "sha256": digests}, indent=1) + "\n")
             _sync(text)
         if path.exists():
-            _remove(path)
+            remove_checkpoint(path)
         partial.rename(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -251,7 +171,7 @@ def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: 
 
 
 def _sync(file: IO[Any]) -> None:
-    """Has the file's content on the disk, before a name promises that it is there."""
+    """Flushes the file to disk, so that the rename never becomes durable before the content does."""
     file.flush()
     os.fsync(file.fileno())
 
@@ -264,30 +184,22 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def _remove(path: Path) -> None:
-    """Takes a checkpoint away; one that is half removed does not have its name any more."""
+def remove_checkpoint(path: Path) -> None:
+    """Renames a checkpoint, then deletes it, so that a half-deleted one never has a checkpoint's name."""
     removed = path.with_name(f".{path.name}.removed")
     shutil.rmtree(removed, ignore_errors=True)
     path.rename(removed)
     shutil.rmtree(removed)
 
 
-def _step_of(path: Path) -> int | None:
-    """N of step-N; None for other names."""
+def step_of(path: Path) -> int | None:
+    """Returns N for a folder called step-N, None for other names."""
     match = re.fullmatch(r"step-(\d+)", path.name)
     return int(match[1]) if match else None
 
 
-def _described(path: Path, key: str) -> Any:
-    """One entry of a checkpoint's description; None if there is none or it cannot be read."""
-    try:
-        return json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-
-
-def _state(model: keras.Model, optimizer: AveragingOptimizer) -> dict[str, keras.Variable]:
-    """What training needs beside the weights to translate with, named by kind and order."""
+def training_state(model: keras.Model, optimizer: AveragingOptimizer) -> dict[str, keras.Variable]:
+    """Returns the variables of `state.npz`, named by kind and order."""
     weights = {id(weight) for weight in model.weights}
     kinds = {
         "optimizer": optimizer.variables,

@@ -1,4 +1,4 @@
-"""Which of a run's checkpoints to translate with, and which to average."""
+"""Chooses the checkpoint to translate with, and the checkpoints to average."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from app.runtime.console import say
 
 
 def choose(run: RunDirectory, choice: str | None = None) -> Checkpoint:
-    """What to translate with; where a choice leaves several, a damaged one is said and passed over.
+    """Returns the checkpoint to translate with; reports damaged ones and takes the next that the choice allows.
 
     Args:
-        run: Of `nmt train`.
-        choice: "best" on the dev set, "last", "average" or a step. None is the average if it was made since the newest
+        run: The run.
+        choice: "best" (on the dev set), "last", "average" or a step. None: the average if it was made since the newest
             step, else the newest step.
 
     Raises:
-        UserError: There is no such checkpoint, or it is damaged.
+        UserError: There is no such checkpoint, or all of them are damaged.
     """
     found, damaged = first_whole(_candidates(run, choice))
     for error in damaged:
@@ -26,51 +26,52 @@ def choose(run: RunDirectory, choice: str | None = None) -> Checkpoint:
 
 
 def newest(run: RunDirectory, count: int) -> list[Path]:
-    """The newest `count` checkpoints, oldest first; none that a signal asked for out of turn.
+    """Returns the newest `count` checkpoints in turn, oldest first.
 
     Raises:
         UserError: There are fewer.
     """
-    there = [path for _, path in run.checkpoints.in_turn()][-run.configuration.training.keep_checkpoints :]
-    return _enough(run, there, "--last", count, "keep_checkpoints")[-count:]
+    kept = [path for _, path in run.checkpoints.in_turn()][-run.configuration.training.keep_checkpoints :]
+    return _at_least(run, kept, "--last", count, "keep_checkpoints")[-count:]
 
 
 def best(run: RunDirectory, count: int) -> list[Path]:
-    """The best `count` on the dev set of the checkpoints that are there, the best first.
+    """Returns the `count` kept checkpoints that are best on the dev set, best first.
 
     Raises:
         UserError: There are fewer.
     """
-    return _enough(run, _best_first(run), "--best", count, "keep_best")[:count]
+    return _at_least(run, _best_first(run), "--best", count, "keep_best")[:count]
 
 
 def _best_first(run: RunDirectory) -> list[Path]:
-    there = dict(run.checkpoints.steps())
-    return [there[step] for step in run.ranked_steps() if step in there]
+    kept = dict(run.checkpoints.steps())
+    return [kept[step] for step in run.ranked_steps() if step in kept]
 
 
-def _enough(run: RunDirectory, there: list[Path], option: str, count: int, setting: str) -> list[Path]:
-    if len(there) < count:
+def _at_least(run: RunDirectory, kept: list[Path], option: str, count: int, setting: str) -> list[Path]:
+    """Returns the checkpoints; raises `UserError` if there are fewer than `count`."""
+    if len(kept) < count:
         evaluated = "evaluated " if option == "--best" else ""
         raise UserError(
-            f"{run.checkpoints.path} has {len(there)} {evaluated}checkpoint(s), fewer than {option} {count}; "
-            f"train on, or keep more with --set training.{setting}"
+            f"{run.checkpoints.path} has {len(kept)} {evaluated}checkpoint(s), fewer than {option} {count}; "
+            f"train further, or keep more with --set training.{setting}"
         )
-    return there
+    return kept
 
 
 def _candidates(run: RunDirectory, choice: str | None) -> list[Path]:
-    """The checkpoints that a choice allows, at least one, the first to be preferred."""
+    """Returns the checkpoints that a choice allows, at least one, in order of preference."""
     folder = run.checkpoints
     steps = dict(reversed(folder.steps()))
     if not steps:
-        raise UserError(f"{run.path} has no checkpoint yet; train it further with the same `nmt train` command")
+        raise UserError(f"{run.path} has no checkpoint yet; resume it with the same `nmt train` command")
     average = [folder.average_path()] if folder.average_path().is_dir() else []
     known = {"last": list(steps.values()), "best": _best_first(run), "average": average}
     if choice is None:
         return [*(average if folder.average_is_fresh() else []), *known["last"]]
     chosen = known.get(choice) or [path for step, path in steps.items() if choice == str(step)]
     if not chosen:
-        there = ", ".join([*(name for name, paths in known.items() if paths), *map(str, sorted(steps))])
-        raise UserError(f"{run.path} has no checkpoint {choice}; it has {there}")
+        existing = ", ".join([*(name for name, paths in known.items() if paths), *map(str, sorted(steps))])
+        raise UserError(f"{run.path} has no checkpoint {choice}; it has {existing}")
     return chosen

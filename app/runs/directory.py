@@ -1,10 +1,14 @@
-"""A RUN on disk: configuration, vocabulary, manifest, metrics and checkpoints of one training.
+"""A run on disk: configuration, vocabulary, manifest, metrics and checkpoints of one training.
 
-RUN/config.toml      the resolved configuration          RUN/metrics.jsonl   one object a step
-RUN/vocabulary.model the vocabulary it was trained with  RUN/dev.jsonl       one object a dev evaluation
-RUN/manifest.json    versions, hashes, seed, languages   RUN/checkpoints/    RUN/tensorboard/
-RUN/evaluations.jsonl  one object each time that `nmt evaluate` scored the run
-RUN/divergence/      the sentences of bad steps, if the training diverged
+config.toml        the resolved configuration
+vocabulary.model   the vocabulary the run was trained with
+manifest.json      versions, hashes, seed, languages
+metrics.jsonl      one JSON object a step
+dev.jsonl          one JSON object a dev evaluation
+evaluations.jsonl  one JSON object for each evaluation by `nmt evaluate`
+checkpoints/       see `checkpoint_folder`
+tensorboard/       event files
+divergence/        the sentences of bad steps, if the training diverged
 """
 
 import importlib.metadata
@@ -19,7 +23,8 @@ import tomli_w
 from app.config import Configuration, load_configuration
 from app.errors import UserError
 from app.runs import step_lines
-from app.runs.checkpoints import Checkpoint, CheckpointFolder
+from app.runs.checkpoint_folder import CheckpointFolder
+from app.runs.checkpoints import Checkpoint
 from app.runs.lock import LOCK
 from app.runs.ranking import DevResults, ranked
 from app.runtime.text_files import read_lines, replace_file
@@ -30,12 +35,12 @@ from pipelines.vocabulary.loading import AnyVocabulary, load_vocabulary
 from pipelines.vocabulary.tags import Languages
 
 PACKAGES = ("nmt", "tensorflow", "keras", "tensorflow-text", "sentencepiece", "sacrebleu", "numpy")
-EXAMPLES = 8  # dev sentences that a run keeps, for its export to be held to
+EXAMPLES = 8  # dev sentences kept in a run, which its export must translate as the run does
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """An existing run."""
+    """An existing run: its folder, its configuration and its manifest."""
 
     path: Path
     configuration: Configuration
@@ -45,7 +50,7 @@ class RunDirectory:
     def create(
         cls, path: Path, configuration: Configuration, data: Manifest, further_facts: Mapping[str, Any]
     ) -> "RunDirectory":
-        """Makes the folder and everything in it that does not change while training."""
+        """Creates the run of a training, with everything that does not change while it trains."""
         facts = {
             "seed": configuration.training.seed,
             "data": shard_checksums(data),
@@ -66,7 +71,15 @@ class RunDirectory:
         vocabulary: AnyVocabulary,
         facts: Mapping[str, Any],
     ) -> "RunDirectory":
-        """Makes the same with a vocabulary and what else the manifest shall say."""
+        """Creates a run from a vocabulary and the entries of its manifest.
+
+        Args:
+            path: The folder; created if it is missing.
+            configuration: Of the run.
+            pair: The main translation direction.
+            vocabulary: Copied into the run.
+            facts: Further entries of the manifest; values that JSON can hold.
+        """
         path.mkdir(parents=True, exist_ok=True)
         replace_file(path / "vocabulary.model", vocabulary.model)
         manifest = {
@@ -76,7 +89,7 @@ class RunDirectory:
             "versions": {name: _version(name) for name in PACKAGES},
         }
         replace_file(path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
-        # Last: a folder with a configuration is a run.
+        # The configuration comes last, because a folder with one counts as a run.
         return cls(path, configuration, manifest).with_configuration(configuration)
 
     @classmethod
@@ -84,7 +97,7 @@ class RunDirectory:
         """Reads a run.
 
         Raises:
-            UserError: The folder is missing or is no run.
+            UserError: The folder is missing, is not a run, or is damaged.
         """
         if not cls.is_run(path):
             found = "it has no config.toml" if path.is_dir() else "there is no such folder"
@@ -99,24 +112,24 @@ class RunDirectory:
 
     @staticmethod
     def is_run(path: Path) -> bool:
-        """Whether `nmt train` made this folder."""
+        """True if the folder is a run."""
         return (path / "config.toml").is_file() and (path / "manifest.json").is_file()
 
     @staticmethod
-    def may_be_made(path: Path) -> bool:
-        """Whether nothing is in the way of a new run there, but what `create` left when it was interrupted."""
+    def can_be_created(path: Path) -> bool:
+        """True if the folder is missing, empty, or holds only what an interrupted `create` left."""
         finished = ("vocabulary.model", "manifest.json")
         ours = {*finished, LOCK, *(f".{name}.partial" for name in (*finished, "config.toml"))}
         return not path.exists() or (path.is_dir() and {entry.name for entry in path.iterdir()} <= ours)
 
     def with_configuration(self, configuration: Configuration) -> "RunDirectory":
-        """The same run, to go on with these settings."""
+        """Writes another configuration into the run, and returns the run with it."""
         replace_file(self.path / "config.toml", tomli_w.dumps(configuration.as_sections()))
         return replace(self, configuration=configuration)
 
     @property
     def languages(self) -> Languages:
-        """The pairs and the domains of the data that it was trained on."""
+        """The language pairs and domains of the training data."""
         return Languages.of(self.manifest)
 
     @property
@@ -125,33 +138,33 @@ class RunDirectory:
         return CheckpointFolder(self.path / "checkpoints")
 
     def dev_results(self) -> DevResults:
-        """What was measured at each checkpoint, also at those that are gone."""
+        """Returns the dev results of each evaluated step, including those whose checkpoint was removed."""
         return {line["step"]: line for line in step_lines.read(self.path / "dev.jsonl")}
 
     def evaluations(self, checkpoint: Checkpoint) -> list[dict[str, Any]]:
-        """What `nmt evaluate` found for a checkpoint, the last time for each text."""
+        """Returns what `nmt evaluate` found for a checkpoint, the latest result for each text."""
         lines = step_lines.read(self.path / "evaluations.jsonl")
         return [*{line["text"]: line for line in lines if line["weights"] == checkpoint.weights_digest}.values()]
 
     def add_evaluation(self, checkpoint: Checkpoint, text: str, evaluation: Mapping[str, Any]) -> None:
-        """Keeps what was found for a checkpoint on a text.
+        """Appends the evaluation of a checkpoint on a text to `evaluations.jsonl`.
 
         Raises:
             OSError: It cannot be written.
         """
-        of = {"step": checkpoint.step, "weights": checkpoint.weights_digest, "text": text}
-        step_lines.append(self.path / "evaluations.jsonl", {**of, **evaluation})
+        subject = {"step": checkpoint.step, "weights": checkpoint.weights_digest, "text": text}
+        step_lines.append(self.path / "evaluations.jsonl", {**subject, **evaluation})
 
     def ranked_steps(self) -> list[int]:
-        """The evaluated steps, the best on the dev set first."""
-        return ranked(self.dev_results(), self.configuration.training.judged_by)
+        """Returns the evaluated steps, best on the dev set first."""
+        return ranked(self.dev_results(), self.configuration.training.ranked_by)
 
     def vocabulary(self) -> AnyVocabulary:
-        """The vocabulary that the run was trained with.
+        """Loads the vocabulary the run was trained with.
 
         Raises:
             DataError: The file is missing or damaged.
-            UserError: It is another vocabulary.
+            UserError: The file holds another vocabulary.
         """
         path = self.path / "vocabulary.model"
         vocabulary = load_vocabulary(path)
@@ -162,7 +175,7 @@ class RunDirectory:
         return vocabulary
 
     def load_transformer(self, checkpoint: Checkpoint, precision: str) -> Transformer:
-        """The model with the checkpoint's weights, computing under Keras' policy `precision`."""
+        """Builds the model under the Keras dtype policy `precision`, and loads the checkpoint's weights into it."""
         transformer = Transformer(self.configuration.model, name="transformer", dtype=precision)
         transformer.build()
         checkpoint.load_weights(transformer)
@@ -170,16 +183,16 @@ class RunDirectory:
 
 
 def shard_checksums(data: Manifest) -> dict[str, list[str]]:
-    """The SHA-256 of every shard and of what lies beside it, by split, and the weights of mixed corpora."""
+    """Returns the SHA-256 of every shard and its companion files by split, and the weights of mixed corpora."""
     checksums = {
         name: [shard.sha256 + shard.beside_sha256 for shard in split.shards] for name, split in data.splits.items()
     }
     weights = {f"weights of {name}": [str(c.weight) for c in split.corpora] for name, split in data.splits.items()}
-    return checksums | {name: of_split for name, of_split in weights.items() if of_split}
+    return checksums | {name: values for name, values in weights.items() if values}
 
 
 def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
-    """Where the text of each split comes from, what is left of it, and why pairs were dropped."""
+    """Returns for each split the origin of its text, its size, and the number of dropped pairs by reason."""
     return {
         name: {
             "origins": [without_folders(origin) for origin in split.origins],
@@ -193,22 +206,22 @@ def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
 
 
 def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
-    """A corpus' origin with the names of its files alone: runs and exports travel, and folders tell of people."""
+    """Returns a corpus' origin with file names in place of paths, because runs are shared and paths may be private."""
     *kinds, name = origin["spec"].split(":")
-    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx")  # of an address in a store the last is "gs"
+    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx")  # not for gs://…
     spec = ":".join([*kinds, Path(name).name]) if is_local else origin["spec"]
     files = [{**file, "path": Path(file["path"]).name} for file in origin.get("files", [])]
     return {**origin, "spec": spec, "files": files}
 
 
 def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:
-    """Source sentences of the dev set, from short to long, none of them among its extremes if it has enough."""
+    """Returns dev source sentences from short to long: quantiles of the length, or all if there are at most `count`."""
     if "dev" not in data.splits or not data.split("dev").text:
         return []
     sentences = sorted({line for line in read_lines(data.text("dev")[0]) if line.strip()}, key=lambda s: (len(s), s))
     if len(sentences) <= count:
         return sentences
-    return [sentences[len(sentences) * (2 * i + 1) // (2 * count)] for i in range(count)]  # quantiles of the length
+    return [sentences[len(sentences) * (2 * i + 1) // (2 * count)] for i in range(count)]
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""A run is written by one training at a time."""
+"""The lock of a run, so that only one training writes it at a time."""
 
 import fcntl
 import os
@@ -14,9 +14,9 @@ LOCK = ".lock"  # in the run's folder
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Keeps other trainings away from a run's folder until the block is left, or the process ends, in whatever way.
+    """Locks a run's folder until the context is left or the process ends in any way.
 
-    Where the file system knows no locks there is none.
+    On a file system without locks, does nothing.
 
     Raises:
         UserError: Another process holds the lock; the message names it.

@@ -1,4 +1,4 @@
-"""Which checkpoints were the best on the dev set, and whether the training still gets better."""
+"""Ranks checkpoints by their results on the dev set."""
 
 import math
 from collections.abc import Mapping
@@ -9,21 +9,21 @@ DevResults = Mapping[int, Mapping[str, float]]  # step -> the figures of a line 
 
 
 def ranked(results: DevResults, best_by: BestBy) -> list[int]:
-    """The evaluated steps, the best first, of equals the earlier; those without the figure are left out."""
-    badness = {step: _badness(values, best_by) for step, values in results.items()}
-    return sorted((step for step, value in badness.items() if math.isfinite(value)), key=lambda s: (badness[s], s))
+    """Returns the evaluated steps, best first and earlier first among equals; steps without the figure are left out."""
+    cost = {step: _cost(values, best_by) for step, values in results.items()}
+    return sorted((step for step, value in cost.items() if math.isfinite(value)), key=lambda s: (cost[s], s))
 
 
 def evaluations_since_best(results: DevResults, best_by: BestBy) -> int:
-    """How many checkpoints came after the best one and were no better."""
+    """Returns the number of evaluated checkpoints after the best one."""
     order = ranked(results, best_by)
     return sum(step > order[0] for step in order)
 
 
 def figure(values: Mapping[str, float], best_by: BestBy) -> str:
-    """What a checkpoint is judged by, in words."""
+    """Returns the figure by which a checkpoint is ranked, for a message: "dev BLEU 27.3"."""
     return f"dev {'BLEU' if best_by == 'bleu' else 'loss'} {values[f'dev_{best_by}']:g}"
 
 
-def _badness(values: Mapping[str, float], best_by: BestBy) -> float:
+def _cost(values: Mapping[str, float], best_by: BestBy) -> float:
     return -values.get("dev_bleu", -math.inf) if best_by == "bleu" else values.get("dev_loss", math.inf)

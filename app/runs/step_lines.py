@@ -1,4 +1,4 @@
-"""Files with one JSON object a step, `metrics.jsonl` and `dev.jsonl`. What breaks off damages the last line only."""
+"""Files of JSON lines, such as `metrics.jsonl` and `dev.jsonl`. An interrupted write damages only the last line."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def append(file: Path, line: Mapping[str, Any]) -> None:
-    """Adds a step; the file is not held open.
+    """Appends a line; the file does not stay open.
 
     Raises:
         OSError: It cannot be written; the error names the file.
@@ -22,25 +22,25 @@ def append(file: Path, line: Mapping[str, Any]) -> None:
 
 
 def sync(file: Path) -> None:
-    """Has the lines on the disk, so that no power cut takes them."""
+    """Flushes the file to disk, so that its lines survive a power cut."""
     with file.open("rb") as lines:
         os.fsync(lines.fileno())
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """All whole lines; none where there is no file."""
+    """Returns all complete lines; none if there is no file."""
     return [line for line, _ in _lines_and_ends(file)]
 
 
 def cut_after(file: Path, last: int) -> None:
-    """Takes away what comes after step `last`, and a last line that is not whole. Needs no room on the disk."""
+    """Removes the lines after step `last` and an incomplete last line; works on a full disk, too."""
     if file.is_file():
         kept = takewhile(lambda line_and_end: line_and_end[0]["step"] <= last, _lines_and_ends(file))
         os.truncate(file, max((end for _, end in kept), default=0))
 
 
 def _lines_and_ends(file: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Each whole line with the offset of its end in bytes."""
+    """Yields each complete line with the byte offset of its end."""
     end = 0
     for line in file.read_bytes().splitlines(keepends=True) if file.is_file() else []:
         end += len(line)

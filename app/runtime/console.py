@@ -1,7 +1,4 @@
-"""What a person sees while the program works: one progress bar on stderr, and lines that stay.
-
-Results go to stdout and are not here. Where stderr is no terminal there is no bar, only the lines that stay.
-"""
+"""Progress on stderr: one progress bar on a terminal, and permanent lines. Results are printed on stdout elsewhere."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -10,18 +7,18 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-STEPS_REMEMBERED = 0.98  # the shown speed is a running mean over some fifty steps
+SPEED_DECAY = 0.98  # the shown speed is a running mean over about fifty steps
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
-    """Writes one line that stays; square brackets are taken as they are."""
+    """Prints one permanent line; square brackets are printed as they are."""
     console.print(line, markup=False)
 
 
 class TrainingProgress:
-    """The bar of `nmt train`: step, loss, target tokens a second, time left."""
+    """The progress bar of `nmt train`: step, loss, target tokens a second, time left."""
 
     def __init__(self, steps: int, first_step: int) -> None:
         self.bar = Progress(
@@ -40,14 +37,14 @@ class TrainingProgress:
         self.tokens = self.seconds = 0.0
 
     def advance(self, step: int, loss: float, target_tokens: int, seconds: float) -> None:
-        """One step was done."""
-        self.tokens = STEPS_REMEMBERED * self.tokens + target_tokens
-        self.seconds = STEPS_REMEMBERED * self.seconds + seconds
+        """Shows a finished step."""
+        self.tokens = SPEED_DECAY * self.tokens + target_tokens
+        self.seconds = SPEED_DECAY * self.seconds + seconds
         speed = f"{self.tokens / self.seconds:,.0f}"
         self.bar.update(self.task, completed=step, loss=f"{loss:.3f}", speed=speed)
 
     def evaluated(self, step: int, results: Mapping[str, float]) -> None:
-        """A dev evaluation was made: a line that stays."""
+        """Prints a permanent line with the results of a dev evaluation."""
         figures = "  ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in results.items())
         speed = f"{self.tokens / self.seconds:,.0f} tokens/s" if self.seconds else ""
         say(f"step {step}  {figures}  {speed}".rstrip())
@@ -55,7 +52,7 @@ class TrainingProgress:
 
 @contextmanager
 def work_bar(names: Mapping[str, str]) -> Iterator["WorkBar"]:
-    """A bar for work in named phases: `names` says what to call each."""
+    """Yields a progress bar for work in phases; `names` maps each phase to what to show."""
     bar = WorkBar(names)
     with bar.bar:
         yield bar
@@ -63,7 +60,7 @@ def work_bar(names: Mapping[str, str]) -> Iterator["WorkBar"]:
 
 
 class WorkBar:
-    """Shows the phase at work; when the next begins, a line with the time of the last stays."""
+    """A progress bar of the current phase; when a phase ends, a permanent line says how long it took."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self.names = names
@@ -83,7 +80,7 @@ class WorkBar:
         self.task = self.bar.add_task("", total=None)
 
     def __call__(self, phase: str, done: int, total: int | None) -> None:
-        """`done` of `total` (None: unknown) units of a phase are done."""
+        """Shows that `done` of `total` units of a phase are done; None if the total is unknown."""
         if phase != self.phase:
             self.finish()
             self.phase, self.started = phase, time.perf_counter()
@@ -92,11 +89,11 @@ class WorkBar:
         self.bar.update(self.task, completed=done, total=total)
 
     def add(self, phase: str, units: int) -> None:
-        """`units` more of the phase at work are done."""
+        """Shows that `units` more units of the current phase are done."""
         self(phase, self.done + units, self.total)
 
     def finish(self) -> None:
-        """The phase at work is over."""
+        """Ends the current phase."""
         if self.phase is not None:
             seconds = time.perf_counter() - self.started
             say(f"{self.names.get(self.phase, self.phase)}: {self.done:,} in {seconds:.1f} s")

@@ -1,8 +1,8 @@
 """Chooses how TensorFlow computes on this machine's processor, before TensorFlow is imported.
 
-TensorFlow turns oneDNN's kernels on only for processors with AVX512-VNNI, AVX-VNNI or AMX. On other x86 processors a
-training step takes half the processor time with them. They also allocate large tensors from a pool, and with glibc told
-to keep what is freed hardly any time is left in the kernel.
+TensorFlow enables oneDNN's kernels only on processors with AVX512-VNNI, AVX-VNNI or AMX. On other x86 processors, too,
+they halve the processor time of a training step. They also allocate large tensors from a pool; if glibc keeps freed
+memory, hardly any time is spent in the system's kernel.
 """
 
 import os
@@ -17,7 +17,7 @@ ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 @dataclass(frozen=True)
 class ProcessorSettings:
-    """What was chosen.
+    """The settings that were chosen.
 
     Attributes:
         onednn: The value of `TF_ENABLE_ONEDNN_OPTS`; "" leaves the choice to TensorFlow.
@@ -31,20 +31,21 @@ class ProcessorSettings:
 
     def __str__(self) -> str:
         if self.from_user:
-            of_onednn = f"oneDNN {'off' if self.onednn == '0' else 'on'} ({ONEDNN}={self.onednn} is set)"
+            onednn = f"oneDNN {'off' if self.onednn == '0' else 'on'} ({ONEDNN}={self.onednn} is set)"
         elif self.onednn:
-            of_onednn = "oneDNN on (an x86 processor)"
+            onednn = "oneDNN on (an x86 processor)"
         else:
-            of_onednn = "oneDNN as TensorFlow chooses (not an x86 processor)"
-        of_memory = "freed memory is kept (glibc)" if self.keeps_memory else "the allocator is left as it is"
-        return f"{of_onednn}; {of_memory}"
+            onednn = "oneDNN as TensorFlow chooses (not an x86 processor)"
+        memory = "freed memory is kept (glibc)" if self.keeps_memory else "the allocator is left as it is"
+        return f"{onednn}; {memory}"
 
 
 @cache
 def apply_processor_settings() -> ProcessorSettings:
-    """Sets the environment and the allocator, once, and returns what was chosen; a variable that is set already stays.
+    """Sets environment variables and the allocator, the first time it is called, and returns the settings.
 
-    To be called before TensorFlow is imported, which reads the environment once.
+    Must be called before TensorFlow is imported, which reads the environment once. A variable that the user has set
+    is not changed.
     """
     from_user = ONEDNN in os.environ
     if is_x86():

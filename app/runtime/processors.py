@@ -1,41 +1,41 @@
-"""The processors of this machine: how many there are, and which instructions they know. Imports no TensorFlow.
+"""The processors of this machine: their number and their instruction sets. Does not import TensorFlow.
 
-Between the products of a search there is much that a second thread cannot help with. So on a CPU it is better that each
-batch keeps to its own threads, and that several batches are translated at once.
+Much of a search runs between its matrix products and gains nothing from a second thread. So on a CPU it is faster to
+translate several batches at once, each with its own threads.
 """
 
 import os
 import platform
 from pathlib import Path
 
-MOST_BATCHES = 8  # at once; each needs memory of its own
+MOST_BATCHES = 8  # at once, because each needs its own memory
 CPUINFO = Path("/proc/cpuinfo")
 X86 = {"x86_64", "amd64"}
 NOTABLE_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
 def batches_at_once() -> int:
-    """One for each processor, up to `MOST_BATCHES`."""
+    """Returns the number of batches to translate at once: one a processor, at most `MOST_BATCHES`."""
     return min(MOST_BATCHES, processors())
 
 
 def processors() -> int:
-    """Those that this process may use."""
+    """Returns the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_x86() -> bool:
-    """True on an x86 processor of 64 bits."""
+    """True on a 64-bit x86 processor."""
     return platform.machine().lower() in X86
 
 
 def processor_flags(cpuinfo: Path = CPUINFO) -> set[str]:
-    """The first processor's feature flags as Linux names them; empty where the system does not tell."""
+    """Returns the first processor's feature flags as Linux names them; empty if the system does not list them."""
     return set(_field("flags", cpuinfo).split())
 
 
 def processor_name(cpuinfo: Path = CPUINFO) -> str:
-    """The first processor's model and those of its flags that decide how fast it multiplies."""
+    """Returns the first processor's model and those of its flags that determine how fast it multiplies."""
     model = " ".join((_field("model name", cpuinfo) or platform.machine()).split())
     notable = [flag for flag in NOTABLE_FLAGS if flag in processor_flags(cpuinfo)]
     return f"{model} ({', '.join(notable)})" if notable else model

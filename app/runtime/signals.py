@@ -1,4 +1,4 @@
-"""SIGTERM (the machine is taken away), SIGINT (Ctrl-C), SIGHUP (the terminal is closed) in work that can be resumed."""
+"""Stops resumable work on SIGTERM (the machine is taken away), SIGINT (Ctrl-C) or SIGHUP (the terminal is closed)."""
 
 import os
 import signal
@@ -12,27 +12,28 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal ended the training; the message says where.
+    """A signal stopped the training; the message says at which step.
 
     Attributes:
-        exit_code: 128 + the signal's number, as a shell has it.
+        exit_code: 128 + the signal's number, as shells report it.
     """
 
     def __init__(self, received: signal.Signals, kept_step: int) -> None:
-        where = f"at step {kept_step}; the same command goes on from there"
-        nowhere = "before the first checkpoint; the same command begins anew"
-        super().__init__(f"stopped by {received.name} {where if kept_step else nowhere}")
+        resumable = f"at step {kept_step}; the same command resumes from there"
+        lost = "before the first checkpoint; the same command starts over"
+        super().__init__(f"stopped by {received.name} {resumable if kept_step else lost}")
         self.exit_code = 128 + received
 
 
 class StopSignals:
-    """While entered, a signal raises `Stopped`: at once, or, while it is held back, where `check` is called.
+    """A context in which a signal raises `Stopped`: immediately or, while held back, at the next `check`.
 
-    A second signal ends the process at once. A signal that was ignored before, as in a background job, stays ignored.
+    A second signal ends the process immediately. A signal that was ignored before, as in a background job, stays
+    ignored.
 
     Attributes:
-        kept_step: The step that would be gone on from.
-        received: The signal that is held back, if there is one.
+        kept_step: The step from which the training would resume.
+        received: The signal that was received, if any.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():  # Python lets no other thread do this
+        if threading.current_thread() is threading.main_thread():  # Python allows no other thread to do this
             for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._receive)
@@ -55,17 +56,17 @@ class StopSignals:
             self.check()
 
     def hold_back(self) -> None:
-        """From now on a signal waits for `check`."""
+        """Makes signals wait for `check` from now on."""
         self._held_back = True
 
     def check(self) -> None:
-        """Raises `Stopped` if a signal was held back."""
+        """Raises `Stopped` if a signal was received."""
         if self.received:
             raise Stopped(self.received, self.kept_step)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Within it a signal need not wait; for long work that is made up for later."""
+        """Lets signals stop the work inside the context immediately; for long work that can be repeated later."""
         before, self._held_back = self._held_back, False
         self.check()
         yield
@@ -82,9 +83,9 @@ class StopSignals:
 
 
 def leave_terminal() -> None:
-    """Writes no more to a terminal that is closed, which would be an error."""
+    """Redirects the standard streams of a closed terminal to the null device; writing to it would fail."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
-        if stat.S_ISCHR(os.fstat(stream).st_mode):  # of a terminal that is closed `isatty` says no
+        if stat.S_ISCHR(os.fstat(stream).st_mode):  # `isatty` is False for a closed terminal
             os.dup2(nowhere, stream)
     os.close(nowhere)

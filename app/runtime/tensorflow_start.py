@@ -1,6 +1,6 @@
-"""TensorFlow, imported and started without its greetings on stderr.
+"""Imports and starts TensorFlow without its log lines on stderr.
 
-Its C++ libraries write lines to file descriptor 2 before any setting of theirs can stop them.
+Its C++ libraries write to file descriptor 2 before any setting can stop them.
 """
 
 import os
@@ -16,20 +16,21 @@ from app.runtime.processors import processors
 
 
 def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_once: int = 1) -> None:
-    """Imports TensorFlow and Keras; shows what they wrote only if that fails.
+    """Imports TensorFlow and Keras; their log lines are shown only if that fails.
 
-    `logical_cpus` devices share the processor; with 2, distribution can be tried without a GPU. With `start` its
-    devices are started too; a process that is to join others must not do so before. With `batches_at_once` threads
-    that call TensorFlow, each op takes its share of the processors, and one thread at least, unless the environment
-    says otherwise in TF_NUM_INTRAOP_THREADS.
+    Args:
+        logical_cpus: Number of logical devices that share the processor; with 2, distribution works without a GPU.
+        start: True to start the devices, too; must be False in a process that is to join a cluster.
+        batches_at_once: Number of threads that will call TensorFlow. Each op then uses its share of the processors, at
+            least one thread, unless TF_NUM_INTRAOP_THREADS is set.
     """
     apply_processor_settings()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # a choice of the user's for other programs
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # the user may have set it for other programs
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
-    if batches_at_once > 1 and "tensorflow" not in sys.modules:  # which reads it once, when it starts
+    if batches_at_once > 1 and "tensorflow" not in sys.modules:  # TensorFlow reads the variable once
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, processors() // batches_at_once)))
-    with held_stderr(), ending_at_once():
+    with held_stderr(), sigint_ends_process():
         import keras
         import tensorflow as tf
         import tensorflow_text  # noqa: F401
@@ -40,12 +41,12 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
             devices = [tf.config.LogicalDeviceConfiguration()] * logical_cpus
             tf.config.set_logical_device_configuration(cpu, devices)
         if start:
-            tf.config.list_logical_devices()  # this too is talkative the first time
+            tf.config.list_logical_devices()  # writes log lines, too, the first time
 
 
 @contextmanager
 def answering_soon() -> Iterator[None]:
-    """Within it TensorFlow runs new graphs as they are; improving that of a search takes longer than a few lines do."""
+    """Turns off graph optimization inside the context; for a search it takes longer than translating a few lines."""
     import tensorflow as tf
 
     key = "disable_meta_optimizer"
@@ -59,7 +60,7 @@ def answering_soon() -> Iterator[None]:
 
 @contextmanager
 def held_stderr() -> Iterator[None]:
-    """Holds back what is written to stderr, and lets it go only if an error leaves the block."""
+    """Captures what is written to stderr inside the context, and writes it out only after an error."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -76,10 +77,10 @@ def held_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def ending_at_once() -> Iterator[None]:
-    """Within it Ctrl-C ends the process: raised in the middle of TensorFlow's import it comes out as another error."""
+def sigint_ends_process() -> Iterator[None]:
+    """Makes Ctrl-C end the process inside the context; TensorFlow's import would turn the exception into another."""
     before = signal.getsignal(signal.SIGINT)
-    in_main_thread = threading.current_thread() is threading.main_thread()  # no other thread may set handlers
+    in_main_thread = threading.current_thread() is threading.main_thread()  # other threads cannot set handlers
     replaced = in_main_thread and before is not signal.SIG_IGN
     if replaced:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

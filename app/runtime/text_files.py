@@ -1,4 +1,4 @@
-"""Lines of text from files and pipes. A line ends at "\\n" and nowhere else, so that line numbers agree everywhere."""
+"""Reads lines of text from files and pipes, and replaces files. Only "\\n" ends a line, so that line numbers agree."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from app.runtime.console import say
 
 
 def read_lines(path: Path) -> list[str]:
-    """All lines of a file, or of stdin if the path is "-".
+    """Returns all lines of a file, or of stdin if the path is "-".
 
     Raises:
         UserError: The file cannot be read.
@@ -21,7 +21,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def check_readable(path: Path) -> None:
-    """Says before long work that a file is not there; it is not opened, since a pipe can be read only once.
+    """Checks, before long work, that a file exists. Does not open it, because a pipe can be read only once.
 
     Raises:
         UserError: There is no such file, or it is a folder.
@@ -31,14 +31,14 @@ def check_readable(path: Path) -> None:
 
 
 def stream_lines(path: Path) -> Iterator[str]:
-    """The lines of a file, or of stdin if the path is "-", as they come; without their ends and a byte order mark.
+    """Yields the lines of a file, or of stdin if the path is "-", without line ends and byte order mark.
 
-    What is compressed by gzip, xz, zstd or bzip2 is decompressed, whatever its name. Bytes that are not UTF-8 become
-    U+FFFD, and a line on stderr says where the first was.
+    Text compressed by gzip, xz, zstd or bzip2 is decompressed, whatever the file's name. Bytes that are not UTF-8
+    become U+FFFD; a line on stderr says how many lines had any, and which was the first.
 
     Raises:
         UserError: The file cannot be read.
-        DataError: It is compressed and damaged, or an archive.
+        DataError: The file is damaged compressed text, or an archive.
     """
     if str(path) == "-":
         yield from _decoded(sys.stdin.buffer, "standard input")
@@ -52,7 +52,7 @@ def stream_lines(path: Path) -> Iterator[str]:
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
-    """Writes a file aside and renames it: whoever reads it, and whatever breaks off, it is the old one or the new.
+    """Replaces a file atomically: writes another file and renames it, so that readers see the old or the new content.
 
     Raises:
         OSError: It cannot be written; the error names `path`.
@@ -76,11 +76,11 @@ def _decoded(file: IO[bytes], name: str) -> Iterator[str]:
     with explained_damage(name):
         yield from _text_lines(decompressed(name, file), damaged)
     if damaged:
-        say(f"{name}: {len(damaged)} line(s) are not UTF-8, the first is line {damaged[0]}; replaced what was invalid")
+        say(f"{name}: {len(damaged)} line(s) are not UTF-8, the first is line {damaged[0]}; replaced invalid bytes")
 
 
 def _text_lines(file: IO[bytes], damaged: list[int]) -> Iterator[str]:
-    """Yields the lines, and adds the numbers of those that are not UTF-8 to a list."""
+    """Yields the lines, and appends the numbers of those that are not UTF-8 to `damaged`."""
     for number, ended in enumerate(file, start=1):
         line = ended.removesuffix(b"\n").removesuffix(b"\r")
         line = line.removeprefix(BOM_UTF8) if number == 1 else line

@@ -1,4 +1,4 @@
-"""Names in UTF-8 for folders whose own are not: TensorFlow and CTranslate2 open no others."""
+"""UTF-8 names for folders with other names, because TensorFlow and CTranslate2 open only UTF-8 names."""
 
 import atexit
 import shutil
@@ -8,7 +8,10 @@ from pathlib import Path
 
 
 def in_utf8(folder: Path) -> str:
-    """Returns the folder's name, or that of a link to it, which lasts as long as the program; makes it if need be."""
+    """Returns the folder's name if it is UTF-8, else that of a symbolic link to it that is removed at exit.
+
+    In the latter case the folder is created if it is missing.
+    """
     name = str(folder)
     try:
         name.encode()

@@ -1,1 +1,1 @@
-"""Training: objective, optimizer, schedules, the step, checkpoints and what is shown of them."""
+"""Training: from prepared data and a configuration to a run with checkpoints."""

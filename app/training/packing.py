@@ -1,4 +1,4 @@
-"""The options of the training stream, and whether several pairs share a row of a batch: "auto" asks the machine."""
+"""Returns the options of the training stream, and decides whether several sentence pairs share a row of a batch."""
 
 import tensorflow as tf
 
@@ -7,14 +7,14 @@ from pipelines.streaming.options import StreamOptions
 
 
 def resolve_packing(packing: Packing) -> Packing:
-    """Returns "on" or "off"; "auto" is "on" where there is a GPU, for which each shape of a batch is compiled."""
+    """Returns "on" or "off"; "auto" is "on" with a GPU, because there each batch shape costs a compilation."""
     if packing != "auto":
         return packing
     return "on" if tf.config.list_physical_devices("GPU") else "off"
 
 
 def is_packed(settings: TrainingConfig) -> bool:
-    """True if several pairs share a row in a training with these settings."""
+    """True if pairs share rows in a training with these settings."""
     return resolve_packing(settings.packing) == "on"
 
 

@@ -1,9 +1,8 @@
-"""The train step and Keras `fit` around it, on any number of devices.
+"""The train step, and Keras' `fit` around it, on any number of devices.
 
-The step is ours because three of Keras' own parts do not give the mathematics wanted here: its loss reduction takes a
-mean of the replicas' means, its optimizer reduces gradients where their norm cannot be seen, and its first batch
-builds the model from a mean over replicas, which fails when their shapes differ. The loop, the callbacks and the
-history stay Keras'.
+The step replaces three parts of Keras: its loss reduction averages the replicas' means, its optimizer reduces gradients
+where their norm is not available, and it builds the model from the mean of the replicas' first batches, which fails
+if their shapes differ. The loop, the callbacks and the history are Keras' own.
 """
 
 import gc
@@ -25,24 +24,26 @@ from pipelines.vocabulary.tokenizer import PAD
 
 
 class Trainer(keras.Model):
-    """A `Transformer` that learns; `fit` takes batches of the contract, divided among replicas.
+    """A `Transformer` with its objective and train step; `fit` takes distributed batches of the training stream.
 
-    The loss of a step is the sum over real target tokens divided by their number in the *global* batch, so that the
-    division of the batch among replicas and accumulated parts does not change it. Batches of data with loss weights
-    bring a weight for each row, or for each target token of packed rows; then both are sums over the tokens times their
-    weight, so that a pair of weight 2 counts as two pairs do.
+    The loss of a step is the sum over real target tokens divided by their number in the *global* batch, so it does not
+    depend on the division of the batch among replicas and accumulated parts. Data with loss weights has a weight for
+    each row, or for each target token of packed rows. Then both sums are weighted, so that a pair of weight 2 counts as
+    much as two pairs.
 
     Args:
-        settings: How it trains.
-        xla: Whether each replica's forward and backward computation is compiled by XLA. For GPUs: on a CPU, XLA's
-            bfloat16 products are several times slower than TensorFlow's own.
+        transformer: A built model.
+        settings: The training settings.
+        xla: True to compile each replica's forward and backward computation with XLA. For GPUs only: on a CPU, XLA's
+            bfloat16 products are several times slower than TensorFlow's.
+        kwargs: As for `keras.Model`.
 
     Attributes:
-        step: How many batches were read, those counted on whose update was skipped because its gradient was not finite
-            and those that were passed over after a divergence; so it is the position in the data too.
+        step: The number of batches read, which is the position in the data. It includes batches whose update was
+            skipped because the gradient was not finite, and batches that were skipped after a divergence.
     """
 
-    train_function: Any  # Keras has it None until it is made
+    train_function: Any  # Keras leaves it None until it is made
 
     def __init__(self, transformer: Transformer, settings: TrainingConfig, *, xla: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -53,26 +54,26 @@ class Trainer(keras.Model):
         self.built = True
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """Logits, as the transformer gives them."""
+        """Returns the transformer's logits."""
         return self.transformer(inputs, training=training)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Keras' `fit`; once it has ended, by an error too, nothing reads the batches any more.
+        """Calls Keras' `fit`, and frees the iterator over the batches when it ends, even after an error.
 
-        Python would wait forever, as it ends, for a thread of tf.data that wants to run Python.
+        A tf.data thread that still runs Python code would keep the interpreter from exiting.
         """
         try:
             return super().fit(*args, **kwargs)
         except BaseException as error:
-            release_frames(error)  # they hold the iterator
+            release_frames(error)  # their local variables hold the iterator
             raise
         finally:
-            gc.collect()  # so does a cycle that Keras makes
+            gc.collect()  # a reference cycle of Keras holds the iterator, too
 
     def make_train_function(self, force: bool = False) -> None:
-        """Makes the function that Keras' loop calls with an iterator; it returns a step's figures.
+        """Creates the function that Keras' loop calls with an iterator, and that returns a step's figures.
 
-        Made once, so that a training which goes back compiles nothing anew.
+        It is created only once, so that nothing is compiled again after a rollback.
         """
         if self.train_function is not None and not force:
             return
@@ -81,7 +82,7 @@ class Trainer(keras.Model):
         @tf.function(autograph=False)
         def step(iterator: Any) -> dict[str, tf.Tensor]:
             figures = strategy.run(self.replica_step, args=next(iterator))
-            # Every replica holds the same global figures.
+            # The figures are global, and the same on every replica.
             return {name: strategy.experimental_local_results(value)[0] for name, value in figures.items()}
 
         def counted_step(iterator: Any) -> dict[str, tf.Tensor]:
@@ -91,23 +92,23 @@ class Trainer(keras.Model):
         self.train_function = counted_step
 
     def replica_step(self, *batch: Any) -> dict[str, tf.Tensor]:
-        """Learns from one replica's part of a global batch.
+        """Trains on one replica's part of a global batch.
 
         Args:
-            batch: Inputs, labels and, of data with loss weights, float32 [B] or [B, T], 0 for empty rows.
+            batch: Inputs, labels and, if the data has them, loss weights, float32 [B] or [B, T], 0 for empty rows.
 
         Returns:
-            Of the global batch, as float32 scalars: loss and cross_entropy (nats a real target token), accuracy (these
-            three by the loss weights), gradient_norm (before clipping or loss scaling), learning_rate, source_tokens
-            and target_tokens (real ones, EOS among them), padding_share (of both sides), skipped (1 where the gradient
-            was not finite, else 0).
+            Figures of the global batch, float32 scalars: loss and cross_entropy (nats a real target token) and
+            accuracy, all three weighted by the loss weights; gradient_norm (before clipping, without loss scale),
+            learning_rate, source_tokens and target_tokens (real ones, with EOS), padding_share (of both sides), and
+            skipped (1 if the gradient was not finite, else 0).
         """
         replica = tf.distribute.get_replica_context()
         counts = replica.all_reduce(tf.distribute.ReduceOp.SUM, token_counts(*batch))
         total = counts["loss_weight"] if "loss_weight" in counts else counts["target_tokens"]
         total = tf.where(total > 0, total, 1.0)
         learning_rate = self.optimizer.scaled_rate()
-        # Else every replica would draw the same dropout masks.
+        # Without a shift of the seeds, all replicas would draw the same dropout masks.
         with shifted_seeds(replica.replica_id_in_sync_group):
             compute = self.accumulated_gradients
             sums, gradients = (tf.function(compute, jit_compile=True) if self.xla else compute)(batch, total)
@@ -127,11 +128,11 @@ class Trainer(keras.Model):
         }
 
     def accumulated_gradients(self, batch: tuple[Any, ...], total: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
-        """The sums over a batch and the gradients of its (scaled) loss, computed part after part.
+        """Computes the sums over a batch and the gradients of its scaled loss, one part after another.
 
         Args:
-            batch: As `replica_step` has it.
-            total: What the loss is divided by, float32.
+            batch: As for `replica_step`.
+            total: The divisor of the loss, float32: the (weighted) number of tokens of the global batch.
         """
         parts = self.settings.accumulation
         if parts == 1:
@@ -151,7 +152,7 @@ class Trainer(keras.Model):
         return sums, gradients
 
     def gradients(self, batch: tuple[Any, ...], total: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
-        """As `accumulated_gradients`, at once."""
+        """Computes the same as `accumulated_gradients`, in one part."""
         inputs, labels, *loss_weights = batch
         weights = [weight.value for weight in self.transformer.trainable_variables]
         with tf.GradientTape() as tape:
@@ -159,8 +160,8 @@ class Trainer(keras.Model):
             tape.watch(projection)
             sums = self.objective(inputs, labels, projection, *loss_weights)
             scaled_loss = self.optimizer.scale_loss(sums.loss / total)
-        *gradients, of_projection = tape.gradient(scaled_loss, [*weights, projection])
-        return sums, [summed_gradient(gradient, of_projection) for gradient in gradients]
+        *gradients, projection_gradient = tape.gradient(scaled_loss, [*weights, projection])
+        return sums, [summed_gradient(gradient, projection_gradient) for gradient in gradients]
 
     def objective(
         self,
@@ -169,11 +170,13 @@ class Trainer(keras.Model):
         projection: tf.Tensor,
         loss_weights: tf.Tensor | None = None,
     ) -> TokenSums:
-        """The loss sums of this batch's real target tokens (see `token_objective`).
+        """Computes the loss sums over this batch's real target tokens (see `token_objective`).
 
         Args:
-            projection: The tied embeddings, [V, D] in float32; apart, so that they may have a gradient of their own.
-            loss_weights: Of the rows, float32 [B], or the tokens, [B, T]; 1 each where left out.
+            inputs: The model's inputs.
+            labels: int32 [B, T].
+            projection: The tied embeddings, float32 [V, D], as a separate tensor with a gradient of its own.
+            loss_weights: Of the rows, float32 [B], or the tokens, [B, T]; None for 1 each.
         """
         passes = 2 if self.settings.r_drop else 1
         inputs = {name: tf.tile(ids, [passes, 1]) for name, ids in inputs.items()} if passes > 1 else inputs
@@ -186,10 +189,10 @@ class Trainer(keras.Model):
     def real_tokens(
         self, states: tf.Tensor, labels: tf.Tensor, loss_weights: tf.Tensor | None, passes: int
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Takes the N real target tokens out of a batch; under XLA all B T positions.
+        """Selects the N real target tokens of a batch; under XLA, all B T positions.
 
         Args:
-            states: The decoder's, [P B, T, D], of P passes.
+            states: The decoder's states of P passes, [P B, T, D].
             labels: int32 [B, T].
             loss_weights: Of the rows, float32 [B], or the tokens, [B, T].
             passes: P.
@@ -198,8 +201,8 @@ class Trainer(keras.Model):
             States [N, P, D], labels [N] and weights [N].
         """
         passes_apart = tf.split(states, passes)
-        loss_weights = None if loss_weights is None else of_tokens(loss_weights, labels)
-        if self.xla:  # which cannot gather a number of tokens that is not known before
+        loss_weights = None if loss_weights is None else token_weights(loss_weights, labels)
+        if self.xla:  # XLA cannot gather a number of tokens that is unknown at compile time
             tokens = [tf.reshape(part, [-1, part.shape[-1]]) for part in passes_apart]
             labels, loss_weights = (None if rows is None else tf.reshape(rows, [-1]) for rows in (labels, loss_weights))
         else:
@@ -212,7 +215,7 @@ class Trainer(keras.Model):
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Within it the weights are their moving averages, if such are kept; not within a `tf.function`."""
+        """Replaces the weights by their moving averages, if any, inside the context; not for use in a `tf.function`."""
         averages = self.optimizer.averages
         weights = self.transformer.trainable_variables if averages else []
         learning = [keras.ops.convert_to_numpy(weight) for weight in weights]
@@ -226,57 +229,57 @@ class Trainer(keras.Model):
 
     @tf.function(input_signature=(*BATCH_SPEC, tf.TensorSpec([None], tf.float32)), autograph=False)
     def dev_sums(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, loss_weights: tf.Tensor) -> TokenSums:
-        """The loss sums of a batch without dropout, outside the strategy."""
+        """Computes the loss sums of a dev batch, without dropout and outside the strategy."""
         projection = self.transformer.embedding.embeddings.value
         states = self.transformer.states(inputs, training=False)  # [B, T, D]
         tokens = self.real_tokens(states, labels, loss_weights, passes=1)
         return evaluated_objective(tokens[0], projection, *tokens[1:], smoothing=self.settings.label_smoothing)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Keras would build from a mean of the replicas' batches; ours is built before."""
+        """Does nothing. Keras would build the model from a mean of the replicas' batches; this one is built already."""
 
 
-def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, of_projection: tf.Tensor) -> tf.Tensor:
-    """A weight's gradient, to which, if it is the embeddings', that of the tied projection is added.
+def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient: tf.Tensor) -> tf.Tensor:
+    """Returns a weight's gradient; for the embeddings, adds the gradient of the tied projection.
 
-    Looking rows up has a gradient of some rows, which are added in place; TensorFlow would make a whole table of each
-    look-up's first.
+    The look-ups' gradient has only some rows. They are added in place, where TensorFlow would first make a whole table
+    of each look-up's gradient.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    return tf.tensor_scatter_nd_add(of_projection, gradient.indices[:, None], gradient.values)
+    return tf.tensor_scatter_nd_add(projection_gradient, gradient.indices[:, None], gradient.values)
 
 
 def release_frames(error: BaseException) -> None:
-    """Forgets the local variables of the functions that an error has ended.
+    """Clears the local variables of all frames of an error, including those of Keras.
 
-    Keras takes its own functions out of the traceback, but those that it called still lead to them.
+    Keras removes its own frames from the traceback, but they can be reached from the frames of the functions it called.
     """
     for innermost, _ in traceback.walk_tb(error.__traceback__):
         frame: FrameType | None = innermost
-        with suppress(RuntimeError):  # it has not ended, nor have those below
+        with suppress(RuntimeError):  # this frame is still running, and so are its callers
             while frame:
                 frame.clear()
                 frame = frame.f_back
 
 
 def split_rows(rows: tf.Tensor, parts: int) -> tf.Tensor:
-    """Rows [B, …] -> [parts, ceil(B / parts), …], row i in part i mod parts, so that each gets like lengths.
+    """Splits rows [B, …] into [parts, ceil(B / parts), …]; row i goes to part i mod parts, which evens the lengths.
 
-    Empty rows (all padding) fill up; they count for nothing in the loss.
+    Empty rows (all padding) fill the parts; they have no effect on the loss.
     """
-    further = len(rows.shape) - 1
-    rows = tf.pad(rows, [[0, -tf.shape(rows)[0] % parts], *[[0, 0]] * further])
+    axes = len(rows.shape) - 1
+    rows = tf.pad(rows, [[0, -tf.shape(rows)[0] % parts], *[[0, 0]] * axes])
     shape = tf.concat([[-1, parts], tf.shape(rows)[1:]], axis=0)
-    return tf.transpose(tf.reshape(rows, shape), [1, 0, *range(2, 2 + further)])
+    return tf.transpose(tf.reshape(rows, shape), [1, 0, *range(2, 2 + axes)])
 
 
 def token_counts(
     inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, loss_weights: tf.Tensor | None = None
 ) -> dict[str, tf.Tensor]:
-    """How many source and target tokens are real, and how many positions there are in all; float32 scalars.
+    """Counts real source tokens, real target tokens and all positions; float32 scalars.
 
-    With loss weights, of rows or tokens, their sum over the real target tokens too.
+    With loss weights, of rows or tokens, also returns their sum over the real target tokens.
     """
 
     def real(ids: tf.Tensor) -> tf.Tensor:
@@ -291,10 +294,10 @@ def token_counts(
 
 
 def target_weight(labels: tf.Tensor, loss_weights: tf.Tensor) -> tf.Tensor:
-    """The sum of the loss weights, [B] or [B, T], over the real tokens, int32 [B, T]: float32 []."""
-    return tf.reduce_sum(tf.where(labels != PAD, of_tokens(loss_weights, labels), 0.0))
+    """Returns the sum of loss weights, [B] or [B, T], over the real tokens of labels, int32 [B, T]: float32 []."""
+    return tf.reduce_sum(tf.where(labels != PAD, token_weights(loss_weights, labels), 0.0))
 
 
-def of_tokens(loss_weights: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """The loss weights of tokens [B, T], given as such or as those of the rows [B]."""
+def token_weights(loss_weights: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Returns the loss weights of the tokens, [B, T], from those of the tokens or of the rows, [B]."""
     return tf.broadcast_to(loss_weights if len(loss_weights.shape) == 2 else loss_weights[:, None], tf.shape(labels))

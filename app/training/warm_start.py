@@ -1,4 +1,4 @@
-"""Begins a training with the weights of another run; optimizer, learning rate and place in the data begin anew."""
+"""Starts a training from another run's weights, with a new optimizer and learning rate and from the first batch."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from layers import Transformer
 from pipelines.shards.manifest import Manifest
 
 
-def begin_with_weights_of(other: Path, transformer: Transformer, data: Manifest) -> None:
-    """Puts what one would translate with of the run `other` into a built model.
+def warm_start(transformer: Transformer, other: Path, data: Manifest) -> None:
+    """Loads the weights with which the run `other` translates into a built model.
 
     Raises:
-        UserError: It is no run or an imported one, or it has no checkpoint, another vocabulary than the data or a model
-            of another shape.
+        UserError: `other` is not a run or was imported; it has no checkpoint; or its vocabulary is not that of the
+            data, or its model has another shape.
     """
     run = RunDirectory.open(other)
     if IMPORTED in run.manifest:
@@ -28,4 +28,4 @@ def begin_with_weights_of(other: Path, transformer: Transformer, data: Manifest)
         )
     checkpoint = choose(run, None)
     checkpoint.load_weights(transformer)
-    say(f"beginning with the weights of {checkpoint.path}")
+    say(f"starting from the weights of {checkpoint.path}")

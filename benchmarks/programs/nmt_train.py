@@ -30,10 +30,12 @@ def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any
     import keras
 
     from app.runtime.console import TrainingProgress
+    from app.training.building import build_on_devices
     from app.training.callbacks.monitoring import StepLog
+    from app.training.data_sets import DataSets
     from app.training.machines.distribution import divide, mirrored_strategy
     from app.training.memory.accumulation import with_accumulation
-    from app.training.train import build_trainer, open_stream, resolve
+    from app.training.resolving import resolve
     from pipelines.shards.manifest import Manifest
 
     settings = {
@@ -47,16 +49,14 @@ def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any
     strategy = mirrored_strategy()
     configuration = resolve({**preset, "training": settings}, "benchmark", data)
     configuration = with_accumulation(configuration, data, strategy.num_replicas_in_sync)
-    keras.utils.set_random_seed(SEED)
-    with strategy.scope():
-        trainer = build_trainer(configuration)
+    trainer = build_on_devices(strategy, configuration)
     clock = StepClock(arguments.seconds)
 
     class Watch(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
             self.model.stop_training = clock.step_done(int((logs or {})["target_tokens"]))
 
-    stream = divide(partial(open_stream, data, configuration.training, 0), strategy)
+    stream = divide(partial(DataSets.open(data, configuration.training).stream, 0), strategy)
     progress = TrainingProgress(configuration.training.steps, first_step=0)
     with tempfile.TemporaryDirectory() as run, progress.bar:
         trainer.fit(

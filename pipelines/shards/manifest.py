@@ -171,6 +171,11 @@ class Manifest:
         return Languages(self.pairs, self.domains)
 
     @classmethod
+    def of(cls, data: "str | Path | Manifest") -> "Manifest":
+        """Returns a manifest as it is, and loads that of a data directory."""
+        return data if isinstance(data, Manifest) else cls.load(data)
+
+    @classmethod
     def load(cls, data_dir: str | Path) -> "Manifest":
         """Reads the manifest and checks that the files it names exist, without reading a shard.
 

@@ -79,12 +79,17 @@ def training_stream(
     data = TrainingData.open(data_dir, options, host)
     if start_batch < 0:
         raise DataError(f"a stream starts at batch 0 or later, not at {start_batch}")
-    batches = dataset_of(lambda: _batches(data, start_batch), batch_spec(data.manifest, packed=options.packed))
-    return batches.prefetch(_PREFETCHED_BATCHES)
+    return stream_from(data, start_batch)
+
+
+def stream_from(data: TrainingData, start_batch: int) -> tf.data.Dataset:
+    """Returns the batches of opened data from a batch on; see `training_stream`."""
+    spec = batch_spec(data.manifest, packed=data.options.packed)
+    return dataset_of(lambda: _batches(data, start_batch), spec).prefetch(_PREFETCHED_BATCHES)
 
 
 def evaluation_stream(
-    data_dir: str | Path, split: str = "dev", *, batch_tokens: int, max_length: int
+    data_dir: str | Path | Manifest, split: str = "dev", *, batch_tokens: int, max_length: int
 ) -> tf.data.Dataset:
     """Returns each pair of a split once, the longest first, in batches like those of `training_stream`.
 
@@ -94,7 +99,7 @@ def evaluation_stream(
     Raises:
         DataError: As `training_stream` does.
     """
-    manifest = Manifest.load(data_dir)
+    manifest = Manifest.of(data_dir)
     shards = manifest.split(split).shards
     check_some_fit(manifest, split, max_length)
     lengths = read_lengths(manifest.data_dir, shards)
@@ -124,7 +129,11 @@ def planned_epoch(data_dir: str | Path, options: StreamOptions) -> list[PlannedB
 
     If an epoch has several windows, later epochs may have a few batches more or less.
     """
-    data = TrainingData.open(data_dir, options)
+    return planned_batches(TrainingData.open(data_dir, options))
+
+
+def planned_batches(data: TrainingData) -> list[PlannedBatch]:
+    """Returns the batches of the first epoch of opened data; see `planned_epoch`."""
     return [batch for window in data.windows(0) for batch in _planned(data, window)]
 
 

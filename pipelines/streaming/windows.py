@@ -62,13 +62,13 @@ class TrainingData:
     packed_shape: BatchShape | None
 
     @classmethod
-    def open(cls, data_dir: str | Path, options: StreamOptions, host: Host = ONLY_HOST) -> "TrainingData":
-        """Loads the manifest and checks that the options suit the data, without reading tokens.
+    def open(cls, data_dir: str | Path | Manifest, options: StreamOptions, host: Host = ONLY_HOST) -> "TrainingData":
+        """Checks that the options suit the data, without reading tokens.
 
         Raises:
             DataError: As `training_stream` does.
         """
-        manifest = Manifest.load(data_dir)
+        manifest = Manifest.of(data_dir)
         if not 0 <= host.number < host.of:
             raise DataError(f"machine {host.number} of {host.of}: machines count from 0")
         check_some_fit(manifest, "train", options.max_length)

@@ -1,10 +1,12 @@
-"""The command line within this process: TensorFlow is there already, and what is written is kept."""
+"""Runs commands inside this process, where TensorFlow is already imported, and captures their output."""
 
 import io
+import json
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from app.cli import main
@@ -34,7 +36,7 @@ TINY = (
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left: its exit code and what it wrote."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -42,12 +44,12 @@ class Done:
 
     @property
     def lines(self) -> list[str]:
-        """The lines on stdout, whose ends are line feeds alone."""
+        """The lines on stdout; only line feeds end a line."""
         return self.out.removesuffix("\n").split("\n")
 
     @property
     def complaints(self) -> list[str]:
-        """The lines on stderr that name a command, as an error does."""
+        """The error lines on stderr, which start with the name of the command."""
         return [line for line in self.err.split("\n") if line.startswith("nmt ")]
 
 
@@ -64,12 +66,36 @@ def nmt(*arguments: str | Path, stdin: bytes = b"") -> Done:
 
 
 def train_arguments(data: Path, out: Path, *settings: str, preset: str = "tiny") -> list[str]:
-    """`nmt train` of a model that trains in seconds; later settings win."""
+    """Returns arguments of `nmt train` for a model that trains in seconds; later settings win."""
     changes = [part for setting in (*TINY, *settings) for part in ("--set", setting)]
     return ["train", str(data), "--out", str(out), "--preset", preset, *changes]
 
 
 def succeeded(done: Done) -> Done:
-    """Holds a command to exit code 0."""
+    """Asserts exit code 0, and returns the command's output."""
     assert done.code == 0, done.err
     return done
+
+
+def objects(done: Done) -> list[dict[str, Any]]:
+    """Parses each line on stdout as JSON."""
+    return [json.loads(line) for line in done.lines]
+
+
+def refusal(done: Done, verb: str) -> str:
+    """Returns the only error line; asserts that stdout is empty and that there is no traceback."""
+    assert done.code == 1, done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    (line,) = done.complaints
+    assert done.err.endswith(f"{line}\n")
+    assert line.startswith(f"nmt {verb}: ")
+    return line.removeprefix(f"nmt {verb}: ")
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Returns every file below a folder with its bytes, and every folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"folder"
+        for path in sorted(folder.rglob("*"))
+    }

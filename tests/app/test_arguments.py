@@ -1,4 +1,4 @@
-"""No option of any verb is forgotten because it came again."""
+"""No verb silently drops a repeated option."""
 
 import argparse
 from pathlib import Path
@@ -15,13 +15,13 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def values_of(action: argparse.Action) -> list[str]:
-    """Something that the option takes."""
+    """Returns a valid value for the option."""
     value = str(next(iter(action.choices))) if action.choices else "1"
     return ["1,2"] if action.dest == "profile" else [value]
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_option_that_comes_twice_is_joined_or_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_repeated_option_is_joined_or_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     parser = parsers()[verb]
     actions = [action for action in parser._actions if action.option_strings and action.nargs != 0]
     for action in parser._actions:
@@ -39,14 +39,14 @@ def test_every_option_that_comes_twice_is_joined_or_refused(verb: str, capsys: p
         assert f"{option}: is given twice; give it once" in capsys.readouterr().err
 
 
-def test_the_corpora_of_two_options_are_all_prepared() -> None:
+def test_the_corpora_of_repeated_options_are_joined() -> None:
     command = "prepare --pair en-de --corpus files:a files:b --dev files:c --corpus files:d --out data"
     arguments = parsed(command.split())
     assert arguments.corpora == ["files:a", "files:b", "files:d"]
     assert arguments.out == Path("data")
 
 
-def test_what_follows_an_option_s_default_is_not_added_to_it() -> None:
+def test_values_replace_the_default_of_an_option() -> None:
     parser = ArgumentParser()
     parser.add_argument("--many", nargs="+", default=["default"])
     parser.add_argument("one", nargs="?")

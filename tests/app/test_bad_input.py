@@ -1,4 +1,4 @@
-"""What cannot be used is refused in one line that says what and where, and nothing is left half-written."""
+"""Unusable input is refused in one line that says what is wrong where, and nothing is left half-written."""
 
 import json
 import shutil
@@ -8,33 +8,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.shards.manifest import Manifest
-from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
+from tests.app.command_line import SAMPLE, nmt, refusal, succeeded, train_arguments, tree
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 
 
-def refusal(done: Done, verb: str) -> str:
-    """The one line that says what is wrong; there is nothing on stdout and no traceback."""
-    assert done.code == 1, done.err
-    assert done.out == ""
-    assert "Traceback" not in done.err
-    (line,) = done.complaints
-    assert done.err.endswith(f"{line}\n")
-    assert line.startswith(f"nmt {verb}: ")
-    return line.removeprefix(f"nmt {verb}: ")
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its bytes, and every folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"folder"
-        for path in sorted(folder.rglob("*"))
-    }
-
-
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, with some text; relative paths are below it."""
+    """The working folder, with some text files."""
     monkeypatch.chdir(tmp_path)
     for name, text in {
         "two.en": "It rains.\nWho?\n",
@@ -97,7 +78,7 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     (["evaluate", "--hypothesis", "two.de", "--test-set", "wmt14"], "give --pair SRC-TGT beside --test-set"),
     (["evaluate", "--hypothesis", "two.de", "--test-set", "wtm14", "--pair", "en-de"], "nearest known: wmt14"),
     (["evaluate", "--hypothesis", "two.de", "--reference", "two.de", "--output", "no/f"], "there is no folder no"),
-    # a MODEL, RUN or DATA that is none
+    # wrong MODEL, RUN or DATA
     (["translate", "folder", "two.en"], "folder is not a model: expected a run of `nmt train` or an export of"),
     (
         ["translate", "none", "two.en"],
@@ -110,9 +91,9 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
     ([*TRANSLATE, "--sample", "--top-k", "0"], "--top-k is 0; it must be at least 1"),
     ([*TRANSLATE, "--sample", "--seed", "-1"], "--seed is -1; it must be at least 0"),
     ([*TRANSLATE, "--top-k", "5"], "--top-k is for --sample; add it, or leave --top-k out"),
-    ([*TRANSLATE, "--sample", "--prefix", "two.de"], "--sample knows no --prefix"),
-    ([*TRANSLATE, "--alternatives"], "--alternatives go on behind a --prefix; give one"),
-    ([*TRANSLATE, "--token-scores"], "--token-scores are printed with --json; add it"),
+    ([*TRANSLATE, "--sample", "--prefix", "two.de"], "--sample does not support --prefix"),
+    ([*TRANSLATE, "--alternatives"], "--alternatives needs a --prefix; add one"),
+    ([*TRANSLATE, "--token-scores"], "--token-scores needs --json; add it"),
     ([*TRANSLATE, "--glossary", "missing"], "cannot read missing: there is no such file"),
     ([*TRANSLATE, "--glossary", "two.de", "--n-best", "2"], "--glossary is for the best translation"),
     (["evaluate", "none", "--test-set", SAMPLE], "none is not a model"),
@@ -131,7 +112,7 @@ NO_COMMAND_WITH_A_MODEL: list[tuple[list[str], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), NO_COMMAND_WITH_A_MODEL)
-def test_what_cannot_be_used_is_named_and_nothing_is_written(here: Path, arguments: list[str], message: str) -> None:
+def test_unusable_input_is_named_and_nothing_is_written(here: Path, arguments: list[str], message: str) -> None:
     before = tree(here)
     assert message in refusal(nmt(*arguments), arguments[0])
     assert tree(here) == before
@@ -145,17 +126,17 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(here: Path, argumen
         ("training.steps=many", "preset tiny: [training] steps is 'many'; it must be a whole number"),
         ("model.heads=3", "model width 32 is not a multiple of 3 heads; use"),
         ("model.vocabulary_size=512", "but the vocabulary of {data} has 504 pieces; leave the setting out"),
-        ("model.logits_bias=true", "[model] logits_bias is of imported models, and is not trained; leave it out"),
+        ("model.logits_bias=true", "[model] logits_bias is for imported models and cannot be trained; leave it out"),
     ],
 )
-def test_a_wrong_setting_is_named_and_no_run_begun(data: Path, here: Path, setting: str, message: str) -> None:
+def test_a_wrong_setting_is_named_and_no_run_is_created(data: Path, here: Path, setting: str, message: str) -> None:
     before = tree(here)
     assert message.format(data=data) in refusal(nmt(*train_arguments(data, here / "run", setting)), "train")
     assert tree(here) == before
 
 
 @pytest.mark.parametrize("arguments", [[], ["trian"], ["train"], ["train", "data"], ["prepare", "--pair", "en-de"]])
-def test_a_command_line_that_cannot_be_read_is_answered_with_its_usage(arguments: list[str]) -> None:
+def test_an_unreadable_command_line_is_answered_with_the_usage(arguments: list[str]) -> None:
     done = nmt(*arguments)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("usage: nmt")
@@ -165,7 +146,7 @@ def test_a_command_line_that_cannot_be_read_is_answered_with_its_usage(arguments
 
 
 @pytest.mark.parametrize("name", ["folder", "two.en"])
-def test_train_writes_into_no_folder_that_is_not_its_own(data: Path, here: Path, name: str) -> None:
+def test_train_does_not_write_into_a_folder_that_is_not_a_run(data: Path, here: Path, name: str) -> None:
     before = tree(here)
     line = refusal(nmt(*train_arguments(data, here / name)), "train")
     assert line == f"{here / name} exists and is not a run of `nmt train`; choose another --out"
@@ -175,17 +156,17 @@ def test_train_writes_into_no_folder_that_is_not_its_own(data: Path, here: Path,
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("training.seed=2", "was begun with training.seed = 1, not 2; go on with --set training.seed=1, or choose"),
-        ("model.inner_width=128", "was begun with model.inner_width = 64, not 128; go on with"),
+        ("training.seed=2", "was started with training.seed = 1, not 2; resume with --set training.seed=1, or choose"),
+        ("model.inner_width=128", "was started with model.inner_width = 64, not 128; resume with"),
     ],
 )
-def test_a_run_does_not_go_on_with_another_setting(data: Path, run_copy: Path, setting: str, message: str) -> None:
+def test_a_run_does_not_resume_with_another_setting(data: Path, run_copy: Path, setting: str, message: str) -> None:
     before = tree(run_copy)
     assert message in refusal(nmt(*train_arguments(data, run_copy, setting)), "train")
     assert tree(run_copy) == before
 
 
-def test_all_that_differs_is_said_at_once(data: Path, run_copy: Path) -> None:
+def test_all_differing_settings_are_named_at_once(data: Path, run_copy: Path) -> None:
     settings = ("training.seed=2", "model.inner_width=128", "training.label_smoothing=0.3")
     line = refusal(nmt(*train_arguments(data, run_copy, *settings)), "train")
     for part in ("model.inner_width = 64, not 128", "seed = 1, not 2", "--set training.label_smoothing=0.1"):
@@ -195,12 +176,12 @@ def test_all_that_differs_is_said_at_once(data: Path, run_copy: Path) -> None:
 @pytest.mark.parametrize(
     "setting", ["training.batch_tokens=64", "training.max_length=2"], ids=["too small a budget", "no pair fits"]
 )
-def test_settings_that_do_not_fit_the_data_leave_no_run(data: Path, tmp_path: Path, setting: str) -> None:
+def test_settings_that_do_not_suit_the_data_leave_no_run(data: Path, tmp_path: Path, setting: str) -> None:
     refusal(nmt(*train_arguments(data, tmp_path / "run", setting)), "train")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_does_not_go_on_with_other_data_of_its_vocabulary(road: Path, run_copy: Path, tmp_path: Path) -> None:
+def test_a_run_does_not_resume_with_other_data_of_its_vocabulary(road: Path, run_copy: Path, tmp_path: Path) -> None:
     specs = ("--corpus", f"tsv:{road / 'dev.tsv'}", "--dev", f"tsv:{road / 'dev.tsv'}")
     vocabulary = ("--vocabulary", run_copy / "vocabulary.model")
     succeeded(
@@ -210,7 +191,7 @@ def test_a_run_does_not_go_on_with_other_data_of_its_vocabulary(road: Path, run_
     assert line == f"{run_copy} was trained on other data than {tmp_path / 'data'} holds now; choose another --out"
 
 
-def test_a_run_without_a_checkpoint_begins_anew_with_other_settings(data: Path, run_copy: Path) -> None:
+def test_a_run_without_a_checkpoint_starts_over_with_other_settings(data: Path, run_copy: Path) -> None:
     shutil.rmtree(run_copy / "checkpoints")
     settings = ("training.seed=5", "training.steps=1", "training.dev_sentences=0")
     succeeded(nmt(*train_arguments(data, run_copy, *settings)))
@@ -218,7 +199,7 @@ def test_a_run_without_a_checkpoint_begins_anew_with_other_settings(data: Path, 
     assert [json.loads(line)["step"] for line in (run_copy / "metrics.jsonl").read_text().splitlines()] == [1]
 
 
-def test_a_run_does_not_go_on_with_data_of_another_vocabulary(road: Path, run_copy: Path, tmp_path: Path) -> None:
+def test_a_run_does_not_resume_with_data_of_another_vocabulary(road: Path, run_copy: Path, tmp_path: Path) -> None:
     specs = ("--corpus", f"tsv:{tmp_path / 'other.tsv'}", "--dev", f"tsv:{road / 'dev.tsv'}")
     rows = (f"word{i % 90}ing is {i}\tein w{i % 70}ort ist {i}\n" for i in range(400))
     (tmp_path / "other.tsv").write_text("".join(rows))
@@ -260,7 +241,7 @@ def test_damaged_data_is_found_before_training(
     assert tree(here) == before
 
 
-def test_a_corrupt_shard_is_named_before_training_and_earlier_checkpoints_stay(
+def test_a_corrupt_shard_is_named_before_training_and_earlier_checkpoints_are_kept(
     data: Path, run_copy: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(data, tmp_path / "data"))
@@ -287,7 +268,7 @@ def test_a_corrupt_shard_is_named_before_training_and_earlier_checkpoints_stay(
         (["--length-penalty", "nan"], "length_penalty must be between -10 and 10, got nan"),
     ],
 )
-def test_a_search_that_cannot_be_made_is_refused(run: Path, options: list[str], message: str) -> None:
+def test_an_invalid_search_is_refused(run: Path, options: list[str], message: str) -> None:
     assert message in refusal(nmt("translate", run, *options, stdin=b"I\n"), "translate")
 
 
@@ -301,8 +282,8 @@ def test_too_few_evaluated_checkpoints_to_average_are_counted(run_copy: Path) ->
     (run_copy / "dev.jsonl").write_text('{"step": 2, "dev_bleu": 1.0}\n')
     line = refusal(nmt("average", run_copy, "--best", "2"), "average")
     assert line == (
-        f"{run_copy / 'checkpoints'} has 1 evaluated checkpoint(s), fewer than --best 2; train on, or keep more with "
-        "--set training.keep_best"
+        f"{run_copy / 'checkpoints'} has 1 evaluated checkpoint(s), fewer than --best 2; train further, or keep more "
+        "with --set training.keep_best"
     )
 
 
@@ -313,7 +294,7 @@ def test_a_damaged_checkpoint_is_not_averaged(run_copy: Path) -> None:
 
 
 @pytest.mark.parametrize("choice", ["3", "average", "newest"])
-def test_a_checkpoint_that_is_not_there_is_answered_with_those_that_are(run: Path, choice: str) -> None:
+def test_a_missing_checkpoint_is_answered_with_the_existing_ones(run: Path, choice: str) -> None:
     line = refusal(nmt("translate", run, "--checkpoint", choice, stdin=b"I\n"), "translate")
     assert line == f"{run} has no checkpoint {choice}; it has last, best, 2, 4"
 
@@ -341,7 +322,7 @@ def damage_all_checkpoints(run: Path) -> str:
 
 def remove_checkpoints(run: Path) -> str:
     shutil.rmtree(run / "checkpoints")
-    return f"{run} has no checkpoint yet; train it further with the same `nmt train` command"
+    return f"{run} has no checkpoint yet; resume it with the same `nmt train` command"
 
 
 def damage_manifest(run: Path) -> str:
@@ -360,7 +341,7 @@ def change_vocabulary_digest(run: Path) -> str:
     [damage_all_checkpoints, remove_checkpoints, damage_manifest, change_vocabulary_digest],
     ids=lambda f: f.__name__,
 )
-def test_a_damaged_run_is_refused_by_the_name_of_its_file(run_copy: Path, damage: Callable[[Path], str]) -> None:
+def test_a_damaged_run_is_refused_with_the_name_of_its_file(run_copy: Path, damage: Callable[[Path], str]) -> None:
     message = damage(run_copy)
     assert refusal(nmt("translate", run_copy, stdin=b"I\n"), "translate").startswith(message)
 
@@ -375,7 +356,7 @@ def test_a_damaged_export_is_refused(export: Path, tmp_path: Path, file: str) ->
     assert line.endswith("; export the run again")
 
 
-def test_an_export_for_one_engine_is_not_for_another(export: Path) -> None:
+def test_an_export_without_an_engine_cannot_use_it(export: Path) -> None:
     line = refusal(nmt("translate", export, "--engine", "ctranslate2"), "translate")
     assert line == f"{export} is no export for ctranslate2; export the run again with --format ctranslate2"
 
@@ -385,7 +366,7 @@ def test_a_saved_model_has_no_quantization(run: Path, here: Path) -> None:
     assert line == "--quantization is for --format ctranslate2; leave it out"
 
 
-def test_an_export_is_written_into_no_file(run: Path, here: Path) -> None:
+def test_an_export_is_not_written_over_a_file(run: Path, here: Path) -> None:
     before = tree(here)
     line = refusal(nmt("export", run, "--out", "two.en"), "export")
     assert line == "cannot write two.en: not a directory"

@@ -1,4 +1,4 @@
-"""Presets, settings over them, and what is said of those that cannot be."""
+"""Presets, settings that change them, and messages about wrong ones."""
 
 import math
 import tomllib
@@ -30,14 +30,14 @@ def configured(preset: str, *settings: str) -> Configuration:
     return Configuration.from_sections({**sections, "model": MODEL | sections.get("model", {})}, "here")
 
 
-def test_the_presets_are_listed_from_small_to_large() -> None:
+def test_presets_are_listed_from_small_to_large() -> None:
     assert preset_names() == ["demo", "tiny", "small", "base", "big", "paper-base", "paper-big"]
     presets = Path(config.__file__).parent / "presets"
     assert {path.stem for path in presets.glob("*.toml")} == set(preset_names())
 
 
 @pytest.mark.parametrize("name", ["demo", "tiny", "small", "base", "big", "paper-base", "paper-big"])
-def test_each_preset_is_a_configuration_and_survives_a_file(name: str, tmp_path: Path) -> None:
+def test_each_preset_is_a_configuration_and_is_restored_from_a_file(name: str, tmp_path: Path) -> None:
     configuration = configured(name)
     assert configuration.model.vocabulary_size == 8000
     assert configuration.training.steps >= 1000
@@ -46,7 +46,7 @@ def test_each_preset_is_a_configuration_and_survives_a_file(name: str, tmp_path:
     assert load_configuration(path) == configuration
 
 
-def test_the_papers_presets_are_the_papers_recipe() -> None:
+def test_the_papers_presets_follow_the_papers_recipe() -> None:
     base, big = configured("paper-base"), configured("paper-big")
     assert base == Configuration(TransformerConfig(8000), TrainingConfig(), DecodingOptions())
     assert (big.model.model_width, big.model.inner_width, big.model.heads) == (1024, 4096, 16)
@@ -82,7 +82,7 @@ def test_a_setting_is_read_as_toml_or_else_as_text(setting: str, parsed: tuple[s
 
 
 @pytest.mark.parametrize("setting", ["steps=4", "training.steps", "training.steps=", ".steps=4", "training.=4"])
-def test_a_setting_of_another_form_is_shown_how(setting: str) -> None:
+def test_a_setting_in_another_form_is_answered_with_an_example(setting: str) -> None:
     with pytest.raises(UserError, match=r"cannot read the setting .*; write section.key=value, as in training.steps="):
         parse_setting(setting)
 
@@ -136,34 +136,32 @@ def test_a_setting_of_another_form_is_shown_how(setting: str) -> None:
         ("decoding.beam_size=0", "here: [decoding] beam_size must be at least 1, got 0"),
     ],
 )
-def test_what_is_wrong_with_a_setting_is_said_in_full(setting: str, message: str) -> None:
+def test_a_wrong_setting_is_explained(setting: str, message: str) -> None:
     with pytest.raises(UserError) as refused:
         configured("tiny", setting)
     assert message in str(refused.value)
 
 
-def test_a_whole_number_may_stand_for_a_decimal_one() -> None:
+def test_an_integer_is_accepted_for_a_float() -> None:
     assert configured("tiny", "training.learning_rate=2").training.learning_rate == 2
 
 
 @pytest.mark.parametrize(
-    ("best_by", "sentences", "judged_by"), [("auto", 4, "bleu"), ("auto", 0, "loss"), ("loss", 4, "loss")]
+    ("best_by", "sentences", "ranked_by"), [("auto", 4, "bleu"), ("auto", 0, "loss"), ("loss", 4, "loss")]
 )
-def test_the_best_is_judged_by_bleu_where_sentences_are_translated(
-    best_by: str, sentences: int, judged_by: str
+def test_checkpoints_are_ranked_by_bleu_if_dev_sentences_are_translated(
+    best_by: str, sentences: int, ranked_by: str
 ) -> None:
     settings = (f"training.best_by={best_by}", f"training.dev_sentences={sentences}")
-    assert configured("tiny", *settings).training.judged_by == judged_by
+    assert configured("tiny", *settings).training.ranked_by == ranked_by
 
 
-def test_the_best_is_not_judged_by_the_bleu_of_nothing() -> None:
-    with pytest.raises(
-        UserError, match='best_by is "bleu", which needs dev_sentences above 0; translate some, or take'
-    ):
+def test_checkpoints_cannot_be_ranked_by_bleu_without_dev_sentences() -> None:
+    with pytest.raises(UserError, match='best_by is "bleu", which needs dev_sentences above 0; raise it, or use'):
         configured("tiny", "training.best_by=bleu", "training.dev_sentences=0")
 
 
-def test_an_unknown_preset_is_told_the_nearest_and_all_names() -> None:
+def test_an_unknown_preset_is_answered_with_the_nearest_and_all_names() -> None:
     with pytest.raises(UserError) as refused:
         load_preset("papr-big")
     names = ", ".join(preset_names())
@@ -185,17 +183,17 @@ def test_a_damaged_configuration_is_named(tmp_path: Path, text: str, message: st
     assert message in str(refused.value)
 
 
-def test_the_configuration_of_a_run_is_that_of_its_command(run: Path) -> None:
+def test_a_run_stores_the_configuration_of_its_command(run: Path) -> None:
     sections = tomllib.loads((run / "config.toml").read_text())
     assert sections["model"]["vocabulary_size"] == 504
-    assert sections["model"]["normalization"] == "pre"  # of the preset
-    assert math.isclose(sections["training"]["learning_rate"], 0.02)  # of a setting
-    assert sections["training"]["label_smoothing"] == TrainingConfig().label_smoothing  # of neither
+    assert sections["model"]["normalization"] == "pre"  # from the preset
+    assert math.isclose(sections["training"]["learning_rate"], 0.02)  # from a setting
+    assert sections["training"]["label_smoothing"] == TrainingConfig().label_smoothing  # from neither
     assert Configuration.from_sections(sections, "run") == load_configuration(run / "config.toml")
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_a_run_tells_which_preset_it_is_nearest_to(name: str) -> None:
+def test_the_nearest_preset_of_a_run_is_found(name: str) -> None:
     sections = configured(name).as_sections()
     assert nearest_preset(sections) == name
     sections["training"] |= {"seed": 7, "batch_tokens": 1024}

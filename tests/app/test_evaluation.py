@@ -9,7 +9,7 @@ from sacrebleu.dataset import base
 from app import evaluation
 from app.errors import UserError
 from app.evaluation import score, tokenized_as
-from app.training.callbacks.monitoring import check_can_score
+from app.training.callbacks.monitoring import require_bleu_packages
 from pipelines.errors import DataError
 from pipelines.sources.corpora import LanguagePair
 from pipelines.vocabulary.tags import Languages
@@ -17,24 +17,24 @@ from pipelines.vocabulary.tags import Languages
 HYPOTHESIS, REFERENCE = "the cat sat on the mat", "the cat is on the mat"
 
 
-def test_identical_text_scores_full_marks_and_needs_no_edit() -> None:
+def test_identical_text_has_the_best_scores() -> None:
     scores = score([REFERENCE, "und noch ein ganzer Satz"], [REFERENCE, "und noch ein ganzer Satz"])
     assert (scores.bleu, scores.chrf, scores.ter) == pytest.approx((100.0, 100.0, 0.0))
 
 
-def test_text_with_nothing_in_common_scores_nothing() -> None:
+def test_text_with_nothing_in_common_has_the_worst_scores() -> None:
     scores = score(["aa bb cc dd"], ["ee ff gg hh"])
     assert (scores.bleu, scores.chrf, scores.ter) == pytest.approx((0.0, 0.0, 100.0))
 
 
-def test_one_wrong_word_of_six_scores_what_the_definitions_say() -> None:
+def test_one_wrong_word_of_six_is_scored_by_the_definitions() -> None:
     scores = score([HYPOTHESIS], [REFERENCE])
-    # n-grams found: 5 of 6, 3 of 5, 1 of 4, none of 3, which exponential smoothing counts as half of one
+    # Matching n-grams: 5 of 6, 3 of 5, 1 of 4, and 0 of 3, which exponential smoothing counts as half a match.
     assert scores.bleu == pytest.approx(100 * (5 / 6 * 3 / 5 * 1 / 4 * 1 / 6) ** 0.25)
     assert scores.ter == pytest.approx(100 / 6)
 
 
-def test_the_corpus_is_scored_not_the_mean_of_its_sentences() -> None:
+def test_scores_are_of_the_corpus_and_not_the_mean_of_its_sentences() -> None:
     hypotheses, references = [HYPOTHESIS, "a dog"], [REFERENCE, "a dog"]
     scores = score(hypotheses, references)
     assert scores.chrf == pytest.approx(sacrebleu.corpus_chrf(hypotheses, [references]).score)
@@ -42,7 +42,7 @@ def test_the_corpus_is_scored_not_the_mean_of_its_sentences() -> None:
     assert scores.ter == pytest.approx(100 / 8)
 
 
-def test_the_signatures_name_the_version_and_the_tokeniser() -> None:
+def test_the_signatures_name_version_and_tokenizer() -> None:
     signatures = score([HYPOTHESIS], [REFERENCE]).signatures
     version = f"version:{sacrebleu.__version__}"
     assert signatures["bleu"] == f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|{version}"
@@ -50,13 +50,13 @@ def test_the_signatures_name_the_version_and_the_tokeniser() -> None:
     assert all(version in signature for signature in signatures.values())
 
 
-def test_chinese_is_not_cut_at_spaces() -> None:
+def test_chinese_is_not_split_at_spaces() -> None:
     scores = score(["我喜欢这只猫。"], ["我喜欢这只狗。"], target_language="zh")
     assert "tok:zh" in scores.signatures["bleu"]
     assert scores.bleu > 30
 
 
-def test_a_language_whose_tokeniser_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tokenizer_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def bleu(trg_lang: str, tokenize: str | None) -> None:
         raise RuntimeError("\nJapanese tokenization requires extra dependencies")
 
@@ -64,10 +64,10 @@ def test_a_language_whose_tokeniser_is_missing_says_what_to_install(monkeypatch:
     with pytest.raises(UserError, match=r"BLEU for ja needs another package; run: pip install 'sacrebleu\[ja\]'"):
         score(["猫"], ["猫"], target_language="ja")
     with pytest.raises(UserError, match=r"'sacrebleu\[ja\]', or set training.dev_sentences=0"):  # before a training
-        check_can_score(Languages((LanguagePair("en", "ja"),)))
+        require_bleu_packages(Languages((LanguagePair("en", "ja"),)))
 
 
-def test_scores_are_given_to_machines_and_to_people() -> None:
+def test_scores_are_formatted_as_json_and_as_text() -> None:
     scores = score([HYPOTHESIS], [REFERENCE])
     assert json.loads(json.dumps(scores.as_dict())).keys() == {"bleu", "chrf", "ter", "signatures"}
     lines = scores.lines()
@@ -75,12 +75,12 @@ def test_scores_are_given_to_machines_and_to_people() -> None:
     assert lines[2] == f"TER   16.67  {scores.signatures['ter']}"
 
 
-def test_unequal_counts_are_named() -> None:
+def test_unequal_counts_are_reported() -> None:
     with pytest.raises(UserError, match="2 translations but 3 references"):
         score(["a", "b"], ["a", "b", "c"])
 
 
-def test_nothing_cannot_be_scored() -> None:
+def test_an_empty_list_cannot_be_scored() -> None:
     with pytest.raises(UserError, match="nothing to score"):
         score([], [])
 
@@ -93,7 +93,7 @@ def test_the_bundled_sample_is_a_test_set_in_both_directions() -> None:
 
 @pytest.fixture
 def sacrebleu_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where sacreBLEU keeps wmt14, made empty for a test."""
+    """An empty folder in which sacreBLEU looks for wmt14."""
     monkeypatch.setattr(dataset.DATASETS["wmt14"], "_outdir", str(tmp_path))
     monkeypatch.setattr(dataset.DATASETS["wmt14"], "_rawdir", str(tmp_path / "raw"))
     return tmp_path
@@ -142,12 +142,12 @@ def test_a_failed_download_says_what_to_do_instead(
         ("wmt14", "en-xx", "test set wmt14 has no pair 'en-xx'; nearest known: .*en-"),
     ],
 )
-def test_an_unknown_test_set_names_its_neighbours(name: str, pair: str, message: str) -> None:
+def test_an_unknown_test_set_is_answered_with_the_nearest(name: str, pair: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         evaluation.test_set(name, pair)
 
 
-def test_a_pair_that_is_none_is_refused() -> None:
+def test_a_malformed_pair_is_refused() -> None:
     with pytest.raises(DataError, match="expected a language pair such as en-de, got 'english'"):
         evaluation.test_set("wmt14", "english")
 
@@ -169,11 +169,11 @@ def test_a_pair_that_is_none_is_refused() -> None:
         ),
     ],
 )
-def test_a_language_has_its_tokeniser_however_its_code_is_written(code: str, expected: str) -> None:
+def test_a_language_has_its_tokenizer_for_every_form_of_its_code(code: str, expected: str) -> None:
     assert tokenized_as(code) == expected
 
 
-def test_chinese_is_chinese_by_any_code() -> None:
+def test_chinese_is_tokenized_alike_for_every_form_of_its_code() -> None:
     hypotheses, references = ["今天天气很好我们去公园走走吧。"], ["今天天气很好我们去公园散步吧。"]
     found = {code: score(hypotheses, references, target_language=code) for code in ("zh", "zh_CN", "zho", "yue")}
     assert {scores.signatures["bleu"] for scores in found.values()} == {found["zh"].signatures["bleu"]}
@@ -181,7 +181,7 @@ def test_chinese_is_chinese_by_any_code() -> None:
     assert found["zh"].bleu > 50
 
 
-def test_a_translation_is_as_good_as_the_nearest_of_several_references() -> None:
+def test_a_translation_is_scored_by_the_nearest_of_several_references() -> None:
     scores = score([HYPOTHESIS], [REFERENCE], [HYPOTHESIS])
     assert scores.bleu == pytest.approx(100)
     assert "nrefs:2" in scores.signatures["bleu"]
@@ -189,7 +189,7 @@ def test_a_translation_is_as_good_as_the_nearest_of_several_references() -> None
         score([HYPOTHESIS], [REFERENCE], ["a", "b"])
 
 
-def test_a_tokeniser_can_be_chosen_and_is_known() -> None:
+def test_a_tokenizer_can_be_chosen_by_a_known_name() -> None:
     assert "tok:char" in score([HYPOTHESIS], [REFERENCE], tokenizer="char").signatures["bleu"]
-    with pytest.raises(UserError, match="there is no tokeniser moses; sacreBLEU has none, zh, 13a"):
+    with pytest.raises(UserError, match="there is no tokenizer moses; sacreBLEU has none, zh, 13a"):
         score([HYPOTHESIS], [REFERENCE], tokenizer="moses")

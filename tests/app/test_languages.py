@@ -1,4 +1,4 @@
-"""Several pairs of languages and domains in one model, from its training to its export, through the command line."""
+"""Several language pairs and domains in one model, from training to export, by the command line."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def lines(done: Done) -> list[str]:
 
 
 def language_of(text: str) -> str:
-    """The one whose words these all are."""
+    """Returns the language to which all words belong."""
     (language,) = [name for name, words in {**WORDS, "loud": LOUD}.items() if text and set(text.split()) <= set(words)]
     return language
 
@@ -31,7 +31,7 @@ def test_a_run_and_its_export_know_the_pairs_and_the_domains(multilingual_run: P
     assert ExportModel(multilingual_export / "1", {}).languages == LANGUAGES
 
 
-def test_the_dev_set_brings_its_own_tags(multilingual_run: Path) -> None:
+def test_the_dev_set_has_its_own_tags(multilingual_run: Path) -> None:
     (result,) = RunDirectory.open(multilingual_run).dev_results().values()
     assert result["dev_bleu"] > 40
     assert result["dev_bleu_de"] > 40
@@ -39,7 +39,7 @@ def test_the_dev_set_brings_its_own_tags(multilingual_run: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["multilingual_run", "multilingual_export"])
-def test_one_model_translates_into_the_language_that_is_asked_for(model: str, request: pytest.FixtureRequest) -> None:
+def test_one_model_translates_into_the_language_of_the_option(model: str, request: pytest.FixtureRequest) -> None:
     path = request.getfixturevalue(model)
     for options, expected in ((("de",), "de"), (("fr",), "fr"), (("fr", "--domain", "loud"), "loud")):
         first, empty, last = lines(nmt("translate", path, "--to", *options, stdin=SOURCE))
@@ -55,7 +55,7 @@ def test_one_model_translates_into_the_language_that_is_asked_for(model: str, re
     ],
 )
 @pytest.mark.parametrize("command", ["translate", "score", "evaluate"])
-def test_a_language_or_domain_that_is_not_there_is_refused(
+def test_an_unknown_language_or_domain_is_refused(
     multilingual_run: Path, tmp_path: Path, command: str, arguments: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "text").write_bytes(SOURCE)
@@ -69,14 +69,14 @@ def test_a_language_or_domain_that_is_not_there_is_refused(
     assert (done.code, done.complaints) == (1, [f"nmt {command}: {message}"])
 
 
-def test_a_model_of_one_pair_needs_no_language_and_takes_its_own(run: Path) -> None:
+def test_a_model_of_one_pair_needs_no_language_and_accepts_its_own(run: Path) -> None:
     plain = lines(nmt("translate", run, stdin=b"It rains.\n"))
     assert lines(nmt("translate", run, "--to", "de", stdin=b"It rains.\n")) == plain
     done = nmt("translate", run, "--to", "fr", stdin=b"It rains.\n")
     assert done.complaints == ["nmt translate: there is no translation into 'fr'; there is: de"]
 
 
-def test_a_tag_that_was_typed_is_text(multilingual_run: Path) -> None:
+def test_a_tag_in_the_input_is_treated_as_text(multilingual_run: Path) -> None:
     (found,) = lines(nmt("translate", multilingual_run, "--to", "fr", stdin=b"<2de> a b c\n"))
     assert not set(WORDS["de"]) & set(found)
     assert set(WORDS["fr"]) & set(found)
@@ -86,10 +86,10 @@ def test_a_long_line_is_translated_into_one_language(multilingual_run: Path) -> 
     text = b"a b c d " * 8 + b"\n"
     (found,) = lines(nmt("translate", multilingual_run, "--to", "fr", stdin=text))
     assert language_of(found) == "fr"
-    assert len(found.split()) > 16  # the tokens of a piece at most
+    assert len(found.split()) > 16  # the most tokens of a piece
 
 
-def test_scores_are_those_of_the_language(multilingual_run: Path, tmp_path: Path) -> None:
+def test_scores_depend_on_the_language(multilingual_run: Path, tmp_path: Path) -> None:
     (tmp_path / "en").write_text("a b c\n")
     (translated,) = lines(nmt("translate", multilingual_run, "--to", "de", "--scores", tmp_path / "en"))
     text, _, score = translated.partition("\t")
@@ -100,7 +100,7 @@ def test_scores_are_those_of_the_language(multilingual_run: Path, tmp_path: Path
     assert french < german - 1
 
 
-def test_alignments_count_the_words_of_the_text(multilingual_run: Path) -> None:
+def test_alignments_count_words_without_tags(multilingual_run: Path) -> None:
     options = ("--to", "fr", "--domain", "loud", "--alignment")
     (found,) = lines(nmt("translate", multilingual_run, *options, stdin=b"a b c\n"))
     text, _, alignment = found.partition(" ||| ")
@@ -109,7 +109,7 @@ def test_alignments_count_the_words_of_the_text(multilingual_run: Path) -> None:
     assert [target for _, target in pairs] == [str(i) for i in range(len(text.split()))]
 
 
-def test_each_language_is_evaluated_by_itself(multilingual_run: Path, tmp_path: Path) -> None:
+def test_each_language_is_evaluated_separately(multilingual_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(multilingual_run, tmp_path / "run"))
     rows = [texts(numbers, "fr", None) for numbers, _, _ in DEV]
     (tmp_path / "test.en").write_text("".join(f"{LANGUAGES.split(source)[1]}\n" for source, _ in rows))
@@ -129,7 +129,7 @@ def test_each_language_is_evaluated_by_itself(multilingual_run: Path, tmp_path: 
         (("--pair", "en-fr", "--to", "de"), "--pair is en-fr, but --to is de; leave one of them out"),
     ],
 )
-def test_a_pair_to_evaluate_is_one_of_the_models(
+def test_a_pair_to_evaluate_must_be_one_of_the_models_pairs(
     multilingual_run: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "text").write_bytes(SOURCE)
@@ -139,7 +139,7 @@ def test_a_pair_to_evaluate_is_one_of_the_models(
     assert message in done.complaints[0]
 
 
-def test_a_language_is_for_what_translates(tmp_path: Path) -> None:
+def test_to_and_domain_are_refused_without_a_model(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(SOURCE)
     files = ("--hypothesis", tmp_path / "text", "--reference", tmp_path / "text")
     done = nmt("evaluate", *files, "--to", "fr")
@@ -148,7 +148,7 @@ def test_a_language_is_for_what_translates(tmp_path: Path) -> None:
     ]
 
 
-def test_the_card_says_which_tags_there_are(multilingual_export: Path) -> None:
+def test_the_model_card_lists_the_tags(multilingual_export: Path) -> None:
     _, front, body = (multilingual_export / "1" / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     assert yaml.safe_load(front)["language"] == ["en", "de", "fr"]
     assert "# Translation from en to de and fr\n" in body
@@ -162,8 +162,8 @@ def test_the_card_says_which_tags_there_are(multilingual_export: Path) -> None:
     assert "| step | BLEU | BLEU de | BLEU fr | loss | perplexity |" in body
 
 
-@pytest.mark.slow  # two trainings; that weights count in a step is held in the default suite
-def test_a_corpus_can_count_for_more_in_the_loss(tmp_path: Path) -> None:
+@pytest.mark.slow  # two trainings; a default test covers weights in a step
+def test_a_corpus_with_a_larger_loss_weight_counts_more(tmp_path: Path) -> None:
     for name, words in (("one", "Yes and no"), ("other", "Now or so"), ("dev", "In or on")):
         rows = [f"{words} {i}.\t{words[::-1]} {i}." for i in range(40)]
         (tmp_path / f"{name}.tsv").write_text("".join(f"{row}\n" for row in rows))
@@ -178,5 +178,5 @@ def test_a_corpus_can_count_for_more_in_the_loss(tmp_path: Path) -> None:
         figures.append([json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()])
     plain, weighted = figures
     assert [step["target_tokens"] for step in weighted] == [step["target_tokens"] for step in plain]
-    # Where a batch has pairs of one corpus alone, their weight does not matter.
+    # In a batch with pairs of only one corpus, their weight has no effect.
     assert max(abs(step["loss"] - other["loss"]) for step, other in zip(plain, weighted, strict=True)) > 1e-4

@@ -19,7 +19,7 @@ from app.config import Configuration
 from app.decoding.signatures import Signatures
 from app.decoding.translation_graph import TranslationGraph
 from app.models.loading import RunModel
-from app.training import train as training
+from app.training import building, dev_sets
 from app.training.trainer import Trainer
 from pipelines.shards.manifest import sha256_of
 
@@ -29,7 +29,7 @@ OUTSIDE_THE_GRAPH = {
     *("spike_factor", "storm_steps", "max_rollbacks", "seed"),
 }
 
-build_trainer = training.build_trainer
+build_trainer = building.build_trainer
 signatures_of_graph = TranslationGraph.signatures
 graph_of_run = vars(RunModel)["graph"].func
 load_export = tf.saved_model.load
@@ -55,13 +55,13 @@ def trainer_of(configuration: Configuration) -> Trainer:
         *settings["model"].items(),
         *((name, value) for name, value in settings["training"].items() if name not in outside),
     ]
-    as_patched = (vars(training)["Trainer"], *vars(Trainer).values())  # what tests put in their place
+    as_patched = (vars(building)["Trainer"], *vars(Trainer).values())  # what tests put in their place
     key = (repr(parts), identities(tf.distribute.get_strategy(), *as_patched))
     if key not in _trainers:
         return _trainers.setdefault(key, fresh)
     trainer = _trainers[key]
     trainer.settings, trainer.step = configuration.training, 0
-    for variable, value in zip(training.state(trainer), training.state(fresh), strict=True):
+    for variable, value in zip(building.trainer_state(trainer), building.trainer_state(fresh), strict=True):
         variable.assign(keras.ops.convert_to_numpy(value))
     return trainer
 
@@ -116,8 +116,8 @@ def tracing_once() -> Iterator[None]:
     graph = cached_property(graph_of_model)
     graph.__set_name__(RunModel, "graph")
     with (
-        mock.patch.object(training, "build_trainer", trainer_of),
-        mock.patch.object(training, "TranslationGraph", graph_of),
+        mock.patch.object(building, "build_trainer", trainer_of),
+        mock.patch.object(dev_sets, "TranslationGraph", graph_of),
         mock.patch.object(TranslationGraph, "signatures", signatures),
         mock.patch.object(RunModel, "graph", graph),
     ):

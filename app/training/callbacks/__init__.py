@@ -1,1 +1,1 @@
-"""Keras callbacks and contexts that watch a training: evaluation, checkpoints, rollback, profiling."""
+"""Keras callbacks and contexts of a training: logs, checkpoints, evaluation, divergence and rollback, profiles."""

@@ -1,7 +1,7 @@
-"""Whether a training has gone astray, told from the figures of its steps alone.
+"""Detects a divergence from the figures of the training steps alone.
 
-They are the same on every machine that trains along, so all come to the same verdict at the same step. What is done
-about it is in `rollback`.
+The figures are the same on all machines of a training, so all reach the same verdict at the same step. `rollback`
+handles a divergence.
 """
 
 import math
@@ -10,16 +10,19 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-REMEMBERED_STEPS = 500  # enough that a loss which rises for some hundred steps does not become the usual one
-FIRST_STEPS = 20  # of fewer losses none is usual
-STORM_SHARE = 4  # a storm: so many bad steps among the last four times as many
-USUAL_SPREAD = 3.0  # standard deviations of the losses around their median: the losses of small batches vary much
-SIGMA_OF_MEDIAN_DEVIATION = 1.4826  # of a normal distribution
-LEAST_LOSS = 1.0  # nats a token; a model that has learnt its sentences by heart has losses of any multiple
+REMEMBERED_STEPS = 500  # long enough that a loss that rises for some hundred steps does not become the usual one
+FIRST_STEPS = 20  # with fewer losses, no loss counts as usual
+STORM_SHARE = 4  # a storm is `storm_steps` bad steps among the last 4 * `storm_steps`
+USUAL_SPREAD = 3.0  # standard deviations from the median; the losses of small batches vary much
+SIGMA_OF_MEDIAN_DEVIATION = 1.4826  # standard deviation over median deviation, for a normal distribution
+LEAST_LOSS = 1.0  # nats a token; below it, a model that overfits has losses of any multiple of the median
 
 
 class BadStep(NamedTuple):
-    """A step, its loss in nats a target token, whether its update was skipped, and the median of the losses before."""
+    """A bad step: its number, loss in nats a target token, whether its update was skipped, and the usual loss before.
+
+    The usual loss is the median of the losses of earlier steps that were not bad.
+    """
 
     step: int
     loss: float
@@ -36,12 +39,11 @@ class BadStep(NamedTuple):
 
 
 class Diverged(Exception):
-    """A training has gone astray.
+    """A training has diverged.
 
     Attributes:
-        bad: The steps that tell, oldest first.
-        good_step: The weights after this step are to be trusted, for the next step's loss was usual; not those after
-            later ones.
+        bad: The bad steps of the storm, oldest first.
+        good_step: The last step after which the weights can be trusted, because the loss of the next step was usual.
     """
 
     def __init__(self, bad: Sequence[BadStep], good_step: int) -> None:
@@ -50,20 +52,20 @@ class Diverged(Exception):
         self.good_step = good_step
 
 
-class DivergenceWatch:
-    """Sees each step, and raises `Diverged` at a storm of bad ones.
+class DivergenceDetector:
+    """Observes each step, and raises `Diverged` at a storm of bad steps.
 
-    A step is bad if its loss is not finite, if its update was skipped, or if its loss is a spike: over `spike_factor`
-    times the median of the last 500 losses of other steps, and over that median by 3 of their standard deviations, as
-    told by the median deviation. One bad step is nothing, for a batch may be odd. `storm_steps` of them among the last
-    4 x `storm_steps` are a divergence.
+    A step is bad if its loss is not finite, if its update was skipped, or if its loss is a spike: above `spike_factor`
+    times the median of the last 500 losses of steps that were not bad, and more than 3 standard deviations above that
+    median, as estimated from the median deviation. A single bad step is ignored, because a batch may be unusual. A
+    storm is `storm_steps` bad steps among the last 4 * `storm_steps`.
 
     Worked example, with storm_steps = 2 and spike_factor = 3: after many losses near 2, the losses 2.1, 4.5, 6.5, 2.0
-    and nan raise `Diverged` at the last. The third and fifth are bad; the second, more than half-way to a spike, is
-    not, but only the weights that made the first are good.
+    and nan raise `Diverged` at the last one. The third and the fifth are bad. The second, more than half-way to a
+    spike, is not bad but casts doubt on the weights; the last trusted weights are those that gave the loss 2.1.
 
     Args:
-        spike_factor: More than 1; 0 takes every finite loss for usual.
+        spike_factor: More than 1; with 0, no finite loss is a spike.
         storm_steps: At least 1.
     """
 
@@ -74,37 +76,37 @@ class DivergenceWatch:
         self.bad: list[BadStep] = []
         self.good_step = 0
 
-    def go_on_from(self, step: int) -> None:
-        """The weights after `step` are good, and what was usual before is so still."""
+    def reset(self, step: int) -> None:
+        """Trusts the weights after `step` and forgets the bad steps; the remembered losses stay."""
         self.bad = []
         self.good_step = step
 
-    def see(self, step: int, loss: float, *, skipped: bool) -> None:
+    def observe(self, step: int, loss: float, *, skipped: bool) -> None:
         """Judges a step.
 
         Args:
-            step: As counted from 1.
-            loss: Nats a target token, of the global batch.
-            skipped: Whether its gradient was not finite though it ought to have been.
+            step: Counted from 1.
+            loss: In nats a target token, of the global batch.
+            skipped: True if the gradient was not finite for another reason than a large loss scale.
 
         Raises:
-            Diverged: This step makes a storm.
+            Diverged: This step completes a storm.
         """
         self.bad = [bad for bad in self.bad if bad.step > step - STORM_SHARE * self.storm_steps]
         usual = statistics.median(self.losses) if len(self.losses) >= FIRST_STEPS else math.inf
-        spike = self._spike_from(usual) if self.spike_factor else math.inf
+        spike = self._spike_above(usual) if self.spike_factor else math.inf
         if skipped or not math.isfinite(loss) or loss > spike:
             self.bad.append(BadStep(step, loss, skipped, usual))
         else:
             self.losses.append(loss)
         if len(self.bad) >= self.storm_steps:
             raise Diverged(self.bad, self.good_step)
-        # The weights may have gone astray some steps before the loss is a spike.
+        # The weights may have gone wrong some steps before the loss becomes a spike.
         if not self.bad and loss <= (usual + spike) / 2:
             self.good_step = step - 1
 
-    def _spike_from(self, usual: float) -> float:
-        """The loss above which a step is a spike."""
+    def _spike_above(self, usual: float) -> float:
+        """Returns the loss above which a step is a spike."""
         if not math.isfinite(usual):
             return math.inf
         spread = SIGMA_OF_MEDIAN_DEVIATION * statistics.median(abs(loss - usual) for loss in self.losses)

@@ -1,4 +1,4 @@
-"""A disk that is full while training: one line that says what is safe, in place of a traceback."""
+"""Reports a full disk in one line that names the last checkpoint, in place of a traceback."""
 
 import errno
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from app.errors import UserError
-from app.runs.checkpoints import CheckpointFolder
+from app.runs.checkpoint_folder import CheckpointFolder
 
 NO_SPACE = "No space left on device"
 
 
 @contextmanager
 def reporting_full_disk(checkpoints: CheckpointFolder) -> Iterator[None]:
-    """Turns the error of a full disk, Python's or TensorFlow's, into a line for the user.
+    """Turns Python's or TensorFlow's error of a full disk into a `UserError`.
 
     Raises:
-        UserError: In its place; it names what was being written and the checkpoint that is left.
+        UserError: The disk is full; the message names what was being written and the last checkpoint.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The steps at which a training is kept and judged: a checkpoint, the dev set, what stays, and whether to go on."""
+"""Milestones: the steps at which a training saves and evaluates a checkpoint, prunes others, and may stop early."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,22 +14,23 @@ from app.runtime.signals import StopSignals
 from app.training.callbacks.monitoring import DevEvaluation, StepLog
 from app.training.trainer import Trainer
 
-Agreement = Callable[[bool], bool]  # all machines call it at once with their own word, and get the chief's
+Agreement = Callable[[bool], bool]  # all machines call it at once with a value, and get the chief's
 
 
 class Milestones(keras.callbacks.Callback):
-    """Comes after `StepLog`: milestones are the multiples of `checkpoint_every` and the last step.
+    """The chief's callback for milestones, which are the multiples of `checkpoint_every` and the last step.
 
-    The checkpoint is written first. What comes after it may break off: `catch_up` does it when the training goes on.
-    When a signal has come there is a checkpoint out of turn, which makes room for the next.
+    It belongs after `StepLog` in the list of callbacks. The checkpoint is written first; if the evaluation after it is
+    interrupted, `catch_up` makes it when the training resumes. After a signal, a checkpoint out of turn is written,
+    which the next one in turn replaces.
 
     Args:
-        run: Where checkpoints and results go.
-        trainer: What is kept and judged.
-        log: Is flushed before a checkpoint.
-        dev: What judges.
-        signals: What may end the training.
-        agree: Tells the other machines whether the training is over; see `Followed`.
+        run: Receives checkpoints and results.
+        trainer: The trainer to save and evaluate.
+        log: Flushed before a checkpoint.
+        dev: The evaluation on the dev set.
+        signals: The signals that stop the training.
+        agree: Tells the other machines whether the training is over; see `ChiefFollower`.
     """
 
     def __init__(
@@ -52,32 +53,32 @@ class Milestones(keras.callbacks.Callback):
         self.agree = agree
 
     def catch_up(self) -> None:
-        """Evaluates the checkpoint that the training goes on from, if that was broken off."""
-        if is_unjudged(self.run, self.trainer.step):
-            self.judge()
+        """Evaluates the checkpoint from which the training resumes, if its evaluation was interrupted."""
+        if is_unevaluated(self.run, self.trainer.step):
+            self.evaluate()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Looks whether it is time."""
+        """Saves and evaluates at a milestone; saves and stops after a signal."""
         step = self.trainer.step
         if is_milestone(self.settings, step):
-            self.keep({})
-            self.judge()
+            self.save({})
+            self.evaluate()
             self.agree(self.trainer.stop_training)
         elif self.signals.received:
             name = self.signals.received.name
-            self.log.progress.bar.stop()  # a second signal would leave the terminal as the bar has it
+            self.log.progress.bar.stop()  # restores the terminal, which a second signal would not
             say(f"{name}: writing a checkpoint of step {step}; a second signal stops at once")
-            self.keep({STOPPED_BY: name})
+            self.save({STOPPED_BY: name})
             self.signals.check()
 
-    def keep(self, facts: dict[str, Any]) -> None:
-        """Writes a checkpoint."""
+    def save(self, facts: dict[str, Any]) -> None:
+        """Writes a checkpoint with these facts."""
         self.log.flush()
         self.run.checkpoints.save(self.trainer.step, self.trainer.transformer, self.trainer.optimizer, facts)
         self.signals.kept_step = self.trainer.step
 
-    def judge(self) -> None:
-        """Evaluates the checkpoint, removes others, and ends the training if it does not get better any more."""
+    def evaluate(self) -> None:
+        """Evaluates the checkpoint, prunes others, and stops the training if it no longer improves."""
         with self.signals.at_once():
             self.dev.evaluate(self.trainer)
         best = self.run.ranked_steps()[: self.settings.keep_best]
@@ -85,8 +86,8 @@ class Milestones(keras.callbacks.Callback):
         self.trainer.stop_training = is_over(self.run, self.trainer.step)
 
 
-class Followed(keras.callbacks.Callback):
-    """What the machines do that do not write: at each milestone they wait for the chief's word whether it is over."""
+class ChiefFollower(keras.callbacks.Callback):
+    """The callback of the other machines: at each milestone they wait until the chief says whether to go on."""
 
     def __init__(self, trainer: Trainer, signals: StopSignals, *, agree: Agreement) -> None:
         super().__init__()
@@ -95,35 +96,36 @@ class Followed(keras.callbacks.Callback):
         self.agree = agree
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Looks whether it is time."""
+        """Waits for the chief at a milestone."""
         if is_milestone(self.trainer.settings, self.trainer.step):
             self.trainer.stop_training = self.agree(False)
             self.signals.kept_step = self.trainer.step
 
 
 def is_milestone(settings: TrainingConfig, step: int) -> bool:
-    """Whether there is a checkpoint in turn after `step`."""
+    """True if a checkpoint in turn is written after `step`."""
     return step % settings.checkpoint_every == 0 or step >= settings.steps
 
 
 def is_over(run: RunDirectory, step: int) -> bool:
-    """Whether there is nothing to learn after `step`."""
+    """True if the training ends at `step`."""
     return step >= run.configuration.training.steps or bool(stopped_early(run))
 
 
-def is_unjudged(run: RunDirectory, step: int) -> bool:
-    """Whether the step's checkpoint, written in turn, was not evaluated yet."""
+def is_unevaluated(run: RunDirectory, step: int) -> bool:
+    """True if the step has a checkpoint in turn that was not evaluated."""
     return step in dict(run.checkpoints.in_turn()) and step not in run.dev_results()
 
 
 def stopped_early(run: RunDirectory) -> str:
-    """Why the training ended before its time, in words; empty if it did not."""
+    """Returns a line that says why the training ended before its last step; "" if it did not."""
     settings, results = run.configuration.training, run.dev_results()
-    since = evaluations_since_best(results, settings.judged_by)
+    since = evaluations_since_best(results, settings.ranked_by)
     if not settings.patience or since < settings.patience:
         return ""
-    best = ranked(results, settings.judged_by)[0]
+    best = ranked(results, settings.ranked_by)[0]
     return (
-        f"stopped early at step {max(results)}: {figure(results[best], settings.judged_by)} at step {best} was not "
-        f"bettered by the {since} checkpoint(s) since; set training.patience higher, or to 0, to go on"
+        f"stopped early at step {max(results)}: {since} checkpoint(s) without an improvement on "
+        f"{figure(results[best], settings.ranked_by)} at step {best}; raise training.patience, or set it to 0, to "
+        "continue"
     )

@@ -1,4 +1,4 @@
-"""What one sees of a training: `metrics.jsonl`, TensorBoard, the progress bar, dev loss, dev BLEU and samples."""
+"""Records a training: `metrics.jsonl`, TensorBoard, the progress bar, and dev loss, BLEU and sample translations."""
 
 import math
 import time
@@ -22,12 +22,12 @@ SAMPLES = 5
 
 
 class StepLog(keras.callbacks.Callback):
-    """Writes each step's figures to `metrics.jsonl` and TensorBoard and shows them on the progress bar.
+    """Writes each step's figures to `metrics.jsonl` and TensorBoard, and shows them on the progress bar.
 
-    A line of `metrics.jsonl` holds step (counted from 1), loss and cross_entropy (nats a target token), accuracy (these
-    three by the loss weights of the tokens, where the data has such), gradient_norm, learning_rate, source_tokens,
-    target_tokens, padding_share, skipped (1 if the update was) and seconds (wall time of the step). Where the training
-    went back there is another sort of line, see `rollback`.
+    A line of `metrics.jsonl` holds step (counted from 1), loss and cross_entropy (nats a target token), accuracy,
+    gradient_norm, learning_rate, source_tokens, target_tokens, padding_share, skipped (1 if the update was skipped)
+    and seconds (wall time of the step). If the data has loss weights, loss, cross_entropy and accuracy are weighted
+    means over the tokens. After a rollback there is a line of another form; see `rollback`.
     """
 
     def __init__(self, run: Path, progress: TrainingProgress) -> None:
@@ -38,15 +38,15 @@ class StepLog(keras.callbacks.Callback):
         self.started = 0.0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Starts the clock."""
+        """Notes the time."""
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Writes one step."""
+        """Writes the figures of one step."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         seconds = time.perf_counter() - self.started
         step = self.model.step
-        # JSON has no NaN: a figure that is not finite is null.
+        # JSON has no NaN, so a figure that is not finite is null.
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         line = {"step": step, **finite, "seconds": round(seconds, 6)}
         line |= {name: int(figures[name]) for name in ("source_tokens", "target_tokens")}
@@ -60,27 +60,27 @@ class StepLog(keras.callbacks.Callback):
                 tf.summary.scalar(f"{name}_per_second", figures[name] / seconds)
 
     def flush(self) -> None:
-        """Has the figures in their files, before a checkpoint goes beyond them."""
+        """Flushes the files, so that no checkpoint is ahead of its logs."""
         step_lines.sync(self.file)
         self.writer.flush()
 
 
 def skipped_steps(run: Path) -> int:
-    """How many steps of a run made no update because their gradient was not finite."""
+    """Returns the number of steps whose update was skipped because the gradient was not finite."""
     return sum(bool(line.get("skipped")) for line in step_lines.read(run / "metrics.jsonl"))
 
 
 class DevEvaluation:
-    """What is measured at each checkpoint: the dev loss, the BLEU of translated dev sentences, and samples of them.
+    """The evaluation of a checkpoint: dev loss, BLEU of translated dev sentences, and sample translations.
 
     Args:
-        run: Where `dev.jsonl` and the TensorBoard files go.
-        batches: The dev set, in batches of the contract.
-        sentences: Source and reference text to translate; none for no BLEU.
-        translate: Lines to lines with the weights as they are.
-        languages: Of the data. The target language decides BLEU's tokenisation (see `score`); of several, each has a
-            BLEU of its own, too.
-        progress: Shows the result.
+        run: The folder for `dev.jsonl` and the TensorBoard files.
+        batches: The dev set, in batches as for training.
+        sentences: Source lines to translate and their references; if empty, there is no BLEU.
+        translate: Translates lines with the current weights.
+        languages: The languages of the data. The target language determines BLEU's tokenizer (see `score`); with
+            several, there is also a BLEU for each.
+        progress: Shows the results.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class DevEvaluation:
         self.progress = progress
 
     def evaluate(self, trainer: Trainer) -> None:
-        """Measures dev_loss, dev_perplexity and, if sentences are translated, dev_bleu, dev_bleu_fr and its like."""
+        """Measures dev_loss, dev_perplexity and, if sentences are translated, dev_bleu and such as dev_bleu_fr."""
         with trainer.averaged_weights():
             results = dev_loss(trainer, self.batches)
             translations = self.translate(self.sources) if self.sources else []
@@ -119,7 +119,7 @@ class DevEvaluation:
         self.progress.evaluated(trainer.step, results)
 
     def bleu(self, translations: list[str]) -> dict[str, float]:
-        """Of all translations, and of those into each language, where there are several."""
+        """Returns the BLEU of all translations and, with several target languages, of those into each."""
         targets = self.languages.targets
         if len(targets) == 1:
             return {"dev_bleu": self.bleu_of(translations, range(len(translations)), targets[0])}
@@ -131,13 +131,13 @@ class DevEvaluation:
         return found
 
     def bleu_of(self, translations: list[str], rows: Sequence[int], target_language: str) -> float:
-        """Of some translations."""
+        """Returns the BLEU of the translations with these row numbers."""
         sides = ([side[i] for i in rows] for side in (translations, self.references))
         return round(score(*sides, target_language=target_language).bleu, 2)
 
 
-def check_can_score(languages: Languages) -> None:
-    """Raises `UserError` if a package is missing without which translations into one of the languages have no BLEU."""
+def require_bleu_packages(languages: Languages) -> None:
+    """Raises `UserError` if BLEU for one of the target languages needs a package that is not installed."""
     for target in languages.targets:
         try:
             bleu_metric(target)
@@ -146,12 +146,12 @@ def check_can_score(languages: Languages) -> None:
 
 
 def sample_row(*texts: str) -> str:
-    """A row of a Markdown table; bars in the text would end a cell."""
+    """Returns a row of a Markdown table, with the bars in the text escaped."""
     return " | ".join(text.replace("|", "\\|") for text in texts)
 
 
 def dev_loss(trainer: Trainer, batches: tf.data.Dataset) -> dict[str, float]:
-    """The label-smoothed loss and the perplexity over all real target tokens of the batches, by their loss weights."""
+    """Computes label-smoothed loss and perplexity over all real target tokens of the batches, by their loss weights."""
     loss = cross_entropy = weight = 0.0
     for inputs, labels, *weights in batches:
         counts = weights[0] if weights else tf.ones(tf.shape(labels)[:1])

@@ -1,4 +1,4 @@
-"""`nmt train --profile 10,20`: what the devices do in some steps, for the Profile tab of TensorBoard."""
+"""`nmt train --profile 10,20`: profiles some steps for the Profile tab of TensorBoard."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,30 +11,30 @@ from app.runtime.utf8_names import in_utf8
 
 
 class ProfiledSteps(NamedTuple):
-    """The first and the last step that are profiled; steps count from 1."""
+    """The first and the last step to profile, counted from 1."""
 
     first: int
     last: int
 
     def check(self, step: int, steps: int) -> None:
-        """Holds them to a training that goes on from `step` to `steps`.
+        """Checks that these steps are among those between `step` and the last step, `steps`.
 
         Raises:
-            UserError: They are not all among the steps to come.
+            UserError: Some of them are not among the remaining steps.
         """
         if not step < self.first <= self.last <= steps:
             raise UserError(
-                f"--profile {self.first},{self.last}: the steps to come are {step + 1} to {steps}; "
-                f"give two of them, as in --profile {step + 1},{min(step + 10, steps)}"
+                f"--profile {self.first},{self.last}: the remaining steps are {step + 1} to {steps}; "
+                f"choose from them, as in --profile {step + 1},{min(step + 10, steps)}"
             )
 
 
 class Profile(keras.callbacks.Callback):
-    """Writes a profile of some steps for TensorBoard; to come after the callback that waits for a step's figures.
+    """Writes a profile of some steps; belongs after the callback that waits for a step's figures.
 
     Args:
-        folder: What TensorBoard is shown.
-        steps: Which steps.
+        folder: The folder that TensorBoard reads.
+        steps: The steps to profile.
     """
 
     def __init__(self, folder: Path, steps: ProfiledSteps) -> None:
@@ -45,12 +45,12 @@ class Profile(keras.callbacks.Callback):
         self.mark: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Lets the profiler get ready, which takes seconds on a GPU and would be counted to the first step."""
+        """Initializes the profiler, which takes seconds on a GPU that would otherwise count to the first step."""
         tf.profiler.experimental.start("")
         tf.profiler.experimental.stop(save=False)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Begins the profile, and marks the step in it."""
+        """Starts the profile at the first step, and marks each step in it."""
         number = self.model.step + 1
         if number == self.steps.first:
             tf.profiler.experimental.start(in_utf8(self.folder))
@@ -59,7 +59,7 @@ class Profile(keras.callbacks.Callback):
             self.mark = tf.profiler.experimental.Trace("train", step_num=number, _r=1)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Ends the step, and after the last one the profile."""
+        """Ends the mark of the step, and the profile after the last step."""
         if self.mark:
             self.mark.__exit__(None, None, None)
             self.mark = None
@@ -67,7 +67,7 @@ class Profile(keras.callbacks.Callback):
             self._stop()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Keeps what there is of a training that ends before the last step to profile."""
+        """Writes the profile of a training that ends before the last step to profile."""
         self._stop()
 
     def _stop(self) -> None:

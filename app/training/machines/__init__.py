@@ -1,1 +1,1 @@
-"""Training on several devices and machines."""
+"""Training on several devices and machines: the cluster, its barrier, and the distribution of batches."""

@@ -1,5 +1,6 @@
-"""Division of a global batch among devices, of this machine or of several. What the batch holds is decided before,
-without the machines.
+"""Distributes a global batch over the devices of one or several machines.
+
+The contents of a batch do not depend on the devices; only its division does.
 """
 
 import signal
@@ -15,7 +16,7 @@ from app.runtime.tensorflow_start import held_stderr
 from app.training.machines.cluster import Cluster
 from pipelines.shards.lanes import Host
 
-# What the collective operations of the others end with when a machine is gone.
+# The errors of collective operations after another machine is gone.
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -25,39 +26,42 @@ _LOST = (
 
 
 def strategy_of(cluster: Cluster) -> tf.distribute.Strategy:
-    """One replica on every GPU of the cluster's machines, or one on each machine's CPU where there is none.
+    """Returns a strategy with one replica on every GPU of the cluster, or on each machine's CPU if there is none.
 
-    Of several machines, all call this at once and before TensorFlow has started.
+    Several machines must all call this at once, and before TensorFlow has started.
     """
     if cluster.size == 1:
         return mirrored_strategy()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     with held_stderr(), reporting_lost_workers(cluster):
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    signal.signal(signal.SIGTERM, on_sigterm)  # TensorFlow has taken it, and would let nothing end the process
+    signal.signal(signal.SIGTERM, on_sigterm)  # TensorFlow replaces it, and its handler would keep the process alive
     return strategy
 
 
 @cache
 def mirrored_strategy() -> tf.distribute.Strategy:
-    """One replica on every visible GPU, or on every logical CPU device where there is none.
+    """Returns a strategy with one replica on every visible GPU, or on every logical CPU device if there is none.
 
-    The same object each time: TensorFlow remembers the shapes of a strategy's collectives by numbers that would begin
-    anew with another object, and a second model of other shapes in the same process would fail.
+    It is the same object each time, because TensorFlow identifies the shapes of collective operations by numbers that
+    restart with each strategy object: a second model with other shapes in the same process would fail.
     """
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def divide(stream_of: Callable[[Host], tf.data.Dataset], strategy: tf.distribute.Strategy) -> Any:
-    """Deals each global batch to the replicas, row by row in turn, so that each gets like lengths.
+    """Distributes the rows of each global batch in turn, so that all replicas get similar lengths.
 
-    Of H machines with R replicas each, row i goes to machine i mod H, and there to replica i // H mod R. Where H * R
-    does not divide the rows, empty rows (all padding) fill up; they count for nothing in the loss.
+    With H machines of R replicas each, row i goes to machine i mod H, and there to replica i // H mod R. If H * R does
+    not divide the number of rows, empty rows (all padding) are added, which have no effect on the loss.
 
     Args:
-        stream_of: gives the rows of a machine of each batch, without end.
-        strategy: whose replicas get them.
+        stream_of: Returns the endless stream of a machine's rows of each batch.
+        strategy: The strategy whose replicas get the rows.
+
+    Returns:
+        A distributed dataset for `fit`.
     """
 
     def deal(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -72,19 +76,19 @@ def divide(stream_of: Callable[[Host], tf.data.Dataset], strategy: tf.distribute
 
         stream = stream_of(host)
         dealt = stream.flat_map(parts) if here > 1 else stream
-        # Else the machines would ask each other before each step whether there is another batch.
+        # Without a known cardinality, machines would ask each other before each step whether there is another batch.
         return dealt.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)).prefetch(2 * here)
 
     return strategy.distribute_datasets_from_function(deal)
 
 
 def _rows_to_multiple(rows: tf.Tensor, count: int) -> tf.Tensor:
-    """Rows [B, …] with empty ones added until `count` divides B."""
+    """Appends empty rows to [B, …] until `count` divides B."""
     return tf.pad(rows, [[0, -tf.shape(rows)[0] % count], *[[0, 0]] * (len(rows.shape) - 1)])
 
 
 def take_from_chief(strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable]) -> None:
-    """Gives each variable the chief's value on every machine; all call this at once with the same variables."""
+    """Assigns the chief's values to the variables of every machine; all call this at once with the same variables."""
     if not _has_others(strategy):
         return
     for variable, value in zip(variables, chiefs_values(strategy, variables), strict=True):
@@ -92,7 +96,7 @@ def take_from_chief(strategy: tf.distribute.Strategy, variables: Sequence[keras.
 
 
 def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[Any]) -> Iterator[tf.Tensor]:
-    """The chief's values, one after the other; all machines call this at once with numbers or arrays of like shapes."""
+    """Yields the chief's values; all machines call this at once with numbers or arrays of equal shapes."""
     for value in map(tf.convert_to_tensor, values):
         if _has_others(strategy):
             taken = _of_chief(strategy, value.dtype)(tf.reshape(value, [-1]))
@@ -103,7 +107,7 @@ def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[Any]) -> It
 
 @cache
 def _of_chief(strategy: tf.distribute.Strategy, dtype: tf.DType) -> Any:
-    """A function from each machine's vector to the chief's, on every replica."""
+    """Returns a function that maps each machine's vector to the chief's, on every replica."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], dtype)])
     def of_chief(value: tf.Tensor) -> Any:
@@ -117,22 +121,22 @@ def _of_chief(strategy: tf.distribute.Strategy, dtype: tf.DType) -> Any:
     return of_chief
 
 
-def chiefs_word(strategy: tf.distribute.Strategy, word: bool) -> bool:
-    """The chief's word; all machines call this at once with their own, and wait until all have."""
-    return bool(next(chiefs_values(strategy, [int(word)])))
+def chiefs_decision(strategy: tf.distribute.Strategy, own: bool) -> bool:
+    """Returns the chief's value; all machines call this at once with their own, and wait for each other."""
+    return bool(next(chiefs_values(strategy, [int(own)])))
 
 
 def _has_others(strategy: tf.distribute.Strategy) -> bool:
-    """Whether other machines train along."""
+    """True if several machines train together."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 @contextmanager
 def reporting_lost_workers(cluster: Cluster) -> Iterator[None]:
-    """Turns the errors of collective operations into one line that names the machine that is gone.
+    """Turns the errors of collective operations into one line that names the lost machine.
 
     Raises:
-        TemporaryError: A machine of the cluster does not answer any more.
+        TemporaryError: A machine of the cluster no longer answers.
     """
     try:
         yield

@@ -1,1 +1,1 @@
-"""How much memory a step needs, and how it is split to fit."""
+"""The memory of a training step: estimated, measured, and divided into parts that fit."""

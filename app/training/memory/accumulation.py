@@ -1,4 +1,4 @@
-"""`training.accumulation = 0`: as few parts of a batch as the memory at hand allows, one after another."""
+"""Chooses how many parts a batch is computed in (`training.accumulation = 0`), and checks that it fits the memory."""
 
 import math
 import re
@@ -20,41 +20,45 @@ from pipelines.shards.manifest import Manifest, Split
 from pipelines.streaming.batching import BatchShape, largest_shapes
 from pipelines.streaming.packing import packed_shape
 
-USABLE = 0.85  # of the memory; the rest is for what changes while training runs, and for gaps between tensors
-HOPELESS = 2  # times the memory; the estimate is not as wrong as that
+USABLE = 0.85  # share of the memory; the rest is for fluctuations and for gaps between tensors
+HOPELESS = 2  # times the memory; the estimate is never that wrong
 GIB = 1 << 30
 
 
 class Need(NamedTuple):
-    """The batch that needs most memory, and what it needs on each device."""
+    """The batch shape that needs most memory, and its memory on each device."""
 
     shape: BatchShape
     memory: MemoryEstimate
 
 
 def largest_need(configuration: Configuration, data: Manifest, *, replicas: int, parts: int) -> Need:
-    """What the largest batch that can occur in any epoch needs, computed in so many parts."""
+    """Returns the memory of the largest batch that can occur in any epoch, computed in `parts` parts."""
     shapes = shapes_of(configuration.training, data.split("train"))
     needs = (Need(shape, estimate_memory(configuration, shape, replicas=replicas, parts=parts)) for shape in shapes)
     return max(needs, key=lambda need: need.memory.total)
 
 
 def shapes_of(settings: TrainingConfig, split: Split) -> list[BatchShape]:
-    """Shapes of which each batch in any epoch is within one."""
+    """Returns shapes such that every batch of every epoch fits within one of them."""
     sizes = {"batch_tokens": settings.batch_tokens, "max_length": settings.max_length}
     if is_packed(settings):
         return [packed_shape(split, **sizes, sampling_alpha=settings.sampling_alpha)]
     shards = split.shards
     longest = [max(s.longest_source for s in shards), max(s.longest_target for s in shards)]
-    if settings.sampling_alpha:  # drawn segmentations are longer than the stored
+    if settings.sampling_alpha:  # drawn segmentations are longer than the stored ones
         longest = [settings.max_length] * 2
-    # As many in each lane as in the one that has most; of corpora, each lane may take a pair more than its share.
+    # As if each lane had as many rows as the largest; of each corpus, a lane may take one pair more than its share.
     rows = len(shards) * max(s.examples for s in shards) * split.times_taken + LANES * (1 + len(split.corpora))
     return largest_shapes(longest[0], longest[1], math.ceil(rows), **sizes)
 
 
 def with_accumulation(configuration: Configuration, data: Manifest, replicas: int) -> Configuration:
-    """The configuration with accumulation = 0 replaced by the fewest parts, a power of two, that fit; says which."""
+    """Replaces accumulation = 0 by the smallest power of two whose parts fit the memory, and prints it.
+
+    Raises:
+        UserError: The configuration does not fit the memory; see `check_memory`.
+    """
     settings = configuration.training
     if settings.accumulation:
         check_memory(configuration, data, replicas)
@@ -74,40 +78,40 @@ def with_accumulation(configuration: Configuration, data: Manifest, replicas: in
 
 
 def check_memory(configuration: Configuration, data: Manifest, replicas: int) -> None:
-    """Refuses a training that would be killed for memory, without a word, in its first steps.
+    """Refuses a training that the system would kill for its memory in the first steps, without a message.
 
     Raises:
-        UserError: The estimate is far above what there is, or a batch has fewer rows than parts.
+        UserError: The estimate is far above the free memory, or a batch has fewer rows than parts.
     """
     settings = configuration.training
     most_rows = max(shape.rows for shape in shapes_of(settings, data.split("train")))
     if settings.accumulation > most_rows:
         raise UserError(
             f"training.accumulation is {settings.accumulation}, but no batch has more than {most_rows} rows to divide; "
-            f"use {most_rows} at most, or 0 for as few parts as fit the memory"
+            f"use {most_rows} at most, or 0 for as few parts as the memory allows"
         )
     shape, need = largest_need(configuration, data, replicas=replicas, parts=settings.accumulation)
-    there = memory_per_replica()
-    if need.total > HOPELESS * there:
+    free = memory_per_replica()
+    if need.total > HOPELESS * free:
         raise UserError(
             f"a step of {shape.rows:,} rows of {shape.source_length} and {shape.target_length} tokens needs about "
-            f"{need.total / GIB:,.1f} GiB, and {there / GIB:,.1f} GiB are free; lower training.batch_tokens, set "
+            f"{need.total / GIB:,.1f} GiB, and {free / GIB:,.1f} GiB are free; lower training.batch_tokens, set "
             "training.accumulation=0, or take a smaller model"
         )
 
 
 @contextmanager
 def reporting_exhausted_memory(accumulation: int) -> Iterator[None]:
-    """Turns TensorFlow's error of a device without memory left into one line.
+    """Turns TensorFlow's out-of-memory error into one line.
 
     Raises:
-        UserError: In its place; it says how to go on.
+        UserError: The memory of a device is exhausted; the message says how to continue.
     """
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         if not re.search("OOM|out of memory|alloc", str(error.message), re.IGNORECASE):
-            raise  # a full disk is such an error too
+            raise  # a full disk raises this error, too
         raise UserError(
             f"a batch in {accumulation} part(s) did not fit the memory; start the same command again with "
             f"--set training.accumulation={2 * accumulation}, which does not change the result"

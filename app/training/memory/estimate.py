@@ -1,32 +1,32 @@
-"""How much memory a training step takes, estimated from shapes and the configuration alone. No device is asked.
+"""Estimates the memory of a training step from shapes and the configuration alone.
 
-What a device holds at most, in bytes, with P parameters, D the model's width, F the inner width, H heads, V the
-vocabulary, and c bytes a number of the compute precision: 4, or 2 where it is mixed.
+The most bytes that a device holds, with P parameters, model width D, inner width F, H heads, vocabulary size V, and c
+bytes a number in the compute precision (4, or 2 with mixed precision):
 
-    weights      4 P, and a copy of 2 P where the precision is mixed
-    optimizer    8 P, Adam's two moments; Muon keeps one of the matrices between hidden layers
-    averages     4 P, if the weights are averaged
-    gradients    4 P; 4 P more where they are clipped or scaled, 8 P more where those of several parts are added
-    activations  what the forward pass keeps for the backward pass, of each position
-                   a normalisation     12 D: three float32 values, as its statistics are taken in float32
+    weights      4 P; with mixed precision, 2 P more for a copy
+    optimizer    8 P for Adam's two moments; Muon keeps only one for the matrices between hidden layers
+    averages     4 P if the weights are averaged
+    gradients    4 P; 4 P more if they are clipped or scaled, 8 P more if those of several parts are added
+    activations  kept by the forward pass for the backward pass, for each position:
+                   a normalization     12 D: three float32 values, as its statistics are computed in float32
                    self-attention      5 c D: its input, queries, keys, values, the heads' outputs
-                   cross-attention     3 c D, and of each source position 2 c D: its keys and values
+                   cross-attention     3 c D, and 2 c D for each source position: its keys and values
                    feed-forward        c (D + F), and 2 c F more with dropout inside
                    dropout             c D for the mask after each of the three
-                   embedding           16 D, and of a target position 12 D for the gradient of the decoder's output
-                 of each pair of positions, one attending to the other, and each head
-                   the weight          4 in float32; c more where the precision is mixed, or 2 c more with dropout
-                 of each pair of positions of packed rows
-                   the masks           2, which tell the pairs apart
-                 and at one time in the backward pass
+                   embedding           16 D, and 12 D for each target position: the gradient of the decoder's output
+                 for each pair of positions, one attending to the other, and each head:
+                   the weight          4 in float32; c more with mixed precision, or 2 c more with dropout
+                 for each pair of positions of packed rows:
+                   the masks           2, which separate the sentence pairs
+                 and at one time in the backward pass:
                    one layer's pairs   12 H each
-                   the logits          of `CHUNK_TOKENS` target positions 20 V, with R-Drop 44 V
-                   the table           16 V D for its gradient's parts
+                   the logits          20 V for each of `CHUNK_TOKENS` target positions, 44 V with R-Drop
+                   the table           16 V D for the parts of its gradient
     workspace    the graph, the kernels and their scratch memory
 
-The terms come of going through the layers; the constants 12, 16, 20 and `WORKSPACE` were set by measuring processes on
-a CPU, and `SAFETY` is for what is left out. A slow test holds the sum to a process's peak. XLA, which fuses much of
-this, reports fewer bytes for the same step.
+The terms follow from the layers. The constants 12, 16, 20 and `WORKSPACE` were fitted to measurements of processes on
+a CPU, and `SAFETY` allows for what is left out. A slow test compares the sum with a process's peak. XLA fuses much of
+this and reports fewer bytes for the same step.
 """
 
 import math
@@ -44,7 +44,7 @@ SAFETY = 1.1
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that one device needs for a step."""
+    """The bytes that one device needs for a step, by purpose."""
 
     weights: int
     optimizer: int
@@ -60,7 +60,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas: int, parts: int) -> MemoryEstimate:
-    """What a step needs with a batch of that shape, divided among replicas and then into parts."""
+    """Estimates the memory of a step whose batch is divided among replicas and then into parts."""
     model, settings = configuration.model, configuration.training
     table, parameters = model.vocabulary_size * model.model_width, parameter_count(model)
     mixed = settings.precision != "float32"
@@ -83,7 +83,7 @@ def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas
 
 
 def parameter_count(model: TransformerConfig) -> int:
-    """The number of weights of a model, before it is made."""
+    """Returns the number of weights of a model, without building it."""
     width, inner = model.model_width, model.inner_width
     norm, biases = 2 * width, inner + width
     attention_biases = 4 * width if model.attention_bias else 0
@@ -95,26 +95,26 @@ def parameter_count(model: TransformerConfig) -> int:
 
 
 def hidden_matrices(model: TransformerConfig) -> int:
-    """How many of the weights are of attention's and feed-forward networks' matrices."""
+    """Returns the number of weights in the matrices of attention and feed-forward networks."""
     attention, feed_forward = 4 * model.model_width**2, 2 * model.model_width * model.inner_width
     encoder = model.encoder_layers * (attention + feed_forward)
     return encoder + model.decoder_layers * (2 * attention + feed_forward)
 
 
 def _row_bytes(model: TransformerConfig, shape: BatchShape, compute_bytes: int) -> int:
-    """What the activations of one row take, logits apart."""
+    """Returns the bytes of one row's activations, without logits."""
     c, width, inner = compute_bytes, model.model_width, model.inner_width
     source, target = shape.source_length, shape.target_length
     norm_and_mask = 12 * width + (c * width if model.residual_dropout else 0)
     self_attention = norm_and_mask + 5 * c * width
     cross_attention = norm_and_mask + 3 * c * width
     feed_forward = norm_and_mask + c * width + c * inner * (3 if model.inner_dropout else 1)
-    of_source = model.encoder_layers * (self_attention + feed_forward) + model.decoder_layers * 2 * c * width
-    of_target = model.decoder_layers * (self_attention + cross_attention + feed_forward)
+    source_bytes = model.encoder_layers * (self_attention + feed_forward) + model.decoder_layers * 2 * c * width
+    target_bytes = model.decoder_layers * (self_attention + cross_attention + feed_forward)
     pairs = model.encoder_layers * source**2 + model.decoder_layers * (target**2 + target * source)
-    of_pair = 4 + (2 * c if model.attention_dropout else c % 4)  # c % 4: float32 needs no copy in another precision
+    pair_bytes = 4 + (2 * c if model.attention_dropout else c % 4)  # c % 4 is 0 for float32, which needs no copy
     return (
-        source * (of_source + 16 * width)
-        + target * (of_target + 28 * width)
-        + model.heads * (pairs * of_pair + 12 * max(source, target) ** 2)
+        source * (source_bytes + 16 * width)
+        + target * (target_bytes + 28 * width)
+        + model.heads * (pairs * pair_bytes + 12 * max(source, target) ** 2)
     )

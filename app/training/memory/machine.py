@@ -1,4 +1,4 @@
-"""How much memory this machine has for training, and how much the process has taken. Estimates are not here."""
+"""Measures the memory that this machine has for training, and the most that the process has used."""
 
 import os
 import resource
@@ -11,25 +11,25 @@ from tensorflow.python.client import device_lib
 
 
 def memory_per_replica() -> int:
-    """Bytes that each replica may take yet: of the smallest GPU, or a share of the main memory where there is none."""
+    """Returns the free bytes for each replica: of the smallest GPU, or a share of main memory if there is no GPU."""
     gpus = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
     if gpus:
         return min(gpus)
     cpu = tf.config.list_physical_devices("CPU")[0]
-    # Not `list_logical_devices`, which lists those of all machines that train together.
+    # Not `list_logical_devices`, which lists the devices of all machines that train together.
     return available_memory() // len(tf.config.get_logical_device_configuration(cpu) or [cpu])
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Bytes of main memory that this process may take yet without swapping or meeting its control groups' limits."""
+    """Returns the bytes of main memory that are free without swapping and within the process' control groups."""
     for line in _text(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return max(0, min(int(line.split()[1]) << 10, *_left_by_control_groups(root)))
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # no Linux: there is nothing better to ask
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # not Linux: all memory is the best guess
 
 
 def peak_memory() -> int:
-    """The most bytes that the process has held so far: on the GPU that held most, or in main memory."""
+    """Returns the most bytes that the process has held so far: on the fullest GPU, or in main memory."""
     gpus = tf.config.list_logical_devices("GPU")
     if gpus:
         return max(tf.config.experimental.get_memory_info(gpu.name)["peak"] for gpu in gpus)
@@ -38,7 +38,7 @@ def peak_memory() -> int:
 
 
 def _left_by_control_groups(root: Path) -> Iterator[int]:
-    """What each of this process' control groups leaves, its file cache given back; cgroups(7), both versions."""
+    """Yields the bytes that each control group of this process leaves, with file cache as free; cgroups(7), v1, v2."""
     yield sys.maxsize
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controller, group = line.split(":", maxsplit=2)
@@ -47,9 +47,9 @@ def _left_by_control_groups(root: Path) -> Iterator[int]:
             "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
         }.get(controller, ("", "", ""))
         here = root / mount / group.strip("/")
-        for folder in (here, *here.parents) if mount else ():  # in a container only some of them are there
+        for folder in (here, *here.parents) if mount else ():  # a container has only some of them
             most = _text(folder / limit).strip()
-            if most.isdigit():  # "max" is none
+            if most.isdigit():  # "max" is no limit
                 cache = dict(line.split() for line in _text(folder / "memory.stat").splitlines())
                 yield int(most) - int(_text(folder / usage)) + int(cache.get("inactive_file", 0))
 

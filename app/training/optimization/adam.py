@@ -1,4 +1,4 @@
-"""Adam with the paper's constants, one fused kernel a weight. Vaswani et al. 2017, section 5.3; Kingma & Ba 2015."""
+"""Adam with one fused kernel a weight. Vaswani et al. 2017, section 5.3; Kingma & Ba 2015."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -9,12 +9,12 @@ import tensorflow as tf
 BETA_1, BETA_2, EPSILON = 0.9, 0.98, 1e-9  # section 5.3
 FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # Micikevicius et al. 2018
 
-# Of one weight: its gradient, itself, its first and its second moment.
-Moved = tuple[tf.Tensor, keras.Variable, keras.Variable, keras.Variable]
+# A gradient, its weight, and the weight's first and second moment.
+WeightState = tuple[tf.Tensor, keras.Variable, keras.Variable, keras.Variable]
 
 
 class Update(NamedTuple):
-    """What became of a step's gradients: their norm, before clipping, and whether the weights moved; float32, bool."""
+    """The result of a step: the gradients' norm before clipping, float32, and if the weights were updated, bool."""
 
     gradient_norm: tf.Tensor
     applied: tf.Tensor
@@ -22,15 +22,15 @@ class Update(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="nmt")
 class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam for gradients that are already summed over the replicas, updated by TensorFlow's own kernel.
+    """Keras' Adam for gradients that are already summed over the replicas, with TensorFlow's fused kernel.
 
-    Every replica moves its own copy of the weights, since all hold the same sums; so the whole update can stand in a
-    `tf.cond`, and a gradient that is not finite moves nothing. One kernel instead of a dozen ops a weight saves a
-    tenth of a small model's step.
+    All replicas hold the same sums, so each updates its own copy of the weights. The whole update can therefore be
+    inside a `tf.cond`, and a gradient that is not finite changes nothing. One kernel a weight instead of a dozen ops
+    saves a tenth of a small model's step.
 
     Args:
-        dynamic_loss_scale: Whether gradients come multiplied by `loss_scale`, which halves when they overflow and
-            doubles after 2,000 steps without; for float16.
+        dynamic_loss_scale: True if gradients are multiplied by `loss_scale`, for float16. The scale is halved when a
+            gradient overflows, and doubled after 2,000 steps without an overflow.
     """
 
     def __init__(self, *args: Any, dynamic_loss_scale: bool = False, **kwargs: Any) -> None:
@@ -38,7 +38,7 @@ class FusedAdam(keras.optimizers.Adam):
         self.dynamic_loss_scale = dynamic_loss_scale
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes the moments, the averages of the weights and what steers the rate and the scale."""
+        """Creates the moments, the averages of the weights, the rate factor and the loss scale."""
         if self.built:
             return
         self._build_moments(variables)
@@ -64,19 +64,22 @@ class FusedAdam(keras.optimizers.Adam):
         return list(self._momentums)
 
     def scaled_rate(self) -> tf.Tensor:
-        """The next update's learning rate, float32: the schedule's times `rate_factor`."""
+        """Returns the learning rate of the next update, float32: the schedule's rate times `rate_factor`."""
         return tf.cast(self.learning_rate, tf.float32) * tf.convert_to_tensor(self.rate_factor)
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
-        """The loss to differentiate."""
+        """Returns the loss to differentiate."""
         return loss * tf.convert_to_tensor(self.loss_scale) if self.dynamic_loss_scale else loss
 
     def apply_summed(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> Update:
-        """Moves the weights, if the gradients are finite; in a replica's context, or without a strategy.
+        """Updates the weights if the gradients are finite; called in a replica's context, or without a strategy.
 
         Args:
             gradients: d (scaled loss) / d weight, the same on every replica.
-            weights: Those that the optimizer was built with.
+            weights: The variables that the optimizer was built with, in that order.
+
+        Returns:
+            Norm and success of the update.
         """
         scale = tf.convert_to_tensor(self.loss_scale) if self.dynamic_loss_scale else tf.constant(1.0)
         norm = tf.linalg.global_norm(gradients) / scale
@@ -87,7 +90,7 @@ class FusedAdam(keras.optimizers.Adam):
             gradients = [gradient / scale for gradient in gradients]
 
         def update() -> tf.Tensor:
-            self._update(gradients, weights)
+            self._update_variables(gradients, weights)
             return tf.constant(True)
 
         applied = tf.cond(finite, update, lambda: tf.constant(False))
@@ -95,20 +98,22 @@ class FusedAdam(keras.optimizers.Adam):
             self._rescale(finite)
         return Update(norm, applied)
 
-    def _update(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> None:
+    def _update_variables(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> None:
         step = tf.cast(tf.convert_to_tensor(self.iterations), tf.float32) + 1.0
-        self._move(zip(gradients, weights, self._momentums, self._velocities, strict=True), self.scaled_rate(), step)
-        # The first averages would else hang on to the random first weights.
+        self._update_weights(
+            zip(gradients, weights, self._momentums, self._velocities, strict=True), self.scaled_rate(), step
+        )
+        # A smaller decay at first, else the averages would stay close to the random initial weights.
         decay = tf.minimum(self.ema_momentum, step / (9.0 + step))
         for average, weight in zip(self.averages, weights, strict=bool(self.averages)):
-            away = tf.convert_to_tensor(average) - tf.convert_to_tensor(weight)
-            tf.raw_ops.AssignSubVariableOp(resource=handle(average), value=(1.0 - decay) * away)
+            difference = tf.convert_to_tensor(average) - tf.convert_to_tensor(weight)
+            tf.raw_ops.AssignSubVariableOp(resource=handle(average), value=(1.0 - decay) * difference)
         one = tf.ones([], tf.as_dtype(self.iterations.dtype))
         tf.raw_ops.AssignAddVariableOp(resource=handle(self.iterations), value=one)
 
-    def _move(self, moved: Iterable[Moved], rate: tf.Tensor, step: tf.Tensor) -> None:
+    def _update_weights(self, states: Iterable[WeightState], rate: tf.Tensor, step: tf.Tensor) -> None:
         beta1_power, beta2_power = self.beta_1**step, self.beta_2**step
-        for gradient, weight, m, v in moved:
+        for gradient, weight, m, v in states:
             tf.raw_ops.ResourceApplyAdam(
                 var=handle(weight),
                 m=handle(m),
@@ -123,7 +128,7 @@ class FusedAdam(keras.optimizers.Adam):
             )
 
     def _rescale(self, finite: tf.Tensor) -> None:
-        """Halves the scale of the loss after an overflow, doubles it after many steps without one."""
+        """Halves the loss scale after an overflow, and doubles it after many steps without one."""
         steps = tf.where(finite, tf.convert_to_tensor(self.finite_steps) + 1.0, 0.0)
         grow = steps >= LOSS_SCALE_GROWTH_STEPS
         factor = tf.where(finite, tf.where(grow, 2.0, 1.0), 0.5)
@@ -132,13 +137,13 @@ class FusedAdam(keras.optimizers.Adam):
         tf.raw_ops.AssignVariableOp(resource=handle(self.finite_steps), value=tf.where(grow, 0.0, steps))
 
     def finalize_variable_values(self, var_list: Any) -> None:
-        """Keras would end `fit` by overwriting the weights with their averages; a run decides that for itself."""
+        """Does nothing. Keras' method would overwrite the weights with their averages at the end of `fit`."""
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "dynamic_loss_scale": self.dynamic_loss_scale}
 
 
 def handle(variable: keras.Variable) -> tf.Tensor:
-    """The resource of a variable, in a replica's context that of the replica's copy."""
+    """Returns the resource of a variable; in a replica's context, that of the replica's copy."""
     return variable.value.handle

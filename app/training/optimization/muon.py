@@ -1,11 +1,11 @@
-"""Muon: an update that turns the directions of a weight matrix equally far. Jordan et al. 2024.
+"""Muon: an optimizer whose update of a weight matrix has the same size in all directions.
 
-Adam moves each number by itself. Of a weight matrix, the gradient is nearly of low rank, so a few directions take
-nearly all of the update; Muon replaces the matrix of momentum by the nearest one whose singular values are all equal
-(U V' of U S V'), found by a few matrix products instead of a singular value decomposition.
+Adam updates each number by itself. The gradient of a weight matrix is nearly of low rank, so that a few directions get
+nearly all of the update. Muon replaces the momentum matrix U S V' by U V', the nearest matrix whose singular values are
+all equal, and computes it with a few matrix products instead of a singular value decomposition.
 
 K. Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; J. Liu et al. 2025, "Muon is scalable
-for LLM training" (arXiv:2502.16982), from which the scale of the update is.
+for LLM training" (arXiv:2502.16982), the source of the update's scale.
 """
 
 from collections import defaultdict
@@ -15,23 +15,24 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from app.training.optimization.adam import FusedAdam, Moved, handle
+from app.training.optimization.adam import FusedAdam, WeightState, handle
 
 MOMENTUM = 0.95
-ROOT_MEAN_SQUARE = 0.2  # of an update's numbers at a rate of 1, which is about Adam's, so that its rates fit
+ROOT_MEAN_SQUARE = 0.2  # of an update at rate 1; about that of Adam, so that Adam's learning rates suit
 ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz iteration
 EPSILON = 1e-7
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class Muon(FusedAdam):
-    """Muon for the matrices of attention and feed-forward networks; Adam for embeddings, biases and normalisation.
+    """Muon for the matrices of attention and feed-forward networks; Adam for embeddings, biases and normalization.
 
-    Matrices need one moment, where Adam needs two.
+    The matrices have one moment, where Adam has two.
 
     Args:
-        product_dtype: Of the products that make an update orthogonal; bfloat16 is precise enough.
-        kwargs: `FusedAdam`'s.
+        args: As for `FusedAdam`.
+        product_dtype: Dtype of the products that orthogonalize an update; bfloat16 is precise enough.
+        kwargs: As for `FusedAdam`.
     """
 
     def __init__(self, *args: Any, product_dtype: str = "float32", **kwargs: Any) -> None:
@@ -46,60 +47,60 @@ class Muon(FusedAdam):
             for variable in variables
         ]
 
-    def _move(self, moved: Iterable[Moved], rate: tf.Tensor, step: tf.Tensor) -> None:
-        of_adam, weights, directions = [], [], []
-        for gradient, weight, m, v in moved:
+    def _update_weights(self, states: Iterable[WeightState], rate: tf.Tensor, step: tf.Tensor) -> None:
+        adam_states, weights, directions = [], [], []
+        for gradient, weight, m, v in states:
             if v is not None:
-                of_adam.append((gradient, weight, m, v))
+                adam_states.append((gradient, weight, m, v))
                 continue
             momentum = MOMENTUM * tf.convert_to_tensor(m) + gradient
             tf.raw_ops.AssignVariableOp(resource=handle(m), value=momentum)
             weights.append(weight)
             directions.append(tf.split(gradient + MOMENTUM * momentum, _fused(weight), axis=1))  # Nesterov's momentum
-        super()._move(of_adam, rate, step)
-        level = iter(orthogonal([part for parts in directions for part in parts], self.product_dtype))
+        super()._update_weights(adam_states, rate, step)
+        updates = iter(orthogonalized([part for parts in directions for part in parts], self.product_dtype))
         for weight, parts in zip(weights, directions, strict=True):
-            update = tf.concat([next(level) for _ in parts], axis=1)
+            update = tf.concat([next(updates) for _ in parts], axis=1)
             tf.raw_ops.AssignSubVariableOp(resource=handle(weight), value=rate * update)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "product_dtype": self.product_dtype}
 
 
 def is_hidden_matrix(variable: keras.Variable) -> bool:
-    """Whether a weight is a matrix between two hidden layers; the embeddings are none."""
+    """True if a weight is a matrix between two hidden layers; embeddings are not."""
     return len(variable.shape) == 2 and "embedding" not in variable.path
 
 
-def orthogonal(matrices: Sequence[tf.Tensor], dtype: str = "float32") -> list[tf.Tensor]:
-    """Sets all singular values of each matrix to about the same value, and the root mean square of its numbers to 0.2.
+def orthogonalized(matrices: Sequence[tf.Tensor], dtype: str = "float32") -> list[tf.Tensor]:
+    """Makes the singular values of each matrix about equal, and the root mean square of its numbers 0.2.
 
-    The iteration brings them to between 0.7 and 1.2 of each other, which serves as well as 1. Matrices of one shape,
-    transposed or not, are taken at once.
+    The iteration brings the singular values to between 0.7 and 1.2 of each other, which works as well as equal ones.
+    Matrices of one shape, transposed or not, are computed in one batch.
 
     Args:
         matrices: float32, each [M, N].
-        dtype: What to compute in.
+        dtype: The dtype to compute in.
 
     Returns:
-        As many of the same shapes.
+        Matrices of the same shapes, float32.
     """
-    alike = defaultdict(list)
+    by_shape = defaultdict(list)
     for index, matrix in enumerate(matrices):
-        alike[tuple(sorted(matrix.shape))].append(index)
+        by_shape[tuple(sorted(matrix.shape))].append(index)
     found: dict[int, tf.Tensor] = {}
-    for (_, longer), indices in alike.items():
+    for (_, longer), indices in by_shape.items():
         wide = tf.stack([_wide(matrices[index]) for index in indices])
         wide /= tf.norm(wide, axis=(1, 2), keepdims=True) + EPSILON
-        level = ROOT_MEAN_SQUARE * longer**0.5 * tf.cast(_newton_schulz(tf.cast(wide, dtype)), tf.float32)
-        for index, matrix in zip(indices, tf.unstack(level, num=len(indices)), strict=True):
+        result = ROOT_MEAN_SQUARE * longer**0.5 * tf.cast(_newton_schulz(tf.cast(wide, dtype)), tf.float32)
+        for index, matrix in zip(indices, tf.unstack(result, num=len(indices)), strict=True):
             found[index] = tf.transpose(matrix) if _is_tall(matrices[index]) else matrix
     return [found[index] for index in range(len(matrices))]
 
 
 def _newton_schulz(x: tf.Tensor) -> tf.Tensor:
-    """Brings the singular values of each matrix of [B, M, N], M <= N, from at most 1 to near 1."""
+    """Brings the singular values of each matrix in [B, M, N], M <= N, from at most 1 to near 1."""
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         gram = tf.matmul(x, x, transpose_b=True)
@@ -116,6 +117,6 @@ def _wide(matrix: tf.Tensor) -> tf.Tensor:
 
 
 def _fused(weight: keras.Variable) -> int:
-    """How many projections an attention's matrix holds side by side; each is made orthogonal by itself."""
+    """Returns the number of projections side by side in an attention matrix; each is orthogonalized by itself."""
     rows, columns = weight.shape
     return columns // rows if "attention" in weight.path else 1

@@ -1,4 +1,4 @@
-"""The optimizer that a configuration asks for."""
+"""Builds the optimizer of a configuration."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from layers.schedules import CosineSchedule, InverseSquareRootSchedule, NoamSche
 
 
 def optimizer_of(settings: TrainingConfig, model_width: int) -> FusedAdam:
-    """The optimizer of a run."""
+    """Returns the optimizer with its learning-rate schedule; `model_width` scales the Noam schedule."""
     schedule: keras.optimizers.schedules.LearningRateSchedule
     if settings.schedule == "noam":
         schedule = NoamSchedule(model_width, settings.warmup_steps, settings.learning_rate)

@@ -1,1 +1,1 @@
-"""What `nmt train --plan` prints and `--minutes` decides, computed before the first step."""
+"""Computed before the first step: the plan of `nmt train --plan`, and the number of steps for `--minutes`."""

@@ -1,6 +1,6 @@
-"""`nmt train --plan`: what a training would be, from its data, its configuration and a few real steps.
+"""`nmt train --plan`: describes a training from its data, its configuration and a few real steps.
 
-Nothing is written; the steps are those of a model that is thrown away.
+Nothing is written; the steps train a model that is discarded.
 """
 
 import math
@@ -11,23 +11,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from app.config import Configuration, TrainingConfig
 from app.runtime.processor_settings import apply_processor_settings
 from app.runtime.processors import processor_name
+from app.training.building import build_on_devices
+from app.training.data_sets import DataSets
 from app.training.machines.distribution import divide, mirrored_strategy
 from app.training.memory.accumulation import largest_need, reporting_exhausted_memory, with_accumulation
 from app.training.memory.estimate import MemoryEstimate, estimate_memory
 from app.training.memory.machine import memory_per_replica, peak_memory
-from app.training.packing import is_packed, stream_options
-from app.training.train import build_trainer, dev_batches, open_stream, resolve
+from app.training.packing import is_packed
+from app.training.resolving import resolve
 from app.training.trainer import Trainer
 from pipelines.shards.manifest import Manifest
 from pipelines.shards.reading import reporting_data_errors, verify_shards
 from pipelines.streaming.batching import BatchShape, NumpyBatch
-from pipelines.streaming.stream import PlannedBatch, dataset_of, planned_epoch, skipped_examples
+from pipelines.streaming.stream import PlannedBatch, dataset_of
 
 FIRST_BATCHES = 4
 WARM_UP_SECONDS, MEASURED_SECONDS = 15.0, 5.0
@@ -35,11 +36,15 @@ WARM_UP_SECONDS, MEASURED_SECONDS = 15.0, 5.0
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """What learns: how many parameters each part has, how many of all learn, computed how and where.
+    """The model and the machine.
 
     Attributes:
-        processor: The model of the CPU and its notable instructions.
-        processor_settings: How TensorFlow was told to compute on it, and why.
+        parameters: The number of parameters of each part of the model.
+        trainable_parameters: The number of parameters that are not frozen.
+        precision: The Keras dtype policy.
+        devices: The name of each device.
+        processor: The model of the CPU and its notable instruction sets.
+        processor_settings: How TensorFlow was configured for it, and why.
     """
 
     parameters: Mapping[str, int]
@@ -52,7 +57,7 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class FrequentShape:
-    """A shape and the share of the batches that have it."""
+    """A batch shape, and the share of batches that have it."""
 
     shape: BatchShape
     share: float
@@ -60,7 +65,18 @@ class FrequentShape:
 
 @dataclass(frozen=True)
 class DataPlan:
-    """What it learns from, in the first epoch; tokens are the real ones of a mean batch, EOS among them."""
+    """The data of the first epoch.
+
+    Attributes:
+        training_pairs: The number of pairs that are read.
+        skipped_pairs: The number of pairs that are too long.
+        max_length: The longest side of a pair, in tokens.
+        batches: The number of batches.
+        source_tokens: The mean number of real source tokens of a batch, with EOS.
+        target_tokens: The mean number of real target tokens of a batch, with EOS.
+        padding_share: The share of padding in all positions, 0 to 1.
+        shapes: The shapes of the batches, the most frequent first.
+    """
 
     training_pairs: int
     skipped_pairs: int
@@ -74,17 +90,16 @@ class DataPlan:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes on each GPU, or of the process where there is none.
+    """Memory in bytes, on each GPU, or of the process if there is no GPU.
 
     Attributes:
-        accumulation: In how many parts a batch is computed.
-        largest_batch: The shape that the estimate is for; in no epoch a batch needs more.
-        program: What the process held before there was a model; 0 on a GPU.
-        estimated: What is estimated to be held at most, the program included.
-        estimated_parts: What of it for what, on each device.
-        there: What there is to be held, what the program holds included.
-        measured: What was held at most by the end of the measured steps, that of the first epoch's largest batch among
-            them.
+        accumulation: The number of parts in which a batch is computed.
+        largest_batch: The shape of the estimate; no batch of any epoch needs more memory.
+        program: The memory of the process before there was a model; 0 on a GPU.
+        estimated: The estimated peak, with the program.
+        estimated_parts: The parts of the estimate, on each device.
+        there: The available memory, with what the program already holds.
+        measured: The peak at the end of the measured steps, which include the first epoch's largest batch.
     """
 
     accumulation: int
@@ -98,11 +113,14 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured in some steps, whose shapes had been seen before.
+    """The speed of some steps whose shapes were already compiled.
 
     Attributes:
-        compilations: How many shapes are compiled in an epoch; 0 where none is, on a CPU.
-        compile_seconds: What one of them takes.
+        steps: The number of measured steps.
+        seconds: The time they took.
+        target_tokens_per_second: Real target tokens a second.
+        compilations: The number of shapes that are compiled in an epoch; 0 on a CPU.
+        compile_seconds: The time of one compilation.
     """
 
     steps: int
@@ -114,7 +132,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known before a training; the hours are those of all steps and compilation, without the evaluations."""
+    """The plan of a training; `hours` includes all steps and compilations, but not the evaluations on the dev set."""
 
     model: ModelPlan
     data: DataPlan
@@ -126,41 +144,34 @@ class Plan:
 
 
 def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str) -> Plan:
-    """Looks at the data and trains a model for some steps; arguments and errors are those of `train`."""
-    data = Manifest.load(data_dir)
-    verify_shards(data)
+    """Plans the data and trains a model for some steps; arguments and errors are those of `train`."""
+    manifest = Manifest.load(data_dir)
+    verify_shards(manifest)
     strategy = mirrored_strategy()
-    configuration = with_accumulation(resolve(sections, origin, data), data, strategy.num_replicas_in_sync)
+    configuration = with_accumulation(resolve(sections, origin, manifest), manifest, strategy.num_replicas_in_sync)
     settings = configuration.training
-    dev_batches(data, settings)  # what is wrong with the settings shows before long work
-    epoch = first_epoch(data, settings)
+    data = DataSets.open(manifest, settings)
+    epoch = data.first_epoch()
     program, free = (0 if tf.config.list_logical_devices("GPU") else peak_memory()), memory_per_replica()
-    keras.utils.set_random_seed(settings.seed)
-    with strategy.scope():
-        trainer = build_trainer(configuration)
+    trainer = build_on_devices(strategy, configuration)
     with reporting_data_errors(), reporting_exhausted_memory(settings.accumulation):
         speed = measure(trainer, batches_to_measure(configuration, data, epoch))
-    learnt = plan_data(data, settings, epoch)
-    speed = replace(speed, compilations=len(learnt.shapes) if trainer.xla else 0)
-    learning = settings.steps * learnt.target_tokens / speed.target_tokens_per_second
+    data_plan = plan_data(manifest, settings, epoch)
+    speed = replace(speed, compilations=len(data_plan.shapes) if trainer.xla else 0)
+    training_seconds = settings.steps * data_plan.target_tokens / speed.target_tokens_per_second
     return Plan(
         plan_model(trainer),
-        learnt,
-        plan_memory(configuration, data, strategy.num_replicas_in_sync, program, free),
+        data_plan,
+        plan_memory(configuration, manifest, strategy.num_replicas_in_sync, program, free),
         speed,
         steps=settings.steps,
         epochs=settings.steps / len(epoch),
-        hours=(learning + speed.compilations * speed.compile_seconds) / 3600,
+        hours=(training_seconds + speed.compilations * speed.compile_seconds) / 3600,
     )
 
 
-def first_epoch(data: Manifest, settings: TrainingConfig) -> list[PlannedBatch]:
-    """The batches of the first epoch."""
-    return planned_epoch(data.data_dir, stream_options(settings))
-
-
 def plan_model(trainer: Trainer) -> ModelPlan:
-    """Counts the parameters of the embedding, the encoder and the decoder, and names the devices."""
+    """Returns the parameters of embedding, encoder and decoder, and the devices."""
     model = trainer.transformer
     parts = {layer.name: layer.count_params() for layer in model.layers if layer.weights}
     gpus = tf.config.list_physical_devices("GPU")
@@ -178,8 +189,8 @@ def plan_model(trainer: Trainer) -> ModelPlan:
 
 
 def plan_data(data: Manifest, settings: TrainingConfig, epoch: Sequence[PlannedBatch]) -> DataPlan:
-    """Adds up an epoch."""
-    skipped = skipped_examples(data.data_dir, max_length=settings.max_length)
+    """Summarizes the batches of an epoch."""
+    skipped = data.split("train").longer_than(settings.max_length)
     source, target = sum(batch.source_tokens for batch in epoch), sum(batch.target_tokens for batch in epoch)
     shapes = Counter(batch.shape for batch in epoch)
     positions = sum(number * s.rows * (s.source_length + s.target_length) for s, number in shapes.items())
@@ -196,18 +207,18 @@ def plan_data(data: Manifest, settings: TrainingConfig, epoch: Sequence[PlannedB
 
 
 def plan_memory(configuration: Configuration, data: Manifest, replicas: int, program: int, free: int) -> MemoryPlan:
-    """Sets the estimate beside what there is and what was measured.
+    """Returns the estimated, the available and the measured memory.
 
     Args:
-        configuration: Complete.
-        data: What is trained on.
-        replicas: How many a batch is divided among.
-        program: What the process held before there was a model, bytes; 0 on a GPU.
-        free: What each replica could have taken then, bytes.
+        configuration: The resolved configuration.
+        data: The data to train on.
+        replicas: The number of replicas among which a batch is divided.
+        program: The bytes that the process held before there was a model; 0 on a GPU.
+        free: The bytes that were free for each replica then.
     """
     parts = configuration.training.accumulation
     shape, need = largest_need(configuration, data, replicas=replicas, parts=parts)
-    sharing = replicas if program else 1  # main memory is that of all replicas
+    sharing = replicas if program else 1  # all replicas share main memory
     return MemoryPlan(
         accumulation=parts,
         largest_batch=shape,
@@ -219,20 +230,23 @@ def plan_memory(configuration: Configuration, data: Manifest, replicas: int, pro
     )
 
 
-def batches_to_measure(configuration: Configuration, data: Manifest, epoch: Sequence[PlannedBatch]) -> list[NumpyBatch]:
-    """The batch of the first epoch that needs most memory, and the first ones."""
+def batches_to_measure(configuration: Configuration, data: DataSets, epoch: Sequence[PlannedBatch]) -> list[NumpyBatch]:
+    """Returns the batch of the first epoch that needs most memory, and the first batches."""
     needs = [estimate_memory(configuration, batch.shape, replicas=1, parts=1).total for batch in epoch]
 
-    def from_step(step: int, count: int) -> list[NumpyBatch]:
-        return list(open_stream(data, configuration.training, step).take(count).as_numpy_iterator())
+    def batches(after_step: int, count: int) -> list[NumpyBatch]:
+        return list(data.stream(after_step).take(count).as_numpy_iterator())
 
-    return [*from_step(needs.index(max(needs)), 1), *from_step(0, FIRST_BATCHES)]
+    return [*batches(needs.index(max(needs)), 1), *batches(0, FIRST_BATCHES)]
 
 
 def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
-    """Times steps on all but the first batch, or on fewer if steps are slow; each has been learnt from before."""
+    """Measures the speed of steps on all but the first batch, fewer if steps are slow, each after a warm-up step.
+
+    The first batch is trained on once, to trace the graph and to reach the peak of memory.
+    """
     trainer.make_train_function()
-    traced = run_steps(trainer, batches[:1])  # makes the graph, and takes the most memory
+    traced = run_steps(trainer, batches[:1])
     first_seconds: list[float] = []
     for batch in batches[1:]:
         if sum(first_seconds) < WARM_UP_SECONDS:
@@ -243,19 +257,19 @@ def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
         done = run_steps(trainer, warm)
         steps, seconds = steps + done.steps, seconds + done.seconds
         tokens += done.seconds * done.target_tokens_per_second
-    # Packed batches have one shape, which was compiled as the graph was made.
+    # Packed batches have one shape, which was compiled together with the tracing.
     first = traced.seconds if is_packed(trainer.settings) else first_seconds[0]
     compiling = max(0.0, first - seconds / steps) if trainer.xla else 0.0
     return Speed(steps, seconds, tokens / seconds, compile_seconds=compiling)
 
 
 def run_steps(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
-    """Learns from each batch once."""
+    """Trains one step on each batch, and returns the speed."""
     spec = tf.nest.map_structure(lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), batches[0])
     stream = dataset_of(lambda: iter(batches), spec).repeat()
     steps = iter(divide(lambda _: stream, trainer.distribute_strategy))
     started, tokens = time.perf_counter(), 0.0
     for _ in batches:
-        tokens += float(trainer.train_function(steps)["target_tokens"])  # waits for the step's end
+        tokens += float(trainer.train_function(steps)["target_tokens"])  # waits for the end of the step
     seconds = time.perf_counter() - started
     return Speed(len(batches), seconds, tokens / seconds)

@@ -1,4 +1,4 @@
-"""The plan of a training, for `nmt train --plan`: a text of some twenty lines, or an object for machines."""
+"""Formats the plan of a training for `nmt train --plan`: about twenty lines of text, or JSON."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ GIB = 1 << 30
 
 
 def as_json(plan: Plan) -> str:
-    """One object, its keys those of `Plan`."""
+    """Returns the plan as one JSON object with the fields of `Plan`."""
     shapes = [{**each.shape._asdict(), "share": each.share} for each in plan.data.shapes]
     found = asdict(plan)
     found["data"]["shapes"] = shapes
@@ -21,7 +21,7 @@ def as_json(plan: Plan) -> str:
 
 
 def as_text(plan: Plan) -> str:
-    """The text, without a line end at the end."""
+    """Returns the plan as text, without a final line end."""
     return "\n".join(
         f"{'' if number else title:<{INDENT}}{line}"
         for title, lines in _parts(plan)

@@ -1,7 +1,7 @@
 """`nmt train --minutes`: chooses the number of steps that fit a given time, then trains as `nmt train` does.
 
-The speed is measured with a model that is thrown away. The chosen numbers go into the run's configuration before it
-begins, so the run is the one that the same numbers give without a time, and it is resumed in the same way.
+The speed is measured with a model that is discarded. The chosen numbers are written into the configuration before the
+run starts, so the run equals one with these numbers and no time limit, and resumes in the same way.
 """
 
 import gc
@@ -17,21 +17,17 @@ from app.errors import UserError
 from app.runs.directory import RunDirectory
 from app.runtime.console import say
 from app.runtime.signals import StopSignals
+from app.training.building import build_on_devices
 from app.training.callbacks.monitoring import dev_loss
 from app.training.callbacks.profiling import ProfiledSteps
+from app.training.data_sets import DataSets
+from app.training.dev_sets import dev_sentences, dev_translator
 from app.training.machines.distribution import mirrored_strategy
 from app.training.memory.accumulation import reporting_exhausted_memory, with_accumulation
 from app.training.planning.plan import measure
-from app.training.train import (
-    begin,
-    dev_batches,
-    dev_sentences,
-    dev_translations,
-    open_stream,
-    require_run_or_free,
-    resolve,
-    train,
-)
+from app.training.resolving import resolve
+from app.training.resume import require_free_or_run
+from app.training.train import train
 from app.training.trainer import Trainer
 from pipelines.shards.manifest import Manifest
 from pipelines.shards.reading import reporting_data_errors, verify_shards
@@ -39,15 +35,15 @@ from pipelines.streaming.batching import NumpyBatch
 from pipelines.vocabulary.tokenizer import PAD
 
 CHOSEN = ("steps", "warmup_steps", "checkpoint_every")
-MEASURED_BATCHES = 8  # of various shapes, which differ in speed
+MEASURED_BATCHES = 8  # several, because shapes differ in speed
 AVERAGED_BATCHES = 100  # their mean size is within 2% of an epoch's
-EVALUATED_PART = 4  # the dev loss is measured on one of so many parts of the dev set
-MEASURED_SENTENCES = 200  # translated at least, if there are so many: a few take almost as long as one batch of many
-EXTRA_TOKENS = 10  # a measured translation may be so much longer than its source
+EVALUATED_PART = 4  # the dev loss is timed on a quarter of the dev set
+MEASURED_SENTENCES = 200  # translated at least, if there are as many; few take almost as long as a whole batch
+EXTRA_TOKENS = 10  # a timed translation may be this much longer than its source
 FEWEST_STEPS = 20
 MOST_EVALUATION = 0.25  # share of the time
 MOST_WARMUP = 0.125  # share of the steps
-USED = 0.95  # share of the time: checkpoints are not measured, and speed varies
+USED = 0.95  # share of the time, because checkpoints are not timed and the speed varies
 
 
 @dataclass(frozen=True)
@@ -55,10 +51,10 @@ class Measured:
     """The speed of a training on this machine.
 
     Attributes:
-        target_tokens_per_second: In steps whose shapes had been seen before.
-        step_seconds: Time of a mean step.
-        start_seconds: Time until steps run at that speed: building, tracing and compiling.
-        evaluation_seconds: Time of one evaluation on the dev set.
+        target_tokens_per_second: In steps whose shapes were already compiled.
+        step_seconds: The mean time of a step.
+        start_seconds: The time until steps run at that speed: building, tracing and compiling.
+        evaluation_seconds: The time of one evaluation on the dev set.
     """
 
     target_tokens_per_second: float
@@ -72,9 +68,9 @@ class TimeBudget:
     """The time that a training may take.
 
     Attributes:
-        minutes: How long, the measurement included.
-        started: The `time.perf_counter()` at which it began.
-        most_steps: Trains no more steps than this, however many would fit; None for no limit.
+        minutes: Its length, which includes the measurement.
+        started: The `time.perf_counter()` at which it started.
+        most_steps: The most steps to train, even if more would fit; None for no limit.
     """
 
     minutes: float
@@ -82,7 +78,7 @@ class TimeBudget:
     most_steps: int | None = None
 
     def seconds_left(self) -> float:
-        """Seconds until it ends."""
+        """Returns the seconds until the time is over."""
         return self.minutes * 60 - (time.perf_counter() - self.started)
 
 
@@ -95,19 +91,26 @@ def train_within(
     *,
     profile: ProfiledSteps | None = None,
 ) -> RunDirectory | None:
-    """Trains as many steps as fit the time; a run that is there goes on with the numbers that it began with.
+    """Trains as many steps as fit the time; an existing run resumes with the numbers that it was started with.
 
     Args:
-        budget: The time. A run that goes on ignores it.
-        data_dir: As `train` takes it; so are the other arguments.
+        budget: The time; ignored when a run resumes.
+        data_dir: As for `train`.
+        out: As for `train`.
+        sections: As for `train`.
+        origin: As for `train`.
+        profile: As for `train`.
+
+    Returns:
+        As `train` does.
 
     Raises:
-        UserError: As `train` raises it; or the time is too short.
+        UserError: As `train` does, or the time is too short.
     """
     if RunDirectory.is_run(out):
         chosen, facts = kept_numbers(RunDirectory.open(out))
     else:
-        require_run_or_free(out)
+        require_free_or_run(out)
         with StopSignals():
             chosen, facts = choose_numbers(budget, data_dir, out, sections, origin)
     numbers = {name: getattr(chosen, name) for name in CHOSEN}
@@ -116,9 +119,9 @@ def train_within(
 
 
 def kept_numbers(run: RunDirectory) -> tuple[TrainingConfig, dict[str, Any]]:
-    """Returns the settings of a run that goes on, and what its manifest says of the time."""
+    """Returns the settings of an existing run, and the entry of its manifest on the time budget, if there is one."""
     settings = run.configuration.training
-    say(f"{run.path}: keeps the {settings.steps:,} steps that it was begun with; to measure anew choose another --out")
+    say(f"{run.path}: keeps its {settings.steps:,} steps; to measure again choose another --out")
     name = "time_budget"
     return settings, {name: run.manifest[name]} if name in run.manifest else {}
 
@@ -126,9 +129,9 @@ def kept_numbers(run: RunDirectory) -> tuple[TrainingConfig, dict[str, Any]]:
 def choose_numbers(
     budget: TimeBudget, data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], origin: str
 ) -> tuple[TrainingConfig, dict[str, Any]]:
-    """Measures, and returns the settings of a new run and what its manifest shall say."""
+    """Measures the speed, and returns the settings of a new run and the entries of its manifest."""
     measured, settings = measure_training(data_dir, sections, origin)
-    gc.collect()  # frees the measured model, which is part of reference cycles
+    gc.collect()  # frees the discarded model, which is part of reference cycles
     chosen = settings_within(budget.seconds_left(), settings, measured, most_steps=budget.most_steps)
     within = "less than " if chosen.steps == budget.most_steps else ""
     speed = f"{measured.target_tokens_per_second:,.0f} target tokens/s"
@@ -139,9 +142,9 @@ def choose_numbers(
 def settings_within(
     seconds: float, settings: TrainingConfig, measured: Measured, *, most_steps: int | None = None
 ) -> TrainingConfig:
-    """Returns the settings with as many steps as fit, and with warm-up and checkpoints that suit them.
+    """Returns the settings with as many steps as fit the time, and warm-up and checkpoints adapted to them.
 
-    Checkpoints stay the same share of the steps apart, unless their evaluations would take over a quarter of the time.
+    The number of checkpoints stays the same, unless their evaluations would take more than a quarter of the time.
 
     Raises:
         UserError: Fewer than 20 steps fit.
@@ -152,8 +155,8 @@ def settings_within(
     steps = int((usable - evaluations * measured.evaluation_seconds) / measured.step_seconds)
     if steps < FEWEST_STEPS:
         raise UserError(
-            f"{max(0, steps)} steps fit the time, of {measured.step_seconds:.2g} seconds each, and a training needs "
-            f"{FEWEST_STEPS}; give more --minutes, or a smaller --preset or training.batch_tokens"
+            f"{max(0, steps)} steps of {measured.step_seconds:.2g} seconds fit the time, and a training needs "
+            f"{FEWEST_STEPS}; use more --minutes, or a smaller --preset or training.batch_tokens"
         )
     steps = min(steps, most_steps or steps)
     return replace(
@@ -167,17 +170,17 @@ def settings_within(
 def measure_training(
     data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str
 ) -> tuple[Measured, TrainingConfig]:
-    """Trains a model for some steps, evaluates it, and returns its speed beside the settings it was trained with."""
+    """Trains a model for some steps, evaluates it, and returns its speed and the settings it was trained with."""
     started = time.perf_counter()
-    data = Manifest.load(data_dir)
-    verify_shards(data)
+    manifest = Manifest.load(data_dir)
+    verify_shards(manifest)
     strategy = mirrored_strategy()
-    configuration = with_accumulation(resolve(sections, origin, data), data, strategy.num_replicas_in_sync)
+    configuration = with_accumulation(resolve(sections, origin, manifest), manifest, strategy.num_replicas_in_sync)
     settings = configuration.training
-    dev_batches(data, settings)  # what is wrong with the settings shows before long work
+    data = DataSets.open(manifest, settings)
     with reporting_data_errors(), reporting_exhausted_memory(settings.accumulation):
-        trainer = begin(None, configuration, data, strategy)
-        batches: list[NumpyBatch] = list(open_stream(data, settings, 0).take(AVERAGED_BATCHES).as_numpy_iterator())
+        trainer = build_on_devices(strategy, configuration)
+        batches: list[NumpyBatch] = list(data.stream(0).take(AVERAGED_BATCHES).as_numpy_iterator())
         evaluation_seconds, spent = time_evaluation(trainer, configuration, data)
         speed = measure(trainer, batches[: 1 + MEASURED_BATCHES])
     start_seconds = time.perf_counter() - started - spent - speed.seconds
@@ -192,18 +195,18 @@ def measure_training(
     return measured, settings
 
 
-def time_evaluation(trainer: Trainer, configuration: Configuration, data: Manifest) -> tuple[float, float]:
-    """Returns the seconds that an evaluation on the dev set takes with its graphs traced, and those measured for it.
+def time_evaluation(trainer: Trainer, configuration: Configuration, data: DataSets) -> tuple[float, float]:
+    """Returns the estimated seconds of an evaluation on the dev set, without tracing, and the seconds spent on timing.
 
-    The weights are random ones, with which no translation would end by itself, so the search is told to end it early.
+    With random weights no translation would end by itself, so the search is limited to a few extra tokens.
     """
     settings, decoding = configuration.training, configuration.decoding
     short = replace(decoding, max_extra_tokens=min(decoding.max_extra_tokens, EXTRA_TOKENS))
-    translate = dev_translations(trainer, replace(configuration, decoding=short), data)
-    sentences = dev_sentences(data, settings)[0]
+    translate = dev_translator(trainer, replace(configuration, decoding=short), data.manifest)
+    sentences = dev_sentences(data.manifest, settings)[0]
     part_of_sentences = max(1, len(sentences) // MEASURED_SENTENCES)
     sentences = sentences[::part_of_sentences]
-    batches = dev_batches(data, settings).shard(EVALUATED_PART, 0)
+    batches = data.dev.shard(EVALUATED_PART, 0)
 
     def seconds(work: Callable[[], object]) -> float:
         started = time.perf_counter()
@@ -211,9 +214,9 @@ def time_evaluation(trainer: Trainer, configuration: Configuration, data: Manife
         return time.perf_counter() - started
 
     dev_loss(trainer, batches.take(1))
-    of_loss, of_translations = seconds(lambda: dev_loss(trainer, batches)), 0.0
+    loss_seconds, translation_seconds = seconds(lambda: dev_loss(trainer, batches)), 0.0
     if sentences:
         translate(sentences[:1])
-        of_translations = seconds(lambda: translate(sentences))
-    estimate = EVALUATED_PART * of_loss + part_of_sentences * of_translations
-    return estimate, of_loss + of_translations
+        translation_seconds = seconds(lambda: translate(sentences))
+    estimate = EVALUATED_PART * loss_seconds + part_of_sentences * translation_seconds
+    return estimate, loss_seconds + translation_seconds

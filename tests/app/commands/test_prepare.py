@@ -1,4 +1,4 @@
-"""`nmt prepare`: how its options may be written, and what it says."""
+"""`nmt prepare`: the forms of its options."""
 
 import pytest
 
@@ -8,14 +8,14 @@ from pipelines.cleaning.filters import OPTIONAL
 
 @pytest.mark.parametrize("name", OPTIONAL)
 @pytest.mark.parametrize("written", ["{}", "{} ", "{}:"])
-def test_a_filter_is_called_what_the_report_calls_it(name: str, written: str) -> None:
+def test_a_filter_may_be_named_as_in_the_report(name: str, written: str) -> None:
     spoken = name.replace("_", " ")
     for form in (name, spoken, name.replace("_", "-"), spoken.capitalize()):
         assert filter_names([written.format(form)]) == (name,)
     assert filter_names(spoken.split()) == (name,)
 
 
-def test_several_filters_are_told_apart_and_unknown_ones_are_left_to_complain_about() -> None:
+def test_several_filters_are_separated_and_unknown_ones_are_passed_on() -> None:
     assert filter_names(["near", "duplicate", "duplicate", "too long", "numbers"]) == (
         "near_duplicate",
         "duplicate",

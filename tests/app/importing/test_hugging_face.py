@@ -1,4 +1,4 @@
-"""An imported model beside Hugging Face's own: a `MarianMTModel` of OPUS-MT's shape with random weights.
+"""An imported model compared with Hugging Face's: a `MarianMTModel` of OPUS-MT's shape with random weights.
 
 Scores are plain log-probabilities (no length penalty), and the search goes on until nothing can get better
 (`early_stopping="never"`): in this both searches are defined to be the same. Two things differ. Hugging Face lets a
@@ -37,7 +37,7 @@ TEXTS = [english for english, _ in sentences(3_010)[3_000:]]
 
 
 def random_model(sharp: bool) -> Any:
-    """As it is before any training; if `sharp`, with weights by which each sentence has a translation of its own."""
+    """Returns an untrained model; if `sharp`, with weights for which each sentence has a translation of its own."""
     torch.manual_seed(0)
     model = transformers.MarianMTModel(
         transformers.MarianConfig(
@@ -71,18 +71,23 @@ def random_model(sharp: bool) -> Any:
         model.model.shared.weight[PAD] = 0.0
         model.final_logits_bias.normal_(0.0, 1.0)
         if sharp:
-            for name, weight in model.model.decoder.named_parameters():
-                if name.endswith(("out_proj.weight", "fc2.weight")):
-                    weight.mul_(0.4)
-            norm = model.model.decoder.layers[-1].final_layer_norm.weight
-            norm.copy_(GAIN * torch.randn(512).sign())  # or the token before would be the most probable one
-            model.final_logits_bias[0, 0] = 2.8 * GAIN
+            sharpen(model)
     return model
+
+
+def sharpen(model: Any) -> None:
+    """Changes the decoder so that each sentence has a translation of its own, which ends."""
+    for name, weight in model.model.decoder.named_parameters():
+        if name.endswith(("out_proj.weight", "fc2.weight")):
+            weight.mul_(0.4)
+    norm = model.model.decoder.layers[-1].final_layer_norm.weight
+    norm.copy_(GAIN * torch.randn(512).sign())  # else the previous token would be the most probable one
+    model.final_logits_bias[0, 0] = 2.8 * GAIN
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["as initialised", "sharp"])
 def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
-    """The model, its tokeniser, and our run."""
+    """The model, its tokenizer, and our run."""
     folder = tmp_path_factory.mktemp("marian")
     model = random_model(request.param)
     assert write_tokenizer(folder, count=3_000, size=2_000, codes=[CODE], table_size=PIECES) == PIECES
@@ -149,7 +154,7 @@ def test_translations_are_equal(imported: tuple[Any, Any, Path], tmp_path: Path,
     assert len(compared) > len(TEXTS) / 3
 
 
-def test_a_damaged_file_of_pytorch_is_named(imported: tuple[Any, Any, Path], tmp_path: Path) -> None:
+def test_a_damaged_pytorch_file_is_named(imported: tuple[Any, Any, Path], tmp_path: Path) -> None:
     for path in imported[2].parent.glob("*.*"):
         if path.is_file() and path.name != "model.safetensors":
             (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -163,7 +168,7 @@ def test_a_damaged_file_of_pytorch_is_named(imported: tuple[Any, Any, Path], tmp
 
 
 def their_translation(model: Any, tokenizer: Any, text: str, beam_size: int) -> tuple[Any, float, bool]:
-    """The tokens, their log-probability, and whether they came to an end before the limit."""
+    """Returns the tokens, their log-probability, and whether they ended before the limit."""
     batch = tokenizer(text, return_tensors="pt")
     limit = batch["input_ids"].shape[1] + MAX_EXTRA_TOKENS
     search = {"length_penalty": 0.0, "early_stopping": "never"} if beam_size > 1 else {}

@@ -1,4 +1,4 @@
-"""A small Marian model through the command line, held to a NumPy model of the same tensors."""
+"""A small Marian model, imported by the command line and compared with a NumPy model of the same tensors."""
 
 import json
 import sys
@@ -28,14 +28,14 @@ TEXTS = ["Where is the station?", "", "Tom doesn't want to go.", f"{CODE} She si
 
 
 class Model(NamedTuple):
-    """A folder of files, and what they hold."""
+    """The folder of a model's files, and what they hold."""
 
     folder: Path
     oracle: MarianOracle
     table: dict[str, int]
 
     def source_ids(self, text: str) -> list[int]:
-        """By the definition: SentencePiece's pieces, looked up in vocab.json; a code at the start is one piece."""
+        """Returns the ids of SentencePiece's pieces in vocab.json; a language code at the start is one piece."""
         code = [CODE] if text.startswith(CODE) else []
         processor = sentencepiece.SentencePieceProcessor(model_file=str(self.folder / "source.spm"))
         pieces = processor.encode(text.removeprefix(CODE), out_type=str)
@@ -79,7 +79,7 @@ def written(folder: Path, *, flat: bool = False, **changes: Any) -> Model:
 
 
 def sharpen(tensors: Tensors, last_norm: Array) -> None:
-    """Makes translations differ, and some of them end before their limit."""
+    """Changes weights so that translations differ, and some end before their limit."""
     for name in tensors:
         if name.startswith("model.decoder") and name.endswith(("out_proj.weight", "fc2.weight")):
             tensors[name] *= 0.5
@@ -95,7 +95,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="module")
 def translations(model: Model) -> list[str]:
-    """The greedy ones of the independent implementation."""
+    """The greedy translations of the independent implementation."""
     found = [model.translation(text) for text in TEXTS]
     assert len(set(found)) == len(TEXTS) - 1  # both texts without a word have the empty one
     return found
@@ -133,7 +133,7 @@ def logits(run_path: Path, source: list[int], target: list[int]) -> Any:
     "changes", [{}, {"scale_embedding": False, "activation_function": "relu"}], ids=["as OPUS-MT", "unscaled, relu"]
 )
 @pytest.mark.parametrize("flat", [False, True], ids=["", "flat"])
-def test_logits_are_those_of_an_independent_implementation(changes: dict[str, Any], flat: bool, tmp_path: Path) -> None:
+def test_logits_equal_an_independent_implementations(changes: dict[str, Any], flat: bool, tmp_path: Path) -> None:
     model = written(tmp_path / "model", flat=flat, **changes)
     succeeded(nmt("import-marian", model.folder, "--out", tmp_path / "run"))
     theirs = RunDirectory.open(tmp_path / "run").vocabulary().marian_ids
@@ -144,7 +144,7 @@ def test_logits_are_those_of_an_independent_implementation(changes: dict[str, An
     assert np.all(ours[:, [PAD, BOS]] < -1000)  # they take no probability
 
 
-def test_translations_are_those_of_an_independent_implementation(
+def test_translations_equal_those_of_an_independent_implementation(
     run: Path, text: Path, translations: list[str]
 ) -> None:
     assert translated(run, text, "--beam-size", "1") == translations
@@ -167,7 +167,7 @@ def test_ctranslate2_translates_as_the_run_does(model: Model, run: Path, tmp_pat
     assert found == [model.translation(text) for text in ending]
 
 
-def test_scores_are_the_log_probabilities_of_an_independent_implementation(
+def test_scores_equal_the_log_probabilities_of_an_independent_implementation(
     model: Model, run: Path, tmp_path: Path
 ) -> None:
     source, target = file_of(tmp_path / "source", ["She sings."]), file_of(tmp_path / "target", ["Sie singt."])
@@ -178,14 +178,14 @@ def test_scores_are_the_log_probabilities_of_an_independent_implementation(
     np.testing.assert_allclose([token["log_probability"] for token in found["tokens"]], expected, atol=1e-4)
 
 
-def test_the_beam_and_the_pair_are_the_models_own(run: Path) -> None:
+def test_beam_and_language_pair_come_from_the_models_files(run: Path) -> None:
     opened = RunDirectory.open(run)
     assert (opened.configuration.decoding.beam_size, opened.configuration.decoding.length_penalty) == (3, 1.0)
     assert opened.manifest["pair"] == {"source": "en", "target": "de"}
     assert opened.configuration.decoding.max_source_tokens == POSITIONS - 2
 
 
-def test_what_was_imported_is_not_trained_on(run: Path, data: Path) -> None:
+def test_an_imported_model_cannot_be_trained_further(run: Path, data: Path) -> None:
     done = nmt("train", data, "--out", run)
     assert done.code == 1
     assert done.complaints[0].startswith("nmt train: wrong vocabulary for the data: ")
@@ -205,13 +205,13 @@ BAD_SETTINGS = {
     "decoder_vocab_size": (7, "decoder_vocab_size is 7; only models with that of vocab_size can be imported"),
     "decoder_ffn_dim": (7, "decoder_ffn_dim is 7; only models with that of encoder_ffn_dim can be imported"),
     "d_model": (None, "d_model is null; expected a whole number above 0"),
-    "decoder_start_token_id": (0, "decoder_start_token_id is 0; by vocab.json it is "),
+    "decoder_start_token_id": (0, "decoder_start_token_id is 0; in vocab.json it is "),
 }
 
 
 @pytest.fixture
 def copy(model: Model, tmp_path: Path) -> Path:
-    """The same files, to write to."""
+    """A copy of the files, to write to."""
     folder = tmp_path / "copy"
     folder.mkdir()
     for path in model.folder.iterdir():
@@ -220,7 +220,7 @@ def copy(model: Model, tmp_path: Path) -> Path:
 
 
 def refusal(folder: Path, *options: str) -> str:
-    """What the command says, on one line and without a run."""
+    """Returns the error of the command, which is one line and leaves no run."""
     out = folder.parent / "out"
     done = nmt("import-marian", folder, "--out", out, *options)
     assert (done.code, done.out, len(done.complaints)) == (1, "", 1)
@@ -231,7 +231,7 @@ def refusal(folder: Path, *options: str) -> str:
 
 
 @pytest.mark.parametrize("name", BAD_SETTINGS)
-def test_a_model_that_cannot_be_computed_is_refused(name: str, copy: Path) -> None:
+def test_a_model_that_the_layers_cannot_compute_is_refused(name: str, copy: Path) -> None:
     value, expected = BAD_SETTINGS[name]
     settings = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**settings, name: value}))
@@ -275,7 +275,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none").startswith("DIR is not a Marian model: there is no such folder; ")
 
 
-def test_the_pair_is_asked_for_where_no_file_has_it(copy: Path) -> None:
+def test_the_pair_must_be_given_if_no_file_names_it(copy: Path) -> None:
     (copy / "tokenizer_config.json").unlink()
     assert refusal(copy) == "DIR/tokenizer_config.json names no languages; give them with --pair, as in en-de"
     out = copy.parent / "named"
@@ -300,6 +300,6 @@ def test_tensors_that_do_not_fit_are_named(copy: Path, model: Model) -> None:
         assert refusal(copy).startswith(f"DIR/model.safetensors: {expected}")
 
 
-def test_a_folder_that_is_there_is_not_written_over(model: Model, run: Path) -> None:
+def test_an_existing_folder_is_not_overwritten(model: Model, run: Path) -> None:
     done = nmt("import-marian", model.folder, "--out", run)
     assert done.complaints == [f"nmt import-marian: {run} exists; choose another --out"]

@@ -1,4 +1,4 @@
-"""What is translated with and averaged: which of a run's checkpoints each choice means."""
+"""Which of a run's checkpoints are chosen to translate with and to average."""
 
 import json
 import shutil
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from app.errors import UserError
-from app.runs.checkpoints import STOPPED_BY, Checkpoint, write_average, write_checkpoint
+from app.runs.averaging import write_average
+from app.runs.checkpoints import STOPPED_BY, Checkpoint, write_checkpoint
 from app.runs.choice import best, choose, newest
 from app.runs.directory import RunDirectory
 from tests.app.command_line import nmt, succeeded
@@ -19,7 +20,7 @@ BLEU = {1: 5.0, 2: 9.0, 3: 7.0, 4: 6.0, 99: 50.0}  # 99 is not there any more
 
 @pytest.fixture
 def trained(run_copy: Path) -> RunDirectory:
-    """Steps 1 to 4 in turn, 2 the best and 1 the best by loss, and 5 that a signal asked for."""
+    """Steps 1 to 4 in turn, with 2 the best by BLEU and 1 the best by loss, and step 5 written after a signal."""
     opened = RunDirectory.open(run_copy)
     weights = {"weights.npz": Checkpoint.open(opened.checkpoints.step_path(4)).weights()}
     for step in range(1, 6):
@@ -43,11 +44,11 @@ def test_each_choice_means_one_checkpoint(trained: RunDirectory, choice: str | N
     assert choose(trained, choice).step == step
 
 
-def test_the_best_is_judged_by_the_setting(trained: RunDirectory) -> None:
+def test_the_best_checkpoint_follows_from_the_setting_best_by(trained: RunDirectory) -> None:
     assert choose(with_training(trained, best_by="loss"), "best").step == 1
 
 
-def test_an_average_is_taken_until_training_goes_further(trained: RunDirectory) -> None:
+def test_an_average_is_used_until_training_goes_further(trained: RunDirectory) -> None:
     path = write_average(trained.checkpoints, best(trained, 2))
     assert choose(trained).path == choose(trained, "average").path == path
     assert choose(trained, "last").step == 5
@@ -57,7 +58,7 @@ def test_an_average_is_taken_until_training_goes_further(trained: RunDirectory) 
     assert choose(trained, "average").path == path
 
 
-def test_what_is_damaged_is_passed_over_and_named(trained: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_checkpoint_is_skipped_and_named(trained: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     write_average(trained.checkpoints, newest(trained, 2))
     for name in ("average", "step-00000005", "step-00000002"):
         damage(trained, name)
@@ -69,19 +70,19 @@ def test_what_is_damaged_is_passed_over_and_named(trained: RunDirectory, capsys:
     assert choose(trained, "best").step == 3
 
 
-def test_the_newest_to_average_are_those_written_in_turn_and_kept_as_newest(trained: RunDirectory) -> None:
+def test_the_newest_to_average_are_checkpoints_in_turn_that_are_kept_as_newest(trained: RunDirectory) -> None:
     assert [path.name for path in newest(trained, 2)] == ["step-00000003", "step-00000004"]
     kept = with_training(trained, keep_checkpoints=2)
     assert len(newest(kept, 2)) == 2
-    with pytest.raises(UserError, match=r"has 2 checkpoint\(s\), fewer than --last 3; train on, or keep more with"):
+    with pytest.raises(UserError, match=r"has 2 checkpoint\(s\), fewer than --last 3; train further, or keep more"):
         newest(kept, 3)  # 2 is there as the best, not as one of the newest
 
 
-def test_the_best_to_average_are_those_that_are_there(trained: RunDirectory) -> None:
+def test_the_best_to_average_are_those_that_are_kept(trained: RunDirectory) -> None:
     assert [path.name for path in best(trained, 3)] == ["step-00000002", "step-00000003", "step-00000004"]
 
 
-def test_the_commands_average_and_take_what_they_are_told(trained: RunDirectory) -> None:
+def test_the_commands_use_the_chosen_checkpoints(trained: RunDirectory) -> None:
     done = succeeded(nmt("average", trained.path, "--best", "2"))
     assert done.err == "averaging step-00000002, step-00000003\n"
     assert Checkpoint.open(trained.checkpoints.average_path()).facts == {"averaged": [2, 3]}

@@ -1,4 +1,4 @@
-"""Checkpoints give back every bit, and are whole or not there."""
+"""Checkpoints restore every bit, and are complete or absent."""
 
 import shutil
 from collections.abc import Callable
@@ -11,15 +11,9 @@ import pytest
 
 from app.errors import UserError
 from app.runs import checkpoints
-from app.runs.checkpoints import (
-    STOPPED_BY,
-    Checkpoint,
-    CheckpointFolder,
-    DamagedCheckpoint,
-    first_whole,
-    write_average,
-    write_checkpoint,
-)
+from app.runs.averaging import write_average
+from app.runs.checkpoint_folder import CheckpointFolder
+from app.runs.checkpoints import STOPPED_BY, Checkpoint, DamagedCheckpoint, first_whole, write_checkpoint
 from app.training.optimization.adam import FusedAdam
 from app.training.optimization.muon import Muon
 
@@ -38,7 +32,7 @@ class Model(keras.Model):
 
 
 def trained(seed: int, width: int = 3, **options: Any) -> tuple[Model, FusedAdam]:
-    """A model with random weights whose optimizer has made one update; every variable differs by the seed."""
+    """Returns a model and its optimizer, with random values in every variable that depend on the seed."""
     model, optimizer = Model(width), FusedAdam(**options)
     random = np.random.default_rng(seed)
     optimizer.build(model.trainable_variables)
@@ -66,7 +60,7 @@ def names(folder: CheckpointFolder) -> list[str]:
     return sorted(path.name for path in folder.path.iterdir())
 
 
-def test_muons_state_comes_back_bit_for_bit(folder: CheckpointFolder) -> None:
+def test_muons_state_is_restored_bit_for_bit(folder: CheckpointFolder) -> None:
     model, other = Model(), Model()
     optimizer, other_optimizer = Muon(), Muon()
     for each, its_model in ((optimizer, model), (other_optimizer, other)):
@@ -80,7 +74,7 @@ def test_muons_state_comes_back_bit_for_bit(folder: CheckpointFolder) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_weights_optimizer_and_seeds_come_back_bit_for_bit(folder: CheckpointFolder) -> None:
+def test_weights_optimizer_and_seeds_are_restored_bit_for_bit(folder: CheckpointFolder) -> None:
     model, optimizer = trained(1)
     path = folder.save(7, model, optimizer, {"stopped_by": "SIGTERM"})
     other, other_optimizer = trained(2)
@@ -100,7 +94,7 @@ def test_an_empty_folder_has_no_steps_and_no_average(folder: CheckpointFolder) -
     assert not folder.average_is_fresh()
 
 
-def test_averaged_weights_are_what_one_translates_with_and_the_others_go_on_learning(folder: CheckpointFolder) -> None:
+def test_averaged_weights_are_loaded_for_translation_and_raw_ones_for_training(folder: CheckpointFolder) -> None:
     model, optimizer = trained(1, use_ema=True)
     latest = Checkpoint.open(folder.save(7, model, optimizer, {}))
     other, other_optimizer = trained(2, use_ema=True)
@@ -119,7 +113,7 @@ def test_the_newest_and_the_best_are_kept(folder: CheckpointFolder) -> None:
     assert names(folder) == ["step-00000008", "step-00000011", "step-100000000"]
 
 
-def test_a_checkpoint_out_of_turn_makes_room_for_the_next(folder: CheckpointFolder) -> None:
+def test_a_checkpoint_out_of_turn_is_replaced_by_the_next(folder: CheckpointFolder) -> None:
     saved(folder, 10, 20)
     folder.save(23, *trained(23), {STOPPED_BY: "SIGTERM"})
     folder.prune(newest=2, best=[])
@@ -174,7 +168,7 @@ def remove(path: Path) -> str:
 
 @pytest.mark.parametrize("name", ["weights.npz", "state.npz"])
 @pytest.mark.parametrize("damage", [flip_a_bit, truncate, remove], ids=lambda f: f.__name__)
-def test_of_some_the_first_whole_one_is_taken_and_damage_is_named(
+def test_the_first_undamaged_checkpoint_is_opened_and_damage_is_named(
     folder: CheckpointFolder, name: str, damage: Callable[[Path], str]
 ) -> None:
     good, bad = saved(folder, 1, 2)
@@ -205,7 +199,7 @@ def test_a_damaged_description_is_named(folder: CheckpointFolder, description: s
     assert folder.in_turn() == [(1, path)]
 
 
-def test_what_is_set_aside_is_no_checkpoint_any_more(folder: CheckpointFolder) -> None:
+def test_a_damaged_checkpoint_that_was_set_aside_no_longer_counts(folder: CheckpointFolder) -> None:
     for _ in range(2):
         (path,) = saved(folder, 1)
         assert folder.set_aside(path).name == "step-00000001.damaged"
@@ -213,7 +207,7 @@ def test_what_is_set_aside_is_no_checkpoint_any_more(folder: CheckpointFolder) -
     assert names(folder) == ["step-00000001.damaged"]
 
 
-def test_what_a_killed_training_left_is_removed_and_no_checkpoint(folder: CheckpointFolder) -> None:
+def test_leftovers_of_a_killed_training_do_not_count_and_are_removed(folder: CheckpointFolder) -> None:
     (path,) = saved(folder, 1)
     for name in (".step-00000002.partial", ".step-00000000.removed", ".average.partial"):
         shutil.copytree(path, folder.path / name)
@@ -222,7 +216,7 @@ def test_what_a_killed_training_left_is_removed_and_no_checkpoint(folder: Checkp
     assert names(folder) == [".average.partial", "step-00000001"]
 
 
-def test_other_weights_are_refused_by_the_name_of_the_first(folder: CheckpointFolder) -> None:
+def test_weights_of_another_shape_are_refused_with_the_name_of_the_first(folder: CheckpointFolder) -> None:
     path = folder.save(1, *trained(1, width=3), {})
     wider, _ = trained(1, width=5)
     with pytest.raises(UserError) as refused:
@@ -240,7 +234,7 @@ def test_a_missing_weight_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "stopped"]
 )
-def test_a_write_that_breaks_off_leaves_the_earlier_checkpoints_alone(
+def test_an_interrupted_write_leaves_earlier_checkpoints_alone(
     folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     (path,) = saved(folder, 1)

@@ -10,7 +10,7 @@ from app.errors import UserError
 from app.runs.lock import LOCK, locked
 
 
-def test_the_second_is_told_who_is_the_first(tmp_path: Path) -> None:
+def test_the_second_training_is_told_which_process_is_the_first(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with locked(run):
         for _ in range(2):
@@ -21,13 +21,13 @@ def test_the_second_is_told_who_is_the_first(tmp_path: Path) -> None:
         pass
 
 
-def test_what_a_killed_training_left_is_no_lock(tmp_path: Path) -> None:
+def test_the_lock_file_of_a_killed_training_does_not_lock(tmp_path: Path) -> None:
     (tmp_path / LOCK).write_text("process 1 on a machine that was switched off, which had a long name\n")
     with locked(tmp_path):
         assert (tmp_path / LOCK).read_text().startswith(f"process {os.getpid()} on ")
 
 
-def test_a_file_system_without_locks_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_file_system_without_locks_nothing_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_locks(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
@@ -36,7 +36,7 @@ def test_a_file_system_without_locks_has_none(tmp_path: Path, monkeypatch: pytes
         pass
 
 
-def test_a_failed_training_gives_the_run_free(tmp_path: Path) -> None:
+def test_a_failed_training_releases_the_lock(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), locked(tmp_path):
         raise ZeroDivisionError
     with locked(tmp_path):

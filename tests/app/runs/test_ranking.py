@@ -1,4 +1,4 @@
-"""The best checkpoint, and how long ago it was."""
+"""The ranking of checkpoints, and the number of evaluations since the best."""
 
 import math
 
@@ -16,15 +16,15 @@ RESULTS = {
 
 
 @pytest.mark.parametrize(("best_by", "order", "since"), [("bleu", [20, 30, 10, 50], 2), ("loss", [40, 20, 30, 10], 0)])
-def test_the_best_comes_first_and_of_equals_the_earlier(best_by, order, since):
+def test_the_best_comes_first_and_among_equals_the_earlier(best_by, order, since):
     assert ranked(RESULTS, best_by) == order
     assert evaluations_since_best(RESULTS, best_by) == since
 
 
-def test_nothing_measured_is_nothing_ranked():
+def test_without_results_nothing_is_ranked():
     assert ranked({}, "bleu") == []
     assert evaluations_since_best({}, "bleu") == 0
 
 
-def test_the_figure_is_named():
+def test_a_figure_is_shown_with_its_name():
     assert (figure(RESULTS[10], "bleu"), figure(RESULTS[10], "loss")) == ("dev BLEU 1.5", "dev loss 4")

@@ -1,4 +1,4 @@
-"""Files with a JSON object a step are cut where training goes on, and no broken line spoils them."""
+"""Files with a JSON object a step are cut where training resumes, and an incomplete line is ignored."""
 
 import os
 from pathlib import Path
@@ -23,15 +23,13 @@ def test_steps_after_the_last_one_are_cut(tmp_path: Path, last: int, kept: str, 
     assert file.read_text() == kept + '{"step": 10, "loss": 0.1}\n'
 
 
-def test_a_file_that_is_not_there_is_empty_and_not_made(tmp_path: Path) -> None:
+def test_a_missing_file_is_empty_and_is_not_created(tmp_path: Path) -> None:
     step_lines.cut_after(tmp_path / "none", 3)
     assert step_lines.read(tmp_path / "none") == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lines_are_on_the_disk_when_a_power_cut_must_not_take_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_are_flushed_to_disk_by_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
     step_lines.append(tmp_path / "metrics.jsonl", {"step": 1})
@@ -40,7 +38,7 @@ def test_lines_are_on_the_disk_when_a_power_cut_must_not_take_them(
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no disk that is always full")
-def test_a_full_disk_is_said_with_the_files_name(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_files_name(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"No space left on device: '.*/metrics.jsonl'"):
         step_lines.append(tmp_path / "metrics.jsonl", {"step": 1})

@@ -1,4 +1,4 @@
-"""How TensorFlow is configured for the processor: before it is imported, in every process, after the user's wishes."""
+"""TensorFlow's configuration for the processor: before its import, in every process, unless the user has set it."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SHOW = (
 
 
 def chosen(**environment: str) -> tuple[str, bool, str]:
-    """What a fresh process chooses: the variable, whether the user had set it, the line that says so."""
+    """Returns what a new process chooses: the variable, whether the user had set it, and the line about it."""
     inherited = {name: value for name, value in os.environ.items() if name != processor_settings.ONEDNN}
     done = subprocess.run(
         [sys.executable, "-c", SHOW], env=inherited | environment, capture_output=True, text=True, check=True
@@ -30,14 +30,14 @@ def chosen(**environment: str) -> tuple[str, bool, str]:
 
 
 @pytest.mark.skipif(not processor_settings.is_x86(), reason="oneDNN is chosen for x86 processors")
-def test_an_x86_processor_computes_with_onednn_unless_the_user_says_otherwise() -> None:
+def test_an_x86_processor_uses_onednn_unless_the_user_has_set_the_variable() -> None:
     assert chosen()[:2] == ("1", False)
     variable, from_user, line = chosen(TF_ENABLE_ONEDNN_OPTS="0")
     assert (variable, from_user) == ("0", True)
     assert "oneDNN off (TF_ENABLE_ONEDNN_OPTS=0 is set)" in line
 
 
-def test_another_processor_is_left_to_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_another_processor_tensorflow_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(processor_settings.ONEDNN, raising=False)
     monkeypatch.setattr(processor_settings, "is_x86", lambda: False)
     found = apply_processor_settings.__wrapped__()
@@ -46,14 +46,14 @@ def test_another_processor_is_left_to_tensorflow(monkeypatch: pytest.MonkeyPatch
     assert "as TensorFlow chooses" in str(found)
 
 
-def test_the_line_tells_what_was_chosen_and_why() -> None:
+def test_the_line_says_what_was_chosen_and_why() -> None:
     assert str(ProcessorSettings("1", from_user=False, keeps_memory=True)) == (
         "oneDNN on (an x86 processor); freed memory is kept (glibc)"
     )
     assert "the allocator is left as it is" in str(ProcessorSettings("1", from_user=False, keeps_memory=False))
 
 
-def test_a_processor_is_named_with_the_instructions_that_decide_its_speed(tmp_path: Path) -> None:
+def test_a_processor_is_named_with_its_notable_instruction_sets(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("model name\t: Some   CPU @ 2 GHz\nflags\t\t: fpu avx2 avx512f avx512_vnni\n\nflags\t: fpu\n")
     assert processor_name(cpuinfo) == "Some CPU @ 2 GHz (avx2, avx512f, avx512_vnni)"

@@ -1,4 +1,4 @@
-"""Signals: at once, or where they are looked for."""
+"""Signals stop work at once, or at the next check."""
 
 import os
 import pty
@@ -21,7 +21,7 @@ def send(number: signal.Signals) -> None:
 
 
 def stopped(work: Callable[[StopSignals], None]) -> Stopped:
-    """How work ends that a signal stops."""
+    """Returns how work ends that a signal stops."""
 
     def entered() -> None:
         with StopSignals() as signals:
@@ -33,18 +33,18 @@ def stopped(work: Callable[[StopSignals], None]) -> Stopped:
 
 
 @EACH
-def test_a_signal_stops_at_once_where_there_is_nothing_to_lose(number, code):
+def test_a_signal_stops_at_once_before_signals_are_held_back(number, code):
     def work(signals: StopSignals) -> None:
         send(number)
         pytest.fail("went on")
 
     error = stopped(work)
-    assert str(error) == f"stopped by {number.name} before the first checkpoint; the same command begins anew"
+    assert str(error) == f"stopped by {number.name} before the first checkpoint; the same command starts over"
     assert error.exit_code == code
 
 
 @EACH
-def test_a_signal_that_is_held_back_stops_where_it_is_looked_for(number, code):
+def test_a_signal_that_is_held_back_stops_at_the_next_check(number, code):
     def work(signals: StopSignals) -> None:
         signals.hold_back()
         signals.check()
@@ -55,11 +55,11 @@ def test_a_signal_that_is_held_back_stops_where_it_is_looked_for(number, code):
         pytest.fail("went on")
 
     error = stopped(work)
-    assert str(error) == f"stopped by {number.name} at step 7; the same command goes on from there"
+    assert str(error) == f"stopped by {number.name} at step 7; the same command resumes from there"
     assert error.exit_code == code
 
 
-def test_long_work_is_broken_off():
+def test_long_work_is_interrupted():
     def work(signals: StopSignals) -> None:
         signals.hold_back()
         with signals.at_once():
@@ -69,7 +69,7 @@ def test_long_work_is_broken_off():
     stopped(work)
 
 
-def test_long_work_is_not_begun_after_a_signal():
+def test_long_work_does_not_start_after_a_signal():
     def work(signals: StopSignals) -> None:
         signals.hold_back()
         send(signal.SIGTERM)
@@ -79,7 +79,7 @@ def test_long_work_is_not_begun_after_a_signal():
     stopped(work)
 
 
-def test_after_long_work_signals_are_held_back_as_before_and_not_lost():
+def test_after_long_work_signals_are_held_back_again_and_not_lost():
     seen = []
 
     def work(signals: StopSignals) -> None:
@@ -114,7 +114,7 @@ def test_an_error_is_not_hidden_by_a_signal():
         fail()
 
 
-def test_what_was_done_with_signals_before_is_done_again():
+def test_earlier_signal_handlers_are_restored():
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     stopped(lambda signals: send(signal.SIGTERM))
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
@@ -163,7 +163,7 @@ with StopSignals() as signals:
 """
 
 
-def test_a_closed_terminal_does_not_keep_a_training_from_its_checkpoint(tmp_path: Path) -> None:
+def test_a_training_writes_its_checkpoint_after_its_terminal_was_closed(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", HANGS_UP],

@@ -1,11 +1,11 @@
-"""How TensorFlow is told to answer a few lines soon."""
+"""Graph optimization is turned off for a few lines."""
 
 from app.runtime.tensorflow_start import answering_soon, import_tensorflow
 
 KEY = "disable_meta_optimizer"
 
 
-def test_graphs_are_not_improved_while_a_few_lines_are_translated_and_are_afterwards() -> None:
+def test_graph_optimization_is_off_only_inside_the_context() -> None:
     import_tensorflow()
     import tensorflow as tf
 

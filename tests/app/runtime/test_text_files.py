@@ -1,4 +1,4 @@
-"""Lines end at line feeds alone, and every byte sequence is some text."""
+"""Lines end only at line feeds, and any bytes can be read as text."""
 
 import io
 import sys
@@ -27,14 +27,14 @@ def test_a_line_ends_at_a_line_feed_and_nowhere_else(tmp_path: Path, content: by
     assert read_lines(tmp_path / "text") == lines
 
 
-def test_what_is_not_utf8_is_replaced_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_utf8_is_replaced_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text").write_bytes(b"good\nb\xffd\n\xc3\nM\xc3\xbcll\n")
     assert read_lines(tmp_path / "text") == ["good", "b\ufffdd", "\ufffd", "Müll"]
-    said = f"{tmp_path / 'text'}: 2 line(s) are not UTF-8, the first is line 2; replaced what was invalid\n"
+    said = f"{tmp_path / 'text'}: 2 line(s) are not UTF-8, the first is line 2; replaced invalid bytes\n"
     assert capsys.readouterr() == ("", said)
 
 
-def test_a_hyphen_is_stdin_and_its_lines_come_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hyphen_is_stdin_and_its_lines_are_yielded_as_they_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO(b"one\ntwo\n"))
     monkeypatch.setattr(sys, "stdin", stdin)
     lines = stream_lines(Path("-"))

@@ -1,4 +1,4 @@
-"""The objective's value and gradient, held to the definition written out in float64."""
+"""The objective's value and gradient, compared with the definition in float64."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def example() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def drawn(passes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """States [N, P, D], a table and labels."""
+    """Returns states [N, P, D], a table and labels."""
     random = np.random.default_rng(5)
     states = random.normal(size=(TOKENS, passes, WIDTH))
     return states, random.normal(size=(PIECES, WIDTH)), random.integers(1, PIECES, TOKENS)
@@ -56,7 +56,7 @@ def sums(states: np.ndarray, table: np.ndarray, labels: np.ndarray, smoothing: f
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("chunk", [5, 23, 512])
-def test_the_loss_is_that_of_the_definition_whatever_the_chunk(monkeypatch, example, smoothing, chunk):
+def test_the_loss_follows_the_definition_for_any_chunk_size(monkeypatch, example, smoothing, chunk):
     monkeypatch.setattr(objective, "CHUNK_TOKENS", chunk)
     found = sums(*example, smoothing)
     np.testing.assert_allclose(found.loss, reference(*example, smoothing), rtol=1e-5)
@@ -64,7 +64,7 @@ def test_the_loss_is_that_of_the_definition_whatever_the_chunk(monkeypatch, exam
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 23])
-def test_evaluation_gives_the_sums_of_training_without_their_gradients(monkeypatch, example, tokens):
+def test_evaluation_computes_the_sums_of_training_without_gradients(monkeypatch, example, tokens):
     monkeypatch.setattr(objective, "CHUNK_TOKENS", 5)
     states, table, labels = (tf.constant(values) for values in example)
     inputs = (tf.cast(states[:tokens], tf.float32), tf.cast(table, tf.float32), tf.cast(labels[:tokens], tf.int32))
@@ -77,7 +77,7 @@ def test_evaluation_gives_the_sums_of_training_without_their_gradients(monkeypat
     assert bodies.count("MatMul") == 2  # the logits and their mean; a gradient needs two more
 
 
-def test_correct_counts_the_tokens_put_first(example):
+def test_correct_counts_the_tokens_with_the_highest_probability(example):
     states, table, labels = example
     labels = labels.copy()
     labels[:4] = (states @ table.T).argmax(-1)[:4, 0]
@@ -87,7 +87,7 @@ def test_correct_counts_the_tokens_put_first(example):
 @pytest.mark.parametrize(
     ("passes", "smoothing", "r_drop"), [(1, 0.0, 0.0), (1, 0.1, 0.0), (2, 0.1, 0.0), (2, 0.1, 5.0)]
 )
-def test_the_gradient_is_that_of_central_differences(monkeypatch, passes, smoothing, r_drop):
+def test_the_gradient_equals_central_differences(monkeypatch, passes, smoothing, r_drop):
     monkeypatch.setattr(objective, "CHUNK_TOKENS", 10)
     states, table, labels = drawn(passes)
     inputs = [tf.constant(states, tf.float32), tf.constant(table, tf.float32)]
@@ -107,7 +107,7 @@ def test_the_gradient_is_that_of_central_differences(monkeypatch, passes, smooth
 
 
 @pytest.mark.parametrize("passes", [1, 2])
-def test_padding_counts_for_nothing(monkeypatch, passes):
+def test_padding_has_no_effect(monkeypatch, passes):
     monkeypatch.setattr(objective, "CHUNK_TOKENS", 10)
     states, table, labels = drawn(passes)
     real = np.arange(TOKENS) % 3 > 0
@@ -128,7 +128,7 @@ def test_padding_counts_for_nothing(monkeypatch, passes):
 
 
 @pytest.mark.parametrize("passes", [1, 2])
-def test_a_token_of_weight_two_counts_as_that_token_twice(monkeypatch, passes):
+def test_a_token_of_weight_2_counts_as_much_as_two_tokens(monkeypatch, passes):
     monkeypatch.setattr(objective, "CHUNK_TOKENS", 10)
     states, table, labels = drawn(passes)
     times = np.arange(TOKENS) % 3  # some not at all
@@ -160,7 +160,7 @@ def test_no_token_gives_no_loss_and_no_gradient():
     assert not tape.gradient(found.loss, table).numpy().any()
 
 
-def test_bfloat16_states_give_the_loss_to_their_precision(example):
+def test_bfloat16_states_give_the_loss_to_bfloat16_precision(example):
     states, table, labels = example
     found = token_objective(
         tf.cast(states, tf.bfloat16), tf.cast(table, tf.bfloat16), tf.constant(labels, tf.int32), smoothing=0.1

@@ -1,4 +1,4 @@
-"""Packed rows learn what rows of one pair learn, on any number of devices, in one compiled program."""
+"""Training on packed rows equals training on rows of one pair, on any number of devices, in one compiled program."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,13 +14,16 @@ import tensorflow as tf
 from app.config import Configuration, TrainingConfig, load_configuration
 from app.decoding.options import DecodingOptions
 from app.errors import UserError
+from app.runs import step_lines
 from app.runs.directory import RunDirectory
-from app.training import train as training
+from app.training import building
+from app.training.building import build_trainer
 from app.training.callbacks.divergence import BadStep, Diverged
 from app.training.callbacks.rollback import Rollback
+from app.training.data_sets import DataSets
 from app.training.memory.accumulation import largest_need
 from app.training.packing import resolve_packing
-from app.training.train import build_trainer, open_stream
+from app.training.resume import open_or_create
 from app.training.trainer import Trainer
 from pipelines.shards.manifest import Manifest
 from pipelines.streaming.batching import BatchShape
@@ -29,7 +32,7 @@ from pipelines.streaming.packing import pack_batches
 from pipelines.streaming.stream import PACKED_SPEC, dataset_of
 from pipelines.vocabulary.tokenizer import PAD
 from tests.app.command_line import nmt, succeeded, train_arguments
-from tests.app.training.test_trainer import MODEL, ONE, TWO, assert_same, batches, learn, strategy_on, trained
+from tests.app.training.small_trainer import MODEL, ONE, TWO, assert_same, batches, learn, strategy_on, trained
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 SHAPE = BatchShape(rows=4, source_length=12, target_length=14)
@@ -37,7 +40,7 @@ WEIGHTS = np.array([1, 2, 0.5, 2, 1, 1, 3], np.float32)
 
 
 def packed_batches(weights: np.ndarray | None = None) -> Iterator[Any]:
-    """The batches of the trainer's tests, several pairs to a row."""
+    """The batches of the trainer's tests, with several pairs in a row."""
     for inputs, labels in batches():
         lengths = np.stack([(inputs["source"] != PAD).sum(axis=1), (labels != PAD).sum(axis=1)], axis=1)
         lanes, random = [np.arange(len(labels))], np.random.default_rng(0)
@@ -53,7 +56,7 @@ def packed_stream() -> tf.data.Dataset:
 
 @pytest.mark.parametrize("settings", [{}, {"r_drop": 3.0}])
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_losses_and_gradients_are_those_of_rows_of_one_pair(
+def test_losses_and_gradients_equal_those_of_unpacked_rows(
     settings: dict[str, float], weights: np.ndarray | None
 ) -> None:
     keras.utils.set_random_seed(11)
@@ -69,12 +72,12 @@ def test_losses_and_gradients_are_those_of_rows_of_one_pair(
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5, err_msg=weight.path)
 
 
-def test_parts_on_two_devices_learn_from_packed_rows_as_one_device_from_rows_of_one_pair() -> None:
+def test_packed_rows_in_parts_on_two_devices_train_like_unpacked_rows_on_one() -> None:
     assert_same(trained(ONE), trained(TWO, data=packed_stream(), accumulation=2))
 
 
-def test_an_epoch_is_one_shape_and_is_traced_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled by XLA, which compiles a trace once for each shape."""
+def test_an_epoch_has_one_shape_and_is_traced_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With XLA, which compiles a trace once for each shape."""
     traced: list[int] = []
     gradients = Trainer.accumulated_gradients
 
@@ -83,12 +86,12 @@ def test_an_epoch_is_one_shape_and_is_traced_once(data: Path, monkeypatch: pytes
         return gradients(self, *arguments)
 
     monkeypatch.setattr(Trainer, "accumulated_gradients", counted)
-    monkeypatch.setattr(training, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
+    monkeypatch.setattr(building, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
     settings = TrainingConfig(precision="float32", batch_tokens=1024, max_length=64, packing="on")
     manifest = Manifest.load(data)
     with strategy_on(ONE).scope():
         trainer = build_trainer(Configuration(replace(MODEL, vocabulary_size=504), settings, DecodingOptions()))
-    packed = open_stream(manifest, settings, first_step=0)
+    packed = DataSets.open(manifest, settings).stream(0)
     assert trainer.xla
     steps = learn(trainer, packed, steps=4)
     assert all(0 < step["loss"] < 10 for step in steps)
@@ -98,11 +101,11 @@ def test_an_epoch_is_one_shape_and_is_traced_once(data: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.2])
-def test_memory_is_that_of_the_one_shape(data: Path, alpha: float) -> None:
+def test_memory_is_estimated_for_the_only_shape(data: Path, alpha: float) -> None:
     settings = TrainingConfig(precision="float32", batch_tokens=1024, max_length=64, packing="on", sampling_alpha=alpha)
     manifest = Manifest.load(data)
     configuration = Configuration(replace(MODEL, vocabulary_size=504), settings, DecodingOptions())
-    inputs, labels = next(open_stream(manifest, settings, first_step=0).as_numpy_iterator())
+    inputs, labels = next(DataSets.open(manifest, settings).stream(0).as_numpy_iterator())
     need = largest_need(configuration, manifest, replicas=1, parts=1)
     assert need.shape == (*inputs["source"].shape, labels.shape[1])
     apart = replace(configuration, training=replace(settings, packing="off"))
@@ -111,42 +114,41 @@ def test_memory_is_that_of_the_one_shape(data: Path, alpha: float) -> None:
 
 
 @pytest.mark.parametrize(("gpus", "resolved"), [([], "off"), ([SimpleNamespace(name="GPU")], "on")])
-def test_auto_packs_where_steps_are_compiled(gpus: list[Any], resolved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_packs_on_a_gpu(gpus: list[Any], resolved: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
     assert resolve_packing("auto") == resolved
     assert (resolve_packing("on"), resolve_packing("off")) == ("on", "off")
 
 
-def test_another_word_is_refused() -> None:
+def test_an_unknown_value_is_refused() -> None:
     with pytest.raises(ValueError, match='packing is "yes"; it is one of auto, on, off'):
         TrainingConfig(packing="yes")  # type: ignore[arg-type]
 
 
-def test_a_run_keeps_what_auto_was_and_an_older_one_is_not_packed(run: Path, tmp_path: Path) -> None:
+def test_a_run_stores_what_auto_chose_and_runs_without_the_setting_are_not_packed(run: Path, tmp_path: Path) -> None:
     assert load_configuration(run / "config.toml").training.packing == "off"
     lines = (run / "config.toml").read_text().splitlines(keepends=True)
     (tmp_path / "config.toml").write_text("".join(line for line in lines if not line.startswith("packing")))
     assert load_configuration(tmp_path / "config.toml").training.packing == "off"
 
 
-def test_a_run_does_not_change_how_rows_are_packed(data: Path, run: Path) -> None:
+def test_a_run_cannot_resume_with_another_packing(data: Path, run: Path) -> None:
     configuration = RunDirectory.open(run).configuration
     now = replace(configuration, training=replace(configuration.training, packing="on"))
-    with pytest.raises(UserError, match=r"was begun with training.packing = off, not on; go on with --set"):
-        training.open_or_create(run, now, Manifest.load(data), {})
+    with pytest.raises(UserError, match=r"was started with training.packing = off, not on; resume with --set"):
+        open_or_create(run, now, Manifest.load(data), {})
 
 
-def test_the_sentences_of_packed_rows_are_shown_one_by_one(data: Path, run_copy: Path) -> None:
+def test_bad_batches_list_the_sentences_of_packed_rows_one_by_one(data: Path, run_copy: Path) -> None:
     run, manifest = RunDirectory.open(run_copy), Manifest.load(data)
     settings = run.configuration.training
 
     def shown(packing: Any) -> list[str]:
         chosen = replace(settings, packing=packing)
-        rollback = Rollback(
-            run, manifest.vocabulary(), lambda step: open_stream(manifest, chosen, step), lambda: None, lambda _: None
-        )
-        steps = range(1, 41)
-        rollback.note(40, Diverged([BadStep(step, 9.0, skipped=True, usual=1.0) for step in steps], good_step=0))
+        batches_after = DataSets.open(manifest, chosen).stream
+        rollback = Rollback(run, manifest.vocabulary(), batches_after, reset=lambda: None, save=lambda _: None)
+        bad = [BadStep(step, 9.0, skipped=True, usual=1.0) for step in range(1, 41)]
+        rollback.write_bad_batches(40, Diverged(bad, good_step=0))
         lines = (run_copy / "divergence" / "step-00000040.txt").read_text(encoding="utf-8").splitlines()
         return [line for line in lines if not line.startswith("# step")]
 
@@ -155,11 +157,11 @@ def test_the_sentences_of_packed_rows_are_shown_one_by_one(data: Path, run_copy:
     assert packed == apart
 
 
-def test_a_packed_training_goes_on_as_if_it_had_not_stopped(data: Path, tmp_path: Path) -> None:
+def test_a_packed_training_resumes_as_if_it_had_not_stopped(data: Path, tmp_path: Path) -> None:
     def losses(out: str, *steps: int) -> list[float]:
         for last in steps:
             settings = ("training.packing=on", f"training.steps={last}", "training.dev_sentences=0")
             succeeded(nmt(*train_arguments(data, tmp_path / out, *settings)))
-        return [line["loss"] for line in training.step_lines.read(tmp_path / out / "metrics.jsonl")]
+        return [line["loss"] for line in step_lines.read(tmp_path / out / "metrics.jsonl")]
 
     assert losses("in two", 2, 4) == losses("at once", 4)

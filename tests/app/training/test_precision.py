@@ -1,4 +1,4 @@
-"""Which precision "auto" is, by what the machine says of itself."""
+"""The precision "auto", as chosen from the machine's properties."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ CPUINFO = "processor\t: 0\nmodel name\t: some processor\nflags\t\t: fpu sse2 {}\
     ("flag", "resolved"),
     [("avx512_bf16", "mixed_bfloat16"), ("amx_bf16", "mixed_bfloat16"), ("avx2", "float32"), ("xamx_bf16", "float32")],
 )
-def test_auto_is_bfloat16_on_processors_that_multiply_it(
+def test_auto_is_bfloat16_on_processors_with_its_instructions(
     flag: str, resolved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpuinfo").write_text(CPUINFO.format(flag))
@@ -27,7 +27,7 @@ def test_auto_is_bfloat16_on_processors_that_multiply_it(
     assert resolve_precision("auto") == resolved
 
 
-def test_a_system_that_does_not_tell_has_no_flags(tmp_path: Path) -> None:
+def test_without_cpuinfo_there_are_no_flags(tmp_path: Path) -> None:
     assert processor_flags(tmp_path / "none") == set()
     (tmp_path / "cpuinfo").write_text("Features : asimd\n")
     assert processor_flags(tmp_path / "cpuinfo") == set()
@@ -36,7 +36,7 @@ def test_a_system_that_does_not_tell_has_no_flags(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("capability", "resolved"), [((7, 5), "float32"), ((8, 0), "mixed_bfloat16"), (None, "float32")]
 )
-def test_auto_on_a_gpu_is_bfloat16_from_ampere_on(
+def test_auto_is_bfloat16_on_a_gpu_from_ampere_on(
     capability: tuple[int, int] | None, resolved: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     details = {"compute_capability": capability} if capability else {}
@@ -47,5 +47,5 @@ def test_auto_on_a_gpu_is_bfloat16_from_ampere_on(
 
 
 @pytest.mark.parametrize("chosen", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_a_precision_that_is_named_is_taken(chosen: precision.Precision) -> None:
+def test_an_explicit_precision_is_used(chosen: precision.PrecisionPolicy) -> None:
     assert resolve_precision(chosen) == chosen

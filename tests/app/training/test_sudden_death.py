@@ -40,7 +40,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 class Training:
-    """A process that trains, with its output in files beside the run."""
+    """A training process, with its output in files beside the run."""
 
     def __init__(self, data: Path, out: Path, *program: str) -> None:
         self.out = out
@@ -50,12 +50,12 @@ class Training:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
 
     def logged(self) -> int:
-        """How many steps are in its metrics."""
+        """Returns the number of steps in its metrics."""
         metrics = self.out / "metrics.jsonl"
         return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
 
     def receive(self, number: signal.Signals, step: int) -> int:
-        """Sends a signal as soon as a step was logged, and gives the exit code."""
+        """Sends a signal as soon as a step was logged, and returns the exit code."""
         while self.logged() < step:
             assert self.process.poll() is None, self.log.read_text()
             time.sleep(0.002)
@@ -63,14 +63,14 @@ class Training:
         return self.process.wait()
 
     def finish(self) -> Path:
-        """The finished run."""
+        """Waits for the end, and returns the run."""
         assert self.process.wait() == 0, self.log.read_text()
         return self.out
 
 
 @pytest.fixture(scope="module")
 def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
-    """It may still be at work: wait for it with `finish`."""
+    """A training without interruption, which may still be running: wait for it with `finish`."""
     training = Training(data, tmp_path_factory.mktemp("undisturbed") / "run")
     yield training
     training.process.kill()
@@ -78,7 +78,7 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def assert_same(run: Path, other: Path) -> None:
-    """Equal losses, gradients and dev losses of every step; equal checkpoints."""
+    """Asserts equal losses, gradients and dev losses of every step, and equal checkpoints."""
     ours, theirs = (
         [json.loads(line) for line in (each / "metrics.jsonl").read_text().splitlines()] for each in (run, other)
     )
@@ -95,16 +95,16 @@ def assert_same(run: Path, other: Path) -> None:
     assert checkpoints == others
 
 
-def test_a_training_that_was_killed_goes_on_bit_for_bit(data: Path, tmp_path: Path, undisturbed: Training) -> None:
+def test_a_killed_training_resumes_bit_for_bit(data: Path, tmp_path: Path, undisturbed: Training) -> None:
     step = random.randint(11, 55)
     assert Training(data, tmp_path / "run").receive(signal.SIGKILL, step) == -signal.SIGKILL
     again = Training(data, tmp_path / "run")
     assert_same(again.finish(), undisturbed.finish())
-    assert f"going on from step {step // 10 * 10} of {STEPS}" in again.log.read_text() or step % 10 in {9, 0}
+    assert f"resuming from step {step // 10 * 10} of {STEPS}" in again.log.read_text() or step % 10 in {9, 0}
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_and_stopped_many_times_goes_on_bit_for_bit(
+def test_a_training_killed_and_stopped_many_times_resumes_bit_for_bit(
     data: Path, tmp_path: Path, undisturbed: Training
 ) -> None:
     steps = sorted(random.sample(range(1, STEPS), 5))
@@ -116,7 +116,7 @@ def test_a_training_that_was_killed_and_stopped_many_times_goes_on_bit_for_bit(
         if code > 0:
             stopped, ending = training.log.read_text().splitlines()[-1].split(" at step ")
             assert stopped == f"nmt train: stopped by {number.name}"
-            assert ending == f"{training.logged()}; the same command goes on from there"
+            assert ending == f"{training.logged()}; the same command resumes from there"
     assert_same(Training(data, tmp_path / "run").finish(), undisturbed.finish())
 
 
@@ -127,13 +127,13 @@ def test_a_training_that_was_killed_and_stopped_many_times_goes_on_bit_for_bit(
         ("app.runs.directory.replace_file", 1),  # before there is a run
         ("app.runs.directory.replace_file", 3),
         ("app.runs.step_lines.append", 7),  # before there is a checkpoint; evaluations count too
-        ("app.runs.checkpoints._sync", 5),  # within the second checkpoint
-        ("app.runs.checkpoints._sync_folder", 2),  # when it has its name
-        ("app.training.callbacks.monitoring.dev_loss", 2),  # before it is evaluated
-        ("shutil.rmtree", 8),  # when the third is there, and the first half gone
+        ("app.runs.checkpoints._sync", 5),  # while the second checkpoint is written
+        ("app.runs.checkpoints._sync_folder", 2),  # after its rename
+        ("app.training.callbacks.monitoring.dev_loss", 2),  # before its evaluation
+        ("shutil.rmtree", 8),  # after the third, while the first is removed
     ],
 )
-def test_there_is_no_moment_at_which_death_leaves_a_trace(
+def test_a_training_killed_at_a_critical_moment_resumes_bit_for_bit(
     data: Path, tmp_path: Path, undisturbed: Training, function: str, call: int
 ) -> None:
     module, _, name = function.rpartition(".")
@@ -145,9 +145,7 @@ def test_there_is_no_moment_at_which_death_leaves_a_trace(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("unshare"), reason="a small disk is made with unshare")
-def test_a_disk_that_fills_up_leaves_a_run_that_goes_on_bit_for_bit(
-    data: Path, tmp_path: Path, undisturbed: Training
-) -> None:
+def test_a_run_resumes_bit_for_bit_after_the_disk_was_full(data: Path, tmp_path: Path, undisturbed: Training) -> None:
     sizes = {path: path.stat().st_size for path in undisturbed.finish().rglob("*") if path.is_file()}
     one = sum(size for path, size in sizes.items() if path.parent.name == f"step-{STEPS:08d}")
     two = sum(size for path, size in sizes.items() if "checkpoints" in path.parts)

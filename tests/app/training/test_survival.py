@@ -1,4 +1,4 @@
-"""A training survives what happens to it: signals, damage, a full disk; and ends by itself when nothing more comes."""
+"""Training survives signals, damaged files and a full disk, and stops early without improvement."""
 
 import json
 import os
@@ -11,15 +11,15 @@ import pytest
 import tensorflow as tf
 
 from app.errors import UserError
-from app.runs.checkpoints import Checkpoint, CheckpointFolder
+from app.runs.checkpoint_folder import CheckpointFolder
+from app.runs.checkpoints import Checkpoint
 from app.runs.directory import RunDirectory
 from app.training.callbacks import monitoring
 from app.training.callbacks.full_disk import reporting_full_disk
 from app.training.callbacks.monitoring import DevEvaluation, StepLog
-from app.training.train import open_or_create
+from app.training.resume import open_or_create
 from pipelines.shards.manifest import Manifest
-from tests.app.command_line import Done, nmt, succeeded, train_arguments
-from tests.app.test_bad_input import refusal
+from tests.app.command_line import Done, nmt, refusal, succeeded, train_arguments
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 
@@ -36,25 +36,25 @@ def checkpoints(run: Path) -> list[str]:
     return sorted(path.name.removeprefix("step-0000000") for path in (run / "checkpoints").iterdir())
 
 
-# Nothing is translated at a checkpoint, for these tests are many; the losses are those of the road's run.
+# To save time, nothing is translated at a checkpoint; the losses are those of the shared run.
 QUICK = ("training.dev_sentences=0",)
 
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
-    """Where a run is to be."""
+    """The folder for a new run."""
     return tmp_path / "mine"
 
 
 @pytest.fixture
 def train(data: Path, mine: Path) -> Callable[..., Done]:
-    """Trains `mine`."""
+    """Returns a function that trains the run in `mine`."""
     return lambda *settings: nmt(*train_arguments(data, mine, *QUICK, *settings))
 
 
 @pytest.fixture
 def send_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Gives a function that has this process receive a signal, once, when a method is called for the n-th time."""
+    """Returns a function that makes this process receive a signal when a method is called for the n-th time."""
 
     def arrange(number: signal.Signals, owner: type, method: str, call: int) -> None:
         original, calls = getattr(owner, method), iter(range(1, 1000))
@@ -72,44 +72,44 @@ def send_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 # Signals
 
 
-def test_a_signal_keeps_the_step_at_work_and_leaves_no_trace_once_it_went_on(
+def test_a_signal_saves_the_current_step_and_changes_nothing_after_resuming(
     run: Path, mine: Path, train: Callable[..., Done], send_at: Callable[..., None]
 ) -> None:
     send_at(signal.SIGTERM, StepLog, "on_train_batch_begin", 3)
     stopped = train()
     assert stopped.code == 143
-    assert stopped.complaints == ["nmt train: stopped by SIGTERM at step 3; the same command goes on from there"]
+    assert stopped.complaints == ["nmt train: stopped by SIGTERM at step 3; the same command resumes from there"]
     assert "SIGTERM: writing a checkpoint of step 3; a second signal stops at once\n" in stopped.err
     assert Checkpoint.open(mine / "checkpoints" / "step-00000003").facts == {"stopped_by": "SIGTERM"}
     assert (steps_of(mine), checkpoints(mine)) == ([1, 2, 3], ["2", "3"])
     done = succeeded(train())
-    assert "going on from step 3 of 4" in done.err
+    assert "resuming from step 3 of 4" in done.err
     assert losses(mine) == losses(run)
     assert (steps_of(mine, "dev.jsonl"), checkpoints(mine)) == ([2, 4], ["2", "4"])
 
 
-def test_ctrl_c_before_the_first_step_leaves_at_once(
+def test_ctrl_c_before_the_first_step_stops_at_once(
     run_copy: Path, data: Path, mine: Path, train: Callable[..., Done], send_at: Callable[..., None]
 ) -> None:
     send_at(signal.SIGINT, DevEvaluation, "__init__", 1)
     stopped = train()
     assert stopped.code == 130
     assert stopped.complaints == [
-        "nmt train: stopped by SIGINT before the first checkpoint; the same command begins anew"
+        "nmt train: stopped by SIGINT before the first checkpoint; the same command starts over"
     ]
     assert not (mine / "checkpoints").exists()
     send_at(signal.SIGINT, DevEvaluation, "__init__", 1)
     stopped = nmt(*train_arguments(data, run_copy, "training.steps=6"))
-    assert stopped.complaints == ["nmt train: stopped by SIGINT at step 4; the same command goes on from there"]
+    assert stopped.complaints == ["nmt train: stopped by SIGINT at step 4; the same command resumes from there"]
 
 
-def test_an_evaluation_that_a_signal_broke_off_is_made_up_for(
+def test_an_evaluation_that_a_signal_interrupted_is_repeated(
     mine: Path, train: Callable[..., Done], send_at: Callable[..., None]
 ) -> None:
     send_at(signal.SIGTERM, DevEvaluation, "evaluate", 2)
     stopped = train()
     assert stopped.code == 143
-    assert stopped.complaints == ["nmt train: stopped by SIGTERM at step 4; the same command goes on from there"]
+    assert stopped.complaints == ["nmt train: stopped by SIGTERM at step 4; the same command resumes from there"]
     assert (steps_of(mine, "dev.jsonl"), checkpoints(mine)) == ([2], ["2", "4"])
     assert "stopped_by" not in Checkpoint.open(mine / "checkpoints" / "step-00000004").facts
     done = succeeded(train())
@@ -117,10 +117,10 @@ def test_an_evaluation_that_a_signal_broke_off_is_made_up_for(
     assert steps_of(mine, "dev.jsonl") == [2, 4]
 
 
-# What stays, and when it is enough
+# Early stopping
 
 
-def test_training_ends_when_it_gets_no_better_and_stays_so(
+def test_training_stops_early_without_improvement_and_does_not_resume(
     run_copy: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([3.0, 9.0, 8.0, 9.0])
@@ -130,46 +130,46 @@ def test_training_ends_when_it_gets_no_better_and_stays_so(
     command = train_arguments(data, run_copy, *QUICK, *(f"training.{setting}" for setting in settings))
     done = succeeded(nmt(*command))
     line = (
-        "stopped early at step 12: dev loss 1 at step 8 was not bettered by the 2 checkpoint(s) since; "
-        "set training.patience higher, or to 0, to go on\n"
+        "stopped early at step 12: 2 checkpoint(s) without an improvement on dev loss 1 at step 8; "
+        "raise training.patience, or set it to 0, to continue\n"
     )
     assert done.err.endswith(line)
     assert checkpoints(run_copy) == ["8", "step-00000012"]
     before = (run_copy / "metrics.jsonl").read_bytes()
     again = succeeded(nmt(*command))
     assert again.err.endswith(line)
-    assert "going on" not in again.err
+    assert "resuming" not in again.err
     assert (run_copy / "metrics.jsonl").read_bytes() == before
 
 
 # Damage
 
 
-def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(run: Path, run_copy: Path, data: Path) -> None:
+def test_training_resumes_from_the_checkpoint_before_a_damaged_one(run: Path, run_copy: Path, data: Path) -> None:
     damaged = run_copy / "checkpoints" / "step-00000004"
     (damaged / "state.npz").write_bytes((damaged / "state.npz").read_bytes()[:-1])
     done = succeeded(nmt(*train_arguments(data, run_copy, *QUICK)))
     assert (
-        f"{damaged} is damaged: state.npz has another checksum than when it was written; renamed it "
-        "step-00000004.damaged, going on from step 2\n"
+        f"{damaged} is damaged: state.npz has another checksum than when it was written; renamed it to "
+        "step-00000004.damaged, resuming from step 2\n"
     ) in done.err
     assert losses(run_copy) == losses(run)
     assert (steps_of(run_copy, "dev.jsonl"), checkpoints(run_copy)) == ([2, 4], ["2", "4", "4.damaged"])
 
 
-def test_training_does_not_begin_anew_over_damaged_checkpoints(run_copy: Path, data: Path) -> None:
+def test_training_does_not_start_over_when_all_checkpoints_are_damaged(run_copy: Path, data: Path) -> None:
     for path in (run_copy / "checkpoints").iterdir():
         (path / "weights.npz").unlink()
     before = sorted(run_copy.rglob("*"))
     line = refusal(nmt(*train_arguments(data, run_copy, "training.steps=6")), "train")
     assert line == (
         f"{run_copy / 'checkpoints' / 'step-00000004'} is damaged: weights.npz no such file or directory, and no other "
-        f"is whole; remove {run_copy / 'checkpoints'} to begin anew"
+        f"is undamaged; remove {run_copy / 'checkpoints'} to start over"
     )
     assert sorted(run_copy.rglob("*")) == before
 
 
-def test_a_run_that_was_only_begun_to_be_made_is_made(run: Path, mine: Path, data: Path) -> None:
+def test_a_half_created_run_is_created_again(run: Path, mine: Path, data: Path) -> None:
     configuration = RunDirectory.open(run).configuration
     mine.mkdir()
     for name in ("vocabulary.model", "manifest.json", ".config.toml.partial"):
@@ -181,12 +181,12 @@ def test_a_run_that_was_only_begun_to_be_made_is_made(run: Path, mine: Path, dat
 
 # A full disk
 
-FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 
 @FULL
 @pytest.mark.parametrize("name", ["metrics.jsonl", "dev.jsonl"])
-def test_a_full_disk_is_one_line_that_says_what_is_safe(run_copy: Path, data: Path, name: str) -> None:
+def test_a_full_disk_is_reported_in_one_line_with_the_last_checkpoint(run_copy: Path, data: Path, name: str) -> None:
     (run_copy / name).unlink()
     (run_copy / name).symlink_to("/dev/full")
     line = refusal(nmt(*train_arguments(data, run_copy, *QUICK, "training.steps=5")), "train")
@@ -198,7 +198,7 @@ def test_a_full_disk_is_one_line_that_says_what_is_safe(run_copy: Path, data: Pa
 
 
 @FULL
-def test_a_full_disk_leaves_the_configuration_that_was(run_copy: Path, data: Path) -> None:
+def test_a_full_disk_leaves_the_earlier_configuration(run_copy: Path, data: Path) -> None:
     before = (run_copy / "config.toml").read_bytes()
     (run_copy / ".config.toml.partial").symlink_to("/dev/full")
     line = refusal(nmt(*train_arguments(data, run_copy, "training.steps=6")), "train")
@@ -206,7 +206,7 @@ def test_a_full_disk_leaves_the_configuration_that_was(run_copy: Path, data: Pat
     assert (run_copy / "config.toml").read_bytes() == before
 
 
-def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(
+def test_a_checkpoint_that_does_not_fit_leaves_the_earlier_ones(
     run_copy: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -221,7 +221,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(
     assert checkpoints(run_copy) == ["2", "4"]
 
 
-def test_a_full_disk_under_tensorboard_is_told_from_a_full_gpu(tmp_path: Path) -> None:
+def test_a_full_disk_under_tensorboard_is_distinguished_from_a_full_gpu(tmp_path: Path) -> None:
     def fail(message: str) -> None:
         with reporting_full_disk(CheckpointFolder(tmp_path)):
             raise tf.errors.ResourceExhaustedError(None, None, message)

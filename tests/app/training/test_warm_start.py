@@ -1,4 +1,4 @@
-"""A training that begins with another run's weights."""
+"""A training that starts from another run's weights."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ STANDING_STILL = (
 )
 
 
-def test_the_first_weights_are_those_of_the_other_run_and_the_optimizer_is_fresh(
+def test_the_first_weights_are_those_of_the_other_run_and_the_optimizer_is_new(
     run: Path, data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "further"
     done = succeeded(nmt(*train_arguments(data, out, *STANDING_STILL), "--warm-start", run))
     given = choose(RunDirectory.open(run), None)
-    assert f"beginning with the weights of {given.path}" in done.err
+    assert f"starting from the weights of {given.path}" in done.err
     further = RunDirectory.open(out)
     assert further.configuration.training.warm_start == str(run)
     ours, theirs = choose(further, None).weights(), given.weights()
@@ -35,10 +35,10 @@ def test_the_first_weights_are_those_of_the_other_run_and_the_optimizer_is_fresh
         assert int(state["optimizer/0000"]) == 1  # updates
 
     again = succeeded(nmt(*train_arguments(data, out, *STANDING_STILL), "--warm-start", run))
-    assert "beginning with" not in again.err
+    assert "starting from" not in again.err
 
 
-def test_what_cannot_be_begun_with_is_said(run: Path, data: Path, tmp_path: Path) -> None:
+def test_an_unusable_warm_start_is_reported(run: Path, data: Path, tmp_path: Path) -> None:
     def refused(data: Path, *settings: str, start: Path = run) -> str:
         done = nmt(*train_arguments(data, tmp_path / "out", *settings), "--warm-start", start)
         assert done.code == 1

@@ -20,7 +20,7 @@ EVALUATIONS = ("dev_loss", "dev_perplexity", "dev_bleu", "samples")
 
 @pytest.fixture(scope="module")
 def shown(run: Path) -> Shown:
-    """Name -> step -> value, of all event files of the run."""
+    """The values in all event files of the run: name -> step -> value."""
     found: Shown = defaultdict(dict)
     for path in (run / "tensorboard").glob("events.out.tfevents.*"):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -61,5 +61,5 @@ def test_tensorboard_shows_each_evaluation_with_samples(run: Path, shown: Shown)
     ]
 
 
-def test_a_bar_in_a_sample_ends_no_cell() -> None:
+def test_a_bar_in_a_sample_is_escaped() -> None:
     assert sample_row("a|b", "c") == "a\\|b | c"

@@ -1,4 +1,4 @@
-"""A training whose losses are poisoned goes back, passes over batches, goes on more slowly, and gives up at last."""
+"""A training with poisoned losses goes back, skips batches, halves the learning rate, and finally gives up."""
 
 import json
 import math
@@ -19,30 +19,30 @@ import tensorflow as tf
 
 from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
-from app.runs.checkpoints import Checkpoint, CheckpointFolder
+from app.runs.checkpoint_folder import CheckpointFolder
+from app.runs.checkpoints import Checkpoint
 from app.runs.directory import RunDirectory
-from app.training.callbacks.divergence import Diverged, DivergenceWatch
-from app.training.callbacks.rollback import Rollback, SeesDivergence
+from app.training.building import build_trainer, reset_trainer, trainer_state
+from app.training.callbacks.divergence import Diverged, DivergenceDetector
+from app.training.callbacks.rollback import Rollback, StopOnDivergence
 from app.training.objective import TokenSums
-from app.training.train import begin_anew, build_trainer, state
 from app.training.trainer import Trainer
 from layers import TransformerConfig
 from pipelines.shards.manifest import Manifest
 from pipelines.sources.corpora import LanguagePair, open_corpus
-from tests.app.command_line import Done, nmt, succeeded, train_arguments
-from tests.app.test_bad_input import refusal
+from tests.app.command_line import Done, nmt, refusal, succeeded, train_arguments
 
 SETTINGS = (
     *("training.steps=34", "training.checkpoint_every=4", "training.keep_checkpoints=50", "training.dev_sentences=0"),
     *("training.best_by=loss", "training.storm_steps=2", "training.spike_factor=2.5", "training.ema_decay=0.5"),
 )
-# Two storms; between them a step that is bad and no more, and two whose losses are high but no spikes.
+# Two storms; between them a single bad step, and two steps with high losses that are not spikes.
 POISON = {6: math.nan, 7: math.nan, 18: math.nan, 24: 2.0, 25: 2.0, 31: 5.0, 32: 5.0}
 Lines = list[dict[str, Any]]
 
 
 def poisoned(factors: Mapping[int, float]) -> Any:
-    """The trainer's objective, the losses of some steps, and so their gradients, multiplied."""
+    """Multiplies the losses of some steps, and so their gradients, by these factors."""
     objective = Trainer.objective
 
     def multiplied(self: Trainer, *batch: Any) -> TokenSums:
@@ -55,7 +55,7 @@ def poisoned(factors: Mapping[int, float]) -> Any:
 
 @pytest.fixture(scope="module")
 def storms(data: Path, road: Path) -> Done:
-    """A training in two storms; `stormy` and `cut_short` are its runs."""
+    """A training with two storms; `stormy` is its run and `cut_short` a copy of it."""
 
     def keep_a_copy(rollback: Rollback, trainer: Trainer, *arguments: Any) -> None:
         go_back(rollback, trainer, *arguments)
@@ -64,19 +64,19 @@ def storms(data: Path, road: Path) -> Done:
 
     go_back = Rollback.go_back
     with poisoned(POISON), mock.patch.object(Rollback, "go_back", keep_a_copy):
-        # A profile that a storm ends is none the next part of the training would trip over.
+        # The storm also ends a profile, which must not disturb the rest of the training.
         return succeeded(nmt(*train_arguments(data, road / "stormy", *SETTINGS), "--profile", "7,9"))
 
 
 @pytest.fixture
 def stormy(road: Path, storms: Done) -> Path:
-    """The run at its end. Tests do not write to it."""
+    """The finished run. Tests do not write to it."""
     return road / "stormy"
 
 
 @pytest.fixture
 def cut_short(road: Path, storms: Done) -> Path:
-    """The run as it was when the training had gone back for the first time; for one test, which writes to it."""
+    """A copy of the run right after the first rollback, for the one test that writes to it."""
     return road / "cut short"
 
 
@@ -93,7 +93,7 @@ def steps_kept(run: Path) -> list[int]:
 
 
 def timeless(run: Path) -> Lines:
-    """All that was logged but for how long it took."""
+    """Returns the logged lines without their times."""
     return [{**line, "seconds": 0} for line in lines_of(run)]
 
 
@@ -103,7 +103,7 @@ def assert_same_weights(one: Checkpoint, other: Checkpoint) -> None:
 
 
 def shown_batches(file: Path) -> dict[str, list[tuple[str, str]]]:
-    """Each heading with the sentence pairs below it."""
+    """Returns the sentence pairs below each heading."""
     found: dict[str, list[tuple[str, str]]] = {}
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
@@ -114,11 +114,11 @@ def shown_batches(file: Path) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def test_a_storm_of_nans_goes_back_passes_over_and_goes_on_more_slowly(storms: Done, stormy: Path) -> None:
+def test_after_a_storm_of_nans_batches_are_skipped_and_the_rate_is_halved(storms: Done, stormy: Path) -> None:
     what = "2 bad steps from step 6 on, the last with a loss nan"
     file = stormy / "divergence" / "step-00000007.txt"
     assert f"step 7  diverged: {what}; see {file}\n" in storms.err
-    assert "passing over the batches of steps 5 to 7, on at 0.5 times the learning rate\n" in storms.err
+    assert "skipping the batches of steps 5 to 7, continuing at 0.5 times the learning rate\n" in storms.err
     lines = lines_of(stormy)[:10]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6, 7, 7, 8, 9]
     assert lines[7] == {"step": 7, "diverged": what, "rolled_back_to": 4, "rate_factor": 0.5}
@@ -127,24 +127,24 @@ def test_a_storm_of_nans_goes_back_passes_over_and_goes_on_more_slowly(storms: D
     assert lines[8]["learning_rate"] == pytest.approx(0.5 * lines[4]["learning_rate"])  # both are the 5th update's
 
 
-def test_one_bad_step_is_counted_and_no_more(storms: Done, stormy: Path) -> None:
+def test_a_single_bad_step_is_only_counted(storms: Done, stormy: Path) -> None:
     lines = {line["step"]: line for line in lines_of(stormy)}
     assert [lines[step]["skipped"] for step in (17, 18, 19)] == [0, 1, 0]
     assert "diverged" not in lines[18]
-    assert storms.err.endswith("3 of 34 steps made no update, for their gradient was not finite\n")
+    assert storms.err.endswith("3 of 34 steps made no update because their gradient was not finite\n")
 
 
-def test_losses_that_stay_high_send_a_run_back_too(storms: Done, stormy: Path) -> None:
+def test_losses_that_stay_high_are_rolled_back_too(storms: Done, stormy: Path) -> None:
     (rollback,) = [line for line in lines_of(stormy)[10:] if "diverged" in line]
     assert rollback.pop("diverged").startswith("2 bad steps from step 31 on, the last with a loss ")
     assert rollback == {"step": 32, "rolled_back_to": 28, "rate_factor": 0.25}
-    assert "passing over the batches of steps 29 to 32, on at 0.25 times the learning rate\n" in storms.err
+    assert "skipping the batches of steps 29 to 32, continuing at 0.25 times the learning rate\n" in storms.err
     shown = shown_batches(stormy / "divergence" / "step-00000032.txt")
     assert [heading.split(":")[0] for heading in shown] == ["# step 31", "# step 32"]
     assert all(re.fullmatch(r".*: loss \d+\.\d+, \d\.\d times the median \d\.\d+", heading) for heading in shown)
 
 
-def test_checkpoints_of_rollbacks_make_room_for_those_in_turn(storms: Done, stormy: Path) -> None:
+def test_the_checkpoint_of_a_rollback_is_replaced_by_the_next_in_turn(storms: Done, stormy: Path) -> None:
     assert "step 28  dev loss" in storms.err
     assert "step 32  dev loss" not in storms.err
     in_turn = [4, 8, 12, 16, 20, 24, 28, 34]  # 32 was a rollback's
@@ -153,7 +153,7 @@ def test_checkpoints_of_rollbacks_make_room_for_those_in_turn(storms: Done, stor
 
 
 @pytest.mark.slow
-def test_the_state_after_going_back_is_kept_at_once_and_gone_on_from_as_if_nothing_had_been(
+def test_the_state_after_a_rollback_is_saved_at_once_and_can_be_resumed(
     data: Path, stormy: Path, cut_short: Path
 ) -> None:
     assert steps_kept(cut_short) == [4, 7]
@@ -164,7 +164,7 @@ def test_the_state_after_going_back_is_kept_at_once_and_gone_on_from_as_if_nothi
     assert_same_weights(checkpoint(cut_short, 12), checkpoint(stormy, 12))
 
 
-def test_the_batches_of_the_bad_steps_are_shown_as_text(stormy: Path) -> None:
+def test_the_batches_of_the_bad_steps_are_written_as_text(stormy: Path) -> None:
     shown = shown_batches(stormy / "divergence" / "step-00000007.txt")
     assert list(shown) == ["# step 6: loss nan", "# step 7: loss nan"]
     sample = open_corpus("sample:tatoeba-en-de", LanguagePair.parse("en-de"))
@@ -185,7 +185,7 @@ def test_a_run_that_diverges_too_often_stops_with_a_report(data: Path, tmp_path:
     folder = run / "divergence"
     assert refusal(done, "train") == (
         "the training diverged at step 4, after training.max_rollbacks = 1; look at divergence/step-00000004.txt in "
-        "the run and lower training.learning_rate, or go on with --set training.max_rollbacks=2"
+        "the run and lower training.learning_rate, or continue with --set training.max_rollbacks=2"
     )
     report = done.err.split("the training diverged 2 time(s):\n")[1].splitlines()[:-1]
     assert report == [
@@ -212,24 +212,24 @@ def small(precision: str = "float32") -> tuple[Trainer, Configuration]:
 
 
 def values(trainer: Trainer) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in state(trainer)]
+    return [keras.ops.convert_to_numpy(variable) for variable in trainer_state(trainer)]
 
 
-def test_a_trainer_that_begins_anew_is_as_it_was_first(data: Path) -> None:
+def test_a_reset_trainer_has_its_first_state(data: Path) -> None:
     trainer, configuration = small()
     first = values(trainer)
-    for variable in state(trainer):
+    for variable in trainer_state(trainer):
         variable.assign(variable + 1)
-    begin_anew(trainer, configuration, Manifest.load(data))
+    reset_trainer(trainer, configuration, Manifest.load(data))
     for now, then in zip(values(trainer), first, strict=True):
         np.testing.assert_array_equal(now, then)
 
 
-def test_a_trainer_that_began_with_the_weights_of_a_run_begins_anew_with_them(run: Path, data: Path) -> None:
+def test_a_trainer_with_a_warm_start_is_reset_to_its_weights(run: Path, data: Path) -> None:
     made = RunDirectory.open(run).configuration
     configuration = replace(made, training=replace(made.training, warm_start=str(run)))
     trainer = build_trainer(configuration)
-    begin_anew(trainer, configuration, Manifest.load(data))
+    reset_trainer(trainer, configuration, Manifest.load(data))
     weights = checkpoint(run, 4).weights()
     for weight in trainer.transformer.weights:
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), weights[weight.path])
@@ -238,19 +238,19 @@ def test_a_trainer_that_began_with_the_weights_of_a_run_begins_anew_with_them(ru
 @pytest.mark.parametrize(
     ("scale", "loss", "counts"), [(1.0, 2.0, False), (0.5, 2.0, True), (1.0, math.nan, True)], ids=str
 )
-def test_an_overflow_in_float16_is_no_bad_step_while_the_scale_of_the_loss_is_usual(
+def test_an_overflow_in_float16_is_a_bad_step_only_at_a_very_small_loss_scale(
     scale: float, loss: float, counts: bool
 ) -> None:
     trainer, _ = small("mixed_float16")
     trainer.optimizer.loss_scale.assign(scale)
-    watch = DivergenceWatch(2.0, storm_steps=1)
-    callback = SeesDivergence(watch)
+    detector = DivergenceDetector(2.0, storm_steps=1)
+    callback = StopOnDivergence(detector)
     callback.set_model(trainer)
     with pytest.raises(Diverged) if counts else nullcontext():
         callback.on_train_batch_end(0, {"loss": loss, "skipped": 1.0})
 
 
-def test_the_newest_checkpoint_that_is_good_is_gone_back_to_and_later_ones_are_removed(tmp_path: Path) -> None:
+def test_a_rollback_goes_to_the_newest_good_checkpoint_and_removes_later_ones(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     trainer, _ = small()
     for step in (1, 2, 3, 4, 5):

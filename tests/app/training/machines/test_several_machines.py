@@ -1,4 +1,4 @@
-"""Two processes that train together over loopback, launched as a person would, against one process."""
+"""Two processes that train together over loopback, started by the command line, compared with one process."""
 
 import json
 import os
@@ -19,18 +19,19 @@ import pytest
 from app.config import load_preset
 from app.runs.checkpoints import Checkpoint
 from app.runs.directory import RunDirectory
-from app.training.train import resolve, shared_facts
+from app.training.resolving import resolve
+from app.training.train import shared_facts
 from pipelines.shards.manifest import Manifest
 from tests.app.command_line import nmt, succeeded, train_arguments
 
 ROOT = Path(__file__).resolve().parents[4]
-# Without dropout, for each replica drops other values.
+# Without dropout, because the replicas' masks differ.
 EXACT = ("model.residual_dropout=0.0", "training.checkpoint_every=1", "training.dev_sentences=0")
 PATIENCE_SECONDS = 300
 
 
 def addresses(count: int) -> list[str]:
-    """Ports on this machine that nobody uses."""
+    """Returns addresses with free ports of this machine."""
     sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
     found = [f"localhost:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:
@@ -39,7 +40,7 @@ def addresses(count: int) -> list[str]:
 
 
 class Machines:
-    """The processes of one training on two machines, the chief first, each with an --out of its own."""
+    """The two processes of a training, the chief first, each with its own --out."""
 
     def __init__(self, data: Sequence[Path], out: Path, *settings: str, of_worker_1: tuple[str, ...]) -> None:
         workers = addresses(2)
@@ -60,7 +61,7 @@ class Machines:
             )
 
     def finished(self) -> list[tuple[int, str, str]]:
-        """Exit code, stdout and stderr of each."""
+        """Waits for the processes, and returns exit code, stdout and stderr of each."""
         written = [process.communicate(timeout=PATIENCE_SECONDS) for process in self.processes]
         return [(process.returncode, *texts) for process, texts in zip(self.processes, written, strict=True)]
 
@@ -72,7 +73,7 @@ class Machines:
 
 @pytest.fixture
 def machines(data: Path) -> Iterator[Any]:
-    """Gives a function that launches two machines on the road's data, or each on its own copy."""
+    """Returns a function that starts two machines on the shared data, or each on its own copy."""
     launched: list[Machines] = []
 
     def launch(
@@ -88,7 +89,7 @@ def machines(data: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four steps of one process."""
+    """A run of four steps by one process."""
     out = tmp_path_factory.mktemp("alone") / "run"
     succeeded(nmt(*train_arguments(data, out, *EXACT)))
     return out
@@ -96,7 +97,7 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def halves(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Copies of the data; in one only the shards of even numbers are whole, in the other those of odd ones."""
+    """Two copies of the data, one with damaged odd shards, the other with damaged even shards."""
     shards = Manifest.load(data).split("train").shards
     copies = []
     for other in (1, 0):
@@ -120,7 +121,7 @@ def newest_checkpoint(run: Path) -> Checkpoint:
 
 
 def assert_same_training(run: Path, reference: Path) -> None:
-    """The same batches, losses and gradients at each step, the same dev losses, and the same weights at the end."""
+    """Asserts equal batches, losses and gradients of each step, equal dev losses, and equal final weights."""
     ours, theirs = metrics(run), metrics(reference)
     assert [step["step"] for step in ours] == [step["step"] for step in theirs] == [1, 2, 3, 4]
     for name in ("source_tokens", "target_tokens", "learning_rate"):
@@ -135,8 +136,8 @@ def assert_same_training(run: Path, reference: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_process_then_two_then_one_train_as_one_does_throughout(machines, alone, data, halves, tmp_path):
-    """Of the two, each reads its half of the shards alone."""
+def test_one_process_then_two_then_one_train_like_a_single_process(machines, alone, data, halves, tmp_path):
+    """Each of the two reads only its half of the shards."""
     run = tmp_path / "run"
     succeeded(nmt(*train_arguments(data, run, *EXACT, "training.steps=1")))
     both = machines(run, *EXACT, "training.steps=3", "training.dev_sentences=2", data=halves)
@@ -144,7 +145,7 @@ def test_one_process_then_two_then_one_train_as_one_does_throughout(machines, al
     assert (code, other_code) == (0, 0), err + other_err
     assert (out, other_out) == (f"{run}\n", "")
     assert "2 replica(s)" in err
-    assert "going on from step 1 of 3" in err
+    assert "resuming from step 1 of 3" in err
     assert "step 3  dev loss" in err
     assert "dev bleu" in err
     assert "2 machines train together; this is worker 1 (localhost:" in other_err.splitlines()[-1]
@@ -153,7 +154,7 @@ def test_one_process_then_two_then_one_train_as_one_does_throughout(machines, al
     assert_same_training(run, alone)
 
 
-def test_facts_tell_settings_and_data_apart(data):
+def test_facts_differ_between_settings_and_between_data(data):
     manifest = Manifest.load(data)
     exact, half = (
         shared_facts(resolve(load_preset("tiny", [f"training.precision={name}"]), "tiny", manifest), manifest)
@@ -180,7 +181,7 @@ def test_mixed_precision_trains_on_two_machines_near_float32(machines, alone, tm
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("killed", "survivor"), [(0, 1), (1, 0)])
-def test_a_machine_that_is_lost_ends_the_other_with_one_line_and_the_run_goes_on(
+def test_a_lost_machine_stops_the_other_with_one_line_and_the_run_can_resume(
     machines, data, tmp_path, killed, survivor
 ):
     run = tmp_path / "run"
@@ -200,7 +201,7 @@ def test_a_machine_that_is_lost_ends_the_other_with_one_line_and_the_run_goes_on
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("told", "other"), [(0, 1), (1, 0)])
-def test_a_machine_told_to_terminate_does_so_and_ends_the_other(machines, tmp_path, told, other):
+def test_a_machine_that_receives_sigterm_stops_and_so_does_the_other(machines, tmp_path, told, other):
     run = tmp_path / "run"
     both = machines(run, *EXACT, "training.steps=100000", "training.checkpoint_every=100000")
     wait_for(run / "metrics.jsonl")
@@ -213,15 +214,15 @@ def test_a_machine_told_to_terminate_does_so_and_ends_the_other(machines, tmp_pa
 
 
 @pytest.mark.slow
-def test_training_that_diverges_goes_back_and_gives_up_on_all_machines_at_once(machines, tmp_path):
+def test_a_divergence_rolls_back_and_gives_up_on_all_machines_at_once(machines, tmp_path):
     run = tmp_path / "run"
     settings = ("training.learning_rate=1e30", "training.storm_steps=2", "training.max_rollbacks=1")
     both = machines(run, *EXACT, *settings, "training.steps=50")
     (code, _, err), (other_code, _, other_err) = both.finished()
     assert (code, other_code) == (1, 1), err + other_err
-    assert "passing over the batches of steps 1 to 3, on at 0.5 times the learning rate\n" in err
+    assert "skipping the batches of steps 1 to 3, continuing at 0.5 times the learning rate\n" in err
     assert "the training diverged 2 time(s):\n  step 3: 2 bad steps from step 2 on" in err
-    assert "passing over" not in other_err
+    assert "skipping the batches" not in other_err
     assert err.splitlines()[-1] == other_err.splitlines()[-1]
     assert err.splitlines()[-1].startswith("nmt train: the training diverged at step ")
     assert [line["step"] for line in metrics(run) if "rolled_back_to" in line] == [3]
@@ -229,7 +230,7 @@ def test_training_that_diverges_goes_back_and_gives_up_on_all_machines_at_once(m
 
 
 @pytest.mark.slow
-def test_training_that_gets_no_better_ends_on_all_machines_at_once(machines, tmp_path):
+def test_early_stopping_ends_all_machines_at_once(machines, tmp_path):
     run = tmp_path / "run"
     settings = ("training.learning_rate=1e-12", "training.patience=1", "training.best_by=loss", "training.steps=9")
     (code, _, err), (other_code, _, other_err) = machines(run, *EXACT, *settings).finished()
@@ -239,7 +240,7 @@ def test_training_that_gets_no_better_ends_on_all_machines_at_once(machines, tmp
 
 
 @pytest.mark.slow
-def test_machines_that_were_started_with_other_settings_refuse_to_train(machines, tmp_path):
+def test_machines_with_different_settings_refuse_to_train(machines, tmp_path):
     both = machines(tmp_path / "run", *EXACT, of_worker_1=("training.seed=5",))
     (code, _, err), (other_code, _, other_err) = both.finished()
     assert (code, other_code) == (1, 1)

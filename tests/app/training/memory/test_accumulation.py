@@ -1,4 +1,4 @@
-"""`training.accumulation = 0`: the fewest parts that fit; the estimate they follow from, and what a machine has."""
+"""`training.accumulation = 0`: the number of parts, the memory estimate, and the memory of a machine."""
 
 import math
 from dataclasses import replace
@@ -37,13 +37,13 @@ def total(configuration: Configuration, shape: BatchShape = SHAPE, replicas: int
 @pytest.mark.parametrize(
     "changes", [{"normalization": "pre"}, {"normalization": "post"}, {"attention_bias": True, "logits_bias": True}]
 )
-def test_parameters_are_counted_before_they_are_made(changes: dict[str, Any]) -> None:
+def test_parameters_are_counted_without_building_the_model(changes: dict[str, Any]) -> None:
     model = Transformer(replace(MODEL, **changes))
     model.build()
     assert parameter_count(model.config) == model.count_params()
 
 
-def test_the_bytes_of_weights_and_of_what_goes_with_them_follow_from_their_number() -> None:
+def test_the_bytes_of_weights_optimizer_and_gradients_follow_from_the_number_of_weights() -> None:
     parameters = parameter_count(MODEL)
     plain = estimate_memory(configured(), SHAPE, replicas=1, parts=1)
     assert (plain.weights, plain.optimizer, plain.averages) == (4 * parameters, 8 * parameters, 0)
@@ -54,8 +54,8 @@ def test_the_bytes_of_weights_and_of_what_goes_with_them_follow_from_their_numbe
     assert mixed.total == sum(vars(mixed).values())
 
 
-def test_the_bytes_of_activations_are_those_of_the_table_in_the_module() -> None:
-    """One encoder row by hand: S = 3 and T = 1, float32 without dropout, D = 2, F = 5, H = 1, V = 7."""
+def test_the_bytes_of_activations_follow_the_table_in_the_module() -> None:
+    """Computed by hand for one encoder row: S = 3, T = 1, float32 without dropout, D = 2, F = 5, H = 1, V = 7."""
     model = TransformerConfig(
         vocabulary_size=7,
         model_width=2,
@@ -85,21 +85,21 @@ def test_the_bytes_of_activations_are_those_of_the_table_in_the_module() -> None
         {"training": {"clip_norm": 1.0}},
     ],
 )
-def test_what_takes_more_memory_is_estimated_to(more: dict[str, dict[str, float]]) -> None:
+def test_settings_that_need_more_memory_raise_the_estimate(more: dict[str, dict[str, float]]) -> None:
     model = replace(MODEL, residual_dropout=0.0)
     training = replace(TRAINING, **more.get("training", {}))
     plain = Configuration(model, TRAINING, DecodingOptions())
     assert total(Configuration(replace(model, **more.get("model", {})), training, DecodingOptions())) > total(plain)
 
 
-def test_a_batch_on_two_devices_or_in_two_parts_takes_the_activations_of_half_of_it() -> None:
+def test_two_devices_or_two_parts_halve_the_activations() -> None:
     half = estimate_memory(configured(), SHAPE._replace(rows=32), replicas=1, parts=1).activations
     for division in ({"replicas": 2, "parts": 1}, {"replicas": 1, "parts": 2}):
         assert estimate_memory(configured(), SHAPE, **division).activations == half
 
 
 @pytest.mark.parametrize(("fitting", "replicas", "parts"), [(1, 1, 1), (2, 1, 2), (3, 1, 4), (8, 1, 8), (4, 2, 4)])
-def test_the_fewest_parts_that_fit_are_taken(
+def test_the_smallest_number_of_parts_that_fits_is_chosen(
     data: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -108,7 +108,7 @@ def test_the_fewest_parts_that_fit_are_taken(
     replicas: int,
     parts: int,
 ) -> None:
-    """The memory is what `fitting` parts need; the parts are a power of two."""
+    """The memory is what `fitting` parts need; the chosen number is a power of two."""
     manifest = Manifest.load(data)
     configuration = configured(batch_tokens=65_536)
     needed = largest_need(configuration, manifest, replicas=replicas, parts=fitting).memory.total
@@ -119,7 +119,7 @@ def test_the_fewest_parts_that_fit_are_taken(
     assert f"accumulation: each batch in {parts} part(s)" in capsys.readouterr().err
 
 
-def test_no_more_parts_are_taken_than_there_are_rows(
+def test_there_are_no_more_parts_than_rows(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(accumulation, "memory_per_replica", lambda: 0)
@@ -129,12 +129,12 @@ def test_no_more_parts_are_taken_than_there_are_rows(
     assert "it may not fit: lower batch_tokens or max_length" in capsys.readouterr().err
 
 
-def test_parts_that_are_given_are_kept(data: Path) -> None:
+def test_a_configured_number_of_parts_is_kept(data: Path) -> None:
     configuration = configured(accumulation=3)
     assert with_accumulation(configuration, Manifest.load(data), 1) is configuration
 
 
-def test_a_run_goes_on_with_as_many_parts_as_the_memory_now_needs(
+def test_a_run_resumes_with_as_many_parts_as_the_memory_now_requires(
     data: Path, run_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert load_configuration(run_copy / "config.toml").training.accumulation == 1
@@ -146,7 +146,7 @@ def test_a_run_goes_on_with_as_many_parts_as_the_memory_now_needs(
     assert done.err.count(f"accumulation: each batch in {parts} part(s), ") == 1
 
 
-def test_a_step_that_would_be_killed_for_memory_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_far_beyond_the_memory_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest, configuration = Manifest.load(data), configured(accumulation=1)
     need = largest_need(configuration, manifest, replicas=1, parts=1).memory.total
     monkeypatch.setattr(accumulation, "memory_per_replica", lambda: need / 1.9)
@@ -161,7 +161,7 @@ def test_a_step_that_would_be_killed_for_memory_is_refused(data: Path, monkeypat
         with_accumulation(configured(accumulation=0), manifest, 1)
 
 
-def test_a_budget_beyond_the_data_needs_no_more_memory_than_the_data(data: Path) -> None:
+def test_a_token_budget_larger_than_the_data_needs_no_more_memory_than_the_data(data: Path) -> None:
     manifest = Manifest.load(data)
     shapes = shapes_of(configured(batch_tokens=10**9).training, manifest.split("train"))
     assert max(shape.rows for shape in shapes) < 1.2 * manifest.split("train").examples
@@ -173,7 +173,7 @@ def test_more_parts_than_a_batch_has_rows_are_refused(data: Path) -> None:
 
 
 def linux(folder: Path, available_kib: int, **files: str) -> Path:
-    """A root folder whose files say so."""
+    """Returns a root folder with these values in its files."""
     files = {"proc/meminfo": f"MemTotal: 99 kB\nMemAvailable:  {available_kib} kB\n", **files}
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def test_memory_is_what_linux_calls_available(tmp_path: Path) -> None:
     assert available_memory(linux(tmp_path, 3000)) == 3000 * 1024
 
 
-def test_the_control_group_or_one_above_it_may_leave_less(tmp_path: Path) -> None:
+def test_a_control_group_or_one_of_its_parents_may_leave_less(tmp_path: Path) -> None:
     group = "sys/fs/cgroup/a/b"
     files = {
         "proc/self/cgroup": "0::/a/b\n",
@@ -198,7 +198,7 @@ def test_the_control_group_or_one_above_it_may_leave_less(tmp_path: Path) -> Non
     assert available_memory(linux(tmp_path, 3000, **files)) == 401_000
 
 
-def test_so_may_a_control_group_of_the_first_version_that_a_container_sees_as_its_root(tmp_path: Path) -> None:
+def test_a_control_group_v1_that_a_container_sees_as_its_root_may_leave_less(tmp_path: Path) -> None:
     files = {
         "proc/self/cgroup": "9:cpu:/docker/x\n4:memory:/docker/x\n0::/\n",
         "sys/fs/cgroup/memory/memory.limit_in_bytes": "1000000\n",
@@ -207,5 +207,5 @@ def test_so_may_a_control_group_of_the_first_version_that_a_container_sees_as_it
     assert available_memory(linux(tmp_path, 3000, **files)) == 1000
 
 
-def test_the_machine_that_runs_this_has_some_memory() -> None:
+def test_this_machine_has_memory() -> None:
     assert available_memory() > 1 << 20

@@ -1,4 +1,4 @@
-"""Muon against singular value decompositions, Keras' own, and what it promises of a Transformer's weights."""
+"""Muon compared with singular value decompositions and Keras' Muon, and applied to a Transformer."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from app.config import Configuration, TrainingConfig
 from app.decoding.options import DecodingOptions
 from app.training.memory.estimate import estimate_memory
 from app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
-from app.training.optimization.muon import ROOT_MEAN_SQUARE, Muon, orthogonal
+from app.training.optimization.muon import ROOT_MEAN_SQUARE, Muon, orthogonalized
 from app.training.optimization.optimizer import optimizer_of
 from layers import Transformer, TransformerConfig
 from pipelines.streaming.batching import BatchShape
@@ -32,9 +32,9 @@ def variables_of(shapes: list[tuple[int, ...]], name: str) -> list[keras.Variabl
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.15)])
-def test_the_directions_stay_and_are_turned_equally_far(dtype: str, tolerance: float) -> None:
+def test_singular_vectors_stay_and_singular_values_become_equal(dtype: str, tolerance: float) -> None:
     matrices = gradients_of(SHAPES)
-    for matrix, found in zip(matrices, orthogonal([tf.constant(m) for m in matrices], dtype), strict=True):
+    for matrix, found in zip(matrices, orthogonalized([tf.constant(m) for m in matrices], dtype), strict=True):
         u, _, vt = np.linalg.svd(matrix, full_matrices=False)
         level = u.T @ found.numpy() @ vt.T / (ROOT_MEAN_SQUARE * max(matrix.shape) ** 0.5)
         values = np.diag(level)
@@ -45,7 +45,7 @@ def test_the_directions_stay_and_are_turned_equally_far(dtype: str, tolerance: f
         assert np.sqrt(np.mean(np.square(found))) == pytest.approx(ROOT_MEAN_SQUARE, rel=0.25)
 
 
-def test_it_takes_keras_steps() -> None:
+def test_it_makes_the_updates_of_keras_muon() -> None:
     ours, theirs = variables_of(SHAPES, "kernel"), variables_of(SHAPES, "kernel")
     muon = Muon(0.02, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
     keras_muon = keras.optimizers.Muon(0.02, weight_decay=None, adam_weight_decay=None)
@@ -58,7 +58,7 @@ def test_it_takes_keras_steps() -> None:
         np.testing.assert_allclose(our.numpy(), their.numpy(), atol=1e-5)
 
 
-def test_projections_side_by_side_move_as_they_would_alone() -> None:
+def test_projections_side_by_side_are_updated_as_if_they_were_apart() -> None:
     fused = keras.Variable(np.zeros((8, 24), np.float32), name="kernel")
     fused._path = "transformer/encoder/layer_0/self_attention/query_key_value/kernel"
     alone = variables_of([(8, 8)] * 3, "kernel")
@@ -71,7 +71,7 @@ def test_projections_side_by_side_move_as_they_would_alone() -> None:
     np.testing.assert_allclose(fused.numpy(), together, atol=1e-6)
 
 
-def test_embeddings_biases_and_normalisation_take_adams_steps_and_matrices_do_not() -> None:
+def test_embeddings_biases_and_normalization_get_adams_updates_and_matrices_do_not() -> None:
     settings = TrainingConfig(optimizer="muon", schedule="inverse_sqrt", learning_rate=0.01, warmup_steps=1)
     moved = []
     for each in (settings, replace(settings, optimizer="adam")):
@@ -91,7 +91,7 @@ def test_embeddings_biases_and_normalisation_take_adams_steps_and_matrices_do_no
     assert len(matrices) == 2 * 2 + 3 + 2 * 2  # self-attention, cross-attention, feed-forward
 
 
-def test_a_gradient_that_is_not_finite_moves_nothing() -> None:
+def test_a_gradient_that_is_not_finite_updates_nothing() -> None:
     (weight,) = variables_of([(4, 4)], "kernel")
     optimizer = Muon(0.02)
     optimizer.build([weight])
@@ -103,7 +103,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_its_memory_is_known_before(optimizer: str) -> None:
+def test_its_memory_equals_the_estimate(optimizer: str) -> None:
     settings = TrainingConfig(optimizer=optimizer, precision="float32")
     estimate = estimate_memory(
         Configuration(MODEL, settings, DecodingOptions()), BatchShape(8, 4, 4), replicas=1, parts=1
@@ -117,13 +117,13 @@ def test_its_memory_is_known_before(optimizer: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [FusedAdam, Muon])
-def test_it_survives_its_configuration(kind: type[FusedAdam]) -> None:
+def test_it_is_restored_from_its_configuration(kind: type[FusedAdam]) -> None:
     options = {"product_dtype": "bfloat16"} if kind is Muon else {}
     optimizer = kind(0.5, beta_1=0.8, dynamic_loss_scale=True, **options)
     assert kind.from_config(optimizer.get_config()).get_config() == optimizer.get_config()
 
 
-def test_products_are_of_the_precision_that_the_hardware_multiplies() -> None:
+def test_products_are_computed_in_the_precision_of_the_training() -> None:
     for precision, products in (("mixed_bfloat16", "bfloat16"), ("float32", "float32"), ("mixed_float16", "float32")):
         optimizer = optimizer_of(TrainingConfig(optimizer="muon", precision=precision), 8)
         assert optimizer.get_config()["product_dtype"] == products

@@ -1,4 +1,4 @@
-"""Learning rates against the paper's formula, Adam against its definition."""
+"""Learning rates compared with the paper's formula, Adam with its definition."""
 
 import math
 
@@ -12,17 +12,17 @@ from layers.schedules import CosineSchedule, InverseSquareRootSchedule, NoamSche
 
 
 @pytest.mark.parametrize("update", [0, 1, 41, 42, 43, 1000])
-def test_noam_is_the_papers_formula(update):
+def test_noam_follows_the_papers_formula(update):
     number = update + 1
     expected = 2.0 * 64**-0.5 * min(number**-0.5, number * 42**-1.5)
     assert float(NoamSchedule(64, 42, scale=2.0)(update)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_papers_highest_rate_is_seven_ten_thousandths():
+def test_the_papers_highest_rate_is_0_0007():
     assert float(NoamSchedule(512, 4000)(3999)) == pytest.approx(0.000699, rel=1e-3)
 
 
-def test_cosine_rises_to_its_peak_and_falls_to_nothing():
+def test_cosine_rises_to_its_peak_and_falls_to_0():
     schedule = CosineSchedule(3e-3, warmup_steps=10, steps=110)
     assert float(schedule(4)) == pytest.approx(1.5e-3, rel=1e-5)
     assert float(schedule(9)) == pytest.approx(3e-3, rel=1e-5)
@@ -31,7 +31,7 @@ def test_cosine_rises_to_its_peak_and_falls_to_nothing():
     assert float(schedule(500)) == pytest.approx(0.0, abs=1e-8)
 
 
-def test_the_inverse_square_root_is_noams_curve_by_its_peak():
+def test_the_inverse_square_root_is_noams_curve_with_a_given_peak():
     noam, ours = NoamSchedule(64, 42, scale=2.0), InverseSquareRootSchedule(2.0 * (64 * 42) ** -0.5, 42)
     assert [float(ours(i)) for i in (0, 20, 41, 42, 500)] == pytest.approx(
         [float(noam(i)) for i in (0, 20, 41, 42, 500)]
@@ -41,12 +41,12 @@ def test_the_inverse_square_root_is_noams_curve_by_its_peak():
 @pytest.mark.parametrize(
     "schedule", [NoamSchedule(64, 42, 2.0), InverseSquareRootSchedule(1e-3, 5), CosineSchedule(1e-3, 5, 50)]
 )
-def test_a_schedule_survives_its_configuration(schedule):
+def test_a_schedule_is_restored_from_its_configuration(schedule):
     again = type(schedule).from_config(schedule.get_config())
     assert [float(again(i)) for i in (0, 7, 60)] == [float(schedule(i)) for i in (0, 7, 60)]
 
 
-def test_fused_adam_takes_adams_steps():
+def test_fused_adam_makes_adams_updates():
     gradients = np.random.default_rng(3).normal(size=(4, 5)).astype(np.float32)
     weight = keras.Variable(np.ones(5, np.float32))
     optimizer = FusedAdam(0.01, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
@@ -61,7 +61,7 @@ def test_fused_adam_takes_adams_steps():
     assert int(optimizer.iterations) == 4
 
 
-def test_a_long_gradient_is_scaled_down_to_the_norm_and_a_short_one_is_not():
+def test_only_gradients_longer_than_the_norm_are_clipped():
     gradients = [tf.constant([3.0, 0.0]), tf.constant([4.0])]  # of norm 5
     moments = []
     for clip_norm in (1.0, 10.0):
@@ -74,7 +74,7 @@ def test_a_long_gradient_is_scaled_down_to_the_norm_and_a_short_one_is_not():
     np.testing.assert_allclose(moments[1], [3.0, 0.0, 4.0], rtol=1e-5)
 
 
-def test_the_rate_is_the_schedules_times_the_factor():
+def test_the_rate_is_the_schedules_rate_times_the_factor():
     weight = keras.Variable(np.zeros(1, np.float32))
     optimizer = FusedAdam(0.01, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
     optimizer.build([weight])

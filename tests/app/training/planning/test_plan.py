@@ -1,4 +1,4 @@
-"""`nmt train --plan`: the figures of a training that has not begun, and that nothing is written."""
+"""`nmt train --plan`: the figures of a training that has not started, and that it writes nothing."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from app.training import train as training
+from app.training import building
 from app.training.memory import machine as machine_memory
 from app.training.memory.accumulation import reporting_exhausted_memory
 from app.training.memory.estimate import MemoryEstimate
@@ -20,9 +20,8 @@ from app.training.planning.plan import DataPlan, FrequentShape, MemoryPlan, Mode
 from app.training.planning.report import as_text
 from app.training.trainer import Trainer
 from pipelines.streaming.batching import BatchShape
-from tests.app.command_line import TINY, Done, nmt, succeeded, train_arguments
-from tests.app.test_bad_input import refusal, tree
-from tests.app.training.test_trainer import ONE, strategy_on
+from tests.app.command_line import TINY, Done, nmt, refusal, succeeded, train_arguments, tree
+from tests.app.training.small_trainer import ONE, strategy_on
 
 ROOT = Path(__file__).resolve().parents[4]
 GIB = 1 << 30
@@ -88,7 +87,7 @@ time       19 minutes for 1,600 steps, evaluations on the dev set not counted"""
 
 @pytest.fixture(scope="module")
 def planned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Done, list[int]]]:
-    """A plan of a quarter of a second of steps, and how often a step was traced."""
+    """A plan from a quarter of a second of steps, and the number of times a step was traced."""
     traced: list[int] = []
     step = Trainer.replica_step
 
@@ -112,11 +111,11 @@ def plan(planned: tuple[Done, list[int]]) -> dict[str, Any]:
     return json.loads(planned[0].out)
 
 
-def test_the_text_is_readable() -> None:
+def test_the_text_of_a_plan() -> None:
     assert as_text(PLAN) == TEXT
 
 
-def test_the_text_says_what_only_some_trainings_have() -> None:
+def test_the_text_has_lines_that_only_some_trainings_need() -> None:
     model = replace(PLAN.model, trainable_parameters=4200, devices=["H200", "A100", "A100"])
     memory = replace(PLAN.memory, accumulation=1, program=0)
     speed = replace(PLAN.speed, compilations=280, compile_seconds=31.4)
@@ -145,7 +144,7 @@ def test_parameters_are_counted_by_part(plan: dict[str, Any], training: Done) ->
     assert (plan["model"]["precision"], plan["model"]["devices"]) == ("float32", ["CPU"] * 2)  # two logical ones
 
 
-def test_the_data_is_that_which_a_training_reads(plan: dict[str, Any], run: Path) -> None:
+def test_the_data_of_the_plan_is_what_a_training_reads(plan: dict[str, Any], run: Path) -> None:
     data = plan["data"]
     assert (data["training_pairs"], data["skipped_pairs"], data["max_length"]) == (598, 2, 64)
     assert sum(shape["share"] for shape in data["shapes"]) == pytest.approx(1.0)
@@ -168,7 +167,7 @@ def test_the_hours_follow_from_steps_and_measured_speed(plan: dict[str, Any]) ->
 def test_packed_batches_are_compiled_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "MEASURED_SECONDS", 0.25)
     monkeypatch.setattr(planning, "mirrored_strategy", lambda: strategy_on(ONE))
-    monkeypatch.setattr(training, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
+    monkeypatch.setattr(building, "Trainer", lambda *given, xla: Trainer(*given, xla=True))
     plan = json.loads(
         succeeded(nmt(*train_arguments(data, Path("run"), "training.packing=on"), "--plan", "--json")).out
     )
@@ -180,7 +179,7 @@ def test_packed_batches_are_compiled_once(data: Path, monkeypatch: pytest.Monkey
     assert plan["hours"] == pytest.approx((learning + plan["speed"]["compile_seconds"]) / 3600)
 
 
-def test_memory_is_estimated_measured_and_set_beside_what_there_is(plan: dict[str, Any]) -> None:
+def test_the_plan_has_estimated_measured_and_available_memory(plan: dict[str, Any]) -> None:
     memory = plan["memory"]
     assert memory["accumulation"] == 1
     assert memory["estimated"] == memory["program"] + 2 * sum(memory["estimated_parts"].values())  # on two devices
@@ -197,12 +196,12 @@ def test_the_step_is_traced_once(planned: tuple[Done, list[int]]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "give --out RUN, the folder to train in, or --plan"),
-        (["--plan", "--profile", "1,2"], "--profile is of a training; give it without --plan"),
-        (["--out", "run", "--json"], "--json prints a plan; give it with --plan"),
+        ([], "add --out RUN, the folder to train in, or --plan"),
+        (["--plan", "--profile", "1,2"], "--profile is for a training; leave --plan out"),
+        (["--out", "run", "--json"], "--json prints a plan; add --plan"),
     ],
 )
-def test_options_that_do_not_go_together_are_a_usage_error(options: list[str], message: str) -> None:
+def test_options_that_exclude_each_other_are_a_usage_error(options: list[str], message: str) -> None:
     done = nmt("train", "data", *options)
     assert (done.code, done.out) == (2, "")
     assert done.err.endswith(f"error: {message}\n")
@@ -217,7 +216,7 @@ def test_options_that_do_not_go_together_are_a_usage_error(options: list[str], m
         (["DATA", "--plan", "--set", "training.freeze=['enc']"], "training.freeze: there is no layer enc"),
     ],
 )
-def test_what_cannot_be_planned_is_refused_in_one_line(
+def test_unusable_input_is_refused_in_one_line(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -226,7 +225,7 @@ def test_what_cannot_be_planned_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("option", [("--plan",), ()])
-def test_a_batch_that_does_not_fit_is_told_with_the_next_try(
+def test_a_batch_that_does_not_fit_is_reported_with_what_to_try_next(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...]
 ) -> None:
     def exhausted(self: Trainer, force: bool = False) -> None:
@@ -240,14 +239,14 @@ def test_a_batch_that_does_not_fit_is_told_with_the_next_try(
     ]
 
 
-def test_a_full_disk_is_not_taken_for_full_memory() -> None:
+def test_a_full_disk_is_not_reported_as_full_memory() -> None:
     with pytest.raises(tf.errors.ResourceExhaustedError), reporting_exhausted_memory(1):
         raise tf.errors.ResourceExhaustedError(None, None, "/runs/x; No space left on device")
 
 
 @pytest.mark.slow
-def test_parts_take_less_memory_than_the_whole_and_no_more_than_estimated(data: Path) -> None:
-    """In processes of their own, as the peak is that of a process."""
+def test_parts_use_less_memory_than_the_whole_and_no_more_than_estimated(data: Path) -> None:
+    """In separate processes, because the peak is measured for a process."""
 
     def memory(parts: int) -> dict[str, Any]:
         changes = ("training.batch_tokens=16384", "model.model_width=128", "model.inner_width=512")

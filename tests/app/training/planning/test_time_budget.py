@@ -1,4 +1,4 @@
-"""`nmt train --minutes`: the chosen numbers, and that the run is the one that the same numbers give without a time."""
+"""`nmt train --minutes`: the chosen numbers, and a run that equals one with the same numbers and no time limit."""
 
 import json
 import shutil
@@ -15,8 +15,7 @@ from app.errors import UserError
 from app.training.planning import plan as planning
 from app.training.planning import time_budget
 from app.training.planning.time_budget import Measured, TimeBudget, settings_within
-from tests.app.command_line import TINY, Done, nmt, succeeded
-from tests.app.test_bad_input import refusal
+from tests.app.command_line import TINY, Done, nmt, refusal, succeeded
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 CHOSEN = ("training.steps", "training.warmup_steps", "training.checkpoint_every")
@@ -44,7 +43,7 @@ def without_seconds(run: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def timed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
-    """A run of half a minute on a machine of a known speed; the true speed is measured and not used."""
+    """A run of half a minute with a fixed speed in place of the measured one."""
 
     def measured(*arguments: Any) -> tuple[Measured, TrainingConfig]:
         found, settings = measure(*arguments)
@@ -60,7 +59,7 @@ def timed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, D
         return out, succeeded(train(data, out, "--minutes", "0.5"))
 
 
-def test_the_chosen_numbers_are_said_and_written_down(timed: tuple[Path, Done]) -> None:
+def test_the_chosen_numbers_are_printed_and_stored(timed: tuple[Path, Done]) -> None:
     run, done = timed
     assert f"{run}: 4,321 target tokens/s; 29 steps in 0.5 minutes\n" in done.err
     settings = load_configuration(run / "config.toml").training
@@ -70,7 +69,9 @@ def test_the_chosen_numbers_are_said_and_written_down(timed: tuple[Path, Done]) 
     assert [line["step"] for line in without_seconds(run)] == list(range(1, 30))
 
 
-def test_the_run_is_bit_for_bit_that_of_the_same_numbers(timed: tuple[Path, Done], data: Path, tmp_path: Path) -> None:
+def test_the_run_equals_one_with_the_same_numbers_bit_for_bit(
+    timed: tuple[Path, Done], data: Path, tmp_path: Path
+) -> None:
     numbers = zip(CHOSEN, (29, 3, 29), strict=True)
     succeeded(train(data, tmp_path / "run", *(f"--set={name}={number}" for name, number in numbers)))
     assert without_seconds(tmp_path / "run") == without_seconds(timed[0])
@@ -81,21 +82,21 @@ def test_the_run_is_bit_for_bit_that_of_the_same_numbers(timed: tuple[Path, Done
     assert configurations[0] == configurations[1]
 
 
-def test_a_run_goes_on_with_its_numbers_and_measures_nothing(
+def test_a_run_resumes_with_its_numbers_and_measures_nothing(
     timed: tuple[Path, Done], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Path(shutil.copytree(timed[0], tmp_path / "run"))
     shutil.rmtree(run / "checkpoints")  # it was killed before the first checkpoint
     monkeypatch.setattr(time_budget, "measure_training", None)
     done = succeeded(train(data, run, "--minutes", "700"))
-    assert f"{run}: keeps the 29 steps that it was begun with" in done.err
+    assert f"{run}: keeps its 29 steps" in done.err
     assert without_seconds(run) == without_seconds(timed[0])
     assert (run / "config.toml").read_bytes() == (timed[0] / "config.toml").read_bytes()
     assert (run / "manifest.json").read_bytes() == (timed[0] / "manifest.json").read_bytes()
     assert "already trained to step 29" in succeeded(train(data, run, "--minutes", "0.5")).err
 
 
-def test_steps_fill_the_time_that_start_and_evaluations_leave() -> None:
+def test_steps_fill_the_time_left_by_start_and_evaluations() -> None:
     chosen = settings_within(600, SHORT, MEASURED)
     assert chosen.steps == (0.95 * 600 - 10 - 5 * 4) / 0.5 == 1080
     assert (chosen.checkpoint_every, chosen.warmup_steps) == (216, 100)
@@ -106,29 +107,29 @@ def test_warm_up_is_at_most_an_eighth_of_the_steps() -> None:
     assert (chosen.steps, chosen.warmup_steps) == (320, 40)
 
 
-def test_evaluations_that_would_take_most_of_the_time_are_fewer() -> None:
+def test_evaluations_that_would_take_most_of_the_time_are_reduced() -> None:
     chosen = settings_within(100, SHORT, Measured(1000.0, 0.5, 10.0, evaluation_seconds=10.0))
     assert (chosen.steps, chosen.checkpoint_every) == (130, 65)  # two evaluations, of 20 of 85 seconds
     assert settings_within(100, SHORT, Measured(1000.0, 0.5, 10.0, evaluation_seconds=40.0)).checkpoint_every == 90
 
 
-def test_no_more_steps_are_taken_than_are_asked_for() -> None:
+def test_no_more_steps_are_chosen_than_most_steps() -> None:
     chosen = settings_within(6000, SHORT, MEASURED, most_steps=1000)
     assert chosen == SHORT
 
 
 def test_a_time_for_fewer_than_twenty_steps_is_refused() -> None:
     message = (
-        r"^3 steps fit the time, of 0\.5 seconds each, and a training needs 20; give more --minutes, or a smaller "
+        r"^3 steps of 0\.5 seconds fit the time, and a training needs 20; use more --minutes, or a smaller "
         r"--preset or training\.batch_tokens$"
     )
     with pytest.raises(UserError, match=message):
         settings_within(16.5, SHORT, Measured(1000.0, 0.5, 10.0, evaluation_seconds=4.0))
-    with pytest.raises(UserError, match=r"^0 steps fit the time"):
+    with pytest.raises(UserError, match=r"^0 steps of .* fit the time"):
         settings_within(-5, SHORT, MEASURED)
 
 
-def test_what_went_by_before_the_measurement_counts() -> None:
+def test_time_before_the_measurement_counts() -> None:
     left = TimeBudget(minutes=1.0, started=time.perf_counter() - 20).seconds_left()
     assert 39 < left <= 40
 
@@ -139,35 +140,35 @@ def test_what_went_by_before_the_measurement_counts() -> None:
         (["--minutes", "0"], 'argument --minutes: "0" is not a number of minutes above 0'),
         (["--minutes", "nan"], 'argument --minutes: "nan" is not a number of minutes above 0'),
         (["--minutes", "ten"], 'argument --minutes: "ten" is not a number of minutes above 0'),
-        (["--minutes", "5", "--plan"], "--minutes is of a training; give it without --plan"),
-        (["--minutes", "5", "--set", "training.steps=9"], "--minutes chooses training.steps; give one of the two"),
+        (["--minutes", "5", "--plan"], "--minutes is for a training; leave --plan out"),
+        (["--minutes", "5", "--set", "training.steps=9"], "--minutes chooses training.steps; leave one of them out"),
         (
             ["--minutes", "5", "--set", "training.checkpoint_every=9"],
-            "--minutes chooses training.checkpoint_every; give one of the two",
+            "--minutes chooses training.checkpoint_every; leave one of them out",
         ),
     ],
 )
-def test_what_does_not_go_with_minutes_is_a_usage_error(options: list[str], message: str) -> None:
+def test_options_that_exclude_minutes_are_a_usage_error(options: list[str], message: str) -> None:
     done = nmt("train", "data", "--out", "run", *options)
     assert (done.code, done.out) == (2, "")
     assert done.err.endswith(f"error: {message}\n")
 
 
-def test_several_machines_choose_no_numbers(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_is_refused_with_several_machines(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = {"worker": ["localhost:1", "localhost:2"]}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 1}}))
-    message = "--minutes is for one machine; with several in TF_CONFIG give --set training.steps=N"
+    message = "--minutes is for one machine; with several in TF_CONFIG, use --set training.steps=N"
     assert refusal(train(data, tmp_path / "run", "--minutes", "5"), "train") == message
 
 
-def test_a_folder_of_something_else_is_refused_before_anything_is_measured(data: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused_before_anything_is_measured(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     message = f"{tmp_path} exists and is not a run of `nmt train`; choose another --out"
     assert refusal(train(data, tmp_path, "--minutes", "5"), "train") == message
 
 
 @pytest.mark.parametrize(("minutes_gone", "minutes_left"), [(1.0, 6.75), (9.0, 2.0)])
-def test_the_demo_trains_in_what_preparation_leaves_of_its_time(
+def test_the_demo_trains_in_the_time_that_preparation_leaves(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float, minutes_left: float
 ) -> None:
     budget, _ = demo_training(run, data, monkeypatch, minutes_gone)
@@ -176,7 +177,7 @@ def test_the_demo_trains_in_what_preparation_leaves_of_its_time(
 
 
 @pytest.mark.parametrize(("bfloat16", "tokens_and_steps"), [(True, (1024, 3600)), (False, (1024, 4800))])
-def test_the_demo_takes_a_smaller_model_and_muon_without_bfloat16(
+def test_without_bfloat16_the_demo_uses_a_smaller_model_and_muon(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool, tokens_and_steps: tuple[int, int]
 ) -> None:
     monkeypatch.setattr("app.training.precision.multiplies_bfloat16", lambda: bfloat16)
@@ -189,13 +190,13 @@ def test_the_demo_takes_a_smaller_model_and_muon_without_bfloat16(
 def demo_training(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float = 0.0
 ) -> tuple[TimeBudget, dict[str, Any]]:
-    """What the full demo trains with, without the training."""
+    """Returns the arguments with which the full demo would train."""
     given: list[tuple[TimeBudget, dict[str, Any]]] = []
 
     def taken(budget: TimeBudget, _: Path, __: Path, sections: dict[str, Any], ___: str) -> None:
         given.append((budget, sections))
 
     monkeypatch.setattr(time_budget, "train_within", taken)
-    monkeypatch.setattr("app.runs.checkpoints.write_average", lambda *_: None)
+    monkeypatch.setattr("app.runs.averaging.write_average", lambda *_: None)
     demo.train_sample(data, run, demo.FULL, time.perf_counter() - 60 * minutes_gone)
     return given[0]

@@ -1,0 +1,49 @@
+"""The training and dev data of one training, opened once: every stream of the training comes from here."""
+
+from dataclasses import dataclass, replace
+
+import tensorflow as tf
+
+from app.config import TrainingConfig
+from app.training.packing import stream_options
+from pipelines.shards.lanes import ONLY_HOST, Host
+from pipelines.shards.manifest import Manifest
+from pipelines.streaming.batching import ROWS_MULTIPLE
+from pipelines.streaming.stream import PlannedBatch, evaluation_stream, planned_batches, stream_from
+from pipelines.streaming.windows import TrainingData
+
+
+@dataclass(frozen=True)
+class DataSets:
+    """Prepared data, opened with the settings of a training.
+
+    Attributes:
+        manifest: The manifest of the prepared data.
+        training: The training pairs and the order in which they are read.
+        dev: The dev set, in batches that need no more memory than one accumulated part of a training batch.
+    """
+
+    manifest: Manifest
+    training: TrainingData
+    dev: tf.data.Dataset
+
+    @classmethod
+    def open(cls, manifest: Manifest, settings: TrainingConfig) -> "DataSets":
+        """Opens the data; `settings.accumulation` must be resolved, that is, not 0.
+
+        Raises:
+            DataError: The data does not suit the settings, for example because all pairs are too long.
+        """
+        training = TrainingData.open(manifest, stream_options(settings))
+        part_tokens = max(settings.batch_tokens // settings.accumulation, ROWS_MULTIPLE * settings.max_length)
+        dev_tokens = min(part_tokens, settings.batch_tokens)
+        dev = evaluation_stream(manifest, batch_tokens=dev_tokens, max_length=settings.max_length)
+        return cls(manifest, training, dev)
+
+    def stream(self, after_step: int, host: Host = ONLY_HOST) -> tf.data.Dataset:
+        """Returns the endless training batches that follow a step; for one of several machines, its rows of them."""
+        return stream_from(replace(self.training, host=host), start_batch=after_step)
+
+    def first_epoch(self) -> list[PlannedBatch]:
+        """Returns the shapes and token counts of the first epoch's batches, without reading a token."""
+        return planned_batches(self.training)

@@ -1,0 +1,45 @@
+"""The dev set as a training uses it: which sentences are translated, by what, and the evaluation at a checkpoint."""
+
+from collections.abc import Callable
+
+from app.config import Configuration, TrainingConfig
+from app.decoding.translation_graph import TranslationGraph
+from app.decoding.translator import Translator
+from app.runs.directory import RunDirectory
+from app.runtime.console import TrainingProgress
+from app.runtime.text_files import read_lines
+from app.training.callbacks.monitoring import DevEvaluation
+from app.training.data_sets import DataSets
+from app.training.trainer import Trainer
+from pipelines.shards.manifest import Manifest
+
+
+def dev_evaluation(run: RunDirectory, trainer: Trainer, data: DataSets, progress: TrainingProgress) -> DevEvaluation:
+    """Returns the evaluation of a run's checkpoints."""
+    settings, manifest = run.configuration.training, data.manifest
+    return DevEvaluation(
+        run.path,
+        data.dev,
+        dev_sentences(manifest, settings),
+        dev_translator(trainer, run.configuration, manifest),
+        languages=manifest.languages,
+        progress=progress,
+    )
+
+
+def dev_translator(trainer: Trainer, configuration: Configuration, data: Manifest) -> Callable[[list[str]], list[str]]:
+    """Returns a function that translates lines with the trainer's current weights."""
+    graph = TranslationGraph(trainer.transformer, data.vocabulary(), configuration.decoding)
+    translator = Translator(graph.signatures())
+    return lambda lines: [translation.text for translation in translator.translate(lines)]
+
+
+def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
+    """Returns `dev_sentences` source and target sentences of the dev text, the first ones if the data has no tags.
+
+    With tags they are spread over the text, where one language or domain may follow another.
+    """
+    source, target = (read_lines(path) for path in data.text("dev"))
+    count = min(settings.dev_sentences, len(source))
+    chosen = [i * len(source) // count for i in range(count)] if data.languages.tags else range(count)
+    return [source[i] for i in chosen], [target[i] for i in chosen]

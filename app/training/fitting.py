@@ -1,0 +1,104 @@
+"""Runs Keras' `fit` with the callbacks of a training, and again after each rollback."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import keras
+
+from app.runs.directory import RunDirectory
+from app.runtime.console import TrainingProgress
+from app.runtime.signals import StopSignals
+from app.training.building import reset_trainer, share_state
+from app.training.callbacks.divergence import Diverged, DivergenceDetector
+from app.training.callbacks.milestones import ChiefFollower, Milestones, is_over, is_unevaluated
+from app.training.callbacks.monitoring import StepLog
+from app.training.callbacks.profiling import Profile, ProfiledSteps
+from app.training.callbacks.rollback import Rollback, StopOnDivergence, recover
+from app.training.data_sets import DataSets
+from app.training.dev_sets import dev_evaluation
+from app.training.machines.distribution import chiefs_decision, divide
+from app.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training needs around the train step.
+
+    Attributes:
+        callbacks: In the order in which Keras calls them.
+        detector: Detects a divergence; one of the callbacks feeds it.
+        rollback: Goes back after a divergence; None on machines that do not write the run.
+    """
+
+    callbacks: list[keras.callbacks.Callback]
+    detector: DivergenceDetector
+    rollback: Rollback | None = None
+
+
+def fit(
+    run: RunDirectory | None,
+    trainer: Trainer,
+    data: DataSets,
+    signals: StopSignals,
+    *,
+    profile: ProfiledSteps | None,
+) -> None:
+    """Trains the remaining steps, and first evaluates a checkpoint whose evaluation was interrupted.
+
+    Args:
+        run: Where the chief writes; None on the other machines, which follow the chief.
+        trainer: At the step from which to go on.
+        data: What to train and evaluate on.
+        signals: Held back from the first step on.
+        profile: The steps to profile.
+    """
+    agree = partial(chiefs_decision, trainer.distribute_strategy)
+    progress = TrainingProgress(trainer.settings.steps, trainer.step)
+    detector = DivergenceDetector(trainer.settings.spike_factor, trainer.settings.storm_steps)
+    parts = Fit([StopOnDivergence(detector), ChiefFollower(trainer, signals, agree=agree)], detector)
+    if run and (not is_over(run, trainer.step) or is_unevaluated(run, trainer.step)):
+        log = StepLog(run.path, progress)
+        dev = dev_evaluation(run, trainer, data, progress)
+        milestones = Milestones(run, trainer, log, dev, signals, agree=agree)
+        milestones.catch_up()
+        # Only from the first step on there is something to lose.
+        hold_back = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: signals.hold_back())
+        rollback = Rollback(
+            run,
+            data.manifest.vocabulary(),
+            data.stream,
+            lambda: reset_trainer(trainer, run.configuration, data.manifest),
+            milestones.save,
+        )
+        parts = Fit([hold_back, log, StopOnDivergence(detector), milestones], detector, rollback)
+    if agree(run is not None and is_over(run, trainer.step)):
+        return
+    if profile:
+        profile.check(trainer.step, trainer.settings.steps)
+        if run:
+            # After the log, which waits until the device has finished the step.
+            parts.callbacks.insert(2, Profile(run.path / "tensorboard", profile))
+    with progress.bar if run else nullcontext():
+        _fit_with_rollbacks(trainer, data, parts)
+
+
+def _fit_with_rollbacks(trainer: Trainer, data: DataSets, parts: Fit) -> None:
+    """Trains to the last step as one Keras epoch, or as one more after each divergence."""
+    steps = trainer.settings.steps
+    while trainer.step < steps:
+        parts.detector.reset(trainer.step)
+        try:
+            trainer.fit(
+                divide(partial(data.stream, trainer.step), trainer.distribute_strategy),
+                steps_per_epoch=steps - trainer.step,
+                callbacks=parts.callbacks,
+                verbose=0,
+                shuffle=False,
+            )
+            return
+        except Diverged as diverged:
+            for callback in parts.callbacks:
+                callback.on_train_end()  # Keras does not call it when an error ends `fit`
+            recover(trainer, diverged, parts.rollback)
+        share_state(trainer)

@@ -1,0 +1,206 @@
+"""The barrier at which the machines of a training meet before TensorFlow connects them.
+
+TensorFlow's own wait cannot be interrupted and does not say which machine is missing, and workers that hold different
+data would train on without an error. So every worker first connects to the chief over plain TCP, at the addresses of
+`TF_CONFIG`, and the chief compares their facts.
+
+The protocol is lines of JSON: a worker sends `[index, facts]`, and the chief answers `READY` when all may enter and
+again when all may leave, or an error message. Tensors are exchanged in `distribution`.
+"""
+
+import json
+import os
+import select
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from typing import Any
+
+from app.errors import UserError
+from app.runtime.console import say
+from app.training.machines.cluster import Cluster, Task
+from pipelines.errors import DataError
+
+ANSWER_SECONDS = 10.0  # a machine that is up answers within this time
+RETRY_SECONDS = 0.5
+READY = ""  # any other answer of the chief is an error message
+
+Facts = Mapping[str, Any]
+
+
+def barrier(cluster: Cluster, facts: Facts) -> AbstractContextManager[None]:
+    """Returns a context that every machine enters once all report the same facts, and leaves after the chief.
+
+    Args:
+        cluster: The machines; one that trains alone does not wait.
+        facts: What must be equal everywhere, by its name in messages; values that JSON can hold.
+
+    Raises:
+        UserError: Facts differ, an address cannot be used, or the chief raised an error inside the context.
+        TemporaryError: The chief is gone.
+    """
+    if cluster.size == 1:
+        return nullcontext()
+    return _lead(cluster, facts) if cluster.is_chief else _follow(cluster, facts)
+
+
+@contextmanager
+def _lead(cluster: Cluster, facts: Facts) -> Iterator[None]:
+    """Waits, as the chief, for all workers, then tells them when it is ready, or what is wrong."""
+    workers: dict[int, socket.socket] = {}
+    try:
+        with listening(cluster.tasks[0]) as server:
+            say(f"waiting for {cluster.size - 1} other worker(s) at {cluster.tasks[0].address}")
+            while len(workers) < cluster.size - 1:
+                _admit(cluster, server, facts, workers)
+        send(workers, READY)
+        yield
+        send(workers, READY)
+    except (UserError, DataError) as error:
+        send(workers, str(error))
+        raise
+    finally:
+        for connection in workers.values():
+            connection.close()
+
+
+def _admit(cluster: Cluster, server: socket.socket, facts: Facts, workers: dict[int, socket.socket]) -> None:
+    """Accepts the next worker, and drops those that have disconnected."""
+    connection, _ = server.accept()
+    connection.settimeout(ANSWER_SECONDS)
+    try:
+        index, theirs = receive(connection)
+    except (OSError, ValueError, TypeError):  # not one of our workers
+        connection.close()
+        return
+    drop_disconnected(workers)
+    if index in workers:
+        send({index: connection}, f"there are two of {cluster.name(index)}; give each machine its own index")
+        connection.close()
+        return
+    workers[index] = connection
+    _compare(cluster, index, facts, theirs)
+    reason = _unreachable(cluster.tasks[index])
+    drop_disconnected(workers)
+    if reason and index in workers:
+        raise UserError(
+            f"{cluster.name(index)} connected, but {cluster.name(0)} cannot reach that address ({reason}); "
+            "correct TF_CONFIG or open the port"
+        )
+
+
+def _compare(cluster: Cluster, index: int, facts: Facts, theirs: Facts) -> None:
+    """Raises `UserError` if a worker's facts differ from the chief's."""
+    ours = json.loads(json.dumps(_with_size(cluster, facts)))
+    for name in ours | theirs:
+        if ours.get(name) != theirs.get(name):
+            who = cluster.name(index) if index < cluster.size else f"worker {index}"
+            raise UserError(
+                f"{who} has {name} = {theirs.get(name)}, {cluster.name(0)} has {ours.get(name)}; "
+                "start the same command on the same data everywhere"
+            )
+
+
+def _unreachable(task: Task) -> OSError | None:
+    """Tries to connect to a worker, as TensorFlow will need to, and returns the error if that fails."""
+    try:
+        socket.create_connection(task.host_and_port, ANSWER_SECONDS).close()
+    except OSError as error:
+        return error
+    return None
+
+
+@contextmanager
+def _follow(cluster: Cluster, facts: Facts) -> Iterator[None]:
+    """Connects, as a worker, to the chief, and leaves the barrier after it."""
+    with listening(cluster.tasks[cluster.index]):
+        connection = _join(cluster, facts)
+    with connection:
+        yield
+        try:
+            answer = receive(connection)
+        except OSError as error:
+            raise cluster.lost(f"/job:{cluster.tasks[0].job}/task:0") from error
+        _require_ready(cluster, answer)
+
+
+def _join(cluster: Cluster, facts: Facts) -> socket.socket:
+    """Connects to the chief as soon as it listens, and waits until all workers have connected."""
+    said = ""
+    while True:
+        try:
+            return _present(cluster, facts)
+        except (OSError, ValueError) as error:  # ValueError: an earlier training that is about to fail
+            if str(error) != said:
+                said = str(error)
+                say(f"waiting for {cluster.name(0)}: {said}")
+            time.sleep(RETRY_SECONDS)
+
+
+def _present(cluster: Cluster, facts: Facts) -> socket.socket:
+    """Sends the facts to the chief, and returns the connection once the chief has answered `READY`."""
+    with ExitStack() as closing:
+        connection = socket.create_connection(cluster.tasks[0].host_and_port, ANSWER_SECONDS)
+        closing.enter_context(connection)
+        connection.settimeout(None)
+        connection.sendall(json.dumps([cluster.index, _with_size(cluster, facts)]).encode() + b"\n")
+        _require_ready(cluster, receive(connection))
+        closing.pop_all()
+    return connection
+
+
+def _with_size(cluster: Cluster, facts: Facts) -> dict[str, Any]:
+    return {"workers in TF_CONFIG": cluster.size, **facts}
+
+
+def _require_ready(cluster: Cluster, answer: str) -> None:
+    if answer != READY:
+        raise UserError(f"{cluster.name(0)} stopped: {answer}")
+
+
+def listening(task: Task) -> socket.socket:
+    """Returns a server socket on the port of this process, on all network interfaces.
+
+    Raises:
+        UserError: The port cannot be used.
+    """
+    _, port = task.host_and_port
+    try:
+        return socket.create_server(("", port))
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on port {port} of {task.address} ({os.strerror(error.errno or 0)}); "
+            "end what uses it, or choose another port in TF_CONFIG"
+        ) from error
+
+
+def send(connections: Mapping[int, socket.socket], message: Any) -> None:
+    """Sends a line of JSON to every worker that is still connected."""
+    for connection in connections.values():
+        with suppress(OSError):
+            connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def receive(connection: socket.socket) -> Any:
+    """Reads one line of JSON.
+
+    Raises:
+        OSError: The other side has disconnected.
+        ValueError: The line is not JSON.
+    """
+    line = b""
+    while not line.endswith(b"\n"):
+        received = connection.recv(1)  # bytes after the line belong to the next message
+        if not received:
+            raise ConnectionResetError("it left")
+        line += received
+    return json.loads(line)
+
+
+def drop_disconnected(connections: dict[int, socket.socket]) -> None:
+    """Closes and removes the connections that the other side has closed; workers send nothing while they wait."""
+    readable, _, _ = select.select(list(connections.values()), [], [], 0)
+    for index, connection in list(connections.items()):
+        if connection in readable:
+            connections.pop(index).close()

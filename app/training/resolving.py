@@ -1,0 +1,42 @@
+"""Completes a preset with what the data and the machine decide."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.config import Configuration
+from app.errors import UserError
+from app.training.packing import resolve_packing
+from app.training.precision import resolve_precision
+from pipelines.shards.manifest import Manifest
+
+
+def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:
+    """Returns the configuration with vocabulary size, precision, packing and longest input filled in.
+
+    Args:
+        sections: As `load_preset` returns them.
+        origin: The source of the sections, for messages.
+        data: The data to train on.
+
+    Raises:
+        UserError: A value is invalid, or does not suit the data.
+    """
+    model = {"vocabulary_size": data.vocabulary_size, **sections.get("model", {})}
+    if model["vocabulary_size"] != data.vocabulary_size:
+        raise UserError(
+            f"{origin}: [model] vocabulary_size is {model['vocabulary_size']}, but the vocabulary of {data.data_dir} "
+            f"has {data.vocabulary_size} pieces; leave the setting out"
+        )
+    configuration = Configuration.from_sections({**sections, "model": model}, origin)
+    if configuration.model.logits_bias:
+        raise UserError(f"{origin}: [model] logits_bias is for imported models and cannot be trained; leave it out")
+    training = replace(
+        configuration.training,
+        precision=resolve_precision(configuration.training.precision),
+        packing=resolve_packing(configuration.training.packing),
+    )
+    trained_tokens = training.max_length - 1  # without EOS; the model sees no longer source while it trains
+    decoding = configuration.decoding
+    decoding = replace(decoding, max_source_tokens=min(decoding.max_source_tokens, max(1, trained_tokens)))
+    return replace(configuration, training=training, decoding=decoding)
