@@ -93,8 +93,8 @@ def run(arguments: argparse.Namespace) -> None:
         from app.server.http.protocol import with_deadline
     from app.server.engine.batching import Batcher
     from app.server.engine.metrics import Metrics
+    from app.server.engine.models import Models
     from app.server.engine.service import Service
-    from app.server.engine.versions import Models
     from app.server.http.origins import allowed_hosts
 
     metrics = Metrics()

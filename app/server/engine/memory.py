@@ -1,14 +1,17 @@
-"""Gives memory back to the system that malloc keeps between batches of unlike shapes; a server runs for months."""
+"""Memory of a long-running process: return of freed memory to the system, and a limit.
+
+Batches of different shapes leave much freed memory in malloc's heaps.
+"""
 
 import ctypes
 import time
 from collections.abc import Callable
 
-SECONDS_APART = 5.0
+TRIM_INTERVAL_SECONDS = 5.0
 
 
 class Trimmer:
-    """Has glibc trim its heaps now and then; does nothing where there is no glibc."""
+    """Trims glibc's heaps at intervals. Does nothing on systems without glibc."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -19,14 +22,14 @@ class Trimmer:
             return
 
     def __call__(self) -> None:
-        """Trims, unless it did so a moment ago."""
-        if self._trim and time.monotonic() - self._last > SECONDS_APART:
+        """Trims the heaps, unless the last time was less than `TRIM_INTERVAL_SECONDS` ago."""
+        if self._trim and time.monotonic() - self._last > TRIM_INTERVAL_SECONDS:
             self._last = time.monotonic()
             self._trim(0)
 
 
 def limit_memory(size: int) -> None:
-    """Has this process fail when it takes more than `size` bytes; does nothing where the system has no such limit."""
+    """Limits the address space of this process to `size` bytes. Does nothing if the system has no such limit."""
     try:
         import resource
 

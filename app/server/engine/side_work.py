@@ -1,4 +1,4 @@
-"""Work that no batch takes: other signatures and explanations, in threads; so much of it at a time and no more."""
+"""A bounded thread pool for signatures that cannot be batched, such as `explain`."""
 
 import asyncio
 import threading
@@ -9,26 +9,32 @@ from typing import TypeVar
 from app.server.errors import BusyError
 
 THREADS = 4
-MOST_AT_ONCE = 64  # running or waiting for a thread
+MAX_PENDING = 64  # calls that run or wait for a thread
 
 Result = TypeVar("Result")
 
 
 class SideWork:
-    """Runs functions in a few threads, and refuses what would be too much."""
+    """Thread pool that refuses calls beyond its capacity.
 
-    def __init__(self, most: int = MOST_AT_ONCE) -> None:
-        self._places = threading.BoundedSemaphore(most)
+    Args:
+        most: Number of calls that may run or wait.
+    """
+
+    def __init__(self, most: int = MAX_PENDING) -> None:
+        self._capacity = threading.BoundedSemaphore(most)
         self._threads = ThreadPoolExecutor(THREADS, "side-work")
 
     async def run(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """What the function gives; a place is taken until it has ended, or is given up before it began.
+        """Runs a function in a thread and returns its result.
+
+        A cancelled call that has started still counts until the function returns.
 
         Raises:
-            BusyError: There is no place.
+            BusyError: Too many calls run or wait.
         """
-        if not self._places.acquire(blocking=False):
-            raise BusyError("too much of this is asked for already; try again in a moment")
+        if not self._capacity.acquire(blocking=False):
+            raise BusyError("too many requests of this kind; try again in a moment")
         work = self._threads.submit(function, *arguments)
-        work.add_done_callback(lambda _: self._places.release())  # also when it is given up before it began
+        work.add_done_callback(lambda _: self._capacity.release())  # also called if it is cancelled before it starts
         return await asyncio.wrap_future(work)

@@ -15,8 +15,8 @@ import uvicorn
 from app.server.engine.batching import Batcher
 from app.server.engine.limits import ApiKeys, Limits, RateLimiter
 from app.server.engine.metrics import Metrics
+from app.server.engine.models import Models
 from app.server.engine.service import Service
-from app.server.engine.versions import Models
 from app.server.http.application import application
 from app.server.http.proxies import Proxies
 

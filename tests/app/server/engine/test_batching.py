@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from app.models.exports import ExportModel
-from app.server.engine.batching import Batcher, Job, nearest
+from app.server.engine.batching import Batcher, QueuedText, select_batch
 from app.server.engine.limits import Limits
 from app.server.engine.metrics import Metrics
 from app.server.errors import BusyError
@@ -33,7 +33,7 @@ class Slow:
         self.signatures: dict[str, Any] = {"echo": self.echo}
         self.echo.__func__.input_signature = [tf.TensorSpec([None], tf.string, name="texts")]  # type: ignore[attr-defined]
 
-    def check_knows(self, signature: str) -> None:
+    def check_signature(self, signature: str) -> None:
         pass
 
     def token_counts(self, texts: list[bytes]) -> list[int]:
@@ -136,7 +136,7 @@ def test_a_batch_that_fails_fails_for_all_of_it_and_for_nobody_else(slow: Any) -
 
 def test_a_full_queue_refuses(slow: Any) -> None:
     batcher = Batcher(Metrics(), workers=1, most_waiting=2)
-    batcher.most_at_once = 2
+    batcher.max_per_request = 2
 
     async def ask() -> None:
         first = asyncio.ensure_future(batcher.run(slow, "echo", rows("first"), {}))
@@ -194,19 +194,19 @@ def test_the_work_is_shared_among_the_workers(slow: Any) -> None:
     batcher.stop()
 
 
-def job(tokens: int) -> Job:
-    return Job(("version", "signature", ()), {}, tokens, None)  # type: ignore[arg-type]
+def queued(tokens: int) -> QueuedText:
+    return QueuedText(("version", "signature", ()), {}, tokens, None)  # type: ignore[arg-type]
 
 
 def test_a_batch_is_of_like_length_and_within_its_budget() -> None:
-    jobs = [job(n) for n in (10, 50, 9, 12, 11, 500)]
-    assert [one.tokens for one in nearest(jobs, 40)] == [10, 9, 11]
-    assert [one.tokens for one in nearest(jobs, 5)] == [10]
-    assert [one.tokens for one in nearest(jobs, 10_000)] == [10, 9, 11, 12, 50, 500]
+    texts = [queued(n) for n in (10, 50, 9, 12, 11, 500)]
+    assert [one.tokens for one in select_batch(texts, 40)] == [10, 9, 11]
+    assert [one.tokens for one in select_batch(texts, 5)] == [10]
+    assert [one.tokens for one in select_batch(texts, 10_000)] == [10, 9, 11, 12, 50, 500]
 
 
 def test_large_batches_have_few_sizes() -> None:
-    assert [len(nearest([job(10)] * count, 10_000)) for count in (7, 8, 9, 20, 32)] == [7, 8, 8, 16, 32]
+    assert [len(select_batch([queued(10)] * count, 10_000)) for count in (7, 8, 9, 20, 32)] == [7, 8, 8, 16, 32]
 
 
 def test_many_clients_get_what_one_gets(server: Running, export: Path) -> None:

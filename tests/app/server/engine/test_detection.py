@@ -9,7 +9,7 @@ from app.server.engine.languages import (
     detect,
     distance,
     name_of,
-    pairs_apart,
+    pair_distance,
     source_of,
     standard,
     text_of_html,
@@ -26,7 +26,7 @@ from app.server.engine.languages import (
 )  # fmt: skip
 def test_codes_of_the_same_language_mean_the_same(asked: str, served: str) -> None:
     assert distance(asked, served) in (0, 1, 2)
-    assert pairs_apart((asked, "fr"), (served, "fr")) == distance(asked, served)
+    assert pair_distance((asked, "fr"), (served, "fr")) == distance(asked, served)
 
 
 def test_another_region_is_further_away_and_another_language_or_script_is_none() -> None:
@@ -35,7 +35,7 @@ def test_another_region_is_further_away_and_another_language_or_script_is_none()
     assert apart == sorted(set(apart))
     for asked, served in (("en", "de"), ("zh-TW", "zh"), ("sr-Latn", "sr"), ("hr", "bs"), ("", "en"), ("a b", "en")):
         assert distance(asked, served) is None
-    assert pairs_apart(("en", "fr"), ("en", "de")) is None
+    assert pair_distance(("en", "fr"), ("en", "de")) is None
 
 
 def test_codes_that_are_none_stay_as_they_are() -> None:

@@ -24,10 +24,10 @@ def test_a_key_is_kept_as_its_hash_alone(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0
     known = ApiKeys.read(file)
     assert {name: known.holder(key) for name, key in keys.items()} == {"ann": "ann", "bob": "bob"}
-    for key, reason in ((None, "wants an API key"), ("", "wants an API key"), ("x", "not known"), ("ä", "not known")):
+    for key, reason in ((None, "needs an API key"), ("", "needs an API key"), ("x", "unknown"), ("ä", "unknown")):
         with pytest.raises(UnauthorizedError, match=reason):
             known.holder(key)
-    with pytest.raises(UserError, match="has a key of ann already"):
+    with pytest.raises(UserError, match="already has a key for ann"):
         add_api_key(file, "ann")
 
 
@@ -96,7 +96,7 @@ def test_a_server_with_keys_answers_their_holders_alone(
         assert codes[-1] == 429
         (tmp_path / "keys").write_text("")
         os.utime(tmp_path / "keys", (0, 0))
-        with pytest.raises(UnauthorizedError, match="not known"):
+        with pytest.raises(UnauthorizedError, match="unknown"):
             running.service.keys.holder(key)  # type: ignore[union-attr]
 
 

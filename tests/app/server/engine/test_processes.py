@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from app.server.documents.markup import read_html
+from app.server.documents.html.pages import read_html
 from app.server.engine.batching import Batcher
 from app.server.engine.limits import Limits, RateLimiter
 from app.server.engine.metrics import Metrics
-from app.server.engine.processes import MOST_MEMORY, Processes
+from app.server.engine.processes import MAX_MEMORY_BYTES, ProcessPool
 from app.server.engine.service import ClientGoneError, Service
 from app.server.errors import BusyError, DeadlineError, RequestError, TooLargeError
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[Processes]:
+def processes() -> Iterator[ProcessPool]:
     """One process, so that each call finds what the call before left."""
-    made = Processes(count=1, most=2)
+    made = ProcessPool(count=1, most=2)
     yield made
     made.stop()
 
@@ -43,7 +43,7 @@ def is_gone_within(process: int, seconds: float) -> bool:
     return not is_there(process)
 
 
-def test_one_process_runs_one_call_after_another(processes: Processes) -> None:
+def test_one_process_runs_one_call_after_another(processes: ProcessPool) -> None:
     async def twice() -> list[int]:
         return [await processes.run(os.getpid) for _ in range(2)]
 
@@ -51,7 +51,7 @@ def test_one_process_runs_one_call_after_another(processes: Processes) -> None:
     assert first == second != os.getpid()
 
 
-def test_a_process_ends_when_its_work_is_given_up(processes: Processes) -> None:
+def test_a_process_ends_when_its_work_is_given_up(processes: ProcessPool) -> None:
     async def given_up() -> int:
         process = await processes.run(os.getpid)
         with pytest.raises(TimeoutError):
@@ -76,7 +76,7 @@ class Client:
 
 @pytest.mark.parametrize(("deadline", "stays", "error"), [(0.1, 60, DeadlineError), (60, 0.1, ClientGoneError)])
 def test_work_ends_at_its_deadline_and_with_its_client(
-    processes: Processes, deadline: float, stays: float, error: type[Exception]
+    processes: ProcessPool, deadline: float, stays: float, error: type[Exception]
 ) -> None:
     none: Any = None
     limits = Limits(deadline=deadline)
@@ -92,29 +92,29 @@ def test_work_ends_at_its_deadline_and_with_its_client(
     assert is_gone_within(asyncio.run(asked()), 5)
 
 
-def test_a_process_has_so_much_memory_and_no_more(processes: Processes) -> None:
-    with pytest.raises(TooLargeError, match="more memory than there is for it"):
-        asyncio.run(processes.run(bytearray, MOST_MEMORY))
+def test_a_process_has_so_much_memory_and_no_more(processes: ProcessPool) -> None:
+    with pytest.raises(TooLargeError, match="more memory than is allowed"):
+        asyncio.run(processes.run(bytearray, MAX_MEMORY_BYTES))
 
 
-def test_a_process_that_ends_by_itself_is_replaced(processes: Processes) -> None:
+def test_a_process_that_ends_by_itself_is_replaced(processes: ProcessPool) -> None:
     with pytest.raises(TooLargeError):
         asyncio.run(processes.run(os._exit, 1))
     assert asyncio.run(processes.run(len, "abc")) == 3
 
 
-def test_errors_come_back_and_say_nothing_of_what_was_written(processes: Processes) -> None:
+def test_errors_come_back_and_say_nothing_of_what_was_written(processes: ProcessPool) -> None:
     with pytest.raises(RequestError, match="too deeply"):
         asyncio.run(processes.run(read_html, "<b>" * 1900 + "a", False))
     with pytest.raises(RuntimeError, match=r"ValueError in .*processes.py, line \d+$"):
         asyncio.run(processes.run(int, "secret"))
 
 
-def test_more_work_than_there_is_room_for_is_refused(processes: Processes) -> None:
+def test_more_work_than_there_is_room_for_is_refused(processes: ProcessPool) -> None:
     async def ask() -> None:
         slow = [asyncio.ensure_future(processes.run(time.sleep, 60)) for _ in range(2)]
         await asyncio.sleep(0.05)
-        with pytest.raises(BusyError, match="too much of this is asked for already"):
+        with pytest.raises(BusyError, match="too many requests of this kind"):
             await processes.run(len, "abc")
         for one in slow:
             one.cancel()
@@ -125,25 +125,25 @@ def test_more_work_than_there_is_room_for_is_refused(processes: Processes) -> No
 
 
 def test_a_server_that_stops_waits_for_no_document() -> None:
-    processes = Processes(count=1)
+    processes = ProcessPool(count=1)
     none: Any = None
     models: Any = type("Models", (), {"stop": lambda self: None})()
-    service = Service(models, none, Metrics(), Limits(), RateLimiter(0), pages=Processes(), files=processes)
+    service = Service(models, none, Metrics(), Limits(), RateLimiter(0), pages=ProcessPool(), files=processes)
     service.batcher = Batcher(service.metrics, workers=1)
     threading.Timer(0.3, service.stop).start()
     begun = time.monotonic()
-    with pytest.raises(BusyError, match="about to stop"):
+    with pytest.raises(BusyError, match="shutting down"):
         asyncio.run(processes.run(time.sleep, 60))
-    with pytest.raises(BusyError, match="about to stop"):
+    with pytest.raises(BusyError, match="shutting down"):
         asyncio.run(processes.run(time.sleep, 60))
     assert time.monotonic() - begun < 10
 
 
 def test_the_processes_do_not_load_tensorflow() -> None:
     code = (
-        "import sys, app.server.documents.markup, app.server.documents.word_files, app.server.engine.processes; "
+        "import sys, app.server.documents.html.pages, app.server.documents.word.files, app.server.engine.processes; "
         "print(*sorted(sys.modules))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert "app.server.documents.parts" in loaded
+    assert "app.server.documents.spans" in loaded
     assert not {"tensorflow", "fastapi", "keras"} & set(loaded)

@@ -16,7 +16,7 @@ def test_what_is_too_much_is_refused_until_a_place_is_free() -> None:
         work = SideWork(most=2)
         first = [asyncio.ensure_future(work.run(lambda i=i: may_end.wait() and i)) for i in (1, 2)]
         await asyncio.sleep(0.01)
-        with pytest.raises(BusyError, match="too much of this is asked for already; try again in a moment"):
+        with pytest.raises(BusyError, match="too many requests of this kind; try again in a moment"):
             await work.run(int)
         may_end.set()
         done = await asyncio.gather(*first)

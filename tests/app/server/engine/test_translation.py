@@ -13,7 +13,7 @@ from app.server.engine.translation import TranslatedText, respaced, sentences_of
 class Translating:
     """Translates sentences by a table."""
 
-    most_at_once = 4
+    max_per_request = 4
 
     def __init__(self, table: dict[str, str]) -> None:
         self.table = table

@@ -15,9 +15,12 @@ from app.errors import UserError
 from app.exporting.signature_definitions import signature_definitions
 from app.models.exports import reporting_damage
 from app.models.loading import export_layout as layout
-from app.server.engine import versions as served_versions
+from app.server.engine import export_folders
+from app.server.engine import models as served_models
+from app.server.engine.export_folders import exports_at
 from app.server.engine.metrics import Metrics
-from app.server.engine.versions import POLL_SECONDS, Models, Version, exports_at
+from app.server.engine.models import POLL_SECONDS, Models
+from app.server.engine.versions import Version
 from app.server.errors import NotFoundError
 from tests.app.server.serving import serving
 from tests.app.traced_once import load_export
@@ -48,7 +51,7 @@ def within(seconds: float, happens: Callable[[], bool]) -> None:
 
 
 def test_a_new_version_answers_without_a_failed_request(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served_versions, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(served_models, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(tf.saved_model, "load", load_export)  # requests are answered while it is at work
     with serving(exports) as running:
         done = threading.Event()
@@ -100,8 +103,11 @@ def test_a_damaged_version_is_refused_and_the_old_one_goes_on(exports: Path, cap
     for _ in range(2):
         models.refresh()
         assert models.get("en-de").number == 1
-    refused = [line for line in capfd.readouterr().err.splitlines() if "is refused" in line]
-    assert [line.split(" is refused")[0] for line in refused] == ["en-de: version 3", "en-de: version 2"]  # once each
+    refused = [line for line in capfd.readouterr().err.splitlines() if "cannot be loaded" in line]
+    assert [line.split(" cannot be loaded")[0] for line in refused] == [
+        "en-de: version 3",
+        "en-de: version 2",
+    ]  # once each
     assert "nmt_load_failures_total" in metrics.page().decode()
     shutil.rmtree(exports / "en-de" / "3")
     shutil.rmtree(exports / "en-de" / "2")
@@ -153,7 +159,7 @@ def test_a_model_that_is_gone_has_no_version_in_the_metrics(exports: Path) -> No
     for name in ("nmt_model_version", "nmt_model_warm"):
         assert metrics.registry.get_sample_value(name, {"model": "en-de"}) is None
         assert metrics.registry.get_sample_value(name, {"model": "other"}) is not None
-    models._warm_the_rest()
+    models._warm_up_all()
     assert metrics.registry.get_sample_value("nmt_model_warm", {"model": "en-de"}) is None
 
 
@@ -168,7 +174,7 @@ def test_folders_that_begin_with_a_dot_or_cannot_be_read_are_left_alone(
             raise PermissionError(13, "Permission denied", str(folder))
         return layout.versions(folder)
 
-    monkeypatch.setattr(served_versions, "versions", versions)
+    monkeypatch.setattr(export_folders, "versions", versions)
     assert list(exports_at(exports)) == ["en-de"]
 
 
@@ -212,7 +218,7 @@ def test_trouble_with_the_folder_is_said_once(exports: Path, capfd: pytest.Captu
         raise OSError("stale file handle")
 
     for _ in range(3):
-        models._try(fails)
+        models._run_guarded(fails)
     assert capfd.readouterr().err.count("stale file handle") == 1
 
 

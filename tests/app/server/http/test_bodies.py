@@ -14,7 +14,7 @@ import httpx
 import pytest
 from starlette.exceptions import HTTPException
 
-from app.server.http.bodies import MOST_MEMBERS, Gunzip
+from app.server.http.bodies import MAX_MEMBERS, Gunzip
 from tests.app.server.serving import Running
 
 JSON = {"Content-Type": "application/json"}
@@ -23,8 +23,8 @@ GZIP = {"Content-Encoding": "gzip"}
 as_gzip = partial(gzip.compress, mtime=0)  # the same bytes in every process: they are in names of tests
 
 
-def unpacked(packed: bytes, most_bytes: int = 10_000, step: int = 7) -> bytes:
-    gunzip = Gunzip(most_bytes)
+def unpacked(packed: bytes, max_bytes: int = 10_000, step: int = 7) -> bytes:
+    gunzip = Gunzip(max_bytes)
     parts = [packed[begin : begin + step] for begin in range(0, len(packed), step)]
     return b"".join(gunzip.feed(part, is_last=i + 1 == len(parts)) for i, part in enumerate(parts))
 
@@ -54,8 +54,8 @@ def test_a_bomb_is_not_unpacked() -> None:
         gunzip.feed(bomb, is_last=True)
     assert caught.value.status_code == 413
     assert gunzip._unpacked == 10_001
-    with pytest.raises(HTTPException, match="no whole gzip"):
-        Gunzip(10_000).feed(as_gzip(b"") * (MOST_MEMBERS + 1), is_last=True)
+    with pytest.raises(HTTPException, match="not a complete gzip"):
+        Gunzip(10_000).feed(as_gzip(b"") * (MAX_MEMBERS + 1), is_last=True)
 
 
 def test_requests_may_be_packed(copying_server: Running) -> None:
@@ -76,11 +76,11 @@ def test_requests_may_be_packed(copying_server: Running) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "status", "reason"),
     [
-        (as_gzip(bytes(3 * 2**20)), "gzip", 413, "the body of a request may have 2097152 bytes"),
-        (as_gzip(b"{}")[:-3], "gzip", 400, "the body is no whole gzip"),
-        (b"{}", "gzip", 400, "the body is no gzip, or it is damaged"),
-        (zlib.compress(b"{}"), "deflate", 415, "a body in deflate is not taken; pack it as gzip, or not at all"),
-        (b"{}", "gzip, gzip", 415, "a body in gzip, gzip is not taken; pack it as gzip, or not at all"),
+        (as_gzip(bytes(3 * 2**20)), "gzip", 413, "the body of a request may have at most 2097152 bytes"),
+        (as_gzip(b"{}")[:-3], "gzip", 400, "the body is not a complete gzip file"),
+        (b"{}", "gzip", 400, "the body is not valid gzip"),
+        (zlib.compress(b"{}"), "deflate", 415, "the encoding deflate is not supported; send gzip or no encoding"),
+        (b"{}", "gzip, gzip", 415, "the encoding gzip, gzip is not supported; send gzip or no encoding"),
     ],
 )
 def test_packed_requests_that_are_refused(

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.exporting.signature_definitions import signature_definitions
-from app.server.documents.markup import read_html, write_html
-from app.server.documents.parts import Part
+from app.server.documents.html.pages import read_html, write_html
+from app.server.documents.spans import Span
 from app.server.engine.translation import sentences_of
 from app.server.errors import RequestError
-from app.server.http.tensors_as_json import inputs_of_body
+from app.server.http.routes.tensors_as_json import inputs_of_body
 from tests.app.server.serving import Running
 
 JSON = st.recursive(
@@ -52,7 +52,7 @@ def test_any_json_is_understood_or_refused(copies: Path, inputs: object, by_rows
 @given(html=st.text(alphabet="<>/ab p&;!-'\"= \n", max_size=60))
 def test_any_markup_is_read_and_written(html: str) -> None:
     texts = read_html(html, True)
-    as_it_was = [[Part(number, part) for number, part in enumerate(text)] for text in texts]
+    as_it_was = [[Span(number, span) for number, span in enumerate(text)] for text in texts]
     written = write_html(html, True, as_it_was)
     assert (
         BeautifulSoup(written, "html.parser").get_text().split()

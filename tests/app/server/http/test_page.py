@@ -14,8 +14,8 @@ from app.models.export_layout import DESCRIPTION
 from app.server.engine.limits import ApiKeys, Limits, add_api_key
 from app.server.engine.translation import Sentence, Word
 from app.server.errors import BusyError
-from app.server.http import page_api
 from app.server.http.proxies import Proxies
+from app.server.http.routes import page_api
 from tests.app.multilingual import LOUD, WORDS
 from tests.app.server.serving import Running, serving
 

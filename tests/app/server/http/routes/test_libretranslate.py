@@ -15,7 +15,7 @@ from libretranslatepy import LibreTranslateAPI
 
 from app.models.export_layout import DESCRIPTION
 from app.models.exports import ExportModel
-from app.server.http.whole_text import whole
+from app.server.http.routes.surrogates import replace_lone_surrogates
 from tests.app.server.serving import Running, serving
 
 PAIR = {"source": "en", "target": "de"}
@@ -163,10 +163,10 @@ def test_word_documents_are_translated(server: Running, translated: Any) -> None
     ("name", "content", "reason"),
     [
         ("a.pdf", b"x", "cannot translate .pdf"),
-        ("a", b"x", "without an ending"),
+        ("a", b"x", "without a suffix"),
         ("a.txt", b"\xff\xfe", "not in UTF-8"),
-        ("a.docx", b"PK", "no Word document"),
-        ("a.docx", damaged_document(), "no Word document"),
+        ("a.docx", b"PK", "not a Word document"),
+        ("a.docx", damaged_document(), "not a Word document"),
     ],
 )
 def test_other_files_are_refused(server: Running, name: str, content: bytes, reason: str) -> None:
@@ -210,7 +210,7 @@ def test_half_of_a_surrogate_pair_is_a_character_like_any_other(server: Running,
 
 def test_texts_are_made_whole_and_nothing_else_is_changed() -> None:
     given = {"a": ["ab", "\ud83d\ude00", "x\ud83dy", 1, None], "\ud83d": True}
-    assert whole(given) == {"a": ["ab", "\N{GRINNING FACE}", "x\ufffdy", 1, None], "\ufffd": True}
+    assert replace_lone_surrogates(given) == {"a": ["ab", "\N{GRINNING FACE}", "x\ufffdy", 1, None], "\ufffd": True}
 
 
 def test_what_the_languages_of_no_model_seem_to_be_is_told(server: Running) -> None:
@@ -218,7 +218,7 @@ def test_what_the_languages_of_no_model_seem_to_be_is_told(server: Running) -> N
         answer = server.post("/translate", {"q": text, "source": "auto", "target": "de"})
         assert answer.status_code == 400
         assert answer.json()["error"] == (
-            f"a text seems to be in {name}, and there is no model for {code}-de; there are: en-de"
+            f"the text seems to be in {name}, and there is no model for {code}-de; there are: en-de"
         )
         assert server.ok("/detect", {"q": text})[0]["language"] == code
     nothing = server.ok("/translate", {"q": "", "source": "auto", "target": "de"})
@@ -272,4 +272,4 @@ def test_small_things_that_clients_do(server: Running, translated: Any) -> None:
 @pytest.mark.parametrize("texts", [None, 5, [["a"]], ["a", 1], {"a": "b"}])
 def test_what_is_no_text_is_told_in_our_words(server: Running, texts: Any) -> None:
     answer = server.post("/translate", {"q": texts, **PAIR})
-    assert (answer.status_code, answer.json()["error"]) == (400, "q: a text or a list of texts is wanted")
+    assert (answer.status_code, answer.json()["error"]) == (400, "q: expected a text or a list of texts")

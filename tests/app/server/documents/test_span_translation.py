@@ -14,31 +14,31 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.server.documents.documents import marked_text
-from app.server.documents.marked_text import translate_parts
-from app.server.documents.owners import shared_out
-from app.server.documents.parts import Kept
-from app.server.documents.placing import Source
+from app.server.documents import span_translation
+from app.server.documents.projection import split_in_proportion
+from app.server.documents.span_translation import translate_spans
+from app.server.documents.spanned_text import SpannedText
+from app.server.documents.spans import Protected
 from app.server.documents.tokens import tokens_of
-from app.server.engine.translation import Sentence, TranslatedText
-from tests.app.server.backwards import parts_of
+from app.server.engine.translation import Alignment, Sentence, TranslatedText
+from tests.app.server.backwards import translated_spans
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def placed(parts: Sequence[str], translation: str, order: str = "", weights: Any = None) -> str:
     """A translation with the number of each part before its text; `order` has the source word of each word, or none."""
-    source = Source(parts)
+    source = SpannedText(parts)
     words, of_source = len(translation.split()), len(source.text.split())
     links = [*map(int, order.split())] if order else [min(i, of_source - 1) for i in range(words)]
-    found = source.placed(
+    found = source.place(
         0,
         len(source.text),
         translation,
         [(link, i) for i, link in enumerate(links)],
         np.eye(of_source)[links] if weights is None else weights,
     )
-    runs = groupby([*found, *source.rest()], lambda part: part.number)
+    runs = groupby([*found, *source.trailing_placeholders()], lambda part: part.number)
     return "".join(f"<{number}>{''.join(part.text for part in run)}" for number, run in runs)
 
 
@@ -63,9 +63,9 @@ def placed(parts: Sequence[str], translation: str, order: str = "", weights: Any
         (["看(", "这里", ")。"], "看（这里）。", "", "<0>看（<1>这里<2>）。"),
         (["Good ", "morning"], "Hallo", "0", "<0>Hallo"),
         (["a ", "b", " c"], "x y z", "0 0 0", "<0>x <1>y <2>z"),
-        (["Press ", Kept("Ctrl"), " now."], "Drück jetzt Strg.", "0 2 1", "<0>Drück <2>jetzt <1>Ctrl<2>."),
-        (["Press ", Kept("A b"), " now."], "Jetzt a b drücken.", "3 0 0 1", "<2>Jetzt <1>A b<2> <0>drücken<2>."),
-        (["Press ", Kept("Ctrl"), " now."], "Drück.", "0", "<0>Drück <1>Ctrl<2>."),
+        (["Press ", Protected("Ctrl"), " now."], "Drück jetzt Strg.", "0 2 1", "<0>Drück <2>jetzt <1>Ctrl<2>."),
+        (["Press ", Protected("A b"), " now."], "Jetzt a b drücken.", "3 0 0 1", "<2>Jetzt <1>A b<2> <0>drücken<2>."),
+        (["Press ", Protected("Ctrl"), " now."], "Drück.", "0", "<0>Drück <1>Ctrl<2>."),
         (["Tom ", "", "lives", "", " here."], "Hier lebt Tom.", "2 1 0", "<4>Hier <1><2>lebt<3><2> <0>Tom<4>."),
         (["Tom", "", " is old."], "Alt ist Tom.", "2 1 0", "<2>Alt ist <0>Tom<1><2>."),
         (["Tom is old.", ""], "Tom ist alt.", "", "<0>Tom ist alt.<1>"),
@@ -95,9 +95,9 @@ def test_what_is_between_sentences_stays_there() -> None:
         ["We go. ", "", "They", " are.\n\n", "", "All go"],
         ["We go.", "", " All go."],
         ["", " a", " "],
-        [Kept("x"), " goes. We go."],
+        [Protected("x"), " goes. We go."],
     ]
-    found = parts_of(texts)
+    found = translated_spans(texts)
     assert found[0] == [
         (0, "GO WE. "), (3, "ARE "), (1, ""), (2, "THEY"), (3, ".\n\n"), (4, ""), (5, "GO ALL")
     ]  # fmt: skip
@@ -114,8 +114,8 @@ def test_the_space_between_sentences_is_that_of_the_translation() -> None:
         ]
 
     none: Any = None
-    with mock.patch.object(marked_text, "translate", translate):
-        (found,) = asyncio.run(translate_parts(none, none, [["We go.", "", " They go.\n"]]))
+    with mock.patch.object(span_translation, "translate", translate):
+        (found,) = asyncio.run(translate_spans(none, none, [["We go.", "", " They go.\n"]]))
     assert found == [(0, "我们走。"), (1, ""), (2, "他们走。\n")]
 
 
@@ -125,13 +125,13 @@ def test_only_sentences_of_several_parts_are_aligned() -> None:
     async def translate(_: Any, __: Any, texts: list[str]) -> list[TranslatedText]:
         return [TranslatedText((Sentence("a b.", "A B.", after=" "), Sentence("c d.", "C D."))) for _ in texts]
 
-    async def aligned(_: Any, __: Any, pairs: list[tuple[str, str]]) -> list[Any]:
+    async def align_words(_: Any, __: Any, pairs: list[tuple[str, str]]) -> list[Alignment]:
         asked.append(pairs)
-        return [([(0, 0), (1, 1)], np.eye(2)) for _ in pairs]
+        return [Alignment([(0, 0), (1, 1)], np.eye(2)) for _ in pairs]
 
     none: Any = None
-    with mock.patch.multiple(marked_text, translate=translate, aligned=aligned):
-        (found,) = asyncio.run(translate_parts(none, none, [["a b. c ", "d", "."]]))
+    with mock.patch.multiple(span_translation, translate=translate, align_words=align_words):
+        (found,) = asyncio.run(translate_spans(none, none, [["a b. c ", "d", "."]]))
     assert asked == [[("c d.", "C D.")]]
     assert found == [(0, "A B. C "), (1, "D"), (2, ".")]
 
@@ -147,7 +147,7 @@ def test_only_sentences_of_several_parts_are_aligned() -> None:
     ],
 )
 def test_a_word_is_cut_as_its_source_is(text: str, lengths: list[int], parts: list[str]) -> None:
-    assert shared_out(text, lengths) == parts
+    assert split_in_proportion(text, lengths) == parts
 
 
 def test_tokens_are_words_and_marks() -> None:
@@ -166,7 +166,7 @@ def test_many_parts_take_time_as_they_are_many() -> None:
         ["a ", ""] * (count // 2),
         ["(", "a) "] * (count // 2),
         ["1 ", "a "] * (count // 2),
-        [Kept("a"), " "] * 500 + ["b"],
+        [Protected("a"), " "] * 500 + ["b"],
     ):
         placed(parts, short, " ".join(["0"] * 50))
         placed(parts, short, " ".join(["0"] * 50), np.zeros((0, count)))
@@ -175,28 +175,28 @@ def test_many_parts_take_time_as_they_are_many() -> None:
 
 
 PARTS = st.lists(
-    st.text("ab1(). '\N{NO-BREAK SPACE}", max_size=4) | st.sampled_from([Kept("x y"), Kept("b")]), min_size=1
+    st.text("ab1(). '\N{NO-BREAK SPACE}", max_size=4) | st.sampled_from([Protected("x y"), Protected("b")]), min_size=1
 )
 
 
 @given(parts=PARTS, words=st.lists(st.text("abxy1().", min_size=1, max_size=4), max_size=6), data=st.data())
 def test_nothing_is_lost_and_nothing_is_there_twice(parts: list[str], words: list[str], data: st.DataObject) -> None:
-    source = Source(parts)
+    source = SpannedText(parts)
     count = len(source.text.split())
-    assume(count and any(part and not isinstance(part, Kept) for part in parts))
+    assume(count and any(part and not isinstance(part, Protected) for part in parts))
     links = data.draw(st.lists(st.integers(0, count - 1), min_size=len(words), max_size=len(words)))
     begin, end = len(source.text) - len(source.text.lstrip()), len(source.text.rstrip())
     pairs = [(link, i) for i, link in enumerate(links)]
     found = source.between(0, begin, None)
-    if words and source.is_plain(begin, end):
-        found += source.plain(begin, end, " ".join(words))
+    if words and source.is_uniform(begin, end):
+        found += source.place_uniform(begin, end, " ".join(words))
     else:
-        found += source.placed(begin, end, " ".join(words), pairs, np.eye(count)[links])
-    found += [*source.between(end, len(source.text), None), *source.rest()]
-    once = [number for number, part in enumerate(parts) if not part or isinstance(part, Kept)]
+        found += source.place(begin, end, " ".join(words), pairs, np.eye(count)[links])
+    found += [*source.between(end, len(source.text), None), *source.trailing_placeholders()]
+    once = [number for number, part in enumerate(parts) if not part or isinstance(part, Protected)]
     assert sorted(number for number, _ in found if number in once) == once
     assert all(text == parts[number] for number, text in found if number in once)
-    if not any(isinstance(part, Kept) for part in parts):
+    if not any(isinstance(part, Protected) for part in parts):
         said = "".join("".join(text for _, text in found).split())
         rest = iter(said)
         assert all(letter in rest for letter in "".join(words))

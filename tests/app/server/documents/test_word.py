@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 from docx import Document
 
-from app.server.documents.documents import word_files
-from app.server.documents.word_files import MOST_FILES, MOST_PARAGRAPHS, MOST_RUNS, MOST_UNPACKED, read_word, write_word
+from app.server.documents.word import files as word_files
+from app.server.documents.word.files import (
+    MAX_FILES,
+    MAX_PARAGRAPHS,
+    MAX_RUNS,
+    MAX_UNPACKED_BYTES,
+    read_word,
+    write_word,
+)
 from app.server.errors import RequestError, TooLargeError
-from tests.app.server.backwards import word
+from tests.app.server.backwards import translated_word
 from tests.app.server.word_documents import STRICT, W, document, field, lines, paragraph, roots, run, shown, spoken
 
 BOLD = "<w:b/>"
@@ -74,7 +81,7 @@ def from_word() -> bytes:
 
 
 def test_all_that_word_writes_is_translated() -> None:
-    found = word(from_word())
+    found = translated_word(from_word())
     assert lines(found) == [
         "PAGE SECOND THE IS THIS.",
         "HERE LVE WE.",
@@ -121,7 +128,7 @@ def from_libreoffice() -> bytes:
 
 
 def test_all_that_libreoffice_writes_is_translated() -> None:
-    found = word(from_libreoffice())
+    found = translated_word(from_libreoffice())
     assert lines(found) == [
         "HERE LIVE WE.",
         "TWO ONE\nTHREE\tFOUR",
@@ -174,7 +181,7 @@ def from_google() -> bytes:
 
 
 def test_all_that_google_docs_writes_is_translated() -> None:
-    found = word(from_google())
+    found = translated_word(from_google())
     assert lines(found) == ["NOW OLD VERY IS HOUSE THE.", "HERE LIVE WE.", "IT OF ALL", "TWO ONE\nFOUR THREE "]
     assert lines(found, "word/comments.xml") == ["SO IT IS?"]
     first, second, *_ = roots(found)["word/document.xml"].iter(f"{W}p")
@@ -201,19 +208,19 @@ def test_spaces_are_those_that_word_shows() -> None:
     kept = '<w:t xml:space="preserve"> live\n\there\u00a0</w:t>'
     ((text,),) = read_word(document(paragraph(run(plain), run(kept))), False)
     assert text == "we live  here\u00a0"
-    (line,) = lines(word(document(paragraph(run(kept)))))
+    (line,) = lines(translated_word(document(paragraph(run(kept)))))
     assert line == " HERE LIVE\u00a0"
 
 
 def test_other_names_and_namespaces_of_a_document_are_known() -> None:
     body = paragraph(run("we live here."))
-    assert lines(word(document(body, main="word/document2.xml")), "word/document2.xml") == ["HERE LIVE WE."]
-    assert lines(word(document(body, wml=STRICT))) == ["HERE LIVE WE."]
+    assert lines(translated_word(document(body, main="word/document2.xml")), "word/document2.xml") == ["HERE LIVE WE."]
+    assert lines(translated_word(document(body, wml=STRICT))) == ["HERE LIVE WE."]
 
 
 def test_what_has_no_text_stays_byte_by_byte() -> None:
     given = document(paragraph(run("we live here."), run("1 2 3")))
-    with zipfile.ZipFile(io.BytesIO(given)) as before, zipfile.ZipFile(io.BytesIO(word(given))) as behind:
+    with zipfile.ZipFile(io.BytesIO(given)) as before, zipfile.ZipFile(io.BytesIO(translated_word(given))) as behind:
         assert before.namelist() == behind.namelist()
         for name in before.namelist():
             assert (before.read(name) == behind.read(name)) is (name != "word/document.xml")
@@ -222,9 +229,9 @@ def test_what_has_no_text_stays_byte_by_byte() -> None:
 def test_pictures_are_described_in_the_other_language_by_option() -> None:
     picture = '<w:drawing><wp:inline><wp:docPr id="1" name="p" descr="a dog" title="1"/></wp:inline></w:drawing>'
     given = document(paragraph(run("see "), run(picture), run(" here.")))
-    assert b'descr="a dog"' in zipped(word(given))
-    assert b'descr="DOG A"' in zipped(word(given, attributes=True))
-    assert lines(word(given)) == ["HERE SEE [drawing]."]
+    assert b'descr="a dog"' in zipped(translated_word(given))
+    assert b'descr="DOG A"' in zipped(translated_word(given, attributes=True))
+    assert lines(translated_word(given)) == ["HERE SEE [drawing]."]
 
 
 def zipped(content: bytes) -> bytes:
@@ -236,7 +243,7 @@ def test_bold_words_and_links_keep_their_words_at_punctuation() -> None:
     body = paragraph(run("see it ("), f'<w:hyperlink w:anchor="a">{run("here")}</w:hyperlink>', run(").")) + paragraph(
         run("we are"), run("!", BOLD)
     )
-    first, second = roots(word(document(body)))["word/document.xml"].iter(f"{W}p")
+    first, second = roots(translated_word(document(body)))["word/document.xml"].iter(f"{W}p")
     assert spoken(first) == [("(", ""), ("HERE", "hyperlink"), (") IT SEE.", "")]
     assert spoken(second) == [("ARE WE", ""), ("!", "b")]
 
@@ -246,7 +253,7 @@ def test_the_beginning_of_a_bookmark_stays_before_its_end() -> None:
     given = document(
         paragraph(run("we "), begin, run("live in "), run("an old", BOLD), run(" house"), end, run(" now."))
     )
-    (found,) = roots(word(given))["word/document.xml"].iter(f"{W}p")
+    (found,) = roots(translated_word(given))["word/document.xml"].iter(f"{W}p")
     marks = [one.tag for one in found if "bookmark" in one.tag]
     assert marks == [f"{W}bookmarkStart", f"{W}bookmarkEnd"]
 
@@ -254,7 +261,7 @@ def test_the_beginning_of_a_bookmark_stays_before_its_end() -> None:
 def test_a_control_is_the_only_one_with_its_number() -> None:
     content = run("very ") + run("old", BOLD)
     control = f'<w:sdt><w:sdtPr><w:id w:val="1"/></w:sdtPr><w:sdtContent>{content}</w:sdtContent></w:sdt>'
-    found = word(
+    found = translated_word(
         document(paragraph(run("the "), control, run(" house. "), control.replace('"1"', '"2"'), run(" is it.")))
     )
     numbers = [one.get(f"{W}val") for one in roots(found)["word/document.xml"].iter(f"{W}id")]
@@ -264,7 +271,7 @@ def test_a_control_is_the_only_one_with_its_number() -> None:
 def test_half_of_a_field_stays_where_it_is() -> None:
     whole = field("TOC", run("the first line"))
     begun = whole[: whole.rindex("<w:r>")]
-    found = word(
+    found = translated_word(
         document(paragraph(begun) + paragraph(run("the last line"), whole[whole.rindex("<w:r>") :], run("we are")))
     )
     assert lines(found) == ["LINE FIRST THE", "LINE LAST THEARE WE"]
@@ -281,7 +288,7 @@ def test_bold_words_of_a_word_document_stay_bold() -> None:
     made.sections[0].header.paragraphs[0].add_run("\t")
     made.sections[0].header.paragraphs[0].add_run("e f")
     made.add_section()
-    found = Document(io.BytesIO(word(saved(made))))
+    found = Document(io.BytesIO(translated_word(saved(made))))
     assert [(one.text, one.bold) for one in found.paragraphs[0].runs] == [
         ("C ", None),
         ("B ", True),
@@ -309,15 +316,15 @@ def test_a_document_of_a_million_runs_is_refused_before_they_are_looked_at() -> 
 
 def test_a_document_has_so_many_runs_paragraphs_and_files_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     for body, what in (
-        (paragraph(run("a b") * (MOST_RUNS + 1)), f"{MOST_RUNS} runs"),
-        ("<w:p/>" * (MOST_PARAGRAPHS + 1), f"{MOST_PARAGRAPHS} paragraphs"),
+        (paragraph(run("a b") * (MAX_RUNS + 1)), f"{MAX_RUNS} runs"),
+        ("<w:p/>" * (MAX_PARAGRAPHS + 1), f"{MAX_PARAGRAPHS} paragraphs"),
     ):
         with pytest.raises(TooLargeError, match=f"the document has more than {what}"):
             read_word(document(body), False)
-    with pytest.raises(TooLargeError, match=f"more than {MOST_UNPACKED} bytes"):
-        read_word(document(" " * MOST_UNPACKED), False)
-    monkeypatch.setattr(word_files, "MOST_FILES", 3)
-    assert MOST_FILES > 3
+    with pytest.raises(TooLargeError, match=f"more than {MAX_UNPACKED_BYTES} bytes"):
+        read_word(document(" " * MAX_UNPACKED_BYTES), False)
+    monkeypatch.setattr(word_files, "MAX_FILES", 3)
+    assert MAX_FILES > 3
     with pytest.raises(TooLargeError, match="more than 3 files"):
         read_word(document(""), False)
 
@@ -352,7 +359,7 @@ def test_a_document_with_entities_is_refused(xml: str) -> None:
 def test_what_is_no_document_is_told() -> None:
     other = document("").replace(b"document.main", b"document.mail")
     for content in (b"PK", b"", document("<w:p>" * 300 + "</w:p>" * 300), saved_zip({"a": b""})):
-        with pytest.raises(RequestError, match="no Word document"):
+        with pytest.raises(RequestError, match="not a Word document"):
             read_word(content, False)
     assert other  # the types are compressed, so that nothing was replaced
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from app.server.documents.markup import MOST_TAGS, read_html, write_html
-from app.server.documents.parts import Part
-from app.server.engine.translation import MOST_CHARACTERS, aligned, sentences_of
+from app.server.documents.html.pages import read_html, write_html
+from app.server.documents.html.reading import MAX_TAGS
+from app.server.documents.spans import Span
+from app.server.engine.translation import MAX_SENTENCE_CHARACTERS, align_words, sentences_of
 from app.server.errors import RequestError, TooLargeError
-from tests.app.server.backwards import html
+from tests.app.server.backwards import translated_html
 
 
 @pytest.mark.parametrize(
@@ -82,13 +83,13 @@ from tests.app.server.backwards import html
     ],
 )
 def test_inline_markup_moves_with_its_words(source: str, expected: str) -> None:
-    assert html(source) == expected
+    assert translated_html(source) == expected
 
 
 def test_an_id_is_there_once() -> None:
     page = '<b class="y" id="x">a b</b>'
     assert read_html(f"{page} c", False) == [["a b", " c"]]
-    written = write_html(f"{page} c", False, [[Part(0, "A "), Part(1, "C "), Part(0, "B")]])
+    written = write_html(f"{page} c", False, [[Span(0, "A "), Span(1, "C "), Span(0, "B")]])
     assert written == '<b class="y" id="x">A</b> C <b class="y">B</b>'
 
 
@@ -97,8 +98,8 @@ def test_attributes_are_translated_by_option() -> None:
         '<img alt="a dog" title="a b"/><input placeholder="your name"/><a aria-label="go on" href="a b">1</a>'
         '<p translate="no"><img alt="a dog"/></p><b title="a b">c d</b><i title="1"></i>'
     )
-    assert html(page) == page.replace("c d", "D C")
-    assert html(page, attributes=True) == (
+    assert translated_html(page) == page.replace("c d", "D C")
+    assert translated_html(page, attributes=True) == (
         '<img alt="DOG A" title="B A"/><input placeholder="NAME YOUR"/><a aria-label="ON GO" href="a b">1</a>'
         '<p translate="no"><img alt="a dog"/></p><b title="B A">D C</b><i title="1"></i>'
     )
@@ -106,10 +107,10 @@ def test_attributes_are_translated_by_option() -> None:
 
 def test_markup_takes_time_as_it_is_long() -> None:
     begun = time.monotonic()
-    html("<b>" * 990 + "a b. " * 200 + "</b>" * 990)
+    translated_html("<b>" * 990 + "a b. " * 200 + "</b>" * 990)
     for evil in ("<a " * 16_666, "<b><u>" + "<i>a</i> " * 900 + "</u></b>", "<b>" * 990 + "a", "<b>a " * 990):
         try:
-            html(evil)
+            translated_html(evil)
         except RequestError:
             continue
     assert time.monotonic() - begun < 15
@@ -119,14 +120,14 @@ def test_a_word_takes_so_many_elements_with_it_and_no_more() -> None:
     count = 900
     page = "<b>x " * count + "</b>" * count
     (text,) = [text for text in read_html(page, False) if len(text) > 1]
-    parts = [Part(number, "x ") for number in [0, len(text) - 1] * (len(text) // 2)]
-    rest = [[Part(0, "x")] for _ in read_html(page, False)[:-1]]
+    parts = [Span(number, "x ") for number in [0, len(text) - 1] * (len(text) // 2)]
+    rest = [[Span(0, "x")] for _ in read_html(page, False)[:-1]]
     assert write_html(page, False, [*rest, parts]).count("<b>") < count + 20 * len(text)
 
 
 def test_too_many_tags_are_refused() -> None:
     with pytest.raises(TooLargeError, match="more than 2000 tags"):
-        read_html("<b>" * (MOST_TAGS + 1), False)
+        read_html("<b>" * (MAX_TAGS + 1), False)
 
 
 def test_deep_markup_is_refused() -> None:
@@ -143,12 +144,12 @@ def test_sentences_put_together_are_the_text() -> None:
 
 
 def test_a_text_without_sentences_is_cut_so_that_it_can_be_given_up() -> None:
-    for text in ("dog " * 10_000, " We go. " + "x" * 5_000 + " Here", "a" * MOST_CHARACTERS):
+    for text in ("dog " * 10_000, " We go. " + "x" * 5_000 + " Here", "a" * MAX_SENTENCE_CHARACTERS):
         sentences = sentences_of(text)
         assert "".join(s.before + s.source + s.after for s in sentences) == text
-        assert max(len(s.source) for s in sentences) <= MOST_CHARACTERS
+        assert max(len(s.source) for s in sentences) <= MAX_SENTENCE_CHARACTERS
     assert len(sentences_of("dog " * 10_000)) == 20
-    assert len(sentences_of("a" * MOST_CHARACTERS)) == 1
+    assert len(sentences_of("a" * MAX_SENTENCE_CHARACTERS)) == 1
 
 
 def test_the_training_code_is_not_loaded() -> None:
@@ -166,6 +167,6 @@ def test_long_sentences_are_aligned_in_order_without_a_number_for_each_pair_of_w
             pytest.fail("the attention of such sentences fills the memory")
 
     direction: Any = SimpleNamespace(tags=(), version=None, encoded=str.encode)
-    ((pairs, weights),) = asyncio.run(aligned(Unasked(), direction, [("a b " * 1000, "x " * 1000)]))  # type: ignore[arg-type]
+    ((pairs, weights),) = asyncio.run(align_words(Unasked(), direction, [("a b " * 1000, "x " * 1000)]))  # type: ignore[arg-type]
     assert pairs == [(2 * i, i) for i in range(1000)]
     assert weights.shape == (0, 2000)
