@@ -77,7 +77,7 @@ def test_typing_translates(page: Page) -> None:
 def test_a_clicked_word_changes_the_sentence(page: Page) -> None:
     before = typed(page, "The cat sat on the mat.")
     page.locator("#translation .word").first.click()
-    choices = page.get_by_role("listbox", name="Other ways to go on")
+    choices = page.get_by_role("listbox", name="Alternative translations")
     expect(choices).to_be_visible()
     page.keyboard.press("ArrowDown")
     chosen = choices.get_by_role("option").nth(1).text_content()
@@ -103,7 +103,7 @@ def test_the_history_is_kept_and_forgotten(page: Page) -> None:
     page.locator("#history button").first.click()
     expect(page.get_by_label("Text to translate")).to_have_value("It rains.")
     expect(page.get_by_role("region", name="Translation")).to_have_text("It rains.")
-    page.get_by_role("button", name="Forget all").click()
+    page.get_by_role("button", name="Delete all entries").click()
     expect(page.locator("#history li")).to_have_count(0)
 
 
@@ -159,7 +159,7 @@ def test_the_page_asks_for_a_key_once(browser: Browser, copies: Path, tmp_path: 
         assert field.get_attribute("type") == "password"
         text.fill("The cat")  # one may type on meanwhile
         expect(text).to_be_focused()
-        for given, reason in (("wrong", "this key is not known"), (key, "")):
+        for given, reason in (("wrong", "unknown API key"), (key, "")):
             field.fill(given)
             page.get_by_role("button", name="Use this key").click()
             if reason:
@@ -178,9 +178,9 @@ def test_the_page_offers_each_pair_and_the_domains_of_its_model(browser: Browser
     page = context.new_page()
     with serving(two_exports) as running:
         page.goto(running.url)
-        into, about = page.get_by_label("Into"), page.get_by_label("About")
+        into, about = page.get_by_role("combobox", name="To", exact=True), page.get_by_label("Domain")
         expect(into.locator("option")).to_have_text(["German", "French"])
-        expect(about.locator("option")).to_have_text(["anything", "loud"])
+        expect(about.locator("option")).to_have_text(["any", "loud"])
         into.select_option("fr")
         assert set(typed(page, "a b c d")) <= {*WORDS["fr"], " "}
         assert set(shown_after(page, lambda: about.select_option("loud"))) == {LOUD, " "}
@@ -224,7 +224,7 @@ def test_the_link_of_an_old_file_goes(page: Page, tmp_path: Path) -> None:
     expect(page.get_by_role("alert")).to_contain_text("cannot translate .pdf")
     page.evaluate("Object.defineProperty(File.prototype, 'size', { value: 3e6 })")
     page.locator("#file").set_input_files(tmp_path / "a.txt")
-    expect(page.get_by_role("alert")).to_have_text("a.txt has 3,000,000 bytes; at most 2,097,152 are taken.")
+    expect(page.get_by_role("alert")).to_have_text("a.txt has 3,000,000 bytes; the limit is 2,097,152 bytes.")
     expect(link).to_be_hidden()
 
 
@@ -243,7 +243,7 @@ def test_a_file_may_be_dropped(page: Page) -> None:
     expect(page.locator("#source-language option")).not_to_have_count(0)  # the page is ready
     page.evaluate(DROP, [["a.txt", "It rains."], ["b.txt", "We are here."]])
     expect(page.locator("#download")).to_have_attribute("download", "a.de.txt")
-    expect(page.locator("#status")).to_contain_text("One file at a time")
+    expect(page.locator("#status")).to_contain_text("Only the first file")
     assert page.locator(".dropping").count() == 0
 
 
@@ -266,7 +266,7 @@ async def first_alone(*_: Any, **__: Any) -> AsyncIterator[tuple[int, Sentence]]
     """A stream whose second sentence comes first and whose first never comes."""
     yield 1, Sentence("We are here.", "Wir sind hier.", words=(Word("Wir", 1.0), Word("sind", 1.0), Word("hier.", 1.0)))
     await asyncio.sleep(0.5)
-    raise BusyError("too much is asked for already")
+    raise BusyError("too many requests")
 
 
 def test_sentences_are_shown_as_they_come(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +275,7 @@ def test_sentences_are_shown_as_they_come(page: Page, monkeypatch: pytest.Monkey
     translation = page.get_by_role("region", name="Translation")
     expect(translation).to_have_text("… Wir sind hier.")
     expect(page.locator("#status")).to_have_text("Translating …")
-    expect(page.get_by_role("alert")).to_have_text("Not all of it was translated: too much is asked for already")
+    expect(page.get_by_role("alert")).to_have_text("The translation is incomplete: too many requests")
     expect(translation).to_have_text("… Wir sind hier.")
     expect(page.locator("#status")).to_have_text("")
     monkeypatch.undo()
@@ -326,11 +326,11 @@ def test_the_languages_are_turned_round_where_a_model_can(browser: Browser, copi
     page = context.new_page()
     with serving(tmp_path) as running:
         page.goto(running.url)
-        swap = page.get_by_role("button", name="Translate in the other direction")
+        swap = page.get_by_role("button", name="Swap the languages")
         page.get_by_label("From").select_option("en")
-        page.get_by_label("Into").select_option("fr")
+        page.get_by_role("combobox", name="To", exact=True).select_option("fr")
         expect(swap).to_be_disabled()
-        page.get_by_label("Into").select_option("de")
+        page.get_by_role("combobox", name="To", exact=True).select_option("de")
         expect(swap).to_be_enabled()
         swap.click()
         expect(page.get_by_label("From")).to_have_value("de")
@@ -366,7 +366,7 @@ def test_inside_says_what_it_leaves_out_and_shows_the_translation(page: Page) ->
     expect(cut).to_have_text("")
     sentence.fill("The cat sat on the mat, " * 10)  # more tokens than the model takes at once
     look.click()
-    expect(cut).to_contain_text("The model takes no more at once")
+    expect(cut).to_contain_text("Only the beginning below was translated")
     expect(said).to_contain_text("The cat sat on the mat")
     sentence.fill("a" * 301)
     look.click()
@@ -389,8 +389,8 @@ def test_one_can_look_inside(page: Page) -> None:
     assert strongest == list(range(len(strongest)))  # each word is copied from its own place
     titles = [cells.nth(i * len(shown["source_pieces"]) + i).locator("title") for i in range(len(pieces))]
     for piece, title in zip(pieces, titles, strict=True):
-        expect(title).to_have_text(f"{piece} looks at {piece}: 100 %")
-    page.get_by_label("Which").select_option("Decoder self-attention")
+        expect(title).to_have_text(f"{piece} attends to {piece}: 100 %")
+    page.get_by_label("Kind").select_option("Decoder self-attention")
     expect(cells).to_have_count(len(shown["target_pieces"]) ** 2)
     page.get_by_label("Step").fill("3")
     expect(page.locator("#candidates tbody tr").first).to_contain_text("Th")
