@@ -1,4 +1,4 @@
-"""Markup goes with its words, whatever their order in the translation."""
+"""Translation of HTML: inline markup moves with its words."""
 
 import asyncio
 import subprocess
@@ -40,14 +40,14 @@ from tests.app.server.backwards import translated_html
         ('<a>a b <img src="y"/></a>', '<a>B A <img src="y"/></a>'),
         ('<label>a b <input name="n"/></label>', '<label>B A <input name="n"/></label>'),
         ('<a><i class="icon"></i> a b</a> c', 'C <a><i class="icon"></i> B A</a>'),
-        # At punctuation.
+        # Next to punctuation.
         ('<p>See it (<a href="x">here</a>).</p>', '<p>(<a href="x">HERE</a>) IT SEE.</p>'),
         ('<p>We like "<a href="x">it</a>" so</p>', '<p>SO "<a href="x">IT</a>" LIKE WE</p>'),
         ('<p>Tom<sup><a href="#1">[1]</a></sup> is old.</p>', '<p>OLD IS TOM<sup><a href="#1">[1]</a></sup>.</p>'),
         ('<p>Write to:<a href="y">Tom</a></p>', '<p>TO:<a href="y">TOM</a> WRITE</p>'),
         ("<p>Tom is here<b>!</b></p>", "<p>HERE IS TOM<b>!</b></p>"),
         ("<b>a</b>/<i>b</i> c", "C <b>A</b>/<i>B</i>"),
-        # Whatever its case, within one another.
+        # Nested, in any case.
         (
             '<p translate="No">a b <b translate="YES">c d</b></p>',
             '<p translate="No">a b <b translate="YES">D C</b></p>',
@@ -57,7 +57,7 @@ from tests.app.server.backwards import translated_html
         ('<pre>a b</pre><pre translate="yes">a b</pre>', '<pre>a b</pre><pre translate="yes">B A</pre>'),
         ('<script translate="yes">a b</script>', '<script translate="yes">a b</script>'),
         ('<p class="x notranslate">a b</p>', '<p class="x notranslate">a b</p>'),
-        # What does not end a sentence.
+        # Elements that do not end a sentence.
         (
             "a <tt>b</tt> <acronym>c</acronym> <my-word>d</my-word>",
             "<my-word>D</my-word> <acronym>C</acronym> <tt>B</tt> A",
@@ -74,7 +74,7 @@ from tests.app.server.backwards import translated_html
         ("<a>a <svg><text>x</text></svg> b</a>", "<a>B A <svg><text>x</text></svg></a>"),
         ("Press <kbd>Ctrl</kbd>+<kbd>C</kbd> now.", "NOW <kbd>Ctrl</kbd>+<kbd>C</kbd> PRESS."),
         ('<b id="x">a b</b> c <i>d</i>', '<i>D</i> C <b id="x">B A</b>'),
-        # Spaces that break no line, and places where a word may be broken.
+        # No-break spaces and soft hyphens.
         ("<p>\u00a0a b\u00a0</p>", "<p>\u00a0B A\u00a0</p>"),
         ("a &nbsp;b soft&shy;ware", "SOFTWARE B A"),
         ("<b> </b>a<b> </b>b", " B A"),
@@ -86,14 +86,14 @@ def test_inline_markup_moves_with_its_words(source: str, expected: str) -> None:
     assert translated_html(source) == expected
 
 
-def test_an_id_is_there_once() -> None:
+def test_a_copied_element_has_no_second_id() -> None:
     page = '<b class="y" id="x">a b</b>'
     assert read_html(f"{page} c", False) == [["a b", " c"]]
     written = write_html(f"{page} c", False, [[Span(0, "A "), Span(1, "C "), Span(0, "B")]])
     assert written == '<b class="y" id="x">A</b> C <b class="y">B</b>'
 
 
-def test_attributes_are_translated_by_option() -> None:
+def test_attributes_are_translated_only_on_request() -> None:
     page = (
         '<img alt="a dog" title="a b"/><input placeholder="your name"/><a aria-label="go on" href="a b">1</a>'
         '<p translate="no"><img alt="a dog"/></p><b title="a b">c d</b><i title="1"></i>'
@@ -105,7 +105,7 @@ def test_attributes_are_translated_by_option() -> None:
     )
 
 
-def test_markup_takes_time_as_it_is_long() -> None:
+def test_the_time_for_html_grows_linearly() -> None:
     begun = time.monotonic()
     translated_html("<b>" * 990 + "a b. " * 200 + "</b>" * 990)
     for evil in ("<a " * 16_666, "<b><u>" + "<i>a</i> " * 900 + "</u></b>", "<b>" * 990 + "a", "<b>a " * 990):
@@ -116,7 +116,7 @@ def test_markup_takes_time_as_it_is_long() -> None:
     assert time.monotonic() - begun < 15
 
 
-def test_a_word_takes_so_many_elements_with_it_and_no_more() -> None:
+def test_the_number_of_copied_elements_for_each_word_is_limited() -> None:
     count = 900
     page = "<b>x " * count + "</b>" * count
     (text,) = [text for text in read_html(page, False) if len(text) > 1]
@@ -130,12 +130,12 @@ def test_too_many_tags_are_refused() -> None:
         read_html("<b>" * (MAX_TAGS + 1), False)
 
 
-def test_deep_markup_is_refused() -> None:
+def test_deeply_nested_markup_is_refused() -> None:
     with pytest.raises(RequestError, match="too deeply"):
         read_html("<b>" * 1900 + "a", False)
 
 
-def test_sentences_put_together_are_the_text() -> None:
+def test_joined_sentences_are_the_text() -> None:
     for text in ("", " ", "\n\n", "A b. C d!  E?\n\n F", "a\r\nb", "Dr. Smith came. He left.", "\u3000a。b。"):
         sentences = sentences_of(text)
         assert "".join(s.before + s.source + s.after for s in sentences) == text
@@ -143,7 +143,7 @@ def test_sentences_put_together_are_the_text() -> None:
     assert [s.source for s in sentences_of("Dr. Smith came. He left.")] == ["Dr. Smith came.", "He left."]
 
 
-def test_a_text_without_sentences_is_cut_so_that_it_can_be_given_up() -> None:
+def test_a_text_without_sentences_is_cut() -> None:
     for text in ("dog " * 10_000, " We go. " + "x" * 5_000 + " Here", "a" * MAX_SENTENCE_CHARACTERS):
         sentences = sentences_of(text)
         assert "".join(s.before + s.source + s.after for s in sentences) == text
@@ -161,12 +161,12 @@ def test_the_training_code_is_not_loaded() -> None:
     ]
 
 
-def test_long_sentences_are_aligned_in_order_without_a_number_for_each_pair_of_words() -> None:
-    class Unasked:
+def test_long_sentences_are_aligned_monotonically_without_attention() -> None:
+    class UnusedBatcher:
         async def run(self, *_: object) -> list[Any]:
-            pytest.fail("the attention of such sentences fills the memory")
+            pytest.fail("the attention matrix of a long sentence needs too much memory")
 
     direction: Any = SimpleNamespace(tags=(), version=None, encoded=str.encode)
-    ((pairs, weights),) = asyncio.run(align_words(Unasked(), direction, [("a b " * 1000, "x " * 1000)]))  # type: ignore[arg-type]
+    ((pairs, weights),) = asyncio.run(align_words(UnusedBatcher(), direction, [("a b " * 1000, "x " * 1000)]))  # type: ignore[arg-type]
     assert pairs == [(2 * i, i) for i in range(1000)]
     assert weights.shape == (0, 2000)

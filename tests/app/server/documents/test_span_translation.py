@@ -1,6 +1,6 @@
-"""Each part of a source is in its translation, at its words."""
+"""Each source span is in the translation, at its words."""
 
-# ruff: noqa: RUF001  # marks of many scripts that look like others
+# ruff: noqa: RUF001  # marks of many scripts look alike
 
 import asyncio
 import time
@@ -26,9 +26,16 @@ from tests.app.server.backwards import translated_spans
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def placed(parts: Sequence[str], translation: str, order: str = "", weights: Any = None) -> str:
-    """A translation with the number of each part before its text; `order` has the source word of each word, or none."""
-    source = SpannedText(parts)
+def placed(spans: Sequence[str], translation: str, order: str = "", weights: Any = None) -> str:
+    """Places a translation and returns it with the number of each span before its text.
+
+    Args:
+        spans: Source spans.
+        translation: Translation of the whole text.
+        order: Number of the source word for each target word, separated by spaces; "" is the same order.
+        weights: Attention weights; None follows `order`.
+    """
+    source = SpannedText(spans)
     words, of_source = len(translation.split()), len(source.text.split())
     links = [*map(int, order.split())] if order else [min(i, of_source - 1) for i in range(words)]
     found = source.place(
@@ -43,7 +50,7 @@ def placed(parts: Sequence[str], translation: str, order: str = "", weights: Any
 
 
 @pytest.mark.parametrize(
-    ("parts", "translation", "order", "expected"),
+    ("spans", "translation", "order", "expected"),
     [
         (["See the house (", "here", ")."], "Sieh das Haus (hier).", "", "<0>Sieh das Haus (<1>hier<2>)."),
         (['Tom likes "', "Boston", '" much.'], "Tom mag „Boston“ sehr.", "", "<0>Tom mag „<1>Boston<2>“ sehr."),
@@ -74,23 +81,23 @@ def placed(parts: Sequence[str], translation: str, order: str = "", weights: Any
         (["a ", "", "b"], "", "", "<1>"),
     ],
 )
-def test_parts_are_at_their_words(parts: list[str], translation: str, order: str, expected: str) -> None:
-    assert placed(parts, translation, order) == expected
+def test_spans_stay_at_their_words(spans: list[str], translation: str, order: str, expected: str) -> None:
+    assert placed(spans, translation, order) == expected
 
 
-def test_a_part_that_no_word_comes_from_takes_the_word_that_looks_at_it() -> None:
+def test_a_span_without_a_word_gets_the_word_with_the_most_attention_to_it() -> None:
     weights = np.array([[0.9, 0.1, 0.0], [0.5, 0.4, 0.1], [0.8, 0.0, 0.2]])
     assert placed(["a ", "b", " c"], "x y z", "0 0 0", weights) == "<0>x <1>y <2>z"
     assert placed(["a ", "b", " c"], "x y z", "0 0 0", np.zeros((0, 3))) == "<0>x <1>y <2>z"
 
 
-def test_names_and_numbers_are_where_they_are_written_the_same() -> None:
+def test_names_and_numbers_are_linked_by_their_spelling() -> None:
     assert placed(["He met ", "Tom Smith", " in 1990."], "1990 traf er Tom Smith.", "0 0 0 0 0") == (
         "<2>1990 <0>traf er <1>Tom Smith<2>."
     )
 
 
-def test_what_is_between_sentences_stays_there() -> None:
+def test_text_between_sentences_stays_there() -> None:
     texts = [
         ["We go. ", "", "They", " are.\n\n", "", "All go"],
         ["We go.", "", " All go."],
@@ -106,7 +113,7 @@ def test_what_is_between_sentences_stays_there() -> None:
     assert found[3] == [(1, "GOES "), (0, "x"), (1, ". GO WE.")]
 
 
-def test_the_space_between_sentences_is_that_of_the_translation() -> None:
+def test_the_space_between_sentences_comes_from_the_translation() -> None:
     async def translate(_: Any, __: Any, texts: list[str]) -> list[TranslatedText]:
         return [
             TranslatedText((Sentence("We go.", "我们走。"), Sentence("They go.", "他们走。", after="\n")))
@@ -119,7 +126,7 @@ def test_the_space_between_sentences_is_that_of_the_translation() -> None:
     assert found == [(0, "我们走。"), (1, ""), (2, "他们走。\n")]
 
 
-def test_only_sentences_of_several_parts_are_aligned() -> None:
+def test_only_sentences_with_several_spans_are_aligned() -> None:
     asked = []
 
     async def translate(_: Any, __: Any, texts: list[str]) -> list[TranslatedText]:
@@ -137,7 +144,7 @@ def test_only_sentences_of_several_parts_are_aligned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "lengths", "parts"),
+    ("text", "lengths", "fragments"),
     [
         ("abcd", [1, 3], ["a", "bcd"]),
         ("a", [1, 3], ["", "a"]),
@@ -146,8 +153,8 @@ def test_only_sentences_of_several_parts_are_aligned() -> None:
         ("abc", [5], ["abc"]),
     ],
 )
-def test_a_word_is_cut_as_its_source_is(text: str, lengths: list[int], parts: list[str]) -> None:
-    assert split_in_proportion(text, lengths) == parts
+def test_a_word_is_split_in_proportion_to_its_source(text: str, lengths: list[int], fragments: list[str]) -> None:
+    assert split_in_proportion(text, lengths) == fragments
 
 
 def test_tokens_are_words_and_marks() -> None:
@@ -157,33 +164,33 @@ def test_tokens_are_words_and_marks() -> None:
     assert [token.word for token in tokens_of("a (b) c")] == [0, 1, 1, 1, 2]
 
 
-def test_many_parts_take_time_as_they_are_many() -> None:
+def test_the_time_for_spans_grows_linearly() -> None:
     count = 2000
     begun = time.process_time()
     short = " ".join(["x"] * 50)
-    for parts in (
+    for spans in (
         ["a ", "b "] * (count // 2),
         ["a ", ""] * (count // 2),
         ["(", "a) "] * (count // 2),
         ["1 ", "a "] * (count // 2),
         [Protected("a"), " "] * 500 + ["b"],
     ):
-        placed(parts, short, " ".join(["0"] * 50))
-        placed(parts, short, " ".join(["0"] * 50), np.zeros((0, count)))
-        placed(parts, " ".join(["x"] * count), " ".join(["0"] * count), np.zeros((0, count)))
+        placed(spans, short, " ".join(["0"] * 50))
+        placed(spans, short, " ".join(["0"] * 50), np.zeros((0, count)))
+        placed(spans, " ".join(["x"] * count), " ".join(["0"] * count), np.zeros((0, count)))
     assert time.process_time() - begun < 10
 
 
-PARTS = st.lists(
+SPANS = st.lists(
     st.text("ab1(). '\N{NO-BREAK SPACE}", max_size=4) | st.sampled_from([Protected("x y"), Protected("b")]), min_size=1
 )
 
 
-@given(parts=PARTS, words=st.lists(st.text("abxy1().", min_size=1, max_size=4), max_size=6), data=st.data())
-def test_nothing_is_lost_and_nothing_is_there_twice(parts: list[str], words: list[str], data: st.DataObject) -> None:
-    source = SpannedText(parts)
+@given(spans=SPANS, words=st.lists(st.text("abxy1().", min_size=1, max_size=4), max_size=6), data=st.data())
+def test_no_span_is_lost_or_repeated(spans: list[str], words: list[str], data: st.DataObject) -> None:
+    source = SpannedText(spans)
     count = len(source.text.split())
-    assume(count and any(part and not isinstance(part, Protected) for part in parts))
+    assume(count and any(part and not isinstance(part, Protected) for part in spans))
     links = data.draw(st.lists(st.integers(0, count - 1), min_size=len(words), max_size=len(words)))
     begin, end = len(source.text) - len(source.text.lstrip()), len(source.text.rstrip())
     pairs = [(link, i) for i, link in enumerate(links)]
@@ -193,10 +200,10 @@ def test_nothing_is_lost_and_nothing_is_there_twice(parts: list[str], words: lis
     else:
         found += source.place(begin, end, " ".join(words), pairs, np.eye(count)[links])
     found += [*source.between(end, len(source.text), None), *source.trailing_placeholders()]
-    once = [number for number, part in enumerate(parts) if not part or isinstance(part, Protected)]
+    once = [number for number, part in enumerate(spans) if not part or isinstance(part, Protected)]
     assert sorted(number for number, _ in found if number in once) == once
-    assert all(text == parts[number] for number, text in found if number in once)
-    if not any(isinstance(part, Protected) for part in parts):
+    assert all(text == spans[number] for number, text in found if number in once)
+    if not any(isinstance(part, Protected) for part in spans):
         said = "".join("".join(text for _, text in found).split())
         rest = iter(said)
         assert all(letter in rest for letter in "".join(words))

@@ -1,4 +1,4 @@
-"""All text of a Word document is translated, however a program writes it, and what is no text stays at its words."""
+"""Translation of Word documents of several programs: all text is translated, and the rest stays at its words."""
 
 import copy
 import io
@@ -23,15 +23,15 @@ from tests.app.server.backwards import translated_word
 from tests.app.server.word_documents import STRICT, W, document, field, lines, paragraph, roots, run, shown, spoken
 
 BOLD = "<w:b/>"
-PIXEL = bytes.fromhex(  # a picture of one point
+PIXEL = bytes.fromhex(  # a picture of one pixel
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
     "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
 )
-SPLIT = 'w:rsidR="00A77B3E"'  # Word divides runs by when they were written
+SPLIT = 'w:rsidR="00A77B3E"'  # Word divides runs by the session in which they were edited
 
 
 def from_word() -> bytes:
-    """As Word writes it."""
+    """Returns a document as Word writes it."""
     spelling = [f'<w:proofErr w:type="{kind}"/>' for kind in ("spellStart", "spellEnd", "gramStart", "gramEnd")]
     box = paragraph(run("in the box."))
     shape = f"<wps:wsp><wps:txbx><w:txbxContent>{box}</w:txbxContent></wps:txbx></wps:wsp>"
@@ -80,7 +80,7 @@ def from_word() -> bytes:
     return document("".join(body), others)
 
 
-def test_all_that_word_writes_is_translated() -> None:
+def test_all_text_that_word_writes_is_translated() -> None:
     found = translated_word(from_word())
     assert lines(found) == [
         "PAGE SECOND THE IS THIS.",
@@ -110,7 +110,7 @@ def test_all_that_word_writes_is_translated() -> None:
 
 
 def from_libreoffice() -> bytes:
-    """As LibreOffice writes it: properties in every run, several things in one, fields made of runs."""
+    """Returns a document as LibreOffice writes it: properties in every run, several contents in one, fields of runs."""
     plain = "<w:lang w:val='en-US'/>"
     bookmark = '<w:bookmarkStart w:id="0" w:name="__DdeLink__1"/>', '<w:bookmarkEnd w:id="0"/>'
     link = run("our house", '<w:rStyle w:val="InternetLink"/>')
@@ -127,7 +127,7 @@ def from_libreoffice() -> bytes:
     return document("".join(body), {"footnotes": notes})
 
 
-def test_all_that_libreoffice_writes_is_translated() -> None:
+def test_all_text_that_libreoffice_writes_is_translated() -> None:
     found = translated_word(from_libreoffice())
     assert lines(found) == [
         "HERE LIVE WE.",
@@ -156,7 +156,7 @@ def test_all_that_libreoffice_writes_is_translated() -> None:
 
 
 def from_google() -> bytes:
-    """As Google Docs exports it: controls around everything that a proposal or an add-on touched."""
+    """Returns a document as Google Docs exports it: with controls around everything that a suggestion changed."""
     attributes = 'w:rsidDel="00000000" w:rsidR="00000000" w:rsidRPr="00000000"'
     left = '<w:rtl w:val="0"/>'
 
@@ -180,7 +180,7 @@ def from_google() -> bytes:
     return document("".join(body), {"comments": f'<w:comment w:id="0">{paragraph(run("is it so?"))}</w:comment>'})
 
 
-def test_all_that_google_docs_writes_is_translated() -> None:
+def test_all_text_that_google_docs_writes_is_translated() -> None:
     found = translated_word(from_google())
     assert lines(found) == ["NOW OLD VERY IS HOUSE THE.", "HERE LIVE WE.", "IT OF ALL", "TWO ONE\nFOUR THREE "]
     assert lines(found, "word/comments.xml") == ["SO IT IS?"]
@@ -190,7 +190,7 @@ def test_all_that_google_docs_writes_is_translated() -> None:
     assert ranges == [f"{W}commentRangeStart", f"{W}commentRangeEnd", f"{W}commentReference"]
 
 
-def test_marks_that_nobody_sees_change_nothing() -> None:
+def test_invisible_marks_do_not_divide_a_text() -> None:
     marks = (
         '<w:proofErr w:type="spellStart"/>',
         '<w:bookmarkStart w:id="0" w:name="a"/>',
@@ -203,7 +203,7 @@ def test_marks_that_nobody_sees_change_nothing() -> None:
     assert {"".join(text) for ((*text,),) in texts} == {"we live here."}
 
 
-def test_spaces_are_those_that_word_shows() -> None:
+def test_only_spaces_that_word_shows_are_read() -> None:
     plain = "<w:t> we </w:t>"
     kept = '<w:t xml:space="preserve"> live\n\there\u00a0</w:t>'
     ((text,),) = read_word(document(paragraph(run(plain), run(kept))), False)
@@ -212,13 +212,13 @@ def test_spaces_are_those_that_word_shows() -> None:
     assert line == " HERE LIVE\u00a0"
 
 
-def test_other_names_and_namespaces_of_a_document_are_known() -> None:
+def test_other_file_names_and_namespaces_are_supported() -> None:
     body = paragraph(run("we live here."))
     assert lines(translated_word(document(body, main="word/document2.xml")), "word/document2.xml") == ["HERE LIVE WE."]
     assert lines(translated_word(document(body, wml=STRICT))) == ["HERE LIVE WE."]
 
 
-def test_what_has_no_text_stays_byte_by_byte() -> None:
+def test_files_without_text_are_copied_byte_by_byte() -> None:
     given = document(paragraph(run("we live here."), run("1 2 3")))
     with zipfile.ZipFile(io.BytesIO(given)) as before, zipfile.ZipFile(io.BytesIO(translated_word(given))) as behind:
         assert before.namelist() == behind.namelist()
@@ -226,7 +226,7 @@ def test_what_has_no_text_stays_byte_by_byte() -> None:
             assert (before.read(name) == behind.read(name)) is (name != "word/document.xml")
 
 
-def test_pictures_are_described_in_the_other_language_by_option() -> None:
+def test_descriptions_of_pictures_are_translated_only_on_request() -> None:
     picture = '<w:drawing><wp:inline><wp:docPr id="1" name="p" descr="a dog" title="1"/></wp:inline></w:drawing>'
     given = document(paragraph(run("see "), run(picture), run(" here.")))
     assert b'descr="a dog"' in zipped(translated_word(given))
@@ -239,7 +239,7 @@ def zipped(content: bytes) -> bytes:
         return archive.read("word/document.xml")
 
 
-def test_bold_words_and_links_keep_their_words_at_punctuation() -> None:
+def test_bold_text_and_links_keep_their_words_next_to_punctuation() -> None:
     body = paragraph(run("see it ("), f'<w:hyperlink w:anchor="a">{run("here")}</w:hyperlink>', run(").")) + paragraph(
         run("we are"), run("!", BOLD)
     )
@@ -248,7 +248,7 @@ def test_bold_words_and_links_keep_their_words_at_punctuation() -> None:
     assert spoken(second) == [("ARE WE", ""), ("!", "b")]
 
 
-def test_the_beginning_of_a_bookmark_stays_before_its_end() -> None:
+def test_a_bookmark_begins_before_it_ends() -> None:
     begin, end = '<w:bookmarkStart w:id="0" w:name="a"/>', '<w:bookmarkEnd w:id="0"/>'
     given = document(
         paragraph(run("we "), begin, run("live in "), run("an old", BOLD), run(" house"), end, run(" now."))
@@ -258,7 +258,7 @@ def test_the_beginning_of_a_bookmark_stays_before_its_end() -> None:
     assert marks == [f"{W}bookmarkStart", f"{W}bookmarkEnd"]
 
 
-def test_a_control_is_the_only_one_with_its_number() -> None:
+def test_a_copied_control_has_no_second_number() -> None:
     content = run("very ") + run("old", BOLD)
     control = f'<w:sdt><w:sdtPr><w:id w:val="1"/></w:sdtPr><w:sdtContent>{content}</w:sdtContent></w:sdt>'
     found = translated_word(
@@ -268,7 +268,7 @@ def test_a_control_is_the_only_one_with_its_number() -> None:
     assert len(numbers) == len(set(numbers)) == 2
 
 
-def test_half_of_a_field_stays_where_it_is() -> None:
+def test_an_incomplete_field_stays_in_place() -> None:
     whole = field("TOC", run("the first line"))
     begun = whole[: whole.rindex("<w:r>")]
     found = translated_word(
@@ -279,7 +279,7 @@ def test_half_of_a_field_stays_where_it_is() -> None:
     assert kinds == ["begin", "separate", "end"]
 
 
-def test_bold_words_of_a_word_document_stay_bold() -> None:
+def test_bold_words_stay_bold() -> None:
     made = Document()
     text = made.add_paragraph("a ")
     text.add_run("b").bold = True
@@ -306,7 +306,7 @@ def saved(made: Any) -> bytes:
     return written.getvalue()
 
 
-def test_a_document_of_a_million_runs_is_refused_before_they_are_looked_at() -> None:
+def test_a_document_with_a_million_runs_is_refused_quickly() -> None:
     many = document(f"<w:p>{'<w:r/>' * 1_000_000}</w:p>")
     begun = time.process_time()
     with pytest.raises(TooLargeError, match="more than 400000 tags"):
@@ -314,7 +314,7 @@ def test_a_document_of_a_million_runs_is_refused_before_they_are_looked_at() -> 
     assert time.process_time() - begun < 2
 
 
-def test_a_document_has_so_many_runs_paragraphs_and_files_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_paragraphs_and_files_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     for body, what in (
         (paragraph(run("a b") * (MAX_RUNS + 1)), f"{MAX_RUNS} runs"),
         ("<w:p/>" * (MAX_PARAGRAPHS + 1), f"{MAX_PARAGRAPHS} paragraphs"),
@@ -329,7 +329,7 @@ def test_a_document_has_so_many_runs_paragraphs_and_files_and_no_more(monkeypatc
         read_word(document(""), False)
 
 
-def test_many_runs_take_time_as_they_are_many() -> None:
+def test_the_time_for_runs_grows_linearly() -> None:
     runs = [run("a ", BOLD if i % 2 else "") for i in range(2000)]
     fields = (
         "<w:r><w:fldChar w:fldCharType='begin'/></w:r>" * 2000
@@ -356,12 +356,10 @@ def test_a_document_with_entities_is_refused(xml: str) -> None:
         read_word(evil.getvalue(), False)
 
 
-def test_what_is_no_document_is_told() -> None:
-    other = document("").replace(b"document.main", b"document.mail")
+def test_files_that_are_not_word_documents_are_refused() -> None:
     for content in (b"PK", b"", document("<w:p>" * 300 + "</w:p>" * 300), saved_zip({"a": b""})):
         with pytest.raises(RequestError, match="not a Word document"):
             read_word(content, False)
-    assert other  # the types are compressed, so that nothing was replaced
 
 
 def saved_zip(files: dict[str, bytes]) -> bytes:
@@ -372,7 +370,7 @@ def saved_zip(files: dict[str, bytes]) -> bytes:
     return written.getvalue()
 
 
-def test_reading_leaves_what_was_given_as_it_was() -> None:
+def test_reading_does_not_change_the_document() -> None:
     given = from_word()
     before = copy.copy(given)
     assert read_word(given, False) == read_word(given, False)

@@ -1,4 +1,4 @@
-"""What works on files of strangers can be ended, and takes no more than it may."""
+"""Processes for untrusted files can be killed, and their number and memory are limited."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from app.server.errors import BusyError, DeadlineError, RequestError, TooLargeEr
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ProcessPool]:
-    """One process, so that each call finds what the call before left."""
+    """A pool of one process, so that each call runs in the process of the call before."""
     made = ProcessPool(count=1, most=2)
     yield made
     made.stop()
@@ -51,7 +51,7 @@ def test_one_process_runs_one_call_after_another(processes: ProcessPool) -> None
     assert first == second != os.getpid()
 
 
-def test_a_process_ends_when_its_work_is_given_up(processes: ProcessPool) -> None:
+def test_a_process_is_killed_when_its_call_is_cancelled(processes: ProcessPool) -> None:
     async def given_up() -> int:
         process = await processes.run(os.getpid)
         with pytest.raises(TimeoutError):
@@ -64,7 +64,7 @@ def test_a_process_ends_when_its_work_is_given_up(processes: ProcessPool) -> Non
 
 
 class Client:
-    """A request whose client leaves after some seconds."""
+    """A request whose client disconnects after some seconds."""
 
     def __init__(self, stays: float) -> None:
         self.stays = stays
@@ -75,7 +75,7 @@ class Client:
 
 
 @pytest.mark.parametrize(("deadline", "stays", "error"), [(0.1, 60, DeadlineError), (60, 0.1, ClientGoneError)])
-def test_work_ends_at_its_deadline_and_with_its_client(
+def test_a_call_ends_at_its_deadline_and_when_its_client_disconnects(
     processes: ProcessPool, deadline: float, stays: float, error: type[Exception]
 ) -> None:
     none: Any = None
@@ -92,25 +92,25 @@ def test_work_ends_at_its_deadline_and_with_its_client(
     assert is_gone_within(asyncio.run(asked()), 5)
 
 
-def test_a_process_has_so_much_memory_and_no_more(processes: ProcessPool) -> None:
+def test_the_memory_of_a_process_is_limited(processes: ProcessPool) -> None:
     with pytest.raises(TooLargeError, match="more memory than is allowed"):
         asyncio.run(processes.run(bytearray, MAX_MEMORY_BYTES))
 
 
-def test_a_process_that_ends_by_itself_is_replaced(processes: ProcessPool) -> None:
+def test_a_process_that_died_is_replaced(processes: ProcessPool) -> None:
     with pytest.raises(TooLargeError):
         asyncio.run(processes.run(os._exit, 1))
     assert asyncio.run(processes.run(len, "abc")) == 3
 
 
-def test_errors_come_back_and_say_nothing_of_what_was_written(processes: ProcessPool) -> None:
+def test_errors_return_to_the_caller_without_the_text_of_the_user(processes: ProcessPool) -> None:
     with pytest.raises(RequestError, match="too deeply"):
         asyncio.run(processes.run(read_html, "<b>" * 1900 + "a", False))
     with pytest.raises(RuntimeError, match=r"ValueError in .*processes.py, line \d+$"):
         asyncio.run(processes.run(int, "secret"))
 
 
-def test_more_work_than_there_is_room_for_is_refused(processes: ProcessPool) -> None:
+def test_calls_beyond_the_capacity_are_refused(processes: ProcessPool) -> None:
     async def ask() -> None:
         slow = [asyncio.ensure_future(processes.run(time.sleep, 60)) for _ in range(2)]
         await asyncio.sleep(0.05)
@@ -124,7 +124,7 @@ def test_more_work_than_there_is_room_for_is_refused(processes: ProcessPool) -> 
     assert asyncio.run(processes.run(len, "abc")) == 3
 
 
-def test_a_server_that_stops_waits_for_no_document() -> None:
+def test_a_server_that_stops_cancels_its_documents() -> None:
     processes = ProcessPool(count=1)
     none: Any = None
     models: Any = type("Models", (), {"stop": lambda self: None})()

@@ -1,4 +1,4 @@
-"""Work beside the batches is bounded."""
+"""The thread pool for work outside of batches is bounded."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from app.server.engine.side_work import SideWork
 from app.server.errors import BusyError
 
 
-def test_what_is_too_much_is_refused_until_a_place_is_free() -> None:
+def test_calls_beyond_the_capacity_are_refused_until_one_ends() -> None:
     may_end = threading.Event()
 
     async def ask() -> list[int]:
@@ -25,7 +25,7 @@ def test_what_is_too_much_is_refused_until_a_place_is_free() -> None:
     assert asyncio.run(ask()) == [1, 2, 3]
 
 
-def test_a_place_is_free_again_after_an_error_and_taken_while_nobody_waits() -> None:
+def test_a_failed_call_frees_its_place_and_a_cancelled_one_keeps_it_until_it_ends() -> None:
     may_end = threading.Event()
 
     async def ask() -> None:
@@ -44,7 +44,7 @@ def test_a_place_is_free_again_after_an_error_and_taken_while_nobody_waits() -> 
     asyncio.run(ask())
 
 
-def test_what_is_given_up_before_it_began_leaves_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_cancelled_before_its_start_frees_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.server.engine.side_work.THREADS", 1)
     may_end = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Whatever a client sends, the server itself does not fail."""
+"""Random input does not make the server fail."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.slow
-def test_no_request_of_the_interface_is_a_server_error(server: Running) -> None:
+def test_no_request_of_the_openapi_description_is_a_server_error(server: Running) -> None:
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
     checks = ["--checks", "not_a_server_error", "--max-examples", "30", "--seed", "1"]
     done = subprocess.run([*command, *checks], capture_output=True, encoding="utf-8", check=False)
@@ -34,13 +34,13 @@ def test_no_request_of_the_interface_is_a_server_error(server: Running) -> None:
 
 
 @given(text=st.text())
-def test_sentences_lose_nothing(text: str) -> None:
+def test_joined_sentences_are_any_text(text: str) -> None:
     assert "".join(s.before + s.source + s.after for s in sentences_of(text)) == text
 
 
 @settings(max_examples=300)
 @given(inputs=JSON, by_rows=st.booleans())
-def test_any_json_is_understood_or_refused(copies: Path, inputs: object, by_rows: bool) -> None:
+def test_any_json_is_read_or_refused(copies: Path, inputs: object, by_rows: bool) -> None:
     definition = signature_definitions(copies / "1")["translate"]
     try:
         found, _ = inputs_of_body({"instances" if by_rows else "inputs": inputs}, definition)

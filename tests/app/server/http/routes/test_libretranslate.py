@@ -1,4 +1,4 @@
-"""LibreTranslate's interface, with its published client and by hand."""
+"""LibreTranslate's interface, with its published client and with plain requests."""
 
 import io
 import shutil
@@ -22,7 +22,7 @@ PAIR = {"source": "en", "target": "de"}
 
 
 def damaged_document() -> bytes:
-    """A Word document whose text is no XML."""
+    """Returns a Word document whose main file is not valid XML."""
     written, damaged = io.BytesIO(), io.BytesIO()
     Document().save(written)
     with zipfile.ZipFile(written) as whole, zipfile.ZipFile(damaged, "w") as archive:
@@ -38,7 +38,7 @@ def client(server: Running) -> LibreTranslateAPI:
 
 @pytest.fixture(scope="module")
 def two_ways(copies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Serves what gives each text back, as English-French and as German-French."""
+    """A server whose models return each text, as English-French and as German-French."""
     folder = tmp_path_factory.mktemp("two-ways")
     for pair in ("en-fr", "de-fr"):
         shutil.copytree(copies, folder / pair)
@@ -68,13 +68,13 @@ def test_health_and_settings(server: Running) -> None:
     assert ".docx" in settings["supportedFilesFormat"]
 
 
-def test_sentences_are_translated_by_themselves_and_the_space_stays(server: Running, translated: Any) -> None:
+def test_each_sentence_is_translated_by_itself_and_space_stays(server: Running, translated: Any) -> None:
     first, second = translated("It rains.", "We are here.")
     found = server.ok("/translate", {"q": " It rains.  We are here.\n\n\tIt rains.\r\n", **PAIR})
     assert found == {"translatedText": f" {first}  {second}\n\n\t{first}\r\n"}
 
 
-def test_lists_forms_and_nothing(server: Running, translated: Any) -> None:
+def test_texts_may_be_lists_forms_or_empty(server: Running, translated: Any) -> None:
     expected = [*translated("It rains."), "", *translated("We are here.")]
     assert server.ok("/translate", {"q": ["It rains.", "", "We are here."], **PAIR}) == {"translatedText": expected}
     assert server.ok("/translate", {"q": [], **PAIR}) == {"translatedText": []}
@@ -83,7 +83,7 @@ def test_lists_forms_and_nothing(server: Running, translated: Any) -> None:
     assert form.json() == {"translatedText": expected[0]}
 
 
-def test_the_source_language_is_found_out(server: Running) -> None:
+def test_the_source_language_is_identified(server: Running) -> None:
     found = server.ok("/translate", {"q": "We are here, and it rains.", "source": "auto", "target": "de"})
     assert found["detectedLanguage"]["language"] == "en"
     several = server.ok("/translate", {"q": ["We are here.", "It rains."], "source": "auto", "target": "de"})
@@ -103,7 +103,7 @@ def test_markup_stays(server: Running, translated: Any) -> None:
     assert found == html.replace('"x">It rains.', f'"x">{text}')
 
 
-def test_attributes_are_translated_where_that_is_asked_for(server: Running, translated: Any) -> None:
+def test_attributes_are_translated_on_request(server: Running, translated: Any) -> None:
     (text,) = translated("It rains.")
     html = '<p title="It rains.">It rains.</p>'
     asked = {"q": [html, "<b>1</b>"], "format": "html", **PAIR}
@@ -118,7 +118,7 @@ def test_attributes_are_translated_where_that_is_asked_for(server: Running, tran
     assert (refused.status_code, refused.json()["error"].partition(":")[0]) == (400, "attributes")
 
 
-def test_what_is_refused(server: Running) -> None:
+def test_invalid_requests_are_refused(server: Running) -> None:
     for fields, status in (
         ({"q": "a", "source": "en"}, 400),
         ({"q": 1, **PAIR}, 400),
@@ -153,7 +153,7 @@ def test_word_documents_are_translated(server: Running, translated: Any) -> None
     found = Document(io.BytesIO(upload(server, "a.docx", written.getvalue()).content))
     rains, here = translated("It rains.", "We are here.")
     heading, text = (paragraph.text for paragraph in found.paragraphs)
-    assert (heading, text.removesuffix(".")) == (rains, here.removesuffix("."))  # a run of its own stays
+    assert (heading, text.removesuffix(".")) == (rains, here.removesuffix("."))  # the last run, ".", stays
     assert found.paragraphs[0].style.name == "Heading 1"
     assert found.tables[0].cell(0, 0).text == rains
     assert found.sections[0].header.paragraphs[0].text == rains
@@ -176,7 +176,7 @@ def test_other_files_are_refused(server: Running, name: str, content: bytes, rea
 
 
 @pytest.mark.parametrize("name", ["nope.txt", "..%2f..%2fetc%2fpasswd", "%2e%2e"])
-def test_no_other_file_can_be_fetched(server: Running, name: str) -> None:
+def test_no_other_file_can_be_downloaded(server: Running, name: str) -> None:
     assert server.get(f"/download_file/{name}").status_code == 404
 
 
@@ -201,19 +201,19 @@ def upload(server: Running, name: str, content: bytes, **fields: str) -> httpx.R
         ("/v1/models/export:predict", b'{"instances": ["Good morning \\ud83d"]}'),
     ],
 )
-def test_half_of_a_surrogate_pair_is_a_character_like_any_other(server: Running, path: str, body: bytes) -> None:
+def test_a_lone_surrogate_is_accepted(server: Running, path: str, body: bytes) -> None:
     answer = server.post(path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 200, answer.text
     assert answer.content.strip()
     assert "error" not in answer.text
 
 
-def test_texts_are_made_whole_and_nothing_else_is_changed() -> None:
+def test_lone_surrogates_are_replaced_and_nothing_else() -> None:
     given = {"a": ["ab", "\ud83d\ude00", "x\ud83dy", 1, None], "\ud83d": True}
     assert replace_lone_surrogates(given) == {"a": ["ab", "\N{GRINNING FACE}", "x\ufffdy", 1, None], "\ufffd": True}
 
 
-def test_what_the_languages_of_no_model_seem_to_be_is_told(server: Running) -> None:
+def test_a_text_in_a_language_without_a_model_is_refused_with_its_language(server: Running) -> None:
     for text, name, code in (("今天天气很好。", "Chinese", "zh"), ("La tua password non è corretta", "Italian", "it")):
         answer = server.post("/translate", {"q": text, "source": "auto", "target": "de"})
         assert answer.status_code == 400
@@ -225,7 +225,7 @@ def test_what_the_languages_of_no_model_seem_to_be_is_told(server: Running) -> N
     assert nothing == {"translatedText": "", "detectedLanguage": {"language": "en", "confidence": 0.0}}
 
 
-def test_a_language_may_be_written_in_any_way(server: Running, translated: Any) -> None:
+def test_language_codes_may_have_any_notation(server: Running, translated: Any) -> None:
     expected = translated("It rains.")[0]
     for source, target in (("eng", "deu"), ("EN", "ger"), ("en_GB", "de-AT")):
         found = server.ok("/translate", {"q": "It rains.", "source": source, "target": target})
@@ -236,14 +236,14 @@ def test_a_language_may_be_written_in_any_way(server: Running, translated: Any) 
     assert 'filename="a.de.txt"' in httpx.get(answer.json()["translatedFileUrl"]).headers["content-disposition"]
 
 
-def test_the_language_of_html_is_that_of_its_text(two_ways: Running) -> None:
+def test_the_language_of_html_is_identified_by_its_visible_text(two_ways: Running) -> None:
     script = '<script>function onLoad(event) { return document.getElementById("main").style.display; }</script>'
     html = f"<!-- This is the page that welcomes you. -->{script}<p>Willkommen <b>auf</b> unserer Seite</p>"
     found = two_ways.ok("/translate", {"q": html, "source": "auto", "target": "fr", "format": "html"})
     assert found["detectedLanguage"]["language"] == "de"
 
 
-def test_files_are_kept_even_if_something_tidies_up(copying_server: Running) -> None:
+def test_files_can_be_stored_after_their_folder_was_deleted(copying_server: Running) -> None:
     for _ in range(2):
         url = upload(copying_server, "Übung 1.txt", b"It rains.").request.url
         answer = httpx.get(url)
@@ -256,7 +256,7 @@ def test_files_are_kept_even_if_something_tidies_up(copying_server: Running) -> 
         assert httpx.get(url).status_code == 404
 
 
-def test_small_things_that_clients_do(server: Running, translated: Any) -> None:
+def test_details_that_clients_rely_on(server: Running, translated: Any) -> None:
     expected = {"translatedText": translated("It rains.")[0]}
     kind = {"Content-Type": "Application/X-WWW-Form-Urlencoded"}
     answer = server.post("/translate", content=b"q=It+rains.&source=en&target=de", headers=kind)
@@ -270,6 +270,6 @@ def test_small_things_that_clients_do(server: Running, translated: Any) -> None:
 
 
 @pytest.mark.parametrize("texts", [None, 5, [["a"]], ["a", 1], {"a": "b"}])
-def test_what_is_no_text_is_told_in_our_words(server: Running, texts: Any) -> None:
+def test_values_that_are_not_texts_are_refused_with_one_message(server: Running, texts: Any) -> None:
     answer = server.post("/translate", {"q": texts, **PAIR})
     assert (answer.status_code, answer.json()["error"]) == (400, "q: expected a text or a list of texts")

@@ -1,4 +1,4 @@
-"""The interface of TensorFlow Serving: the same JSON in and out, row by row and column by column."""
+"""TensorFlow Serving's REST interface, by rows and by columns."""
 
 import math
 from pathlib import Path
@@ -34,14 +34,14 @@ def test_the_status_and_the_metadata_of_a_model(server: Running) -> None:
         assert {"translate", "translate_nbest", "score", "align", "tokenize", "detokenize"} < signatures.keys()
 
 
-def test_rows_in_rows_out(server: Running, expected: list[Any]) -> None:
+def test_inputs_by_rows_give_outputs_by_rows(server: Running, expected: list[Any]) -> None:
     for instances in (TEXTS, [{"texts": text} for text in TEXTS]):
         rows = server.ok(f"{MODEL}:predict", {"instances": instances})["predictions"]
         assert [row["translations"] for row in rows] == [one.text for one in expected]
         assert [row["scores"] for row in rows] == pytest.approx([one.score for one in expected], abs=1e-4)
 
 
-def test_columns_in_columns_out(server: Running, expected: list[Any]) -> None:
+def test_inputs_by_columns_give_outputs_by_columns(server: Running, expected: list[Any]) -> None:
     for inputs in (TEXTS, {"texts": TEXTS}):
         found = server.ok(f"{MODEL}/versions/1:predict", {"inputs": inputs})["outputs"]
         assert found["translations"] == [one.text for one in expected]
@@ -50,7 +50,7 @@ def test_columns_in_columns_out(server: Running, expected: list[Any]) -> None:
     assert set(found) == {"translations", "scores", "confidences", "warnings"}
 
 
-def test_what_is_not_known_here_says_what_is(server: Running) -> None:
+def test_unsupported_paths_say_what_to_use_instead(server: Running) -> None:
     use = "use /v1/models/export/versions/1"
     for path in (f"{MODEL}/labels/stable", f"{MODEL}/labels/stable/metadata"):
         answer = server.get(path)
@@ -64,7 +64,7 @@ def test_what_is_not_known_here_says_what_is(server: Running) -> None:
         assert (answer.status_code, f"{use}:predict" in answer.json()["error"]) == (400, True)
 
 
-def test_a_signature_with_one_output_gives_it_bare(server: Running) -> None:
+def test_a_single_output_has_no_name(server: Running) -> None:
     ids = server.ok(f"{MODEL}:predict", {"signature_name": "tokenize", "inputs": ["It rains."]})["outputs"]["ids"]
     body = {"signature_name": "detokenize", "inputs": ids}
     assert server.ok(f"{MODEL}:predict", body) == {"outputs": ["It rains."]}
@@ -73,14 +73,14 @@ def test_a_signature_with_one_output_gives_it_bare(server: Running) -> None:
     }
 
 
-def test_strings_may_come_in_base64(server: Running) -> None:
+def test_strings_may_be_base64(server: Running) -> None:
     plain, coded = (
         server.ok(f"{MODEL}:predict", {"inputs": [text]}) for text in ("It rains.", {"b64": "SXQgcmFpbnMu"})
     )
     assert plain == coded
 
 
-def test_settings_are_the_requests_own(server: Running, export: Path) -> None:
+def test_a_request_may_change_the_settings_of_the_search(server: Running, export: Path) -> None:
     body = {"signature_name": "translate_nbest", "inputs": {"texts": TEXTS[:1], "beam_size": 3, "max_extra_tokens": 4}}
     found = server.ok(f"{MODEL}:predict", body)["outputs"]
     own = ExportModel(export / "1", {"beam_size": 3, "max_extra_tokens": 4})
@@ -89,14 +89,14 @@ def test_settings_are_the_requests_own(server: Running, export: Path) -> None:
     assert found["scores"][0][0] == pytest.approx(best.score, abs=1e-4)
 
 
-def test_a_missing_hypothesis_has_an_infinite_score_as_there(server: Running) -> None:
+def test_a_missing_hypothesis_has_an_infinite_score(server: Running) -> None:
     body = {"signature_name": "translate_nbest", "inputs": {"texts": [""]}}
     found = server.ok(f"{MODEL}:predict", body)["outputs"]
     assert found["scores"][0][1] == -math.inf
 
 
 @pytest.mark.parametrize("signature", ["translate_prefix", "translate_glossary", "score", "align", "translate_sample"])
-def test_other_signatures_give_what_the_export_gives(server: Running, export: Path, signature: str) -> None:
+def test_other_signatures_return_what_the_export_returns(server: Running, export: Path, signature: str) -> None:
     given: dict[str, Any] = {
         "translate_prefix": {"texts": TEXTS[:2], "prefixes": ["Es", ""]},
         "translate_glossary": {"texts": TEXTS[:1], "source_terms": ["rains"], "target_terms": ["regnet"]},
@@ -172,14 +172,14 @@ def test_other_signatures_give_what_the_export_gives(server: Running, export: Pa
         (b'{"signature_name": ["score"], "inputs": ["a"]}', 404, "there is no signature"),
     ],
 )
-def test_what_is_wrong_with_a_request_is_said(server: Running, body: bytes, status: int, reason: str) -> None:
+def test_wrong_requests_are_refused_with_a_reason(server: Running, body: bytes, status: int, reason: str) -> None:
     response = server.post(f"{MODEL}:predict", content=body)
     assert response.status_code == status
     assert reason in response.json()["error"]
 
 
 @pytest.mark.parametrize("path", ["/v1/models/nope", "/v1/models/export/versions/2", "/v1/models/nope/metadata"])
-def test_there_are_no_other_models(server: Running, path: str) -> None:
+def test_unknown_models_and_versions_are_not_found(server: Running, path: str) -> None:
     response = server.get(path)
     assert response.status_code == 404
     assert "error" in response.json()
