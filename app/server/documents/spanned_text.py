@@ -12,16 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.server.documents.projection import (
-    SourceFragment,
-    TargetFragment,
-    WordPairs,
-    fill_empty_spans,
-    gather_protected,
-    link_words,
-    project_marks,
-    project_words,
-)
+from app.server.documents.projection.fragments import SourceFragment, TargetFragment
+from app.server.documents.projection.marks import project_marks
+from app.server.documents.projection.repair import fill_empty_spans, gather_protected
+from app.server.documents.projection.words import WordPairs, link_words, project_words
 from app.server.documents.spans import Protected, Span
 from app.server.documents.tokens import has_letters, is_droppable, tokens_of
 

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from app.decoding.signatures import inputs_of
-from app.server.engine.memory import Trimmer
 from app.server.engine.metrics import Metrics
+from app.server.engine.pools.memory import Trimmer
 from app.server.engine.versions import Version
 from app.server.errors import BusyError
 

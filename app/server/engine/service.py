@@ -11,8 +11,8 @@ from app.server.engine.batching import Batcher
 from app.server.engine.languages import Detected, distance, name_of, source_of
 from app.server.engine.limits import ApiKeys, Limits, RateLimiter
 from app.server.engine.metrics import Metrics
-from app.server.engine.processes import ProcessPool
-from app.server.engine.side_work import SideWork
+from app.server.engine.pools.processes import ProcessPool
+from app.server.engine.pools.threads import ThreadPool
 from app.server.engine.versions import Direction, Models
 from app.server.errors import CLIENT_GONE, DeadlineError, RequestError, UnauthorizedError
 
@@ -39,7 +39,7 @@ class Service:
         limits: Limits on a request.
         limiter: Rate limit of each client.
         keys: API keys; None admits everybody.
-        side_work: Threads for signatures that cannot be batched.
+        threads: Threads for signatures that cannot be batched.
         pages: Processes that read and write HTML.
         files: Processes that read and write Word documents. They are separate, so that HTML does not wait for them.
         failures: Rate limit of wrong keys from an address.
@@ -51,7 +51,7 @@ class Service:
     limits: Limits
     limiter: RateLimiter
     keys: ApiKeys | None = None
-    side_work: SideWork = field(default_factory=SideWork)
+    threads: ThreadPool = field(default_factory=ThreadPool)
     pages: ProcessPool = field(default_factory=lambda: ProcessPool(most=MAX_PENDING_PAGES))
     files: ProcessPool = field(default_factory=ProcessPool)
     failures: RateLimiter = field(default_factory=lambda: RateLimiter(WRONG_KEYS_PER_MINUTE))

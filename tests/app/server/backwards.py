@@ -13,7 +13,8 @@ from app.server.documents.html.pages import read_html, write_html
 from app.server.documents.span_translation import translate_spans
 from app.server.documents.spans import Span
 from app.server.documents.word.files import read_word, write_word
-from app.server.engine.translation import Alignment, Sentence, TranslatedText, sentences_of
+from app.server.engine.alignment import Alignment
+from app.server.engine.translation import Sentence, TranslatedText, sentences_of
 
 
 def backwards(text: str) -> str:

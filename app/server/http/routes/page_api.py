@@ -16,10 +16,11 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, model_validator
 
 from app.decoding.signatures import EXPLAIN
+from app.server.engine.alignment import align_words
 from app.server.engine.batching import call_signature
 from app.server.engine.languages import name_of
 from app.server.engine.service import Service
-from app.server.engine.translation import WORD_START, Sentence, align_words, continuations, stream, translate
+from app.server.engine.translation import WORD_START, Sentence, continuations, stream, translate
 from app.server.engine.versions import Direction
 from app.server.errors import RequestError
 from app.server.http.routes.dependencies import CurrentService
@@ -160,7 +161,7 @@ async def explain(request: Request, body: SentenceToExplain, service: CurrentSer
     """
     direction = admitted_direction(service, request, body, [body.sentence])
     direction.version.check_signature(EXPLAIN)
-    work = service.side_work.run(explanation_json, direction, body.sentence)
+    work = service.threads.run(explanation_json, direction, body.sentence)
     return Response(await service.answer(request, work), media_type="application/json")
 
 

@@ -13,9 +13,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from app.decoding.signatures import ALTERNATIVES, DEFAULT, GLOSSARY, N_BEST, PREFIX, SAMPLE, SCORE, TRANSLATE
+from app.server.engine.alignment import MAX_ALIGNED, can_be_aligned
 from app.server.engine.batching import ROW_INPUTS, Row, call_signature
 from app.server.engine.service import Service
-from app.server.engine.translation import MAX_ALIGNED, can_be_aligned
 from app.server.engine.versions import Version
 from app.server.errors import NotFoundError, RequestError, TooLargeError
 from app.server.http.routes.dependencies import CurrentService
@@ -223,7 +223,7 @@ async def run(
     if len(lengths) > 1:
         raise RequestError(f"the inputs {', '.join(sorted(rows))} differ in length")
     if signature not in BATCHED or lengths == {0}:
-        return await service.side_work.run(call_signature, version, signature, inputs)
+        return await service.threads.run(call_signature, version, signature, inputs)
     settings = {
         name: tuple(values.tolist()) if values.ndim else values.item()
         for name, values in inputs.items()

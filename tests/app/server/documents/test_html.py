@@ -12,7 +12,8 @@ import pytest
 from app.server.documents.html.pages import read_html, write_html
 from app.server.documents.html.reading import MAX_TAGS
 from app.server.documents.spans import Span
-from app.server.engine.translation import MAX_SENTENCE_CHARACTERS, align_words, sentences_of
+from app.server.engine.alignment import align_words
+from app.server.engine.translation import MAX_SENTENCE_CHARACTERS, sentences_of
 from app.server.errors import RequestError, TooLargeError
 from tests.app.server.backwards import translated_html
 

@@ -15,7 +15,7 @@ from app.server.documents.html.pages import read_html
 from app.server.engine.batching import Batcher
 from app.server.engine.limits import Limits, RateLimiter
 from app.server.engine.metrics import Metrics
-from app.server.engine.processes import MAX_MEMORY_BYTES, ProcessPool
+from app.server.engine.pools.processes import MAX_MEMORY_BYTES, ProcessPool
 from app.server.engine.service import ClientGoneError, Service
 from app.server.errors import BusyError, DeadlineError, RequestError, TooLargeError
 
@@ -141,7 +141,7 @@ def test_a_server_that_stops_cancels_its_documents() -> None:
 
 def test_the_processes_do_not_load_tensorflow() -> None:
     code = (
-        "import sys, app.server.documents.html.pages, app.server.documents.word.files, app.server.engine.processes; "
+        "import sys, app.server.documents.html.pages, app.server.documents.word.files, app.server.engine.pools.processes; "
         "print(*sorted(sys.modules))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from app.server.engine.side_work import SideWork
+from app.server.engine.pools.threads import ThreadPool
 from app.server.errors import BusyError
 
 
@@ -13,7 +13,7 @@ def test_calls_beyond_the_capacity_are_refused_until_one_ends() -> None:
     may_end = threading.Event()
 
     async def ask() -> list[int]:
-        work = SideWork(most=2)
+        work = ThreadPool(most=2)
         first = [asyncio.ensure_future(work.run(lambda i=i: may_end.wait() and i)) for i in (1, 2)]
         await asyncio.sleep(0.01)
         with pytest.raises(BusyError, match="too many requests of this kind; try again in a moment"):
@@ -29,7 +29,7 @@ def test_a_failed_call_frees_its_place_and_a_cancelled_one_keeps_it_until_it_end
     may_end = threading.Event()
 
     async def ask() -> None:
-        work = SideWork(most=1)
+        work = ThreadPool(most=1)
         with pytest.raises(ValueError, match="invalid literal"):
             await work.run(int, "x")
         given_up = asyncio.ensure_future(work.run(may_end.wait))
@@ -45,11 +45,11 @@ def test_a_failed_call_frees_its_place_and_a_cancelled_one_keeps_it_until_it_end
 
 
 def test_a_call_cancelled_before_its_start_frees_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.server.engine.side_work.THREADS", 1)
+    monkeypatch.setattr("app.server.engine.pools.threads.THREADS", 1)
     may_end = threading.Event()
 
     async def ask() -> None:
-        work = SideWork(most=2)
+        work = ThreadPool(most=2)
         running = asyncio.ensure_future(work.run(may_end.wait))
         waiting = asyncio.ensure_future(work.run(int))
         await asyncio.sleep(0.01)

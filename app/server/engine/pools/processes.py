@@ -14,7 +14,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
-from app.server.engine.memory import Trimmer, limit_memory
+from app.server.engine.pools.memory import Trimmer, limit_memory
 from app.server.errors import BusyError, RequestError, TooLargeError
 
 PROCESSES = 2

@@ -14,7 +14,7 @@ MAX_PENDING = 64  # calls that run or wait for a thread
 Result = TypeVar("Result")
 
 
-class SideWork:
+class ThreadPool:
     """Thread pool that refuses calls beyond its capacity.
 
     Args:
