@@ -140,10 +140,8 @@ def test_a_server_that_stops_cancels_its_documents() -> None:
 
 
 def test_the_processes_do_not_load_tensorflow() -> None:
-    code = (
-        "import sys, app.server.documents.html.pages, app.server.documents.word.files, app.server.engine.pools.processes; "
-        "print(*sorted(sys.modules))"
-    )
+    modules = ("documents.html.pages", "documents.word.files", "engine.pools.processes")
+    code = f"import sys, {', '.join(f'app.server.{name}' for name in modules)}; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "app.server.documents.spans" in loaded
     assert not {"tensorflow", "fastapi", "keras"} & set(loaded)
