@@ -34,7 +34,7 @@ def text_units(paragraph: Element) -> Iterator[TextUnit]:
     torn = {id(wrapper) for leaf in leaves for wrapper in leaf.path[: None if leaf.is_border else -MAX_WRAPPER_DEPTH]}
     for (_, is_border), group in groupby(leaves, lambda leaf: (fixed_wrappers(leaf, torn), leaf.is_border)):
         movable = [replace(leaf, path=leaf.path[len(fixed_wrappers(leaf, torn)) :]) for leaf in group]
-        unit = trimmed(merge_same_look(movable))
+        unit = trimmed(merge_runs(movable))
         if not is_border and any(leaf.is_translatable and has_letters(leaf.text) for leaf in unit):
             yield unit
 
@@ -102,7 +102,7 @@ def visible_text(element: Element) -> str:
     return text if next(filter(None, values), "") == "preserve" else text.strip(" ")
 
 
-def merge_same_look(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
+def merge_runs(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
     """Merges neighbouring runs with the same look, which Word divides, for example, where a text was edited."""
     found: list[WordLeaf] = []
     for leaf in leaves:

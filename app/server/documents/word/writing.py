@@ -45,7 +45,7 @@ def replace_unit(unit: TextUnit, spans: Sequence[Span]) -> None:
 
 def items_of(unit: TextUnit, spans: Sequence[Span]) -> Iterator[tuple[Sequence[Element], Element]]:
     """Yields what is to be written, with its wrappers. A space at the end of a wrapper is moved behind it."""
-    spans = merge_same_look(unit, ordered_ranges(unit, spans))
+    spans = merge_spans(unit, ordered_ranges(unit, spans))
     translated = [unit[number] for number, _ in spans if unit[number].is_translatable]
     following = iter([*translated[1:], *translated[-1:]])
     space = ""
@@ -71,7 +71,7 @@ def run_with_text(source: Element, text: str) -> Element:
     return run
 
 
-def merge_same_look(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
+def merge_spans(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
     """Merges neighbouring spans whose leaves have the same look and wrappers."""
     first: dict[object, int] = {}
     words = [i for i, leaf in enumerate(unit) if leaf.is_translatable]
