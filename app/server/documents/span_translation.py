@@ -64,8 +64,8 @@ def place_translations(
             if source.is_uniform(begin, end):
                 spans += source.place_uniform(begin, end, sentence.text)
             else:
-                pairs, weights = alignments.get((sentence.source, sentence.text), NO_ALIGNMENT)
-                spans += source.place(begin, end, sentence.text, pairs, weights)
+                alignment = alignments.get((sentence.source, sentence.text), NO_ALIGNMENT)
+                spans += source.place(begin, end, sentence.text, *alignment)
             at, space = end, sentence.after
         spans += [*source.between(at, len(source.text), None), *source.trailing_placeholders()]
         found.append(merge_neighbours(spans))

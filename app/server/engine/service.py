@@ -11,9 +11,10 @@ from app.server.engine.batching import Batcher
 from app.server.engine.languages import Detected, distance, name_of, source_of
 from app.server.engine.limits import ApiKeys, Limits, RateLimiter
 from app.server.engine.metrics import Metrics
+from app.server.engine.models import Models
 from app.server.engine.pools.processes import ProcessPool
 from app.server.engine.pools.threads import ThreadPool
-from app.server.engine.versions import Direction, Models
+from app.server.engine.versions import Direction
 from app.server.errors import CLIENT_GONE, DeadlineError, RequestError, UnauthorizedError
 
 Result = TypeVar("Result")

@@ -45,7 +45,8 @@ class TranslateRequest(BaseModel):
     format: Literal["text", "html", ""] = "text"  # LibreTranslate reads "" as "text"
     alternatives: int = Field(default=0, ge=0, le=16)
     attributes: bool = Field(
-        default=False, description="Also translate `alt`, `title`, `placeholder` and `aria-label` in HTML."
+        default=False,
+        description="Also translate `alt`, `title`, `placeholder`, `aria-label` and `aria-description` in HTML.",
     )
     api_key: str | None = None
 
