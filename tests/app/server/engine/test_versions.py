@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from app.errors import UserError
 from app.exporting.signature_definitions import signature_definitions
+from app.models import export_layout as layout
 from app.models.exports import reporting_damage
-from app.models.loading import export_layout as layout
 from app.server.engine import export_folders
 from app.server.engine import models as served_models
 from app.server.engine.export_folders import exports_at
