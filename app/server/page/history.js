@@ -21,8 +21,8 @@ function entries() {
   }
 }
 
-// Adds an entry. If the text continues that of the newest entry, it replaces this entry, so that a text that is being typed
-// has one entry and not one for each pause.
+// Adds an entry. It replaces the newest entry if one text begins with the other, so that typing does not leave an entry for
+// each pause.
 export function addToHistory(entry) {
   const before = entries();
   const replaces = before[0] && (entry.text.startsWith(before[0].text) || before[0].text.startsWith(entry.text));

@@ -234,7 +234,7 @@ function search(found) {
   return chapter(
     "The search",
     `At each step, every beam is extended by every token. Of the ${2 * beams} best candidates, those that end are finished, ` +
-      `and the ${beams} best others continue. The result is the finished hypothesis with the best score: its log-probability ` +
+      `and the ${beams} best others continue. The result is the hypothesis with the best score, which is its log-probability ` +
       "divided by a length penalty.",
     "score(y) = log P(y | x) / ((5 + |y|) / 6)^α   (section 6.1, Wu et al. 2016)",
     make("p", {}, make("label", { for: "step" }, "Step "), step, " ", shown),
