@@ -121,7 +121,7 @@ class SpannedText:
             weights: float [U, W], attention of each target word to each source word; [0, W] for a long sentence.
         """
         fragments, tokens = self._fragments(begin, end), tokens_of(translation)
-        numbers = list(dict.fromkeys(part.span for part in fragments))
+        numbers = list(dict.fromkeys(fragment.span for fragment in fragments))
         links = link_words(fragments, tokens, pairs) if tokens else []
         projected = project_words(fragments, tokens, links)
         if projected:
@@ -174,7 +174,7 @@ class SpannedText:
         """Returns the spans of a sentence that its translation lacks and that must be inserted."""
         present = {token.span for token in projected}
         missing = []
-        for number in dict.fromkeys(part.span for part in fragments):
+        for number in dict.fromkeys(fragment.span for fragment in fragments):
             text = self._span_within(number, begin, end).strip()
             if number in present or number in self._copied:
                 continue
@@ -188,7 +188,7 @@ class SpannedText:
         self, begin: int, end: int, missing: Sequence[Span], fragments: Sequence[SourceFragment], found: Anchors
     ) -> dict[int, list[Insertion]]:
         """Returns the missing spans by the index of the target fragment that they go before."""
-        begins = [part.begin for part in fragments]
+        begins = [fragment.begin for fragment in fragments]
         insertions: dict[int, list[Insertion]] = {}
         previous = -1, -1
         for span in missing:
@@ -256,11 +256,11 @@ def anchors(fragments: Sequence[SourceFragment], projected: Sequence[TargetFragm
         by_source.setdefault(token.source, []).append(i)
         by_word.setdefault(links[token.word], []).append(i)
         first_of_span.setdefault(token.span, i)
-    found = [by_source.get(i) or by_word.get(part.word) for i, part in enumerate(fragments)]
+    found = [by_source.get(i) or by_word.get(fragment.word) for i, fragment in enumerate(fragments)]
     after: list[int] = []
     for own in found:
         after.append(own[-1] + 1 if own else after[-1] if after else 0)
     before = [len(projected)]
-    for part, own in reversed(list(zip(fragments, found, strict=True))):
-        before.append(first_of_span.get(part.span, own[0] if own else before[-1]))
+    for fragment, own in reversed(list(zip(fragments, found, strict=True))):
+        before.append(first_of_span.get(fragment.span, own[0] if own else before[-1]))
     return Anchors(after, before[::-1])

@@ -40,9 +40,9 @@ def match_marks_in_words(
         The indices of the source marks that match none.
     """
     candidates: dict[tuple[int, bool, str], deque[int]] = defaultdict(deque)
-    for i, (part, is_opening) in enumerate(zip(fragments, opening_marks(fragments), strict=True)):
-        if part.is_mark:
-            candidates[part.word, is_opening, canonical_mark(part.text)].append(i)
+    for i, (fragment, is_opening) in enumerate(zip(fragments, opening_marks(fragments), strict=True)):
+        if fragment.is_mark:
+            candidates[fragment.word, is_opening, canonical_mark(fragment.text)].append(i)
     for token, is_opening in zip(projected, opens, strict=True):
         if not token.is_mark:
             continue
@@ -77,8 +77,8 @@ def match_marks_in_sentence(
 def opening_marks(fragments: Sequence[SourceFragment | TargetFragment]) -> list[bool]:
     """Returns for each fragment True if it is a mark before the first letters of its word."""
     found: list[bool] = []
-    for _, group in groupby(fragments, lambda part: part.word):
+    for _, group in groupby(fragments, lambda fragment: fragment.word):
         in_word = list(group)
-        first = next((i for i, part in enumerate(in_word) if not part.is_mark), 0)
+        first = next((i for i, fragment in enumerate(in_word) if not fragment.is_mark), 0)
         found += [i < first for i in range(len(in_word))]
     return found

@@ -69,8 +69,8 @@ def fill_empty_spans(
         if not token.is_mark:
             by_word[token.word].append(token)
     source_words: dict[int, set[int]] = defaultdict(set)
-    for part in fragments:
-        source_words[part.span].add(part.word)
+    for fragment in fragments:
+        source_words[fragment.span].add(fragment.word)
     spare = sum(count - 1 for span, count in counts.items() if span not in protected)
     for number in numbers:
         if counts[number] or spare <= 0:

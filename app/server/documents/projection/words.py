@@ -26,10 +26,14 @@ def link_words(fragments: Sequence[SourceFragment], tokens: Sequence[Token], pai
         The number of the source word for each target word.
     """
     links = {target: source for source, target in pairs if source <= fragments[-1].word}
-    wholes = ["".join(part.text for part in group) for _, group in groupby(fragments, lambda part: part.token)]
+    wholes = [
+        "".join(fragment.text for fragment in group) for _, group in groupby(fragments, lambda fragment: fragment.token)
+    ]
     source_counts, target_counts = Counter(wholes), Counter(token.text for token in tokens)
     words = {
-        wholes[part.token]: part.word for part in fragments if is_name_or_number(wholes[part.token], part.token == 0)
+        wholes[fragment.token]: fragment.word
+        for fragment in fragments
+        if is_name_or_number(wholes[fragment.token], fragment.token == 0)
     }
     for token in tokens:
         if token.text in words and source_counts[token.text] == target_counts[token.text] == 1:
