@@ -157,8 +157,8 @@ def service_of(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | Non
     from app.server.engine.batching import Batcher
     from app.server.engine.limits import Limits, RateLimiter
     from app.server.engine.metrics import Metrics
+    from app.server.engine.models import Models
     from app.server.engine.service import Service
-    from app.server.engine.versions import Models
 
     metrics = Metrics()
     limits = Limits(

@@ -1,1 +1,1 @@
-"""`nmt serve`: exports behind HTTP, and a page. It loads SavedModels and nothing of what trains them."""
+"""`nmt serve`: serves exports over HTTP, with a page. It loads SavedModels and none of the training code."""

@@ -1,34 +1,39 @@
-"""What a request can be refused for; each knows the status that HTTP has for it."""
+"""Errors that refuse a request, each with its HTTP status."""
 
-CLIENT_GONE = 499  # for a request whose client left before the answer, as nginx counts it
+CLIENT_GONE = 499  # nginx's status for a client that disconnected before the answer
 
 
 class RequestError(Exception):
-    """A request that is not answered: the message is for who made it."""
+    """A request that is refused. The client reads the message."""
 
     status = 400
 
 
 class NotFoundError(RequestError):
-    """There is no such model, version, signature or pair of languages."""
+    """No such model, version, signature or language pair."""
 
     status = 404
 
 
 class TooLargeError(RequestError):
-    """More than the server takes at once."""
+    """A request over one of the server's size limits."""
 
     status = 413
 
 
 class UnauthorizedError(RequestError):
-    """A key is missing or wrong."""
+    """A missing or wrong API key."""
 
     status = 403
 
 
 class TooManyRequestsError(RequestError):
-    """More requests in a minute than this client may make."""
+    """A client over its number of requests per minute.
+
+    Args:
+        message: Reason for the client.
+        retry_after: Seconds until the client may try again.
+    """
 
     status = 429
 
@@ -38,7 +43,12 @@ class TooManyRequestsError(RequestError):
 
 
 class BusyError(RequestError):
-    """The queue is full, or the server is about to stop; the same request may succeed later."""
+    """A full queue, or a server that is shutting down. The same request may succeed later.
+
+    Args:
+        message: Reason for the client.
+        retry_after: Seconds until the client may try again.
+    """
 
     status = 503
 
@@ -48,6 +58,6 @@ class BusyError(RequestError):
 
 
 class DeadlineError(RequestError):
-    """It was not answered in time."""
+    """A request that was not answered in time."""
 
     status = 504

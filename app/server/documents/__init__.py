@@ -1,1 +1,1 @@
-"""Translates HTML and Word documents: reads the marked text, translates it, writes it back."""
+"""Translation of plain text, HTML and Word files, in which the formatting moves with its words."""

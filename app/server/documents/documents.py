@@ -1,15 +1,15 @@
-"""Files in, files of the same kind out: plain text, HTML, and Word documents.
+"""Translation of files: plain text, HTML and Word documents. The result has the format of the source.
 
-They are read and written in processes of their own, which end when nobody waits for them any more.
+HTML and Word files are read and written in separate processes, which are killed if the request is cancelled.
 """
 
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import PurePath
 
-from app.server.documents.marked_text import translate_parts
-from app.server.documents.markup import read_pages, write_pages
-from app.server.documents.word_files import read_word, write_word
+from app.server.documents.html.pages import read_pages, write_pages
+from app.server.documents.span_translation import translate_spans
+from app.server.documents.word.files import read_word, write_word
 from app.server.engine.service import Service
 from app.server.engine.translation import translate
 from app.server.engine.versions import Direction
@@ -21,22 +21,22 @@ FORMATS = (".txt", ".html", ".htm", ".docx")
 async def translate_document(
     service: Service, direction: Direction, name: str, content: bytes, *, attributes: bool = False
 ) -> bytes:
-    """Translates a file, whose kind its name tells.
+    """Translates a file.
 
     Args:
-        service: What answers.
-        direction: Of a model that translates.
-        name: Of the file.
-        content: Of the file.
-        attributes: Whether what is said of pictures and the like is translated too.
+        service: Service that does the work.
+        direction: Direction of a model.
+        name: File name; its suffix is the format.
+        content: Bytes of the file.
+        attributes: Also translate descriptions of pictures and similar texts.
 
     Raises:
-        RequestError: It is of no kind in `FORMATS`, or damaged.
-        TooLargeError: It has more characters than the limits allow, or more of something else than can be.
+        RequestError: The format is unknown, or the file is damaged.
+        TooLargeError: The file exceeds a limit, such as that on characters.
     """
     kind = PurePath(name).suffix.lower()
     if kind not in FORMATS:
-        raise RequestError(f"cannot translate {kind or 'a file without an ending'}; known: {', '.join(FORMATS)}")
+        raise RequestError(f"cannot translate {kind or 'a file without a suffix'}; known: {', '.join(FORMATS)}")
     if kind == ".docx":
         return await translate_word(service, direction, content, attributes=attributes)
     try:
@@ -54,23 +54,26 @@ async def translate_document(
 async def translate_html(
     service: Service, direction: Direction, pages: Sequence[str], *, attributes: bool = False
 ) -> list[str]:
-    """Translates the text of HTML documents or of parts of such; the markup stays and goes with its words.
+    """Translates HTML documents or fragments. Inline markup moves with its words; all other markup stays.
 
     Raises:
-        RequestError: One is nested too deeply.
-        TooLargeError: One has too many tags.
+        RequestError: A page is nested too deeply.
+        TooLargeError: A page has too many tags.
     """
-    of_pages = await service.pages.run(read_pages, pages, attributes)
-    found = iter(await translate_parts(service.batcher, direction, [text for texts in of_pages for text in texts]))
-    return await service.pages.run(
-        write_pages, pages, attributes, [list(islice(found, len(texts))) for texts in of_pages]
-    )
+    by_page = await service.pages.run(read_pages, pages, attributes)
+    found = iter(await translate_spans(service.batcher, direction, [text for texts in by_page for text in texts]))
+    translations = [list(islice(found, len(texts))) for texts in by_page]
+    return await service.pages.run(write_pages, pages, attributes, translations)
 
 
 async def translate_word(service: Service, direction: Direction, content: bytes, *, attributes: bool) -> bytes:
-    """Translates a Word document; what is bold stays with its words, and so do links, footnotes and pictures."""
+    """Translates a Word document. Bold text, links, footnotes and pictures stay with their words.
+
+    Raises:
+        RequestError: The file is not a Word document, or is damaged.
+        TooLargeError: The document exceeds a limit.
+    """
     texts = await service.files.run(read_word, content, attributes)
-    service.limits.check(["".join(part for text in texts for part in text)])
-    return await service.files.run(
-        write_word, content, attributes, await translate_parts(service.batcher, direction, texts)
-    )
+    service.limits.check(["".join(span for text in texts for span in text)])
+    translations = await translate_spans(service.batcher, direction, texts)
+    return await service.files.run(write_word, content, attributes, translations)

@@ -1,6 +1,6 @@
-"""Words and punctuation marks of a sentence, and which marks of two languages are the same."""
+"""Tokenization into words and punctuation marks, and equivalent marks of different languages."""
 
-# ruff: noqa: RUF001  # marks of many scripts that look like others
+# ruff: noqa: RUF001  # marks of many scripts look alike
 import re
 import unicodedata
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import regex
 _WORD = re.compile(r"\S+")
 _LETTERS = r"[\w\p{M}\p{Cf}]"
 _TOKEN = regex.compile(rf"{_LETTERS}+(?:['’‐‑-]{_LETTERS}+)*|[^\w\p{{M}}\p{{Cf}}]")
-_SAME = {
+_EQUIVALENT_MARKS = {
     "\"'«»„“”‚‘’‹›「」『』《》": '"',
     ".!?…。！？؟।॥": ".",
     ",،、，": ",",
@@ -18,18 +18,18 @@ _SAME = {
     ":：": ":",
     "-‐‑‒–—―": "-",
 }
-_KINDS = {mark: kind for marks, kind in _SAME.items() for mark in marks}
-_CAN_GO = ',;:-"'  # another language may do without such a mark
+_CANONICAL = {mark: canonical for marks, canonical in _EQUIVALENT_MARKS.items() for mark in marks}
+_DROPPABLE = ',;:-"'  # the translation may need no such mark
 
 
 class Token(NamedTuple):
     """A word without the marks around it, or one mark.
 
     Attributes:
-        text: What is written.
-        begin: The first of its characters in the sentence.
-        word: The number of the word that it is in, a word being what stands between two spaces.
-        is_mark: Whether it is a punctuation mark or symbol.
+        text: Its characters.
+        begin: Index of its first character in the sentence.
+        word: Index of the word that contains it, where spaces separate words.
+        is_mark: True for a punctuation mark or symbol.
     """
 
     text: str
@@ -39,12 +39,12 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The character behind its last."""
+        """Index of the character after its last."""
         return self.begin + len(self.text)
 
 
 def tokens_of(sentence: str) -> list[Token]:
-    """The tokens of a sentence in order."""
+    """Splits a sentence into tokens."""
     found = []
     for number, word in enumerate(_WORD.finditer(sentence)):
         for token in _TOKEN.finditer(word[0]):
@@ -53,21 +53,26 @@ def tokens_of(sentence: str) -> list[Token]:
     return found
 
 
-def kind_of(mark: str) -> str:
-    """The same for marks that stand for one another in translations, such as “ and «."""
-    return _KINDS.get(mark) or unicodedata.normalize("NFKC", mark)
+def canonical_mark(mark: str) -> str:
+    """Returns one representative of all marks that translate each other, such as “ and «."""
+    return _CANONICAL.get(mark) or unicodedata.normalize("NFKC", mark)
 
 
-def can_go(text: str) -> bool:
-    """Whether a translation is whole without these marks, or would be odd with one of two brackets."""
-    return bool(text) and all(kind_of(one) in _CAN_GO or unicodedata.category(one) in ("Ps", "Pe") for one in text)
+def is_droppable(text: str) -> bool:
+    """Returns True if a translation may lack these marks. Brackets are among them, because one of two looks wrong."""
+    return bool(text) and all(
+        canonical_mark(one) in _DROPPABLE or unicodedata.category(one) in ("Ps", "Pe") for one in text
+    )
 
 
 def has_letters(text: str) -> bool:
-    """Whether there is something to translate."""
+    """Returns True if a text has a letter, and so something to translate."""
     return any(map(str.isalpha, text))
 
 
-def is_name(text: str, is_first: bool) -> bool:
-    """Whether a token is most likely the same in both languages: it has a digit, or a capital within the sentence."""
+def is_name_or_number(text: str, is_first: bool) -> bool:
+    """Returns True if a token has a digit, or a capital although it is not the first token of the sentence.
+
+    Such a token is most likely the same in both languages.
+    """
     return any(map(str.isdigit, text)) or (not is_first and len(text) > 1 and text != text.lower())

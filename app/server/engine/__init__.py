@@ -1,1 +1,1 @@
-"""Loads models, forms batches and admits requests. Knows nothing of HTTP routes."""
+"""The work behind the routes: loading models, batching, translation, language detection, limits and keys."""

@@ -1,8 +1,8 @@
-"""Dynamic batching: texts of requests that wait at the same time are translated together.
+"""Dynamic batching: queued texts of several requests are translated together.
 
-Each worker is a thread that takes the text that has waited longest, and with it waiting texts of like length, as many
-as a budget of tokens allows, but no more than its share of all that is at work or waits. A worker that finds less than
-its share waits a few milliseconds for more: clients who have just been answered often ask again.
+Each worker is a thread. It takes the text that has waited longest, and other queued texts of similar length up to a
+budget of tokens, but at most its share of all tokens that are queued or being computed. A worker that finds less than
+its share waits some milliseconds for more, because clients that have just been answered often send the next request.
 """
 
 import asyncio
@@ -16,50 +16,54 @@ import numpy as np
 import tensorflow as tf
 
 from app.decoding.signatures import inputs_of
-from app.server.engine.memory import Trimmer
 from app.server.engine.metrics import Metrics
+from app.server.engine.pools.memory import Trimmer
 from app.server.engine.versions import Version
 from app.server.errors import BusyError
 
-BATCH_TOKENS = 4096  # rows of a batch times tokens of its longest
-BYTES_A_TOKEN = 3  # or more, in most languages; to count them takes a turn of TensorFlow's threads, which are at work
-MOST_WAITING = 2048  # texts
-PAUSE_SECONDS = 0.008  # without a further text: no more come in for now
-MOST_GATHER_SECONDS = 0.05  # for which a text waits at most for others while a worker has nothing to do
+BATCH_TOKENS = 4096  # rows of a batch times tokens of its longest row
+BYTES_PER_TOKEN = 3  # a low estimate for most languages; exact counts would need TensorFlow's threads, which are busy
+MAX_QUEUED = 2048  # texts
+PAUSE_SECONDS = 0.008  # after so long without a new text, a batch does not wait for more
+MAX_GATHER_SECONDS = 0.05  # the longest time that a text waits for others while a worker is idle
 ROWS_MULTIPLE = 8
-ROWS = ("texts", "prefixes", "targets", "seeds")  # inputs with an entry for each text; all others are for the batch
+ROW_INPUTS = ("texts", "prefixes", "targets", "seeds")  # inputs with a value for each row; others are for the batch
 
-Row = Mapping[str, Any]  # what a signature takes or gives for one text
-Settings = tuple[tuple[str, Any], ...]  # what it takes for all of them, hashable
+Row = Mapping[str, Any]  # inputs or outputs of a signature for one text
+Settings = tuple[tuple[str, Any], ...]  # the other inputs; hashable
+BatchKey = tuple[Version, str, Settings]  # version, signature and settings, which all texts of a batch share
 
 
 @dataclass
-class Job:
-    """One text that waits.
+class QueuedText:
+    """A text in the queue, or in a batch that is being computed.
 
     Attributes:
-        alike: Its version, signature and settings; only jobs that are alike go into the same batch.
-        row: What the signature takes for it.
-        tokens: About so many of the source, its end included.
-        since: When it came, on the clock of `time.monotonic`.
-        answer: For what the signature gives.
+        key: Only texts with equal keys go into the same batch.
+        row: Inputs of the signature.
+        tokens: Estimated number of tokens, with the end of the sentence.
+        answer: Future for the outputs of the signature.
+        queued_at: Value of `time.monotonic` when it was queued.
     """
 
-    alike: tuple[Version, str, Settings]
+    key: BatchKey
     row: Row
     tokens: int
     answer: "asyncio.Future[Row]"
-    since: float = field(default_factory=time.monotonic)
+    queued_at: float = field(default_factory=time.monotonic)
 
 
 class Batcher:
-    """Runs signatures for texts of several requests at once.
+    """Queue of texts and the workers that run signatures on batches of them.
+
+    Attributes:
+        max_per_request: Number of texts that a request may have in the queue at once, so that other requests have room.
 
     Args:
-        metrics: Is told of batches and of what waits.
-        workers: So many batches are computed at the same time.
-        batch_tokens: The budget of a batch; a longer text is a batch of its own.
-        most_waiting: So many texts may wait; a request that would make them more is refused.
+        metrics: Metrics that record the batches and the queue.
+        workers: Number of batches that are computed at the same time.
+        batch_tokens: Budget of a batch; a longer text forms a batch by itself.
+        most_waiting: Capacity of the queue in texts; a request that exceeds it is refused.
     """
 
     def __init__(
@@ -68,15 +72,15 @@ class Batcher:
         *,
         workers: int,
         batch_tokens: int = BATCH_TOKENS,
-        most_waiting: int = MOST_WAITING,
+        most_waiting: int = MAX_QUEUED,
     ) -> None:
         self.metrics = metrics
         self.batch_tokens = batch_tokens
         self.most_waiting = most_waiting
-        self.most_at_once = max(1, most_waiting // 4)  # of one request, so that there is room for others
-        self._waiting: list[Job] = []
+        self.max_per_request = max(1, most_waiting // 4)
+        self._queue: list[QueuedText] = []
         self._changed = threading.Condition()
-        self._at_work = 0  # tokens
+        self._computing_tokens = 0
         self._trim = Trimmer()
         self._stopped = False
         self._threads = [threading.Thread(target=self._work, name=f"batch-{i}", daemon=True) for i in range(workers)]
@@ -86,46 +90,49 @@ class Batcher:
     async def run(
         self, version: Version, signature: str, rows: Sequence[Row], settings: Mapping[str, Any]
     ) -> list[Row]:
-        """What the signature gives for each row; cancelled, it drops those that no worker has taken.
+        """Runs a signature on rows. If the call is cancelled, its rows that are still queued are dropped.
 
         Args:
-            version: Of a model.
-            signature: Its name; its inputs with an entry for each text are some of `ROWS`.
-            rows: Those inputs for each text; strings are bytes.
-            settings: The other inputs, all of them: numbers, or tuples of bytes.
+            version: Version of a model.
+            signature: Name of the signature; its inputs with a value for each row are some of `ROW_INPUTS`.
+            rows: Those inputs; strings are bytes.
+            settings: The other inputs: numbers, or tuples of bytes.
+
+        Returns:
+            The outputs of the signature for each row.
 
         Raises:
-            BusyError: Too many texts wait already.
+            BusyError: The queue is full, or the server is shutting down.
             NotFoundError: The version has no such signature.
         """
-        version.check_knows(signature)
+        version.check_signature(signature)
         answers: list[Row] = []
-        alike = (version, signature, tuple(sorted(settings.items())))
-        for begin in range(0, len(rows), self.most_at_once):
-            answers += await self._run(alike, rows[begin : begin + self.most_at_once])
+        key = (version, signature, tuple(sorted(settings.items())))
+        for begin in range(0, len(rows), self.max_per_request):
+            answers += await self._run(key, rows[begin : begin + self.max_per_request])
         return answers
 
-    async def _run(self, alike: tuple[Version, str, Settings], rows: Sequence[Row]) -> list[Row]:
+    async def _run(self, key: BatchKey, rows: Sequence[Row]) -> list[Row]:
         loop = asyncio.get_running_loop()
-        jobs = [Job(alike, row, tokens_of_row(row), loop.create_future()) for row in rows]
+        texts = [QueuedText(key, row, estimated_tokens(row), loop.create_future()) for row in rows]
         with self._changed:
             self._drop_cancelled()
-            if len(self._waiting) + len(rows) > self.most_waiting:
-                self.metrics.refused.labels(alike[0].model).inc()
-                raise BusyError(f"{len(self._waiting)} texts are waiting already; try again in a moment")
+            if len(self._queue) + len(rows) > self.most_waiting:
+                self.metrics.refused.labels(key[0].model).inc()
+                raise BusyError(f"{len(self._queue)} texts are waiting already; try again in a moment")
             if self._stopped:
-                raise BusyError("the server is about to stop")
-            self._waiting += jobs
-            self.metrics.waiting.inc(len(jobs))
+                raise BusyError("the server is shutting down")
+            self._queue += texts
+            self.metrics.waiting.inc(len(texts))
             self._changed.notify_all()
         try:
-            return list(await asyncio.gather(*(job.answer for job in jobs)))
-        finally:  # when one fails, or the client is gone, the others need no answer
-            for job in jobs:
-                job.answer.cancel()
+            return list(await asyncio.gather(*(text.answer for text in texts)))
+        finally:  # if one fails or the client disconnects, nobody needs the other answers
+            for text in texts:
+                text.answer.cancel()
 
     def stop(self) -> None:
-        """Ends the workers once nothing waits."""
+        """Stops the workers after the queue is empty."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -134,117 +141,116 @@ class Batcher:
 
     def _work(self) -> None:
         while batch := self._next_batch():
-            tokens = tokens_of(batch)
+            tokens = total_tokens(batch)
             loop = batch[0].answer.get_loop()
             try:
                 answers: Sequence[Row | Exception] = compute(batch)
-                self._count(batch)
-            except Exception as error:  # whatever it is, those who wait are told
+                self._record(batch)
+            except Exception as error:  # the requests of the batch get the error
                 answers = [error] * len(batch)
             with self._changed:
-                self._at_work -= tokens
-            loop.call_soon_threadsafe(hand_out, batch, answers)
+                self._computing_tokens -= tokens
+            loop.call_soon_threadsafe(deliver, batch, answers)
             self._trim()
 
-    def _count(self, batch: Sequence[Job]) -> None:
-        version, signature, _ = batch[0].alike
-        lengths = [1 + length for length in version.token_counts([job.row["texts"] for job in batch])]
+    def _record(self, batch: Sequence[QueuedText]) -> None:
+        version, signature, _ = batch[0].key
+        lengths = [1 + length for length in version.token_counts([text.row["texts"] for text in batch])]
         self.metrics.batch(version.model, signature, len(batch), sum(lengths), len(batch) * max(lengths))
 
-    def _next_batch(self) -> list[Job]:
-        """Waits for one; there is none any more when the batcher has stopped."""
+    def _next_batch(self) -> list[QueuedText]:
+        """Waits for texts and takes a batch of them; returns an empty one after `stop`."""
         with self._changed:
             while True:
                 self._drop_cancelled()
-                if self._waiting:
-                    patience = self._patience()
-                    if patience <= 0:
-                        return self._take()
-                    self._changed.wait(patience)
+                if self._queue:
+                    seconds = self._gather_seconds()
+                    if seconds <= 0:
+                        return self._take_batch()
+                    self._changed.wait(seconds)
                 elif self._stopped:
                     return []
                 else:
                     self._changed.wait()
 
-    def _share(self, waiting: int) -> int:
-        """A worker's, in tokens, of what waits and what is at work."""
-        return min(self.batch_tokens, -(-(waiting + self._at_work) // len(self._threads)))
+    def _share(self, queued_tokens: int) -> int:
+        """Returns a worker's share, in tokens, of what is queued or being computed."""
+        return min(self.batch_tokens, -(-(queued_tokens + self._computing_tokens) // len(self._threads)))
 
-    def _patience(self) -> float:
-        """For how many seconds more to wait for others, if none comes."""
-        tokens = tokens_of(self._waiting)
+    def _gather_seconds(self) -> float:
+        """Returns how many more seconds to wait for further texts."""
+        tokens = total_tokens(self._queue)
         if self._stopped or tokens >= self._share(tokens):
             return 0.0
         now = time.monotonic()
-        for_others = self._waiting[-1].since + PAUSE_SECONDS - now
-        return min(for_others, self._waiting[0].since + MOST_GATHER_SECONDS - now)
+        return min(self._queue[-1].queued_at + PAUSE_SECONDS, self._queue[0].queued_at + MAX_GATHER_SECONDS) - now
 
     def _drop_cancelled(self) -> None:
-        left = [job for job in self._waiting if not job.answer.done()]
-        self.metrics.waiting.dec(len(self._waiting) - len(left))
-        self._waiting = left
+        remaining = [text for text in self._queue if not text.answer.done()]
+        self.metrics.waiting.dec(len(self._queue) - len(remaining))
+        self._queue = remaining
 
-    def _take(self) -> list[Job]:
-        first = self._waiting[0]
-        alike = [job for job in self._waiting if job.alike == first.alike]
-        batch = nearest(alike, self._share(tokens_of(alike)))
-        self._at_work += tokens_of(batch)
+    def _take_batch(self) -> list[QueuedText]:
+        first = self._queue[0]
+        same_key = [text for text in self._queue if text.key == first.key]
+        batch = select_batch(same_key, self._share(total_tokens(same_key)))
+        self._computing_tokens += total_tokens(batch)
         taken = set(map(id, batch))
-        self._waiting = [job for job in self._waiting if id(job) not in taken]
+        self._queue = [text for text in self._queue if id(text) not in taken]
         self.metrics.waiting.dec(len(batch))
         now = time.monotonic()
-        for job in batch:
-            self.metrics.wait_seconds.labels(job.alike[0].model).observe(now - job.since)
+        for text in batch:
+            self.metrics.wait_seconds.labels(text.key[0].model).observe(now - text.queued_at)
         return batch
 
 
-def nearest(jobs: Sequence[Job], batch_tokens: int) -> list[Job]:
-    """The first job and those nearest to it in length, with rows times longest row within `batch_tokens`.
+def select_batch(texts: Sequence[QueuedText], batch_tokens: int) -> list[QueuedText]:
+    """Selects the first text and those nearest to it in length, with rows times longest row within `batch_tokens`.
 
-    More than a few are a multiple of some, as kernels are made, and kept, for each shape.
+    A larger batch has a multiple of `ROWS_MULTIPLE` rows, because TensorFlow makes and keeps kernels for each shape.
     """
-    first, *others = jobs
+    first, *others = texts
     batch, longest = [first], first.tokens
-    for job in sorted(others, key=lambda job: abs(job.tokens - first.tokens)):
-        longest = max(longest, job.tokens)
+    for text in sorted(others, key=lambda text: abs(text.tokens - first.tokens)):
+        longest = max(longest, text.tokens)
         if (len(batch) + 1) * longest > batch_tokens:
             break
-        batch.append(job)
+        batch.append(text)
     return batch[: len(batch) // ROWS_MULTIPLE * ROWS_MULTIPLE or None]
 
 
-def tokens_of_row(row: Row) -> int:
-    """About so many tokens has the longest of its texts, the end included."""
-    return 1 + max(len(text) for text in row.values() if isinstance(text, bytes)) // BYTES_A_TOKEN
+def estimated_tokens(row: Row) -> int:
+    """Estimates the number of tokens of a row's longest text, with the end of the sentence."""
+    return 1 + max(len(text) for text in row.values() if isinstance(text, bytes)) // BYTES_PER_TOKEN
 
 
-def tokens_of(jobs: Sequence[Job]) -> int:
-    """Of all of them, without padding."""
-    return sum(job.tokens for job in jobs)
+def total_tokens(texts: Sequence[QueuedText]) -> int:
+    """Returns the estimated number of tokens of all texts, without padding."""
+    return sum(text.tokens for text in texts)
 
 
-def compute(batch: Sequence[Job]) -> list[Row]:
-    """What the signature gives for each job of a batch."""
-    version, signature, settings = batch[0].alike
-    rows = {name: tf.constant([job.row[name] for job in batch]) for name in batch[0].row}
-    found = call(version, signature, {**rows, **dict(settings)})
+def compute(batch: Sequence[QueuedText]) -> list[Row]:
+    """Runs the signature of a batch and returns its outputs for each text."""
+    version, signature, settings = batch[0].key
+    rows = {name: tf.constant([text.row[name] for text in batch]) for name in batch[0].row}
+    found = call_signature(version, signature, {**rows, **dict(settings)})
     return [{name: values[i] for name, values in found.items()} for i in range(len(batch))]
 
 
-def call(version: Version, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Runs a signature; inputs that it has a default for may be left out."""
+def call_signature(version: Version, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Runs a signature. Inputs with a default may be left out."""
     function = version.signatures[signature]
     given = {**version.defaults_of(signature), **inputs}
     found = function(**{name: version.tensor(signature, name, given[name]) for name in inputs_of(function)})
     return {name: values.numpy() for name, values in found.items()}
 
 
-def hand_out(batch: Sequence[Job], answers: Sequence[Row | Exception]) -> None:
-    """Gives each job its answer, unless nobody waits for it any more."""
-    for job, answer in zip(batch, answers, strict=True):
-        if job.answer.done():
+def deliver(batch: Sequence[QueuedText], answers: Sequence[Row | Exception]) -> None:
+    """Sets the answer or the error of each text's future, unless it was cancelled."""
+    for text, answer in zip(batch, answers, strict=True):
+        if text.answer.done():
             continue
         if isinstance(answer, Exception):
-            job.answer.set_exception(answer)
+            text.answer.set_exception(answer)
         else:
-            job.answer.set_result(answer)
+            text.answer.set_result(answer)

@@ -1,4 +1,4 @@
-"""Languages by their codes, however these are written, and which language a text is in."""
+"""Comparison of language codes in any notation, and identification of the language of a text."""
 
 import math
 from collections.abc import Collection
@@ -13,18 +13,18 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from pipelines.language_codes import base_of, standard
 
-REGIONS_APART = 5  # CLDR's distance of pt-BR and pt-PT
-MOST_READ = 4_000  # characters, from which a language is found out
-LEAST_TOLD = 1.0  # percent, of a language that is not asked for
-UNLIKELY = 0.0001  # percent; below it are 2 of 6,000 frequent English words alone, and none of 4,000 sentences
-NO_LANGUAGE = "zxx"  # as the identifier calls program code
+MAX_REGION_DISTANCE = 5  # CLDR's distance between pt-BR and pt-PT
+MAX_READ_CHARACTERS = 4_000  # the identifier reads the beginning of a text
+MIN_REPORTED = 1.0  # percent, for a language that is not served
+UNLIKELY = 0.0001  # percent; only 2 of 6,000 frequent English words and none of 4,000 sentences are below it
+NO_LANGUAGE = "zxx"  # the identifier's code for program code
 # fmt: off
-NOT_READ = frozenset(("script", "style", "template", "noscript", "svg", "math", "code", "pre", "kbd", "samp", "var"))
+INVISIBLE = frozenset(("script", "style", "template", "noscript", "svg", "math", "code", "pre", "kbd", "samp", "var"))
 # fmt: on
 
 
 class Detected(NamedTuple):
-    """A language, and how sure it is, in percent of all languages that the identifier knows."""
+    """A language and its probability, in percent, among all languages that the identifier knows."""
 
     language: str
     confidence: float
@@ -32,30 +32,31 @@ class Detected(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def distance(asked: str, served: str) -> int | None:
-    """How far a language is from one that is asked for: 0 for the same, more for another region; None if it is another.
+    """Returns the distance between a requested and a served language.
 
-    One that is written in another script is another.
+    Returns:
+        0 for the same code, more for another region, and None for another language or another script.
     """
     if asked == served or standard(asked) == standard(served):
         return 0
     try:
         if Language.get(asked).maximize().script != Language.get(served).maximize().script:
             return None
-        apart = 1 + int(tag_distance(asked, served))
+        found = 1 + int(tag_distance(asked, served))
     except LanguageTagError:
         return None
-    return apart if apart <= 1 + REGIONS_APART else None
+    return found if found <= 1 + MAX_REGION_DISTANCE else None
 
 
-def pairs_apart(asked: tuple[str, str], served: tuple[str, str]) -> int | None:
-    """The distances of both languages of a pair together; None if one is another language."""
-    apart = [distance(one, other) for one, other in zip(asked, served, strict=True)]
-    return None if None in apart else sum(filter(None, apart))
+def pair_distance(asked: tuple[str, str], served: tuple[str, str]) -> int | None:
+    """Returns the sum of both languages' distances, or None if one of them is another language."""
+    distances = [distance(one, other) for one, other in zip(asked, served, strict=True)]
+    return None if None in distances else sum(filter(None, distances))
 
 
 @lru_cache
 def name_of(code: str) -> str:
-    """The English name of a language's code; the code itself where there is none."""
+    """Returns the English name of a language code, or the code itself if it is unknown."""
     try:
         return Locale.parse(standard(code), sep="-").english_name or code
     except (UnknownLocaleError, ValueError):
@@ -63,18 +64,24 @@ def name_of(code: str) -> str:
 
 
 def detect(text: str, languages: Collection[str]) -> list[Detected]:
-    """How sure each of the languages is, and every other that a text may be in, the likeliest first.
+    """Identifies the language of a text.
 
-    Of a text without a letter nothing can be said: the first of the languages, with no confidence.
+    Args:
+        text: A text of any length.
+        languages: Served languages, which are always in the result.
+
+    Returns:
+        The served languages and the other likely ones, the likeliest first. For a text without letters, the first
+        served language, with confidence 0.
     """
-    told = [one for one in _ranked(text, languages) if one.language in languages or one.confidence >= LEAST_TOLD]
-    return [Detected(language, round(confidence, 1)) for language, confidence in told]
+    reported = [one for one in _ranked(text, languages) if one.language in languages or one.confidence >= MIN_REPORTED]
+    return [Detected(language, round(confidence, 1)) for language, confidence in reported]
 
 
 def source_of(text: str, languages: Collection[str]) -> Detected:
-    """The likeliest of the languages; if it can be none of these, the likeliest of all.
+    """Returns the likeliest of the served languages, or the likeliest of all if the text can be in none of them.
 
-    Where the identifier does not know one of them, it cannot tell that a text is not in that one.
+    If the identifier does not know one of the served languages, it cannot exclude it, so the result is a served one.
     """
     ranked = _ranked(text, languages)
     likeliest = next(one for one in ranked if one.language in languages)
@@ -84,50 +91,50 @@ def source_of(text: str, languages: Collection[str]) -> Detected:
 
 
 def _ranked(text: str, languages: Collection[str]) -> list[Detected]:
-    """The languages, by the codes that they have here, and all others, the likeliest first."""
-    text = text[:MOST_READ]
+    """Ranks the served languages, under their served codes, and all others, the likeliest first."""
+    text = text[:MAX_READ_CHARACTERS]
     if not any(map(str.isalpha, text)):
         return [Detected(language, 0.0) for language in sorted(languages)][:1]
     percent: dict[str, float] = dict.fromkeys(sorted(languages), 0.0)
-    for found, share in shares(text).items():
-        code = next((language for language in sorted(languages) if is_of(language, found)), found)
-        percent[code] = percent.get(code, 0.0) + 100 * share
+    for found, probability in probabilities(text).items():
+        code = next((language for language in sorted(languages) if is_same_language(language, found)), found)
+        percent[code] = percent.get(code, 0.0) + 100 * probability
     return sorted((Detected(*one) for one in percent.items()), key=lambda one: -one.confidence)
 
 
-def shares(text: str) -> dict[str, float]:
-    """The probability of each language that the identifier knows."""
+def probabilities(text: str) -> dict[str, float]:
+    """Returns the probability of each language that the identifier knows: the softmax of its log-probabilities."""
     ranked = [(language, value) for language, value in _identifier().rank(text) if language != NO_LANGUAGE]
-    most = max(value for _, value in ranked)
+    largest = max(value for _, value in ranked)
     found: dict[str, float] = {}
     for language, value in ranked:
-        found[language] = found.get(language, 0.0) + math.exp(value - most)
+        found[language] = found.get(language, 0.0) + math.exp(value - largest)
     total = sum(found.values())
     return {language: weight / total for language, weight in found.items()}
 
 
 @lru_cache
 def is_known(served: str) -> bool:
-    """Whether the identifier knows a language."""
-    return any(is_of(served, found) for found in _identifier().nb_classes)
+    """Returns True if the identifier knows a language."""
+    return any(is_same_language(served, found) for found in _identifier().nb_classes)
 
 
 @lru_cache(maxsize=4096)
-def is_of(served: str, found: str) -> bool:
-    """Whether a served language is what the identifier calls so; it knows no scripts or regions."""
+def is_same_language(served: str, found: str) -> bool:
+    """Returns True if an identified code means a served language. The identifier ignores scripts and regions."""
     return base_of(served) == base_of(found) or distance(found, served) is not None
 
 
 def text_of_html(html: str) -> str:
-    """What a reader of HTML sees, from which its language can be found out."""
+    """Returns the visible text of HTML, for language identification."""
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
     try:
         root = etree.fromstring(html.encode("utf-8", "replace"), parser)
-    except etree.XMLSyntaxError:  # as of nothing
+    except etree.XMLSyntaxError:  # raised for an empty document
         return ""
     if root is None:
         return ""
-    etree.strip_elements(root, *NOT_READ, with_tail=False)
+    etree.strip_elements(root, *INVISIBLE, with_tail=False)
     return " ".join(root.itertext())
 
 

@@ -1,11 +1,11 @@
-"""Who may ask, how much at once, and how often."""
+"""Limits on the size and rate of requests, and API keys."""
 
 import hashlib
 import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,20 +14,20 @@ from app.runtime.console import say
 from app.server.errors import TooLargeError, TooManyRequestsError, UnauthorizedError
 
 KEY_BYTES = 32
-MOST_CLIENTS = 10_000  # whose requests are counted; the one not seen for longest is forgotten first
+MAX_CLIENTS = 10_000  # whose requests are counted; the least recently seen client is forgotten first
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may ask, and how many of them a client may make.
+    """Limits on a request and on the rate of requests.
 
     Attributes:
-        body_bytes: Of a request.
-        characters: Of all its texts.
-        texts: Of a request.
-        requests_per_minute: By key, or by address without one; 0 for as many as one likes.
-        deadline: Seconds within which a request is answered, or not at all.
-        arrival: Seconds within which its body must be there.
+        body_bytes: Size of the body.
+        characters: Characters in all texts of a request.
+        texts: Number of texts in a request.
+        requests_per_minute: Requests of one API key, or of one address without keys; 0 is no limit.
+        deadline: Seconds until the answer; after that the request fails.
+        arrival: Seconds until the end of the body.
     """
 
     body_bytes: int = 2 * 1024 * 1024
@@ -37,57 +37,62 @@ class Limits:
     deadline: float = 60.0
     arrival: float = 60.0
 
-    def check(self, texts: list[str]) -> None:
-        """Refuses what is too much.
+    def check(self, texts: Sequence[str]) -> None:
+        """Checks the number and size of a request's texts.
 
         Raises:
             TooLargeError: There are too many texts, or too many characters in them.
         """
         if len(texts) > self.texts:
-            raise TooLargeError(f"{len(texts)} texts in one request; at most {self.texts} are taken")
+            raise TooLargeError(f"{len(texts)} texts in one request; at most {self.texts} are allowed")
         characters = sum(map(len, texts))
         if characters > self.characters:
-            raise TooLargeError(f"{characters} characters in one request; at most {self.characters} are taken")
+            raise TooLargeError(f"{characters} characters in one request; at most {self.characters} are allowed")
 
 
 class RateLimiter:
-    """Counts requests of each client; a client who pauses may make up for it, up to a minute's worth.
+    """Token bucket for each client, which holds the requests of one minute.
 
     Args:
-        per_minute: How many a client may make in a minute; 0 for as many as one likes.
+        per_minute: Requests that a client may make in a minute; 0 is no limit.
     """
 
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by client: requests left, and when
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by client: requests left, last update
 
     def count(self, client: str, now: float | None = None) -> None:
-        """One more request of a client.
+        """Counts a request of a client.
+
+        Args:
+            client: Holder of the key, or address.
+            now: Time in seconds; None is the current time.
 
         Raises:
-            TooManyRequestsError: It is one too many.
+            TooManyRequestsError: The client has no requests left.
         """
         if not self.per_minute:
             return
         now = time.monotonic() if now is None else now
-        left, since = self._left.pop(client, (float(self.per_minute), now))
+        left, since = self._buckets.pop(client, (float(self.per_minute), now))
         left = min(self.per_minute, left + (now - since) * self.per_minute / 60)
-        self._left[client] = (left - 1 if left >= 1 else left, now)
-        if len(self._left) > MOST_CLIENTS:
-            self._left.popitem(last=False)
+        self._buckets[client] = (left - 1 if left >= 1 else left, now)
+        if len(self._buckets) > MAX_CLIENTS:
+            self._buckets.popitem(last=False)
         if left < 1:
             wait = int(60 * (1 - left) / self.per_minute) + 1
             raise TooManyRequestsError(f"more than {self.per_minute} requests a minute; wait {wait} s", wait)
 
 
 class ApiKeys:
-    """Keys by the names of their holders. A file holds their hashes alone: a name, a space, and SHA-256 in hex a line.
+    """Hashes of API keys by the names of their holders.
 
-    The keys are long and random, so that a fast hash is no weakness.
+    A file holds a name, a space and a SHA-256 hash in hex per line. The keys are long and random, so that a fast hash
+    is safe.
 
     Args:
-        hashes: By name.
-        path: The file they are from, which is read again when it changes.
+        hashes: Hashes by name.
+        path: File that the hashes are from; it is read again when it changes.
     """
 
     def __init__(self, hashes: Mapping[str, str], path: Path | None = None) -> None:
@@ -97,10 +102,10 @@ class ApiKeys:
 
     @classmethod
     def read(cls, path: Path) -> "ApiKeys":
-        """The keys of a file.
+        """Reads a file of keys.
 
         Raises:
-            UserError: It cannot be read, or a line is something else.
+            UserError: The file cannot be read, or a line has another form.
         """
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -117,20 +122,20 @@ class ApiKeys:
         return cls(hashes, path)
 
     def holder(self, key: object) -> str:
-        """Whose key it is.
+        """Returns the name of a key's holder.
 
         Raises:
-            UnauthorizedError: Nobody's.
+            UnauthorizedError: The key is missing or unknown, or the file cannot be read.
         """
-        self._renew()
+        self._reload_if_changed()
         given = hash_of(key if isinstance(key, str) else "")
         found = [name for name, stored in self.hashes.items() if hmac.compare_digest(stored, given)]
         if not found:
-            raise UnauthorizedError("this key is not known" if key else "this server wants an API key")
+            raise UnauthorizedError("unknown API key" if key else "this server needs an API key")
         return found[0]
 
-    def _renew(self) -> None:
-        """Reads the file again if it has changed; while it cannot be read there is no key."""
+    def _reload_if_changed(self) -> None:
+        """Reads the file again if it has changed. While it cannot be read, every key is refused."""
         try:
             changed = self.path and self.path.stat().st_mtime_ns
             if changed != self._changed and self.path:
@@ -138,20 +143,27 @@ class ApiKeys:
             self._changed = changed
         except (OSError, UserError) as error:
             self.hashes, self._changed = {}, None
-            say(f"cannot read the keys, so nobody has one: {error}")
-            raise UnauthorizedError("the server cannot read its keys; its log says more") from error
+            say(f"every API key is refused, because the keys cannot be read: {error}")
+            raise UnauthorizedError("the server cannot read its keys; its log has the reason") from error
 
 
 def add_api_key(path: Path, name: str) -> str:
-    """Makes a key, writes its hash into the file, and gives the key: it can be read nowhere afterwards.
+    """Creates an API key and adds its hash to the file.
+
+    Args:
+        path: File of keys; created if missing.
+        name: Holder of the key, one word.
+
+    Returns:
+        The key, which is stored nowhere.
 
     Raises:
-        UserError: The name is taken or no word, or the file cannot be written.
+        UserError: The name is not one word or has a key already, or the existing file cannot be read.
     """
     if not name or name != "".join(name.split()) or name.startswith("#"):
-        raise UserError(f"the name of a key is one word, not {name!r}")
+        raise UserError(f"the name of a key's holder must be one word, not {name!r}")
     if path.exists() and name in ApiKeys.read(path).hashes:
-        raise UserError(f"{path} has a key of {name} already; take its line out first, or choose another name")
+        raise UserError(f"{path} already has a key for {name}; delete its line first, or choose another name")
     key = secrets.token_urlsafe(KEY_BYTES)
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{name} {hash_of(key)}\n")
@@ -160,5 +172,5 @@ def add_api_key(path: Path, name: str) -> str:
 
 
 def hash_of(key: str) -> str:
-    """SHA-256 in hex."""
+    """Returns the SHA-256 hash of a key in hex."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()

@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics; nothing of what users write is in it."""
+"""Metrics that Prometheus reads at /metrics. They contain no text of users."""
 
 from contextlib import suppress
 
@@ -9,41 +9,55 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """One registry for each server, so that several can live in a process."""
+    """Metrics of one server, in a registry of its own, so that a process can hold several servers."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        of = self.registry
-        self.requests = Counter("nmt_requests", "Requests answered", ["route", "status"], registry=of)
+        registry = self.registry
+        self.requests = Counter("nmt_requests", "Answered requests", ["route", "status"], registry=registry)
         self.request_seconds = Histogram(
-            "nmt_request_seconds", "From a request to its answer", ["route"], buckets=SECONDS, registry=of
+            "nmt_request_seconds", "Time from a request to its answer", ["route"], buckets=SECONDS, registry=registry
         )
-        self.refused = Counter("nmt_refused", "Requests refused because the queue was full", ["model"], registry=of)
-        self.waiting = Gauge("nmt_queue_texts", "Texts that wait for a worker", registry=of)
+        self.refused = Counter(
+            "nmt_refused", "Requests refused because the queue was full", ["model"], registry=registry
+        )
+        self.waiting = Gauge("nmt_queue_texts", "Texts in the queue", registry=registry)
         self.wait_seconds = Histogram(
-            "nmt_queue_seconds", "How long a text waited for a worker", ["model"], buckets=SECONDS, registry=of
+            "nmt_queue_seconds", "Time that a text spent in the queue", ["model"], buckets=SECONDS, registry=registry
         )
         self.batch_texts = Histogram(
-            "nmt_batch_texts", "Texts of a batch", ["model", "signature"], buckets=SIZES, registry=of
+            "nmt_batch_texts", "Texts in a batch", ["model", "signature"], buckets=SIZES, registry=registry
         )
-        self.tokens = Counter("nmt_source_tokens", "Tokens of the texts that were computed", ["model"], registry=of)
-        self.padded = Counter("nmt_padded_tokens", "The same with the padding of their batches", ["model"], registry=of)
-        self.loaded = Gauge("nmt_model_version", "The version that answers", ["model"], registry=of)
-        self.warm = Gauge("nmt_model_warm", "1 once each signature of that version has run", ["model"], registry=of)
-        self.load_failures = Counter("nmt_load_failures", "Versions that could not be loaded", ["model"], registry=of)
+        self.tokens = Counter("nmt_source_tokens", "Source tokens, without padding", ["model"], registry=registry)
+        self.padded = Counter("nmt_padded_tokens", "Source tokens, with padding", ["model"], registry=registry)
+        self.loaded = Gauge("nmt_model_version", "Version that answers requests", ["model"], registry=registry)
+        self.warm = Gauge(
+            "nmt_model_warm", "1 after every signature of that version has run", ["model"], registry=registry
+        )
+        self.load_failures = Counter(
+            "nmt_load_failures", "Versions that could not be loaded", ["model"], registry=registry
+        )
 
     def batch(self, model: str, signature: str, texts: int, tokens: int, padded: int) -> None:
-        """A batch was computed."""
+        """Records a computed batch.
+
+        Args:
+            model: Name of the model.
+            signature: Name of the signature.
+            texts: Number of texts.
+            tokens: Number of source tokens without padding.
+            padded: Number of source tokens with padding.
+        """
         self.batch_texts.labels(model, signature).observe(texts)
         self.tokens.labels(model).inc(tokens)
         self.padded.labels(model).inc(padded)
 
     def forget(self, model: str) -> None:
-        """A model answers no more: it has no version now. What was counted stays, as counters do."""
+        """Removes the gauges of a model that is no longer served. Its counters stay."""
         for gauge in (self.loaded, self.warm):
             with suppress(KeyError):
                 gauge.remove(model)
 
     def page(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """Returns all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What all interfaces of the server share: the models, the batcher, and the way in for a request."""
+"""The state that all HTTP interfaces share, and the steps of every request: admission, deadline, model selection."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,38 +11,39 @@ from app.server.engine.batching import Batcher
 from app.server.engine.languages import Detected, distance, name_of, source_of
 from app.server.engine.limits import ApiKeys, Limits, RateLimiter
 from app.server.engine.metrics import Metrics
-from app.server.engine.processes import Processes
-from app.server.engine.side_work import SideWork
-from app.server.engine.versions import Direction, Models
+from app.server.engine.models import Models
+from app.server.engine.pools.processes import ProcessPool
+from app.server.engine.pools.threads import ThreadPool
+from app.server.engine.versions import Direction
 from app.server.errors import CLIENT_GONE, DeadlineError, RequestError, UnauthorizedError
 
 Result = TypeVar("Result")
-MOST_PAGES = 1024  # requests for HTML that wait; each takes a few milliseconds
+MAX_PENDING_PAGES = 1024  # requests for HTML; each takes a few milliseconds
 WRONG_KEYS_PER_MINUTE = 60
-AUTO = "auto"  # in place of a source language: find it out
+AUTO = "auto"  # source language that stands for identification
 
 
 class ClientGoneError(RequestError):
-    """Nobody waits for the answer any more."""
+    """A client that disconnected before the answer."""
 
     status = CLIENT_GONE
 
 
 @dataclass
 class Service:
-    """One server.
+    """The state of a server.
 
     Attributes:
-        models: What it translates with.
-        batcher: Runs it.
-        metrics: What it tells Prometheus.
-        limits: Of a request.
-        limiter: Counts the requests of each client.
-        keys: Who may ask; everybody if None.
-        side_work: Runs what the batcher does not.
-        pages: Read and write HTML.
-        files: Read and write Word documents, which may take longer, and so cannot keep HTML waiting.
-        failures: Counts the wrong keys of each address.
+        models: Loaded models.
+        batcher: Queue and workers for translation.
+        metrics: Metrics for Prometheus.
+        limits: Limits on a request.
+        limiter: Rate limit of each client.
+        keys: API keys; None admits everybody.
+        threads: Threads for signatures that cannot be batched.
+        pages: Processes that read and write HTML.
+        files: Processes that read and write Word documents. They are separate, so that HTML does not wait for them.
+        failures: Rate limit of wrong keys from an address.
     """
 
     models: Models
@@ -51,17 +52,21 @@ class Service:
     limits: Limits
     limiter: RateLimiter
     keys: ApiKeys | None = None
-    side_work: SideWork = field(default_factory=SideWork)
-    pages: Processes = field(default_factory=lambda: Processes(most=MOST_PAGES))
-    files: Processes = field(default_factory=Processes)
+    threads: ThreadPool = field(default_factory=ThreadPool)
+    pages: ProcessPool = field(default_factory=lambda: ProcessPool(most=MAX_PENDING_PAGES))
+    files: ProcessPool = field(default_factory=ProcessPool)
     failures: RateLimiter = field(default_factory=lambda: RateLimiter(WRONG_KEYS_PER_MINUTE))
 
     def admit(self, request: Request, key: object = None) -> None:
-        """Lets a request in, by its key, and counts it.
+        """Checks the API key of a request and counts the request.
+
+        Args:
+            request: The request.
+            key: Key from the body; None means the key from the headers.
 
         Raises:
-            UnauthorizedError: It has no key, or a wrong one.
-            TooManyRequestsError: Its client has made too many.
+            UnauthorizedError: The key is missing or wrong.
+            TooManyRequestsError: The client has made too many requests, or sent too many wrong keys.
         """
         client = request.client.host if request.client else ""
         if self.keys:
@@ -73,11 +78,11 @@ class Service:
         self.limiter.count(client)
 
     async def answer(self, request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of the work, unless its time is over or the client has gone: then it is dropped.
+        """Runs a request's work and cancels it at the deadline or if the client disconnects.
 
         Raises:
-            DeadlineError: It took too long.
-            ClientGoneError: Nobody waits for it.
+            DeadlineError: The work took too long.
+            ClientGoneError: The client disconnected.
         """
         task, gone = asyncio.ensure_future(work), asyncio.ensure_future(disconnected(request))
         try:
@@ -85,26 +90,35 @@ class Service:
             if task.done():
                 return task.result()
             if gone.done():
-                raise ClientGoneError("the client has gone")
+                raise ClientGoneError("the client disconnected")
             raise DeadlineError(f"not answered within {self.limits.deadline:g} s")
         finally:
             task.cancel()
             gone.cancel()
 
     def stop(self) -> None:
-        """Ends everything that works."""
+        """Stops the threads and processes of all parts."""
         self.models.stop()
-        for processes in (self.pages, self.files):
-            processes.stop()
+        for pool in (self.pages, self.files):
+            pool.stop()
         self.batcher.stop()
 
     def direction_for(
         self, source: str, target: str, text: str, domain: str | None = None
     ) -> tuple[Direction, Detected | None]:
-        """What translates a pair of languages, and the source language if it had to be found out.
+        """Selects the direction for a text.
+
+        Args:
+            source: Code of the source language, or `AUTO` to identify it.
+            target: Code of the target language.
+            text: Text in the source language.
+            domain: Domain that the model must know; None is any model.
+
+        Returns:
+            The direction, and the identified language or None.
 
         Raises:
-            RequestError: There is none.
+            RequestError: No model translates this pair.
         """
         if source != AUTO:
             return self.models.for_pair(source, target, domain), None
@@ -115,19 +129,19 @@ class Service:
         found = source_of(text, sources)
         if found.language not in sources:
             raise RequestError(
-                f"a text seems to be in {name_of(found.language)}, and there is no model for "
+                f"the text seems to be in {name_of(found.language)}, and there is no model for "
                 f"{found.language}-{target}; there are: {self.models.pairs()}"
             )
         return self.models.for_pair(found.language, target, domain), found
 
 
 def key_of(request: Request) -> str | None:
-    """The key in a request's headers."""
+    """Returns the API key in a request's headers, X-API-Key or Authorization: Bearer."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return request.headers.get("x-api-key") or (token if scheme.lower() == "bearer" else None)
 
 
 async def disconnected(request: Request) -> None:
-    """Comes back when the client has gone."""
+    """Returns when the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,27 +1,22 @@
-"""Texts of any length in, translations out: lines and spaces stay, and each sentence is translated by itself."""
+"""Translation of texts of any length, sentence by sentence. Line breaks and spaces stay as they are."""
 
 import asyncio
 import math
-import re
-from collections.abc import AsyncIterator, Mapping, Sequence, Sized
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import numpy as np
-
-from app.decoding.signatures import ALIGN, ALTERNATIVES, N_BEST, TRANSLATE
+from app.decoding.signatures import ALTERNATIVES, N_BEST, TRANSLATE
 from app.decoding.text.sentences import is_followed_by_space_outside, stretches_outside
 from app.server.engine.batching import Batcher, Row
 from app.server.engine.versions import Direction
 
-MOST_CHARACTERS = 2_000  # of what is translated at once
-MOST_ALIGNED = 1500**2  # characters of a sentence times those of its translation
-WORD_START = "▁"  # SentencePiece's mark for a space
+MAX_SENTENCE_CHARACTERS = 2_000  # longer sentences are cut
+WORD_START = "▁"  # SentencePiece's mark of a space
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a translation: what stands between two spaces, and the probability of its least likely token."""
+    """A word of a translation, and the probability of its least likely token. Words are separated by spaces."""
 
     text: str
     confidence: float
@@ -32,15 +27,15 @@ class Sentence:
     """One sentence and its translation.
 
     Attributes:
-        source: What was translated, without the space around it.
-        text: The translation.
-        score: As `Translation.score`.
-        confidence: The geometric mean of the probabilities of its tokens.
-        warnings: What is suspicious about it.
-        words: Of the translation, where they were asked for.
+        source: Source sentence, without the space around it.
+        text: Translation.
+        score: Score of the search, as in `Translation.score`.
+        confidence: Geometric mean of the tokens' probabilities.
+        warnings: Signs of a bad translation.
+        words: Words of the translation; empty unless requested.
         alternatives: Further translations, best first.
-        before: The space before it.
-        after: The space behind it.
+        before: Space before the sentence.
+        after: Space after the sentence.
     """
 
     source: str
@@ -56,7 +51,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class TranslatedText:
-    """A text, sentence by sentence."""
+    """A translated text as a sequence of sentences."""
 
     sentences: tuple[Sentence, ...] = field(default=())
 
@@ -66,7 +61,11 @@ class TranslatedText:
         return "".join(sentence.before + sentence.text + sentence.after for sentence in self.sentences)
 
     def alternative(self, number: int) -> str:
-        """The whole translation of each sentence's alternative of this number, where it has one."""
+        """Returns an alternative translation of the whole text.
+
+        Args:
+            number: Index of the alternative in each sentence. Sentences with fewer alternatives use their last one.
+        """
         parts = []
         for sentence in self.sentences:
             texts = [sentence.text, *sentence.alternatives]
@@ -75,9 +74,9 @@ class TranslatedText:
 
 
 def sentences_of(text: str) -> list[Sentence]:
-    """The sentences of a text, not translated yet; put together with their spaces they are the text.
+    """Splits a text into sentences, not translated yet. Joined with their spaces, they are the text.
 
-    They are those that the graph finds, so that it translates each as a whole.
+    The graph splits at the same places, so it translates each sentence as a whole.
     """
     found: list[Sentence] = []
     for before, core, after in stretches_outside(text):
@@ -92,29 +91,29 @@ def sentences_of(text: str) -> list[Sentence]:
 
 
 def pieces_of(sentence: str) -> list[str]:
-    """Cuts a sentence that is no sentence, but a list or a text without punctuation, behind spaces.
+    """Cuts a long sentence, such as a list or a text without punctuation, after spaces.
 
-    A text that is taken cannot be given up before it is computed, so none may take as long as a whole document.
+    A text that a worker computes cannot be cancelled, so none may take as long as a whole document.
     """
     found, begin = [], 0
-    while len(sentence) - begin > MOST_CHARACTERS:
-        cut = sentence.rfind(" ", begin + 1, begin + MOST_CHARACTERS) + 1 or begin + MOST_CHARACTERS
+    while len(sentence) - begin > MAX_SENTENCE_CHARACTERS:
+        cut = sentence.rfind(" ", begin + 1, begin + MAX_SENTENCE_CHARACTERS) + 1 or begin + MAX_SENTENCE_CHARACTERS
         found.append(sentence[begin:cut])
         begin = cut
     return [*found, sentence[begin:]]
 
 
 def respaced(sentences: Sequence[Sentence]) -> list[Sentence]:
-    """Translated sentences with a space between them as their language has it: in Chinese and Japanese none."""
+    """Adapts the single spaces between translated sentences to the language: Chinese and Japanese have none."""
     found = list(sentences)
     for number, sentence in enumerate(found[:-1]):
         if sentence.after in ("", " "):
-            found[number] = replace(sentence, after=space_behind(sentence))
+            found[number] = replace(sentence, after=space_after(sentence))
     return found
 
 
-def space_behind(sentence: Sentence) -> str:
-    """What stands between a translated sentence and the next one, where the text has a space or nothing."""
+def space_after(sentence: Sentence) -> str:
+    """Returns the space between a translated sentence and the next one: " " or ""."""
     return " " if sentence.text and is_followed_by_space_outside(sentence.text) else ""
 
 
@@ -125,23 +124,19 @@ async def translate(
     *,
     alternatives: int = 0,
     with_words: bool = False,
-    settings: Mapping[str, Any] = {},  # nobody writes to it
 ) -> list[TranslatedText]:
-    """Translates texts sentence by sentence, all of them at once.
+    """Translates texts sentence by sentence. The sentences of all texts are in the queue at once.
 
     Args:
-        batcher: Runs the signatures.
-        direction: Of a model that translates.
-        texts: Of any length.
-        alternatives: So many further translations of each sentence.
-        with_words: Whether the words' confidences are told.
-        settings: Of the search, other than the model's own.
+        batcher: Batcher that runs the signatures.
+        direction: Direction of a model.
+        texts: Texts of any length.
+        alternatives: Number of alternative translations of each sentence.
+        with_words: Return the words with their confidences.
     """
     of_texts = [sentences_of(text) for text in texts]
     flat = [sentence for sentences in of_texts for sentence in sentences]
-    translated = await translate_sentences(
-        batcher, direction, flat, alternatives=alternatives, with_words=with_words, settings=settings
-    )
+    translated = await translate_sentences(batcher, direction, flat, alternatives=alternatives, with_words=with_words)
     remaining = iter(translated)
     return [TranslatedText(tuple(respaced([next(remaining) for _ in sentences]))) for sentences in of_texts]
 
@@ -149,19 +144,19 @@ async def translate(
 async def stream(
     batcher: Batcher, direction: Direction, text: str, *, with_words: bool = False
 ) -> AsyncIterator[tuple[int, Sentence]]:
-    """Gives the sentences of a long text with their numbers, each as soon as it is translated."""
+    """Yields the sentences of a text with their numbers, each as soon as it is translated."""
     sentences = sentences_of(text)
-    places = asyncio.Semaphore(batcher.most_at_once)
+    semaphore = asyncio.Semaphore(batcher.max_per_request)
 
-    async def one(number: int, sentence: Sentence) -> tuple[int, Sentence]:
-        async with places:
+    async def translate_one(number: int, sentence: Sentence) -> tuple[int, Sentence]:
+        async with semaphore:
             (found,) = await translate_sentences(batcher, direction, [sentence], with_words=with_words)
         return number, respaced([found, *sentences[number + 1 : number + 2]])[0]
 
-    tasks = [asyncio.ensure_future(one(i, sentence)) for i, sentence in enumerate(sentences)]
+    tasks = [asyncio.ensure_future(translate_one(i, sentence)) for i, sentence in enumerate(sentences)]
     try:
-        for next_one in asyncio.as_completed(tasks):
-            yield await next_one
+        for completed in asyncio.as_completed(tasks):
+            yield await completed
     finally:
         for task in tasks:
             task.cancel()
@@ -174,18 +169,15 @@ async def translate_sentences(
     *,
     alternatives: int = 0,
     with_words: bool = False,
-    settings: Mapping[str, Any] = {},  # nobody writes to it
 ) -> list[Sentence]:
-    """Each sentence with its translation; one without text stays as it is."""
+    """Returns each sentence with its translation. Sentences without text stay as they are."""
     real = [i for i, sentence in enumerate(sentences) if sentence.source]
     rows = [{"texts": direction.encoded(sentences[i].source)} for i in real]
-    several = alternatives > 0 or with_words
-    if several:
-        beam_size = max(
-            int(settings.get("beam_size", direction.version.defaults_of(N_BEST)["beam_size"])), alternatives + 1
-        )
-        settings = {**settings, "beam_size": beam_size}
-    answers = await batcher.run(direction.version, N_BEST if several else TRANSLATE, rows, settings)
+    signature, settings = TRANSLATE, {}
+    if alternatives > 0 or with_words:
+        signature = N_BEST
+        settings = {"beam_size": max(int(direction.version.defaults_of(N_BEST)["beam_size"]), alternatives + 1)}
+    answers = await batcher.run(direction.version, signature, rows, settings)
     translated = list(sentences)
     for i, answer in zip(real, answers, strict=True):
         translated[i] = with_translation(sentences[i], answer, alternatives=alternatives, with_words=with_words)
@@ -193,64 +185,27 @@ async def translate_sentences(
 
 
 async def continuations(batcher: Batcher, direction: Direction, source: str, prefix: str, count: int) -> list[Sentence]:
-    """Translations of a sentence that go on differently behind a prefix, the likeliest way to go on first."""
+    """Returns translations of a sentence that begin with a prefix and continue differently, the likeliest first."""
     row = {"texts": direction.encoded(source), "prefixes": prefix.encode("utf-8", "replace")}
     (answer,) = await batcher.run(direction.version, ALTERNATIVES, [row], {"alternatives": count})
     exist = [i for i, score in enumerate(answer["scores"]) if score > -math.inf]
-    return [chosen(Sentence(source), answer, i, with_words=True) for i in exist]
-
-
-async def aligned(
-    batcher: Batcher, direction: Direction, pairs: Sequence[tuple[str, str]]
-) -> list[tuple[list[tuple[int, int]], Any]]:
-    """For each sentence and its translation: pairs of source word and target word, and float32 weights [U, W].
-
-    The attention to be looked at has a number for each token of one and each of the other, so long sentences have none.
-    """
-    rows = [
-        {"texts": direction.encoded(a), "targets": b.encode("utf-8", "replace")}
-        for a, b in pairs
-        if can_be_aligned(a, b)
-    ]
-    answers = iter(await batcher.run(direction.version, ALIGN, rows, {}) if rows else ())
-    tags = len(direction.tags)  # each counts as a word of the source
-    found = []
-    for a, b in pairs:
-        if not can_be_aligned(a, b):
-            found.append(in_order(len(a.split()), len(b.split())))
-            continue
-        answer = next(answers)
-        words = re.findall(r"(\d+)-(\d+)", answer["alignments"].decode())
-        own = [(int(a) - tags, int(b)) for a, b in words if int(a) >= tags]
-        found.append((own, answer["weights"][:, tags:]))
-    return found
-
-
-def can_be_aligned(text: Sized, translation: Sized) -> bool:
-    """Whether a number for each character of one and each of the other fits into memory beside much else."""
-    return len(text) * len(translation) <= MOST_ALIGNED
-
-
-def in_order(source_words: int, target_words: int) -> tuple[list[tuple[int, int]], Any]:
-    """What is taken for the alignment of sentences too long to have one: words come in the same order."""
-    pairs = [(target * source_words // target_words, target) for target in range(target_words)] if source_words else []
-    return pairs, np.zeros((0, source_words), np.float32)
+    return [with_hypothesis(Sentence(source), answer, i, with_words=True) for i in exist]
 
 
 def with_translation(sentence: Sentence, answer: Row, *, alternatives: int, with_words: bool) -> Sentence:
-    """The sentence with what a signature gave for it: of one translation, or of several, best first."""
+    """Adds the best translation and the alternatives in a signature's outputs to a sentence."""
     if isinstance(answer["translations"], bytes):
         answer = {name: [value] for name, value in answer.items()}
     order = [i for i, score in enumerate(answer["scores"]) if score > -math.inf]
-    doubts = [len(answer["warnings"][i].split(b",")) if answer["warnings"][i] else 0 for i in order]
-    if len(order) > 1 and doubts[1] < doubts[0]:  # as `translate` chooses
+    warning_counts = [len(answer["warnings"][i].split(b",")) if answer["warnings"][i] else 0 for i in order]
+    if len(order) > 1 and warning_counts[1] < warning_counts[0]:  # the signature `translate` does the same
         order[:2] = order[1], order[0]
     others = tuple(answer["translations"][i].decode("utf-8", "replace") for i in order[1 : alternatives + 1])
-    return replace(chosen(sentence, answer, order[0], with_words=with_words), alternatives=others)
+    return replace(with_hypothesis(sentence, answer, order[0], with_words=with_words), alternatives=others)
 
 
-def chosen(sentence: Sentence, answer: Row, number: int, *, with_words: bool) -> Sentence:
-    """The sentence with one of several translations that a signature gave for it."""
+def with_hypothesis(sentence: Sentence, answer: Row, number: int, *, with_words: bool) -> Sentence:
+    """Adds hypothesis `number` in a signature's outputs to a sentence."""
     text = answer["translations"][number].decode("utf-8", "replace")
     warnings = answer["warnings"][number].decode()
     tokens = (answer["pieces"][number], answer["token_log_probabilities"][number]) if with_words else None
@@ -265,20 +220,26 @@ def chosen(sentence: Sentence, answer: Row, number: int, *, with_words: bool) ->
 
 
 def rounded(value: float) -> float:
-    """As many digits as mean something."""
+    """Rounds a score or probability to 4 decimals, its precision."""
     return round(float(value), 4)
 
 
 def words_of(text: str, pieces: Sequence[bytes], log_probabilities: Sequence[float]) -> tuple[Word, ...]:
-    """The words of a translation with their confidences, by the pieces that make them."""
-    least: list[float] = []
+    """Returns the words of a translation with their confidences.
+
+    Args:
+        text: The translation.
+        pieces: Its SentencePiece pieces, with padding.
+        log_probabilities: Log-probability of each piece.
+    """
+    least: list[float] = []  # of each word
     for piece, log_probability in zip(pieces, log_probabilities, strict=True):
-        if not piece or piece == b"</s>":  # which ends each piece of a long sentence
+        if not piece or piece == b"</s>":  # the end of each part of a long sentence
             continue
         if piece.decode("utf-8", "replace").startswith(WORD_START) or not least:
             least.append(0.0)
         least[-1] = min(least[-1], float(log_probability))
     words = text.split()
-    if len(words) != len(least):  # a piece was a space alone, or the text was spelt in bytes
+    if len(words) != len(least):  # a piece was only a space, or the text was spelled in bytes
         least = [sum(least) / max(1, len(least))] * len(words)
     return tuple(Word(word, rounded(math.exp(value))) for word, value in zip(words, least, strict=True))

@@ -1,1 +1,1 @@
-"""HTTP: routes of the APIs, reading of bodies, and the checks before a request is admitted."""
+"""The server's HTTP side: the application, request bodies, and the checks that every request passes first."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -23,64 +23,47 @@ from app.server.engine.languages import detect
 from app.server.engine.service import Service
 from app.server.errors import CLIENT_GONE, BusyError, RequestError, TooManyRequestsError, UnauthorizedError
 from app.server.http.gate import Gate
-from app.server.http.libretranslate import libretranslate_routes
 from app.server.http.origins import ANY, Origins
-from app.server.http.page_api import page_routes
 from app.server.http.proxies import Proxies
-from app.server.http.tf_serving import tf_serving_routes
-from app.server.http.translated_files import TranslatedFiles
+from app.server.http.routes import libretranslate, page_api, tf_serving
+from app.server.http.routes.dependencies import CurrentService
+from app.server.http.routes.translated_files import TranslatedFiles
 
 PAGE = Path(__file__).parents[1] / "page"
-# Of OpenTelemetry, which looks for its settings at every request, a fifth of the time that HTTP takes.
+# Without this, OpenTelemetry reads its settings on every request, a fifth of the time that HTTP takes.
 NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False}
 DESCRIPTION = (
     "Translates with the SavedModels that `nmt export` writes. Speaks TensorFlow Serving's REST interface, "
     "LibreTranslate's, and its own, which the page uses."
 )
 
+routes = APIRouter(include_in_schema=False)
+
 
 def application(
     service: Service, hosts: Collection[str] = (ANY,), pages: Collection[str] = (), proxies: Proxies | None = None
 ) -> ASGIApp:
-    """All interfaces, the page, the metrics, behind the gate that every request passes.
+    """Builds the application: all interfaces, the page and the metrics, behind the `Gate`.
 
     Args:
-        service: What answers.
-        hosts: The names that the server answers to.
-        pages: The origins whose pages may use it.
-        proxies: What stands between the server and its clients.
+        service: Service that does the work.
+        hosts: Host names that the server answers to.
+        pages: Origins of other sites whose pages may use the server.
+        proxies: Trusted proxies and the root path; None is no proxy.
     """
-    files = TranslatedFiles()
-
-    @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
-        service.models.watch()
-        detect("", ())  # loads what it needs
-        yield
-        files.close()
-        service.stop()
-
     app = FastAPIOffline(
         title="nmt",
         version=version_of("nmt"),
         description=DESCRIPTION,
-        lifespan=life,
+        lifespan=lifespan,
         redoc_url=None,
         telemetry=NO_TELEMETRY,
     )
-    for routes in (tf_serving_routes(service), libretranslate_routes(service, files), page_routes(service)):
-        app.include_router(routes)
+    app.state.service, app.state.files = service, TranslatedFiles()
+    for interface in (tf_serving.routes, libretranslate.routes, page_api.routes, routes):
+        app.include_router(interface)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
-
-    @app.get("/", include_in_schema=False)
-    def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
-
-    @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
-        return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)
-
-    answer_errors(app)
+    add_error_handlers(app)
     if service.keys:
         describe_keys(app)
     if pages:
@@ -90,27 +73,49 @@ def application(
     return Gate(app, service.metrics, service.limits, Origins(hosts, pages), proxies)
 
 
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Starts what runs beside the requests, and stops the service at the end."""
+    app.state.service.models.watch()
+    detect("", ())  # loads the language identifier
+    yield
+    app.state.files.close()
+    app.state.service.stop()
+
+
+@routes.get("/")
+def page() -> FileResponse:
+    """Returns the page."""
+    return FileResponse(PAGE / "index.html")
+
+
+@routes.get("/metrics")
+def metrics(service: CurrentService) -> Response:
+    """Returns the metrics in Prometheus' text format."""
+    return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)
+
+
 def describe_keys(app: FastAPI) -> None:
-    """Tells the readers of `/openapi.json`, `/docs` among them, where a key goes."""
+    """Adds the header of the API key to `/openapi.json`, and so to `/docs`."""
     describe = app.openapi
 
-    def described() -> dict[str, Any]:
+    def with_keys() -> dict[str, Any]:
         schema = describe()
         scheme = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
         schema.setdefault("components", {})["securitySchemes"] = {"key": scheme}
         schema["security"] = [{"key": []}]
         return schema
 
-    app.openapi = described  # type: ignore[method-assign]  # as FastAPI's documentation has it
+    app.openapi = with_keys  # type: ignore[method-assign]  # FastAPI documents this way
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in a line that JSON can hold."""
+    """Returns the first line of an error's message, without characters that UTF-8 cannot encode."""
     return (str(error).splitlines() or [""])[0].encode("utf-8", "replace").decode()
 
 
-def answer_errors(app: FastAPI) -> None:
-    """Every error is answered as `{"error": …}`, as both borrowed interfaces do."""
+def add_error_handlers(app: FastAPI) -> None:
+    """Answers every error with `{"error": …}`, as TensorFlow Serving and LibreTranslate do."""
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> JSONResponse:
@@ -118,12 +123,12 @@ def answer_errors(app: FastAPI) -> None:
         if isinstance(error, BusyError | TooManyRequestsError):
             headers = {"Retry-After": str(error.retry_after)}
         elif isinstance(error, UnauthorizedError):
-            headers = {"WWW-Authenticate": "Bearer"}  # by which the page knows that a key helps
+            headers = {"WWW-Authenticate": "Bearer"}  # tells the page to ask for a key
         return JSONResponse({"error": first_line(error)}, error.status, headers=headers)
 
     @app.exception_handler(ClientDisconnect)
-    async def left(_: Request, __: ClientDisconnect) -> Response:
-        return Response(status_code=CLIENT_GONE)  # which nobody reads
+    async def client_gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)  # only the log and the metrics see it
 
     @app.exception_handler(tf.errors.InvalidArgumentError)
     @app.exception_handler(tf.errors.OutOfRangeError)
@@ -132,17 +137,17 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def broken(_: Request, __: Exception) -> JSONResponse:
-        return JSONResponse({"error": "the server failed at this request; its log says more"}, 500)
+        return JSONResponse({"error": "the server failed on this request; its log has the reason"}, 500)
 
     @app.exception_handler(HTTPException)
-    async def not_there(_: Request, error: HTTPException) -> JSONResponse:
+    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(ValidationError)
-    async def not_understood(_: Request, error: Any) -> JSONResponse:
+    async def invalid(_: Request, error: RequestValidationError | ValidationError) -> JSONResponse:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
-            return JSONResponse({"error": "the body is no JSON"}, 400)
+            return JSONResponse({"error": "the body is not valid JSON"}, 400)
         where = ".".join(str(place) for place in first["loc"] if place != "body")
         return JSONResponse({"error": f"{where}: {first['msg']}" if where else first["msg"]}, 400)

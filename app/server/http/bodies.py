@@ -1,4 +1,4 @@
-"""The body of a request as it comes in: within its time, no larger than it may be, and unpacked."""
+"""Reception of request bodies: a time limit, a size limit, and gzip decompression."""
 
 import asyncio
 import time
@@ -9,22 +9,22 @@ from starlette.types import Message, Receive, Scope
 
 from app.server.engine.limits import Limits
 
-GZIP = 31  # zlib's number for it
-MOST_MEMBERS = 64  # of a body; each costs a copy of what is behind it
-OF_PACKING = (b"content-encoding", b"content-length")  # headers that are not true of what was unpacked
+GZIP = 31  # value of zlib's `wbits` for the gzip format
+MAX_MEMBERS = 64  # gzip members in a body; zlib copies the rest of the chunk after each member
+PACKING_HEADERS = (b"content-encoding", b"content-length")  # not true of the decompressed body
 
 
 class Body:
-    """Receives a request's body; the application calls `receive` in place of the server's own.
+    """Receiver of a request's body. The application calls `receive` in place of the server's function.
 
     Attributes:
-        received: Bytes so far, as they were sent.
-        is_gone: Whether the client left before all was there.
+        received: Number of bytes received so far, before decompression.
+        is_gone: True if the client disconnected before the end of the body.
 
     Args:
-        scope: Of the request.
-        receive: The server's.
-        limits: On the body, packed and unpacked, and the time within which it must be there.
+        scope: ASGI scope of the request.
+        receive: The server's ASGI function.
+        limits: Time limit, and size limit before and after decompression.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
@@ -37,17 +37,17 @@ class Body:
         self._gunzip = Gunzip(limits.body_bytes) if is_gzip(scope) else None
 
     async def receive(self) -> Message:
-        """The next part.
+        """Returns the next message, with its chunk decompressed.
 
         Raises:
-            HTTPException: The time is over, it is too much, or it is damaged.
+            HTTPException: The body is too slow, too large, or not valid gzip.
         """
         left = None if self._is_whole else self.limits.arrival - (time.perf_counter() - self._begun)
         try:
             async with asyncio.timeout(left):
                 message = await self._receive()
         except TimeoutError as error:
-            raise HTTPException(408, f"the body was not there within {self.limits.arrival:g} s") from error
+            raise HTTPException(408, f"the body did not arrive within {self.limits.arrival:g} s") from error
         if message["type"] != "http.request":
             self.is_gone = not self._is_whole
             return message
@@ -61,78 +61,78 @@ class Body:
 
 
 class Gunzip:
-    """Unpacks gzip, and never more than may be.
+    """Incremental gzip decompressor with a size limit.
 
     Args:
-        most_bytes: Of what is unpacked.
+        max_bytes: Size limit after decompression.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self.most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
         self._unpacked = 0
         self._members = 0
         self._member = zlib.decompressobj(GZIP)
-        self._is_between = True  # two members, or before the first
+        self._is_between = True  # before the first member, or between two
 
     def feed(self, chunk: bytes, *, is_last: bool) -> bytes:
-        """What a part of it unpacks to.
+        """Decompresses the next chunk of the body.
 
         Raises:
-            HTTPException: It is no gzip, damaged, or too much.
+            HTTPException: The body is not valid gzip, incomplete, or too large.
         """
-        found = b""
+        unpacked = b""
         while chunk:
-            found += self._next(chunk)
-            check_size(self._unpacked, self.most_bytes)
+            unpacked += self._decompress(chunk)
+            check_size(self._unpacked, self.max_bytes)
             chunk = self._member.unconsumed_tail or self._member.unused_data
             self._is_between = self._member.eof
             if self._member.eof:
                 self._member = zlib.decompressobj(GZIP)
                 self._members += 1
-        if self._members > MOST_MEMBERS or (is_last and not self._is_between):
-            raise HTTPException(400, "the body is no whole gzip")
-        return found
+        if self._members > MAX_MEMBERS or (is_last and not self._is_between):
+            raise HTTPException(400, "the body is not a complete gzip file")
+        return unpacked
 
-    def _next(self, chunk: bytes) -> bytes:
-        if self._members > MOST_MEMBERS:
-            raise HTTPException(400, "the body is no whole gzip")
+    def _decompress(self, chunk: bytes) -> bytes:
+        if self._members > MAX_MEMBERS:
+            raise HTTPException(400, "the body is not a complete gzip file")
         try:
-            part = self._member.decompress(chunk, self.most_bytes - self._unpacked + 1)
+            part = self._member.decompress(chunk, self.max_bytes - self._unpacked + 1)
         except zlib.error as error:
-            raise HTTPException(400, "the body is no gzip, or it is damaged") from error
+            raise HTTPException(400, "the body is not valid gzip") from error
         self._unpacked += len(part)
         return part
 
 
 def encodings_of(scope: Scope) -> list[bytes]:
-    """How a body is packed, the last packing last."""
-    named = [value for name, value in scope["headers"] if name == b"content-encoding"]
+    """Returns the content encodings of a body in the order in which they were applied, in lower case."""
+    values = [value for name, value in scope["headers"] if name == b"content-encoding"]
     return [
-        one for value in named for one in value.lower().replace(b" ", b"").split(b",") if one not in (b"", b"identity")
+        one for value in values for one in value.lower().replace(b" ", b"").split(b",") if one not in (b"", b"identity")
     ]
 
 
 def is_gzip(scope: Scope) -> bool:
-    """Whether a body is packed once, in the one way that is known."""
+    """Returns True if the body is compressed once, with gzip, the only supported encoding."""
     return encodings_of(scope) in ([b"gzip"], [b"x-gzip"])
 
 
 def refusal(scope: Scope, limits: Limits) -> tuple[int, str] | None:
-    """The status and the message with which a body is refused by its headers; None if it is not."""
+    """Returns the status and the message with which a request is refused by its headers, or None if it is accepted."""
     length = dict(scope["headers"]).get(b"content-length", b"0")
     if length.isdigit() and int(length) > limits.body_bytes:
-        return 413, too_large(limits.body_bytes)
+        return 413, too_large_message(limits.body_bytes)
     if (packed := encodings_of(scope)) and not is_gzip(scope):
-        return 415, f"a body in {b', '.join(packed).decode('latin-1')} is not taken; pack it as gzip, or not at all"
+        return 415, f"the encoding {b', '.join(packed).decode('latin-1')} is not supported; send gzip or no encoding"
     return None
 
 
-def check_size(size: int, most_bytes: int) -> None:
-    """Refuses a body that is too large."""
-    if size > most_bytes:
-        raise HTTPException(413, too_large(most_bytes))
+def check_size(size: int, max_bytes: int) -> None:
+    """Raises an `HTTPException` if a body is too large."""
+    if size > max_bytes:
+        raise HTTPException(413, too_large_message(max_bytes))
 
 
-def too_large(most_bytes: int) -> str:
-    """What a client with too large a body is told."""
-    return f"the body of a request may have {most_bytes} bytes"
+def too_large_message(max_bytes: int) -> str:
+    """Returns the error message for a body that is too large."""
+    return f"the body of a request may have at most {max_bytes} bytes"

@@ -1,4 +1,8 @@
-"""What every request passes: proxies, its origin, its body, headers that browsers heed, a count, a line in the log."""
+"""ASGI middleware that every request passes.
+
+It restores the client's own request behind a proxy, checks the origin, limits the body, adds security headers, counts
+the request and writes a line to the access log.
+"""
 
 import json
 import logging
@@ -17,7 +21,7 @@ from app.server.http.origins import Origins
 from app.server.http.proxies import Proxies, path_below_root
 
 LOG = logging.getLogger("nmt.access")
-SECURITY = {
+SECURITY_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
@@ -26,9 +30,9 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-# Swagger's page has a script and styles inside.
-OF_DOCS = SECURITY | {
-    "content-security-policy": SECURITY["content-security-policy"]
+# Swagger's page has an inline script and inline styles.
+DOCS_SECURITY_HEADERS = SECURITY_HEADERS | {
+    "content-security-policy": SECURITY_HEADERS["content-security-policy"]
     .replace("script-src 'self'", "script-src 'self' 'unsafe-inline'")
     .replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 }
@@ -38,11 +42,11 @@ class Gate:
     """ASGI middleware around the whole server.
 
     Args:
-        app: What answers.
-        metrics: Counts.
-        limits: On a request's body, and the time within which it must be there.
-        origins: Under which names and from which pages requests may come.
-        proxies: What stands between the server and its clients.
+        app: The application.
+        metrics: Metrics that count the requests.
+        limits: Size and time limits of a request's body.
+        origins: Allowed host names and origins.
+        proxies: Trusted proxies and the root path; None is no proxy.
     """
 
     def __init__(
@@ -55,12 +59,12 @@ class Gate:
         self.proxies = proxies or Proxies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handles a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         begun = time.perf_counter()
-        status = CLIENT_GONE  # until something is sent
+        status = CLIENT_GONE  # until the answer begins
         scope = self.proxies.original(scope)
         body = Body(scope, receive, self.limits)
 
@@ -71,7 +75,7 @@ class Gate:
                 message = {**message, "headers": [*message["headers"], *security_headers(scope)]}
             await send(message)
 
-        inner = as_answered(scope)
+        inner = normalized(scope)
         try:
             await self._answer(inner, body, with_headers)
         except Exception:
@@ -82,32 +86,35 @@ class Gate:
             seconds = time.perf_counter() - begun
             self.metrics.requests.labels(route, status).inc()
             self.metrics.request_seconds.labels(route).observe(seconds)
-            log(scope, status, seconds, body.received)
+            log_request(scope, status, seconds, body.received)
 
     async def _answer(self, scope: Scope, body: Body, send: Send) -> None:
         if refusal := self.origins.refusal(scope) or bodies.refusal(scope, self.limits):
             await refuse(send, *refusal)
-        elif not path_below_root(scope):  # /mt is asked for in place of /mt/, where links begin
+        elif not path_below_root(scope):  # the root path without its slash, on which relative links fail
             await RedirectResponse(f"{scope['path']}/")(scope, body.receive, send)
         else:
             await self.app(scope, body.receive, send)
 
 
 def security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """Those that browsers heed, of a page or of what else is asked for."""
-    headers = OF_DOCS if path_below_root(scope) == "/docs" else SECURITY
+    """Returns the security headers of an answer; those of `/docs` allow inline scripts and styles."""
+    headers = DOCS_SECURITY_HEADERS if path_below_root(scope) == "/docs" else SECURITY_HEADERS
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-def as_answered(scope: Scope) -> Scope:
-    """The request as the application answers it: unpacked, and HEAD as GET, whose body the server leaves out."""
+def normalized(scope: Scope) -> Scope:
+    """Returns the request for the application: without headers of compression, and with GET in place of HEAD.
+
+    The application then answers HEAD with every header of GET, and uvicorn leaves out the body.
+    """
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    hidden = bodies.OF_PACKING if bodies.is_gzip(scope) else ()
+    hidden = bodies.PACKING_HEADERS if bodies.is_gzip(scope) else ()
     return {**scope, "method": method, "headers": [header for header in scope["headers"] if header[0] not in hidden]}
 
 
-def log(scope: Scope, status: int, seconds: float, received: int) -> None:
-    """One line of JSON; nothing of what was written or asked for, but for the path."""
+def log_request(scope: Scope, status: int, seconds: float, received: int) -> None:
+    """Writes a line of JSON to the access log. It holds the path, but no query and no text of a user."""
     line: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "client": (scope.get("client") or ("",))[0],
@@ -121,7 +128,7 @@ def log(scope: Scope, status: int, seconds: float, received: int) -> None:
 
 
 async def refuse(send: Send, status: int, message: str) -> None:
-    """An answer that says why there is none."""
+    """Sends an error and closes the connection, because the body has not been read."""
     body = json.dumps({"error": message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})

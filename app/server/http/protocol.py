@@ -1,52 +1,55 @@
-"""HTTP/1.1 of uvicorn, with a time within which a client must have sent what it asks."""
+"""Uvicorn's HTTP/1.1 protocol with a time limit on the request line and headers."""
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class DeadlineProtocol(HttpToolsProtocol):
-    """Closes a connection whose request line and headers are not there in time.
+    """HTTP protocol that closes a connection if the request line and headers do not arrive in time.
 
-    The gate watches the body, and uvicorn a client that waits between two requests (`timeout_keep_alive`).
+    The gate limits the time of the body, and uvicorn that between two requests (`timeout_keep_alive`).
+
+    Args:
+        seconds: Time limit.
     """
 
     def __init__(self, *args: Any, seconds: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.seconds = seconds
-        self._late: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begins to wait for the first request."""
+        """Starts the timer for the first request."""
         super().connection_made(transport)
-        self._wait()
+        self._start_timer()
 
     def on_message_begin(self) -> None:
-        """Begins to wait for the headers of a request."""
-        self._wait()
+        """Starts the timer for the headers of a request."""
+        self._start_timer()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Waits no longer."""
-        self._stop_waiting()
+        """Stops the timer."""
+        self._stop_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Waits no longer."""
-        self._stop_waiting()
+        """Stops the timer."""
+        self._stop_timer()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self._stop_waiting()
-        self._late = self.loop.call_later(self.seconds, self.transport.close)
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(self.seconds, self.transport.close)
 
-    def _stop_waiting(self) -> None:
-        if self._late:
-            self._late.cancel()
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
 
 
-def with_deadline(seconds: float) -> Any:
-    """The class of protocols for `uvicorn.Config(http=…)`."""
-    return partial(DeadlineProtocol, seconds=seconds)
+def with_deadline(seconds: float) -> type[asyncio.Protocol]:
+    """Returns the protocol class for `uvicorn.Config(http=…)`."""
+    return cast("type[asyncio.Protocol]", partial(DeadlineProtocol, seconds=seconds))  # uvicorn only calls it

@@ -1,8 +1,9 @@
-"""What proxies tell of a request, and the path below which they show the server.
+"""Requests that come through reverse proxies: the original client, host and scheme, and the root path.
 
-A proxy asks in its own name; who asked it, by which name and scheme, it writes into headers. A client can write the
-same headers, so they count only where they come from an address that the operator has named. A chain of them is read
-from its end, where the nearest proxy writes, as far as the addresses are named ones.
+A proxy sends requests from its own address and puts the client's address, host and scheme into the header Forwarded
+(RFC 7239) or X-Forwarded-*. A client can forge these headers, so they are read only from trusted proxies, those that
+the operator has named. With a chain of proxies, the headers are read from the end, where the nearest proxy writes, as
+long as each address is trusted.
 """
 
 import re
@@ -15,102 +16,108 @@ from app.errors import UserError
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
-Hop = Mapping[str, str]  # what one proxy tells: for, proto and host, where it tells them
+Hop = Mapping[str, str]  # what one proxy says of the request, under "for", "proto" and "host"
 
 SCHEMES = ("http", "https")
 X_FORWARDED = {"for": b"x-forwarded-for", "proto": b"x-forwarded-proto", "host": b"x-forwarded-host"}
 FORWARDED = b"forwarded"
-# A pair of RFC 7239, such as for="[2001:db8::1]:80", and what ends it.
-PAIR = re.compile(r"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*(;|,|$)""")
+# A parameter of RFC 7239, such as for="[2001:db8::1]:80", and the character that ends it.
+PARAMETER = re.compile(r"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*(;|,|$)""")
 
 
 class Proxies:
-    """Reads requests as the client of the outermost named proxy made them.
+    """Restores requests as the client sent them to the outermost trusted proxy.
 
     Args:
-        named: Where proxies are whose headers count.
-        root_path: The path below which they show the server, such as /mt, or nothing. Whether they take it off before
-            they ask or leave it makes no difference.
+        trusted: Networks of the trusted proxies.
+        root_path: Path below which the proxies serve this server, such as /mt, or "". A proxy may strip it or keep it.
     """
 
-    def __init__(self, named: Collection[Network] = (), root_path: str = "") -> None:
-        self.named = tuple(named)
+    def __init__(self, trusted: Collection[Network] = (), root_path: str = "") -> None:
+        self.trusted = tuple(trusted)
         self.root_path = root_path
 
     def original(self, scope: Scope) -> Scope:
-        """The request as its client made it: address, scheme, Host header, and the whole path."""
+        """Returns the request as the client sent it: with its address, scheme, Host header and whole path."""
         scope = {**scope, "root_path": self.root_path}
         if self.root_path and not f"{scope['path']}/".startswith(f"{self.root_path}/"):
             scope["path"] = self.root_path + scope["path"]
         client = scope.get("client")
-        if not (self.named and client and self._is_named(address_of(client[0]))):
+        if not (self.trusted and client and self._is_trusted(address_of(client[0]))):
             return scope
         for hop in reversed(hops_of(scope)):
-            scope |= told_by(hop, scope)
+            scope |= forwarded_by(hop, scope)
             address = address_of(hop.get("for", ""))
-            if address is None:  # hidden, or nobody's: who is behind it cannot be known
+            if address is None:  # an obfuscated or invalid address; the hops before it cannot be checked
                 break
             scope["client"] = (str(address), 0)
-            if not self._is_named(address):
+            if not self._is_trusted(address):
                 break
         return scope
 
-    def _is_named(self, address: Address | None) -> bool:
-        return address is not None and any(address in network for network in self.named)
+    def _is_trusted(self, address: Address | None) -> bool:
+        return address is not None and any(address in network for network in self.trusted)
 
 
 def path_below_root(scope: Scope) -> str:
-    """The path of an original request without the path below which the server is shown."""
+    """Returns the path of a restored request without the root path."""
     path: str = scope["path"]
     return path[len(scope["root_path"]) :]
 
 
-def told_by(hop: Hop, scope: Scope) -> Scope:
-    """The scheme and the headers of a request, where a proxy tells them."""
-    told: Scope = {}
+def forwarded_by(hop: Hop, scope: Scope) -> Scope:
+    """Returns the scheme and the headers of a request, as far as a proxy forwards them."""
+    forwarded: Scope = {}
     if hop.get("proto", "").lower() in SCHEMES:
-        told["scheme"] = hop["proto"].lower()
+        forwarded["scheme"] = hop["proto"].lower()
     if hop.get("host"):
         others = [(name, value) for name, value in scope["headers"] if name != b"host"]
-        told["headers"] = [(b"host", hop["host"].encode("latin-1")), *others]
-    return told
+        forwarded["headers"] = [(b"host", hop["host"].encode("latin-1")), *others]
+    return forwarded
 
 
 def hops_of(scope: Scope) -> list[Hop]:
-    """What the proxies tell, the nearest last; nothing where it is told in two ways, of which a client wrote one."""
+    """Returns the headers of the proxies, the nearest last.
+
+    If a request has both kinds of header, the result is empty, because a client may have forged one of them.
+    """
     headers: dict[bytes, list[str]] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name, []).append(value.decode("latin-1"))
     given = {name: ",".join(headers[header]).split(",") for name, header in X_FORWARDED.items() if header in headers}
     if FORWARDED in headers:
-        return [] if given else parsed(", ".join(headers[FORWARDED]))
+        return [] if given else parse_forwarded(", ".join(headers[FORWARDED]))
     hops: list[dict[str, str]] = [{} for _ in range(max(map(len, given.values()), default=0))]
     for name, values in given.items():
-        # A single value is of a proxy that writes it anew, however many wrote the others.
-        of_each = values * len(hops) if len(values) == 1 else values
-        for hop, value in zip(reversed(hops), reversed(of_each), strict=False):
+        # A single value comes from a proxy that overwrites the header, and so is true for all hops.
+        by_hop = values * len(hops) if len(values) == 1 else values
+        for hop, value in zip(reversed(hops), reversed(by_hop), strict=False):
             hop[name] = value.strip()
     return list(hops)
 
 
-def parsed(header: str) -> list[Hop]:
-    """The elements of a Forwarded header; none if it is not as RFC 7239 has it."""
+def parse_forwarded(header: str) -> list[Hop]:
+    """Returns the elements of a Forwarded header, or none if it does not follow RFC 7239."""
     hops: list[dict[str, str]] = [{}]
     place = 0
     while place < len(header):
-        pair = PAIR.match(header, place)
-        if not pair:
+        parameter = PARAMETER.match(header, place)
+        if not parameter:
             return []
-        value = pair[2]
-        hops[-1][pair[1].lower()] = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
-        if pair[3] == ",":
+        name, value, separator = parameter.groups()
+        hops[-1][name.lower()] = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+        if separator == ",":
             hops.append({})
-        place = pair.end()
+        place = parameter.end()
     return list(hops)
 
 
 def address_of(text: str) -> Address | None:
-    """An address, with or without a port: 192.0.2.1, 192.0.2.1:80, [2001:db8::1]:80; None for what is none."""
+    """Parses an address with or without a port: 192.0.2.1, 192.0.2.1:80, [2001:db8::1]:80.
+
+    Returns:
+        The address, or None if the text is not one. An IPv4 address in IPv6 form becomes IPv4.
+    """
     in_brackets = re.fullmatch(r"\[(.*)\](:\d+)?", text)
     host = in_brackets[1] if in_brackets else text.partition(":")[0] if text.count(":") == 1 else text
     try:
@@ -120,14 +127,14 @@ def address_of(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def networks(named: Collection[str]) -> list[Network]:
-    """Addresses and networks as a command line names them.
+def networks(names: Collection[str]) -> list[Network]:
+    """Parses addresses and networks from the command line.
 
     Raises:
-        UserError: One is neither.
+        UserError: A name is neither.
     """
     found = []
-    for name in named:
+    for name in names:
         try:
             found.append(ip_network(name, strict=False))
         except ValueError as error:
@@ -136,12 +143,12 @@ def networks(named: Collection[str]) -> list[Network]:
 
 
 def root_path_of(path: str) -> str:
-    """A path as a command line names it, with a slash before and none behind it; nothing for / alone.
+    """Normalizes a root path from the command line: a slash before it, none after it, and "" for "/".
 
     Raises:
-        UserError: It is none that a browser would send.
+        UserError: The path has characters or segments that a browser would change.
     """
-    whole = f"/{path.strip('/')}" if path.strip("/") else ""
-    if not re.fullmatch(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*", whole):
+    normalized = f"/{path.strip('/')}" if path.strip("/") else ""
+    if not re.fullmatch(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*", normalized):
         raise UserError(f"--root-path is {path!r}; expected a path such as /translate")
-    return whole
+    return normalized

@@ -1,14 +1,15 @@
-// Copies text, also where a page that came over plain HTTP has no clipboard of its own; false if the browser lets nobody.
-export async function copied(text) {
+// Copies text to the clipboard and returns false if the browser does not allow it. Pages over plain HTTP have no
+// `navigator.clipboard`, so there a hidden text field is copied.
+export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return copiedFromField(text);
+    return copyFromField(text);
   }
 }
 
-function copiedFromField(text) {
+function copyFromField(text) {
   const before = document.activeElement;
   const field = document.createElement("textarea");
   field.className = "hidden";
@@ -22,8 +23,8 @@ function copiedFromField(text) {
   return done;
 }
 
-// Marks what is shown, so that a reader can copy it by hand.
-export function mark(element) {
+// Selects the text of an element, so that the user can copy it.
+export function selectText(element) {
   const range = document.createRange();
   range.selectNodeContents(element);
   getSelection().removeAllRanges();

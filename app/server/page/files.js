@@ -1,13 +1,13 @@
-// Files: chosen or dropped on the page, translated by the server, fetched by a link.
-import { postForm, say } from "./server.js";
+// Translation of files that the user chooses or drops on the page. A link downloads the result.
+import { postForm, showProblem } from "./server.js";
 
-const LINK_MS = 9 * 60 * 1000; // a little less than the server keeps it
+const LINK_MS = 9 * 60 * 1000; // the server deletes the file after 10 minutes
 
 const at = (id) => document.getElementById(id);
 let running = null;
 let limit = Infinity;
 let languages = () => [];
-let forgetting = 0;
+let hideTimer = 0;
 
 export function startFiles(settings, chosenLanguages) {
   limit = settings.bodyLimit;
@@ -17,15 +17,15 @@ export function startFiles(settings, chosenLanguages) {
     translateFile([...at("file").files]);
     at("file").value = "";
   });
-  document.addEventListener("dragover", (event) => mark(event, true));
-  document.addEventListener("dragleave", (event) => event.relatedTarget ?? mark(event, false));
+  document.addEventListener("dragover", (event) => dragFiles(event, true));
+  document.addEventListener("dragleave", (event) => event.relatedTarget ?? dragFiles(event, false));
   document.addEventListener("drop", (event) => {
-    if (mark(event, false)) translateFile([...event.dataTransfer.files]);
+    if (dragFiles(event, false)) translateFile([...event.dataTransfer.files]);
   });
 }
 
-// Text that is dragged goes where it is dropped, as ever.
-function mark(event, isOver) {
+// Highlights the drop area while files are dragged. Returns false for dragged text, which the browser handles itself.
+function dragFiles(event, isOver) {
   if (!event.dataTransfer?.types.includes("Files")) return false;
   event.preventDefault();
   at("drop").classList.toggle("dropping", isOver);
@@ -39,7 +39,7 @@ async function translateFile(files) {
   hideLink();
   if (file.size > limit) {
     at("status").textContent = "";
-    say(`${file.name} has ${file.size.toLocaleString()} bytes; at most ${limit.toLocaleString()} are taken.`);
+    showProblem(`${file.name} has ${file.size.toLocaleString()} bytes; the limit is ${limit.toLocaleString()} bytes.`);
     return;
   }
   running = new AbortController();
@@ -47,11 +47,11 @@ async function translateFile(files) {
   const [source, target] = languages();
   const form = new FormData();
   for (const [name, value] of Object.entries({ file, source, target })) form.append(name, value);
-  at("status").textContent = `Translating ${file.name} …${files.length > 1 ? " (one file at a time)" : ""}`;
+  at("status").textContent = `Translating ${file.name} …${files.length > 1 ? " (only the first file)" : ""}`;
   try {
     const found = await postForm("translate_file", form, signal);
     showLink(found.translatedFileUrl, file.name.replace(/(\.[^.]*)?$/, `.${target}$1`));
-    at("status").textContent = files.length > 1 ? "One file at a time: the first is translated." : "";
+    at("status").textContent = files.length > 1 ? "Only the first file was translated." : "";
   } catch (error) {
     if (error.name !== "AbortError") at("status").textContent = "";
   }
@@ -63,11 +63,11 @@ function showLink(url, name) {
   link.download = link.title = name;
   link.hidden = false;
   link.focus();
-  forgetting = setTimeout(hideLink, LINK_MS);
+  hideTimer = setTimeout(hideLink, LINK_MS);
 }
 
 function hideLink() {
-  clearTimeout(forgetting);
+  clearTimeout(hideTimer);
   at("download").hidden = true;
   at("download").removeAttribute("href");
 }

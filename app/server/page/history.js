@@ -1,31 +1,32 @@
-// What was translated, kept in this browser alone.
+// The history of translations, which stays in this browser.
 import { read, write } from "./storage.js";
 
-const MOST_REMEMBERED = 30;
-const REMEMBERED = "nmt-history";
+const MAX_ENTRIES = 30;
+const STORAGE_NAME = "nmt-history";
 
 const at = (id) => document.getElementById(id);
-let chosen = () => {};
+let onChoice = () => {};
 
-export function startHistory(whenChosen) {
-  chosen = whenChosen;
-  at("forget").addEventListener("click", () => { write(localStorage, REMEMBERED, "[]"); show(); });
+export function startHistory(showEntry) {
+  onChoice = showEntry;
+  at("forget").addEventListener("click", () => { write(localStorage, STORAGE_NAME, "[]"); show(); });
   show();
 }
 
 function entries() {
   try {
-    return JSON.parse(read(localStorage, REMEMBERED)) ?? [];
+    return JSON.parse(read(localStorage, STORAGE_NAME)) ?? [];
   } catch {
     return [];
   }
 }
 
-// While one types on, the newest entry grows instead of leaving one for each pause.
-export function remember(entry) {
+// Adds an entry. It replaces the newest entry if one text begins with the other, so that typing does not leave an entry for
+// each pause.
+export function addToHistory(entry) {
   const before = entries();
-  const grows = before[0] && (entry.text.startsWith(before[0].text) || before[0].text.startsWith(entry.text));
-  write(localStorage, REMEMBERED, JSON.stringify([entry, ...before.slice(grows ? 1 : 0)].slice(0, MOST_REMEMBERED)));
+  const replaces = before[0] && (entry.text.startsWith(before[0].text) || before[0].text.startsWith(entry.text));
+  write(localStorage, STORAGE_NAME, JSON.stringify([entry, ...before.slice(replaces ? 1 : 0)].slice(0, MAX_ENTRIES)));
   show();
 }
 
@@ -34,13 +35,13 @@ function show() {
     const item = document.createElement("li");
     const button = document.createElement("button");
     button.append(inLanguage(entry.text, entry.source), " → ", inLanguage(entry.translation, entry.target));
-    button.addEventListener("click", () => chosen(entry));
+    button.addEventListener("click", () => onChoice(entry));
     item.append(button);
     return item;
   }));
 }
 
-// Text with its language, and its direction apart from what is around it.
+// Text marked with its language, whose direction does not depend on the text around it.
 function inLanguage(text, language) {
   const shown = document.createElement("bdi");
   shown.lang = language;

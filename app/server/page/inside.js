@@ -1,13 +1,13 @@
-// The view for learners: the numbers of the loaded model while it translates one sentence.
+// The view "Inside the Transformer": the values inside the loaded model while it translates one sentence.
 import { post } from "./server.js";
 import { direction } from "./translate.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const CELL = 26;
+const CELL = 26; // pixels
 const LABEL = 120;
 const ROW = 24;
-const LEAST_LINE = 0.04;
-const MOST_CHARACTERS = 300; // of a sentence that the server explains
+const MIN_LINE_WEIGHT = 0.04; // smaller weights have no line
+const MAX_CHARACTERS = 300; // limit of the server
 const KINDS = {
   cross: ["Encoder-decoder attention", "target", "source"],
   encoder: ["Encoder self-attention", "source", "source"],
@@ -21,39 +21,39 @@ export function startInside(models) {
   at("sentence").value = models[0].examples[0] ?? "Good morning.";
   at("ask").addEventListener("submit", (event) => {
     event.preventDefault();
-    look();
+    explain();
   });
-  at("tab-inside").addEventListener("click", () => at("views").childElementCount || look());
+  at("tab-inside").addEventListener("click", () => at("views").childElementCount || explain());
 }
 
-async function look() {
+async function explain() {
   running?.abort();
   running = new AbortController();
-  const asked = direction();
+  const languages = direction();
   const characters = [...at("sentence").value];
-  const sentence = characters.slice(0, MOST_CHARACTERS).join("");
+  const sentence = characters.slice(0, MAX_CHARACTERS).join("");
   at("cut").textContent = "";
   try {
-    const found = await post("api/explain", { sentence, ...asked }, running.signal);
-    at("cut").textContent = cut(found, characters.length);
-    at("views").replaceChildren(said(found, asked), tokens(found), positions(found), attention(found), search(found));
+    const found = await post("api/explain", { sentence, ...languages }, running.signal);
+    at("cut").textContent = cutMessage(found, characters.length);
+    at("views").replaceChildren(translationLine(found, languages), tokens(found), positions(found), attention(found), search(found));
   } catch (error) {
-    if (error.name !== "AbortError") at("views").replaceChildren(); // why is said at the top of the page
+    if (error.name !== "AbortError") at("views").replaceChildren(); // the reason is shown at the top of the page
   }
 }
 
-// What is said where not all of the sentence was looked at.
-function cut(found, length) {
-  if (found.is_cut) return "The model takes no more at once than the beginning that is shown below.";
-  return length > MOST_CHARACTERS ? `Only the first ${MOST_CHARACTERS} of ${length} characters are looked at.` : "";
+// The message if the server explained only the beginning of the sentence.
+function cutMessage(found, length) {
+  if (found.is_cut) return "The sentence is too long for the model. Only the beginning below was translated.";
+  return length > MAX_CHARACTERS ? `Only the first ${MAX_CHARACTERS} of ${length} characters are explained.` : "";
 }
 
-function said(found, { source, target }) {
+function translationLine(found, { source, target }) {
   return make("p", { id: "said" },
     make("bdi", { lang: source }, found.sentence), " → ", make("bdi", { lang: target, id: "said-translation" }, found.translation));
 }
 
-// Elements from names, attributes and children; text goes in as text alone.
+// Creates an HTML element; strings among the children are added as text.
 function make(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -61,6 +61,7 @@ function make(name, attributes = {}, ...children) {
   return node;
 }
 
+// The same for SVG.
 function draw(name, attributes = {}, ...children) {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -71,16 +72,15 @@ function draw(name, attributes = {}, ...children) {
 const chapter = (title, words, equation, ...children) =>
   make("section", {}, make("h2", {}, title), make("p", {}, words), make("p", { class: "equation" }, equation), ...children);
 
-// "▁" stands for a space; the end of a text has a name of its own.
-const spelt = (piece) => (piece === "</s>" ? "⟨end⟩" : piece);
+const pieceLabel = (piece) => (piece === "</s>" ? "⟨end⟩" : piece);
 
 function tokens(found) {
   const list = (name, pieces) =>
-    make("ul", { class: "pieces", "aria-label": name }, ...pieces.map((piece) => make("li", { dir: "auto" }, spelt(piece))));
+    make("ul", { class: "pieces", "aria-label": name }, ...pieces.map((piece) => make("li", { dir: "auto" }, pieceLabel(piece))));
   return chapter(
     "Tokens",
-    "The model does not read letters but pieces that it has learnt from its training text; ▁ stands for a space. " +
-      "Each piece becomes a vector of numbers, the row of a table that the source, the target and the output share.",
+    "The model does not read letters or words but pieces of words, which were learned from the training text; ▁ stands " +
+      "for a space. Each piece becomes a vector: a row of a table that the source, the target and the output share.",
     "x = √d · E[token]   (section 3.4)",
     make("h3", {}, "Source"), list("Source tokens", found.source_pieces),
     make("h3", {}, "Translation"), list("Target tokens", found.target_pieces),
@@ -91,7 +91,7 @@ function positions(found) {
   const rows = found.positional_encodings;
   const canvas = make("canvas", {
     width: rows[0].length, height: rows.length, role: "img",
-    "aria-label": `Positional encodings: ${rows.length} positions, ${rows[0].length} numbers each`,
+    "aria-label": `Positional encodings: ${rows.length} positions of ${rows[0].length} dimensions`,
   });
   const wide = Math.max(1, Math.floor(900 / rows[0].length));
   canvas.style.width = `${wide * rows[0].length}px`;
@@ -102,8 +102,8 @@ function positions(found) {
   context.putImageData(image, 0, 0);
   return chapter(
     "Positions",
-    "Attention alone does not know the order of the words, so each place in the sentence gets a pattern of waves that is " +
-      "added to its vector. Each row below is a position, each column one number of it: quick waves left, slow ones right.",
+    "Attention by itself ignores the order of the words, so a pattern of sine waves is added to the vector of each " +
+      "position. Each row below is a position and each column a dimension: short waves on the left, long ones on the right.",
     "PE(pos, 2i) = sin(pos / 10000^(2i/d)),   PE(pos, 2i+1) = cos(pos / 10000^(2i/d))   (section 3.5)",
     make("div", { class: "figure", tabindex: "0" }, canvas),
   );
@@ -112,8 +112,8 @@ function positions(found) {
 // Blue for -1, white for 0, orange for 1.
 function shade(value) {
   const far = value < 0 ? [31, 81, 198] : [222, 120, 20];
-  const much = Math.min(1, Math.abs(value));
-  return [...far.map((colour) => Math.round(255 + (colour - 255) * much)), 255];
+  const strength = Math.min(1, Math.abs(value));
+  return [...far.map((colour) => Math.round(255 + (colour - 255) * strength)), 255];
 }
 
 function choice(name, options) {
@@ -122,7 +122,7 @@ function choice(name, options) {
 }
 
 function attention(found) {
-  const [kind, kindLabel] = choice("Which", Object.entries(KINDS).map(([key, [name]]) => [key, name]));
+  const [kind, kindLabel] = choice("Kind", Object.entries(KINDS).map(([key, [name]]) => [key, name]));
   const [layer, layerLabel] = choice("Layer", []);
   const [head, headLabel] = choice("Head", []);
   const map = make("div", { class: "figure", tabindex: "0" });
@@ -135,12 +135,12 @@ function attention(found) {
     const heads = weights[0].length;
     refill(layer, weights.length, weights.length - 2, 1);
     refill(head, heads + 1, 0, 0);
-    head.options[0].text = "mean of all";
+    head.options[0].text = "mean of all heads";
     const chosen = weights[layer.value];
     const matrix = head.value === "0" ? mean(chosen) : chosen[head.value - 1];
-    // In the decoder row t is where the model looks before it says target piece t.
-    const from = pieces[rows].map(spelt);
-    const into = kind.value === "decoder" ? ["⟨start⟩", ...pieces.target.slice(0, -1).map(spelt)] : pieces[columns].map(spelt);
+    // In the decoder, row t holds the attention with which the model predicts target piece t.
+    const from = pieces[rows].map(pieceLabel);
+    const into = kind.value === "decoder" ? ["⟨start⟩", ...pieces.target.slice(0, -1).map(pieceLabel)] : pieces[columns].map(pieceLabel);
     map.replaceChildren(heatMap(matrix, from, into, `${name}, layer ${Number(layer.value) + 1}`));
     lines.replaceChildren(lineMap(matrix, from, into, `${name} as lines`));
   }
@@ -148,8 +148,9 @@ function attention(found) {
   for (const select of [kind, layer, head]) select.addEventListener("change", show);
   const view = chapter(
     "Attention",
-    "Every token asks with its query, every token offers a key, and the better they fit, the more of that token's value " +
-      "flows over. Each row below is a token that looks (in the decoder: the token that is about to be said), each column one that is looked at, and a row sums to 1.",
+    "Each token has a query, a key and a value. The better the query of one token matches the key of another, the more of " +
+      "the other's value it receives. Each row below is a token that attends (in the decoder: the token to be predicted), " +
+      "each column a token that is attended to. The weights of a row sum to 1.",
     "Attention(Q, K, V) = softmax(QKᵀ / √dₖ) V   (Eq. 1)",
     make("div", { class: "bar" }, kindLabel, layerLabel, headLabel), map, lines,
   );
@@ -157,7 +158,7 @@ function attention(found) {
   return view;
 }
 
-// Numbers the options; those that are there already stay as they were chosen.
+// Sets the number of options. If it does not change, the selected option stays.
 function refill(select, count, first, start) {
   if (select.options.length === count) return;
   select.replaceChildren(...Array.from({ length: count }, (_, i) => make("option", { value: i }, `${i + start}`)));
@@ -178,7 +179,7 @@ function heatMap(matrix, from, into, label) {
         x: LABEL + CELL * j, y: LABEL + CELL * i, width: CELL - 1, height: CELL - 1,
         fill: "var(--accent)", "fill-opacity": Math.max(0.03, matrix[i][j]),
       });
-      cell.append(draw("title", {}, `${piece} looks at ${other}: ${percent(matrix[i][j])}`));
+      cell.append(draw("title", {}, `${piece} attends to ${other}: ${percent(matrix[i][j])}`));
       svg.append(cell);
     });
   });
@@ -191,7 +192,7 @@ function lineMap(matrix, from, into, label) {
   from.forEach((piece, i) => svg.append(draw("text", { x: 150, y: ROW * i + 18, "text-anchor": "end" }, piece)));
   into.forEach((piece, j) => svg.append(draw("text", { x: 370, y: ROW * j + 18 }, piece)));
   matrix.forEach((row, i) => row.forEach((weight, j) => {
-    if (weight < LEAST_LINE) return;
+    if (weight < MIN_LINE_WEIGHT) return;
     svg.append(draw("line", {
       x1: 158, y1: ROW * i + 13, x2: 362, y2: ROW * j + 13,
       stroke: "var(--accent)", "stroke-width": 1 + 4 * weight, "stroke-opacity": weight,
@@ -213,27 +214,28 @@ function search(found) {
 
   function show() {
     const i = Number(step.value) - 1;
-    let living = 0;
+    let continued = 0;
     shown.textContent = `${step.value} of ${steps}`;
     body.replaceChildren(...found.candidate_texts[i].map((text, c) => {
       const piece = found.candidate_pieces[i][c];
       const sum = found.candidate_log_probabilities[i][c];
       if (sum < -1e8) return "";
       const ends = piece === "</s>";
-      const lives = !ends && living < beams;
-      living += lives;
-      const fate = ends ? "ends here" : lives ? "goes on" : "dropped";
-      return make("tr", {}, make("td", { dir: "auto" }, text), make("td", { dir: "auto" }, spelt(piece)), make("td", {}, percent(Math.exp(sum))), make("td", {}, fate));
+      const continues = !ends && continued < beams;
+      continued += continues;
+      const outcome = ends ? "finished" : continues ? "continues" : "dropped";
+      return make("tr", {}, make("td", { dir: "auto" }, text), make("td", { dir: "auto" }, pieceLabel(piece)), make("td", {}, percent(Math.exp(sum))), make("td", {}, outcome));
     }));
   }
 
   step.addEventListener("input", show);
   show();
-  const head = make("tr", {}, ...["So far", "New token", "Probability of all", "Then"].map((name) => make("th", { scope: "col" }, name)));
+  const head = make("tr", {}, ...["Prefix", "Next token", "Probability", "Outcome"].map((name) => make("th", { scope: "col" }, name)));
   return chapter(
     "The search",
-    `At each step every beam is tried with every token, and the ${2 * beams} best are looked at: those that end are kept aside, ` +
-      `the ${beams} best others go on. In the end the hypothesis with the best score wins, its log-probability divided by a penalty for its length.`,
+    `At each step, every beam is extended by every token. Of the ${2 * beams} best candidates, those that end are finished, ` +
+      `and the ${beams} best others continue. The result is the hypothesis with the best score, which is its log-probability ` +
+      "divided by a length penalty.",
     "score(y) = log P(y | x) / ((5 + |y|) / 6)^α   (section 6.1, Wu et al. 2016)",
     make("p", {}, make("label", { for: "step" }, "Step "), step, " ", shown),
     make("div", { class: "figure", tabindex: "0" }, make("table", { id: "candidates" }, make("thead", {}, head), body)),

@@ -1,4 +1,4 @@
-// Puts the page together: its two views, and what they share.
+// Entry point: the tabs, and the data that both views need.
 import { get } from "./server.js";
 import { startInside } from "./inside.js";
 import { startTranslating } from "./translate.js";

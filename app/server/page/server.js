@@ -1,76 +1,77 @@
-// Talks with the server, and says on the page when it cannot be reached, refuses, or wants a key.
+// Requests to the server. Problems are shown at the top of the page, and the form for the API key if the server needs one.
 import { read, write } from "./storage.js";
 
-const HOME = new URL("..", import.meta.url); // whatever path a proxy shows the server below
+const HOME = new URL("..", import.meta.url); // includes the root path of a proxy
 const RETRY_MS = 3000;
-const KEY = "nmt-api-key"; // kept until the browser is closed
+const KEY_NAME = "nmt-api-key"; // in the session storage, which ends with the tab
 
 const at = (id) => document.getElementById(id);
-let key = read(sessionStorage, KEY);
-let asking = null; // for another key: what is waited for, and what ends the wait
+let key = read(sessionStorage, KEY_NAME);
+let newKey = null; // pending promise of another key, with its resolve function
 
-export function say(message) {
+export function showProblem(message) {
   at("problem").textContent = message;
   at("problem").hidden = !message;
 }
 
-// Waits for a key other than the one that did not do; whoever else waits, waits for the same.
-function otherKey(reason, used) {
+// Shows the form and waits until the user has entered another key than the refused one. All requests share one promise.
+function waitForKey(reason, used) {
   if (key !== used) return Promise.resolve();
-  at("key-reason").textContent = `${reason}. It is kept until this tab is closed.`;
+  at("key-reason").textContent = `${reason}. The browser keeps the key until this tab is closed.`;
   at("key-form").hidden = false;
-  asking ??= Promise.withResolvers();
-  return asking.promise;
+  newKey ??= Promise.withResolvers();
+  return newKey.promise;
 }
 
 at("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const given = at("key").value.trim();
   at("key").value = "";
-  if (!/^[!-~]+$/.test(given)) { // which no header could hold
-    at("key-reason").textContent = "A key has no spaces, and no letters but a to z.";
+  if (!/^[!-~]+$/.test(given)) { // a header cannot hold other characters
+    at("key-reason").textContent = "An API key has no spaces and no characters outside of ASCII.";
     return;
   }
   key = given;
-  write(sessionStorage, KEY, key);
+  write(sessionStorage, KEY_NAME, key);
   at("key-form").hidden = true;
-  asking?.resolve();
-  asking = null;
+  newKey?.resolve();
+  newKey = null;
 });
 
-// Either what is waited for, or an error as soon as nobody wants it any more.
-function unless(signal, wanted) {
-  if (!signal) return wanted;
+// Waits for a promise, and rejects as soon as the signal aborts.
+function orAbort(signal, promise) {
+  if (!signal) return promise;
   const aborted = new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason);
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
-  return Promise.race([wanted, aborted]);
+  return Promise.race([promise, aborted]);
 }
 
-async function answered(path, { headers = {}, signal, ...how } = {}) {
+// Sends a request until the server answers it, with another key if it refuses the key. Throws if it refuses the request.
+async function request(path, { headers = {}, signal, ...options } = {}) {
   for (;;) {
     const used = key;
     let response;
     try {
-      response = await fetch(new URL(path, HOME), { ...how, signal, headers: { ...headers, ...(used ? { "x-api-key": used } : {}) } });
+      response = await fetch(new URL(path, HOME), { ...options, signal, headers: { ...headers, ...(used ? { "x-api-key": used } : {}) } });
     } catch (error) {
       if (signal?.aborted) throw error;
-      say("The server cannot be reached. Your text is still here; trying again …");
-      await unless(signal, new Promise((resolve) => setTimeout(resolve, RETRY_MS)));
+      showProblem("The server cannot be reached. Your text is still here. Trying again …");
+      await orAbort(signal, new Promise((resolve) => setTimeout(resolve, RETRY_MS)));
       continue;
     }
     if (response.ok) {
-      say("");
+      showProblem("");
       return response;
     }
     const found = await response.json().catch(() => ({}));
     const reason = found.error ?? response.statusText;
     if (response.headers.has("www-authenticate")) {
-      await unless(signal, otherKey(reason, used));
+      await orAbort(signal, waitForKey(reason, used));
       continue;
     }
-    say(`The server refused: ${reason}`);
+    showProblem(`The server refused the request: ${reason}`);
     throw new Error(reason);
   }
 }
@@ -79,16 +80,16 @@ const json = (fields, signal) => ({
   method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fields), signal,
 });
 
-export const get = async (path) => (await answered(path)).json();
-export const post = async (path, fields, signal) => (await answered(path, json(fields, signal))).json();
-export const postForm = async (path, form, signal) => (await answered(path, { method: "POST", body: form, signal })).json();
+export const get = async (path) => (await request(path)).json();
+export const post = async (path, fields, signal) => (await request(path, json(fields, signal))).json();
+export const postForm = async (path, form, signal) => (await request(path, { method: "POST", body: form, signal })).json();
 
-// The server-sent events of an answer, each as soon as it is there; an error if they break off.
+// Yields the data of server-sent events as they arrive. Throws on an "error" event, or if the "end" event is missing.
 export async function* events(path, fields, signal) {
-  const response = await answered(path, json(fields, signal));
+  const response = await request(path, json(fields, signal));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  let isWhole = false;
+  let isComplete = false;
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
@@ -97,10 +98,10 @@ export async function* events(path, fields, signal) {
     for (const block of blocks) {
       const [, kind] = block.match(/^event: (.*)$/m) ?? [];
       const data = JSON.parse(block.match(/^data: (.*)$/m)[1]);
-      isWhole ||= kind === "end";
+      isComplete ||= kind === "end";
       if (kind === "error") throw new Error(data.error);
       if (!kind) yield data;
     }
   }
-  if (!isWhole) throw new Error("the connection broke off");
+  if (!isComplete) throw new Error("the connection was lost");
 }

@@ -1,4 +1,4 @@
-// What the browser keeps, where it does: a private window or a full disk may keep nothing, and the page works all the same.
+// Access to the browser's storage. It may be blocked or full, for example in a private window; the page works without it.
 export function read(storage, name) {
   try {
     return storage.getItem(name);
@@ -11,6 +11,6 @@ export function write(storage, name, value) {
   try {
     storage.setItem(name, value);
   } catch {
-    // not kept
+    // the page works without it
   }
 }

@@ -1,12 +1,12 @@
-// The translating view: text on the left, its translation on the right as one types, sentence by sentence.
-import { copied, mark } from "./clipboard.js";
+// The view "Translate": translates the text on the left while the user types, and shows it on the right by sentences.
+import { copyText, selectText } from "./clipboard.js";
 import { startFiles } from "./files.js";
-import { remember, startHistory } from "./history.js";
-import { link, linked } from "./link.js";
-import { events, post, say } from "./server.js";
+import { addToHistory, startHistory } from "./history.js";
+import { readLink, writeLink } from "./link.js";
+import { events, post, showProblem } from "./server.js";
 
-const WAIT_MS = 250; // after the last key
-const DOUBTS = [[0.35, 3], [0.6, 2], [0.8, 1]]; // below this probability: how strong the shade
+const TYPING_PAUSE_MS = 250;
+const DOUBTS = [[0.35, 3], [0.6, 2], [0.8, 1]]; // pairs of a confidence and the shade of words below it
 
 const at = (id) => document.getElementById(id);
 const text = at("text");
@@ -15,9 +15,9 @@ const choices = at("choices");
 let pairs = [];
 let limit = Infinity;
 let running = null;
-let waiting = 0;
+let startTimer = 0;
 let sentences = [];
-let isWhole = true; // nothing of the translation is missing
+let isComplete = true; // no sentence of the translation is missing
 
 export function startTranslating(models, settings) {
   pairs = models.map(({ source, target, domains }) => ({ source, target, domains }));
@@ -25,22 +25,22 @@ export function startTranslating(models, settings) {
   fill(at("source-language"), pairs.map((pair) => pair.source));
   at("source-language").addEventListener("change", sourceChanged);
   at("target-language").addEventListener("change", targetChanged);
-  at("domain").addEventListener("change", () => soon(0));
+  at("domain").addEventListener("change", () => schedule(0));
   at("swap").hidden = at("swap-hint").hidden = !pairs.some(({ source, target }) => isPair(target.code, source.code));
   sourceChanged();
-  text.addEventListener("input", () => soon(WAIT_MS));
+  text.addEventListener("input", () => schedule(TYPING_PAUSE_MS));
   at("swap").addEventListener("click", swap);
   at("copy").addEventListener("click", copy);
-  at("clear").addEventListener("click", () => { text.value = ""; soon(0); text.focus(); });
+  at("clear").addEventListener("click", () => { text.value = ""; schedule(0); text.focus(); });
   document.addEventListener("keydown", shortcut);
   document.addEventListener("click", (event) => {
     if (!choices.contains(event.target) && !event.target.classList.contains("word")) choices.hidden = true;
   });
   choices.addEventListener("keydown", chooseByKey);
   startFiles(settings, languages);
-  startHistory(show);
-  addEventListener("hashchange", () => show(linked()));
-  show(linked());
+  startHistory(showEntry);
+  addEventListener("hashchange", () => showEntry(readLink()));
+  showEntry(readLink());
 }
 
 const isPair = (source, target) => pairs.some((pair) => pair.source.code === source && pair.target.code === target);
@@ -61,13 +61,13 @@ function sourceChanged() {
 function targetChanged() {
   const [source, target] = languages();
   const known = pairs.filter((pair) => pair.source.code === source && pair.target.code === target).flatMap((pair) => pair.domains);
-  fill(at("domain"), [{ code: "", name: "anything" }, ...known.map((name) => ({ code: name, name }))]);
+  fill(at("domain"), [{ code: "", name: "any" }, ...known.map((name) => ({ code: name, name }))]);
   at("domain-choice").hidden = !known.length;
   at("swap").disabled = !isPair(target, source);
-  at("swap").title = at("swap").disabled ? "No model translates in the other direction" : "The other direction (Alt+S)";
+  at("swap").title = at("swap").disabled ? "No model translates in the other direction" : "Swap the languages (Alt+S)";
   text.lang = source;
   translation.lang = choices.lang = target;
-  soon(0);
+  schedule(0);
 }
 
 function choosePair(source, target) {
@@ -81,107 +81,107 @@ function choosePair(source, target) {
 function swap() {
   if (at("swap").disabled) return;
   const [source, target] = languages();
-  text.value = (isWhole && translated()) || text.value;
+  text.value = (isComplete && translatedText()) || text.value;
   choosePair(target, source);
 }
 
-// A text of the history or of the page's address.
-function show(entry) {
+// Shows an entry of the history, or the text in the page's address.
+function showEntry(entry) {
   choosePair(entry.source, entry.target);
   if (entry.text === null) return;
   text.value = entry.text;
-  soon(0);
+  schedule(0);
   text.focus();
 }
 
 const languages = () => [at("source-language").value, at("target-language").value];
 
-// What is to be translated into what, as the server wants to be told.
+// The languages and the domain, as fields of a request.
 export function direction() {
   const [source, target] = languages();
   return { source, target, domain: at("domain").value || null };
 }
 
-const translated = () => sentences.map((one) => one.before + one.text + one.after).join("");
+const translatedText = () => sentences.map((one) => one.before + one.text + one.after).join("");
 
-function soon(milliseconds) {
-  clearTimeout(waiting);
+function schedule(milliseconds) {
+  clearTimeout(startTimer);
   running?.abort();
   choices.hidden = true;
-  const length = [...text.value].length; // as the server counts, an emoji as one
+  const length = [...text.value].length; // code points, as the server counts
   at("count").textContent = `${length.toLocaleString()} of ${limit.toLocaleString()} characters`;
   text.setAttribute("aria-invalid", length > limit);
-  waiting = setTimeout(length > limit ? refuse : translate, milliseconds, length);
+  startTimer = setTimeout(length > limit ? refuseLength : translate, milliseconds, length);
 }
 
-function refuse(length) {
-  end(`${(length - limit).toLocaleString()} characters too many`);
+function refuseLength(length) {
+  finish(`${(length - limit).toLocaleString()} characters too many`);
 }
 
 async function translate() {
   if (!text.value.trim()) {
-    begin();
-    end("");
-    link();
+    clearTranslation();
+    finish("");
+    writeLink();
     return;
   }
   running = new AbortController();
   const { signal } = running;
   at("status").textContent = "Translating …";
   translation.setAttribute("aria-busy", "true");
-  isWhole = false;
+  isComplete = false;
   let isFirst = true;
   try {
     for await (const sentence of events("api/stream", { text: text.value, ...direction() }, signal)) {
-      if (isFirst) begin(); // until then the old one stays
+      if (isFirst) clearTranslation(); // the old translation stays until then
       isFirst = false;
-      place(sentence.number, sentence);
+      showSentence(sentence.number, sentence);
     }
-    isWhole = true;
-    end(warning());
-    link(...languages(), text.value);
-    keep();
+    isComplete = true;
+    finish(warning());
+    writeLink(...languages(), text.value);
+    saveToHistory();
   } catch (error) {
     if (signal.aborted) return;
-    say(`${isFirst ? "Not" : "Not all of it was"} translated: ${error.message}`);
-    end("");
+    showProblem(`${isFirst ? "The translation failed" : "The translation is incomplete"}: ${error.message}`);
+    finish("");
   }
 }
 
-function begin() {
+function clearTranslation() {
   sentences = [];
   translation.replaceChildren();
 }
 
-function end(message) {
+function finish(message) {
   at("status").textContent = message;
   translation.setAttribute("aria-busy", "false");
 }
 
-// Shows a sentence in its place; for those before it that are not there yet there is an ellipsis.
-function place(number, sentence) {
+// Shows a sentence in its place, with an ellipsis for each missing sentence before it.
+function showSentence(number, sentence) {
   while (translation.childElementCount <= number) {
     sentences.push({ before: "", text: "", after: "", words: [], warnings: [] });
     translation.append(Object.assign(document.createElement("span"), { textContent: "… ", className: "missing" }));
   }
   sentences[number] = sentence;
-  translation.children[number].replaceWith(drawn(sentence, number));
+  translation.children[number].replaceWith(sentenceElement(sentence, number));
 }
 
-function keep() {
+function saveToHistory() {
   const [source, target] = languages();
-  remember({ source, target, text: text.value, translation: translated() });
+  addToHistory({ source, target, text: text.value, translation: translatedText() });
 }
 
 function warning() {
   const warned = sentences.filter((one) => one.warnings.length);
   if (!warned.length) return "";
-  return `Look twice at ${warned.length === 1 ? "one sentence" : `${warned.length} sentences`}: ${[...new Set(warned.flatMap((one) => one.warnings))].join(", ")}`;
+  return `Check ${warned.length === 1 ? "one sentence" : `${warned.length} sentences`}: ${[...new Set(warned.flatMap((one) => one.warnings))].join(", ")}`;
 }
 
-// Everything is text: nothing that was typed is ever read as markup. Words are no <button>, which would be a box of its
-// own, without a direction, in a line that runs from right to left.
-function drawn(sentence, number) {
+// Everything is added as text, so that nothing that the user types is read as markup. Words are not <button> elements,
+// because these ignore the direction of the text around them.
+function sentenceElement(sentence, number) {
   const shown = document.createElement("span");
   shown.append(sentence.before);
   const inner = document.createElement("span");
@@ -192,13 +192,13 @@ function drawn(sentence, number) {
     button.className = level ? `word doubt-${level}` : "word";
     button.role = "button";
     button.tabIndex = 0;
-    button.title = `${Math.round(100 * word.confidence)} % sure`;
+    button.title = `Confidence: ${Math.round(100 * word.confidence)} %`;
     button.textContent = word.text;
-    button.addEventListener("click", () => offer(number, place, button));
+    button.addEventListener("click", () => showAlternatives(number, place, button));
     button.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== " ") return;
       event.preventDefault();
-      offer(number, place, button);
+      showAlternatives(number, place, button);
     });
     inner.append(place ? " " : "", button);
   });
@@ -207,11 +207,11 @@ function drawn(sentence, number) {
   return shown;
 }
 
-async function offer(number, place, button) {
+async function showAlternatives(number, place, button) {
   const sentence = sentences[number];
   const prefix = sentence.words.slice(0, place).map((word) => word.text).join(" ");
   const found = await post("api/alternatives", { sentence: sentence.source, prefix, ...direction() }).catch(() => []);
-  if (sentences[number] !== sentence) return; // one has typed on meanwhile
+  if (sentences[number] !== sentence) return; // the text has changed since
   const others = found.filter((other) => other.text !== sentence.text);
   choices.replaceChildren(...others.map((other) => {
     const item = document.createElement("li");
@@ -256,19 +256,19 @@ function closeChoices() {
 }
 
 function choose(number, other) {
-  place(number, { ...sentences[number], ...other, before: sentences[number].before, after: sentences[number].after });
+  showSentence(number, { ...sentences[number], ...other, before: sentences[number].before, after: sentences[number].after });
   closeChoices();
-  keep();
+  saveToHistory();
 }
 
 async function copy() {
-  if (!translated()) {
+  if (!translatedText()) {
     at("status").textContent = "There is nothing to copy yet";
-  } else if (await copied(translated())) {
+  } else if (await copyText(translatedText())) {
     at("status").textContent = "Copied";
   } else {
-    mark(translation);
-    at("status").textContent = "The browser forbids it; press Ctrl+C, the translation is marked";
+    selectText(translation);
+    at("status").textContent = "The browser does not allow copying. The translation is selected; press Ctrl+C";
   }
 }
 

@@ -1,4 +1,4 @@
-"""A model that says the words of each sentence in the other order, in capitals, and knows which comes from which."""
+"""A fake model that reverses the words of each sentence, in capitals, and knows their alignment."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,16 +8,17 @@ from unittest import mock
 
 import numpy as np
 
-from app.server.documents import marked_text
-from app.server.documents.marked_text import translate_parts
-from app.server.documents.markup import read_html, write_html
-from app.server.documents.parts import Part
-from app.server.documents.word_files import read_word, write_word
+from app.server.documents import span_translation
+from app.server.documents.html.pages import read_html, write_html
+from app.server.documents.span_translation import translate_spans
+from app.server.documents.spans import Span
+from app.server.documents.word.files import read_word, write_word
+from app.server.engine.alignment import Alignment
 from app.server.engine.translation import Sentence, TranslatedText, sentences_of
 
 
 def backwards(text: str) -> str:
-    """The words of a sentence in the other order; a mark at its end stays there."""
+    """Returns the words of a sentence in reverse order, in capitals; a mark at the end stays there."""
     end = text[-1:] if text[-1:] in ".!?" else ""
     return " ".join(reversed(text.upper().removesuffix(end).split())) + end
 
@@ -32,28 +33,28 @@ async def translate(batcher: Any, direction: Any, texts: list[str]) -> list[Tran
     ]
 
 
-async def aligned(batcher: Any, direction: Any, pairs: list[tuple[str, str]]) -> list[Any]:
-    lengths = [len(source.split()) for source, _ in pairs]
-    return [([(n - 1 - i, i) for i in range(n)], np.eye(n)[::-1]) for n in lengths]
+async def align_words(batcher: Any, direction: Any, sentences: list[tuple[str, str]]) -> list[Alignment]:
+    lengths = [len(source.split()) for source, _ in sentences]
+    return [Alignment([(n - 1 - i, i) for i in range(n)], np.eye(n)[::-1]) for n in lengths]
 
 
 @contextmanager
-def speaking_backwards() -> Iterator[None]:
-    with mock.patch.multiple(marked_text, translate=translate, aligned=aligned):
+def fake_model() -> Iterator[None]:
+    with mock.patch.multiple(span_translation, translate=translate, align_words=align_words):
         yield
 
 
-def parts_of(texts: list[list[str]]) -> list[list[Part]]:
+def translated_spans(texts: list[list[str]]) -> list[list[Span]]:
     none: Any = None
-    with speaking_backwards():
-        return asyncio.run(translate_parts(none, none, texts))
+    with fake_model():
+        return asyncio.run(translate_spans(none, none, texts))
 
 
-def html(page: str, *, attributes: bool = False) -> str:
-    """A page, translated."""
-    return write_html(page, attributes, parts_of(read_html(page, attributes)))
+def translated_html(page: str, *, attributes: bool = False) -> str:
+    """Translates a page."""
+    return write_html(page, attributes, translated_spans(read_html(page, attributes)))
 
 
-def word(content: bytes, *, attributes: bool = False) -> bytes:
-    """A Word document, translated."""
-    return write_word(content, attributes, parts_of(read_word(content, attributes)))
+def translated_word(content: bytes, *, attributes: bool = False) -> bytes:
+    """Translates a Word document."""
+    return write_word(content, attributes, translated_spans(read_word(content, attributes)))

@@ -1,4 +1,4 @@
-"""One server for all tests that do not change what it serves."""
+"""Servers and exports that the tests share."""
 
 import json
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ from tests.app.traced_once import exports_loaded_once
 
 @pytest.fixture(scope="session", autouse=True)
 def exports_are_loaded_once() -> Iterator[None]:
-    """Loading and warming up take seconds, and nothing here changes an export that was loaded."""
+    """Caches loaded exports and skips the warm-up, which both take seconds. No test changes a loaded export."""
     with exports_loaded_once(), mock.patch.object(Version, "warm_up", return_value=None):
         yield
 
 
 @pytest.fixture(scope="session")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export that gives each text back."""
+    """An export that returns each text."""
     folder = tmp_path_factory.mktemp("exports") / "copies" / "1"
     vocabulary = small_vocabulary()
     options = DecodingOptions(beam_size=3, max_source_tokens=64, max_extra_tokens=4)
@@ -41,7 +41,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def two_exports(export: Path, multilingual_export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the small export and of one of several languages, both of which know en-de."""
+    """A folder with the small export and a multilingual one, which both translate en-de."""
     folder = tmp_path_factory.mktemp("two")
     for name, of in (("one", export), ("several", multilingual_export)):
         (folder / name).symlink_to(of)
@@ -50,13 +50,13 @@ def two_exports(export: Path, multilingual_export: Path, tmp_path_factory: pytes
 
 @pytest.fixture(scope="session")
 def copying_server(copies: Path) -> Iterator[Running]:
-    """Serves what gives each text back."""
+    """A server whose model returns each text."""
     with serving(copies) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def server(export: Path) -> Iterator[Running]:
-    """Serves the small export, as "export", with no limits in the way."""
+    """A server with the small export, named "export", and the default limits."""
     with serving(export) as running:
         yield running

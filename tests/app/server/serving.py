@@ -1,4 +1,4 @@
-"""A server within this process, on a port of its own, and the little that its tests need of HTTP."""
+"""A server in this process on a free port, with helpers for requests."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ import uvicorn
 from app.server.engine.batching import Batcher
 from app.server.engine.limits import ApiKeys, Limits, RateLimiter
 from app.server.engine.metrics import Metrics
+from app.server.engine.models import Models
 from app.server.engine.service import Service
-from app.server.engine.versions import Models
 from app.server.http.application import application
 from app.server.http.proxies import Proxies
 
@@ -41,7 +41,7 @@ class Running:
         return json.loads(response.text)
 
     def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
+        """Returns the sum of a metric over its labels."""
         lines = [line for line in self.get("/metrics").text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
@@ -56,7 +56,7 @@ def serving(
     proxies: Proxies | None = None,
     **batching: int,
 ) -> Iterator[Running]:
-    """Serves the exports until the block is left."""
+    """Serves the exports inside the block."""
     metrics, limits = Metrics(), limits or Limits()
     batcher = Batcher(metrics, **{"workers": 2, **batching})
     limiter = RateLimiter(limits.requests_per_minute)

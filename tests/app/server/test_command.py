@@ -1,4 +1,4 @@
-"""`nmt serve` as a process: what it says, how it stops, and what it refuses."""
+"""`nmt serve` as a process: its messages, its end, and wrong arguments."""
 
 import re
 import signal
@@ -33,7 +33,7 @@ def process(export: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     started.stderr.close()
 
 
-def test_it_answers_what_was_asked_and_ends(process: tuple[subprocess.Popen[str], str]) -> None:
+def test_it_answers_pending_requests_before_it_stops(process: tuple[subprocess.Popen[str], str]) -> None:
     started, url = process
     assert started.stderr
     answers: list[httpx.Response] = []
@@ -66,13 +66,13 @@ def test_it_answers_what_was_asked_and_ends(process: tuple[subprocess.Popen[str]
         (["x", "--root-path", "/a?b"], "--root-path is '/a?b'; expected a path such as /translate"),
     ],
 )
-def test_what_it_refuses(arguments: list[str], reason: str) -> None:
+def test_wrong_arguments_are_refused(arguments: list[str], reason: str) -> None:
     done = nmt("serve", *arguments)
     assert done.code == 1
     assert reason in done.complaints[0]
 
 
-def test_an_address_that_cannot_be_had_is_told_before_anything_is_loaded() -> None:
+def test_an_unavailable_address_is_refused_before_a_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         done = nmt("serve", "none", "--port", port)
@@ -85,7 +85,7 @@ def test_an_address_that_cannot_be_had_is_told_before_anything_is_loaded() -> No
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_loses_only_what_it_was_at(process: tuple[subprocess.Popen[str], str]) -> None:
+def test_a_killed_server_loses_only_pending_requests(process: tuple[subprocess.Popen[str], str]) -> None:
     started, url = process
     outcomes: list[int | str] = []
 
@@ -107,4 +107,4 @@ def test_a_server_that_is_killed_loses_only_what_it_was_at(process: tuple[subpro
     started.kill()
     for thread in clients:
         thread.join()
-    assert outcomes.count(200) == len(outcomes) - len(clients)  # each client lost the one that it was waiting for
+    assert outcomes.count(200) == len(outcomes) - len(clients)  # each client lost its pending request

@@ -1,4 +1,4 @@
-"""Word documents in the forms in which Word, LibreOffice and Google Docs write them, made here; and their text."""
+"""Builders of Word documents as Word, LibreOffice and Google Docs write them, and readers of their text."""
 
 import io
 import zipfile
@@ -23,13 +23,13 @@ KINDS = {"header": "hdr", "footer": "ftr", "footnotes": "footnotes", "endnotes":
 
 
 def document(body: str, others: Mapping[str, str] = {}, *, main: str = "word/document.xml", wml: str = WML) -> bytes:
-    """A document.
+    """Returns a document.
 
     Args:
-        body: What is in `w:body`.
-        others: What is in its other files, by names such as "header2" and "footnotes".
-        main: The name of the file of the body.
-        wml: Word's namespace.
+        body: Content of `w:body`.
+        others: Contents of the other files, by names such as "header2" and "footnotes".
+        main: Name of the file with the body.
+        wml: Namespace of Word.
     """
     names = " ".join(f'xmlns:{name}="{uri}"' for name, uri in {"w": wml, **OTHERS}.items())
     files = {main: ("document.main", f"<w:document {names}><w:body>{body}<w:sectPr/></w:body></w:document>")}
@@ -61,27 +61,27 @@ def paragraph(*content: str) -> str:
 
 
 def run(content: str, properties: str = "", attributes: str = "") -> str:
-    """A run of a text, or of other things where there are tags."""
+    """Returns a run that contains a text, or elements if `content` has tags."""
     inner = content if "<" in content else f'<w:t xml:space="preserve">{content}</w:t>'
     return f"<w:r {attributes}>{f'<w:rPr>{properties}</w:rPr>' if properties else ''}{inner}</w:r>"
 
 
 def field(code: str, result: str) -> str:
-    """A field that is made of runs."""
+    """Returns a field made of runs."""
     begin, divide, end = (f'<w:r><w:fldChar w:fldCharType="{kind}"/></w:r>' for kind in ("begin", "separate", "end"))
     return f'{begin}<w:r><w:instrText xml:space="preserve"> {code} </w:instrText></w:r>{divide}{result}{end}'
 
 
 def roots(content: bytes) -> dict[str, Any]:
-    """The XML files of a document that have text."""
+    """Returns the roots of the XML files below word/."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = [name for name in archive.namelist() if name.startswith("word/") and name.endswith(".xml")]
         return {name: etree.fromstring(archive.read(name)) for name in names}
 
 
 def shown(element: Any) -> str:
-    """What a reader sees of an element: its text, tabs and breaks, and in brackets what else has its place in it."""
-    of_others = {
+    """Returns the visible text of an element with tabs and breaks, and other content in brackets."""
+    placeholders = {
         "tab": "\t",
         "br": "\n",
         "cr": "\n",
@@ -96,18 +96,18 @@ def shown(element: Any) -> str:
             kept = one.get("{http://www.w3.org/XML/1998/namespace}space") == "preserve"
             found.append(one.text if kept else (one.text or "").strip())
         else:
-            found.append(of_others.get(name, ""))
+            found.append(placeholders.get(name, ""))
     return "".join(found)
 
 
 def lines(content: bytes, name: str = "word/document.xml") -> list[str]:
-    """What a reader sees of each paragraph."""
+    """Returns the visible text of each paragraph."""
     root = roots(content)[name]
     return [shown(one) for one in root.iter(f"{{{etree.QName(root).namespace}}}p")]
 
 
 def spoken(element: Any) -> list[tuple[str, str]]:
-    """The text of an element in pieces, each with the elements of Word around it, the innermost last."""
+    """Returns the texts of an element, each with its wrappers and run properties, the outermost first."""
     found: list[tuple[str, str]] = []
     for one in element.iter("{*}t"):
         around = [etree.QName(outer).localname for outer in one.iterancestors() if outer is not element]

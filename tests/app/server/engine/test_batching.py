@@ -1,4 +1,4 @@
-"""Requests are computed together, and no request shows in the answer to another."""
+"""Batching of requests, which does not change their answers."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from app.models.exports import ExportModel
-from app.server.engine.batching import Batcher, Job, nearest
+from app.server.engine.batching import Batcher, QueuedText, select_batch
 from app.server.engine.limits import Limits
 from app.server.engine.metrics import Metrics
 from app.server.errors import BusyError
@@ -23,7 +23,7 @@ PAIR = {"source": "en", "target": "de"}
 
 
 class Slow:
-    """A version whose one signature answers with its text, when it is let to."""
+    """A fake version whose signature `echo` waits for `may_go` and returns its texts."""
 
     model = "slow"
 
@@ -33,7 +33,7 @@ class Slow:
         self.signatures: dict[str, Any] = {"echo": self.echo}
         self.echo.__func__.input_signature = [tf.TensorSpec([None], tf.string, name="texts")]  # type: ignore[attr-defined]
 
-    def check_knows(self, signature: str) -> None:
+    def check_signature(self, signature: str) -> None:
         pass
 
     def token_counts(self, texts: list[bytes]) -> list[int]:
@@ -71,7 +71,7 @@ def rows(*texts: str) -> list[dict[str, bytes]]:
     return [{"texts": text.encode()} for text in texts]
 
 
-def test_texts_that_wait_together_are_one_batch(slow: Any) -> None:
+def test_texts_in_the_queue_form_one_batch(slow: Any) -> None:
     batcher = Batcher(Metrics(), workers=1)
 
     async def ask() -> list[Any]:
@@ -88,7 +88,7 @@ def test_texts_that_wait_together_are_one_batch(slow: Any) -> None:
     batcher.stop()
 
 
-def test_only_what_is_alike_goes_together(slow: Any) -> None:
+def test_texts_with_different_settings_form_different_batches(slow: Any) -> None:
     batcher = Batcher(Metrics(), workers=1)
 
     async def ask() -> None:
@@ -101,7 +101,7 @@ def test_only_what_is_alike_goes_together(slow: Any) -> None:
     batcher.stop()
 
 
-def test_what_nobody_waits_for_is_not_computed(slow: Any) -> None:
+def test_a_cancelled_text_is_not_computed(slow: Any) -> None:
     batcher = Batcher(Metrics(), workers=1)
 
     async def ask() -> None:
@@ -120,7 +120,7 @@ def test_what_nobody_waits_for_is_not_computed(slow: Any) -> None:
     batcher.stop()
 
 
-def test_a_batch_that_fails_fails_for_all_of_it_and_for_nobody_else(slow: Any) -> None:
+def test_an_error_reaches_all_texts_of_its_batch_and_no_others(slow: Any) -> None:
     batcher = Batcher(Metrics(), workers=1)
     slow.may_go.set()
 
@@ -134,9 +134,9 @@ def test_a_batch_that_fails_fails_for_all_of_it_and_for_nobody_else(slow: Any) -
     batcher.stop()
 
 
-def test_a_full_queue_refuses(slow: Any) -> None:
+def test_a_full_queue_refuses_texts(slow: Any) -> None:
     batcher = Batcher(Metrics(), workers=1, most_waiting=2)
-    batcher.most_at_once = 2
+    batcher.max_per_request = 2
 
     async def ask() -> None:
         first = asyncio.ensure_future(batcher.run(slow, "echo", rows("first"), {}))
@@ -152,13 +152,13 @@ def test_a_full_queue_refuses(slow: Any) -> None:
     batcher.stop()
 
 
-def test_what_nobody_waits_for_leaves_room(slow: Any) -> None:
+def test_cancelled_texts_leave_the_queue(slow: Any) -> None:
     batcher = Batcher(Metrics(), workers=1, most_waiting=4)
 
     async def ask() -> None:
         first = asyncio.ensure_future(batcher.run(slow, "echo", rows("first"), {}))
         await taken(slow)
-        for _ in range(5):  # as one types
+        for _ in range(5):  # as while a user types
             gone = asyncio.ensure_future(batcher.run(slow, "echo", rows("a", "b", "c"), {}))
             await asyncio.sleep(0.001)
             gone.cancel()
@@ -170,7 +170,7 @@ def test_what_nobody_waits_for_leaves_room(slow: Any) -> None:
     batcher.stop()
 
 
-def test_a_request_of_more_texts_than_the_queue_holds_is_answered(slow: Any) -> None:
+def test_a_request_may_have_more_texts_than_the_queue_holds(slow: Any) -> None:
     batcher = Batcher(Metrics(), workers=1, most_waiting=4)
     slow.may_go.set()
     texts = [str(n) for n in range(9)]
@@ -179,7 +179,7 @@ def test_a_request_of_more_texts_than_the_queue_holds_is_answered(slow: Any) -> 
     batcher.stop()
 
 
-def test_the_work_is_shared_among_the_workers(slow: Any) -> None:
+def test_the_queue_is_divided_among_the_workers(slow: Any) -> None:
     batcher = Batcher(Metrics(), workers=2)
 
     async def ask() -> None:
@@ -194,22 +194,22 @@ def test_the_work_is_shared_among_the_workers(slow: Any) -> None:
     batcher.stop()
 
 
-def job(tokens: int) -> Job:
-    return Job(("version", "signature", ()), {}, tokens, None)  # type: ignore[arg-type]
+def queued(tokens: int) -> QueuedText:
+    return QueuedText(("version", "signature", ()), {}, tokens, None)  # type: ignore[arg-type]
 
 
-def test_a_batch_is_of_like_length_and_within_its_budget() -> None:
-    jobs = [job(n) for n in (10, 50, 9, 12, 11, 500)]
-    assert [one.tokens for one in nearest(jobs, 40)] == [10, 9, 11]
-    assert [one.tokens for one in nearest(jobs, 5)] == [10]
-    assert [one.tokens for one in nearest(jobs, 10_000)] == [10, 9, 11, 12, 50, 500]
+def test_a_batch_has_texts_of_similar_length_within_its_budget() -> None:
+    texts = [queued(n) for n in (10, 50, 9, 12, 11, 500)]
+    assert [one.tokens for one in select_batch(texts, 40)] == [10, 9, 11]
+    assert [one.tokens for one in select_batch(texts, 5)] == [10]
+    assert [one.tokens for one in select_batch(texts, 10_000)] == [10, 9, 11, 12, 50, 500]
 
 
 def test_large_batches_have_few_sizes() -> None:
-    assert [len(nearest([job(10)] * count, 10_000)) for count in (7, 8, 9, 20, 32)] == [7, 8, 8, 16, 32]
+    assert [len(select_batch([queued(10)] * count, 10_000)) for count in (7, 8, 9, 20, 32)] == [7, 8, 8, 16, 32]
 
 
-def test_many_clients_get_what_one_gets(server: Running, export: Path) -> None:
+def test_batching_does_not_change_translations(server: Running, export: Path) -> None:
     texts = [" ".join(["It rains here."] * (1 + n % 5)).replace(". I", ", i") for n in range(40)]
     expected = [one.text for one in ExportModel(export / "1", {}).translator().translate(texts)]
     before = server.metric("nmt_batch_texts_count")
@@ -237,7 +237,7 @@ def test_a_request_has_a_deadline_and_a_limit_on_its_size(export: Path) -> None:
         assert running.ok("/health") == {"status": "ok"}
 
 
-def test_a_client_who_has_gone_is_not_waited_for(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_of_a_disconnected_client_is_cancelled(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(export) as running:
         begun = threading.Event()
         cancelled = threading.Event()

@@ -1,4 +1,4 @@
-"""Codes of languages however they are written, and which language a text is in."""
+"""Comparison of language codes, and identification of the language of a text."""
 
 import time
 
@@ -9,7 +9,7 @@ from app.server.engine.languages import (
     detect,
     distance,
     name_of,
-    pairs_apart,
+    pair_distance,
     source_of,
     standard,
     text_of_html,
@@ -24,26 +24,26 @@ from app.server.engine.languages import (
         ("fil", "tl"),
     ],
 )  # fmt: skip
-def test_codes_of_the_same_language_mean_the_same(asked: str, served: str) -> None:
+def test_different_codes_of_one_language_are_near(asked: str, served: str) -> None:
     assert distance(asked, served) in (0, 1, 2)
-    assert pairs_apart((asked, "fr"), (served, "fr")) == distance(asked, served)
+    assert pair_distance((asked, "fr"), (served, "fr")) == distance(asked, served)
 
 
-def test_another_region_is_further_away_and_another_language_or_script_is_none() -> None:
+def test_another_region_is_farther_and_another_language_or_script_has_no_distance() -> None:
     assert distance("pt-BR", "pt_BR") == 0
     apart = [distance("pt-BR", served) or 0 for served in ("pt-BR", "pt", "pt-PT")]
     assert apart == sorted(set(apart))
     for asked, served in (("en", "de"), ("zh-TW", "zh"), ("sr-Latn", "sr"), ("hr", "bs"), ("", "en"), ("a b", "en")):
         assert distance(asked, served) is None
-    assert pairs_apart(("en", "fr"), ("en", "de")) is None
+    assert pair_distance(("en", "fr"), ("en", "de")) is None
 
 
-def test_codes_that_are_none_stay_as_they_are() -> None:
+def test_unknown_codes_stay_as_they_are() -> None:
     for code in ("", "a b", "xx"):
         assert standard(code) == base_of(code) == name_of(code) == code
 
 
-def test_languages_have_names_however_their_codes_are_written() -> None:
+def test_codes_in_any_notation_have_a_name() -> None:
     codes = ("eng", "iw", "pt_BR", "zh_CN", "es-419", "zh-Hant")
     assert [name_of(code) for code in codes] == [
         "English", "Hebrew", "Portuguese (Brazil)", "Chinese (Simplified, China)", "Spanish (Latin America)",
@@ -53,7 +53,7 @@ def test_languages_have_names_however_their_codes_are_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "---", "123", "🙂"])
-def test_what_has_no_letter_is_in_no_language(text: str) -> None:
+def test_a_text_without_letters_has_confidence_0(text: str) -> None:
     assert source_of(text, {"en"}) == ("en", 0.0)
     assert detect(text, {"en", "de"}) == [("de", 0.0)]
 
@@ -65,19 +65,19 @@ def test_what_has_no_letter_is_in_no_language(text: str) -> None:
         ("Willkommen auf unserer Seite", "de"),
     ],
 )  # fmt: skip
-def test_a_text_in_none_of_the_languages_is_known_for_it(text: str, code: str) -> None:
+def test_a_text_in_a_language_that_is_not_served_is_identified(text: str, code: str) -> None:
     assert source_of(text, {"en"}).language == code
     assert detect(text, {"en"})[0].language == code
     assert detect(text, {"en"})[-1] == ("en", 0.0)
-    assert source_of(text, {"en", "bo"}).language in ("en", "bo")  # of which the second cannot be excluded
+    assert source_of(text, {"en", "bo"}).language in ("en", "bo")  # the identifier does not know bo
 
 
 @pytest.mark.parametrize("text", ["Good morning.", "Hi", "Edit", "password", "Paris", "Hug me.", "stomachache"])
-def test_short_texts_are_taken_for_what_is_served(text: str) -> None:
+def test_short_texts_are_identified_as_a_served_language(text: str) -> None:
     assert source_of(text, {"en"}).language == "en"
 
 
-def test_languages_are_found_out_by_the_codes_that_they_are_served_under() -> None:
+def test_an_identified_language_has_its_served_code() -> None:
     for text, served in (
         ("今天天气很好。", "zh_CN"), ("Hei på deg, hvordan går det?", "nb"), ("Good morning, how are you?", "eng"),
         ("מה שלומך היום?", "iw"), ("Obrigado pela ajuda", "pt-BR"),
@@ -86,7 +86,7 @@ def test_languages_are_found_out_by_the_codes_that_they_are_served_under() -> No
         assert (found.language, found.confidence > 90) == (served, True)
 
 
-def test_the_text_of_html_is_read() -> None:
+def test_only_visible_text_of_html_is_read() -> None:
     html = "<style>p {}</style><!-- a --><p title='b'>Über<br>uns &amp; <code>c</code>euch</p><script>d</script>"
     assert text_of_html(html).split() == ["Über", "uns", "&", "euch"]
     for empty in ("", " ", "<!-- a -->", "\0", "<"):
@@ -94,7 +94,7 @@ def test_the_text_of_html_is_read() -> None:
 
 
 @pytest.mark.parametrize("part", ["<a ", "<!--", "<", "<a b='", "<div>", "&#", "</a"])
-def test_no_html_keeps_the_server_busy(part: str) -> None:
+def test_no_html_takes_long_to_read(part: str) -> None:
     begun = time.perf_counter()
     text_of_html(part * (50_000 // len(part)))
     assert time.perf_counter() - begun < 2

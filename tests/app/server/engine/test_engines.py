@@ -1,4 +1,4 @@
-"""What answers when an export has CTranslate2: beside its SavedModel, or alone."""
+"""Exports with CTranslate2's weights, beside a SavedModel or alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ TEXTS = ["It rains.", "", "We are here, and you are not."]
 
 @pytest.fixture(scope="module")
 def both_engines(run: Path, export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export of the run with its CPU engine; the SavedModel is that of the road, which was checked."""
+    """An export of the run with both engines. The SavedModel is copied from another export to save time."""
     out = tmp_path_factory.mktemp("both") / "both"
     checked = mock.patch.object(exporter, "check_in_fresh_process", return_value=None)
     with checked, mock.patch.object(tf.saved_model, "save", save_as(export / "1")):
@@ -39,7 +39,7 @@ def ctranslate2_server(run: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def test_the_faster_engine_translates_and_the_saved_model_does_the_rest(both_engines: Path, run: Path) -> None:
     export = ExportModel(both_engines / "1", {})
-    assert "saved_model" not in vars(export)  # not loaded before it is needed
+    assert "saved_model" not in vars(export)  # loaded only when needed
     fast = export.translator().translate(TEXTS)
     assert "saved_model" not in vars(export)
     assert fast == load_model(run, engine="ctranslate2").translator().translate(TEXTS)
@@ -51,7 +51,7 @@ def test_the_faster_engine_translates_and_the_saved_model_does_the_rest(both_eng
     assert {"align", "explain", "serving_default"} < set(export.signatures)
 
 
-def test_an_engine_can_be_chosen_and_left_out(both_engines: Path, export: Path) -> None:
+def test_an_engine_can_be_chosen_or_left_out_of_an_export(both_engines: Path, export: Path) -> None:
     for engine in ("tensorflow", "ctranslate2"):
         done = succeeded(nmt("translate", both_engines, "--engine", engine, stdin=b"It rains.\n"))
         assert len(done.lines) == 1
@@ -61,7 +61,7 @@ def test_an_engine_can_be_chosen_and_left_out(both_engines: Path, export: Path) 
     assert "| on a CPU | nmt translates with CTranslate2 (float32)" in card
 
 
-def test_the_server_answers_with_both(both_engines: Path) -> None:
+def test_the_server_uses_both_engines(both_engines: Path) -> None:
     expected = ExportModel(both_engines / "1", {}).translator().translate(TEXTS)
     with serving(both_engines) as server:
         rows = server.ok("/v1/models/both:predict", {"instances": TEXTS})["predictions"]
@@ -70,7 +70,7 @@ def test_the_server_answers_with_both(both_engines: Path) -> None:
         assert server.ok("/api/explain", asked)["source_pieces"]
 
 
-def test_tokens_are_counted_alike_without_tensorflow(both_engines: Path, export: Path) -> None:
+def test_both_engines_count_the_same_tokens(both_engines: Path, export: Path) -> None:
     outside, graph = Version("both", both_engines / "1"), Version("export", export / "1")
     assert outside.export.vocabulary_outside
     assert graph.export.vocabulary_outside is None
@@ -106,7 +106,7 @@ def test_the_server_serves_an_export_for_ctranslate2(ctranslate2_server: Running
         ("/translate", {"q": "<b>It</b> rains.", "format": "html"}, "align"),
     ],
 )
-def test_what_ctranslate2_does_not_know_is_said(
+def test_a_request_for_a_signature_that_ctranslate2_lacks_is_refused(
     ctranslate2_server: Running, path: str, fields: dict[str, str], signature: str
 ) -> None:
     response = ctranslate2_server.post(path, {"source": "en", "target": "de", **fields})

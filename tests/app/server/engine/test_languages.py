@@ -1,4 +1,4 @@
-"""A model of several pairs of languages beside one of a single pair, through every interface."""
+"""A multilingual model beside one with a single language pair, through every interface."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +22,12 @@ def two(two_exports: Path) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def french(multilingual_export: Path) -> Any:
-    """Translates into French, in a domain or in none."""
+    """Returns a function that translates into French, with or without a domain."""
     translator = ExportModel(multilingual_export / "1", {}).translator()
     return lambda text, domain=None: translator.translate([LANGUAGES.tagger("fr", domain)(text)])[0].text
 
 
-def test_each_pair_is_told_once(two: Running) -> None:
+def test_each_language_pair_is_listed_once(two: Running) -> None:
     assert {one["code"]: one["targets"] for one in two.ok("/languages")} == {"de": [], "en": ["de", "fr"], "fr": []}
     models = [
         (one["name"], one["source"]["code"], one["target"]["code"], one["domains"]) for one in two.ok("/api/models")
@@ -35,12 +35,12 @@ def test_each_pair_is_told_once(two: Running) -> None:
     assert models == [("one", "en", "de", []), ("several", "en", "de", ["loud"]), ("several", "en", "fr", ["loud"])]
 
 
-def test_examples_are_those_of_the_language_without_tags(two: Running) -> None:
+def test_the_examples_of_a_direction_have_its_target_language_and_no_tags(two: Running) -> None:
     german, french = (one["examples"] for one in two.ok("/api/models")[1:])
     assert (sorted(german), sorted(french)) == (["a b d c", "e d a b"], ["b e c a", "c a d d"])
 
 
-def test_a_model_that_has_the_pair_is_chosen(two: Running, french: Any) -> None:
+def test_a_model_of_the_requested_pair_is_chosen(two: Running, french: Any) -> None:
     assert two.ok("/translate", {"q": TEXT, **FRENCH})["translatedText"] == french(TEXT)
     assert set(french(TEXT)) <= {*WORDS["fr"], " "}
     auto = two.ok("/translate", {"q": "We are here, and it rains.", "source": "auto", "target": "fr"})
@@ -52,7 +52,7 @@ def test_a_model_that_has_the_pair_is_chosen(two: Running, french: Any) -> None:
     )
 
 
-def test_a_model_that_has_the_domain_is_chosen(two: Running, french: Any) -> None:
+def test_a_model_with_the_requested_domain_is_chosen(two: Running, french: Any) -> None:
     found = two.ok("/api/translate", {"text": TEXT, **FRENCH, "domain": "loud"})
     assert found["translation"] == french(TEXT, "loud")
     assert found["sentences"][0]["source"] == TEXT
@@ -62,13 +62,13 @@ def test_a_model_that_has_the_domain_is_chosen(two: Running, french: Any) -> Non
     assert (refused.status_code, refused.json()["error"]) == (400, "there is no domain law for en-fr; there are: loud")
 
 
-def test_a_tag_that_was_typed_is_text(two: Running, french: Any) -> None:
+def test_a_tag_in_the_text_is_plain_text(two: Running, french: Any) -> None:
     found = two.ok("/translate", {"q": f"<2de> {TEXT}", **FRENCH})["translatedText"]
     assert found == french(f"<2de> {TEXT}")
     assert not set(WORDS["de"]) & set(found)
 
 
-def test_words_are_aligned_with_those_of_the_text(two: Running, french: Any) -> None:
+def test_an_alignment_does_not_count_the_tags_as_words(two: Running, french: Any) -> None:
     asked = {"sentence": TEXT, "translation": french(TEXT), **FRENCH, "domain": "loud"}
     found = two.ok("/api/align", asked)
     assert found["source"] == TEXT.split()
@@ -76,13 +76,13 @@ def test_words_are_aligned_with_those_of_the_text(two: Running, french: Any) -> 
     assert len(found["weights"][0]) == 4
 
 
-def test_other_ways_to_go_on_and_the_inside_are_those_of_the_language(two: Running) -> None:
+def test_alternatives_and_explanations_use_the_requested_direction(two: Running) -> None:
     ways = two.ok("/api/alternatives", {"sentence": TEXT, "prefix": "u", **FRENCH})
     assert all(way["text"].startswith("u") for way in ways)
     pieces = two.ok("/api/explain", {"sentence": TEXT, **FRENCH, "domain": "loud"})["source_pieces"]
     assert [piece for piece in pieces if piece in LANGUAGES.tags] == ["<2fr>", "<loud>"]
 
 
-def test_tensorflow_servings_interface_takes_texts_as_they_are(two: Running, french: Any) -> None:
+def test_tensorflow_serving_s_interface_adds_no_tags(two: Running, french: Any) -> None:
     found = two.ok("/v1/models/several:predict", {"instances": [f"<2fr> {TEXT}", f"<2fr> <loud> {TEXT}"]})
     assert [row["translations"] for row in found["predictions"]] == [french(TEXT), french(TEXT, "loud")]

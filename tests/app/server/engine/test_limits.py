@@ -1,4 +1,4 @@
-"""Keys, and how often their holders may ask."""
+"""API keys and rate limits."""
 
 import os
 from functools import partialmethod
@@ -17,22 +17,22 @@ from tests.app.server.serving import serving
 ASKED = {"q": "It rains.", "source": "en", "target": "de"}
 
 
-def test_a_key_is_kept_as_its_hash_alone(tmp_path: Path) -> None:
+def test_only_the_hash_of_a_key_is_stored(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     keys = {name: add_api_key(file, name) for name in ("ann", "bob")}
     assert not any(key in file.read_text() for key in keys.values())
     assert file.stat().st_mode & 0o077 == 0
     known = ApiKeys.read(file)
     assert {name: known.holder(key) for name, key in keys.items()} == {"ann": "ann", "bob": "bob"}
-    for key, reason in ((None, "wants an API key"), ("", "wants an API key"), ("x", "not known"), ("ä", "not known")):
+    for key, reason in ((None, "needs an API key"), ("", "needs an API key"), ("x", "unknown"), ("ä", "unknown")):
         with pytest.raises(UnauthorizedError, match=reason):
             known.holder(key)
-    with pytest.raises(UserError, match="has a key of ann already"):
+    with pytest.raises(UserError, match="already has a key for ann"):
         add_api_key(file, "ann")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "#a"])
-def test_a_holder_is_one_word(tmp_path: Path, name: str) -> None:
+def test_the_name_of_a_holder_is_one_word(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="one word"):
         add_api_key(tmp_path / "keys", name)
 
@@ -45,7 +45,7 @@ def test_a_damaged_file_of_keys_is_refused(tmp_path: Path) -> None:
         ApiKeys.read(tmp_path / "none")
 
 
-def test_requests_are_counted_by_the_minute() -> None:
+def test_requests_per_minute_are_limited_for_each_client() -> None:
     limiter = RateLimiter(2)
     limiter.count("a", now=0.0)
     limiter.count("a", now=1.0)
@@ -58,10 +58,12 @@ def test_requests_are_counted_by_the_minute() -> None:
         RateLimiter(0).count("a")
 
 
-def test_a_server_with_keys_answers_their_holders_alone(
+def test_a_server_with_keys_answers_only_their_holders(
     tmp_path: Path, export: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RateLimiter, "count", partialmethod(RateLimiter.count, now=0.0))  # however slow the machine is
+    monkeypatch.setattr(
+        RateLimiter, "count", partialmethod(RateLimiter.count, now=0.0)
+    )  # independent of the machine's speed
     key = add_api_key(tmp_path / "keys", "ann")
     limits = Limits(requests_per_minute=6)
     pages = ["https://friend.example"]
@@ -90,16 +92,18 @@ def test_a_server_with_keys_answers_their_holders_alone(
         asks = {"Origin": pages[0], "Access-Control-Request-Method": "POST"}
         leave = httpx.options(running.url + "/translate", headers=asks)
         assert leave.headers["access-control-allow-origin"] == pages[0]
-        assert running.post("/translate", ASKED, headers={"Origin": pages[0]}).status_code == 403  # for want of a key
+        assert (
+            running.post("/translate", ASKED, headers={"Origin": pages[0]}).status_code == 403
+        )  # because the key is missing
         assert "pages of" in running.post("/translate", ASKED, headers={"Origin": "https://evil.example"}).text
         codes = [running.post("/translate", ASKED).status_code for _ in range(WRONG_KEYS_PER_MINUTE)]
         assert codes[-1] == 429
         (tmp_path / "keys").write_text("")
         os.utime(tmp_path / "keys", (0, 0))
-        with pytest.raises(UnauthorizedError, match="not known"):
+        with pytest.raises(UnauthorizedError, match="unknown"):
             running.service.keys.holder(key)  # type: ignore[union-attr]
 
 
-def test_the_command_makes_keys(tmp_path: Path) -> None:
+def test_the_command_creates_keys(tmp_path: Path) -> None:
     made = nmt("serve", "--api-keys", tmp_path / "keys", "--new-api-key", "ann")
     assert ApiKeys.read(tmp_path / "keys").holder(made.out.strip()) == "ann"

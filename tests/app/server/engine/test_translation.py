@@ -1,4 +1,4 @@
-"""What the server makes of a text's sentences and their translations."""
+"""Splitting of texts into sentences, and joining of their translations."""
 
 import asyncio
 from dataclasses import replace
@@ -10,10 +10,10 @@ import pytest
 from app.server.engine.translation import TranslatedText, respaced, sentences_of, stream, translate, words_of
 
 
-class Translating:
-    """Translates sentences by a table."""
+class TableBatcher:
+    """A fake batcher that looks translations up in a table."""
 
-    most_at_once = 4
+    max_per_request = 4
 
     def __init__(self, table: dict[str, str]) -> None:
         self.table = table
@@ -33,17 +33,17 @@ class Translating:
 @pytest.mark.parametrize(
     ("text", "translations", "expected"),
     [
-        ("好。不。 是。\n", ["Ja.", "Nein.", "So."], "Ja. Nein. So.\n"),  # where Chinese has no space, German has one
+        ("好。不。 是。\n", ["Ja.", "Nein.", "So."], "Ja. Nein. So.\n"),  # German has spaces where Chinese has none
         ("Yes. No.  Oh.\nAh. ", ["好。", "不。", "是。", "不。"], "好。不。  是。\n不。 "),
         (" 1. Yes.\n2. No.", ["1. Ja.", "2. Nein."], " 1. Ja.\n2. Nein."),
         ("Dr. Yes came. No.", ["Dr. Ja kam.", ""], "Dr. Ja kam. "),
     ],
 )
-def test_between_sentences_is_the_space_of_the_language_of_the_translation(
+def test_the_space_between_sentences_follows_the_target_language(
     text: str, translations: list[str], expected: str
 ) -> None:
     sources = [sentence.source for sentence in sentences_of(text)]
-    batcher: Any = Translating(dict(zip(sources, translations, strict=True)))
+    batcher: Any = TableBatcher(dict(zip(sources, translations, strict=True)))
     direction: Any = SimpleNamespace(version=None, encoded=str.encode)
     (found,) = asyncio.run(translate(batcher, direction, [text]))
     assert found.text == expected
@@ -56,13 +56,13 @@ def test_between_sentences_is_the_space_of_the_language_of_the_translation(
     assert "".join(pieces[number] for number in sorted(pieces)) == expected
 
 
-def test_the_space_around_a_text_and_several_spaces_stay() -> None:
+def test_space_around_a_text_and_repeated_spaces_stay() -> None:
     sentences = [replace(one, text=one.source) for one in sentences_of("\n 好。  不。\t是。 ")]
     assert TranslatedText(tuple(respaced(sentences))).text == "\n 好。  不。\t是。 "
     assert respaced([]) == []
 
 
-def test_each_piece_of_a_long_sentence_has_its_words() -> None:
+def test_the_words_of_a_sentence_translated_in_parts_have_confidences() -> None:
     pieces = [b"\xe2\x96\x81Ja", b",", b"</s>", b"\xe2\x96\x81wohl", b"</s>", b"", b""]
     words = words_of("Ja, wohl", pieces, [-1.0, -2.0, -0.1, -0.5, -0.1, 0.0, 0.0])
     assert [(word.text, word.confidence) for word in words] == [("Ja,", 0.1353), ("wohl", 0.6065)]

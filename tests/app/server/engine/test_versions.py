@@ -1,4 +1,4 @@
-"""Versions come and go under a running server, and no request fails by it."""
+"""Versions that appear and disappear while the server runs."""
 
 import shutil
 import threading
@@ -15,41 +15,48 @@ from app.errors import UserError
 from app.exporting.signature_definitions import signature_definitions
 from app.models import export_layout as layout
 from app.models.exports import reporting_damage
-from app.server.engine import versions as served_versions
+from app.server.engine import export_folders
+from app.server.engine import models as served_models
+from app.server.engine.export_folders import exports_at
 from app.server.engine.metrics import Metrics
-from app.server.engine.versions import POLL_SECONDS, Models, Version, exports_at
+from app.server.engine.models import POLL_SECONDS, Models
+from app.server.engine.versions import Version
 from app.server.errors import NotFoundError
 from tests.app.server.serving import serving
 from tests.app.traced_once import load_export
 
-warm_up = Version.warm_up  # which the other tests leave out
+warm_up = Version.warm_up  # before the fixture for all tests replaces it
 ASKED = {"q": "It rains.", "source": "en", "target": "de"}
 
 
 @pytest.fixture
 def exports(export: Path, tmp_path: Path) -> Path:
-    """A folder of one export, to write to."""
+    """A writable folder with one export."""
     shutil.copytree(export / "1", tmp_path / "exports" / "en-de" / "1")
     return tmp_path / "exports"
 
 
-def published(exports: Path, number: int) -> None:
-    """A new version, there at once as `nmt export` has it."""
+def publish(exports: Path, number: int) -> None:
+    """Adds a version atomically, as `nmt export` does."""
     partial = exports / "en-de" / f".{number}.partial"
     shutil.copytree(exports / "en-de" / "1", partial)
     partial.rename(exports / "en-de" / str(number))
 
 
-def within(seconds: float, happens: Callable[[], bool]) -> None:
+def wait_until(seconds: float, happens: Callable[[], bool]) -> None:
     deadline = time.monotonic() + seconds
     while not happens():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_a_new_version_answers_without_a_failed_request(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served_versions, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(tf.saved_model, "load", load_export)  # requests are answered while it is at work
+def test_a_new_version_replaces_the_old_one_without_a_failed_request(
+    exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_models, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(
+        tf.saved_model, "load", load_export
+    )  # not the cached one, so that requests arrive while it loads
     with serving(exports) as running:
         done = threading.Event()
         statuses: set[int] = set()
@@ -57,7 +64,7 @@ def test_a_new_version_answers_without_a_failed_request(exports: Path, monkeypat
         def client() -> None:
             while not done.is_set():
                 statuses.add(running.post("/translate", ASKED).status_code)
-                time.sleep(0.02)  # else they would have the processor, and the new version would wait
+                time.sleep(0.02)  # leaves processor time for loading the new version
 
         def answers() -> list[str]:
             states = running.ok("/v1/models/en-de")["model_version_status"]
@@ -66,11 +73,11 @@ def test_a_new_version_answers_without_a_failed_request(exports: Path, monkeypat
         clients = [threading.Thread(target=client) for _ in range(3)]
         for thread in clients:
             thread.start()
-        published(exports, 2)
-        within(60, lambda: answers() == ["2"])
+        publish(exports, 2)
+        wait_until(60, lambda: answers() == ["2"])
         assert running.get("/v1/models/en-de/versions/1").status_code == 404
-        shutil.rmtree(exports / "en-de" / "2")  # back to the version before
-        within(60, lambda: answers() == ["1"])
+        shutil.rmtree(exports / "en-de" / "2")  # a rollback
+        wait_until(60, lambda: answers() == ["1"])
         done.set()
         for thread in clients:
             thread.join()
@@ -85,33 +92,36 @@ def test_a_model_is_warm_once_every_signature_has_run(exports: Path, monkeypatch
     of_model = {"model": "en-de"}
     assert metrics.registry.get_sample_value("nmt_model_warm", of_model) == 0
     models.watch()
-    within(10, lambda: metrics.registry.get_sample_value("nmt_model_warm", of_model) == 1)
+    wait_until(10, lambda: metrics.registry.get_sample_value("nmt_model_warm", of_model) == 1)
     models.stop()
     assert sorted(ran) == sorted(models.get("en-de").definitions)
 
 
-def test_a_damaged_version_is_refused_and_the_old_one_goes_on(exports: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_version_is_refused_and_the_old_one_stays(exports: Path, capfd: pytest.CaptureFixture[str]) -> None:
     metrics = Metrics()
     models = Models(exports, metrics)
-    published(exports, 2)
+    publish(exports, 2)
     (exports / "en-de" / "2" / "saved_model.pb").write_bytes(b"damaged")
-    published(exports, 3)
+    publish(exports, 3)
     (exports / "en-de" / "3" / "assets.extra" / "nmt.json").unlink()
     for _ in range(2):
         models.refresh()
         assert models.get("en-de").number == 1
-    refused = [line for line in capfd.readouterr().err.splitlines() if "is refused" in line]
-    assert [line.split(" is refused")[0] for line in refused] == ["en-de: version 3", "en-de: version 2"]  # once each
+    refused = [line for line in capfd.readouterr().err.splitlines() if "cannot be loaded" in line]
+    assert [line.split(" cannot be loaded")[0] for line in refused] == [
+        "en-de: version 3",
+        "en-de: version 2",
+    ]  # each is reported once
     assert "nmt_load_failures_total" in metrics.page().decode()
     shutil.rmtree(exports / "en-de" / "3")
     shutil.rmtree(exports / "en-de" / "2")
-    published(exports, 2)
+    publish(exports, 2)
     models.refresh()
     assert models.get("en-de").number == 2
 
 
-def test_a_damaged_description_of_the_signatures_is_told_in_a_line(tmp_path: Path) -> None:
-    (tmp_path / "saved_model.pb").write_bytes(b"damaged")  # which is not loaded where another engine computes
+def test_damaged_signature_definitions_raise_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"damaged")  # another engine would not load it
     with pytest.raises(UserError, match="cannot load the export"), reporting_damage(tmp_path):
         signature_definitions(tmp_path)
 
@@ -144,7 +154,7 @@ def test_models_come_and_go(exports: Path) -> None:
         models.get("en-de")
 
 
-def test_a_model_that_is_gone_has_no_version_in_the_metrics(exports: Path) -> None:
+def test_a_deleted_model_has_no_version_in_the_metrics(exports: Path) -> None:
     metrics = Metrics()
     shutil.copytree(exports / "en-de", exports / "other")
     models = Models(exports, metrics)
@@ -153,13 +163,11 @@ def test_a_model_that_is_gone_has_no_version_in_the_metrics(exports: Path) -> No
     for name in ("nmt_model_version", "nmt_model_warm"):
         assert metrics.registry.get_sample_value(name, {"model": "en-de"}) is None
         assert metrics.registry.get_sample_value(name, {"model": "other"}) is not None
-    models._warm_the_rest()
+    models._warm_up_all()
     assert metrics.registry.get_sample_value("nmt_model_warm", {"model": "en-de"}) is None
 
 
-def test_folders_that_begin_with_a_dot_or_cannot_be_read_are_left_alone(
-    exports: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hidden_and_unreadable_folders_are_skipped(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for hidden in (".en-fr.partial", "..data", "lost+found"):
         shutil.copytree(exports / "en-de", exports / hidden)
 
@@ -168,11 +176,11 @@ def test_folders_that_begin_with_a_dot_or_cannot_be_read_are_left_alone(
             raise PermissionError(13, "Permission denied", str(folder))
         return layout.versions(folder)
 
-    monkeypatch.setattr(served_versions, "versions", versions)
+    monkeypatch.setattr(export_folders, "versions", versions)
     assert list(exports_at(exports)) == ["en-de"]
 
 
-def test_one_version_is_served_by_its_folder_as_the_command_line_translates_with_it(exports: Path) -> None:
+def test_a_path_may_be_a_version_an_export_or_a_folder_of_exports(exports: Path) -> None:
     shutil.copytree(exports / "en-de" / "1", exports / "en-de" / "3")
     shutil.copytree(exports / "en-de" / "1", exports.parent / "alone")
     (exports.parent / "current").symlink_to(exports / "en-de" / "3")
@@ -189,7 +197,7 @@ def test_one_version_is_served_by_its_folder_as_the_command_line_translates_with
         assert [(version.model, version.number) for version in models.all()] == [(name, number)], path
 
 
-def test_a_change_is_noticed_within_two_seconds_while_others_warm_up(
+def test_a_new_export_is_loaded_within_seconds_while_others_warm_up(
     exports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_over = threading.Event()
@@ -199,24 +207,24 @@ def test_a_change_is_noticed_within_two_seconds_while_others_warm_up(
     begun = time.monotonic()
     shutil.copytree(exports / "en-de", exports / ".other")
     (exports / ".other").rename(exports / "other")
-    within(10, lambda: models.names() == ["en-de", "other"])
-    assert time.monotonic() - begun < 2 * POLL_SECONDS + 1  # that is for loading it
+    wait_until(10, lambda: models.names() == ["en-de", "other"])
+    assert time.monotonic() - begun < 2 * POLL_SECONDS + 1  # 1 s for loading it
     is_over.set()
     models.stop()
 
 
-def test_trouble_with_the_folder_is_said_once(exports: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_repeated_error_of_polling_is_printed_once(exports: Path, capfd: pytest.CaptureFixture[str]) -> None:
     models = Models(exports, Metrics())
 
     def fails() -> None:
         raise OSError("stale file handle")
 
     for _ in range(3):
-        models._try(fails)
+        models._run_guarded(fails)
     assert capfd.readouterr().err.count("stale file handle") == 1
 
 
-def test_what_is_no_export_is_refused(tmp_path: Path, exports: Path) -> None:
+def test_paths_without_a_loadable_export_are_refused(tmp_path: Path, exports: Path) -> None:
     with pytest.raises(UserError, match="holds no export"):
         Models(tmp_path / "none", Metrics())
     (exports / "en-de" / "1" / "saved_model.pb").write_bytes(b"damaged")

@@ -1,4 +1,4 @@
-"""Bodies as they come in: packed, too large, damaged, or never whole; and answers without one."""
+"""Request bodies that are compressed, too large, damaged or incomplete; and HEAD requests."""
 
 import gzip
 import json
@@ -14,51 +14,51 @@ import httpx
 import pytest
 from starlette.exceptions import HTTPException
 
-from app.server.http.bodies import MOST_MEMBERS, Gunzip
+from app.server.http.bodies import MAX_MEMBERS, Gunzip
 from tests.app.server.serving import Running
 
 JSON = {"Content-Type": "application/json"}
 ASKED = {"q": "It rains.", "source": "en", "target": "de"}
 GZIP = {"Content-Encoding": "gzip"}
-as_gzip = partial(gzip.compress, mtime=0)  # the same bytes in every process: they are in names of tests
+as_gzip = partial(gzip.compress, mtime=0)  # deterministic, because the names of tests contain the bytes
 
 
-def unpacked(packed: bytes, most_bytes: int = 10_000, step: int = 7) -> bytes:
-    gunzip = Gunzip(most_bytes)
+def decompressed(packed: bytes, max_bytes: int = 10_000, step: int = 7) -> bytes:
+    gunzip = Gunzip(max_bytes)
     parts = [packed[begin : begin + step] for begin in range(0, len(packed), step)]
     return b"".join(gunzip.feed(part, is_last=i + 1 == len(parts)) for i, part in enumerate(parts))
 
 
-def test_gzip_is_unpacked_part_by_part_and_member_by_member() -> None:
+def test_gzip_is_decompressed_in_chunks_and_with_several_members() -> None:
     text = os.urandom(3000)
     for step in (1, 7, 100_000):
-        assert unpacked(as_gzip(text), step=step) == text
-        assert unpacked(as_gzip(text) + as_gzip(b"") + as_gzip(b"more"), step=step) == text + b"more"
+        assert decompressed(as_gzip(text), step=step) == text
+        assert decompressed(as_gzip(text) + as_gzip(b"") + as_gzip(b"more"), step=step) == text + b"more"
 
 
 @pytest.mark.parametrize(
     "damaged",
     [b"no gzip", as_gzip(b"x" * 99)[:-1], as_gzip(b"x") + b"behind", as_gzip(b"x")[:-4] + b"1234"],
 )
-def test_damage_is_told(damaged: bytes) -> None:
+def test_damaged_gzip_is_refused(damaged: bytes) -> None:
     with pytest.raises(HTTPException) as caught:
-        unpacked(damaged)
+        decompressed(damaged)
     assert caught.value.status_code == 400
     assert "gzip" in caught.value.detail
 
 
-def test_a_bomb_is_not_unpacked() -> None:
+def test_a_gzip_bomb_is_not_decompressed() -> None:
     bomb = as_gzip(bytes(10**7))
     gunzip = Gunzip(10_000)
     with pytest.raises(HTTPException) as caught:
         gunzip.feed(bomb, is_last=True)
     assert caught.value.status_code == 413
     assert gunzip._unpacked == 10_001
-    with pytest.raises(HTTPException, match="no whole gzip"):
-        Gunzip(10_000).feed(as_gzip(b"") * (MOST_MEMBERS + 1), is_last=True)
+    with pytest.raises(HTTPException, match="not a complete gzip"):
+        Gunzip(10_000).feed(as_gzip(b"") * (MAX_MEMBERS + 1), is_last=True)
 
 
-def test_requests_may_be_packed(copying_server: Running) -> None:
+def test_requests_may_be_compressed(copying_server: Running) -> None:
     packed = as_gzip(json.dumps(ASKED).encode())
     for encoding in ("gzip", "GZIP", "x-gzip", "identity, gzip"):
         answer = copying_server.post("/translate", content=packed, headers=JSON | {"Content-Encoding": encoding})
@@ -76,14 +76,14 @@ def test_requests_may_be_packed(copying_server: Running) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "status", "reason"),
     [
-        (as_gzip(bytes(3 * 2**20)), "gzip", 413, "the body of a request may have 2097152 bytes"),
-        (as_gzip(b"{}")[:-3], "gzip", 400, "the body is no whole gzip"),
-        (b"{}", "gzip", 400, "the body is no gzip, or it is damaged"),
-        (zlib.compress(b"{}"), "deflate", 415, "a body in deflate is not taken; pack it as gzip, or not at all"),
-        (b"{}", "gzip, gzip", 415, "a body in gzip, gzip is not taken; pack it as gzip, or not at all"),
+        (as_gzip(bytes(3 * 2**20)), "gzip", 413, "the body of a request may have at most 2097152 bytes"),
+        (as_gzip(b"{}")[:-3], "gzip", 400, "the body is not a complete gzip file"),
+        (b"{}", "gzip", 400, "the body is not valid gzip"),
+        (zlib.compress(b"{}"), "deflate", 415, "the encoding deflate is not supported; send gzip or no encoding"),
+        (b"{}", "gzip, gzip", 415, "the encoding gzip, gzip is not supported; send gzip or no encoding"),
     ],
 )
-def test_packed_requests_that_are_refused(
+def test_wrongly_compressed_requests_are_refused(
     copying_server: Running, *, path: str, body: bytes, encoding: str, status: int, reason: str
 ) -> None:
     answer = copying_server.post(path, content=body, headers=JSON | {"Content-Encoding": encoding})
@@ -102,13 +102,13 @@ def test_head_is_answered_as_get_without_the_body(copying_server: Running, path:
         assert head.headers["content-length"] == get.headers["content-length"]
 
 
-def test_head_of_what_is_only_posted_is_refused(copying_server: Running) -> None:
+def test_head_of_a_post_route_is_refused(copying_server: Running) -> None:
     assert httpx.head(copying_server.url + "/translate").status_code == 405
 
 
 @pytest.fixture
 def complaints() -> Iterator[list[str]]:
-    """What uvicorn complains of."""
+    """Messages that uvicorn logs as errors."""
     found: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: found.append(handler.format(record))  # type: ignore[method-assign]
@@ -118,7 +118,7 @@ def complaints() -> Iterator[list[str]]:
 
 
 def counted(running: Running, route: str) -> dict[str, float]:
-    """How often a route was answered, by status."""
+    """Returns the number of answers of a route by status."""
     metric = running.service.metrics.requests
     samples = [one for one in metric.collect()[0].samples if one.name.endswith("_total")]
     return {one.labels["status"]: one.value for one in samples if one.labels["route"] == route}
@@ -140,7 +140,7 @@ PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\
     ],
 )
 @pytest.mark.parametrize("ends", ["closes", "resets"])
-def test_a_client_that_leaves_during_upload_is_no_failure_of_the_server(
+def test_a_client_that_disconnects_during_upload_is_not_a_server_error(
     copying_server: Running, complaints: list[str], *, path: str, route: str, kind: str, begun: bytes, ends: str
 ) -> None:
     before = counted(copying_server, route)
@@ -148,7 +148,7 @@ def test_a_client_that_leaves_during_upload_is_no_failure_of_the_server(
     client = socket.create_connection((host, int(port)))
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 100000\r\n\r\n"
     client.sendall(head.encode() + begun)
-    time.sleep(0.05)  # the server is at it
+    time.sleep(0.05)  # the server has read it
     if ends == "resets":
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
@@ -170,7 +170,7 @@ def test_a_client_that_leaves_during_upload_is_no_failure_of_the_server(
         b"GET /%00 HTTP/1.1",
     ],
 )
-def test_odd_requests_are_answered_and_leave_no_traceback(
+def test_malformed_requests_are_answered_without_a_traceback(
     copying_server: Running, complaints: list[str], request_line: bytes
 ) -> None:
     host, port = copying_server.url.removeprefix("http://").split(":")
@@ -195,7 +195,7 @@ def test_odd_requests_are_answered_and_leave_no_traceback(
         ({"Content-Type": "application/json", "Origin": "http://["}, b"{}"),
     ],
 )
-def test_odd_bodies_are_refused(
+def test_malformed_bodies_are_refused(
     copying_server: Running, complaints: list[str], headers: dict[str, str], body: bytes
 ) -> None:
     answer = copying_server.post("/translate", content=body, headers=headers)
@@ -204,7 +204,7 @@ def test_odd_bodies_are_refused(
     assert complaints == []
 
 
-def test_forms_are_known_in_any_case(copying_server: Running) -> None:
+def test_the_content_type_of_a_form_is_case_insensitive(copying_server: Running) -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
     body = b"".join(part % one for one in ((b"q", b"Hi"), (b"source", b"en"), (b"target", b"de"))) + b"--b--\r\n"
     for kind in ("Multipart/Form-Data; boundary=b", "MULTIPART/FORM-DATA;Boundary=b"):

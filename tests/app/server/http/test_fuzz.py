@@ -1,4 +1,4 @@
-"""Whatever a client sends, the server itself does not fail."""
+"""Random input does not make the server fail."""
 
 import subprocess
 import sys
@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.exporting.signature_definitions import signature_definitions
-from app.server.documents.markup import read_html, write_html
-from app.server.documents.parts import Part
+from app.server.documents.html.pages import read_html, write_html
+from app.server.documents.spans import Span
 from app.server.engine.translation import sentences_of
 from app.server.errors import RequestError
-from app.server.http.tensors_as_json import inputs_of_body
+from app.server.http.routes.tensors_as_json import inputs_of_body
 from tests.app.server.serving import Running
 
 JSON = st.recursive(
@@ -25,7 +25,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.slow
-def test_no_request_of_the_interface_is_a_server_error(server: Running) -> None:
+def test_no_request_of_the_openapi_description_is_a_server_error(server: Running) -> None:
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
     checks = ["--checks", "not_a_server_error", "--max-examples", "30", "--seed", "1"]
     done = subprocess.run([*command, *checks], capture_output=True, encoding="utf-8", check=False)
@@ -34,13 +34,13 @@ def test_no_request_of_the_interface_is_a_server_error(server: Running) -> None:
 
 
 @given(text=st.text())
-def test_sentences_lose_nothing(text: str) -> None:
+def test_joined_sentences_are_any_text(text: str) -> None:
     assert "".join(s.before + s.source + s.after for s in sentences_of(text)) == text
 
 
 @settings(max_examples=300)
 @given(inputs=JSON, by_rows=st.booleans())
-def test_any_json_is_understood_or_refused(copies: Path, inputs: object, by_rows: bool) -> None:
+def test_any_json_is_read_or_refused(copies: Path, inputs: object, by_rows: bool) -> None:
     definition = signature_definitions(copies / "1")["translate"]
     try:
         found, _ = inputs_of_body({"instances" if by_rows else "inputs": inputs}, definition)
@@ -52,7 +52,7 @@ def test_any_json_is_understood_or_refused(copies: Path, inputs: object, by_rows
 @given(html=st.text(alphabet="<>/ab p&;!-'\"= \n", max_size=60))
 def test_any_markup_is_read_and_written(html: str) -> None:
     texts = read_html(html, True)
-    as_it_was = [[Part(number, part) for number, part in enumerate(text)] for text in texts]
+    as_it_was = [[Span(number, span) for number, span in enumerate(text)] for text in texts]
     written = write_html(html, True, as_it_was)
     assert (
         BeautifulSoup(written, "html.parser").get_text().split()

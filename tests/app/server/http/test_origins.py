@@ -1,4 +1,4 @@
-"""Pages of other sites, other names of this machine, and clients that never finish what they ask."""
+"""Requests from pages of other sites, for other host names, and from clients that never finish their request."""
 
 import asyncio
 import socket
@@ -31,13 +31,13 @@ def scope_of(method: str, *headers: tuple[str, str]) -> Scope:
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ([], None),  # no browser
+        ([], None),  # not from a browser
         ([("host", "localhost:8501"), JSON], None),
         ([("host", "LOCALHOST"), ("origin", "http://localhost"), JSON], None),
         ([("host", "[::1]:8501"), ("origin", "http://[::1]:8501")], None),
         ([("host", "127.0.0.1:8501"), ("origin", "http://localhost:8501")], 403),  # another origin
         ([("host", "localhost:8501"), ("origin", "https://evil.example")], 403),
-        ([("host", "localhost:8501"), ("origin", "null")], 403),  # a file, or a page in a sandbox
+        ([("host", "localhost:8501"), ("origin", "null")], 403),  # a local file or a sandboxed page
         ([("host", "localhost:8501"), ("origin", "http://localhost:3000")], 403),
         ([("host", "localhost:8501"), ("origin", "https://friend.example")], None),
         ([("host", "localhost"), ("content-type", "Text/Plain; charset=UTF-8")], 415),
@@ -46,19 +46,19 @@ def scope_of(method: str, *headers: tuple[str, str]) -> Scope:
         ([("host", "[")], 421),
     ],
 )
-def test_who_is_refused(headers: Sequence[tuple[str, str]], status: int | None) -> None:
+def test_hosts_origins_and_content_types_are_checked(headers: Sequence[tuple[str, str]], status: int | None) -> None:
     origins = Origins(allowed_hosts("127.0.0.1", ()), ["https://friend.example/"])
     refusal = origins.refusal(scope_of("POST", *headers))
     assert (refusal and refusal[0]) == status
 
 
-def test_what_only_reads_may_come_from_anywhere_under_a_known_name() -> None:
+def test_get_requests_are_allowed_from_every_origin_but_not_for_every_host() -> None:
     origins = Origins(["localhost"])
     assert origins.refusal(scope_of("GET", ("host", "localhost"), ("origin", "https://evil.example"))) is None
     assert origins.refusal(scope_of("GET", ("host", "evil.example"))) is not None
 
 
-def test_any_name_and_any_page_can_be_allowed() -> None:
+def test_every_host_and_every_origin_can_be_allowed() -> None:
     headers = (("host", "somewhere.example"), ("origin", "https://else.example"))
     assert Origins([ANY], [ANY]).refusal(scope_of("POST", *headers)) is None
 
@@ -72,19 +72,21 @@ def test_any_name_and_any_page_can_be_allowed() -> None:
         ("127.0.0.1", ("nmt.example",), {"localhost", "127.0.0.1", "::1", "nmt.example"}),
     ],
 )
-def test_the_names_that_a_server_answers_to(listening: str, named: Sequence[str], expected: set[str]) -> None:
+def test_allowed_hosts_depend_on_the_listening_address(
+    listening: str, named: Sequence[str], expected: set[str]
+) -> None:
     assert allowed_hosts(listening, named) == expected
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with the body."""
+    """Returns the body of the request."""
     if scope["type"] == "http":
         body = await Request(scope, receive).body()
         await PlainTextResponse(body)(scope, receive, send)
 
 
 async def with_errors(scope: Scope, receive: Receive, send: Send) -> None:
-    """As the real application, which answers HTTP's errors."""
+    """Handles HTTP errors as the real application does."""
     from starlette.exceptions import HTTPException
 
     try:
@@ -107,7 +109,7 @@ def port() -> Iterator[int]:
     thread.join()
 
 
-def test_the_gate_lets_ours_in_and_says_why_not_others(port: int) -> None:
+def test_the_gate_admits_its_own_page_and_refuses_others_with_a_reason(port: int) -> None:
     url = f"http://127.0.0.1:{port}/"
     assert httpx.post(url, content=b"ours", headers={"Origin": url[:-1]}).text == "ours"
     refused = httpx.post(url, content=b"theirs", headers={"Origin": "https://evil.example"})
@@ -122,11 +124,11 @@ def test_the_gate_lets_ours_in_and_says_why_not_others(port: int) -> None:
     [
         b"",
         b"POST / HTTP/1.1\r\nHost: 127",
-        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HT",  # a whole request before
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HT",  # after a complete request
         b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\nabc",
     ],
 )
-def test_a_client_that_does_not_finish_is_not_waited_for(port: int, unfinished: bytes) -> None:
+def test_a_client_that_does_not_finish_its_request_is_disconnected(port: int, unfinished: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         client.sendall(unfinished)
         begun, received = time.monotonic(), b""
@@ -138,7 +140,7 @@ def test_a_client_that_does_not_finish_is_not_waited_for(port: int, unfinished: 
         assert (b"408" in received) == (b"abc" in unfinished)
 
 
-def test_more_connections_than_may_be_are_refused(port: int) -> None:
+def test_connections_beyond_the_limit_are_refused(port: int) -> None:
     held = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
     time.sleep(SECONDS / 4)
     assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 503

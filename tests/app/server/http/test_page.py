@@ -14,21 +14,21 @@ from app.models.export_layout import DESCRIPTION
 from app.server.engine.limits import ApiKeys, Limits, add_api_key
 from app.server.engine.translation import Sentence, Word
 from app.server.errors import BusyError
-from app.server.http import page_api
 from app.server.http.proxies import Proxies
+from app.server.http.routes import page_api
 from tests.app.multilingual import LOUD, WORDS
 from tests.app.server.serving import Running, serving
 
 TEXT = "The cat sat on the mat.\n\nA dog barks at night, doesn't it?"
 CHROMIUM = shutil.which("chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-ELSEWHERE = "mt.test"  # a name that is not this machine's, where a page over HTTP may do less
+ELSEWHERE = "mt.test"  # not this machine, so the browser gives a page over HTTP fewer rights
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=60_000)  # a first run of a signature takes its time
+    expect.set_options(timeout=60_000)  # the first call of a signature is slow
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=CHROMIUM, args=[*QUIET, f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"]
@@ -51,12 +51,12 @@ def page(browser: Browser, copying_server: Running) -> Iterator[Page]:
 
 
 def typed(page: Page, text: str) -> str:
-    """Types a text and gives its translation as the page shows it."""
+    """Types a text and returns the translation that the page shows."""
     return shown_after(page, lambda: page.get_by_label("Text to translate").fill(text))
 
 
 def shown_after(page: Page, action: Callable[[], object]) -> str:
-    """The translation that is shown once what an action asks for is there."""
+    """Runs an action that translates and returns the translation that the page shows after it."""
     with page.expect_request("**/api/stream"):
         action()
     shown = page.get_by_role("region", name="Translation")
@@ -64,7 +64,7 @@ def shown_after(page: Page, action: Callable[[], object]) -> str:
     return shown.text_content() or ""
 
 
-def test_typing_translates(page: Page) -> None:
+def test_typed_text_is_translated(page: Page) -> None:
     found = typed(page, TEXT)
     assert found == TEXT
     page.get_by_role("button", name="Copy").click()
@@ -77,7 +77,7 @@ def test_typing_translates(page: Page) -> None:
 def test_a_clicked_word_changes_the_sentence(page: Page) -> None:
     before = typed(page, "The cat sat on the mat.")
     page.locator("#translation .word").first.click()
-    choices = page.get_by_role("listbox", name="Other ways to go on")
+    choices = page.get_by_role("listbox", name="Alternative translations")
     expect(choices).to_be_visible()
     page.keyboard.press("ArrowDown")
     chosen = choices.get_by_role("option").nth(1).text_content()
@@ -87,7 +87,7 @@ def test_a_clicked_word_changes_the_sentence(page: Page) -> None:
     expect(page.get_by_role("region", name="Translation")).to_have_text(" ".join(str(chosen).split()))
 
 
-def test_what_is_typed_stays_text(page: Page) -> None:
+def test_typed_markup_stays_text(page: Page) -> None:
     evil = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
     typed(page, evil)
     page.get_by_text("History").click()
@@ -96,14 +96,14 @@ def test_what_is_typed_stays_text(page: Page) -> None:
     assert page.locator("main script, main img").count() == 0
 
 
-def test_the_history_is_kept_and_forgotten(page: Page) -> None:
+def test_the_history_is_kept_until_it_is_deleted(page: Page) -> None:
     typed(page, "It rains.")
     page.reload()
     page.get_by_text("History").click()
     page.locator("#history button").first.click()
     expect(page.get_by_label("Text to translate")).to_have_value("It rains.")
     expect(page.get_by_role("region", name="Translation")).to_have_text("It rains.")
-    page.get_by_role("button", name="Forget all").click()
+    page.get_by_role("button", name="Delete all entries").click()
     expect(page.locator("#history li")).to_have_count(0)
 
 
@@ -117,7 +117,7 @@ def test_a_file_is_translated(page: Page, tmp_path: Path) -> None:
     assert download.value.suggested_filename == "a.de.txt"
 
 
-def test_a_server_that_is_gone_is_said(browser: Browser, copies: Path) -> None:
+def test_an_unreachable_server_is_reported(browser: Browser, copies: Path) -> None:
     context = browser.new_context()
     page = context.new_page()
     with serving(copies) as running:
@@ -130,7 +130,7 @@ def test_a_server_that_is_gone_is_said(browser: Browser, copies: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_use_it(page: Page, scheme: str) -> None:
+def test_the_page_has_no_serious_accessibility_violations(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     typed(page, "The cat sat on the mat.")
     found = Axe().run(page)
@@ -138,7 +138,7 @@ def test_everybody_can_use_it(page: Page, scheme: str) -> None:
     assert serious == []
 
 
-def test_a_phone_shows_it_whole(page: Page) -> None:
+def test_the_page_fits_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     typed(page, "The cat sat on the mat.")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -157,9 +157,9 @@ def test_the_page_asks_for_a_key_once(browser: Browser, copies: Path, tmp_path: 
         text.fill("The")
         expect(field).to_be_visible()
         assert field.get_attribute("type") == "password"
-        text.fill("The cat")  # one may type on meanwhile
+        text.fill("The cat")  # typing is possible meanwhile
         expect(text).to_be_focused()
-        for given, reason in (("wrong", "this key is not known"), (key, "")):
+        for given, reason in (("wrong", "unknown API key"), (key, "")):
             field.fill(given)
             page.get_by_role("button", name="Use this key").click()
             if reason:
@@ -173,14 +173,14 @@ def test_the_page_asks_for_a_key_once(browser: Browser, copies: Path, tmp_path: 
         context.close()
 
 
-def test_the_page_offers_each_pair_and_the_domains_of_its_model(browser: Browser, two_exports: Path) -> None:
+def test_the_page_offers_each_language_pair_and_its_domains(browser: Browser, two_exports: Path) -> None:
     context = browser.new_context()
     page = context.new_page()
     with serving(two_exports) as running:
         page.goto(running.url)
-        into, about = page.get_by_label("Into"), page.get_by_label("About")
+        into, about = page.get_by_role("combobox", name="To", exact=True), page.get_by_label("Domain")
         expect(into.locator("option")).to_have_text(["German", "French"])
-        expect(about.locator("option")).to_have_text(["anything", "loud"])
+        expect(about.locator("option")).to_have_text(["any", "loud"])
         into.select_option("fr")
         assert set(typed(page, "a b c d")) <= {*WORDS["fr"], " "}
         assert set(shown_after(page, lambda: about.select_option("loud"))) == {LOUD, " "}
@@ -213,7 +213,7 @@ def test_copying_works_over_plain_http(browser: Browser, copying_server: Running
     context.close()
 
 
-def test_the_link_of_an_old_file_goes(page: Page, tmp_path: Path) -> None:
+def test_the_link_to_an_old_file_is_hidden(page: Page, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("It rains.\n")
     (tmp_path / "b.pdf").write_bytes(b"%PDF")
     link = page.locator("#download")
@@ -224,7 +224,7 @@ def test_the_link_of_an_old_file_goes(page: Page, tmp_path: Path) -> None:
     expect(page.get_by_role("alert")).to_contain_text("cannot translate .pdf")
     page.evaluate("Object.defineProperty(File.prototype, 'size', { value: 3e6 })")
     page.locator("#file").set_input_files(tmp_path / "a.txt")
-    expect(page.get_by_role("alert")).to_have_text("a.txt has 3,000,000 bytes; at most 2,097,152 are taken.")
+    expect(page.get_by_role("alert")).to_have_text("a.txt has 3,000,000 bytes; the limit is 2,097,152 bytes.")
     expect(link).to_be_hidden()
 
 
@@ -243,11 +243,11 @@ def test_a_file_may_be_dropped(page: Page) -> None:
     expect(page.locator("#source-language option")).not_to_have_count(0)  # the page is ready
     page.evaluate(DROP, [["a.txt", "It rains."], ["b.txt", "We are here."]])
     expect(page.locator("#download")).to_have_attribute("download", "a.de.txt")
-    expect(page.locator("#status")).to_contain_text("One file at a time")
+    expect(page.locator("#status")).to_contain_text("Only the first file")
     assert page.locator(".dropping").count() == 0
 
 
-def test_text_that_runs_from_right_to_left_does(page: Page) -> None:
+def test_right_to_left_text_is_shown_so(page: Page) -> None:
     text, translation = page.get_by_label("Text to translate"), page.get_by_role("region", name="Translation")
     typed(page, "שלום Microsoft Windows עולם")
     assert (text.get_attribute("lang"), translation.get_attribute("lang")) == ("en", "de")
@@ -262,20 +262,20 @@ def test_text_that_runs_from_right_to_left_does(page: Page) -> None:
     assert translation.evaluate("one => getComputedStyle(one).direction") == "ltr"
 
 
-async def first_alone(*_: Any, **__: Any) -> AsyncIterator[tuple[int, Sentence]]:
-    """A stream whose second sentence comes first and whose first never comes."""
+async def only_second_sentence(*_: Any, **__: Any) -> AsyncIterator[tuple[int, Sentence]]:
+    """A stream with the second sentence only."""
     yield 1, Sentence("We are here.", "Wir sind hier.", words=(Word("Wir", 1.0), Word("sind", 1.0), Word("hier.", 1.0)))
     await asyncio.sleep(0.5)
-    raise BusyError("too much is asked for already")
+    raise BusyError("too many requests")
 
 
 def test_sentences_are_shown_as_they_come(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_api, "stream", first_alone)
+    monkeypatch.setattr(page_api, "stream", only_second_sentence)
     page.get_by_label("Text to translate").fill("It rains. We are here.")
     translation = page.get_by_role("region", name="Translation")
     expect(translation).to_have_text("… Wir sind hier.")
     expect(page.locator("#status")).to_have_text("Translating …")
-    expect(page.get_by_role("alert")).to_have_text("Not all of it was translated: too much is asked for already")
+    expect(page.get_by_role("alert")).to_have_text("The translation is incomplete: too many requests")
     expect(translation).to_have_text("… Wir sind hier.")
     expect(page.locator("#status")).to_have_text("")
     monkeypatch.undo()
@@ -283,7 +283,7 @@ def test_sentences_are_shown_as_they_come(page: Page, monkeypatch: pytest.Monkey
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_the_address_holds_the_text(page: Page, copying_server: Running) -> None:
+def test_the_address_contains_the_text(page: Page, copying_server: Running) -> None:
     text, translation = page.get_by_label("Text to translate"), page.get_by_role("region", name="Translation")
     typed(page, "A & B? #1")
     expect(page).to_have_url(f"{copying_server.url}/#source=en&target=de&q=A+%26+B%3F+%231")
@@ -299,7 +299,7 @@ def test_the_address_holds_the_text(page: Page, copying_server: Running) -> None
     expect(page).to_have_url(f"{copying_server.url}/")
 
 
-def test_the_limit_is_shown_before_it_is_hit(browser: Browser, copies: Path) -> None:
+def test_a_text_over_the_limit_is_not_sent(browser: Browser, copies: Path) -> None:
     context = browser.new_context()
     page = context.new_page()
     asked: list[str] = []
@@ -317,7 +317,9 @@ def test_the_limit_is_shown_before_it_is_hit(browser: Browser, copies: Path) -> 
         context.close()
 
 
-def test_the_languages_are_turned_round_where_a_model_can(browser: Browser, copies: Path, tmp_path: Path) -> None:
+def test_languages_can_be_swapped_if_a_model_translates_the_other_direction(
+    browser: Browser, copies: Path, tmp_path: Path
+) -> None:
     for pair in ("en-de", "de-en", "en-fr"):
         shutil.copytree(copies, tmp_path / pair)
         description = tmp_path / pair / "1" / DESCRIPTION
@@ -326,24 +328,24 @@ def test_the_languages_are_turned_round_where_a_model_can(browser: Browser, copi
     page = context.new_page()
     with serving(tmp_path) as running:
         page.goto(running.url)
-        swap = page.get_by_role("button", name="Translate in the other direction")
+        swap = page.get_by_role("button", name="Swap the languages")
         page.get_by_label("From").select_option("en")
-        page.get_by_label("Into").select_option("fr")
+        page.get_by_role("combobox", name="To", exact=True).select_option("fr")
         expect(swap).to_be_disabled()
-        page.get_by_label("Into").select_option("de")
+        page.get_by_role("combobox", name="To", exact=True).select_option("de")
         expect(swap).to_be_enabled()
         swap.click()
         expect(page.get_by_label("From")).to_have_value("de")
         context.close()
 
 
-def test_there_is_no_button_that_can_never_do_anything(page: Page) -> None:
+def test_the_swap_button_is_hidden_if_no_languages_can_be_swapped(page: Page) -> None:
     expect(page.locator("#source-language option")).to_have_count(1)
     expect(page.locator("#swap")).to_be_hidden()
     expect(page.locator("#swap-hint")).to_be_hidden()
 
 
-def test_the_page_works_below_a_path(browser: Browser, copies: Path) -> None:
+def test_the_page_works_below_a_root_path(browser: Browser, copies: Path) -> None:
     context = browser.new_context()
     page = context.new_page()
     with serving(copies, proxies=Proxies((), "/mt")) as running:
@@ -356,7 +358,7 @@ def test_the_page_works_below_a_path(browser: Browser, copies: Path) -> None:
         context.close()
 
 
-def test_inside_says_what_it_leaves_out_and_shows_the_translation(page: Page) -> None:
+def test_the_inside_view_shows_the_translation_and_reports_cut_sentences(page: Page) -> None:
     page.get_by_role("tab", name="Inside the Transformer").click()
     sentence, look = page.get_by_label("Sentence"), page.get_by_role("button", name="Look inside")
     cut, said = page.locator("#cut"), page.locator("#said-translation")
@@ -364,16 +366,16 @@ def test_inside_says_what_it_leaves_out_and_shows_the_translation(page: Page) ->
     look.click()
     expect(said).to_have_text("The cat sat on the mat.")
     expect(cut).to_have_text("")
-    sentence.fill("The cat sat on the mat, " * 10)  # more tokens than the model takes at once
+    sentence.fill("The cat sat on the mat, " * 10)  # more tokens than the model reads at once
     look.click()
-    expect(cut).to_contain_text("The model takes no more at once")
+    expect(cut).to_contain_text("Only the beginning below was translated")
     expect(said).to_contain_text("The cat sat on the mat")
     sentence.fill("a" * 301)
     look.click()
     expect(cut).not_to_have_text("")
 
 
-def test_one_can_look_inside(page: Page) -> None:
+def test_the_inside_view_shows_tokens_attention_and_search(page: Page) -> None:
     with page.expect_response("**/api/explain"):
         page.get_by_role("tab", name="Inside the Transformer").click()
     page.get_by_label("Sentence").fill("The cat sat on the mat.")
@@ -386,11 +388,11 @@ def test_one_can_look_inside(page: Page) -> None:
     cells = page.locator("#heat-map rect")
     expect(cells).to_have_count(len(shown["source_pieces"]) * len(shown["target_pieces"]))
     strongest = [row.index(max(row)) for row in shown["cross_attention"][0][0]]
-    assert strongest == list(range(len(strongest)))  # each word is copied from its own place
+    assert strongest == list(range(len(strongest)))  # each word is copied from its own position
     titles = [cells.nth(i * len(shown["source_pieces"]) + i).locator("title") for i in range(len(pieces))]
     for piece, title in zip(pieces, titles, strict=True):
-        expect(title).to_have_text(f"{piece} looks at {piece}: 100 %")
-    page.get_by_label("Which").select_option("Decoder self-attention")
+        expect(title).to_have_text(f"{piece} attends to {piece}: 100 %")
+    page.get_by_label("Kind").select_option("Decoder self-attention")
     expect(cells).to_have_count(len(shown["target_pieces"]) ** 2)
     page.get_by_label("Step").fill("3")
     expect(page.locator("#candidates tbody tr").first).to_contain_text("Th")

@@ -1,4 +1,4 @@
-"""Behind a proxy: whose word counts, and links that lead back through it."""
+"""Requests through proxies: trusted headers, and links that lead back through the proxy."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -53,10 +53,15 @@ def original(headers: Headers, asks: str = PROXY, *, path: str = "/x", root_path
         ([("Forwarded", f"for={FORGED}, for={CLIENT};proto=https, for=10.0.0.2")], CLIENT, "https", "inside:8501"),
         ([("Forwarded", 'for="x'), ("Forwarded", f'for={CLIENT};host="h"')], PROXY, "http", "inside:8501"),
         ([("Forwarded", "for=_hidden;proto=https")], PROXY, "https", "inside:8501"),
-        ([("Forwarded", f"for={FORGED}"), ("X-Forwarded-For", CLIENT)], PROXY, "http", "inside:8501"),  # one is forged
+        (
+            [("Forwarded", f"for={FORGED}"), ("X-Forwarded-For", CLIENT)],
+            PROXY,
+            "http",
+            "inside:8501",
+        ),  # one of them is forged
     ],
 )
-def test_what_a_named_proxy_tells_is_believed_as_far_as_it_knows(
+def test_the_headers_of_trusted_proxies_restore_the_request(
     headers: Headers, client: str, scheme: str, host: str
 ) -> None:
     found = original(headers)
@@ -64,25 +69,25 @@ def test_what_a_named_proxy_tells_is_believed_as_far_as_it_knows(
 
 
 @pytest.mark.parametrize("asks", ["11.0.0.1", "2001:db8::2", "testclient"])
-def test_nobody_else_is_believed(asks: str) -> None:
+def test_the_headers_of_other_clients_are_ignored(asks: str) -> None:
     for headers in (list(BEHIND.items()), [("Forwarded", f"for={CLIENT};proto=https;host=mt.example.org")]):
         found = original(headers, asks)
         assert (found["client"][0], found["scheme"]) == (asks, "http")
         assert dict(found["headers"])[b"host"] == b"inside:8501"
 
 
-def test_an_address_counts_in_each_of_its_forms() -> None:
+def test_a_trusted_address_is_recognized_in_every_notation() -> None:
     assert original(list(BEHIND.items()), "::ffff:10.0.0.1")["client"][0] == CLIENT
     assert original([("X-Forwarded-For", f"[{CLIENT}]:80")], "2001:db8:0::1")["client"][0] == CLIENT
 
 
 @pytest.mark.parametrize(("path", "whole"), [("/x", "/mt/x"), ("/mt/x", "/mt/x"), ("/mtx", "/mt/mtx"), ("/mt", "/mt")])
-def test_a_proxy_may_take_the_path_off_or_leave_it(path: str, whole: str) -> None:
+def test_a_proxy_may_strip_or_keep_the_root_path(path: str, whole: str) -> None:
     found = original([], path=path, root_path="/mt")
     assert (found["path"], found["root_path"]) == (whole, "/mt")
 
 
-def test_addresses_and_paths_are_checked() -> None:
+def test_addresses_and_root_paths_are_checked() -> None:
     with pytest.raises(UserError, match="--proxy is 'nginx'; expected an address or a network, such as 10"):
         networks(["127.0.0.1", "nginx"])
     assert [root_path_of(path) for path in ("", "/", "mt", "/mt/", "/a/b")] == ["", "", "/mt", "/mt", "/a/b"]
@@ -93,12 +98,12 @@ def test_addresses_and_paths_are_checked() -> None:
 
 @pytest.fixture(scope="module")
 def behind(copies: Path) -> Iterator[Running]:
-    """A server that a proxy on this machine shows at /mt."""
+    """A server behind a proxy on this machine, with the root path /mt."""
     with serving(copies, proxies=Proxies(networks(["127.0.0.1"]), "/mt")) as running:
         yield running
 
 
-def test_the_page_works_below_a_path(behind: Running) -> None:
+def test_the_page_works_below_a_root_path(behind: Running) -> None:
     assert httpx.get(behind.url + "/mt").headers["location"] == "/mt/"
     for below in ("/mt/", "/"):
         page = behind.get(below)
@@ -109,7 +114,7 @@ def test_the_page_works_below_a_path(behind: Running) -> None:
             assert behind.get(below + link).status_code == 200, link
 
 
-def test_the_description_tells_the_path(behind: Running) -> None:
+def test_the_openapi_description_has_the_root_path(behind: Running) -> None:
     for below in ("/mt", ""):
         assert "/mt/openapi.json" in behind.get(f"{below}/docs").text
         assert "unsafe-inline" in behind.get(f"{below}/docs").headers["content-security-policy"]
@@ -123,15 +128,15 @@ def translated_file(running: Running, headers: dict[str, str]) -> str:
     return url
 
 
-def test_the_link_to_a_file_leads_through_the_proxy(behind: Running, copying_server: Running) -> None:
+def test_the_link_to_a_file_has_the_address_of_the_proxy(behind: Running, copying_server: Running) -> None:
     url = translated_file(behind, BEHIND | {"Origin": "https://mt.example.org"})
     assert url.startswith("https://mt.example.org/mt/download_file/")
     for path in (httpx.URL(url).path, httpx.URL(url).path.removeprefix("/mt")):
         assert behind.get(path).text == "It rains."
-    assert translated_file(copying_server, BEHIND).startswith(copying_server.url)  # which knows no proxy
+    assert translated_file(copying_server, BEHIND).startswith(copying_server.url)  # it trusts no proxy
 
 
-def test_clients_of_a_proxy_are_told_apart(behind: Running) -> None:
+def test_clients_behind_a_proxy_have_separate_rate_limits(behind: Running) -> None:
     asked = {"q": "It rains.", "source": "en", "target": "de"}
     behind.service.limiter.per_minute = 1
     try:

@@ -1,0 +1,46 @@
+"""Reading and writing of HTML pages, as functions that run in separate processes."""
+
+from collections.abc import Sequence
+
+from app.server.documents.html.reading import Page
+from app.server.documents.html.writing import replace_unit
+from app.server.documents.spans import Span
+
+
+def read_html(html: str, attributes: bool) -> list[list[str]]:
+    """Returns the texts of a page, each in spans.
+
+    Args:
+        html: A document or a fragment of one.
+        attributes: Read the values of `ATTRIBUTES` too.
+
+    Raises:
+        RequestError: The page is nested too deeply.
+        TooLargeError: The page has too many tags.
+    """
+    page = Page(html, attributes)
+    return [
+        *([str(tag[name])] for tag, name in page.attributes),
+        *([leaf.text for leaf in unit] for unit in page.units),
+    ]
+
+
+def write_html(html: str, attributes: bool, translations: Sequence[Sequence[Span]]) -> str:
+    """Returns the page with the translations of the texts that `read_html` returned."""
+    page = Page(html, attributes)
+    remaining = iter(translations)
+    for tag, name in page.attributes:
+        tag[name] = "".join(span.text for span in next(remaining))
+    for unit in page.units:
+        replace_unit(unit, next(remaining))
+    return str(page.soup)
+
+
+def read_pages(pages: Sequence[str], attributes: bool) -> list[list[list[str]]]:
+    """Calls `read_html` for each page."""
+    return [read_html(page, attributes) for page in pages]
+
+
+def write_pages(pages: Sequence[str], attributes: bool, translations: Sequence[Sequence[Sequence[Span]]]) -> list[str]:
+    """Calls `write_html` for each page."""
+    return [write_html(page, attributes, of_page) for page, of_page in zip(pages, translations, strict=True)]

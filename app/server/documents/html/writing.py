@@ -1,0 +1,59 @@
+"""Writing of a translation into the place of its source in a page."""
+
+from collections.abc import Iterator, Sequence
+
+from bs4.element import NavigableString, PageElement, Tag
+
+from app.server.documents.element_copies import common_depth, write_in_copies
+from app.server.documents.html.reading import HtmlLeaf
+from app.server.documents.spans import Protected, Span
+
+
+def replace_unit(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> None:
+    """Replaces a text unit by its translation, each span in copies of the inline elements that enclosed its source.
+
+    The first copy of an element keeps its `id`.
+    """
+    outermost = [leaf.path[0] if leaf.path else leaf.node for leaf in unit]
+    anchor = NavigableString("")
+    outermost[0].insert_before(anchor)
+    for node in outermost:
+        node.extract()
+    copied: set[int] = set()
+
+    def copy_empty(element: Tag) -> Tag:
+        made = element.copy_self()
+        made.attrs = {name: value for name, value in element.attrs.items() if name != "id" or id(element) not in copied}
+        copied.add(id(element))
+        return made
+
+    def append(parent: Tag | None, content: PageElement) -> None:
+        if parent is None:
+            anchor.insert_before(content)
+        else:
+            parent.append(content)
+
+    write_in_copies(items_of(unit, spans), copy_empty, append)
+    anchor.extract()
+
+
+def items_of(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> Iterator[tuple[Sequence[Tag], PageElement]]:
+    """Yields what is to be written, with its elements. A space at the end of an element is moved behind it."""
+    before: tuple[Tag, ...] = ()
+    for i, (number, text) in enumerate(spans):
+        leaf = unit[number]
+        if not leaf.text or isinstance(leaf.text, Protected):
+            yield leaf.path, leaf.node
+            if leaf.space:
+                yield leaf.path, NavigableString(leaf.space)
+            before = leaf.path
+            continue
+        after = unit[spans[i + 1].number].path if i + 1 < len(spans) else leaf.path
+        words = text.rstrip()
+        if words:
+            yield leaf.path, NavigableString(words)
+        else:
+            after = before
+        if words != text:
+            yield leaf.path[: common_depth(leaf.path, after)], NavigableString(text[len(words) :])
+        before = leaf.path

@@ -1,0 +1,1 @@
+"""Projection of the source spans onto the tokens of a translation."""

@@ -1,0 +1,111 @@
+"""Repair of a projection: protected spans become contiguous, and empty spans get a word."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from app.server.documents.projection.fragments import SourceFragment, TargetFragment
+from app.server.documents.tokens import tokens_of
+
+MAX_OCCURRENCES = 50  # of a protected span's first word that are tried
+NEAR_WORDS = 25  # words around the expected position that are tried if there are no attention weights
+
+
+def gather_protected(projected: Sequence[TargetFragment], protected: Mapping[int, str], default: int) -> None:
+    """Reduces each protected span to one contiguous stretch of the translation.
+
+    That is the place where the translation has the span's text, or the longest stretch that is assigned to it. The
+    other fragments go to the nearest span that is not protected.
+
+    Args:
+        projected: Fragments of the translation.
+        protected: Texts of the protected spans, by number.
+        default: Span for fragments without a neighbour that is not protected.
+    """
+    by_span: dict[int, list[int]] = defaultdict(list)
+    by_text: dict[str, list[int]] = defaultdict(list)
+    for i, token in enumerate(projected):
+        by_span[token.span].append(i)
+        by_text[token.text.lower()].append(i)
+    for number, text in protected.items():
+        words = [token.text.lower() for token in tokens_of(text)]
+        own = [i for i in by_span[number] if projected[i].span == number]
+        stretches = [[i for _, i in same] for _, same in groupby(enumerate(own), lambda pair: pair[1] - pair[0])]
+        chosen: Sequence[int] = max(stretches, key=len, default=())
+        for begin in by_text[words[0]][:MAX_OCCURRENCES]:
+            stretch = range(begin, min(begin + len(words), len(projected)))
+            is_free = all(projected[i].span == number or projected[i].span not in protected for i in stretch)
+            if is_free and [projected[i].text.lower() for i in stretch] == words:
+                chosen = stretch
+                break
+        for i in set(own).difference(chosen):
+            neighbours = (projected[j].span for j in (*range(i - 1, -1, -1), *range(i + 1, len(projected))))
+            projected[i].span = next((span for span in neighbours if span not in protected), default)
+        for i in chosen:
+            projected[i].span = number
+
+
+def fill_empty_spans(
+    fragments: Sequence[SourceFragment],
+    projected: Sequence[TargetFragment],
+    numbers: Collection[int],
+    protected: Collection[int],
+    weights: np.ndarray,
+) -> None:
+    """Moves to each span without a word the target word with the most attention to it, if its own span has others.
+
+    Args:
+        fragments: Fragments of the source sentence.
+        projected: Fragments of the translation, with their spans.
+        numbers: Spans that should have a word.
+        protected: Spans that keep all their words.
+        weights: float [U, W], attention of each target word to each source word; [0, W] for a long sentence.
+    """
+    counts = Counter(token.span for token in projected if not token.is_mark)
+    by_word: dict[int, list[TargetFragment]] = defaultdict(list)
+    for token in projected:
+        if not token.is_mark:
+            by_word[token.word].append(token)
+    source_words: dict[int, set[int]] = defaultdict(set)
+    for fragment in fragments:
+        source_words[fragment.span].add(fragment.word)
+    spare = sum(count - 1 for span, count in counts.items() if span not in protected)
+    for number in numbers:
+        if counts[number] or spare <= 0:
+            continue
+        for word in ranked_words(sorted(source_words[number]), fragments[-1].word + 1, projected[-1].word + 1, weights):
+            taken = Counter(token.span for token in by_word[word])
+            if taken and all(counts[span] > count and span not in protected for span, count in taken.items()):
+                counts.subtract(taken)
+                counts[number] = len(by_word[word])
+                spare -= 1
+                for token in by_word[word]:
+                    token.span = number
+                break
+        else:
+            if len(weights):
+                return  # all words were tried, so no other span can get one either
+
+
+def ranked_words(words: Sequence[int], source_words: int, target_words: int, weights: np.ndarray) -> Iterator[int]:
+    """Yields target words, those with the most attention to some source words first.
+
+    Without weights, it yields those near the expected position, as if both sides had the same word order.
+
+    Args:
+        words: Numbers of the source words.
+        source_words: Number of words in the source sentence.
+        target_words: Number of words in the translation.
+        weights: float [U, W], attention of each target word to each source word.
+    """
+    rows, columns = min(target_words, len(weights)), weights.shape[1]
+    within = [word for word in words if word < columns]
+    expected = words[len(words) // 2] * target_words // source_words
+    if rows and within:
+        attention = weights[:rows, within].sum(axis=1)
+        yield from np.lexsort((np.abs(np.arange(rows) - expected), -attention)).tolist()
+    else:
+        near = range(max(0, expected - NEAR_WORDS), min(target_words, expected + NEAR_WORDS))
+        yield from sorted(near, key=lambda word: abs(word - expected))

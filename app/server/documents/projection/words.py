@@ -1,0 +1,95 @@
+"""Projection of the source spans onto the words of a translation, which follow the word alignment."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby, pairwise
+
+from app.server.documents.projection.fragments import SourceFragment, TargetFragment
+from app.server.documents.tokens import Token, is_name_or_number
+
+WordPairs = Sequence[tuple[int, int]]  # numbers of a source word and of the target word that translates it
+
+
+def link_words(fragments: Sequence[SourceFragment], tokens: Sequence[Token], pairs: WordPairs) -> list[int]:
+    """Links each target word to a source word.
+
+    A name or number that occurs once on both sides links its words, whatever the alignment says. A target word without
+    a link gets that of the word before it.
+
+    Args:
+        fragments: Fragments of the source sentence.
+        tokens: Tokens of the translation.
+        pairs: Word alignment.
+
+    Returns:
+        The number of the source word for each target word.
+    """
+    links = {target: source for source, target in pairs if source <= fragments[-1].word}
+    wholes = [
+        "".join(fragment.text for fragment in group) for _, group in groupby(fragments, lambda fragment: fragment.token)
+    ]
+    source_counts, target_counts = Counter(wholes), Counter(token.text for token in tokens)
+    words = {
+        wholes[fragment.token]: fragment.word
+        for fragment in fragments
+        if is_name_or_number(wholes[fragment.token], fragment.token == 0)
+    }
+    for token in tokens:
+        if token.text in words and source_counts[token.text] == target_counts[token.text] == 1:
+            links[token.word] = words[token.text]
+    found: list[int] = []
+    for word in range(tokens[-1].word + 1):
+        found.append(links.get(word, found[-1] if found else 0))
+    return found
+
+
+def project_words(
+    fragments: Sequence[SourceFragment], tokens: Sequence[Token], links: Sequence[int]
+) -> list[TargetFragment]:
+    """Splits the tokens of a translation into fragments and assigns those that are not marks to spans."""
+    by_word = {word: list(group) for word, group in groupby(range(len(fragments)), lambda i: fragments[i].word)}
+    projected: list[TargetFragment] = []
+    for word, group in groupby(tokens, lambda token: token.word):
+        in_word = list(group)
+        sources = by_word[links[word]]
+        unmarked = (i for i in sources if not fragments[i].is_mark)
+        wholes = [list(same) for _, same in groupby(unmarked, lambda i: fragments[i].token)] or [sources[:1]]
+        by_text = {"".join(fragments[i].text for i in whole): whole for whole in wholes}
+        count, seen = sum(not token.is_mark for token in in_word), 0
+        for token in in_word:
+            if token.is_mark:
+                projected.append(TargetFragment(token.text, word, is_mark=True))
+                continue
+            chosen = by_text.get(token.text) or wholes[seen * len(wholes) // count]
+            seen += 1
+            texts = split_in_proportion(token.text, [len(fragments[i].text) for i in chosen])
+            projected += [
+                TargetFragment(text, word, False, fragments[i].span, i)
+                for i, text in zip(chosen, texts, strict=True)
+                if text
+            ]
+    return projected
+
+
+def split_in_proportion(text: str, lengths: Sequence[int]) -> list[str]:
+    """Splits a word in the proportion of `lengths`, so that a large initial letter stays one letter.
+
+    No fragment is empty, unless the word has fewer characters than there are lengths; then the longest gets all.
+
+    >>> split_in_proportion("Es", [1, 3])
+    ['E', 's']
+    """
+    if len(text) < len(lengths):
+        longest = lengths.index(max(lengths))
+        return [text if i == longest else "" for i in range(len(lengths))]
+    cuts, before = [0], 0
+    for i, length in enumerate(lengths[:-1]):
+        before += length
+        most = len(text) - len(lengths) + 1 + i
+        cut = max(cuts[-1] + 1, min(round(before * len(text) / sum(lengths)), most))
+        while cut < len(text) and unicodedata.category(text[cut]).startswith("M"):  # combining marks
+            cut += 1
+        cuts.append(cut)
+    cuts.append(len(text))
+    return [text[begin:end] for begin, end in pairwise(cuts)]

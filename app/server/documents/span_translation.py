@@ -1,0 +1,79 @@
+"""Translation of texts in spans: translates the whole text, aligns its words, and projects the spans."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from app.server.documents.spanned_text import SpannedText
+from app.server.documents.spans import Span
+from app.server.engine.alignment import Alignment, align_words
+from app.server.engine.batching import Batcher
+from app.server.engine.translation import Sentence, TranslatedText, translate
+from app.server.engine.versions import Direction
+
+NO_ALIGNMENT = Alignment([], np.zeros((0, 0), np.float32))
+
+
+async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequence[Sequence[str]]) -> list[list[Span]]:
+    """Translates texts in spans.
+
+    Every source span with a word has a word in the translation, as long as the translation has enough words. A span
+    without words appears once, with its text or empty.
+
+    Args:
+        batcher: Batcher that runs the signatures.
+        direction: Direction of a model.
+        texts: Source spans of each text.
+    """
+    sources = [SpannedText(spans) for spans in texts]
+    translated = await translate(batcher, direction, [source.text for source in sources])
+    pairs = {
+        (sentence.source, sentence.text): None
+        for source, text in zip(sources, translated, strict=True)
+        for begin, end, sentence in located_sentences(source.text, text)
+        if sentence.text and not source.is_uniform(begin, end)
+    }
+    found = await align_words(batcher, direction, list(pairs)) if pairs else []
+    return await asyncio.to_thread(place_translations, sources, translated, dict(zip(pairs, found, strict=True)))
+
+
+def located_sentences(text: str, translated: TranslatedText) -> Iterator[tuple[int, int, Sentence]]:
+    """Yields the begin and end of each non-empty sentence in the text, and the sentence."""
+    at = 0
+    for sentence in translated.sentences:
+        if sentence.source:
+            begin = text.index(sentence.source, at)
+            at = begin + len(sentence.source)
+            yield begin, at, sentence
+
+
+def place_translations(
+    sources: Sequence[SpannedText],
+    translated: Sequence[TranslatedText],
+    alignments: Mapping[tuple[str, str], Alignment],
+) -> list[list[Span]]:
+    """Returns the translations in spans."""
+    found = []
+    for source, text in zip(sources, translated, strict=True):
+        spans: list[Span] = []
+        at, space = 0, None
+        for begin, end, sentence in located_sentences(source.text, text):
+            spans += source.between(at, begin, space)
+            if source.is_uniform(begin, end):
+                spans += source.place_uniform(begin, end, sentence.text)
+            else:
+                alignment = alignments.get((sentence.source, sentence.text), NO_ALIGNMENT)
+                spans += source.place(begin, end, sentence.text, *alignment)
+            at, space = end, sentence.after
+        spans += [*source.between(at, len(source.text), None), *source.trailing_placeholders()]
+        found.append(merge_neighbours(spans))
+    return found
+
+
+def merge_neighbours(spans: Sequence[Span]) -> list[Span]:
+    """Merges neighbouring spans of the same number."""
+    return [
+        Span(number, "".join(span.text for span in run)) for number, run in groupby(spans, lambda span: span.number)
+    ]

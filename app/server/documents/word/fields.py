@@ -1,0 +1,89 @@
+"""Fields made of runs, such as a link or a page number: instructions and a result between marks of the field.
+
+While a paragraph is translated, a field is one element that encloses its result, as any other wrapper.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from lxml import etree
+from lxml.etree import _Element as Element
+
+from app.server.documents.spans import Protected
+from app.server.documents.tokens import has_letters
+from app.server.documents.word.leaves import FIELD, WordLeaf, local_name
+
+MAX_NESTED_FIELDS = 8
+
+
+def wrap_fields(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
+    """Wraps the result of each field that is made of runs. The marks of an incomplete field stay borders."""
+    found: list[WordLeaf] = []
+    opened: list[list[int]] = []  # indices of each open field's beginning and of its result's beginning
+    for leaf in leaves:
+        found.append(leaf)
+        mark = field_mark(leaf)
+        if mark == "begin":
+            opened.append([len(found) - 1])
+        elif mark == "separate" and opened:
+            opened[-1].append(len(found))
+        elif mark == "end" and opened:
+            begin, result = [*opened.pop(), len(found) - 1][:2]
+            if len(opened) < MAX_NESTED_FIELDS:
+                found[begin:] = wrap_field(found[begin:result], found[result:-1], leaf)
+    return found
+
+
+def field_mark(leaf: WordLeaf) -> str:
+    """Returns "begin", "separate" or "end" if a leaf is a mark of a field, else ""."""
+    if not leaf.is_border:
+        return ""
+    attributes = (one.attrib.items() for one in leaf.elements[0] if local_name(one) == "fldChar")
+    return next((value for items in attributes for name, value in items if name.endswith("}fldCharType")), "")
+
+
+def wrap_field(code: Sequence[WordLeaf], result: Sequence[WordLeaf], end: WordLeaf) -> list[WordLeaf]:
+    """Returns the leaves of a complete field.
+
+    Args:
+        code: Leaves from the beginning of the field to its result.
+        result: Leaves of the result.
+        end: Leaf that ends the field.
+
+    Returns:
+        One protected leaf if the result has no letters, such as a page number; the leaves of the result inside a
+        wrapper; or all leaves unchanged if the field crosses the border of another wrapper or of a text unit.
+    """
+    path = end.path
+    is_level = all(leaf.path == path for leaf in code) and all(leaf.path[: len(path)] == path for leaf in result)
+    if not is_level or any(leaf.is_border for leaf in result):
+        return [*code, *result, end]
+    inner = elements_below(result, len(path))
+    if not any(has_letters(leaf.text) for leaf in result):
+        return [WordLeaf((*elements_below(code, len(path)), *inner, *end.elements), path, protected_text(result))]
+    field = etree.Element(FIELD)
+    code[0].elements[0].addprevious(field)
+    for around in (elements_below(code, len(path)), end.elements):
+        etree.SubElement(field, FIELD + "Pr").extend(around)
+    field.extend(inner)
+    return [replace(leaf, path=(*path, field, *leaf.path[len(path) :])) for leaf in result]
+
+
+def unwrap_fields(paragraph: Element) -> None:
+    """Replaces each wrapper of a field by its instructions, its result and its end."""
+    for field in list(paragraph.iter(FIELD)):
+        code, end, *content = field
+        for element in (*code, *content, *end):
+            field.addprevious(element)
+        field.getparent().remove(field)
+
+
+def protected_text(leaves: Sequence[WordLeaf]) -> Protected:
+    """Returns the joined text of leaves as one protected span."""
+    return Protected("".join(leaf.text for leaf in leaves).strip())
+
+
+def elements_below(leaves: Sequence[WordLeaf], depth: int) -> list[Element]:
+    """Returns the wrappers at a depth that enclose the leaves, each once, and the elements of leaves without one."""
+    found = [one for leaf in leaves for one in (leaf.path[depth : depth + 1] or leaf.elements)]
+    return [one for i, one in enumerate(found) if not i or one is not found[i - 1]]

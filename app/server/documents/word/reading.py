@@ -1,0 +1,127 @@
+"""Reading of a paragraph: finds its text units, whatever encloses or separates the words.
+
+A paragraph holds runs, which are stretches of text with the same look, also inside of wrappers: links, insertions,
+fields and others. Invisible elements, such as marks of the spelling checker, are removed. Bookmarks, footnote marks and
+pictures are placeholders between words and move with them. Tabs and breaks stay in place and end a text unit.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from lxml.etree import _Element as Element
+
+from app.server.documents.tokens import has_letters
+from app.server.documents.word.fields import protected_text, wrap_fields
+from app.server.documents.word.leaves import XML_SPACE, TextUnit, WordLeaf, copy_empty, local_name
+
+WRAPPERS = frozenset(
+    ("bdo", "customXml", "dir", "fldSimple", "hyperlink", "ins", "moveTo", "sdt", "sdtContent", "smartTag")
+)
+BORDERS = frozenset(("br", "cr", "delInstrText", "fldChar", "instrText", "ptab", "tab"))  # `wrap_fields` reads fields
+INVISIBLE = frozenset(("lastRenderedPageBreak", "proofErr", "softHyphen"))
+INVISIBLE_PROPERTIES = frozenset(("lang", "noProof"))  # of runs
+MAX_WRAPPER_DEPTH = 20  # of nested wrappers, because each word of a translation may need a copy of all
+
+
+def text_units(paragraph: Element) -> Iterator[TextUnit]:
+    """Yields the text units of a paragraph that have something to translate.
+
+    It changes the XML but not the look of the paragraph: every run is divided into runs with one content each.
+    """
+    leaves = wrap_fields(leaves_of(paragraph, ()))
+    torn = {id(wrapper) for leaf in leaves for wrapper in leaf.path[: None if leaf.is_border else -MAX_WRAPPER_DEPTH]}
+    for (_, is_border), group in groupby(leaves, lambda leaf: (fixed_wrappers(leaf, torn), leaf.is_border)):
+        movable = [replace(leaf, path=leaf.path[len(fixed_wrappers(leaf, torn)) :]) for leaf in group]
+        unit = trimmed(merge_runs(movable))
+        if not is_border and any(leaf.is_translatable and has_letters(leaf.text) for leaf in unit):
+            yield unit
+
+
+def fixed_wrappers(leaf: WordLeaf, torn: set[int]) -> tuple[int, ...]:
+    """Returns the ids of the wrappers that cannot move with their words, because a text unit ends inside of them.
+
+    Args:
+        leaf: A leaf.
+        torn: Ids of the wrappers with a border inside.
+    """
+    last = max((i for i, wrapper in enumerate(leaf.path) if id(wrapper) in torn), default=-1)
+    return tuple(map(id, leaf.path[: last + 1]))
+
+
+def leaves_of(element: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]:
+    """Yields the leaves of a paragraph or wrapper in order.
+
+    Args:
+        element: The paragraph or wrapper.
+        path: Wrappers that enclose its children, itself included.
+    """
+    for child in list(element):
+        name = local_name(child)
+        if name in WRAPPERS:
+            inner = list(leaves_of(child, (*path, child)))
+            if name == "fldSimple" and not any(has_letters(leaf.text) for leaf in inner):
+                yield WordLeaf((child,), path, protected_text(inner))  # such as a page number
+            else:
+                yield from inner
+        elif name == "r":
+            yield from leaves_of_run(child, path)
+        elif name in INVISIBLE:
+            element.remove(child)
+        elif isinstance(child.tag, str) and not name.endswith(("Pr", "fldData")):
+            yield WordLeaf((child,), path)
+
+
+def leaves_of_run(run: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]:
+    """Yields the contents of a run, and moves each after the first into a run of its own."""
+    properties = next((one for one in run if local_name(one) == "rPr"), ())
+    look = tuple(map(comparable, properties))
+    contents = [one for one in run if isinstance(one.tag, str) and one is not properties]
+    for one in [one for one in contents if local_name(one) in INVISIBLE]:
+        run.remove(one)
+        contents.remove(one)
+    if not contents:
+        run.getparent().remove(run)
+    own = run
+    for i, one in enumerate(contents):
+        if i:
+            before, own = own, copy_empty(run)
+            own.append(one)
+            before.addnext(own)
+        name = local_name(one)
+        text = "-" if name == "noBreakHyphen" else visible_text(one) if name == "t" else ""
+        if text or name != "t":
+            yield WordLeaf((own,), path, text, look if text else "", name in BORDERS)
+
+
+def visible_text(element: Element) -> str:
+    """Returns the text that Word shows for a `w:t`. Spaces at its ends count only with `xml:space="preserve"`."""
+    text = re.sub(r"[\t\n\r]", " ", element.text or "").replace("\N{SOFT HYPHEN}", "")
+    values = (outer.get(XML_SPACE) for outer in (element, *element.iterancestors()))
+    return text if next(filter(None, values), "") == "preserve" else text.strip(" ")
+
+
+def merge_runs(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
+    """Merges neighbouring runs with the same look, which Word divides, for example, where a text was edited."""
+    found: list[WordLeaf] = []
+    for leaf in leaves:
+        last = found[-1] if found else None
+        if last and last.is_translatable and leaf.is_translatable and last.path == leaf.path and last.look == leaf.look:
+            found[-1] = replace(last, elements=last.elements + leaf.elements, text=last.text + leaf.text)
+        else:
+            found.append(leaf)
+    return found
+
+
+def trimmed(leaves: Sequence[WordLeaf]) -> TextUnit:
+    """Returns the leaves without the placeholders before and after the text, which stay where they are."""
+    words = [i for i, leaf in enumerate(leaves) if leaf.text or leaf.path]
+    return leaves[words[0] : words[-1] + 1] if words else []
+
+
+def comparable(element: Element) -> tuple[object, ...]:
+    """Returns an element's name, attributes and content as a value that can be compared."""
+    if local_name(element) in INVISIBLE_PROPERTIES:
+        return ()
+    return element.tag, tuple(sorted(element.attrib.items())), tuple(map(comparable, element))

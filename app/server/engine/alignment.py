@@ -1,0 +1,65 @@
+"""Alignment of the words of sentences and their translations."""
+
+import re
+from collections.abc import Sequence, Sized
+from typing import NamedTuple
+
+import numpy as np
+
+from app.decoding.signatures import ALIGN
+from app.server.engine.batching import Batcher
+from app.server.engine.versions import Direction
+
+MAX_ALIGNED = 1500**2  # characters of a sentence times those of its translation
+
+
+class Alignment(NamedTuple):
+    """The alignment of a sentence with its translation.
+
+    Attributes:
+        pairs: Numbers of a source word and of the target word that translates it.
+        weights: float32 [U, W], attention of each target word to each source word; [0, W] for a long sentence.
+    """
+
+    pairs: list[tuple[int, int]]
+    weights: np.ndarray
+
+
+async def align_words(batcher: Batcher, direction: Direction, sentences: Sequence[tuple[str, str]]) -> list[Alignment]:
+    """Aligns sentences with their translations.
+
+    The attention matrix of a long sentence needs too much memory, so such a sentence gets `monotonic_alignment`.
+
+    Args:
+        batcher: Batcher that runs the signature.
+        direction: Direction of a model.
+        sentences: Sentences and their translations.
+    """
+    rows = [
+        {"texts": direction.encoded(source), "targets": target.encode("utf-8", "replace")}
+        for source, target in sentences
+        if can_be_aligned(source, target)
+    ]
+    answers = iter(await batcher.run(direction.version, ALIGN, rows, {}) if rows else ())
+    tags = len(direction.tags)  # each tag counts as a source word
+    found = []
+    for source, target in sentences:
+        if not can_be_aligned(source, target):
+            found.append(monotonic_alignment(len(source.split()), len(target.split())))
+            continue
+        answer = next(answers)
+        links = re.findall(r"(\d+)-(\d+)", answer["alignments"].decode())
+        pairs = [(int(i) - tags, int(j)) for i, j in links if int(i) >= tags]
+        found.append(Alignment(pairs, answer["weights"][:, tags:]))
+    return found
+
+
+def can_be_aligned(text: Sized, translation: Sized) -> bool:
+    """Returns True if the attention matrix, bounded by the numbers of characters, is small enough."""
+    return len(text) * len(translation) <= MAX_ALIGNED
+
+
+def monotonic_alignment(source_words: int, target_words: int) -> Alignment:
+    """Returns an alignment in which the words have the same order on both sides, without weights."""
+    pairs = [(target * source_words // target_words, target) for target in range(target_words)] if source_words else []
+    return Alignment(pairs, np.zeros((0, source_words), np.float32))

@@ -1,0 +1,1 @@
+"""Bounded pools of threads and processes for work outside of the batches."""

@@ -1,0 +1,210 @@
+"""The server's own HTTP interface, which its page uses.
+
+It offers streaming, the confidence of each word, alternative continuations, alignments, and the model's internals.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel, Field, model_validator
+
+from app.decoding.signatures import EXPLAIN
+from app.server.engine.alignment import align_words
+from app.server.engine.batching import call_signature
+from app.server.engine.languages import name_of
+from app.server.engine.service import Service
+from app.server.engine.translation import WORD_START, Sentence, continuations, stream, translate
+from app.server.engine.versions import Direction
+from app.server.errors import RequestError
+from app.server.http.routes.dependencies import CurrentService
+from app.server.http.routes.surrogates import replace_lone_surrogates
+from app.server.http.routes.tensors_as_json import json_values
+
+MAX_SENTENCE_CHARACTERS = 2_000  # for requests whose sentence the server does not split
+MAX_EXPLAINED_CHARACTERS = 300
+END = b"</s>"
+BYTE_PIECE = re.compile(rb"<0x[0-9A-F]{2}>")
+
+routes = APIRouter(prefix="/api", tags=["nmt"])
+
+
+class DirectedRequest(BaseModel):
+    """Fields of every request: the two languages and the domain."""
+
+    _without_lone_surrogates = model_validator(mode="before")(replace_lone_surrogates)
+
+    source: str = Field(examples=["en"], description='A language code, or "auto".')
+    target: str = Field(examples=["de"])
+    domain: str | None = Field(
+        default=None, examples=[None], description="Subject of the text: one of the domains that the model knows."
+    )
+
+
+class TextToStream(DirectedRequest):
+    """A text of any length."""
+
+    text: str = Field(examples=["Good morning. How are you?"])
+    words: bool = Field(default=True, description="Return the confidence of each word.")
+
+
+class TextToTranslate(TextToStream):
+    """A text of any length, and the number of alternative translations."""
+
+    alternatives: int = Field(default=0, ge=0, le=16, description="Alternative translations of each sentence.")
+
+
+class PlaceToGoOn(DirectedRequest):
+    """A sentence and the beginning of its translation."""
+
+    sentence: str = Field(examples=["Good morning."], max_length=MAX_SENTENCE_CHARACTERS)
+    prefix: str = Field(default="", examples=["Guten"], max_length=MAX_SENTENCE_CHARACTERS)
+    count: int = Field(default=5, ge=1, le=16)
+
+
+class SentenceToExplain(DirectedRequest):
+    """A sentence. If it is longer than the model can read at once, the answer describes its beginning."""
+
+    sentence: str = Field(examples=["Good morning."], max_length=MAX_EXPLAINED_CHARACTERS)
+
+
+class GivenTranslation(DirectedRequest):
+    """A sentence and its translation."""
+
+    sentence: str = Field(examples=["Good morning."], max_length=MAX_SENTENCE_CHARACTERS)
+    translation: str = Field(examples=["Guten Morgen."], max_length=MAX_SENTENCE_CHARACTERS)
+
+
+def admitted_direction(service: Service, request: Request, body: DirectedRequest, texts: list[str]) -> Direction:
+    """Admits a request, checks the size of its texts and returns the direction to translate in."""
+    service.admit(request)
+    service.limits.check(texts)
+    return service.direction_for(body.source, body.target, texts[0], body.domain)[0]
+
+
+@routes.get("/models")
+def models(service: CurrentService) -> list[dict[str, Any]]:
+    """Lists the loaded models, with one entry for each of their language pairs."""
+    return [
+        {
+            "name": direction.version.model,
+            "version": direction.version.number,
+            "source": {"code": direction.source, "name": name_of(direction.source)},
+            "target": {"code": direction.target, "name": name_of(direction.target)},
+            "domains": list(direction.version.languages.domains),
+            "examples": direction.examples,
+        }
+        for direction in service.models.directions()
+    ]
+
+
+@routes.post("/translate")
+async def translate_text(request: Request, body: TextToTranslate, service: CurrentService) -> dict[str, Any]:
+    """Translates a text and returns the whole translation and its sentences."""
+    direction = admitted_direction(service, request, body, [body.text])
+    (found,) = await service.answer(
+        request,
+        translate(service.batcher, direction, [body.text], alternatives=body.alternatives, with_words=body.words),
+    )
+    sentences = [asdict(sentence) for sentence in found.sentences]
+    return {"translation": found.text, "source": direction.source, "sentences": sentences}
+
+
+@routes.post("/stream", response_class=StreamingResponse)
+async def stream_text(request: Request, body: TextToStream, service: CurrentService) -> StreamingResponse:
+    """Translates a text and sends each sentence, with its number, as a server-sent event when it is ready."""
+    direction = admitted_direction(service, request, body, [body.text])
+    found = stream(service.batcher, direction, body.text, with_words=body.words)
+    return StreamingResponse(
+        server_sent_events(found, service.limits.deadline),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},  # otherwise nginx holds the events back
+    )
+
+
+@routes.post("/alternatives")
+async def alternatives(request: Request, body: PlaceToGoOn, service: CurrentService) -> list[dict[str, Any]]:
+    """Returns translations of a sentence that begin with the prefix and continue differently, the likeliest first."""
+    direction = admitted_direction(service, request, body, [body.sentence, body.prefix])
+    if not body.sentence.strip():
+        raise RequestError("the sentence is empty")
+    work = continuations(service.batcher, direction, body.sentence, body.prefix, body.count)
+    return [asdict(sentence) for sentence in await service.answer(request, work)]
+
+
+@routes.post("/align")
+async def align(request: Request, body: GivenTranslation, service: CurrentService) -> dict[str, Any]:
+    """Aligns a sentence with its translation.
+
+    `pairs` holds the number of a source word and of the target word that translates it. `weights` holds the attention
+    of each target word to each source word.
+    """
+    direction = admitted_direction(service, request, body, [body.sentence, body.translation])
+    work = align_words(service.batcher, direction, [(body.sentence, body.translation)])
+    ((pairs, weights),) = await service.answer(request, work)
+    source, target = body.sentence.split(), body.translation.split()
+    used = weights[: len(target), : len(source)]
+    return {"source": source, "target": target, "pairs": pairs, "weights": used.round(4).tolist()}
+
+
+@routes.post("/explain", response_model=dict[str, Any])
+async def explain(request: Request, body: SentenceToExplain, service: CurrentService) -> Response:
+    """Translates a sentence and returns the model's internals: tokens, positions, attention, the steps of the search.
+
+    If `is_cut` is true, the model read only the beginning of the sentence, which `sentence` holds.
+    """
+    direction = admitted_direction(service, request, body, [body.sentence])
+    direction.version.check_signature(EXPLAIN)
+    work = service.threads.run(explanation_json, direction, body.sentence)
+    return Response(await service.answer(request, work), media_type="application/json")
+
+
+def explanation_json(direction: Direction, sentence: str) -> bytes:
+    """Returns the outputs of the signature `explain` as JSON, with `sentence`, `is_cut` and `translation` added.
+
+    Numbers have 4 decimals, enough for the page, and -inf is -1e9, because JSON has no infinity.
+    """
+    text = direction.encoded(sentence)
+    found = call_signature(direction.version, EXPLAIN, {"text": np.array(text, object)})
+    source = [piece for piece in found["source_pieces"] if piece != END]
+    explanation: dict[str, Any] = {
+        "sentence": joined_pieces(source[len(direction.tags) :]),
+        "is_cut": direction.version.token_counts([text])[0] > len(source),
+        "translation": joined_pieces(piece for piece in found["target_pieces"] if piece != END),
+    }
+    for name, values in found.items():
+        if values.dtype == object:
+            explanation[name] = json_values(values, binary=False)
+        else:
+            explanation[name] = np.nan_to_num(np.asarray(values, np.float64).round(4), neginf=-1e9).tolist()
+    return json.dumps(explanation, ensure_ascii=False).encode("utf-8")
+
+
+def joined_pieces(pieces: Iterable[bytes]) -> str:
+    """Returns the text that SentencePiece pieces spell; a piece such as <0x41> is a byte."""
+    text = b"".join(bytes.fromhex(piece[3:5].decode()) if BYTE_PIECE.fullmatch(piece) else piece for piece in pieces)
+    return text.decode("utf-8", "replace").replace(WORD_START, " ").strip()
+
+
+async def server_sent_events(found: AsyncIterator[tuple[int, Sentence]], seconds: float) -> AsyncIterator[str]:
+    """Yields an event for each sentence and a last event, "end", or "error" if not all sentences were translated.
+
+    Args:
+        found: Numbers and sentences.
+        seconds: Deadline for all of them.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            async for number, sentence in found:
+                yield f"data: {json.dumps({'number': number, **asdict(sentence)}, ensure_ascii=False)}\n\n"
+    except (RequestError, TimeoutError) as error:
+        reason = str(error) or f"not answered within {seconds:g} s"
+        yield f"event: error\ndata: {json.dumps({'error': reason}, ensure_ascii=False)}\n\n"
+        return
+    yield "event: end\ndata: {}\n\n"

@@ -1,0 +1,251 @@
+"""TensorFlow Serving's REST interface, so that its clients work with this server.
+
+The paths are `/v1/models/NAME`, its `/metadata` and `:predict`, each also below `/versions/N`. Requests for other
+parts of that interface are answered with an error that says what to use instead.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from app.decoding.signatures import ALTERNATIVES, DEFAULT, GLOSSARY, N_BEST, PREFIX, SAMPLE, SCORE, TRANSLATE
+from app.server.engine.alignment import MAX_ALIGNED, can_be_aligned
+from app.server.engine.batching import ROW_INPUTS, Row, call_signature
+from app.server.engine.service import Service
+from app.server.engine.versions import Version
+from app.server.errors import NotFoundError, RequestError, TooLargeError
+from app.server.http.routes.dependencies import CurrentService
+from app.server.http.routes.tensors_as_json import body_of_outputs, inputs_of_body, metadata_of
+
+# Rows of the other signatures have outputs of different shapes, which cannot form a batch.
+BATCHED = (DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE)
+MAX_STRING_BYTES = 4_000  # for strings that are not split into sentences
+MAX_BEAMS = 64  # beams times alternatives of one text
+RANGES = {
+    "beam_size": (1, 32),
+    "alternatives": (1, 16),
+    "samples": (1, 32),
+    "max_extra_tokens": (0, 256),
+    "no_repeat_ngram_size": (0, 64),
+    "length_penalty": (-10, 10),
+    "repetition_penalty": (0.01, 100),
+    "temperature": (0.001, 100),
+    "top_k": (0, 2**31 - 1),
+    "top_p": (0.0001, 1),
+}
+UNSPLIT_STRINGS = ("targets", "prefixes", "text", "source_terms", "target_terms")
+BY_TOKEN = ("pieces", "token_log_probabilities")  # outputs whose last axis is the tokens
+PREDICT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "signature_name": {"type": "string", "default": DEFAULT},
+                        "instances": {"type": "array", "items": {}},
+                        "inputs": {},
+                    },
+                },
+                "example": {"instances": ["Good morning."]},
+            }
+        },
+    }
+}
+
+routes = APIRouter(tags=["TensorFlow Serving"])
+
+
+class BareNumbersResponse(Response):
+    """JSON in which an infinite number is bare, as TensorFlow Serving writes it.
+
+    The score of a missing hypothesis is -Infinity. FastAPI's own JSON response refuses such numbers.
+    """
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Returns the content as JSON."""
+        return json.dumps(content, ensure_ascii=False).encode("utf-8")
+
+
+@routes.get("/v1/models/{name}")
+@routes.get("/v1/models/{name}/versions/{number}")
+def status(service: CurrentService, name: str, number: int | None = None) -> JSONResponse:
+    """Returns the state of a model's versions."""
+    return JSONResponse({"model_version_status": status_of(service, name, number)})
+
+
+@routes.get("/v1/models/{name}/metadata")
+@routes.get("/v1/models/{name}/versions/{number}/metadata")
+def metadata(service: CurrentService, name: str, number: int | None = None) -> JSONResponse:
+    """Returns the inputs and outputs of a model's signatures."""
+    version = service.models.get(name, number)
+    return JSONResponse(metadata_of(name, version.number, version.definitions))
+
+
+@routes.post("/v1/models/{name}:predict", openapi_extra=PREDICT_BODY)
+@routes.post("/v1/models/{name}/versions/{number}:predict", openapi_extra=PREDICT_BODY)
+async def predict(request: Request, service: CurrentService, name: str, number: int | None = None) -> Response:
+    """Runs a signature: `{"instances": ["Good morning."]}`, or `{"signature_name": …, "inputs": {…}}`."""
+    service.admit(request)
+    version = service.models.get(name, number)
+    try:
+        body = await request.json()
+    except (ValueError, RecursionError) as error:
+        raise RequestError("the body is not valid JSON") from error
+    signature = signature_in(body, version)
+    try:
+        inputs, by_rows = inputs_of_body(body, version.definitions[signature])
+    except RecursionError as error:
+        raise RequestError("the body is nested too deeply") from error
+    texts = [text.decode("utf-8", "replace") for values in inputs.values() for text in strings_of(values)]
+    service.limits.check(texts)
+    check_inputs(inputs)
+    outputs = await service.answer(request, run(service, version, signature, inputs))
+    return BareNumbersResponse(body_of_outputs(outputs, by_rows=by_rows))
+
+
+@routes.post("/v1/models/{name}:classify", include_in_schema=False)
+@routes.post("/v1/models/{name}:regress", include_in_schema=False)
+@routes.post("/v1/models/{name}/versions/{number}:classify", include_in_schema=False)
+@routes.post("/v1/models/{name}/versions/{number}:regress", include_in_schema=False)
+def other_verb(request: Request, service: CurrentService, name: str, number: int | None = None) -> None:
+    """Refuses classification and regression, and names the path that translates."""
+    service.admit(request)
+    version = service.models.get(name, number)
+    raise RequestError(f"{name} has no signature for this; use /v1/models/{name}/versions/{version.number}:predict")
+
+
+@routes.get("/v1/models/{name}/labels/{label}", include_in_schema=False)
+@routes.get("/v1/models/{name}/labels/{label}/metadata", include_in_schema=False)
+@routes.post("/v1/models/{name}/labels/{label}", include_in_schema=False)
+def labelled(service: CurrentService, name: str, label: str) -> None:
+    """Refuses a version's label, because versions have only numbers here."""
+    version = service.models.get(name)
+    raise NotFoundError(
+        f"versions have no labels, such as {label.partition(':')[0]}; leave it out for the newest version, or "
+        f"use /v1/models/{name}/versions/{version.number}"
+    )
+
+
+def status_of(service: Service, name: str, number: int | None) -> list[dict[str, Any]]:
+    """Returns the state of a model's loaded version and of those that could not be loaded, the newest first.
+
+    Args:
+        service: Service with the models.
+        name: Name of the model.
+        number: Return only this version; None returns all.
+
+    Raises:
+        NotFoundError: The model or the version does not exist.
+    """
+    served = service.models.served.get(name)
+    if served is None:
+        raise NotFoundError(f"there is no model {name}; there are: {', '.join(service.models.names())}")
+    states = {failed: ("END", "UNKNOWN", reason) for failed, (reason, _) in list(served.failed.items())}
+    if served.current:
+        states[served.current.number] = ("AVAILABLE", "OK", "")
+    if number is not None and number not in states:
+        raise NotFoundError(f"version {number} of {name} is not loaded")
+    return [
+        {"version": str(n), "state": state, "status": {"error_code": code, "error_message": message}}
+        for n, (state, code, message) in sorted(states.items(), reverse=True)
+        if number in (None, n)
+    ]
+
+
+def signature_in(body: Any, version: Version) -> str:
+    """Returns the name of the signature that a request asks for.
+
+    Raises:
+        NotFoundError: The version has no such signature.
+    """
+    signature = (body.get("signature_name") or DEFAULT) if isinstance(body, Mapping) else DEFAULT
+    if not isinstance(signature, str) or signature not in version.definitions:
+        raise NotFoundError(f"there is no signature {signature}; there are: {', '.join(version.definitions)}")
+    return signature
+
+
+def strings_of(values: np.ndarray | None) -> list[bytes]:
+    """Returns the strings of an input; none if it holds numbers or is missing."""
+    return values.ravel().tolist() if values is not None and values.dtype == object else []
+
+
+def check_inputs(inputs: Mapping[str, np.ndarray]) -> None:
+    """Checks the values of a signature's inputs.
+
+    Raises:
+        RequestError: A setting is out of range, or the lists of terms differ in length.
+        TooLargeError: A string is too long.
+    """
+    for name, (least, most) in RANGES.items():
+        if name in inputs and not least <= float(inputs[name]) <= most:
+            raise RequestError(f"{name} is {inputs[name]}; it must be from {least} to {most}")
+    if int(inputs.get("alternatives", 1)) * int(inputs.get("beam_size", 1)) > MAX_BEAMS:
+        raise RequestError(f"alternatives times beam_size must be at most {MAX_BEAMS}")
+    check_string_lengths(inputs)
+    if len({len(inputs[name]) for name in ("source_terms", "target_terms") if name in inputs}) > 1:
+        raise RequestError("source_terms and target_terms differ in length")
+
+
+def check_string_lengths(inputs: Mapping[str, np.ndarray]) -> None:
+    """Checks the length of strings that are not split into sentences.
+
+    Raises:
+        TooLargeError: One is too long by itself, or together with the other string of its row.
+    """
+    texts, targets = (strings_of(inputs.get(name)) for name in ("texts", "targets"))
+    for name in UNSPLIT_STRINGS:
+        if any(len(text) > MAX_STRING_BYTES for text in strings_of(inputs.get(name))):
+            raise TooLargeError(f"a string in {name} may have at most {MAX_STRING_BYTES} bytes")
+    if {"targets", "prefixes"} & inputs.keys() and any(len(text) > MAX_STRING_BYTES for text in texts):
+        raise TooLargeError(f"a string in texts may have at most {MAX_STRING_BYTES} bytes here")
+    if not all(can_be_aligned(text, target) for text, target in zip(texts, targets, strict=False)):
+        raise TooLargeError(f"the bytes of a text times those of its target may be at most {MAX_ALIGNED}")
+
+
+async def run(
+    service: Service, version: Version, signature: str, inputs: Mapping[str, np.ndarray]
+) -> Mapping[str, np.ndarray]:
+    """Runs a signature, in a batch with other requests if its rows can be batched.
+
+    Raises:
+        RequestError: The inputs differ in their number of rows.
+    """
+    rows = {name: values for name, values in inputs.items() if name in ROW_INPUTS}
+    lengths = {len(values) for values in rows.values()}
+    if len(lengths) > 1:
+        raise RequestError(f"the inputs {', '.join(sorted(rows))} differ in length")
+    if signature not in BATCHED or lengths == {0}:
+        return await service.threads.run(call_signature, version, signature, inputs)
+    settings = {
+        name: tuple(values.tolist()) if values.ndim else values.item()
+        for name, values in inputs.items()
+        if name not in ROW_INPUTS
+    }
+    by_row = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
+    return stacked(await service.batcher.run(version, signature, by_row, settings))
+
+
+def stacked(rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """Stacks the outputs of a request's rows.
+
+    Outputs with a token axis are as long as the longest of these rows needs, whatever the rest of the batch held.
+    """
+    if "pieces" in rows[0]:
+        longest = max(1, *(int((row["pieces"] != b"").sum(axis=-1).max()) for row in rows))
+        rows = [{**row, **{name: resized(row[name], longest) for name in BY_TOKEN}} for row in rows]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def resized(values: np.ndarray, length: int) -> np.ndarray:
+    """Cuts or pads the last axis of `values` [..., T] to `length`; what is cut off must be padding."""
+    missing = [(0, 0)] * (values.ndim - 1) + [(0, max(0, length - values.shape[-1]))]
+    padding: Any = b"" if values.dtype == object else 0
+    return np.pad(values[..., :length], missing, constant_values=padding)
