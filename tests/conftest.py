@@ -20,8 +20,8 @@ gc.collect()
 gc.freeze()
 gc.set_threshold(50_000, 20, 100)
 
-# Graph optimisation takes a fifth of the suite's time, so it is off here. It stays on in processes that tests start, in the
-# quick demo of the checks, and in slow tests.
+# Graph optimisation takes a fifth of the suite's time, so it is off here. It stays on in processes that tests start,
+# in the quick demo of the checks, and in slow tests.
 if "PYTEST_XDIST_WORKER" in os.environ:
     import tensorflow as tf
 

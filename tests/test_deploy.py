@@ -76,9 +76,7 @@ def test_a_pod_that_lost_another_is_restarted_and_a_user_error_fails_the_job(tra
         for code in rule.get("onExitCodes", {"values": []})["values"]
     }
     assert codes == {1: "FailJob", 2: "FailJob", os.EX_TEMPFAIL: "Ignore", 128 + 15: "Ignore"}
-    assert (
-        training["Job"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"
-    )  # or the rules are ignored
+    assert training["Job"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"  # or the rules are ignored
 
 
 @pytest.fixture(scope="module")
