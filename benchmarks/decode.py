@@ -152,7 +152,7 @@ def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: ar
     """
     by_length = sorted(sentences, key=len)
     batches = [by_length[i : i + options.batch] for i in range(0, len(by_length), options.batch)]
-    alone = [[sentence] for sentence in sentences[: options.single]]
+    singles = [[sentence] for sentence in sentences[: options.single]]
     speeds: dict[str, list[Speed]] = {name: [] for name in engines}
     translations = {}
     for _ in range(1 + options.rounds):  # the first round is the warm-up
@@ -162,11 +162,11 @@ def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: ar
             processor_seconds = time.process_time() - begun
             translations[name] = dict(zip(by_length, texts, strict=True))
             tokens = count_tokens(options.run, texts)
-            beam, greedy = (milliseconds_alone(way, alone) for way in engine)
+            beam, greedy = (milliseconds_single(way, singles) for way in engine)
             speeds[name].append(Speed(tokens / seconds, tokens / processor_seconds, beam, greedy))
             say(f"{name}: {speeds[name][-1]}")
     speeds = {name: rounds[1:] for name, rounds in speeds.items()}
-    say("| engine | beam 4, target tokens/s (all rounds) | a processor second | alone, beam 4, ms | greedy, ms |")
+    say("| engine | beam 4, target tokens/s (all rounds) | per CPU-second | single sentence, beam 4, ms | greedy, ms |")
     say("|---|---|---|---|---|")
     for name, rounds in speeds.items():
         columns = list(zip(*rounds, strict=True))
@@ -177,9 +177,9 @@ def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: ar
     return {**ratios(speeds), "bleu": bleu(translations, sentences, options.reference)}
 
 
-def milliseconds_alone(translate: Translate, alone: Sequence[list[str]]) -> float:
-    """Returns the median time of a sentence that is translated alone."""
-    return 1000 * median(timed(translate, [sentence])[0] for sentence in alone)
+def milliseconds_single(translate: Translate, singles: Sequence[list[str]]) -> float:
+    """Returns the median time of a single sentence."""
+    return 1000 * median(timed(translate, [sentence])[0] for sentence in singles)
 
 
 def timed(translate: Translate, batches: Sequence[list[str]]) -> tuple[float, list[str]]:

@@ -1,4 +1,4 @@
-"""Measures what a glossary does to the translations of a trained model: the terms it enforces, and the change in BLEU.
+"""Measures the effect of a glossary on the translations of a trained model: enforced terms, and the change in BLEU.
 
 The glossary is extracted from the training text: words that nearly always occur in the same sentence pairs (Dice
 coefficient). Only test sentences whose references agree with the glossary are translated.

@@ -1,4 +1,4 @@
-"""The manifests in deploy/ set what the program reads."""
+"""The manifests in deploy/ against the options, variables and metrics of the program."""
 
 import json
 import os

@@ -32,7 +32,7 @@ class Cache(Protocol):
 
 @dataclass(frozen=True)
 class AttentionContext:
-    """Mask, positions and cache of a self-attention: all that it is given beside its input [B, T, D].
+    """Mask, positions and cache of a self-attention: its arguments besides the input [B, T, D].
 
     Attributes:
         may_attend: Keys that each query may attend to: bool, broadcast to [B, H, T, S]. S is T without a cache.
@@ -47,7 +47,7 @@ class AttentionContext:
 
 @dataclass(frozen=True)
 class SourceContext:
-    """Keys, values and mask of a cross-attention: all that it is given beside its input [B, T, D].
+    """Keys, values and mask of a cross-attention: its arguments besides the input [B, T, D].
 
     Attributes:
         keys_values: The encoder's output, projected by this layer.
