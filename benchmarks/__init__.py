@@ -1,1 +1,1 @@
-"""Scripts that measure the program beside what one would use instead; see README.md."""
+"""Benchmarks of this program and of its alternatives; see README.md."""

@@ -1,9 +1,8 @@
-"""How fast a corpus is prepared and brought to batches, and in how much memory.
+"""Measures the speed and memory of preparing a corpus and of streaming training batches from it.
 
-`nmt prepare` is run on real text, repeated with small differences. The stream that trainings read is measured beside
-the usual pipeline of `tf.data` over the same shards, of the same text. The two take turns, round by round, each in a
-process of its own. A table goes to stderr, the last line of stdout is one JSON object; README.md says what its figures
-mean.
+`nmt prepare` runs on real text, repeated with small differences. The training stream is compared with the usual
+`tf.data` pipeline over the same shards; the two alternate, round by round, each in a process of its own. Prints a table
+to stderr and one JSON object as the last line of stdout; README.md explains the figures.
 """
 
 import argparse
@@ -20,13 +19,13 @@ from typing import Any
 from benchmarks.programs.watched_preparation import measure_preparation
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS, RIVAL = "nmt", "per-example"
+OURS, PEER = "nmt", "per-example"
 
-Turns = dict[str, list[dict[str, float]]]  # of each program, the figures of its turns
+Turns = dict[str, list[dict[str, float]]]  # program -> figures of each of its turns
 
 
 def main() -> None:
-    """Measures, and prints the result."""
+    """Measures and prints the result."""
     options = read_options()
     result: dict[str, float] = {}
     if options.only != "stream":
@@ -39,28 +38,32 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description="Measures the road from a corpus to batches.",
+        description="Measures the preparation of a corpus and the stream of training batches.",
         epilog="example: python -m benchmarks.corpora --data corpora --pairs 4500000 --rounds 3",
     )
     parser.add_argument(
-        "--data", type=Path, required=True, help="a folder below which lie files train….en and train….de, .gz too"
+        "--data", type=Path, required=True, help="folder with files train….en and train….de, also .gz, at any depth"
     )
-    parser.add_argument("--pairs", type=int, default=4_500_000, help="so many are made of them (default: 4500000)")
+    parser.add_argument("--pairs", type=int, default=4_500_000, help="size of the corpus (default: 4500000)")
     parser.add_argument("--only", choices=("prepare", "stream"), help="measure only this (default: both)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each program gets its turn (default: 3)")
-    parser.add_argument("--seconds", type=float, default=10, help="of a turn, after its first batches (default: 10)")
-    parser.add_argument("--tokens", type=int, default=25_000, help="of a side of a batch, at most (default: 25000)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each program (default: 3)")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="seconds of a turn, without the first batches (default: 10)"
+    )
+    parser.add_argument(
+        "--tokens", type=int, default=25_000, help="maximum tokens per side of a batch (default: 25000)"
+    )
     return parser.parse_args(arguments)
 
 
 def measure_stream(text: Path, pairs: int, *, rounds: int, seconds: float, batch_tokens: int) -> dict[str, float]:
-    """Makes the corpus, lets the programs take turns, says what each did, and gives our figures."""
+    """Builds the corpus, runs the turns, prints a table to stderr, and returns the figures of our stream."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         run("benchmarks.data.stream_corpus", text, data, pairs)
-        turns: Turns = {OURS: [], RIVAL: []}
+        turns: Turns = {OURS: [], PEER: []}
         for _ in range(rounds):
             for program, records in turns.items():
                 records.append(json.loads(run("benchmarks.programs.stream_turn", program, data, batch_tokens, seconds)))
@@ -70,7 +73,7 @@ def measure_stream(text: Path, pairs: int, *, rounds: int, seconds: float, batch
 
 
 def run(module: str, *arguments: Any) -> str:
-    """The last line that a module prints; ends the program with what it complains of if it fails."""
+    """Runs a module and returns the last line that it prints; exits with its error message if it fails."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -80,41 +83,41 @@ def run(module: str, *arguments: Any) -> str:
 
 
 def figures(turns: Turns) -> dict[str, float]:
-    """Medians over our turns, the most memory of them, and the medians of the ratios within a round."""
+    """Returns medians of our turns, their peak memory, and medians of the ratios within a round."""
     ours = turns[OURS]
 
-    def middle(name: str) -> float:
+    def median_of(name: str) -> float:
         return median(turn[name] for turn in ours)
 
     def ratio(name: str) -> float:
-        return median(mine[name] / theirs[name] for mine, theirs in zip(ours, turns[RIVAL], strict=True))
+        return median(mine[name] / theirs[name] for mine, theirs in zip(ours, turns[PEER], strict=True))
 
     return {
-        "stream_tokens_per_second": round(middle("tokens_per_second")),
-        "stream_tokens_per_cpu_second": round(middle("tokens_per_cpu_second")),
-        "padding_share": round(middle("padding_share"), 4),
+        "stream_tokens_per_second": round(median_of("tokens_per_second")),
+        "stream_tokens_per_cpu_second": round(median_of("tokens_per_cpu_second")),
+        "padding_share": round(median_of("padding_share"), 4),
         "peak_memory_mib": round(max(turn["peak_memory_mib"] for turn in ours)),
-        "first_batch_seconds": round(middle("first_batch_seconds"), 2),
-        "first_batch_cpu_seconds": round(middle("first_batch_cpu_seconds"), 2),
-        "resume_seconds": round(middle("resume_seconds"), 2),
-        "resume_cpu_seconds": round(middle("resume_cpu_seconds"), 2),
+        "first_batch_seconds": round(median_of("first_batch_seconds"), 2),
+        "first_batch_cpu_seconds": round(median_of("first_batch_cpu_seconds"), 2),
+        "resume_seconds": round(median_of("resume_seconds"), 2),
+        "resume_cpu_seconds": round(median_of("resume_cpu_seconds"), 2),
         "ratio_to_per_example": round(ratio("tokens_per_second"), 1),
         "ratio_to_per_example_per_cpu_second": round(ratio("tokens_per_cpu_second"), 1),
     }
 
 
 def table(turns: Turns) -> Iterator[str]:
-    """A line for each program: medians over the rounds, and the slowest and fastest round."""
+    """Yields a line for each program: medians over the rounds, and the slowest and fastest round."""
     yield "| program | real tokens/s (all rounds) | per CPU-second | padding | first batch | resumed | peak MiB |"
     yield "|---|---|---|---|---|---|---|"
     for program, records in turns.items():
         speeds = [record["tokens_per_second"] for record in records]
-        middle = {name: median(record[name] for record in records) for name in records[0]}
-        resumed = f"{middle['resume_seconds']:.2f} s" if "resume_seconds" in middle else "cannot"
+        medians = {name: median(record[name] for record in records) for name in records[0]}
+        resumed = f"{medians['resume_seconds']:.2f} s" if "resume_seconds" in medians else "cannot"
         yield (
             f"| {program} | {median(speeds):,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f}) "
-            f"| {middle['tokens_per_cpu_second']:,.0f} | {middle['padding_share']:.1%} "
-            f"| {middle['first_batch_seconds']:.2f} s | {resumed} "
+            f"| {medians['tokens_per_cpu_second']:,.0f} | {medians['padding_share']:.1%} "
+            f"| {medians['first_batch_seconds']:.2f} s | {resumed} "
             f"| {max(record['peak_memory_mib'] for record in records):,.0f} |"
         )
 

@@ -1,10 +1,10 @@
-"""How fast an export translates, beside CTranslate2 with the same weights.
+"""Compares the translation speed of an export with CTranslate2 on the same weights.
 
-The run is exported as `nmt export` does by itself, and for CTranslate2 in float32 and int8. Measured are the program
-itself (which takes the faster engine that its export brings), the SavedModel alone, and CTranslate2 as its users call
-it. All of them translate the same sentences, in batches of like length and one by one, and take turns round by round,
-since the speed of a shared machine changes within minutes. A table goes to stderr, the last line of stdout is one JSON
-object; README.md says what its figures mean.
+The run is exported with the defaults of `nmt export`, and for CTranslate2 in float32 and int8. Three engines are
+measured: the program (with the faster engine of its export), the SavedModel, and CTranslate2 called directly. They
+translate the same sentences, in batches of similar length and one by one. They alternate, round by round, because the
+speed of a shared machine changes within minutes. Prints a table to stderr and one JSON object as the last line of
+stdout; README.md explains the figures.
 """
 
 import argparse
@@ -35,8 +35,8 @@ print(json.dumps([imported - begun, time.perf_counter() - imported]))
 Translate = Callable[[Sequence[list[str]]], list[str]]
 
 
-class Turn(NamedTuple):
-    """What an engine did in a round: target tokens a second and a processor second, and milliseconds a sentence."""
+class Speed(NamedTuple):
+    """Speed of an engine in one round: target tokens per second and CPU-second, and milliseconds per sentence."""
 
     tokens_per_second: float
     tokens_per_processor_second: float
@@ -45,14 +45,14 @@ class Turn(NamedTuple):
 
 
 class Engine(NamedTuple):
-    """Something that translates batches of sentences with a beam, and one that does so greedily."""
+    """Functions of an engine that translate batches of sentences, with a beam and greedily."""
 
     beam: Translate
     greedy: Translate
 
 
 def main() -> None:
-    """Measures, and prints the result."""
+    """Measures and prints the result."""
     options = read_options()
     from app.runtime.processors import processor_name
     from app.runtime.tensorflow_start import import_tensorflow
@@ -68,25 +68,25 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
-    """The options of the command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description="Measures translating beside CTranslate2 with the same weights.",
+        description="Compares translation speed with CTranslate2 on the same weights.",
         epilog="example: python -m benchmarks.decode --run run --source test.en --reference test.de",
     )
     add = parser.add_argument
-    add("--run", type=Path, required=True, metavar="RUN", help="what `nmt train` wrote")
+    add("--run", type=Path, required=True, metavar="RUN", help="output of `nmt train`")
     add("--source", type=Path, required=True, metavar="F", help="text to translate")
-    add("--reference", type=Path, metavar="F", help="its translation, for BLEU")
-    add("--sentences", type=int, default=256, help="so many of the first lines (default: 256)")
-    add("--batch", type=int, default=64, help="sentences of a batch (default: 64)")
-    add("--single", type=int, default=20, help="sentences translated alone, for the latency (default: 20)")
-    add("--rounds", type=int, default=3, help="how often each engine gets its turn (default: 3)")
-    add("--workers", type=int, default=2, help="batches at once, each with one thread (default: 2)")
+    add("--reference", type=Path, metavar="F", help="reference translation, for BLEU")
+    add("--sentences", type=int, default=256, help="number of lines to translate (default: 256)")
+    add("--batch", type=int, default=64, help="sentences per batch (default: 64)")
+    add("--single", type=int, default=20, help="sentences translated one by one, for the latency (default: 20)")
+    add("--rounds", type=int, default=3, help="measurements of each engine (default: 3)")
+    add("--workers", type=int, default=2, help="concurrent batches, one thread each (default: 2)")
     return parser.parse_args()
 
 
 def write_exports(run: Path, folder: Path) -> dict[str, Path]:
-    """The versions to measure, by name; one that `nmt export` refuses, as inexact in int8, is left out."""
+    """Writes the exports to measure; leaves out one that `nmt export` rejects, such as an inexact int8 model."""
     for name, arguments in {
         "nmt": [],
         "ctranslate2-float32": ["--format", "ctranslate2"],
@@ -94,12 +94,12 @@ def write_exports(run: Path, folder: Path) -> dict[str, Path]:
     }.items():
         command = [sys.executable, "-m", "app", "export", str(run), "--out", str(folder / name), *arguments]
         if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
-            say(f"{name} is left out: it was not exported")
+            say(f"{name} is left out: the export failed")
     return {out.name: out / "1" for out in folder.iterdir()}
 
 
 def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engine]:
-    """Each engine; CTranslate2 with all threads on one batch, and with workers of one thread."""
+    """Loads the engines; CTranslate2 with all threads on one batch, and with workers of one thread."""
     engines = {"nmt": program(exports["nmt"], workers=workers)}
     engines["saved model"] = program(exports["nmt"], workers=workers, engine="tensorflow")
     for name in exports.keys() - {"nmt"}:
@@ -109,7 +109,7 @@ def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engi
 
 
 def program(version: Path, *, workers: int, engine: Literal["tensorflow"] | None = None) -> Engine:
-    """This program, as `nmt translate` runs it."""
+    """Returns this program, as `nmt translate` runs it."""
     from app.models.exports import load_export
 
     def translate(beam_size: int) -> Translate:
@@ -120,87 +120,91 @@ def program(version: Path, *, workers: int, engine: Literal["tensorflow"] | None
 
 
 def ctranslate2_model(version: Path, *, workers: int, threads: int) -> Engine:
-    """CTranslate2 as its users call it: SentencePiece before and after, its own search as it comes."""
+    """Returns CTranslate2 as its users call it: SentencePiece before and after, its default search."""
     import ctranslate2
     import sentencepiece
 
     decoding = json.loads((version / "assets.extra" / "nmt.json").read_text())["decoding"]
-    cutter = sentencepiece.SentencePieceProcessor(model_file=str(version / "vocabulary.model"))
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(version / "vocabulary.model"))
     engine = ctranslate2.Translator(str(version), device="cpu", inter_threads=workers, intra_threads=threads)
 
     def translate(batches: Sequence[list[str]], beam_size: int) -> list[str]:
         waiting = []
         for texts in batches:
-            pieces = cutter.encode(texts, out_type=str)
+            pieces = tokenizer.encode(texts, out_type=str)
             waiting += engine.translate_batch(
                 pieces,
                 asynchronous=True,
-                max_batch_size=-(-len(texts) // workers),  # its fastest: workers that share a batch
+                max_batch_size=-(-len(texts) // workers),  # fastest when the workers share a batch
                 beam_size=beam_size,
                 length_penalty=decoding["length_penalty"],
                 max_decoding_length=max(map(len, pieces)) + decoding["max_extra_tokens"],
             )
-        return list(cutter.decode([result.result().hypotheses[0] for result in waiting]))
+        return list(tokenizer.decode([result.result().hypotheses[0] for result in waiting]))
 
     return Engine(partial(translate, beam_size=BEAM_SIZE), partial(translate, beam_size=1))
 
 
 def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
-    """The figures; a turn of a round translates all sentences in batches, then some one by one, in both ways."""
+    """Returns the figures.
+
+    A turn of an engine translates all sentences in batches with a beam, then some one by one, with a beam and greedily.
+    """
     by_length = sorted(sentences, key=len)
     batches = [by_length[i : i + options.batch] for i in range(0, len(by_length), options.batch)]
-    alone = [[sentence] for sentence in sentences[: options.single]]
-    turns: dict[str, list[Turn]] = {name: [] for name in engines}
+    singles = [[sentence] for sentence in sentences[: options.single]]
+    speeds: dict[str, list[Speed]] = {name: [] for name in engines}
     translations = {}
-    for _ in range(1 + options.rounds):  # the first one warms up
+    for _ in range(1 + options.rounds):  # the first round is the warm-up
         for name, engine in engines.items():
             begun = time.process_time()
             seconds, texts = timed(engine.beam, batches)
             processor_seconds = time.process_time() - begun
             translations[name] = dict(zip(by_length, texts, strict=True))
             tokens = count_tokens(options.run, texts)
-            beam, greedy = (milliseconds_alone(way, alone) for way in engine)
-            turns[name].append(Turn(tokens / seconds, tokens / processor_seconds, beam, greedy))
-            say(f"{name}: {turns[name][-1]}")
-    turns = {name: of_each[1:] for name, of_each in turns.items()}
-    say("| engine | beam 4, target tokens/s (all rounds) | a processor second | alone, beam 4, ms | greedy, ms |")
+            beam, greedy = (milliseconds_single(way, singles) for way in engine)
+            speeds[name].append(Speed(tokens / seconds, tokens / processor_seconds, beam, greedy))
+            say(f"{name}: {speeds[name][-1]}")
+    speeds = {name: rounds[1:] for name, rounds in speeds.items()}
+    say("| engine | beam 4, target tokens/s (all rounds) | per CPU-second | single sentence, beam 4, ms | greedy, ms |")
     say("|---|---|---|---|---|")
-    for name, of_each in turns.items():
-        columns = list(zip(*of_each, strict=True))
-        middle = [median(column) for column in columns]
+    for name, rounds in speeds.items():
+        columns = list(zip(*rounds, strict=True))
+        medians = Speed(*map(median, columns))
         spread = f"{min(columns[0]):,.0f} to {max(columns[0]):,.0f}"
-        say(f"| {name} | {middle[0]:,.0f} ({spread}) | {middle[1]:,.0f} | {middle[2]:.1f} | {middle[3]:.1f} |")
-    return {**ratios(turns), "bleu": bleu(translations, sentences, options.reference)}
+        throughput = f"{medians.tokens_per_second:,.0f} ({spread}) | {medians.tokens_per_processor_second:,.0f}"
+        say(f"| {name} | {throughput} | {medians.milliseconds_beam:.1f} | {medians.milliseconds_greedy:.1f} |")
+    return {**ratios(speeds), "bleu": bleu(translations, sentences, options.reference)}
 
 
-def milliseconds_alone(translate: Translate, alone: Sequence[list[str]]) -> float:
-    """The median over sentences that are translated one by one."""
-    return 1000 * median(timed(translate, [sentence])[0] for sentence in alone)
+def milliseconds_single(translate: Translate, singles: Sequence[list[str]]) -> float:
+    """Returns the median time of a single sentence."""
+    return 1000 * median(timed(translate, [sentence])[0] for sentence in singles)
 
 
 def timed(translate: Translate, batches: Sequence[list[str]]) -> tuple[float, list[str]]:
-    """The seconds that all batches took, and the translations."""
+    """Translates the batches; returns the seconds and the translations."""
     begun = time.perf_counter()
     texts = translate(batches)
     return time.perf_counter() - begun, texts
 
 
-def ratios(turns: Mapping[str, Sequence[Turn]]) -> dict[str, Any]:
-    """The program to CTranslate2's best mode: the medians over rounds of the ratios within a round."""
+def ratios(speeds: Mapping[str, Sequence[Speed]]) -> dict[str, Any]:
+    """Returns medians, and ratios of the program to CTranslate2's best mode: the medians of the ratios in a round."""
 
     def ratio(kind: str, field: str, best: Callable[..., float]) -> float | None:
-        modes = [of_each for name, of_each in turns.items() if name.startswith(f"ctranslate2-{kind}")]
+        modes = [rounds for name, rounds in speeds.items() if name.startswith(f"ctranslate2-{kind}")]
         if not modes:
             return None
-        rounds = zip(turns["nmt"], *modes, strict=True)
-        of_rounds = (getattr(ours, field) / best(getattr(one, field) for one in theirs) for ours, *theirs in rounds)
-        return round(median(of_rounds), 2)
+        rounds = zip(speeds["nmt"], *modes, strict=True)
+        values = (getattr(ours, field) / best(getattr(one, field) for one in theirs) for ours, *theirs in rounds)
+        return round(median(values), 2)
 
-    def middle(field: str) -> dict[str, float]:
-        return {name: round(median(getattr(turn, field) for turn in of_each), 1) for name, of_each in turns.items()}
+    def medians(field: str) -> dict[str, float]:
+        return {name: round(median(getattr(speed, field) for speed in rounds), 1) for name, rounds in speeds.items()}
 
     return {
-        **{field: middle(field) for field in Turn._fields},
+        **{field: medians(field) for field in Speed._fields},
         "ratio_to_ctranslate2_int8": ratio("int8", "tokens_per_second", max),
         "ratio_to_ctranslate2_float32": ratio("float32", "tokens_per_second", max),
         "latency_ratio_to_ctranslate2_int8": ratio("int8", "milliseconds_greedy", min),
@@ -209,17 +213,17 @@ def ratios(turns: Mapping[str, Sequence[Turn]]) -> dict[str, Any]:
 
 
 def count_tokens(run: Path, texts: Sequence[str]) -> int:
-    """Tokens of translations, with an end each."""
+    """Counts the tokens of translations, EOS included."""
     import sentencepiece
 
-    cutter = sentencepiece.SentencePieceProcessor(model_file=str(run / "vocabulary.model"))
-    return sum(len(ids) + 1 for ids in cutter.encode(list(texts)))
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(run / "vocabulary.model"))
+    return sum(len(ids) + 1 for ids in tokenizer.encode(list(texts)))
 
 
 def bleu(
     translations: Mapping[str, Mapping[str, str]], sentences: Sequence[str], reference: Path | None
 ) -> dict[str, float]:
-    """Of each engine's translations; empty without a reference."""
+    """Returns the BLEU score of each engine; nothing without a reference."""
     if reference is None:
         return {}
     import sacrebleu
@@ -232,7 +236,7 @@ def bleu(
 
 
 def first_answer(version: Path, sentence: str) -> list[float]:
-    """The seconds that a fresh process takes to import TensorFlow, and then to load a version and translate."""
+    """Returns the seconds in which a fresh process imports TensorFlow, and then loads an export and translates."""
     command = [sys.executable, "-W", "ignore", "-c", FIRST_ANSWER, str(version), sentence]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return [round(seconds, 1) for seconds in json.loads(done.stdout.splitlines()[-1])]

@@ -1,8 +1,8 @@
-"""How much the default filters drop of good translations, by language.
+"""Measures the share of good translations that the default filters drop, by language.
 
-Given references of professional translators, one file a language with the same lines as the source, each filter looks
-at each pair, whatever the others said. The same is done with each source beside the translation of the line after it:
-what is dropped there is dropped rightly.
+The translations are by professionals: one file per language, line by line those of the source. Each filter sees every
+pair, also those that other filters drop. As a control, each source is also paired with the translation of the next
+line; a filter is right to drop such a misaligned pair.
 """
 
 import argparse
@@ -17,13 +17,13 @@ import langcodes
 
 from pipelines.cleaning.filters import CleaningOptions, filters, repaired
 
-BAR = 0.015  # the most that a filter may drop of any language
+BAR = 0.015  # maximum share that a filter should drop of any language
 WORST = 5
 GARBLED = "garbled"
 
 
 class Shares(NamedTuple):
-    """Of one language, the share of pairs that each filter drops, and the share that any drops, aligned and not."""
+    """Shares of the pairs of one language that each filter drops, and that any filter drops, aligned and misaligned."""
 
     language: str
     by_filter: dict[str, float]
@@ -32,24 +32,24 @@ class Shares(NamedTuple):
 
 
 def main() -> None:
-    """Prints a table, and one JSON object."""
+    """Prints a table and one JSON object."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="example: python -m benchmarks.filters --source NTREX-128/newstest2019-src.eng.txt "
         "--references NTREX-128",
     )
-    parser.add_argument("--source", type=Path, required=True, metavar="F", help="text in a file such as en.txt")
+    parser.add_argument("--source", type=Path, required=True, metavar="F", help="source text, named like en.txt")
     parser.add_argument(
         "--references",
         type=Path,
         required=True,
         metavar="DIR",
-        help="a folder of files with as many lines; their languages are in their names, as in de.txt or ref.deu.txt",
+        help="folder of translations, line by line those of F, in files named like de.txt or ref.deu.txt",
     )
     options = parser.parse_args()
     found = sorted(measure(options.source, options.references), key=lambda shares: shares.dropped, reverse=True)
     if not found:
-        sys.exit(f"{options.references} has no file with the lines of {options.source} and a language in its name")
+        sys.exit(f"{options.references} has no file with as many lines as {options.source} and a language in its name")
     for line in table(found):
         print(line, file=sys.stderr)
     worst = worst_shares(found)
@@ -63,10 +63,10 @@ def main() -> None:
 
 
 def measure(source: Path, folder: Path) -> Iterator[Shares]:
-    """Measures each file of the folder that has as many lines as the source, and a language in its name."""
+    """Yields the shares of each file in the folder that has a language in its name and as many lines as the source."""
     sources, from_language = _lines(source), language_of(source)
     if from_language is None:
-        sys.exit(f"the name of {source} has no language in it; expected one such as en.txt")
+        sys.exit(f"{source} has no language in its name; expected a name like en.txt")
     for file in sorted(folder.iterdir()):
         language = language_of(file)
         if language is None or file.samefile(source):
@@ -79,13 +79,13 @@ def measure(source: Path, folder: Path) -> Iterator[Shares]:
 def shares_dropped(
     sources: Sequence[str], targets: Sequence[str], languages: tuple[str, str], name: str = ""
 ) -> Shares:
-    """Measures one language.
+    """Returns the shares of one language.
 
     Args:
-        sources: Text, a sentence a line.
-        targets: Its translations.
-        languages: Of the source and the target.
-        name: What to call the translations; the target language if nothing.
+        sources: Source sentences.
+        targets: Their translations.
+        languages: Codes of the source and the target language.
+        name: Label of the translations; the target language if empty.
     """
     aligned = [
         reasons for pair in zip(sources, targets, strict=True) if (reasons := _reasons(*pair, languages)) is not None
@@ -111,7 +111,7 @@ def language_of(file: Path) -> str | None:
 
 
 def worst_shares(found: Sequence[Shares]) -> list[tuple[float, str, str]]:
-    """Returns what each filter drops of each language, the largest share first."""
+    """Returns (share, filter, language) for all filters and languages, the largest share first."""
     return sorted(
         ((share, reason, shares.language) for shares in found for reason, share in shares.by_filter.items()),
         reverse=True,
@@ -119,7 +119,7 @@ def worst_shares(found: Sequence[Shares]) -> list[tuple[float, str, str]]:
 
 
 def table(found: Sequence[Shares]) -> list[str]:
-    """Returns a line a language, of the filters that drop anything."""
+    """Returns one line per language, with the filters that drop anything as columns."""
     reasons = sorted({reason for shares in found for reason in shares.by_filter})
     width = max(len(shares.language) for shares in found)
     lines = [" ".join([f"{'dropped, %':{width}}", *(f"{name:>12}" for name in [*reasons, "any", "misaligned"])])]
@@ -130,7 +130,7 @@ def table(found: Sequence[Shares]) -> list[str]:
 
 
 def _reasons(source: str, target: str, languages: tuple[str, str]) -> list[str] | None:
-    """Returns the filters that drop a pair; None if a side has no text, as some lines of test sets have none."""
+    """Returns the filters that drop a pair; None if a side has no text, as happens in test sets."""
     left, right = repaired(source), repaired(target)
     if left is None or right is None:
         return [GARBLED]

@@ -1,7 +1,7 @@
-"""What a glossary does to the translations of a trained model: which terms are met, and what it costs in BLEU.
+"""Measures the effect of a glossary on the translations of a trained model: enforced terms, and the change in BLEU.
 
-The glossary is made of the training text: words that nearly always stand in the same pairs of sentences (Dice's
-coefficient). Of the test text those sentences are taken whose references agree with it.
+The glossary is extracted from the training text: words that nearly always occur in the same sentence pairs (Dice
+coefficient). Only test sentences whose references agree with the glossary are translated.
 
 Usage: python -m benchmarks.glossary RUN --train PREFIX --test PREFIX --pair en-de
 """
@@ -15,23 +15,23 @@ from pathlib import Path
 from app.runtime.tensorflow_start import import_tensorflow
 from app.runtime.text_files import read_lines
 
-SHORTEST, RAREST, LEAST_DICE = 4, 30, 0.6  # letters of a word, pairs that it stands in, and the coefficient
+MIN_LETTERS, MIN_PAIRS, MIN_DICE = 4, 30, 0.6  # of a word; with both words; of a word pair
 
 
 def main() -> None:
     """Prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="what `nmt train` wrote")
-    parser.add_argument("--train", required=True, metavar="PREFIX", help="text to make the glossary of")
+    parser.add_argument("run", type=Path, help="output of `nmt train`")
+    parser.add_argument("--train", required=True, metavar="PREFIX", help="text from which the glossary is extracted")
     parser.add_argument("--test", required=True, metavar="PREFIX", help="text to translate")
-    parser.add_argument("--pair", required=True, metavar="SRC-TGT", help="the ends of the files' names")
-    parser.add_argument("--sentences", type=int, default=200, help="the first so many that fit (default: 200)")
+    parser.add_argument("--pair", required=True, metavar="SRC-TGT", help="suffixes of the text files, such as en-de")
+    parser.add_argument("--sentences", type=int, default=200, help="maximum number of sentences (default: 200)")
     arguments = parser.parse_args()
     languages = arguments.pair.split("-")
     train, test = (
         [read_lines(Path(f"{prefix}.{end}")) for end in languages] for prefix in (arguments.train, arguments.test)
     )
-    glossary = dictionary(*train)
+    glossary = extract_glossary(*train)
     chosen = [pair for pair in zip(*test, strict=True) if agrees(glossary, *pair)][: arguments.sentences]
     import_tensorflow()
     from app.decoding.translator import Request
@@ -51,30 +51,30 @@ def main() -> None:
 
 
 def words(text: str) -> set[str]:
-    """The words of a text that may be terms."""
-    return {word for word in re.findall(r"\w+", text) if len(word) >= SHORTEST}
+    """Returns the words of a text that are long enough to be terms."""
+    return {word for word in re.findall(r"\w+", text) if len(word) >= MIN_LETTERS}
 
 
 def agrees(glossary: dict[str, str], source: str, reference: str) -> bool:
-    """Whether there is a term in the source, and the reference has what the glossary says for each."""
+    """Returns True if the source has a term, and the reference has the glossary's translation of each."""
     terms = words(source) & glossary.keys()
     return bool(terms) and all(glossary[term] in words(reference) for term in terms)
 
 
-def dictionary(sources: list[str], targets: list[str]) -> dict[str, str]:
-    """Words and what stands in the translation where they stand in the source, and hardly elsewhere."""
-    of_source, of_target, together = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+def extract_glossary(sources: list[str], targets: list[str]) -> dict[str, str]:
+    """Returns source words and the target words that occur with them and hardly without them."""
+    source_counts, target_counts, pair_counts = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     for source, target in zip(sources, targets, strict=True):
         left, right = words(source), words(target)
-        of_source.update(left)
-        of_target.update(right)
-        together.update((a, b) for a in left for b in right)
+        source_counts.update(left)
+        target_counts.update(right)
+        pair_counts.update((a, b) for a in left for b in right)
     dice = {
-        pair: 2 * count / (of_source[pair[0]] + of_target[pair[1]])
-        for pair, count in together.items()
-        if count >= RAREST
+        pair: 2 * count / (source_counts[pair[0]] + target_counts[pair[1]])
+        for pair, count in pair_counts.items()
+        if count >= MIN_PAIRS
     }
-    best = {pair[0]: pair[1] for pair, value in sorted(dice.items(), key=lambda item: item[1]) if value >= LEAST_DICE}
+    best = {pair[0]: pair[1] for pair, value in sorted(dice.items(), key=lambda item: item[1]) if value >= MIN_DICE}
     return dict(sorted(best.items()))
 
 

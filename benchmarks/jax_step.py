@@ -1,8 +1,8 @@
-"""How fast JAX runs the training step of the preset paper-base: packed batches of one shape, one compiled program.
+"""Measures the training step of the preset paper-base on JAX: packed batches of one shape, one compiled program.
 
-`layers/` is written with `keras.ops`, so the same layers run on Keras' JAX backend; the objective is that of training,
-label-smoothed cross entropy over the real tokens, in chunks. Needs jax, keras and NumPy and imports no TensorFlow. A
-table goes to stderr, the last line of stdout is one JSON object; README.md says what its figures mean.
+`layers/` is written with `keras.ops`, so it also runs on Keras' JAX backend. The loss is that of training:
+label-smoothed cross entropy of the real tokens, computed in chunks. Needs jax, keras and NumPy; does not import
+TensorFlow. Prints a table to stderr and one JSON object as the last line of stdout; README.md explains the figures.
 """
 
 import argparse
@@ -26,17 +26,18 @@ from app.config import Configuration, load_preset
 from benchmarks.data.training_corpus import SEED, Pair, sentence_pairs
 from benchmarks.measuring import BOS, EOS, PAD, VOCABULARY_SIZE
 from layers import Transformer, TransformerConfig
+from layers.losses import token_losses
 
 ROWS_MULTIPLE, CHUNK_TOKENS = 8, 2048
 WARMUP_STEPS, BATCHES = 3, 8
 POLICIES = {"bfloat16": "mixed_bfloat16", "float32": "float32"}
 SIDES = ("source", "target")
 
-Batch = dict[str, NDArray[np.int32]]
+PackedBatch = dict[str, NDArray[np.int32]]
 
 
 class Work(NamedTuple):
-    """What a batch asks for: real tokens, and pairs of positions of which one attends to the other."""
+    """Work in a batch: real tokens, and pairs of positions of which one attends to the other."""
 
     source_tokens: int
     target_tokens: int
@@ -45,15 +46,15 @@ class Work(NamedTuple):
     cross_pairs: int
 
 
-class Packed(NamedTuple):
+class MeasuredBatch(NamedTuple):
     """A batch and its work."""
 
-    batch: Batch
+    batch: PackedBatch
     work: Work
 
 
 def main() -> None:
-    """Measures, and prints the result."""
+    """Measures and prints the result."""
     options = read_options()
     vocabulary = options.vocabulary_size
     preset = load_preset("paper-base", [f"model.vocabulary_size={vocabulary}", *options.set])
@@ -82,34 +83,38 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         description="Measures the training step of paper-base on Keras' JAX backend.",
         epilog="example: python -m benchmarks.jax_step --peak-tflops 989",
     )
     add = parser.add_argument
-    add("--tokens", type=int, default=25_000, help="most target tokens of a batch, padding included (default: 25000)")
-    add("--width", type=int, default=128, help="of the rows, in tokens (default: 128)")
-    add("--steps", type=int, default=20, help="to measure (default: 20)")
-    add("--precision", choices=POLICIES, default="bfloat16", help="of the products (default: bfloat16)")
-    add("--peak-tflops", type=float, help="of the device in that precision, without sparsity; for the utilisation")
-    add("--vocabulary-size", type=int, default=VOCABULARY_SIZE, help=f"pieces (default: {VOCABULARY_SIZE})")
-    add("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the preset, as of nmt train")
+    add("--tokens", type=int, default=25_000, help="maximum target tokens of a batch, with padding (default: 25000)")
+    add("--width", type=int, default=128, help="tokens per row (default: 128)")
+    add("--steps", type=int, default=20, help="measured steps (default: 20)")
+    add("--precision", choices=POLICIES, default="bfloat16", help="precision of matrix products (default: bfloat16)")
+    add(
+        "--peak-tflops",
+        type=float,
+        help="peak of the device without sparsity, for the utilisation",
+    )
+    add("--vocabulary-size", type=int, default=VOCABULARY_SIZE, help=f"number of pieces (default: {VOCABULARY_SIZE})")
+    add("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the preset, as in nmt train")
     return parser.parse_args(arguments)
 
 
-def packed_batches(vocabulary_size: int, tokens: int, width: int) -> Iterator[Packed]:
-    """Yields batches of one shape from the corpus of the training benchmark, each pair in the emptiest row."""
+def packed_batches(vocabulary_size: int, tokens: int, width: int) -> Iterator[MeasuredBatch]:
+    """Yields batches of one shape from the corpus of the training benchmark."""
     rows = tokens // width // ROWS_MULTIPLE * ROWS_MULTIPLE
     if not rows:
-        sys.exit(f"{tokens} tokens do not hold {ROWS_MULTIPLE} rows of {width}; give more --tokens")
+        sys.exit(f"{tokens} tokens are too few for {ROWS_MULTIPLE} rows of {width}; raise --tokens")
     pairs = iter(sentence_pairs(BATCHES * tokens // 8, vocabulary_size))
     for _ in range(BATCHES):
         yield pack(choose(pairs, rows * width), rows, width)
 
 
 def choose(pairs: Iterator[Pair], tokens: int) -> list[Pair]:
-    """Takes pairs that fill a side of so many tokens, the longest first."""
+    """Takes pairs until a side has `tokens` tokens, and sorts them, the longest first."""
     chosen: list[Pair] = []
     left = tokens
     for source, target in pairs:
@@ -120,10 +125,10 @@ def choose(pairs: Iterator[Pair], tokens: int) -> list[Pair]:
     return sorted(chosen, key=lambda pair: -max(map(len, pair)))
 
 
-def pack(pairs: Sequence[Pair], rows: int, width: int) -> Packed:
-    """Puts each pair into the emptiest row and leaves out those that do not fit."""
+def pack(pairs: Sequence[Pair], rows: int, width: int) -> MeasuredBatch:
+    """Packs each pair into the emptiest row; skips pairs that do not fit."""
     names = (*SIDES, "labels", *(f"{side}_segments" for side in SIDES))
-    batch: Batch = {name: np.zeros((rows, width), np.int32) for name in names}
+    batch: PackedBatch = {name: np.zeros((rows, width), np.int32) for name in names}
     filled, segments = np.zeros((rows, 2), int), np.zeros(rows, int)
     lengths = []
     for source, target in pairs:
@@ -142,26 +147,26 @@ def pack(pairs: Sequence[Pair], rows: int, width: int) -> Packed:
             batch[f"{side}_segments"][row, column] = segments[row]
     source_lengths, target_lengths = np.array(lengths).T
     squares = (source_lengths @ source_lengths, target_lengths @ target_lengths, source_lengths @ target_lengths)
-    return Packed(batch, Work(*map(int, (source_lengths.sum(), target_lengths.sum(), *squares))))
+    return MeasuredBatch(batch, Work(*map(int, (source_lengths.sum(), target_lengths.sum(), *squares))))
 
 
 def model_flops(model: TransformerConfig, work: Work) -> float:
-    """Floating point operations of the matrix products of a step on the real tokens, 2 a multiplication.
+    """Returns the floating point operations of a step: its matrix products on real tokens, 2 per multiplication.
 
-    The backward pass has twice as many as the forward pass. Attention is counted between positions of the same pair,
-    in the decoder without regard to causality. What is computed again, or on padding, counts for nothing.
+    The backward pass has twice as many as the forward pass. Attention counts between positions of the same pair,
+    without the causal mask. Recomputation and padding do not count.
     """
     width, inner = model.model_width, model.inner_width
     block = 4 * width**2 + 2 * width * inner  # self-attention's and the feed-forward network's weights
-    of_source = model.encoder_layers * block + model.decoder_layers * 2 * width**2
-    of_target = model.decoder_layers * (block + 2 * width**2) + model.vocabulary_size * width
+    per_source_token = model.encoder_layers * block + model.decoder_layers * 2 * width**2
+    per_target_token = model.decoder_layers * (block + 2 * width**2) + model.vocabulary_size * width
     attended = model.encoder_layers * work.source_pairs + model.decoder_layers * (work.target_pairs + work.cross_pairs)
-    products = work.source_tokens * of_source + work.target_tokens * of_target + 2 * width * attended
+    products = work.source_tokens * per_source_token + work.target_tokens * per_target_token + 2 * width * attended
     return 3 * 2.0 * products
 
 
 def training_step(transformer: Transformer, smoothing: float) -> tuple[Any, Any]:
-    """The compiled step, (state, batch) -> (state, loss), and the state it begins with."""
+    """Returns the compiled step, (state, batch) -> (state, loss), and the initial state."""
     optimizer = keras.optimizers.Adam(1e-4, beta_2=0.98, epsilon=1e-9)
     optimizer.build(transformer.trainable_variables)
     variables = (transformer.trainable_variables, transformer.non_trainable_variables)
@@ -185,17 +190,14 @@ def training_step(transformer: Transformer, smoothing: float) -> tuple[Any, Any]
 
 
 def smoothed_loss(logits_of: Callable[[Any], Any], states: Any, labels: Any, smoothing: float) -> Any:
-    """The label-smoothed cross entropy, a mean over the real tokens; the logits of a chunk are made at a time."""
+    """Returns the mean label-smoothed cross entropy of the real tokens, computed chunk by chunk."""
     ops = keras.ops
     tokens, width = labels.size, states.shape[-1]
     chunks = next(n for n in range(max(1, tokens // CHUNK_TOKENS), tokens + 1) if tokens % n == 0)
 
     def add_chunk(total: Any, chunk: tuple[Any, Any]) -> tuple[Any, None]:
         rows, wanted = chunk
-        logits = ops.cast(logits_of(rows), "float32")
-        of_labels = ops.take_along_axis(logits, wanted[:, None], axis=-1)[:, 0]
-        expected = (1 - smoothing) * of_labels + smoothing * ops.mean(logits, axis=-1)
-        losses = ops.logsumexp(logits, axis=-1) - expected
+        losses = token_losses(wanted, logits_of(rows), smoothing)
         return total + ops.sum(ops.where(wanted != PAD, losses, 0.0)), None
 
     chunked = ops.reshape(states, (chunks, -1, width)), ops.reshape(labels, (chunks, -1))
@@ -203,13 +205,13 @@ def smoothed_loss(logits_of: Callable[[Any], Any], states: Any, labels: Any, smo
     return total / ops.sum(ops.cast(labels != PAD, "float32"))
 
 
-def run(step: Any, state: Any, packed: Sequence[Packed], steps: int) -> tuple[float, list[float], list[float]]:
-    """Returns the seconds of the first step, which compiles, those of each measured step, and all losses."""
+def run(step: Any, state: Any, packed: Sequence[MeasuredBatch], steps: int) -> tuple[float, list[float], list[float]]:
+    """Returns the seconds of the first step, which compiles, the seconds of each measured step, and all losses."""
     batches = [jax.device_put(each.batch) for each in packed]
     ends, losses = [time.perf_counter()], []
     for number in range(WARMUP_STEPS + steps):
         state, loss = step(state, batches[number % len(batches)])
-        losses.append(float(loss))  # waits for the step's end
+        losses.append(float(loss))  # waits for the end of the step
         ends.append(time.perf_counter())
     seconds = [end - start for start, end in pairwise(ends)]
     return seconds[0], seconds[WARMUP_STEPS:], losses
@@ -218,7 +220,7 @@ def run(step: Any, state: Any, packed: Sequence[Packed], steps: int) -> tuple[fl
 def summary(
     options: argparse.Namespace, model: TransformerConfig, works: Sequence[Work], seconds: Sequence[float]
 ) -> dict[str, Any]:
-    """The figures of a median step."""
+    """Returns the figures of the median step."""
     step = median(seconds)
     flops, tokens = (
         float(np.mean(values)) for values in zip(*((model_flops(model, w), w[1]) for w in works), strict=True)

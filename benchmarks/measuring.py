@@ -1,6 +1,6 @@
-"""What every measured training shares: its options, its clock, its one line of JSON, batches that are ready to use.
+"""Shared by all measured training programs: options, prepared batches, the clock, and the line of JSON.
 
-Runs in the environments of peers too, so it imports the standard library and NumPy alone.
+Also runs in the environments of peers, so it imports only the standard library and NumPy.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 VOCABULARY_SIZE = 32_000
 PAD, BOS, EOS, FIRST_WORD = 0, 2, 3, 4
 PRECISIONS = ("bfloat16", "float32")
-WARMUP_STEPS = 3  # tracing, and the first calls of most kernels
-FEWEST_STEPS = 5  # however short the measurement
+WARMUP_STEPS = 3  # trace the graph and call most kernels for the first time
+MIN_STEPS = 5  # measured however short `--seconds`
 
 
 class Batch(NamedTuple):
-    """int32 [B, S], [B, T], [B, T], padded with PAD; `target` is `labels` shifted right behind BOS."""
+    """A batch: int32 [B, S], [B, T], [B, T], padded with PAD; `target` is `labels` shifted right behind BOS."""
 
     source: NDArray[np.int32]
     target: NDArray[np.int32]
@@ -30,27 +30,27 @@ class Batch(NamedTuple):
 
     @property
     def target_tokens(self) -> int:
-        """How many labels are not padding."""
+        """Number of labels that are not padding."""
         return int((self.labels != PAD).sum())
 
 
 def read_arguments(description: str | None) -> argparse.Namespace:
-    """The options that `train.py` gives to each program."""
+    """Parses the options that `train.py` passes to each program."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, required=True, help="what benchmarks.data.training_corpus wrote")
-    parser.add_argument("--tokens", type=int, required=True, help="most target tokens of a batch, padding included")
+    parser.add_argument("--data", type=Path, required=True, help="output of benchmarks.data.training_corpus")
+    parser.add_argument("--tokens", type=int, required=True, help="maximum target tokens of a batch, padding included")
     parser.add_argument("--precision", choices=PRECISIONS, required=True)
-    parser.add_argument("--seconds", type=float, required=True, help="to measure for, after the warm-up")
+    parser.add_argument("--seconds", type=float, required=True, help="duration of the measurement, without the warm-up")
     return parser.parse_args()
 
 
 def batches_file(data: Path, tokens: int) -> Path:
-    """Where the ready batches of a size lie."""
+    """Returns the path of the prepared batches of a size."""
     return data / f"batches-{tokens}.npz"
 
 
 def read_batches(data: Path, tokens: int) -> list[Batch]:
-    """The first batches of the corpus, for peers that take ready ones; begin anew after the last."""
+    """Reads the first batches of the corpus, for peers without a pipeline of their own, which repeat them."""
     with np.load(batches_file(data, tokens)) as arrays:
         return [
             Batch(*(arrays[f"{name}_{i}"] for name in Batch._fields)) for i in range(len(arrays) // len(Batch._fields))
@@ -58,26 +58,26 @@ def read_batches(data: Path, tokens: int) -> list[Batch]:
 
 
 class StepClock:
-    """Counts the wall time and the processor time of each step after the warm-up, until there were enough."""
+    """Measures the wall time and the CPU time of each step after the warm-up."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.steps: list[tuple[int, float, float]] = []  # target tokens, wall seconds, processor seconds
+        self.steps: list[tuple[int, float, float]] = []  # target tokens, wall seconds, CPU seconds
         self._warmed_up = 0
         self._last = (0.0, 0.0)
 
     def step_done(self, target_tokens: int) -> bool:
-        """To be called after each step, the first too; says whether to stop."""
+        """Records a step; call it after each, warm-up included. Returns True once enough is measured."""
         now = (time.perf_counter(), time.process_time())
         if self._warmed_up == WARMUP_STEPS:
             self.steps.append((target_tokens, now[0] - self._last[0], now[1] - self._last[1]))
         else:
             self._warmed_up += 1
         self._last = now
-        return len(self.steps) >= FEWEST_STEPS and sum(wall for _, wall, _ in self.steps) >= self.seconds
+        return len(self.steps) >= MIN_STEPS and sum(wall for _, wall, _ in self.steps) >= self.seconds
 
     def figures(self) -> dict[str, Any]:
-        """Medians over the steps, and the most memory that this process ever held."""
+        """Returns medians over the steps, and the peak memory of this process."""
         return {
             "tokens_per_second": round(median(tokens / wall for tokens, wall, _ in self.steps), 1),
             "tokens_per_cpu_second": round(median(tokens / cpu for tokens, _, cpu in self.steps), 1),

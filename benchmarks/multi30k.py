@@ -1,7 +1,7 @@
-"""Trains the preset `tiny` on Multi30k and scores it as the papers do: Moses' tokens of lowercased text.
+"""Trains the preset `tiny` on Multi30k and scores it as papers do: on Moses' tokens of lowercased text.
 
-Each seed is a training of its own, its last five checkpoints averaged. Several seeds also translate together, as an
-ensemble. What is in the output folder already is not made again, so the command goes on where it was stopped.
+Each seed gets a run of its own, whose last five checkpoints are averaged. With several seeds, their ensemble is scored
+too. The command skips what the output folder already has, so it resumes where it was stopped.
 """
 
 import argparse
@@ -19,20 +19,20 @@ DEV, TEST = "val", "test_2016_flickr"
 
 
 def main() -> None:
-    """Prints one JSON object: scores by model and by text."""
+    """Prints one JSON object: scores by model and test set."""
     options = read_options()
     text = options.out / "text"
     copy_text(options.data, text, options.target, keep_case=options.keep_case)
     data = options.out / "data"
     if not data.is_dir():
-        nmt(
+        run_nmt(
             *("prepare", "--pair", f"en-{options.target}", "--corpus", f"files:{text / 'train'}"),
             *("--dev", f"files:{text / DEV}", "--vocabulary-size", str(options.vocabulary_size), "--out", str(data)),
         )
     runs = [options.out / f"seed-{seed}" for seed in options.seeds]
     for seed, run in zip(options.seeds, runs, strict=True):
-        nmt("train", str(data), "--out", str(run), "--preset", "tiny", "--set", f"training.seed={seed}")
-        nmt("average", str(run), "--last", "5")
+        run_nmt("train", str(data), "--out", str(run), "--preset", "tiny", "--set", f"training.seed={seed}")
+        run_nmt("average", str(run), "--last", "5")
     models = {run.name: [run] for run in runs} | ({"ensemble": runs} if len(runs) > 1 else {})
     scores = {
         name: {split: score(members, text, split, options) for split in (DEV, TEST)} for name, members in models.items()
@@ -41,23 +41,29 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
-    """The options of the command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="example: python -m benchmarks.multi30k --data multi30k --target de --out multi30k-de --seeds 1 2",
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, metavar="DIR", help=f"has train, {DEV} and {TEST} with .en, .de and .fr")
-    add("--target", choices=("de", "fr"), required=True, help="the language to translate English into")
-    add("--out", type=Path, required=True, metavar="DIR", help="for text, shards, runs and translations")
-    add("--seeds", type=int, nargs="+", default=[1], metavar="N", help="a training each (default: 1)")
-    add("--vocabulary-size", type=int, default=10_000, metavar="N", help="pieces (default: 10000)")
-    add("--keep-case", action="store_true", help="train on the text as it is, in place of lowercased text")
+    add(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help=f"has train, {DEV} and {TEST}, each as .en, .de and .fr",
+    )
+    add("--target", choices=("de", "fr"), required=True, help="target language; the source is English")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for text, shards, runs and translations")
+    add("--seeds", type=int, nargs="+", default=[1], metavar="N", help="seeds, one run each (default: 1)")
+    add("--vocabulary-size", type=int, default=10_000, metavar="N", help="number of pieces (default: 10000)")
+    add("--keep-case", action="store_true", help="do not lowercase the text")
     return parser.parse_args()
 
 
 def copy_text(data: Path, text: Path, target: str, *, keep_case: bool) -> None:
-    """Copies the splits, lowercased unless `keep_case`."""
+    """Copies the splits, in lower case unless `keep_case`."""
     text.mkdir(parents=True, exist_ok=True)
     pair = LanguagePair("en", target)
     for split in ("train", DEV, TEST):
@@ -68,18 +74,18 @@ def copy_text(data: Path, text: Path, target: str, *, keep_case: bool) -> None:
 
 
 def score(runs: Sequence[Path], text: Path, split: str, options: argparse.Namespace) -> dict[str, float]:
-    """BLEU of one run, or of several together: tokenised and lowercased, and sacreBLEU's own."""
+    """Returns two BLEU scores of a run or an ensemble: on lowercased Moses tokens, and by sacreBLEU."""
     source, reference = (text / f"{split}.{language}" for language in ("en", options.target))
     output = options.out / f"{'ensemble' if len(runs) > 1 else runs[0].name}.{split}.{options.target}"
     others = [word for run in runs[1:] for word in ("--ensemble", str(run))]
     files = ("--source", str(source), "--reference", str(reference), "--output", str(output))
-    sacrebleu = json.loads(nmt("evaluate", str(runs[0]), *others, *files, "--json"))["bleu"]
+    sacrebleu = json.loads(run_nmt("evaluate", str(runs[0]), *others, *files, "--json"))["bleu"]
     found = tokenized_bleu(read_lines(output), read_lines(reference), options.target)
     return {"tokenized_lowercased_bleu": round(found.score, 2), "sacrebleu": round(sacrebleu, 2)}
 
 
-def nmt(*arguments: str) -> str:
-    """What the program printed on stdout; it is shown what it does on stderr."""
+def run_nmt(*arguments: str) -> str:
+    """Runs the program and returns its stdout; its stderr is shown."""
     print("nmt", *arguments, file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "app", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout

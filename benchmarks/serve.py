@@ -1,13 +1,14 @@
-"""How fast `nmt serve` answers 1, 8 and 64 clients, beside translating the same text at once.
+"""Measures `nmt serve` with 1, 8 and 64 clients, and compares it with translating the same text offline.
 
-Each client sends one sentence at a time and waits for its translation, over a connection that it keeps. A table goes to
-stderr, the last line of stdout is one JSON object; README.md says what its figures mean.
+Each client sends one sentence at a time over a persistent connection and waits for its translation. Prints a table to
+stderr and one JSON object as the last line of stdout; README.md explains the figures.
 """
 
 import argparse
 import asyncio
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -38,17 +39,17 @@ print(len(lines) / (time.perf_counter() - begun))
 
 
 def main() -> None:
-    """Measures, and prints the result."""
+    """Measures and prints the result."""
     options = read_options()
     sentences = read_lines(options.source)[: options.sentences]
     by_clients: dict[int, list[dict[str, float]]] = {clients: [] for clients in CLIENTS}
     offline, memory = [], {}
     with Server(options.export) as server:
-        asyncio.run(load(server, sentences[:64], clients=8, requests=64))  # every kernel has run once
+        asyncio.run(load(server, sentences[:64], clients=8, requests=64))  # so that every kernel has run once
         for number in range(options.rounds):
             server.pause()
             offline.append(offline_speed(options, len(sentences)))
-            server.go_on()
+            server.resume()
             for clients in CLIENTS:
                 requests = len(sentences) if clients > 1 else max(20, len(sentences) // 10)
                 by_clients[clients].append(asyncio.run(load(server, sentences, clients=clients, requests=requests)))
@@ -75,21 +76,21 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
-    """The options of the command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="example: python -m benchmarks.serve --export demo/export --source test.en"
     )
     add = parser.add_argument
-    add("--export", type=Path, required=True, metavar="EXPORT", help="what `nmt export` wrote")
+    add("--export", type=Path, required=True, metavar="EXPORT", help="output of `nmt export`")
     add("--source", type=Path, required=True, metavar="F", help="text to translate")
-    add("--sentences", type=int, default=1000, help="so many of the first lines (default: 1000)")
-    add("--rounds", type=int, default=3, help="(default: 3)")
+    add("--sentences", type=int, default=1000, help="number of lines to translate (default: 1000)")
+    add("--rounds", type=int, default=3, help="number of rounds (default: 3)")
     add(
         "--memory-after",
         type=int,
         default=2000,
         metavar="N",
-        help="compare memory after N and 10 N requests; 0: do not",
+        help="compare memory after N and 10 N requests; 0 skips this (default: 2000)",
     )
     return parser.parse_args()
 
@@ -111,7 +112,7 @@ class Server:
                 model = json.loads(asyncio.run(get(self.port, "/api/models")))[0]
                 self.pair = {side: model[side]["code"] for side in ("source", "target")}
                 while re.search(rb"nmt_model_warm\{.*\} 0", self.metrics()):
-                    time.sleep(0.5)  # the signatures that are not measured run once beside the first requests
+                    time.sleep(0.5)  # until all signatures have run once, also those that are not measured
                 return self
         raise RuntimeError(f"the server ended with {self.process.wait()}")
 
@@ -120,32 +121,32 @@ class Server:
         self.process.wait()
 
     def pause(self) -> None:
-        """Stops it, so that it takes nothing from what is measured beside it."""
-        self.process.send_signal(19)
+        """Stops the process, so that it does not slow down another measurement."""
+        self.process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
-        """Has it work again."""
-        self.process.send_signal(18)
+    def resume(self) -> None:
+        """Continues the process."""
+        self.process.send_signal(signal.SIGCONT)
 
     def memory_mib(self) -> float:
-        """What it holds now, resident."""
+        """Returns the resident memory of the process."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found
         return int(found.group(1)) / 1024
 
     def answered(self) -> int:
-        """How many requests it has answered."""
+        """Returns the number of successful requests to /translate so far."""
         found = re.findall(rb'nmt_requests_total\{route="/translate",status="200"\} ([\d.e+]+)', self.metrics())
         return int(float(found[0])) if found else 0
 
     def metrics(self) -> bytes:
-        """What Prometheus reads."""
+        """Returns the Prometheus metrics."""
         return asyncio.run(get(self.port, "/metrics"))
 
 
 async def get(port: int, path: str) -> bytes:
-    """What a server has at a path."""
+    """Sends a GET request and returns the body of the response."""
     connection = await asyncio.open_connection("127.0.0.1", port)
     _, body = await exchange(connection, f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
     connection[1].close()
@@ -153,7 +154,7 @@ async def get(port: int, path: str) -> bytes:
 
 
 async def load(server: "Server", sentences: Sequence[str], *, clients: int, requests: int) -> dict[str, float]:
-    """Sends so many requests from so many clients: sentences a second, milliseconds by share, and what failed."""
+    """Sends `requests` requests from `clients` clients; returns throughput, latency percentiles and failures."""
     left = iter(list(islice(cycle(sentences), max(0, requests))))
     milliseconds: list[float] = []
     failed = 0
@@ -185,7 +186,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def exchange(connection: Connection, request: bytes) -> tuple[int, bytes]:
-    """One request and its answer, as HTTP has them; no library, whose time would be the server's."""
+    """Sends an HTTP request and returns status and body; a client library would take CPU time from the server."""
     reader, writer = connection
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
@@ -195,13 +196,13 @@ async def exchange(connection: Connection, request: bytes) -> tuple[int, bytes]:
 
 
 def offline_speed(options: argparse.Namespace, sentences: int) -> float:
-    """Sentences a second that a process of its own translates, as `nmt translate` does, without loading."""
+    """Returns the sentences per second of `nmt translate` in a process of its own, without the time for loading."""
     command = [sys.executable, "-c", OFFLINE, str(options.export), str(options.source), str(sentences)]
     return float(subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout)
 
 
 def show(number: int, offline: float, found: dict[int, dict[str, float]]) -> None:
-    """A table of one round."""
+    """Prints the figures of one round."""
     print(f"round {number + 1}: offline {offline:.1f} sentences/s", file=sys.stderr)
     for clients, figures in found.items():
         print(f"  {clients:>2} clients: " + "  ".join(f"{k} {v:g}" for k, v in figures.items()), file=sys.stderr)

@@ -1,6 +1,6 @@
-"""BLEU as papers before sacreBLEU gave it: Moses' tokens, lowercased, as multi-bleu.perl counts them.
+"""BLEU as papers before sacreBLEU report it: on lowercased Moses tokens, counted as in multi-bleu.perl.
 
-For comparison with such papers alone; it depends on the tokeniser, so it is no score to publish beside sacreBLEU's.
+Only for comparison with such papers: the score depends on the tokeniser, so it is not comparable with sacreBLEU's.
 """
 
 import argparse
@@ -21,21 +21,21 @@ def main() -> None:
         description=__doc__,
         epilog="example: python -m benchmarks.tokenized_bleu --language de --hypothesis out.de --reference test.de",
     )
-    parser.add_argument("--language", required=True, help="of the translations, such as de")
+    parser.add_argument("--language", required=True, help="language of the translations, such as de")
     parser.add_argument("--hypothesis", type=Path, required=True, metavar="F", help="detokenised translations")
-    parser.add_argument("--reference", type=Path, required=True, metavar="F", help="their references")
+    parser.add_argument("--reference", type=Path, required=True, metavar="F", help="reference translations")
     arguments = parser.parse_args()
     found = tokenized_bleu(read_lines(arguments.hypothesis), read_lines(arguments.reference), arguments.language)
     print(json.dumps({"bleu": found.score, "brevity_penalty": found.bp, "signature": str(METRIC.get_signature())}))
 
 
 def tokenized_bleu(hypotheses: list[str], references: list[str], language: str) -> BLEUScore:
-    """BLEU of detokenised translations, on Moses' tokens in lower case."""
+    """Returns the BLEU score of detokenised translations on lowercased Moses tokens."""
     return METRIC.corpus_score(tokenized(hypotheses, language), [tokenized(references, language)])
 
 
 def tokenized(lines: list[str], language: str) -> list[str]:
-    """The lines with a space between any two of Moses' tokens."""
+    """Returns the lines with a space between Moses tokens."""
     moses = MosesTokenizer(language)
     return [moses.tokenize(line, return_str=True, escape=False) for line in lines]
 

@@ -1,7 +1,7 @@
 """The hyperparameters of a Transformer: one column of the paper's Table 3.
 
-Not here: anything about training or decoding. Vaswani et al. 2017, sections 3 and 5.4. Where Marian's models differ
-from the paper (Junczys-Dowmunt et al. 2018), a setting says so; its default is the paper's.
+Vaswani et al. 2017, sections 3 and 5.4. Every default is the paper's; some settings exist for Marian's models, which
+differ from it (Junczys-Dowmunt et al. 2018). Training and decoding have settings of their own.
 """
 
 import math
@@ -11,33 +11,33 @@ from typing import Literal
 Normalization = Literal["post", "pre"]
 Activation = Literal["relu", "swish"]
 
-EPSILON = 1e-6  # Tensor2Tensor's; small beside the variance of a residual stream
+EPSILON = 1e-6  # Tensor2Tensor's value; small compared with the variance of a residual stream
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """The shape of a Transformer; the defaults are the paper's base model.
+    """The hyperparameters of a Transformer; the defaults are the paper's base model.
 
     Attributes:
-        vocabulary_size: Pieces in the vocabulary shared by both languages (V).
+        vocabulary_size: Number of pieces in the vocabulary that both languages share (V).
         model_width: Width of every sublayer's output, d_model (D).
         inner_width: Width inside the feed-forward sublayer, d_ff.
-        heads: Attention heads (H); they divide `model_width`.
-        encoder_layers: Layers of the encoder, N in the paper.
-        decoder_layers: Layers of the decoder; the paper has as many as in the encoder.
-        normalization: "post" normalises after the residual sum, as the paper does; "pre" normalises a
-            sublayer's input and the stack's output, which trains deep stacks more calmly (Xiong et al. 2020).
-        residual_dropout: Share dropped of each sublayer's output and of the embedded input (section 5.4).
-        attention_dropout: Share dropped of the attention weights; the paper has none.
-        inner_dropout: Share dropped inside the feed-forward sublayer; the paper has none.
-        activation: Inside the feed-forward sublayer: "relu", max(0, x), is the paper's; "swish" is x * sigmoid(x)
-            (Ramachandran et al. 2017), as in most of Marian's models.
-        attention_bias: Whether attention's projections add a bias; Marian's do, the paper's do not.
-        logits_bias: Whether each piece has a bias of its own before the softmax; Marian's have, the paper's have not.
-        normalization_epsilon: What layer normalisation adds to the variance; PyTorch's default is 1e-5.
+        heads: Number of attention heads (H); a divisor of `model_width`.
+        encoder_layers: Number of encoder layers, N in the paper.
+        decoder_layers: Number of decoder layers; N in the paper too.
+        normalization: "post" normalises after the residual sum, as in the paper. "pre" normalises each sublayer's
+            input and the stack's output, with which deep stacks train more stably (Xiong et al. 2020).
+        residual_dropout: Dropout rate of each sublayer's output and of the embedded input (section 5.4).
+        attention_dropout: Dropout rate of the attention weights; 0 in the paper.
+        inner_dropout: Dropout rate inside the feed-forward sublayer; 0 in the paper.
+        activation: Activation inside the feed-forward sublayer: "relu", max(0, x), as in the paper, or "swish",
+            x * sigmoid(x) (Ramachandran et al. 2017), as in most Marian models.
+        attention_bias: True adds a bias to the projections of attention, as in Marian; the paper has none.
+        logits_bias: True adds a bias for each piece before the softmax, as in Marian; the paper has none.
+        normalization_epsilon: Number that layer normalisation adds to the variance; PyTorch's default is 1e-5.
 
     Raises:
-        ValueError: A value is out of range, or the heads do not divide the width.
+        ValueError: A value is out of range, or `model_width` is not a multiple of `heads`.
     """
 
     vocabulary_size: int

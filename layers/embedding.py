@@ -1,4 +1,4 @@
-"""One matrix for both embeddings and the projection before the softmax. Vaswani et al. 2017, section 3.4."""
+"""The embedding matrix, which is also the projection before the softmax. Vaswani et al. 2017, section 3.4."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import keras
 
 @keras.saving.register_keras_serializable(package="nmt")
 class SharedEmbedding(keras.layers.Layer):
-    """Source and target embedding and pre-softmax projection, with tied weights [V, D].
+    """Source embedding, target embedding and pre-softmax projection with one matrix [V, D].
 
-    Weights start as N(0, 1/D), so that a scaled embedding has unit variance and first logits are small. With `use_bias`
-    the projection adds a bias [V] (as in Marian), which starts at 0.
+    The weights are initialised from N(0, 1/D): scaled embeddings have variance 1, and the first logits are small.
+    `use_bias` adds a bias [V] to the logits, as in Marian, initialised with 0.
     """
 
     def __init__(self, vocabulary_size: int, width: int, use_bias: bool = False, **kwargs: Any) -> None:
@@ -20,33 +20,33 @@ class SharedEmbedding(keras.layers.Layer):
         self.width = width
 
     def build(self, input_shape: tuple[Any, ...] | None = None) -> None:
-        """Makes the matrix, and the bias if there is one; the shape of the ids does not matter."""
+        """Creates the weights; they do not depend on the shape of the ids."""
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.vocabulary_size, self.width),
             initializer=keras.initializers.RandomNormal(stddev=self.width**-0.5),
-            autocast=False,  # look rows up first and cast those, not the whole table
+            autocast=False,  # `call` casts the rows it has looked up, which is cheaper than casting the table
         )
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
 
     def call(self, ids: keras.KerasTensor) -> keras.KerasTensor:
-        """Embeds: ids [B, T] -> [B, T, D], each row times sqrt(D)."""
+        """Returns the embeddings of ids [B, T], multiplied by sqrt(D): [B, T, D]."""
         ids = keras.ops.cast(ids, "int32")  # Keras builds metrics from a batch averaged over replicas, in float32
         rows = keras.ops.take(self.embeddings, ids, axis=0)
         return keras.ops.cast(rows * self.width**0.5, self.compute_dtype)
 
     def logits(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Scores every piece: [N, D] -> [N, V] or [B, T, D] -> [B, T, V], in the compute dtype."""
+        """Returns a score for each piece in the compute dtype: [N, D] -> [N, V] or [B, T, D] -> [B, T, V]."""
         table = keras.ops.cast(self.embeddings, self.compute_dtype)
-        rows = keras.ops.reshape(x, (-1, self.width))  # a 2-D product has the cheaper gradient
+        rows = keras.ops.reshape(x, (-1, self.width))  # the gradient of a 2-D product is cheaper
         scores = keras.ops.matmul(rows, keras.ops.transpose(table))
         if self.use_bias:
             scores = scores + keras.ops.cast(self.bias, self.compute_dtype)
         return keras.ops.reshape(scores, (*keras.ops.shape(x)[:-1], self.vocabulary_size))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

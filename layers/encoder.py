@@ -1,4 +1,4 @@
-"""The encoder: a stack of self-attention and feed-forward. Vaswani et al. 2017, section 3.1."""
+"""The encoder: a stack of self-attention and feed-forward layers. Vaswani et al. 2017, section 3.1."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import keras
 
 from layers.config import TransformerConfig
 from layers.stack import ConfiguredLayer, Stack
-from layers.sublayers.attention import SelfAttention
+from layers.sublayers.attention import AttentionContext, SelfAttention
 from layers.sublayers.feed_forward import FeedForward
 
 
@@ -23,47 +23,31 @@ class EncoderLayer(ConfiguredLayer):
         self.residuals = [self.residual("self_attention"), self.residual("feed_forward")]
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Makes the weights for inputs [B, S, D]."""
+        """Creates the weights for inputs [B, S, D]."""
         layers: list[keras.layers.Layer] = [self.self_attention, self.feed_forward, *self.residuals]
         for layer in layers:
             layer.build(input_shape)
 
-    def call(
-        self, x: keras.KerasTensor, may_attend: keras.KerasTensor, training: bool | None = None
-    ) -> keras.KerasTensor:
-        """[B, S, D] -> [B, S, D]; `may_attend` is the source's padding mask."""
+    def call(self, x: keras.KerasTensor, context: AttentionContext, training: bool | None = None) -> keras.KerasTensor:
+        """Computes the layer: [B, S, D] -> [B, S, D]."""
         x = self.residuals[0](
             x,
-            sublayer=lambda y: self.self_attention(y, may_attend=may_attend, training=training),
+            sublayer=lambda y: self.self_attention(y, context=context, training=training),
             training=training,
         )
         return self.residuals[1](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
 
-    def self_weights(self, x: keras.KerasTensor, may_attend: keras.KerasTensor) -> keras.KerasTensor:
-        """How much each position of [B, S, D] attends to each: float32 [B, H, S, S]."""
-        return self.self_attention.attention_weights(self.residuals[0].sublayer_input(x), may_attend)
-
 
 @keras.saving.register_keras_serializable(package="nmt")
 class Encoder(Stack):
-    """`config.encoder_layers` encoder layers."""
+    """A stack of `config.encoder_layers` encoder layers."""
 
     def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
         depth = config["encoder_layers"] if isinstance(config, dict) else config.encoder_layers
         super().__init__(config, make_block=EncoderLayer, depth=depth, **kwargs)
 
-    def call(
-        self, x: keras.KerasTensor, may_attend: keras.KerasTensor, training: bool | None = None
-    ) -> keras.KerasTensor:
-        """[B, S, D] -> [B, S, D]."""
+    def call(self, x: keras.KerasTensor, context: AttentionContext, training: bool | None = None) -> keras.KerasTensor:
+        """Encodes embedded tokens: [B, S, D] -> [B, S, D]."""
         for block in self.blocks:
-            x = block(x, may_attend=may_attend, training=training)
+            x = block(x, context=context, training=training)
         return self.finish(x)
-
-    def attention_maps(self, x: keras.KerasTensor, may_attend: keras.KerasTensor) -> list[keras.KerasTensor]:
-        """By layer, how much each position of [B, S, D] attends to each: float32 [B, H, S, S]."""
-        of_each = []
-        for block in self.blocks:
-            of_each.append(block.self_weights(x, may_attend))
-            x = block(x, may_attend=may_attend, training=False)
-        return of_each

@@ -1,7 +1,7 @@
-"""The loss of a translation model for Keras' own `compile` and `fit`: label-smoothed cross entropy without padding.
+"""The training loss for Keras' `compile` and `fit`: label-smoothed cross entropy that ignores padding.
 
-Vaswani et al. 2017, section 5.4; Szegedy et al. 2016. `nmt train` computes the same function chunk by chunk, without
-holding the logits of a whole batch.
+Vaswani et al. 2017, section 5.4; Szegedy et al. 2016. `nmt train` computes the same function in chunks, so that the
+logits of a whole batch are never in memory.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from layers.masks import PAD
 
 
 def token_weights(labels: keras.KerasTensor, sample_weight: keras.KerasTensor | None = None) -> keras.KerasTensor:
-    """Returns how much each label counts: float32 [B, T], 0 at padding.
+    """Returns the weight of each label: float32 [B, T], 0 at padding.
 
     Args:
         labels: int32 [B, T].
@@ -37,8 +37,8 @@ def token_losses(labels: keras.KerasTensor, logits: keras.KerasTensor, smoothing
         smoothing: e, in [0, 1).
     """
     logits = keras.ops.cast(logits, "float32")
-    of_label = keras.ops.take_along_axis(logits, keras.ops.cast(labels, "int32")[..., None], axis=-1)[..., 0]
-    loss = keras.ops.logsumexp(logits, axis=-1) - (1.0 - smoothing) * of_label
+    label_logits = keras.ops.take_along_axis(logits, keras.ops.cast(labels, "int32")[..., None], axis=-1)[..., 0]
+    loss = keras.ops.logsumexp(logits, axis=-1) - (1.0 - smoothing) * label_logits
     return loss - smoothing * keras.ops.mean(logits, axis=-1) if smoothing else loss
 
 
@@ -50,7 +50,7 @@ class LabelSmoothedCrossEntropy(keras.losses.Loss):
     the number of tokens in the whole batch instead, as `nmt train` does.
 
     Args:
-        smoothing: The share of the target distribution that is spread over all pieces; the paper has 0.1.
+        smoothing: Share of the target distribution that is spread over all pieces; 0.1 in the paper.
 
     Raises:
         ValueError: `smoothing` is not in [0, 1).
@@ -68,7 +68,7 @@ class LabelSmoothedCrossEntropy(keras.losses.Loss):
         """Returns the mean loss of the real tokens, a float32 scalar.
 
         Args:
-            y_true: Labels, int32 [B, T]; padding does not count.
+            y_true: Labels, int32 [B, T]; padding is ignored.
             y_pred: Logits [B, T, V].
             sample_weight: Weights of the rows [B] or of the tokens [B, T].
         """

@@ -1,4 +1,4 @@
-"""Metrics of a translation model for Keras' own `compile` and `fit`; padding does not count."""
+"""Metrics for Keras' `compile` and `fit` that ignore padding."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from layers.losses import token_losses, token_weights
 
 @keras.saving.register_keras_serializable(package="nmt")
 class TokenAccuracy(keras.metrics.Mean):
-    """The share of real target tokens to which the model gives the highest probability."""
+    """Share of the real target tokens that the model predicts correctly."""
 
     def __init__(self, name: str = "token_accuracy", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
@@ -18,14 +18,14 @@ class TokenAccuracy(keras.metrics.Mean):
         self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor, sample_weight: keras.KerasTensor | None = None
     ) -> Any:
         """Adds a batch: labels int32 [B, T], logits [B, T, V], weights of the rows [B] or of the tokens [B, T]."""
-        first = keras.ops.argmax(y_pred, axis=-1)
-        is_right = keras.ops.equal(keras.ops.cast(first, "int32"), keras.ops.cast(y_true, "int32"))
-        return super().update_state(keras.ops.cast(is_right, "float32"), token_weights(y_true, sample_weight))
+        predicted = keras.ops.argmax(y_pred, axis=-1)
+        is_correct = keras.ops.equal(keras.ops.cast(predicted, "int32"), keras.ops.cast(y_true, "int32"))
+        return super().update_state(keras.ops.cast(is_correct, "float32"), token_weights(y_true, sample_weight))
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class Perplexity(keras.metrics.Mean):
-    """exp of the mean cross entropy of the real target tokens, without label smoothing."""
+    """Exponential of the mean cross entropy of the real target tokens, without label smoothing."""
 
     def __init__(self, name: str = "perplexity", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)

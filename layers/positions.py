@@ -9,10 +9,10 @@ LONGEST_WAVELENGTH = 10_000.0  # in units of 2 pi positions, from the paper
 
 
 def sinusoids(positions: keras.KerasTensor, width: int) -> keras.KerasTensor:
-    """The encoding of each position: float32 [..., T, D] from positions [..., T].
+    """Returns the encodings of positions [..., T]: float32 [..., T, D].
 
-    PE(pos, 2i) = sin(pos / 10000^(2i/D)) and PE(pos, 2i+1) = cos of the same angle. Always float32: in
-    bfloat16 a third of the neighbours among 600 positions are equal.
+    PE(pos, 2i) = sin(pos / 10000^(2i/D)) and PE(pos, 2i+1) = cos of the same angle. Always float32: in bfloat16, a
+    third of 600 positions would have the encoding of their neighbour.
     """
     pairs = keras.ops.arange(width // 2, dtype="float32")
     rates = keras.ops.exp(pairs * (-2.0 * math.log(LONGEST_WAVELENGTH) / width))
@@ -23,14 +23,14 @@ def sinusoids(positions: keras.KerasTensor, width: int) -> keras.KerasTensor:
 
 @keras.saving.register_keras_serializable(package="nmt")
 class PositionalEncoding(keras.layers.Layer):
-    """Adds its position to each embedded token; has no weights."""
+    """Adds the encoding of its position to each embedded token; has no weights."""
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Takes note of the width, the last axis of `input_shape`."""
+        """Stores the width, the last axis of `input_shape`."""
         self.width = input_shape[-1]
 
     def call(self, x: keras.KerasTensor, positions: keras.KerasTensor | None = None) -> keras.KerasTensor:
-        """x [B, T, D] plus the encodings of `positions` [T] or [B, T], 0 … T - 1 if left out."""
+        """Returns x [B, T, D] plus the encodings of `positions`, [T] or [B, T] (default 0 … T - 1)."""
         if positions is None:
             positions = keras.ops.arange(keras.ops.shape(x)[1])
         return x + keras.ops.cast(sinusoids(positions, self.width), x.dtype)

@@ -8,7 +8,7 @@ import keras
 
 @keras.saving.register_keras_serializable(package="nmt")
 class NoamSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """scale * D^-0.5 * min(step^-0.5, step * warmup^-1.5): a linear rise, then an inverse square root."""
+    """Linear warmup, then inverse square root decay: scale * D^-0.5 * min(step^-0.5, step * warmup^-1.5)."""
 
     def __init__(self, model_width: int, warmup_steps: int, scale: float = 1.0) -> None:
         self.model_width = model_width
@@ -16,39 +16,39 @@ class NoamSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.scale = scale
 
     def __call__(self, step: Any) -> Any:
-        """Returns the rate of update `step`, counted from 0; the paper counts from 1."""
+        """Returns the learning rate of update `step`, which counts from 0; the paper counts from 1."""
         number = keras.ops.cast(step, "float32") + 1.0
         rise = number * self.warmup_steps**-1.5
         return self.scale * self.model_width**-0.5 * keras.ops.minimum(keras.ops.rsqrt(number), rise)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Returns the arguments of the constructor."""
         return {"model_width": self.model_width, "warmup_steps": self.warmup_steps, "scale": self.scale}
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class InverseSquareRootSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear rise to `peak`, then peak * (warmup / step)^0.5: Noam's curve, parametrized by its highest rate."""
+    """Linear warmup to `peak`, then peak * (warmup / step)^0.5: Noam's curve, defined by its highest rate."""
 
     def __init__(self, peak: float, warmup_steps: int) -> None:
         self.peak = peak
         self.warmup_steps = warmup_steps
 
     def __call__(self, step: Any) -> Any:
-        """Returns the rate of update `step`, counted from 0."""
+        """Returns the learning rate of update `step`, which counts from 0."""
         number = keras.ops.cast(step, "float32") + 1.0
         return self.peak * keras.ops.minimum(number / self.warmup_steps, keras.ops.sqrt(self.warmup_steps / number))
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Returns the arguments of the constructor."""
         return {"peak": self.peak, "warmup_steps": self.warmup_steps}
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear rise to `peak`, then half a cosine period down to 0 at `steps` (Loshchilov & Hutter 2017).
+    """Linear warmup to `peak`, then cosine decay to 0 at `steps` (Loshchilov & Hutter 2017).
 
-    For short runs of known length, where the small rates of the last steps gain several BLEU.
+    Use it for a short run of known length, in which the small rates of the last steps gain several BLEU.
     """
 
     def __init__(self, peak: float, warmup_steps: int, steps: int) -> None:
@@ -57,7 +57,7 @@ class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.steps = steps
 
     def __call__(self, step: Any) -> Any:
-        """Returns the rate of update `step`, counted from 0."""
+        """Returns the learning rate of update `step`, which counts from 0."""
         number = keras.ops.cast(step, "float32") + 1.0
         rise = number / self.warmup_steps
         progress = (number - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
@@ -65,5 +65,5 @@ class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * keras.ops.minimum(rise, fall)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Returns the arguments of the constructor."""
         return {"peak": self.peak, "warmup_steps": self.warmup_steps, "steps": self.steps}

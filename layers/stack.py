@@ -1,4 +1,7 @@
-"""What encoder and decoder share: layers made from one configuration, stacked. Vaswani et al. 2017, section 3.1."""
+"""Base classes of encoder and decoder: layers made from a configuration, and stacks of them.
+
+Vaswani et al. 2017, section 3.1.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,14 +14,14 @@ from layers.sublayers.residual import Residual, layer_normalization
 
 
 class ConfiguredLayer(keras.layers.Layer):
-    """A layer whose one hyperparameter is the configuration, given as such or as a saved dictionary."""
+    """A layer with one hyperparameter: the configuration, or the dictionary to which Keras serialised it."""
 
     def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = TransformerConfig(**config) if isinstance(config, dict) else config
 
     def residual(self, name: str) -> Residual:
-        """The residual connection around the sublayer of that name."""
+        """Returns the residual connection around the sublayer called `name`."""
         return Residual(
             self.config.normalization,
             self.config.residual_dropout,
@@ -28,12 +31,12 @@ class ConfiguredLayer(keras.layers.Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments; the configuration as a dictionary."""
+        """Returns the arguments of the constructor; the configuration as a dictionary."""
         return {**super().get_config(), "config": asdict(self.config)}
 
 
 class Stack(ConfiguredLayer):
-    """Equal layers one on another, and a final normalisation where each normalises its input."""
+    """A stack of `depth` equal layers. With `normalization="pre"` its output is normalised too."""
 
     def __init__(
         self,
@@ -48,10 +51,10 @@ class Stack(ConfiguredLayer):
         self.final_norm = layer_normalization("final_norm", epsilon, self.dtype_policy) if pre else None
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Makes the weights for inputs [B, T, D]."""
+        """Creates the weights for inputs [B, T, D]."""
         for layer in (*self.blocks, *([self.final_norm] if self.final_norm else [])):
             layer.build(input_shape)
 
     def finish(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """The stack's output [B, T, D], normalised where the layers do not do so themselves."""
+        """Normalises the last layer's output [B, T, D] if the layers do not."""
         return self.final_norm(x) if self.final_norm else x

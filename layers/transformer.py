@@ -1,8 +1,8 @@
 """The whole model: embeddings, encoder, decoder and the tied projection. Vaswani et al. 2017, Figure 1.
 
-`call` gives logits for training with any Keras loss. `states` stops before the projection, so that a loss can
-project the real tokens alone. `encode` and `cross_cache` read the sources once; `decode`, `cross_weights` and, step by
-step, `decode_step` with an `empty_cache` go on from there.
+`call` returns logits for training with any Keras loss; `states` stops before the projection, so that a loss can project
+only the real tokens. To decode, `encode` and `cross_cache` process the sources once; then `decode` and `cross_weights`
+take whole targets, and `decode_step` with an `empty_cache` takes them token by token.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,20 @@ from typing import Any
 
 import keras
 
+from layers import inspection
 from layers.config import TransformerConfig
 from layers.decoder import Decoder
 from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder
 from layers.masks import causal_mask, padding_mask, segment_mask, segment_positions
 from layers.positions import PositionalEncoding, sinusoids
-from layers.sublayers.attention import Cache, KeysValues
+from layers.sublayers.attention import AttentionContext, Cache, KeysValues, SourceContext
 from layers.sublayers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class Transformer(keras.Model):
-    """An encoder and a decoder over one shared vocabulary.
+    """An encoder and a decoder with one shared vocabulary.
 
     Example::
 
@@ -49,7 +50,7 @@ class Transformer(keras.Model):
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes every weight, as the constructor does already; no shape of the data matters."""
+        """Creates the weights, whatever the shape of the data; the constructor calls it already."""
         if self.built:
             return
         width = (None, None, self.config.model_width)
@@ -58,98 +59,66 @@ class Transformer(keras.Model):
             layer.build(width)
 
     def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
-        """{"source": [B, S], "target": [B, T]} -> logits [B, T, V] in the compute dtype.
+        """Scores the next token at each target position.
 
-        `target` is the wanted output shifted right behind BOS: logits t scores the token after target t.
+        Args:
+            inputs: "source" int32 [B, S], and "target" int32 [B, T]: the labels shifted right behind BOS. Packed rows
+                add "source_segments" [B, S] and "target_segments" [B, T]: 1, 2, … for the pairs of a row, 0 at
+                padding. Each pair gets the logits that it would get in a row of its own.
+            training: True if dropout is active.
 
-        Where several pairs share a row, "source_segments" [B, S] and "target_segments" [B, T] tell them apart: 1, 2, …
-        for the pairs of a row, 0 at padding. Each pair gets the logits that it has in a row of its own.
+        Returns:
+            Logits [B, T, V] in the compute dtype; logits t score the token after target t.
         """
         return self.embedding.logits(self.states(inputs, training=training))
 
     def states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
-        """The decoder's output before the projection: [B, T, D]."""
-        if "target_segments" in inputs:
-            return self.packed_states(inputs, training=training)
-        memory, may_attend = self.encode(inputs["source"], training=training)
-        target = self.embed(inputs["target"], training=training)
-        return self.decoder(target, memory=memory, may_attend_source=may_attend, training=training)
-
-    def packed_states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
-        """The same where pairs share rows: each sees itself alone, and its positions count from 0."""
-        source, target = inputs["source_segments"], inputs["target_segments"]
-        x = self.embed(inputs["source"], positions=segment_positions(source), training=training)
-        memory = self.encoder(x, may_attend=segment_mask(source, source), training=training)
-        return self.decoder(
-            self.embed(inputs["target"], positions=segment_positions(target), training=training),
-            memory=memory,
-            may_attend_source=segment_mask(target, source),
-            may_attend=segment_mask(target, target),
-            training=training,
-        )
+        """Returns the decoder's output before the projection for the inputs of `call`: [B, T, D]."""
+        of_source, of_target, may_attend_source = _contexts(inputs)
+        x = self.embed(inputs["source"], positions=of_source.positions, training=training)
+        memory = self.encoder(x, context=of_source, training=training)
+        x = self.embed(inputs["target"], positions=of_target.positions, training=training)
+        sources = _source_contexts(self.cross_cache(memory), may_attend_source)
+        return self.decoder(x, contexts=[of_target] * len(sources), sources=sources, training=training)
 
     def embed(
         self, ids: keras.KerasTensor, positions: keras.KerasTensor | None = None, training: bool | None = None
     ) -> keras.KerasTensor:
-        """ids [B, T] at `positions` [T] or [B, T], 0 … T - 1 if left out -> [B, T, D]."""
+        """Embeds ids [B, T] at `positions`, [T] or [B, T] (default 0 … T - 1): [B, T, D]."""
         return self.drop(self.positions(self.embedding(ids), positions=positions), training=training)
 
     def encode(
         self, source: keras.KerasTensor, training: bool | None = None
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """ids [B, S] -> the encoder's output [B, S, D] and the mask of its real positions [B, 1, 1, S]."""
+        """Encodes ids [B, S].
+
+        Returns:
+            The encoder's output (`memory`) [B, S, D], and the mask of its real positions, bool [B, 1, 1, S].
+        """
         may_attend = padding_mask(source)
         x = self.embed(source, training=training)
-        return self.encoder(x, may_attend=may_attend, training=training), may_attend
+        return self.encoder(x, context=AttentionContext(may_attend), training=training), may_attend
 
     def cross_cache(self, memory: keras.KerasTensor) -> list[KeysValues]:
-        """What decoding needs of the encoder's output [B, S, D], projected once per sentence."""
+        """Projects the encoder's output [B, S, D] to the keys and values of each decoder layer."""
         return self.decoder.keys_values(memory)
 
     def decode(
         self, target: keras.KerasTensor, *, cross: Sequence[KeysValues], may_attend_source: keras.KerasTensor
     ) -> keras.KerasTensor:
-        """The logits [B, T, V] of `call` for ids [B, T], of what `cross_cache` and `encode` gave of the source."""
-        x = self.embed(target, training=False)
-        may_attend = causal_mask(keras.ops.shape(target)[1])
-        return self.embedding.logits(self.decoder.states(x, cross, may_attend_source, may_attend, training=False))
+        """Returns the logits [B, T, V] of `call` for target ids [B, T] and an encoded source.
 
-    def cross_weights(
-        self,
-        target: keras.KerasTensor,
-        *,
-        cross: Sequence[KeysValues],
-        may_attend_source: keras.KerasTensor,
-        layer: int = -2,
-    ) -> keras.KerasTensor:
-        """How much each target position attends to each source position in one decoder layer: float32 [B, H, T, S].
-
-        The arguments are those of `decode`: row t tells where the model looks for what follows target t. In the last
-        but one layer it looks at the word that it translates (Garg et al. 2019); a decoder of one layer has that alone.
+        Args:
+            target: int32 [B, T].
+            cross: Returned by `cross_cache`.
+            may_attend_source: The mask that `encode` returned.
         """
-        x = self.embed(target, training=False)
-        return self.decoder.cross_weights(x, cross, may_attend_source, layer=max(layer, -self.config.decoder_layers))
-
-    def attention_maps(self, source: keras.KerasTensor, target: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        """How much each position attends to each in every layer and head, to be looked at: float32 [L, B, H, T, S].
-
-        "encoder" and "decoder" are the self-attentions, "cross" is the decoder's attention to the encoder. `source`
-        [B, S] and `target` [B, T] are those of `call`.
-        """
-        memory, may_attend = self.encode(source, training=False)
-        of_encoder = self.encoder.attention_maps(self.embed(source, training=False), may_attend)
-        x = self.embed(target, training=False)
-        of_decoder, of_cross = self.decoder.attention_maps(x, self.cross_cache(memory), may_attend)
-        maps = {"encoder": of_encoder, "decoder": of_decoder, "cross": of_cross}
-        return {name: keras.ops.stack(weights) for name, weights in maps.items()}
-
-    def positional_encodings(self, length: int) -> keras.KerasTensor:
-        """What is added to the embeddings at each of so many positions: float32 [length, D]."""
-        return sinusoids(keras.ops.arange(length), self.config.model_width)
+        x, contexts, sources = self._embedded_target(target, cross, may_attend_source)
+        return self.embedding.logits(self.decoder(x, contexts=contexts, sources=sources, training=False))
 
     def empty_cache(self, sentences: int, length: int) -> list[KeysValues]:
-        """Zeros [sentences, H, length, D/H]: a place for the keys and values of each decoder layer."""
-        return self.decoder.unfilled(sentences, length)
+        """Returns zeros [sentences, H, length, D/H] as the keys and values of each decoder layer."""
+        return self.decoder.zero_keys_values(sentences, length)
 
     def decode_step(
         self,
@@ -161,26 +130,96 @@ class Transformer(keras.Model):
         cross: Sequence[KeysValues],
         may_attend_source: keras.KerasTensor,
     ) -> keras.KerasTensor:
-        """Scores what follows each new token, with the earlier ones in `caches`.
+        """Scores the next token after each new token; the earlier tokens are in `caches`.
 
-        The new tokens of a sentence may follow each other, or be the last ones of several hypotheses: how they lie is
-        for `positions` and `may_attend` to say.
+        The new tokens of a sentence may be consecutive, or the last tokens of several hypotheses: `positions` and
+        `may_attend` tell which.
 
         Args:
             tokens: int32 [B, T].
-            positions: int32 [T], of each new token in its hypothesis.
-            caches: One for each decoder layer; each gives S keys and values.
-            may_attend: Which of the S each new token sees: bool, broadcast to [B, H, T, S].
-            cross: From `cross_cache`.
-            may_attend_source: The mask that `encode` gave.
+            positions: Position of each new token in its hypothesis, int32 [T].
+            caches: One for each decoder layer; each returns S keys and values.
+            may_attend: Cached tokens that each new token may attend to: bool, broadcast to [B, H, T, S].
+            cross: Returned by `cross_cache`.
+            may_attend_source: The mask that `encode` returned.
 
         Returns:
             Logits [B, T, V].
         """
         x = self.embed(tokens, positions=positions, training=False)
-        x = self.decoder.states(x, cross, may_attend_source, may_attend, caches=caches, training=False)
-        return self.embedding.logits(x)
+        contexts = [AttentionContext(may_attend, positions, cache) for cache in caches]
+        sources = _source_contexts(cross, may_attend_source)
+        return self.embedding.logits(self.decoder(x, contexts=contexts, sources=sources, training=False))
+
+    def cross_weights(
+        self,
+        target: keras.KerasTensor,
+        *,
+        cross: Sequence[KeysValues],
+        may_attend_source: keras.KerasTensor,
+        layer: int = -2,
+    ) -> keras.KerasTensor:
+        """Returns the cross-attention weights of one decoder layer: float32 [B, H, T, S].
+
+        Row t holds the weights with which the model predicts the token after target t. In the last layer but one,
+        attention is strongest at the word being translated (Garg et al. 2019); a decoder of one layer uses that layer.
+
+        Args:
+            target: int32 [B, T].
+            cross: Returned by `cross_cache`.
+            may_attend_source: The mask that `encode` returned.
+            layer: Number of the layer, from 0, or backwards from -1.
+        """
+        x, contexts, sources = self._embedded_target(target, cross, may_attend_source)
+        layer = max(layer, -self.config.decoder_layers)
+        return inspection.cross_attention_of_layer(self.decoder, x, contexts[0], sources, layer)
+
+    def attention_maps(self, source: keras.KerasTensor, target: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+        """Returns the attention weights of every layer and head for the `source` [B, S] and `target` [B, T] of `call`.
+
+        Returns:
+            "encoder" and "decoder" (self-attention) and "cross" (attention of the decoder to the encoder), each
+            float32 [L, B, H, queries, keys].
+        """
+        memory, may_attend = self.encode(source, training=False)
+        x = self.embed(source, training=False)
+        maps = {"encoder": inspection.encoder_attention(self.encoder, x, AttentionContext(may_attend))}
+        x, contexts, sources = self._embedded_target(target, self.cross_cache(memory), may_attend)
+        maps["decoder"], maps["cross"] = inspection.decoder_attention(self.decoder, x, contexts[0], sources)
+        return {name: keras.ops.stack(weights) for name, weights in maps.items()}
+
+    def positional_encodings(self, length: int) -> keras.KerasTensor:
+        """Returns the vectors that are added to the embeddings at the first `length` positions: float32 [length, D]."""
+        return sinusoids(keras.ops.arange(length), self.config.model_width)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments; the configuration as a dictionary."""
+        """Returns the arguments of the constructor; the configuration as a dictionary."""
         return {**super().get_config(), "config": asdict(self.config)}
+
+    def _embedded_target(
+        self, target: keras.KerasTensor, cross: Sequence[KeysValues], may_attend_source: keras.KerasTensor
+    ) -> tuple[keras.KerasTensor, list[AttentionContext], list[SourceContext]]:
+        """Returns what the decoder takes for whole target sequences [B, T]."""
+        context = AttentionContext(causal_mask(keras.ops.shape(target)[1]))
+        sources = _source_contexts(cross, may_attend_source)
+        return self.embed(target, training=False), [context] * len(sources), sources
+
+
+def _source_contexts(cross: Sequence[KeysValues], may_attend: keras.KerasTensor) -> list[SourceContext]:
+    return [SourceContext(keys_values, may_attend) for keys_values in cross]
+
+
+def _contexts(
+    inputs: Mapping[str, keras.KerasTensor],
+) -> tuple[AttentionContext, AttentionContext, keras.KerasTensor]:
+    """Returns the contexts of encoder and decoder, and the mask of the decoder's attention to the encoder."""
+    causal = causal_mask(keras.ops.shape(inputs["target"])[1])
+    if "target_segments" not in inputs:
+        padding = padding_mask(inputs["source"])
+        return AttentionContext(padding), AttentionContext(causal), padding
+    source, target = inputs["source_segments"], inputs["target_segments"]
+    return (
+        AttentionContext(segment_mask(source, source), segment_positions(source)),
+        AttentionContext(keras.ops.logical_and(causal, segment_mask(target, target)), segment_positions(target)),
+        segment_mask(target, source),
+    )

@@ -1,4 +1,4 @@
-"""Two logical CPU devices for every test, so that distribution is tested without a GPU; and a TensorFlow in haste."""
+"""Starts TensorFlow for all tests with two logical CPU devices, so that distribution is tested without a GPU."""
 
 import gc
 import os
@@ -8,20 +8,20 @@ import hypothesis
 
 from app.runtime.tensorflow_start import import_tensorflow
 
-hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one takes long for an example
+hypothesis.settings.register_profile("any machine", deadline=None)  # an example may take long on a busy one
 hypothesis.settings.load_profile("any machine")
 
 import_tensorflow(logical_cpus=2)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and one under nohup with this one
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with SIGINT ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and a process under nohup with SIGHUP ignored
 
-# Tracing makes many objects and no garbage: the collector looks for it less often, and never in what was imported.
+# Tracing creates many objects and little garbage: collect less often, and never scan imported modules.
 gc.collect()
 gc.freeze()
 gc.set_threshold(50_000, 20, 100)
 
-# What the optimisation of graphs takes is a fifth of the suite's time. Graphs are optimised where users' are: in the
-# processes that tests launch, in the quick demonstration of the checks, and in the slow tests.
+# Graph optimisation takes a fifth of the suite's time, so it is off here. It stays on in processes that tests start,
+# in the quick demo of the checks, and in slow tests.
 if "PYTEST_XDIST_WORKER" in os.environ:
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""The files of Marian models, made up: random weights, and SentencePiece models of the bundled sentences."""
+"""Files of artificial Marian models: random weights, and SentencePiece models of the bundled sentences."""
 
 import io
 import json
@@ -17,15 +17,15 @@ Tensors = dict[str, Array]
 
 
 def sentences(count: int) -> list[tuple[str, str]]:
-    """Pairs of the bundled corpus, English and German."""
+    """Returns the first English and German pairs of the bundled corpus."""
     corpus = open_corpus("sample:tatoeba-en-de", LanguagePair("en", "de"))
     return [(english.decode(), german.decode()) for english, german, *_ in islice(corpus, count)]
 
 
 def write_tokenizer(folder: Path, *, count: int, size: int, codes: Sequence[str] = (), table_size: int = 0) -> int:
-    """Writes source.spm, target.spm and vocab.json, and gives the number of pieces.
+    """Writes source.spm, target.spm and vocab.json, and returns the number of pieces.
 
-    As in OPUS-MT, </s> and <unk> are first, <pad> is last, and a piece of both languages has one id.
+    As in OPUS-MT, </s> and <unk> are first, <pad> is last, and a piece that both languages have gets one id.
     """
     pieces = dict.fromkeys(["</s>", "<unk>"])
     for name, side in zip(("source", "target"), zip(*sentences(count), strict=True), strict=True):
@@ -42,7 +42,7 @@ def write_tokenizer(folder: Path, *, count: int, size: int, codes: Sequence[str]
 
 
 def trained(side: Iterable[str], size: int) -> bytes:
-    """A SentencePiece model as OPUS-MT trains them: no bytes for unknown characters."""
+    """Trains a SentencePiece model as OPUS-MT does: without byte fallback."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(side),
@@ -56,7 +56,7 @@ def trained(side: Iterable[str], size: int) -> bytes:
 
 
 def config(pieces: int, **changes: Any) -> dict[str, Any]:
-    """A config.json of a small model."""
+    """Returns the config.json of a small model."""
     return {
         "model_type": "marian",
         "vocab_size": pieces,
@@ -84,7 +84,7 @@ def config(pieces: int, **changes: Any) -> dict[str, Any]:
 
 
 def random_tensors(settings: dict[str, Any], seed: int = 0) -> Tensors:
-    """Each tensor of such a model, by the name that Hugging Face gives it; none is 0 or 1 but <pad>'s embedding."""
+    """Returns random tensors by their Hugging Face names; none is 0 or 1, except the embedding of <pad>."""
     width, inner, pieces = settings["d_model"], settings["encoder_ffn_dim"], settings["vocab_size"]
     draw = np.random.default_rng(seed).standard_normal
     tensors = {"model.shared.weight": draw((pieces, width)) * width**-0.5, "final_logits_bias": draw((1, pieces))}

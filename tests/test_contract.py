@@ -1,4 +1,4 @@
-"""Where pipelines and layers meet: the batch contract."""
+"""The batch contract between `pipelines` and `layers`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,14 +35,12 @@ def transformer() -> Transformer:
     return Transformer(config)
 
 
-def test_both_sides_mean_the_same_by_padding() -> None:
+def test_both_sides_have_the_same_padding_id() -> None:
     assert masks.PAD == vocabulary.PAD == 0
 
 
 @pytest.mark.parametrize("split", ["train", "dev"])
-def test_a_batch_of_the_pipeline_goes_into_the_transformer(
-    prepared: Path, transformer: Transformer, split: str
-) -> None:
+def test_the_transformer_takes_a_batch_of_the_pipeline(prepared: Path, transformer: Transformer, split: str) -> None:
     sizes = {"batch_tokens": TOKENS, "max_length": LENGTH}
     stream = training_stream(prepared, OPTIONS) if split == "train" else evaluation_stream(prepared, **sizes)
     inputs, labels = next(iter(stream))
@@ -52,7 +50,7 @@ def test_a_batch_of_the_pipeline_goes_into_the_transformer(
     assert np.isfinite(logits).all()
 
 
-def test_a_packed_batch_of_the_pipeline_goes_into_the_transformer_and_scores_each_pair_as_alone(
+def test_the_transformer_scores_each_pair_of_a_packed_batch_as_if_it_were_alone(
     prepared: Path, transformer: Transformer
 ) -> None:
     stream = training_stream(prepared, replace(OPTIONS, packed=True))
@@ -70,7 +68,7 @@ def test_a_packed_batch_of_the_pipeline_goes_into_the_transformer_and_scores_eac
         np.testing.assert_allclose(logits[0, sides[1]], scores, atol=1e-5)
 
 
-def test_the_decoder_sees_the_labels_one_step_late(prepared: Path) -> None:
+def test_the_decoder_input_is_the_labels_shifted_by_one(prepared: Path) -> None:
     for inputs, labels in training_stream(prepared, OPTIONS).take(3):
         source, target, expected = (ids.numpy() for ids in (inputs["source"], inputs["target"], labels))
         assert {source.dtype, target.dtype, expected.dtype} == {np.dtype(np.int32)}
@@ -88,7 +86,7 @@ def test_the_decoder_sees_the_labels_one_step_late(prepared: Path) -> None:
             assert source[row][source[row] != PAD][-1] == EOS
 
 
-def test_padding_of_the_pipeline_changes_no_logit(prepared: Path, transformer: Transformer) -> None:
+def test_padding_of_the_pipeline_does_not_change_the_logits(prepared: Path, transformer: Transformer) -> None:
     inputs, _ = next(iter(training_stream(prepared, OPTIONS)))
     source, target = inputs["source"].numpy(), inputs["target"].numpy()
     widths = [(ids != PAD).sum(axis=1) for ids in (source, target)]

@@ -1,4 +1,4 @@
-"""The manifests in deploy/: what they set is what the program reads."""
+"""The manifests in deploy/ against the options, variables and metrics of the program."""
 
 import json
 import os
@@ -23,13 +23,13 @@ INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
 @pytest.fixture(scope="module")
 def training() -> dict[str, Any]:
-    """The documents of the training's manifest by kind."""
+    """Returns the documents of the training manifest by kind."""
     documents = yaml.safe_load_all((DEPLOY / "kubernetes-training.yaml").read_text(encoding="utf-8"))
     return {document["kind"]: document for document in documents}
 
 
 def environment(container: dict[str, Any], index: int) -> dict[str, str]:
-    """What Kubernetes sets in pod `index`: $(NAME) stands for the value of a variable that comes before."""
+    """Returns the environment variables of pod `index`; Kubernetes replaces $(NAME) with an earlier variable."""
     values: dict[str, str] = {}
     for variable in container["env"]:
         if "valueFrom" in variable:
@@ -42,7 +42,7 @@ def environment(container: dict[str, Any], index: int) -> dict[str, str]:
     return values
 
 
-def test_each_pod_of_the_training_finds_itself_and_the_others_in_tf_config(training, monkeypatch):
+def test_tf_config_names_each_training_pod_and_the_others(training, monkeypatch):
     service, job = training["Service"], training["Job"]
     pod = job["spec"]["template"]["spec"]
     container = pod["containers"][0]
@@ -61,7 +61,7 @@ def test_each_pod_of_the_training_finds_itself_and_the_others_in_tf_config(train
         assert port == container["ports"][0]["containerPort"] == service["spec"]["ports"][0]["port"]
 
 
-def test_the_training_pod_runs_a_command_that_the_program_knows(training):
+def test_the_training_pod_runs_a_valid_command(training):
     name, *arguments = training["Job"]["spec"]["template"]["spec"]["containers"][0]["command"]
     assert name == "nmt"
     parsed = build_parser().parse_args(arguments)
@@ -69,30 +69,30 @@ def test_the_training_pod_runs_a_command_that_the_program_knows(training):
     assert parsed.preset in preset_names()
 
 
-def test_a_pod_that_lost_another_is_made_again_and_a_mistake_ends_the_job(training):
+def test_a_pod_that_lost_another_is_restarted_and_a_user_error_fails_the_job(training):
     codes = {
         code: rule["action"]
         for rule in training["Job"]["spec"]["podFailurePolicy"]["rules"]
         for code in rule.get("onExitCodes", {"values": []})["values"]
     }
     assert codes == {1: "FailJob", 2: "FailJob", os.EX_TEMPFAIL: "Ignore", 128 + 15: "Ignore"}
-    assert training["Job"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"  # or the rules mean nothing
+    assert training["Job"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"  # or the rules are ignored
 
 
 @pytest.fixture(scope="module")
 def serving() -> dict[str, Any]:
-    """The documents of the server's manifest by kind."""
+    """Returns the documents of the server's manifest by kind."""
     documents = yaml.safe_load_all((DEPLOY / "kubernetes-serving.yaml").read_text(encoding="utf-8"))
     return {document["kind"]: document for document in documents}
 
 
 def dockerfile(instruction: str) -> list[str]:
-    """The arguments of an instruction, each time that it is there."""
+    """Returns the arguments of each occurrence of an instruction."""
     lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
     return [line.removeprefix(instruction).strip() for line in lines if line.startswith(f"{instruction} ")]
 
 
-def test_the_image_has_what_the_installation_reads():
+def test_the_image_contains_every_file_that_the_installation_reads():
     copied = " ".join(dockerfile("COPY")).split()
     project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text(encoding="utf-8"))
     dynamic = project["tool"]["setuptools"]["dynamic"]
@@ -105,7 +105,7 @@ def test_the_image_has_what_the_installation_reads():
         assert needed in copied
 
 
-def test_the_image_and_the_pod_run_a_command_that_the_program_knows(serving):
+def test_the_image_and_the_pod_run_a_valid_command(serving):
     _, *arguments = json.loads(dockerfile("ENTRYPOINT")[0])
     container = serving["Deployment"]["spec"]["template"]["spec"]["containers"][0]
     parsed = build_parser().parse_args([*arguments, *container["args"]])
@@ -115,7 +115,7 @@ def test_the_image_and_the_pod_run_a_command_that_the_program_knows(serving):
     assert serving["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > parsed.deadline
 
 
-def test_the_pods_are_scaled_by_a_metric_that_the_server_has(serving):
+def test_the_autoscaler_uses_a_metric_of_the_server(serving):
     metric = serving["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["pods"]["metric"]["name"]
     assert f"\n{metric} " in Metrics().page().decode()
     annotations = serving["Deployment"]["spec"]["template"]["metadata"]["annotations"]
@@ -124,7 +124,7 @@ def test_the_pods_are_scaled_by_a_metric_that_the_server_has(serving):
     )
 
 
-def test_compose_serves_the_same_export_with_both():
+def test_both_services_of_compose_serve_the_same_export():
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
     mounts = {name: service["volumes"][0].rsplit(":", 2)[-2] for name, service in services.items()}
     assert mounts["server"].startswith("/exports/")
@@ -132,6 +132,6 @@ def test_compose_serves_the_same_export_with_both():
 
 
 @pytest.mark.slow
-def test_kubernetes_knows_what_the_manifests_say():
+def test_the_manifests_match_the_schemas_of_kubernetes():
     command = [sys.executable, "-m", "kubernetes_validate", "--strict", *map(str, DEPLOY.glob("kubernetes-*.yaml"))]
     subprocess.run(command, check=True)

@@ -1,7 +1,7 @@
-"""The model and its search held against CTranslate2, an implementation that nobody here wrote.
+"""The model and its search against CTranslate2, an independent implementation.
 
-Both get the same random weights and compute in float32: layer normalisation after and before the residual sum, an
-encoder and a decoder of unequal depth. Our sentences are padded in one batch; CTranslate2 searches one by one.
+Both compute in float32 with the same random weights, with layer normalisation after and before the residual sum, and
+with an encoder and a decoder of different depth. Our search takes one padded batch, CTranslate2 single sentences.
 """
 
 from dataclasses import replace
@@ -24,10 +24,10 @@ from layers.config import Normalization
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
 
 SENTENCES = 40
-LONGEST = 23  # tokens of a sentence, without EOS
-MAX_EXTRA_TOKENS = 40  # on the way there our cache must grow
+LONGEST = 23  # tokens in a sentence, without EOS
+MAX_EXTRA_TOKENS = 40  # enough to make our cache grow
 TOLERANCE = 1e-4  # of a log-probability
-SEEDS: dict[Normalization, int] = {"post": 5, "pre": 11}  # of weights with which most translations differ
+SEEDS: dict[Normalization, int] = {"post": 5, "pre": 11}  # with these weights most translations differ
 WIDTH, HEADS, INNER, VOCABULARY = 32, 4, 47, 60
 OPTIONS = DecodingOptions(length_penalty=0.0, max_extra_tokens=MAX_EXTRA_TOKENS)
 PIECES = [{PAD: "<pad>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}.get(i, f"piece{i}") for i in range(VOCABULARY)]
@@ -36,7 +36,7 @@ Sentences = list[list[int]]
 
 
 class Pair(NamedTuple):
-    """One model twice: our layers, with the graph that searches with them, and a `ctranslate2.Translator`."""
+    """The same model as our layers, with their search graph, and as a `ctranslate2.Translator`."""
 
     ours: Transformer
     graph: TranslationGraph
@@ -52,7 +52,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Pair(ours, graph, ctranslate2.Translator(str(folder), compute_type="float32", intra_threads=1))
 
 
-def test_both_give_each_token_the_same_log_probability(pair: Pair) -> None:
+def test_log_probabilities_of_tokens_are_equal(pair: Pair) -> None:
     sources, targets = random_sentences(seed=1), random_sentences(seed=2)
     inputs = {"source": padded([[*s, EOS] for s in sources]), "target": padded([[BOS, *t] for t in targets])}
     ours = keras.ops.convert_to_numpy(keras.ops.log_softmax(pair.ours(inputs)))  # [B, T, V]
@@ -62,17 +62,18 @@ def test_both_give_each_token_the_same_log_probability(pair: Pair) -> None:
         np.testing.assert_allclose(sentence[range(len(labels)), labels], expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def test_both_find_the_same_translations_by_greedy_search(pair: Pair) -> None:
+def test_greedy_translations_are_equal(pair: Pair) -> None:
     sources = random_sentences(seed=3)
     found = tokens(our_search(pair.graph, sources, beam_size=1))
     assert found == their_search(pair.theirs, sources, beam_size=1)
     assert len({tuple(sentence) for sentence in found}) > SENTENCES / 2
 
 
-def test_beam_search_finds_their_translations_or_more_probable_ones(pair: Pair) -> None:
-    """Both extend the same beams; but CTranslate2 takes an end from the K best candidates, our search from the 2K best.
+def test_beam_search_finds_equal_or_more_probable_translations(pair: Pair) -> None:
+    """Compares the scores of both translations, which may differ.
 
-    So ours may be the more probable of two different translations, never the less probable.
+    Both extend the same beams, but CTranslate2 lets a hypothesis end among the K best candidates, our search among the
+    2K best. So our translation is at least as probable.
     """
     sources = random_sentences(seed=4)
     hypotheses = our_search(pair.graph, sources, beam_size=4)
@@ -89,7 +90,7 @@ def test_beam_search_finds_their_translations_or_more_probable_ones(pair: Pair) 
 
 
 def random_transformer(normalization: Normalization) -> Transformer:
-    """Random weights with which each source is translated differently, into something that ends."""
+    """Returns a model with random weights whose translations end and depend on the source."""
     transformer = Transformer(
         TransformerConfig(
             vocabulary_size=VOCABULARY,
@@ -107,17 +108,17 @@ def random_transformer(normalization: Normalization) -> Transformer:
         if len(weight.shape) == 1:
             weight.assign(generator.normal(1.0 if weight.name == "gamma" else 0.0, 0.1, weight.shape))
         else:
-            gain = 3.0 if "feed_forward" in weight.path else 1.0  # so that the next token hangs on the last
+            gain = 3.0 if "feed_forward" in weight.path else 1.0  # so that the next token depends on the last
             matrix = generator.normal(scale=gain * weight.shape[0] ** -0.5, size=weight.shape)
-            weight.assign(matrix - matrix.mean(0))  # or one token would win everywhere
+            weight.assign(matrix - matrix.mean(0))  # else one token would always be the most probable
     sharpen(transformer, generator.normal(scale=0.2, size=(VOCABULARY, WIDTH)))
     return transformer
 
 
 def sharpen(transformer: Transformer, embeddings: np.ndarray[Any, Any]) -> None:
-    """Makes some tokens much more probable than others, and the first column of the embeddings a bias of the logits.
+    """Makes some tokens much more probable than others, and uses the first column of the embeddings as a logit bias.
 
-    With it PAD and BOS, which our search forbids and CTranslate2 does not, are out of reach, and EOS is likely.
+    The bias makes EOS likely, and PAD and BOS very unlikely: our search forbids these two, CTranslate2 does not.
     """
     norm = transformer.decoder.final_norm or transformer.decoder.blocks[-1].residuals[-1].norm
     is_bias = np.arange(WIDTH) == 0
@@ -140,20 +141,20 @@ def padded(rows: Sentences) -> tf.Tensor:
 
 
 def our_search(graph: TranslationGraph, sources: Sentences, beam_size: int) -> Hypotheses:
-    """Traced once for all sizes of the beam; no text here, only ids."""
+    """Returns the hypotheses of our search, which is traced once for all beam sizes."""
     rows, no_prefixes = (tf.ragged.constant(ids, tf.int32, ragged_rank=1) for ids in (sources, [[]] * len(sources)))
     found: Hypotheses = graph.traced_search(rows, no_prefixes, 1, *Search.of(replace(OPTIONS, beam_size=beam_size)))
     return found
 
 
 def tokens(found: Hypotheses) -> Sentences:
-    """The best hypotheses without EOS."""
+    """Returns the best hypotheses, without EOS."""
     rows = zip(found.tokens[:, 0].numpy(), found.lengths[:, 0].numpy(), strict=True)
     return [row[: length - 1].tolist() for row, length in rows]
 
 
 def their_search(translator: Any, sources: Sentences, beam_size: int) -> Sentences:
-    """Of no more tokens than ours, where CTranslate2 counts without EOS."""
+    """Returns the best hypotheses of CTranslate2, with the length limit of our search (it does not count EOS)."""
     found = [
         translator.translate_batch(
             pieces([source]),
@@ -168,7 +169,7 @@ def their_search(translator: Any, sources: Sentences, beam_size: int) -> Sentenc
 
 
 def their_log_probabilities(translator: Any, sources: Sentences, targets: Sentences) -> list[list[float]]:
-    """Of the tokens of each target and of EOS behind them."""
+    """Returns the log-probabilities of the tokens of each target and of EOS after them."""
     return [scored.log_probs for scored in translator.score_batch(pieces(sources), pieces(targets))]
 
 

@@ -1,1 +1,1 @@
-"""The made-up and repeated corpora that benchmarks train on, stream and prepare."""
+"""Builds the corpora that benchmarks train on, stream and prepare."""

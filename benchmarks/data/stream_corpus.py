@@ -1,7 +1,7 @@
-"""The corpus of the stream's benchmark: real pairs, repeated with small differences to any number, as prepared data.
+"""The corpus of the stream benchmark: prepared data with real pairs, repeated any number of times.
 
-Lengths and words are those of the text. Each copy of a pair has another id in one place of its target, so that no two
-records are the same; the ids are changed where they lie encoded, which is much faster than to encode text again.
+Lengths and words are those of the text. Each copy of a pair has a different id at one place of its target, so that no
+two records are equal. The id is changed within the encoded record, which is much faster than encoding text again.
 """
 
 import gzip
@@ -28,29 +28,29 @@ from pipelines.vocabulary.tokenizer import Vocabulary, train_vocabulary
 
 PAIR = LanguagePair("en", "de")
 VOCABULARY_SIZE, VOCABULARY_SENTENCES = 32_000, 200_000
-LONGEST = 256  # tokens of a side, EOS among them
+LONGEST = 256  # tokens on a side, EOS included
 ENCODED_AT_ONCE = 8192
-LEAST_LONG, LEAST_LONGER = 1 << 7, 1 << 14  # the ids between take two bytes
+TWO_BYTES, THREE_BYTES = 1 << 7, 1 << 14  # smallest ids that take two and three bytes as a varint
 SEED = 1
 
 
 class Templates(NamedTuple):
-    """The records of the pairs of a text, without framing."""
+    """Serialised records of the pairs of a text, without TFRecord framing."""
 
     data: list[bytes]
-    changing: list[int]  # where in each record two bytes may be changed, 0 if nowhere
+    changing: list[int]  # offset of two bytes in each record that may be changed, 0 if there are none
     lengths: Lengths
 
 
 def write_corpus(text: Path, out: Path, pairs: int, vocabulary_size: int = VOCABULARY_SIZE) -> Manifest:
-    """Writes so many pairs made of all English-German training text in a folder, and gives their manifest."""
+    """Writes `pairs` pairs, built from all English-German training text in a folder; returns their manifest."""
     sources, targets = read_text(text)
     step = max(1, 2 * len(sources) // VOCABULARY_SENTENCES)
     vocabulary = train_vocabulary((*sources[::step], *targets[::step]), vocabulary_size)
     out.mkdir(parents=True)
     vocabulary.save(out / VOCABULARY)
-    templates = templates_of(encode(vocabulary, sources), encode(vocabulary, targets))
-    names, dealt = dealt_rows(templates.lengths, pairs)
+    templates = make_templates(encode(vocabulary, sources), encode(vocabulary, targets))
+    names, dealt = deal_rows(templates.lengths, pairs)
     shards = [write_shard(out, name, rows, templates, vocabulary_size) for name, rows in zip(names, dealt, strict=True)]
     split = Split(tuple(shards), length_histogram(out, shards), cleaning={}, origins=())
     Manifest(out, PAIR, vocabulary.size, vocabulary.digest, {"train": split}, {}, {}).save()
@@ -58,10 +58,10 @@ def write_corpus(text: Path, out: Path, pairs: int, vocabulary_size: int = VOCAB
 
 
 def read_text(folder: Path) -> tuple[list[str], list[str]]:
-    """The lines of all files train….en and train….de below a folder; of tokenised ones only if they lie there alone.
+    """Reads all files train….en and train….de in a folder, at any depth; tokenised ones only without a plain version.
 
     Raises:
-        FileNotFoundError: There are none.
+        FileNotFoundError: The folder has no such files.
     """
     names = {str(path).removesuffix(".gz").removesuffix(".en"): path for path in sorted(folder.rglob("train*.en*"))}
     plain = [name for name in names if not (name.endswith(".tok") and name.removesuffix(".tok") in names)]
@@ -77,20 +77,20 @@ def read_text(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file that may be compressed."""
+    """Reads the lines of a file, which may be compressed."""
     data = path.read_bytes()
     return (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")[:-1]
 
 
 def encode(vocabulary: Vocabulary, sentences: Sequence[str]) -> Iterator[list[int]]:
-    """The ids of each sentence, EOS behind them."""
+    """Yields the ids of each sentence, with EOS at the end."""
     for start in range(0, len(sentences), ENCODED_AT_ONCE):
         for ids in vocabulary.encode(tf.constant(sentences[start : start + ENCODED_AT_ONCE])).to_list():
             yield [*ids, EOS]
 
 
-def templates_of(sources: Iterator[list[int]], targets: Iterator[list[int]]) -> Templates:
-    """Makes the records of all pairs that are not too long."""
+def make_templates(sources: Iterator[list[int]], targets: Iterator[list[int]]) -> Templates:
+    """Serialises all pairs that are not too long."""
     data, changing, lengths = [], [], []
     for source, target in zip(sources, targets, strict=True):
         if max(len(source), len(target)) <= LONGEST:
@@ -101,16 +101,16 @@ def templates_of(sources: Iterator[list[int]], targets: Iterator[list[int]]) -> 
 
 
 def last_two_bytes(target: Sequence[int], end: int) -> int:
-    """Where in a record, which ends in its target, the last id lies that takes two bytes; 0 if there is none."""
+    """Returns the offset of the last two-byte id in a record that ends with `target`; 0 if there is none."""
     for id_ in reversed(target):
-        end -= 1 if id_ < LEAST_LONG else 2 if id_ < LEAST_LONGER else 3
-        if LEAST_LONG <= id_ < LEAST_LONGER:
+        end -= 1 if id_ < TWO_BYTES else 2 if id_ < THREE_BYTES else 3
+        if TWO_BYTES <= id_ < THREE_BYTES:
             return end
     return 0
 
 
-def dealt_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[NDArray[np.int32]]]:
-    """The names of the shards, and the templates of each one's pairs, dealt chunk by chunk as `nmt prepare` does."""
+def deal_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[NDArray[np.int32]]]:
+    """Returns the names of the shards and the template of each of their pairs, dealt in chunks as in `nmt prepare`."""
     random = np.random.default_rng(SEED)
     count = default_shards(pairs)
     rows = random.integers(0, len(lengths), pairs, np.int32)
@@ -125,9 +125,9 @@ def dealt_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[NDArray[np
 
 
 def write_shard(out: Path, file: str, rows: NDArray[np.int32], templates: Templates, vocabulary_size: int) -> Shard:
-    """Writes records of some templates, each with a change of its own."""
+    """Writes a shard with the records of templates `rows`, each with a random change."""
     random = np.random.default_rng([SEED, int(file.split("-")[1])])
-    ids = random.integers(LEAST_LONG, max(LEAST_LONG + 1, min(vocabulary_size, LEAST_LONGER)), len(rows))
+    ids = random.integers(TWO_BYTES, max(TWO_BYTES + 1, min(vocabulary_size, THREE_BYTES)), len(rows))
     records = []
     for row, id_ in zip(rows.tolist(), ids.tolist(), strict=True):
         data, place = templates.data[row], templates.changing[row]

@@ -1,7 +1,7 @@
-"""The corpus of the training benchmark: made-up sentences, the same ones in the form that each program reads.
+"""The corpus of the training benchmark: the same random sentences in each form that a program needs.
 
-The prepared data of this program, text for programs that read text, and ready batches (those that this program itself
-trains on) for libraries to which one brings a pipeline of one's own.
+These are prepared data for this program, text for programs that read text, and for libraries without a pipeline the
+batches that this program trains on.
 
 Usage: python -m benchmarks.data.training_corpus DIR TOKENS...
 """
@@ -18,11 +18,14 @@ from app.runtime.tensorflow_start import import_tensorflow
 from benchmarks.measuring import EOS, FIRST_WORD, VOCABULARY_SIZE, Batch, batches_file
 
 PAIRS = 40_000
-MEAN_LENGTH, LONGEST, SHORTEST = 25, 100, 4  # of a sentence in tokens, without EOS
-SPREAD, DIFFERENCE = 0.55, 0.12  # standard deviations of log length, and of the log ratio of target to source
-MAX_LENGTH = 104  # of the stream: no sentence is left out, and 8 of them fit into 1,024 tokens
+MEAN_LENGTH, LONGEST, SHORTEST = 25, 100, 4  # tokens in a sentence, without EOS
+SPREAD, DIFFERENCE = (
+    0.55,
+    0.12,
+)  # standard deviations of log length, and of log target length / source length
+MAX_LENGTH = 104  # of the stream: keeps every sentence, and 8 of that length fit into 1,024 tokens
 SEED = 1
-READY_BATCHES = 200
+STORED_BATCHES = 200
 
 Pair = tuple[list[int], list[int]]
 
@@ -30,7 +33,7 @@ Pair = tuple[list[int], list[int]]
 def write_corpus(
     data: Path, batch_tokens: Iterable[int], pairs: int = PAIRS, vocabulary_size: int = VOCABULARY_SIZE
 ) -> None:
-    """Writes the corpus in all its forms into a new folder."""
+    """Writes the corpus in all forms into a new folder."""
     data.mkdir(parents=True)
     sentences = sentence_pairs(pairs, vocabulary_size)
     write_text(data, sentences, vocabulary_size)
@@ -40,7 +43,7 @@ def write_corpus(
 
 
 def sentence_pairs(pairs: int, vocabulary_size: int) -> list[Pair]:
-    """Random ids without EOS: lognormal lengths with a mean of 25, words as frequent as in Zipf's law."""
+    """Returns random ids without EOS: lognormal lengths with mean 25, word frequencies after Zipf's law."""
     random = np.random.default_rng(SEED)
     source = np.exp(random.normal(np.log(MEAN_LENGTH) - SPREAD**2 / 2, SPREAD, pairs))
     target = source * np.exp(random.normal(0.0, DIFFERENCE, pairs))
@@ -54,7 +57,7 @@ def sentence_pairs(pairs: int, vocabulary_size: int) -> list[Pair]:
 
 
 def write_text(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
-    """train.source, train.target and words.txt, where the word of id 7 is w7."""
+    """Writes train.source, train.target and words.txt; id 7 is the word w7."""
     with (data / "train.source").open("w") as sources, (data / "train.target").open("w") as targets:
         for pair in sentences:
             for file, ids in zip((sources, targets), pair, strict=True):
@@ -63,7 +66,7 @@ def write_text(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> N
 
 
 def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
-    """Shards and manifest as `nmt prepare` writes them; the ids stand for no text, so the vocabulary is empty."""
+    """Writes shards and manifest as `nmt prepare` does; the vocabulary is empty, as the ids stand for no text."""
     from pipelines.shards.manifest import VOCABULARY, Manifest, Split
     from pipelines.shards.records import length_histogram, write_shards
     from pipelines.sources.corpora import LanguagePair
@@ -77,13 +80,13 @@ def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) 
 
 
 def write_batches(data: Path, tokens: int) -> None:
-    """The first batches that this program trains on."""
+    """Writes the first batches that this program trains on."""
     from pipelines.streaming.options import StreamOptions
     from pipelines.streaming.stream import training_stream
 
     stream = training_stream(data, StreamOptions(tokens, max_length=MAX_LENGTH, seed=SEED))
     arrays: dict[str, NDArray[np.int32]] = {}
-    for i, (inputs, labels) in enumerate(stream.take(READY_BATCHES).as_numpy_iterator()):
+    for i, (inputs, labels) in enumerate(stream.take(STORED_BATCHES).as_numpy_iterator()):
         batch = Batch(inputs["source"], inputs["target"], labels)
         arrays |= {f"{name}_{i}": array for name, array in batch._asdict().items()}
     np.savez(batches_file(data, tokens), **arrays)  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""One script a peer, each run by the Python of the peer's own environment."""
+"""Peers of the training benchmark: one script each, run by the Python of the peer's environment."""

@@ -1,4 +1,4 @@
-"""Hugging Face `MarianMTModel` on PyTorch: an eager loop with fused Adam, autocast to bfloat16, on ready batches."""
+"""Hugging Face `MarianMTModel` on PyTorch: an eager loop over prepared batches, fused Adam, autocast to bfloat16."""
 
 import os
 from itertools import cycle
@@ -10,7 +10,7 @@ from benchmarks.measuring import BOS, EOS, PAD, VOCABULARY_SIZE, Batch, StepCloc
 
 
 def build() -> torch.nn.Module:
-    """Transformer base with tied embeddings, as it is before any training."""
+    """Returns an untrained Transformer base with tied embeddings."""
     return transformers.MarianMTModel(
         transformers.MarianConfig(
             vocab_size=VOCABULARY_SIZE,
@@ -41,7 +41,7 @@ def build() -> torch.nn.Module:
 
 
 def main() -> None:
-    """Prints the figures."""
+    """Measures and prints the figures."""
     arguments = read_arguments(__doc__)
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)

@@ -1,6 +1,6 @@
-"""KerasHub's `TransformerEncoder` and `TransformerDecoder` on TensorFlow: Keras `fit`, on ready batches.
+"""KerasHub's `TransformerEncoder` and `TransformerDecoder` on TensorFlow: Keras `fit` on prepared batches.
 
-The loss is what a careful user writes: label smoothing without a one-hot target, over the tokens that are not padding.
+The loss is the one a careful user would write: label smoothing without one-hot targets, which ignores padding.
 """
 
 import os
@@ -21,7 +21,7 @@ WIDTH, INNER_WIDTH, HEADS, LAYERS, DROPOUT, SMOOTHING = 512, 2048, 8, 6, 0.1, 0.
 
 
 def build() -> keras.Model:
-    """Transformer base with tied embeddings."""
+    """Returns an untrained Transformer base with tied embeddings."""
     hub = keras_hub.layers
     source, target = (keras.Input((None,), dtype="int32") for _ in range(2))
     embedding = hub.ReversibleEmbedding(VOCABULARY_SIZE, WIDTH, tie_weights=True, mask_zero=True)
@@ -43,20 +43,20 @@ def build() -> keras.Model:
 
 
 class SmoothedCrossEntropy(keras.losses.Loss):
-    """Mean over the real target tokens."""
+    """Label-smoothed cross entropy, averaged over the real target tokens."""
 
     def call(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """A scalar, of labels [B, T] and logits [B, T, V]."""
+        """Returns the loss of labels [B, T] and logits [B, T, V], a scalar."""
         logits, labels = keras.ops.cast(logits, "float32"), keras.ops.cast(labels, "int32")
         normalizer = keras.ops.logsumexp(logits, axis=-1)
-        of_labels = keras.ops.take_along_axis(logits, keras.ops.expand_dims(labels, -1), axis=-1)
-        expected = (1 - SMOOTHING) * keras.ops.squeeze(of_labels, -1) + SMOOTHING * keras.ops.mean(logits, axis=-1)
+        label_logits = keras.ops.take_along_axis(logits, keras.ops.expand_dims(labels, -1), axis=-1)
+        expected = (1 - SMOOTHING) * keras.ops.squeeze(label_logits, -1) + SMOOTHING * keras.ops.mean(logits, axis=-1)
         real = keras.ops.cast(labels != PAD, "float32")
         return keras.ops.sum((normalizer - expected) * real) / keras.ops.sum(real)
 
 
 def main() -> None:
-    """Prints the figures."""
+    """Measures and prints the figures."""
     arguments = read_arguments(__doc__)
     keras.utils.set_random_seed(0)
     if arguments.precision == "bfloat16":

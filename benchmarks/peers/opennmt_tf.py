@@ -1,7 +1,7 @@
-"""OpenNMT-tf: `Runner.train` with its automatic configuration and its own input pipeline over the same sentences.
+"""OpenNMT-tf: `Runner.train` with its automatic configuration and its own pipeline over the same sentences.
 
-Its mixed precision asks for a GPU of a certain age and takes float16; here its Keras policy is set to bfloat16, which
-needs no scaling of the loss, and the two functions that ask are told so.
+Its mixed precision is float16 and requires a GPU. Here its Keras policy is set to bfloat16, which needs no loss
+scaling, and the two functions that check for a GPU are replaced.
 """
 
 import os
@@ -19,7 +19,7 @@ from benchmarks.measuring import StepClock, read_arguments
 
 
 class EnoughError(Exception):
-    """Leaves the runner, which has no other way out of a step."""
+    """Raised within a step to end the runner, which offers no other way."""
 
 
 def use_bfloat16() -> None:
@@ -30,7 +30,7 @@ def use_bfloat16() -> None:
 
 
 def watch(clock: StepClock) -> list[Any]:
-    """Lets the clock see each step; the list will hold the model."""
+    """Reports each step to the clock; returns a list into which the first step puts the model."""
     models: list[Any] = []
 
     def update_on_step(statistics: Any, *_: Any) -> None:
@@ -45,7 +45,7 @@ def watch(clock: StepClock) -> list[Any]:
 
 
 def runner(data: Path, work: Path, tokens: int, *, mixed_precision: bool) -> opennmt.Runner:
-    """Transformer base with tied embeddings."""
+    """Returns a runner of Transformer base with tied embeddings."""
     vocabulary = work / "vocabulary.txt"
     vocabulary.write_text("<blank>\n<s>\n</s>\n" + (data / "words.txt").read_text())
     configuration = {
@@ -71,7 +71,7 @@ def runner(data: Path, work: Path, tokens: int, *, mixed_precision: bool) -> ope
 
 
 def main() -> None:
-    """Prints the figures."""
+    """Measures and prints the figures."""
     arguments = read_arguments(__doc__)
     tf.get_logger().setLevel("ERROR")
     mixed = arguments.precision == "bfloat16"

@@ -1,1 +1,1 @@
-"""Programs of this project that a benchmark measures, each in a process of its own."""
+"""Parts of this program that a benchmark measures, each in a process of its own."""

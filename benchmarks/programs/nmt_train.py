@@ -1,4 +1,4 @@
-"""Measures this program's own training: the preset paper-base, trained as `nmt train` trains, without evaluations."""
+"""Measures the training of this program: the preset paper-base as in `nmt train`, without evaluations."""
 
 import argparse
 import tempfile
@@ -13,7 +13,7 @@ from benchmarks.measuring import StepClock, read_arguments
 
 
 def main() -> None:
-    """Prints the figures."""
+    """Measures and prints the figures."""
     arguments = read_arguments(__doc__)
     import_tensorflow()
     import keras
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any]]) -> tuple[StepClock, int]:
-    """Trains for a while and gives the clock and the number of parameters."""
+    """Trains until the clock has enough steps; returns the clock and the number of parameters."""
     import keras
 
     from app.runtime.console import TrainingProgress

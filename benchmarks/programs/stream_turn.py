@@ -1,8 +1,9 @@
-"""One turn of the stream's benchmark, in a process of its own: batches without a model, as fast as they come.
+"""One turn of the stream benchmark: reads batches as fast as possible, without a model.
 
-Usage: python -m benchmarks.programs.stream_turn PROGRAM DATA TOKENS SECONDS, PROGRAM being `nmt` or `per-example`. The
-latter is the usual pipeline of `tf.data`, as OpenNMT-tf and tensor2tensor have it: examples are parsed, filtered,
-shuffled and put into buckets one by one.
+Usage: python -m benchmarks.programs.stream_turn PROGRAM DATA TOKENS SECONDS
+
+PROGRAM is `nmt` or `per-example`, the usual `tf.data` pipeline of OpenNMT-tf and tensor2tensor, which parses, filters,
+shuffles and buckets examples one by one.
 """
 
 import json
@@ -22,7 +23,7 @@ from pipelines.streaming.options import StreamOptions
 from pipelines.streaming.stream import training_stream
 
 LONGEST = 256
-SHUFFLED_EXAMPLES = 20_000  # soon filled; OpenNMT-tf's usual half a million would take minutes
+SHUFFLED_EXAMPLES = 20_000  # filled quickly; OpenNMT-tf's usual half a million would take minutes
 SEED = 1
 WARMUP_BATCHES = 5
 
@@ -39,7 +40,7 @@ def main() -> None:
 
 
 def consume(open_stream: Callable[[], tf.data.Dataset], seconds: float) -> dict[str, float]:
-    """Takes batches for some time after the first few."""
+    """Reads batches for `seconds` after a warm-up; returns the figures."""
     first, batches = first_batch(open_stream, "first_batch")
     for _ in range(WARMUP_BATCHES):
         next(batches)
@@ -60,7 +61,7 @@ def consume(open_stream: Callable[[], tf.data.Dataset], seconds: float) -> dict[
 
 
 def first_batch(open_stream: Callable[[], tf.data.Dataset], name: str) -> tuple[dict[str, float], Iterator[Any]]:
-    """How long it takes from opening a stream to its first batch, and the others."""
+    """Returns the time from opening a stream to its first batch, and an iterator over the later batches."""
     wall, cpu = time.perf_counter(), time.process_time()
     batches = iter(open_stream())
     next(batches)
@@ -69,25 +70,25 @@ def first_batch(open_stream: Callable[[], tf.data.Dataset], name: str) -> tuple[
 
 
 def sides(batch: Any) -> tuple[Any, Any]:
-    """The source and the labels, whose padding counts."""
+    """Returns the source and the labels, for which padding is counted."""
     inputs, labels = batch
     return inputs["source"].numpy(), labels.numpy()
 
 
 def resumed(data: Path, tokens: int, tokens_per_batch: float) -> dict[str, float]:
-    """How long it takes from opening the stream late in its second epoch to the batch there."""
+    """Returns the time to the first batch of a stream that resumes late in its second epoch."""
     shards = Manifest.load(data).split("train").shards
     epoch = sum(shard.source_tokens + shard.target_tokens for shard in shards) / tokens_per_batch
     return first_batch(partial(stream_of_windows, data, tokens, start_batch=int(1.9 * epoch)), "resume")[0]
 
 
 def stream_of_windows(data: Path, tokens: int, start_batch: int = 0) -> tf.data.Dataset:
-    """This program's stream."""
+    """Returns the stream of this program."""
     return training_stream(data, StreamOptions(tokens, max_length=LONGEST, seed=SEED), start_batch=start_batch)
 
 
 def stream_of_examples(data: Path, tokens: int) -> tf.data.Dataset:
-    """The same shards through the usual steps, in parallel where `tf.data` can."""
+    """Returns the usual pipeline over the same shards, parallel where `tf.data` allows it."""
     files = [str(data / shard.file) for shard in Manifest.load(data).split("train").shards]
     ends = bucket_ends()
     return (
@@ -107,7 +108,7 @@ def stream_of_examples(data: Path, tokens: int) -> tf.data.Dataset:
 
 
 def bucket_ends() -> list[int]:
-    """8, 9, ..., growing by a tenth, up to the longest: the boundaries of tensor2tensor."""
+    """Returns the bucket boundaries of tensor2tensor: from 8 up to LONGEST, each a tenth larger (at least 1)."""
     ends = [8]
     while ends[-1] < LONGEST:
         ends.append(max(ends[-1] + 1, int(ends[-1] * 1.1)))
@@ -115,19 +116,19 @@ def bucket_ends() -> list[int]:
 
 
 def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """One record's ids."""
+    """Parses the ids of one record."""
     kind = tf.io.VarLenFeature(tf.int64)
     example = tf.io.parse_single_example(record, {"source": kind, "target": kind})
     return tf.cast(example["source"].values, tf.int32), tf.cast(example["target"].values, tf.int32)
 
 
 def longer_side(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """How many tokens the longer side has."""
+    """Returns the number of tokens of the longer side."""
     return tf.maximum(tf.size(source), tf.size(target))
 
 
 def with_decoder_input(source: tf.Tensor, labels: tf.Tensor) -> Any:
-    """A batch of the contract."""
+    """Returns a batch of the contract."""
     read = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
     return {"source": source, "target": tf.where(labels == PAD, PAD, read)}, labels
 

@@ -1,4 +1,4 @@
-"""Runs `nmt prepare` on a large corpus and watches it: pairs a second, processor time, memory of all its processes."""
+"""Measures `nmt prepare` on a large corpus: pairs per second, CPU time, and the memory of all its processes."""
 
 import resource
 import subprocess
@@ -13,11 +13,11 @@ SAMPLE_SECONDS = 0.25
 
 
 def measure_preparation(text: Path, pairs: int) -> dict[str, float]:
-    """Makes the corpus, prepares it with the default filters, and gives the figures.
+    """Builds the corpus, prepares it with the default filters, and returns the figures.
 
     Args:
-        text: A folder below which lie files train….en and train….de.
-        pairs: So many are made of them.
+        text: A folder with files train….en and train….de, at any depth.
+        pairs: Size of the corpus built from them.
     """
     with tempfile.TemporaryDirectory() as folder:
         prefix = Path(folder) / "corpus"
@@ -46,7 +46,7 @@ def measure_preparation(text: Path, pairs: int) -> dict[str, float]:
 
 
 class PeakMemory:
-    """The most memory that a process and its descendants held at once, shared pages counted once, while it runs."""
+    """Peak memory of a running process and its descendants together; shared pages count once."""
 
     def __init__(self, pid: int) -> None:
         self.mib = 0.0
@@ -60,7 +60,7 @@ class PeakMemory:
 
 
 def descendants(pid: int) -> list[int]:
-    """The process and all that it started, directly or not."""
+    """Returns the process and all its descendants."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -76,7 +76,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def proportional_mib(pid: int) -> float:
-    """The memory of a process in MiB, pages that n processes share counted as 1/n; 0 if it has ended."""
+    """Returns the proportional set size of a process in MiB (a page shared by n counts 1/n); 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -1,1 +1,1 @@
-"""The sublayers of a block: attention, feed-forward network, and what surrounds each of them."""
+"""The parts of an encoder or decoder layer: attention, feed-forward, residual connection, normalisation, dropout."""

@@ -1,39 +1,68 @@
 """Attention. Vaswani et al. 2017, section 3.2.
 
 `ScaledDotProductAttention` is Eq. 1. `SelfAttention` and `CrossAttention` are the multi-head attention of section
-3.2.2: they project, attend in H heads at once, and project back. They differ in what they project: a
-self-attention makes queries, keys and values of one sequence with one fused product; a cross-attention makes
-keys and values of the encoder's output, once per sentence.
+3.2.2: they project the input, attend in H heads at once, and project the result. Self-attention computes queries, keys
+and values from one sequence with one fused product. Cross-attention computes keys and values from the encoder's output,
+once per sentence.
 """
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import keras
 
 from layers.sublayers.dropout import Dropout
 
-FORBIDDEN = -1e9  # a masked score; exp of it is 0 in float32, and it is finite where all is masked
+MASKED_SCORE = -1e9  # exp of it is 0 in float32, and it stays finite in a row whose keys are all masked
 
 
 class KeysValues(NamedTuple):
-    """What queries attend to: keys and values, each [B, H, S, D/H]."""
+    """Projected keys and values, each [B, H, S, D/H]."""
 
     keys: keras.KerasTensor
     values: keras.KerasTensor
 
 
 class Cache(Protocol):
-    """What a self-attention has seen so far, for decoding step by step."""
+    """Keys and values of earlier decoding steps, for one self-attention layer."""
 
     def append(self, new: KeysValues) -> KeysValues:
-        """Remembers new keys and values, [B, H, T, D/H], and gives all there are to attend to, [B, H, S, D/H]."""
+        """Adds the keys and values of new tokens, [B, H, T, D/H], and returns all of them, [B, H, S, D/H]."""
+
+
+@dataclass(frozen=True)
+class AttentionContext:
+    """Mask, positions and cache of a self-attention: its arguments besides the input [B, T, D].
+
+    Attributes:
+        may_attend: Keys that each query may attend to: bool, broadcast to [B, H, T, S]. S is T without a cache.
+        positions: Position of each query in its own sequence: int32 [T] or [B, T]; None means 0 … T - 1.
+        cache: Keys and values of earlier steps. With a cache, the input holds only the new tokens.
+    """
+
+    may_attend: keras.KerasTensor
+    positions: keras.KerasTensor | None = None
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """Keys, values and mask of a cross-attention: its arguments besides the input [B, T, D].
+
+    Attributes:
+        keys_values: The encoder's output, projected by this layer.
+        may_attend: Source positions that each query may attend to: bool, broadcast to [B, H, T, S].
+    """
+
+    keys_values: KeysValues
+    may_attend: keras.KerasTensor
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class ScaledDotProductAttention(keras.layers.Layer):
     """Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V (Eq. 1); has no weights.
 
-    The softmax is taken in float32 whatever the precision policy.
+    The softmax is computed in float32 under every precision policy.
     """
 
     def __init__(self, dropout: float = 0.0, **kwargs: Any) -> None:
@@ -42,7 +71,7 @@ class ScaledDotProductAttention(keras.layers.Layer):
         self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
 
     def build(self, query_shape: tuple[Any, ...]) -> None:
-        """Has no weights."""
+        """Creates no weights."""
         self.drop.build(query_shape)
 
     def call(
@@ -53,10 +82,10 @@ class ScaledDotProductAttention(keras.layers.Layer):
         may_attend: keras.KerasTensor,
         training: bool | None = None,
     ) -> keras.KerasTensor:
-        """[B, H, T, d_k] attends over S positions -> [B, H, T, d_k].
+        """Attends from T queries to S keys: [B, H, T, d_k] -> [B, H, T, d_k].
 
-        `may_attend` is bool, broadcast to [B, H, T, S]. A query that may attend to nothing takes the mean of the
-        values; such a query is itself padding.
+        `may_attend` is bool, broadcast to [B, H, T, S]. A query that may attend to nothing gets the mean of the
+        values; only padding has such queries.
         """
         weights = self.attention_weights(query, key, may_attend)
         weights = self.drop(keras.ops.cast(weights, self.compute_dtype), training=training)
@@ -65,24 +94,24 @@ class ScaledDotProductAttention(keras.layers.Layer):
     def attention_weights(
         self, query: keras.KerasTensor, key: keras.KerasTensor, may_attend: keras.KerasTensor
     ) -> keras.KerasTensor:
-        """How much each query attends to each key: float32 [B, H, T, S], of sum 1 over S."""
+        """Returns the weight of each key for each query: float32 [B, H, T, S], with sum 1 over S."""
         scale = query.shape[-1] ** -0.5
         scores = keras.ops.matmul(query * scale, keras.ops.swapaxes(key, -1, -2))  # [B, H, T, S]
-        # Selected, not added: TensorFlow fuses an addition into the product, with a kernel that is hundreds of times
-        # slower where the mask is broadcast.
-        scores = keras.ops.where(may_attend, keras.ops.cast(scores, "float32"), FORBIDDEN)
-        # Keras warns of a softmax over one key, which takes all the weight.
+        # `where`, not an addition: TensorFlow fuses an addition into the product, and that kernel is hundreds of times
+        # slower when the mask is broadcast.
+        scores = keras.ops.where(may_attend, keras.ops.cast(scores, "float32"), MASKED_SCORE)
+        # With one key the weight is always 1; Keras warns about such a softmax.
         return keras.ops.ones_like(scores) if scores.shape[-1] == 1 else keras.ops.softmax(scores, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the arguments of the constructor."""
         return {**super().get_config(), "dropout": self.dropout}
 
 
 class MultiHeadAttention(keras.layers.Layer):
-    """What both multi-head attentions share: the heads and the projections.
+    """The heads and projections that self-attention and cross-attention share.
 
-    These have no bias, as in the paper, unless `use_bias` gives each one (as in Marian).
+    The projections have no bias, as in the paper; `use_bias` adds one to each, as in Marian.
     """
 
     def __init__(self, heads: int, dropout: float = 0.0, use_bias: bool = False, **kwargs: Any) -> None:
@@ -93,7 +122,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.attend = ScaledDotProductAttention(dropout, name="attend", dtype=self.dtype_policy)
 
     def projection(self, name: str, width: int, count: int = 1) -> keras.layers.Dense:
-        """`count` projections D -> D as one product, each with Glorot's uniform limits for its own D x D matrix."""
+        """Returns `count` projections D -> D fused into one, each initialised as a D x D matrix (Glorot uniform)."""
         limit = (6.0 / (2 * width)) ** 0.5
         dense = keras.layers.Dense(
             count * width,
@@ -108,10 +137,11 @@ class MultiHeadAttention(keras.layers.Layer):
     def into_heads(self, projection: keras.layers.Dense, x: keras.KerasTensor, count: int = 1) -> list[Any]:
         """Projects [B, T, D] to `count` tensors [B, H, T, D/H]."""
         _, length, width = keras.ops.shape(x)
-        rows = projection(keras.ops.reshape(x, (-1, width)))  # of a 3-D product TensorFlow makes a dozen ops
+        rows = projection(keras.ops.reshape(x, (-1, width)))  # TensorFlow needs a dozen ops for a 3-D product
         heads = keras.ops.reshape(rows, (-1, length, count, self.heads, width // self.heads))
         heads = keras.ops.transpose(heads, (2, 0, 3, 1, 4))  # [count, B, H, T, D/H]
-        return keras.ops.unstack(heads, count)  # its gradient is one stack; that of slices is `count` padded copies
+        # The gradient of `unstack` is one stack; the gradient of slices would be `count` padded copies.
+        return keras.ops.unstack(heads, count)
 
     def out_of_heads(self, projection: keras.layers.Dense, x: keras.KerasTensor) -> keras.KerasTensor:
         """Projects [B, H, T, D/H] to [B, T, D]."""
@@ -120,73 +150,57 @@ class MultiHeadAttention(keras.layers.Layer):
         return keras.ops.reshape(projection(rows), (-1, length, heads * head_width))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the arguments of the constructor."""
         return {**super().get_config(), "heads": self.heads, "dropout": self.dropout, "use_bias": self.use_bias}
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class SelfAttention(MultiHeadAttention):
-    """A sequence attends to itself; queries, keys and values come of one fused projection."""
+    """Attention of a sequence to itself, with one fused projection for queries, keys and values."""
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Makes the projections for inputs [B, T, D]."""
+        """Creates the projections for inputs [B, T, D]."""
         width = input_shape[-1]
         self.query_key_value = self.projection("query_key_value", width, count=3)
         self.output_projection = self.projection("output_projection", width)
 
-    def call(
-        self,
-        x: keras.KerasTensor,
-        may_attend: keras.KerasTensor,
-        cache: Cache | None = None,
-        training: bool | None = None,
-    ) -> keras.KerasTensor:
-        """[B, T, D] -> [B, T, D]; `may_attend` is broadcast to [B, H, T, S], and S is T without a cache.
-
-        With a cache, x holds new positions alone, and they attend to all that the cache gives.
-        """
+    def call(self, x: keras.KerasTensor, context: AttentionContext, training: bool | None = None) -> keras.KerasTensor:
+        """Attends within a sequence: [B, T, D] -> [B, T, D]."""
         query, key, value = self.into_heads(self.query_key_value, x, count=3)
-        if cache is not None:
-            key, value = cache.append(KeysValues(key, value))
-        attended = self.attend(query, key, value, may_attend=may_attend, training=training)
+        if context.cache is not None:
+            key, value = context.cache.append(KeysValues(key, value))
+        attended = self.attend(query, key, value, may_attend=context.may_attend, training=training)
         return self.out_of_heads(self.output_projection, attended)
 
-    def attention_weights(self, x: keras.KerasTensor, may_attend: keras.KerasTensor) -> keras.KerasTensor:
-        """How much each position of x [B, T, D] attends to each: float32 [B, H, T, T]."""
+    def attention_weights(self, x: keras.KerasTensor, context: AttentionContext) -> keras.KerasTensor:
+        """Returns the weight of each position of x [B, T, D] for each other, without a cache: float32 [B, H, T, T]."""
         query, key, _ = self.into_heads(self.query_key_value, x, count=3)
-        return self.attend.attention_weights(query, key, may_attend)
+        return self.attend.attention_weights(query, key, context.may_attend)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class CrossAttention(MultiHeadAttention):
-    """The decoder attends to the encoder's output, whose keys and values are projected once."""
+    """Attention of the decoder to the encoder's output."""
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Makes the projections; the encoder's output is as wide as the decoder's input [B, T, D]."""
+        """Creates the projections; the encoder's output has the width of the decoder's input [B, T, D]."""
         width = input_shape[-1]
         self.query = self.projection("query", width)
         self.key_value = self.projection("key_value", width, count=2)
         self.output_projection = self.projection("output_projection", width)
 
     def keys_values(self, memory: keras.KerasTensor) -> KeysValues:
-        """Projects the encoder's output [B, S, D] -> keys and values [B, H, S, D/H]."""
+        """Projects the encoder's output [B, S, D] to keys and values [B, H, S, D/H]."""
         return KeysValues(*self.into_heads(self.key_value, memory, count=2))
 
-    def call(
-        self,
-        x: keras.KerasTensor,
-        memory: KeysValues,
-        may_attend: keras.KerasTensor,
-        training: bool | None = None,
-    ) -> keras.KerasTensor:
-        """[B, T, D] -> [B, T, D]; `may_attend` is broadcast to [B, H, T, S]."""
+    def call(self, x: keras.KerasTensor, source: SourceContext, training: bool | None = None) -> keras.KerasTensor:
+        """Attends to the source: [B, T, D] -> [B, T, D]."""
         (query,) = self.into_heads(self.query, x)
-        attended = self.attend(query, memory.keys, memory.values, may_attend=may_attend, training=training)
+        keys, values = source.keys_values
+        attended = self.attend(query, keys, values, may_attend=source.may_attend, training=training)
         return self.out_of_heads(self.output_projection, attended)
 
-    def attention_weights(
-        self, x: keras.KerasTensor, memory: KeysValues, may_attend: keras.KerasTensor
-    ) -> keras.KerasTensor:
-        """How much each position of x [B, T, D] attends to each of the encoder's output: float32 [B, H, T, S]."""
+    def attention_weights(self, x: keras.KerasTensor, source: SourceContext) -> keras.KerasTensor:
+        """Returns the weight of each source position for each position of x [B, T, D]: float32 [B, H, T, S]."""
         (query,) = self.into_heads(self.query, x)
-        return self.attend.attention_weights(query, memory.keys, may_attend)
+        return self.attend.attention_weights(query, source.keys_values.keys, source.may_attend)

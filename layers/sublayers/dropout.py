@@ -1,4 +1,4 @@
-"""Dropout whose masks are cheap. Srivastava et al. 2014; Vaswani et al. 2017, section 5.4."""
+"""Dropout with cheap random masks. Srivastava et al. 2014; Vaswani et al. 2017, section 5.4."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,16 +7,16 @@ from typing import Any
 
 import keras
 
-LEVELS = 256  # values of the byte that decides
+LEVELS = 256  # values of a random byte
 
 _shift: ContextVar[keras.KerasTensor | int] = ContextVar("shift of dropout seeds", default=0)
 
 
 @contextmanager
 def shifted_seeds(shift: keras.KerasTensor | int) -> Iterator[None]:
-    """Within it, every dropout draws other masks than under another `shift`, an int32 scalar.
+    """Adds `shift`, an int32 scalar, to the seeds of all dropout layers within the context.
 
-    For copies of a model that hold equal seeds and shall not drop the same values of their batches.
+    Replicas of a model hold equal seeds; with different shifts they draw different masks for their batches.
     """
     token = _shift.set(shift)
     try:
@@ -26,50 +26,49 @@ def shifted_seeds(shift: keras.KerasTensor | int) -> Iterator[None]:
 
 
 class ShiftedSeeds(keras.random.SeedGenerator):
-    """Keras' seeds, plus the shift in force."""
+    """Keras' seed generator, with the shift of `shifted_seeds` added."""
 
     def next(self, ordered: bool = True) -> keras.KerasTensor:
-        """The next seed, an integer [2]."""
+        """Returns the next seed, an integer tensor [2]."""
         seed = super().next(ordered=ordered)
         return seed + keras.ops.cast(keras.ops.stack([_shift.get(), 0]), seed.dtype)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class Dropout(keras.layers.Layer):
-    """Zeroes a share `rate` of its input in training and scales the rest up, so that the mean stays.
+    """Sets a share `rate` of its input to 0 in training, and scales the rest so that the mean does not change.
 
-    One random byte decides over one value, where `keras.layers.Dropout` draws a float: on a CPU that is three times
-    as fast, and the masks are otherwise a sixth of a small model's step. So the rate is rounded to a multiple of
-    1/256 (0.1 becomes 26/256), and the scale is that of the rounded rate.
+    Each value takes one random byte, where `keras.layers.Dropout` takes a float. This is three times as fast on a CPU,
+    where float masks are a sixth of a small model's step. The rate is rounded to a multiple of 1/256 (0.1 becomes
+    26/256), and the scale follows the rounded rate.
     """
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = rate
-        self.seed = seed
         self.dropped_levels = min(round(rate * LEVELS), LEVELS - 1)
         if self.dropped_levels:
-            self.seeds = ShiftedSeeds(seed)
+            self.seeds = ShiftedSeeds()
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Has no weights."""
+        """Creates no weights."""
 
     def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
-        """The same shape and dtype as x; x itself unless training."""
+        """Returns x with values dropped in training, else x itself."""
         if not training or not self.dropped_levels:
             return x
         scale = LEVELS / (LEVELS - self.dropped_levels)
         return x * (keras.ops.cast(self.kept(keras.ops.shape(x)), x.dtype) * scale)
 
     def kept(self, shape: tuple[Any, ...]) -> keras.KerasTensor:
-        """bool of that shape, True where a value is kept."""
+        """Draws a mask: bool [*shape], True where a value is kept."""
         size = 1
         for axis in shape:
             size = size * axis
         words = keras.random.randint(((size + 3) // 4, 1), -(2**31), 2**31 - 1, dtype="int32", seed=self.seeds)
-        levels = keras.ops.reshape(keras.ops.view(words, "uint8"), (-1,))  # four bytes a word
+        levels = keras.ops.reshape(keras.ops.view(words, "uint8"), (-1,))  # four bytes of each word
         return keras.ops.reshape(levels[:size] >= self.dropped_levels, shape)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+        """Returns the arguments of the constructor."""
+        return {**super().get_config(), "rate": self.rate}

@@ -10,9 +10,9 @@ from layers.sublayers.dropout import Dropout
 
 @keras.saving.register_keras_serializable(package="nmt")
 class FeedForward(keras.layers.Layer):
-    """FFN(x) = max(0, x W1 + b1) W2 + b2, the same at every position.
+    """FFN(x) = max(0, x W1 + b1) W2 + b2 at every position.
 
-    With `activation="swish"` it is swish, x * sigmoid(x), in place of max(0, x).
+    `activation="swish"` replaces max(0, x) with x * sigmoid(x).
     """
 
     def __init__(self, inner_width: int, dropout: float = 0.0, activation: Activation = "relu", **kwargs: Any) -> None:
@@ -23,7 +23,7 @@ class FeedForward(keras.layers.Layer):
         self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Makes both projections for inputs [..., D]."""
+        """Creates both projections for inputs [..., D]."""
         width = input_shape[-1]
         self.inner = keras.layers.Dense(
             self.inner_width, activation=self.activation, name="inner", dtype=self.dtype_policy
@@ -33,13 +33,13 @@ class FeedForward(keras.layers.Layer):
         self.outer.build((None, self.inner_width))
 
     def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
-        """[..., D] -> [..., D]."""
-        rows = keras.ops.reshape(x, (-1, x.shape[-1]))  # of a 2-D product TensorFlow makes one op with bias and ReLU
+        """Computes FFN(x): [..., D] -> [..., D]."""
+        rows = keras.ops.reshape(x, (-1, x.shape[-1]))  # TensorFlow fuses bias and ReLU into a 2-D product
         rows = self.outer(self.drop(self.inner(rows), training=training))
         return keras.ops.reshape(rows, (-1, *keras.ops.shape(x)[1:]))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "inner_width": self.inner_width,

@@ -1,4 +1,4 @@
-"""The residual connection and the layer normalisation around every sublayer. Vaswani et al. 2017, section 3.1."""
+"""The residual connection and layer normalisation around each sublayer. Vaswani et al. 2017, section 3.1."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,15 +11,15 @@ from layers.sublayers.normalization import LayerNormalization
 
 
 def layer_normalization(name: str, epsilon: float, dtype: Any) -> LayerNormalization:
-    """Layer normalisation over the last axis."""
+    """Returns layer normalisation over the last axis."""
     return LayerNormalization(epsilon=epsilon, name=name, dtype=dtype)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class Residual(keras.layers.Layer):
-    """Wraps a sublayer: LayerNorm(x + Dropout(Sublayer(x))), as in the paper.
+    """A residual connection around a sublayer: LayerNorm(x + Dropout(Sublayer(x))), as in the paper.
 
-    With `normalization="pre"` it is x + Dropout(Sublayer(LayerNorm(x))); the stack then normalises its output.
+    `normalization="pre"` computes x + Dropout(Sublayer(LayerNorm(x))) instead; the stack then normalises its output.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Residual(keras.layers.Layer):
         self.norm = layer_normalization("norm", epsilon, self.dtype_policy)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Makes the normalisation's scale and offset for inputs [..., D]."""
+        """Creates gamma and beta of the normalisation for inputs [..., D]."""
         self.norm.build(input_shape)
 
     def call(
@@ -42,16 +42,16 @@ class Residual(keras.layers.Layer):
         sublayer: Callable[[keras.KerasTensor], keras.KerasTensor],
         training: bool | None = None,
     ) -> keras.KerasTensor:
-        """[B, T, D] -> [B, T, D]; `sublayer` keeps the shape."""
+        """Computes the sublayer and its residual connection: [B, T, D] -> [B, T, D]."""
         total = x + self.drop(sublayer(self.sublayer_input(x)), training=training)
         return total if self.normalization == "pre" else self.norm(total)
 
     def sublayer_input(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """What `call` gives to the sublayer for x [B, T, D]."""
+        """Returns the input of the sublayer for x [B, T, D]."""
         return self.norm(x) if self.normalization == "pre" else x
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "normalization": self.normalization,

@@ -1,4 +1,4 @@
-"""The corpus benchmark: its made-up corpus, its two streams at toy size, and what it makes of its measurements."""
+"""The corpus benchmark: its corpus, its two streams at toy size, and its figures."""
 
 from functools import partial
 from itertools import islice
@@ -32,7 +32,7 @@ TURNS = {
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 pairs; of 20 the text is tokenised too, and of 5 it is tokenised only."""
+    """Writes 395 plain pairs, of which 20 have a tokenised version too, and 5 pairs that are only tokenised."""
     folder = tmp_path_factory.mktemp("text")
     pairs = list(islice(open_corpus("sample:tatoeba-en-de", stream_corpus.PAIR, split="dev"), 400))
     names = {
@@ -62,12 +62,12 @@ def test_each_pair_of_the_text_is_read_once(text: Path) -> None:
     assert not set(source) & {"rien"}
 
 
-def test_a_folder_without_pairs_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"has no files train….en and train….de"):
         stream_corpus.read_text(tmp_path)
 
 
-def test_the_corpus_is_whole_prepared_data_with_no_record_twice(data: Path) -> None:
+def test_the_corpus_is_valid_prepared_data_without_repeated_records(data: Path) -> None:
     manifest = Manifest.load(data)
     verify_shards(manifest)
     shards = manifest.split("train").shards
@@ -75,7 +75,7 @@ def test_the_corpus_is_whole_prepared_data_with_no_record_twice(data: Path) -> N
     assert len(tokens.lengths) == manifest.split("train").examples == 2000
     assert set(tokens.values[0][tokens.starts[1:, 0] - 1]) == {EOS}
     pairs = {tuple(np.split(tokens.values[1], tokens.starts[1:, 1])[row].tolist()) for row in range(200)}
-    assert len(pairs) > 180  # of 400 pairs drawn 200 times, a fifth would be there twice
+    assert len(pairs) > 180  # without the changes, a fifth of 200 draws from 400 pairs would be repeated
 
 
 @pytest.mark.parametrize("open_stream", [stream_turn.stream_of_windows, stream_turn.stream_of_examples])
@@ -93,7 +93,7 @@ def test_a_resumed_stream_is_timed(data: Path) -> None:
     assert stream_turn.resumed(data, 2048, tokens_per_batch=3000)["resume_seconds"] > 0
 
 
-def test_the_figures_are_medians_and_the_ratio_is_that_within_the_rounds() -> None:
+def test_figures_are_medians_and_ratios_are_taken_within_a_round() -> None:
     figures = corpora.figures(TURNS)
     assert figures["stream_tokens_per_second"] == 600
     assert figures["peak_memory_mib"] == 810
@@ -108,7 +108,7 @@ def test_the_table_has_a_line_for_each_program() -> None:
     assert theirs == "| per-example | 75 (50 to 100) | 50 | 6.0% | 1.00 s | cannot | 700 |"
 
 
-def test_the_folder_of_the_text_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_folder_of_the_text_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         corpora.read_options([])
     assert "--data" in capsys.readouterr().err

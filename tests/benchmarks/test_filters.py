@@ -1,4 +1,4 @@
-"""The benchmark of the filters: which share of good translations each drops."""
+"""The benchmark of the filters: the share of good translations that each drops."""
 
 import json
 import sys
@@ -17,14 +17,14 @@ TARGET = [
 ]
 
 
-def test_each_filter_says_what_share_it_drops_and_misaligned_lines_are_compared() -> None:
+def test_shares_are_measured_for_aligned_and_misaligned_pairs() -> None:
     found = shares_dropped(SOURCE, TARGET, ("en", "de"))
     assert found.by_filter == {"numbers": 0.25}
     assert (found.language, found.dropped, found.misaligned_dropped) == ("de", 0.25, 0.25)
     assert worst_shares([found]) == [(0.25, "numbers", "de")]
 
 
-def test_lines_without_text_count_for_nothing() -> None:
+def test_lines_without_text_are_ignored() -> None:
     assert shares_dropped([*SOURCE, "", "x"], [*TARGET, "y", " "], ("en", "de")).by_filter == {"numbers": 0.25}
 
 
@@ -36,7 +36,7 @@ def test_lines_without_text_count_for_nothing() -> None:
     ("README.md", None),
     ("LICENSE.txt", None),
 ])  # fmt: skip
-def test_the_language_is_in_the_name(name: str, language: str | None) -> None:
+def test_the_language_is_read_from_the_file_name(name: str, language: str | None) -> None:
     assert language_of(Path(name)) == language
 
 

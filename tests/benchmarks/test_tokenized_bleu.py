@@ -1,4 +1,4 @@
-"""The score of papers before sacreBLEU."""
+"""BLEU as in papers before sacreBLEU."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ REFERENCES = ["Ein Mann geht mit dem Hund, den er liebt.", "Zwei Frauen sehen si
         ([REFERENCES[0], "Zwei Frauen sehen sich ein Haus an."], 100 * (18 / 19 * 15 / 17 * 12 / 15 * 9 / 13) ** 0.25),
     ],
 )
-def test_tokens_are_moses_and_case_counts_for_nothing(
+def test_tokens_are_those_of_moses_and_case_is_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hypotheses, bleu
 ):
     pytest.importorskip("sacremoses")

@@ -1,4 +1,4 @@
-"""The training benchmark: what it makes of its measurements, its options, and its own program at toy size."""
+"""The training benchmark: its figures, its options, and this program at toy size."""
 
 import argparse
 import gc
@@ -14,32 +14,32 @@ from benchmarks import measuring, train
 from benchmarks.data import training_corpus as corpus
 from benchmarks.measuring import PAD, StepClock, read_batches
 from benchmarks.programs import nmt_train
-from benchmarks.train import Record, Turn
+from benchmarks.train import Turn, TurnResult
 
 PAIRS, VOCABULARY_SIZE, TOKENS = 300, 64, 832
 
 
-def record(program: str, precision: str, number: int, speed: float, memory: float = 5.0) -> Record:
-    return Record(Turn(program, precision, 4096, number), speed, speed / 2, memory)
+def turn_result(program: str, precision: str, number: int, speed: float, memory: float = 5.0) -> TurnResult:
+    return TurnResult(Turn(program, precision, 4096, number), speed, speed / 2, memory)
 
 
-RECORDS = [
-    record("nmt", "bfloat16", 0, 200.0, 3.0),
-    record("nmt", "bfloat16", 1, 90.0, 3.5),
-    record("nmt", "bfloat16", 2, 210.0, 3.2),
-    record("hf-marian", "bfloat16", 0, 100.0, 6.0),
-    record("hf-marian", "bfloat16", 1, 45.0, 5.5),
-    record("hf-marian", "bfloat16", 2, 100.0, 5.0),
-    record("keras-hub", "bfloat16", 0, 160.0, 7.0),
-    record("keras-hub", "bfloat16", 1, 30.0, 7.0),
-    record("nmt", "float32", 0, 120.0, 4.0),
-    record("keras-hub", "float32", 0, 80.0, 7.0),
-    record("keras-hub", "float32", 1, 50.0, 7.0),
+RESULTS = [
+    turn_result("nmt", "bfloat16", 0, 200.0, 3.0),
+    turn_result("nmt", "bfloat16", 1, 90.0, 3.5),
+    turn_result("nmt", "bfloat16", 2, 210.0, 3.2),
+    turn_result("hf-marian", "bfloat16", 0, 100.0, 6.0),
+    turn_result("hf-marian", "bfloat16", 1, 45.0, 5.5),
+    turn_result("hf-marian", "bfloat16", 2, 100.0, 5.0),
+    turn_result("keras-hub", "bfloat16", 0, 160.0, 7.0),
+    turn_result("keras-hub", "bfloat16", 1, 30.0, 7.0),
+    turn_result("nmt", "float32", 0, 120.0, 4.0),
+    turn_result("keras-hub", "float32", 0, 80.0, 7.0),
+    turn_result("keras-hub", "float32", 1, 50.0, 7.0),
 ]
 
 
-def test_a_ratio_is_the_median_of_the_rounds_ratios_to_the_peer_that_comes_nearest():
-    result = train.summary(RECORDS, ["bfloat16", "float32"])
+def test_the_ratio_is_the_median_of_the_rounds_for_the_fastest_peer():
+    result = train.summary(RESULTS, ["bfloat16", "float32"])
     # keras-hub: 1.25 and 3.0 in bfloat16, 2.5 and 1.8 in float32; hf-marian: 2.0, 2.0 and 2.1
     assert result["ratio_to_best_peer"] == {"4096": 2.0}
     assert result["best_peer"] == {"4096": "hf-marian bfloat16"}
@@ -50,52 +50,52 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios_to_the_peer_that_comes_neare
 
 
 def test_a_peer_in_bfloat16_does_not_compete_with_float32():
-    result = train.summary(RECORDS, ["bfloat16", "float32"])["float32"]
+    result = train.summary(RESULTS, ["bfloat16", "float32"])["float32"]
     assert result["ratio_to_best_peer"] == {"4096": 1.5}
     assert result["best_peer"] == {"4096": "keras-hub float32"}
 
 
 def test_a_faster_peer_in_float32_competes_with_bfloat16():
-    faster = [*RECORDS, record("opennmt-tf", "float32", 0, 400.0)]
+    faster = [*RESULTS, turn_result("opennmt-tf", "float32", 0, 400.0)]
     assert train.summary(faster, ["bfloat16"])["ratio_to_best_peer"] == {"4096": 0.5}
 
 
 def test_batch_sizes_are_kept_apart():
     small = [
-        Record(Turn(name, "bfloat16", 1024, 0), speed, 1.0, 1.0) for name, speed in (("nmt", 80), ("hf-marian", 20))
+        TurnResult(Turn(name, "bfloat16", 1024, 0), speed, 1.0, 1.0) for name, speed in (("nmt", 80), ("hf-marian", 20))
     ]
-    result = train.summary([*RECORDS, *small], ["bfloat16"])
+    result = train.summary([*RESULTS, *small], ["bfloat16"])
     assert result["ratio_to_best_peer"] == {"4096": 2.0, "1024": 4.0}
 
 
 def test_without_peers_there_are_figures_and_no_ratio():
-    result = train.summary(RECORDS[:3], ["bfloat16"])
+    result = train.summary(RESULTS[:3], ["bfloat16"])
     assert result["target_tokens_per_second"] == {"4096": 200.0}
     assert "ratio_to_best_peer" not in result
 
 
 def test_the_table_has_a_line_for_each_program_precision_and_batch_size():
-    lines = list(train.table(RECORDS))
+    lines = list(train.table(RESULTS))
     assert len(lines) == 2 + 5
     assert "| bfloat16 | 4,096 | nmt | 200 (90 to 210) | 100 | 3.5 |" in lines
 
 
-def test_an_unknown_peer_and_a_missing_python_are_refused(capsys):
+def test_an_unknown_peer_or_a_missing_python_is_refused(capsys):
     for given, message in [
         ("fairseq=python", "expected NAME=PYTHON with NAME one of opennmt-tf, hf-marian, keras-hub; found 'fairseq"),
-        ("hf-marian=/no/python", "/no/python is no Python that can be run; make the environment of hf-marian first"),
+        ("hf-marian=/no/python", "/no/python is not an executable; create the environment of hf-marian first"),
     ]:
         with pytest.raises(SystemExit):
             train.read_options(["--peer", given])
         assert message in capsys.readouterr().err
 
 
-def test_a_program_that_fails_is_told_of_and_left_out(tmp_path, capsys):
+def test_a_program_that_fails_is_reported_and_left_out(tmp_path, capsys):
     assert train.measure(Turn("hf-marian", "bfloat16", 1024, 0), sys.executable, tmp_path / "none", 1.0) is None
     assert "hf-marian bfloat16 1024 gave no result: " in capsys.readouterr().err
 
 
-def test_the_clock_leaves_out_the_warm_up_and_stops_after_the_seconds(monkeypatch):
+def test_the_clock_ignores_the_warm_up_and_stops_after_the_given_seconds(monkeypatch):
     wall, cpu = itertools.count(0.0, 2.0), itertools.count(0.0, 4.0)
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: next(wall))
     monkeypatch.setattr(measuring.time, "process_time", lambda: next(cpu))
@@ -107,7 +107,7 @@ def test_the_clock_leaves_out_the_warm_up_and_stops_after_the_seconds(monkeypatc
     assert clock.figures()["tokens_per_cpu_second"] == 175.0
 
 
-def test_a_benchmark_without_a_result_of_our_own_fails(monkeypatch):
+def test_a_benchmark_without_our_own_result_fails(monkeypatch):
     monkeypatch.setattr(train.subprocess, "run", lambda *_, **__: None)
     monkeypatch.setattr(sys, "argv", ["train.py", "--rounds", "0"])
     with pytest.raises(SystemExit, match="this program's own training was not measured"):
@@ -139,14 +139,14 @@ def test_every_form_of_the_corpus_holds_the_same_sentences(data):
 
 
 @pytest.mark.slow
-def test_our_own_training_is_measured_on_the_ready_batches(data, capsys):
+def test_our_training_is_measured_on_the_prepared_batches(data, capsys):
     model = {"encoder_layers": 1, "decoder_layers": 1, "model_width": 8, "inner_width": 16, "heads": 2}
     arguments = argparse.Namespace(data=data, tokens=TOKENS, precision="float32", seconds=0.0)
     clock, parameters = nmt_train.measure(arguments, {"model": model, "training": {}})
-    gc.collect()  # ends the stream, which else reads ahead while other tests run
+    gc.collect()  # ends the stream, which would read ahead during other tests
     expected = [batch.target_tokens for batch in read_batches(data, TOKENS)[measuring.WARMUP_STEPS :]]
     tokens = [tokens for tokens, _, _ in clock.steps]
-    assert tokens == expected[: measuring.FEWEST_STEPS]
+    assert tokens == expected[: measuring.MIN_STEPS]
     clock.report({"keras": "3"}, parameters)
     printed = json.loads(capsys.readouterr().out)
     assert printed["tokens_per_second"] > 0

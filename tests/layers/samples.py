@@ -1,6 +1,7 @@
-"""What the tests of the layers share: sizes, random tensors, random weights, and when two arrays are close.
+"""Helpers that the tests of layers share: sizes, random tensors, random weights, and a comparison of arrays.
 
-The sizes are distinct primes, so that swapped axes cannot pass; the width alone is a product, of heads and head width.
+The sizes are distinct primes, so that a test fails when axes are swapped; only the width is a product (heads times head
+width).
 """
 
 from typing import Any
@@ -29,17 +30,17 @@ Array = np.ndarray[Any, Any]
 
 
 def normal(*shape: int, seed: int = 0) -> Array:
-    """Standard normal float32."""
+    """Returns standard normal values, float32 [*shape]."""
     return np.random.default_rng(seed).standard_normal(shape).astype("float32")
 
 
 def token_ids(rows: int, length: int, vocabulary: int = VOCABULARY, seed: int = 0) -> Array:
-    """Real tokens, int32 [rows, length]: no padding."""
+    """Returns random ids without padding, int32 [rows, length]."""
     return np.random.default_rng(seed).integers(1, vocabulary, (rows, length)).astype("int32")
 
 
 def padded_ids(rows: int, length: int, vocabulary: int = VOCABULARY, seed: int = 0) -> Array:
-    """int32 [rows, length]: every row but the first ends in padding, each in more of it."""
+    """Returns random ids, int32 [rows, length]; row i ends in i padding ids (but has a real one)."""
     ids = token_ids(rows, length, vocabulary, seed)
     for row in range(1, rows):
         ids[row, -min(row, length - 1) :] = 0
@@ -47,7 +48,7 @@ def padded_ids(rows: int, length: int, vocabulary: int = VOCABULARY, seed: int =
 
 
 def randomise(layer: keras.layers.Layer, seed: int = 0) -> None:
-    """Gives a built layer weights none of which is 0 or 1, so that none is out of sight of a test."""
+    """Assigns random weights, none of them 0 or 1, so that each one changes the output."""
     generator = np.random.default_rng(seed)
     for weight in layer.weights:
         values = generator.normal(scale=weight.shape[0] ** -0.5, size=weight.shape)
@@ -55,19 +56,19 @@ def randomise(layer: keras.layers.Layer, seed: int = 0) -> None:
 
 
 def built(layer: keras.layers.Layer, width: int = WIDTH) -> keras.layers.Layer:
-    """The layer, built for [B, T, width], with random weights."""
+    """Builds the layer for inputs [B, T, width], assigns random weights and returns it."""
     layer.build((None, None, width))
     randomise(layer)
     return layer
 
 
 def numpy(tensor: Any) -> Array:
-    """Any tensor as float32 in NumPy (which has no bfloat16)."""
+    """Converts a tensor to a float32 array (NumPy has no bfloat16)."""
     return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float = 1e-5) -> None:
-    """Equal to a relative `tolerance`, and for entries near zero to as much of a value of order 1."""
+    """Asserts equal shapes, and values equal within `tolerance`, both relative and absolute."""
     expected = np.asarray(expected)
     assert actual.shape == expected.shape
     np.testing.assert_allclose(numpy(actual), expected, rtol=tolerance, atol=tolerance)

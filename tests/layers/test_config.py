@@ -1,4 +1,4 @@
-"""What a configuration refuses, and the words it does so with."""
+"""The checks of a configuration and their messages."""
 
 import re
 from dataclasses import asdict, replace
@@ -39,7 +39,7 @@ def test_a_size_below_one_is_refused(name: str, value: int) -> None:
         replace(PAPER_BASE, **{name: value})
 
 
-def test_a_width_that_the_heads_do_not_divide_is_refused_with_the_nearest_that_they_do() -> None:
+def test_a_width_that_is_no_multiple_of_the_heads_is_refused_with_the_nearest_multiple() -> None:
     message = "model width 510 is not a multiple of 8 heads; use 512 or change heads in [model]"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         replace(PAPER_BASE, model_width=510)
@@ -89,6 +89,6 @@ def test_an_epsilon_outside_of_zero_to_one_is_refused(value: float) -> None:
 
 @pytest.mark.parametrize("name", ["residual_dropout", "attention_dropout", "inner_dropout"])
 @pytest.mark.parametrize("value", [-0.1, 1, 1.5, float("nan")])
-def test_a_share_to_drop_outside_of_zero_to_one_is_refused(name: str, value: Any) -> None:
+def test_a_dropout_rate_outside_of_zero_to_one_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name} is {value}; it must be at least 0 and less than 1$"):
         replace(PAPER_BASE, **{name: value})

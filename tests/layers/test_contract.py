@@ -1,4 +1,4 @@
-"""What every layer and the model must do, whatever its mathematics: one contract, each layer a row of `CASES`."""
+"""The contract of every layer and the model: serialisation, precision, gradients, dropout. Each is a row of `CASES`."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,7 +18,13 @@ from layers.embedding import SharedEmbedding
 from layers.encoder import Encoder, EncoderLayer
 from layers.masks import causal_mask, padding_mask
 from layers.positions import PositionalEncoding
-from layers.sublayers.attention import CrossAttention, ScaledDotProductAttention, SelfAttention
+from layers.sublayers.attention import (
+    AttentionContext,
+    CrossAttention,
+    ScaledDotProductAttention,
+    SelfAttention,
+    SourceContext,
+)
 from layers.sublayers.dropout import Dropout
 from layers.sublayers.feed_forward import FeedForward
 from layers.sublayers.residual import Residual
@@ -61,7 +67,7 @@ INPUTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """How to make a layer, given a share to drop and further arguments, and how to call it."""
+    """How to make a layer, given a dropout rate and keyword arguments, and how to call it."""
 
     make: Callable[..., keras.layers.Layer]
     call: Callable[[Any, Tensors, bool], Any]
@@ -69,7 +75,7 @@ class Case:
 
 
 def configured(layer: type[keras.layers.Layer], **changes: Any) -> Callable[..., keras.layers.Layer]:
-    """Makes a layer of a configuration in which everything that can drop does."""
+    """Returns a maker of the layer, with one rate for all three kinds of dropout."""
 
     def make(dropout: float, **kwargs: Any) -> keras.layers.Layer:
         config = replace(SHALLOW, residual_dropout=dropout, attention_dropout=dropout, inner_dropout=dropout, **changes)
@@ -78,19 +84,26 @@ def configured(layer: type[keras.layers.Layer], **changes: Any) -> Callable[...,
     return make
 
 
+def causal(x: Any) -> AttentionContext:
+    return AttentionContext(causal_mask(keras.ops.shape(x)[1]))
+
+
+def source_context(layer: CrossAttention, tensors: Tensors) -> SourceContext:
+    memory = keras.ops.cast(tensors["memory"], layer.compute_dtype)
+    return SourceContext(layer.keys_values(memory), padding_mask(tensors["source"]))
+
+
 def call_scaled_dot_product_attention(layer: Any, tensors: Tensors, training: bool) -> Any:
     may_attend = padding_mask(tensors["source"])
     return layer(tensors["query"], tensors["key"], tensors["value"], may_attend=may_attend, training=training)
 
 
 def call_self_attention(layer: Any, tensors: Tensors, training: bool) -> Any:
-    length = keras.ops.shape(tensors["x"])[1]
-    return layer(tensors["x"], may_attend=causal_mask(length), training=training)
+    return layer(tensors["x"], context=causal(tensors["x"]), training=training)
 
 
 def call_cross_attention(layer: Any, tensors: Tensors, training: bool) -> Any:
-    memory = layer.keys_values(keras.ops.cast(tensors["memory"], layer.compute_dtype))
-    return layer(tensors["x"], memory=memory, may_attend=padding_mask(tensors["source"]), training=training)
+    return layer(tensors["x"], source=source_context(layer, tensors), training=training)
 
 
 def call_residual(layer: Any, tensors: Tensors, training: bool) -> Any:
@@ -98,23 +111,19 @@ def call_residual(layer: Any, tensors: Tensors, training: bool) -> Any:
 
 
 def call_encoder(layer: Any, tensors: Tensors, training: bool) -> Any:
-    return layer(tensors["memory"], may_attend=padding_mask(tensors["source"]), training=training)
+    context = AttentionContext(padding_mask(tensors["source"]))
+    return layer(tensors["memory"], context=context, training=training)
 
 
 def call_decoder_layer(layer: Any, tensors: Tensors, training: bool) -> Any:
-    length = keras.ops.shape(tensors["x"])[1]
-    return layer(
-        tensors["x"],
-        memory=layer.cross_attention.keys_values(keras.ops.cast(tensors["memory"], layer.compute_dtype)),
-        may_attend_source=padding_mask(tensors["source"]),
-        may_attend=causal_mask(length),
-        training=training,
-    )
+    source = source_context(layer.cross_attention, tensors)
+    return layer(tensors["x"], context=causal(tensors["x"]), source=source, training=training)
 
 
 def call_decoder(layer: Any, tensors: Tensors, training: bool) -> Any:
-    may_attend_source = padding_mask(tensors["source"])
-    return layer(tensors["x"], memory=tensors["memory"], may_attend_source=may_attend_source, training=training)
+    contexts = [causal(tensors["x"])] * len(layer.blocks)
+    sources = [source_context(block.cross_attention, tensors) for block in layer.blocks]
+    return layer(tensors["x"], contexts=contexts, sources=sources, training=training)
 
 
 def call_transformer(layer: Any, tensors: Tensors, training: bool) -> Any:
@@ -184,7 +193,7 @@ every_policy = pytest.mark.parametrize("policy", POLICIES)
 
 @cache
 def built_case(name: str, dropout: float = 0.0, dtype: str = "float32") -> Any:
-    """A layer with random weights, the same for equal arguments; no test changes it."""
+    """Returns a layer with random weights; tests share it and do not change it."""
     layer = CASES[name].make(dropout, dtype=dtype)
     build(layer)
     randomise(layer)
@@ -192,7 +201,7 @@ def built_case(name: str, dropout: float = 0.0, dtype: str = "float32") -> Any:
 
 
 def build(layer: keras.layers.Layer) -> None:
-    """Makes the weights, where a layer has any."""
+    """Creates the weights of a layer that has any."""
     if not isinstance(layer, ScaledDotProductAttention):
         layer.build((None, None, WIDTH))
 
@@ -203,13 +212,13 @@ def output(name: str, layer: Any, training: bool = False) -> Any:
 
 @cache
 def exact_output(name: str) -> Array:
-    """What the layer gives in float32 without dropout."""
+    """Returns the output of the layer in float32 without dropout."""
     return numpy(output(name, built_case(name)))
 
 
 @keras.saving.register_keras_serializable(package="nmt_tests")
 class Host(keras.Model):
-    """A model of one layer, so that any layer can be saved in the `.keras` format."""
+    """A model with one layer, so that any layer can be saved in the `.keras` format."""
 
     def __init__(self, layer: keras.layers.Layer, case: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -250,7 +259,7 @@ def test_a_layer_survives_serialization_as_json(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["EncoderLayer", "DecoderLayer", "Encoder", "Decoder", "Transformer"])
-def test_changing_a_config_that_was_given_changes_no_layer(name: str) -> None:
+def test_changing_the_dictionary_from_get_config_does_not_change_the_layer(name: str) -> None:
     layer = CASES[name].make(0.25)
     layer.get_config()["config"]["heads"] = None
     assert layer.get_config()["config"]["heads"] == HEADS
@@ -285,7 +294,7 @@ def test_every_weight_has_a_path_of_its_own(name: str) -> None:
 
 @every_layer
 @every_policy
-def test_weights_are_float32_and_outputs_near_it_in_the_compute_dtype(name: str, policy: str) -> None:
+def test_weights_are_float32_and_outputs_in_the_compute_dtype_are_close_to_float32(name: str, policy: str) -> None:
     layer = built_case(name, dtype=policy)
     result = output(name, layer)
     assert {weight.dtype for weight in layer.weights} <= {"float32"}
@@ -313,20 +322,20 @@ def test_gradient_reaches_every_trainable_weight(name: str, policy: str) -> None
 
 
 @every_layer
-def test_training_without_dropout_is_the_same_as_inference(name: str) -> None:
+def test_training_without_dropout_equals_inference(name: str) -> None:
     layer = built_case(name)
     np.testing.assert_array_equal(numpy(output(name, layer, training=True)), exact_output(name))
 
 
 @every_layer_that_drops
-def test_dropout_drops_in_training_and_only_then(name: str) -> None:
+def test_dropout_is_active_only_in_training(name: str) -> None:
     layer = built_case(name, dropout=0.5)
     first, second = (numpy(output(name, layer, training=True)) for _ in range(2))
     assert np.abs(first - second).max() > 1e-2
     np.testing.assert_array_equal(numpy(output(name, layer)), exact_output(name))
 
 
-def test_the_same_seed_drops_the_same() -> None:
+def test_the_same_seed_drops_the_same_values() -> None:
     def trained() -> Array:
         keras.utils.set_random_seed(13)
         layer = CASES["Transformer"].make(0.5)
@@ -336,7 +345,7 @@ def test_the_same_seed_drops_the_same() -> None:
 
 
 @every_layer
-def test_a_layer_traced_for_unknown_lengths_gives_what_it_gives_otherwise(name: str) -> None:
+def test_a_layer_traced_for_unknown_lengths_gives_the_same_output(name: str) -> None:
     layer = built_case(name)
     unknown = {BATCH, SOURCE, TARGET}
     signature = {

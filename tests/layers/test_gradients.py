@@ -1,4 +1,4 @@
-"""The gradient of the loss against central differences of the NumPy Transformer in float64."""
+"""The gradient of the loss against central differences of the NumPy Transformer, in float64."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ LABELS = padded_ids(2, 3, VOCABULARY, seed=3)
 
 
 def loss(logits: keras.KerasTensor) -> keras.KerasTensor:
-    """The label-smoothed cross entropy: its sum over real tokens / their number."""
+    """Returns the mean label-smoothed cross entropy of the real tokens."""
     wanted = keras.ops.one_hot(LABELS, VOCABULARY)
     smoothed = (1 - SMOOTHING) * wanted + SMOOTHING / VOCABULARY
     losses = keras.ops.categorical_crossentropy(smoothed, logits, from_logits=True)
@@ -44,7 +44,7 @@ def oracle_loss(named: oracle.Named) -> float:
 
 
 def central_difference(named: oracle.Named, path: str, index: tuple[int, ...]) -> float:
-    """The slope of the oracle's loss along one entry of one weight."""
+    """Returns the derivative of the oracle's loss by one entry of one weight."""
 
     def moved(distance: float) -> float:
         array = named[path].copy()
@@ -55,7 +55,7 @@ def central_difference(named: oracle.Named, path: str, index: tuple[int, ...]) -
 
 
 @pytest.mark.parametrize("normalization", ["post", "pre"])
-def test_the_gradient_of_every_weight_is_that_of_central_differences(normalization: str) -> None:
+def test_the_gradient_of_every_weight_equals_central_differences(normalization: str) -> None:
     model = built(Transformer(replace(TINY, normalization=normalization)), WIDTH)
     with tf.GradientTape() as tape:
         value = loss(model({"source": SOURCE_IDS, "target": TARGET_IDS}, training=True))
@@ -71,22 +71,22 @@ def test_the_gradient_of_every_weight_is_that_of_central_differences(normalizati
             index = tuple(int(generator.integers(size)) for size in dense.shape)
             expected.append(central_difference(named, path, index))
             actual.append(float(dense[index]))
-    assert np.count_nonzero(expected) > 0.75 * len(expected)  # a rectified unit may be off
+    assert np.count_nonzero(expected) > 0.75 * len(expected)  # a rectified unit may be inactive
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("training", "norms"), [(True, 10), (False, 0), (None, 0)])
-def test_a_normalisation_writes_its_gradient_down_in_training_alone(
+def test_a_normalisation_uses_its_own_gradient_only_in_training(
     training: bool | None, norms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = built(Transformer(replace(TINY, normalization="pre")), WIDTH)
-    written_down = LayerNormalization._trained
+    original = LayerNormalization._with_gradient
     seen = []
 
     def count(norm: LayerNormalization, *tensors: keras.KerasTensor) -> keras.KerasTensor:
         seen.append(norm)
-        return written_down(norm, *tensors)
+        return original(norm, *tensors)
 
-    monkeypatch.setattr(LayerNormalization, "_trained", count)
+    monkeypatch.setattr(LayerNormalization, "_with_gradient", count)
     model.states({"source": SOURCE_IDS, "target": TARGET_IDS}, training=training)
     assert len(seen) == norms

@@ -1,4 +1,4 @@
-"""The loss and the metrics for Keras' `compile` against their definitions in NumPy."""
+"""The loss and the metrics for Keras' `compile`, against their definitions in NumPy."""
 
 import keras
 import numpy as np
@@ -15,14 +15,14 @@ TOKENS = np.abs(normal(BATCH, TARGET, seed=5))
 
 
 def losses(smoothing: float) -> np.ndarray:
-    """The definition: the cross entropy of a smoothed one-hot distribution, [B, T]."""
+    """Returns the cross entropy of a smoothed one-hot distribution, by definition: [B, T]."""
     log_probabilities = LOGITS - np.log(np.exp(LOGITS.astype("float64")).sum(-1, keepdims=True))
     wanted = np.eye(VOCABULARY)[LABELS] * (1 - smoothing) + smoothing / VOCABULARY
     return -(wanted * log_probabilities).sum(-1)
 
 
 def weights(sample_weight: np.ndarray | None) -> np.ndarray:
-    """How much each token counts, [B, T]."""
+    """Returns the weight of each token, [B, T]."""
     real = (LABELS != 0).astype("float64")
     if sample_weight is None:
         return real
@@ -31,7 +31,7 @@ def weights(sample_weight: np.ndarray | None) -> np.ndarray:
 
 @pytest.mark.parametrize("sample_weight", [None, ROWS, TOKENS], ids=["none", "rows", "tokens"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_is_the_mean_over_the_weights_of_real_tokens(smoothing, sample_weight):
+def test_the_loss_is_the_weighted_mean_over_real_tokens(smoothing, sample_weight):
     counts = weights(sample_weight)
     expected = (losses(smoothing) * counts).sum() / counts.sum()
     found = LabelSmoothedCrossEntropy(smoothing)(LABELS, LOGITS, sample_weight=sample_weight)
@@ -52,7 +52,7 @@ def test_metrics_are_means_over_all_batches(sample_weight):
     assert float(accuracy.result()) == pytest.approx((is_right * counts).sum() / counts.sum(), rel=1e-6)
 
 
-def test_they_come_back_from_their_configurations():
+def test_loss_and_metrics_survive_serialization():
     loss = keras.losses.deserialize(keras.losses.serialize(LabelSmoothedCrossEntropy(0.25)))
     assert isinstance(loss, LabelSmoothedCrossEntropy)
     assert loss.smoothing == 0.25

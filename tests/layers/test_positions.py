@@ -1,4 +1,4 @@
-"""The sinusoids' precision: neighbours that are equal would be one position."""
+"""Precision of the sinusoids: if two neighbours were equal, the model could not tell them apart."""
 
 import keras
 import numpy as np
@@ -12,12 +12,12 @@ POSITIONS = 1_000
 
 
 @pytest.mark.parametrize("width", [2, WIDTH, 512])
-def test_no_two_neighbours_among_a_thousand_positions_are_equal(width: int) -> None:
+def test_neighbours_among_a_thousand_positions_differ(width: int) -> None:
     table = numpy(sinusoids(np.arange(POSITIONS), width))
     assert np.abs(np.diff(table, axis=0)).max(axis=-1).min() > 1e-2
 
 
-def test_a_thousand_positions_are_those_of_the_paper() -> None:
+def test_a_thousand_positions_equal_the_oracle() -> None:
     table = numpy(sinusoids(np.arange(POSITIONS), WIDTH))
     np.testing.assert_allclose(table, oracle.sinusoids(range(POSITIONS), WIDTH), atol=2e-4)
 

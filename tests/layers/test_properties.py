@@ -1,4 +1,4 @@
-"""What holds of the model for any input: causality, padding, order of rows, and full = stepwise."""
+"""Properties of the model for any input: causality, padding, order of rows, and full = stepwise decoding."""
 
 from collections.abc import Callable, Iterator, Set
 from dataclasses import replace
@@ -36,7 +36,7 @@ cuts = st.sets(st.integers(1, 6))
 
 
 class ConcatenatingCache:
-    """The simplest cache, which is longer after each step."""
+    """The simplest cache: it concatenates."""
 
     def __init__(self, held: KeysValues) -> None:
         self.held = held
@@ -48,7 +48,7 @@ class ConcatenatingCache:
 
 
 class Traced:
-    """A model traced once for unknown lengths, which is fast and is what an export runs."""
+    """A model traced once for unknown lengths, as in an export; faster than eager calls."""
 
     def __init__(self, model: Transformer) -> None:
         self.model = model
@@ -88,13 +88,13 @@ def logits(model: Traced, source: Array, target: Array) -> Array:
 
 
 def pieces(length: int, cuts: Set[int]) -> Iterator[tuple[int, int]]:
-    """pieces(5, {1, 3}) -> (0, 1), (1, 3), (3, 5)."""
+    """Splits a range: pieces(5, {1, 3}) -> (0, 1), (1, 3), (3, 5)."""
     bounds = [0, *sorted(cut for cut in cuts if 0 < cut < length), length]
     yield from pairwise(bounds)
 
 
 def stepwise(model: Traced, source: Array, target: Array, cuts: Set[int]) -> Array:
-    """The logits from `decode_step`, one piece of the target after another."""
+    """Returns the logits of `decode_step`, called for one piece of the target after another."""
     cross, may_attend_source = model.read(source)
     rows, length = target.shape
     held = model.model.empty_cache(rows, 0)
@@ -118,7 +118,7 @@ def test_the_logits_are_the_same_for_every_split_of_the_target(
 
 @few
 @given(seed=seeds, beams=st.integers(1, 5), length=lengths)
-def test_hypotheses_side_by_side_score_as_if_their_sentence_were_repeated(
+def test_several_hypotheses_of_a_sentence_score_as_if_the_sentence_were_repeated(
     model: Traced, seed: int, beams: int, length: int
 ) -> None:
     source = padded_ids(2, 5, VOCABULARY, seed)
@@ -133,7 +133,7 @@ def test_hypotheses_side_by_side_score_as_if_their_sentence_were_repeated(
     assert_close(np.stack(scores, axis=1), logits(model, np.repeat(source, beams, axis=0), targets))
 
 
-def test_an_eager_step_gives_what_a_traced_one_gives(model: Traced) -> None:
+def test_an_eager_step_equals_a_traced_step(model: Traced) -> None:
     source, target = padded_ids(2, 5, VOCABULARY, 1), token_ids(2, 7, VOCABULARY, 2)
     memory, may_attend_source = model.model.encode(source)
     encoded = model.model.cross_cache(memory), may_attend_source
@@ -150,7 +150,7 @@ def test_an_eager_source_and_target_of_one_token_are_scored_without_a_warning(mo
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_step_caches_in_the_dtype_that_it_computes_in(policy: str) -> None:
+def test_caches_have_the_compute_dtype(policy: str) -> None:
     model = built(Transformer(TINY, dtype=policy), WIDTH)
     memory, may_attend = model.encode(padded_ids(2, 5, VOCABULARY))
     empty = model.empty_cache(2, 4)
@@ -166,7 +166,7 @@ def test_a_step_caches_in_the_dtype_that_it_computes_in(policy: str) -> None:
 
 @few
 @given(seed=seeds, source_length=lengths, padding=st.integers(1, 5))
-def test_a_padded_source_token_changes_nothing(model: Traced, seed: int, source_length: int, padding: int) -> None:
+def test_source_padding_does_not_change_the_logits(model: Traced, seed: int, source_length: int, padding: int) -> None:
     source = token_ids(3, source_length, VOCABULARY, seed)
     target = token_ids(3, 5, VOCABULARY, seed + 1)
     padded = np.pad(source, ((0, 0), (0, padding)))
@@ -175,7 +175,7 @@ def test_a_padded_source_token_changes_nothing(model: Traced, seed: int, source_
 
 @few
 @given(seed=seeds, length=lengths, changed=st.integers(0, 6))
-def test_a_target_token_leaves_the_logits_before_it_alone(model: Traced, seed: int, length: int, changed: int) -> None:
+def test_a_target_token_does_not_change_earlier_logits(model: Traced, seed: int, length: int, changed: int) -> None:
     position = changed % length
     source, target = padded_ids(3, 5, VOCABULARY, seed), token_ids(3, length, VOCABULARY, seed + 1)
     other = target.copy()
@@ -202,7 +202,7 @@ def test_the_order_of_source_tokens_matters(model: Traced, seed: int) -> None:
 
 @few
 @given(seed=seeds, widths=st.lists(st.tuples(lengths, lengths), min_size=1, max_size=4), gap=st.integers(0, 2))
-def test_pairs_that_share_a_row_have_the_logits_of_rows_of_their_own(
+def test_packed_pairs_have_the_logits_of_separate_rows(
     model: Traced, seed: int, widths: list[tuple[int, int]], gap: int
 ) -> None:
     pairs = [
@@ -221,7 +221,7 @@ def test_pairs_that_share_a_row_have_the_logits_of_rows_of_their_own(
         assert_close(together[:, own], logits(model, source, target))
 
 
-def test_positions_count_from_the_beginning_of_each_segment() -> None:
+def test_positions_count_from_the_start_of_each_segment() -> None:
     segments = np.array([[1, 1, 1, 2, 2, 3, 0, 0], [1, 0, 0, 2, 2, 2, 3, 0]], "int32")
     expected = np.array([[0, 1, 2, 0, 1, 0], [0, 0, 1, 0, 1, 2]])
     found = keras.ops.convert_to_numpy(segment_positions(segments))
@@ -233,7 +233,7 @@ def test_positions_count_from_the_beginning_of_each_segment() -> None:
     ("policy", "normalization"),
     [("float32", "post"), ("float32", "pre"), ("mixed_bfloat16", "post"), ("mixed_float16", "pre")],
 )
-def test_a_row_of_padding_alone_gives_finite_values_and_gradients(policy: str, normalization: str) -> None:
+def test_a_row_of_only_padding_gives_finite_values_and_gradients(policy: str, normalization: str) -> None:
     model = built(Transformer(replace(TINY, normalization=normalization), dtype=policy), WIDTH)
     inputs: dict[str, Any] = {"source": token_ids(3, 5, VOCABULARY), "target": token_ids(3, 7, VOCABULARY)}
     inputs["source"][1] = inputs["target"][1] = 0
@@ -245,7 +245,7 @@ def test_a_row_of_padding_alone_gives_finite_values_and_gradients(policy: str, n
     assert all(np.isfinite(numpy(tf.convert_to_tensor(gradient))).all() for gradient in gradients)
 
 
-def test_a_row_of_padding_alone_leaves_the_other_rows_as_they_are(model: Traced) -> None:
+def test_a_row_of_only_padding_does_not_change_other_rows(model: Traced) -> None:
     source, target = token_ids(3, 5, VOCABULARY), token_ids(3, 7, VOCABULARY)
     alone = logits(model, source[[0, 2]], target[[0, 2]])
     source[1] = target[1] = 0

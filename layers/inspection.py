@@ -1,0 +1,62 @@
+"""Attention weights to look at, computed apart from the forward pass, which keeps none of them."""
+
+from collections.abc import Sequence
+
+import keras
+
+from layers.decoder import Decoder, DecoderLayer
+from layers.encoder import Encoder, EncoderLayer
+from layers.sublayers.attention import AttentionContext, SourceContext
+
+
+def encoder_attention(encoder: Encoder, x: keras.KerasTensor, context: AttentionContext) -> list[keras.KerasTensor]:
+    """Returns the self-attention weights of each layer for embedded tokens [B, S, D]: float32 [B, H, S, S]."""
+    weights = []
+    for block in encoder.blocks:
+        weights.append(self_attention_weights(block, x, context))
+        x = block(x, context=context, training=False)
+    return weights
+
+
+def decoder_attention(
+    decoder: Decoder, x: keras.KerasTensor, context: AttentionContext, sources: Sequence[SourceContext]
+) -> tuple[list[keras.KerasTensor], list[keras.KerasTensor]]:
+    """Returns the self- and the cross-attention weights of each layer for embedded tokens [B, T, D].
+
+    Returns:
+        float32 [B, H, T, T] and float32 [B, H, T, S] of each layer.
+    """
+    self_weights, cross_weights = [], []
+    for block, source in zip(decoder.blocks, sources, strict=True):
+        self_weights.append(self_attention_weights(block, x, context))
+        cross_weights.append(cross_attention_weights(block, x, context, source))
+        x = block(x, context=context, source=source, training=False)
+    return self_weights, cross_weights
+
+
+def cross_attention_of_layer(
+    decoder: Decoder, x: keras.KerasTensor, context: AttentionContext, sources: Sequence[SourceContext], layer: int
+) -> keras.KerasTensor:
+    """Returns the cross-attention weights of one layer for embedded tokens [B, T, D]: float32 [B, H, T, S].
+
+    `layer` counts from 0, or backwards from -1. Later layers are not computed.
+    """
+    number = range(len(decoder.blocks))[layer]
+    for block, source in zip(decoder.blocks[:number], sources, strict=False):
+        x = block(x, context=context, source=source, training=False)
+    return cross_attention_weights(decoder.blocks[number], x, context, sources[number])
+
+
+def self_attention_weights(
+    block: EncoderLayer | DecoderLayer, x: keras.KerasTensor, context: AttentionContext
+) -> keras.KerasTensor:
+    """Returns the self-attention weights of a layer for its input [B, T, D]: float32 [B, H, T, T]."""
+    return block.self_attention.attention_weights(block.residuals[0].sublayer_input(x), context)
+
+
+def cross_attention_weights(
+    block: DecoderLayer, x: keras.KerasTensor, context: AttentionContext, source: SourceContext
+) -> keras.KerasTensor:
+    """Returns the cross-attention weights of a layer for its input [B, T, D]: float32 [B, H, T, S]."""
+    x = block.residuals[0](x, sublayer=lambda y: block.self_attention(y, context=context), training=False)
+    return block.cross_attention.attention_weights(block.residuals[1].sublayer_input(x), source)
