@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from app.models.loading import load_model as load_model
     from app.models.of_transformer import save_run as save_run
     from app.models.of_transformer import translator as translator
-    from app.training.callbacks.for_fit import AttentionPictures as AttentionPictures
-    from app.training.callbacks.for_fit import DevBleu as DevBleu
-    from app.training.callbacks.for_fit import SampleTranslations as SampleTranslations
-    from app.training.global_loss import LabelSmoothedCrossEntropy as LabelSmoothedCrossEntropy
+    from app.training.keras_fit.callbacks import AttentionPictures as AttentionPictures
+    from app.training.keras_fit.callbacks import DevBleu as DevBleu
+    from app.training.keras_fit.callbacks import SampleTranslations as SampleTranslations
+    from app.training.keras_fit.loss import LabelSmoothedCrossEntropy as LabelSmoothedCrossEntropy
     from layers.config import TransformerConfig as TransformerConfig
     from layers.metrics import Perplexity as Perplexity
     from layers.metrics import TokenAccuracy as TokenAccuracy
@@ -27,22 +27,24 @@ if TYPE_CHECKING:
     from pipelines.preparation.prepare import prepare as prepare
     from pipelines.shards.manifest import Manifest as Manifest
     from pipelines.sources.corpora import LanguagePair as LanguagePair
+    from pipelines.streaming.options import StreamOptions as StreamOptions
     from pipelines.streaming.stream import evaluation_stream as evaluation_stream
     from pipelines.streaming.stream import training_stream as training_stream
     from pipelines.vocabulary.tokenizer import Vocabulary as Vocabulary
 
 _MODULES = {
-    "AttentionPictures": "app.training.callbacks.for_fit",
+    "AttentionPictures": "app.training.keras_fit.callbacks",
     "CosineSchedule": "layers.schedules",
     "DecodingOptions": "app.decoding.options",
-    "DevBleu": "app.training.callbacks.for_fit",
-    "LabelSmoothedCrossEntropy": "app.training.global_loss",
+    "DevBleu": "app.training.keras_fit.callbacks",
+    "LabelSmoothedCrossEntropy": "app.training.keras_fit.loss",
     "LanguagePair": "pipelines.sources.corpora",
     "Manifest": "pipelines.shards.manifest",
     "NoamSchedule": "layers.schedules",
     "Perplexity": "layers.metrics",
     "PreparationOptions": "pipelines.preparation.prepare",
-    "SampleTranslations": "app.training.callbacks.for_fit",
+    "SampleTranslations": "app.training.keras_fit.callbacks",
+    "StreamOptions": "pipelines.streaming.options",
     "TokenAccuracy": "layers.metrics",
     "Transformer": "layers.transformer",
     "TransformerConfig": "layers.config",

@@ -8,6 +8,7 @@ from app.decoding.translator import Translator
 from app.runs.directory import RunDirectory
 from app.runtime.console import TrainingProgress
 from app.runtime.text_files import read_lines
+from app.training.callbacks.model_pictures import ModelPictures
 from app.training.callbacks.monitoring import DevEvaluation
 from app.training.data_sets import DataSets
 from app.training.trainer import Trainer
@@ -23,6 +24,7 @@ def dev_evaluation(run: RunDirectory, trainer: Trainer, data: DataSets, progress
         dev_sentences(manifest, settings),
         dev_translator(trainer, run.configuration, manifest),
         languages=manifest.languages,
+        pictures=ModelPictures(run.path / "tensorboard", manifest.vocabulary(), run.configuration.as_sections()),
         progress=progress,
     )
 

@@ -14,9 +14,9 @@ import tensorflow as tf
 import keras_nmt
 from app.config import Configuration, TrainingConfig
 from app.errors import UserError
+from app.training.building import build_trainer
 from app.training.callbacks.attention_pictures import CELL, COLOURS, GAP, attention_picture
 from app.training.machines.distribution import divide, mirrored_strategy
-from app.training.train import build_trainer
 from tests.app.command_line import nmt
 
 BATCH_TOKENS, MAX_LENGTH = 256, 32
@@ -59,7 +59,8 @@ def compiled(model: keras_nmt.Transformer, smoothing: float = 0.1) -> keras_nmt.
 
 def streams(data: Path) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     sizes = {"batch_tokens": BATCH_TOKENS, "max_length": MAX_LENGTH}
-    return keras_nmt.training_stream(data, seed=1, **sizes), keras_nmt.evaluation_stream(data, **sizes)
+    options = keras_nmt.StreamOptions(seed=1, **sizes)
+    return keras_nmt.training_stream(data, options), keras_nmt.evaluation_stream(data, **sizes)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,15 @@
 """What TensorBoard shows of the model itself: attention, histograms, the embedding projector, hyperparameters."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins import projector
+from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.hparams import summary_v2 as hparams
 
 from app.runtime.utf8_names import in_utf8
@@ -16,6 +19,8 @@ from pipelines.vocabulary.loading import AnyVocabulary
 
 ATTENTION_SENTENCES = 2
 METADATA = "pieces.tsv"
+BUCKETS = 30
+SECONDS_BETWEEN = 60.0  # two writes; each takes some seconds
 
 
 class ModelPictures:
@@ -31,32 +36,38 @@ class ModelPictures:
         self.folder = folder
         self.vocabulary = vocabulary
         self.settings = settings
+        self._has_hyperparameters = False
+        self._due = 0.0
 
     def write(self, trainer: Trainer, sentences: Sequence[tuple[str, str]], results: Mapping[str, float]) -> None:
-        """Writes everything to the current TensorBoard writer.
+        """Writes everything to the current TensorBoard writer, unless it did so less than a minute ago.
 
         Args:
             trainer: The model, with the weights to show.
             sentences: Pairs of a source and its translation; the first ones are drawn.
             results: Figures of the dev set, shown beside the hyperparameters.
         """
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + SECONDS_BETWEEN
+        self.write_all(trainer, sentences, results)
+
+    def write_all(self, trainer: Trainer, sentences: Sequence[tuple[str, str]], results: Mapping[str, float]) -> None:
+        """Writes everything now."""
         transformer = trainer.transformer
         write_attention(transformer, self.vocabulary, sentences[:ATTENTION_SENTENCES])
-        moments = trainer.optimizer.gradient_averages
-        for weight, moment in zip(transformer.trainable_variables, moments, strict=True):
-            name = weight.path.removeprefix("transformer/")
-            tf.summary.histogram(f"weights/{name}", weight.value)
-            tf.summary.histogram(f"gradients, moving average/{name}", moment.value)
-        self.write_hyperparameters(results)
+        write_histograms(transformer.trainable_variables, trainer.optimizer.gradient_averages)
+        if not self._has_hyperparameters:
+            self.write_hyperparameters(results)
+            self._has_hyperparameters = True
         self.write_projector(transformer.embedding.embeddings)
 
-    def write_hyperparameters(self, results: Mapping[str, float]) -> None:
-        """Writes the configuration, and the figures that the HParams tab compares runs by."""
+    def write_hyperparameters(self, metrics: Iterable[str]) -> None:
+        """Writes the configuration, and by which scalars the HParams tab compares runs."""
         flat = {f"{section}.{name}": value for section, of in self.settings.items() for name, value in of.items()}
         known = {name: value for name, value in flat.items() if isinstance(value, bool | int | float | str)}
+        hparams.hparams_config([hparams.HParam(name) for name in known], [hparams.Metric(name) for name in metrics])
         hparams.hparams(known)
-        for name, value in results.items():
-            tf.summary.scalar(f"hparams/{name}", value)
 
     def write_projector(self, embeddings: keras.Variable) -> None:
         """Writes the embeddings and their pieces for the Projector tab, in place of those of an earlier step."""
@@ -68,3 +79,17 @@ class ModelPictures:
         config = projector.ProjectorConfig(model_checkpoint_path="embedding.ckpt")
         config.embeddings.add(tensor_name="embedding/.ATTRIBUTES/VARIABLE_VALUE", metadata_path=METADATA)
         projector.visualize_embeddings(in_utf8(self.folder), config)
+
+
+def write_histograms(weights: Sequence[keras.Variable], gradient_averages: Sequence[keras.Variable]) -> None:
+    """Writes histograms of the weights and of the moving averages of their gradients.
+
+    They are computed in NumPy: the op of `tf.summary.histogram` holds 30 numbers in memory for each weight.
+    """
+    summary = Summary()
+    for folder, variables in (("weights", weights), ("gradients, moving average", gradient_averages)):
+        for weight, variable in zip(weights, variables, strict=True):
+            values = keras.ops.convert_to_numpy(variable)
+            histogram = histogram_pb(f"{folder}/{weight.path.removeprefix('transformer/')}", values, BUCKETS)
+            summary.value.extend(histogram.value)
+    tf.summary.experimental.write_raw_pb(summary.SerializeToString())

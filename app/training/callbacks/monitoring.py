@@ -14,6 +14,7 @@ from app.evaluation import bleu_metric, score
 from app.runs import step_lines
 from app.runtime.console import TrainingProgress
 from app.runtime.utf8_names import in_utf8
+from app.training.callbacks.model_pictures import ModelPictures
 from app.training.trainer import Trainer, target_weight
 from pipelines.vocabulary.tags import Languages
 
@@ -80,6 +81,7 @@ class DevEvaluation:
         translate: Translates lines with the current weights.
         languages: The languages of the data. The target language determines BLEU's tokenizer (see `score`); with
             several, there is also a BLEU for each.
+        pictures: Shows the model itself in TensorBoard.
         progress: Shows the results.
     """
 
@@ -91,6 +93,7 @@ class DevEvaluation:
         translate: Callable[[list[str]], list[str]],
         *,
         languages: Languages,
+        pictures: ModelPictures,
         progress: TrainingProgress,
     ) -> None:
         self.file = run / "dev.jsonl"
@@ -99,6 +102,7 @@ class DevEvaluation:
         self.sources, self.references = sentences
         self.translate = translate
         self.languages = languages
+        self.pictures = pictures
         self.progress = progress
 
     def evaluate(self, trainer: Trainer) -> None:
@@ -106,8 +110,10 @@ class DevEvaluation:
         with trainer.averaged_weights():
             results = dev_loss(trainer, self.batches)
             translations = self.translate(self.sources) if self.sources else []
-        if translations:
-            results |= self.bleu(translations)
+            if translations:
+                results |= self.bleu(translations)
+            with self.writer.as_default(step=trainer.step):
+                self.pictures.write(trainer, list(zip(self.sources, translations, strict=False)), results)
         step_lines.append(self.file, {"step": trainer.step, **results})
         with self.writer.as_default(step=trainer.step):
             for name, value in results.items():
