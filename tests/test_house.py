@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"app", "layers", "pipelines", "keras_nmt", "tests", "benchmarks"}
+MAX_FUNCTION_LINES = 40
 MOST_MODULES = 12  # in a folder, subfolders not counted
 ALLOWED = {
     "app": {"app", "layers", "pipelines"},
@@ -180,3 +181,32 @@ def test_every_folder_has_a_docstring_and_at_most_twelve_modules() -> None:
     for folder, paths in folders.items():
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
         assert len(paths) - 1 <= MOST_MODULES, folder
+
+
+def lines_of_code(source: str) -> dict[str, int]:
+    """Returns the length of each function of a module, without its docstring, comments and empty lines."""
+    found, lines = {}, source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            documented = node.body[0] if ast.get_docstring(node) is not None else None
+            numbers = set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            if documented:
+                numbers -= set(range(documented.lineno, (documented.end_lineno or documented.lineno) + 1))
+            code = (lines[number - 1].strip() for number in numbers)
+            found[node.name] = sum(bool(line) and not line.startswith("#") for line in code)
+    return found
+
+
+def test_lines_of_code_are_counted_without_words() -> None:
+    assert lines_of_code('def f():\n    """One.\n\n    Two.\n    """\n\n    # why\n    return 1\n') == {"f": 2}
+
+
+def test_no_function_has_more_than_forty_lines_of_code() -> None:
+    long = {
+        f"{path.relative_to(ROOT)}: {name}": count
+        for package, path in files()
+        if package not in ("tests", "docs")
+        for name, count in lines_of_code(path.read_text()).items()
+        if count > MAX_FUNCTION_LINES
+    }
+    assert long == {}

@@ -11,6 +11,7 @@ from tensorboard.plugins.projector import ProjectorConfig
 
 from app.config import load_configuration
 from app.training.callbacks.model_pictures import METADATA, SECONDS_BETWEEN, ModelPictures
+from pipelines.shards.manifest import Manifest
 from pipelines.vocabulary.tokenizer import Vocabulary
 
 
@@ -28,7 +29,7 @@ def summaries(run: Path) -> dict[str, list[Any]]:
 def test_attention_of_sample_sentences_is_drawn(summaries: dict[str, list[Any]], run: Path) -> None:
     names = {f"attention {number}/{name}" for number in (1, 2) for name in ("encoder", "decoder", "cross", "pieces")}
     assert names <= set(summaries)
-    source = (run.parent / "data" / "dev.source").read_text().splitlines()[0]
+    source = Manifest.load(run.parent / "data").text("dev")[0].read_text().splitlines()[0]
     ids = Vocabulary.load(run / "vocabulary.model").encode([source])[0]
     row = tf.make_ndarray(summaries["attention 1/pieces"][0].tensor).item().decode().splitlines()[2]
     assert len(row.removeprefix("source | ").split()) == len(ids) + 1  # with EOS
