@@ -10,8 +10,8 @@ from layers import Transformer, TransformerConfig, masks
 from pipelines.preparation.prepare import PreparationOptions, prepare
 from pipelines.sources.corpora import LanguagePair
 from pipelines.streaming.stream import evaluation_stream, training_stream
+from pipelines.vocabulary import tokenizer as vocabulary
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
-from pipelines.vocabulary.tokenizer import tokenizer as vocabulary
 
 VOCABULARY, TOKENS, LENGTH = 504, 512, 64
 
