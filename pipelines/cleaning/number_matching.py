@@ -39,7 +39,7 @@ _LONGEST_NUMERAL = 40  # longer sequences are not numbers
 _MYRIAD = 10**4
 
 
-def have_other_numbers(source: str, target: str, *, by_thousands: bool = True) -> bool:
+def have_different_numbers(source: str, target: str, *, by_thousands: bool = True) -> bool:
     """Returns True if the sides certainly have different numbers.
 
     That is so if the replaced numbers are more than half of the shared ones. `1, 2` and `1, 9` share one number and

@@ -10,7 +10,7 @@ USUAL_SIZE = 32_000
 _ENOUGH_CHARACTERS = 1_000_000  # text of this length allows any size above its minimum
 
 
-def train_possible_model(train: Callable[[int], bytes], size: int | None, *, characters: int) -> bytes:
+def train_feasible_model(train: Callable[[int], bytes], size: int | None, *, characters: int) -> bytes:
     """Trains a model of `size` pieces; if that is None, of `USUAL_SIZE` or as many as the text allows.
 
     Args:
