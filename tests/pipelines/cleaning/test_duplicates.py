@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.cleaning import duplicates
 from pipelines.cleaning.duplicates import BANDS, EqualKeys, digests, equal_keys, fingerprints, normalized, similarity
-from pipelines.cleaning.filters import duplicates
 
 LONG = "the old man and his grey dog went slowly down to the harbour in the first light of the morning to see the boats"
 

@@ -5,8 +5,8 @@ import sentencepiece
 
 from pipelines.errors import DataError
 from pipelines.sources.corpora import LanguagePair, open_corpus
+from pipelines.vocabulary import size as vocabulary_size
 from pipelines.vocabulary.size import train_feasible_model
-from pipelines.vocabulary.tokenizer import size as vocabulary_size
 from pipelines.vocabulary.training import train_model
 
 SIZES = (None, 64, 264, 272, 280, 8000)
