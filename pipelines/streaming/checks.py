@@ -40,6 +40,6 @@ def check_usable_weights(manifest: Manifest, mixture: Mixture | None, max_length
     if taken >= 1:
         raise DataError(f"{data_dir}: {NO_USABLE_WEIGHT}, and {PREPARE_AGAIN}")
     raise DataError(
-        f"{data_dir}: the weights of the corpora leave an epoch {taken:.2g} pairs of at most {max_length} tokens; give "
-        f"larger ones and {PREPARE_AGAIN}, or raise max_length"
+        f"{data_dir}: with the weights of the corpora, an epoch has {taken:.2g} pairs of at most {max_length} tokens; "
+        f"give larger weights and {PREPARE_AGAIN}, or raise max_length"
     )

@@ -38,6 +38,6 @@ def _train_nearest(train: Callable[[int], bytes], error: ImpossibleSizeError) ->
         return train(error.nearest)
     except ImpossibleSizeError as other:
         raise DataError(
-            f"the text is too small for a vocabulary of any size: {min(error.nearest, other.nearest)} pieces do not "
-            f"hold its characters, and it does not fill {max(error.nearest, other.nearest)}; give more text"
+            f"the text is too small for a vocabulary of any size: {min(error.nearest, other.nearest)} pieces cannot "
+            f"hold its characters, and it is too small for {max(error.nearest, other.nearest)}; give more text"
         ) from other

@@ -115,7 +115,7 @@ def test_a_truncated_document_yields_its_complete_units_and_is_reported(tmp_path
     (tmp_path / "a.tmx").write_text(document(*units)[:-300], encoding="utf-8")
     pairs = iter(open_corpus(f"tmx:{tmp_path / 'a.tmx'}", EN_DE))
     assert next(pairs) == RawPair(b"one 0", b"eins 0")
-    with pytest.raises(DataError, match=r"a\.tmx is not well-formed TMX \(.*\); mend or fetch it again"):
+    with pytest.raises(DataError, match=r"a\.tmx is not well-formed TMX \(.*\); repair it or fetch it again"):
         list(pairs)
 
 
