@@ -11,6 +11,12 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def write_half(path: Path, error: type[BaseException]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise error
+
+
 def test_a_file_has_its_old_content_until_the_new_content_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")
@@ -25,9 +31,8 @@ def test_a_file_has_its_old_content_until_the_new_content_is_complete(tmp_path: 
 def test_an_error_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")
-    with pytest.raises(error), atomic_path(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise error
+    with pytest.raises(error):
+        write_half(path, error)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
 
