@@ -45,7 +45,7 @@ class Fingerprints(NamedTuple):
 
 def fingerprints(pairs: Sequence[tuple[str, str]]) -> Fingerprints:
     """Computes the fingerprints of cleaned pairs; they do not depend on the Unicode normalisation form."""
-    pairs = [(one_form(source), one_form(target)) for source, target in pairs]
+    pairs = [(canonical_form(source), canonical_form(target)) for source, target in pairs]
     exact = digests([f"{source}\t{target}" for source, target in pairs])
     shingles = [[*_word_pairs(source, "<"), *_word_pairs(target, ">")] for source, target in pairs]
     signatures = np.array(rensa.RMinHash.digests_from_token_sets(shingles, HASHES, _SEED), np.uint64)
@@ -63,10 +63,10 @@ def digests(texts: Sequence[str]) -> Keys:
 
 def normalized(text: str) -> str:
     """Returns the normalised words of a text, without case and punctuation; the text itself if it has no words."""
-    return " ".join(_words(one_form(text))) or text
+    return " ".join(_words(canonical_form(text))) or text
 
 
-def one_form(text: str) -> str:
+def canonical_form(text: str) -> str:
     """Returns the text in form NFKC without invisible characters: equal for texts that look the same."""
     if text.isascii():
         return text
@@ -74,7 +74,7 @@ def one_form(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    found: list[str] = _WORD.findall(one_form(text.casefold()))  # case folding decomposes some characters
+    found: list[str] = _WORD.findall(canonical_form(text.casefold()))  # case folding decomposes some characters
     return found
 
 

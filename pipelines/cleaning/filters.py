@@ -15,9 +15,9 @@ import ftfy
 import regex
 from ftfy.badness import is_bad
 
-from pipelines.cleaning.language_identification import LEAST_CHARACTERS, are_near, is_in_another_language
-from pipelines.cleaning.link_matching import have_other_links
-from pipelines.cleaning.number_matching import counts_by_thousands, have_other_numbers
+from pipelines.cleaning.language_identification import LEAST_CHARACTERS, are_close_relatives, is_in_another_language
+from pipelines.cleaning.link_matching import have_different_links
+from pipelines.cleaning.number_matching import counts_by_thousands, have_different_numbers
 from pipelines.cleaning.word_counts import count_words, share_of_letters
 from pipelines.errors import DataError
 
@@ -116,7 +116,7 @@ class CleaningReport:
         if self.everything is not None:
             self.everything.append(DroppedPair(reason, source, target))
 
-    def take_back(self, reason: str, source: str, target: str) -> None:
+    def drop_kept(self, reason: str, source: str, target: str) -> None:
         """Counts a pair as dropped that was counted as kept: duplicates, and pairs with too many tokens."""
         self.kept -= 1
         self.drop(reason, source, target)
@@ -200,8 +200,8 @@ def repaired(text: str) -> str | None:
     """Repairs mis-decoded text such as `schÃ¶n` and `it&apos;s`; returns None if that is not possible."""
     if not (is_garbled(text) or ("&" in text and ";" in text)):
         return text
-    mended = str(ftfy.fix_text(_ODD_SPACE.sub(" ", text), _REPAIR))
-    return None if is_garbled(mended) else mended
+    fixed = str(ftfy.fix_text(_ODD_SPACE.sub(" ", text), _REPAIR))
+    return None if is_garbled(fixed) else fixed
 
 
 def is_garbled(text: str) -> bool:
@@ -216,7 +216,7 @@ def is_garbled(text: str) -> bool:
 
 def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[str, Predicate]]:
     """Returns the filters to apply, the cheapest first, each with its reason."""
-    may_be_alike = are_near(*languages)
+    may_be_alike = are_close_relatives(*languages)
     by_thousands = all(map(counts_by_thousands, languages))
     known: list[tuple[str, Predicate]] = [
         ("empty", is_empty),
@@ -224,8 +224,8 @@ def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[
         ("length_ratio", lambda *pair: length_ratio(*pair) > options.max_length_ratio),
         ("identical", lambda *pair: is_identical(*pair) and not may_be_alike),
         ("few_letters", lambda *pair: min(map(share_of_letters, pair)) < options.min_letters),
-        ("numbers", lambda *pair: have_other_numbers(*pair, by_thousands=by_thousands)),
-        ("links", have_other_links),
+        ("numbers", lambda *pair: have_different_numbers(*pair, by_thousands=by_thousands)),
+        ("links", have_different_links),
         ("language", lambda *pair: any(map(is_foreign, pair, languages))),
     ]
     return [(reason, is_dropped) for reason, is_dropped in known if reason not in options.skip]

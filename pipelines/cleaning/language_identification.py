@@ -58,7 +58,7 @@ def is_in_another_language(text: str, language: str) -> bool:
     return sum(p for label, p in found if label in relatives) >= _SURE
 
 
-def are_near(language: str, other: str) -> bool:
+def are_close_relatives(language: str, other: str) -> bool:
     """Returns True if a sentence may be the same in both languages: close relatives in the same script."""
     try:
         first, second = Language.get(language), Language.get(other)
@@ -85,8 +85,8 @@ def _near_labels(language: str) -> frozenset[str]:
 
 
 def _are_relatives(language: str, other: str) -> bool:
-    there, back = _distances(language, other)
-    return max(there, back) < _NEAR_BOTH_WAYS or min(there, back) <= _NEAR_ONE_WAY
+    forward, backward = _distances(language, other)
+    return max(forward, backward) < _NEAR_BOTH_WAYS or min(forward, backward) <= _NEAR_ONE_WAY
 
 
 def _distance(language: str, other: str) -> int:

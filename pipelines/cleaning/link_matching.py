@@ -24,7 +24,7 @@ _NO_ASCII = re.compile("[^\x00-\x7f].*", re.DOTALL)
 _FORMAT = regex.compile(r"\p{Cf}")  # direction marks, zero-width spaces
 
 
-def have_other_links(source: str, target: str) -> bool:
+def have_different_links(source: str, target: str) -> bool:
     """Returns True if the sides contain different web or mail addresses."""
     return _links(source) != _links(target)
 

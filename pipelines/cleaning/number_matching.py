@@ -20,9 +20,8 @@ _DIGIT = re.compile(r"\d")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
 # Zeros that are typed instead of similar letters: Burmese ၀ for ဝ, Telugu ౦ for ం.
 _NO_ZERO = regex.compile(r"(?<!\d)[[\d&&\p{nv=0}]--[0\uff10]](?=[\p{L}\p{M}])", regex.V1)
-_NUMBER = re.compile(
-    "[0-9]+(?:[.,:'\u2019\u066b\u066c\uff0c\uff0e\uff1a][0-9]+)*"
-)  # with Arabic and full-width separators
+# With Arabic and full-width separators.
+_NUMBER = re.compile("[0-9]+(?:[.,:'\u2019\u066b\u066c\uff0c\uff0e\uff1a][0-9]+)*")
 _RUN = re.compile("[0-9]+")
 _GROUPED = re.compile("(?<![0-9])[0-9]++(?: [0-9]++)+")  # 1 500 000, 0800 555 111
 _THOUSANDS = 3  # digits in a group
@@ -39,7 +38,7 @@ _LONGEST_NUMERAL = 40  # longer sequences are not numbers
 _MYRIAD = 10**4
 
 
-def have_other_numbers(source: str, target: str, *, by_thousands: bool = True) -> bool:
+def have_different_numbers(source: str, target: str, *, by_thousands: bool = True) -> bool:
     """Returns True if the sides certainly have different numbers.
 
     That is so if the replaced numbers are more than half of the shared ones. `1, 2` and `1, 9` share one number and

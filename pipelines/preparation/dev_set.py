@@ -91,7 +91,7 @@ class DevSet:
         for pair in self.pairs:
             ids = encode_with_eos(processor, [pair.source, pair.target])
             if max(map(len, ids)) > job.max_tokens:
-                report.take_back("too_many_tokens", pair.source, pair.target)
+                report.drop_kept("too_many_tokens", pair.source, pair.target)
             else:
                 encoded.append((ids[0], ids[1]))
         if not encoded:

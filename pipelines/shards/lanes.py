@@ -46,7 +46,7 @@ class Host(NamedTuple):
 ONLY_HOST = Host()
 
 
-def lanes_of(shards: int, most: int) -> int:
+def lane_count(shards: int, most: int) -> int:
     """Returns the number of lanes for a number of shards: the largest of 8, 4, 2, 1 that divides it, at most `most`."""
     return max(lanes for lanes in (1, 2, 4, LANES) if lanes == 1 or (shards % lanes == 0 and lanes <= most))
 

@@ -27,9 +27,9 @@ MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.model"
 PREPARE_AGAIN = "run nmt prepare again"
 LEAST_WEIGHT = 1e-6  # if all loss weights are smaller, float32 cannot represent the gradients
-NOTHING_COUNTS = (
-    f"no pair counts in the loss: every loss weight is 0, or less than {LEAST_WEIGHT:g}; give the pairs that are to be "
-    "learnt from a weight of about 1"
+NO_USABLE_WEIGHT = (
+    f"no pair counts in the loss: every loss weight is 0 or below {LEAST_WEIGHT:g}; give the pairs to learn from a "
+    "weight of about 1"
 )
 
 

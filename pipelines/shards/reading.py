@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DataError
 from pipelines.shards.buckets import Lengths
-from pipelines.shards.lanes import LANES, ONLY_HOST, Host, lanes_of
+from pipelines.shards.lanes import LANES, ONLY_HOST, Host, lane_count
 from pipelines.shards.manifest import PREPARE_AGAIN, Manifest, Shard, sha256_of
 from pipelines.shards.record_parsing import parse_records
 
@@ -51,7 +51,7 @@ def verify_shards(manifest: Manifest, host: Host = ONLY_HOST) -> None:
         DataError: A shard is corrupt; the message names it.
     """
     for split in manifest.splits.values():
-        lanes = lanes_of(len(split.shards), most=LANES)
+        lanes = lane_count(len(split.shards), most=LANES)
         for i, shard in enumerate(split.shards):
             path = manifest.data_dir / shard.file
             if host.reads(i % lanes, lanes) and sha256_of(path) != shard.sha256:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pipelines.errors import DataError
 from pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, RawPair
 from pipelines.sources.downloads import Downloads
-from pipelines.sources.sample import SAMPLES, in_order, open_sample
+from pipelines.sources.sample import SAMPLES, in_direction, open_sample
 from pipelines.sources.specs import CorpusSpec, parse_spec
 from pipelines.sources.text import open_files, open_jsonl, open_tsv
 from pipelines.sources.tmx import open_tmx
@@ -84,7 +84,7 @@ def _check_options(spec: CorpusSpec, kind: str) -> None:
 def _reversed(spec: CorpusSpec, corpus: Corpus) -> Corpus:
     origin = {**corpus.origin, "spec": spec.text}
     identity = (_REVERSED, *corpus.identity)
-    return Corpus(spec.text, origin, identity, lambda: in_order(corpus.read(), flipped=True))
+    return Corpus(spec.text, origin, identity, lambda: in_direction(corpus.read(), flipped=True))
 
 
 _REVERSED = "reversed"

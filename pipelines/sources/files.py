@@ -35,8 +35,8 @@ def open_stream(name: str) -> Iterator[IO[bytes]]:
         DataError: The file cannot be read or is damaged; raised on opening or while reading within the context.
     """
     if name == STDIN:
-        with explained_damage(called(name)):
-            yield decompressed(called(name), sys.stdin.buffer)
+        with explained_damage(display_name(name)):
+            yield decompressed(display_name(name), sys.stdin.buffer)
         return
     with _explained(name), _backend(name).open(name, "rb") as file, decompressed(name, file) as stream:
         yield stream
@@ -51,17 +51,17 @@ def read_lines(name: str) -> Iterator[bytes]:
     with open_stream(name) as file:
         first = next(file, b"")
         if first.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-            raise DataError(f"{called(name)} is in UTF-16; make it UTF-8, as iconv -f UTF-16 -t UTF-8 does")
+            raise DataError(f"{display_name(name)} is in UTF-16; make it UTF-8, as iconv -f UTF-16 -t UTF-8 does")
         for line in chain([first.removeprefix(BOM_UTF8)] if first else [], file):
             yield line.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def called(name: str) -> str:
+def display_name(name: str) -> str:
     """Returns the name of a file for messages."""
     return "standard input" if name == STDIN else name
 
 
-def check_kind(name: str) -> None:
+def check_is_text(name: str) -> None:
     """Raises a `DataError` if a local file cannot be opened or is not text; pipes are not opened."""
     if _is_remote(name) or name == STDIN:
         return

@@ -40,7 +40,7 @@ def locate(request: CorpusRequest, content: str) -> list[TextFile]:
     if not found:
         raise DataError(f"corpus {request.spec}: no file {request.name}; give a file with {content}")
     for path in found:
-        files.check_kind(path)
+        files.check_is_text(path)
     return [TextFile(path) for path in found]
 
 
@@ -100,7 +100,7 @@ def _both_sides(request: CorpusRequest, prefix: str, sides: dict[str, str]) -> t
 
 def _side(request: CorpusRequest, prefix: str, language: str, sides: dict[str, str]) -> TextFile:
     if name := match(language, sides):
-        files.check_kind(sides[name])
+        files.check_is_text(sides[name])
         return TextFile(sides[name])
     names = _side_names(prefix, language)
     packed = next((f"{names[0]}{suffix}" for suffix in _ARCHIVES if files.is_file(f"{names[0]}{suffix}")), None)

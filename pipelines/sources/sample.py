@@ -37,9 +37,11 @@ def open_sample(request: CorpusRequest) -> Corpus:
         "attribution": "tatoeba.org and manythings.org/anki",
     }
     identity = ("sample", str(pair), file["path"], file["bytes"])
-    return Corpus(request.spec, origin, identity, lambda: in_order(read_columns(str(path)), flipped=source == second))
+    return Corpus(
+        request.spec, origin, identity, lambda: in_direction(read_columns(str(path)), flipped=source == second)
+    )
 
 
-def in_order(pairs: Iterator[RawPair], *, flipped: bool) -> Iterator[RawPair]:
+def in_direction(pairs: Iterator[RawPair], *, flipped: bool) -> Iterator[RawPair]:
     """Yields the pairs, with source and target swapped if `flipped`."""
     return (pair._replace(source=pair.target, target=pair.source) for pair in pairs) if flipped else pairs

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.errors import DataError
 from pipelines.language_codes import match
 from pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, Malformed, RawPair
-from pipelines.sources.files import called, read_lines
+from pipelines.sources.files import display_name, read_lines
 from pipelines.sources.locating import TextFile, locate, locate_sides
 
 _EMPTY = RawPair(b"", b"")  # dropped and counted by cleaning
@@ -107,7 +107,7 @@ def _read_pairs(path: str, parse: Callable[[bytes], RawPair | None]) -> Iterator
         try:
             pair = parse(line)
         except MalformedLineError as error:
-            pair = RawPair(line, b"", malformed=Malformed(called(path), f" line {number}{error}"))
+            pair = RawPair(line, b"", malformed=Malformed(display_name(path), f" line {number}{error}"))
         if pair is not None:
             yield pair
 

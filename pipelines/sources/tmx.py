@@ -86,7 +86,7 @@ def _read_units(path: str) -> Iterator[dict[str, Any]]:
         except etree.XMLSyntaxError as error:
             found = events.error_log.last_error  # the exception itself reports the end of the last chunk
             reason = f"{found.message.strip()}, line {found.line}" if found else first_line(error)
-            raise DataError(f"{path} is not well-formed TMX ({reason}); mend or fetch it again") from error
+            raise DataError(f"{path} is not well-formed TMX ({reason}); repair it or fetch it again") from error
 
 
 def _refuse_entities(path: str, element: Any) -> None:

@@ -136,8 +136,8 @@ def largest_shapes(
     capacities = rows_within(batch_tokens, buckets)
     source, target = np.searchsorted(buckets, np.minimum([longest_source, longest_target], max_length))
     widths = range(max(source, target) + 1)
-    most = rounded_rows(rows)
-    return [BatchShape(min(capacities[w], most), buckets[min(w, source)], buckets[min(w, target)]) for w in widths]
+    max_rows = rounded_rows(rows)
+    return [BatchShape(min(capacities[w], max_rows), buckets[min(w, source)], buckets[min(w, target)]) for w in widths]
 
 
 def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, max_length: int) -> list[BatchPlan]:
@@ -161,14 +161,14 @@ def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, 
     bucket = np.zeros((height, len(lanes), 2), np.uint8)
     for i, (lane_rows, lane_buckets) in enumerate(sorted_lanes):
         rows[: len(lane_rows), i], bucket[: len(lane_rows), i] = lane_rows, lane_buckets
-    most = rounded_rows(height * len(lanes))  # otherwise a large budget would add mostly empty rows
+    max_rows = rounded_rows(height * len(lanes))  # otherwise a large budget would add mostly empty rows
     plans, start = [], 0
     while start < height:
         capacity = capacities[bucket[start].max()]  # widest first: no later row is wider
         end = start + capacity // len(lanes)
         source, target = bucket[start:end].reshape(-1, 2).max(axis=0)
         taken = rows[start:end].ravel()
-        taken = np.pad(taken, (0, min(capacity, most) - len(taken)), constant_values=EMPTY_ROW)
+        taken = np.pad(taken, (0, min(capacity, max_rows) - len(taken)), constant_values=EMPTY_ROW)
         plans.append(BatchPlan(taken, buckets[source], buckets[target]))
         start = end
     return plans
@@ -194,14 +194,15 @@ def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Ro
     """
     buckets = bucket_lengths(max_length)
     sets, lanes, _ = histograms.shape
-    batches, ended = np.zeros(sets, np.int64), np.zeros(sets, np.int64)  # the rows of each lane in batches so far
-    as_wide = np.zeros((sets, lanes), np.int64)
+    batches = np.zeros(sets, np.int64)
+    used = np.zeros(sets, np.int64)  # rows of each lane in the batches so far
+    wide_rows = np.zeros((sets, lanes), np.int64)  # rows of the current bucket and wider ones
     for number, capacity in reversed(list(enumerate(rows_within(batch_tokens, buckets)))):
-        as_wide += histograms[:, :, number]
-        left = as_wide.max(axis=1) - ended  # negative if the last batch of wider rows took them all
-        begun = -(-np.maximum(left, 0) // (capacity // lanes))
-        batches += begun
-        ended += begun * (capacity // lanes)
+        wide_rows += histograms[:, :, number]
+        left = wide_rows.max(axis=1) - used  # negative if the last batch took these rows and narrower ones
+        new_batches = -(-np.maximum(left, 0) // (capacity // lanes))
+        batches += new_batches
+        used += new_batches * (capacity // lanes)
     return batches
 
 

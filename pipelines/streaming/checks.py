@@ -4,12 +4,12 @@ import numpy as np
 
 from pipelines.errors import DataError
 from pipelines.shards.buckets import longer_sides
-from pipelines.shards.manifest import LEAST_WEIGHT, NOTHING_COUNTS, PREPARE_AGAIN, Manifest
+from pipelines.shards.manifest import LEAST_WEIGHT, NO_USABLE_WEIGHT, PREPARE_AGAIN, Manifest
 from pipelines.shards.reading import read_corpora, read_lengths, read_weights
 from pipelines.streaming.mixing import Mixture
 
 
-def check_some_fit(manifest: Manifest, name: str, max_length: int) -> None:
+def check_some_are_short_enough(manifest: Manifest, name: str, max_length: int) -> None:
     """Raises a `DataError` if every pair of a split is longer than `max_length`."""
     split = manifest.split(name)
     if split.longer_than(max_length) == split.examples:
@@ -19,7 +19,7 @@ def check_some_fit(manifest: Manifest, name: str, max_length: int) -> None:
         )
 
 
-def check_some_count(manifest: Manifest, mixture: Mixture | None, max_length: int) -> None:
+def check_usable_weights(manifest: Manifest, mixture: Mixture | None, max_length: int) -> None:
     """Raises a `DataError` if an epoch contains no pair of at most `max_length` tokens with a usable loss weight.
 
     Without a mixture and loss weights every pair counts. With them, usually only the first shard is read.
@@ -38,8 +38,8 @@ def check_some_count(manifest: Manifest, mixture: Mixture | None, max_length: in
         if counting >= 1:
             return
     if taken >= 1:
-        raise DataError(f"{data_dir}: {NOTHING_COUNTS}, and {PREPARE_AGAIN}")
+        raise DataError(f"{data_dir}: {NO_USABLE_WEIGHT}, and {PREPARE_AGAIN}")
     raise DataError(
-        f"{data_dir}: the weights of the corpora leave an epoch {taken:.2g} pairs of at most {max_length} tokens; give "
-        f"larger ones and {PREPARE_AGAIN}, or raise max_length"
+        f"{data_dir}: with the weights of the corpora, an epoch has {taken:.2g} pairs of at most {max_length} tokens; "
+        f"give larger weights and {PREPARE_AGAIN}, or raise max_length"
     )

@@ -50,13 +50,13 @@ class Mixture:
             raise DataError(f"every corpus of the data has weight 0; give one a weight and {PREPARE_AGAIN}")
         if len(pairs) and taken < 1:
             raise DataError(
-                f"the weights of the corpora leave an epoch {taken:.2g} of {int(pairs.sum()):,} pairs; give larger "
-                f"ones and {PREPARE_AGAIN}"
+                f"with the weights of the corpora, an epoch has {taken:.2g} of {int(pairs.sum()):,} pairs; give larger "
+                f"weights and {PREPARE_AGAIN}"
             )
         if len(pairs) and taken > MAX_TIMES * pairs.sum():
             raise DataError(
                 f"the weights of the corpora take a pair {taken / pairs.sum():,.0f} times an epoch on average, and "
-                f"{MAX_TIMES} are the most; divide them all by the same number and {PREPARE_AGAIN}"
+                f"the maximum is {MAX_TIMES}; divide them all by the same number and {PREPARE_AGAIN}"
             )
         if temperature != 1 and len(pairs):
             powers = (1 / temperature - 1) * np.log(np.maximum(pairs, 1) / pairs.sum())

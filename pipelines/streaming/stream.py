@@ -28,7 +28,7 @@ from pipelines.shards.manifest import Manifest
 from pipelines.shards.reading import read_lengths, read_tokens
 from pipelines.streaming.allocator import keep_freed_memory
 from pipelines.streaming.batching import BatchShape, NumpyBatch, fill_batch, plan_batches
-from pipelines.streaming.checks import check_some_fit
+from pipelines.streaming.checks import check_some_are_short_enough
 from pipelines.streaming.options import StreamOptions
 from pipelines.streaming.window_reading import Fill, NumberedPlan, WeightedBatch, read_window
 from pipelines.streaming.windows import TrainingData, Window
@@ -101,7 +101,7 @@ def evaluation_stream(
     """
     manifest = Manifest.of(data_dir)
     shards = manifest.split(split).shards
-    check_some_fit(manifest, split, max_length)
+    check_some_are_short_enough(manifest, split, max_length)
     lengths = read_lengths(manifest.data_dir, shards)
     plans = plan_batches(lengths, [np.arange(len(lengths))], batch_tokens=batch_tokens, max_length=max_length)
 

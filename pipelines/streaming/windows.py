@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DataError
 from pipelines.shards.buckets import Buckets, Lengths, Rows, bucket_lengths, bucket_of_each, longer_sides
-from pipelines.shards.lanes import ONLY_HOST, Host, lanes_of
+from pipelines.shards.lanes import ONLY_HOST, Host, lane_count
 from pipelines.shards.manifest import VOCABULARY, Manifest, Shard, Split
 from pipelines.shards.reading import read_corpora, read_lengths
 from pipelines.streaming.batching import BatchPlan, BatchShape, count_batches, plan_batches, rows_within
-from pipelines.streaming.checks import check_some_count, check_some_fit
+from pipelines.streaming.checks import check_some_are_short_enough, check_usable_weights
 from pipelines.streaming.mixing import Mixture
 from pipelines.streaming.options import StreamOptions
 from pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
@@ -71,12 +71,12 @@ class TrainingData:
         manifest = Manifest.of(data_dir)
         if not 0 <= host.number < host.of:
             raise DataError(f"machine {host.number} of {host.of}: machines count from 0")
-        check_some_fit(manifest, "train", options.max_length)
+        check_some_are_short_enough(manifest, "train", options.max_length)
         rows_within(options.batch_tokens, bucket_lengths(options.max_length))  # raises here, not at the first batch
         alpha = options.sampling_alpha
         sampler = SubwordSampler((manifest.data_dir / VOCABULARY).read_bytes(), alpha) if alpha else None
         mixture = Mixture.of(manifest.split("train"), options.corpus_temperature)
-        check_some_count(manifest, mixture, options.max_length)
+        check_usable_weights(manifest, mixture, options.max_length)
         shape = None
         if options.packed:
             sizes = {"batch_tokens": options.batch_tokens, "max_length": options.max_length}
@@ -97,7 +97,7 @@ class TrainingData:
     @cached_property
     def lanes(self) -> int:
         """The number of lanes, at most the number of shards that fit in a window."""
-        return lanes_of(len(self.shards), most=self.window_pairs // self._largest_shard)
+        return lane_count(len(self.shards), most=self.window_pairs // self._largest_shard)
 
     @property
     def _largest_shard(self) -> int:

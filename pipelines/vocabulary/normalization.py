@@ -40,7 +40,7 @@ def trainer_options(normalization: str) -> Iterator[dict[str, Any]]:
         yield {"normalization_rule_tsv": file.name}
 
 
-def named(model_proto: bytes, normalization: str) -> bytes:
+def with_normalization_name(model_proto: bytes, normalization: str) -> bytes:
     """Returns a trained model with the name of its normalisation instead of the file of its rules."""
     model = ModelProto.FromString(model_proto)
     model.normalizer_spec.name = normalization

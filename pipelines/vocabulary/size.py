@@ -10,7 +10,7 @@ USUAL_SIZE = 32_000
 _ENOUGH_CHARACTERS = 1_000_000  # text of this length allows any size above its minimum
 
 
-def train_possible_model(train: Callable[[int], bytes], size: int | None, *, characters: int) -> bytes:
+def train_feasible_model(train: Callable[[int], bytes], size: int | None, *, characters: int) -> bytes:
     """Trains a model of `size` pieces; if that is None, of `USUAL_SIZE` or as many as the text allows.
 
     Args:
@@ -38,6 +38,6 @@ def _train_nearest(train: Callable[[int], bytes], error: ImpossibleSizeError) ->
         return train(error.nearest)
     except ImpossibleSizeError as other:
         raise DataError(
-            f"the text is too small for a vocabulary of any size: {min(error.nearest, other.nearest)} pieces do not "
-            f"hold its characters, and it does not fill {max(error.nearest, other.nearest)}; give more text"
+            f"the text is too small for a vocabulary of any size: {min(error.nearest, other.nearest)} pieces cannot "
+            f"hold its characters, and it is too small for {max(error.nearest, other.nearest)}; give more text"
         ) from other

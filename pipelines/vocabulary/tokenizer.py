@@ -98,9 +98,8 @@ class Vocabulary(tf.Module):
 
     def encode_outside(self, texts: Sequence[str]) -> list[list[int]]:
         """Encodes without TensorFlow, for engines whose search is as fast as a TensorFlow op."""
-        found: list[list[int]] = [
-            self.processor.encode(text) for text in texts
-        ]  # one by one: for a list it starts threads
+        # One text at a time: given a list, SentencePiece starts threads.
+        found: list[list[int]] = [self.processor.encode(text) for text in texts]
         return found
 
     def decode_outside(self, rows: Sequence[Sequence[int]]) -> list[str]:

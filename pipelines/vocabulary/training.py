@@ -12,8 +12,8 @@ from pathlib import Path
 import sentencepiece
 
 from pipelines.errors import DataError
-from pipelines.vocabulary.normalization import DEFAULT, named, trainer_options
-from pipelines.vocabulary.training_text import readable
+from pipelines.vocabulary.normalization import DEFAULT, trainer_options, with_normalization_name
+from pipelines.vocabulary.training_text import trainer_lines
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 WORD_START = "\u2581"  # represents the space before a word
@@ -53,7 +53,7 @@ def train_model(
     try:
         with trainer_options(normalization) as options:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=readable(sentences),
+                sentence_iterator=trainer_lines(sentences),
                 model_writer=model,
                 model_type="unigram",
                 vocab_size=size,
@@ -70,7 +70,7 @@ def train_model(
             )
     except RuntimeError as error:
         raise _impossible_size(size, str(error)) from error
-    return named(model.getvalue(), normalization)
+    return with_normalization_name(model.getvalue(), normalization)
 
 
 def check_model(model_proto: bytes, path: Path, *, tags: Sequence[str] = ()) -> None:

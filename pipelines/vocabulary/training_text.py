@@ -9,7 +9,7 @@ LONGEST_LINE_BYTES = 4192  # the trainer's default
 RESERVED = "\u2585"  # the trainer's separator between words
 
 
-def readable(sentences: Iterable[str]) -> Iterator[str]:
+def trainer_lines(sentences: Iterable[str]) -> Iterator[str]:
     """Yields sentences, with long ones cut, preferably at spaces, and the reserved character replaced by a space."""
     for sentence in sentences:
         text = sentence.replace(RESERVED, " ")

@@ -161,7 +161,7 @@ def _clean_pairs(job: Job, raw: RawChunk, report: CleaningReport) -> tuple[list[
     is_held_out = np.isin(held_out_digests(pairs, languages), np.load(job.held_out))  # [2, N]
     is_free = np.logical_not(is_held_out.any(axis=0))
     for i in np.flatnonzero(~is_free):
-        report.take_back("held_out", *pairs[i])
+        report.drop_kept("held_out", *pairs[i])
     return list(compress(pairs, is_free.tolist())), weights[is_free]
 
 

@@ -11,7 +11,7 @@ from pipelines.errors import DataError
 from pipelines.preparation.chunk_files import write_array
 from pipelines.preparation.job import BEYOND_LIMIT, DUPLICATE, KEPT, NEAR_DUPLICATE, Job
 from pipelines.preparation.state import Preparation
-from pipelines.shards.manifest import LEAST_WEIGHT, NOTHING_COUNTS
+from pipelines.shards.manifest import LEAST_WEIGHT, NO_USABLE_WEIGHT
 
 
 def deduplicate(preparation: Preparation) -> None:
@@ -37,10 +37,10 @@ def deduplicate(preparation: Preparation) -> None:
         fates[kept[options.limit :]] = BEYOND_LIMIT
     write_array(job.removed, fates)
     preparation.check_some_left(preparation.kept)
-    _check_some_count(preparation, fates)
+    _check_usable_weights(preparation, fates)
 
 
-def _check_some_count(preparation: Preparation, fates: NDArray[np.uint8]) -> None:
+def _check_usable_weights(preparation: Preparation, fates: NDArray[np.uint8]) -> None:
     """Raises a `DataError` if no kept pair has a loss weight large enough to learn from."""
     for chunk, (number, start) in zip(preparation.chunks, preparation.starts, strict=True):
         kept = fates[start : start + chunk.pairs] == KEPT
@@ -48,7 +48,7 @@ def _check_some_count(preparation: Preparation, fates: NDArray[np.uint8]) -> Non
         if (weights[kept] >= LEAST_WEIGHT).any():
             return
     shutil.rmtree(preparation.job.work)  # resuming would fail again
-    raise DataError(NOTHING_COUNTS)
+    raise DataError(NO_USABLE_WEIGHT)
 
 
 def find_equal(job: Job, chunks: int, pairs: int, column: int) -> int:

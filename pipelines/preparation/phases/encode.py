@@ -63,7 +63,7 @@ def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
         fates = job.fates(start, len(pairs))
         for fate, reason in _REASONS.items():
             for i in np.flatnonzero(fates == fate):
-                report.take_back(reason, *pairs[i])
+                report.drop_kept(reason, *pairs[i])
         report.kept -= int((fates == BEYOND_LIMIT).sum())
         kept = np.flatnonzero(fates == KEPT)
         encoded = _encode_pairs(job, job.corpora[cleaned.corpus], [pairs[i] for i in kept], report)
@@ -91,9 +91,9 @@ def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], re
     fit = []
     for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
         if len(source) <= empty_source or len(target) == 1:
-            report.take_back("empty", *pairs[i])
+            report.drop_kept("empty", *pairs[i])
         elif max(len(source), len(target)) > job.max_tokens:
-            report.take_back("too_many_tokens", *pairs[i])
+            report.drop_kept("too_many_tokens", *pairs[i])
         else:
             fit.append(i)
     return EncodedPairs([(sources[i], targets[i]) for i in fit], np.array(fit, np.int64))

@@ -26,8 +26,8 @@ def hold_out(preparation: Preparation) -> DevSet:
         raw = list(one.corpus)
         well_formed = (pair for pair in raw if not pair.malformed)
         pairs = [text for pair in well_formed if (text := decode(pair.source, pair.target))]
-        mended = [(repaired(source) or source, repaired(target) or target) for source, target in pairs]
-        found.append(held_out_digests([*pairs, *mended], (one.pair.source, one.pair.target)).ravel())
+        repaired_pairs = [(repaired(source) or source, repaired(target) or target) for source, target in pairs]
+        found.append(held_out_digests([*pairs, *repaired_pairs], (one.pair.source, one.pair.target)).ravel())
         if number < len(opened.dev):
             dev_corpora.append(DevCorpus(one.corpus, raw, opened.languages.tagger(one.pair.target, one.spec.tag)))
     write_array(preparation.job.held_out, np.unique(np.concatenate(found)))

@@ -12,7 +12,7 @@ from pipelines.preparation.chunk_files import TextPair, read_pairs, write_pairs
 from pipelines.preparation.job import KEPT, Job
 from pipelines.preparation.state import Preparation
 from pipelines.vocabulary.normalization import DEFAULT
-from pipelines.vocabulary.size import train_possible_model
+from pipelines.vocabulary.size import train_feasible_model
 from pipelines.vocabulary.training import train_model
 
 SAMPLE_PAIRS = 250_000  # a larger sample hardly changes the vocabulary
@@ -55,7 +55,7 @@ def _train(preparation: Preparation) -> bytes:
             normalization=options.normalization or DEFAULT,
         )
 
-    return train_possible_model(train, options.vocabulary_size, characters=characters // every)
+    return train_feasible_model(train, options.vocabulary_size, characters=characters // every)
 
 
 def _sample(preparation: Preparation) -> Iterator[TextPair]:

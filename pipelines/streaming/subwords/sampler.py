@@ -52,7 +52,7 @@ class SubwordSampler:
         model = sentencepiece_model_pb2.ModelProto.FromString(model_proto)
         if model.trainer_spec.model_type != model.trainer_spec.UNIGRAM:
             raise DataError(
-                "segmentations are drawn from a unigram vocabulary, and that of this data is of another kind; use "
+                "sampling segmentations needs a unigram vocabulary, but that of this data is of another kind; use "
                 "sampling_alpha 0, or prepare the data with a unigram vocabulary"
             )
         pieces = model.pieces

@@ -221,7 +221,7 @@ def test_examples_in_the_report_are_cut_short() -> None:
 
 def test_a_kept_pair_can_be_taken_back() -> None:
     _, report = cleaned([("a", "x"), ("b", "y")])
-    report.take_back("too_many_tokens", "a", "x")
+    report.drop_kept("too_many_tokens", "a", "x")
     assert (report.kept, report.dropped) == (1, {"too_many_tokens": 1})
 
 

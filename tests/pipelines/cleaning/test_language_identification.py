@@ -4,7 +4,7 @@
 
 import pytest
 
-from pipelines.cleaning.language_identification import are_near, is_in_another_language
+from pipelines.cleaning.language_identification import are_close_relatives, is_in_another_language
 
 TEXTS = {
     "en": "The cat sits on the carpet and watches the rain fall on the roofs of the old town.",
@@ -64,4 +64,4 @@ def test_upper_case_is_identified_like_lower_case() -> None:
     ("no such", "en", False),
 ])  # fmt: skip
 def test_close_relatives(language: str, other: str, near: bool) -> None:
-    assert are_near(language, other) == are_near(other, language) == near
+    assert are_close_relatives(language, other) == are_close_relatives(other, language) == near

@@ -4,7 +4,7 @@
 
 import pytest
 
-from pipelines.cleaning.number_matching import counts_by_thousands, have_other_numbers
+from pipelines.cleaning.number_matching import counts_by_thousands, have_different_numbers
 
 SAME = [
     ("The meeting was in 2024 with 150 people.", "عقد الاجتماع في عام ٢٠٢٤ بحضور ١٥٠ شخصا."),
@@ -57,24 +57,24 @@ OTHER = [
 
 @pytest.mark.parametrize(("source", "target"), SAME)
 def test_a_number_is_the_same_in_any_notation(source: str, target: str) -> None:
-    assert not have_other_numbers(source, target)
-    assert not have_other_numbers(target, source)
+    assert not have_different_numbers(source, target)
+    assert not have_different_numbers(target, source)
 
 
 @pytest.mark.parametrize(("source", "target"), OTHER)
 def test_different_numbers_are_found_in_any_digits(source: str, target: str) -> None:
-    assert have_other_numbers(source, target)
-    assert have_other_numbers(target, source)
+    assert have_different_numbers(source, target)
+    assert have_different_numbers(target, source)
 
 
 def test_numbers_that_one_side_spells_in_words_are_not_differences() -> None:
-    assert not have_other_numbers("Two of the 5 and three", "2 von 5 und 3")
-    assert not have_other_numbers("Three of them", "3 davon")
+    assert not have_different_numbers("Two of the 5 and three", "2 von 5 und 3")
+    assert not have_different_numbers("Three of them", "3 davon")
 
 
 def test_ten_times_a_number_may_be_equal_only_between_different_units() -> None:
-    assert have_other_numbers("10 million people", "1 करोड़ लोग")
-    assert not have_other_numbers("10 million people", "1 करोड़ लोग", by_thousands=False)
+    assert have_different_numbers("10 million people", "1 करोड़ लोग")
+    assert not have_different_numbers("10 million people", "1 करोड़ लोग", by_thousands=False)
 
 
 def test_the_units_of_large_numbers_are_known_for_each_language() -> None:
@@ -84,7 +84,7 @@ def test_the_units_of_large_numbers_are_known_for_each_language() -> None:
 
 @pytest.mark.timeout(20)
 def test_very_long_digit_sequences_are_compared() -> None:
-    assert not have_other_numbers("9" * 100_000 + " 1", "9" * 100_000 + ".1")
-    assert have_other_numbers("9" * 100_000 + "万", "8" * 100_000)
-    assert have_other_numbers("1 " * 5_000, "2 " * 5_000)
-    assert have_other_numbers("9" * 100_000 + " 三", "8" * 100_000 + "é")
+    assert not have_different_numbers("9" * 100_000 + " 1", "9" * 100_000 + ".1")
+    assert have_different_numbers("9" * 100_000 + "万", "8" * 100_000)
+    assert have_different_numbers("1 " * 5_000, "2 " * 5_000)
+    assert have_different_numbers("9" * 100_000 + " 三", "8" * 100_000 + "é")

@@ -87,7 +87,7 @@ def test_standard_input_can_be_read_only_once(tmp_path: Path, made: Any, monkeyp
 @pytest.mark.parametrize("weight", ["0", "1e-50", "1e-9"])
 def test_loss_weights_that_are_all_zero_are_refused(tmp_path: Path, made: Any, weight: str) -> None:
     weighted = lines(tmp_path / "a.tsv", *(f"{pair}\t{weight}" for pair in PAIRS))
-    with pytest.raises(DataError, match="no pair counts in the loss: every loss weight is 0, or less than 1e-06; give"):
+    with pytest.raises(DataError, match="no pair counts in the loss: every loss weight is 0 or below 1e-06; give"):
         made(f"{weighted}?loss_weight=column")
     if weight != "0":
         with pytest.raises(DataError, match="no pair counts in the loss"):

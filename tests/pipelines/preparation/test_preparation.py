@@ -494,7 +494,7 @@ class TestDirectory:
 
     def test_a_file_at_the_path_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("")
-        with pytest.raises(DataError, match="out is a file; expected the name of a directory"):
+        with pytest.raises(DataError, match="out is a file; expected the name of a new directory"):
             prepare(options(tmp_path / "out"))
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.shards.lanes import Host, deal, lanes_of
+from pipelines.shards.lanes import Host, deal, lane_count
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), max_size=150)
 
@@ -64,4 +64,4 @@ def test_a_machine_reads_its_share_of_the_lanes_if_they_divide(hosts: int, lanes
     ("shards", "most", "lanes"), [(16, 99, 8), (8, 8, 8), (8, 7, 4), (12, 99, 4), (7, 99, 1), (16, 0, 1), (2, 2, 2)]
 )
 def test_the_number_of_lanes_divides_the_shards_and_fits_in_a_window(shards: int, most: int, lanes: int) -> None:
-    assert lanes_of(shards, most) == lanes
+    assert lane_count(shards, most) == lanes

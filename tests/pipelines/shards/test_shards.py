@@ -162,6 +162,22 @@ def test_an_unreadable_manifest_is_reported(tmp_path: Path, contents: str, messa
         Manifest.load(tmp_path)
 
 
+def test_a_manifest_that_cannot_be_written_completely_is_not_written(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_half(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError("disk full")
+
+    before = (data / MANIFEST).read_bytes()
+    manifest = Manifest.load(data)
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    with pytest.raises(OSError, match="disk full"):
+        manifest.save()
+    assert (data / MANIFEST).read_bytes() == before
+
+
 def test_a_manifest_of_an_older_shard_layout_is_reported(data: Path) -> None:
     change_manifest(data, splits={"train": {"shards": [{"name": "x"}], "length_histogram": []}})
     with pytest.raises(DataError, match=r"manifest\.json is damaged"):

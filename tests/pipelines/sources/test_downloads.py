@@ -138,7 +138,7 @@ def test_content_with_a_wrong_checksum_is_refused_and_removed(web: Web, download
     web.pages |= {"/text.en": Page(TEXT), "/other.en": Page(b"other")}
     downloads.fetch([f"{web.address}/text.en"])
     found = hashlib.sha256(b"other").hexdigest()
-    with pytest.raises(DataError, match=f"sha256 {SHA256} expected, {found} found; the download was removed"):
+    with pytest.raises(DataError, match=f"expected sha256 {SHA256}, found {found}; the download was removed"):
         downloads.fetch([f"{web.address}/other.en"], SHA256)
     assert names(downloads.folder) == ["text.en"]
 

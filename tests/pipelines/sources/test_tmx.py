@@ -90,7 +90,7 @@ def test_named_entities_are_decoded_and_unknown_ones_reported_with_their_line(tm
     assert read(tmp_path, text) == [("The café & Zürich", "Café")]
     with pytest.raises(DataError, match=r"a\.tmx has an undefined entity \(&ours;, line 2\); write it out"):
         read(tmp_path, document("\n", unit(en="of &ours;", de="x"), head=head))
-    with pytest.raises(DataError, match=r"is not well-formed TMX \(Entity 'eacute' not defined, line 3\); mend"):
+    with pytest.raises(DataError, match=r"is not well-formed TMX \(Entity 'eacute' not defined, line 3\); repair it"):
         read(tmp_path, document("\n", unit(en="one", de="eins"), "\n", unit(en="caf&eacute;", de="x")))
 
 
@@ -115,7 +115,7 @@ def test_a_truncated_document_yields_its_complete_units_and_is_reported(tmp_path
     (tmp_path / "a.tmx").write_text(document(*units)[:-300], encoding="utf-8")
     pairs = iter(open_corpus(f"tmx:{tmp_path / 'a.tmx'}", EN_DE))
     assert next(pairs) == RawPair(b"one 0", b"eins 0")
-    with pytest.raises(DataError, match=r"a\.tmx is not well-formed TMX \(.*\); mend or fetch it again"):
+    with pytest.raises(DataError, match=r"a\.tmx is not well-formed TMX \(.*\); repair it or fetch it again"):
         list(pairs)
 
 

@@ -115,14 +115,14 @@ def test_weights_that_leave_only_pairs_that_are_too_long_are_refused(mix: Mix) -
     for shard in Manifest.load(data).split("train").shards:
         is_short = np.load(data / shard.lengths_file).max(axis=1) <= 8
         np.save(data / shard.corpus_file, is_short.astype(np.uint8))
-    with pytest.raises(DataError, match=r"leave an epoch \S+ pairs of at most 8 tokens; give larger ones and run"):
+    with pytest.raises(DataError, match=r"an epoch has \S+ pairs of at most 8 tokens; give larger weights and run"):
         training_stream(data, **OPTIONS | {"max_length": 8})
     assert taken(data)
 
 
 def test_weights_that_repeat_pairs_too_often_are_refused() -> None:
     assert Mixture.of(split_of([10, 1000], [5000, 1]), 1)
-    with pytest.raises(DataError, match=r"take a pair 1,000,000,000 times an epoch on average, and 100 are the most"):
+    with pytest.raises(DataError, match=r"take a pair 1,000,000,000 times an epoch on average, and the maximum is 100"):
         Mixture.of(split_of([10, 1000], [1e9, 1e9]), 1)
 
 
@@ -289,7 +289,7 @@ def test_invalid_mixtures_are_refused() -> None:
     with pytest.raises(DataError, match="every corpus of the data has weight 0; give one a weight"):
         Mixture.of(split_of([100, 5], [0, 0]), temperature=1)
     with pytest.raises(
-        DataError, match="the weights of the corpora leave an epoch 4e-07 of 400 pairs; give larger ones"
+        DataError, match="with the weights of the corpora, an epoch has 4e-07 of 400 pairs; give larger weights"
     ):
         Mixture.of(split_of([200, 200], [1e-9, 1e-9]), temperature=1)
     assert Mixture.of(split_of([200, 200], [1e-9, 0.5]), temperature=1)

@@ -159,7 +159,7 @@ class TestSampler:
         model = sentencepiece_model_pb2.ModelProto.FromString(example_model())
         model.trainer_spec.model_type = model.trainer_spec.BPE
         with pytest.raises(
-            DataError, match=r"segmentations are drawn from a unigram vocabulary, .* use sampling_alpha 0"
+            DataError, match=r"sampling segmentations needs a unigram vocabulary, .* use sampling_alpha 0"
         ):
             SubwordSampler(model.SerializeToString(), 0.1)
 

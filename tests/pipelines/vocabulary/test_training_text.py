@@ -5,15 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.vocabulary.training import train_model
-from pipelines.vocabulary.training_text import LONGEST_LINE_BYTES, RESERVED, readable
+from pipelines.vocabulary.training_text import LONGEST_LINE_BYTES, RESERVED, trainer_lines
 
 
 def test_short_sentences_are_unchanged() -> None:
-    assert list(readable(["one two", "", "drei \u00e4" * 500])) == ["one two", "", "drei \u00e4" * 500]
+    assert list(trainer_lines(["one two", "", "drei \u00e4" * 500])) == ["one two", "", "drei \u00e4" * 500]
 
 
 def test_a_long_sentence_is_cut_at_spaces() -> None:
-    (first, second) = readable([" ".join(["word"] * 1000)])
+    (first, second) = trainer_lines([" ".join(["word"] * 1000)])
     assert first + " " + second == " ".join(["word"] * 1000)
     assert set(f"{first} {second}".split(" ")) == {"word"}
 
@@ -21,7 +21,7 @@ def test_a_long_sentence_is_cut_at_spaces() -> None:
 @settings(deadline=None, max_examples=30)
 @given(st.text(st.sampled_from("a\u00e9\u6f22\U0001f600 "), min_size=900), st.integers(1, 9))
 def test_nothing_is_lost_and_nothing_is_too_long(text: str, times: int) -> None:
-    parts = list(readable([text * times]))
+    parts = list(trainer_lines([text * times]))
     assert "".join(parts).replace(" ", "") == (text * times).replace(" ", "")
     assert all(len(part.encode()) <= LONGEST_LINE_BYTES for part in parts)
 

@@ -6,14 +6,14 @@ import sentencepiece
 from pipelines.errors import DataError
 from pipelines.sources.corpora import LanguagePair, open_corpus
 from pipelines.vocabulary import size as vocabulary_size
-from pipelines.vocabulary.size import train_possible_model
+from pipelines.vocabulary.size import train_feasible_model
 from pipelines.vocabulary.training import train_model
 
 SIZES = (None, 64, 264, 272, 280, 8000)
 
 
 def pieces(sentences: list[str], size: int | None) -> int:
-    model = train_possible_model(lambda size: train_model(sentences, size), size, characters=sum(map(len, sentences)))
+    model = train_feasible_model(lambda size: train_model(sentences, size), size, characters=sum(map(len, sentences)))
     return int(sentencepiece.SentencePieceProcessor(model_proto=model).get_piece_size())
 
 
@@ -58,7 +58,7 @@ def test_a_larger_size_is_not_tried_on_much_text() -> None:
         return train_model(sample(20), size)
 
     with pytest.raises(DataError, match="too many characters for 64 pieces"):
-        train_possible_model(train, 64, characters=10**9)
+        train_feasible_model(train, 64, characters=10**9)
     assert tried == [64]
 
 

@@ -1,0 +1,46 @@
+"""Files are complete or absent."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.atomic_files import atomic_path, write_atomically
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write_half(path: Path, error: type[BaseException]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise error
+
+
+def test_a_file_has_its_old_content_until_the_new_content_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_error_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with pytest.raises(error):
+        write_half(path, error)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_two_writers_of_one_file_do_not_share_a_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with atomic_path(path) as first, atomic_path(path) as second:
+        first.write_bytes(b"first")
+        second.write_bytes(b"second")
+    assert path.read_bytes() == b"first"  # the outer block ends last
+    assert names(tmp_path) == ["file"]
