@@ -1,7 +1,7 @@
 """The Transformer in NumPy and float64, written from the equations of Vaswani et al. 2017.
 
-The slow and obvious form of each: one matrix for each head, a loop over the heads, masks of minus infinity. A batch
-axis comes first everywhere. The last part reads the weights of `layers` by name, and is all that knows of them.
+The slow and obvious form of each: one matrix for each head, a loop over the heads, masks of minus infinity. The batch
+axis comes first everywhere. Only the last part depends on `layers`: it reads their weights by name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class EncoderLayer:
-    """Two sublayers and the normalisation of each, in their order."""
+    """Two sublayers and the normalisation of each, in order."""
 
     self_attention: Attention
     feed_forward: FeedForward
@@ -55,7 +55,7 @@ class EncoderLayer:
 
 @dataclass(frozen=True)
 class DecoderLayer:
-    """Three sublayers and the normalisation of each, in their order."""
+    """Three sublayers and the normalisation of each, in order."""
 
     self_attention: Attention
     cross_attention: Attention
@@ -65,7 +65,7 @@ class DecoderLayer:
 
 @dataclass(frozen=True)
 class Stack:
-    """Layers; with a final normalisation they are pre-norm, without it post-norm as in the paper."""
+    """Layers: pre-norm with a final normalisation, or post-norm without it, as in the paper."""
 
     layers: Sequence[Any]
     final_norm: Norm | None
@@ -86,7 +86,7 @@ class Transformer:
 
 
 def softmax(x: Array) -> Array:
-    """Over the last axis."""
+    """Computes the softmax over the last axis."""
     powers = np.exp(x - x.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
 
@@ -112,7 +112,7 @@ def feed_forward(x: Array, weights: FeedForward) -> Array:
 
 
 def layer_norm(x: Array, weights: Norm, epsilon: float = 1e-6) -> Array:
-    """Over the last axis; the epsilon is Tensor2Tensor's, as the paper names none."""
+    """Normalises over the last axis; the epsilon is Tensor2Tensor's, as the paper gives none."""
     centred = x - x.mean(-1, keepdims=True)
     return weights.gain * centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon) + weights.bias
 
@@ -178,21 +178,21 @@ def decoder_layer(
 
 
 def encoder(x: Array, stack: Stack, may_attend: Array) -> Array:
-    """The encoder's stack, and the final normalisation where there is one."""
+    """Applies the encoder's stack, and the final normalisation if there is one."""
     for layer in stack.layers:
         x = encoder_layer(x, layer, may_attend, stack.normalization)
     return x if stack.final_norm is None else layer_norm(x, stack.final_norm)
 
 
 def decoder(x: Array, memory: Array, stack: Stack, may_attend_source: Array) -> Array:
-    """The decoder's stack, and the final normalisation where there is one."""
+    """Applies the decoder's stack, and the final normalisation if there is one."""
     for layer in stack.layers:
         x = decoder_layer(x, memory, layer, may_attend_source, stack.normalization)
     return x if stack.final_norm is None else layer_norm(x, stack.final_norm)
 
 
 def transformer(source: Array, target: Array, weights: Transformer) -> Array:
-    """Source ids [B, S] and target ids [B, T] behind BOS -> logits [B, T, V]."""
+    """Computes logits [B, T, V] from source ids [B, S] and target ids [B, T] after BOS."""
     width = weights.embeddings.shape[1]
     may_attend = padding_mask(source)
     x = embed(source, weights.embeddings) + sinusoids(range(source.shape[1]), width)
@@ -210,16 +210,16 @@ def label_smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float)
     return float(losses[real].sum() / real.sum())
 
 
-# What follows reads the weights of `layers`, and is the one place to change with their names and their fusing.
+# The rest reads the weights of `layers`; only this part depends on their names and on which are fused.
 
 
 def named_weights(layer: Any) -> dict[str, Array]:
-    """A built Keras layer's weights in float64, by their path below that layer."""
+    """Returns a built Keras layer's weights in float64, by their path below that layer."""
     return {weight.path.split("/", 1)[1]: np.asarray(weight, dtype=np.float64) for weight in layer.weights}
 
 
 def below(named: Named, prefix: str) -> dict[str, Array]:
-    """The weights whose path starts with `prefix`/, by the rest of it."""
+    """Returns the weights whose path starts with `prefix`/, by the rest of the path."""
     return {path[len(prefix) + 1 :]: array for path, array in named.items() if path.startswith(f"{prefix}/")}
 
 
@@ -236,7 +236,7 @@ def cross_attention_weights(named: Named, heads: int) -> Attention:
 
 
 def attention_weights(query: Array, key: Array, value: Array, named: Named, heads: int) -> Attention:
-    """Cuts three [D, D] matrices into the matrices of each head."""
+    """Splits three [D, D] matrices into the matrices of each head."""
     per_head = [np.split(matrix, heads, axis=1) for matrix in (query, key, value)]
     return Attention(*per_head, output=named["output_projection/kernel"])
 
