@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from app.decoding.options import DecodingOptions
-from app.decoding.search.beam_search import Hypotheses
+from app.decoding.search.hypotheses import Hypotheses
 from app.decoding.text.texts import Search
 from app.decoding.translation_graph import TranslationGraph
 from app.models.ctranslate2_model import write_ctranslate2

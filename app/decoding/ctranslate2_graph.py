@@ -1,64 +1,90 @@
-"""A translation graph whose search and scores are those of CTranslate2; all around them is TensorFlow's as ever."""
+"""A translation graph that searches and scores with CTranslate2; the text around it is TensorFlow's."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import ctranslate2
 import numpy as np
 import tensorflow as tf
 
+from app.decoding.network.traced import traced
 from app.decoding.options import DecodingOptions
-from app.decoding.plain_translation import OnlyTexts, PlainTranslation
-from app.decoding.search.beam_search import Hypotheses
-from app.decoding.signatures import DEFAULT, DETOKENIZE, N_BEST, SCORE, TOKENIZE, TRANSLATE, Signatures
-from app.decoding.text.texts import Search
-from app.decoding.translation_graph import TranslationGraph
+from app.decoding.plain_translation import Found, OnlyTexts, PlainTranslation
+from app.decoding.search.hypotheses import Hypotheses
+from app.decoding.signatures import DEFAULT, TRANSLATE, Signatures, engine_signatures
+from app.decoding.text.texts import ScoredTexts, Search, TranslatedTexts
+from app.decoding.text_pipeline import TextPipeline
 from app.runtime.utf8_names import in_utf8
 from pipelines.vocabulary.loading import load_vocabulary
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
 VOCABULARY = "vocabulary.model"  # beside the model, which has the pieces but not how text is cut into them
-LIMIT_STEP = 8  # sources of like length share a limit of their translations, and a batch
-KNOWN = (DEFAULT, TRANSLATE, N_BEST, SCORE, TOKENIZE, DETOKENIZE)  # signatures
-SENTENCES_AT_ONCE = 64  # by each worker; more is no faster on a CPU
+LIMIT_STEP = 8  # sources whose lengths round up to the same multiple share a batch and a limit of their translations
+SENTENCES_AT_ONCE = 64  # of each worker; more is no faster on a CPU
 
 
-class CTranslate2Graph(TranslationGraph):
-    """Translates text with a CTranslate2 model; for a translator alone, since no SavedModel can hold it.
+class CTranslate2Graph(tf.Module):
+    """Translates text with a CTranslate2 model: a `TranslationEngine`. No SavedModel can hold it.
 
     CTranslate2 divides by length ^ alpha where `beam_search` divides by ((5 + length) / 6) ^ alpha, and a hypothesis
-    may end only where its end is among the K best extensions, not the 2K best. Its K hypotheses are ranked anew here.
+    may end only where its end is among the K best extensions, not the 2K best. Its K hypotheses are ranked again here.
 
     Args:
-        folder: what `app.models.ctranslate2_model` wrote.
-        options: of the search.
-        workers: so many translate side by side, each with `threads` threads; else all processors help with each batch.
+        folder: Written by `app.models.ctranslate2_model`.
+        options: Settings of the search.
+        workers: The number of parallel workers, each with `threads` threads; 1 uses all processors for each batch.
+        threads: Threads of each worker; 0 lets CTranslate2 choose.
     """
 
     def __init__(self, folder: Path, options: DecodingOptions, *, workers: int = 1, threads: int = 0) -> None:
-        super().__init__(None, load_vocabulary(folder / VOCABULARY), options)
+        super().__init__(name="ctranslate2")
+        self.vocabulary = load_vocabulary(folder / VOCABULARY)
+        self.options = options
+        self.text = TextPipeline(self.vocabulary, options)
         self.engine = ctranslate2.Translator(
             in_utf8(folder), device="auto", inter_threads=workers, intra_threads=threads
         )
         self.spelling = np.array(self.vocabulary.pieces(), object)
         self.ids = {piece: i for i, piece in enumerate(self.spelling)}
+        settings = [tf.TensorSpec([], value.dtype) for value in Search.of(options)]
+        self.traced_search = traced(
+            lambda pieces, hypotheses, *search: self.search(pieces, hypotheses, Search(*search)),
+            *(tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.int32), *settings),
+        )
 
     def signatures(self) -> Signatures:
-        """Those of a translation graph but for what CTranslate2 is not asked for here."""
-        known = {name: function for name, function in super().signatures().items() if name in KNOWN}
-        translate = PlainTranslation(self, known[TRANSLATE])
-        return {**known, TRANSLATE: translate, DEFAULT: OnlyTexts(translate, known[DEFAULT])}
+        """Returns the signatures that every engine has; the plain ones take a short way around TensorFlow."""
+        in_graph = engine_signatures(self)
+        translate = PlainTranslation(self, in_graph[TRANSLATE])
+        return {**in_graph, TRANSLATE: translate, DEFAULT: OnlyTexts(translate, in_graph[DEFAULT])}
 
-    def search(
+    def translate(
         self,
-        pieces: tf.RaggedTensor,
-        hypotheses: int | tf.Tensor,
+        texts: tf.Tensor,
         search: Search | None = None,
-        prefixes: tf.RaggedTensor | None = None,
-    ) -> Hypotheses:
-        """The best hypotheses for the pieces, int32 [B, (L)]; prefixes it does not know."""
+        *,
+        hypotheses: int | tf.Tensor = 1,
+        retry: bool | tf.Tensor = False,
+    ) -> TranslatedTexts:
+        """Translates `texts` (string [N]) as `TranslationEngine.translate` says."""
         search = search or Search.of(self.options)
+
+        def find(tokens: tf.RaggedTensor, _: tf.Tensor) -> Hypotheses:
+            found: Hypotheses = self.traced_search(tokens, hypotheses, *search)
+            return found
+
+        pieces = self.text.cut(texts)
+        return self.text.translate(pieces, texts, find, hypotheses=hypotheses, beams=search.beam_size, retry=retry)
+
+    def score(
+        self, texts: tf.Tensor, targets: tf.Tensor, length_penalty: float | tf.Tensor | None = None
+    ) -> ScoredTexts:
+        """Scores `targets` (string [N]) as translations of `texts` (string [N]) as `TranslationEngine.score` says."""
+        alpha = self.options.length_penalty if length_penalty is None else length_penalty
+        return self.text.score(texts, targets, self.token_log_probabilities, alpha)
+
+    def search(self, pieces: tf.RaggedTensor, hypotheses: int | tf.Tensor, search: Search) -> Hypotheses:
+        """Searches the best hypotheses for the pieces, int32 [B, (L)]."""
         found = tf.numpy_function(
             lambda ids, splits, *settings: self.find(np.split(ids, splits[1:-1]), Search(*settings)),
             [pieces.values, pieces.row_splits, *search],
@@ -74,7 +100,7 @@ class CTranslate2Graph(TranslationGraph):
             of_each = tf.gather(pieces, tf.repeat(tf.range(pieces.nrows(out_type=tf.int32)), search.beam_size))
             return tf.reshape(self.token_log_probabilities(of_each, every), tf.shape(tokens))
 
-        # The engine tells none while it searches, so they cost another pass; only lists of the whole beam show them.
+        # A search returns no token scores, so they cost another pass. Only lists of the whole beam show them.
         by_token = tf.cond(
             tf.equal(hypotheses, search.beam_size), scored, lambda: tf.zeros(tf.shape(tokens), tf.float32)
         )
@@ -87,7 +113,7 @@ class CTranslate2Graph(TranslationGraph):
         )
 
     def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
-        """Of the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
+        """Scores labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
         by_token = tf.numpy_function(
             lambda ids, splits, labels: self._score(np.split(ids, splits[1:-1]), labels),
             [sources.values, sources.row_splits, labels],
@@ -95,16 +121,10 @@ class CTranslate2Graph(TranslationGraph):
         )
         return tf.reshape(by_token, tf.shape(labels))
 
-    def find(self, sources: Sequence[np.ndarray | Sequence[int]], search: Search) -> tuple[np.ndarray, ...]:
-        """Tokens, scores and log-probabilities of `Hypotheses`; of a source without tokens there is only EOS."""
+    def find(self, sources: Sequence[np.ndarray | Sequence[int]], search: Search) -> Found:
+        """Searches the best hypotheses of sources of token ids; only EOS for a source without tokens."""
+        results = self._results(sources, search)
         beam_size, alpha = int(search.beam_size), float(search.length_penalty)
-        rows = [row for row, ids in enumerate(sources) if len(ids)]
-        limits = [-(-len(sources[row]) // LIMIT_STEP) * LIMIT_STEP + int(search.max_extra_tokens) for row in rows]
-        found: dict[int, Any] = {}
-        for limit in set(limits):  # else a sentence's limit would be that of the longest beside it
-            alike = [row for row, its_limit in zip(rows, limits, strict=True) if its_limit == limit]
-            found.update(zip(alike, self._submit([sources[row] for row in alike], limit, search), strict=True))
-        results = {row: waiting.result() for row, waiting in found.items()}
         longest = 1 + max((len(pieces) for result in results.values() for pieces in result.hypotheses), default=0)
         tokens = np.full([len(sources), beam_size, longest], PAD, np.int32)
         scores, log_probabilities = np.full([2, len(sources), beam_size], -np.inf, np.float32)
@@ -117,10 +137,24 @@ class CTranslate2Graph(TranslationGraph):
                 ids = [*(self.ids[piece] for piece in result.hypotheses[best]), EOS]
                 tokens[row, place, : len(ids)] = ids
                 scores[row, place], log_probabilities[row, place] = ours[best], totals[best]
-        return tokens, scores, log_probabilities
+        return Found(tokens, scores, log_probabilities)
 
-    def _submit(self, sources: Sequence[np.ndarray | Sequence[int]], limit: int, search: Search) -> list[Any]:
-        """What will be the hypotheses of each source, of at most `limit` tokens without EOS."""
+    def _results(
+        self, sources: Sequence[np.ndarray | Sequence[int]], search: Search
+    ) -> dict[int, ctranslate2.TranslationResult]:
+        """Returns the engine's result for each source with tokens, by row."""
+        rows = [row for row, ids in enumerate(sources) if len(ids)]
+        limits = [-(-len(sources[row]) // LIMIT_STEP) * LIMIT_STEP + int(search.max_extra_tokens) for row in rows]
+        waiting: dict[int, ctranslate2.AsyncTranslationResult] = {}
+        for limit in set(limits):  # a batch has one limit, which would otherwise be that of its longest sentence
+            alike = [row for row, its_limit in zip(rows, limits, strict=True) if its_limit == limit]
+            waiting.update(zip(alike, self._submit([sources[row] for row in alike], limit, search), strict=True))
+        return {row: result.result() for row, result in waiting.items()}
+
+    def _submit(
+        self, sources: Sequence[np.ndarray | Sequence[int]], limit: int, search: Search
+    ) -> list[ctranslate2.AsyncTranslationResult]:
+        """Starts the search for hypotheses of at most `limit` tokens without EOS."""
         return self.engine.translate_batch(
             [self.spelling[ids].tolist() for ids in sources],
             max_batch_size=SENTENCES_AT_ONCE,
@@ -138,7 +172,7 @@ class CTranslate2Graph(TranslationGraph):
         )
 
     def _score(self, sources: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """float32 [N, T]; a row of labels without a token stays 0."""
+        """Scores labels, int32 [N, T]: float32 [N, T], 0 in a row without a token."""
         by_token = np.zeros(labels.shape, np.float32)
         rows = np.flatnonzero((labels != PAD).any(axis=1)).tolist()
         targets = [labels[row][(labels[row] != PAD) & (labels[row] != EOS)] for row in rows]

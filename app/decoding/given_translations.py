@@ -1,4 +1,4 @@
-"""Pairs of a line and its translation in, scores or alignments out, in order: the Python face of such signatures."""
+"""Scores and aligns pairs of a line and its translation, in order, by the signatures of an engine."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from app.decoding.signatures import ALIGN, SCORE, TOKENIZE, Signatures
 from app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, batches_of_like_length
 
 Pairs = Iterable[tuple[str, str]]
-Row = dict[str, Any]  # what a signature gives for one pair
+Row = dict[str, Any]  # the outputs of a signature for one pair: NumPy scalars and arrays
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a model gives to one translation of a line.
+    """A model's score of one translation of a line.
 
     Attributes:
-        score: log_probability over the length penalty, as `Translation.score` is.
-        log_probability: Of the whole translation, its end included; the sum of its tokens'.
+        score: log_probability divided by the length penalty, like `Translation.score`.
+        log_probability: Of the whole translation with its end; the sum over its tokens.
         tokens: Each token's piece and its log-probability after those before it; the last is the end, "</s>".
     """
 
@@ -35,9 +35,9 @@ class Scorer:
 
     Args:
         signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel made of them.
-        length_penalty: the graph's own where left out, which a SavedModel must be told.
-        batch_tokens: lines of a batch times tokens of its longest side.
-        window_lines: so many lines are read before the first is scored, and sorted by length.
+        length_penalty: The engine's own if left out; the signatures of a SavedModel need it.
+        batch_tokens: Lines of a batch times tokens of its longest side.
+        window_lines: Lines that are read before the first is scored, and sorted by length.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Scorer:
         self.rows = _Rows(signatures, SCORE, settings, batch_tokens=batch_tokens, window_lines=window_lines)
 
     def score_lines(self, pairs: Pairs) -> Iterator[Score]:
-        """Gives the score of each source and its translation, in order, a window of pairs after the other."""
+        """Yields the score of each source and its translation, in order, window by window."""
         for row in self.rows.of(pairs):
             spelt = [piece.decode("utf-8", "replace") for piece in row["pieces"] if piece]
             tokens = tuple(zip(spelt, row["token_log_probabilities"].tolist(), strict=False))
@@ -60,7 +60,7 @@ class Scorer:
 
 
 class Aligner:
-    """Says which words of given translations come from which of their source; the arguments are those of `Scorer`."""
+    """Aligns the words of given translations with those of their sources; the arguments are those of `Scorer`."""
 
     def __init__(
         self, signatures: Signatures, *, batch_tokens: int = BATCH_TOKENS, window_lines: int = WINDOW_LINES
@@ -68,12 +68,12 @@ class Aligner:
         self.rows = _Rows(signatures, ALIGN, {}, batch_tokens=batch_tokens, window_lines=window_lines)
 
     def align_lines(self, pairs: Pairs) -> Iterator[str]:
-        """Gives the alignment of each source and its translation in Pharaoh's format, such as "0-0 2-1"."""
+        """Yields the alignment of each source and its translation in Pharaoh's format, such as "0-0 2-1"."""
         return (row["alignments"].decode() for row in self.rows.of(pairs))
 
 
 class _Rows:
-    """What a signature of `texts` and `targets` gives, pair by pair, in batches of like length."""
+    """The outputs of a signature of `texts` and `targets`, pair by pair, computed in batches of like length."""
 
     def __init__(
         self,

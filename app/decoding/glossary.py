@@ -1,28 +1,47 @@
-"""Which terms of a glossary stand in a text, in the graph; and the file that it is read from."""
+"""Finds the terms of a glossary in texts, in the graph, and reads the file of a glossary."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import regex
 import tensorflow as tf
 
+from app.decoding.search.constrained_search import Phrases
+from app.decoding.text.leading_tags import TagTables, without_tags
+from app.decoding.text.texts import Pieces
 from app.errors import UserError
 from app.runtime.text_files import read_lines
+from pipelines.vocabulary.loading import AnyVocabulary
+from pipelines.vocabulary.tokenizer import PAD
 
-Glossary = tuple[tuple[str, str], ...]  # a term of the source, and what it must be in the translation
+Glossary = tuple[tuple[str, str], ...]  # source term, and the target term that translates it
 
 # Letters of scripts that put spaces between words, marks and digits.
 _UNSPACED = "\\p{Han}\\p{Hiragana}\\p{Katakana}\\p{Thai}\\p{Lao}\\p{Khmer}\\p{Myanmar}\\p{Tibetan}"
 _IN_WORD = f"(?:[^\\P{{L}}{_UNSPACED}]|[\\p{{M}}\\p{{N}}])"
-_MARK = "\x01"  # in no text: the tokeniser takes it out
+_MARK = "\x01"  # occurs in no text: the tokeniser removes it
+
+
+class TermPhrases(NamedTuple):
+    """The target terms that M pieces must contain, P of each; the last one of each piece is empty."""
+
+    tokens: tf.RaggedTensor  # int32 [M, (P), (L)]
+    is_open: tf.RaggedTensor  # bool [M, (P)], whether a word could continue after the term
+
+    def of(self, numbers: tf.Tensor) -> Phrases:
+        """Returns the phrases of some pieces, int32 [B], as a search takes them."""
+        tokens = tf.gather(self.tokens, numbers).to_tensor(PAD)  # [M, (P), (L)] -> [B, P, L]
+        tokens = tf.pad(tokens, [[0, 0], [0, 0], [0, 1]], constant_values=PAD)
+        return Phrases(tokens, tf.gather(self.is_open, numbers).to_tensor(False))
 
 
 def read_glossary(path: Path) -> Glossary:
-    """A TSV file of source term and target term; empty lines and lines that begin with # are passed over.
+    """Reads a TSV file of source terms and target terms; skips empty lines and lines that begin with #.
 
     Raises:
-        UserError: The file cannot be read, a line has not two fields, or no term is in it.
+        UserError: The file cannot be read, a line does not have two fields, or there is no term.
     """
     terms = []
     for number, line in enumerate(read_lines(path), start=1):
@@ -33,15 +52,29 @@ def read_glossary(path: Path) -> Glossary:
             raise UserError(f"{path}, line {number}: expected SOURCE TERM, a tab and TARGET TERM, got {line[:60]!r}")
         terms.append((fields[0], fields[1]))
     if not terms:
-        raise UserError(f"{path} holds no term; write a line SOURCE TERM, a tab and TARGET TERM for each")
+        raise UserError(f"{path} contains no term; write a line SOURCE TERM, a tab and TARGET TERM for each")
     return tuple(terms)
 
 
-def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
-    """Which terms stand in each text as whole words: bool [N, G].
+def term_phrases(
+    vocabulary: AnyVocabulary, tags: TagTables, pieces: Pieces, source_terms: tf.Tensor, target_terms: tf.Tensor
+) -> TermPhrases:
+    """Finds the glossary's terms (string [G] each) in the pieces, and tokenises the target terms to use."""
+    sources = without_tags(pieces.tokens, tags).to_tensor(PAD)
+    matched = terms_in(vocabulary.decode(sources), source_terms)  # [M, G]
+    target_terms = tf.concat([target_terms, [""]], axis=0)  # every piece gets the empty term, so that P is at least 1
+    phrases = vocabulary.encode_target(target_terms).with_row_splits_dtype(tf.int64)
+    numbers = tf.ragged.boolean_mask(tf.broadcast_to(tf.range(tf.size(source_terms)), tf.shape(matched)), matched)
+    empty = tf.fill([tf.size(pieces.owner), 1], tf.size(source_terms))
+    terms = tf.concat([numbers, empty], axis=1)
+    return TermPhrases(tf.gather(phrases, terms), tf.gather(word_may_continue(target_terms), terms))
 
-    A term without capitals is found in any case, others only as they are, and before it. Where terms overlap the
-    longer one counts.
+
+def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
+    """Finds the terms that each text contains as whole words: bool [N, G].
+
+    A term without capitals matches in any case; other terms match exactly, and first. Where terms overlap, the longer
+    one is found.
 
     Args:
         texts: string [N].
@@ -50,31 +83,32 @@ def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
     any_case = tf.strings.lower(terms, encoding="utf-8") == terms
     order = 2 * tf.strings.length(terms, "UTF8_CHAR") - tf.cast(any_case, tf.int32)
     longest_first = tf.argsort(order, direction="DESCENDING", stable=True)
-    wanted = tf.TensorArray(tf.bool, size=tf.size(terms), element_shape=[None])
+    matches = tf.TensorArray(tf.bool, size=tf.size(terms), element_shape=[None])
 
-    def look_for(i: tf.Tensor, left: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+    def find(i: tf.Tensor, left: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
         term = terms[longest_first[i]]
-        literal = tf.strings.regex_replace(term, "[[:punct:]]", r"\\\0")  # of ASCII: no other has a meaning or may have
+        # RE2 takes an escaped ASCII punctuation mark literally; other characters have no special meaning.
+        literal = tf.strings.regex_replace(term, "[[:punct:]]", r"\\\0")
         case = tf.where(any_case[longest_first[i]], "(?i)", "")
         pattern = tf.strings.join([case, r"(^|[^\pL\pN\pM])", literal, r"($|[^\pL\pN\pM])"])
         without = tf.strings.regex_replace(left, pattern, rf"\1{_MARK}\2")
         return i + 1, without, found.write(i, without != left)
 
-    _, _, wanted = tf.while_loop(
+    _, _, matches = tf.while_loop(
         lambda i, *_: i < tf.size(terms),
-        look_for,
-        (tf.constant(0), texts, wanted),
+        find,
+        (tf.constant(0), texts, matches),
         shape_invariants=(tf.TensorShape([]), tf.TensorShape([None]), None),
     )
-    by_length = tf.reshape(wanted.stack(), [tf.size(terms), tf.size(texts)])
+    by_length = tf.reshape(matches.stack(), [tf.size(terms), tf.size(texts)])
     return tf.transpose(tf.gather(by_length, tf.argsort(longest_first)))
 
 
-def word_goes_on(pieces: Sequence[str]) -> np.ndarray:
-    """The pieces of a vocabulary with which a word goes on behind a term, bool [V]; bytes of a letter count too."""
+def word_continuations(pieces: Sequence[str]) -> np.ndarray:
+    """Returns which pieces of a vocabulary continue the word before them, bytes of letters included: bool [V]."""
     return np.array([bool(regex.match(f"{_IN_WORD}|<0x[0-9A-F]{{2}}>$", piece)) for piece in pieces], bool)
 
 
-def may_go_on(terms: tf.Tensor) -> tf.Tensor:
-    """Whether a word could go on behind each term (string [G]): bool [G]. Not behind "C++", nor behind Chinese."""
+def word_may_continue(terms: tf.Tensor) -> tf.Tensor:
+    """Returns whether a word could continue after each term (string [G]), not so after "C++" or Chinese: bool [G]."""
     return tf.strings.regex_full_match(terms, f"(?s:.*){_IN_WORD}")

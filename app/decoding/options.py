@@ -1,22 +1,23 @@
-"""How a trained model is decoded."""
+"""Settings of the search."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """The settings of the search; the paper's where it gives them (Vaswani et al. 2017, section 6.1).
+    """Settings of the search; the paper's where it gives them (Vaswani et al. 2017, section 6.1).
 
     Raises:
-        ValueError: if a value is out of its range.
+        ValueError: A value is out of its range.
     """
 
     beam_size: int = 4
     length_penalty: float = 0.6  # the exponent alpha; above 0 it favours long translations
-    max_extra_tokens: int = 50  # a translation may be so much longer than its source
-    max_source_tokens: int = 256  # longer input is split; hardly a sentence is longer
-    no_repeat_ngram_size: int = 0  # so many tokens in a row do not come twice; 0 lets them
-    repetition_penalty: float = 1.0  # above 1 it makes rarer what a translation has said before
+    max_extra_tokens: int = 50  # how many tokens a translation may be longer than its source
+    max_source_tokens: int = 256  # longer sentences are split; hardly any sentence is longer
+    no_repeat_ngram_size: int = 0  # no n-gram of this size occurs twice in a translation; 0 allows repetition
+    repetition_penalty: float = 1.0  # above 1, tokens that a translation already contains become less likely
 
     def __post_init__(self) -> None:
         least_values = {"beam_size": 1, "max_extra_tokens": 0, "max_source_tokens": 1, "no_repeat_ngram_size": 0}
@@ -24,7 +25,18 @@ class DecodingOptions:
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        if not abs(self.length_penalty) <= 10:  # beyond, the penalty of a long hypothesis leaves float32; NaN too
+        if not abs(self.length_penalty) <= 10:  # also refuses NaN; beyond 10, penalties of long hypotheses overflow
             raise ValueError(f"length_penalty must be between -10 and 10, got {self.length_penalty}")
         if not 0 < self.repetition_penalty <= 10:
             raise ValueError(f"repetition_penalty must be above 0 and at most 10, got {self.repetition_penalty}")
+
+
+class DecodingSettings(TypedDict, total=False):
+    """Fields of `DecodingOptions` that override a model's own; None overrides nothing."""
+
+    beam_size: int | None
+    length_penalty: float | None
+    max_extra_tokens: int | None
+    max_source_tokens: int | None
+    no_repeat_ngram_size: int | None
+    repetition_penalty: float | None

@@ -1,19 +1,20 @@
 """`translate` and `serving_default` of CTranslate2 with almost no TensorFlow around it.
 
-The graph around a search has some hundreds of operations for tokens, cuts, warnings and joins. CTranslate2 translates a
-sentence with a small model in the time that they take, so texts whose sentences are not too long for the model go
-through a few lines of Python.
+The graph around a search has hundreds of operations for tokens, cuts, warnings and joins. CTranslate2 translates a
+sentence with a small model in the time that they take. So texts whose sentences are not too long for the model go
+through plain Python instead.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import regex
 import tensorflow as tf
 
-from app.decoding.signatures import OF_DEFAULT
+from app.decoding.options import DecodingOptions
+from app.decoding.signatures import DEFAULT_OUTPUTS, Signature
 from app.decoding.text.leading_tags import TagTables
 from app.decoding.text.output_checks import WARNINGS
 from app.decoding.text.plain_output_checks import Side, plain_warnings
@@ -21,53 +22,75 @@ from app.decoding.text.sentences import (
     Parts,
     is_followed_by_space_outside,
     joined_outside,
-    parted_outside,
+    split_copied_outside,
     stretches_outside,
 )
 from app.decoding.text.texts import Search
+from app.decoding.text_pipeline import TextPipeline
+from pipelines.vocabulary.loading import AnyVocabulary
 from pipelines.vocabulary.tokenizer import EOS, PAD
 
 _LINE_ENDS = re.compile(r"[\r\n]+")
-LOOKED_AT = 2  # hypotheses: the second takes the place of the best if it has fewer warnings
+EXAMINED = 2  # hypotheses: the second takes the place of the best if it has fewer warnings
 
 
 class Found(NamedTuple):
-    """What a search finds for B sources: K hypotheses each, best first."""
+    """The result of a search for B sources: K hypotheses each, best first."""
 
     tokens: np.ndarray  # int32 [B, K, T], EOS included, then PAD
     scores: np.ndarray  # float32 [B, K], -inf where there is no hypothesis
     log_probabilities: np.ndarray  # float32 [B, K]
 
 
+class PlainEngine(Protocol):
+    """An engine that can search without a graph."""
+
+    @property
+    def vocabulary(self) -> AnyVocabulary:
+        """The vocabulary of its model."""
+
+    @property
+    def options(self) -> DecodingOptions:
+        """Its settings."""
+
+    @property
+    def text(self) -> TextPipeline:
+        """How it cuts texts."""
+
+    def find(self, sources: Sequence[np.ndarray | Sequence[int]], search: Search) -> Found:
+        """Searches the best hypotheses of sources of token ids."""
+
+
 class PlainTranslation:
-    """Translates texts as the signature `fallback` does, which takes those that are too long.
+    """Translates texts as the signature `fallback` does, which takes over texts with sentences that are too long.
 
     Args:
-        graph: A translation graph; its `find(sources, search)` returns the fields of `Found`.
-        fallback: The signature of the graph.
+        engine: Searches.
+        fallback: The engine's signature as a graph.
     """
 
-    def __init__(self, graph: Any, fallback: Callable[..., Mapping[str, tf.Tensor]]) -> None:
-        self.graph = graph
+    def __init__(self, engine: PlainEngine, fallback: Signature) -> None:
+        self.engine = engine
         self.fallback = fallback
-        self.input_signature: Any = fallback.input_signature  # type: ignore[attr-defined]  # of a tf.function
-        self.defaults = Search.of(graph.options)
-        self.tags = regex.compile(graph.cutter.tags) if graph.cutter.tags else None
+        self.input_signature = fallback.input_signature
+        self.defaults = Search.of(engine.options)
+        tags = engine.text.cutter.tags
+        self.tags = regex.compile(tags) if tags else None
 
     def __call__(self, texts: tf.Tensor, **settings: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """Returns the fields that `signatures_of` describes, each [N], for `texts`, string [N]."""
+        """Returns the outputs of the signature `translate`, each [N], for `texts`, string [N]."""
         of_texts = [self.pieces(text.decode("utf-8", "replace")) for text in texts.numpy()]
         pieces = [piece for of_text in of_texts for piece in of_text]
-        sources = self.graph.vocabulary.encode_outside([piece.said for piece in pieces])
-        spoken = [behind_tags(ids, self.graph.cut_tables.tags) for ids in sources]
+        sources = self.engine.vocabulary.encode_outside([piece.rest for piece in pieces])
+        spoken = [behind_tags(ids, self.engine.text.tables.tags) for ids in sources]
         longest = max(map(len, sources), default=0)
         is_bare_tag = any(ids and not text for ids, text in zip(sources, spoken, strict=True))
-        if not sources or longest > self.graph.options.max_source_tokens or is_bare_tag:
+        if not sources or longest > self.engine.options.max_source_tokens or is_bare_tag:
             return self.fallback(texts=texts, **settings)
         search = Search(*(value.numpy() for value in self.defaults._replace(**settings)))
-        found = Found(*(values[:, :LOOKED_AT] for values in self.graph.find(sources, search)))
+        found = Found(*(values[:, :EXAMINED] for values in self.engine.find(sources, search)))
         of_pieces = iter(self.chosen(spoken, found))
-        whole = [joined_pieces([(piece.kept, next(of_pieces)) for piece in of_text]) for of_text in of_texts]
+        whole = [joined_pieces([(piece.copied, next(of_pieces)) for piece in of_text]) for of_text in of_texts]
         return {
             "translations": tf.constant([one.translation for one in whole]),
             "scores": tf.constant([one.score for one in whole], tf.float32),
@@ -76,16 +99,16 @@ class PlainTranslation:
         }
 
     def pieces(self, text: str) -> list[Parts]:
-        """As `Cutter.cut` has them; those that are too long are whole."""
+        """Cuts a text as `Cutter.cut` does, but leaves sentences that are too long whole."""
         found = self.tags and self.tags.match(text)
         tags = found[0] if found else ""
-        parts = [parted_outside(stretch.text) for stretch in stretches_outside(text[len(tags) :])]
-        return [Parts(kept, tags + said if said else "") for kept, said in parts] or [Parts("", "")]
+        parts = [split_copied_outside(stretch.text) for stretch in stretches_outside(text[len(tags) :])]
+        return [Parts(copied, tags + rest if rest else "") for copied, rest in parts] or [Parts("", "")]
 
     def chosen(self, sources: Sequence[Sequence[int]], found: Found) -> list["Chosen"]:
-        """The best hypothesis of each source, int32 [L], or the second where that has fewer warnings."""
+        """Returns the best hypothesis of each source, or the second if it has fewer warnings."""
         hypotheses = [[without_padding(ids) for ids in of_source] for of_source in found.tokens]
-        texts = self.graph.vocabulary.decode_outside([*sources, *(ids[:-1] for each in hypotheses for ids in each)])
+        texts = self.engine.vocabulary.decode_outside([*sources, *(ids[:-1] for each in hypotheses for ids in each)])
         of_hypotheses = iter(texts[len(sources) :])
         rows = []
         for row, (source, ids) in enumerate(zip(sources, hypotheses, strict=True)):
@@ -95,33 +118,33 @@ class PlainTranslation:
 
 
 class OnlyTexts:
-    """`serving_default`: the translations of texts alone, with their scores.
+    """`serving_default`: translations of texts with their scores, and no settings.
 
     Args:
         translate: The signature `translate`.
-        fallback: The signature `serving_default` of the graph, which this stands in for.
+        fallback: The signature `serving_default` as a graph, which this one replaces.
     """
 
-    def __init__(self, translate: PlainTranslation, fallback: Callable[..., Mapping[str, tf.Tensor]]) -> None:
+    def __init__(self, translate: PlainTranslation, fallback: Signature) -> None:
         self.translate = translate
         self.fallback = fallback
-        self.input_signature: Any = fallback.input_signature  # type: ignore[attr-defined]  # of a tf.function
+        self.input_signature = fallback.input_signature
 
     def __call__(self, texts: tf.Tensor) -> Mapping[str, tf.Tensor]:
         """Returns `translations` and `scores`, each [N], for `texts`, string [N]."""
         found = self.translate(texts)
-        return {name: found[name] for name in OF_DEFAULT}
+        return {name: found[name] for name in DEFAULT_OUTPUTS}
 
 
 class Chosen(NamedTuple):
-    """What is told of the translation of a text, or of a piece of it.
+    """The translation of a text, or of a piece of it.
 
     Attributes:
         translation: Its text.
-        score: The sum of the pieces'.
+        score: The sum over the pieces.
         log_probability: Of all tokens.
-        tokens: How many there are, those of what is copied not among them.
-        warnings: What is suspicious.
+        tokens: The number of tokens, without copied ones.
+        warnings: Names of the warnings.
     """
 
     translation: str
@@ -137,10 +160,10 @@ class Chosen(NamedTuple):
 
 
 def joined_pieces(pieces: Sequence[tuple[str, Chosen]]) -> Chosen:
-    """A text's translation from what was kept before each of its pieces, and their translations."""
+    """Joins a text's pieces, each a copied part and the translation after it."""
     text, last = "", ""
-    for kept, found in pieces:
-        part = joined_outside(kept, found.translation)
+    for copied, found in pieces:
+        part = joined_outside(copied, found.translation)
         if part:
             text += " " * bool(text and is_followed_by_space_outside(last)) + part
             last = part
@@ -155,7 +178,7 @@ def joined_pieces(pieces: Sequence[tuple[str, Chosen]]) -> Chosen:
 
 
 def _best(source: Side, hypotheses: Sequence[Side], scores: np.ndarray, log_probabilities: np.ndarray) -> Chosen:
-    """The best hypothesis of one source; an earlier one where they have as few warnings."""
+    """Returns the hypothesis with the fewest warnings, the first of several."""
     tried = []
     for hypothesis, score, log_probability in zip(hypotheses, scores, log_probabilities, strict=True):
         if score > -np.inf:
@@ -167,12 +190,12 @@ def _best(source: Side, hypotheses: Sequence[Side], scores: np.ndarray, log_prob
 
 
 def without_padding(ids: np.ndarray) -> list[int]:
-    """The tokens of a hypothesis, int32 [T], EOS among them; [EOS] where there is no hypothesis."""
+    """Returns the tokens of a hypothesis, int32 [T], with EOS; [EOS] where there is no hypothesis."""
     return ids[ids != PAD].tolist() or [EOS]
 
 
 def behind_tags(ids: Sequence[int], tables: TagTables) -> Sequence[int]:
-    """The tokens of the text behind the tags that it begins with, as `leading_tags.without_tags` has them."""
+    """Returns the tokens after the leading tags, as `leading_tags.without_tags` does."""
     end = 0
     for place, token in enumerate(ids):
         if tables.is_tag[token]:

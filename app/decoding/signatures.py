@@ -1,17 +1,50 @@
-"""The signatures of a translation graph: their names, what they take and give, and how one is made."""
+"""The signatures of an engine: their names, inputs, outputs and defaults, and how a function becomes one.
+
+`serving_default` takes `texts` (string [N]) alone and returns `translations` and `scores` ([N]).
+`translate` takes `texts` and returns `BEST_OUTPUTS`, the fields of `TranslatedTexts` for the best translation ([N]).
+`translate_nbest`, which searches longer, returns all fields for as many translations as the beam holds ([N, K], best
+first). `translate_prefix` does the same and takes `prefixes` (string [N]) that the translations begin with.
+`translate_alternatives` takes `prefixes` and returns `alternatives` translations that differ right after the prefix.
+`translate_sample` takes `seeds` (int32 [N]) and returns `samples` translations drawn with `temperature`, `top_k` and
+`top_p`. `translate_glossary` takes `source_terms` and `target_terms` (string [G]) and returns what `translate` does.
+All but `serving_default` take `beam_size`, `length_penalty`, `max_extra_tokens`, `no_repeat_ngram_size` and
+`repetition_penalty` (scalars), whose defaults are the engine's; `translate_sample` takes no beam size.
+
+`score` takes `texts`, `targets` (string [N]) and `length_penalty` and returns the fields of `ScoredTexts`. `align`
+takes `texts` and `targets` and returns those of `Alignments`. `explain` takes one `text` (string []) and returns those
+of `Explanation`. `tokenize` takes `texts` and returns `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths`
+(int32 [N]). `detokenize` takes `ids` and returns `texts`.
+"""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import tensorflow as tf
 
+from app.decoding.engine import TransformerEngine, TranslationEngine
+from app.decoding.options import DecodingOptions
 from app.decoding.search.sampling import Sampling
 from app.decoding.text.texts import Search, TranslatedTexts, row_lengths
 from pipelines.vocabulary.tokenizer import PAD
 
-Signatures = Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]
+T = TypeVar("T")
+Tensors = Mapping[str, tf.Tensor]
+
+
+class Signature(Protocol):
+    """A function of named tensors, as `tf.function` makes it."""
+
+    @property
+    def input_signature(self) -> Sequence[tf.TensorSpec]:
+        """The inputs, in order, by name."""
+
+    def __call__(self, *inputs: Any, **named_inputs: Any) -> Tensors:
+        """Returns the outputs by name."""
+
+
+Signatures = Mapping[str, Signature]
 
 DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN, EXPLAIN, TOKENIZE, DETOKENIZE = (
     "serving_default",
@@ -27,143 +60,207 @@ DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN
     "tokenize",
     "detokenize",
 )
-OF_DEFAULT = ("translations", "scores")
-OF_THE_BEST = ("translations", "scores", "confidences", "warnings")  # what is told where only one is asked for
+DEFAULT_OUTPUTS = ("translations", "scores")
+BEST_OUTPUTS = ("translations", "scores", "confidences", "warnings")  # returned where only the best is asked for
 
 
-def signatures_of(graph: Any) -> Signatures:
-    """A translation graph as functions, each traced once for every number of texts; for a translator or a SavedModel.
+def _strings(name: str) -> tf.TensorSpec:
+    return tf.TensorSpec([None], tf.string, name=name)
 
-    `serving_default` takes `texts` (string [N]), nothing else, and gives `translations` and `scores` ([N]).
-    `translate` takes `texts` and gives the fields of `TranslatedTexts` for the best translation ([N]);
-    `translate_nbest`, which searches longer, gives as many as the beam holds ([N, K], best first), and so
-    does `translate_prefix`, which takes `prefixes` (string [N]) too, with which they begin.
-    `translate_alternatives` takes `prefixes` and gives `alternatives` translations, each of which goes on
-    differently behind its prefix. `translate_sample` takes `seeds` (int32 [N]) and gives `samples` translations
-    drawn with `temperature`, `top_k` and `top_p`. `translate_glossary` takes `source_terms` and `target_terms`
-    (string [G]) and gives what `translate` does. All of these but `serving_default` may be told another
-    `beam_size`, `length_penalty`, `max_extra_tokens`, `no_repeat_ngram_size` and `repetition_penalty` (scalars)
-    than the graph's; sampling needs no beam.
 
-    `score` takes `texts`, `targets` (string [N]) and perhaps another `length_penalty` and gives the fields of
-    `ScoredTexts`; `align` takes `texts` and `targets` and gives those of `Alignments`. `explain` takes one `text`
-    (string []) and gives the fields of `Explanation`. `tokenize` takes `texts` and
-    gives `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths` (int32 [N]); `detokenize` takes `ids` and
-    gives `texts`.
+TEXTS, TARGETS, PREFIXES = _strings("texts"), _strings("targets"), _strings("prefixes")
+SOURCE_TERMS, TARGET_TERMS = _strings("source_terms"), _strings("target_terms")
+SEEDS = tf.TensorSpec([None], tf.int32, name="seeds")
+IDS = tf.TensorSpec([None, None], tf.int32, name="ids")
+TEXT = tf.TensorSpec([], tf.string, name="text")
+
+
+def _no_defaults(_: DecodingOptions) -> Tensors:
+    return {}
+
+
+class Definition(NamedTuple):
+    """One signature of an engine.
+
+    Attributes:
+        body: Takes the engine, and the inputs by name.
+        inputs: The inputs that must be given.
+        defaults: Makes the other inputs, scalars, from the engine's options.
     """
-    texts, prefixes, targets = (tf.TensorSpec([None], tf.string, name=n) for n in ("texts", "prefixes", "targets"))
-    terms = [tf.TensorSpec([None], tf.string, name=name) for name in ("source_terms", "target_terms")]
-    seeds = tf.TensorSpec([None], tf.int32, name="seeds")
-    ids = tf.TensorSpec([None, None], tf.int32, name="ids")
-    settings = Search.of(graph.options)._asdict()
-    sampling = {name: tf.constant(value) for name, value in Sampling()._asdict().items()}
-    penalty = {"length_penalty": settings["length_penalty"]}
 
-    def of_the_best(found: TranslatedTexts) -> dict[str, tf.Tensor]:
-        return {name: getattr(found, name)[:, 0] for name in OF_THE_BEST}
+    body: Callable[..., Tensors]
+    inputs: Sequence[tf.TensorSpec]
+    defaults: Callable[[DecodingOptions], Tensors] = _no_defaults
 
-    def best(texts: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
-        return of_the_best(graph.translate(texts, Search(**search), retry=True))
 
-    def with_terms(
-        texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, **search: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        return of_the_best(graph.with_glossary(texts, source_terms, target_terms, Search(**search)))
+def engine_signatures(engine: TranslationEngine) -> Signatures:
+    """Returns the signatures that every engine has, each traced once for any number of texts."""
+    made = _made(engine, ENGINE_SIGNATURES)
+    return {DEFAULT: default_signature(made[TRANSLATE], engine.options), **made}
 
-    def n_best(texts: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
-        return graph.translate(texts, Search(**search), hypotheses=search["beam_size"])._asdict()
 
-    def with_prefix(texts: tf.Tensor, prefixes: tf.Tensor, **search: tf.Tensor) -> dict[str, tf.Tensor]:
-        hypotheses = search["beam_size"]
-        return graph.translate(texts, Search(**search), hypotheses=hypotheses, prefixes=prefixes)._asdict()
+def transformer_signatures(engine: TransformerEngine) -> Signatures:
+    """Returns all signatures, each traced once for any number of texts; for a translator or a SavedModel."""
+    return {**engine_signatures(engine), **_made(engine, TRANSFORMER_SIGNATURES)}
 
-    def alternatives(
-        texts: tf.Tensor, prefixes: tf.Tensor, alternatives: tf.Tensor, **search: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        return graph.alternatives(texts, prefixes, Search(**search), count=alternatives)._asdict()
 
-    def samples(texts: tf.Tensor, seeds: tf.Tensor, samples: tf.Tensor, **named: tf.Tensor) -> dict[str, tf.Tensor]:
-        drawn_from = Sampling(*(named.pop(name) for name in Sampling._fields))
-        search = Search(tf.constant(1), **named)
-        return graph.sample(texts, seeds, drawn_from, search, count=samples)._asdict()
+def default_signature(translate: Signature, options: DecodingOptions) -> Signature:
+    """Returns `serving_default`, which runs `translate` with the settings of the options."""
+    settings = search_settings(options)
 
-    def score(texts: tf.Tensor, targets: tf.Tensor, length_penalty: tf.Tensor) -> dict[str, tf.Tensor]:
-        return graph.score(texts, targets, length_penalty)._asdict()
-
-    def align(texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
-        return graph.align(texts, targets)._asdict()
-
-    def explain(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return graph.explain(text)._asdict()
-
-    def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        tokens = graph.vocabulary.encode(texts)
-        ids = tokens.to_tensor(PAD)
-        return {"ids": ids, "pieces": graph.vocabulary.spell(ids), "lengths": row_lengths(tokens)}
-
-    def detokenize(ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"texts": graph.vocabulary.decode(ids)}
-
-    translate = signature(best, [texts], settings)
-
-    def plain(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+    def plain(texts: tf.Tensor) -> Tensors:
         found = translate(texts, **settings)
-        return {name: found[name] for name in OF_DEFAULT}
+        return {name: found[name] for name in DEFAULT_OUTPUTS}
 
-    without_beam = {name: value for name, value in settings.items() if name != "beam_size"}
-    several = tf.constant(graph.options.beam_size)
+    return signature(plain, [TEXTS])
+
+
+def search_settings(options: DecodingOptions) -> dict[str, tf.Tensor]:
+    """Returns the settings of a search as inputs with defaults."""
+    return Search.of(options)._asdict()
+
+
+def _alternatives_settings(options: DecodingOptions) -> Tensors:
+    return {"alternatives": tf.constant(options.beam_size), **search_settings(options)}
+
+
+def _sampling_settings(options: DecodingOptions) -> Tensors:
+    sampling = {name: tf.constant(value) for name, value in Sampling()._asdict().items()}
+    without_beam = {name: value for name, value in search_settings(options).items() if name != "beam_size"}
+    return {"samples": tf.constant(1), **sampling, **without_beam}
+
+
+def _score_settings(options: DecodingOptions) -> Tensors:
+    return {"length_penalty": search_settings(options)["length_penalty"]}
+
+
+def _best(engine: TranslationEngine, texts: tf.Tensor, **search: tf.Tensor) -> Tensors:
+    return _best_outputs(engine.translate(texts, Search(**search), retry=True))
+
+
+def _n_best(engine: TranslationEngine, texts: tf.Tensor, **search: tf.Tensor) -> Tensors:
+    return engine.translate(texts, Search(**search), hypotheses=search["beam_size"])._asdict()
+
+
+def _with_prefix(engine: TransformerEngine, texts: tf.Tensor, prefixes: tf.Tensor, **search: tf.Tensor) -> Tensors:
+    hypotheses = search["beam_size"]
+    return engine.translate_with_prefixes(texts, prefixes, Search(**search), hypotheses=hypotheses)._asdict()
+
+
+def _alternatives(
+    engine: TransformerEngine, texts: tf.Tensor, prefixes: tf.Tensor, alternatives: tf.Tensor, **search: tf.Tensor
+) -> Tensors:
+    return engine.alternatives(texts, prefixes, Search(**search), count=alternatives)._asdict()
+
+
+def _samples(
+    engine: TransformerEngine, texts: tf.Tensor, seeds: tf.Tensor, samples: tf.Tensor, **settings: tf.Tensor
+) -> Tensors:
+    sampling = Sampling(*(settings.pop(name) for name in Sampling._fields))
+    search = Search(tf.constant(1), **settings)
+    return engine.sample(texts, seeds, sampling, search, count=samples)._asdict()
+
+
+def _with_terms(
+    engine: TransformerEngine,
+    texts: tf.Tensor,
+    source_terms: tf.Tensor,
+    target_terms: tf.Tensor,
+    **search: tf.Tensor,
+) -> Tensors:
+    return _best_outputs(engine.with_glossary(texts, source_terms, target_terms, Search(**search)))
+
+
+def _score(engine: TranslationEngine, texts: tf.Tensor, targets: tf.Tensor, length_penalty: tf.Tensor) -> Tensors:
+    return engine.score(texts, targets, length_penalty)._asdict()
+
+
+def _align(engine: TransformerEngine, texts: tf.Tensor, targets: tf.Tensor) -> Tensors:
+    return engine.align(texts, targets)._asdict()
+
+
+def _explain(engine: TransformerEngine, text: tf.Tensor) -> Tensors:
+    return engine.explain(text)._asdict()
+
+
+def _tokenize(engine: TranslationEngine, texts: tf.Tensor) -> Tensors:
+    tokens = engine.vocabulary.encode(texts)
+    ids = tokens.to_tensor(PAD)
+    return {"ids": ids, "pieces": engine.vocabulary.spell(ids), "lengths": row_lengths(tokens)}
+
+
+def _detokenize(engine: TranslationEngine, ids: tf.Tensor) -> Tensors:
+    return {"texts": engine.vocabulary.decode(ids)}
+
+
+def _best_outputs(found: TranslatedTexts) -> Tensors:
+    return {name: getattr(found, name)[:, 0] for name in BEST_OUTPUTS}
+
+
+ENGINE_SIGNATURES = {
+    TRANSLATE: Definition(_best, [TEXTS], search_settings),
+    N_BEST: Definition(_n_best, [TEXTS], search_settings),
+    SCORE: Definition(_score, [TEXTS, TARGETS], _score_settings),
+    TOKENIZE: Definition(_tokenize, [TEXTS]),
+    DETOKENIZE: Definition(_detokenize, [IDS]),
+}
+TRANSFORMER_SIGNATURES = {
+    PREFIX: Definition(_with_prefix, [TEXTS, PREFIXES], search_settings),
+    ALTERNATIVES: Definition(_alternatives, [TEXTS, PREFIXES], _alternatives_settings),
+    SAMPLE: Definition(_samples, [TEXTS, SEEDS], _sampling_settings),
+    GLOSSARY: Definition(_with_terms, [TEXTS, SOURCE_TERMS, TARGET_TERMS], search_settings),
+    ALIGN: Definition(_align, [TEXTS, TARGETS]),
+    EXPLAIN: Definition(_explain, [TEXT]),
+}
+
+
+def _made(engine: TranslationEngine, definitions: Mapping[str, Definition]) -> dict[str, Signature]:
     return {
-        DEFAULT: signature(plain, [texts]),
-        TRANSLATE: translate,
-        N_BEST: signature(n_best, [texts], settings),
-        PREFIX: signature(with_prefix, [texts, prefixes], settings),
-        ALTERNATIVES: signature(alternatives, [texts, prefixes], {"alternatives": several, **settings}),
-        GLOSSARY: signature(with_terms, [texts, *terms], settings),
-        SAMPLE: signature(samples, [texts, seeds], {"samples": tf.constant(1), **sampling, **without_beam}),
-        SCORE: signature(score, [texts, targets], penalty),
-        ALIGN: signature(align, [texts, targets]),
-        EXPLAIN: signature(explain, [tf.TensorSpec([], tf.string, name="text")]),
-        TOKENIZE: signature(tokenize, [texts]),
-        DETOKENIZE: signature(detokenize, [ids]),
+        name: signature(partial(body, engine), inputs, defaults(engine.options), name=body.__name__.strip("_"))
+        for name, (body, inputs, defaults) in definitions.items()
     }
 
 
 def signature(
-    body: Callable[..., Mapping[str, tf.Tensor]],
+    body: Callable[..., Tensors],
     inputs: Sequence[tf.TensorSpec],
-    defaults: Mapping[str, tf.Tensor] = {},  # nobody writes to it
-) -> Callable[..., Mapping[str, tf.Tensor]]:
-    """A function of the named inputs that is traced once, and whose inputs with defaults may be left out.
+    defaults: Mapping[str, tf.Tensor] = {},
+    *,
+    name: str = "plain",
+) -> Signature:
+    """Makes a function of the named inputs that is traced once, and whose inputs with defaults may be left out.
 
-    TF Serving and the functions of a loaded SavedModel know the defaults; its `signatures` in Python must be told all.
+    TF Serving and the functions of a loaded SavedModel know the defaults. The `signatures` of a loaded SavedModel need
+    every input.
 
     Args:
         body: Takes the inputs by name.
         inputs: Those that must be given.
         defaults: The others, scalars.
+        name: Of the function in a graph.
     """
-    inputs = [*inputs, *(tf.TensorSpec([], value.dtype, name=name) for name, value in defaults.items())]
-    names = [spec.name for spec in inputs]
+    inputs = [*inputs, *(tf.TensorSpec([], value.dtype, name=key) for key, value in defaults.items())]
+    keys = [spec.name for spec in inputs]
 
-    def function(*values: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        return body(**dict(zip(names, values, strict=True)))
+    def function(*values: tf.Tensor) -> Tensors:
+        return body(**dict(zip(keys, values, strict=True)))
 
-    separate = partial(function)  # TensorFlow counts the tracings of each piece of code, and this one makes several
+    separate = partial(function)  # TensorFlow counts the tracings of each code object, and this one makes several
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter(name, kind, default=defaults.get(name, inspect.Parameter.empty)) for name in names]
+    parameters = [inspect.Parameter(key, kind, default=defaults.get(key, inspect.Parameter.empty)) for key in keys]
     separate.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # TensorFlow reads it
-    separate.__name__ = body.__name__  # type: ignore[attr-defined]
-    traced: Any = tf.function(separate, input_signature=inputs, autograph=False)
-    return traced
+    separate.__name__ = name  # type: ignore[attr-defined]
+    made: Signature = tf.function(separate, input_signature=inputs, autograph=False)
+    return made
 
 
-def with_translate(named: Mapping[str, Any]) -> dict[str, Any]:
-    """What has the names of signatures; an export from before there was `translate` has it as `serving_default`."""
+def with_translate(named: Mapping[str, T]) -> dict[str, T]:
+    """Adds `translate` to a mapping by signature; older exports have it as `serving_default` only."""
     return {**named, TRANSLATE: named[TRANSLATE if TRANSLATE in named else DEFAULT]}
 
 
-def inputs_of(function: Any) -> list[str]:
-    """The names of the inputs of a function that `signature` made, or of such a one in a loaded SavedModel."""
+def inputs_of(function: Signature) -> list[str]:
+    """Returns the names of the inputs of a signature, made by `signature` or loaded from a SavedModel."""
     if hasattr(function, "structured_input_signature"):
         return list(function.structured_input_signature[1])
     return [spec.name for spec in function.input_signature]

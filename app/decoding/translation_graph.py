@@ -3,86 +3,56 @@
 `nmt translate` runs this graph, and an export holds it. It knows nothing of files, lines or batches.
 """
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
 import tensorflow as tf
 
 from app.decoding.forced.alignment import Alignments, align_pieces, word_numbers
-from app.decoding.forced.explanation import Explanation, RecordedSearch, newest_tokens
-from app.decoding.forced.given_pieces import given_pieces
-from app.decoding.forced.scoring import Scores, joined_scores, token_log_probabilities
-from app.decoding.glossary import may_go_on, terms_in, word_goes_on
+from app.decoding.forced.explanation import Explanation, explain_piece
+from app.decoding.forced.scoring import token_log_probabilities
+from app.decoding.glossary import term_phrases, word_continuations
+from app.decoding.network.protocol import Network
+from app.decoding.network.traced import SOURCE_MULTIPLE, TracedNetwork, traced
 from app.decoding.options import DecodingOptions
-from app.decoding.search.beam_cache import BeamCache, decode_step, empty_cache
-from app.decoding.search.beam_search import OF_HYPOTHESES, Hypotheses, SearchState, Step, beam_search
-from app.decoding.search.constrained_search import Phrases, beam_for, constrained_search
+from app.decoding.search.beam_search import BeamSettings, beam_search
+from app.decoding.search.constrained_search import constrained_search, enlarged_beam
+from app.decoding.search.hypotheses import Hypotheses
 from app.decoding.search.sampling import Sampling, sample
-from app.decoding.signatures import Signatures, signatures_of
-from app.decoding.text.cutting import Cutter, at_least_one
-from app.decoding.text.joining import join_translations
-from app.decoding.text.leading_tags import without_tags
-from app.decoding.text.output_checks import WARNINGS, find_warnings
-from app.decoding.text.texts import (
-    OF_FOUND_PIECES,
-    OF_PIECES,
-    FoundPieces,
-    Pieces,
-    ScoredTexts,
-    Search,
-    TranslatedTexts,
-    row_lengths,
-)
+from app.decoding.signatures import Signatures, transformer_signatures
+from app.decoding.text.cutting import at_least_one
+from app.decoding.text.texts import Pieces, ScoredTexts, Search, TranslatedTexts, row_lengths, with_end
+from app.decoding.text_pipeline import TextPipeline
 from pipelines.vocabulary.loading import AnyVocabulary
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
-SAMPLES_APART = 2**16  # between the second seeds of the samples of a piece; a text has fewer pieces
-SOURCE_MULTIPLE = 8  # tokens of a source, padded: fewer shapes, for each of which kernels are made and kept
-BEAM_TOKENS_AT_ONCE = 65_536  # of the source, padded, each beam's; bounds the memory: a base model's beams take 2 GB
-
-
-# Some of the pieces, int32 [B, (L)], and their numbers among all, int32 [B] -> at least as many hypotheses as wanted.
-Finder = Callable[[tf.RaggedTensor, tf.Tensor], Hypotheses]
+SEED_STRIDE = 2**16  # between the second seeds of the samples of a piece; a text has fewer pieces
 
 
 class TranslationGraph(tf.Module):
-    """A transformer and a vocabulary that translate text.
+    """A transformer and a vocabulary that translate text: a `TransformerEngine`.
 
     Args:
-        transformer: a `layers.transformer.Transformer`, or what has its decoding methods.
-        vocabulary: the one it was trained with.
-        options: of the search, which all but the longest source may be told anew.
+        transformer: A `layers.transformer.Transformer` or an ensemble.
+        vocabulary: The one it was trained with.
+        options: Settings of the search; a call can override all but the longest source.
     """
 
-    def __init__(self, transformer: Any, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
+    def __init__(self, transformer: Network, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
         super().__init__(name="translation")
         self.transformer = transformer
         self.vocabulary = vocabulary
         self.options = options
-        self.cutter = Cutter(vocabulary, options.max_source_tokens)
-        self.cut_tables = self.cutter.tables
-        self.goes_on = word_goes_on(vocabulary.pieces())
-        ids, text = tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.string)
-        whole = tf.TensorSpec([], tf.int32)
+        self.text = TextPipeline(vocabulary, options)
+        self.network = TracedNetwork(transformer)
+        self.continues_word = word_continuations(vocabulary.pieces())
+        ids, whole = tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.int32)
         settings = [tf.TensorSpec([], value.dtype) for value in Search.of(options)]
-        # Traced once, whichever signatures use them; a SavedModel takes as long to load as it has ops.
-        self.traced_cut = traced(self.cutter.cut, text)
-        self.traced_prefixes = traced(self.cutter.prefixes, OF_PIECES, text)
-        self.traced_given = traced(partial(given_pieces, self.cutter), text, text)
-        self.traced_encoded = traced(self.encoded, ids)
-        self.traced_decoded = tf.function(partial(decode, transformer), autograph=False, reduce_retracing=True)
-        self.traced_step = tf.function(partial(decode_step, transformer), autograph=False, reduce_retracing=True)
         self.traced_search = traced(
             lambda pieces, prefixes, hypotheses, *search: self.search(pieces, hypotheses, Search(*search), prefixes),
             *(ids, ids, whole, *settings),
         )
-        self.traced_in_text = traced(self.in_text, ids, OF_HYPOTHESES, whole, tf.TensorSpec([], tf.bool))
-        self.traced_joined = traced(partial(join_translations, vocabulary), OF_FOUND_PIECES, OF_PIECES, whole)
 
     def signatures(self) -> Signatures:
-        """The graph as functions, as `signatures_of` has them."""
-        return signatures_of(self)
+        """Returns the graph as functions, as `transformer_signatures` describes them."""
+        return transformer_signatures(self)
 
     def translate(
         self,
@@ -90,50 +60,63 @@ class TranslationGraph(tf.Module):
         search: Search | None = None,
         *,
         hypotheses: int | tf.Tensor = 1,
-        prefixes: tf.Tensor | None = None,
         retry: bool | tf.Tensor = False,
     ) -> TranslatedTexts:
-        """Translates `texts` (string [N]; N may be 0) into the `hypotheses` best translations of each.
-
-        A text is translated in pieces, which are its sentences and the parts of those that are too long for the model:
-        its j-th translation joins the pieces' j-th translations, and the score is the sum of theirs. What `parted`
-        keeps of a sentence stays as it is and adds no score; a text without a token, such as the empty one, becomes an
-        empty text with score 0. The search is that of the options where none is given. With `prefixes` (string [N])
-        each text's translations begin with its prefix, sentence by sentence, but for a text without a token. With
-        `retry` the next best translation of a piece goes before the best if fewer warnings are found in it.
-        """
+        """Translates `texts` (string [N]) as `TranslationEngine.translate` says."""
+        pieces = self.text.cut(texts)
+        splits = tf.zeros([1 + tf.size(pieces.owner)], tf.int64)
+        no_prefixes = tf.RaggedTensor.from_row_splits(tf.zeros([0], tf.int32), splits, validate=False)
         search = search or Search.of(self.options)
-        pieces = self.traced_cut(texts)
-        begun = self.traced_prefixes(pieces, tf.fill(tf.shape(texts), "") if prefixes is None else prefixes)
+        return self._translate(texts, pieces, no_prefixes, search, hypotheses=hypotheses, retry=retry)
 
+    def translate_with_prefixes(
+        self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, hypotheses: int | tf.Tensor
+    ) -> TranslatedTexts:
+        """Translates `texts` (string [N]); each translation begins with its prefix (string [N]).
+
+        A text's prefix is divided among its sentences. The translation of a text without a token has no prefix.
+        """
+        pieces = self.text.cut(texts)
+        of_pieces = self.text.prefixes(pieces, prefixes)
+        return self._translate(texts, pieces, of_pieces, search, hypotheses=hypotheses)
+
+    def _translate(
+        self,
+        texts: tf.Tensor,
+        pieces: Pieces,
+        prefixes: tf.RaggedTensor,
+        search: Search,
+        *,
+        hypotheses: int | tf.Tensor,
+        retry: bool | tf.Tensor = False,
+    ) -> TranslatedTexts:
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
-            found: Hypotheses = self.traced_search(tokens, tf.gather(begun, numbers), hypotheses, *search)
+            found: Hypotheses = self.traced_search(tokens, tf.gather(prefixes, numbers), hypotheses, *search)
             return found
 
-        found = self.translate_pieces(pieces, find, hypotheses, beams=search.beam_size, retry=retry)
-        return self.traced_joined(found, pieces, tf.size(texts))
+        return self.text.translate(pieces, texts, find, hypotheses=hypotheses, beams=search.beam_size, retry=retry)
 
     def sample(
-        self, texts: tf.Tensor, seeds: tf.Tensor, sampling: Sampling, search: Search, *, count: int | tf.Tensor = 1
+        self, texts: tf.Tensor, seeds: tf.Tensor, sampling: Sampling, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Draws `count` translations of each of `texts` (string [N]); the best is not the first.
+        """Draws `count` translations of each of `texts` (string [N]), in no order.
 
-        What a text is given depends on its seed (int32 [N]) and no other text. Of the search the beam is no matter.
+        The result of a text depends on its seed (int32 [N]) and not on the other texts. The beam size has no effect.
         """
-        pieces = self.traced_cut(texts)
+        pieces = self.text.cut(texts)
         of_pieces = tf.gather(tf.pad(seeds, [[0, 1]]), pieces.owner)
 
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
             sample_of = tf.tile(tf.range(count), [tf.size(numbers)])
             numbers = tf.repeat(numbers, count)
             own = tf.stack([tf.gather(of_pieces, numbers), tf.gather(pieces.place, numbers)], axis=1)
-            own = own + tf.stack([tf.zeros_like(sample_of), sample_of * SAMPLES_APART], axis=1)
+            own = own + tf.stack([tf.zeros_like(sample_of), sample_of * SEED_STRIDE], axis=1)
             tokens = tf.gather(tokens, tf.repeat(tf.range(tokens.nrows(out_type=tf.int32)), count))
-            step, state = self.decoding(tokens, 1)
+            step, state = self.network.begin(tokens, 1)
             drawn = sample(
                 step,
                 state,
-                length_limits=self.length_limits(row_lengths(tokens), search),
+                length_limits=search.length_limits(row_lengths(tokens)),
                 seeds=own,
                 sampling=sampling,
                 length_penalty=search.length_penalty,
@@ -141,116 +124,79 @@ class TranslationGraph(tf.Module):
             )
             return _side_by_side(drawn, count)
 
-        return self.traced_joined(self.translate_pieces(pieces, find, count, beams=count), pieces, tf.size(texts))
+        return self.text.translate(pieces, texts, find, hypotheses=count, beams=count)
 
     def alternatives(
-        self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search | None = None, *, count: int | tf.Tensor
+        self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Translations of `texts` (string [N]) that begin with `prefixes` and then go on in `count` different ways.
+        """Translates `texts` (string [N]) so that translations begin with `prefixes` and then differ in `count` ways.
 
-        The likeliest tokens after the prefix begin them, the likeliest first; each is the best translation with this
-        beginning.
+        The likeliest tokens after the prefix follow it, the likeliest first; each alternative is the best translation
+        with this beginning.
         """
-        search = search or Search.of(self.options)
-        pieces = self.traced_cut(texts)
-        begun = self.traced_prefixes(pieces, prefixes)
-        goes_on = _branching(pieces, begun)
+        pieces = self.text.cut(texts)
+        begun = self.text.prefixes(pieces, prefixes)
+        ends_prefix = _ends_prefix(pieces, begun)
 
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
             own = tf.gather(begun, numbers)
             following = tf.math.top_k(self.next_logits(tokens, own), count).indices  # [B, count]
             tokens, own = (tf.gather(rows, tf.repeat(tf.range(tf.size(numbers)), count)) for rows in (tokens, own))
-            differs = tf.repeat(tf.gather(goes_on, numbers), count)
+            differs = tf.repeat(tf.gather(ends_prefix, numbers), count)
             following = tf.ragged.boolean_mask(tf.reshape(following, [-1, 1]), differs[:, tf.newaxis])
             found = self.traced_search(tokens, tf.concat([own, following], axis=1), 1, *search)
             return _side_by_side(Hypotheses(*(values[:, :1] for values in found)), count)
 
-        found = self.translate_pieces(pieces, find, count, beams=count * search.beam_size)
-        return self.traced_joined(found, pieces, tf.size(texts))
+        return self.text.translate(pieces, texts, find, hypotheses=count, beams=count * search.beam_size)
 
     def with_glossary(
-        self, texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, search: Search | None = None
+        self, texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, search: Search
     ) -> TranslatedTexts:
-        """The best translations of `texts` (string [N]) with the terms of a glossary.
+        """Returns the best translations of `texts` (string [N]) that use the terms of a glossary.
 
-        Where the g-th source term (string [G]) stands in a sentence, as `terms_in` has it, the g-th target term stands
-        in its translation, as it is, and no word goes on behind it.
+        Where a sentence contains the g-th source term (string [G]), as found by `terms_in`, its translation contains
+        the g-th target term verbatim, ending where a word ends.
         """
-        search = search or Search.of(self.options)
-        pieces = self.traced_cut(texts)
-        said = without_tags(pieces.tokens, self.cut_tables.tags).to_tensor(PAD)
-        matched = terms_in(self.vocabulary.decode(said), source_terms)  # [M, G]
-        target_terms = tf.concat([target_terms, [""]], axis=0)  # the last one is nothing
-        phrases = self.vocabulary.encode_target(target_terms).with_row_splits_dtype(tf.int64)
-        numbers = tf.ragged.boolean_mask(tf.broadcast_to(tf.range(tf.size(source_terms)), tf.shape(matched)), matched)
-        nothing = tf.fill([tf.size(pieces.owner), 1], tf.size(source_terms))
-        terms = tf.concat([numbers, nothing], axis=1)
-        of_pieces, open_terms = tf.gather(phrases, terms), tf.gather(may_go_on(target_terms), terms)
+        pieces = self.text.cut(texts)
+        terms = term_phrases(self.vocabulary, self.text.tables.tags, pieces, source_terms, target_terms)
 
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
-            wanted = tf.gather(of_pieces, numbers).to_tensor(PAD)  # [M, (P), (L)] -> [B, P, L]
-            wanted = tf.pad(wanted, [[0, 0], [0, 0], [0, 1]], constant_values=PAD)
-            beam_size = beam_for(wanted, search.beam_size)
-            step, state = self.decoding(tokens, beam_size)
-            more = tf.math.count_nonzero(wanted != PAD, axis=[1, 2], dtype=tf.int32)
+            phrases = terms.of(numbers)
+            beam_size = enlarged_beam(phrases.tokens, search.beam_size)
+            step, state = self.network.begin(tokens, beam_size)
+            extra = tf.math.count_nonzero(phrases.tokens != PAD, axis=[1, 2], dtype=tf.int32)
             return constrained_search(
                 step,
                 state,
-                phrases=Phrases(wanted, tf.gather(open_terms, numbers).to_tensor(False)),
-                goes_on=self.goes_on,
-                beam_size=beam_size,
-                length_limits=self.length_limits(row_lengths(tokens), search) + more,
-                length_penalty=search.length_penalty,
-                hypotheses=tf.constant(1),
-                prefixes=tf.zeros([tf.size(numbers), 0], tf.int32),
-                repetition=search.repetition,
+                phrases=phrases,
+                continues_word=self.continues_word,
+                length_limits=search.length_limits(row_lengths(tokens)) + extra,
+                settings=BeamSettings(beam_size, search.length_penalty, tf.constant(1), search.repetition),
             )
 
-        most = beam_for(of_pieces.to_tensor(PAD), search.beam_size)
-        return self.traced_joined(self.translate_pieces(pieces, find, 1, beams=most), pieces, tf.size(texts))
-
-    def next_logits(self, tokens: tf.RaggedTensor, prefixes: tf.RaggedTensor) -> tf.Tensor:
-        """Of what follows each prefix, int32 [B, (P)], but for its end: float32 [B, V]."""
-        target = tf.pad(prefixes.to_tensor(PAD), [[0, 0], [1, 0]], constant_values=BOS)
-        logits = self.logits(tokens, target)
-        last = tf.gather(tf.cast(logits, tf.float32), row_lengths(prefixes), batch_dims=1)
-        never = tf.reduce_any(tf.range(self.vocabulary.size)[:, tf.newaxis] == (PAD, BOS, EOS), axis=1)
-        return tf.where(never, float("-inf"), last)
+        largest = enlarged_beam(terms.tokens.to_tensor(PAD), search.beam_size)
+        return self.text.translate(pieces, texts, find, hypotheses=1, beams=largest)
 
     def score(
         self, texts: tf.Tensor, targets: tf.Tensor, length_penalty: float | tf.Tensor | None = None
     ) -> ScoredTexts:
-        """Scores `targets` (string [N]) as translations of `texts` (string [N]; N may be 0).
-
-        A text is scored in the pieces in which `translate` would translate it, and what these keep adds nothing; so the
-        score is the sum of theirs. A text without a token and a translation without one have score 0, as `translate`
-        has it. The length penalty is that of the options where none is given.
-        """
-        pieces = self.traced_given(texts, targets)
-        labels = _ended(pieces.labels)
-        says_nothing = (row_lengths(pieces.tokens) == 0) & (row_lengths(pieces.labels) == 0)
-        wanted = tf.where(says_nothing[:, tf.newaxis], PAD, labels)
-        by_token = self.token_log_probabilities(pieces.tokens, wanted)
+        """Scores `targets` (string [N]) as translations of `texts` (string [N]) as `TranslationEngine.score` says."""
         alpha = self.options.length_penalty if length_penalty is None else length_penalty
-        kept = self.vocabulary.encode_target(pieces.kept)
-        shown = tf.where((row_lengths(kept) > 0)[:, tf.newaxis], labels, wanted)
-        found = joined_scores(pieces, Scores(wanted, by_token), shown=shown, kept=kept, alpha=alpha)
-        found = found._replace(pieces=self.vocabulary.spell(found.pieces))
-        return ScoredTexts(*(values[: tf.size(texts)] for values in found))
+        return self.text.score(texts, targets, self.token_log_probabilities, alpha)
 
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
-        """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), which they translate.
+        """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), their sources.
 
-        A tag before a text is a word to be counted, but no word comes from it. The pieces are aligned one by one.
+        A tag before a text counts as a word, but is aligned with none. The pieces are aligned one by one.
         """
-        pieces = self.traced_given(texts, targets)
-        tags = row_lengths(tf.strings.split(self.cutter.without_tags(at_least_one(texts))[0]))
-        sides = _ended(pieces.tokens, multiple=SOURCE_MULTIPLE), _ended(pieces.labels)
-        own, its = (word_numbers(ids, self.cut_tables) for ids in sides)
+        pieces = self.text.pair(texts, targets)
+        tags = row_lengths(tf.strings.split(self.text.cutter.without_tags(at_least_one(texts))[0]))
+        sides = with_end(pieces.tokens, multiple=SOURCE_MULTIPLE), with_end(pieces.labels)
+        own, its = (word_numbers(ids, self.text.tables) for ids in sides)
 
         def weights_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
             target = tf.pad(sides[1][first:last, :-1], [[0, 0], [1, 0]], constant_values=BOS)
-            encoded = self.traced_encoded(pieces.tokens[first:last])
+            encoded = self.network.encode(pieces.tokens[first:last])
             return tf.reduce_mean(self.transformer.cross_weights(target, **encoded), axis=1)
 
         found = align_pieces(pieces, own, its, tags, weights_of)
@@ -258,112 +204,21 @@ class TranslationGraph(tf.Module):
 
     def explain(self, text: tf.Tensor) -> Explanation:
         """Shows how a text, string [], is translated; of several sentences, the first one that is not copied."""
-        pieces = self.traced_cut(text[tf.newaxis]).tokens
+        pieces = self.text.cut(text[tf.newaxis]).tokens
         first = tf.argmax(pieces.row_lengths() > 0)
-        pieces = pieces[first : first + 1]
-        search = Search.of(self.options)
-        step, state = self.decoding(pieces, search.beam_size)
-        recorded = RecordedSearch(
-            step,
-            self.length_limits(row_lengths(pieces), search),
-            beam_size=search.beam_size,
-            length_penalty=search.length_penalty,
-            hypotheses=tf.constant(1),
-            prefixes=tf.zeros([1, 0], tf.int32),
-            repetition=search.repetition,
-        )
-        found, candidates = recorded.run_recorded(state)
-        source, labels = _ended(pieces), found.tokens[:, 0, : found.lengths[0, 0]]
-        target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
-        maps = {name: weights[:, 0] for name, weights in self.transformer.attention_maps(source, target).items()}
-        shape = tf.shape(candidates.log_probabilities)
-        ids = tf.reshape(candidates.tokens[:, :, 1:], [shape[0] * shape[1], -1])
-        return Explanation(
-            source_pieces=self.vocabulary.spell(source)[0],
-            target_pieces=self.vocabulary.spell(labels)[0],
-            positional_encodings=self.transformer.positional_encodings(
-                tf.maximum(tf.shape(source)[1], tf.shape(target)[1])
-            ),
-            encoder_attention=maps["encoder"],
-            decoder_attention=maps["decoder"],
-            cross_attention=maps["cross"],
-            candidate_texts=tf.reshape(self.vocabulary.decode(ids), shape),
-            candidate_pieces=self.vocabulary.spell(newest_tokens(candidates)),
-            candidate_log_probabilities=candidates.log_probabilities,
-        )
+        return explain_piece(self.network, self.vocabulary, pieces[first : first + 1], Search.of(self.options))
 
-    def translate_pieces(
-        self,
-        pieces: Pieces,
-        find: Finder,
-        hypotheses: int | tf.Tensor,
-        *,
-        beams: tf.Tensor,
-        retry: bool | tf.Tensor = False,
-    ) -> FoundPieces:
-        """Translates the pieces, a bounded number of tokens at once; `beams` is how many rows a piece becomes."""
-        rows = pieces.tokens.nrows(out_type=tf.int32)
-        beam_tokens = tf.maximum(4, beams) * (1 + tf.reduce_max(row_lengths(pieces.tokens)))
-        rows_at_once = tf.maximum(1, BEAM_TOKENS_AT_ONCE // beam_tokens)
-
-        def translate_some(first: tf.Tensor, done: FoundPieces) -> tuple[tf.Tensor, FoundPieces]:
-            numbers = tf.range(first, tf.minimum(first + rows_at_once, rows))
-            tokens = tf.gather(pieces.tokens, numbers)
-            some = self.traced_in_text(tokens, find(tokens, numbers), hypotheses, retry)
-            both = [tf.concat(parts, axis=0) for parts in zip(done, some, strict=True)]
-            return first + rows_at_once, FoundPieces(*both)
-
-        values = tf.fill([0, hypotheses], 0.0)
-        none = FoundPieces(
-            translations=tf.fill([0, hypotheses], ""),
-            scores=values,
-            log_probabilities=values,
-            warnings=tf.fill([0, hypotheses, len(WARNINGS)], False),
-            lengths=tf.fill([0, hypotheses], 0),
-            tokens=tf.zeros([0], tf.int32),
-            token_log_probabilities=tf.zeros([0]),
-        )
-        shapes = FoundPieces(*(spec.shape for spec in OF_FOUND_PIECES))
-        _, found = tf.while_loop(
-            lambda first, _: first < rows,
-            translate_some,
-            (tf.constant(0), none),
-            shape_invariants=(tf.TensorShape([]), shapes),
-        )
-        return found
-
-    def in_text(
-        self, tokens: tf.RaggedTensor, found: Hypotheses, hypotheses: int | tf.Tensor, retry: bool | tf.Tensor
-    ) -> FoundPieces:
-        """The hypotheses for some pieces, int32 [B, (L)], in text and with warnings."""
-        looked_at = tf.minimum(tf.maximum(hypotheses, 2), tf.shape(found.scores)[1])
-        found = Hypotheses(*(values[:, :looked_at] for values in found))
-        shape = tf.shape(found.scores)
-        texts = self.vocabulary.decode(tf.reshape(found.tokens, [shape[0] * shape[1], -1]))  # [B, H, T] -> [B * H, T]
-        texts = tf.strings.regex_replace(tf.reshape(texts, shape), r"[\r\n]+", " ")  # spelt in bytes; but it is a line
-        source = without_tags(tokens, self.cut_tables.tags).to_tensor(PAD)
-        warnings = find_warnings(self.vocabulary.decode(source), source, texts, found.tokens)
-        exists = found.lengths > 0
-        has_no_token = (row_lengths(tokens) == 0)[:, tf.newaxis] & exists
-        scores, log_probabilities, by_token = (
-            tf.where(tf.reshape(has_no_token, [shape[0], shape[1], *[1] * (len(values.shape) - 2)]), 0.0, values)
-            for values in (found.scores, found.log_probabilities, found.token_log_probabilities)
-        )
-        order = _best_first(warnings & exists[:, :, tf.newaxis], exists, retry)[:, :hypotheses]
-        texts, scores, log_probabilities, warnings, lengths, ids, by_token = (
-            tf.gather(values, order, batch_dims=1)
-            for values in (texts, scores, log_probabilities, warnings, found.lengths, found.tokens, by_token)
-        )
-        is_token = ids != PAD
-        return FoundPieces(texts, scores, log_probabilities, warnings, lengths, ids[is_token], by_token[is_token])
+    def next_logits(self, tokens: tf.RaggedTensor, prefixes: tf.RaggedTensor) -> tf.Tensor:
+        """Computes the logits after each prefix, int32 [B, (P)], -inf for its end: float32 [B, V]."""
+        target = tf.pad(prefixes.to_tensor(PAD), [[0, 0], [1, 0]], constant_values=BOS)
+        logits = self.network.logits(tokens, target)
+        last = tf.gather(tf.cast(logits, tf.float32), row_lengths(prefixes), batch_dims=1)
+        never = tf.reduce_any(tf.range(self.vocabulary.size)[:, tf.newaxis] == (PAD, BOS, EOS), axis=1)
+        return tf.where(never, float("-inf"), last)
 
     def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
-        """Of the labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
-        return token_log_probabilities(self.logits, sources, labels, vocabulary_size=self.vocabulary.size)
-
-    def logits(self, pieces: tf.RaggedTensor, target: tf.Tensor) -> tf.Tensor:
-        """Of what follows each token of target, int32 [B, T], for the pieces, int32 [B, (L)]: [B, T, V]."""
-        return self.traced_decoded(target, **self.traced_encoded(pieces))
+        """Scores labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
+        return token_log_probabilities(self.network.logits, sources, labels, vocabulary_size=self.vocabulary.size)
 
     def search(
         self,
@@ -372,18 +227,18 @@ class TranslationGraph(tf.Module):
         search: Search | None = None,
         prefixes: tf.RaggedTensor | None = None,
     ) -> Hypotheses:
-        """The best hypotheses for the pieces, int32 [B, (L)]; of one without tokens there is only EOS.
+        """Searches the best hypotheses for the pieces, int32 [B, (L)]; only EOS for a piece without tokens.
 
-        They begin with the prefixes, int32 [B, (P)], which may be as long as the translation of their piece or longer.
+        They begin with the prefixes, int32 [B, (P)], which may be longer than the piece.
         """
         search = search or Search.of(self.options)
         lengths = row_lengths(pieces)
         expected = lengths if prefixes is None else tf.maximum(lengths, row_lengths(prefixes))
-        step, state = self.decoding(pieces, search.beam_size)
+        step, state = self.network.begin(pieces, search.beam_size)
         return beam_search(
             step,
             state,
-            length_limits=tf.where(lengths == 0, 1, self.length_limits(expected, search)),
+            length_limits=tf.where(lengths == 0, 1, search.length_limits(expected)),
             beam_size=search.beam_size,
             length_penalty=search.length_penalty,
             hypotheses=hypotheses,
@@ -391,50 +246,9 @@ class TranslationGraph(tf.Module):
             repetition=search.repetition,
         )
 
-    def length_limits(self, expected: tf.Tensor, search: Search) -> tf.Tensor:
-        """The most tokens of a translation, EOS included, of so many expected tokens; of none there is only EOS."""
-        return tf.where(expected == 0, 1, expected + 1 + search.max_extra_tokens)
 
-    def decoding(self, pieces: tf.RaggedTensor, beams: int | tf.Tensor) -> tuple[Step, SearchState]:
-        """The step of a search with so many beams for each of the pieces, int32 [B, (L)], and its first state."""
-        encoded = self.traced_encoded(pieces)
-        cache = empty_cache(self.transformer, pieces.nrows(out_type=tf.int32), beams)
-
-        def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
-            written, encoded = state.sentences
-            logits, cache = self.traced_step(tokens, position, BeamCache(state.beams, written), **encoded)
-            return logits, SearchState(cache.slots, (cache.written, encoded))
-
-        return step, SearchState(cache.slots, (cache.written, encoded))
-
-    def encoded(self, pieces: tf.RaggedTensor) -> dict[str, Any]:
-        """What a step wants to know of the pieces, int32 [B, (L)]."""
-        memory, may_attend = self.transformer.encode(_ended(pieces, multiple=SOURCE_MULTIPLE))
-        return {"cross": self.transformer.cross_cache(memory), "may_attend_source": may_attend}
-
-
-def decode(transformer: Any, target: tf.Tensor, **encoded: Any) -> tf.Tensor:
-    """As the transformer does, which another engine's graph does not have."""
-    return transformer.decode(target, **encoded)
-
-
-def traced(function: Callable[..., Any], *signature: Any) -> Any:
-    """The function as a graph, traced once for arguments of this signature."""
-    return tf.function(function, input_signature=signature, autograph=False)
-
-
-def _best_first(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) -> tf.Tensor:
-    """The order of the hypotheses, int32 [B, H]: the second goes before the first if it has fewer warnings."""
-    counts = tf.math.count_nonzero(warnings, axis=2, dtype=tf.int32)  # [B, H]
-    second = tf.minimum(1, tf.shape(counts)[1] - 1)
-    is_better = retry & exists[:, second] & (counts[:, second] < counts[:, 0])  # [B]
-    order = tf.range(tf.shape(counts)[1])
-    swapped = tf.where(order < 2, second - order, order)
-    return tf.where(is_better[:, tf.newaxis], swapped, order)
-
-
-def _branching(pieces: Pieces, begun: tf.RaggedTensor) -> tf.Tensor:
-    """The piece of each text where its prefix ends: bool [M]. Without a prefix it is the first that is translated."""
+def _ends_prefix(pieces: Pieces, begun: tf.RaggedTensor) -> tf.Tensor:
+    """Returns the piece of each text where its prefix ends, the first translated one without a prefix: bool [M]."""
     most = tf.size(pieces.owner)
     rank = tf.where(begun.row_lengths() > 0, most + pieces.place, most - 1 - pieces.place)
     rank = tf.where(pieces.tokens.row_lengths() > 0, rank, -1)
@@ -442,11 +256,5 @@ def _branching(pieces: Pieces, begun: tf.RaggedTensor) -> tf.Tensor:
 
 
 def _side_by_side(found: Hypotheses, count: int | tf.Tensor) -> Hypotheses:
-    """One hypothesis of each of B * H rows, [B * H, 1, …], as H of each of B: [B, H, …]."""
+    """Reshapes one hypothesis of each of B * H rows, [B * H, 1, …], to H hypotheses of B rows, [B, H, …]."""
     return Hypotheses(*(tf.reshape(values, tf.concat([[-1, count], tf.shape(values)[2:]], axis=0)) for values in found))
-
-
-def _ended(rows: tf.RaggedTensor, *, multiple: int = 1) -> tf.Tensor:
-    """Rows of ids, int32 [B, (L)], each with EOS at its end, filled up with PAD: int32 [B, L + 1], or a bit wider."""
-    ids = tf.concat([rows, tf.fill([rows.nrows(), 1], EOS)], axis=1).to_tensor(PAD)
-    return tf.pad(ids, [[0, 0], [0, -tf.shape(ids)[1] % multiple]], constant_values=PAD) if multiple > 1 else ids

@@ -1,4 +1,4 @@
-"""Lines in, translations out, in order: the Python face of a translation graph or of an export that holds one."""
+"""Translates lines in order, by the signatures of an engine or an export."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,21 +21,23 @@ from app.decoding.signatures import (
     SAMPLE,
     TOKENIZE,
     TRANSLATE,
+    Signature,
     Signatures,
     inputs_of,
 )
 from app.decoding.text.texts import Search
 from app.errors import UserError
 
-WINDOW_LINES = 4096  # enough to find lines of like length, and soon read
+WINDOW_LINES = 4096  # enough to find lines of like length, and quick to read
 BATCH_TOKENS = 4096
-SEEDS_APART = 1_000_003  # between two seeds there are more lines than a corpus mostly has
+SEED_STRIDE = 1_000_003  # lines between two seeds; most corpora have fewer
 
-Progress = Callable[[int], None]
+Column = Sequence[bytes] | np.ndarray  # an input of a signature, one value for each line
+OnBatch = Callable[[int], None]  # receives the number of lines of each batch
 
 
 def _silent(lines: int) -> None:
-    """Shows no progress."""
+    """Reports nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,12 @@ class Translation:
     """One translation of a line.
 
     Attributes:
-        text: In one line.
-        score: A log-probability over a length penalty; higher is better, and those of different lines do not compare.
-        confidence: The geometric mean of the probabilities of its tokens, from 0 to 1.
-        warnings: What is suspicious about it, of `output_checks.WARNINGS`.
-        tokens: Each token's piece and its log-probability after those before it, if asked for; the last is "</s>".
-        alternatives: The next best ones, best first.
+        text: One line.
+        score: Log-probability divided by a length penalty. Higher is better; scores of different lines do not compare.
+        confidence: The geometric mean of the tokens' probabilities, from 0 to 1.
+        warnings: Names from `output_checks.WARNINGS`.
+        tokens: If asked for, each token's piece and its log-probability after those before it; the last is "</s>".
+        alternatives: The next best translations, best first.
     """
 
     text: str
@@ -61,15 +63,15 @@ class Translation:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for each line.
+    """What to return for each line.
 
     Attributes:
-        hypotheses: So many translations, the best one and `hypotheses - 1` alternatives; at most the beam size.
-        with_tokens: Whether a translation tells its tokens.
-        at_prefix: Whether the translations go on differently right behind the prefix, instead of being the best ones.
-        sampling: From what to draw translations at random, in place of a search.
-        seed: Of what is drawn; a line's depends on it, the line's number and nothing else.
-        glossary: Terms of the source and what each must be in the translation; for the best translation alone.
+        hypotheses: The number of translations: the best one and `hypotheses - 1` alternatives; at most the beam size.
+        with_tokens: Whether translations include their tokens.
+        at_prefix: Whether the translations differ right after the prefix, instead of being the best ones.
+        sampling: The distribution to draw translations from, instead of a search.
+        seed: Of the random numbers. Those of a line depend only on it and the number of the line.
+        glossary: Source terms, each with the target term to use; for the best translation alone.
     """
 
     hypotheses: int = 1
@@ -80,7 +82,7 @@ class Request:
     glossary: Glossary = ()
 
     def signature(self, with_prefixes: bool) -> str:
-        """The name of the signature that answers it."""
+        """Returns the name of the signature that answers the request."""
         if self.sampling:
             return SAMPLE
         if self.at_prefix:
@@ -92,7 +94,7 @@ class Request:
         return N_BEST if self.hypotheses > 1 or self.with_tokens else TRANSLATE
 
     def settings(self) -> dict[str, tf.Tensor]:
-        """What the signature must be told of it, beside the search."""
+        """Returns the inputs of the signature that the request sets, apart from those of the search."""
         if self.sampling:
             types = {"temperature": tf.float32, "top_k": tf.int32, "top_p": tf.float32}
             drawn_from = {name: tf.constant(value, types[name]) for name, value in self.sampling._asdict().items()}
@@ -111,12 +113,12 @@ class Translator:
 
     Args:
         signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel made of them.
-        options: of the search; the graph's own where left out, which a SavedModel must be told.
-        request: what is asked for each line.
-        batch_tokens: lines of a batch times tokens of its longest; a longer line is a batch of its own.
-        window_lines: so many lines are read before the first is translated, and sorted by length.
-        batches_at_once: so many are translated at the same time, each called from a thread of its own; but only one
-            where there is a GPU, whose memory is the limit.
+        options: Settings of the search; the engine's own if left out. The signatures of a SavedModel need them.
+        request: What to return for each line.
+        batch_tokens: Lines of a batch times tokens of its longest line; a longer line is a batch of its own.
+        window_lines: Lines that are read before the first is translated, and sorted by length.
+        batches_at_once: Batches that are translated in parallel, each in its own thread; only one with a GPU, whose
+            memory is the limit.
     """
 
     def __init__(
@@ -136,22 +138,22 @@ class Translator:
         self.window_lines = window_lines
         self.batches_at_once = 1 if tf.config.list_logical_devices("GPU") else batches_at_once
 
-    def translate(self, lines: Iterable[str], *, progress: Progress = _silent) -> list[Translation]:
-        """Gives one translation for each line, in order; an empty one for an empty line."""
+    def translate(self, lines: Iterable[str], *, progress: OnBatch = _silent) -> list[Translation]:
+        """Returns one translation for each line, in order; an empty one for an empty line."""
         return list(self.translate_lines(lines, progress=progress))
 
     def translate_lines(
-        self, lines: Iterable[str], *, prefixes: Iterable[str] | None = None, progress: Progress = _silent
+        self, lines: Iterable[str], *, prefixes: Iterable[str] | None = None, progress: OnBatch = _silent
     ) -> Iterator[Translation]:
-        """Gives one translation for each line, in order, a window of lines after the other.
+        """Yields one translation for each line, in order, window by window.
 
         Args:
             lines: Text.
-            prefixes: With what the translation of each line must begin; sampling knows none.
-            progress: Is called after each batch with the number of its lines.
+            prefixes: What the translation of each line begins with; without effect on sampling.
+            progress: Called after each batch with the number of its lines.
 
         Raises:
-            UserError: The engine cannot do what is asked for, or there are fewer or more prefixes than lines.
+            UserError: The engine does not have the signature, or there are fewer or more prefixes than lines.
         """
         run_graph = self._function(self.request.signature(with_prefixes=prefixes is not None))
         columns = {name for name in ("prefixes", "seeds") if name in inputs_of(run_graph)}
@@ -159,30 +161,29 @@ class Translator:
         done = 0
         while window := list(islice(remaining, self.window_lines)):
             texts, begun = ([text.encode("utf-8", "replace") for text in side] for side in zip(*window, strict=True))
-            seeds = [(self.request.seed * SEEDS_APART + done + i) % 2**31 for i in range(len(window))]
-            rows = {"texts": texts, "prefixes": begun, "seeds": np.array(seeds, np.int32)}
-            yield from self._translate_window(
-                run_graph, {name: rows[name] for name in ("texts", *columns)}, progress=progress
-            )
+            seeds = [(self.request.seed * SEED_STRIDE + done + i) % 2**31 for i in range(len(window))]
+            given: dict[str, Column] = {"texts": texts, "prefixes": begun, "seeds": np.array(seeds, np.int32)}
+            rows = {name: given[name] for name in ("texts", *columns)}
+            yield from self._translate_window(run_graph, rows, self._lengths(texts), progress=progress)
             done += len(window)
 
-    def _function(self, name: str) -> Callable[..., Mapping[str, tf.Tensor]]:
+    def _function(self, name: str) -> Signature:
         if name not in self.signatures:
             wanted = {
                 PREFIX: "prefixes",
-                ALTERNATIVES: "alternatives behind a prefix",
-                GLOSSARY: "glossary",
+                ALTERNATIVES: "alternatives after a prefix",
+                GLOSSARY: "glossaries",
                 SAMPLE: "sampling",
             }
             raise UserError(
-                f"this engine knows no {wanted.get(name, name)}; translate with the run, or export it as a SavedModel"
+                f"this engine does not support {wanted.get(name, name)}; "
+                "translate with the run, or export it as a SavedModel"
             )
         return self.signatures[name]
 
     def _translate_window(
-        self, run_graph: Callable[..., Mapping[str, tf.Tensor]], rows: Mapping[str, Any], *, progress: Progress
+        self, run_graph: Signature, rows: Mapping[str, Column], lengths: np.ndarray, *, progress: OnBatch
     ) -> list[Translation]:
-        lengths = self._lengths(rows["texts"])
         settings = {name: value for name, value in self.settings.items() if name in inputs_of(run_graph)}
 
         def run(batch: list[int]) -> dict[str, np.ndarray]:
@@ -200,13 +201,13 @@ class Translator:
         return [by_line[i] for i in range(len(lengths))]
 
     def _lengths(self, texts: Sequence[bytes]) -> np.ndarray:
-        """The tokens of each text, EOS counted; those of a single one do not matter, for it is a batch by itself."""
+        """Counts the tokens of each text, EOS included; 1 for a single text, which is a batch of its own anyway."""
         if len(texts) == 1:
             return np.ones(1, np.int32)
         return 1 + self.signatures[TOKENIZE](texts=tf.constant(texts))["lengths"].numpy()
 
     def _translation(self, found: Mapping[str, np.ndarray]) -> Translation:
-        """From what a signature gives for a line; [H] or, where only the best is told, scalars."""
+        """Makes a translation from the outputs for a line: [H], or scalars if only the best is returned."""
         best, *others = [
             self._one({name: np.atleast_1d(values)[i] for name, values in found.items()})
             for i in range(min(self.request.hypotheses, np.size(found["scores"])))
@@ -229,7 +230,7 @@ class Translator:
 
 
 def zip_prefixes(lines: Iterable[str], prefixes: Iterable[str] | None) -> Iterator[tuple[str, str]]:
-    """Each line with its prefix, which is empty where there are none.
+    """Yields each line with its prefix, or with an empty one if `prefixes` is None.
 
     Raises:
         UserError: There are fewer or more prefixes than lines.
@@ -251,10 +252,10 @@ def batches_of_like_length(lengths: Sequence[int] | np.ndarray, batch_tokens: in
 
     Args:
         lengths: int [N], the tokens of each line.
-        batch_tokens: the most tokens of a batch, padding included.
+        batch_tokens: The most tokens of a batch, padding included.
 
     Returns:
-        The places of each batch's lines, longest first, so that too little memory shows at once.
+        The indices of each batch's lines, longest first, so that a lack of memory shows at once.
     """
     batches: list[list[int]] = []
     longest = 0

@@ -1,1 +1,1 @@
-"""Writes an export: signatures, checks, warm-up requests, usage notes and the model card."""
+"""Writes exports: the model, golden translations, warm-up requests, usage notes and the model card."""

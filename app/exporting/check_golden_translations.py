@@ -1,9 +1,9 @@
-"""Loads the SavedModel that this file lies in and holds it to the golden translations that lie beside this file.
+"""Checks that the SavedModel around this file reproduces the golden translations beside this file.
 
-`nmt export` puts it into assets.extra and runs it in a fresh process before a version gets its number. Whoever has the
-export may run it again: `python EXPORT/VERSION/assets.extra/check_golden_translations.py [TOLERANCE]`, where scores may
-differ by so much of themselves, or by what is stored: on another processor sums are rounded otherwise. It needs
-TensorFlow and TensorFlow Text, and nothing of the program that wrote the export.
+`nmt export` copies it into assets.extra and runs it in a fresh process before it publishes a version. To run it again:
+`python EXPORT/VERSION/assets.extra/check_golden_translations.py [TOLERANCE]`. TOLERANCE is the relative difference of
+scores that is allowed, instead of the stored one: another processor rounds sums differently. It needs TensorFlow and
+TensorFlow Text, and nothing of the program that wrote the export.
 """
 
 import json
@@ -15,7 +15,7 @@ GOLDEN_TRANSLATIONS = "golden_translations.json"
 
 
 def main() -> None:
-    """Says that all translations were reproduced, or exits with 1 and a line that shows the first one that was not."""
+    """Prints that all translations were reproduced, or exits with 1 and the first one that was not."""
     golden = read_golden_translations(Path(__file__).with_name(GOLDEN_TRANSLATIONS))
     share = float(sys.argv[1]) if len(sys.argv) > 1 else golden["score_tolerance"]
     import tensorflow as tf
@@ -31,19 +31,19 @@ def main() -> None:
             sys.exit(f"it translates {line['text'][:80]!r} as {(translation, float(score))}, not as {stored}")
     plainest = loaded.signatures["serving_default"](tf.constant([golden["translations"][0]["text"]]))
     if plainest["translations"].numpy()[0] != found["translations"].numpy()[0]:
-        sys.exit("serving_default translates otherwise than translate")
+        sys.exit("serving_default and translate return different translations")
     print(f"{len(translations)} golden translations were reproduced")
 
 
 def read_golden_translations(file: Path) -> dict[str, Any]:
-    """What `nmt export` stored; exits with a line about a file that does not hold it."""
+    """Reads what `nmt export` stored; exits with a message if the file is damaged."""
     try:
         golden = json.loads(file.read_text(encoding="utf-8"))
         tolerance, translations = golden["score_tolerance"], golden["translations"]
         whole = [isinstance(value, str) for line in translations for value in (line["text"], line["translation"])]
         whole += [isinstance(value, float) for value in (tolerance, *(line["score"] for line in translations))]
         if not translations or not all(whole):
-            raise ValueError("there is no translation, or one is not whole")
+            raise ValueError("there is no translation, or one is incomplete")
     except (OSError, ValueError, LookupError, TypeError) as error:
         sys.exit(f"{file.name} is damaged: {error}")
     return golden

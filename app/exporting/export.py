@@ -1,4 +1,4 @@
-"""`nmt export`: a run becomes a SavedModel that takes strings and gives strings."""
+"""Writes a run as a SavedModel that translates strings to strings, or as a CTranslate2 model: `nmt export`."""
 
 import json
 import shutil
@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from app.decoding.ctranslate2_graph import CTranslate2Graph
-from app.decoding.signatures import Signatures
+from app.decoding.engine import TranslationEngine
+from app.decoding.signatures import TRANSLATE, Signatures
 from app.decoding.translation_graph import TranslationGraph
 from app.errors import UserError
 from app.exporting.golden_translations import (
@@ -21,7 +22,7 @@ from app.exporting.golden_translations import (
 )
 from app.exporting.model_card import model_card
 from app.exporting.signature_definitions import signature_definitions
-from app.exporting.spare_ops import take_out_spare_ops
+from app.exporting.spare_ops import remove_spare_ops
 from app.exporting.usage import ctranslate2_usage, saved_model_usage
 from app.exporting.warm_up import write_warm_up
 from app.models.ctranslate2_model import Quantization, write_ctranslate2
@@ -37,9 +38,10 @@ PROBABILITY_TOLERANCES: dict[Quantization, float] = {"float32": 1e-3, "int8": 0.
 
 
 class ExportedTranslation(tf.Module):
-    """What a SavedModel holds on to: the weights, the tokeniser's resource, and the signatures as methods.
+    """The contents of a SavedModel: the weights, the tokeniser's resource, and the signatures as methods.
 
-    With `model = tf.saved_model.load(…)`, `model.translate(["…"])` may leave arguments out; `model.signatures` may not.
+    After `model = tf.saved_model.load(…)`, calls such as `model.translate(["…"])` may leave out arguments that have
+    defaults; calls of `model.signatures` may not.
     """
 
     def __init__(self, graph: TranslationGraph, signatures: Signatures) -> None:
@@ -58,22 +60,22 @@ def export(
     license: str | None = None,
     precision_reason: str = "",
 ) -> Path:
-    """Writes the next version of a SavedModel and gives its folder, `out`/VERSION.
+    """Writes the next version of a SavedModel; returns its folder, `out`/VERSION.
 
-    With it go golden translations, to which a fresh process with nothing but TensorFlow and TensorFlow Text is held
-    before the version has its number, requests that warm TensorFlow Serving up, a model card, and the same weights for
-    CTranslate2, with which `nmt translate` and `nmt serve` are several times as fast on a CPU.
+    The folder also has golden translations, which a fresh process with only TensorFlow and TensorFlow Text must
+    reproduce before the version is published; warm-up requests for TensorFlow Serving; a model card; and the same
+    weights for CTranslate2, with which `nmt translate` and `nmt serve` are several times as fast on a CPU.
 
     Args:
         model: What to export.
         out: The folder of versions.
-        cpu_engine: How CTranslate2 computes: in int8 (float32 if int8 is too inexact here), in float32, or "none" for
-            a SavedModel alone. An ensemble has none.
-        license: Of the model, as an identifier of the Hugging Face Hub; the model card asks for it if it is None.
+        cpu_engine: How CTranslate2 computes: in int8 (in float32 if int8 is too inexact for this model), in float32,
+            or "none" for a SavedModel alone. An ensemble always has none.
+        license: Of the model, as an identifier of the Hugging Face Hub; if None, the model card asks for it.
         precision_reason: Why the model has its precision, for the model card.
 
     Raises:
-        UserError: `out` cannot be written, or the fresh process translates otherwise.
+        UserError: `out` cannot be written, or the fresh process translates differently.
     """
     facts = {**description(model), "license": license, "precision_reason": precision_reason}
 
@@ -84,9 +86,11 @@ def export(
         no_training = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         exported = ExportedTranslation(graph, signatures)
         tf.saved_model.save(exported, str(folder), signatures=signatures, options=no_training)
-        take_out_spare_ops(folder)
+        remove_spare_ops(folder)
         sentences = sentences_of(model)
-        translations = golden_translations(graph, sentences, model.languages)
+        translations = golden_translations(
+            signatures[TRANSLATE], sentences, model.languages, model.options.max_source_tokens
+        )
         write_golden_translations(folder, translations, model.precision)
         write_warm_up(folder, translations[: len(sentences)], graph.vocabulary)
         definitions = signature_definitions(folder)
@@ -99,9 +103,9 @@ def export(
 
 
 def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
-    """Writes the weights for CTranslate2 and returns how it computes with them; says so if that is not as wanted.
+    """Writes the weights for CTranslate2; returns how it computes, and prints why if that is not as wanted.
 
-    The engine is held to the probabilities that the run gives to its own translations.
+    The engine's probabilities of the run's own translations must be close to the run's.
     """
     if wanted == "none" or model.others:
         return "none"
@@ -116,19 +120,19 @@ def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
         shutil.rmtree(folder)
         instead = "float32" if quantization != quantizations[-1] else "the SavedModel alone"
         say(
-            f"CTranslate2 in {quantization} gives log-probabilities {apart:.2g} nats a token from the run's, where "
-            f"{PROBABILITY_TOLERANCES[quantization]:g} are allowed; taking {instead}"
+            f"CTranslate2 in {quantization} has log-probabilities {apart:.2g} nats a token from the run's, where "
+            f"{PROBABILITY_TOLERANCES[quantization]:g} are allowed; using {instead}"
         )
     return "none"
 
 
 def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *, license: str | None = None) -> Path:
-    """Writes the next version as a CTranslate2 model with its vocabulary and gives its folder, `out`/VERSION.
+    """Writes the next version as a CTranslate2 model with its vocabulary; returns its folder, `out`/VERSION.
 
-    It is held to the probabilities that the run gives to its translations.
+    Its probabilities of the run's translations must be close to the run's.
 
     Raises:
-        UserError: `out` cannot be written, or CTranslate2 finds other probabilities.
+        UserError: `out` cannot be written, or the probabilities are too far apart.
     """
     facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
     model.refuse_ensemble()
@@ -138,7 +142,9 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
         theirs = CTranslate2Graph(folder, model.options)
         sentences = sentences_of(model)
         check_probabilities(model.graph, theirs, sentences, PROBABILITY_TOLERANCES[quantization])
-        translations = golden_translations(theirs, sentences, model.languages)[: len(sentences)]
+        translate = theirs.signatures()[TRANSLATE]
+        translations = golden_translations(translate, sentences, model.languages, model.options.max_source_tokens)
+        translations = translations[: len(sentences)]
         usage = ctranslate2_usage(translations[len(sentences) // 2], vars(model.options))
         write_card(folder, model_card(facts, translations, usage))
 
@@ -146,24 +152,24 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
 
 
 def sentences_of(model: RunModel) -> list[str]:
-    """What an export of the model is tried on, with tags: sentences of the dev set, if the run holds some."""
+    """Returns sentences to test an export with, tags included: those of the dev set if the run contains some."""
     tags = model.languages.tags_of(model.languages.targets[0])
     made_up = [tagged(sentence, tags) for sentence in made_up_sentences(model.graph.vocabulary)]
     return model.run.manifest.get("examples") or made_up
 
 
 def write_card(folder: Path, card: str) -> None:
-    """Writes the model card where the Hugging Face Hub looks for it."""
+    """Writes the model card where the Hugging Face Hub expects it."""
     (folder / MODEL_CARD).write_text(card, encoding="utf-8")
 
 
 def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -> Path:
-    """The folder of the next version of an export, `out`/VERSION, which has its number once `write` has filled it.
+    """Fills a folder and then renames it to the next version of an export; returns the folder, `out`/VERSION.
 
     Args:
         out: The folder of versions.
-        facts: What the version is.
-        write: Fills the folder, and raises an error if that may not be published.
+        facts: The description of the version.
+        write: Fills the folder, and raises an error if it must not be published.
 
     Raises:
         UserError: `out` cannot be written.
@@ -187,9 +193,9 @@ def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -
 
 
 def description(model: RunModel) -> dict[str, Any]:
-    """What the export is: its languages, the configuration, the run it came from, and what was measured of it.
+    """Describes the export: its languages, configuration, run and measured scores.
 
-    Of an average, the dev results are those of the checkpoints in it.
+    The dev results of an average are those of its checkpoints.
     """
     configuration = model.run.configuration.as_sections()
     training = configuration["training"]
@@ -214,12 +220,12 @@ def description(model: RunModel) -> dict[str, Any]:
 
 
 def check_probabilities(
-    graph: TranslationGraph, other: TranslationGraph, texts: Sequence[str], tolerance: float
+    graph: TranslationEngine, other: TranslationEngine, texts: Sequence[str], tolerance: float
 ) -> None:
-    """Holds another engine to the probabilities that the graph gives to its translations of the texts.
+    """Raises if two engines score the graph's translations of the texts differently.
 
     Raises:
-        UserError: They differ by more than `tolerance`, in nats a token.
+        UserError: The log-probabilities differ by more than `tolerance`, in nats a token.
     """
     apart = nats_apart(graph, other, texts)
     if not apart <= tolerance:
@@ -228,8 +234,8 @@ def check_probabilities(
         )
 
 
-def nats_apart(graph: TranslationGraph, other: TranslationGraph, texts: Sequence[str]) -> float:
-    """How far apart, in nats a token at most, two engines find the graph's translations of the texts."""
+def nats_apart(graph: TranslationEngine, other: TranslationEngine, texts: Sequence[str]) -> float:
+    """Returns the largest difference between two engines' scores of the graph's translations, in nats a token."""
     texts = [*texts, ""]
     translations = graph.translate(tf.constant(texts)).translations[:, 0]
     ours, theirs = (scored.score(tf.constant(texts), translations) for scored in (graph, other))

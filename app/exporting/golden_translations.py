@@ -1,6 +1,6 @@
-"""What an export must translate, and how: real sentences with the run's own translations, stored in the export.
+"""Golden translations: sentences with the run's own translations, which an export stores and must reproduce.
 
-`check_golden_translations` compares, in a process of its own. Nothing is loaded here.
+`check_golden_translations` compares them in a process of its own.
 """
 
 import json
@@ -14,23 +14,22 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.signatures import TRANSLATE
-from app.decoding.translation_graph import TranslationGraph
+from app.decoding.signatures import Signature
 from app.errors import UserError
 from app.exporting import check_golden_translations
 from app.models.export_layout import EXTRA
-from app.models.loading import Precision
+from app.models.loading import WeightPrecision
 from pipelines.vocabulary.tags import Languages, tagged
 from pipelines.vocabulary.tokenizer import Vocabulary
 
-# By which share of itself, or of 1 if that is more, a score may differ: where it was exported, and elsewhere.
+# The allowed difference of scores, relative to max(1, score): on the exporting machine, and on others.
 SCORE_TOLERANCE = 1e-4
-TOLERANCES_ELSEWHERE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 1e-2}
+TOLERANCES_ELSEWHERE: dict[WeightPrecision, float] = {"float32": 1e-4, "bfloat16": 1e-2}
 MADE_UP_LENGTHS = (1, 3, 10, 30)  # in words
 
 
 class GoldenTranslation(NamedTuple):
-    """A text with its translation and the score of that."""
+    """A text, its translation and the score of the translation."""
 
     text: str
     translation: str
@@ -38,19 +37,19 @@ class GoldenTranslation(NamedTuple):
 
 
 def golden_translations(
-    graph: TranslationGraph, sentences: Sequence[str], languages: Languages
+    translate: Signature, sentences: Sequence[str], languages: Languages, max_source_tokens: int
 ) -> list[GoldenTranslation]:
-    """The sentences, an empty text and one that must be split, as the graph translates them."""
-    texts = golden_texts(sentences, graph.options.max_source_tokens, languages)
-    found = graph.signatures()[TRANSLATE](texts=tf.constant(texts))
+    """Translates the sentences, an empty text and one that must be split, with the signature `translate`."""
+    texts = golden_texts(sentences, max_source_tokens, languages)
+    found = translate(texts=tf.constant(texts))
     translations = [text.decode("utf-8", "replace") for text in found["translations"].numpy()]
     return [*map(GoldenTranslation, texts, translations, found["scores"].numpy().tolist())]
 
 
 def golden_texts(sentences: Sequence[str], max_source_tokens: int, languages: Languages) -> list[str]:
-    """The sentences, an empty text, and one with more words than the model takes tokens, which is split.
+    """Returns the sentences, an empty text, and a text with more words than a model takes tokens, which is split.
 
-    The long one has the tags of the first sentence.
+    The long text has the tags of the first sentence.
     """
     tags, _ = languages.split(sentences[0])
     words = " ".join(languages.split(sentence)[1] for sentence in sentences).split()
@@ -58,14 +57,16 @@ def golden_texts(sentences: Sequence[str], max_source_tokens: int, languages: La
 
 
 def made_up_sentences(vocabulary: Vocabulary) -> list[str]:
-    """Random words of the vocabulary, for a run that holds no sentences of its own."""
+    """Makes sentences of random words of the vocabulary, for a run that contains no sentences."""
     chance = random.Random(0)
     words = [piece[1:] for piece in vocabulary.pieces() if piece[:1] == "▁" and piece[1:].isalpha()] or ["a"]
     return [" ".join(chance.choices(words, k=length)) + "." for length in MADE_UP_LENGTHS]
 
 
-def write_golden_translations(version: Path, translations: Sequence[GoldenTranslation], precision: Precision) -> None:
-    """Writes them into the export, and the script that holds it to them beside them."""
+def write_golden_translations(
+    version: Path, translations: Sequence[GoldenTranslation], precision: WeightPrecision
+) -> None:
+    """Writes the translations into the export, and the script that checks them."""
     golden = {
         "score_tolerance": TOLERANCES_ELSEWHERE[precision],
         "translations": [translation._asdict() for translation in translations],
@@ -79,10 +80,10 @@ def write_golden_translations(version: Path, translations: Sequence[GoldenTransl
 
 
 def check_in_fresh_process(version: Path) -> None:
-    """Has a process with nothing but TensorFlow and TensorFlow Text reproduce an export's golden translations.
+    """Runs an export's check in a process with only TensorFlow and TensorFlow Text.
 
     Raises:
-        UserError: It does not; the message shows the first translation that differs.
+        UserError: The golden translations were not reproduced; the message shows the first one that differs.
     """
     script = version / EXTRA / Path(check_golden_translations.__file__).name
     done = subprocess.run(

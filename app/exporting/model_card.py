@@ -1,7 +1,7 @@
-"""README.md of an export: what the model is, what it was trained on, how good it is, and what it is not for.
+"""README.md of an export: what the model is, what it was trained on, how good it is, and its limits.
 
-The form is that of the Hugging Face Hub: YAML between two lines of dashes, then Markdown. Nothing is said that the run
-does not hold; `usage` says how to call the model.
+The format is that of the Hugging Face Hub: YAML between two lines of dashes, then Markdown. It states only what the run
+records; `usage` shows how to call the model.
 """
 
 import json
@@ -14,19 +14,19 @@ from app.exporting.golden_translations import GoldenTranslation
 from app.runs.checkpoints import IMPORTED
 from pipelines.vocabulary.tags import Languages, domain_tag, language_tag, tagged
 
-LICENSE_UNKNOWN = "unknown"  # as the Hub has it
+LICENSE_UNKNOWN = "unknown"  # the Hub's identifier
 SHOWN = 5  # translations
-NOT_RECORDED = "The run does not say what it was trained on: it was begun by a version of this program that kept less."
+NOT_RECORDED = "Not recorded: an older version of this program, which did not record it, began the run."
 
 Facts = Mapping[str, Any]
 
 
 def model_card(facts: Facts, translations: Sequence[GoldenTranslation], usage: str) -> str:
-    """The card of one version of an export.
+    """Writes the card of one version of an export.
 
     Args:
-        facts: What assets.extra/nmt.json holds.
-        translations: The model's own, to show.
+        facts: The contents of assets.extra/nmt.json.
+        translations: The model's own, as examples.
         usage: How to call it, in Markdown.
     """
     languages = Languages.of(facts["run"])
@@ -46,7 +46,7 @@ def model_card(facts: Facts, translations: Sequence[GoldenTranslation], usage: s
 
 
 def _front_matter(facts: Facts) -> str:
-    """Quoted throughout: the code of Norwegian, `no`, means false in YAML."""
+    """Writes the YAML. All strings are quoted: the code of Norwegian, `no`, means false in YAML."""
     has_dev_bleu = any("dev_bleu" in line for line in facts["dev_results"])
     engine = "ctranslate2" if facts.get("format") == "ctranslate2" else "tensorflow"
     lists = {
@@ -65,7 +65,7 @@ def _all_languages(languages: Languages) -> list[str]:
 
 
 def _directions(languages: Languages) -> str:
-    """Such as "from en to de and fr"."""
+    """Describes the directions, such as "from en to de and fr"."""
     sources, targets = dict.fromkeys(pair.source for pair in languages.pairs), languages.targets
     if len(languages.pairs) == len(sources) * len(targets):
         return f"from {_joined(sources, 'and')} to {_joined(targets, 'and')}"
@@ -73,13 +73,13 @@ def _directions(languages: Languages) -> str:
 
 
 def _joined(names: Iterable[str], word: str) -> str:
-    """Such as "de, en and fr"."""
+    """Joins names, such as "de, en and fr"."""
     *first, last = names
     return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def _tags(languages: Languages) -> str:
-    """What stands before a text, where something does."""
+    """Describes the tags before a text."""
     targets = languages.targets if len(languages.targets) > 1 else ()
     of_language, of_domain = (
         _joined((f"`{tag(name)}`" for name in names), "or") if names else ""
@@ -87,13 +87,12 @@ def _tags(languages: Languages) -> str:
     )
     example = tagged("…", languages.tags_of(languages.targets[-1], next(iter(languages.domains), None)))
     if of_language:
-        behind = f" That of its domain may follow: {of_domain}." if of_domain else ""
-        what = f"Each text begins with the tag of the language that it is to be translated into: {of_language}.{behind}"
+        after = f" The tag of its domain may follow: {of_domain}." if of_domain else ""
+        what = f"Each text begins with the tag of the target language: {of_language}.{after}"
     else:
         what = f"A text may begin with the tag of its domain: {of_domain}."
     return (
-        f"{what} So it looks like this: `{example}`. The model takes texts with their tags; nmt's own commands put "
-        "them there."
+        f"{what} For example: `{example}`. The model itself takes texts with their tags; the commands of nmt add them."
     )
 
 
@@ -137,8 +136,8 @@ def _precision(facts: Facts) -> str:
     reason = f" ({facts['precision_reason']})" if facts["precision_reason"] else ""
     if facts["precision"] == "bfloat16":
         return (
-            f"bfloat16{reason}, for CPUs with AMX or AVX-512 BF16 and for GPUs from NVIDIA's Ampere on; others compute "
-            "the same more slowly: there, export with `--precision float32`"
+            f"bfloat16{reason}, for CPUs with AMX or AVX-512 BF16 and for GPUs from NVIDIA's Ampere on; others are "
+            "slower with it: for them, export with `--precision float32`"
         )
     return f"float32{reason}, for any processor"
 
@@ -180,18 +179,18 @@ def _training_data(run: Facts) -> str:
 
 
 def _origin(origin: Facts) -> str:
-    """A corpus, and what is known of its licence."""
+    """Formats a corpus with its licence and attribution, if known."""
     known = [str(origin[key]) for key in ("licence", "attribution") if key in origin]
     return f"`{origin['spec']}`" + (f" ({', '.join(known)})" if known else "")
 
 
 def _scores(facts: Facts) -> str:
     parts = [part(facts) for part in (_test_scores, _dev_scores) if part(facts)]
-    return "\n\n".join(parts) or "None was measured: neither by `nmt evaluate` nor on the dev set at this checkpoint."
+    return "\n\n".join(parts) or "None was measured, neither by `nmt evaluate` nor on the dev set at this checkpoint."
 
 
 def _test_scores(facts: Facts) -> str:
-    """What `nmt evaluate` found, with the signatures without which a score cannot be compared (Post 2018)."""
+    """Shows the results of `nmt evaluate`, with the signatures that comparable scores need (Post 2018)."""
     if not facts["evaluations"]:
         return ""
     rows = [
@@ -205,7 +204,7 @@ def _test_scores(facts: Facts) -> str:
     ]
     signatures = [f"- {name}: `{value}`" for name, value in facts["evaluations"][-1]["signatures"].items()]
     table = _table(("test set", "sentences", "beam", "BLEU", "chrF", "TER"), rows)
-    return "\n".join(["By `nmt evaluate`, of the run in float32:", "", table, "", *signatures])
+    return "\n".join(["Measured by `nmt evaluate` with the run in float32:", "", table, "", *signatures])
 
 
 def _dev_scores(facts: Facts) -> str:
@@ -222,9 +221,9 @@ def _dev_scores(facts: Facts) -> str:
     sentences = facts["training"]["dev_sentences"]
     which = f"{sentences:,} sentences spread over it" if languages.tags else f"its first {sentences:,} sentences"
     bleu = f"sacreBLEU on {which} (or all, if there are fewer); " if sentences else ""
-    average = "\n\nThe mean of these checkpoints, which this model is, was not scored on the dev set."
+    average = "\n\nThe mean of these checkpoints, which is this model, was not scored on the dev set."
     return (
-        f"On the dev set while training: {bleu}loss and perplexity, a token, on all that are not "
+        f"On the dev set during training: {bleu}loss and perplexity a token on all sentences that are not "
         f"too long.\n\n{_table(('step', *figures), rows)}" + (average if "averaged" in facts["checkpoint"] else "")
     )
 
@@ -252,12 +251,12 @@ def _limits(facts: Facts) -> str:
     options = facts["decoding"]
     return "\n".join(
         [
-            "- Each text is translated by itself, without the context of its document.",
-            f"- A text of more than {options['max_source_tokens']} tokens is split, at sentence ends where it has any, "
-            "and its parts are translated by themselves.",
-            "- It knows what its training data shows: other subjects, registers and spellings are translated worse.",
-            "- A translation can be fluent and wrong. Nothing but the scores above was measured: neither bias nor "
-            "safety, nor quality on other text.",
+            "- Each text is translated separately, without the context of its document.",
+            "- A text is split into sentences, and a sentence of more than "
+            f"{options['max_source_tokens']} tokens into parts, which are translated separately.",
+            "- Subjects, registers and spellings that are rare in its training data are translated worse.",
+            "- A translation can be fluent and wrong. Only the scores above were measured, not bias, safety or quality "
+            "on other text.",
         ]
     )
 
@@ -265,11 +264,11 @@ def _limits(facts: Facts) -> str:
 def _licence(facts: Facts) -> str:
     origins = [origin for split in facts["run"].get("corpora", {}).values() for origin in split["origins"]]
     known = sorted({f"{_origin(origin)}" for origin in origins if "licence" in origin})
-    data = f" Of the data: {'; '.join(known)}." if known else ""
+    data = f" Licences of the data: {'; '.join(known)}." if known else ""
     if facts["license"]:
-        return f"`{facts['license']}`, as stated by who exported the model.{data}"
+        return f"`{facts['license']}`, as stated by whoever exported the model.{data}"
     return (
-        "**To be filled in:** nobody has stated one. Write it here and beside `license` at the top before you publish "
+        "**To be filled in:** no licence was stated. Write it here and beside `license` at the top before you publish "
         f"the model, or export it with `--license`.{data}"
     )
 
@@ -280,7 +279,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that Markdown shows as it is, in one cell of a table."""
+    """Escapes text for a cell of a Markdown table."""
     for special in "\\|`*_<>[]":
         text = text.replace(special, f"\\{special}")
     return text

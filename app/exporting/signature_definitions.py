@@ -1,6 +1,6 @@
-"""The signatures of an export as TensorFlow Serving describes them.
+"""Describes the signatures of an export as TensorFlow Serving does.
 
-Those of a SavedModel are read from its file, without loading the model; those of another engine from its functions.
+Those of a SavedModel are read from its file without loading the model, those of another engine from its functions.
 """
 
 import inspect
@@ -11,32 +11,30 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from app.decoding.signatures import DEFAULT, Signatures
+from app.decoding.signatures import DEFAULT, Signature, Signatures
 
 
 def signature_definitions(version: Path) -> dict[str, SignatureDef]:
-    """By name; the names of inputs, their data types and shapes, and the defaults of those that have one.
-
-    The one that is served by default comes first.
+    """Reads the inputs, outputs and defaults of the signatures of a SavedModel, by name, the default one first.
 
     Args:
-        version: The folder that holds saved_model.pb.
+        version: The folder with saved_model.pb.
     """
     saved = SavedModel.FromString((version / "saved_model.pb").read_bytes())
     definitions = saved.meta_graphs[0].signature_def
-    # Those that are called; TensorFlow's own, which initialises, has no method.
+    # TensorFlow's own signature, which initialises, has no method.
     names = sorted((name for name in definitions if definitions[name].method_name), key=lambda n: (n != DEFAULT, n))
     return {name: definitions[name] for name in names}
 
 
 def definitions_of(signatures: Signatures) -> dict[str, SignatureDef]:
-    """The definitions of functions that `app.decoding.signatures.signature` made, the default one first."""
+    """Describes functions that `app.decoding.signatures.signature` made, by name, the default one first."""
     names = sorted(signatures, key=lambda n: (n != DEFAULT, n))
     return {name: _definition(signatures[name]) for name in names}
 
 
-def _definition(function: Any) -> SignatureDef:
-    traced = getattr(function, "fallback", function)  # what stands in for a graph's function keeps that beside it
+def _definition(function: Signature) -> SignatureDef:
+    traced: Any = getattr(function, "fallback", function)  # a plain signature keeps the one in the graph
     definition = SignatureDef(method_name="tensorflow/serving/predict")
     for spec in traced.input_signature:
         _describe(definition.inputs[spec.name], spec)

@@ -1,9 +1,8 @@
-"""What TensorFlow Serving runs when it loads a version, so that the first request is not the slow one.
+"""Writes requests that TensorFlow Serving runs when it loads a version, so that the first real request is fast.
 
-It reads assets.extra/tf_serving_warmup_requests, a TFRecord of at most 1,000 `PredictionLog`s; of a request's
-`model_spec` only the name of the signature counts. A request that fails keeps the server from loading the model. So
-each gives every input, those with a default too: a server that knows of defaults feeds the same tensors where they are
-left out (and so is as warm), one that does not would fail.
+It reads assets.extra/tf_serving_warmup_requests, a TFRecord of at most 1,000 `PredictionLog`s, and uses only the
+signature name of a request's `model_spec`. If a request fails, the server does not load the model. So each request has
+every input, also those with a default: older servers know no defaults and would fail without them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,22 +21,22 @@ from app.exporting.signature_definitions import signature_definitions
 from app.models.export_layout import WARM_UP
 from pipelines.vocabulary.tokenizer import PAD, Vocabulary
 
-MODEL_NAME = "nmt"  # what the documentation calls the model; a server takes the requests under any name
+MODEL_NAME = "nmt"  # its name in the documentation; a server may use any other
 MOST_REQUESTS = 1000
 
 
 def write_warm_up(version: Path, translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -> int:
-    """Writes requests for all signatures of a SavedModel and gives their number.
+    """Writes requests for all signatures of a SavedModel; returns their number.
 
     Args:
         version: Its folder.
-        translations: Of texts as traffic has them; those that are empty are left out.
+        translations: Of typical texts; empty texts are left out.
         vocabulary: The model's.
     """
-    said = [translation for translation in translations if translation.text]
+    not_empty = [translation for translation in translations if translation.text]
     with tf.io.TFRecordWriter(str(version / WARM_UP)) as file:
         written = 0
-        for request in _requests(signature_definitions(version), said, vocabulary):
+        for request in _requests(signature_definitions(version), not_empty, vocabulary):
             file.write(PredictionLog(predict_log=PredictLog(request=request)).SerializeToString(deterministic=True))
             written += 1
     return written
@@ -46,7 +45,7 @@ def write_warm_up(version: Path, translations: Sequence[GoldenTranslation], voca
 def _requests(
     definitions: Mapping[str, SignatureDef], translations: Sequence[GoldenTranslation], vocabulary: Vocabulary
 ) -> Iterator[PredictRequest]:
-    """One a signature with all texts; translation, which most requests ask for, has one a text too."""
+    """Yields one request a signature with all texts; for translation, the most common one, also one for each text."""
     alone = [[translation] for translation in translations][: MOST_REQUESTS - len(definitions)]
     for name, definition in definitions.items():
         for batch in [translations, *(alone if name == TRANSLATE else [])]:
@@ -54,7 +53,7 @@ def _requests(
 
 
 def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -> dict[str, Any]:
-    """What inputs without a default are given, by name."""
+    """Returns values for inputs without a default, by name."""
     texts, targets = ([getattr(one, side) for one in translations] for side in ("text", "translation"))
     of_texts, of_targets = ([text.partition(" ")[0] for text in side] for side in (texts, targets))  # their first words
     return {
@@ -75,13 +74,13 @@ def _request(name: str, definition: SignatureDef, values: Mapping[str, Any]) -> 
     request.model_spec.signature_name = name
     for key, info in definition.inputs.items():
         default = definition.defaults.get(key)
-        value = values[key] if key in values else _nothing(info, rows=len(values["texts"]))
+        value = values[key] if key in values else _zeros(info, rows=len(values["texts"]))
         request.inputs[key].CopyFrom(tf.make_tensor_proto(value, info.dtype) if default is None else default)
     return request
 
 
-def _nothing(info: TensorInfo, rows: int) -> np.ndarray:
-    """Zeros or empty strings for an input that `_inputs` has no value for, such as seeds: [N, 1, ...]."""
+def _zeros(info: TensorInfo, rows: int) -> np.ndarray:
+    """Returns zeros or empty strings for an input without a value in `_inputs`: [N, 1, …]."""
     free = [rows, *[1] * len(info.tensor_shape.dim)]
     shape = [axis.size if axis.size >= 0 else size for axis, size in zip(info.tensor_shape.dim, free, strict=False)]
     return np.full(shape, "" if info.dtype == tf.string else 0)

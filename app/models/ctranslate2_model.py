@@ -1,4 +1,4 @@
-"""Our weights as a CTranslate2 model, an engine in C++ for CPUs and GPUs without TensorFlow."""
+"""Converts a transformer to a model for CTranslate2, an engine in C++ for CPUs and GPUs without TensorFlow."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +8,7 @@ import numpy as np
 from ctranslate2 import specs
 
 from app.decoding.ctranslate2_graph import VOCABULARY
+from app.decoding.network.protocol import Network
 from layers import Transformer
 from layers.positions import sinusoids
 from pipelines.vocabulary.loading import AnyVocabulary
@@ -15,20 +16,25 @@ from pipelines.vocabulary.tokenizer import BOS, EOS, UNK
 
 Quantization = Literal["float32", "int8"]
 
-POSITIONS = 4096  # CTranslate2 reads them from a table, so no source or translation may be longer
+POSITIONS = 4096  # of the table that CTranslate2 reads; no source or translation may be longer
 
 
 def write_ctranslate2(
-    transformer: Transformer, vocabulary: AnyVocabulary, folder: Path, quantization: Quantization
+    transformer: Network, vocabulary: AnyVocabulary, folder: Path, quantization: Quantization
 ) -> None:
-    """Writes the model and vocabulary.model into a folder that is there.
+    """Writes the model and vocabulary.model into an existing folder.
 
     Args:
-        transformer: Post-norm or pre-norm.
+        transformer: A `layers.Transformer`, post-norm or pre-norm.
         vocabulary: The one it was trained with.
-        folder: Where to.
-        quantization: Of the matrices; the rest stays float32.
+        folder: Where to write.
+        quantization: Of the matrices; the other weights stay float32.
+
+    Raises:
+        TypeError: `transformer` is an ensemble.
     """
+    if not isinstance(transformer, Transformer):
+        raise TypeError(f"expected a Transformer, got {type(transformer).__name__}")
     pieces = vocabulary.pieces()
     config = transformer.config
     spec = specs.TransformerSpec.from_config(
@@ -61,7 +67,7 @@ def write_ctranslate2(
 
 
 def _fill_layer(layer: Any, block: Any) -> None:
-    """An encoder's or a decoder's; both fuse the same projections."""
+    """Fills a layer of the encoder or the decoder; both fuse the same projections."""
     own = block.self_attention
     sublayers = [(layer.self_attention, layer.self_attention.linear, [own.query_key_value, own.output_projection])]
     if hasattr(block, "cross_attention"):

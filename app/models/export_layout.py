@@ -1,28 +1,28 @@
-"""Where things lie in an export: EXPORT/VERSION/saved_model.pb, as TF Serving wants it; the newest version counts.
+"""The files of an export: EXPORT/VERSION/saved_model.pb, as TF Serving expects it; the newest version is used.
 
-A version in CTranslate2's format has model.bin in its place.
+A version in CTranslate2's format has model.bin instead.
 """
 
 import re
 from pathlib import Path
 
-EXTRA = Path("assets.extra")  # TF Serving leaves it alone, but for its warm-up file
+EXTRA = Path("assets.extra")  # TF Serving reads only the warm-up file here
 DESCRIPTION = EXTRA / "nmt.json"
-ENGINE = EXTRA / "ctranslate2"  # the same weights for CTranslate2, which is faster on a CPU; may be missing
+ENGINE = EXTRA / "ctranslate2"  # the same weights for CTranslate2, which is faster on a CPU; optional
 WARM_UP = EXTRA / "tf_serving_warmup_requests"
 MODEL_CARD = "README.md"
 MODEL_FILES = ("saved_model.pb", "model.bin")
 
 
 def versions(export: Path) -> list[int]:
-    """The published versions of an export, ascending."""
+    """Returns the published versions of an export, ascending."""
     if not export.is_dir():
         return []
     return sorted(int(p.name) for p in export.iterdir() if re.fullmatch(r"[1-9][0-9]*", p.name) and _is_version(p))
 
 
 def newest_version(path: Path) -> Path | None:
-    """The folder to load: the newest version of an export, or `path` itself if it is a version; else None."""
+    """Returns the folder to load: `path` if it is a version, else its newest version; None if it has none."""
     if _is_version(path):
         return path
     published = versions(path)
@@ -30,7 +30,7 @@ def newest_version(path: Path) -> Path | None:
 
 
 def is_ctranslate2(version: Path) -> bool:
-    """Whether a version is in CTranslate2's format."""
+    """Returns whether a version is in CTranslate2's format."""
     return (version / "model.bin").is_file()
 
 

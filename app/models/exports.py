@@ -1,4 +1,4 @@
-"""An export as a MODEL on the command line and in the server: loaded without a line of what trains."""
+"""Loads exports for the command line and the server, without importing any training code."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,8 +12,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from app.decoding.given_translations import Aligner, Scorer
-from app.decoding.options import DecodingOptions
-from app.decoding.signatures import DEFAULT, TRANSLATE, Signatures, with_translate
+from app.decoding.options import DecodingOptions, DecodingSettings
+from app.decoding.signatures import DEFAULT, TRANSLATE, Signature, Signatures, with_translate
 from app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
 from app.errors import UserError
 from app.models.export_layout import DESCRIPTION, ENGINE, is_ctranslate2
@@ -24,10 +24,10 @@ from pipelines.sources.corpora import LanguagePair
 from pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
-    from app.decoding.ctranslate2_graph import CTranslate2Graph  # which imports layers, so only where it is needed
+    from app.decoding.ctranslate2_graph import CTranslate2Graph  # imports layers, so it is imported only where needed
     from pipelines.vocabulary.loading import AnyVocabulary
 
-Engine = Literal["tensorflow", "ctranslate2"]
+EngineName = Literal["tensorflow", "ctranslate2"]
 
 
 class Model(Protocol):
@@ -35,30 +35,32 @@ class Model(Protocol):
 
     @property
     def languages(self) -> Languages:
-        """What it translates."""
+        """The languages that it translates."""
 
     def translator(
         self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
-        """Lines in, translations out."""
+        """Returns what translates lines."""
 
     def scorer(self) -> Scorer:
-        """Pairs of lines in, scores out."""
+        """Returns what scores pairs of lines."""
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
-        """Pairs of lines in, alignments out."""
+        """Returns what aligns the words of pairs of lines."""
 
 
-def load_export(version: Path, given: dict[str, Any], engine: Engine | None = None) -> "ExportModel | CTranslate2Model":
-    """One version of an export, with the given settings of the search, where not None, in place of its own.
+def load_export(
+    version: Path, given: DecodingSettings, engine: EngineName | None = None
+) -> "ExportModel | CTranslate2Model":
+    """Loads one version of an export.
 
     Args:
         version: The folder.
-        given: The settings.
-        engine: Which engine computes, if the export has both; None is the faster.
+        given: Settings of the search that override the export's own, where not None.
+        engine: The engine to use if the export has both; None for the faster one.
 
     Raises:
-        UserError: It is damaged.
+        UserError: The version is damaged.
     """
     if is_ctranslate2(version):
         return CTranslate2Model.of_export(version, given)
@@ -66,18 +68,18 @@ def load_export(version: Path, given: dict[str, Any], engine: Engine | None = No
 
 
 class ExportModel:
-    """One version of an export: a SavedModel, and beside it, in most exports, the same weights for CTranslate2.
+    """One version of an export: a SavedModel and, in most exports, the same weights for CTranslate2.
 
-    What CTranslate2 knows it answers, since it is faster on a CPU; the SavedModel, which is loaded when it is first
-    needed, answers the rest.
+    CTranslate2, which is faster on a CPU, runs the signatures that it has. The SavedModel, loaded when it is first
+    needed, runs the others.
 
     Args:
         version: The folder.
-        given: Settings of the search to use in place of the export's own, where not None.
-        engine: Which computes what both know; None is CTranslate2 on a CPU, and the SavedModel on a GPU.
+        given: Settings of the search that override the export's own, where not None.
+        engine: The engine of the signatures that both have; None for CTranslate2 on a CPU and TensorFlow on a GPU.
     """
 
-    def __init__(self, version: Path, given: dict[str, Any], engine: Engine | None = None) -> None:
+    def __init__(self, version: Path, given: DecodingSettings, engine: EngineName | None = None) -> None:
         self.version = version
         with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
@@ -88,21 +90,21 @@ class ExportModel:
         self.options = overridden(options, given)
         self.engine = load_engine(version, self.options, engine)
         if self.engine is None:
-            self.saved_model  # noqa: B018  # damage shows at once
+            self.saved_model  # noqa: B018  # loads it now, so that damage shows at once
 
     @cached_property
     def saved_model(self) -> Any:
         """The loaded SavedModel.
 
         Raises:
-            UserError: It is damaged.
+            UserError: The export is damaged.
         """
         with reporting_damage(self.version):
             return tf.saved_model.load(in_utf8(self.version))
 
     @property
     def vocabulary_outside(self) -> "AnyVocabulary | None":
-        """What counts tokens without TensorFlow; a SavedModel has its vocabulary only in its graphs."""
+        """The vocabulary for use without TensorFlow, or None; a SavedModel has its vocabulary only in its graphs."""
         return self.engine and self.engine.vocabulary
 
     @cached_property
@@ -112,13 +114,13 @@ class ExportModel:
             return with_translate(self.saved_model.signatures)
         faster = self.engine.signatures()
         if TRANSLATE not in self.known:
-            faster = {**faster, DEFAULT: faster[TRANSLATE]}  # as the SavedModel has it
+            faster = {**faster, DEFAULT: faster[TRANSLATE]}  # as in the SavedModel
         return FasterSignatures(faster, lambda: with_translate(self.saved_model.signatures))
 
     def translator(
         self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
-        """Translates with the export's signatures."""
+        """Returns a translator with the export's signatures."""
         check_hypotheses(request, self.options.beam_size)
         return Translator(
             self.signatures,
@@ -129,16 +131,16 @@ class ExportModel:
         )
 
     def scorer(self) -> Scorer:
-        """Scores with the export's signature."""
+        """Returns a scorer with the export's signature."""
         return Scorer(self.signatures, self.options.length_penalty)
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
-        """Aligns with the SavedModel's signature."""
+        """Returns an aligner with the SavedModel's signature."""
         return Aligner(self.signatures, window_lines=window_lines)
 
 
-class FasterSignatures(Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]):
-    """Signatures of which a faster engine answers some.
+class FasterSignatures(Mapping[str, Signature]):
+    """Signatures of two engines: those of the faster one where it has them.
 
     Args:
         faster: Those of the engine.
@@ -149,7 +151,7 @@ class FasterSignatures(Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]):
         self.faster = faster
         self.load_others = load_others
 
-    def __getitem__(self, name: str) -> Callable[..., Mapping[str, tf.Tensor]]:
+    def __getitem__(self, name: str) -> Signature:
         return self.faster[name] if name in self.faster else self.load_others()[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -159,10 +161,10 @@ class FasterSignatures(Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]):
         return len(list(iter(self)))
 
 
-def load_engine(version: Path, options: DecodingOptions, engine: Engine | None = None) -> "CTranslate2Graph | None":
-    """The engine that a version brings beside its SavedModel; None if it brings none or the SavedModel is to compute.
+def load_engine(version: Path, options: DecodingOptions, engine: EngineName | None = None) -> "CTranslate2Graph | None":
+    """Loads the CTranslate2 model of a version; returns None if there is none or TensorFlow is to be used.
 
-    That is so where `engine` says it, or says nothing and there is a GPU.
+    TensorFlow is used if `engine` says so, or if `engine` is None and there is a GPU.
     """
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if engine == "tensorflow" or (engine is None and has_gpu) or not (version / ENGINE).is_dir():
@@ -174,7 +176,7 @@ def load_engine(version: Path, options: DecodingOptions, engine: Engine | None =
 
 
 class CTranslate2Model:
-    """A model in CTranslate2's format, loaded."""
+    """A loaded model in CTranslate2's format."""
 
     def __init__(
         self, folder: Path, languages: Languages, options: DecodingOptions, examples: Sequence[str] = ()
@@ -188,7 +190,7 @@ class CTranslate2Model:
 
     @property
     def vocabulary_outside(self) -> "AnyVocabulary":
-        """What counts tokens without TensorFlow."""
+        """The vocabulary for use without TensorFlow."""
         return self.graph.vocabulary
 
     @cached_property
@@ -197,8 +199,8 @@ class CTranslate2Model:
         return self.graph.signatures()
 
     @classmethod
-    def of_export(cls, version: Path, given: dict[str, Any]) -> "CTranslate2Model":
-        """One version of an export, with the given settings of the search in place of its own."""
+    def of_export(cls, version: Path, given: DecodingSettings) -> "CTranslate2Model":
+        """Loads one version of an export; `given` overrides its settings of the search."""
         with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
             options, languages = DecodingOptions(**description["decoding"]), languages_of(description)
@@ -210,36 +212,36 @@ class CTranslate2Model:
     def translator(
         self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
-        """Translates, so many lines in a batch that each of the engine's own workers has some."""
+        """Returns a translator with batches large enough for all of the engine's workers."""
         check_hypotheses(request, self.options.beam_size)
         batch_tokens = BATCH_TOKENS * self.graph.engine.num_translators
         return Translator(self.signatures, request=request, batch_tokens=batch_tokens, window_lines=window_lines)
 
     def scorer(self) -> Scorer:
-        """Scores."""
+        """Returns a scorer."""
         return Scorer(self.signatures)
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
-        """Is not there.
+        """Not supported.
 
         Raises:
             UserError: Always.
         """
-        raise UserError("this engine gives no alignments; translate with the run, or export it as a SavedModel")
+        raise UserError("this engine does not align words; translate with the run, or export it as a SavedModel")
 
 
 def languages_of(description: Mapping[str, Any]) -> Languages:
-    """What an export translates, by its description; older ones name but one pair."""
+    """Returns the languages in an export's description; older descriptions have a single pair."""
     pairs = description.get("pairs") or [description["pair"]]
     return Languages(tuple(LanguagePair.written(pair) for pair in pairs), tuple(description.get("domains", ())))
 
 
 @contextmanager
 def reporting_damage(version: Path) -> Iterator[None]:
-    """Turns what is seen when an export's files are damaged into one line.
+    """Replaces the errors that damaged files of an export cause with one line.
 
     Raises:
-        UserError: In its place.
+        UserError: Instead of them.
     """
     try:
         yield
@@ -256,21 +258,22 @@ def reporting_damage(version: Path) -> Iterator[None]:
         raise UserError(f"cannot load the export {version}: {error}; export the run again") from error
 
 
-def overridden(options: DecodingOptions, given: dict[str, Any]) -> DecodingOptions:
-    """The options with those that are given, and are not None, in place of their own."""
+def overridden(options: DecodingOptions, given: DecodingSettings) -> DecodingOptions:
+    """Returns the options with the given values, where not None, in place of their own."""
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
-        return replace(options, **{name: value for name, value in given.items() if value is not None})
+        return replace(options, **changed)
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
 def check_hypotheses(request: Request, beam_size: int) -> None:
-    """Refuses more hypotheses than the beam holds.
+    """Raises if a request asks for more hypotheses than the beam holds.
 
     Raises:
-        UserError: It does not hold so many.
+        UserError: It does.
     """
-    searched = request.sampling is None and not request.at_prefix  # these find each hypothesis by itself
+    searched = request.sampling is None and not request.at_prefix  # those two find each hypothesis separately
     if searched and request.hypotheses > beam_size:
         raise UserError(
             f"--n-best is {request.hypotheses}, but the beam holds {beam_size}; ask for fewer or a larger beam"

@@ -1,47 +1,49 @@
-"""A MODEL on the command line: a run or an export. Both translate with the same graph."""
+"""Loads a MODEL of the command line: a run or an export. Both translate with the same graph."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
-from app.decoding.ensemble import Ensemble
 from app.decoding.given_translations import Aligner, Scorer
+from app.decoding.network.ensemble import Ensemble
+from app.decoding.network.protocol import Network
+from app.decoding.options import DecodingSettings
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import BEST, WINDOW_LINES, Request, Translator
 from app.errors import UserError
 from app.models.ctranslate2_model import write_ctranslate2
 from app.models.export_layout import ENGINE, is_ctranslate2, newest_version
-from app.models.exports import CTranslate2Model, Engine, Model, check_hypotheses, load_export, overridden
+from app.models.exports import CTranslate2Model, EngineName, Model, check_hypotheses, load_export, overridden
 from app.runs.checkpoints import IMPORTED, Checkpoint
 from app.runs.choice import choose
 from app.runs.directory import RunDirectory
 from app.runtime.console import say
 from pipelines.vocabulary.tags import Languages
 
-Precision = Literal["float32", "bfloat16"]  # of the weights and of what is computed with them
+WeightPrecision = Literal["float32", "bfloat16"]  # of the weights and of computation with them
 
 
 def load_model(
     path: Path,
     *,
     checkpoint: str | None = None,
-    engine: Engine | None = None,
+    engine: EngineName | None = None,
     ensemble: Sequence[str] = (),
-    **decoding: Any,
+    **decoding: Unpack[DecodingSettings],
 ) -> Model:
-    """The run or export at `path`.
+    """Loads the run or export at `path`.
 
     Args:
         path: A run, an export, or one version of an export.
-        checkpoint: Of a run, as `choose` has it.
-        engine: What computes; None is TensorFlow for a run, and what is faster here for an export.
+        checkpoint: Of a run, as `choose` takes it.
+        engine: None for TensorFlow if it is a run, and for the faster engine if it is an export.
         ensemble: Runs that translate together with this one, each RUN or RUN:CHECKPOINT.
-        decoding: Fields of `DecodingOptions` to use in place of the model's own, where not None.
+        decoding: Fields of `DecodingOptions` that override the model's own, where not None.
 
     Raises:
-        UserError: `path` is neither, or what is asked for is not in it.
+        UserError: `path` is neither, or it does not contain what is asked for.
     """
     if RunDirectory.is_run(path):
         model = RunModel(path, checkpoint=checkpoint, ensemble=ensemble, **decoding)
@@ -64,16 +66,16 @@ def load_model(
 
 
 class RunModel:
-    """A run's weights: those of a checkpoint, as `choose` has it."""
+    """A run with the weights of a checkpoint, as `choose` selects it."""
 
     def __init__(
         self,
         path: Path,
         *,
         checkpoint: str | None = None,
-        precision: Precision = "float32",
+        precision: WeightPrecision = "float32",
         ensemble: Sequence[str] = (),
-        **decoding: Any,
+        **decoding: Unpack[DecodingSettings],
     ) -> None:
         self.run = RunDirectory.open(path)
         self.precision = precision
@@ -84,18 +86,18 @@ class RunModel:
 
     @property
     def languages(self) -> Languages:
-        """What it translates."""
+        """The languages that it translates."""
         return self.run.languages
 
     @cached_property
     def graph(self) -> TranslationGraph:
-        """The model with its tokeniser and search."""
+        """The model with its tokeniser and search; loaded when it is first needed."""
         members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
-        transformer = Ensemble(members) if self.others else members[0]
+        transformer: Network = Ensemble(members) if self.others else members[0]
         return TranslationGraph(transformer, self.run.vocabulary(), self.options)
 
     def in_float32(self) -> TranslationGraph:
-        """The graph with float32 weights; `graph` itself if that is its precision."""
+        """Returns the graph with float32 weights; `graph` itself if that is its precision."""
         if self.precision == "float32":
             return self.graph
         transformer = self.run.load_transformer(self.checkpoint, "float32")
@@ -116,24 +118,24 @@ class RunModel:
     def translator(
         self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
-        """Translates with the run's weights."""
+        """Returns a translator with the run's weights."""
         check_hypotheses(request, self.options.beam_size)
         return Translator(
             self.graph.signatures(), request=request, window_lines=window_lines, batches_at_once=batches_at_once
         )
 
     def scorer(self) -> Scorer:
-        """Scores with the run's weights."""
+        """Returns a scorer with the run's weights."""
         return Scorer(self.graph.signatures())
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
-        """Aligns with the run's weights."""
+        """Returns an aligner with the run's weights."""
         return Aligner(self.graph.signatures(), window_lines=window_lines)
 
     def keep_scores(self, text: str, sentences: int, scores: Mapping[str, Any]) -> None:
-        """Writes the scores of its translations of a text into the run; says so if that is not possible.
+        """Writes the scores of its translations of a text into the run; prints a warning if that fails.
 
-        Those of an ensemble are no run's own.
+        Scores of an ensemble are not written, since they do not belong to one run.
         """
         if self.others:
             return
@@ -144,7 +146,7 @@ class RunModel:
             say(f"cannot keep the scores in {self.run.path}: {(error.strerror or str(error)).lower()}")
 
     def in_ctranslate2(self) -> "CTranslate2Model":
-        """The same model, computed by CTranslate2.
+        """Converts the model to CTranslate2.
 
         Raises:
             UserError: This is an ensemble.
@@ -155,13 +157,13 @@ class RunModel:
             return CTranslate2Model(Path(folder), self.languages, self.options)
 
     def refuse_ensemble(self) -> None:
-        """Is for what cannot be done with several models.
+        """Raises if this is an ensemble.
 
         Raises:
-            UserError: This is an ensemble.
+            UserError: CTranslate2 has no ensembles.
         """
         if self.others:
-            raise UserError("CTranslate2 knows no ensembles; leave --ensemble out, or use TensorFlow")
+            raise UserError("CTranslate2 does not support ensembles; leave --ensemble out, or use TensorFlow")
 
 
 def _origin(checkpoint: Checkpoint) -> str:

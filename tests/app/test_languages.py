@@ -154,8 +154,8 @@ def test_the_model_card_lists_the_tags(multilingual_export: Path) -> None:
     assert "# Translation from en to de and fr\n" in body
     assert "| languages | `en` to `de`, `en` to `fr` |" in body
     assert (
-        "Each text begins with the tag of the language that it is to be translated into: `<2de>` or `<2fr>`. That of "
-        "its domain may follow: `<loud>`. So it looks like this: `<2fr> <loud> …`."
+        "Each text begins with the tag of the target language: `<2de>` or `<2fr>`. The tag of its domain may follow: "
+        "`<loud>`. For example: `<2fr> <loud> …`."
     ) in body
     assert r"| \<2de\> a b d c | " in body
     assert "sacreBLEU on 4 sentences spread over it" in body

@@ -1,4 +1,4 @@
-"""Searches that are too simple to be wrong, in plain Python and NumPy: every hypothesis, and a beam without tricks."""
+"""Exhaustive search and a simple beam search in plain Python and NumPy, as references."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ Prefix = tuple[int, ...]
 
 
 class Found(NamedTuple):
-    """A whole hypothesis, EOS included."""
+    """A finished hypothesis, EOS included."""
 
     score: float
     log_probability: float
@@ -19,7 +19,7 @@ class Found(NamedTuple):
 
 
 class PrefixScorer:
-    """Random log-probabilities of the next token, which depend on the sentence and on every token before."""
+    """Random log-probabilities of the next token, which depend on the sentence and all earlier tokens."""
 
     def __init__(self, seed: int, *, sentences: int, vocabulary: int, length: int) -> None:
         self.vocabulary = vocabulary
@@ -29,7 +29,7 @@ class PrefixScorer:
         self.table = table.astype(np.float32)  # [B, nodes, V]
 
     def node(self, prefix: Prefix) -> int:
-        """The prefix's place in the tree of all prefixes: the children of n are n V + 1 … n V + V."""
+        """Returns the prefix's node in the tree of all prefixes: the children of n are n V + 1 … n V + V."""
         node = 0
         for token in prefix:
             node = node * self.vocabulary + token + 1
@@ -47,12 +47,12 @@ def length_penalty(length: int, alpha: float) -> float:
 
 
 def choices(position: int, limit: int, vocabulary: int) -> list[int]:
-    """The tokens that may stand at `position` of a hypothesis of at most `limit` tokens."""
+    """Returns the tokens allowed at `position` of a hypothesis of at most `limit` tokens."""
     return [EOS] if position + 1 == limit else [t for t in range(vocabulary) if t not in NEVER]
 
 
 def exhaustive_search(scorer: PrefixScorer, sentence: int, *, limit: int, alpha: float) -> list[Found]:
-    """Every hypothesis of at most `limit` tokens, best first."""
+    """Returns every hypothesis of at most `limit` tokens, best first."""
     found = []
 
     def visit(prefix: Prefix) -> None:
@@ -70,7 +70,7 @@ def exhaustive_search(scorer: PrefixScorer, sentence: int, *, limit: int, alpha:
 
 
 def plain_beam_search(scorer: PrefixScorer, sentence: int, *, limit: int, alpha: float, beam_size: int) -> list[Found]:
-    """The K best finished hypotheses of a beam search that never stops early."""
+    """Returns the K best finished hypotheses of a beam search that never stops early."""
     live: list[tuple[float, Prefix]] = [(0.0, ())]
     finished: list[Found] = []
     for position in range(limit):

@@ -1,8 +1,8 @@
-"""A Marian model in NumPy and float64, read from the tensors that Hugging Face names; it knows nothing of `layers`.
+"""A Marian model in NumPy and float64, independent of `layers`; it reads tensors by Hugging Face's names.
 
 Written from the description of `MarianMTModel` (https://huggingface.co/docs/transformers/model_doc/marian): post-norm,
 a bias in every projection, positions whose sines come before their cosines, one matrix for all embeddings, and a bias
-of the logits. It is for one sentence at a time, so that nothing is ever padded.
+of the logits. It takes one sentence at a time, so there is no padding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 
 class MarianOracle:
-    """A model of the settings in config.json and the tensors by name."""
+    """A model from the settings in config.json and named tensors."""
 
     def __init__(self, settings: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
         self.settings = settings
@@ -24,7 +24,7 @@ class MarianOracle:
         self.width = settings["d_model"]
 
     def logits(self, source: Sequence[int], target: Sequence[int]) -> Array:
-        """Source ids, </s> included, and target ids behind <pad> -> [T, V]."""
+        """Computes logits [T, V] from source ids with </s> and target ids after <pad>."""
         memory = self.embedded(source)
         for i in range(self.settings["encoder_layers"]):
             memory = self.layer(f"model.encoder.layers.{i}", memory)
@@ -32,11 +32,11 @@ class MarianOracle:
         for i in range(self.settings["decoder_layers"]):
             x = self.layer(f"model.decoder.layers.{i}", x, memory)
         logits = x @ self.tensors["model.shared.weight"].T + self.tensors["final_logits_bias"][0]
-        logits[:, self.settings["pad_token_id"]] = -1e4  # Marian knows none
+        logits[:, self.settings["pad_token_id"]] = -1e4  # Marian never predicts padding
         return logits
 
     def greedy(self, source: Sequence[int], limit: int) -> list[int]:
-        """The most probable token after each prefix, never <pad>, up to </s> or `limit` tokens, whose last is </s>."""
+        """Takes the most probable token each time, never <pad>, up to </s>; the last of `limit` tokens is </s>."""
         pad, found = self.settings["pad_token_id"], []
         for _ in range(limit - 1):
             scores = self.logits(source, [pad, *found])[-1]

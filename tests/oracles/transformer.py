@@ -1,7 +1,7 @@
 """The Transformer in NumPy and float64, written from the equations of Vaswani et al. 2017.
 
-Each equation has its slow and obvious form: one matrix for each head, a loop over the heads, masks of minus infinity.
-The batch axis comes first. Only the last part knows the weights of `layers`, which it reads by name.
+The slow and obvious form of each: one matrix for each head, a loop over the heads, masks of minus infinity. The batch
+axis comes first everywhere. Only the last part depends on `layers`: it reads their weights by name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class EncoderLayer:
-    """Two sublayers and their normalisations, in order."""
+    """Two sublayers and the normalisation of each, in order."""
 
     self_attention: Attention
     feed_forward: FeedForward
@@ -55,7 +55,7 @@ class EncoderLayer:
 
 @dataclass(frozen=True)
 class DecoderLayer:
-    """Three sublayers and their normalisations, in order."""
+    """Three sublayers and the normalisation of each, in order."""
 
     self_attention: Attention
     cross_attention: Attention
@@ -65,20 +65,20 @@ class DecoderLayer:
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack of layers: pre-norm with a final normalisation, else post-norm as in the paper."""
+    """Layers: pre-norm with a final normalisation, or post-norm without it, as in the paper."""
 
     layers: Sequence[Any]
     final_norm: Norm | None
 
     @property
     def normalization(self) -> str:
-        """Where the layers normalise: "pre" or "post"."""
+        """The place of the normalisation in each layer."""
         return "post" if self.final_norm is None else "pre"
 
 
 @dataclass(frozen=True)
 class Transformer:
-    """Figure 1; one matrix [V, D] serves as both embeddings and as the projection (section 3.4)."""
+    """Figure 1, with one matrix [V, D] for both embeddings and the projection (section 3.4)."""
 
     embeddings: Array
     encoder: Stack
@@ -86,7 +86,7 @@ class Transformer:
 
 
 def softmax(x: Array) -> Array:
-    """Softmax over the last axis."""
+    """Computes the softmax over the last axis."""
     powers = np.exp(x - x.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
 
@@ -112,7 +112,7 @@ def feed_forward(x: Array, weights: FeedForward) -> Array:
 
 
 def layer_norm(x: Array, weights: Norm, epsilon: float = 1e-6) -> Array:
-    """Layer normalisation over the last axis; the epsilon is Tensor2Tensor's, as the paper gives none."""
+    """Normalises over the last axis; the epsilon is Tensor2Tensor's, as the paper gives none."""
     centred = x - x.mean(-1, keepdims=True)
     return weights.gain * centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon) + weights.bias
 
@@ -135,7 +135,7 @@ def sinusoids(positions: Sequence[int] | Array, width: int) -> Array:
 
 
 def embed(ids: Array, embeddings: Array) -> Array:
-    """Section 3.4: embeddings times sqrt(d_model)."""
+    """Section 3.4: rows times sqrt(d_model)."""
     return embeddings[ids] * np.sqrt(embeddings.shape[1])
 
 
@@ -178,21 +178,21 @@ def decoder_layer(
 
 
 def encoder(x: Array, stack: Stack, may_attend: Array) -> Array:
-    """The encoder's layers, then the final normalisation if there is one."""
+    """Applies the encoder's stack, and the final normalisation if there is one."""
     for layer in stack.layers:
         x = encoder_layer(x, layer, may_attend, stack.normalization)
     return x if stack.final_norm is None else layer_norm(x, stack.final_norm)
 
 
 def decoder(x: Array, memory: Array, stack: Stack, may_attend_source: Array) -> Array:
-    """The decoder's layers, then the final normalisation if there is one."""
+    """Applies the decoder's stack, and the final normalisation if there is one."""
     for layer in stack.layers:
         x = decoder_layer(x, memory, layer, may_attend_source, stack.normalization)
     return x if stack.final_norm is None else layer_norm(x, stack.final_norm)
 
 
 def transformer(source: Array, target: Array, weights: Transformer) -> Array:
-    """Computes logits [B, T, V] from source ids [B, S] and target ids [B, T], which start with BOS."""
+    """Computes logits [B, T, V] from source ids [B, S] and target ids [B, T] after BOS."""
     width = weights.embeddings.shape[1]
     may_attend = padding_mask(source)
     x = embed(source, weights.embeddings) + sinusoids(range(source.shape[1]), width)
@@ -202,7 +202,7 @@ def transformer(source: Array, target: Array, weights: Transformer) -> Array:
 
 
 def label_smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float) -> float:
-    """Section 5.4: the mean of -sum q log p over real tokens, where q = (1 - smoothing) one-hot + smoothing / V."""
+    """Section 5.4: the mean over real tokens of -sum q log p, with q = (1 - smoothing) one-hot + smoothing / V."""
     pieces = logits.shape[-1]
     wanted = (1 - smoothing) * np.eye(pieces)[labels] + smoothing / pieces
     losses = -(wanted * np.log(softmax(logits))).sum(-1)
@@ -210,11 +210,11 @@ def label_smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float)
     return float(losses[real].sum() / real.sum())
 
 
-# The functions below read the weights of `layers`; they change with the names and the fusion of those weights.
+# The rest reads the weights of `layers`; only this part depends on their names and on which are fused.
 
 
 def named_weights(layer: Any) -> dict[str, Array]:
-    """Returns the weights of a built Keras layer in float64, by their path below the layer."""
+    """Returns a built Keras layer's weights in float64, by their path below that layer."""
     return {weight.path.split("/", 1)[1]: np.asarray(weight, dtype=np.float64) for weight in layer.weights}
 
 
@@ -224,35 +224,35 @@ def below(named: Named, prefix: str) -> dict[str, Array]:
 
 
 def self_attention_weights(named: Named, heads: int) -> Attention:
-    """Splits the fused [D, 3 D]: queries of all heads, then keys, then values."""
+    """Un-fuses [D, 3 D]: the queries of all heads, then the keys, then the values."""
     query, key, value = np.split(named["query_key_value/kernel"], 3, axis=1)
     return attention_weights(query, key, value, named, heads)
 
 
 def cross_attention_weights(named: Named, heads: int) -> Attention:
-    """Splits the fused [D, 2 D]: keys of all heads, then values."""
+    """Un-fuses [D, 2 D]: the keys of all heads, then the values."""
     key, value = np.split(named["key_value/kernel"], 2, axis=1)
     return attention_weights(named["query/kernel"], key, value, named, heads)
 
 
 def attention_weights(query: Array, key: Array, value: Array, named: Named, heads: int) -> Attention:
-    """Splits three [D, D] matrices into one matrix for each head."""
+    """Splits three [D, D] matrices into the matrices of each head."""
     per_head = [np.split(matrix, heads, axis=1) for matrix in (query, key, value)]
     return Attention(*per_head, output=named["output_projection/kernel"])
 
 
 def feed_forward_weights(named: Named) -> FeedForward:
-    """Returns W1, b1, W2 and b2."""
+    """W1, b1, W2, b2."""
     return FeedForward(named["inner/kernel"], named["inner/bias"], named["outer/kernel"], named["outer/bias"])
 
 
 def norm_weights(named: Named) -> Norm:
-    """Returns gain and bias."""
+    """Gain and bias."""
     return Norm(named["gamma"], named["beta"])
 
 
 def encoder_layer_weights(named: Named, heads: int) -> EncoderLayer:
-    """Returns the weights of a `layers.encoder.EncoderLayer`."""
+    """The weights of a `layers.encoder.EncoderLayer`."""
     return EncoderLayer(
         self_attention_weights(below(named, "self_attention"), heads),
         feed_forward_weights(below(named, "feed_forward")),
@@ -261,7 +261,7 @@ def encoder_layer_weights(named: Named, heads: int) -> EncoderLayer:
 
 
 def decoder_layer_weights(named: Named, heads: int) -> DecoderLayer:
-    """Returns the weights of a `layers.decoder.DecoderLayer`."""
+    """The weights of a `layers.decoder.DecoderLayer`."""
     sublayers = ("self_attention", "cross_attention", "feed_forward")
     return DecoderLayer(
         self_attention_weights(below(named, "self_attention"), heads),
@@ -272,7 +272,7 @@ def decoder_layer_weights(named: Named, heads: int) -> DecoderLayer:
 
 
 def stack_weights(named: Named, heads: int, layer_weights: Callable[[Named, int], Any]) -> Stack:
-    """Returns the weights of a `layers.encoder.Encoder` or `layers.decoder.Decoder`."""
+    """The weights of a `layers.encoder.Encoder` or `layers.decoder.Decoder`."""
     depth = len({path.split("/")[0] for path in named if path.startswith("layer_")})
     final = below(named, "final_norm")
     return Stack(
@@ -282,7 +282,7 @@ def stack_weights(named: Named, heads: int, layer_weights: Callable[[Named, int]
 
 
 def transformer_weights(named: Named, heads: int) -> Transformer:
-    """Returns the weights of a `layers.Transformer`."""
+    """The weights of a `layers.Transformer`."""
     return Transformer(
         named["embedding/embeddings"],
         stack_weights(below(named, "encoder"), heads, encoder_layer_weights),

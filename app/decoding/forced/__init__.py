@@ -1,1 +1,1 @@
-"""Forced decoding: what the model says of a given translation: its score, its alignment, its attention."""
+"""Forced decoding: scores, alignments and attention of given translations, and the record of a search."""

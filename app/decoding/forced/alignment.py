@@ -1,7 +1,7 @@
-"""Which words of a translation come from which of its source, by where the decoder looks, in the graph.
+"""Aligns the words of a translation with those of its source by the decoder's attention, in the graph.
 
-A word is what stands between two spaces. In the last but one layer the decoder looks at the word that it translates
-(Garg et al. 2019), so no training for it is needed. It looks within a piece; the words are counted over the whole text.
+Words are separated by spaces. In the last but one layer the decoder attends to the word that it translates (Garg et al.
+2019), so no extra training is needed. Attention stays within a piece; words are numbered over the whole text.
 """
 
 from collections.abc import Callable
@@ -15,34 +15,34 @@ from app.decoding.text.long_input import CutTables
 from app.decoding.text.texts import row_lengths
 from pipelines.vocabulary.tokenizer import EOS, PAD
 
-ATTENTION_AT_ONCE = 2**21  # source tokens times target tokens, of each head; bounds the memory
+ATTENTION_AT_ONCE = 2**21  # source tokens times target tokens of each head; bounds the memory
 
 
 class Alignments(NamedTuple):
-    """Of N translations of up to U words with their sources of up to W words."""
+    """The alignments of N translations of up to U words with sources of up to W words."""
 
-    alignments: tf.Tensor  # string [N], Pharaoh's format: "0-0 2-1" says that source word 2 became target word 1
-    weights: tf.Tensor  # float32 [N, U, W], how much of its attention each target word gives to each source word
+    alignments: tf.Tensor  # string [N], Pharaoh's format: "0-0 2-1" aligns source word 2 with target word 1
+    weights: tf.Tensor  # float32 [N, U, W], the attention of each target word to each source word
 
 
 class Words(NamedTuple):
     """The words of one side of M pairs of pieces, of up to L tokens."""
 
-    numbers: tf.Tensor  # int32 [M, L], the word that a token belongs to, from 0 on in each piece; -1 for none
-    count: tf.Tensor  # int32 [M], how many there are
-    first: tf.Tensor  # int32 [M], how many words of the text come before what the tokens say
-    kept: tf.Tensor  # int32 [M], how many of those stand in the piece, as they are
+    numbers: tf.Tensor  # int32 [M, L], the word of each token, from 0 in each piece; -1 for none
+    count: tf.Tensor  # int32 [M], the number of words of the tokens
+    first: tf.Tensor  # int32 [M], the number of words of the text before the tokens
+    copied: tf.Tensor  # int32 [M], how many of these are the piece's copied words
 
 
 class Attention(NamedTuple):
-    """What target words give to source words, added up over their tokens."""
+    """The attention of target words to source words, summed over their tokens."""
 
     sums: tf.Tensor  # float32 [N, U, W]
-    tokens: tf.Tensor  # float32 [N, U], how many tokens; 0 for a word that comes from no word
+    tokens: tf.Tensor  # float32 [N, U], the number of tokens; 0 for a word that is aligned with none
 
 
 def word_numbers(ids: tf.Tensor, tables: CutTables) -> tf.Tensor:
-    """The word that each token belongs to, int32 in the shape of `ids` [M, L]; -1 for PAD, EOS and the leading tags."""
+    """Returns the word of each token, int32 in the shape of `ids` [M, L]; -1 for PAD, EOS and leading tags."""
     is_text = (ids != PAD) & (ids != EOS)
     if tables.tags.is_tag.any():
         is_text &= ~leads(ids, tables.tags)
@@ -63,9 +63,9 @@ def align_pieces(
         pieces: M of both.
         numbers: int32 [M, S], from `word_numbers`.
         its_numbers: int32 [M, T], the same of the translations.
-        before: int32 [N], how many words each text has before its first piece.
-        weights_of: The number of a piece and that behind another -> how much each target token of the pieces attends to
-            each source token, float32 [B, T, S], where S may be as little as these pieces need.
+        before: int32 [N], the number of words of each text before its first piece.
+        weights_of: (first piece, piece after the last) -> the attention of each target token of these pieces to each
+            source token, float32 [B, T, S], where S may be as small as these pieces allow.
     """
     every = tf.range(tf.size(pieces.owner))
     own = words_of(numbers, pieces, begins=pieces.begins_word, source=pieces.source, before=before)
@@ -84,7 +84,7 @@ def align_pieces(
     _, attention = tf.while_loop(
         lambda first, _: first < tf.size(every),
         some,
-        (tf.constant(0), attention_of_kept(own, its, pieces.owner, shape)),
+        (tf.constant(0), attention_of_copied(own, its, pieces.owner, shape)),
         shape_invariants=(tf.TensorShape([]), Attention(tf.TensorShape([None] * 3), tf.TensorShape([None] * 2))),
     )
     return align_words(attention)
@@ -93,35 +93,36 @@ def align_pieces(
 def words_of(
     numbers: tf.Tensor, pieces: GivenPieces, *, begins: tf.Tensor, source: tf.Tensor, before: tf.Tensor
 ) -> Words:
-    """The words of one side.
+    """Counts the words of one side.
 
     Args:
         numbers: int32 [M, L], from `word_numbers`.
         pieces: Both sides.
-        begins: bool [M], whether the piece does not go on with a word of the one before.
-        source: int32 [M], rising; equal for the same piece told again.
-        before: int32 [N], how many words each text has before its first piece.
+        begins: bool [M], whether the piece starts a word, instead of continuing that of the piece before.
+        source: int32 [M], ascending; equal for repetitions of a piece.
+        before: int32 [N], the number of words of each text before its first piece.
     """
     count = 1 + tf.reduce_max(tf.pad(numbers, [[0, 0], [0, 1]], constant_values=-1), axis=1)
-    kept = row_lengths(tf.strings.split(pieces.kept))
+    copied = row_lengths(tf.strings.split(pieces.copied))
     is_new = tf.concat([source[:1] >= 0, source[1:] != source[:-1]], axis=0)
-    words = tf.where(is_new, kept + count, 0)
-    ends = tf.cumsum(words - tf.cast((words > 0) & ~begins, tf.int32))  # a word that goes on is counted already
-    starts = tf.math.segment_min(ends - words, source)  # [pieces that differ]
+    words = tf.where(is_new, copied + count, 0)
+    ends = tf.cumsum(words - tf.cast((words > 0) & ~begins, tf.int32))  # a word that continues is already counted
+    starts = tf.math.segment_min(ends - words, source)  # [distinct pieces]
     owner = tf.math.segment_min(pieces.owner, source)
     so_far = tf.concat([[0], ends], axis=0)
-    of_text = tf.gather(so_far, tf.math.segment_min(tf.range(tf.size(kept)), pieces.owner))  # [N], of the texts before
+    first_pieces = tf.math.segment_min(tf.range(tf.size(copied)), pieces.owner)
+    of_text = tf.gather(so_far, first_pieces)  # [N], words of the texts before
     first = tf.gather(starts - tf.gather(of_text - before, owner), source - source[:1])
-    return Words(numbers, count, first + kept, kept)
+    return Words(numbers, count, first + copied, copied)
 
 
 def attention_of(weights: tf.Tensor, source: Words, target: Words, owner: tf.Tensor, shape: tf.Tensor) -> Attention:
-    """Adds up what the tokens of B pieces give to each other.
+    """Sums the attention between the tokens of B pieces by words.
 
     Args:
-        weights: float32 [B, T, S], how much each target token attends to each source token.
-        source: Their words.
-        target: Those of the translations.
+        weights: float32 [B, T, S], the attention of each target token to each source token.
+        source: The words of the pieces.
+        target: The words of their translations.
         owner: int32 [B], the text of each.
         shape: int32 [3], N, U and W.
     """
@@ -137,12 +138,12 @@ def attention_of(weights: tf.Tensor, source: Words, target: Words, owner: tf.Ten
     return Attention(sums, tf.scatter_nd(places, tokens[tokens > 0], shape[:2]))
 
 
-def attention_of_kept(source: Words, target: Words, owner: tf.Tensor, shape: tf.Tensor) -> Attention:
-    """What stands in both as it is, word for word; the arguments are those of `attention_of`."""
-    piece = tf.repeat(tf.range(tf.size(owner)), source.kept)
-    number = tf.range(tf.size(piece)) - tf.gather(tf.cumsum(source.kept, exclusive=True), piece)
+def attention_of_copied(source: Words, target: Words, owner: tf.Tensor, shape: tf.Tensor) -> Attention:
+    """Aligns copied words one to one; the arguments are those of `attention_of`."""
+    piece = tf.repeat(tf.range(tf.size(owner)), source.copied)
+    number = tf.range(tf.size(piece)) - tf.gather(tf.cumsum(source.copied, exclusive=True), piece)
     text = tf.gather(owner, piece)
-    own, its = (tf.gather(side.first - side.kept, piece) + number for side in (source, target))
+    own, its = (tf.gather(side.first - side.copied, piece) + number for side in (source, target))
     ones = tf.ones(tf.shape(piece))
     return Attention(
         tf.scatter_nd(tf.stack([text, its, own], axis=1), ones, shape),
@@ -151,10 +152,10 @@ def attention_of_kept(source: Words, target: Words, owner: tf.Tensor, shape: tf.
 
 
 def align_words(attention: Attention) -> Alignments:
-    """Aligns each target word to the source word to which it gives most."""
+    """Aligns each target word with the source word that it attends to most."""
     by_word = tf.math.divide_no_nan(attention.sums, attention.tokens[:, :, tf.newaxis])
     rows, words = tf.shape(by_word)[0], tf.shape(by_word)[1]
-    # A source of no words has no column of its own to be taken.
+    # The extra column makes argmax defined for a source without words.
     best = tf.argmax(tf.pad(by_word, [[0, 0], [0, 0], [0, 1]], constant_values=-1.0), axis=2, output_type=tf.int32)
     pairs = tf.strings.join(
         [tf.strings.as_string(best), tf.strings.as_string(tf.broadcast_to(tf.range(words), [rows, words]))], "-"

@@ -1,60 +1,99 @@
-"""What goes on inside while one sentence is translated, to be looked at."""
+"""What happens inside the model and the search while one sentence is translated."""
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.search.beam_search import BeamSearch, BeamState, Hypotheses, SearchState, chosen
+from app.decoding.network.traced import TracedNetwork
+from app.decoding.search.beam_search import BeamSearch, BeamSettings
+from app.decoding.search.beam_state import BeamState, gather_beams, hypotheses_of, shape_invariants, store_results
+from app.decoding.search.hypotheses import Hypotheses, SearchState
+from app.decoding.text.texts import Search, row_lengths, with_end
+from pipelines.vocabulary.loading import AnyVocabulary
+from pipelines.vocabulary.tokenizer import BOS
 
 
-class Candidates(NamedTuple):
-    """What a search considered in each of U steps: C hypotheses that grew by a token, best first."""
+class RecordedCandidates(NamedTuple):
+    """The candidates of each of the U steps of a search: C hypotheses that grew by a token, best first."""
 
     tokens: tf.Tensor  # int32 [U, C, 1 + T], BOS, then theirs, then PAD
-    log_probabilities: tf.Tensor  # float32 [U, C], of all of their tokens; -inf where there was none
+    log_probabilities: tf.Tensor  # float32 [U, C], of all their tokens; -inf where there was none
 
 
 class Explanation(NamedTuple):
     """One sentence of S tokens, its translation of T, and a model of L layers, H heads and width D."""
 
     source_pieces: tf.Tensor  # string [S], the last one "</s>"
-    target_pieces: tf.Tensor  # string [T], the same
+    target_pieces: tf.Tensor  # string [T], the last one "</s>"
     positional_encodings: tf.Tensor  # float32 [max(S, T), D]
-    encoder_attention: tf.Tensor  # float32 [L, H, S, S]: row, how much this token looks at each
-    decoder_attention: tf.Tensor  # float32 [L, H, T, T]: row t, what precedes target piece t looks at what is before it
-    cross_attention: tf.Tensor  # float32 [L, H, T, S]: row t, where it looks before it says target piece t
-    candidate_texts: tf.Tensor  # string [U, C], so far
-    candidate_pieces: tf.Tensor  # string [U, C], the newest
+    encoder_attention: tf.Tensor  # float32 [L, H, S, S]: row s, how much source piece s attends to each
+    decoder_attention: tf.Tensor  # float32 [L, H, T, T]: row t, the attention to earlier pieces that predicts piece t
+    cross_attention: tf.Tensor  # float32 [L, H, T, S]: row t, the attention to the source that predicts piece t
+    candidate_texts: tf.Tensor  # string [U, C], the text so far
+    candidate_pieces: tf.Tensor  # string [U, C], the newest piece
     candidate_log_probabilities: tf.Tensor  # float32 [U, C]
 
 
 class RecordedSearch(BeamSearch):
-    """A search of one sentence that writes down its candidates."""
+    """A beam search of one sentence that records its candidates."""
 
-    def run_recorded(self, step_state: SearchState) -> tuple[Hypotheses, Candidates]:
-        """The hypotheses, and the candidates of each step."""
+    def run_recorded(self, step_state: SearchState) -> tuple[Hypotheses, RecordedCandidates]:
+        """Returns the hypotheses, and the candidates of each step."""
         state = self.initial(step_state)
-        count = self.count()
-        none = Candidates(tf.zeros([0, count, 1 + self.longest], tf.int32), tf.zeros([0, count]))
+        count = self.candidate_count()
+        none = RecordedCandidates(tf.zeros([0, count, 1 + self.longest], tf.int32), tf.zeros([0, count]))
 
-        def advance(state: BeamState, record: Candidates) -> tuple[BeamState, Candidates]:
-            state, candidates = self.tried(state)
-            grown = chosen(state.live_tokens, candidates.beams)[0]  # [C, 1 + T]
+        def advance(state: BeamState, record: RecordedCandidates) -> tuple[BeamState, RecordedCandidates]:
+            state, candidates = self.propose(state)
+            grown = gather_beams(state.live_tokens, candidates.beams)[0]  # [C, 1 + T]
             is_next = tf.range(tf.shape(grown)[1]) == state.position + 1
             grown = tf.where(is_next, candidates.tokens[0][:, tf.newaxis], grown)
-            these = Candidates(grown, candidates.log_probabilities[0])
-            record = Candidates(*(tf.concat([a, b[tf.newaxis]], axis=0) for a, b in zip(record, these, strict=True)))
-            return self.after(state, candidates), record
+            added = RecordedCandidates(grown, candidates.log_probabilities[0])
+            record = RecordedCandidates(
+                *(tf.concat([done, new[tf.newaxis]], axis=0) for done, new in zip(record, added, strict=True))
+            )
+            return self.choose(state, candidates), record
 
-        shapes = Candidates(tf.TensorShape([None, None, None]), tf.TensorShape([None, None]))
+        shapes = RecordedCandidates(tf.TensorShape([None, None, None]), tf.TensorShape([None, None]))
         state, record = tf.while_loop(
-            lambda state, _: self.goes_on(state), advance, (state, none), shape_invariants=(self.shapes(state), shapes)
+            lambda state, _: self.should_continue(state),
+            advance,
+            (state, none),
+            shape_invariants=(shape_invariants(state), shapes),
         )
-        return self.result(self.put_aside(state)), record
+        return hypotheses_of(store_results(state).results), record
 
 
-def newest_tokens(candidates: Candidates) -> tf.Tensor:
-    """The token by which each candidate grew, int32 [U, C]: in step u, the one behind u others and BOS."""
+def explain_piece(
+    network: TracedNetwork, vocabulary: AnyVocabulary, piece: tf.RaggedTensor, search: Search
+) -> Explanation:
+    """Translates a piece, int32 [1, (L)], and shows the attention and the candidates."""
+    step, state = network.begin(piece, search.beam_size)
+    settings = BeamSettings(search.beam_size, search.length_penalty, tf.constant(1), search.repetition)
+    limits = search.length_limits(row_lengths(piece))
+    recorded = RecordedSearch(step, settings, length_limits=limits, prefixes=tf.zeros([1, 0], tf.int32))
+    found, candidates = recorded.run_recorded(state)
+    source, labels = with_end(piece), found.tokens[:, 0, : found.lengths[0, 0]]
+    target = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
+    maps = {name: weights[:, 0] for name, weights in network.network.attention_maps(source, target).items()}
+    shape = tf.shape(candidates.log_probabilities)
+    ids = tf.reshape(candidates.tokens[:, :, 1:], [shape[0] * shape[1], -1])
+    longest = tf.maximum(tf.shape(source)[1], tf.shape(target)[1])
+    return Explanation(
+        source_pieces=vocabulary.spell(source)[0],
+        target_pieces=vocabulary.spell(labels)[0],
+        positional_encodings=network.network.positional_encodings(longest),
+        encoder_attention=maps["encoder"],
+        decoder_attention=maps["decoder"],
+        cross_attention=maps["cross"],
+        candidate_texts=tf.reshape(vocabulary.decode(ids), shape),
+        candidate_pieces=vocabulary.spell(newest_tokens(candidates)),
+        candidate_log_probabilities=candidates.log_probabilities,
+    )
+
+
+def newest_tokens(candidates: RecordedCandidates) -> tf.Tensor:
+    """Returns the token that each candidate grew by, int32 [U, C]: in step u, the one after BOS and u others."""
     steps = tf.range(tf.shape(candidates.tokens)[0])
     return tf.gather(
         candidates.tokens, tf.repeat(steps[:, tf.newaxis] + 1, tf.shape(candidates.tokens)[1], axis=1), batch_dims=2

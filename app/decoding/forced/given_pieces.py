@@ -1,4 +1,4 @@
-"""Texts and translations that are there already, in pieces that belong together: as the texts are translated."""
+"""Cuts texts and given translations into pairs of pieces, as the texts are cut for translation."""
 
 from typing import NamedTuple
 
@@ -9,69 +9,69 @@ from app.decoding.text.joining import join_pieces
 from app.decoding.text.leading_tags import without_tags
 from app.decoding.text.long_input import CutTables, split_long
 from app.decoding.text.pairing import pair_up
-from app.decoding.text.sentences import cut_sentences, parted
+from app.decoding.text.sentences import cut_sentences, split_copied
 from app.decoding.text.texts import row_lengths
 from pipelines.vocabulary.tokenizer import PAD
 
-_ROOM = 64  # tokens that a translation may have beyond twice the most of a piece of its text
-_FAR = 8  # tokens: where no word begins within so many, a word is cut
+_ROOM = 64  # a piece of a translation has at most twice the tokens of the longest source piece, and these
+_FAR = 8  # tokens: a word is cut if none begins within this distance
 
 
 class GivenPieces(NamedTuple):
     """N texts and their translations in M pairs of pieces."""
 
-    tokens: tf.RaggedTensor  # int32 [M, (L)], of the text, with its tags
-    labels: tf.RaggedTensor  # int32 [M, (T)], of the translation, without its end
-    kept: tf.Tensor  # string [M], what stands as it is before both
-    owner: tf.Tensor  # int32 [M], the text of each, rising
-    source: tf.Tensor  # int32 [M], rising; the same for pieces that face the same piece of the text
-    begins_word: tf.Tensor  # bool [M], whether its text does not go on with a word of the piece before
+    tokens: tf.RaggedTensor  # int32 [M, (L)], of the text, with leading tags
+    labels: tf.RaggedTensor  # int32 [M, (T)], of the translation, without EOS
+    copied: tf.Tensor  # string [M], copied text before both
+    owner: tf.Tensor  # int32 [M], the text of each, ascending
+    source: tf.Tensor  # int32 [M], ascending; equal for pairs with the same piece of the text
+    begins_word: tf.Tensor  # bool [M], whether the text starts a word, instead of continuing that of the piece before
     its_begins_word: tf.Tensor  # bool [M], the same of the translation
 
 
-class _Facing(NamedTuple):
-    """G groups of sentences and what translates them, string [G] unless it says otherwise."""
+class _Groups(NamedTuple):
+    """G groups of sentences and their translations; string [G] unless stated otherwise."""
 
-    kept: tf.Tensor
+    copied: tf.Tensor
     source: tf.Tensor
     target: tf.Tensor
-    owner: tf.Tensor  # int32 [G], the text of each, rising
-    is_spaced: tf.Tensor  # bool [G], whether there is a space before it in the text
+    owner: tf.Tensor  # int32 [G], the text of each, ascending
+    is_spaced: tf.Tensor  # bool [G], whether a space precedes it in the text
     its_is_spaced: tf.Tensor  # bool [G], the same in the translation
 
 
 def given_pieces(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> GivenPieces:
-    """Cuts `texts` and `targets` (string [N]) into pieces that belong together; of no text there is an empty one.
+    """Cuts `texts` and `targets` (string [N]) into pairs of pieces; returns an empty pair if N is 0.
 
-    A translation that was joined from that of each sentence is cut into what was joined, if there are as many sentences
-    in it. A sentence that is too long for the model is cut as it is for its translation, which is cut in proportion.
+    A translation with as many sentences as its text is cut into these. A sentence that is too long for the model is cut
+    as for translation, and its translation in proportion.
     """
-    facing = _facing(cutter, at_least_one(texts), at_least_one(targets))
+    groups = _grouped(cutter, at_least_one(texts), at_least_one(targets))
     tables, most = cutter.tables, 2 * cutter.limit + _ROOM
-    tokens, group = split_long(cutter.vocabulary.encode(facing.source), cutter.limit, tables)
-    labels = _in_proportion(cutter.vocabulary.encode_target(facing.target), tokens, group, tables)
-    # Where there is far more translation than text, each piece of the text faces several of the translation.
+    tokens, group = split_long(cutter.vocabulary.encode(groups.source), cutter.limit, tables)
+    labels = _in_proportion(cutter.vocabulary.encode_target(groups.target), tokens, group, tables)
+    # A translation much longer than its text is cut into several pieces for each piece of the text.
     times = tf.maximum(1, -(-row_lengths(labels) // most))
     source = tf.repeat(tf.range(tf.size(group)), times)
     starts = tf.repeat(tf.cast(labels.row_splits[:-1], tf.int32), times) + most * places(source)
     ends = tf.concat([starts[1:], [tf.size(labels.values)]], axis=0)
     labels = tf.RaggedTensor.from_row_lengths(labels.values, tf.cast(ends - starts, tf.int64))
     tokens, group_of = tf.gather(tokens, source), tf.gather(group, source)
-    begins = tf.gather(places(group) == 0, source)  # its group, in the text
+    begins = tf.gather(places(group) == 0, source)  # the first piece of a group, in the text
     its_begins = begins & (places(source) == 0)  # and in the translation
     words = _starts_word(without_tags(tokens, tables.tags), tables), _starts_word(labels, tables)
     return GivenPieces(
         tokens=tokens.with_row_splits_dtype(tf.int64),
         labels=labels,
-        kept=tf.where(its_begins, tf.gather(facing.kept, group_of), ""),
-        owner=tf.gather(facing.owner, group_of),
+        copied=tf.where(its_begins, tf.gather(groups.copied, group_of), ""),
+        owner=tf.gather(groups.owner, group_of),
         source=source,
-        begins_word=tf.where(begins, tf.gather(facing.is_spaced, group_of), words[0]),
-        its_begins_word=tf.where(its_begins, tf.gather(facing.its_is_spaced, group_of), words[1]),
+        begins_word=tf.where(begins, tf.gather(groups.is_spaced, group_of), words[0]),
+        its_begins_word=tf.where(its_begins, tf.gather(groups.its_is_spaced, group_of), words[1]),
     )
 
 
-def _facing(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> _Facing:
+def _grouped(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> _Groups:
     tags, texts = cutter.without_tags(texts)
     cuts = cut_sentences(texts), cut_sentences(targets)
     groups = pair_up(*(cut.sentences.with_values(tf.strings.length(cut.sentences.values, "UTF8_CHAR")) for cut in cuts))
@@ -82,13 +82,13 @@ def _facing(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> _Facing:
     )
     spaced, its_spaced = (tf.gather(cut.is_spaced, first) for cut, first in zip(cuts, firsts, strict=True))
     owner = tf.cast(tf.gather(cuts[0].sentences.value_rowids(), firsts[0]), tf.int32)
-    (kept, said), (its_kept, its_said) = parted(source), parted(target)
-    is_kept = kept == its_kept
-    said = tf.where(is_kept, said, source)
-    return _Facing(
-        kept=tf.where(is_kept, kept, ""),
-        source=tf.where(said == "", "", tf.strings.join([tf.gather(tags, owner), said])),
-        target=tf.where(is_kept, its_said, target),
+    (copied, rest), (its_copied, its_rest) = split_copied(source), split_copied(target)
+    same_copied = copied == its_copied
+    rest = tf.where(same_copied, rest, source)
+    return _Groups(
+        copied=tf.where(same_copied, copied, ""),
+        source=tf.where(rest == "", "", tf.strings.join([tf.gather(tags, owner), rest])),
+        target=tf.where(same_copied, its_rest, target),
         owner=owner,
         is_spaced=spaced,
         its_is_spaced=its_spaced,
@@ -98,7 +98,7 @@ def _facing(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> _Facing:
 def _in_proportion(
     labels: tf.RaggedTensor, pieces: tf.RaggedTensor, group: tf.Tensor, tables: CutTables
 ) -> tf.RaggedTensor:
-    """The labels of G groups, int32 [G, (T)], cut as their M pieces are, [M, (L)], but where words begin: [M, (T)]."""
+    """Cuts the labels of groups, int32 [G, (T)], at word starts, in proportion to their pieces, [M, (L)]: [M, (T)]."""
     lengths = tf.cast(pieces.row_lengths(), tf.float64)
     so_far = tf.cumsum(lengths)
     totals = tf.math.segment_sum(lengths, group)
@@ -119,6 +119,6 @@ def _in_proportion(
 
 
 def _starts_word(rows: tf.RaggedTensor, tables: CutTables) -> tf.Tensor:
-    """Whether the first token of each row, int32 [M, (L)], starts a word: bool [M]; True for an empty row."""
+    """Returns whether the first token of each row, int32 [M, (L)], starts a word, True for an empty row: bool [M]."""
     first = rows[:, :1].to_tensor(PAD)
     return tf.reduce_any(tf.gather(tables.starts_word, first), axis=1) | (rows.row_lengths() == 0)

@@ -1,97 +1,59 @@
 """Beam search with length normalisation, as one pure TensorFlow function over an opaque step.
 
-It knows nothing of the model, of text or of Python values at run time, so that it traces into a SavedModel. Each
+It knows nothing of the model, of text or of Python values at run time, so it can be traced into a SavedModel. Each
 sentence keeps K live beams and its K best finished hypotheses. The score of a hypothesis is its log-probability
 divided by a length penalty (Wu et al. 2016, Eq. 14, without the coverage term).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.search.repetition import Repetition, penalized, without_repeats
-from app.decoding.search.top_k import TopK, top_k
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
-
-
-class SearchState(NamedTuple):
-    """What a step hands to the next: tensors in tf.nests of any structure."""
-
-    beams: Any  # the leading axis of each is B * K; the rows are reordered as the beams are
-    sentences: Any = ()  # the leading axis of each is B
-
-
-State = SearchState
-Step = Callable[[tf.Tensor, tf.Tensor, State], tuple[tf.Tensor, State]]
-
-IMPOSSIBLE = float("-inf")
-SMALLEST = 1.2e-38  # normal float32; where no better token is allowed, it stands for a probability below
-NEVER_CHOSEN = (PAD, BOS)
-STAY = ("position", "step_state", "taken_out")  # of a search's state; the other parts have a row for each sentence
-FREE_REPETITION = Repetition()
-
-
-class Hypotheses(NamedTuple):
-    """Translations of each sentence, best first.
-
-    A sentence may have fewer than K hypotheses (within one token there is only EOS); the places left over have no
-    tokens, length 0 and score -inf.
-    """
-
-    tokens: tf.Tensor  # int32 [B, K, T], EOS included, then PAD
-    scores: tf.Tensor  # float32 [B, K], log-probability / length penalty
-    log_probabilities: tf.Tensor  # float32 [B, K]
-    lengths: tf.Tensor  # int32 [B, K], EOS included
-    token_log_probabilities: tf.Tensor  # float32 [B, K, T], 0 at PAD
-
-
-OF_HYPOTHESES = Hypotheses(
-    tokens=tf.TensorSpec([None, None, None], tf.int32),
-    scores=tf.TensorSpec([None, None], tf.float32),
-    log_probabilities=tf.TensorSpec([None, None], tf.float32),
-    lengths=tf.TensorSpec([None, None], tf.int32),
-    token_log_probabilities=tf.TensorSpec([None, None, None], tf.float32),
+from app.decoding.search.beam_state import (
+    BeamState,
+    Finished,
+    gather_beams,
+    hypotheses_of,
+    initial_beam_state,
+    remove_stopped,
+    shape_invariants,
+    store_results,
+    write_at,
 )
+from app.decoding.search.hypotheses import Hypotheses, SearchState, Step, TensorNest
+from app.decoding.search.penalties import (
+    IMPOSSIBLE,
+    NEVER_CHOSEN,
+    NO_RULES,
+    Repetition,
+    forced_tokens,
+    is_never_chosen,
+    length_penalties,
+)
+from app.decoding.search.top_k import TopK, top_k
+from pipelines.vocabulary.tokenizer import EOS, PAD
+
+SMALLEST = 1.2e-38  # a normal float32; used for the probability of the best allowed token where it is even less
 
 
-class Finished(NamedTuple):
-    """The best hypotheses that have ended. Rows of tokens begin with BOS."""
+class BeamSettings(NamedTuple):
+    """Settings of a beam search."""
 
-    tokens: tf.Tensor  # int32 [B, K, 1 + T]
-    sums: tf.Tensor  # float32 [B, K, 1 + T], the log-probability up to each token
-    log_probabilities: tf.Tensor  # float32 [B, K]
-    scores: tf.Tensor  # float32 [B, K], falling; -inf where there is none yet
-
-
-class BeamState(NamedTuple):
-    """What one step hands to the next. Rows of tokens begin with BOS.
-
-    A dead beam has log-probability -inf and never lives again. A sentence has stopped when all its beams are dead. Now
-    and then those that have stopped are taken out, so that B is how many are left of the A of the batch.
-    """
-
-    position: tf.Tensor  # int32 [], tokens already chosen
-    numbers: tf.Tensor  # int32 [B], which of the batch's sentences these are
-    length_limits: tf.Tensor  # int32 [B]
-    prefixes: tf.Tensor  # int32 [B, P]
-    live_tokens: tf.Tensor  # int32 [B, K, 1 + T]
-    live_sums: tf.Tensor  # float32 [B, K, 1 + T]
-    live_log_probabilities: tf.Tensor  # float32 [B, K]
-    finished: Finished
-    step_state: SearchState
-    taken_out: Finished  # of all A sentences, but only right for those that were taken out
+    beam_size: tf.Tensor  # K, int32 []
+    length_penalty: float | tf.Tensor  # alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities
+    hypotheses: tf.Tensor  # N, int32 [], from 1 to K: the search stops when the N best are known
+    repetition: Repetition = NO_RULES
 
 
 class Scored(NamedTuple):
-    """What the model says may follow each beam."""
+    """The model's scores of the token after each beam."""
 
     logits: tf.Tensor  # float32 [B * K, V]
-    normalizers: tf.Tensor  # float32 [B * K, 1]; what a logit exceeds them by is its log-probability
-    best: TopK  # of those that may be chosen, [B * K, C]
+    normalizers: tf.Tensor  # float32 [B * K, 1]; logit - normalizer is the log-probability
+    best: TopK  # of the tokens that may be chosen, [B * K, C]
 
-    def of(self, tokens: tf.Tensor) -> tf.Tensor:
-        """The log-probabilities of tokens, int32 [B * K, n]."""
+    def log_probabilities(self, tokens: tf.Tensor) -> tf.Tensor:
+        """Returns the log-probabilities of `tokens`, int32 [B * K, n]."""
         return tf.gather(self.logits, tokens, batch_dims=1) - self.normalizers
 
 
@@ -105,38 +67,37 @@ class Candidates(NamedTuple):
 
 def beam_search(
     step: Step,
-    initial_state: State,
+    initial_state: SearchState,
     *,
     length_limits: tf.Tensor,
     beam_size: int | tf.Tensor,
     length_penalty: float | tf.Tensor,
     hypotheses: int | tf.Tensor = 1,
     prefixes: tf.Tensor | None = None,
-    repetition: Repetition = FREE_REPETITION,
+    repetition: Repetition = NO_RULES,
 ) -> Hypotheses:
     """Searches the best hypotheses of B sentences.
 
-    At each step the 2K best extensions of a sentence are its candidates: those that end in EOS may become finished
-    hypotheses, the K best others live on (Tensor2Tensor's algorithm). With K = 1 there is one candidate, the most
-    probable token: greedy search. PAD and BOS are never chosen, and at a sentence's last position nothing but EOS.
-    A sentence stops when none of its beams can reach a better score than its N-th finished hypothesis, whatever
-    follows; the hypotheses after the N-th are what else was found until then. Its result depends on no other sentence
-    of the batch.
+    At each step the 2K best extensions of a sentence are its candidates. Those that end in EOS may become finished
+    hypotheses; the K best others stay live (Tensor2Tensor's algorithm). With K = 1 there is one candidate, the most
+    probable token: greedy search. PAD and BOS are never chosen, and at a sentence's last position only EOS is.
+    A sentence stops when none of its beams can reach a better score than its N-th finished hypothesis; hypotheses
+    after the N-th are those found until then. The result of a sentence does not depend on the others in the batch.
 
     Args:
-        step: (the newest tokens int32 [B * K], how many tokens came before them int32 [], state) -> (logits [B * K, V]
-            of what follows, state). Softmax makes them probabilities. The K beams of a sentence are adjacent rows.
-        initial_state: The state of the first step.
+        step: (newest tokens int32 [B * K], number of tokens before them int32 [], state) -> (logits [B * K, V] of the
+            next token, state). The K beams of a sentence are adjacent rows.
+        initial_state: The state before the first step.
         length_limits: int32 [B], the most tokens of a hypothesis, EOS included; at least 1.
         beam_size: K, a number or int32 [].
         length_penalty: The exponent alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities.
         hypotheses: N, from 1 to K, a number or int32 [].
-        prefixes: int32 [B, P], filled up with PAD: the tokens that each hypothesis must begin with, fewer than the
-            limit, none of them EOS. Their probability is part of the score.
-        repetition: What is done against it. Probabilities are those after its penalty.
+        prefixes: int32 [B, P], padded with PAD: the tokens that each hypothesis begins with, fewer than the limit,
+            none of them EOS. Their probability is part of the score.
+        repetition: Rules against repetition. Probabilities are those after its penalty.
 
     Raises:
-        tf.errors.InvalidArgumentError: if `beam_size` or `hypotheses` is out of range.
+        tf.errors.InvalidArgumentError: `beam_size` or `hypotheses` is out of range.
     """
     beam_size, hypotheses = tf.convert_to_tensor(beam_size), tf.convert_to_tensor(hypotheses)
     in_range = [
@@ -144,163 +105,115 @@ def beam_search(
         tf.debugging.assert_positive(hypotheses, "there must be at least 1 hypothesis"),
         tf.debugging.assert_less_equal(hypotheses, beam_size, "a beam holds no more hypotheses than its size"),
     ]
-    with tf.control_dependencies([check for check in in_range if check is not None]):  # none outside a graph
+    with tf.control_dependencies([check for check in in_range if check is not None]):  # None outside a graph
         beam_size = tf.identity(beam_size)
     if prefixes is None:
         prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
-    search = BeamSearch(
-        step,
-        length_limits,
-        beam_size=beam_size,
-        length_penalty=length_penalty,
-        hypotheses=hypotheses,
-        prefixes=prefixes,
-        repetition=repetition,
-    )
-    return search.run(initial_state)
-
-
-def length_penalties(lengths: tf.Tensor, alpha: float | tf.Tensor) -> tf.Tensor:
-    """((5 + length) / 6) ^ alpha (Wu et al. 2016, Eq. 14), float32 in the shape of `lengths`."""
-    return tf.pow((5.0 + tf.cast(lengths, tf.float32)) / 6.0, tf.cast(alpha, tf.float32))
-
-
-def only_choice(position: tf.Tensor, prefixes: tf.Tensor, length_limits: tf.Tensor) -> tf.Tensor:
-    """int32 [B]: the token that must come next, the prefix's or at the last position EOS; PAD where any may."""
-    prefixes = tf.pad(prefixes, [[0, 0], [0, 1]], constant_values=PAD)  # after it nothing is forced
-    of_prefix = prefixes[:, tf.minimum(position, tf.shape(prefixes)[1] - 1)]
-    return tf.where(position + 1 >= length_limits, EOS, of_prefix)
+    settings = BeamSettings(beam_size, length_penalty, hypotheses, repetition)
+    return BeamSearch(step, settings, length_limits=length_limits, prefixes=prefixes).run(initial_state)
 
 
 class BeamSearch:
-    """The parts of `beam_search`, which share its arguments."""
+    """The parts of `beam_search`.
 
-    def __init__(
-        self,
-        step: Step,
-        length_limits: tf.Tensor,
-        *,
-        beam_size: tf.Tensor,
-        length_penalty: float | tf.Tensor,
-        hypotheses: tf.Tensor,
-        prefixes: tf.Tensor,
-        repetition: Repetition,
-    ) -> None:
+    Args:
+        step: As that of `beam_search`.
+        settings: Of the search.
+        length_limits: int32 [B].
+        prefixes: int32 [B, P].
+    """
+
+    def __init__(self, step: Step, settings: BeamSettings, *, length_limits: tf.Tensor, prefixes: tf.Tensor) -> None:
         self.step = step
-        length_limits = tf.convert_to_tensor(length_limits, tf.int32)
-        self.length_limits = length_limits
-        self.beam_size = beam_size
-        self.length_penalty = length_penalty
-        self.hypotheses = hypotheses
+        self.beam_size, self.length_penalty, self.hypotheses, self.repetition = settings
+        self.length_limits = tf.convert_to_tensor(length_limits, tf.int32)
         self.prefixes = prefixes
-        self.repetition = repetition
-        self.longest = tf.maximum(tf.reduce_max(length_limits), 0)  # the maximum over no sentence is negative
+        self.longest = tf.maximum(tf.reduce_max(self.length_limits), 0)  # the maximum of no sentences is negative
 
-    def run(self, step_state: State) -> Hypotheses:
-        """Searches from the state of the first step on."""
+    def run(self, step_state: SearchState) -> Hypotheses:
+        """Searches from the state before the first step."""
         state = self.initial(step_state)
-        (state,) = tf.while_loop(self.goes_on, self.advance, [state], shape_invariants=[self.shapes(state)])
-        return self.result(self.put_aside(state))
+        (state,) = tf.while_loop(
+            self.should_continue, self.advance, [state], shape_invariants=[shape_invariants(state)]
+        )
+        return hypotheses_of(store_results(state).results)
 
-    def initial(self, step_state: State) -> BeamState:
-        """One live beam, BOS, in each sentence; nothing finished."""
-        numbers = tf.range(tf.size(self.length_limits))
-        beams = [tf.size(numbers), self.beam_size]
-        tokens = tf.fill([*beams, 1 + self.longest], PAD)
-        nothing = tf.fill(beams, IMPOSSIBLE)
-        sums = tf.zeros(tf.shape(tokens))
-        none = Finished(tokens, sums, nothing, nothing)
-        return BeamState(
-            position=tf.constant(0),
-            numbers=numbers,
+    def initial(self, step_state: SearchState) -> BeamState:
+        """Returns the state before the first step."""
+        return initial_beam_state(
+            step_state,
             length_limits=self.length_limits,
             prefixes=self.prefixes,
-            live_tokens=_written(tokens, 0, BOS),
-            live_sums=sums,
-            live_log_probabilities=tf.where(tf.range(self.beam_size) == 0, 0.0, nothing),
-            finished=none,
-            step_state=step_state,
-            taken_out=none,
+            beam_size=self.beam_size,
+            longest=self.longest,
         )
 
-    def shapes(self, state: BeamState) -> BeamState:
-        """The shapes that stay the same from step to step; the number of rows is never relied on."""
-
-        def of_rows(values: tf.Tensor) -> tf.TensorShape:
-            return tf.TensorShape([None]).concatenate(values.shape[1:])
-
-        open_shapes = tf.nest.map_structure(lambda values: tf.TensorShape([None] * values.shape.rank), state)
-        return open_shapes._replace(step_state=tf.nest.map_structure(of_rows, state.step_state))
-
-    def goes_on(self, state: BeamState) -> tf.Tensor:
-        """Whether some sentence has a live beam."""
+    def should_continue(self, state: BeamState) -> tf.Tensor:
+        """Returns whether any sentence has a live beam: bool []."""
         alive = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE)
         return tf.logical_and(state.position < self.longest, alive)
 
     def advance(self, state: BeamState) -> tuple[BeamState]:
         """Extends every live beam by one token."""
-        return (self.after(*self.tried(state)),)
+        return (self.choose(*self.propose(state)),)
 
-    def tried(self, state: BeamState) -> tuple[BeamState, Candidates]:
-        """The state after the model's step, and the candidates that this gives."""
+    def propose(self, state: BeamState) -> tuple[BeamState, Candidates]:
+        """Runs the model's step; returns the state after it and the candidates."""
         newest = tf.reshape(tf.gather(state.live_tokens, state.position, axis=2), [-1])  # [B * K]
         logits, step_state = self.step(newest, state.position, state.step_state)
         state = state._replace(step_state=step_state)
         return state, self.candidates(state, logits)
 
-    def after(self, state: BeamState, candidates: Candidates) -> BeamState:
-        """What the next step finds, with candidates that the step's state has taken note of."""
+    def choose(self, state: BeamState, candidates: Candidates) -> BeamState:
+        """Finishes or continues the candidates; returns the state before the next step."""
         state = self.finish(state, candidates)
-        state, survivors = self.survive(state, candidates)
+        state, parents = self.survive(state, candidates)
         state = state._replace(
             position=state.position + 1,
-            live_log_probabilities=self.hopeful(state),
-            step_state=self.reordered(state.step_state, survivors),
+            live_log_probabilities=self.prune_unpromising(state),
+            step_state=self.reorder(state.step_state, parents),
         )
-        return self.without_stopped(state)
+        return remove_stopped(state, self.beam_size)
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
-        """The 2K best extensions of each sentence, best first; the single best one if K is 1."""
+        """Returns the 2K best extensions of each sentence, best first; the single best one if K is 1."""
         return self.best_extensions(state, *self.extensions(state, self.scored(state, logits)))
 
-    def count(self) -> tf.Tensor:
-        """How many candidates there are."""
+    def candidate_count(self) -> tf.Tensor:
+        """Returns the number of candidates of a sentence: int32 []."""
         return tf.where(self.beam_size > 1, 2 * self.beam_size, 1)
 
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
-        """The best that each beam may say next.
+        """Finds the best next tokens of each beam.
 
-        Nothing but the softmax goes over all [B * K, V] again: what may not be chosen is taken out afterwards.
+        Only the softmax makes another pass over all [B * K, V]; tokens that are never chosen are removed afterwards.
         """
-        said = tf.reshape(state.live_tokens, [-1, tf.shape(state.live_tokens)[2]])[:, 1 : state.position + 1]
-        logits = penalized(tf.cast(logits, tf.float32), said, self.repetition.repetition_penalty)
-        allowed = without_repeats(logits, said, self.repetition.no_repeat_ngram_size)
-        best = top_k(allowed, self.count() + len(NEVER_CHOSEN))
-        return Scored(logits, _log_normalizers(logits, best), best)
+        ruled = self.repetition.apply(logits, state.history())
+        best = top_k(ruled.allowed, self.candidate_count() + len(NEVER_CHOSEN))
+        return Scored(ruled.logits, _log_normalizers(ruled.logits, best), best)
 
     def extensions(self, state: BeamState, scored: Scored) -> tuple[tf.Tensor, tf.Tensor]:
-        """The log-probabilities and tokens of the best extensions of each beam; both [B * K, C]."""
+        """Returns the log-probabilities and tokens of the best extensions of each beam; both [B * K, C]."""
         best = scored.best
-        never = tf.reduce_any(best.indices[:, :, tf.newaxis] == NEVER_CHOSEN, axis=2)
-        log_probabilities = tf.where(never, IMPOSSIBLE, best.values - scored.normalizers)
-        only = self.only(state)
-        of_only = tf.where(tf.range(tf.shape(best.indices)[1]) == 0, scored.of(only), IMPOSSIBLE)
-        return tf.where(only == PAD, log_probabilities, of_only), tf.where(only == PAD, best.indices, only)
+        log_probabilities = tf.where(is_never_chosen(best.indices), IMPOSSIBLE, best.values - scored.normalizers)
+        forced = self.forced_tokens(state)
+        of_forced = tf.where(tf.range(tf.shape(best.indices)[1]) == 0, scored.log_probabilities(forced), IMPOSSIBLE)
+        return tf.where(forced == PAD, log_probabilities, of_forced), tf.where(forced == PAD, best.indices, forced)
 
-    def only(self, state: BeamState) -> tf.Tensor:
-        """As `only_choice`, of each beam: int32 [B * K, 1]."""
-        only = only_choice(state.position, state.prefixes, state.length_limits)
-        return tf.repeat(only, self.beam_size)[:, tf.newaxis]
+    def forced_tokens(self, state: BeamState) -> tf.Tensor:
+        """Returns the forced token of each beam, PAD where there is none: int32 [B * K, 1]."""
+        forced = forced_tokens(state.position, state.prefixes, state.length_limits)
+        return tf.repeat(forced, self.beam_size)[:, tf.newaxis]
 
     def best_extensions(self, state: BeamState, log_probabilities: tf.Tensor, tokens: tf.Tensor) -> Candidates:
-        """The best of all the extensions, [B * K, C], of a sentence's beams."""
-        sentences = tf.size(state.numbers)
-        beams = [sentences, self.beam_size, -1]
-        extended = tf.reshape(log_probabilities, beams) + state.live_log_probabilities[:, :, tf.newaxis]
-        best: TopK = tf.math.top_k(tf.reshape(extended, [sentences, -1]), self.count())  # of [B, K * C]
-        of_each_beam = tf.shape(tokens)[1]
-        chosen_tokens = chosen(tf.reshape(tokens, [sentences, -1]), best.indices)
-        return Candidates(best.values, best.indices // of_each_beam, chosen_tokens)
+        """Returns the best extensions of each sentence out of those of its beams, [B * K, C]."""
+        sentences = tf.size(state.rows)
+        by_beam = [sentences, self.beam_size, -1]
+        extended = tf.reshape(log_probabilities, by_beam) + state.live_log_probabilities[:, :, tf.newaxis]
+        best: TopK = tf.math.top_k(tf.reshape(extended, [sentences, -1]), self.candidate_count())  # of [B, K * C]
+        extensions_of_beam = tf.shape(tokens)[1]
+        chosen_tokens = gather_beams(tf.reshape(tokens, [sentences, -1]), best.indices)
+        return Candidates(best.values, best.indices // extensions_of_beam, chosen_tokens)
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
         """Keeps the K best of the finished hypotheses and the candidates that end here."""
@@ -308,42 +221,45 @@ class BeamSearch:
         scores = ended / length_penalties(state.position + 1, self.length_penalty)
         best: TopK = tf.math.top_k(tf.concat([state.finished.scores, scores], 1), self.beam_size)  # of [B, K + C]
         log_probabilities = tf.concat([state.finished.log_probabilities, ended], 1)
-        log_probabilities = chosen(log_probabilities, best.indices)
-        places = tf.broadcast_to(tf.range(self.beam_size), [tf.size(state.numbers), self.beam_size])
+        log_probabilities = gather_beams(log_probabilities, best.indices)
+        places = tf.broadcast_to(tf.range(self.beam_size), [tf.size(state.rows), self.beam_size])
         places = tf.concat([places, self.beam_size + candidates.beams], 1)  # [B, K + C] into [B, 2K, 1 + T]
-        places = chosen(places, best.indices)
-        live_tokens = _written(state.live_tokens, state.position + 1, EOS)
-        sums = chosen(tf.concat([state.finished.sums, state.live_sums], 1), places)
+        places = gather_beams(places, best.indices)
+        live_tokens = write_at(state.live_tokens, state.position + 1, EOS)
+        sums = gather_beams(tf.concat([state.finished.sums, state.live_sums], 1), places)
         ends_here = tf.where(places < self.beam_size, -1, state.position + 1)[:, :, tf.newaxis]
         finished = Finished(
-            tokens=chosen(tf.concat([state.finished.tokens, live_tokens], 1), places),
-            sums=_written(sums, ends_here, log_probabilities[:, :, tf.newaxis]),
+            tokens=gather_beams(tf.concat([state.finished.tokens, live_tokens], 1), places),
+            sums=write_at(sums, ends_here, log_probabilities[:, :, tf.newaxis]),
             log_probabilities=log_probabilities,
             scores=best.values,
         )
         return state._replace(finished=finished)
 
     def survive(self, state: BeamState, candidates: Candidates) -> tuple[BeamState, tf.Tensor]:
-        """K candidates that do not end here become the live beams; also gives whom they extend, [B, K]."""
-        going_on = tf.where(candidates.tokens == EOS, IMPOSSIBLE, candidates.log_probabilities)
-        best = self.kept(state, candidates._replace(log_probabilities=going_on))
-        beams = chosen(candidates.beams, best.indices)
-        tokens = chosen(candidates.tokens, best.indices)[:, :, tf.newaxis]
-        live_tokens = _written(chosen(state.live_tokens, beams), state.position + 1, tokens)
-        live_sums = _written(chosen(state.live_sums, beams), state.position + 1, best.values[:, :, tf.newaxis])
-        state = state._replace(live_tokens=live_tokens, live_sums=live_sums, live_log_probabilities=best.values)
-        return state, beams
+        """Makes K candidates that do not end here the live beams; also returns the beams they extend, [B, K]."""
+        not_ended = tf.where(candidates.tokens == EOS, IMPOSSIBLE, candidates.log_probabilities)
+        best = self.select_survivors(state, candidates._replace(log_probabilities=not_ended))
+        parents = gather_beams(candidates.beams, best.indices)
+        tokens = gather_beams(candidates.tokens, best.indices)[:, :, tf.newaxis]
+        position = state.position + 1
+        state = state._replace(
+            live_tokens=write_at(gather_beams(state.live_tokens, parents), position, tokens),
+            live_sums=write_at(gather_beams(state.live_sums, parents), position, best.values[:, :, tf.newaxis]),
+            live_log_probabilities=best.values,
+        )
+        return state, parents
 
-    def kept(self, state: BeamState, candidates: Candidates) -> TopK:
-        """Which candidates live on, [B, K]: the best."""
+    def select_survivors(self, state: BeamState, candidates: Candidates) -> TopK:
+        """Selects the candidates that stay live, [B, K]: the most probable ones."""
         best: TopK = tf.math.top_k(candidates.log_probabilities, self.beam_size)
         return best
 
-    def hopeful(self, state: BeamState) -> tf.Tensor:
-        """The live log-probabilities [B, K], with the beams of a sentence dead that can no longer improve.
+    def prune_unpromising(self, state: BeamState) -> tf.Tensor:
+        """Returns the live log-probabilities [B, K], with -inf for all beams of a sentence that cannot improve.
 
-        A log-probability only falls, and the penalty is monotone in the length: the most that a live beam can reach
-        is its log-probability now over the larger of the penalties at the next length and at the limit.
+        A log-probability only decreases and the penalty is monotone in the length. So the best score that a live beam
+        can reach is its present log-probability over the larger of the penalties at the next length and at the limit.
         """
         next_penalty = length_penalties(state.position + 2, self.length_penalty)
         best_penalty = tf.maximum(next_penalty, length_penalties(state.length_limits, self.length_penalty))  # [B]
@@ -351,73 +267,19 @@ class BeamSearch:
         can_improve = reachable > state.finished.scores[:, self.hypotheses - 1]
         return tf.where(can_improve[:, tf.newaxis], state.live_log_probabilities, IMPOSSIBLE)
 
-    def reordered(self, step_state: State, beams: tf.Tensor) -> State:
-        """Gives each surviving beam, [B, K], the state of the beam that it extends."""
+    def reorder(self, step_state: SearchState, parents: tf.Tensor) -> SearchState:
+        """Gives each surviving beam the step state of its parent, [B, K]."""
 
-        def moved() -> Any:
-            first_rows = tf.range(tf.shape(beams)[0])[:, tf.newaxis] * self.beam_size
-            rows = tf.reshape(first_rows + beams, [-1])  # [B, K] -> [B * K]
+        def reordered() -> TensorNest:
+            first_rows = tf.range(tf.shape(parents)[0])[:, tf.newaxis] * self.beam_size
+            rows = tf.reshape(first_rows + parents, [-1])  # [B, K] -> [B * K]
             return tf.nest.map_structure(lambda x: tf.gather(x, rows), step_state.beams)
 
-        # One beam has no place to change to.
-        return step_state._replace(beams=tf.cond(self.beam_size > 1, moved, lambda: step_state.beams))
-
-    def without_stopped(self, state: BeamState) -> BeamState:
-        """The sentences that go on, once a quarter has stopped."""
-        goes_on = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE, axis=1)  # [B]
-        left, sentences = tf.math.count_nonzero(goes_on, dtype=tf.int32), tf.size(goes_on)
-
-        def taken_out() -> BeamState:
-            places = tf.where(goes_on)[:, 0]
-            rows = tf.repeat(goes_on, self.beam_size)
-
-            def kept(values: Any) -> Any:
-                return tf.nest.map_structure(lambda x: tf.gather(x, places), values)
-
-            of_beams = tf.nest.map_structure(lambda x: tf.boolean_mask(x, rows), state.step_state.beams)
-            all_kept = BeamState(
-                *(kept(values) if name not in STAY else values for name, values in state._asdict().items())
-            )
-            return all_kept._replace(
-                step_state=SearchState(of_beams, kept(state.step_state.sentences)),
-                taken_out=self.put_aside(state).taken_out,
-            )
-
-        return tf.cond((left > 0) & (4 * left <= 3 * sentences), taken_out, lambda: state)
-
-    def put_aside(self, state: BeamState) -> BeamState:
-        """With what is finished of the sentences that are left written to its place among all."""
-        places = state.numbers[:, tf.newaxis]
-        aside = tf.nest.map_structure(
-            lambda every, own: tf.tensor_scatter_nd_update(every, places, own), state.taken_out, state.finished
-        )
-        return state._replace(taken_out=aside)
-
-    def result(self, state: BeamState) -> Hypotheses:
-        """What was taken out, without BOS."""
-        found = state.taken_out
-        exists = (found.scores > IMPOSSIBLE)[:, :, tf.newaxis]
-        tokens = tf.where(exists, found.tokens[:, :, 1:], PAD)
-        return Hypotheses(
-            tokens=tokens,
-            scores=found.scores,
-            log_probabilities=found.log_probabilities,
-            lengths=tf.math.count_nonzero(tokens != PAD, axis=2, dtype=tf.int32),
-            token_log_probabilities=tf.where(tokens != PAD, found.sums[:, :, 1:] - found.sums[:, :, :-1], 0.0),
-        )
+        # A single beam always extends itself.
+        return step_state._replace(beams=tf.cond(self.beam_size > 1, reordered, lambda: step_state.beams))
 
 
 def _log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
-    """log of the sum of exp(logits) over each row, [N, 1]; softmax is one fused pass, and logsumexp is four."""
+    """Computes log(sum(exp(logits))) of each row, [N, 1]. Softmax is one fused pass; logsumexp would be four."""
     probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
     return best.values[:, :1] - tf.math.log(tf.maximum(probability, SMALLEST))
-
-
-def _written(values: tf.Tensor, position: int | tf.Tensor, value: int | tf.Tensor) -> tf.Tensor:
-    """`values` [B, K, 1 + T] with `value` at `position` of every row, each a scalar or [B, K, 1]."""
-    return tf.where(tf.range(tf.shape(values)[2]) == position, value, values)
-
-
-def chosen(values: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-    """[B, C, …] at `places` [B, K] -> [B, K, …]."""
-    return tf.gather(values, places, batch_dims=1)

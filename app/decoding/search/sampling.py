@@ -1,36 +1,34 @@
-"""Draws translations at random, as back-translation wants them; one pure TensorFlow function over an opaque step.
+"""Draws translations at random, as back-translation needs them; one pure TensorFlow function over an opaque step.
 
-Each sentence draws from random numbers of its own, so what it gets depends on no other sentence of the batch.
+Each sentence has random numbers of its own, so its result does not depend on the others in the batch.
 """
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.search.beam_search import (
-    FREE_REPETITION,
+from app.decoding.search.hypotheses import Hypotheses, SearchState, Step
+from app.decoding.search.penalties import (
     IMPOSSIBLE,
-    NEVER_CHOSEN,
-    Hypotheses,
-    State,
-    Step,
+    NO_RULES,
+    Repetition,
+    forced_tokens,
+    is_never_chosen,
     length_penalties,
-    only_choice,
 )
-from app.decoding.search.repetition import Repetition, penalized, without_repeats
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
-NUMBERS_AT_ONCE = 64  # drawn for a sentence from one seed; enough for most sentences
+NUMBERS_AT_ONCE = 64  # random numbers drawn from one seed; enough for most sentences
 
 
 class Sampling(NamedTuple):
-    """From what the next token is drawn.
+    """The distribution that the next token is drawn from.
 
     Attributes:
-        temperature: The logits are divided by it, above 0: below 1 likely tokens become likelier.
-        top_k: Only the k most likely tokens may be drawn (Fan et al. 2018, section 5.1); 0 for all.
-        top_p: Only the fewest tokens that together have at least this probability, above 0, may be drawn (Holtzman et
-            al. 2020, section 3.1); 1 for all. Among those that `top_k` leaves, and after the temperature.
+        temperature: Divides the logits; above 0. Below 1 likely tokens become likelier.
+        top_k: Only the k most likely tokens may be drawn (Fan et al. 2018, section 5.1); 0 allows all.
+        top_p: Only the fewest tokens with at least this total probability, above 0, may be drawn (Holtzman et al. 2020,
+            section 3.1); 1 allows all. Applied after `top_k` and the temperature.
     """
 
     temperature: float | tf.Tensor = 1.0
@@ -39,68 +37,94 @@ class Sampling(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What one step hands to the next."""
+    """What one step passes to the next."""
 
     position: tf.Tensor  # int32 [], tokens already drawn
     tokens: tf.Tensor  # int32 [B, 1 + T], BOS first
     log_probabilities: tf.Tensor  # float32 [B, T], of each token
-    step_state: State
+    step_state: SearchState
 
 
 def sample(
     step: Step,
-    initial_state: State,
+    initial_state: SearchState,
     *,
     length_limits: tf.Tensor,
     seeds: tf.Tensor,
     sampling: Sampling,
     length_penalty: float | tf.Tensor = 0.0,
-    repetition: Repetition = FREE_REPETITION,
+    repetition: Repetition = NO_RULES,
 ) -> Hypotheses:
-    """Draws a hypothesis for each of B sentences, token after token.
+    """Draws a hypothesis for each of B sentences, token by token.
 
     Args:
         step: As that of `beam_search`, with B rows.
-        initial_state: The state of the first step.
+        initial_state: The state before the first step.
         length_limits: int32 [B], the most tokens of a hypothesis, EOS included; at least 1.
         seeds: int32 [B, 2]; the same seeds draw the same numbers.
-        sampling: From what is drawn.
-        length_penalty: Of the scores.
-        repetition: What is done against it.
+        sampling: The distribution to draw from.
+        length_penalty: The exponent alpha of the penalty that scores are divided by.
+        repetition: Rules against repetition.
 
     Returns:
-        One hypothesis of each sentence (K = 1). Its probabilities are the model's, whatever it was drawn from.
+        One hypothesis of each sentence (K = 1). Its probabilities are the model's, not those of `sampling`.
 
     Raises:
-        tf.errors.InvalidArgumentError: if `temperature` or `top_p` is not above 0, or `top_k` is negative.
+        tf.errors.InvalidArgumentError: `temperature` or `top_p` is not above 0, or `top_k` is negative.
     """
     checks = [
         tf.debugging.assert_positive(sampling.temperature, "the temperature must be above 0"),
         tf.debugging.assert_positive(sampling.top_p, "top_p must be above 0"),
         tf.debugging.assert_non_negative(sampling.top_k, "top_k must be at least 0"),
     ]
-    with tf.control_dependencies([check for check in checks if check is not None]):  # none outside a graph
+    with tf.control_dependencies([check for check in checks if check is not None]):  # None outside a graph
         length_limits = tf.identity(tf.convert_to_tensor(length_limits, tf.int32))
-    rows = tf.size(length_limits)
-    longest = tf.maximum(tf.reduce_max(length_limits), 0)  # the maximum over no sentence is negative
-    numbers = _uniform_numbers(seeds, longest)
-    prefixes = tf.zeros([rows, 0], tf.int32)
+    sampler = _Sampler(step, length_limits=length_limits, seeds=seeds, sampling=sampling, repetition=repetition)
+    return _hypotheses_of(sampler.run(initial_state), length_penalty)
 
-    def goes_on(state: _State) -> tf.Tensor:
+
+class _Sampler:
+    """The loop of `sample`."""
+
+    def __init__(
+        self, step: Step, *, length_limits: tf.Tensor, seeds: tf.Tensor, sampling: Sampling, repetition: Repetition
+    ) -> None:
+        self.step = step
+        self.length_limits = length_limits
+        self.sampling = sampling
+        self.repetition = repetition
+        self.rows = tf.size(length_limits)
+        self.longest = tf.maximum(tf.reduce_max(length_limits), 0)  # the maximum of no sentences is negative
+        self.numbers = _uniform_numbers(seeds, self.longest)
+        self.no_prefixes = tf.zeros([self.rows, 0], tf.int32)
+
+    def run(self, step_state: SearchState) -> _State:
+        """Draws until all hypotheses have ended."""
+        tokens = tf.pad(tf.fill([self.rows, self.longest], PAD), [[0, 0], [1, 0]], constant_values=BOS)
+        state = _State(tf.constant(0), tokens, tf.zeros([self.rows, self.longest]), step_state)
+        table = tf.TensorShape([None, None])
+        shapes = tf.nest.map_structure(lambda x: tf.TensorShape([None]).concatenate(x.shape[1:]), step_state)
+        invariants = _State(tf.TensorShape([]), table, table, shapes)
+        (state,) = tf.while_loop(self.should_continue, self.advance, [state], shape_invariants=[invariants])
+        return state
+
+    def should_continue(self, state: _State) -> tf.Tensor:
+        """Returns whether any hypothesis has not ended: bool []."""
         unfinished = tf.reduce_all(state.tokens[:, 1:] != EOS, axis=1)
-        return (state.position < longest) & tf.reduce_any(unfinished)
+        return (state.position < self.longest) & tf.reduce_any(unfinished)
 
-    def advance(state: _State) -> tuple[_State]:
-        chosen = state.tokens[:, 1 : state.position + 1]
-        logits, step_state = step(state.tokens[:, state.position], state.position, state.step_state)
-        logits = penalized(tf.cast(logits, tf.float32), chosen, repetition.repetition_penalty)
-        allowed = without_repeats(logits, chosen, repetition.no_repeat_ngram_size)
-        drawn = draw(allowed, numbers[:, state.position], sampling)
-        only = only_choice(state.position, prefixes, length_limits)
-        has_ended = tf.reduce_any(chosen == EOS, axis=1)
-        token = tf.where(has_ended, PAD, tf.where(only == PAD, drawn, only))
-        log_probability = tf.where(has_ended, 0.0, -tf.nn.sparse_softmax_cross_entropy_with_logits(token, logits))
-        here = tf.range(longest) == state.position  # [T]
+    def advance(self, state: _State) -> tuple[_State]:
+        """Draws one more token of each hypothesis; PAD after its end."""
+        history = state.tokens[:, 1 : state.position + 1]
+        logits, step_state = self.step(state.tokens[:, state.position], state.position, state.step_state)
+        ruled = self.repetition.apply(logits, history)
+        drawn = draw(ruled.allowed, self.numbers[:, state.position], self.sampling)
+        forced = forced_tokens(state.position, self.no_prefixes, self.length_limits)
+        has_ended = tf.reduce_any(history == EOS, axis=1)
+        token = tf.where(has_ended, PAD, tf.where(forced == PAD, drawn, forced))
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(token, ruled.logits)
+        log_probability = tf.where(has_ended, 0.0, -losses)
+        here = tf.range(self.longest) == state.position  # [T]
         return (
             _State(
                 state.position + 1,
@@ -110,12 +134,8 @@ def sample(
             ),
         )
 
-    tokens = tf.pad(tf.fill([rows, longest], PAD), [[0, 0], [1, 0]], constant_values=BOS)
-    state = _State(tf.constant(0), tokens, tf.zeros([rows, longest]), initial_state)
-    table = tf.TensorShape([None, None])
-    shapes = tf.nest.map_structure(lambda x: tf.TensorShape([None]).concatenate(x.shape[1:]), initial_state)
-    invariants = _State(tf.TensorShape([]), table, table, shapes)
-    (state,) = tf.while_loop(goes_on, advance, [state], shape_invariants=[invariants])
+
+def _hypotheses_of(state: _State, length_penalty: float | tf.Tensor) -> Hypotheses:
     lengths = tf.math.count_nonzero(state.tokens[:, 1:] != PAD, axis=1, dtype=tf.int32)
     log_probabilities = tf.reduce_sum(state.log_probabilities, axis=1)
     return Hypotheses(
@@ -128,15 +148,15 @@ def sample(
 
 
 def draw(logits: tf.Tensor, numbers: tf.Tensor, sampling: Sampling) -> tf.Tensor:
-    """The token that each row's number, float32 [B] in [0, 1), falls on: int32 [B].
+    """Maps a random number of each row to a token, by inverting the cumulative distribution: int32 [B].
 
     Args:
         logits: float32 [B, V].
-        numbers: Uniformly distributed ones.
-        sampling: From what is drawn.
+        numbers: float32 [B], uniform in [0, 1).
+        sampling: The distribution to draw from.
     """
     width = tf.shape(logits)[1]
-    never = tf.reduce_any(tf.range(width)[:, tf.newaxis] == NEVER_CHOSEN, axis=1)  # [V]
+    never = is_never_chosen(tf.range(width))  # [V]
     logits = tf.where(never, IMPOSSIBLE, logits) / sampling.temperature
     top_k, top_p = tf.convert_to_tensor(sampling.top_k), tf.convert_to_tensor(sampling.top_p)
 
@@ -144,21 +164,24 @@ def draw(logits: tf.Tensor, numbers: tf.Tensor, sampling: Sampling) -> tf.Tensor
         found = tf.math.top_k(logits, tf.where(top_k > 0, tf.minimum(top_k, width), width))
         return found.values, found.indices
 
-    def as_they_are() -> tuple[tf.Tensor, tf.Tensor]:
+    def unsorted() -> tuple[tf.Tensor, tf.Tensor]:
         return logits, tf.broadcast_to(tf.range(width), tf.shape(logits))
 
-    values, tokens = tf.cond((top_k > 0) | (top_p < 1.0), best_first, as_they_are)
-    probabilities = tf.nn.softmax(tf.cast(values, tf.float64))  # float32 would lose the rare ones in the sum
+    values, tokens = tf.cond((top_k > 0) | (top_p < 1.0), best_first, unsorted)
+    probabilities = tf.nn.softmax(tf.cast(values, tf.float64))  # float32 would lose rare tokens in the sum
     before = tf.cumsum(probabilities, axis=1, exclusive=True)
     in_nucleus = (before < tf.cast(top_p, tf.float64)) | (top_p >= 1.0)
     ends = tf.cumsum(tf.where(in_nucleus, probabilities, 0.0), axis=1)
-    falls_on = tf.cast(numbers, tf.float64)[:, tf.newaxis] * ends[:, -1:]
-    place = tf.math.count_nonzero(ends <= falls_on, axis=1, dtype=tf.int32)
+    target = tf.cast(numbers, tf.float64)[:, tf.newaxis] * ends[:, -1:]
+    place = tf.math.count_nonzero(ends <= target, axis=1, dtype=tf.int32)
     return tf.gather(tokens, place, batch_dims=1)
 
 
 def _uniform_numbers(seeds: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """float32 [B, at least `count`] in [0, 1): a row depends on its seeds alone, and more numbers change none."""
+    """Draws at least `count` numbers in [0, 1) from each seed: float32 [B, >= count].
+
+    A row depends on its seed alone, and drawing more numbers does not change the first ones.
+    """
     parts = -(-count // NUMBERS_AT_ONCE)
     rows = tf.repeat(seeds, parts, axis=0)
     part = tf.tile(tf.range(parts), [tf.shape(seeds)[0]])

@@ -4,22 +4,22 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-BLOCK = 64  # values a block; from 32 to 128 the time on a CPU hardly differs
+BLOCK = 64  # values of a block; on a CPU, 32 to 128 take about the same time
 
 
 class TopK(NamedTuple):
-    """The k largest values of each row, largest first, and where they stood; both [B, k]."""
+    """The k largest values of each row, largest first, and their columns; both [B, k]."""
 
     values: tf.Tensor
     indices: tf.Tensor
 
 
 def top_k(values: tf.Tensor, k: int | tf.Tensor) -> TopK:
-    """Gives the k largest of each row of `values` (float32 [B, M], M >= k).
+    """Finds the k largest of each row of `values` (float32 [B, M], M >= k).
 
-    The k largest values lie in the k blocks with the largest maxima, so one vectorised pass for the maxima leaves
-    only k blocks to sort. On a CPU this takes a third of the time of `tf.math.top_k` over [32, 32000] with k = 8.
-    Among equal values the choice is arbitrary. The index of a -inf is within the row, but may repeat.
+    The k largest values lie in the k blocks with the largest maxima. So one vectorised pass computes the maxima, and
+    only k blocks remain to be sorted. On a CPU this takes a third of the time of `tf.math.top_k` over [32, 32000] with
+    k = 8. The choice among equal values is arbitrary. The index of a -inf is within the row, but may repeat.
     """
     blocks = _in_blocks(values, at_least=k)  # [B, M] -> [B, blocks, BLOCK]
     best_blocks = tf.math.top_k(tf.reduce_max(blocks, axis=2), k).indices  # [B, k]
@@ -31,13 +31,13 @@ def top_k(values: tf.Tensor, k: int | tf.Tensor) -> TopK:
 
 
 def _in_blocks(values: tf.Tensor, at_least: int | tf.Tensor) -> tf.Tensor:
-    """[B, M] -> [B, blocks, BLOCK], filled up with -inf to whole blocks."""
+    """Reshapes [B, M] to [B, blocks, BLOCK], padded with -inf to whole blocks."""
     rows, width = tf.unstack(tf.shape(values))
     blocks = tf.maximum(at_least, -(-width // BLOCK))
     missing = blocks * BLOCK - width
 
-    def filled() -> tf.Tensor:
+    def padded() -> tf.Tensor:
         return tf.pad(values, [[0, 0], [0, missing]], constant_values=float("-inf"))
 
-    # Most often nothing is missing, and the copy is spared.
-    return tf.reshape(tf.cond(missing > 0, filled, lambda: values), [rows, blocks, BLOCK])
+    # Usually nothing is missing, which saves the copy.
+    return tf.reshape(tf.cond(missing > 0, padded, lambda: values), [rows, blocks, BLOCK])

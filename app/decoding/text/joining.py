@@ -1,8 +1,10 @@
-"""The translations of texts, joined from those of their pieces."""
+"""Joins the translations of pieces to translations of texts."""
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.text.output_checks import spelt
+from app.decoding.text.output_checks import spell_warnings
 from app.decoding.text.sentences import is_followed_by_space, joined
 from app.decoding.text.texts import FoundPieces, Pieces, TranslatedTexts
 from pipelines.vocabulary.loading import AnyVocabulary
@@ -10,13 +12,13 @@ from pipelines.vocabulary.tokenizer import PAD
 
 
 def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf.Tensor:
-    """Joins the texts of each row's pieces, leaving out empty ones: with a space, but not behind Chinese or Japanese.
+    """Joins the pieces of each row, without empty ones, with a space unless Chinese or Japanese precedes it.
 
     Example: ["Ja.", "Nein.", "", "So"] with owner [0, 0, 1, 2] and rows 3 gives ["Ja. Nein.", "", "So"].
 
     Args:
         texts: string [M].
-        owner: int32 [M], rising.
+        owner: int32 [M], ascending.
         rows: N.
 
     Returns:
@@ -31,56 +33,82 @@ def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf
     return tf.strings.reduce_join(by_row, axis=1)
 
 
+class _Layout(NamedTuple):
+    """Which of the H hypotheses of M pieces make up the H translations of N texts."""
+
+    rows: tf.Tensor  # int32 [], N
+    number: tf.Tensor  # int32 [], M
+    hypotheses: tf.Tensor  # int32 [], H
+    exists: tf.Tensor  # bool [N, H], whether any piece of the text has the hypothesis
+    own: tf.Tensor  # int32 [M, H], the hypothesis that each translation takes
+    owner: tf.Tensor  # int32 [M], the text of each piece
+    owners: tf.Tensor  # int32 [H * M], the row in [H * N] of each hypothesis
+
+    @classmethod
+    def of(cls, found: FoundPieces, pieces: Pieces, rows: tf.Tensor) -> "_Layout":
+        number, hypotheses = tf.unstack(tf.shape(found.scores))
+        exist = tf.maximum(1, tf.math.count_nonzero(found.scores > float("-inf"), axis=1, dtype=tf.int32))  # [M]
+        owners = pieces.owner + rows * tf.range(hypotheses)[:, tf.newaxis]  # [H, M]: the j-th translations of all texts
+        return cls(
+            rows=rows,
+            number=number,
+            hypotheses=hypotheses,
+            exists=tf.range(hypotheses) < tf.math.segment_max(exist, pieces.owner)[:, tf.newaxis],
+            own=tf.minimum(tf.range(hypotheses), exist[:, tf.newaxis] - 1),
+            owner=pieces.owner,
+            owners=tf.reshape(owners, [-1]),
+        )
+
+    def select(self, values: tf.Tensor) -> tf.Tensor:
+        """[M, H, …] -> [M, H, …], with the last hypothesis of a piece in place of the missing ones."""
+        return tf.gather(values, self.own, batch_dims=1)
+
+    def sum(self, values: tf.Tensor) -> tf.Tensor:
+        """[M, H, …] -> [N, H, …]."""
+        return tf.math.segment_sum(self.select(values), self.owner)
+
+    def join_tokens(self, values: tf.Tensor, lengths: tf.Tensor, copied: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Joins the values of copied tokens, [M, (K)], and of found ones, [sum of lengths]: [H * N, (T)]."""
+        of_each = tf.RaggedTensor.from_row_lengths(values, tf.reshape(lengths, [-1]))
+        chosen = tf.transpose(self.hypotheses * tf.range(self.number)[:, tf.newaxis] + self.own)  # [H, M]
+        of_each = tf.gather(of_each, tf.reshape(chosen, [-1]))
+        copied = tf.gather(copied, tf.tile(tf.range(self.number), [self.hypotheses]))
+        copied = copied.with_row_splits_dtype(of_each.row_splits.dtype)
+        both = tf.concat([copied, of_each], axis=1)
+        return tf.RaggedTensor.from_value_rowids(both, self.owners, self.rows * self.hypotheses).merge_dims(1, 2)
+
+    def stack(self, values: tf.Tensor) -> tf.Tensor:
+        """[H * N, T] -> [N, H, T]."""
+        return tf.transpose(tf.reshape(values, [self.hypotheses, self.rows, tf.shape(values)[1]]), [1, 0, 2])
+
+
 def join_translations(
     vocabulary: AnyVocabulary, found: FoundPieces, pieces: Pieces, count: tf.Tensor
 ) -> TranslatedTexts:
-    """The translations of `count` texts from those of their pieces.
+    """Joins the translations of pieces to those of `count` texts.
 
-    The j-th of a text joins the j-th of its pieces; a piece that has fewer gives its last one, as what is copied does.
+    The j-th translation of a text joins the j-th of each of its pieces. A piece with fewer translations contributes
+    its last one, and copied text is the same in all.
     """
     rows = tf.maximum(count, 1)
-    number, hypotheses = tf.unstack(tf.shape(found.scores))
-    exist = tf.maximum(1, tf.math.count_nonzero(found.scores > float("-inf"), axis=1, dtype=tf.int32))  # [M]
-    exists = tf.range(hypotheses) < tf.math.segment_max(exist, pieces.owner)[:, tf.newaxis]  # [N, H]
-    own = tf.minimum(tf.range(hypotheses), exist[:, tf.newaxis] - 1)  # [M, H], whose place each hypothesis takes
-    owners = pieces.owner + rows * tf.range(hypotheses)[:, tf.newaxis]  # [H, M]: the j-th translations of all texts
-    owners = tf.reshape(owners, [-1])
-
-    def of_pieces(values: tf.Tensor) -> tf.Tensor:  # [M, H, …], the missing ones filled in
-        return tf.gather(values, own, batch_dims=1)
-
-    def summed(values: tf.Tensor) -> tf.Tensor:  # [M, H, …] -> [N, H, …]
-        return tf.math.segment_sum(of_pieces(values), pieces.owner)
-
-    def by_token(values: tf.Tensor, kept: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Those of what is kept, [M, (K)], and of the translations, [sum of lengths] -> [H * N, (T)]."""
-        of_each = tf.RaggedTensor.from_row_lengths(values, tf.reshape(found.lengths, [-1]))
-        chosen = tf.transpose(hypotheses * tf.range(number)[:, tf.newaxis] + own)  # [H, M]
-        of_each = tf.gather(of_each, tf.reshape(chosen, [-1]))
-        kept = tf.gather(kept, tf.tile(tf.range(number), [hypotheses])).with_row_splits_dtype(of_each.row_splits.dtype)
-        of_texts = tf.RaggedTensor.from_value_rowids(tf.concat([kept, of_each], axis=1), owners, rows * hypotheses)
-        return of_texts.merge_dims(1, 2)
-
-    def stacked(values: tf.Tensor) -> tf.Tensor:  # [H * N, T] -> [N, H, T]
-        return tf.transpose(tf.reshape(values, [hypotheses, rows, tf.shape(values)[1]]), [1, 0, 2])
-
-    texts = joined(pieces.kept[:, tf.newaxis], of_pieces(found.translations))
-    texts = join_pieces(tf.reshape(tf.transpose(texts), [-1]), owners, rows * hypotheses)
-    is_said = (pieces.tokens.row_lengths() > 0)[:, tf.newaxis]
-    lengths = tf.cast(tf.maximum(summed(tf.where(is_said, found.lengths, 0)), 1), tf.float32)
-    kept = vocabulary.encode_target(pieces.kept)
+    layout = _Layout.of(found, pieces, rows)
+    texts = joined(pieces.copied[:, tf.newaxis], layout.select(found.translations))
+    texts = join_pieces(tf.reshape(tf.transpose(texts), [-1]), layout.owners, rows * layout.hypotheses)
+    has_tokens = (pieces.tokens.row_lengths() > 0)[:, tf.newaxis]
+    lengths = tf.cast(tf.maximum(layout.sum(tf.where(has_tokens, found.lengths, 0)), 1), tf.float32)
+    copied = vocabulary.encode_target(pieces.copied)
+    tokens = layout.join_tokens(found.tokens, found.lengths, copied)
+    by_token = layout.join_tokens(found.token_log_probabilities, found.lengths, tf.zeros_like(copied, tf.float32))
     every = TranslatedTexts(
-        translations=tf.transpose(tf.reshape(texts, [hypotheses, rows])),
-        scores=summed(found.scores),
-        confidences=tf.exp(summed(found.log_probabilities) / lengths),
-        warnings=spelt(summed(tf.cast(found.warnings, tf.int32)) > 0),
-        pieces=stacked(vocabulary.spell(by_token(found.tokens, kept).to_tensor(PAD))),
-        token_log_probabilities=stacked(
-            by_token(found.token_log_probabilities, tf.zeros_like(kept, tf.float32)).to_tensor(0.0)
-        ),
+        translations=tf.transpose(tf.reshape(texts, [layout.hypotheses, rows])),
+        scores=layout.sum(found.scores),
+        confidences=tf.exp(layout.sum(found.log_probabilities) / lengths),
+        warnings=spell_warnings(layout.sum(tf.cast(found.warnings, tf.int32)) > 0),
+        pieces=layout.stack(vocabulary.spell(tokens.to_tensor(PAD))),
+        token_log_probabilities=layout.stack(by_token.to_tensor(0.0)),
     )
-    none = TranslatedTexts("", float("-inf"), 0.0, "", "", 0.0)  # in the place of a hypothesis that does not exist
-    shapes = [exists] * 4 + [exists[:, :, tf.newaxis]] * 2
+    none = TranslatedTexts("", float("-inf"), 0.0, "", "", 0.0)  # where the hypothesis does not exist
+    shapes = [layout.exists] * 4 + [layout.exists[:, :, tf.newaxis]] * 2
     return TranslatedTexts(
         *(tf.where(shape, values, nothing)[:count] for shape, values, nothing in zip(shapes, every, none, strict=True))
     )

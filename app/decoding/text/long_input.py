@@ -1,7 +1,7 @@
-"""Splits a sentence that is too long for a model into pieces that it can take. Nothing is ever cut off.
+"""Splits sentences that are too long for a model into pieces that it can take. Nothing is dropped.
 
-It works on token ids inside the graph. What it knows of language is which tokens start a word and which may end a
-sentence; texts are cut into sentences before, by `sentences`.
+It works on token ids in the graph, and knows only which tokens start a word and which may end a sentence. Texts are cut
+into sentences earlier, by `sentences`.
 """
 
 import re
@@ -18,20 +18,20 @@ _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")  # noqa: RUF001
 _UNSPACED_SENTENCE_END = re.compile(r"[。！？｡][”’」』）]*$")  # noqa: RUF001
 
 _NO_CUT, _WORD, _SENTENCE = 0, 1, 2
-_LATE = 2  # a word boundary in the second half of the window beats a sentence end in the first
+_LATE = 2  # a word boundary in the second half of the window is preferred to a sentence end in the first
 
 
 class CutTables(NamedTuple):
-    """What a cut needs to know of each token; each bool [V]."""
+    """What cutting needs to know about each token; the arrays are bool [V]."""
 
     starts_word: np.ndarray
     ends_sentence: np.ndarray  # if the next token starts a word
-    ends_unspaced_sentence: np.ndarray  # whatever follows
+    ends_unspaced_sentence: np.ndarray  # whatever token follows
     tags: TagTables
 
 
 def cut_tables(pieces: Sequence[str]) -> CutTables:
-    """Gives the tables of a vocabulary from its SentencePiece pieces, in the order of their ids."""
+    """Makes the tables of a vocabulary from its SentencePiece pieces, in the order of their ids."""
     return CutTables(
         starts_word=np.array([p.startswith(_WORD_START) or is_language_code(p) for p in pieces], bool),
         ends_sentence=np.array([bool(_SENTENCE_END.search(p)) for p in pieces], bool),
@@ -41,14 +41,14 @@ def cut_tables(pieces: Sequence[str]) -> CutTables:
 
 
 def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTables) -> tuple[tf.RaggedTensor, tf.Tensor]:
-    """Splits each row of more than `limit` tokens at the best places, into pieces of at most `limit`.
+    """Splits each row of more than `limit` tokens into pieces of at most `limit`.
 
-    A row within the limit stays one piece, an empty one too. Of a longer one each piece ends, within the limit, at
-    the last sentence end; if there is none in the second half of the window, at the last word boundary; if there is
-    none there either, at such a place in the first half; else, inside a very long word, at the limit. The tags that a
-    row begins with do not count, and are at the start of each of its pieces; a row of tags alone is an empty piece.
+    A row within the limit stays one piece, even if it is empty. A longer one is cut at the last sentence end in the
+    second half of the next `limit` tokens; without one, at the last word boundary there; without one, likewise in the
+    first half; within a very long word, at the limit. The leading tags of a row do not count and are repeated at the
+    start of each of its pieces; a row of tags alone is an empty piece.
 
-    Example, where the ids 4, 5, 6 and 7 are ▁a, ▁b, . and x, and the limit is 4:
+    Example with the ids 4, 5, 6 and 7 for ▁a, ▁b, . and x, and limit 4:
 
         tokens  [[4, 6, 5, 7, 5, 7, 7],       [4, 5],  []]     "a. bx bxx", "a b", ""
         pieces  [[4, 6], [5, 7], [5, 7, 7],   [4, 5],  []]     "a.", "bx", "bxx", "a b", ""
@@ -56,8 +56,8 @@ def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTable
 
     Args:
         tokens: int32 [N, (L)].
-        limit: the most tokens of a piece, at least 1.
-        tables: from `cut_tables`.
+        limit: The most tokens of a piece, at least 1.
+        tables: From `cut_tables`.
 
     Returns:
         The pieces, int32 [M, (L)] with M >= N, in the order of the text, and the row of each, int32 [M].
@@ -76,7 +76,7 @@ def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTable
 def _split(tokens: tf.RaggedTensor, limit: tf.Tensor, tables: CutTables) -> tuple[tf.RaggedTensor, tf.Tensor]:
     starts = tf.cast(tokens.row_splits[:-1], tf.int32)
     cuts = _cuts(_cut_quality(tokens.values, tables), starts, tf.cast(tokens.row_splits[1:], tf.int32), limit)
-    # Rows and cuts both come in the order of the text, so sorting each by itself keeps them together.
+    # Rows and cuts are both in text order, so sorting starts and owners separately keeps them aligned.
     piece_starts = tf.sort(tf.concat([starts, cuts.places], axis=0))
     owner = tf.sort(tf.concat([tf.range(tf.size(starts)), cuts.rows], axis=0))
     splits = tf.concat([piece_starts, [tf.size(tokens.values)]], axis=0)
@@ -84,14 +84,14 @@ def _split(tokens: tf.RaggedTensor, limit: tf.Tensor, tables: CutTables) -> tupl
 
 
 class _Cuts(NamedTuple):
-    """Where the flat tokens are cut, and in which row; both int32 [C]."""
+    """The places where the flat tokens are cut, and their rows; both int32 [C]."""
 
     places: tf.Tensor
     rows: tf.Tensor
 
 
 def _cut_quality(values: tf.Tensor, tables: CutTables) -> tf.Tensor:
-    """How good a cut before each of the flat tokens is: int32 [L]."""
+    """Rates a cut before each of the flat tokens: int32 [L]."""
     before, after = values[:-1], values[1:]
     between_words = tf.gather(tables.starts_word, after)
     sentence_end = (tf.gather(tables.ends_sentence, before) & between_words) | tf.gather(
@@ -102,9 +102,9 @@ def _cut_quality(values: tf.Tensor, tables: CutTables) -> tf.Tensor:
 
 
 def _cuts(quality: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, limit: tf.Tensor) -> _Cuts:
-    """Cuts one piece from every row that is still too long, until none is."""
+    """Cuts one piece from every row that is still too long, until no row is."""
 
-    def goes_on(starts: tf.Tensor, _: _Cuts) -> tf.Tensor:
+    def any_too_long(starts: tf.Tensor, _: _Cuts) -> tf.Tensor:
         return tf.reduce_any(ends - starts > limit)
 
     def cut(starts: tf.Tensor, cuts: _Cuts) -> tuple[tf.Tensor, _Cuts]:
@@ -116,12 +116,12 @@ def _cuts(quality: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, limit: tf.Tens
 
     none = tf.zeros([0], tf.int32)
     some = tf.TensorShape([None])
-    _, cuts = tf.while_loop(goes_on, cut, (starts, _Cuts(none, none)), shape_invariants=(some, _Cuts(some, some)))
+    _, cuts = tf.while_loop(any_too_long, cut, (starts, _Cuts(none, none)), shape_invariants=(some, _Cuts(some, some)))
     return cuts
 
 
 def _piece_lengths(quality: tf.Tensor, starts: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
-    """The length of the piece to cut at each of `starts` [R], where more than `limit` tokens follow: int32 [R]."""
+    """Returns the length of the next piece of rows with more than `limit` tokens from `starts` [R] on: int32 [R]."""
     lengths = tf.range(1, limit + 1)
     found = tf.gather(quality, starts[:, tf.newaxis] + lengths)  # [R, limit]
     is_late = (found > _NO_CUT) & (2 * lengths >= limit)

@@ -1,4 +1,4 @@
-"""What is suspicious about a translation can be seen without knowing its languages; all in the graph.
+"""Finds suspicious translations without knowing their languages, in the graph.
 
 A warning is no proof: a sentence of names is rightly copied, and a number may rightly be spelt out.
 """
@@ -9,10 +9,10 @@ from pipelines.vocabulary.tokenizer import PAD
 
 WARNINGS = ("copied", "repetition", "length", "numbers", "links", "empty")
 
-COPIED_WORDS, COPIED_SHARE = 4, 0.8  # of shorter sources, often names, and of less it is no wonder
-LONGEST_PERIOD = 10  # tokens of what is said again and again
-TIMES_LONGER, TOKENS_LONGER = 3, 10  # a side is too long if it is so many times as long as the other, and so many more
-TIMES_SHORTER, TOKENS_SHORTER = 2, 10  # a translation is too short already here: one in 300 good ones between any two
+COPIED_WORDS, COPIED_SHARE = 4, 0.8  # shorter sources are often names
+LONGEST_PERIOD = 10  # tokens of what repeats
+TIMES_LONGER, TOKENS_LONGER = 3, 10  # a side is too long above both limits
+TIMES_SHORTER, TOKENS_SHORTER = 2, 10  # stricter: this warns about one in 300 good translations
 HASHES = 2**40
 
 
@@ -21,18 +21,20 @@ def find_warnings(
 ) -> tf.Tensor:
     """Checks H translations of each of B texts.
 
-    - copied: four fifths of its tokens stand in its source too, which has four words or more;
-    - repetition: up to ten tokens stand three times or more in a row (at least six tokens), but not in the source;
-    - length: one side has three times the tokens of the other and ten more, or the source twice as many and ten more;
-    - numbers: other numbers of several digits, or as many of one digit and other ones (which are often spelt out);
-    - links: other web or mail addresses;
-    - empty: no text, of a source that has some.
+    - copied: four fifths of the tokens also occur in the source, which has at least four words;
+    - repetition: up to ten tokens occur at least three times in a row (six tokens at least), but not in the source;
+    - length: one side has three times the tokens of the other and ten more, or the source has twice as many and ten
+      more;
+    - numbers: the numbers of several digits differ, or there are equally many of one digit and they differ (small
+      numbers are often spelt out);
+    - links: web or mail addresses differ;
+    - empty: no text for a source that has some.
 
     Args:
         sources: string [B].
-        source_tokens: int32 [B, S], filled up with PAD.
+        source_tokens: int32 [B, S], padded with PAD.
         translations: string [B, H].
-        tokens: int32 [B, H, T], filled up with PAD.
+        tokens: int32 [B, H, T], padded with PAD.
 
     Returns:
         bool [B, H, F], in the order of `WARNINGS`.
@@ -51,28 +53,28 @@ def find_warnings(
     is_short = (of_source(source_lengths) > TIMES_SHORTER * lengths) & (
         of_source(source_lengths) >= lengths + TOKENS_SHORTER
     )
-    repeated = says_again(tf.reshape(tokens, [-1, tf.shape(tokens)[2]]))
+    repeated = has_loop(tf.reshape(tokens, [-1, tf.shape(tokens)[2]]))
     checks = {
         "copied": copied & of_source(words >= COPIED_WORDS) & (lengths > 0),
-        "repetition": tf.reshape(repeated, tf.shape(lengths)) & ~of_source(says_again(source_tokens)),
+        "repetition": tf.reshape(repeated, tf.shape(lengths)) & ~of_source(has_loop(source_tokens)),
         "length": (longer > TIMES_LONGER * shorter) & (longer > shorter + TOKENS_LONGER) | is_short,
-        "numbers": _other_numbers(sources, translations),
+        "numbers": _numbers_differ(sources, translations),
         "links": of_source(_links(sources)) != _links(translations),
         "empty": (tf.strings.strip(translations) == "") & of_source(tf.strings.strip(sources) != ""),
     }
     return tf.stack([checks[name] for name in WARNINGS], axis=2)
 
 
-def spelt(warnings: tf.Tensor) -> tf.Tensor:
-    """bool [N, H, F] -> string [N, H]: the names of those that are true, with commas between."""
+def spell_warnings(warnings: tf.Tensor) -> tf.Tensor:
+    """Joins the names of the warnings that are true with commas: bool [N, H, F] -> string [N, H]."""
     flat = tf.reshape(warnings, [-1, len(WARNINGS)])
     names = tf.ragged.boolean_mask(tf.broadcast_to(tf.constant(WARNINGS), tf.shape(flat)), flat)
     return tf.reshape(tf.strings.reduce_join(names, axis=1, separator=","), tf.shape(warnings)[:2])
 
 
 @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
-def says_again(tokens: tf.Tensor) -> tf.Tensor:
-    """Whether up to ten tokens stand three times or more in a row, six at least; int32 [N, T] -> bool [N]."""
+def has_loop(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns whether up to ten tokens occur at least three times in a row, six tokens at least: [N, T] -> bool [N]."""
     found = tf.zeros(tf.shape(tokens)[:1], tf.bool)
     for period in range(1, LONGEST_PERIOD + 1):
         same = (tokens[:, period:] == tokens[:, :-period]) & (tokens[:, period:] != PAD)
@@ -84,19 +86,19 @@ def says_again(tokens: tf.Tensor) -> tf.Tensor:
 
 
 def wanted_repeats(period: int) -> int:
-    """How many tokens in a row must equal those one period before, so that three periods, or six tokens, repeat."""
+    """Returns how many tokens in a row must equal those one period before to make three periods and six tokens."""
     return max(2 * period, 6 - period)
 
 
-def _other_numbers(sources: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
-    """string [B] and [B, H] -> bool [B, H]."""
+def _numbers_differ(sources: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
+    """Compares the numbers in string [B] and [B, H]: bool [B, H]."""
     (long, short, shorts), (its_long, its_short, its_shorts) = map(_numbers, (sources, translations))
     as_many = shorts[:, tf.newaxis] == its_shorts
     return (long[:, tf.newaxis] != its_long) | (as_many & (short[:, tf.newaxis] != its_short))
 
 
 def _numbers(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Of the texts' numbers of several digits and of one digit a hash each, and how many of one digit there are."""
+    """Returns hashes of the numbers of several digits and of those of one digit, and the count of the latter."""
     separated = r"([0-9])[.,'\x{2019}\x{a0}\x{202f}]([0-9]{3})\b"  # 1,000,000 in any style
     joined = tf.strings.regex_replace(tf.strings.regex_replace(texts, separated, r"\1\2"), separated, r"\1\2")
     digits = tf.strings.split(tf.reshape(tf.strings.regex_replace(joined, "[^0-9]+", " "), [-1]))
@@ -107,7 +109,7 @@ def _numbers(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def _links(texts: tf.Tensor) -> tf.Tensor:
-    """A hash of the web and mail addresses of each text, int64 in the shape of `texts`."""
+    """Hashes the web and mail addresses of each text: int64 in the shape of `texts`."""
     words = tf.strings.split(tf.reshape(texts, [-1]))
     trimmed = tf.strings.regex_replace(words.values, r"^[\pP]+|[\pP/]+$", "")
     is_link = tf.strings.regex_full_match(trimmed, r"(?i)(https?://|www\.)\S+|[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -115,11 +117,11 @@ def _links(texts: tf.Tensor) -> tf.Tensor:
 
 
 def _hash(strings: tf.RaggedTensor, counts: tf.Tensor) -> tf.Tensor:
-    """int64 [R] of those of ragged [R, (n)] that count, bool [all]: the same for the same strings in any order."""
+    """Hashes the strings of rows [R, (n)] that count (bool [all]), regardless of their order: int64 [R]."""
     hashes = tf.strings.to_hash_bucket_fast(strings.values, HASHES)
     return _summed(strings, tf.where(counts, hashes, 0))
 
 
 def _summed(rows: tf.RaggedTensor, values: tf.Tensor) -> tf.Tensor:
-    """The sums over rows [R, (n)] of values [all]: [R]. A ragged sum is fifty ops more."""
+    """Sums values [all] over rows [R, (n)]: [R]. A ragged sum would need fifty more ops."""
     return tf.math.unsorted_segment_sum(values, rows.value_rowids(), rows.nrows())

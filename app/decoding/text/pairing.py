@@ -1,33 +1,33 @@
-"""Which sentences of a text and of its translation belong together, by their lengths (Gale and Church 1993).
+"""Aligns the sentences of a text with those of its translation, by their lengths (Gale and Church 1993).
 
-As many sentences belong together one by one. Else a path is searched on which one sentence faces up to four, and the
-lengths of what faces each other differ least.
+Equal numbers of sentences are aligned one to one. Otherwise dynamic programming finds the path on which one sentence is
+aligned with up to four and the lengths of both sides differ least.
 """
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-# What may face each other: sentences of the text, and of the translation; and what it costs for being rare.
+# Sentences of the text and of the translation that may be aligned, and the cost of this being rare.
 _BEADS = ((1, 1, 0.0), (1, 2, 3.0), (2, 1, 3.0), (1, 3, 5.0), (3, 1, 5.0), (1, 4, 7.0), (4, 1, 7.0))
 _MOST = 4
 _VARIANCE = 6.8  # of a length, for each character of the other side (Gale and Church)
-MOST_CELLS = 2**20  # sentences of one side times those of the other; of more, all belong together
+MOST_CELLS = 2**20  # sentences of one side times those of the other; above, all are one group
 
 
 class Groups(NamedTuple):
-    """The group of each sentence of all texts, int32 [S], and of their translations, int32 [T]; rising from 0 on."""
+    """The group of each sentence of all texts, int32 [S], and of their translations, int32 [T]; ascending from 0."""
 
     of_sources: tf.Tensor
     of_targets: tf.Tensor
 
 
 def pair_up(sources: tf.RaggedTensor, targets: tf.RaggedTensor) -> Groups:
-    """Groups sentences that belong together, each with one or more of both sides.
+    """Groups sentences that translate each other; each group has at least one of both sides.
 
     Args:
-        sources: int32 [N, (S)], the characters of each sentence of N texts; S is at least 1.
-        targets: int32 [N, (T)], those of their translations.
+        sources: int32 [N, (S)], the number of characters of each sentence of N texts; S is at least 1.
+        targets: int32 [N, (T)], the same of their translations.
     """
     many, its_many = sources.row_lengths(), targets.row_lengths()  # int64 [N]
     is_like = (many <= _MOST * its_many) & (its_many <= _MOST * many) & (many * its_many <= MOST_CELLS)
@@ -49,13 +49,13 @@ def pair_up(sources: tf.RaggedTensor, targets: tf.RaggedTensor) -> Groups:
 def _path(
     lengths: tf.Tensor, its_lengths: tf.Tensor, many: tf.Tensor, its_many: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where groups begin on the cheapest path: bool [R, S] and [R, T].
+    """Finds where groups begin on the cheapest path: bool [R, S] and [R, T].
 
     Args:
-        lengths: int32 [R, S], filled up with 0.
+        lengths: int32 [R, S], padded with 0.
         its_lengths: int32 [R, T], the same of the other side.
-        many: int32 [R], how many sentences there are.
-        its_many: int32 [R], and on the other side.
+        many: int32 [R], the number of sentences.
+        its_many: int32 [R], the same of the other side.
     """
     below, left = (tf.pad(tf.cumsum(tf.cast(x, tf.float32), axis=1), [[0, 0], [1, 0]]) for x in (lengths, its_lengths))
     ratio = left[:, -1:] / tf.maximum(below[:, -1:], 1.0)
@@ -64,8 +64,10 @@ def _path(
     start = tf.where(tf.range(width) == 0, 0.0, nowhere)
     choices = tf.TensorArray(tf.int32, size=steps, element_shape=[None, None])
 
-    def go(step: tf.Tensor, costs: tf.Tensor, choices: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        """From the costs of the last four sentences, newest first, [4, R, 1 + T], to those of the next."""
+    def extend(
+        step: tf.Tensor, costs: tf.Tensor, choices: tf.TensorArray
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+        """Computes the costs of the next sentence from those of the last four, newest first, [4, R, 1 + T]."""
         tried = []
         for own, its, rare in _BEADS:
             before = tf.pad(costs[own - 1], [[0, 0], [its, 0]], constant_values=float("inf"))[:, :width]
@@ -80,15 +82,15 @@ def _path(
     costs = tf.stack([start, *[nowhere] * (_MOST - 1)])
     shapes = (tf.TensorShape([]), tf.TensorShape([_MOST, None, None]), None)
     *_, choices = tf.while_loop(
-        lambda step, *_: step < steps, go, (tf.constant(0), costs, choices), shape_invariants=shapes
+        lambda step, *_: step < steps, extend, (tf.constant(0), costs, choices), shape_invariants=shapes
     )
-    return _marked(choices, many, its_many, steps=steps, width=width - 1)
+    return _backtrace(choices, many, its_many, steps=steps, width=width - 1)
 
 
-def _marked(
+def _backtrace(
     choices: tf.TensorArray, many: tf.Tensor, its_many: tf.Tensor, *, steps: tf.Tensor, width: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Goes back from the ends of both sides; bool [R, S] and [R, T], where a group begins."""
+    """Follows the choices back from the ends of both sides; marks where groups begin: bool [R, S] and [R, T]."""
     own, its = (tf.constant([bead[side] for bead in _BEADS]) for side in (0, 1))
 
     def back(step: tf.Tensor, at: tf.Tensor, its_at: tf.Tensor, *marks: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -1,7 +1,7 @@
-"""The checks of `output_checks` for one translation at a time, in Python: for an engine that needs no graph.
+"""The checks of `output_checks` for one translation at a time, in Python, for an engine that needs no graph.
 
-In the graph they are some two hundred operations, which take longer than CTranslate2 takes to translate a sentence with
-a small model. A test holds both to the same warnings.
+In the graph they are some two hundred operations, which take longer than CTranslate2 needs for a sentence with a small
+model. A test compares the warnings of both.
 """
 
 import re
@@ -37,7 +37,7 @@ class Side(NamedTuple):
 
 
 def plain_warnings(source: Side, translation: Side) -> tuple[bool, ...]:
-    """Checks one translation of one text, in the order of `WARNINGS`."""
+    """Checks one translation of one text; returns a flag for each of `WARNINGS`."""
     length, source_length = len(translation.tokens), len(source.tokens)
     longer, shorter = max(length, source_length), min(length, source_length)
     is_short = source_length > TIMES_SHORTER * length and source_length >= length + TOKENS_SHORTER
@@ -45,7 +45,7 @@ def plain_warnings(source: Side, translation: Side) -> tuple[bool, ...]:
         "copied": _is_copied(source, translation),
         "repetition": _has_loop(translation.tokens) and not _has_loop(source.tokens),
         "length": (longer > TIMES_LONGER * shorter and longer > shorter + TOKENS_LONGER) or is_short,
-        "numbers": _has_other_numbers(source.text, translation.text),
+        "numbers": _numbers_differ(source.text, translation.text),
         "links": _links(source.text) != _links(translation.text),
         "empty": not _words(translation.text) and bool(_words(source.text)),
     }
@@ -61,7 +61,7 @@ def _is_copied(source: Side, translation: Side) -> bool:
 
 
 def _has_loop(tokens: Sequence[int]) -> bool:
-    """True if up to ten tokens stand three times or more in a row, six at least."""
+    """Returns whether up to ten tokens occur at least three times in a row, six tokens at least."""
     for period in range(1, LONGEST_PERIOD + 1):
         run, wanted = 0, wanted_repeats(period)
         for token, earlier in zip(tokens[period:], tokens, strict=False):
@@ -71,13 +71,13 @@ def _has_loop(tokens: Sequence[int]) -> bool:
     return False
 
 
-def _has_other_numbers(source: str, translation: str) -> bool:
+def _numbers_differ(source: str, translation: str) -> bool:
     (long, short), (its_long, its_short) = map(_numbers, (source, translation))
     return long != its_long or (len(short) == len(its_short) and short != its_short)
 
 
 def _numbers(text: str) -> tuple[list[str], list[str]]:
-    """The numbers of several digits and those of one digit, each sorted."""
+    """Returns the numbers of several digits and those of one digit, each sorted."""
     joined = _THOUSANDS.sub(r"\1\2", _THOUSANDS.sub(r"\1\2", text))
     digits = sorted(_DIGITS.findall(joined))
     return [number for number in digits if len(number) > 1], [number for number in digits if len(number) == 1]
@@ -89,5 +89,5 @@ def _links(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """What stands between ASCII spaces, as TensorFlow splits."""
+    """Splits at ASCII spaces, as TensorFlow does."""
     return [word.decode("utf-8", "replace") for word in text.encode("utf-8", "replace").split()]

@@ -1,7 +1,7 @@
-"""Cuts texts into sentences, and tells what of a sentence is translated and what stays as it is.
+"""Cuts texts into sentences, and splits sentences into a copied and a translated part.
 
-In the graph, and the same in Python for what needs no graph: the server's sentences and the short way around
-TensorFlow. A sentence that is cut again stays whole, so it does not matter who has cut it before.
+Each function exists in the graph and, with the suffix `_outside`, in Python: for the server's sentences and for
+`plain_translation`. A sentence that is cut again stays whole, so texts may be cut more than once.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ _WHOLE_LISTED = f"^{LISTED}$"
 
 
 class Parts(NamedTuple):
-    """What of a sentence is copied, and what behind it is translated: strings, or string tensors [S]."""
+    """The copied start of a sentence and the translated rest: strings, or string tensors [S]."""
 
-    kept: str | tf.Tensor
-    said: str | tf.Tensor
+    copied: str | tf.Tensor
+    rest: str | tf.Tensor
 
 
 class Stretch(NamedTuple):
@@ -46,14 +46,14 @@ class Stretch(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """The sentences of N texts without the spaces around them; of a blank text there is one, which is empty."""
+    """The sentences of N texts without the spaces around them; a blank text has one, which is empty."""
 
     sentences: tf.RaggedTensor  # string [N, (S)]
-    is_spaced: tf.Tensor  # bool [all S], whether there is a space or the text's beginning before it
+    is_spaced: tf.Tensor  # bool [all S], whether a space or the start of the text precedes it
 
 
 def cut_sentences(texts: tf.Tensor) -> Cut:
-    """Cuts `texts`, string [N].
+    """Cuts `texts`, string [N], into sentences.
 
     Example: "Yes. I see Dr. Smith." becomes "Yes." and "I see Dr. Smith.".
     """
@@ -72,10 +72,10 @@ def cut_sentences(texts: tf.Tensor) -> Cut:
     return Cut(by_text, is_spaced[stays])
 
 
-def parted(sentences: tf.Tensor) -> Parts:
-    """What is copied of `sentences` (string [S]) and what is translated.
+def split_copied(sentences: tf.Tensor) -> Parts:
+    """Splits `sentences` (string [S]) into what is copied and what is translated.
 
-    Copied are sentences without a letter, links, and addresses, as a whole; and numbers and bullets of lists.
+    Sentences without a letter, links and addresses are copied as a whole; numbers and bullets of list items are copied.
 
     Example: "1. The dog sleeps." gives "1." and "The dog sleeps."; "www.example.org" and "***" give themselves and "".
     """
@@ -84,24 +84,24 @@ def parted(sentences: tf.Tensor) -> Parts:
     mark = tf.strings.regex_replace(tf.strings.regex_replace(sentences, _WHOLE_LISTED, r"\1"), _AROUND, "")
     counted = tf.strings.regex_replace(sentences, _WHOLE_LISTED, r"\2")
     return Parts(
-        kept=tf.where(is_copied, sentences, tf.where(is_listed, mark, "")),
-        said=tf.where(is_copied, "", tf.where(is_listed, counted, sentences)),
+        copied=tf.where(is_copied, sentences, tf.where(is_listed, mark, "")),
+        rest=tf.where(is_copied, "", tf.where(is_listed, counted, sentences)),
     )
 
 
-def joined(kept: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
-    """What was kept, and behind a space the translation of the rest, if there is one: strings of any shape."""
-    between = tf.where((kept == "") | (translations == ""), "", " ")
-    return kept + between + translations  # unlike `tf.strings.join`, shaped to each other
+def joined(copied: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
+    """Joins copied parts and translations with a space if both are not empty: strings of any shape."""
+    between = tf.where((copied == "") | (translations == ""), "", " ")
+    return copied + between + translations  # broadcasts, unlike `tf.strings.join`
 
 
 def is_followed_by_space(texts: tf.Tensor) -> tf.Tensor:
-    """Whether a sentence behind each text has a space before it, unlike behind Chinese or Japanese: bool."""
+    """Returns whether a space follows each text, as it does not after Chinese or Japanese: bool."""
     return ~tf.strings.regex_full_match(texts, NO_SPACE_AFTER)
 
 
 def stretches_outside(text: str) -> list[Stretch]:
-    """As `cut_sentences`, of one text and with the spaces; put together they are the text."""
+    """Cuts one text as `cut_sentences` does, but keeps the spaces: the stretches concatenate to the text."""
     pieces = regex.split(CUT, _replaced_outside(text, CUTTING))
     marked = [
         _replaced_outside(piece, CUTTING_SMALL) if regex.fullmatch(WITHOUT_CAPITALS, piece) else piece
@@ -122,8 +122,8 @@ def stretches_outside(text: str) -> list[Stretch]:
     return [*found, Stretch(blank, "", "")] if blank else found
 
 
-def parted_outside(sentence: str) -> Parts:
-    """As `parted`, of one sentence."""
+def split_copied_outside(sentence: str) -> Parts:
+    """Splits one sentence as `split_copied` does."""
     if regex.fullmatch(COPIED, sentence):
         return Parts(sentence, "")
     listed = regex.fullmatch(LISTED, sentence)
@@ -132,13 +132,13 @@ def parted_outside(sentence: str) -> Parts:
     return Parts(listed[1].strip(BLANKS), listed[2])
 
 
-def joined_outside(kept: str, translation: str) -> str:
-    """As `joined`, of one sentence."""
-    return " ".join(part for part in (kept, translation) if part)
+def joined_outside(copied: str, translation: str) -> str:
+    """Joins the parts of one sentence as `joined` does."""
+    return " ".join(part for part in (copied, translation) if part)
 
 
 def is_followed_by_space_outside(text: str) -> bool:
-    """As `is_followed_by_space`, of one text."""
+    """Applies `is_followed_by_space` to one text."""
     return regex.fullmatch(NO_SPACE_AFTER, text) is None
 
 

@@ -1,16 +1,17 @@
-"""What goes into a translation graph and comes out of it, and its parts in between."""
+"""What goes into and comes out of a translation graph, and the records between its parts."""
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from app.decoding.options import DecodingOptions
-from app.decoding.search.repetition import Repetition
+from app.decoding.search.penalties import Repetition
 from app.decoding.text.output_checks import WARNINGS
+from pipelines.vocabulary.tokenizer import EOS, PAD
 
 
 class Search(NamedTuple):
-    """What each run of a graph may be told anew; `DecodingOptions` says more."""
+    """Settings of the search that each call of a graph can override; see `DecodingOptions`."""
 
     beam_size: tf.Tensor  # int32 []
     length_penalty: tf.Tensor  # float32 []
@@ -20,7 +21,7 @@ class Search(NamedTuple):
 
     @classmethod
     def of(cls, options: DecodingOptions) -> "Search":
-        """The options as tensors."""
+        """Returns the options as tensors."""
         return cls(
             tf.constant(options.beam_size, tf.int32),
             tf.constant(options.length_penalty, tf.float32),
@@ -31,36 +32,40 @@ class Search(NamedTuple):
 
     @property
     def repetition(self) -> Repetition:
-        """What is done against it."""
+        """The rules against repetition."""
         return Repetition(self.no_repeat_ngram_size, self.repetition_penalty)
+
+    def length_limits(self, expected: tf.Tensor) -> tf.Tensor:
+        """Returns the most tokens of translations, EOS included, from the expected tokens; 1 (EOS) if those are 0."""
+        return tf.where(expected == 0, 1, expected + 1 + self.max_extra_tokens)
 
 
 class TranslatedTexts(NamedTuple):
     """The H best translations of each of N texts, best first.
 
-    Where there is no H-th translation its text is empty, its score -inf and its confidence 0.
+    If there is no H-th translation, its text is empty, its score -inf and its confidence 0.
     """
 
     translations: tf.Tensor  # string [N, H]
     scores: tf.Tensor  # float32 [N, H]
     confidences: tf.Tensor  # float32 [N, H], the geometric mean of the tokens' probabilities
-    warnings: tf.Tensor  # string [N, H], of `output_checks`, with commas between; "" where nothing is suspicious
-    pieces: tf.Tensor  # string [N, H, T], the tokens, the last one "</s>"; after them ""
+    warnings: tf.Tensor  # string [N, H], names of `output_checks` with commas between; "" without a warning
+    pieces: tf.Tensor  # string [N, H, T], the tokens, the last one "</s>"; then ""
     token_log_probabilities: tf.Tensor  # float32 [N, H, T], 0 after the tokens
 
 
 class Pieces(NamedTuple):
     """N texts, cut into M pieces that a model can take."""
 
-    tokens: tf.RaggedTensor  # int32 [M, (L)], none where all of it is kept
-    owner: tf.Tensor  # int32 [M], the text of each, rising
-    place: tf.Tensor  # int32 [M], which piece of its text it is, from 0 on
-    kept: tf.Tensor  # string [M], what stands as it is before the translation of the tokens
-    sentence: tf.Tensor  # int32 [M], the sentence of each, counted over all texts, rising
+    tokens: tf.RaggedTensor  # int32 [M, (L)]; empty if the whole piece is copied
+    owner: tf.Tensor  # int32 [M], the text of each piece, ascending
+    place: tf.Tensor  # int32 [M], the number of the piece within its text, from 0
+    copied: tf.Tensor  # string [M], copied text before the translation of the tokens
+    sentence: tf.Tensor  # int32 [M], the sentence of each piece, counted over all texts, ascending
 
 
 class FoundPieces(NamedTuple):
-    """The H best translations of M pieces. The tokens of all of them follow each other, those of a piece together."""
+    """The H best translations of M pieces. Tokens of all translations are concatenated, piece by piece."""
 
     translations: tf.Tensor  # string [M, H]
     scores: tf.Tensor  # float32 [M, H]
@@ -71,14 +76,14 @@ class FoundPieces(NamedTuple):
     token_log_probabilities: tf.Tensor  # float32 [sum of lengths]
 
 
-OF_PIECES = Pieces(
+PIECES_SPEC = Pieces(
     tokens=tf.RaggedTensorSpec([None, None], tf.int32),
     owner=tf.TensorSpec([None], tf.int32),
     place=tf.TensorSpec([None], tf.int32),
-    kept=tf.TensorSpec([None], tf.string),
+    copied=tf.TensorSpec([None], tf.string),
     sentence=tf.TensorSpec([None], tf.int32),
 )
-OF_FOUND_PIECES = FoundPieces(
+FOUND_PIECES_SPEC = FoundPieces(
     translations=tf.TensorSpec([None, None], tf.string),
     scores=tf.TensorSpec([None, None], tf.float32),
     log_probabilities=tf.TensorSpec([None, None], tf.float32),
@@ -90,14 +95,20 @@ OF_FOUND_PIECES = FoundPieces(
 
 
 class ScoredTexts(NamedTuple):
-    """What the model gives to N translations of up to T tokens."""
+    """A model's scores of N given translations of up to T tokens."""
 
     scores: tf.Tensor  # float32 [N], log-probability / length penalty
-    log_probabilities: tf.Tensor  # float32 [N], the sums of those of the tokens
+    log_probabilities: tf.Tensor  # float32 [N], the sums over the tokens
     token_log_probabilities: tf.Tensor  # float32 [N, T]
-    pieces: tf.Tensor  # string [N, T]: the tokens, the last one "</s>"; after them ""
+    pieces: tf.Tensor  # string [N, T], the tokens, the last one "</s>"; then ""
 
 
 def row_lengths(rows: tf.RaggedTensor) -> tf.Tensor:
-    """How many each row holds, int32 [N]."""
+    """Returns the number of values in each row, int32 [N]."""
     return tf.cast(rows.row_lengths(), tf.int32)
+
+
+def with_end(rows: tf.RaggedTensor, *, multiple: int = 1) -> tf.Tensor:
+    """Appends EOS to rows of ids, int32 [B, (L)], and pads them to a width that is a multiple of `multiple`."""
+    ids = tf.concat([rows, tf.fill([rows.nrows(), 1], EOS)], axis=1).to_tensor(PAD)
+    return tf.pad(ids, [[0, 0], [0, -tf.shape(ids)[1] % multiple]], constant_values=PAD) if multiple > 1 else ids

@@ -1,4 +1,4 @@
-"""A vocabulary of a few sentences and a transformer that copies its source, for tests of what surrounds a model."""
+"""A small vocabulary and a transformer that copies its source, for tests of the code around a model."""
 
 import inspect
 import io
@@ -34,7 +34,7 @@ TAGS = ("<2de>", "<2fr>", "<news>")
 def tagged_vocabulary(
     before: str = "", *, tags: Sequence[str] = TAGS, sentences: Sequence[str] = SENTENCES * 20, size: int = 312
 ) -> Vocabulary:
-    """One that knows tags as pieces of their own, which begin with `before`."""
+    """Trains a vocabulary with a piece for each tag, preceded by `before`."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
@@ -53,7 +53,7 @@ def tagged_vocabulary(
 
 
 def untraced_signatures(graph: TranslationGraph) -> Signatures:
-    """The signatures of a graph, run as Python: a single call takes less than to trace it."""
+    """Returns the signatures of a graph as eager Python; a single call is faster than tracing."""
 
     def untraced(function: Any) -> Any:
         parameters = inspect.signature(function.python_function)
@@ -71,15 +71,15 @@ def untraced_signatures(graph: TranslationGraph) -> Signatures:
 
 
 class CopyingTransformer(tf.Module):
-    """Finds its source again, word for word; one token more or less is less probable.
+    """Copies its source; other tokens, and a shorter or longer copy, are less probable.
 
-    It trusts nothing but its cache: how far it has come is the number of tokens there.
+    It reads its position from the cache, as the number of tokens there.
     """
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
         self.vocabulary = vocabulary
-        self.sharpness = tf.Variable(9.0)  # something for a SavedModel to keep
+        self.sharpness = tf.Variable(9.0)  # a variable for the SavedModel
 
     @property
     def weights(self) -> list[Any]:
@@ -95,7 +95,7 @@ class CopyingTransformer(tf.Module):
 
     def cross_weights(self, target: tf.Tensor, *, cross: Any, may_attend_source: tf.Tensor) -> tf.Tensor:
         positions = tf.range(tf.shape(target)[1])
-        one = tf.one_hot(positions, tf.shape(cross[0])[1])  # each target token looks at the same place
+        one = tf.one_hot(positions, tf.shape(cross[0])[1])  # each target token attends to the same place
         return tf.repeat(one[tf.newaxis, tf.newaxis], tf.shape(target)[0], axis=0)
 
     def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -7,9 +7,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.glossary import may_go_on, read_glossary, terms_in, word_goes_on
-from app.decoding.search.beam_search import FREE_REPETITION, Hypotheses
-from app.decoding.search.constrained_search import LARGEST_BEAM, Phrases, beam_for, constrained_search
+from app.decoding.glossary import read_glossary, terms_in, word_continuations, word_may_continue
+from app.decoding.search.beam_search import BeamSettings
+from app.decoding.search.constrained_search import LARGEST_BEAM, Phrases, constrained_search, enlarged_beam
+from app.decoding.search.hypotheses import Hypotheses
 from app.errors import UserError
 from pipelines.vocabulary.tokenizer import PAD
 from tests.app.decoding.search.test_beam_search import first_state, step_of, tokens_of
@@ -29,35 +30,31 @@ Terms = list[list[int]]
     autograph=False,
 )
 def traced_search(
-    scores: tf.Tensor, phrases: tf.Tensor, limits: tf.Tensor, beam_size: tf.Tensor, goes_on: tf.Tensor
+    scores: tf.Tensor, phrases: tf.Tensor, limits: tf.Tensor, beam_size: tf.Tensor, continues_word: tf.Tensor
 ) -> Hypotheses:
-    """`constrained_search` over the table of a scorer, traced once for all searches; words may go on behind phrases."""
-    beam = beam_for(phrases, beam_size)
+    """`constrained_search` over a scorer's table, traced once for all searches; words may continue after phrases."""
+    beam = enlarged_beam(phrases, beam_size)
     return constrained_search(
         step_of(scores),
         first_state(tf.range(tf.size(limits)), beam),
         phrases=Phrases(phrases, phrases[:, :, 0] != PAD),
-        goes_on=goes_on,
-        beam_size=beam,
+        continues_word=continues_word,
         length_limits=limits,
-        length_penalty=0.6,
-        hypotheses=tf.constant(1),
-        prefixes=tf.zeros([tf.size(limits), 0], tf.int32),
-        repetition=FREE_REPETITION,
+        settings=BeamSettings(beam, 0.6, tf.constant(1)),
     )
 
 
 def search(
-    scorer: PrefixScorer, phrases: list[Terms], limits: list[int], beam_size: int, goes_on: tuple[int, ...] = ()
+    scorer: PrefixScorer, phrases: list[Terms], limits: list[int], beam_size: int, continues_word: tuple[int, ...] = ()
 ) -> Hypotheses:
     table = tf.ragged.constant([[*of_one, [PAD]] for of_one in phrases], tf.int32, ragged_rank=2).to_tensor(PAD)
-    going_on = tf.constant([token in goes_on for token in range(7)])
-    return traced_search(tf.constant(scorer.table), table, tf.constant(limits), tf.constant(beam_size), going_on)
+    continuations = tf.constant([token in continues_word for token in range(7)])
+    return traced_search(tf.constant(scorer.table), table, tf.constant(limits), tf.constant(beam_size), continuations)
 
 
-def contains(tokens: tuple[int, ...], phrase: list[int], goes_on: tuple[int, ...] = ()) -> bool:
-    ends = range(len(phrase), len(tokens))  # EOS comes behind
-    return any(list(tokens[i - len(phrase) : i]) == phrase and tokens[i] not in goes_on for i in ends)
+def contains(tokens: tuple[int, ...], phrase: list[int], continues_word: tuple[int, ...] = ()) -> bool:
+    ends = range(len(phrase), len(tokens))  # EOS follows
+    return any(list(tokens[i - len(phrase) : i]) == phrase and tokens[i] not in continues_word for i in ends)
 
 
 phrase_lists = st.sampled_from([[], [[4]], [[4, 5]], [[4], [5]], [[4, 5], [6]], [[6], [5, 4]], [[4, 4]], [[5, 6, 4]]])
@@ -78,7 +75,7 @@ def test_a_beam_wide_enough_finds_the_best_with_all_phrases(seed: int, phrases: 
 
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 9999), phrases=st.lists(overlapping, min_size=1, max_size=2), beam_size=st.integers(1, 3))
-def test_every_phrase_is_said_even_where_there_is_only_just_room(
+def test_every_phrase_is_translated_even_if_there_is_just_enough_room(
     seed: int, phrases: list[Terms], beam_size: int
 ) -> None:
     scorer = PrefixScorer(seed, sentences=len(phrases), vocabulary=7, length=5)
@@ -94,13 +91,13 @@ def test_every_phrase_is_said_even_where_there_is_only_just_room(
 
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 9999), phrases=st.lists(phrase_lists, min_size=1, max_size=2))
-def test_a_phrase_behind_which_the_word_goes_on_is_not_said(seed: int, phrases: list[Terms]) -> None:
+def test_a_phrase_whose_last_word_continues_does_not_count(seed: int, phrases: list[Terms]) -> None:
     scorer = PrefixScorer(seed, sentences=len(phrases), vocabulary=7, length=4)
-    found = search(scorer, phrases, [4] * len(phrases), beam_size=160, goes_on=(5, 6))
+    found = search(scorer, phrases, [4] * len(phrases), beam_size=160, continues_word=(5, 6))
     for sentence, wanted in enumerate(phrases):
         every = exhaustive_search(scorer, sentence, limit=4, alpha=0.6)
         expected = next((e for e in every if all(contains(e.tokens, phrase, (5, 6)) for phrase in wanted)), None)
-        if expected is None:  # there is no room for [[4, 5], [6]] but where one begins behind the other
+        if expected is None:  # [[4, 5], [6]] has room only if one follows the other directly
             continue
         assert tokens_of(found, sentence)[0] == expected.tokens
         np.testing.assert_allclose(found.scores[sentence, 0], expected.score, rtol=1e-5)
@@ -110,15 +107,15 @@ def test_a_phrase_behind_which_the_word_goes_on_is_not_said(seed: int, phrases: 
 @given(seed=st.integers(0, 9999), wanted=st.sampled_from([[[4]], [[4, 5]], [[4], [4, 6]]]), beam_size=st.integers(1, 3))
 def test_with_any_beam_a_phrase_ends_its_word(seed: int, wanted: Terms, beam_size: int) -> None:
     scorer = PrefixScorer(seed, sentences=1, vocabulary=7, length=6)
-    found = search(scorer, [wanted], [6], beam_size, goes_on=(5, 6))
+    found = search(scorer, [wanted], [6], beam_size, continues_word=(5, 6))
     tokens = tokens_of(found, 0)[0]
     assert all(contains(tokens, phrase, (5, 6)) for phrase in wanted)
 
 
-def test_it_is_known_with_what_a_word_goes_on_and_behind_which_terms() -> None:
+def test_pieces_that_continue_a_word_and_terms_whose_word_may_continue() -> None:
     pieces = ["▁Haus", "haus", "▁", ".", "-Stadt", "'s", "5", "\u0301", "京", "ไทย", "<0xC3>", "</s>", "<2de>", "я"]
-    goes_on = ["haus", "5", "\u0301", "<0xC3>", "я"]
-    assert [piece for piece, is_so in zip(pieces, word_goes_on(pieces), strict=True) if is_so] == goes_on
+    expected = ["haus", "5", "\u0301", "<0xC3>", "я"]
+    assert [piece for piece, is_so in zip(pieces, word_continuations(pieces), strict=True) if is_so] == expected
     terms = {
         "Haus": True,
         "C++": False,
@@ -129,14 +126,14 @@ def test_it_is_known_with_what_a_word_goes_on_and_behind_which_terms() -> None:
         "कमल": True,
         "": False,
     }
-    assert may_go_on(tf.constant([*terms])).numpy().tolist() == [*terms.values()]
+    assert word_may_continue(tf.constant([*terms])).numpy().tolist() == [*terms.values()]
 
 
-def test_the_beam_grows_with_the_phrases_within_reason() -> None:
+def test_the_beam_grows_with_the_phrases_up_to_a_limit() -> None:
     phrases = tf.constant([[[4, 5], [6, PAD]], [[PAD, PAD], [PAD, PAD]]])
-    assert int(beam_for(phrases, tf.constant(2))) == 4
-    assert int(beam_for(phrases, tf.constant(9))) == 9
-    assert int(beam_for(tf.fill([1, 1, 99], 4), tf.constant(2))) == LARGEST_BEAM
+    assert int(enlarged_beam(phrases, tf.constant(2))) == 4
+    assert int(enlarged_beam(phrases, tf.constant(9))) == 9
+    assert int(enlarged_beam(tf.fill([1, 1, 99], 4), tf.constant(2))) == LARGEST_BEAM
 
 
 @pytest.mark.parametrize(
@@ -152,7 +149,9 @@ def test_the_beam_grows_with_the_phrases_within_reason() -> None:
         ("", ["a"], [False]),
     ],
 )
-def test_terms_are_found_as_whole_words_and_the_longer_first(text: str, terms: list[str], expected: list[bool]) -> None:
+def test_terms_are_found_as_whole_words_and_longer_ones_first(
+    text: str, terms: list[str], expected: list[bool]
+) -> None:
     assert terms_in(tf.constant([text, "x"]), tf.constant(terms)).numpy()[0].tolist() == expected
 
 
@@ -173,7 +172,7 @@ def test_a_glossary_is_read(tmp_path: Path) -> None:
         ("station\tBahnhof\nsea\n", "line 2: expected SOURCE TERM, a tab and TARGET TERM, got 'sea'"),
         ("station\t\n", "line 1: expected"),
         ("a\tb\tc\n", "line 1: expected"),
-        ("# nothing\n", "holds no term"),
+        ("# nothing\n", "contains no term"),
     ],
 )
 def test_a_bad_glossary_is_refused(content: str, message: str, tmp_path: Path) -> None:
@@ -199,7 +198,7 @@ def test_a_bad_glossary_is_refused(content: str, message: str, tmp_path: Path) -
         "…",
     ],
 )
-def test_a_term_of_any_characters_is_found_as_it_is(term: str) -> None:
+def test_a_term_of_any_characters_is_found_verbatim(term: str) -> None:
     texts = [f"It is {term} here.", f"({term})", term, f"a{term}b", "another text"]
     assert terms_in(tf.constant(texts), tf.constant([term])).numpy()[:, 0].tolist() == [True, True, True, False, False]
 

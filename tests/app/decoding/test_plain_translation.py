@@ -1,4 +1,4 @@
-"""The way around TensorFlow gives what the graph gives: the same warnings, choices, scores and texts."""
+"""The plain translation agrees with the graph: the same warnings, choices, scores and texts."""
 
 from pathlib import Path
 from typing import Any
@@ -89,14 +89,14 @@ def test_each_kind_of_warning_is_found(source: Side, translation: Side, warnings
     assert found == in_graph(source, translation)
 
 
-def test_tags_are_taken_away_as_in_the_graph() -> None:
+def test_leading_tags_are_removed_as_in_the_graph() -> None:
     tables = tag_tables(["<pad>", "<unk>", "<s>", "</s>", "▁", "<2fr>", "<news>", "▁x", "y"])
     for row in ([4, 5, 4, 6, 4, 7, 5], [7, 5], [5], [4], [], [4, 4, 8], [6, 8, 6]):
         leading = leads(tf.constant([row], tf.int32), tables).numpy()[0]
         assert behind_tags(row, tables) == np.array(row)[~leading].tolist()
 
 
-def test_texts_that_need_no_cut_are_translated_as_the_graph_does(engine: Any) -> None:
+def test_single_sentences_are_translated_as_in_the_graph(engine: Any) -> None:
     texts = ["Where is the station?", "", "Is it 12 or 2024?", "  ", "“Naïve”, said the 猫 🙂 see www.a.example"]
     for beam_size in (1, 3):
         plain, graph = both(engine, texts, beam_size)
@@ -107,7 +107,7 @@ def test_texts_that_need_no_cut_are_translated_as_the_graph_does(engine: Any) ->
             np.testing.assert_allclose(plain[name], graph[name], rtol=1e-5)
 
 
-def test_lines_of_sentences_and_what_is_copied_are_translated_as_in_the_graph(engine: Any) -> None:
+def test_several_sentences_and_copied_text_are_translated_as_in_the_graph(engine: Any) -> None:
     texts = [
         "Where is the station? It is here! Is it?",
         "1. Yes.\n2. No.",
@@ -125,7 +125,7 @@ def test_lines_of_sentences_and_what_is_copied_are_translated_as_in_the_graph(en
     assert plain["translations"][1].startswith(b"1. ")
 
 
-def test_a_sentence_that_must_be_cut_and_no_text_at_all_go_through_the_graph(engine: Any) -> None:
+def test_long_sentences_and_no_texts_go_through_the_graph(engine: Any) -> None:
     for texts in (["The dog sleeps " * 40, "Yes."], []):
         plain, graph = both(engine, texts, 2)
         assert plain["translations"].tolist() == graph["translations"].tolist()
@@ -137,7 +137,7 @@ def engine(run: Path) -> CTranslate2Graph:
 
 
 def both(engine: Any, texts: list[str], beam_size: int) -> tuple[dict[str, np.ndarray], ...]:
-    """What the plain way and the graph give."""
+    """Returns the outputs of the plain translation and of the graph."""
     plain = engine.signatures()["translate"]
     given = {"texts": tf.constant(texts, tf.string), "beam_size": tf.constant(beam_size)}
     given |= {

@@ -10,11 +10,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding import translation_graph
+from app.decoding import text_pipeline
+from app.decoding.network.beam_cache import ROOM
 from app.decoding.options import DecodingOptions
-from app.decoding.search.beam_cache import ROOM
 from app.decoding.search.sampling import Sampling
 from app.decoding.signatures import N_BEST, TOKENIZE, TRANSLATE, Signatures
+from app.decoding.text.found_pieces import best_order
 from app.decoding.text.texts import Search
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Request, Translation, Translator, batches_of_like_length
@@ -41,7 +42,7 @@ def graph(vocabulary: Vocabulary) -> TranslationGraph:
 
 @pytest.fixture(scope="module")
 def signatures(graph: TranslationGraph) -> Signatures:
-    """Those of the graph, each of which is traced once for all tests."""
+    """The graph's signatures, each traced once for all tests."""
     return graph.signatures()
 
 
@@ -52,9 +53,9 @@ def translator(signatures: Signatures) -> Translator:
 
 @pytest.fixture(scope="module")
 def saved(graph: TranslationGraph, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Signatures of the graph as a SavedModel."""
+    """The signatures of the graph, loaded from a SavedModel."""
     folder = str(tmp_path_factory.mktemp("saved"))
-    signatures = graph.signatures()  # saving traces anew
+    signatures = graph.signatures()  # saving traces them again
     few = {name: signatures[name] for name in (TRANSLATE, N_BEST, TOKENIZE)}
     tf.saved_model.save(graph, folder, signatures=few)
     return tf.saved_model.load(folder).signatures
@@ -70,7 +71,7 @@ lines_of_words = st.lists(st.lists(st.sampled_from(WORDS), max_size=9).map(" ".j
 
 @settings(max_examples=20, deadline=None)
 @given(lines=lines_of_words)
-def test_lines_come_out_in_the_order_they_went_in(
+def test_translations_are_in_the_order_of_the_lines(
     lines: list[str], translator: Translator, vocabulary: Vocabulary
 ) -> None:
     assert [t.text for t in translator.translate(lines)] == normalised(vocabulary, lines)
@@ -84,7 +85,7 @@ def test_any_text_gives_one_line(lines: list[str], translator: Translator) -> No
     assert all("\n" not in t.text and "\r" not in t.text for t in translations)
 
 
-def test_text_in_any_script_is_carried_through(translator: Translator) -> None:
+def test_text_in_any_script_is_copied(translator: Translator) -> None:
     lines = ["Straße 東京 🙂", "Это кот.", "naïve café"]
     assert [t.text for t in translator.translate(lines)] == lines
 
@@ -97,7 +98,7 @@ def test_an_empty_line_gives_an_empty_translation_with_score_0(translator: Trans
     assert beside_others[0].score < 0
 
 
-def test_a_line_of_5000_words_comes_back_whole(signatures: Signatures, vocabulary: Vocabulary) -> None:
+def test_a_line_of_5000_words_is_translated_completely(signatures: Signatures, vocabulary: Vocabulary) -> None:
     line = " ".join(WORDS[i % len(WORDS)] for i in range(5000))
     translator = Translator(signatures)
     long, short = translator.translate([line, "The cat sat on the mat."])
@@ -110,7 +111,7 @@ def test_a_very_long_text_is_translated_in_parts_with_the_same_result(
 ) -> None:
     texts = tf.constant([" ".join(WORDS * 5), "A dog.", ""])
     whole = graph.translate(texts, hypotheses=2)
-    monkeypatch.setattr(translation_graph, "BEAM_TOKENS_AT_ONCE", 4 * 90)
+    monkeypatch.setattr(text_pipeline, "BEAM_TOKENS_AT_ONCE", 4 * 90)
     parts = graph.translate(texts, hypotheses=2)
     np.testing.assert_array_equal(whole.translations, parts.translations)
     np.testing.assert_allclose(whole.scores, parts.scores, rtol=1e-6)
@@ -128,19 +129,19 @@ def test_a_split_line_scores_the_sum_of_its_pieces(graph: TranslationGraph, voca
     np.testing.assert_array_equal(found.translations[0], joined)
 
 
-def test_each_sentence_of_a_line_is_translated_by_itself_and_what_has_no_word_is_copied(
+def test_sentences_are_translated_separately_and_those_without_words_are_copied(
     graph: TranslationGraph, signatures: Signatures
 ) -> None:
     lines = ["The cat sat. A dog!  ---  The mat. 1. The dog. a@b.example", "2. The cat sat.", "***", "3.5\tund"]
-    pieces = graph.cutter.cut(tf.constant(lines))
+    pieces = graph.text.cutter.cut(tf.constant(lines))
     said = [text.decode() for text in graph.vocabulary.decode(pieces.tokens.to_tensor()).numpy()]
     assert said == ["The cat sat.", "A dog!", "The mat.", "The dog. a@b.example", "The cat sat.", "", "3.5 und"]
-    assert [kept.decode() for kept in pieces.kept.numpy()] == ["", "", "---", "1.", "2.", "***", ""]
+    assert [copied.decode() for copied in pieces.copied.numpy()] == ["", "", "---", "1.", "2.", "***", ""]
     assert pieces.owner.numpy().tolist() == [0, 0, 0, 0, 1, 2, 3]
     found = Translator(signatures, request=Request(2)).translate(lines)
     expected = ["The cat sat. A dog! --- The mat. 1. The dog. a@b.example", "2. The cat sat.", "***", "3.5 und"]
     assert [one.text for one in found] == expected
-    assert [len(one.alternatives) for one in found] == [1, 1, 0, 1]  # a copy has no other
+    assert [len(one.alternatives) for one in found] == [1, 1, 0, 1]  # a copied text has no alternative
     assert found[0].alternatives[0].text.split(" --- ")[1] != expected[0].split(" --- ")[1]
     assert found[2] == Translation("***", 0.0)
     assert found[0].score == pytest.approx(
@@ -151,7 +152,7 @@ def test_each_sentence_of_a_line_is_translated_by_itself_and_what_has_no_word_is
     )
 
 
-def test_a_prefix_of_several_sentences_begins_as_many(signatures: Signatures) -> None:
+def test_a_prefix_is_divided_among_sentences(signatures: Signatures) -> None:
     lines = ["The cat sat. A dog. The mat.", "1. The cat sat. A dog.", "--- A dog.", "A dog."]
     prefixes = ["Die Katze. Übung", "1. Die", "--- Übung", "Die Katze. Übung macht. Den"]
     found = list(Translator(signatures, request=Request(2)).translate_lines(lines, prefixes=prefixes))
@@ -186,9 +187,7 @@ def test_asking_for_alternatives_does_not_change_the_best_translation(
     np.testing.assert_allclose([t.score for t in best_only], [t.score for t in n_best], rtol=1e-6)
 
 
-def test_a_translation_longer_than_the_first_room_of_the_cache_is_whole(
-    graph: TranslationGraph, vocabulary: Vocabulary
-) -> None:
+def test_a_translation_may_be_longer_than_the_initial_cache(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
     line = "one two three four five six seven eight nine ten " * 3
     pieces = vocabulary.encode(tf.constant([line])).with_row_splits_dtype(tf.int64)
     assert pieces.row_lengths()[0] > 2 * ROOM
@@ -197,7 +196,7 @@ def test_a_translation_longer_than_the_first_room_of_the_cache_is_whole(
     assert vocabulary.decode(found.tokens[:, 0]).numpy()[0].decode() == line.strip()
 
 
-def test_the_probability_found_is_what_the_whole_model_gives_the_translation(vocabulary: Vocabulary) -> None:
+def test_the_log_probability_is_that_of_the_full_forward_pass(vocabulary: Vocabulary) -> None:
     config = TransformerConfig(
         vocabulary.size, model_width=12, inner_width=20, heads=3, encoder_layers=1, decoder_layers=1
     )
@@ -205,7 +204,7 @@ def test_the_probability_found_is_what_the_whole_model_gives_the_translation(voc
     transformer.build()
     pieces = vocabulary.encode(tf.constant(["The cat sat on the mat.", "", "A dog"]))
     found = TranslationGraph(transformer, vocabulary, replace(OPTIONS, max_extra_tokens=40)).search(pieces, 2)
-    assert int(tf.reduce_max(found.lengths)) > ROOM  # untrained, it hardly ends
+    assert int(tf.reduce_max(found.lengths)) > ROOM  # an untrained model hardly ever ends
     source = tf.concat([pieces, tf.fill([3, 1], EOS)], axis=1).to_tensor(PAD)
     for n in range(2):
         labels = found.tokens[:, n]
@@ -217,7 +216,7 @@ def test_the_probability_found_is_what_the_whole_model_gives_the_translation(voc
         np.testing.assert_allclose(found.log_probabilities[:, n][exists], expected, rtol=1e-5)
 
 
-def test_the_extra_tokens_bound_a_translation_that_never_ends(vocabulary: Vocabulary) -> None:
+def test_max_extra_tokens_limits_a_translation_that_never_ends(vocabulary: Vocabulary) -> None:
     class Babbler(CopyingTransformer):
         def decode_step(self, *tokens: Any, **encoded: Any) -> tf.Tensor:
             return super().decode_step(*tokens, **encoded) - 100.0 * tf.one_hot(EOS, self.vocabulary)
@@ -245,7 +244,7 @@ def test_lines_are_read_a_window_at_a_time(signatures: Signatures) -> None:
     assert len(list(translations)) == 5
 
 
-def test_batches_at_once_are_as_many_and_give_what_they_give_one_by_one(
+def test_parallel_batches_give_the_same_translations_as_sequential_ones(
     signatures: Signatures, translator: Translator
 ) -> None:
     all_there = threading.Barrier(3)
@@ -265,7 +264,7 @@ def test_batches_at_once_are_as_many_and_give_what_they_give_one_by_one(
     assert sizes == progress == [2, 2, 2]
 
 
-def test_a_gpu_is_given_one_batch_at_a_time(signatures: Signatures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_gets_one_batch_at_a_time(signatures: Signatures, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind] if kind == "GPU" else [])
     sizes: list[int] = []
     translator = Translator(signatures, batches_at_once=3)
@@ -301,7 +300,7 @@ def test_a_saved_model_takes_other_settings_of_the_search(
     assert {len(translation.alternatives) for translation in many} == {4}
 
 
-def test_translations_begin_with_what_is_given(signatures: Signatures, translator: Translator) -> None:
+def test_translations_begin_with_their_prefixes(signatures: Signatures, translator: Translator) -> None:
     lines = ["The cat sat on the mat.", "A dog.", "", " ".join(WORDS * 3), "one two three"]
     prefixes = ["Die Katze", "", "Übung", "eins zwei drei vier fünf sechs sieben", "one two three four"]
     found = list(translator.translate_lines(lines, prefixes=prefixes))
@@ -315,7 +314,7 @@ def test_translations_begin_with_what_is_given(signatures: Signatures, translato
     assert list(again)[1].text == plain[0].text  # a prefix may be all of it
 
 
-def test_what_is_said_of_a_translation_belongs_to_its_tokens(
+def test_scores_and_confidence_agree_with_the_tokens(
     signatures: Signatures, vocabulary: Vocabulary, translator: Translator
 ) -> None:
     lines = ["The cat sat on the mat.", "", " ".join(WORDS * 2)]
@@ -327,7 +326,7 @@ def test_what_is_said_of_a_translation_belongs_to_its_tokens(
             text = "".join(pieces).replace("</s>", "").replace("▁", " ").strip()
             assert text == one.text
             assert one.confidence == pytest.approx(np.exp(np.mean(log_probabilities)), rel=1e-5)
-            is_whole = pieces.count("</s>") == 1  # no text in pieces, whose scores are summed
+            is_whole = pieces.count("</s>") == 1  # a text of one piece; otherwise the scores are sums
             if is_whole and len(pieces) > 1:
                 assert one.score == pytest.approx(sum(log_probabilities) / ((5 + len(pieces)) / 6) ** 0.6, rel=1e-5)
     assert with_tokens[1].tokens == (("</s>", 0.0),)
@@ -341,21 +340,21 @@ def test_a_copy_is_suspicious(translator: Translator) -> None:
     assert short.warnings == ()
 
 
-def test_the_next_best_translation_is_taken_if_there_are_fewer_warnings_in_it() -> None:
+def test_the_second_hypothesis_comes_first_if_it_has_fewer_warnings() -> None:
     warnings = tf.constant([[[1, 1], [1, 0], [0, 0]], [[1, 0], [0, 1], [0, 0]], [[0, 0], [0, 0], [0, 0]]]) == 1
     exists = tf.ones([3, 3], tf.bool)
-    order = translation_graph._best_first(warnings, exists, retry=True).numpy().tolist()
+    order = best_order(warnings, exists, retry=True).numpy().tolist()
     assert order == [[1, 0, 2], [0, 1, 2], [0, 1, 2]]
-    assert translation_graph._best_first(warnings, exists, retry=False).numpy().tolist() == [[0, 1, 2]] * 3
-    alone = translation_graph._best_first(warnings[:, :1], exists[:, :1], retry=True)
+    assert best_order(warnings, exists, retry=False).numpy().tolist() == [[0, 1, 2]] * 3
+    alone = best_order(warnings[:, :1], exists[:, :1], retry=True)
     assert alone.numpy().tolist() == [[0]] * 3
     none_second = tf.constant([[True, False, False]] * 3)
-    assert translation_graph._best_first(warnings, none_second, retry=True).numpy().tolist() == [[0, 1, 2]] * 3
+    assert best_order(warnings, none_second, retry=True).numpy().tolist() == [[0, 1, 2]] * 3
 
 
 def test_a_suspicious_translation_gives_way_to_the_next_best(vocabulary: Vocabulary) -> None:
     class Swapping(CopyingTransformer):
-        """Copies, but knows for each token another one, which is a little less likely."""
+        """Copies, but for each token another one is almost as likely."""
 
         def logits(self, wanted: tf.Tensor) -> tf.Tensor:
             other = tf.where((wanted == EOS) | (wanted < 10), wanted, 10 + (wanted - 9) % (self.vocabulary - 10))
@@ -373,7 +372,7 @@ def test_a_suspicious_translation_gives_way_to_the_next_best(vocabulary: Vocabul
 
 @pytest.fixture
 def unsure(graph: TranslationGraph) -> Iterator[None]:
-    """The graph's transformer copies less surely for the time of a test."""
+    """Makes the graph's transformer copy less surely during a test."""
     sure = graph.transformer.sharpness.numpy()
     graph.transformer.sharpness.assign(4.0)
     yield
@@ -400,7 +399,7 @@ def test_samples_depend_on_the_line_and_the_seed_alone(signatures: Signatures) -
     np.testing.assert_allclose([t.score for t in coldest], [t.score for t in greedy], rtol=1e-4)
 
 
-def test_alternatives_go_on_differently_behind_their_prefix(signatures: Signatures, vocabulary: Vocabulary) -> None:
+def test_alternatives_differ_after_their_prefix(signatures: Signatures, vocabulary: Vocabulary) -> None:
     lines, prefixes = ["The cat sat on the mat.", "A dog.", " ".join(WORDS * 2)], ["The cat", "", "The cat sat"]
     translator = Translator(signatures, request=Request(3, at_prefix=True))
     found = list(translator.translate_lines(lines, prefixes=prefixes))
@@ -408,10 +407,10 @@ def test_alternatives_go_on_differently_behind_their_prefix(signatures: Signatur
         texts = [translation.text, *(other.text for other in translation.alternatives)]
         assert all(text.startswith(prefix) for text in texts)
         assert len(set(texts)) == 3
-        assert texts[0] == normalised(vocabulary, [line])[0]  # the likeliest is to copy
+        assert texts[0] == normalised(vocabulary, [line])[0]  # the copy is the likeliest
 
 
-def test_the_terms_of_a_glossary_stand_in_the_translations(signatures: Signatures, vocabulary: Vocabulary) -> None:
+def test_translations_contain_the_terms_of_a_glossary(signatures: Signatures, vocabulary: Vocabulary) -> None:
     glossary = (("cat", "Katze"), ("dog", "one two"), ("mat", "Meister"), ("sat on the", "saß auf der"))
     lines = ["The cat sat on the mat.", "A dog.", "The catalogue.", "", " ".join(WORDS * 2)]
     plain = Translator(signatures).translate(lines)
@@ -424,9 +423,9 @@ def test_the_terms_of_a_glossary_stand_in_the_translations(signatures: Signature
     assert all(target in found[4].text for _, target in glossary)
 
 
-def test_a_term_ends_with_a_word_of_the_translation(vocabulary: Vocabulary) -> None:
+def test_a_glossary_term_ends_where_a_word_ends(vocabulary: Vocabulary) -> None:
     class Continuing(CopyingTransformer):
-        """Goes on with a word wherever it can."""
+        """Continues words wherever possible."""
 
         def logits(self, wanted: tf.Tensor) -> tf.Tensor:
             more = tf.constant([not piece.startswith("▁") and piece.isalpha() for piece in vocabulary.pieces()])
@@ -438,9 +437,9 @@ def test_a_term_ends_with_a_word_of_the_translation(vocabulary: Vocabulary) -> N
     assert "Katze" in re.findall(r"\w+", found.text)
 
 
-def test_what_no_signature_does_is_refused(signatures: Signatures) -> None:
+def test_a_missing_signature_is_refused(signatures: Signatures) -> None:
     few = {name: function for name, function in signatures.items() if "sample" not in name}
-    with pytest.raises(UserError, match="this engine knows no sampling"):
+    with pytest.raises(UserError, match="this engine does not support sampling"):
         Translator(few, request=Request(sampling=Sampling())).translate(["a"])
 
 
@@ -452,7 +451,7 @@ def test_each_line_has_one_prefix(translator: Translator, prefixes: list[str], m
         list(translator.translate_lines(["A dog.", "one two"], prefixes=prefixes))
 
 
-def test_tokens_of_a_text_and_back(signatures: Signatures, vocabulary: Vocabulary) -> None:
+def test_texts_survive_tokenize_and_detokenize(signatures: Signatures, vocabulary: Vocabulary) -> None:
     texts = ["The cat sat.", "", "Übung"]
     found = signatures["tokenize"](texts=tf.constant(texts))
     for row, length in enumerate(found["lengths"].numpy()):

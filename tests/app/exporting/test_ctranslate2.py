@@ -44,7 +44,7 @@ def scored(model: Path, source: Path, target: Path) -> list[dict[str, Any]]:
     return objects(succeeded(nmt("score", model, "--source", source, "--target", target, "--json")))
 
 
-def test_each_line_has_a_translation_and_no_piece_of_a_long_one_is_lost(float32: Path, text: Path) -> None:
+def test_each_line_has_a_translation(float32: Path, text: Path) -> None:
     found = objects(succeeded(nmt("translate", float32, text, "--json")))
     assert len(found) == len(TEXT)
     assert [line["score"] for line in found if not line["translation"]] == [0.0, 0.0]
@@ -52,7 +52,7 @@ def test_each_line_has_a_translation_and_no_piece_of_a_long_one_is_lost(float32:
     assert alone == found[0]
 
 
-def test_both_engines_give_translations_the_same_scores(float32: Path, int8: Path, run: Path, text: Path) -> None:
+def test_both_engines_agree_on_scores(float32: Path, int8: Path, run: Path, text: Path) -> None:
     ours = scored(run, text, text)
     for one, other in zip(ours, scored(float32, text, text), strict=True):
         assert one["tokens"] == [
@@ -62,10 +62,10 @@ def test_both_engines_give_translations_the_same_scores(float32: Path, int8: Pat
         abs(one["score"] - other["score"]) / max(1, len(one["tokens"]))
         for one, other in zip(ours, scored(int8, text, text), strict=True)
     ]
-    assert 1e-5 < max(apart) < 0.01  # a token; fewer bits, yet the same model
+    assert 1e-5 < max(apart) < 0.01  # a token: int8 differs, but only a little
 
 
-def test_a_run_needs_no_export_and_the_search_may_be_changed(float32: Path, run: Path, text: Path) -> None:
+def test_a_run_can_be_translated_without_export_and_with_other_settings(float32: Path, run: Path, text: Path) -> None:
     search = ("--beam-size", "3", "--n-best", "2", "--length-penalty", "0.5")
     done = succeeded(nmt("translate", run, text, "--engine", "ctranslate2", *search))
     assert done.out == succeeded(nmt("translate", float32, text, *search)).out
@@ -88,10 +88,10 @@ def test_the_card_says_how_to_load_it(
     assert re.search(rf"^\| {re.escape(text)} \| .* \| -\d+\.\d{{4}} \|$", card, re.MULTILINE)
 
 
-def test_prefixes_are_not_for_this_engine(float32: Path, text: Path) -> None:
+def test_this_engine_does_not_support_prefixes(float32: Path, text: Path) -> None:
     done = nmt("translate", float32, text, "--prefix", text)
     assert done.code == 1
-    expected = "this engine knows no prefixes; translate with the run, or export it as a SavedModel"
+    expected = "this engine does not support prefixes; translate with the run, or export it as a SavedModel"
     assert done.complaints == [f"nmt translate: {expected}"]
 
 

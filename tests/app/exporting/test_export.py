@@ -63,7 +63,7 @@ def version(export: Path) -> Path:
 
 @pytest.fixture
 def saved_again(version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports have the SavedModel that is there."""
+    """Exports copy the existing SavedModel instead of saving one."""
     monkeypatch.setattr(tf.saved_model, "save", save_as(version))
 
 
@@ -83,12 +83,12 @@ def facts(version: Path) -> dict[str, Any]:
 def test_sentences_of_the_dev_set_are_stored_with_their_translations(golden: dict[str, Any], run: Path) -> None:
     dev = ["Who?", "It rains.", "We are here.", "I know it well."]
     *sentences, empty, long = golden["translations"]
-    assert [line["text"] for line in sentences] == dev  # the short ones first
+    assert [line["text"] for line in sentences] == dev  # short ones first
     assert empty == {"text": "", "translation": "", "score": 0.0}
     assert len(long["text"].split()) > RunDirectory.open(run).configuration.decoding.max_source_tokens
 
 
-def test_a_run_without_sentences_is_held_to_made_up_ones(run: Path) -> None:
+def test_a_run_without_sentences_gets_made_up_ones(run: Path) -> None:
     model = RunModel(run)
     model.run.manifest.pop("examples")
     sentences = exporter.sentences_of(model)
@@ -106,7 +106,7 @@ def test_the_sentences_of_a_run_are_neither_its_shortest_nor_its_longest(tmp_pat
     assert example_sentences(mock.Mock(spec=Manifest, splits={})) == []
 
 
-def test_an_export_whose_weights_are_others_is_not_published(
+def test_an_export_with_changed_weights_is_not_published(
     run: Path, golden: dict[str, Any], tmp_path: Path, saved_again: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [GoldenTranslation(**line) for line in golden["translations"]]
@@ -127,7 +127,7 @@ def test_an_export_whose_weights_are_others_is_not_published(
 
 
 def change_a_weight(prefix: Path) -> None:
-    """Of all that is saved, the greatest tensor is one per cent greater."""
+    """Increases the values of the largest saved tensor by one per cent."""
     reader = tf.train.load_checkpoint(str(prefix))
     values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     greatest = max(values, key=lambda name: np.size(values[name]))
@@ -138,7 +138,7 @@ def change_a_weight(prefix: Path) -> None:
     )
 
 
-def test_an_export_whose_golden_translations_are_damaged_is_not_published(
+def test_an_export_with_damaged_golden_translations_is_not_published(
     run: Path, golden: dict[str, Any], tmp_path: Path, saved_again: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [GoldenTranslation(**line) for line in golden["translations"]]
@@ -167,7 +167,7 @@ def test_an_export_whose_golden_translations_are_damaged_is_not_published(
         lambda golden: golden["translations"][0].update(translation=None),
     ],
 )
-def test_golden_translations_that_are_not_whole_are_refused(
+def test_incomplete_golden_translations_are_refused(
     golden: dict[str, Any], tmp_path: Path, damage: Callable[[dict[str, Any]], object]
 ) -> None:
     file = tmp_path / "golden_translations.json"
@@ -188,7 +188,7 @@ def test_golden_translations_that_are_not_whole_are_refused(
         ("translation", "other", [], False),
     ],
 )
-def test_an_export_brings_the_script_that_holds_it_to_them(
+def test_an_export_contains_the_script_that_checks_it(
     version: Path,
     golden: dict[str, Any],
     tmp_path: Path,
@@ -214,7 +214,7 @@ def test_an_export_brings_the_script_that_holds_it_to_them(
                 runpy.run_path(str(extra / "check_golden_translations.py"), run_name="__main__")
 
 
-def test_a_fresh_process_that_fails_tells_its_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_line_of_a_failed_check_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\n  somewhere\nNotFoundError: an op\n\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(UserError, match="not reproduce the export: NotFoundError: an op; not published"):
@@ -251,10 +251,10 @@ def requests_of(version: Path) -> list[PredictRequest]:
     return [PredictionLog.FromString(record).predict_log.request for record in records]
 
 
-def test_warm_up_requests_give_each_signature_all_its_inputs(version: Path) -> None:
+def test_warm_up_requests_contain_all_inputs_of_each_signature(version: Path) -> None:
     definitions, requests = signature_definitions(version), requests_of(version)
     assert {request.model_spec.signature_name for request in requests} == set(SIGNATURES)
-    assert len(requests) == len(SIGNATURES) + 4 <= 1000  # of `translate`, each sentence by itself
+    assert len(requests) == len(SIGNATURES) + 4 <= 1000  # each sentence alone, for `translate`
     for request in requests:
         definition = definitions[request.model_spec.signature_name]
         assert request.inputs.keys() == definition.inputs.keys()
@@ -282,7 +282,7 @@ def test_warm_up_requests_can_be_run(version: Path, golden: dict[str, Any]) -> N
     assert sorted(seen) == sorted(2 * ["Who?", "It rains.", "We are here.", "I know it well."])
 
 
-def test_the_plainest_call_needs_nothing_but_texts(
+def test_serving_default_needs_only_texts(
     version: Path, golden: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored = golden["translations"][2]
@@ -299,7 +299,7 @@ def test_the_plainest_call_needs_nothing_but_texts(
     assert repr(stored["translation"].encode()) in capsys.readouterr().out
 
 
-def test_an_export_whose_default_signature_took_settings_is_read_as_ever(
+def test_an_older_export_without_translate_can_be_loaded(
     version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = tmp_path / "old" / "1"
@@ -326,12 +326,12 @@ def test_an_export_whose_default_signature_took_settings_is_read_as_ever(
 
 
 def parts(card: str) -> tuple[dict[str, Any], str]:
-    """The front matter, read, and the Markdown."""
+    """Splits a card into its front matter, parsed, and its Markdown."""
     _, front, body = card.split("---\n", 2)
     return yaml.safe_load(front), body
 
 
-def test_the_card_says_what_the_run_holds(version: Path, road: Path) -> None:
+def test_the_card_describes_the_run(version: Path, road: Path) -> None:
     front, body = parts((version / "README.md").read_text(encoding="utf-8"))
     assert front == {
         "language": ["en", "de"],
@@ -393,7 +393,7 @@ def test_the_card_of_an_ensemble_and_of_an_imported_model(facts: dict[str, Any])
     assert "Trained for up to" not in body
 
 
-def test_the_card_of_an_average_in_bfloat16_by_another_name(facts: dict[str, Any]) -> None:
+def test_the_card_of_an_average_in_bfloat16_with_a_licence(facts: dict[str, Any]) -> None:
     facts["checkpoint"] |= {"averaged": [2, 4]}
     facts["dev_results"] = [{"step": step, "dev_loss": step / 8, "dev_perplexity": 3.0} for step in (2, 4)]
     facts |= {"precision": "bfloat16", "precision_reason": "chosen", "license": "cc-by-4.0"}
@@ -409,7 +409,7 @@ def test_the_card_of_an_average_in_bfloat16_by_another_name(facts: dict[str, Any
     assert "To be filled in" not in body
 
 
-def test_the_card_of_a_run_that_kept_less_says_so(facts: dict[str, Any]) -> None:
+def test_the_card_of_an_older_run_says_what_is_not_recorded(facts: dict[str, Any]) -> None:
     del facts["run"]["corpora"]
     facts["dev_results"] = []
     _, body = parts(model_card(facts, [], "usage"))

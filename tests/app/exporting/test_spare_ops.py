@@ -1,15 +1,15 @@
-"""What a SavedModel computes twice or for nobody is taken out, and what only looks the same stays."""
+"""Duplicate and unused ops are removed from a SavedModel; ops that only look alike stay."""
 
 from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from app.exporting.spare_ops import take_out_spare_ops
+from app.exporting.spare_ops import remove_spare_ops
 
 
 class Twice(tf.Module):
-    """Has ops in pairs: the same of the same, of others, with other attributes, random, and in a loop."""
+    """Pairs of ops: equal, with other inputs, with other attributes, random, and in a loop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class Twice(tf.Module):
         self.seen.assign_add(1)
         before = tf.identity(self.seen)
         self.seen.assign_add(1)
-        tf.cumsum(x)  # for nobody
+        tf.cumsum(x)  # unused
         _, looped = tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, tf.sqrt(y) + tf.sqrt(y)), (0, x))
         return {
             "same": tf.sqrt(x) + tf.sqrt(x),
@@ -38,13 +38,13 @@ def ops(folder: Path) -> list[str]:
     return [node.op for function in model.meta_graphs[0].graph_def.library.function for node in function.node_def]
 
 
-def test_spare_ops_are_taken_out_and_the_others_give_what_they_gave(tmp_path: Path) -> None:
+def test_removing_spare_ops_does_not_change_results(tmp_path: Path) -> None:
     tf.saved_model.save(Twice(), str(tmp_path))
     x = tf.constant([1.0, 4.0, 9.0])
     loaded = tf.saved_model.load(str(tmp_path))
     expected = loaded.call(x)
     before = ops(tmp_path)
-    take_out_spare_ops(tmp_path)
+    remove_spare_ops(tmp_path)
     after = ops(tmp_path)
     assert (before.count("Sqrt"), after.count("Sqrt")) == (8, 3)  # of x, of x + 1, in the loop
     assert (before.count("Cumsum"), after.count("Cumsum")) == (1, 0)
@@ -57,10 +57,10 @@ def test_spare_ops_are_taken_out_and_the_others_give_what_they_gave(tmp_path: Pa
     assert all(found["random"].numpy() != 0)
 
 
-def test_the_fingerprint_is_that_of_the_new_file(tmp_path: Path) -> None:
+def test_the_fingerprint_is_updated(tmp_path: Path) -> None:
     tf.saved_model.save(Twice(), str(tmp_path))
     before = tf.saved_model.experimental.read_fingerprint(str(tmp_path)).saved_model_checksum
-    take_out_spare_ops(tmp_path)
+    remove_spare_ops(tmp_path)
     after = tf.saved_model.experimental.read_fingerprint(str(tmp_path)).saved_model_checksum
-    take_out_spare_ops(tmp_path)
+    remove_spare_ops(tmp_path)
     assert before != after == tf.saved_model.experimental.read_fingerprint(str(tmp_path)).saved_model_checksum

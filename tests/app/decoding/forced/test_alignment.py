@@ -19,11 +19,11 @@ def vocabulary() -> Vocabulary:
     return small_vocabulary()
 
 
-def test_a_word_is_aligned_to_the_one_that_its_tokens_look_at_most() -> None:
+def test_a_word_is_aligned_with_the_one_that_its_tokens_attend_to_most() -> None:
     source_words, target_words = [[0, 1, 1, -1]], [[0, 0, 1, -1]]
     weights = tf.constant([[[0.4, 0.3, 0.3, 0.0], [0.5, 0.1, 0.1, 0.3], [0.1, 0.1, 0.0, 0.8], [0.0, 0.0, 0.0, 1.0]]])
     one, none = tf.constant([1]), tf.constant([0])
-    sides = [Words(tf.constant(numbers), one + 1, first=none, kept=none) for numbers in (source_words, target_words)]
+    sides = [Words(tf.constant(numbers), one + 1, first=none, copied=none) for numbers in (source_words, target_words)]
     found = align_words(attention_of(weights, *sides, none, tf.constant([1, 2, 2])))
     np.testing.assert_allclose(found.weights, [[[0.45, 0.4], [0.1, 0.1]]], rtol=1e-6)
     assert found.alignments.numpy().tolist() == [b"0-0 0-1"]
@@ -37,9 +37,9 @@ def test_a_copy_is_aligned_word_for_word(vocabulary: Vocabulary) -> None:
         assert found == [" ".join(f"{i}-{i}" for i in range(len(line.split()))) for line in lines]
 
 
-def test_a_line_of_sentences_is_aligned_in_the_pieces_of_its_translation(vocabulary: Vocabulary) -> None:
+def test_sentences_are_aligned_separately(vocabulary: Vocabulary) -> None:
     class Straying(CopyingTransformer):
-        """Looks at the last token of what it translates; without pieces, that of the whole line."""
+        """Attends to the last token of the source piece."""
 
         def cross_weights(self, target: tf.Tensor, *, cross: Any, may_attend_source: tf.Tensor) -> tf.Tensor:
             last = tf.math.count_nonzero(may_attend_source, axis=1) - 2  # before EOS
@@ -70,7 +70,7 @@ def test_nothing_is_aligned_with_an_empty_side(vocabulary: Vocabulary) -> None:
     assert [next(aligner.align_lines([pair])) for pair in pairs] == [""] * 3
 
 
-def test_each_word_shares_out_its_attention_and_what_follows_changes_nothing(vocabulary: Vocabulary) -> None:
+def test_attention_of_a_word_sums_to_less_than_one_and_ignores_later_words(vocabulary: Vocabulary) -> None:
     keras.utils.set_random_seed(2)
     transformer = Transformer(TransformerConfig(vocabulary.size, 12, 20, 3, encoder_layers=1, decoder_layers=3))
     transformer.build()
@@ -81,6 +81,6 @@ def test_each_word_shares_out_its_attention_and_what_follows_changes_nothing(voc
     assert np.all(weights[1, 1:] == 0)
     assert np.all(weights[1, :, 2:] == 0)
     shares = weights.sum(axis=2)[[0, 0, 0, 1], [0, 1, 2, 0]]
-    assert np.all((shares > 0.3) & (shares < 1.0))  # the rest is for the end of the source
+    assert np.all((shares > 0.3) & (shares < 1.0))  # the rest goes to the end of the source
     shorter = graph.align(texts[:1], tf.constant(["Die Katze"])).weights.numpy()
     np.testing.assert_allclose(shorter[0], weights[0, :2], rtol=1e-4)

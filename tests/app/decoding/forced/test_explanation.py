@@ -1,5 +1,3 @@
-"""What is shown of a translation is what happened."""
-
 from collections.abc import Callable
 
 import keras
@@ -7,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.ensemble import Ensemble
 from app.decoding.forced.explanation import Explanation
+from app.decoding.network.ensemble import Ensemble
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
 from layers import Transformer, TransformerConfig
@@ -42,7 +40,7 @@ def explain(graph: TranslationGraph) -> Explain:
     return lambda text: Explanation(**signature(text=text))
 
 
-def test_the_translation_and_its_search_are_those_of_the_graph(
+def test_the_explanation_shows_the_search_of_the_graph(
     graph: TranslationGraph, explain: Explain, vocabulary: Vocabulary
 ) -> None:
     text = tf.constant("A dog barks.")
@@ -66,9 +64,7 @@ def test_the_translation_and_its_search_are_those_of_the_graph(
     assert float(found.log_probabilities[0, 0]) in [pytest.approx(end, rel=1e-5) for end in ends]
 
 
-def test_what_attends_is_shown_for_each_piece(
-    graph: TranslationGraph, explain: Explain, vocabulary: Vocabulary
-) -> None:
+def test_attention_is_shown_for_each_piece(graph: TranslationGraph, explain: Explain, vocabulary: Vocabulary) -> None:
     shown = explain(tf.constant("The cat sat."))
     source, target = len(shown.source_pieces), len(shown.target_pieces)
     config = graph.transformer.config
@@ -81,7 +77,7 @@ def test_what_attends_is_shown_for_each_piece(
         weights = getattr(shown, name).numpy()
         assert weights.shape == shape
         np.testing.assert_allclose(weights.sum(axis=-1), 1.0, rtol=1e-5)
-    assert np.all(np.triu(shown.decoder_attention.numpy(), 1) == 0)  # nothing looks at what comes later
+    assert np.all(np.triu(shown.decoder_attention.numpy(), 1) == 0)  # no position attends to later ones
     assert shown.positional_encodings.shape == (max(source, target), 12)
     assert shown.source_pieces.numpy()[-1] == vocabulary.spell(tf.constant(EOS)).numpy()
 

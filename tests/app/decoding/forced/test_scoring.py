@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from app.decoding.forced import scoring
-from app.decoding.forced.scoring import token_log_probabilities
 from app.decoding.given_translations import Score, Scorer
 from app.decoding.options import DecodingOptions
 from app.decoding.signatures import Signatures
@@ -50,11 +49,11 @@ def signatures(graph: TranslationGraph) -> Signatures:
     return graph.signatures()
 
 
-def test_what_the_search_found_has_the_score_that_it_gave(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
+def test_scoring_agrees_with_the_search(graph: TranslationGraph, vocabulary: Vocabulary) -> None:
     pieces = vocabulary.encode(tf.constant(["The cat sat on the mat.", "A dog"]))
     found = graph.search(pieces, 3)
     for n in range(3):
-        by_token = token_log_probabilities(graph.logits, pieces, found.tokens[:, n], vocabulary_size=vocabulary.size)
+        by_token = graph.token_log_probabilities(pieces, found.tokens[:, n])
         np.testing.assert_allclose(tf.reduce_sum(by_token, axis=1), found.log_probabilities[:, n], rtol=1e-5)
 
 
@@ -66,7 +65,7 @@ def test_a_translation_has_the_score_it_was_translated_with(vocabulary: Vocabula
     np.testing.assert_allclose([s.score for s in scores], [t.score for t in translations], atol=1e-4)
 
 
-def test_a_line_of_sentences_and_a_list_have_the_score_they_were_translated_with(vocabulary: Vocabulary) -> None:
+def test_several_sentences_and_lists_have_the_score_they_were_translated_with(vocabulary: Vocabulary) -> None:
     lines = [
         "The cat sat. A dog barks! Is it so?",
         "1. The cat sat. 2. A dog barks.",
@@ -87,7 +86,7 @@ def test_a_line_of_sentences_and_a_list_have_the_score_they_were_translated_with
         np.testing.assert_allclose(*probabilities, atol=1e-4)
 
 
-def test_a_translation_without_the_number_of_a_list_is_scored_with_it_in_the_text(graph: TranslationGraph) -> None:
+def test_a_list_number_on_one_side_only_is_scored_as_text(graph: TranslationGraph) -> None:
     found = graph.score(tf.constant(["1. The cat", "The cat"]), tf.constant(["Die Katze", "1. Die Katze"]))
     assert np.all(found.scores < 0)
     assert found.pieces[1, 0].numpy().decode() == "▁"
@@ -101,7 +100,7 @@ def test_a_translation_far_longer_than_its_text_is_scored_in_parts(graph: Transl
     assert spelt == long.strip()
 
 
-def test_a_score_is_made_of_those_of_its_tokens(signatures: Signatures, vocabulary: Vocabulary) -> None:
+def test_a_score_is_computed_from_those_of_its_tokens(signatures: Signatures, vocabulary: Vocabulary) -> None:
     scores = list(Scorer(signatures).score_lines(PAIRS))
     for (_, target), score in zip(PAIRS, scores, strict=True):
         pieces = [piece for piece, _ in score.tokens]
@@ -116,14 +115,14 @@ def test_a_score_is_made_of_those_of_its_tokens(signatures: Signatures, vocabula
 
 
 @pytest.mark.parametrize("setting", [{"batch_tokens": 16}, {"window_lines": 2}])
-def test_the_company_of_a_pair_does_not_change_its_score(signatures: Signatures, setting: Mapping[str, int]) -> None:
+def test_the_other_pairs_of_a_batch_do_not_change_a_score(signatures: Signatures, setting: Mapping[str, int]) -> None:
     alone = [next(Scorer(signatures).score_lines([pair])) for pair in PAIRS]
     for ours, theirs in zip(Scorer(signatures, **setting).score_lines(PAIRS), alone, strict=True):
         assert [piece for piece, _ in ours.tokens] == [piece for piece, _ in theirs.tokens]
         assert [value for _, value in ours.tokens] == pytest.approx([value for _, value in theirs.tokens], rel=1e-4)
 
 
-def test_logits_are_made_a_few_rows_at_a_time(graph: TranslationGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_are_computed_a_few_rows_at_a_time(graph: TranslationGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     sources, targets = (tf.constant(side) for side in zip(*PAIRS, strict=True))
     whole = graph.score(sources, targets)
     monkeypatch.setattr(scoring, "LOGITS_AT_ONCE", 2 * whole.pieces.shape[1] * graph.vocabulary.size)

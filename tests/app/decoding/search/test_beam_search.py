@@ -7,15 +7,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.search.beam_search import (
-    FREE_REPETITION,
-    Hypotheses,
-    SearchState,
-    Step,
-    beam_search,
-    length_penalties,
-)
-from app.decoding.search.repetition import Repetition, penalized
+from app.decoding.search.beam_search import beam_search
+from app.decoding.search.hypotheses import Hypotheses, SearchState, Step
+from app.decoding.search.penalties import NO_RULES, Repetition, length_penalties, penalize_tokens
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 from tests.eager import eager
 from tests.oracles.exhaustive_search import PrefixScorer, exhaustive_search, plain_beam_search
@@ -26,7 +20,7 @@ limits = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 
 
 def step_of(table: tf.Tensor) -> Step:
-    """A scorer's table as a step whose state is each beam's sentence and place in the tree of prefixes."""
+    """Makes a step of a scorer's table; its state is each beam's sentence and node in the tree of prefixes."""
     vocabulary = tf.shape(table)[2]
 
     def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
@@ -45,7 +39,7 @@ def first_state(sentences: Any, beam_size: Any) -> SearchState:
 
 
 class Given(NamedTuple):
-    """What a search is given, but for the step; of tensors or of their specifications."""
+    """The inputs of a search except the step, as tensors or as their specs."""
 
     sentences: Any  # int32 [B], as the scorer numbers them
     length_limits: Any  # int32 [B]
@@ -76,9 +70,9 @@ def search(
     sentences: Any = None,
     length_penalty: float = 0.6,
     prefixes: tf.Tensor | None = None,
-    repetition: Repetition = FREE_REPETITION,
+    repetition: Repetition = NO_RULES,
 ) -> Hypotheses:
-    """The N best, which are sure."""
+    """Returns the N best hypotheses, which stopping early does not change."""
     given = Given(
         tf.constant(list(range(len(length_limits)) if sentences is None else sentences), tf.int32),
         tf.constant(length_limits, tf.int32),
@@ -93,7 +87,7 @@ def search(
 
 
 def tokens_of(found: Hypotheses, sentence: int) -> list[tuple[int, ...]]:
-    """The hypotheses of a sentence that exist, without padding."""
+    """Returns the existing hypotheses of a sentence, without padding."""
     rows = zip(found.tokens[sentence].numpy(), found.lengths[sentence].numpy(), strict=True)
     return [tuple(row[:length].tolist()) for row, length in rows if length]
 
@@ -115,9 +109,7 @@ def test_a_beam_wide_enough_finds_what_exhaustive_search_finds(
 
 @settings(max_examples=25, deadline=None)
 @given(seed=seeds, alpha=alphas, prefixes=st.lists(st.lists(st.integers(4, 5), max_size=3), min_size=1, max_size=3))
-def test_hypotheses_begin_with_their_prefix_and_are_the_best_that_do(
-    seed: int, alpha: float, prefixes: list[list[int]]
-) -> None:
+def test_hypotheses_are_the_best_that_begin_with_the_prefix(seed: int, alpha: float, prefixes: list[list[int]]) -> None:
     scorer = PrefixScorer(seed, sentences=len(prefixes), vocabulary=6, length=4)
     forced = tf.ragged.constant(prefixes, tf.int32, ragged_rank=1).to_tensor(PAD)
     found = search(scorer, [4] * len(prefixes), beam_size=27, length_penalty=alpha, hypotheses=3, prefixes=forced)
@@ -171,7 +163,7 @@ def test_a_beam_of_one_takes_the_most_probable_token_each_time(seed: int, limit:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=seeds, alpha=alphas, order=st.permutations(range(3)), beam_size=st.integers(1, 3))
-def test_neither_batch_order_nor_batch_mates_change_a_sentence(
+def test_neither_batch_order_nor_other_sentences_change_a_result(
     seed: int, alpha: float, order: list[int], beam_size: int
 ) -> None:
     scorer = PrefixScorer(seed, sentences=3, vocabulary=7, length=4)
@@ -181,12 +173,14 @@ def test_neither_batch_order_nor_batch_mates_change_a_sentence(
     for row, sentence in enumerate(order):
         alone = search(scorer, [limits[sentence]], sentences=[sentence], **options)
         assert tokens_of(together, row) == tokens_of(alone, 0)
-        np.testing.assert_allclose(together.scores[row], alone.scores[0], rtol=1e-6)  # softmax rounds by the batch
+        np.testing.assert_allclose(
+            together.scores[row], alone.scores[0], rtol=1e-6
+        )  # the rounding of softmax depends on the batch
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=seeds, alpha=alphas, beam_size=st.integers(1, 4))
-def test_a_score_is_that_of_the_tokens_returned(seed: int, alpha: float, beam_size: int) -> None:
+def test_the_score_is_that_of_the_returned_tokens(seed: int, alpha: float, beam_size: int) -> None:
     scorer = PrefixScorer(seed, sentences=2, vocabulary=7, length=5)
     found = search(scorer, [5, 4], beam_size=beam_size, hypotheses=beam_size, length_penalty=alpha)
     for sentence in range(2):
@@ -202,7 +196,7 @@ def test_a_score_is_that_of_the_tokens_returned(seed: int, alpha: float, beam_si
 
 @settings(max_examples=20, deadline=None)
 @given(seed=seeds, alpha=alphas, size=st.integers(1, 3))
-def test_no_ngram_stands_in_a_hypothesis_twice_and_they_are_the_best_such(seed: int, alpha: float, size: int) -> None:
+def test_hypotheses_are_the_best_without_a_repeated_ngram(seed: int, alpha: float, size: int) -> None:
     scorer = PrefixScorer(seed, sentences=1, vocabulary=6, length=4)
     without = Repetition(no_repeat_ngram_size=size)
     found = search(scorer, [4], beam_size=27, length_penalty=alpha, hypotheses=8, repetition=without)
@@ -217,7 +211,7 @@ def test_no_ngram_stands_in_a_hypothesis_twice_and_they_are_the_best_such(seed: 
     np.testing.assert_allclose(found.scores[0, : len(expected)], [e.score for e in expected], rtol=1e-5)
 
 
-def test_a_penalised_token_is_less_likely_once_it_was_said() -> None:
+def test_a_repeated_token_is_less_likely_with_the_penalty() -> None:
     always = tf.constant([[0.0, 0.0, 0.0, -1.0, 2.0, 1.5]])
 
     def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
@@ -230,7 +224,7 @@ def test_a_penalised_token_is_less_likely_once_it_was_said() -> None:
     assert found.tokens[0, 0].numpy().tolist() == [4, 5, EOS]
     after = tf.math.log_softmax([0.0, 0.0, 0.0, -1.0, 1.0, 1.5])  # 2.0 of token 4 has become 1.0
     np.testing.assert_allclose(found.token_log_probabilities[0, 0, 1], after[5], rtol=1e-6)
-    np.testing.assert_allclose(penalized(tf.constant([[-1.0, 3.0]]), tf.constant([[0]]), 2.0), [[-2.0, 3.0]])
+    np.testing.assert_allclose(penalize_tokens(tf.constant([[-1.0, 3.0]]), tf.constant([[0]]), 2.0), [[-2.0, 3.0]])
 
 
 @settings(max_examples=20, deadline=None)

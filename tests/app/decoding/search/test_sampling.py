@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.search.beam_search import Hypotheses, SearchState
-from app.decoding.search.repetition import Repetition
+from app.decoding.search.hypotheses import Hypotheses, SearchState
+from app.decoding.search.penalties import Repetition
 from app.decoding.search.sampling import Sampling, draw, sample
 from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
@@ -53,7 +53,7 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(sampling: Sampling, weight
     np.testing.assert_allclose(frequencies(sampling), np.array(weights) / sum(weights), atol=1e-3)
 
 
-def test_a_sentence_draws_the_same_whatever_stands_beside_it() -> None:
+def test_a_sample_does_not_depend_on_the_batch() -> None:
     seeds = [[1, 0], [2, 0], [1, 1], [3, 7]]
     together = drawn(seeds)
     for row, seed in enumerate(seeds):
@@ -61,12 +61,12 @@ def test_a_sentence_draws_the_same_whatever_stands_beside_it() -> None:
         np.testing.assert_array_equal(together.tokens[row], alone.tokens[0])
         np.testing.assert_allclose(together.scores[row], alone.scores[0], rtol=1e-6)
     assert len({tuple(row[0]) for row in together.tokens.numpy().tolist()}) == len(seeds)
-    longer = drawn([[1, 0]], limit=300).tokens[0, 0].numpy()  # more numbers are drawn, and the first are the same
+    longer = drawn([[1, 0]], limit=300).tokens[0, 0].numpy()  # drawing more numbers does not change the first
     length = int(together.lengths[0, 0])
     np.testing.assert_array_equal(longer[:length], together.tokens[0, 0, :length])
 
 
-def test_a_drawn_hypothesis_ends_once_and_has_the_probability_of_the_model() -> None:
+def test_a_sample_ends_once_and_has_the_probability_of_the_model() -> None:
     found = drawn([[seed, 0] for seed in range(20)], limit=5, sampling=Sampling(temperature=0.7), length_penalty=1.0)
     for tokens, length, by_token, score in zip(
         found.tokens[:, 0].numpy().tolist(),
@@ -83,7 +83,7 @@ def test_a_drawn_hypothesis_ends_once_and_has_the_probability_of_the_model() -> 
         assert score == pytest.approx(expected.sum() / ((5 + length) / 6), rel=1e-5)
 
 
-def test_nothing_is_repeated_that_may_not() -> None:
+def test_banned_ngrams_are_not_sampled() -> None:
     found = drawn([[seed, 0] for seed in range(10)], repetition=Repetition(no_repeat_ngram_size=1))
     assert int(tf.reduce_max(found.lengths)) == 4
     for tokens, length in zip(found.tokens[:, 0].numpy().tolist(), found.lengths[:, 0].numpy(), strict=True):

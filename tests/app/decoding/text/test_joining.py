@@ -11,7 +11,7 @@ def test_joining_puts_a_space_between_texts_and_skips_empty_ones() -> None:
     np.testing.assert_array_equal(join_pieces(texts[:0], tf.zeros([0], tf.int32), 0), np.zeros(0, object))
 
 
-def test_joining_puts_no_space_behind_chinese_or_japanese() -> None:
+def test_joining_puts_no_space_after_chinese_or_japanese() -> None:
     texts = tf.constant(["好。", "「いいえ」", "", "OK.", "好。", "Ja."])
     joined = join_pieces(texts, tf.constant([0, 0, 0, 0, 0, 1]), 2)
     assert [t.decode() for t in joined.numpy()] == ["好。「いいえ」OK. 好。", "Ja."]

@@ -1,4 +1,4 @@
-"""Tags before a text steer a translation and are no part of what is translated."""
+"""Tags before a text control its translation and are not translated."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,9 @@ from app.decoding.forced.alignment import word_numbers
 from app.decoding.given_translations import Aligner
 from app.decoding.glossary import Glossary
 from app.decoding.options import DecodingOptions
-from app.decoding.search.beam_search import Hypotheses
+from app.decoding.search.hypotheses import Hypotheses
 from app.decoding.signatures import ALIGN, TRANSLATE
+from app.decoding.text.found_pieces import found_pieces
 from app.decoding.text.leading_tags import leads, tag_tables, without_tags
 from app.decoding.translation_graph import TranslationGraph
 from app.decoding.translator import Request, Translator
@@ -22,7 +23,7 @@ SPACE, FR, NEWS, WORD, LETTER, DE, BYTE, CODE = range(4, 12)
 
 
 class WithoutTags(CopyingTransformer):
-    """Copies what stands behind the tags."""
+    """Copies the text after the tags."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__(vocabulary.size)
@@ -56,14 +57,14 @@ def graph(request: pytest.FixtureRequest) -> TranslationGraph:
         ([], 0),
     ],
 )
-def test_tags_lead_up_to_the_first_token_of_text(row: list[int], leading: int) -> None:
+def test_leading_tags_end_at_the_first_token_of_text(row: list[int], leading: int) -> None:
     tables, rows = tag_tables(PIECES), tf.ragged.constant([row, [WORD]], tf.int32)
     assert leads(rows.to_tensor(), tables)[0, : len(row)].numpy().tolist() == [i < leading for i in range(len(row))]
     assert without_tags(rows, tables).to_list() == [row[leading:], [WORD]]
 
 
 def translated(graph: TranslationGraph, *texts: str) -> list[tuple[str, str]]:
-    """Translations and warnings."""
+    """Returns translations and warnings."""
     found = untraced_signatures(graph)[TRANSLATE](texts=tf.constant(texts))
     return [
         (a.decode(), b.decode()) for a, b in zip(found["translations"].numpy(), found["warnings"].numpy(), strict=True)
@@ -72,14 +73,14 @@ def translated(graph: TranslationGraph, *texts: str) -> list[tuple[str, str]]:
 
 def test_every_piece_of_a_long_text_has_its_tags(graph: TranslationGraph) -> None:
     long = " ".join(["The cat sat on the mat."] * 5)
-    pieces = graph.cutter.cut(tf.constant([f"<2fr> <news> {long}"])).tokens
+    pieces = graph.text.cutter.cut(tf.constant([f"<2fr> <news> {long}"])).tokens
     spelt = [b"".join(row).decode() for row in graph.vocabulary.spell(pieces.to_tensor()).numpy()]
     assert len(spelt) > 3
     assert all(piece.startswith("▁<2fr>▁<news>▁The") for piece in spelt)
     assert translated(graph, f"<2fr> <news> {long}")[0][0] == long
 
 
-def test_tags_are_nothing_that_a_translation_could_lack(graph: TranslationGraph) -> None:
+def test_tags_cause_no_warnings(graph: TranslationGraph) -> None:
     cat, two = "The cat sat on the mat.", "The 2 cats"
     assert translated(graph, cat, f"<2fr> {cat}", two, f"<2fr> <news> {two}") == [
         *[(cat, "copied")] * 2,
@@ -87,7 +88,7 @@ def test_tags_are_nothing_that_a_translation_could_lack(graph: TranslationGraph)
     ]
 
 
-def test_a_digit_in_a_tag_is_no_number(graph: TranslationGraph) -> None:
+def test_a_digit_in_a_tag_does_not_count_as_a_number(graph: TranslationGraph) -> None:
     sources = graph.vocabulary.encode(tf.constant(["<2fr> 3 cats"]))
     with eager():
         found = Hypotheses(*(values[:, :1] for values in graph.search(sources, 1)))
@@ -95,7 +96,8 @@ def test_a_digit_in_a_tag_is_no_number(graph: TranslationGraph) -> None:
     lengths = tf.fill([1, 1], tf.shape(wrong)[1])
     by_token = tf.zeros(tf.shape(wrong))[:, tf.newaxis]
     found = found._replace(tokens=wrong[:, tf.newaxis], lengths=lengths, token_log_probabilities=by_token)
-    assert graph.in_text(sources, found, 1, retry=False).warnings.numpy().tolist() == [
+    tables = {"vocabulary": graph.vocabulary, "tags": graph.text.tables.tags}
+    assert found_pieces(sources, found, 1, False, **tables).warnings.numpy().tolist() == [
         [[False, False, False, True, False, False]]
     ]
 
@@ -104,12 +106,12 @@ def test_a_text_of_tags_alone_is_empty(graph: TranslationGraph) -> None:
     assert translated(graph, "<2fr>", "<2fr> <news> ", "") == [("", "")] * 3
 
 
-def test_words_come_from_words_and_tags_are_counted(graph: TranslationGraph) -> None:
+def test_tags_count_as_words_but_no_word_is_aligned_with_them(graph: TranslationGraph) -> None:
     cat = "The cat sat on the mat."
     (plain,) = Aligner(untraced_signatures(graph)).align_lines([(cat, cat)])
     assert plain == "0-0 1-1 2-2 3-3 4-4 5-5"
     ids = graph.vocabulary.encode(tf.constant([f"<2fr> <news> {cat}"])).to_tensor()
-    assert sorted(set(word_numbers(ids, graph.cut_tables).numpy()[0].tolist())) == list(range(-1, 6))
+    assert sorted(set(word_numbers(ids, graph.text.tables).numpy()[0].tolist())) == list(range(-1, 6))
     found = untraced_signatures(graph)[ALIGN](texts=tf.constant([f"<2fr> <news> {cat}"]), targets=tf.constant([cat]))
     assert not np.any(found["weights"].numpy()[:, :, :2])
     assert all(int(pair.split(b"-")[0]) >= 2 for pair in found["alignments"].numpy()[0].split()[4:])
@@ -123,5 +125,5 @@ def test_a_term_of_a_glossary_is_not_found_in_a_tag(graph: TranslationGraph) -> 
 
 def test_tags_are_tokens_of_their_own(graph: TranslationGraph) -> None:
     assert {
-        graph.vocabulary.pieces()[i].removeprefix("▁") for i in np.flatnonzero(graph.cut_tables.tags.is_tag)
+        graph.vocabulary.pieces()[i].removeprefix("▁") for i in np.flatnonzero(graph.text.tables.tags.is_tag)
     } == set(TAGS)

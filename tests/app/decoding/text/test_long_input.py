@@ -20,7 +20,7 @@ def split(rows: list[list[int]], limit: int) -> tuple[list[list[int]], list[int]
 
 @settings(max_examples=100, deadline=None)
 @given(rows=rows_of_tokens, limit=st.integers(1, 12))
-def test_the_pieces_are_the_row_in_order_and_within_the_limit(rows: list[list[int]], limit: int) -> None:
+def test_the_pieces_concatenate_to_the_row_and_are_within_the_limit(rows: list[list[int]], limit: int) -> None:
     pieces, owner = split(rows, limit)
     joined: list[list[int]] = [[] for _ in rows]
     for piece, row in zip(pieces, owner, strict=True):
@@ -57,7 +57,7 @@ def test_the_worked_example_holds() -> None:
         ([A, B, DOT, A, B, A, B], [A, B, DOT]),  # the last sentence end, though later words fit
         ([A, DOT, B, DOT, A, A, A], [A, DOT, B, DOT]),
         ([A, B, QUOTED_DOT, A, B, A, B], [A, B, QUOTED_DOT]),
-        ([A, B, DOT, X, X, A, B], [A, B, DOT, X, X]),  # a decimal point ends no sentence
+        ([A, B, DOT, X, X, A, B], [A, B, DOT, X, X]),  # a decimal point does not end a sentence
         ([A, X, FULL_STOP, X, X, X, X], [A, X, FULL_STOP]),  # needs no space after it
         ([A, DOT, B, X, X, A, B], [A, DOT, B, X, X]),  # a late word boundary rather than a tiny piece
         ([A, B, X, X, X, X, X], [A]),  # a boundary in the first half, if there is no other
@@ -68,17 +68,17 @@ def test_a_row_is_cut_at_the_best_place(row: list[int], first: list[int]) -> Non
     assert split([row], 5)[0][0] == first
 
 
-def test_a_language_code_leads_each_piece_and_does_not_count() -> None:
+def test_a_language_code_is_repeated_in_each_piece_and_does_not_count() -> None:
     tables, code = cut_tables([*PIECES, ">>fra<<"]), len(PIECES)
     rows = [[code, A, DOT, B, X, B, X, X], [A, DOT, B, X, B, code, X], [code, A, B], []]
     pieces, owner = split_long(tf.ragged.constant(rows, tf.int32), 4, tables)
     first = [[code, A, DOT], [code, B, X], [code, B, X, X]]
-    second = [[A, DOT], [B, X, B], [code, X]]  # in the middle it is text
+    second = [[A, DOT], [B, X, B], [code, X]]  # within a text it is text
     assert pieces.to_list() == [*first, *second, [code, A, B], []]
     assert owner.numpy().tolist() == [0, 0, 0, 1, 1, 1, 2, 3]
 
 
-def test_the_tables_know_word_starts_and_sentence_ends() -> None:
+def test_the_tables_mark_word_starts_and_sentence_ends() -> None:
     pieces = ["▁Ja", "nein", "▁", "!", "▁…", '."', ".)", "?»", "。」", "3.1", "”"]
     tables = cut_tables(pieces)
     assert [p for p, t in zip(pieces, tables.starts_word, strict=True) if t] == ["▁Ja", "▁", "▁…"]
@@ -87,7 +87,7 @@ def test_the_tables_know_word_starts_and_sentence_ends() -> None:
     assert [p for p, t in zip(pieces, tables.ends_unspaced_sentence, strict=True) if t] == ["。」"]
 
 
-def test_the_tags_of_a_row_lead_each_piece_and_a_row_of_tags_is_empty() -> None:
+def test_the_tags_of_a_row_are_repeated_in_each_piece_and_a_row_of_tags_is_empty() -> None:
     tables, space = cut_tables([*PIECES, "▁", "<2fr>", "<news>"]), len(PIECES)
     fr, news = space + 1, space + 2
     rows = [[space, fr, space, news, A, DOT, B, X, B, X, X], [space, fr, space, A], [space, fr], [space, A, space, fr]]
@@ -100,7 +100,7 @@ def test_the_tags_of_a_row_lead_each_piece_and_a_row_of_tags_is_empty() -> None:
     assert owner.numpy().tolist() == [0, 0, 0, 1, 2, 3]
 
 
-def test_the_tables_know_language_codes_and_take_them_for_words() -> None:
+def test_the_tables_mark_language_codes_as_tags_and_words() -> None:
     tables = cut_tables([">>fra<<", ">>", "<<", ">><<", "▁>>fra<<", ">>zh_Hans<<"])
     assert tables.tags.is_tag.tolist() == [True, False, False, False, False, True]
     assert tables.starts_word.tolist() == [True, False, False, False, True, True]

@@ -1,11 +1,11 @@
 import pytest
 import tensorflow as tf
 
-from app.decoding.text.output_checks import WARNINGS, find_warnings, says_again, spelt
+from app.decoding.text.output_checks import WARNINGS, find_warnings, has_loop, spell_warnings
 
 
 def warnings_of(source: str, *translations: str) -> list[str]:
-    """Words are the tokens."""
+    """Returns the warnings of translations, with words as tokens."""
     numbers: dict[str, int] = {}
 
     def tokens(text: str) -> list[int]:
@@ -15,7 +15,7 @@ def warnings_of(source: str, *translations: str) -> list[str]:
     found = find_warnings(
         tf.constant([source]), tf.constant([tokens(source)], tf.int32), tf.constant([translations]), ids
     )
-    return [text.decode() for text in spelt(found).numpy()[0]]
+    return [text.decode() for text in spell_warnings(found).numpy()[0]]
 
 
 @pytest.mark.parametrize(
@@ -47,21 +47,21 @@ def warnings_of(source: str, *translations: str) -> list[str]:
         ("", "", ""),
     ],
 )
-def test_what_is_wrong_is_seen_and_what_is_right_passes(source: str, translation: str, expected: str) -> None:
+def test_suspicious_translations_get_warnings_and_good_ones_none(source: str, translation: str, expected: str) -> None:
     assert warnings_of(source, translation) == [expected]
 
 
-def test_each_translation_has_its_own_warnings_in_order() -> None:
+def test_each_translation_has_its_own_warnings() -> None:
     found = warnings_of("In 12 hours it is 14 o'clock.", "In 12 hours it is 14 o'clock.", "In 12 Stunden", "x")
     assert found == ["copied", "numbers", "numbers"]
-    every = spelt(tf.ones([1, 1, len(WARNINGS)], tf.bool)).numpy()[0, 0].decode()
+    every = spell_warnings(tf.ones([1, 1, len(WARNINGS)], tf.bool)).numpy()[0, 0].decode()
     assert every == "copied,repetition,length,numbers,links,empty"
 
 
 @pytest.mark.parametrize("period", range(1, 11))
-def test_three_times_in_a_row_is_seen_at_any_place_and_period(period: int) -> None:
-    said = list(range(4, 4 + period))
+def test_a_loop_of_three_is_found_at_any_place_and_period(period: int) -> None:
+    repeated = list(range(4, 4 + period))
     times = max(3, -(-6 // period))
-    assert says_again(tf.constant([[99, 98, *said * times, 97, 0, 0]]))[0]
-    assert not says_again(tf.constant([[99, 98, *(said * times)[:-1], 97, 0, 0]]))[0]
-    assert not says_again(tf.constant([[99, 98, *said, 97, *said, 96, *said, 0, 0, 0, 0, 0, 0, 0, 0]]))[0]
+    assert has_loop(tf.constant([[99, 98, *repeated * times, 97, 0, 0]]))[0]
+    assert not has_loop(tf.constant([[99, 98, *(repeated * times)[:-1], 97, 0, 0]]))[0]
+    assert not has_loop(tf.constant([[99, 98, *repeated, 97, *repeated, 96, *repeated, 0, 0, 0, 0, 0, 0, 0, 0]]))[0]

@@ -1,5 +1,3 @@
-"""Sentences that belong together are found by their lengths."""
-
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -22,15 +20,15 @@ def paired(*pairs: tuple[list[int], list[int]]) -> tuple[list[int], list[int]]:
 @pytest.mark.parametrize(
     ("sources", "targets", "groups", "its_groups"),
     [
-        ([10, 99, 5], [70, 5, 60], [0, 1, 2], [0, 1, 2]),  # as many: one by one
+        ([10, 99, 5], [70, 5, 60], [0, 1, 2], [0, 1, 2]),  # equal numbers: one to one
         ([50, 20, 40], [52, 10, 11, 39], [0, 1, 2], [0, 1, 1, 2]),
         ([52, 10, 11, 39], [50, 20, 40], [0, 1, 1, 2], [0, 1, 2]),
         ([30, 30], [30, 10, 10, 10], [0, 1], [0, 1, 1, 1]),
-        ([10], [5, 5, 5, 5, 5], [0], [0, 0, 0, 0, 0]),  # too many to be searched
+        ([10], [5, 5, 5, 5, 5], [0], [0, 0, 0, 0, 0]),  # too many for one sentence
         ([7], [7], [0], [0]),
     ],
 )
-def test_sentences_of_like_length_belong_together(
+def test_sentences_are_grouped_by_length(
     sources: list[int], targets: list[int], groups: list[int], its_groups: list[int]
 ) -> None:
     assert paired((sources, targets)) == (groups, its_groups)
@@ -38,7 +36,7 @@ def test_sentences_of_like_length_belong_together(
 
 @settings(max_examples=50, deadline=None)
 @given(pairs=st.lists(st.tuples(lengths, lengths), min_size=1, max_size=4))
-def test_all_sentences_are_in_order_in_groups_that_both_sides_have_and_no_other_text_matters(
+def test_groups_are_in_order_have_both_sides_and_do_not_depend_on_other_texts(
     pairs: list[tuple[list[int], list[int]]],
 ) -> None:
     own, its = paired(*pairs)
@@ -54,7 +52,7 @@ def test_all_sentences_are_in_order_in_groups_that_both_sides_have_and_no_other_
     assert (own, its) == expected
 
 
-def test_too_many_sentences_to_be_searched_belong_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_sentences_become_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairing, "MOST_CELLS", 5)
     sides = (tf.ragged.constant([side], tf.int32) for side in ([5, 5], [5, 2, 3]))
     assert [group.numpy().tolist() for group in pair_up(*sides)] == [[0, 0], [0, 0, 0]]

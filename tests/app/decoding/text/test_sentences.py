@@ -1,4 +1,4 @@
-"""Where texts are cut, what of a sentence is copied, and that Python and the graph agree."""
+"""Cutting texts into sentences, and splitting off copied parts; Python and the graph agree."""
 
 # ruff: noqa: RUF001  # the marks of many scripts are what this is about
 
@@ -14,16 +14,16 @@ from app.decoding.text.sentences import (
     is_followed_by_space_outside,
     joined,
     joined_outside,
-    parted,
-    parted_outside,
+    split_copied,
+    split_copied_outside,
     stretches_outside,
 )
 
 TEXTS = tf.TensorSpec([None], tf.string)
 traced_cut = tf.function(cut_sentences, input_signature=[TEXTS], autograph=False)
-traced_parted = tf.function(parted, input_signature=[TEXTS], autograph=False)
+traced_split = tf.function(split_copied, input_signature=[TEXTS], autograph=False)
 PARTS = (
-    *("Dr.", "No.", "5", "12.", "3.5", "U.S.", "e.g.", "He", "said", "Tom", "I", "etc.", "der", "2.", "Weltkrieg"),
+    *("Dr.", "No.", "5", "12.", "3.5", "U.S.", "e.g.", "He", "rest", "Tom", "I", "etc.", "der", "2.", "Weltkrieg"),
     *("?", "!", "...", "…", '"', "“", "”", "(", ")", "»", "«", "-", "\n", "\u2028", "\u00a0", "\u3000", "  ", ".", ":"),
     *("今天。", "。", "「行く。」", "と", "है।", "؟", "كيف", "Բարեւ։", "ሰላም።", "ნახე", "Πού;", "😀", "1️⃣", "a@b.de"),
     *(
@@ -62,8 +62,8 @@ def outside(text: str) -> list[str]:
         ["Dr. Smith met Mr. and Mrs. Who at St. Mary's, e.g. on Jan. 3.", "It was 3.5 m away."],
         ["The U.S. Army came.", "He lives in the U.S.", "He likes it.", "At 5 p.m.", "She left."],
         ["Apple Inc. sued J. R. R. Tolkien Ltd. and others, etc. and so on.", "So did I.", "They won."],
-        ["I am 25.", "I live in Boston.", "No. 5 is alive.", "I said no.", "He left."],
-        ['"Why?" he asked.', '"I see."', "(He left.)", "Then she said: “No!”", "And … then?"],
+        ["I am 25.", "I live in Boston.", "No. 5 is alive.", "I rest no.", "He left."],
+        ['"Why?" he asked.', '"I see."', "(He left.)", "Then she rest: “No!”", "And … then?"],
         ["Nice!", "😀 Thanks.", "OK."],
         ["1. The dog sleeps.", "2. The cat sleeps.", "a) The mouse."],
         ["hello there.", "how are you?", "i am fine, mr. smith."],
@@ -87,7 +87,7 @@ def outside(text: str) -> list[str]:
         ["ในประเทศไทย มีคนมาก"],
     ],
 )
-def test_a_text_is_cut_at_its_sentences_in_any_script(sentences: list[str]) -> None:
+def test_a_text_is_cut_into_sentences_in_any_script(sentences: list[str]) -> None:
     found = in_graph(" ".join(sentences))
     assert found == [sentence.strip() for sentence in sentences]
     assert outside(" ".join(sentences)) == found
@@ -104,23 +104,23 @@ def test_a_text_is_cut_at_its_sentences_in_any_script(sentences: list[str]) -> N
         ["សួស្តី។", "ខ្ញុំទៅ៕"],
     ],
 )
-def test_where_no_space_is_written_none_is_needed(sentences: list[str]) -> None:
+def test_sentences_without_spaces_between_are_cut(sentences: list[str]) -> None:
     assert in_graph("".join(sentences)) == outside("".join(sentences)) == sentences
 
 
 @settings(max_examples=100, deadline=None)
 @given(text=texts)
-def test_python_and_the_graph_cut_and_part_alike(text: str) -> None:
+def test_python_and_the_graph_cut_and_split_alike(text: str) -> None:
     found = in_graph(text)
     assert outside(text) == found
-    graph = traced_parted(tf.constant(found))
-    kept, said = ([one.decode() for one in side.numpy()] for side in graph)
-    assert [parted_outside(sentence) for sentence in found] == [*map(Parts, kept, said)]
+    graph = traced_split(tf.constant(found))
+    copied, rest = ([one.decode() for one in side.numpy()] for side in graph)
+    assert [split_copied_outside(sentence) for sentence in found] == [*map(Parts, copied, rest)]
 
 
 @settings(max_examples=300, deadline=None)
 @given(text=texts)
-def test_what_was_cut_is_not_cut_again_and_with_its_spaces_is_the_text(text: str) -> None:
+def test_sentences_are_not_cut_again_and_stretches_concatenate_to_the_text(text: str) -> None:
     stretches = stretches_outside(text)
     for stretch in stretches:
         assert outside(stretch.text) == [stretch.text]
@@ -128,7 +128,7 @@ def test_what_was_cut_is_not_cut_again_and_with_its_spaces_is_the_text(text: str
     assert "".join("".join(stretch) for stretch in stretches) == text.translate(marks)
 
 
-def test_it_is_told_before_which_sentences_there_is_a_space() -> None:
+def test_sentences_with_a_space_before_them_are_marked() -> None:
     cut = traced_cut(tf.constant(["Yes. No.\nOh.", "", "好。不。 是。", "  A"]))
     assert cut.sentences.row_lengths().numpy().tolist() == [3, 1, 3, 1]
     assert cut.is_spaced.numpy().tolist() == [True, True, True, True, True, False, True, True]
@@ -136,7 +136,7 @@ def test_it_is_told_before_which_sentences_there_is_a_space() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sentence", "kept", "said"),
+    ("sentence", "copied", "rest"),
     [
         ("The dog sleeps.", "", "The dog sleeps."),
         ("1. The dog sleeps.", "1.", "The dog sleeps."),
@@ -171,16 +171,16 @@ def test_it_is_told_before_which_sentences_there_is_a_space() -> None:
         ("", "", ""),
     ],
 )
-def test_what_has_no_word_and_numbers_of_lists_are_copied(sentence: str, kept: str, said: str) -> None:
-    assert parted_outside(sentence) == (kept, said)
-    assert [part.numpy()[0].decode() for part in traced_parted(tf.constant([sentence]))] == [kept, said]
+def test_sentences_without_words_and_numbers_of_lists_are_copied(sentence: str, copied: str, rest: str) -> None:
+    assert split_copied_outside(sentence) == (copied, rest)
+    assert [part.numpy()[0].decode() for part in traced_split(tf.constant([sentence]))] == [copied, rest]
 
 
-def test_what_is_kept_and_what_is_translated_are_joined_with_a_space() -> None:
+def test_copied_and_translated_text_are_joined_with_a_space() -> None:
     pairs = [("1.", "Der Hund"), ("---", ""), ("", "Ja."), ("", "")]
-    kept, said = (tf.constant(side) for side in zip(*pairs, strict=True))
+    copied, rest = (tf.constant(side) for side in zip(*pairs, strict=True))
     expected = ["1. Der Hund", "---", "Ja.", ""]
-    assert [text.decode() for text in joined(kept, said).numpy()] == expected
+    assert [text.decode() for text in joined(copied, rest).numpy()] == expected
     assert [joined_outside(*pair) for pair in pairs] == expected
 
 
@@ -193,5 +193,7 @@ def test_no_space_follows_a_sentence_in_chinese_or_japanese() -> None:
 @pytest.mark.parametrize(
     "text", ["." * 9000, "-" * 9000 + "x", "a." * 9000, " " * 9000 + "x", "京" * 9000, "» " * 9000]
 )
-def test_a_text_made_to_be_hard_takes_no_longer_than_others(text: str) -> None:
-    assert "".join("".join(stretch) for stretch in stretches_outside(text)) == text  # else this takes minutes
+def test_adversarial_texts_do_not_take_longer(text: str) -> None:
+    assert (
+        "".join("".join(stretch) for stretch in stretches_outside(text)) == text
+    )  # with backtracking this would take minutes

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.ensemble import Ensemble, mean_logits
-from app.decoding.search import beam_cache
-from app.decoding.search.beam_cache import BeamCache, decode_step, empty_cache
+from app.decoding.network import beam_cache
+from app.decoding.network.beam_cache import BeamCache, decode_step, empty_cache
+from app.decoding.network.ensemble import Ensemble, mean_logits
 from layers.config import TransformerConfig
 from layers.transformer import Transformer
 
@@ -31,10 +31,10 @@ def transformers() -> list[Transformer]:
 
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("is_traced", [False, True])
-def test_beams_that_change_places_keep_their_histories(
+def test_reordered_beams_keep_their_histories(
     transformers: list[Transformer], members: int, is_traced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beam_cache, "ROOM", 3)  # so that there is more than one growth
+    monkeypatch.setattr(beam_cache, "ROOM", 3)  # so that the cache grows more than once
     model: Any = Ensemble(transformers) if members == 2 else transformers[0]
     memory, may_attend = model.encode(SOURCE)
     encoded = {"cross": model.cross_cache(memory), "may_attend_source": may_attend}
@@ -56,6 +56,6 @@ def test_beams_that_change_places_keep_their_histories(
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
         survivors = (
             random.integers(0, BEAMS, (2, BEAMS)) + np.array([[0], [BEAMS]])
-        ).ravel()  # some twice, some not at all
+        ).ravel()  # some survive twice, some not at all
         history, cache = history[survivors], cache._replace(slots=tf.gather(cache.slots, survivors))
     assert cache.slots.shape == (2 * BEAMS, 9)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.ensemble import Ensemble, mean_logits
+from app.decoding.network.ensemble import Ensemble, mean_logits
 from app.decoding.options import DecodingOptions
 from app.decoding.translation_graph import TranslationGraph
 from layers.config import TransformerConfig
@@ -33,7 +33,7 @@ def ensemble(vocabulary: Vocabulary) -> Ensemble:
     return Ensemble(transformers)
 
 
-def test_the_probabilities_are_the_mean_of_those_of_its_members(ensemble: Ensemble) -> None:
+def test_the_probabilities_are_the_mean_of_the_members(ensemble: Ensemble) -> None:
     inputs = {"source": tf.constant([[9, 12, 3]]), "target": tf.constant([[2, 17, 40]])}
     memory, may_attend = ensemble.encode(inputs["source"])
     encoded = {"cross": ensemble.cross_cache(memory), "may_attend_source": may_attend}
@@ -44,7 +44,7 @@ def test_the_probabilities_are_the_mean_of_those_of_its_members(ensemble: Ensemb
     np.testing.assert_allclose(tf.nn.softmax(mean_logits([logits, -logits])), [[0.5, 0.5]])
 
 
-def test_it_searches_with_what_it_scores(ensemble: Ensemble, vocabulary: Vocabulary) -> None:
+def test_search_and_scoring_agree(ensemble: Ensemble, vocabulary: Vocabulary) -> None:
     graph = TranslationGraph(ensemble, vocabulary, DecodingOptions(beam_size=3, max_extra_tokens=40))
     tokens = vocabulary.encode(tf.constant(SENTENCES))
     found = graph.search(tokens, 1)
@@ -55,7 +55,7 @@ def test_it_searches_with_what_it_scores(ensemble: Ensemble, vocabulary: Vocabul
     assert not np.allclose(alone.token_log_probabilities(tokens, labels), by_token, atol=1e-2)
 
 
-def test_twice_the_same_is_the_same(ensemble: Ensemble, vocabulary: Vocabulary) -> None:
+def test_an_ensemble_of_equal_members_is_like_one_member(ensemble: Ensemble, vocabulary: Vocabulary) -> None:
     one = ensemble.transformers[0]
     options = DecodingOptions(beam_size=2, max_extra_tokens=10)
     texts = tf.constant(SENTENCES[:2])

@@ -1,0 +1,127 @@
+"""Key/value cache that is not copied when beams are reordered.
+
+The K beams of a sentence write the keys and values of one position side by side, each in its slot. When beams are
+reordered, only a small table changes: it tells in which slot each position of a beam's history is. Attention covers
+all slots of a sentence, and a mask restricts each beam to its own history.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Unpack
+
+import tensorflow as tf
+
+from app.decoding.network.protocol import Encoded, Network
+from app.decoding.search.hypotheses import TensorNest
+from layers.sublayers.attention import KeysValues
+
+ROOM = 32  # positions added at a time: about the length of a sentence, and few against the limit
+
+
+class BeamCache(NamedTuple):
+    """The histories of the K beams of each of B sentences, with room for L positions."""
+
+    slots: tf.Tensor  # int32 [B * K, L], 0 … K - 1; the search reorders its rows with the beams
+    written: TensorNest  # a tf.nest of `KeysValues` of [B, H, L, K * D/H], 0 where nothing is written yet
+
+    def with_room(self, network: Network, position: tf.Tensor) -> "BeamCache":
+        """Returns a cache with room for `position` (int32 []), which may be one more than this one has.
+
+        Attention reads the whole buffer, filled or not. Most translations are much shorter than their limit, so room
+        for the limit from the start would make each step slower.
+        """
+        return tf.cond(position < tf.shape(self.slots)[1], lambda: self, lambda: self.extended(network))
+
+    def extended(self, network: Network) -> "BeamCache":
+        """Returns the cache with `ROOM` more empty positions."""
+        rows, sentences = tf.shape(self.slots)[0], tf.shape(tf.nest.flatten(self.written)[0])[0]
+        more = empty_cache(network, sentences, rows // tf.maximum(sentences, 1))
+        return BeamCache(
+            tf.concat([self.slots, more.slots], axis=1),
+            tf.nest.map_structure(lambda full, empty: tf.concat([full, empty], axis=2), self.written, more.written),
+        )
+
+
+class LayerCache:
+    """The cache of one layer in one step, in which each beam appends one token: a `layers.sublayers.attention.Cache`.
+
+    Args:
+        written: The layer's part of `BeamCache.written`.
+        places: int32 [B * H, 3], the sentence, head and position of each row to write.
+        slots: int32 [], L * K.
+    """
+
+    def __init__(self, written: KeysValues, places: tf.Tensor, slots: tf.Tensor) -> None:
+        self.written = written
+        self.places = places
+        self.slots = slots
+
+    def append(self, new: KeysValues) -> KeysValues:
+        """Writes keys and values of the new tokens, [B, H, K, D/H]; returns all slots, [B, H, L * K, D/H]."""
+        self.written = KeysValues(*(self._write(*both) for both in zip(self.written, new, strict=True)))
+        shape = [-1, new.keys.shape[1], self.slots, new.keys.shape[3]]
+        return KeysValues(*(tf.reshape(values, shape) for values in self.written))
+
+    def _write(self, written: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+        rows = tf.reshape(new, [tf.shape(self.places)[0], tf.shape(written)[3]])
+        # Adds to zeros because this op works in place; TensorFlow's other scatters copy the whole buffer on a CPU.
+        return tf.raw_ops.ScatterNdNonAliasingAdd(input=written, indices=self.places, updates=rows)
+
+
+def empty_cache(network: Network, sentences: tf.Tensor, beams: int | tf.Tensor) -> BeamCache:
+    """Returns a cache with `ROOM` empty positions."""
+    # `0 * sentences` because a graph would fix the shape of the cache to constants.
+    length, beams = ROOM + 0 * sentences, beams + 0 * sentences
+    written = tf.nest.map_structure(
+        lambda zeros: tf.reshape(zeros, [sentences, zeros.shape[1], length, beams * zeros.shape[3]]),
+        network.empty_cache(sentences, length * beams),
+    )
+    return BeamCache(tf.zeros([sentences * beams, length], tf.int32), written)
+
+
+def decode_step(
+    network: Network, tokens: tf.Tensor, position: tf.Tensor, cache: BeamCache, **encoded: Unpack[Encoded]
+) -> tuple[tf.Tensor, BeamCache]:
+    """Computes the logits after the newest token of each beam.
+
+    Args:
+        network: A `layers.transformer.Transformer` or an ensemble.
+        tokens: int32 [B * K]; the K beams of a sentence are adjacent rows.
+        position: int32 [], of these tokens.
+        cache: Of the tokens before them.
+        encoded: The encoded sources.
+
+    Returns:
+        Logits [B * K, V], and the cache with the tokens.
+    """
+    cache = cache.with_room(network, position)
+    sentences = tf.shape(tf.nest.flatten(cache.written)[0])[0]
+    length = tf.shape(cache.slots)[1]
+    tokens = tf.reshape(tokens, [sentences, -1])
+    beams = tf.shape(tokens)[1]
+    own = tf.tile(tf.range(beams), [sentences])[:, tf.newaxis]
+    positions = tf.range(length)
+    slots = tf.where(positions == position, own, cache.slots)
+    in_history = (slots[:, :, tf.newaxis] == tf.range(beams)) & (positions <= position)[:, tf.newaxis]
+    may_attend = tf.reshape(in_history, [sentences, 1, beams, length * beams])
+    head_counts = {tensor.shape[1] for tensor in tf.nest.flatten(cache.written)}
+    places = {heads: _places(sentences, heads, position) for heads in head_counts}
+
+    def layer_cache(written: KeysValues) -> LayerCache:
+        return LayerCache(written, places[written.keys.shape[1]], length * beams)
+
+    caches = _map_layers(layer_cache, cache.written)
+    logits = network.decode_step(tokens, tf.fill([beams], position), caches, may_attend, **encoded)
+    written = tf.nest.map_structure(lambda layer: layer.written, caches)
+    return tf.reshape(logits, [-1, logits.shape[-1]]), BeamCache(slots, written)
+
+
+def _places(sentences: tf.Tensor, heads: int, position: tf.Tensor) -> tf.Tensor:
+    """Returns the sentence, head and position of each row to write: int32 [B * H, 3]."""
+    rows = tf.range(sentences * heads)
+    return tf.stack([rows // heads, rows % heads, tf.fill(tf.shape(rows), position)], axis=1)
+
+
+def _map_layers(function: Callable[[KeysValues], LayerCache], written: TensorNest) -> TensorNest:
+    if isinstance(written, KeysValues):
+        return function(written)
+    return [_map_layers(function, part) for part in written]

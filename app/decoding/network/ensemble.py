@@ -1,0 +1,99 @@
+"""Several transformers of one vocabulary that translate together by the mean of their probabilities."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Unpack
+
+import tensorflow as tf
+
+from app.decoding.network.protocol import Encoded, Network
+from app.decoding.search.hypotheses import TensorNest
+
+
+class Ensemble:
+    """A `Network` of several members. Encoder outputs and caches are lists with one entry for each member.
+
+    Its logits are the logarithm of the mean probability, float32, so that softmax returns the mean.
+
+    Args:
+        transformers: At least one `layers.transformer.Transformer`; the shapes of their layers may differ.
+    """
+
+    def __init__(self, transformers: Sequence[Network]) -> None:
+        self.transformers = list(transformers)
+
+    @property
+    def weights(self) -> list[Any]:
+        """The weights of all members."""
+        return [weight for transformer in self.transformers for weight in transformer.weights]
+
+    def count_params(self) -> int:
+        """Returns the number of values in the weights of all members."""
+        return sum(transformer.count_params() for transformer in self.transformers)
+
+    def encode(self, source: tf.Tensor) -> tuple[list[TensorNest], tf.Tensor]:
+        """Encodes ids [B, S]; returns the encoders' outputs and the mask they share."""
+        memories, masks = zip(*self._each(lambda member: member.encode(source)), strict=True)
+        return list(memories), masks[0]
+
+    def cross_cache(self, memory: Sequence[TensorNest]) -> list[TensorNest]:
+        """Returns what the decoders need of the encoders' outputs."""
+        return self._each(lambda member, own: member.cross_cache(own), memory)
+
+    def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
+        """Computes the logits [B, T, V] of the token after each of ids [B, T]."""
+
+        def decode(member: Network, cross: TensorNest) -> tf.Tensor:
+            return member.decode(target, cross=cross, may_attend_source=encoded["may_attend_source"])
+
+        return mean_logits(self._each(decode, encoded["cross"]))
+
+    def cross_weights(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
+        """Computes how much each target position attends to each source position: float32 [B, 1, T, S].
+
+        It is the mean over heads and members.
+        """
+
+        def mean_over_heads(member: Network, cross: TensorNest) -> tf.Tensor:
+            weights = member.cross_weights(target, cross=cross, may_attend_source=encoded["may_attend_source"])
+            return tf.reduce_mean(weights, axis=1, keepdims=True)
+
+        weights = self._each(mean_over_heads, encoded["cross"])
+        return tf.add_n(weights) / len(weights)
+
+    def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        """Returns the maps of the first member; those of the others may have other shapes."""
+        return self.transformers[0].attention_maps(source, target)
+
+    def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
+        """Returns the encodings of the first member."""
+        return self.transformers[0].positional_encodings(length)
+
+    def empty_cache(self, sentences: int | tf.Tensor, length: int | tf.Tensor) -> list[TensorNest]:
+        """Returns room for the keys and values of `length` tokens of each sentence."""
+        return self._each(lambda member: member.empty_cache(sentences, length))
+
+    def decode_step(
+        self,
+        tokens: tf.Tensor,
+        positions: tf.Tensor,
+        caches: Sequence[TensorNest],
+        may_attend: tf.Tensor,
+        **encoded: Unpack[Encoded],
+    ) -> tf.Tensor:
+        """Computes the logits [B, T, V] after each new token [B, T]."""
+
+        def step(member: Network, own: TensorNest, cross: TensorNest) -> tf.Tensor:
+            its_encoded: Encoded = {"cross": cross, "may_attend_source": encoded["may_attend_source"]}
+            return member.decode_step(tokens, positions, own, may_attend, **its_encoded)
+
+        return mean_logits(self._each(step, caches, encoded["cross"]))
+
+    def _each(self, function: Callable[..., Any], *values: Sequence[TensorNest]) -> list[Any]:
+        """Calls a function with each member and its own values."""
+        return [function(member, *own) for member, *own in zip(self.transformers, *values, strict=True)]
+
+
+def mean_logits(logits: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Computes the logarithm of the mean softmax of the members' logits, float32 in their shape [..., V]."""
+    of_each = tf.stack([tf.nn.log_softmax(tf.cast(one, tf.float32)) for one in logits])
+    return tf.reduce_logsumexp(of_each, axis=0) - tf.math.log(float(len(logits)))

@@ -1,0 +1,57 @@
+"""What decoding needs of a neural network: the decoding methods of `layers.transformer.Transformer`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypedDict, Unpack
+
+import tensorflow as tf
+
+from app.decoding.search.hypotheses import TensorNest
+
+
+class Encoded(TypedDict):
+    """What a decoder needs to know of encoded sources."""
+
+    cross: TensorNest  # from `cross_cache`
+    may_attend_source: tf.Tensor  # the mask that `encode` returned
+
+
+class Network(Protocol):
+    """A transformer, or an ensemble of them."""
+
+    @property
+    def weights(self) -> Sequence[Any]:
+        """All weights, as Keras variables."""
+
+    def count_params(self) -> int:
+        """Returns the number of values in all weights."""
+
+    def encode(self, source: tf.Tensor) -> tuple[TensorNest, tf.Tensor]:
+        """Encodes ids [B, S]; returns the encoder's output and the mask of the real positions."""
+
+    def cross_cache(self, memory: TensorNest) -> TensorNest:
+        """Returns what the decoder needs of the encoder's output."""
+
+    def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
+        """Computes the logits [B, T, V] of the token after each of ids [B, T]."""
+
+    def cross_weights(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
+        """Computes how much each target position attends to each source position: float32 [B, H, T, S]."""
+
+    def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        """Computes the attention of every layer and head, "encoder", "decoder" and "cross": float32 [L, B, H, T, S]."""
+
+    def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
+        """Returns what is added to the embeddings at each position: float32 [length, D]."""
+
+    def empty_cache(self, sentences: int | tf.Tensor, length: int | tf.Tensor) -> TensorNest:
+        """Returns zeros [sentences, H, length, D/H] for the keys and values of each decoder layer."""
+
+    def decode_step(
+        self,
+        tokens: tf.Tensor,
+        positions: tf.Tensor,
+        caches: TensorNest,
+        may_attend: tf.Tensor,
+        **encoded: Unpack[Encoded],
+    ) -> tf.Tensor:
+        """Computes the logits [B, T, V] after each new token [B, T], with the earlier ones in `caches`."""

@@ -1,0 +1,55 @@
+"""A network's encoder, decoder and decoding step as graphs that all signatures share."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+
+from app.decoding.network.beam_cache import BeamCache, decode_step, empty_cache
+from app.decoding.network.protocol import Encoded, Network
+from app.decoding.search.hypotheses import SearchState, Step
+from app.decoding.text.texts import with_end
+
+SOURCE_MULTIPLE = 8  # source lengths are padded to it: TensorFlow keeps compiled kernels for every shape
+
+
+class TracedNetwork(tf.Module):
+    """A network whose parts are each traced once; a SavedModel takes as long to load as it has ops."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(name="network")
+        self.network = network
+        self._encode = traced(self._encoded, tf.RaggedTensorSpec([None, None], tf.int32))
+        self._decode = tf.function(network.decode, autograph=False, reduce_retracing=True)
+        self._step = tf.function(partial(decode_step, network), autograph=False, reduce_retracing=True)
+
+    def encode(self, pieces: tf.RaggedTensor) -> Encoded:
+        """Encodes pieces, int32 [B, (L)]."""
+        encoded: Encoded = self._encode(pieces)
+        return encoded
+
+    def logits(self, pieces: tf.RaggedTensor, target: tf.Tensor) -> tf.Tensor:
+        """Computes the logits [B, T, V] after each token of target, int32 [B, T], for pieces, int32 [B, (L)]."""
+        return self._decode(target, **self.encode(pieces))
+
+    def begin(self, pieces: tf.RaggedTensor, beams: int | tf.Tensor) -> tuple[Step, SearchState]:
+        """Returns the step of a search and its first state, for `beams` beams of each of the pieces, int32 [B, (L)]."""
+        encoded = self.encode(pieces)
+        cache = empty_cache(self.network, pieces.nrows(out_type=tf.int32), beams)
+
+        def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
+            written, encoded = state.sentences
+            logits, cache = self._step(tokens, position, BeamCache(state.beams, written), **encoded)
+            return logits, SearchState(cache.slots, (cache.written, encoded))
+
+        return step, SearchState(cache.slots, (cache.written, encoded))
+
+    def _encoded(self, pieces: tf.RaggedTensor) -> Encoded:
+        memory, may_attend = self.network.encode(with_end(pieces, multiple=SOURCE_MULTIPLE))
+        return {"cross": self.network.cross_cache(memory), "may_attend_source": may_attend}
+
+
+def traced(function: Callable[..., Any], *signature: Any) -> Any:
+    """Returns the function as a graph, traced once for arguments of this signature."""
+    return tf.function(function, input_signature=signature, autograph=False)

@@ -1,0 +1,133 @@
+"""The state of a beam search between two steps, and how its rows are selected and removed."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from app.decoding.search.hypotheses import Hypotheses, SearchState, TensorNest
+from app.decoding.search.penalties import IMPOSSIBLE
+from pipelines.vocabulary.tokenizer import BOS, PAD
+
+
+class Finished(NamedTuple):
+    """The best hypotheses that have ended. Rows of tokens begin with BOS."""
+
+    tokens: tf.Tensor  # int32 [B, K, 1 + T]
+    sums: tf.Tensor  # float32 [B, K, 1 + T], log-probability up to each token
+    log_probabilities: tf.Tensor  # float32 [B, K]
+    scores: tf.Tensor  # float32 [B, K], descending; -inf where there is none yet
+
+
+class BeamState(NamedTuple):
+    """The state of a beam search between two steps. Rows of tokens begin with BOS.
+
+    A dead beam has log-probability -inf and stays dead. A sentence has stopped when all its beams are dead. Stopped
+    sentences are removed from time to time: B is the number of remaining sentences out of the A of the batch.
+    """
+
+    position: tf.Tensor  # int32 [], tokens already chosen
+    rows: tf.Tensor  # int32 [B], the row of each sentence in the batch
+    length_limits: tf.Tensor  # int32 [B]
+    prefixes: tf.Tensor  # int32 [B, P]
+    live_tokens: tf.Tensor  # int32 [B, K, 1 + T]
+    live_sums: tf.Tensor  # float32 [B, K, 1 + T]
+    live_log_probabilities: tf.Tensor  # float32 [B, K]
+    finished: Finished
+    step_state: SearchState
+    results: Finished  # of all A sentences; valid only for those that were removed
+
+    def history(self) -> tf.Tensor:
+        """Returns the tokens of every live beam so far, without BOS: int32 [B * K, position]."""
+        return tf.reshape(self.live_tokens, [-1, tf.shape(self.live_tokens)[2]])[:, 1 : self.position + 1]
+
+
+_NOT_BY_SENTENCE = ("position", "step_state", "results")  # fields without a leading axis B
+
+
+def initial_beam_state(
+    step_state: SearchState, *, length_limits: tf.Tensor, prefixes: tf.Tensor, beam_size: tf.Tensor, longest: tf.Tensor
+) -> BeamState:
+    """Returns a state with one live beam, BOS, in each sentence and nothing finished."""
+    rows = tf.range(tf.size(length_limits))
+    beams = [tf.size(rows), beam_size]
+    tokens = tf.fill([*beams, 1 + longest], PAD)
+    impossible = tf.fill(beams, IMPOSSIBLE)
+    sums = tf.zeros(tf.shape(tokens))
+    none = Finished(tokens, sums, impossible, impossible)
+    return BeamState(
+        position=tf.constant(0),
+        rows=rows,
+        length_limits=length_limits,
+        prefixes=prefixes,
+        live_tokens=write_at(tokens, 0, BOS),
+        live_sums=sums,
+        live_log_probabilities=tf.where(tf.range(beam_size) == 0, 0.0, impossible),
+        finished=none,
+        step_state=step_state,
+        results=none,
+    )
+
+
+def shape_invariants(state: BeamState) -> BeamState:
+    """Returns the shapes that hold in every step; numbers of rows may change."""
+
+    def open_rows(values: tf.Tensor) -> tf.TensorShape:
+        return tf.TensorShape([None]).concatenate(values.shape[1:])
+
+    open_shapes = tf.nest.map_structure(lambda values: tf.TensorShape([None] * values.shape.rank), state)
+    return open_shapes._replace(step_state=tf.nest.map_structure(open_rows, state.step_state))
+
+
+def remove_stopped(state: BeamState, beam_size: tf.Tensor) -> BeamState:
+    """Removes the stopped sentences once they are a quarter of those in the state, and stores their results."""
+    is_running = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE, axis=1)  # [B]
+    running, sentences = tf.math.count_nonzero(is_running, dtype=tf.int32), tf.size(is_running)
+
+    def removed() -> BeamState:
+        places = tf.where(is_running)[:, 0]
+        rows = tf.repeat(is_running, beam_size)
+
+        def kept(values: TensorNest) -> TensorNest:
+            return tf.nest.map_structure(lambda x: tf.gather(x, places), values)
+
+        beams = tf.nest.map_structure(lambda x: tf.boolean_mask(x, rows), state.step_state.beams)
+        remaining = BeamState(
+            *(values if name in _NOT_BY_SENTENCE else kept(values) for name, values in state._asdict().items())
+        )
+        return remaining._replace(
+            step_state=SearchState(beams, kept(state.step_state.sentences)), results=store_results(state).results
+        )
+
+    return tf.cond((running > 0) & (4 * running <= 3 * sentences), removed, lambda: state)
+
+
+def store_results(state: BeamState) -> BeamState:
+    """Writes the finished hypotheses of the remaining sentences to their rows of `results`."""
+    rows = state.rows[:, tf.newaxis]
+    results = tf.nest.map_structure(
+        lambda every, own: tf.tensor_scatter_nd_update(every, rows, own), state.results, state.finished
+    )
+    return state._replace(results=results)
+
+
+def hypotheses_of(results: Finished) -> Hypotheses:
+    """Removes BOS and what is left in places without a hypothesis."""
+    exists = (results.scores > IMPOSSIBLE)[:, :, tf.newaxis]
+    tokens = tf.where(exists, results.tokens[:, :, 1:], PAD)
+    return Hypotheses(
+        tokens=tokens,
+        scores=results.scores,
+        log_probabilities=results.log_probabilities,
+        lengths=tf.math.count_nonzero(tokens != PAD, axis=2, dtype=tf.int32),
+        token_log_probabilities=tf.where(tokens != PAD, results.sums[:, :, 1:] - results.sums[:, :, :-1], 0.0),
+    )
+
+
+def write_at(values: tf.Tensor, position: int | tf.Tensor, value: int | tf.Tensor) -> tf.Tensor:
+    """Returns `values` [B, K, 1 + T] with `value` at `position` of every row, each a scalar or [B, K, 1]."""
+    return tf.where(tf.range(tf.shape(values)[2]) == position, value, values)
+
+
+def gather_beams(values: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """Selects the beams or candidates `places` [B, K] of `values` [B, C, …]: [B, K, …]."""
+    return tf.gather(values, places, batch_dims=1)

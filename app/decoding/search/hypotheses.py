@@ -1,0 +1,42 @@
+"""What a search takes and returns: the step function, its state, and the hypotheses."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+TensorNest = Any  # a tensor or a tf.nest of tensors, whose structure is the model's own
+
+
+class SearchState(NamedTuple):
+    """The model's state between two steps."""
+
+    beams: TensorNest  # leading axis B * K; the rows are reordered with the beams
+    sentences: TensorNest = ()  # leading axis B
+
+
+# (newest tokens int32 [B * K], number of tokens before them int32 [], state) -> (logits [B * K, V], state)
+Step = Callable[[tf.Tensor, tf.Tensor, SearchState], tuple[tf.Tensor, SearchState]]
+
+
+class Hypotheses(NamedTuple):
+    """The K best translations of each of B sentences, best first.
+
+    A sentence may have fewer than K hypotheses (with a limit of one token there is only EOS). The remaining places
+    have no tokens, length 0 and score -inf.
+    """
+
+    tokens: tf.Tensor  # int32 [B, K, T], EOS included, then PAD
+    scores: tf.Tensor  # float32 [B, K], log-probability / length penalty
+    log_probabilities: tf.Tensor  # float32 [B, K]
+    lengths: tf.Tensor  # int32 [B, K], EOS included
+    token_log_probabilities: tf.Tensor  # float32 [B, K, T], 0 at PAD
+
+
+HYPOTHESES_SPEC = Hypotheses(
+    tokens=tf.TensorSpec([None, None, None], tf.int32),
+    scores=tf.TensorSpec([None, None], tf.float32),
+    log_probabilities=tf.TensorSpec([None, None], tf.float32),
+    lengths=tf.TensorSpec([None, None], tf.int32),
+    token_log_probabilities=tf.TensorSpec([None, None, None], tf.float32),
+)

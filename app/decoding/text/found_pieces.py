@@ -1,0 +1,82 @@
+"""Turns the hypotheses of a search into translations with warnings, piece by piece."""
+
+import tensorflow as tf
+
+from app.decoding.search.hypotheses import Hypotheses
+from app.decoding.text.leading_tags import TagTables, without_tags
+from app.decoding.text.output_checks import WARNINGS, find_warnings
+from app.decoding.text.texts import FoundPieces, row_lengths
+from pipelines.vocabulary.loading import AnyVocabulary
+from pipelines.vocabulary.tokenizer import PAD
+
+
+def found_pieces(
+    tokens: tf.RaggedTensor,
+    found: Hypotheses,
+    hypotheses: int | tf.Tensor,
+    retry: bool | tf.Tensor,
+    *,
+    vocabulary: AnyVocabulary,
+    tags: TagTables,
+) -> FoundPieces:
+    """Decodes the best hypotheses of pieces and checks them.
+
+    Args:
+        tokens: int32 [B, (L)], the pieces.
+        found: What a search found for them.
+        hypotheses: How many translations to return, at most.
+        retry: Whether the second hypothesis takes the place of the first if it has fewer warnings.
+        vocabulary: Of the model.
+        tags: Of the vocabulary.
+    """
+    examined = tf.minimum(tf.maximum(hypotheses, 2), tf.shape(found.scores)[1])
+    found = Hypotheses(*(values[:, :examined] for values in found))
+    shape = tf.shape(found.scores)
+    texts = vocabulary.decode(tf.reshape(found.tokens, [shape[0] * shape[1], -1]))  # [B, H, T] -> [B * H, T]
+    # Byte pieces may spell a line break, but a translation is one line.
+    texts = tf.strings.regex_replace(tf.reshape(texts, shape), r"[\r\n]+", " ")
+    source = without_tags(tokens, tags).to_tensor(PAD)
+    warnings = find_warnings(vocabulary.decode(source), source, texts, found.tokens)
+    exists = found.lengths > 0
+    has_no_token = (row_lengths(tokens) == 0)[:, tf.newaxis] & exists
+    scores, log_probabilities, by_token = (
+        tf.where(tf.reshape(has_no_token, [shape[0], shape[1], *[1] * (len(values.shape) - 2)]), 0.0, values)
+        for values in (found.scores, found.log_probabilities, found.token_log_probabilities)
+    )
+    order = best_order(warnings & exists[:, :, tf.newaxis], exists, retry)[:, :hypotheses]
+    texts, scores, log_probabilities, warnings, lengths, ids, by_token = (
+        tf.gather(values, order, batch_dims=1)
+        for values in (texts, scores, log_probabilities, warnings, found.lengths, found.tokens, by_token)
+    )
+    is_token = ids != PAD
+    return FoundPieces(texts, scores, log_probabilities, warnings, lengths, ids[is_token], by_token[is_token])
+
+
+def best_order(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) -> tf.Tensor:
+    """Returns the order of the hypotheses, int32 [B, H]: with `retry`, the second is first if it has fewer warnings.
+
+    Args:
+        warnings: bool [B, H, F].
+        exists: bool [B, H].
+        retry: Whether to change the order at all.
+    """
+    counts = tf.math.count_nonzero(warnings, axis=2, dtype=tf.int32)  # [B, H]
+    second = tf.minimum(1, tf.shape(counts)[1] - 1)
+    is_better = retry & exists[:, second] & (counts[:, second] < counts[:, 0])  # [B]
+    order = tf.range(tf.shape(counts)[1])
+    swapped = tf.where(order < 2, second - order, order)
+    return tf.where(is_better[:, tf.newaxis], swapped, order)
+
+
+def no_pieces(hypotheses: int | tf.Tensor) -> FoundPieces:
+    """Returns the translations of no pieces, with `hypotheses` columns."""
+    values = tf.fill([0, hypotheses], 0.0)
+    return FoundPieces(
+        translations=tf.fill([0, hypotheses], ""),
+        scores=values,
+        log_probabilities=values,
+        warnings=tf.fill([0, hypotheses, len(WARNINGS)], False),
+        lengths=tf.fill([0, hypotheses], 0),
+        tokens=tf.zeros([0], tf.int32),
+        token_log_probabilities=tf.zeros([0]),
+    )

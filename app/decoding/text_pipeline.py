@@ -1,0 +1,127 @@
+"""The text side of an engine: cuts texts into pieces, and joins what an engine finds for the pieces. Has no model."""
+
+from collections.abc import Callable
+from functools import partial
+
+import tensorflow as tf
+
+from app.decoding.forced.given_pieces import given_pieces
+from app.decoding.forced.scoring import Scores, joined_scores
+from app.decoding.network.traced import traced
+from app.decoding.options import DecodingOptions
+from app.decoding.search.hypotheses import HYPOTHESES_SPEC, Hypotheses
+from app.decoding.text.cutting import Cutter
+from app.decoding.text.found_pieces import found_pieces, no_pieces
+from app.decoding.text.joining import join_translations
+from app.decoding.text.texts import (
+    FOUND_PIECES_SPEC,
+    PIECES_SPEC,
+    FoundPieces,
+    Pieces,
+    ScoredTexts,
+    TranslatedTexts,
+    row_lengths,
+    with_end,
+)
+from pipelines.vocabulary.loading import AnyVocabulary
+from pipelines.vocabulary.tokenizer import PAD
+
+BEAM_TOKENS_AT_ONCE = 65_536  # padded source tokens times beams; bounds the memory: 2 GB for a base model
+
+# Some of the pieces, int32 [B, (L)], and their numbers among all, int32 [B] -> at least as many hypotheses as wanted.
+Finder = Callable[[tf.RaggedTensor, tf.Tensor], Hypotheses]
+# Sources, int32 [N, (L)], and labels, int32 [N, T] -> the log-probability of each label, float32 [N, T], 0 at PAD.
+TokenScorer = Callable[[tf.RaggedTensor, tf.Tensor], tf.Tensor]
+
+
+class TextPipeline(tf.Module):
+    """Tokenisation, cutting and joining around an engine's search.
+
+    Its parts are traced once and shared by all signatures; a SavedModel takes as long to load as it has ops.
+
+    Attributes:
+        cut: Texts, string [N] -> `Pieces`.
+        prefixes: `Pieces` and prefixes, string [N] -> the tokens that each piece's translation begins with.
+        pair: Texts and targets, string [N] -> `GivenPieces`.
+    """
+
+    def __init__(self, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
+        super().__init__(name="text")
+        self.vocabulary = vocabulary
+        self.cutter = Cutter(vocabulary, options.max_source_tokens)
+        self.tables = self.cutter.tables
+        ids, text = tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.string)
+        whole = tf.TensorSpec([], tf.int32)
+        self.cut = traced(self.cutter.cut, text)
+        self.prefixes = traced(self.cutter.prefixes, PIECES_SPEC, text)
+        self.pair = traced(partial(given_pieces, self.cutter), text, text)
+        self._found = traced(
+            lambda *values: found_pieces(*values, vocabulary=vocabulary, tags=self.cutter.tables.tags),
+            *(ids, HYPOTHESES_SPEC, whole, tf.TensorSpec([], tf.bool)),
+        )
+        self._joined = traced(partial(join_translations, vocabulary), FOUND_PIECES_SPEC, PIECES_SPEC, whole)
+
+    def translate(
+        self,
+        pieces: Pieces,
+        texts: tf.Tensor,
+        find: Finder,
+        *,
+        hypotheses: int | tf.Tensor,
+        beams: tf.Tensor,
+        retry: bool | tf.Tensor = False,
+    ) -> TranslatedTexts:
+        """Translates the pieces of `texts` (string [N]) with `find`, a bounded number of tokens at once.
+
+        Args:
+            pieces: Of the texts.
+            texts: What was cut.
+            find: The search.
+            hypotheses: How many translations each text gets.
+            beams: How many rows the search makes of a piece.
+            retry: Whether a piece's second translation takes the place of its first if it has fewer warnings.
+        """
+        rows = pieces.tokens.nrows(out_type=tf.int32)
+        beam_tokens = tf.maximum(4, beams) * (1 + tf.reduce_max(row_lengths(pieces.tokens)))
+        rows_at_once = tf.maximum(1, BEAM_TOKENS_AT_ONCE // beam_tokens)
+
+        def translate_some(first: tf.Tensor, done: FoundPieces) -> tuple[tf.Tensor, FoundPieces]:
+            numbers = tf.range(first, tf.minimum(first + rows_at_once, rows))
+            tokens = tf.gather(pieces.tokens, numbers)
+            some = self._found(tokens, find(tokens, numbers), hypotheses, retry)
+            both = [tf.concat(parts, axis=0) for parts in zip(done, some, strict=True)]
+            return first + rows_at_once, FoundPieces(*both)
+
+        shapes = FoundPieces(*(spec.shape for spec in FOUND_PIECES_SPEC))
+        _, found = tf.while_loop(
+            lambda first, _: first < rows,
+            translate_some,
+            (tf.constant(0), no_pieces(hypotheses)),
+            shape_invariants=(tf.TensorShape([]), shapes),
+        )
+        return self._joined(found, pieces, tf.size(texts))
+
+    def score(
+        self, texts: tf.Tensor, targets: tf.Tensor, token_log_probabilities: TokenScorer, alpha: float | tf.Tensor
+    ) -> ScoredTexts:
+        """Scores `targets` (string [N]) as translations of `texts` (string [N]; N may be 0).
+
+        A text is scored in the pieces in which it would be translated, and copied text adds nothing, so the score is
+        the sum over the pieces. A text and a translation without a token have score 0, as when translating.
+
+        Args:
+            texts: The sources.
+            targets: Their translations.
+            token_log_probabilities: The engine's.
+            alpha: The exponent of the length penalty.
+        """
+        pieces = self.pair(texts, targets)
+        labels = with_end(pieces.labels)
+        is_empty = (row_lengths(pieces.tokens) == 0) & (row_lengths(pieces.labels) == 0)
+        scored = tf.where(is_empty[:, tf.newaxis], PAD, labels)
+        by_token = token_log_probabilities(pieces.tokens, scored)
+        copied = self.vocabulary.encode_target(pieces.copied)
+        shown = tf.where((row_lengths(copied) > 0)[:, tf.newaxis], labels, scored)
+        found = joined_scores(pieces, Scores(scored, by_token), shown=shown, copied=copied, alpha=alpha)
+        found = found._replace(pieces=self.vocabulary.spell(found.pieces))
+        return ScoredTexts(*(values[: tf.size(texts)] for values in found))
