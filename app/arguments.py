@@ -46,7 +46,7 @@ class ShowVersion(argparse.Action):
         """Prints the versions and exits; reads the installed packages' metadata without importing them."""
         packages = ("tensorflow", "keras", "tensorflow-text", "ctranslate2", "sacrebleu")
         others = ", ".join(f"{package} {version(package)}" for package in packages)
-        print(f"nmt {version('nmt')} ({others}; Python {platform.python_version()})")
+        print(f"nmt {version('keras-nmt')} ({others}; Python {platform.python_version()})")
         parser.exit()
 
 

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.arguments import ArgumentParser, ShowVersion
-from app.errors import TemporaryError, UserError
-from app.runtime.signals import Stopped
-from app.runtime.streams import prepare_streams
-from pipelines.errors import DataError
+from keras_nmt.app.arguments import ArgumentParser, ShowVersion
+from keras_nmt.app.errors import TemporaryError, UserError
+from keras_nmt.app.runtime.signals import Stopped
+from keras_nmt.app.runtime.streams import prepare_streams
+from keras_nmt.pipelines.errors import DataError
 
 VERBS = ("demo", "prepare", "train", "average", "import-marian", "evaluate", "translate", "score", "export", "serve")
 DESCRIPTION = "Neural machine translation: from raw parallel text to a served model."
@@ -79,5 +79,5 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version of nmt and of TensorFlow")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
-        importlib.import_module(f"app.commands.{verb.replace('-', '_')}").add_parser(verbs)
+        importlib.import_module(f"keras_nmt.app.commands.{verb.replace('-', '_')}").add_parser(verbs)
     return parser

@@ -15,9 +15,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from app.decoding.options import DecodingOptions
-from app.errors import UserError
-from layers.config import TransformerConfig
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.errors import UserError
+from keras_nmt.layers.config import TransformerConfig
 
 PrecisionPolicy = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
@@ -237,7 +237,7 @@ def parse_setting(setting: str) -> tuple[str, str, Any]:
 
 
 def _preset_file(name: str) -> Traversable:
-    return resources.files("app") / "presets" / f"{name}.toml"
+    return resources.files("keras_nmt.app") / "presets" / f"{name}.toml"
 
 
 def _section(kind: Any, section: str, values: Mapping[str, Any], origin: str) -> Any:

@@ -11,11 +11,11 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from app.errors import UserError
-from app.runtime.text_files import read_lines
-from pipelines.language_codes import base_of
-from pipelines.sources.corpora import LanguagePair, open_corpus
-from pipelines.vocabulary.tags import Languages
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.text_files import read_lines
+from keras_nmt.pipelines.language_codes import base_of
+from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
+from keras_nmt.pipelines.vocabulary.tags import Languages
 
 CHINESE = {"yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"}  # other languages that are written in Chinese characters
 _SAMPLE = "sample:"

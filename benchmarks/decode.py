@@ -54,8 +54,8 @@ class Engine(NamedTuple):
 def main() -> None:
     """Measures and prints the result."""
     options = read_options()
-    from app.runtime.processors import processor_name
-    from app.runtime.tensorflow_start import import_tensorflow
+    from keras_nmt.app.runtime.processors import processor_name
+    from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow(batches_at_once=options.workers)
     sentences = options.source.read_text(encoding="utf-8").splitlines()[: options.sentences]
@@ -92,7 +92,7 @@ def write_exports(run: Path, folder: Path) -> dict[str, Path]:
         "ctranslate2-float32": ["--format", "ctranslate2"],
         "ctranslate2-int8": ["--format", "ctranslate2", "--quantization", "int8"],
     }.items():
-        command = [sys.executable, "-m", "app", "export", str(run), "--out", str(folder / name), *arguments]
+        command = [sys.executable, "-m", "keras_nmt", "export", str(run), "--out", str(folder / name), *arguments]
         if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
             say(f"{name} is left out: the export failed")
     return {out.name: out / "1" for out in folder.iterdir()}
@@ -110,7 +110,7 @@ def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engi
 
 def program(version: Path, *, workers: int, engine: Literal["tensorflow"] | None = None) -> Engine:
     """Returns this program, as `nmt translate` runs it."""
-    from app.models.exports import load_export
+    from keras_nmt.app.models.exports import load_export
 
     def translate(beam_size: int) -> Translate:
         translator = load_export(version, {"beam_size": beam_size}, engine).translator(batches_at_once=workers)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import langcodes
 
-from pipelines.cleaning.filters import CleaningOptions, filters, repaired
+from keras_nmt.pipelines.cleaning.filters import CleaningOptions, filters, repaired
 
 BAR = 0.015  # maximum share that a filter should drop of any language
 WORST = 5

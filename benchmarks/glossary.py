@@ -12,8 +12,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from app.runtime.tensorflow_start import import_tensorflow
-from app.runtime.text_files import read_lines
+from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
+from keras_nmt.app.runtime.text_files import read_lines
 
 MIN_LETTERS, MIN_PAIRS, MIN_DICE = 4, 30, 0.6  # of a word; with both words; of a word pair
 
@@ -34,9 +34,9 @@ def main() -> None:
     glossary = extract_glossary(*train)
     chosen = [pair for pair in zip(*test, strict=True) if agrees(glossary, *pair)][: arguments.sentences]
     import_tensorflow()
-    from app.decoding.translator import Request
-    from app.evaluation import score
-    from app.models.loading import load_model
+    from keras_nmt.app.decoding.translator import Request
+    from keras_nmt.app.evaluation import score
+    from keras_nmt.app.models.loading import load_model
 
     sources, references = (list(side) for side in zip(*chosen, strict=True))
     model = load_model(arguments.run)

@@ -22,11 +22,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from app.config import Configuration, load_preset
 from benchmarks.data.training_corpus import SEED, Pair, sentence_pairs
 from benchmarks.measuring import BOS, EOS, PAD, VOCABULARY_SIZE
-from layers import Transformer, TransformerConfig
-from layers.losses import token_losses
+from keras_nmt.app.config import Configuration, load_preset
+from keras_nmt.layers import Transformer, TransformerConfig
+from keras_nmt.layers.losses import token_losses
 
 ROWS_MULTIPLE, CHUNK_TOKENS = 8, 2048
 WARMUP_STEPS, BATCHES = 3, 8

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.runtime.text_files import read_lines
 from benchmarks.tokenized_bleu import tokenized_bleu
-from pipelines.sources.corpora import LanguagePair, open_corpus
+from keras_nmt.app.runtime.text_files import read_lines
+from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
 
 DEV, TEST = "val", "test_2016_flickr"
 
@@ -87,7 +87,7 @@ def score(runs: Sequence[Path], text: Path, split: str, options: argparse.Namesp
 def run_nmt(*arguments: str) -> str:
     """Runs the program and returns its stdout; its stderr is shown."""
     print("nmt", *arguments, file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "app", *arguments]
+    command = [sys.executable, "-m", "keras_nmt", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
 
 

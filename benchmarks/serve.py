@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from app.runtime.text_files import read_lines
+from keras_nmt.app.runtime.text_files import read_lines
 
 CLIENTS = (1, 8, 64)
 OFFLINE = """
@@ -99,7 +99,7 @@ class Server:
     """`nmt serve` as a process of its own."""
 
     def __init__(self, export: Path) -> None:
-        command = [sys.executable, "-m", "app", "serve", str(export), "--port", "0", "--no-access-log"]
+        command = [sys.executable, "-m", "keras_nmt", "serve", str(export), "--port", "0", "--no-access-log"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8")
         self.port = 0
         self.pair: dict[str, str] = {}

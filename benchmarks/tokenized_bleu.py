@@ -10,7 +10,7 @@ from pathlib import Path
 from sacrebleu.metrics.bleu import BLEU, BLEUScore
 from sacremoses import MosesTokenizer
 
-from app.runtime.text_files import read_lines
+from keras_nmt.app.runtime.text_files import read_lines
 
 METRIC = BLEU(lowercase=True, tokenize="none", smooth_method="none", force=True)
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from app.runtime.processor_settings import apply_processor_settings
-from app.runtime.processors import processor_name
+from keras_nmt.app.runtime.processor_settings import apply_processor_settings
+from keras_nmt.app.runtime.processors import processor_name
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "nmt"

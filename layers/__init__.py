@@ -4,7 +4,7 @@ No module here reads files, the clock or a command line. Every layer is written 
 depend on the backend. Read `sublayers/attention.py` first, then `encoder.py`, `decoder.py` and `transformer.py`.
 """
 
-from layers.config import TransformerConfig
-from layers.transformer import Transformer
+from keras_nmt.layers.config import TransformerConfig
+from keras_nmt.layers.transformer import Transformer
 
 __all__ = ["Transformer", "TransformerConfig"]

@@ -9,10 +9,16 @@ from typing import Any
 
 import keras
 
-from layers.config import TransformerConfig
-from layers.stack import ConfiguredLayer, Stack
-from layers.sublayers.attention import AttentionContext, CrossAttention, KeysValues, SelfAttention, SourceContext
-from layers.sublayers.feed_forward import FeedForward
+from keras_nmt.layers.config import TransformerConfig
+from keras_nmt.layers.stack import ConfiguredLayer, Stack
+from keras_nmt.layers.sublayers.attention import (
+    AttentionContext,
+    CrossAttention,
+    KeysValues,
+    SelfAttention,
+    SourceContext,
+)
+from keras_nmt.layers.sublayers.feed_forward import FeedForward
 
 
 @keras.saving.register_keras_serializable(package="nmt")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import keras
 
-from layers.decoder import Decoder, DecoderLayer
-from layers.encoder import Encoder, EncoderLayer
-from layers.sublayers.attention import AttentionContext, SourceContext
+from keras_nmt.layers.decoder import Decoder, DecoderLayer
+from keras_nmt.layers.encoder import Encoder, EncoderLayer
+from keras_nmt.layers.sublayers.attention import AttentionContext, SourceContext
 
 
 def encoder_attention(encoder: Encoder, x: keras.KerasTensor, context: AttentionContext) -> list[keras.KerasTensor]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from layers.masks import PAD
+from keras_nmt.layers.masks import PAD
 
 
 def token_weights(labels: keras.KerasTensor, sample_weight: keras.KerasTensor | None = None) -> keras.KerasTensor:

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from layers.losses import token_losses, token_weights
+from keras_nmt.layers.losses import token_losses, token_weights
 
 
 @keras.saving.register_keras_serializable(package="nmt")

@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from layers.config import TransformerConfig
-from layers.sublayers.residual import Residual, layer_normalization
+from keras_nmt.layers.config import TransformerConfig
+from keras_nmt.layers.sublayers.residual import Residual, layer_normalization
 
 
 class ConfiguredLayer(keras.layers.Layer):

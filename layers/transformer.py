@@ -11,15 +11,15 @@ from typing import Any
 
 import keras
 
-from layers import inspection
-from layers.config import TransformerConfig
-from layers.decoder import Decoder
-from layers.embedding import SharedEmbedding
-from layers.encoder import Encoder
-from layers.masks import causal_mask, padding_mask, segment_mask, segment_positions
-from layers.positions import PositionalEncoding, sinusoids
-from layers.sublayers.attention import AttentionContext, Cache, KeysValues, SourceContext
-from layers.sublayers.dropout import Dropout
+from keras_nmt.layers import inspection
+from keras_nmt.layers.config import TransformerConfig
+from keras_nmt.layers.decoder import Decoder
+from keras_nmt.layers.embedding import SharedEmbedding
+from keras_nmt.layers.encoder import Encoder
+from keras_nmt.layers.masks import causal_mask, padding_mask, segment_mask, segment_positions
+from keras_nmt.layers.positions import PositionalEncoding, sinusoids
+from keras_nmt.layers.sublayers.attention import AttentionContext, Cache, KeysValues, SourceContext
+from keras_nmt.layers.sublayers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="nmt")

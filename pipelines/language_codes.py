@@ -11,7 +11,7 @@ from functools import cache
 from langcodes import Language, standardize_tag, tag_is_valid
 from langcodes.tag_parser import LanguageTagError
 
-from pipelines.errors import DataError
+from keras_nmt.pipelines.errors import DataError
 
 _CODE = re.compile(r"[A-Za-z]{2,}([_-][A-Za-z0-9]+)*")
 _USUAL = re.compile(r"[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-Z]{2}|\d{3}))?")  # language, Script, REGION

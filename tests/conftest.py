@@ -6,7 +6,7 @@ import signal
 
 import hypothesis
 
-from app.runtime.tensorflow_start import import_tensorflow
+from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # an example may take long on a busy one
 hypothesis.settings.load_profile("any machine")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
-from pipelines.sources.corpora import LanguagePair, open_corpus
+from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import pytest
 
-from layers import Transformer, TransformerConfig, masks
-from pipelines.preparation.prepare import PreparationOptions, prepare
-from pipelines.sources.corpora import LanguagePair
-from pipelines.streaming.options import StreamOptions
-from pipelines.streaming.stream import evaluation_stream, training_stream
-from pipelines.vocabulary import tokenizer as vocabulary
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
+from keras_nmt.layers import Transformer, TransformerConfig, masks
+from keras_nmt.pipelines.preparation.prepare import PreparationOptions, prepare
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.streaming.options import StreamOptions
+from keras_nmt.pipelines.streaming.stream import evaluation_stream, training_stream
+from keras_nmt.pipelines.vocabulary import tokenizer as vocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
 VOCABULARY, TOKENS, LENGTH = 504, 512, 64
 OPTIONS = StreamOptions(TOKENS, LENGTH, seed=1)

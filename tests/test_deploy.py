@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from app.cli import build_parser
-from app.config import preset_names
-from app.server.engine.metrics import Metrics
-from app.training.machines.cluster import Cluster
+from keras_nmt.app.cli import build_parser
+from keras_nmt.app.config import preset_names
+from keras_nmt.app.server.engine.metrics import Metrics
+from keras_nmt.app.training.machines.cluster import Cluster
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"

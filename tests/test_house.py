@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"app", "layers", "pipelines", "keras_nmt", "tests", "benchmarks"}
+PUBLIC, FOLDERS = "keras_nmt", {"app", "layers", "pipelines"}
+OURS = {*FOLDERS, PUBLIC, "tests", "benchmarks"}
 MAX_FUNCTION_LINES = 40
 MOST_MODULES = 12  # in a folder, subfolders not counted
 ALLOWED = {
@@ -23,21 +24,35 @@ ALLOWED = {
 }
 
 
+def package_of(module: str) -> str:
+    """Returns the folder that a module is in, e.g. "layers" of `keras_nmt.layers.masks`; else the top-level package.
+
+    The folders are packages of `keras_nmt`. Imported by themselves they would be loaded twice: "layers alone".
+    """
+    first, *further = module.split(".")
+    if first == PUBLIC:
+        return further[0] if further and further[0] in FOLDERS else PUBLIC
+    return f"{first} alone" if first in FOLDERS else first
+
+
 def imported_packages(source: str, package: str) -> set[str]:
-    """Returns the top-level packages that a file of `package` imports; a relative import counts as `package`."""
+    """Returns the packages that a file of `package` imports; a relative import counts as `package`."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {package_of(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == PUBLIC:
+            found |= {package_of(f"{PUBLIC}.{alias.name}") for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(package if node.level else (node.module or "").split(".")[0])
+            found.add(package if node.level else package_of(node.module or ""))
     return found
 
 
 def forbidden_imports(source: str, package: str) -> set[str]:
     """Returns our packages that a file of `package` must not import; a file outside of them must not import `app`."""
     allowed = ALLOWED.get(package, OURS - {"app"})
-    return (imported_packages(source, package) & OURS) - allowed
+    found = imported_packages(source, package)
+    return (found & OURS) - allowed | {name for name in found if name.endswith(" alone")}
 
 
 def files() -> Iterator[tuple[str, Path]]:
@@ -57,16 +72,19 @@ def files() -> Iterator[tuple[str, Path]]:
 @pytest.mark.parametrize(
     ("package", "source", "wrong"),
     [
-        ("app", "import layers, pipelines.streaming.stream", set()),
-        ("layers", "from pipelines import vocabulary", {"pipelines"}),
-        ("layers", "def f():\n    import app.cli", {"app"}),
+        ("app", "import keras_nmt.layers, keras_nmt.pipelines.streaming.stream", set()),
+        ("layers", "from keras_nmt.pipelines import vocabulary", {"pipelines"}),
+        ("layers", "from keras_nmt import pipelines", {"pipelines"}),
+        ("layers", "def f():\n    import keras_nmt.app.cli", {"app"}),
         ("layers", "from . import masks", set()),
-        ("pipelines", "from layers.masks import PAD", {"layers"}),
+        ("pipelines", "from keras_nmt.layers.masks import PAD", {"layers"}),
         ("pipelines", "import application", set()),
-        ("docs", "import app", {"app"}),
-        ("keras_nmt", "import app", set()),
-        ("app", "import keras_nmt", {"keras_nmt"}),
-        ("benchmarks", "import app", set()),
+        ("docs", "import keras_nmt.app", {"app"}),
+        ("docs", "import keras_nmt", set()),
+        ("keras_nmt", "import keras_nmt.app", set()),
+        ("app", "from keras_nmt import Transformer", {"keras_nmt"}),
+        ("app", "from layers import masks", {"layers alone"}),
+        ("benchmarks", "import keras_nmt.app", set()),
         ("app", "from tests import oracles", {"tests"}),
     ],
 )
@@ -107,8 +125,8 @@ def modules() -> dict[str, ast.Module]:
     """Parses the modules of the three packages; returns them by dotted name."""
     found = {}
     for package, path in files():
-        if package in ("app", "layers", "pipelines"):
-            parts = path.relative_to(ROOT).with_suffix("").parts
+        if package in FOLDERS:
+            parts = PUBLIC, *path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(path.read_text())
     return found
 

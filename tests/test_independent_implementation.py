@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.options import DecodingOptions
-from app.decoding.search.hypotheses import Hypotheses
-from app.decoding.text.texts import Search
-from app.decoding.translation_graph import TranslationGraph
-from app.models.ctranslate2_model import write_ctranslate2
-from layers import Transformer, TransformerConfig
-from layers.config import Normalization
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses
+from keras_nmt.app.decoding.text.texts import Search
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.models.ctranslate2_model import write_ctranslate2
+from keras_nmt.layers import Transformer, TransformerConfig
+from keras_nmt.layers.config import Normalization
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
 
 SENTENCES = 40
 LONGEST = 23  # tokens in a sentence, without EOS

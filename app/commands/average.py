@@ -25,19 +25,19 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Averages the checkpoints and prints the path of the result."""
-    from app.errors import UserError
+    from keras_nmt.app.errors import UserError
 
     for option in ("last", "best"):
         count = getattr(arguments, option)
         if count is not None and count < 1:
             raise UserError(f"--{option} is {count}; it must be at least 1")
-    from app.runtime.tensorflow_start import import_tensorflow
+    from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from app.runs.averaging import write_average
-    from app.runs.choice import best, newest
-    from app.runs.directory import RunDirectory
-    from app.runtime.console import say
+    from keras_nmt.app.runs.averaging import write_average
+    from keras_nmt.app.runs.choice import best, newest
+    from keras_nmt.app.runs.directory import RunDirectory
+    from keras_nmt.app.runtime.console import say
 
     opened = RunDirectory.open(arguments.model)
     chosen = best(opened, arguments.best) if arguments.best else newest(opened, arguments.last or DEFAULT_LAST)

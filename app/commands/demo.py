@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.errors import UserError
+from keras_nmt.app.errors import UserError
 
 if TYPE_CHECKING:
-    from app.models.loading import RunModel
+    from keras_nmt.app.models.loading import RunModel
 
 SAMPLE, PAIR = "sample:tatoeba-en-de", "en-de"
 SHOWN = 6  # translations in the table at the end
@@ -67,7 +67,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs all steps; an interrupted demo resumes where it stopped."""
-    from app.runtime.tensorflow_start import import_tensorflow
+    from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     started = time.perf_counter()
     import_tensorflow()
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def heading(text: str) -> None:
     """Prints the heading of a step."""
-    from app.runtime.console import console
+    from keras_nmt.app.runtime.console import console
 
     console.rule(f"[bold]{text}", align="left")
 
@@ -93,10 +93,10 @@ def prepare_sample(data: Path, size: Size) -> None:
     Raises:
         UserError: The earlier demo had another size.
     """
-    from app.commands.prepare import prepare_and_report
-    from pipelines.preparation.prepare import PreparationOptions
-    from pipelines.shards.manifest import Manifest
-    from pipelines.sources.corpora import LanguagePair
+    from keras_nmt.app.commands.prepare import prepare_and_report
+    from keras_nmt.pipelines.preparation.prepare import PreparationOptions
+    from keras_nmt.pipelines.shards.manifest import Manifest
+    from keras_nmt.pipelines.sources.corpora import LanguagePair
 
     heading("prepare: sentence pairs become a vocabulary and shards")
     if (data / "manifest.json").is_file():
@@ -125,13 +125,13 @@ def train_sample(data: Path, out: Path, size: Size, started: float) -> None:
         size: The size of the demo.
         started: The `time.perf_counter()` at which the demo started.
     """
-    from app.config import load_preset
-    from app.runs.averaging import write_average
-    from app.runs.choice import newest
-    from app.runs.directory import RunDirectory
-    from app.training.planning.time_budget import TimeBudget, train_within
-    from app.training.precision import multiplies_bfloat16
-    from app.training.train import train
+    from keras_nmt.app.config import load_preset
+    from keras_nmt.app.runs.averaging import write_average
+    from keras_nmt.app.runs.choice import newest
+    from keras_nmt.app.runs.directory import RunDirectory
+    from keras_nmt.app.training.planning.time_budget import TimeBudget, train_within
+    from keras_nmt.app.training.precision import multiplies_bfloat16
+    from keras_nmt.app.training.train import train
 
     heading("train: a Transformer learns to translate")
     origin, in_float32 = "preset demo", size is FULL and not multiplies_bfloat16()
@@ -154,10 +154,10 @@ def show_scores(trained: Path, size: Size) -> "RunModel":
     """Scores held-out sentences as `nmt evaluate` does, shows translations, and returns the model."""
     from rich.table import Table
 
-    from app.commands.evaluate import translate_all
-    from app.evaluation import score, test_set
-    from app.models.loading import RunModel
-    from app.runtime.console import console
+    from keras_nmt.app.commands.evaluate import translate_all
+    from keras_nmt.app.evaluation import score, test_set
+    from keras_nmt.app.models.loading import RunModel
+    from keras_nmt.app.runtime.console import console
 
     heading("evaluate: translate sentences the model has not seen")
     sources, references = (lines[: size.test_sentences] for lines in test_set(SAMPLE, PAIR))
@@ -175,8 +175,8 @@ def show_scores(trained: Path, size: Size) -> "RunModel":
 
 def export_model(model: "RunModel", out: Path) -> Path:
     """Exports the model as `nmt export` does, and returns the path of the version."""
-    from app.exporting.export import export
-    from app.runtime.console import say
+    from keras_nmt.app.exporting.export import export
+    from keras_nmt.app.runtime.console import say
 
     heading("export: a SavedModel, string to string")
     path = export(model, out)
@@ -186,7 +186,7 @@ def export_model(model: "RunModel", out: Path) -> Path:
 
 def show_next(trained: Path, exported: Path, seconds: float) -> None:
     """Prints commands to try next."""
-    from app.runtime.console import say
+    from keras_nmt.app.runtime.console import say
 
     nmt = command()
     heading(f"done in {seconds / 60:.1f} minutes; try next")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.arguments import add_checkpoint_options, add_language_options
-from app.errors import UserError
-from app.runtime.processors import batches_at_once
-from app.runtime.text_files import check_readable, read_lines
+from keras_nmt.app.arguments import add_checkpoint_options, add_language_options
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.processors import batches_at_once
+from keras_nmt.app.runtime.text_files import check_readable, read_lines
 
 
 def add_parser(verbs: Any) -> None:
@@ -45,11 +45,11 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Scores the translations and prints three lines or one JSON object."""
     check_usage(arguments)
-    from app.runtime.tensorflow_start import import_tensorflow
+    from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     if arguments.model:
         import_tensorflow(batches_at_once=batches_at_once())
-    from app.evaluation import bleu_metric, score
+    from keras_nmt.app.evaluation import bleu_metric, score
 
     model = open_model(arguments.model, arguments.checkpoint, arguments.ensemble)
     pair, target = direction(arguments, model.languages) if model else given_pair(arguments.pair)
@@ -99,8 +99,8 @@ def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None
     Raises:
         UserError: The model does not translate the pair, or several are possible and one must be chosen.
     """
-    from pipelines.language_codes import match
-    from pipelines.sources.corpora import LanguagePair
+    from keras_nmt.pipelines.language_codes import match
+    from keras_nmt.pipelines.sources.corpora import LanguagePair
 
     pair = languages.find(LanguagePair.parse(arguments.pair)) if arguments.pair else None
     if arguments.pair and not pair:
@@ -121,7 +121,7 @@ def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None
 
 def given_pair(pair: str | None) -> tuple[str | None, str]:
     """Returns the pair of the command line and its target language, None and "" without one."""
-    from pipelines.sources.corpora import LanguagePair
+    from keras_nmt.pipelines.sources.corpora import LanguagePair
 
     return pair, LanguagePair.parse(pair).target if pair else ""
 
@@ -137,14 +137,14 @@ def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str
     """Returns the model at `path`, or None without a path."""
     if path is None:
         return None
-    from app.models.loading import load_model
+    from keras_nmt.app.models.loading import load_model
 
     return load_model(path, checkpoint=checkpoint, ensemble=ensemble)
 
 
 def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -> None:
     """Stores the scores in the model's run, if it is one, for the model card of an export."""
-    from app.models.loading import RunModel
+    from keras_nmt.app.models.loading import RunModel
 
     if isinstance(model, RunModel):
         model.keep_scores(text, sentences, scores)
@@ -152,7 +152,7 @@ def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -
 
 def translate_all(model: Any, sources: list[str]) -> list[str]:
     """Returns the model's best translations, and shows a progress bar meanwhile."""
-    from app.runtime.console import work_bar
+    from keras_nmt.app.runtime.console import work_bar
 
     phase = "translating sentences"
     with work_bar({}) as bar:
@@ -165,7 +165,7 @@ def translate_all(model: Any, sources: list[str]) -> list[str]:
 def test_text(arguments: argparse.Namespace, pair: str | None) -> list[list[str]]:
     """Returns the source lines, empty if nothing is translated, and the lines of each reference."""
     if arguments.test_set:
-        from app.evaluation import test_set
+        from keras_nmt.app.evaluation import test_set
 
         return list(test_set(arguments.test_set, str(pair)))
     references = [read_lines(path) for path in arguments.reference]

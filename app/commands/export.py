@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any, Literal
 
-from app.arguments import add_checkpoint_options, add_penalty_option
-from app.errors import UserError
+from keras_nmt.app.arguments import add_checkpoint_options, add_penalty_option
+from keras_nmt.app.errors import UserError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 FORMATS = ("saved-model", "ctranslate2")
@@ -56,11 +56,11 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Exports the model and prints the path of the version."""
     check_usage(arguments)
-    from app.runtime.tensorflow_start import import_tensorflow
+    from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from app.exporting.export import export, export_ctranslate2
-    from app.models.loading import RunModel
+    from keras_nmt.app.exporting.export import export, export_ctranslate2
+    from keras_nmt.app.models.loading import RunModel
 
     which = {"checkpoint": arguments.checkpoint, "ensemble": arguments.ensemble}
     search = {"beam_size": arguments.beam_size, "length_penalty": arguments.length_penalty}
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def chosen_precision(asked: Literal["auto", "float32", "bfloat16"]) -> tuple[Literal["float32", "bfloat16"], str]:
     """Returns the precision of a SavedModel and, for its model card, why it was chosen."""
-    from app.training.precision import multiplies_bfloat16
+    from keras_nmt.app.training.precision import multiplies_bfloat16
 
     if asked != "auto":
         return asked, f"asked for with `--precision {asked}`"

@@ -28,11 +28,11 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Imports the model and prints the folder of the run."""
-    from app.runtime.tensorflow_start import import_tensorflow
+    from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from app.importing.marian import import_marian
-    from pipelines.sources.corpora import LanguagePair
+    from keras_nmt.app.importing.marian import import_marian
+    from keras_nmt.pipelines.sources.corpora import LanguagePair
 
     pair = LanguagePair.parse(arguments.pair) if arguments.pair else None
     print(import_marian(arguments.directory, arguments.out, pair).path)

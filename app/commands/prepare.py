@@ -132,9 +132,9 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prepares the data, and prints what was kept and dropped."""
-    from pipelines.cleaning.filters import CleaningOptions
-    from pipelines.preparation.prepare import PreparationOptions
-    from pipelines.sources.corpora import LanguagePair
+    from keras_nmt.pipelines.cleaning.filters import CleaningOptions
+    from keras_nmt.pipelines.preparation.prepare import PreparationOptions
+    from keras_nmt.pipelines.sources.corpora import LanguagePair
 
     cleaning = CleaningOptions(
         max_words=arguments.max_words,
@@ -170,7 +170,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def filter_names(words: Sequence[str]) -> tuple[str, ...]:
     """Returns the names of filters; each may be given as "few_letters", "few-letters", "few letters" or two words."""
-    from pipelines.cleaning.filters import OPTIONAL
+    from keras_nmt.pipelines.cleaning.filters import OPTIONAL
 
     parts = [part for word in words for part in re.split(r"[\W_]+", word.casefold()) if part]
     names = []
@@ -184,8 +184,8 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 @contextmanager
 def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
     """Yields the `pipelines.preparation.workers.Workers` that run the phases, and ends them."""
-    from pipelines.errors import DataError
-    from pipelines.preparation.workers import BeamWorkers, local_workers
+    from keras_nmt.pipelines.errors import DataError
+    from keras_nmt.pipelines.preparation.workers import BeamWorkers, local_workers
 
     if not arguments.beam and (arguments.runner or arguments.beam_options):
         raise DataError("--runner and --beam-options are for Apache Beam; add --beam")
@@ -201,11 +201,11 @@ def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
 
 def prepare_and_report(options: Any, workers: Any = None) -> None:
     """Prepares data by a `PreparationOptions` under a progress bar, and prints how many pairs were dropped and why."""
-    from app.runtime.console import say, work_bar
-    from pipelines.cleaning.filters import CleaningReport
-    from pipelines.preparation.prepare import prepare
-    from pipelines.preparation.report import PAGE
-    from pipelines.vocabulary.size import USUAL_SIZE
+    from keras_nmt.app.runtime.console import say, work_bar
+    from keras_nmt.pipelines.cleaning.filters import CleaningReport
+    from keras_nmt.pipelines.preparation.prepare import prepare
+    from keras_nmt.pipelines.preparation.report import PAGE
+    from keras_nmt.pipelines.vocabulary.size import USUAL_SIZE
 
     with work_bar(PHASES) as bar:
         manifest = prepare(options, workers=workers, progress=bar)

@@ -7,9 +7,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from app.arguments import add_checkpoint_options, add_language_options, add_penalty_option
-from app.errors import UserError
-from app.runtime.text_files import check_readable, stream_lines
+from keras_nmt.app.arguments import add_checkpoint_options, add_language_options, add_penalty_option
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.text_files import check_readable, stream_lines
 
 
 def add_parser(verbs: Any) -> None:
@@ -38,10 +38,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("--source and --target are both stdin; name a file for one of them")
     for path in (arguments.source, arguments.target):
         check_readable(path)
-    from app.runtime.tensorflow_start import import_tensorflow
+    from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from app.models.loading import load_model
+    from keras_nmt.app.models.loading import load_model
 
     which = {name: getattr(arguments, name) for name in ("checkpoint", "ensemble", "length_penalty")}
     model = load_model(arguments.model, **which)

@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.errors import UserError
+from keras_nmt.app.errors import UserError
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from app.server.engine.limits import ApiKeys
-    from app.server.engine.service import Service
-    from app.server.http.proxies import Proxies
+    from keras_nmt.app.server.engine.limits import ApiKeys
+    from keras_nmt.app.server.engine.service import Service
+    from keras_nmt.app.server.http.proxies import Proxies
 
 
 def add_parser(verbs: Any) -> None:
@@ -106,8 +106,8 @@ def add_access_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Serves until a signal; then answers the requests at hand and exits."""
     check_usage(arguments)
-    from app.server.engine.limits import ApiKeys, add_api_key
-    from app.server.http.proxies import Proxies, networks, root_path_of
+    from keras_nmt.app.server.engine.limits import ApiKeys, add_api_key
+    from keras_nmt.app.server.http.proxies import Proxies, networks, root_path_of
 
     if arguments.new_api_key is not None:
         print(add_api_key(arguments.api_keys, arguments.new_api_key))
@@ -122,17 +122,17 @@ def run(arguments: argparse.Namespace) -> None:
 
 def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "Proxies") -> "uvicorn.Server":
     """Imports TensorFlow, loads the models, and returns the server that answers with them."""
-    from app.runtime.processors import batches_at_once
-    from app.runtime.tensorflow_start import held_stderr, import_tensorflow
+    from keras_nmt.app.runtime.processors import batches_at_once
+    from keras_nmt.app.runtime.tensorflow_start import held_stderr, import_tensorflow
 
     workers = arguments.workers or batches_at_once()
     import_tensorflow(batches_at_once=workers)
     with held_stderr():
         import uvicorn
 
-        from app.server.http.application import application
-        from app.server.http.protocol import with_deadline
-    from app.server.http.origins import allowed_hosts
+        from keras_nmt.app.server.http.application import application
+        from keras_nmt.app.server.http.protocol import with_deadline
+    from keras_nmt.app.server.http.origins import allowed_hosts
 
     service = service_of(arguments, workers, keys)
     log_requests(arguments.no_access_log)
@@ -154,11 +154,11 @@ def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "P
 
 def service_of(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | None") -> "Service":
     """Returns the service that translates requests within the limits."""
-    from app.server.engine.batching import Batcher
-    from app.server.engine.limits import Limits, RateLimiter
-    from app.server.engine.metrics import Metrics
-    from app.server.engine.models import Models
-    from app.server.engine.service import Service
+    from keras_nmt.app.server.engine.batching import Batcher
+    from keras_nmt.app.server.engine.limits import Limits, RateLimiter
+    from keras_nmt.app.server.engine.metrics import Metrics
+    from keras_nmt.app.server.engine.models import Models
+    from keras_nmt.app.server.engine.service import Service
 
     metrics = Metrics()
     limits = Limits(
@@ -230,7 +230,7 @@ def log_requests(silent: bool) -> None:
 
 def announce(server: Any) -> None:
     """Prints the address of the page once the server listens."""
-    from app.runtime.console import say
+    from keras_nmt.app.runtime.console import say
 
     start = server.startup
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.errors import UserError
+from keras_nmt.app.errors import UserError
 
 EXAMPLE = "nmt train data --out run --preset base --set training.steps=1000"
 CHOSEN_BY_MINUTES = {"training.steps", "training.checkpoint_every"}
@@ -101,14 +101,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains and prints the folder of the run, or prints a plan."""
     started = time.perf_counter()
     check(arguments)
-    from app.runtime.tensorflow_start import import_tensorflow
-    from app.training.machines.cluster import Cluster
+    from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
+    from keras_nmt.app.training.machines.cluster import Cluster
 
     cluster = Cluster.from_environment()
     if arguments.minutes and cluster.size > 1:
         raise UserError("--minutes is for one machine; with several in TF_CONFIG, use --set training.steps=N")
     import_tensorflow(start=cluster.size == 1)
-    from app.config import load_preset
+    from keras_nmt.app.config import load_preset
 
     sections, origin = load_preset(arguments.preset, arguments.settings), f"preset {arguments.preset}"
     if arguments.warm_start:
@@ -116,13 +116,13 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.plan:
         print_plan(arguments, sections, origin)
         return
-    from app.training.callbacks.profiling import ProfiledSteps
-    from app.training.train import train
+    from keras_nmt.app.training.callbacks.profiling import ProfiledSteps
+    from keras_nmt.app.training.train import train
 
     profile = ProfiledSteps(*arguments.profile) if arguments.profile else None
     where = arguments.data, arguments.out
     if arguments.minutes:
-        from app.training.planning.time_budget import TimeBudget, train_within
+        from keras_nmt.app.training.planning.time_budget import TimeBudget, train_within
 
         done = train_within(TimeBudget(arguments.minutes, started), *where, sections, origin, profile=profile)
     else:
@@ -133,8 +133,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def print_plan(arguments: argparse.Namespace, sections: Mapping[str, Mapping[str, Any]], origin: str) -> None:
     """Prints the plan of a training as text or JSON."""
-    from app.training.planning.plan import plan_training
-    from app.training.planning.report import as_json, as_text
+    from keras_nmt.app.training.planning.plan import plan_training
+    from keras_nmt.app.training.planning.report import as_json, as_text
 
     plan = plan_training(arguments.data, sections, origin)
     print(as_json(plan) if arguments.json else as_text(plan))

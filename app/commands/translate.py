@@ -10,10 +10,10 @@ from itertools import chain, islice, repeat, tee
 from pathlib import Path
 from typing import Any
 
-from app.arguments import add_checkpoint_options, add_language_options, add_penalty_option
-from app.errors import UserError
-from app.runtime.processors import batches_at_once
-from app.runtime.text_files import check_readable, stream_lines
+from keras_nmt.app.arguments import add_checkpoint_options, add_language_options, add_penalty_option
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.processors import batches_at_once
+from keras_nmt.app.runtime.text_files import check_readable, stream_lines
 
 FEW_LINES = 30  # up to here, optimising the graph would take longer than it saves
 ENGINES = ("tensorflow", "ctranslate2")
@@ -89,12 +89,12 @@ def run(arguments: argparse.Namespace) -> None:
     for path in (arguments.file, arguments.prefix, arguments.glossary):
         if path:
             check_readable(path)
-    from app.runtime.tensorflow_start import answering_soon, import_tensorflow
+    from keras_nmt.app.runtime.tensorflow_start import answering_soon, import_tensorflow
 
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     at_once = 1 if typed else batches_at_once()
     import_tensorflow(batches_at_once=at_once)
-    from app.models.loading import load_model
+    from keras_nmt.app.models.loading import load_model
 
     search = {name: getattr(arguments, name) for name in SEARCH}
     which = {name: getattr(arguments, name) for name in ("checkpoint", "engine", "ensemble")}
@@ -152,9 +152,9 @@ def check_usage(arguments: argparse.Namespace) -> None:
 
 def request(arguments: argparse.Namespace) -> Any:
     """Returns what to translate each line with."""
-    from app.decoding.glossary import read_glossary
-    from app.decoding.search.sampling import Sampling
-    from app.decoding.translator import Request
+    from keras_nmt.app.decoding.glossary import read_glossary
+    from keras_nmt.app.decoding.search.sampling import Sampling
+    from keras_nmt.app.decoding.translator import Request
 
     given = {name: getattr(arguments, name) for name in SAMPLING}
     sampling = Sampling(**{name: value for name, value in given.items() if value is not None})

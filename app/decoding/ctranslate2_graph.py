@@ -7,16 +7,16 @@ import ctranslate2
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.network.traced import traced
-from app.decoding.options import DecodingOptions
-from app.decoding.plain_translation import Found, OnlyTexts, PlainTranslation
-from app.decoding.search.hypotheses import Hypotheses
-from app.decoding.signatures import DEFAULT, TRANSLATE, Signatures, engine_signatures
-from app.decoding.text.texts import ScoredTexts, Search, TranslatedTexts
-from app.decoding.text_pipeline import TextPipeline
-from app.runtime.utf8_names import in_utf8
-from pipelines.vocabulary.loading import load_vocabulary
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
+from keras_nmt.app.decoding.network.traced import traced
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.plain_translation import Found, OnlyTexts, PlainTranslation
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses
+from keras_nmt.app.decoding.signatures import DEFAULT, TRANSLATE, Signatures, engine_signatures
+from keras_nmt.app.decoding.text.texts import ScoredTexts, Search, TranslatedTexts
+from keras_nmt.app.decoding.text_pipeline import TextPipeline
+from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.pipelines.vocabulary.loading import load_vocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
 VOCABULARY = "vocabulary.model"  # beside the model, which has the pieces but not how text is cut into them
 LIMIT_STEP = 8  # sources whose lengths round up to the same multiple share a batch and a limit of their translations

@@ -4,12 +4,12 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from app.decoding.forced.alignment import Alignments
-from app.decoding.forced.explanation import Explanation
-from app.decoding.options import DecodingOptions
-from app.decoding.search.sampling import Sampling
-from app.decoding.text.texts import ScoredTexts, Search, TranslatedTexts
-from pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.app.decoding.forced.alignment import Alignments
+from keras_nmt.app.decoding.forced.explanation import Explanation
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.search.sampling import Sampling
+from keras_nmt.app.decoding.text.texts import ScoredTexts, Search, TranslatedTexts
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
 class TranslationEngine(Protocol):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.signatures import ALIGN, SCORE, TOKENIZE, Signatures
-from app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, batches_of_like_length
+from keras_nmt.app.decoding.signatures import ALIGN, SCORE, TOKENIZE, Signatures
+from keras_nmt.app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, batches_of_like_length
 
 Pairs = Iterable[tuple[str, str]]
 Row = dict[str, Any]  # the outputs of a signature for one pair: NumPy scalars and arrays

@@ -8,13 +8,13 @@ import numpy as np
 import regex
 import tensorflow as tf
 
-from app.decoding.search.constrained_search import Phrases
-from app.decoding.text.leading_tags import TagTables, without_tags
-from app.decoding.text.texts import Pieces
-from app.errors import UserError
-from app.runtime.text_files import read_lines
-from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.app.decoding.search.constrained_search import Phrases
+from keras_nmt.app.decoding.text.leading_tags import TagTables, without_tags
+from keras_nmt.app.decoding.text.texts import Pieces
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.text_files import read_lines
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 Glossary = tuple[tuple[str, str], ...]  # source term, and the target term that translates it
 

@@ -13,22 +13,22 @@ import numpy as np
 import regex
 import tensorflow as tf
 
-from app.decoding.options import DecodingOptions
-from app.decoding.signatures import DEFAULT_OUTPUTS, Signature
-from app.decoding.text.leading_tags import TagTables
-from app.decoding.text.output_checks import WARNINGS
-from app.decoding.text.plain_output_checks import Side, plain_warnings
-from app.decoding.text.sentences import (
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.signatures import DEFAULT_OUTPUTS, Signature
+from keras_nmt.app.decoding.text.leading_tags import TagTables
+from keras_nmt.app.decoding.text.output_checks import WARNINGS
+from keras_nmt.app.decoding.text.plain_output_checks import Side, plain_warnings
+from keras_nmt.app.decoding.text.sentences import (
     Parts,
     is_followed_by_space_outside,
     joined_outside,
     split_copied_outside,
     stretches_outside,
 )
-from app.decoding.text.texts import Search
-from app.decoding.text_pipeline import TextPipeline
-from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tokenizer import EOS, PAD
+from keras_nmt.app.decoding.text.texts import Search
+from keras_nmt.app.decoding.text_pipeline import TextPipeline
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
 _LINE_ENDS = re.compile(r"[\r\n]+")
 EXAMINED = 2  # hypotheses: the second takes the place of the best if it has fewer warnings

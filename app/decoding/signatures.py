@@ -23,11 +23,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import tensorflow as tf
 
-from app.decoding.engine import TransformerEngine, TranslationEngine
-from app.decoding.options import DecodingOptions
-from app.decoding.search.sampling import Sampling
-from app.decoding.text.texts import Search, TranslatedTexts, row_lengths
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.app.decoding.engine import TransformerEngine, TranslationEngine
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.search.sampling import Sampling
+from keras_nmt.app.decoding.text.texts import Search, TranslatedTexts, row_lengths
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 T = TypeVar("T")
 Tensors = Mapping[str, tf.Tensor]

@@ -5,15 +5,15 @@ from functools import partial
 
 import tensorflow as tf
 
-from app.decoding.forced.given_pieces import given_pieces
-from app.decoding.forced.scoring import Scores, joined_scores
-from app.decoding.network.traced import traced
-from app.decoding.options import DecodingOptions
-from app.decoding.search.hypotheses import HYPOTHESES_SPEC, Hypotheses
-from app.decoding.text.cutting import Cutter
-from app.decoding.text.found_pieces import found_pieces, no_pieces
-from app.decoding.text.joining import join_translations
-from app.decoding.text.texts import (
+from keras_nmt.app.decoding.forced.given_pieces import given_pieces
+from keras_nmt.app.decoding.forced.scoring import Scores, joined_scores
+from keras_nmt.app.decoding.network.traced import traced
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.search.hypotheses import HYPOTHESES_SPEC, Hypotheses
+from keras_nmt.app.decoding.text.cutting import Cutter
+from keras_nmt.app.decoding.text.found_pieces import found_pieces, no_pieces
+from keras_nmt.app.decoding.text.joining import join_translations
+from keras_nmt.app.decoding.text.texts import (
     FOUND_PIECES_SPEC,
     PIECES_SPEC,
     FoundPieces,
@@ -23,8 +23,8 @@ from app.decoding.text.texts import (
     row_lengths,
     with_end,
 )
-from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 BEAM_TOKENS_AT_ONCE = 65_536  # padded source tokens times beams; bounds the memory: 2 GB for a base model
 

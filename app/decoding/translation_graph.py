@@ -5,23 +5,23 @@
 
 import tensorflow as tf
 
-from app.decoding.forced.alignment import Alignments, align_pieces, word_numbers
-from app.decoding.forced.explanation import Explanation, explain_piece
-from app.decoding.forced.scoring import token_log_probabilities
-from app.decoding.glossary import term_phrases, word_continuations
-from app.decoding.network.protocol import Network
-from app.decoding.network.traced import SOURCE_MULTIPLE, TracedNetwork, traced
-from app.decoding.options import DecodingOptions
-from app.decoding.search.beam_search import BeamSettings, beam_search
-from app.decoding.search.constrained_search import constrained_search, enlarged_beam
-from app.decoding.search.hypotheses import Hypotheses
-from app.decoding.search.sampling import Sampling, sample
-from app.decoding.signatures import Signatures, transformer_signatures
-from app.decoding.text.cutting import at_least_one
-from app.decoding.text.texts import Pieces, ScoredTexts, Search, TranslatedTexts, row_lengths, with_end
-from app.decoding.text_pipeline import TextPipeline
-from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
+from keras_nmt.app.decoding.forced.alignment import Alignments, align_pieces, word_numbers
+from keras_nmt.app.decoding.forced.explanation import Explanation, explain_piece
+from keras_nmt.app.decoding.forced.scoring import token_log_probabilities
+from keras_nmt.app.decoding.glossary import term_phrases, word_continuations
+from keras_nmt.app.decoding.network.protocol import Network
+from keras_nmt.app.decoding.network.traced import SOURCE_MULTIPLE, TracedNetwork, traced
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.search.beam_search import BeamSettings, beam_search
+from keras_nmt.app.decoding.search.constrained_search import constrained_search, enlarged_beam
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses
+from keras_nmt.app.decoding.search.sampling import Sampling, sample
+from keras_nmt.app.decoding.signatures import Signatures, transformer_signatures
+from keras_nmt.app.decoding.text.cutting import at_least_one
+from keras_nmt.app.decoding.text.texts import Pieces, ScoredTexts, Search, TranslatedTexts, row_lengths, with_end
+from keras_nmt.app.decoding.text_pipeline import TextPipeline
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
 SEED_STRIDE = 2**16  # between the second seeds of the samples of a piece; a text has fewer pieces
 

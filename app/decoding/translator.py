@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.glossary import Glossary
-from app.decoding.options import DecodingOptions
-from app.decoding.search.sampling import Sampling
-from app.decoding.signatures import (
+from keras_nmt.app.decoding.glossary import Glossary
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.search.sampling import Sampling
+from keras_nmt.app.decoding.signatures import (
     ALTERNATIVES,
     GLOSSARY,
     N_BEST,
@@ -25,8 +25,8 @@ from app.decoding.signatures import (
     Signatures,
     inputs_of,
 )
-from app.decoding.text.texts import Search
-from app.errors import UserError
+from keras_nmt.app.decoding.text.texts import Search
+from keras_nmt.app.errors import UserError
 
 WINDOW_LINES = 4096  # enough to find lines of like length, and quick to read
 BATCH_TOKENS = 4096

@@ -9,28 +9,28 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.ctranslate2_graph import CTranslate2Graph
-from app.decoding.engine import TranslationEngine
-from app.decoding.signatures import TRANSLATE, Signatures
-from app.decoding.translation_graph import TranslationGraph
-from app.errors import UserError
-from app.exporting.golden_translations import (
+from keras_nmt.app.decoding.ctranslate2_graph import CTranslate2Graph
+from keras_nmt.app.decoding.engine import TranslationEngine
+from keras_nmt.app.decoding.signatures import TRANSLATE, Signatures
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.exporting.golden_translations import (
     check_in_fresh_process,
     golden_translations,
     made_up_sentences,
     write_golden_translations,
 )
-from app.exporting.model_card import model_card
-from app.exporting.signature_definitions import signature_definitions
-from app.exporting.spare_ops import remove_spare_ops
-from app.exporting.usage import ctranslate2_usage, saved_model_usage
-from app.exporting.warm_up import write_warm_up
-from app.models.ctranslate2_model import Quantization, write_ctranslate2
-from app.models.export_layout import DESCRIPTION, ENGINE, MODEL_CARD, versions
-from app.models.loading import RunModel
-from app.runtime.console import say
-from app.runtime.utf8_names import in_utf8
-from pipelines.vocabulary.tags import tagged
+from keras_nmt.app.exporting.model_card import model_card
+from keras_nmt.app.exporting.signature_definitions import signature_definitions
+from keras_nmt.app.exporting.spare_ops import remove_spare_ops
+from keras_nmt.app.exporting.usage import ctranslate2_usage, saved_model_usage
+from keras_nmt.app.exporting.warm_up import write_warm_up
+from keras_nmt.app.models.ctranslate2_model import Quantization, write_ctranslate2
+from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, MODEL_CARD, versions
+from keras_nmt.app.models.loading import RunModel
+from keras_nmt.app.runtime.console import say
+from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.pipelines.vocabulary.tags import tagged
 
 CpuEngine = Literal["int8", "float32", "none"]
 

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.signatures import Signature
-from app.errors import UserError
-from app.exporting import check_golden_translations
-from app.models.export_layout import EXTRA
-from app.models.loading import WeightPrecision
-from pipelines.vocabulary.tags import Languages, tagged
-from pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.app.decoding.signatures import Signature
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.exporting import check_golden_translations
+from keras_nmt.app.models.export_layout import EXTRA
+from keras_nmt.app.models.loading import WeightPrecision
+from keras_nmt.pipelines.vocabulary.tags import Languages, tagged
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 
 # The allowed difference of scores, relative to max(1, score): on the exporting machine, and on others.
 SCORE_TOLERANCE = 1e-4

@@ -10,9 +10,9 @@ from typing import Any
 
 import tomli_w
 
-from app.exporting.golden_translations import GoldenTranslation
-from app.runs.checkpoints import IMPORTED
-from pipelines.vocabulary.tags import Languages, domain_tag, language_tag, tagged
+from keras_nmt.app.exporting.golden_translations import GoldenTranslation
+from keras_nmt.app.runs.checkpoints import IMPORTED
+from keras_nmt.pipelines.vocabulary.tags import Languages, domain_tag, language_tag, tagged
 
 LICENSE_UNKNOWN = "unknown"  # the Hub's identifier
 SHOWN = 5  # translations

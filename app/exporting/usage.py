@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from app.decoding.ctranslate2_graph import VOCABULARY
-from app.exporting.golden_translations import GoldenTranslation
-from app.exporting.warm_up import MODEL_NAME
+from keras_nmt.app.decoding.ctranslate2_graph import VOCABULARY
+from keras_nmt.app.exporting.golden_translations import GoldenTranslation
+from keras_nmt.app.exporting.warm_up import MODEL_NAME
 
 
 def saved_model_usage(definitions: Mapping[str, SignatureDef], example: GoldenTranslation) -> str:

@@ -15,11 +15,11 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
-from app.decoding.signatures import TRANSLATE
-from app.exporting.golden_translations import GoldenTranslation
-from app.exporting.signature_definitions import signature_definitions
-from app.models.export_layout import WARM_UP
-from pipelines.vocabulary.tokenizer import PAD, Vocabulary
+from keras_nmt.app.decoding.signatures import TRANSLATE
+from keras_nmt.app.exporting.golden_translations import GoldenTranslation
+from keras_nmt.app.exporting.signature_definitions import signature_definitions
+from keras_nmt.app.models.export_layout import WARM_UP
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD, Vocabulary
 
 MODEL_NAME = "nmt"  # its name in the documentation; a server may use any other
 MOST_REQUESTS = 1000

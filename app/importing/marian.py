@@ -4,15 +4,15 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from app.config import Configuration, TrainingConfig
-from app.decoding.options import DecodingOptions
-from app.errors import UserError
-from app.importing.marian_files import MarianFiles
-from app.importing.marian_weights import model_config, our_weights
-from app.runs.checkpoints import IMPORTED, write_checkpoint
-from app.runs.directory import RunDirectory
-from pipelines.shards.manifest import sha256_of
-from pipelines.sources.corpora import LanguagePair
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.importing.marian_files import MarianFiles
+from keras_nmt.app.importing.marian_weights import model_config, our_weights
+from keras_nmt.app.runs.checkpoints import IMPORTED, write_checkpoint
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.pipelines.shards.manifest import sha256_of
+from keras_nmt.pipelines.sources.corpora import LanguagePair
 
 LENGTH_PENALTY = 1.0  # Marian divides scores by the length; the nearest penalty here is ((5 + length) / 6) ^ 1
 

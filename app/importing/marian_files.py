@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from app.errors import UserError
-from layers.config import Activation
-from pipelines.errors import DataError
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.marian import FILES, MarianVocabulary
+from keras_nmt.app.errors import UserError
+from keras_nmt.layers.config import Activation
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.marian import FILES, MarianVocabulary
 
 CONFIG, TOKENIZER_CONFIG, GENERATION_CONFIG = "config.json", "tokenizer_config.json", "generation_config.json"
 SAFETENSORS, PYTORCH = "model.safetensors", "pytorch_model.bin"

@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app.errors import UserError
-from app.importing.marian_files import POSITIONS, Array, MarianFiles
-from layers import TransformerConfig
-from pipelines.vocabulary.tokenizer import BOS, PAD
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.importing.marian_files import POSITIONS, Array, MarianFiles
+from keras_nmt.layers import TransformerConfig
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
 IMPOSSIBLE = -1e4  # a bias that makes a probability 0; finite in float16, too
 EPSILON = 1e-5  # of PyTorch's layer normalization

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 from ctranslate2 import specs
 
-from app.decoding.ctranslate2_graph import VOCABULARY
-from app.decoding.network.protocol import Network
-from layers import Transformer
-from layers.positions import sinusoids
-from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tokenizer import BOS, EOS, UNK
+from keras_nmt.app.decoding.ctranslate2_graph import VOCABULARY
+from keras_nmt.app.decoding.network.protocol import Network
+from keras_nmt.layers import Transformer
+from keras_nmt.layers.positions import sinusoids
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, UNK
 
 Quantization = Literal["float32", "int8"]
 

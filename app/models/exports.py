@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from app.decoding.given_translations import Aligner, Scorer
-from app.decoding.options import DecodingOptions, DecodingSettings
-from app.decoding.signatures import DEFAULT, TRANSLATE, Signature, Signatures, with_translate
-from app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
-from app.errors import UserError
-from app.models.export_layout import DESCRIPTION, ENGINE, is_ctranslate2
-from app.runtime.processors import processors
-from app.runtime.utf8_names import in_utf8
-from pipelines.errors import DataError
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.tags import Languages
+from keras_nmt.app.decoding.given_translations import Aligner, Scorer
+from keras_nmt.app.decoding.options import DecodingOptions, DecodingSettings
+from keras_nmt.app.decoding.signatures import DEFAULT, TRANSLATE, Signature, Signatures, with_translate
+from keras_nmt.app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, is_ctranslate2
+from keras_nmt.app.runtime.processors import processors
+from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
-    from app.decoding.ctranslate2_graph import CTranslate2Graph  # imports layers, so it is imported only where needed
-    from pipelines.vocabulary.loading import AnyVocabulary
+    from keras_nmt.app.decoding.ctranslate2_graph import (
+        CTranslate2Graph,  # imports layers, so it is imported only where needed
+    )
+    from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 EngineName = Literal["tensorflow", "ctranslate2"]
 
@@ -169,7 +171,7 @@ def load_engine(version: Path, options: DecodingOptions, engine: EngineName | No
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if engine == "tensorflow" or (engine is None and has_gpu) or not (version / ENGINE).is_dir():
         return None
-    from app.decoding.ctranslate2_graph import CTranslate2Graph
+    from keras_nmt.app.decoding.ctranslate2_graph import CTranslate2Graph
 
     with reporting_damage(version):
         return CTranslate2Graph(version / ENGINE, options, workers=processors(), threads=1)
@@ -184,7 +186,7 @@ class CTranslate2Model:
         self.languages = languages
         self.options = options
         self.examples = list(examples)
-        from app.decoding.ctranslate2_graph import CTranslate2Graph
+        from keras_nmt.app.decoding.ctranslate2_graph import CTranslate2Graph
 
         self.graph = CTranslate2Graph(folder, options, workers=processors(), threads=1)
 

@@ -6,21 +6,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
-from app.decoding.given_translations import Aligner, Scorer
-from app.decoding.network.ensemble import Ensemble
-from app.decoding.network.protocol import Network
-from app.decoding.options import DecodingSettings
-from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import BEST, WINDOW_LINES, Request, Translator
-from app.errors import UserError
-from app.models.ctranslate2_model import write_ctranslate2
-from app.models.export_layout import ENGINE, is_ctranslate2, newest_version
-from app.models.exports import CTranslate2Model, EngineName, Model, check_hypotheses, load_export, overridden
-from app.runs.checkpoints import IMPORTED, Checkpoint
-from app.runs.choice import choose
-from app.runs.directory import RunDirectory
-from app.runtime.console import say
-from pipelines.vocabulary.tags import Languages
+from keras_nmt.app.decoding.given_translations import Aligner, Scorer
+from keras_nmt.app.decoding.network.ensemble import Ensemble
+from keras_nmt.app.decoding.network.protocol import Network
+from keras_nmt.app.decoding.options import DecodingSettings
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.decoding.translator import BEST, WINDOW_LINES, Request, Translator
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.models.ctranslate2_model import write_ctranslate2
+from keras_nmt.app.models.export_layout import ENGINE, is_ctranslate2, newest_version
+from keras_nmt.app.models.exports import CTranslate2Model, EngineName, Model, check_hypotheses, load_export, overridden
+from keras_nmt.app.runs.checkpoints import IMPORTED, Checkpoint
+from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.runtime.console import say
+from keras_nmt.pipelines.vocabulary.tags import Languages
 
 WeightPrecision = Literal["float32", "bfloat16"]  # of the weights and of computation with them
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import keras
 
-from app.config import Configuration, TrainingConfig
-from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import Translator
-from app.errors import UserError
-from app.runs.checkpoints import IMPORTED, write_checkpoint
-from app.runs.directory import RunDirectory
-from layers.transformer import Transformer
-from pipelines.shards.manifest import Manifest
-from pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.decoding.translator import Translator
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs.checkpoints import IMPORTED, write_checkpoint
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.layers.transformer import Transformer
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
 def translator(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.runs.checkpoint_folder import CheckpointFolder
-from app.runs.checkpoints import Arrays, Checkpoint, write_checkpoint
+from keras_nmt.app.runs.checkpoint_folder import CheckpointFolder
+from keras_nmt.app.runs.checkpoints import Arrays, Checkpoint, write_checkpoint
 
 
 def write_average(folder: CheckpointFolder, paths: Sequence[Path]) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from app.runs.checkpoints import (
+from keras_nmt.app.runs.checkpoints import (
     DESCRIPTION,
     ROLLED_BACK_TO,
     STOPPED_BY,

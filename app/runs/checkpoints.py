@@ -22,8 +22,8 @@ from typing import IO, Any, Protocol
 import keras
 import numpy as np
 
-from app.errors import UserError
-from pipelines.shards.manifest import sha256_of
+from keras_nmt.app.errors import UserError
+from keras_nmt.pipelines.shards.manifest import sha256_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 DESCRIPTION = "checkpoint.json"

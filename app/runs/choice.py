@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from app.errors import UserError
-from app.runs.checkpoints import Checkpoint, first_whole
-from app.runs.directory import RunDirectory
-from app.runtime.console import say
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs.checkpoints import Checkpoint, first_whole
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.runtime.console import say
 
 
 def choose(run: RunDirectory, choice: str | None = None) -> Checkpoint:

@@ -20,21 +20,22 @@ from typing import Any
 
 import tomli_w
 
-from app.config import Configuration, load_configuration
-from app.errors import UserError
-from app.runs import step_lines
-from app.runs.checkpoint_folder import CheckpointFolder
-from app.runs.checkpoints import Checkpoint
-from app.runs.lock import LOCK
-from app.runs.ranking import DevResults, ranked
-from app.runtime.text_files import read_lines, replace_file
-from layers import Transformer
-from pipelines.shards.manifest import Manifest
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.loading import AnyVocabulary, load_vocabulary
-from pipelines.vocabulary.tags import Languages
+from keras_nmt.app.config import Configuration, load_configuration
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs import step_lines
+from keras_nmt.app.runs.checkpoint_folder import CheckpointFolder
+from keras_nmt.app.runs.checkpoints import Checkpoint
+from keras_nmt.app.runs.lock import LOCK
+from keras_nmt.app.runs.ranking import DevResults, ranked
+from keras_nmt.app.runtime.text_files import read_lines, replace_file
+from keras_nmt.layers import Transformer
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary, load_vocabulary
+from keras_nmt.pipelines.vocabulary.tags import Languages
 
-PACKAGES = ("nmt", "tensorflow", "keras", "tensorflow-text", "sentencepiece", "sacrebleu", "numpy")
+PROGRAM = "nmt"  # its name in a manifest
+PACKAGES = (PROGRAM, "tensorflow", "keras", "tensorflow-text", "sentencepiece", "sacrebleu", "numpy")
 EXAMPLES = 8  # dev sentences kept in a run, which its export must translate as the run does
 
 
@@ -226,6 +227,6 @@ def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:
 
 def _version(package: str) -> str:
     try:
-        return importlib.metadata.version(package)
+        return importlib.metadata.version("keras-nmt" if package == PROGRAM else package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"

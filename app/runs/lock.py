@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.errors import UserError
+from keras_nmt.app.errors import UserError
 
 LOCK = ".lock"  # in the run's folder
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from app.config import BestBy
+from keras_nmt.app.config import BestBy
 
 DevResults = Mapping[int, Mapping[str, float]]  # step -> the figures of a line of `dev.jsonl`
 

@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 from functools import cache
 
-from app.runtime.processors import is_x86
-from pipelines.streaming.allocator import keep_freed_memory
+from keras_nmt.app.runtime.processors import is_x86
+from keras_nmt.pipelines.streaming.allocator import keep_freed_memory
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.runtime.processor_settings import apply_processor_settings
-from app.runtime.processors import processors
+from keras_nmt.app.runtime.processor_settings import apply_processor_settings
+from keras_nmt.app.runtime.processors import processors
 
 
 def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_once: int = 1) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from app.errors import UserError
-from app.runtime.console import say
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.console import say
 
 
 def read_lines(path: Path) -> list[str]:
@@ -70,7 +70,7 @@ def replace_file(path: Path, content: str | bytes) -> None:
 
 
 def _decoded(file: IO[bytes], name: str) -> Iterator[str]:
-    from pipelines.sources.decompression import decompressed, explained_damage
+    from keras_nmt.pipelines.sources.decompression import decompressed, explained_damage
 
     damaged: list[int] = []
     with explained_damage(name):

@@ -6,14 +6,14 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from app.config import Configuration
-from app.errors import UserError
-from app.training.machines.distribution import chiefs_values, take_from_chief
-from app.training.optimization.optimizer import optimizer_of
-from app.training.trainer import Trainer
-from app.training.warm_start import warm_start
-from layers import Transformer
-from pipelines.shards.manifest import Manifest
+from keras_nmt.app.config import Configuration
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.training.machines.distribution import chiefs_values, take_from_chief
+from keras_nmt.app.training.optimization.optimizer import optimizer_of
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.app.training.warm_start import warm_start
+from keras_nmt.layers import Transformer
+from keras_nmt.pipelines.shards.manifest import Manifest
 
 
 def build_on_devices(strategy: tf.distribute.Strategy, configuration: Configuration) -> Trainer:

@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
-from app.config import TrainingConfig
-from app.training.packing import stream_options
-from pipelines.shards.lanes import ONLY_HOST, Host
-from pipelines.shards.manifest import Manifest
-from pipelines.streaming.batching import ROWS_MULTIPLE
-from pipelines.streaming.stream import PlannedBatch, evaluation_stream, planned_batches, stream_from
-from pipelines.streaming.windows import TrainingData
+from keras_nmt.app.config import TrainingConfig
+from keras_nmt.app.training.packing import stream_options
+from keras_nmt.pipelines.shards.lanes import ONLY_HOST, Host
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.streaming.batching import ROWS_MULTIPLE
+from keras_nmt.pipelines.streaming.stream import PlannedBatch, evaluation_stream, planned_batches, stream_from
+from keras_nmt.pipelines.streaming.windows import TrainingData
 
 
 @dataclass(frozen=True)

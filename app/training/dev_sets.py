@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 
-from app.config import Configuration, TrainingConfig
-from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import Translator
-from app.runs.directory import RunDirectory
-from app.runtime.console import TrainingProgress
-from app.runtime.text_files import read_lines
-from app.training.callbacks.model_pictures import ModelPictures
-from app.training.callbacks.monitoring import DevEvaluation
-from app.training.data_sets import DataSets
-from app.training.trainer import Trainer
-from pipelines.shards.manifest import Manifest
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.decoding.translator import Translator
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.runtime.console import TrainingProgress
+from keras_nmt.app.runtime.text_files import read_lines
+from keras_nmt.app.training.callbacks.model_pictures import ModelPictures
+from keras_nmt.app.training.callbacks.monitoring import DevEvaluation
+from keras_nmt.app.training.data_sets import DataSets
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.shards.manifest import Manifest
 
 
 def dev_evaluation(run: RunDirectory, trainer: Trainer, data: DataSets, progress: TrainingProgress) -> DevEvaluation:

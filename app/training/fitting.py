@@ -6,19 +6,19 @@ from functools import partial
 
 import keras
 
-from app.runs.directory import RunDirectory
-from app.runtime.console import TrainingProgress
-from app.runtime.signals import StopSignals
-from app.training.building import reset_trainer, share_state
-from app.training.callbacks.divergence import Diverged, DivergenceDetector
-from app.training.callbacks.milestones import ChiefFollower, Milestones, is_over, is_unevaluated
-from app.training.callbacks.monitoring import StepLog
-from app.training.callbacks.profiling import Profile, ProfiledSteps
-from app.training.callbacks.rollback import Rollback, StopOnDivergence, recover
-from app.training.data_sets import DataSets
-from app.training.dev_sets import dev_evaluation
-from app.training.machines.distribution import chiefs_decision, divide
-from app.training.trainer import Trainer
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.runtime.console import TrainingProgress
+from keras_nmt.app.runtime.signals import StopSignals
+from keras_nmt.app.training.building import reset_trainer, share_state
+from keras_nmt.app.training.callbacks.divergence import Diverged, DivergenceDetector
+from keras_nmt.app.training.callbacks.milestones import ChiefFollower, Milestones, is_over, is_unevaluated
+from keras_nmt.app.training.callbacks.monitoring import StepLog
+from keras_nmt.app.training.callbacks.profiling import Profile, ProfiledSteps
+from keras_nmt.app.training.callbacks.rollback import Rollback, StopOnDivergence, recover
+from keras_nmt.app.training.data_sets import DataSets
+from keras_nmt.app.training.dev_sets import dev_evaluation
+from keras_nmt.app.training.machines.distribution import chiefs_decision, divide
+from keras_nmt.app.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

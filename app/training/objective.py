@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 CHUNK_TOKENS = 512  # 512 float32 rows of 8,000 logits are 16 MB: they stay in a last-level cache
 

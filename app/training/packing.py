@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from app.config import Packing, TrainingConfig
-from pipelines.streaming.options import StreamOptions
+from keras_nmt.app.config import Packing, TrainingConfig
+from keras_nmt.pipelines.streaming.options import StreamOptions
 
 
 def resolve_packing(packing: Packing) -> Packing:

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from app.config import PrecisionPolicy
-from app.runtime.processors import processor_flags
+from keras_nmt.app.config import PrecisionPolicy
+from keras_nmt.app.runtime.processors import processor_flags
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # processors with one of these multiply bfloat16 faster than float32
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from app.config import Configuration
-from app.errors import UserError
-from app.training.packing import resolve_packing
-from app.training.precision import resolve_precision
-from pipelines.shards.manifest import Manifest
+from keras_nmt.app.config import Configuration
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.training.packing import resolve_packing
+from keras_nmt.app.training.precision import resolve_precision
+from keras_nmt.pipelines.shards.manifest import Manifest
 
 
 def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:

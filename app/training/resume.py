@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.config import Configuration, nearest_preset
-from app.errors import UserError
-from app.runs import step_lines
-from app.runs.checkpoints import DamagedCheckpoint, first_whole
-from app.runs.directory import RunDirectory, shard_checksums
-from app.runs.lock import locked
-from app.runtime.console import say
-from app.training.trainer import Trainer
-from pipelines.shards.manifest import Manifest
+from keras_nmt.app.config import Configuration, nearest_preset
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs import step_lines
+from keras_nmt.app.runs.checkpoints import DamagedCheckpoint, first_whole
+from keras_nmt.app.runs.directory import RunDirectory, shard_checksums
+from keras_nmt.app.runs.lock import locked
+from keras_nmt.app.runtime.console import say
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.shards.manifest import Manifest
 
 # A run may resume with other values of these settings; with another value of any other it would be another run.
 MAY_CHANGE = {

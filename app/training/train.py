@@ -10,28 +10,28 @@ from typing import Any
 
 import tensorflow as tf
 
-from app.config import Configuration
-from app.runs.directory import RunDirectory, shard_checksums
-from app.runtime.console import say
-from app.runtime.signals import StopSignals
-from app.training.building import build_on_devices, share_state
-from app.training.callbacks.full_disk import reporting_full_disk
-from app.training.callbacks.milestones import stopped_early
-from app.training.callbacks.monitoring import require_bleu_packages, skipped_steps
-from app.training.callbacks.profiling import ProfiledSteps
-from app.training.data_sets import DataSets
-from app.training.fitting import fit
-from app.training.machines.barrier import barrier
-from app.training.machines.cluster import ALONE, Cluster
-from app.training.machines.distribution import chiefs_decision, reporting_lost_workers, strategy_of
-from app.training.memory.accumulation import reporting_exhausted_memory, with_accumulation
-from app.training.resolving import resolve
-from app.training.resume import locked_run, restore_latest, with_earlier_accumulation
-from app.training.trainer import Trainer
-from app.training.warm_start import warm_start
-from pipelines.shards.lanes import Host
-from pipelines.shards.manifest import Manifest
-from pipelines.shards.reading import reporting_data_errors, verify_shards
+from keras_nmt.app.config import Configuration
+from keras_nmt.app.runs.directory import RunDirectory, shard_checksums
+from keras_nmt.app.runtime.console import say
+from keras_nmt.app.runtime.signals import StopSignals
+from keras_nmt.app.training.building import build_on_devices, share_state
+from keras_nmt.app.training.callbacks.full_disk import reporting_full_disk
+from keras_nmt.app.training.callbacks.milestones import stopped_early
+from keras_nmt.app.training.callbacks.monitoring import require_bleu_packages, skipped_steps
+from keras_nmt.app.training.callbacks.profiling import ProfiledSteps
+from keras_nmt.app.training.data_sets import DataSets
+from keras_nmt.app.training.fitting import fit
+from keras_nmt.app.training.machines.barrier import barrier
+from keras_nmt.app.training.machines.cluster import ALONE, Cluster
+from keras_nmt.app.training.machines.distribution import chiefs_decision, reporting_lost_workers, strategy_of
+from keras_nmt.app.training.memory.accumulation import reporting_exhausted_memory, with_accumulation
+from keras_nmt.app.training.resolving import resolve
+from keras_nmt.app.training.resume import locked_run, restore_latest, with_earlier_accumulation
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.app.training.warm_start import warm_start
+from keras_nmt.pipelines.shards.lanes import Host
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.shards.reading import reporting_data_errors, verify_shards
 
 
 def train(

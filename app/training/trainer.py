@@ -15,12 +15,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from app.config import TrainingConfig
-from app.training.objective import TokenSums, evaluated_objective, token_objective
-from layers import Transformer
-from layers.sublayers.dropout import shifted_seeds
-from pipelines.streaming.stream import BATCH_SPEC
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.app.config import TrainingConfig
+from keras_nmt.app.training.objective import TokenSums, evaluated_objective, token_objective
+from keras_nmt.layers import Transformer
+from keras_nmt.layers.sublayers.dropout import shifted_seeds
+from keras_nmt.pipelines.streaming.stream import BATCH_SPEC
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 
 class Trainer(keras.Model):

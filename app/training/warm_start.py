@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from app.errors import UserError
-from app.runs.checkpoints import IMPORTED
-from app.runs.choice import choose
-from app.runs.directory import RunDirectory
-from app.runtime.console import say
-from layers import Transformer
-from pipelines.shards.manifest import Manifest
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs.checkpoints import IMPORTED
+from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.runtime.console import say
+from keras_nmt.layers import Transformer
+from keras_nmt.pipelines.shards.manifest import Manifest
 
 
 def warm_start(transformer: Transformer, other: Path, data: Manifest) -> None:

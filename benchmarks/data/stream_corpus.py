@@ -15,16 +15,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from app.runtime.tensorflow_start import import_tensorflow
 from benchmarks.measuring import EOS
-from pipelines.preparation.job import CHUNK_PAIRS
-from pipelines.preparation.prepare import default_shards
-from pipelines.shards.buckets import Lengths
-from pipelines.shards.lanes import deal
-from pipelines.shards.manifest import VOCABULARY, Manifest, Shard, Split
-from pipelines.shards.records import framed, length_histogram, record
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.tokenizer import Vocabulary, train_vocabulary
+from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
+from keras_nmt.pipelines.preparation.job import CHUNK_PAIRS
+from keras_nmt.pipelines.preparation.prepare import default_shards
+from keras_nmt.pipelines.shards.buckets import Lengths
+from keras_nmt.pipelines.shards.lanes import deal
+from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest, Shard, Split
+from keras_nmt.pipelines.shards.records import framed, length_histogram, record
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary, train_vocabulary
 
 PAIR = LanguagePair("en", "de")
 VOCABULARY_SIZE, VOCABULARY_SENTENCES = 32_000, 200_000

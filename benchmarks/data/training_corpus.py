@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.runtime.tensorflow_start import import_tensorflow
 from benchmarks.measuring import EOS, FIRST_WORD, VOCABULARY_SIZE, Batch, batches_file
+from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
 PAIRS = 40_000
 MEAN_LENGTH, LONGEST, SHORTEST = 25, 100, 4  # tokens in a sentence, without EOS
@@ -67,9 +67,9 @@ def write_text(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> N
 
 def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
     """Writes shards and manifest as `nmt prepare` does; the vocabulary is empty, as the ids stand for no text."""
-    from pipelines.shards.manifest import VOCABULARY, Manifest, Split
-    from pipelines.shards.records import length_histogram, write_shards
-    from pipelines.sources.corpora import LanguagePair
+    from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest, Split
+    from keras_nmt.pipelines.shards.records import length_histogram, write_shards
+    from keras_nmt.pipelines.sources.corpora import LanguagePair
 
     (data / VOCABULARY).write_bytes(b"")
     pairs = [([*source, EOS], [*target, EOS]) for source, target in sentences]
@@ -81,8 +81,8 @@ def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) 
 
 def write_batches(data: Path, tokens: int) -> None:
     """Writes the first batches that this program trains on."""
-    from pipelines.streaming.options import StreamOptions
-    from pipelines.streaming.stream import training_stream
+    from keras_nmt.pipelines.streaming.options import StreamOptions
+    from keras_nmt.pipelines.streaming.stream import training_stream
 
     stream = training_stream(data, StreamOptions(tokens, max_length=MAX_LENGTH, seed=SEED))
     arrays: dict[str, NDArray[np.int32]] = {}

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from app.runtime.tensorflow_start import import_tensorflow
 from benchmarks.data.training_corpus import MAX_LENGTH, SEED
 from benchmarks.measuring import StepClock, read_arguments
+from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from app.config import load_preset
+    from keras_nmt.app.config import load_preset
 
     clock, parameters = measure(arguments, load_preset("paper-base"))
     clock.report({"tensorflow": tf.__version__, "keras": keras.__version__}, parameters)
@@ -29,14 +29,14 @@ def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any
     """Trains until the clock has enough steps; returns the clock and the number of parameters."""
     import keras
 
-    from app.runtime.console import TrainingProgress
-    from app.training.building import build_on_devices
-    from app.training.callbacks.monitoring import StepLog
-    from app.training.data_sets import DataSets
-    from app.training.machines.distribution import divide, mirrored_strategy
-    from app.training.memory.accumulation import with_accumulation
-    from app.training.resolving import resolve
-    from pipelines.shards.manifest import Manifest
+    from keras_nmt.app.runtime.console import TrainingProgress
+    from keras_nmt.app.training.building import build_on_devices
+    from keras_nmt.app.training.callbacks.monitoring import StepLog
+    from keras_nmt.app.training.data_sets import DataSets
+    from keras_nmt.app.training.machines.distribution import divide, mirrored_strategy
+    from keras_nmt.app.training.memory.accumulation import with_accumulation
+    from keras_nmt.app.training.resolving import resolve
+    from keras_nmt.pipelines.shards.manifest import Manifest
 
     settings = {
         **preset["training"],

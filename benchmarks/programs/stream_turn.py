@@ -18,9 +18,9 @@ from typing import Any
 import tensorflow as tf
 
 from benchmarks.measuring import BOS, PAD
-from pipelines.shards.manifest import Manifest
-from pipelines.streaming.options import StreamOptions
-from pipelines.streaming.stream import training_stream
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.streaming.options import StreamOptions
+from keras_nmt.pipelines.streaming.stream import training_stream
 
 LONGEST = 256
 SHUFFLED_EXAMPLES = 20_000  # filled quickly; OpenNMT-tf's usual half a million would take minutes

@@ -26,7 +26,7 @@ def measure_preparation(text: Path, pairs: int) -> dict[str, float]:
             cwd=ROOT, check=True,
         )  # fmt: skip
         command = [
-            *(sys.executable, "-m", "app", "prepare", "--pair", "en-de", "--corpus", f"files:{prefix}"),
+            *(sys.executable, "-m", "keras_nmt", "prepare", "--pair", "en-de", "--corpus", f"files:{prefix}"),
             *("--dev", "sample:tatoeba-en-de", "--out", f"{folder}/data"),
         ]
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import keras
 
-from layers.sublayers.dropout import Dropout
+from keras_nmt.layers.sublayers.dropout import Dropout
 
 MASKED_SCORE = -1e9  # exp of it is 0 in float32, and it stays finite in a row whose keys are all masked
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from layers.config import Activation
-from layers.sublayers.dropout import Dropout
+from keras_nmt.layers.config import Activation
+from keras_nmt.layers.sublayers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="nmt")

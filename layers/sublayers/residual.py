@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from layers.config import EPSILON, Normalization
-from layers.sublayers.dropout import Dropout
-from layers.sublayers.normalization import LayerNormalization
+from keras_nmt.layers.config import EPSILON, Normalization
+from keras_nmt.layers.sublayers.dropout import Dropout
+from keras_nmt.layers.sublayers.normalization import LayerNormalization
 
 
 def layer_normalization(name: str, epsilon: float, dtype: Any) -> LayerNormalization:

@@ -15,11 +15,15 @@ import ftfy
 import regex
 from ftfy.badness import is_bad
 
-from pipelines.cleaning.language_identification import LEAST_CHARACTERS, are_close_relatives, is_in_another_language
-from pipelines.cleaning.link_matching import have_different_links
-from pipelines.cleaning.number_matching import counts_by_thousands, have_different_numbers
-from pipelines.cleaning.word_counts import count_words, share_of_letters
-from pipelines.errors import DataError
+from keras_nmt.pipelines.cleaning.language_identification import (
+    LEAST_CHARACTERS,
+    are_close_relatives,
+    is_in_another_language,
+)
+from keras_nmt.pipelines.cleaning.link_matching import have_different_links
+from keras_nmt.pipelines.cleaning.number_matching import counts_by_thousands, have_different_numbers
+from keras_nmt.pipelines.cleaning.word_counts import count_words, share_of_letters
+from keras_nmt.pipelines.errors import DataError
 
 EXAMPLES_KEPT = 10  # examples of each reason, for the report
 _EXAMPLE_CHARACTERS = 160

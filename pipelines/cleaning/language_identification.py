@@ -15,7 +15,7 @@ from typing import Any
 from langcodes import Language, tag_distance
 from langcodes.tag_parser import LanguageTagError
 
-from pipelines.language_codes import base_of
+from keras_nmt.pipelines.language_codes import base_of
 
 LEAST_CHARACTERS = 25  # shorter texts are often names, or valid in several related languages
 _ENOUGH_CHARACTERS = 60  # usually enough to recognise the expected language; otherwise the whole text is used

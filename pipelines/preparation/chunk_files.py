@@ -11,7 +11,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from pipelines.atomic_files import write_atomically
+from keras_nmt.pipelines.atomic_files import write_atomically
 
 TextPair = tuple[str, str]
 

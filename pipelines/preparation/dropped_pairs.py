@@ -2,9 +2,9 @@
 
 import gzip
 
-from pipelines.atomic_files import write_atomically
-from pipelines.cleaning.filters import CleaningReport, DroppedPair
-from pipelines.preparation.job import Job
+from keras_nmt.pipelines.atomic_files import write_atomically
+from keras_nmt.pipelines.cleaning.filters import CleaningReport, DroppedPair
+from keras_nmt.pipelines.preparation.job import Job
 
 HELD_OUT, DROPPED = "held_out", "dropped"
 

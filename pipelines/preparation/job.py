@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cleaning.filters import CleaningOptions, CleaningReport
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.tags import Languages
+from keras_nmt.pipelines.cleaning.filters import CleaningOptions, CleaningReport
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tags import Languages
 
 CHUNK_PAIRS = 16_384
 REMOVED = "removed.npy"

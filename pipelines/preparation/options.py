@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.cleaning.filters import CleaningOptions
-from pipelines.errors import DataError
-from pipelines.preparation.job import CHUNK_PAIRS
-from pipelines.shards.buckets import LONGEST
-from pipelines.shards.lanes import LANES
-from pipelines.sources.corpora import Corpus, CorpusSpec, LanguagePair, open_corpus, parse_spec
-from pipelines.sources.downloads import Downloads, default_folder
-from pipelines.vocabulary.normalization import DEFAULT, NORMALIZATIONS
-from pipelines.vocabulary.tags import Languages
-from pipelines.vocabulary.training import check_model
+from keras_nmt.pipelines.cleaning.filters import CleaningOptions
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.preparation.job import CHUNK_PAIRS
+from keras_nmt.pipelines.shards.buckets import LONGEST
+from keras_nmt.pipelines.shards.lanes import LANES
+from keras_nmt.pipelines.sources.corpora import Corpus, CorpusSpec, LanguagePair, open_corpus, parse_spec
+from keras_nmt.pipelines.sources.downloads import Downloads, default_folder
+from keras_nmt.pipelines.vocabulary.normalization import DEFAULT, NORMALIZATIONS
+from keras_nmt.pipelines.vocabulary.tags import Languages
+from keras_nmt.pipelines.vocabulary.training import check_model
 
 PhaseProgress = Callable[[str, int, int | None], None]
 

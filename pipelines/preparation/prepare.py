@@ -11,19 +11,25 @@ import shutil
 
 import sentencepiece
 
-from pipelines.preparation.dropped_pairs import DROPPED, HELD_OUT, join_dropped
-from pipelines.preparation.options import PhaseProgress, PreparationOptions, default_shards, fingerprint, open_corpora
-from pipelines.preparation.phases.assemble import assemble
-from pipelines.preparation.phases.clean import clean
-from pipelines.preparation.phases.deduplicate import deduplicate
-from pipelines.preparation.phases.encode import encode
-from pipelines.preparation.phases.hold_out import hold_out
-from pipelines.preparation.phases.learn_vocabulary import learn_vocabulary
-from pipelines.preparation.report import write_report
-from pipelines.preparation.state import Preparation
-from pipelines.preparation.unfinished import WORK, check_out, unfinished
-from pipelines.preparation.workers import Workers, local_workers
-from pipelines.shards.manifest import MANIFEST, VOCABULARY, Manifest, Split
+from keras_nmt.pipelines.preparation.dropped_pairs import DROPPED, HELD_OUT, join_dropped
+from keras_nmt.pipelines.preparation.options import (
+    PhaseProgress,
+    PreparationOptions,
+    default_shards,
+    fingerprint,
+    open_corpora,
+)
+from keras_nmt.pipelines.preparation.phases.assemble import assemble
+from keras_nmt.pipelines.preparation.phases.clean import clean
+from keras_nmt.pipelines.preparation.phases.deduplicate import deduplicate
+from keras_nmt.pipelines.preparation.phases.encode import encode
+from keras_nmt.pipelines.preparation.phases.hold_out import hold_out
+from keras_nmt.pipelines.preparation.phases.learn_vocabulary import learn_vocabulary
+from keras_nmt.pipelines.preparation.report import write_report
+from keras_nmt.pipelines.preparation.state import Preparation
+from keras_nmt.pipelines.preparation.unfinished import WORK, check_out, unfinished
+from keras_nmt.pipelines.preparation.workers import Workers, local_workers
+from keras_nmt.pipelines.shards.manifest import MANIFEST, VOCABULARY, Manifest, Split
 
 __all__ = ["PreparationOptions", "default_shards", "prepare"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.cleaning.filters import CleaningReport
-from pipelines.errors import DataError
-from pipelines.preparation.job import KEPT, ChunkedCorpus, CleanedChunk, Job
-from pipelines.preparation.options import OpenedCorpora, PhaseProgress, PreparationOptions, default_shards
-from pipelines.preparation.workers import Workers
+from keras_nmt.pipelines.cleaning.filters import CleaningReport
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.preparation.job import KEPT, ChunkedCorpus, CleanedChunk, Job
+from keras_nmt.pipelines.preparation.options import OpenedCorpora, PhaseProgress, PreparationOptions, default_shards
+from keras_nmt.pipelines.preparation.workers import Workers
 
 
 @dataclass

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.errors import DataError, LostWorkerError
-from pipelines.preparation.job import is_reading
-from pipelines.shards.manifest import MANIFEST
+from keras_nmt.pipelines.errors import DataError, LostWorkerError
+from keras_nmt.pipelines.preparation.job import is_reading
+from keras_nmt.pipelines.shards.manifest import MANIFEST
 
 LOCK, FINGERPRINT, WORK, REPLACED = "lock", "fingerprint", "work", "replaced"
 

@@ -16,7 +16,7 @@ from multiprocessing import active_children, connection, get_context, parent_pro
 from multiprocessing.process import BaseProcess
 from typing import Protocol, TypeVar
 
-from pipelines.errors import DataError, LostWorkerError
+from keras_nmt.pipelines.errors import DataError, LostWorkerError
 
 _AHEAD = 2  # queued items per worker; their text is held in memory
 

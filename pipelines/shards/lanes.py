@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.shards.buckets import Lengths, Rows, bucket_lengths, bucket_of_each, from_wide_to_narrow
+from keras_nmt.pipelines.shards.buckets import Lengths, Rows, bucket_lengths, bucket_of_each, from_wide_to_narrow
 
 LANES = 8  # divides the number of rows of every batch
 _TURN = (5**0.5 - 1) / 2  # rotation per chunk, of a full turn; the golden ratio spreads any number of chunks evenly

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.atomic_files import write_atomically
-from pipelines.errors import DataError
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.tags import Languages
+from keras_nmt.pipelines.atomic_files import write_atomically
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
-    from pipelines.vocabulary.tokenizer import Vocabulary
+    from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -213,7 +213,7 @@ class Manifest:
 
     def vocabulary(self) -> "Vocabulary":
         """Loads the vocabulary that the data was encoded with."""
-        from pipelines.vocabulary.tokenizer import Vocabulary  # imports TensorFlow, which takes seconds
+        from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary  # imports TensorFlow, which takes seconds
 
         return Vocabulary.load(self.data_dir / VOCABULARY)
 

@@ -16,11 +16,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipelines.errors import DataError
-from pipelines.shards.buckets import Lengths
-from pipelines.shards.lanes import LANES, ONLY_HOST, Host, lane_count
-from pipelines.shards.manifest import PREPARE_AGAIN, Manifest, Shard, sha256_of
-from pipelines.shards.record_parsing import parse_records
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.buckets import Lengths
+from keras_nmt.pipelines.shards.lanes import LANES, ONLY_HOST, Host, lane_count
+from keras_nmt.pipelines.shards.manifest import PREPARE_AGAIN, Manifest, Shard, sha256_of
+from keras_nmt.pipelines.shards.record_parsing import parse_records
 
 Ids = NDArray[np.integer[Any]]
 Corpora = NDArray[np.uint8]

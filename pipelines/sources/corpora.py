@@ -8,14 +8,14 @@ import difflib
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipelines.errors import DataError
-from pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, RawPair
-from pipelines.sources.downloads import Downloads
-from pipelines.sources.sample import SAMPLES, in_direction, open_sample
-from pipelines.sources.specs import CorpusSpec, parse_spec
-from pipelines.sources.text import open_files, open_jsonl, open_tsv
-from pipelines.sources.tmx import open_tmx
-from pipelines.sources.wmt import open_tfds
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, RawPair
+from keras_nmt.pipelines.sources.downloads import Downloads
+from keras_nmt.pipelines.sources.sample import SAMPLES, in_direction, open_sample
+from keras_nmt.pipelines.sources.specs import CorpusSpec, parse_spec
+from keras_nmt.pipelines.sources.text import open_files, open_jsonl, open_tsv
+from keras_nmt.pipelines.sources.tmx import open_tmx
+from keras_nmt.pipelines.sources.wmt import open_tfds
 
 __all__ = ["SAMPLES", "Corpus", "CorpusSpec", "LanguagePair", "RawPair", "open_corpus", "parse_spec"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from pipelines.errors import DataError
-from pipelines.language_codes import split_pair
-from pipelines.sources.downloads import Downloads
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.language_codes import split_pair
+from keras_nmt.pipelines.sources.downloads import Downloads
 
 
 class Malformed(NamedTuple):

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import zstandard
 
-from pipelines.errors import DataError
+from keras_nmt.pipelines.errors import DataError
 
 SUFFIXES = (".gz", ".xz", ".zst", ".bz2")
 

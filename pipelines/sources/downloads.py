@@ -17,7 +17,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
-from pipelines.errors import DataError
+from keras_nmt.pipelines.errors import DataError
 
 ByteProgress = Callable[[int, int | None], None]
 

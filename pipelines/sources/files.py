@@ -18,8 +18,8 @@ from typing import IO, Any
 
 from etils.epath import backend as epath_backend
 
-from pipelines.errors import DataError
-from pipelines.sources.decompression import SUFFIXES, decompressed, explained_damage
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.decompression import SUFFIXES, decompressed, explained_damage
 
 COMPRESSIONS = ("", *SUFFIXES)
 STDIN = "-"

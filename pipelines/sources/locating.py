@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from glob import escape, has_magic
 from typing import Any
 
-from pipelines.errors import DataError
-from pipelines.language_codes import match, spellings
-from pipelines.sources import files
-from pipelines.sources.corpus import CorpusRequest
-from pipelines.sources.downloads import is_address
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.language_codes import match, spellings
+from keras_nmt.pipelines.sources import files
+from keras_nmt.pipelines.sources.corpus import CorpusRequest
+from keras_nmt.pipelines.sources.downloads import is_address
 
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".lz4", ".lzma", ".br", ".Z")
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.errors import DataError
-from pipelines.language_codes import match
-from pipelines.sources.corpus import Corpus, CorpusRequest, RawPair
-from pipelines.sources.files import describe
-from pipelines.sources.text import read_columns
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.language_codes import match
+from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, RawPair
+from keras_nmt.pipelines.sources.files import describe
+from keras_nmt.pipelines.sources.text import read_columns
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from pipelines.errors import DataError
-from pipelines.sources.corpus import LanguagePair
-from pipelines.sources.files import STDIN
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpus import LanguagePair
+from keras_nmt.pipelines.sources.files import STDIN
 
 _COLUMN = "column"
 

@@ -11,11 +11,11 @@ from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
-from pipelines.errors import DataError
-from pipelines.language_codes import match
-from pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, Malformed, RawPair
-from pipelines.sources.files import display_name, read_lines
-from pipelines.sources.locating import TextFile, locate, locate_sides
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.language_codes import match
+from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, Malformed, RawPair
+from keras_nmt.pipelines.sources.files import display_name, read_lines
+from keras_nmt.pipelines.sources.locating import TextFile, locate, locate_sides
 
 _EMPTY = RawPair(b"", b"")  # dropped and counted by cleaning
 _NO_TAB = " has no tab; expected source, a tab, target on each line"

@@ -11,11 +11,11 @@ from typing import Any
 
 from lxml import etree
 
-from pipelines.errors import DataError
-from pipelines.language_codes import match, standard
-from pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, Malformed, RawPair
-from pipelines.sources.files import first_line, open_stream
-from pipelines.sources.locating import locate
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.language_codes import match, standard
+from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, Malformed, RawPair
+from keras_nmt.pipelines.sources.files import first_line, open_stream
+from keras_nmt.pipelines.sources.locating import locate
 
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _CODES = {"bpt", "ept", "it", "ph", "ut"}

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.errors import DataError
-from pipelines.language_codes import match
-from pipelines.sources.corpus import Corpus, CorpusRequest, RawPair
-from pipelines.sources.files import first_line
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.language_codes import match
+from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, RawPair
+from keras_nmt.pipelines.sources.files import first_line
 
 _SPLITS = {"dev": "validation"}  # our names -> those of TFDS, if they differ
 _READ_AT_ONCE = 1024  # pairs per batch; with single pairs the overhead of tf.data dominates

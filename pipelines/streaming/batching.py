@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import DataError
-from pipelines.shards.buckets import (
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.buckets import (
     Buckets,
     Lengths,
     Rows,
@@ -35,9 +35,9 @@ from pipelines.shards.buckets import (
     from_wide_to_narrow,
     longer_sides,
 )
-from pipelines.shards.lanes import Host
-from pipelines.shards.reading import Tokens
-from pipelines.vocabulary.tokenizer import BOS, PAD
+from keras_nmt.pipelines.shards.lanes import Host
+from keras_nmt.pipelines.shards.reading import Tokens
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
 ROWS_MULTIPLE = 8  # so that a batch divides among 2, 4 or 8 replicas or accumulation steps
 EMPTY_ROW = -1

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from pipelines.errors import DataError
-from pipelines.shards.buckets import longer_sides
-from pipelines.shards.manifest import LEAST_WEIGHT, NO_USABLE_WEIGHT, PREPARE_AGAIN, Manifest
-from pipelines.shards.reading import read_corpora, read_lengths, read_weights
-from pipelines.streaming.mixing import Mixture
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.buckets import longer_sides
+from keras_nmt.pipelines.shards.manifest import LEAST_WEIGHT, NO_USABLE_WEIGHT, PREPARE_AGAIN, Manifest
+from keras_nmt.pipelines.shards.reading import read_corpora, read_lengths, read_weights
+from keras_nmt.pipelines.streaming.mixing import Mixture
 
 
 def check_some_are_short_enough(manifest: Manifest, name: str, max_length: int) -> None:

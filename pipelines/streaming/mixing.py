@@ -15,10 +15,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import DataError
-from pipelines.shards.buckets import Buckets, Rows
-from pipelines.shards.manifest import PREPARE_AGAIN, Split
-from pipelines.shards.reading import Corpora
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.buckets import Buckets, Rows
+from keras_nmt.pipelines.shards.manifest import PREPARE_AGAIN, Split
+from keras_nmt.pipelines.shards.reading import Corpora
 
 Offsets = NDArray[np.float64]
 MAX_TIMES = 100  # mean number of times an epoch takes a pair; the rows of a window are held in memory

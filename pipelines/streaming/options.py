@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipelines.errors import DataError
+from keras_nmt.pipelines.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.shards.buckets import Rows
-from pipelines.shards.reading import Weights
-from pipelines.streaming.batching import Ids, NumpyBatch
-from pipelines.streaming.packing import PackedPlan
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.pipelines.shards.buckets import Rows
+from keras_nmt.pipelines.shards.reading import Weights
+from keras_nmt.pipelines.streaming.batching import Ids, NumpyBatch
+from keras_nmt.pipelines.streaming.packing import PackedPlan
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 _Number = TypeVar("_Number", np.int32, np.float32)
 

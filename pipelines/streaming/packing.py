@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.shards.buckets import Lengths, Rows, longer_sides
-from pipelines.shards.lanes import Host
-from pipelines.shards.manifest import Split
-from pipelines.streaming.batching import ROWS_MULTIPLE, BatchPlan, BatchShape, rounded_rows, rows_within
+from keras_nmt.pipelines.shards.buckets import Lengths, Rows, longer_sides
+from keras_nmt.pipelines.shards.lanes import Host
+from keras_nmt.pipelines.shards.manifest import Split
+from keras_nmt.pipelines.streaming.batching import ROWS_MULTIPLE, BatchPlan, BatchShape, rounded_rows, rows_within
 
 # With short sentences, rows of 64 tokens are 7% padding and rows of 128 are 3%; longer rows cost more attention.
 SHORTEST_ROW = 128

@@ -22,16 +22,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pipelines.errors import DataError
-from pipelines.shards.lanes import ONLY_HOST, Host
-from pipelines.shards.manifest import Manifest
-from pipelines.shards.reading import read_lengths, read_tokens
-from pipelines.streaming.allocator import keep_freed_memory
-from pipelines.streaming.batching import BatchShape, NumpyBatch, fill_batch, plan_batches
-from pipelines.streaming.checks import check_some_are_short_enough
-from pipelines.streaming.options import StreamOptions
-from pipelines.streaming.window_reading import Fill, NumberedPlan, WeightedBatch, read_window
-from pipelines.streaming.windows import TrainingData, Window
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.lanes import ONLY_HOST, Host
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.shards.reading import read_lengths, read_tokens
+from keras_nmt.pipelines.streaming.allocator import keep_freed_memory
+from keras_nmt.pipelines.streaming.batching import BatchShape, NumpyBatch, fill_batch, plan_batches
+from keras_nmt.pipelines.streaming.checks import check_some_are_short_enough
+from keras_nmt.pipelines.streaming.options import StreamOptions
+from keras_nmt.pipelines.streaming.window_reading import Fill, NumberedPlan, WeightedBatch, read_window
+from keras_nmt.pipelines.streaming.windows import TrainingData, Window
 
 _PREFETCHED_BATCHES = 16
 

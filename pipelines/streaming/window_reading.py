@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.shards.reading import Weights, read_tokens, read_weights
-from pipelines.streaming.batching import EMPTY_ROW, BatchPlan, Ids, NumpyBatch, fill_batch
-from pipelines.streaming.packed_batches import pack_rows
-from pipelines.streaming.packing import PackedPlan
-from pipelines.streaming.subwords.sampler import row_keys
-from pipelines.streaming.windows import TrainingData, Window
+from keras_nmt.pipelines.shards.reading import Weights, read_tokens, read_weights
+from keras_nmt.pipelines.streaming.batching import EMPTY_ROW, BatchPlan, Ids, NumpyBatch, fill_batch
+from keras_nmt.pipelines.streaming.packed_batches import pack_rows
+from keras_nmt.pipelines.streaming.packing import PackedPlan
+from keras_nmt.pipelines.streaming.subwords.sampler import row_keys
+from keras_nmt.pipelines.streaming.windows import TrainingData, Window
 
 WeightedBatch = tuple[dict[str, Ids], Ids, Weights]
 

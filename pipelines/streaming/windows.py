@@ -15,17 +15,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import DataError
-from pipelines.shards.buckets import Buckets, Lengths, Rows, bucket_lengths, bucket_of_each, longer_sides
-from pipelines.shards.lanes import ONLY_HOST, Host, lane_count
-from pipelines.shards.manifest import VOCABULARY, Manifest, Shard, Split
-from pipelines.shards.reading import read_corpora, read_lengths
-from pipelines.streaming.batching import BatchPlan, BatchShape, count_batches, plan_batches, rows_within
-from pipelines.streaming.checks import check_some_are_short_enough, check_usable_weights
-from pipelines.streaming.mixing import Mixture
-from pipelines.streaming.options import StreamOptions
-from pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
-from pipelines.streaming.subwords.sampler import SubwordSampler
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.buckets import Buckets, Lengths, Rows, bucket_lengths, bucket_of_each, longer_sides
+from keras_nmt.pipelines.shards.lanes import ONLY_HOST, Host, lane_count
+from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest, Shard, Split
+from keras_nmt.pipelines.shards.reading import read_corpora, read_lengths
+from keras_nmt.pipelines.streaming.batching import BatchPlan, BatchShape, count_batches, plan_batches, rows_within
+from keras_nmt.pipelines.streaming.checks import check_some_are_short_enough, check_usable_weights
+from keras_nmt.pipelines.streaming.mixing import Mixture
+from keras_nmt.pipelines.streaming.options import StreamOptions
+from keras_nmt.pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
+from keras_nmt.pipelines.streaming.subwords.sampler import SubwordSampler
 
 WINDOW_PAIRS = 600_000  # 36 to 72 MB of token ids, with two windows in memory at once
 SAMPLED_WINDOW_PAIRS = 300_000  # the lattices of their words take about 300 MB

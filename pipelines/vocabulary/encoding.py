@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import sentencepiece
 
-from pipelines.vocabulary.training import EOS
+from keras_nmt.pipelines.vocabulary.training import EOS
 
 
 def encode_with_eos(processor: sentencepiece.SentencePieceProcessor, texts: Sequence[str]) -> list[list[int]]:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipelines.vocabulary.marian import MarianVocabulary, is_marian_file
-from pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.pipelines.vocabulary.marian import MarianVocabulary, is_marian_file
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 
 AnyVocabulary = Vocabulary | MarianVocabulary
 

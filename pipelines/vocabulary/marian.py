@@ -18,8 +18,8 @@ import numpy as np
 import sentencepiece
 import tensorflow as tf
 
-from pipelines.errors import DataError
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, before_end, named_tokenizer
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, before_end, named_tokenizer
 
 TABLE, SOURCE, TARGET = "vocab.json", "source.spm", "target.spm"
 FILES = (TABLE, SOURCE, TARGET)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from pipelines.errors import DataError
-from pipelines.vocabulary.training import ImpossibleSizeError
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.vocabulary.training import ImpossibleSizeError
 
 USUAL_SIZE = 32_000
 

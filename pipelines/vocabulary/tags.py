@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.errors import DataError
-from pipelines.language_codes import match
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.normalization import INVISIBLE
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.language_codes import match
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.normalization import INVISIBLE
 
 Tagger = Callable[[str], str]
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 import tensorflow_text
 from tensorflow_text.python.ops import sentencepiece_tokenizer
 
-from pipelines.errors import DataError
-from pipelines.vocabulary.training import BOS, EOS, PAD, UNK, check_model, train_model
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.vocabulary.training import BOS, EOS, PAD, UNK, check_model, train_model
 
 __all__ = ["BOS", "EOS", "PAD", "UNK", "Vocabulary", "before_end", "named_tokenizer", "train_vocabulary"]
 

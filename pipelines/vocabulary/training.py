@@ -11,9 +11,9 @@ from pathlib import Path
 
 import sentencepiece
 
-from pipelines.errors import DataError
-from pipelines.vocabulary.normalization import DEFAULT, trainer_options, with_normalization_name
-from pipelines.vocabulary.training_text import trainer_lines
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.vocabulary.normalization import DEFAULT, trainer_options, with_normalization_name
+from keras_nmt.pipelines.vocabulary.training_text import trainer_lines
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 WORD_START = "\u2581"  # represents the space before a word

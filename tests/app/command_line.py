@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from app.cli import main
+from keras_nmt.app.cli import main
 
 SAMPLE = "sample:tatoeba-en-de"
 TINY = (

@@ -13,7 +13,7 @@ from unittest import mock
 
 import pytest
 
-from app.exporting import export as exporter
+from keras_nmt.app.exporting import export as exporter
 from tests.app.command_line import SAMPLE, Done, nmt, succeeded, train_arguments
 from tests.app.multilingual import SETTINGS, write_data
 from tests.app.traced_once import exports_loaded_once, tracing_once

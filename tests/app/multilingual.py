@@ -9,11 +9,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.shards.manifest import VOCABULARY, Manifest, Split
-from pipelines.shards.records import length_histogram, write_shards
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.tags import Languages
-from pipelines.vocabulary.tokenizer import EOS
+from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest, Split
+from keras_nmt.pipelines.shards.records import length_histogram, write_shards
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tags import Languages
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS
 from tests.app.decoding.fakes import tagged_vocabulary
 
 LANGUAGES = Languages((LanguagePair("en", "de"), LanguagePair("en", "fr")), ("loud",))

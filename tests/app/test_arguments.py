@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.arguments import ArgumentParser
-from app.cli import VERBS, build_parser, parsed
+from keras_nmt.app.arguments import ArgumentParser
+from keras_nmt.app.cli import VERBS, build_parser, parsed
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:

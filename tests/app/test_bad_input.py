@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.shards.manifest import Manifest
 from tests.app.command_line import SAMPLE, nmt, refusal, succeeded, train_arguments, tree
 
 pytestmark = pytest.mark.usefixtures("traced_once")

@@ -13,9 +13,9 @@ import pytest
 import sacrebleu
 import tensorflow as tf
 
-from app.cli import VERBS, build_parser
-from app.runs import directory as run_directory
-from app.runs.choice import choose
+from keras_nmt.app.cli import VERBS, build_parser
+from keras_nmt.app.runs import directory as run_directory
+from keras_nmt.app.runs.choice import choose
 from tests.app.command_line import TINY, Done, nmt, succeeded, train_arguments
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -119,7 +119,7 @@ def test_an_averaged_run_is_scored_with_its_average(run_copy: Path, tmp_path: Pa
 
 
 def test_a_file_is_scored_against_a_bundled_test_set(tmp_path: Path) -> None:
-    from app.evaluation import test_set
+    from keras_nmt.app.evaluation import test_set
 
     _, references = test_set("sample:tatoeba-en-de", "en-de")
     (tmp_path / "hypothesis").write_text("".join(f"{line}\n" for line in references), encoding="utf-8")
@@ -188,7 +188,7 @@ def test_the_example_of_each_verb_can_be_parsed(verb: str) -> None:
 
 def test_a_closed_output_pipe_ends_the_program_quietly(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("one line of text\n")
-    command = ["-m", "app", "evaluate", "--hypothesis", tmp_path / "text", "--reference", tmp_path / "text"]
+    command = ["-m", "keras_nmt", "evaluate", "--hypothesis", tmp_path / "text", "--reference", tmp_path / "text"]
     with subprocess.Popen(
         [sys.executable, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
     ) as running:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from app import config
-from app.config import (
+from keras_nmt.app import config
+from keras_nmt.app.config import (
     Configuration,
     TrainingConfig,
     load_configuration,
@@ -18,9 +18,9 @@ from app.config import (
     parse_setting,
     preset_names,
 )
-from app.decoding.options import DecodingOptions
-from app.errors import UserError
-from layers.config import TransformerConfig
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.errors import UserError
+from keras_nmt.layers.config import TransformerConfig
 
 MODEL = {"vocabulary_size": 8000}
 

@@ -6,13 +6,13 @@ import sacrebleu
 from sacrebleu import dataset
 from sacrebleu.dataset import base
 
-from app import evaluation
-from app.errors import UserError
-from app.evaluation import score, tokenized_as
-from app.training.callbacks.monitoring import require_bleu_packages
-from pipelines.errors import DataError
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.tags import Languages
+from keras_nmt.app import evaluation
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.evaluation import score, tokenized_as
+from keras_nmt.app.training.callbacks.monitoring import require_bleu_packages
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tags import Languages
 
 HYPOTHESIS, REFERENCE = "the cat sat on the mat", "the cat is on the mat"
 

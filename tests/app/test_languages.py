@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.models.exports import ExportModel
-from app.runs.directory import RunDirectory
+from keras_nmt.app.models.exports import ExportModel
+from keras_nmt.app.runs.directory import RunDirectory
 from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.multilingual import DEV, LANGUAGES, LOUD, WORDS, texts
 

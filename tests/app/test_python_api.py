@@ -12,11 +12,11 @@ import pytest
 import tensorflow as tf
 
 import keras_nmt
-from app.config import Configuration, TrainingConfig
-from app.errors import UserError
-from app.training.building import build_trainer
-from app.training.callbacks.attention_pictures import CELL, COLOURS, GAP, attention_picture
-from app.training.machines.distribution import divide, mirrored_strategy
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.training.building import build_trainer
+from keras_nmt.app.training.callbacks.attention_pictures import CELL, COLOURS, GAP, attention_picture
+from keras_nmt.app.training.machines.distribution import divide, mirrored_strategy
 from tests.app.command_line import nmt
 
 BATCH_TOKENS, MAX_LENGTH = 256, 32

@@ -15,13 +15,13 @@ from unittest import mock
 import keras
 import tensorflow as tf
 
-from app.config import Configuration
-from app.decoding.signatures import Signatures
-from app.decoding.translation_graph import TranslationGraph
-from app.models.loading import RunModel
-from app.training import building, dev_sets
-from app.training.trainer import Trainer
-from pipelines.shards.manifest import sha256_of
+from keras_nmt.app.config import Configuration
+from keras_nmt.app.decoding.signatures import Signatures
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.models.loading import RunModel
+from keras_nmt.app.training import building, dev_sets
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.shards.manifest import sha256_of
 
 # Settings that no graph depends on; the steps only where the learning rate does not.
 OUTSIDE_THE_GRAPH = {

@@ -11,9 +11,9 @@ from benchmarks import corpora
 from benchmarks.data import stream_corpus
 from benchmarks.measuring import EOS, PAD
 from benchmarks.programs import stream_turn
-from pipelines.shards.manifest import Manifest
-from pipelines.shards.reading import read_tokens, verify_shards
-from pipelines.sources.corpora import open_corpus
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.shards.reading import read_tokens, verify_shards
+from keras_nmt.pipelines.sources.corpora import open_corpus
 
 TURN = {
     "tokens_per_second": 100.0,

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from layers import TransformerConfig
+from keras_nmt.layers import TransformerConfig
 
 BATCH, SOURCE, TARGET = 3, 11, 5
 HEADS, HEAD_WIDTH, INNER = 2, 7, 23

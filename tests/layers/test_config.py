@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from layers import TransformerConfig
+from keras_nmt.layers import TransformerConfig
 
 PAPER_BASE = TransformerConfig(vocabulary_size=37_000)
 

@@ -12,22 +12,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from layers import Transformer
-from layers.decoder import Decoder, DecoderLayer
-from layers.embedding import SharedEmbedding
-from layers.encoder import Encoder, EncoderLayer
-from layers.masks import causal_mask, padding_mask
-from layers.positions import PositionalEncoding
-from layers.sublayers.attention import (
+from keras_nmt.layers import Transformer
+from keras_nmt.layers.decoder import Decoder, DecoderLayer
+from keras_nmt.layers.embedding import SharedEmbedding
+from keras_nmt.layers.encoder import Encoder, EncoderLayer
+from keras_nmt.layers.masks import causal_mask, padding_mask
+from keras_nmt.layers.positions import PositionalEncoding
+from keras_nmt.layers.sublayers.attention import (
     AttentionContext,
     CrossAttention,
     ScaledDotProductAttention,
     SelfAttention,
     SourceContext,
 )
-from layers.sublayers.dropout import Dropout
-from layers.sublayers.feed_forward import FeedForward
-from layers.sublayers.residual import Residual
+from keras_nmt.layers.sublayers.dropout import Dropout
+from keras_nmt.layers.sublayers.feed_forward import FeedForward
+from keras_nmt.layers.sublayers.residual import Residual
 from tests.layers.samples import (
     BATCH,
     CONFIG,

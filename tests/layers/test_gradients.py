@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from layers import Transformer
-from layers.sublayers.normalization import LayerNormalization
+from keras_nmt.layers import Transformer
+from keras_nmt.layers.sublayers.normalization import LayerNormalization
 from tests.layers.samples import CONFIG, Array, built, numpy, padded_ids, token_ids
 from tests.oracles import transformer as oracle
 

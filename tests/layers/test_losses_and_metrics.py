@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from layers.losses import LabelSmoothedCrossEntropy
-from layers.metrics import Perplexity, TokenAccuracy
+from keras_nmt.layers.losses import LabelSmoothedCrossEntropy
+from keras_nmt.layers.metrics import Perplexity, TokenAccuracy
 from tests.layers.samples import BATCH, TARGET, VOCABULARY, normal, padded_ids
 
 LABELS = padded_ids(BATCH, TARGET, seed=3)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from layers.positions import PositionalEncoding, sinusoids
+from keras_nmt.layers.positions import PositionalEncoding, sinusoids
 from tests.layers.samples import WIDTH, numpy
 from tests.oracles import transformer as oracle
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from layers import Transformer
-from layers.masks import causal_mask, segment_positions
-from layers.sublayers.attention import KeysValues
+from keras_nmt.layers import Transformer
+from keras_nmt.layers.masks import causal_mask, segment_positions
+from keras_nmt.layers.sublayers.attention import KeysValues
 from tests.layers.samples import CONFIG, Array, assert_close, built, normal, numpy, padded_ids, token_ids
 
 WIDTH, VOCABULARY = 6, 13

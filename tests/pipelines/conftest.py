@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.preparation.prepare import PreparationOptions, prepare
-from pipelines.shards.manifest import VOCABULARY, Manifest, Split
-from pipelines.shards.records import length_histogram, write_shards
-from pipelines.sources.corpora import LanguagePair, open_corpus
-from pipelines.vocabulary.tokenizer import EOS, Vocabulary, train_vocabulary
+from keras_nmt.pipelines.preparation.prepare import PreparationOptions, prepare
+from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest, Split
+from keras_nmt.pipelines.shards.records import length_histogram, write_shards
+from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS, Vocabulary, train_vocabulary
 
 EN_DE = LanguagePair("en", "de")
 FIRST_ID = 1000  # synthetic pair i is FIRST_ID + i, followed by filler

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.atomic_files import atomic_path, write_atomically
+from keras_nmt.pipelines.atomic_files import atomic_path, write_atomically
 
 
 def names(folder: Path) -> list[str]:

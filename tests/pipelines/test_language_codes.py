@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import DataError
-from pipelines.language_codes import match, spellings, standard
-from pipelines.sources.corpora import LanguagePair, open_corpus
-from pipelines.vocabulary.tags import Languages, is_tag
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.language_codes import match, spellings, standard
+from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
+from keras_nmt.pipelines.vocabulary.tags import Languages, is_tag
 
 
 @pytest.mark.parametrize(

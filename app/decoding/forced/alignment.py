@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.forced.given_pieces import GivenPieces
-from app.decoding.text.leading_tags import leads
-from app.decoding.text.long_input import CutTables
-from app.decoding.text.texts import row_lengths
-from pipelines.vocabulary.tokenizer import EOS, PAD
+from keras_nmt.app.decoding.forced.given_pieces import GivenPieces
+from keras_nmt.app.decoding.text.leading_tags import leads
+from keras_nmt.app.decoding.text.long_input import CutTables
+from keras_nmt.app.decoding.text.texts import row_lengths
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
 ATTENTION_AT_ONCE = 2**21  # source tokens times target tokens of each head; bounds the memory
 

@@ -4,13 +4,19 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.network.traced import TracedNetwork
-from app.decoding.search.beam_search import BeamSearch, BeamSettings
-from app.decoding.search.beam_state import BeamState, gather_beams, hypotheses_of, shape_invariants, store_results
-from app.decoding.search.hypotheses import Hypotheses, SearchState
-from app.decoding.text.texts import Search, row_lengths, with_end
-from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tokenizer import BOS
+from keras_nmt.app.decoding.network.traced import TracedNetwork
+from keras_nmt.app.decoding.search.beam_search import BeamSearch, BeamSettings
+from keras_nmt.app.decoding.search.beam_state import (
+    BeamState,
+    gather_beams,
+    hypotheses_of,
+    shape_invariants,
+    store_results,
+)
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState
+from keras_nmt.app.decoding.text.texts import Search, row_lengths, with_end
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS
 
 
 class RecordedCandidates(NamedTuple):

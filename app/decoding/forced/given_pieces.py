@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.text.cutting import Cutter, at_least_one, places
-from app.decoding.text.joining import join_pieces
-from app.decoding.text.leading_tags import without_tags
-from app.decoding.text.long_input import CutTables, split_long
-from app.decoding.text.pairing import pair_up
-from app.decoding.text.sentences import cut_sentences, split_copied
-from app.decoding.text.texts import row_lengths
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.app.decoding.text.cutting import Cutter, at_least_one, places
+from keras_nmt.app.decoding.text.joining import join_pieces
+from keras_nmt.app.decoding.text.leading_tags import without_tags
+from keras_nmt.app.decoding.text.long_input import CutTables, split_long
+from keras_nmt.app.decoding.text.pairing import pair_up
+from keras_nmt.app.decoding.text.sentences import cut_sentences, split_copied
+from keras_nmt.app.decoding.text.texts import row_lengths
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 _ROOM = 64  # a piece of a translation has at most twice the tokens of the longest source piece, and these
 _FAR = 8  # tokens: a word is cut if none begins within this distance

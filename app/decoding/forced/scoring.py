@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.forced.given_pieces import GivenPieces
-from app.decoding.search.penalties import length_penalties
-from app.decoding.text.texts import ScoredTexts
-from pipelines.vocabulary.tokenizer import BOS, PAD
+from keras_nmt.app.decoding.forced.given_pieces import GivenPieces
+from keras_nmt.app.decoding.search.penalties import length_penalties
+from keras_nmt.app.decoding.text.texts import ScoredTexts
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
 
 class Scores(NamedTuple):

@@ -10,9 +10,9 @@ from typing import NamedTuple, Unpack
 
 import tensorflow as tf
 
-from app.decoding.network.protocol import Encoded, Network
-from app.decoding.search.hypotheses import TensorNest
-from layers.sublayers.attention import KeysValues
+from keras_nmt.app.decoding.network.protocol import Encoded, Network
+from keras_nmt.app.decoding.search.hypotheses import TensorNest
+from keras_nmt.layers.sublayers.attention import KeysValues
 
 ROOM = 32  # positions added at a time: about the length of a sentence, and few against the limit
 

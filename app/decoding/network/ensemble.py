@@ -5,8 +5,8 @@ from typing import Any, Unpack
 
 import tensorflow as tf
 
-from app.decoding.network.protocol import Encoded, Network
-from app.decoding.search.hypotheses import TensorNest
+from keras_nmt.app.decoding.network.protocol import Encoded, Network
+from keras_nmt.app.decoding.search.hypotheses import TensorNest
 
 
 class Ensemble:

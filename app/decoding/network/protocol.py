@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 import tensorflow as tf
 
-from app.decoding.search.hypotheses import TensorNest
+from keras_nmt.app.decoding.search.hypotheses import TensorNest
 
 
 class Encoded(TypedDict):

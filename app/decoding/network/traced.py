@@ -6,10 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from app.decoding.network.beam_cache import BeamCache, decode_step, empty_cache
-from app.decoding.network.protocol import Encoded, Network
-from app.decoding.search.hypotheses import SearchState, Step
-from app.decoding.text.texts import with_end
+from keras_nmt.app.decoding.network.beam_cache import BeamCache, decode_step, empty_cache
+from keras_nmt.app.decoding.network.protocol import Encoded, Network
+from keras_nmt.app.decoding.search.hypotheses import SearchState, Step
+from keras_nmt.app.decoding.text.texts import with_end
 
 SOURCE_MULTIPLE = 8  # source lengths are padded to it: TensorFlow keeps compiled kernels for every shape
 

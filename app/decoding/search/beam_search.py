@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.search.beam_state import (
+from keras_nmt.app.decoding.search.beam_state import (
     BeamState,
     Finished,
     gather_beams,
@@ -20,8 +20,8 @@ from app.decoding.search.beam_state import (
     store_results,
     write_at,
 )
-from app.decoding.search.hypotheses import Hypotheses, SearchState, Step, TensorNest
-from app.decoding.search.penalties import (
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step, TensorNest
+from keras_nmt.app.decoding.search.penalties import (
     IMPOSSIBLE,
     NEVER_CHOSEN,
     NO_RULES,
@@ -30,8 +30,8 @@ from app.decoding.search.penalties import (
     is_never_chosen,
     length_penalties,
 )
-from app.decoding.search.top_k import TopK, top_k
-from pipelines.vocabulary.tokenizer import EOS, PAD
+from keras_nmt.app.decoding.search.top_k import TopK, top_k
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
 SMALLEST = 1.2e-38  # a normal float32; used for the probability of the best allowed token where it is even less
 

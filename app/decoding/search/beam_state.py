@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.search.hypotheses import Hypotheses, SearchState, TensorNest
-from app.decoding.search.penalties import IMPOSSIBLE
-from pipelines.vocabulary.tokenizer import BOS, PAD
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, TensorNest
+from keras_nmt.app.decoding.search.penalties import IMPOSSIBLE
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
 
 class Finished(NamedTuple):

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.search.beam_search import BeamSearch, BeamSettings, Candidates, Scored
-from app.decoding.search.beam_state import BeamState, gather_beams
-from app.decoding.search.hypotheses import Hypotheses, SearchState, Step
-from app.decoding.search.penalties import IMPOSSIBLE, is_never_chosen
-from app.decoding.search.top_k import TopK
-from pipelines.vocabulary.tokenizer import EOS, PAD
+from keras_nmt.app.decoding.search.beam_search import BeamSearch, BeamSettings, Candidates, Scored
+from keras_nmt.app.decoding.search.beam_state import BeamState, gather_beams
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step
+from keras_nmt.app.decoding.search.penalties import IMPOSSIBLE, is_never_chosen
+from keras_nmt.app.decoding.search.top_k import TopK
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
 LARGEST_BEAM = 32  # the most hypotheses that phrases enlarge a beam to
 LAST_RANK = 1_000_000  # after every real rank

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
 IMPOSSIBLE = float("-inf")
 NEVER_CHOSEN = (PAD, BOS)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.search.hypotheses import Hypotheses, SearchState, Step
-from app.decoding.search.penalties import (
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step
+from keras_nmt.app.decoding.search.penalties import (
     IMPOSSIBLE,
     NO_RULES,
     Repetition,
@@ -16,7 +16,7 @@ from app.decoding.search.penalties import (
     is_never_chosen,
     length_penalties,
 )
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
 NUMBERS_AT_ONCE = 64  # random numbers drawn from one seed; enough for most sentences
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from app.decoding.text.leading_tags import is_language_code
-from app.decoding.text.long_input import CutTables, cut_tables, split_long
-from app.decoding.text.sentence_rules import tags_pattern
-from app.decoding.text.sentences import cut_sentences, split_copied
-from app.decoding.text.texts import Pieces
-from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tags import is_tag
+from keras_nmt.app.decoding.text.leading_tags import is_language_code
+from keras_nmt.app.decoding.text.long_input import CutTables, cut_tables, split_long
+from keras_nmt.app.decoding.text.sentence_rules import tags_pattern
+from keras_nmt.app.decoding.text.sentences import cut_sentences, split_copied
+from keras_nmt.app.decoding.text.texts import Pieces
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tags import is_tag
 
 _ANY_BYTES = r"\C*$"  # also malformed UTF-8
 

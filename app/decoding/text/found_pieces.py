@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from app.decoding.search.hypotheses import Hypotheses
-from app.decoding.text.leading_tags import TagTables, without_tags
-from app.decoding.text.output_checks import WARNINGS, find_warnings
-from app.decoding.text.texts import FoundPieces, row_lengths
-from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses
+from keras_nmt.app.decoding.text.leading_tags import TagTables, without_tags
+from keras_nmt.app.decoding.text.output_checks import WARNINGS, find_warnings
+from keras_nmt.app.decoding.text.texts import FoundPieces, row_lengths
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 
 def found_pieces(

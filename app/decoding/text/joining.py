@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.text.output_checks import spell_warnings
-from app.decoding.text.sentences import is_followed_by_space, joined
-from app.decoding.text.texts import FoundPieces, Pieces, TranslatedTexts
-from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.app.decoding.text.output_checks import spell_warnings
+from keras_nmt.app.decoding.text.sentences import is_followed_by_space, joined
+from keras_nmt.app.decoding.text.texts import FoundPieces, Pieces, TranslatedTexts
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 
 def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf.Tensor:

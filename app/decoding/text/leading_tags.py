@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pipelines.vocabulary.tags import is_tag
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.pipelines.vocabulary.tags import is_tag
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 _SPACE = "▁"  # SentencePiece's mark of a space before a piece; a piece of its own before tags that lack it
 _LANGUAGE_CODE = re.compile(r">>[^<>\s]+<<")

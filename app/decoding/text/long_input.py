@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.text.leading_tags import TagTables, is_language_code, leading_of, tag_tables
+from keras_nmt.app.decoding.text.leading_tags import TagTables, is_language_code, leading_of, tag_tables
 
 _WORD_START = "▁"  # SentencePiece's mark of a space before the piece
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")  # noqa: RUF001

@@ -5,7 +5,7 @@ A warning is no proof: a sentence of names is rightly copied, and a number may r
 
 import tensorflow as tf
 
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 WARNINGS = ("copied", "repetition", "length", "numbers", "links", "empty")
 

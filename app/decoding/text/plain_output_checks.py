@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import regex
 
-from app.decoding.text.output_checks import (
+from keras_nmt.app.decoding.text.output_checks import (
     COPIED_SHARE,
     COPIED_WORDS,
     LONGEST_PERIOD,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import regex
 import tensorflow as tf
 
-from app.decoding.text.sentence_rules import (
+from keras_nmt.app.decoding.text.sentence_rules import (
     BLANKS,
     COPIED,
     CUT,

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.decoding.options import DecodingOptions
-from app.decoding.search.penalties import Repetition
-from app.decoding.text.output_checks import WARNINGS
-from pipelines.vocabulary.tokenizer import EOS, PAD
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.search.penalties import Repetition
+from keras_nmt.app.decoding.text.output_checks import WARNINGS
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
 
 class Search(NamedTuple):

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import PurePath
 
-from app.server.documents.html.pages import read_pages, write_pages
-from app.server.documents.span_translation import translate_spans
-from app.server.documents.word.files import read_word, write_word
-from app.server.engine.service import Service
-from app.server.engine.translation import translate
-from app.server.engine.versions import Direction
-from app.server.errors import RequestError
+from keras_nmt.app.server.documents.html.pages import read_pages, write_pages
+from keras_nmt.app.server.documents.span_translation import translate_spans
+from keras_nmt.app.server.documents.word.files import read_word, write_word
+from keras_nmt.app.server.engine.service import Service
+from keras_nmt.app.server.engine.translation import translate
+from keras_nmt.app.server.engine.versions import Direction
+from keras_nmt.app.server.errors import RequestError
 
 FORMATS = (".txt", ".html", ".htm", ".docx")
 

@@ -6,12 +6,12 @@ from itertools import groupby
 
 import numpy as np
 
-from app.server.documents.spanned_text import SpannedText
-from app.server.documents.spans import Span
-from app.server.engine.alignment import Alignment, align_words
-from app.server.engine.batching import Batcher
-from app.server.engine.translation import Sentence, TranslatedText, translate
-from app.server.engine.versions import Direction
+from keras_nmt.app.server.documents.spanned_text import SpannedText
+from keras_nmt.app.server.documents.spans import Span
+from keras_nmt.app.server.engine.alignment import Alignment, align_words
+from keras_nmt.app.server.engine.batching import Batcher
+from keras_nmt.app.server.engine.translation import Sentence, TranslatedText, translate
+from keras_nmt.app.server.engine.versions import Direction
 
 NO_ALIGNMENT = Alignment([], np.zeros((0, 0), np.float32))
 

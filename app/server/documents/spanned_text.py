@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.server.documents.projection.fragments import SourceFragment, TargetFragment
-from app.server.documents.projection.marks import project_marks
-from app.server.documents.projection.repair import fill_empty_spans, gather_protected
-from app.server.documents.projection.words import WordPairs, link_words, project_words
-from app.server.documents.spans import Protected, Span
-from app.server.documents.tokens import has_letters, is_droppable, tokens_of
+from keras_nmt.app.server.documents.projection.fragments import SourceFragment, TargetFragment
+from keras_nmt.app.server.documents.projection.marks import project_marks
+from keras_nmt.app.server.documents.projection.repair import fill_empty_spans, gather_protected
+from keras_nmt.app.server.documents.projection.words import WordPairs, link_words, project_words
+from keras_nmt.app.server.documents.spans import Protected, Span
+from keras_nmt.app.server.documents.tokens import has_letters, is_droppable, tokens_of
 
 NO_BREAK = re.compile("[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}]")
 WORD = re.compile(r"\S+")

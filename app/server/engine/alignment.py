@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.decoding.signatures import ALIGN
-from app.server.engine.batching import Batcher
-from app.server.engine.versions import Direction
+from keras_nmt.app.decoding.signatures import ALIGN
+from keras_nmt.app.server.engine.batching import Batcher
+from keras_nmt.app.server.engine.versions import Direction
 
 MAX_ALIGNED = 1500**2  # characters of a sentence times those of its translation
 

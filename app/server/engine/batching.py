@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.signatures import inputs_of
-from app.server.engine.metrics import Metrics
-from app.server.engine.pools.memory import Trimmer
-from app.server.engine.versions import Version
-from app.server.errors import BusyError
+from keras_nmt.app.decoding.signatures import inputs_of
+from keras_nmt.app.server.engine.metrics import Metrics
+from keras_nmt.app.server.engine.pools.memory import Trimmer
+from keras_nmt.app.server.engine.versions import Version
+from keras_nmt.app.server.errors import BusyError
 
 BATCH_TOKENS = 4096  # rows of a batch times tokens of its longest row
 BYTES_PER_TOKEN = 3  # a low estimate for most languages; exact counts would need TensorFlow's threads, which are busy

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from app.models.export_layout import newest_version, versions
+from keras_nmt.app.models.export_layout import newest_version, versions
 
 NUMBER = re.compile("[1-9][0-9]*")
 

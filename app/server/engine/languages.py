@@ -11,7 +11,7 @@ from langcodes.tag_parser import LanguageTagError
 from lxml import etree
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from pipelines.language_codes import base_of, standard
+from keras_nmt.pipelines.language_codes import base_of, standard
 
 MAX_REGION_DISTANCE = 5  # CLDR's distance between pt-BR and pt-PT
 MAX_READ_CHARACTERS = 4_000  # the identifier reads the beginning of a text

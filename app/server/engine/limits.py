@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import UserError
-from app.runtime.console import say
-from app.server.errors import TooLargeError, TooManyRequestsError, UnauthorizedError
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.console import say
+from keras_nmt.app.server.errors import TooLargeError, TooManyRequestsError, UnauthorizedError
 
 KEY_BYTES = 32
 MAX_CLIENTS = 10_000  # whose requests are counted; the least recently seen client is forgotten first

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from app.decoding.signatures import ALIGN, N_BEST, TRANSLATE
-from app.errors import UserError
-from app.runtime.console import say
-from app.server.engine.export_folders import exports_at, last_modified, version_number
-from app.server.engine.languages import pair_distance
-from app.server.engine.metrics import Metrics
-from app.server.engine.versions import Direction, Version
-from app.server.errors import NotFoundError, RequestError
+from keras_nmt.app.decoding.signatures import ALIGN, N_BEST, TRANSLATE
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.console import say
+from keras_nmt.app.server.engine.export_folders import exports_at, last_modified, version_number
+from keras_nmt.app.server.engine.languages import pair_distance
+from keras_nmt.app.server.engine.metrics import Metrics
+from keras_nmt.app.server.engine.versions import Direction, Version
+from keras_nmt.app.server.errors import NotFoundError, RequestError
 
 WARMED_FIRST = (TRANSLATE, N_BEST, ALIGN)  # before the server answers requests; the others in the background
 POLL_SECONDS = 1.0

@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from app.server.engine.batching import Batcher
-from app.server.engine.languages import Detected, distance, name_of, source_of
-from app.server.engine.limits import ApiKeys, Limits, RateLimiter
-from app.server.engine.metrics import Metrics
-from app.server.engine.models import Models
-from app.server.engine.pools.processes import ProcessPool
-from app.server.engine.pools.threads import ThreadPool
-from app.server.engine.versions import Direction
-from app.server.errors import CLIENT_GONE, DeadlineError, RequestError, UnauthorizedError
+from keras_nmt.app.server.engine.batching import Batcher
+from keras_nmt.app.server.engine.languages import Detected, distance, name_of, source_of
+from keras_nmt.app.server.engine.limits import ApiKeys, Limits, RateLimiter
+from keras_nmt.app.server.engine.metrics import Metrics
+from keras_nmt.app.server.engine.models import Models
+from keras_nmt.app.server.engine.pools.processes import ProcessPool
+from keras_nmt.app.server.engine.pools.threads import ThreadPool
+from keras_nmt.app.server.engine.versions import Direction
+from keras_nmt.app.server.errors import CLIENT_GONE, DeadlineError, RequestError, UnauthorizedError
 
 Result = TypeVar("Result")
 MAX_PENDING_PAGES = 1024  # requests for HTML; each takes a few milliseconds

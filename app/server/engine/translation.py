@@ -5,10 +5,10 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.decoding.signatures import ALTERNATIVES, N_BEST, TRANSLATE
-from app.decoding.text.sentences import is_followed_by_space_outside, stretches_outside
-from app.server.engine.batching import Batcher, Row
-from app.server.engine.versions import Direction
+from keras_nmt.app.decoding.signatures import ALTERNATIVES, N_BEST, TRANSLATE
+from keras_nmt.app.decoding.text.sentences import is_followed_by_space_outside, stretches_outside
+from keras_nmt.app.server.engine.batching import Batcher, Row
+from keras_nmt.app.server.engine.versions import Direction
 
 MAX_SENTENCE_CHARACTERS = 2_000  # longer sentences are cut
 WORD_START = "▁"  # SentencePiece's mark of a space

@@ -8,13 +8,13 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from app.decoding.signatures import TOKENIZE, Signatures, inputs_of, with_translate
-from app.exporting.signature_definitions import definitions_of, signature_definitions
-from app.models.export_layout import WARM_UP, is_ctranslate2
-from app.models.exports import load_export, reporting_damage
-from app.runtime.utf8_names import in_utf8
-from app.server.engine.export_folders import version_number
-from app.server.errors import NotFoundError
+from keras_nmt.app.decoding.signatures import TOKENIZE, Signatures, inputs_of, with_translate
+from keras_nmt.app.exporting.signature_definitions import definitions_of, signature_definitions
+from keras_nmt.app.models.export_layout import WARM_UP, is_ctranslate2
+from keras_nmt.app.models.exports import load_export, reporting_damage
+from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.app.server.engine.export_folders import version_number
+from keras_nmt.app.server.errors import NotFoundError
 
 
 class Version:

@@ -19,15 +19,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from app.server.engine.languages import detect
-from app.server.engine.service import Service
-from app.server.errors import CLIENT_GONE, BusyError, RequestError, TooManyRequestsError, UnauthorizedError
-from app.server.http.gate import Gate
-from app.server.http.origins import ANY, Origins
-from app.server.http.proxies import Proxies
-from app.server.http.routes import libretranslate, page_api, tf_serving
-from app.server.http.routes.dependencies import CurrentService
-from app.server.http.routes.translated_files import TranslatedFiles
+from keras_nmt.app.server.engine.languages import detect
+from keras_nmt.app.server.engine.service import Service
+from keras_nmt.app.server.errors import CLIENT_GONE, BusyError, RequestError, TooManyRequestsError, UnauthorizedError
+from keras_nmt.app.server.http.gate import Gate
+from keras_nmt.app.server.http.origins import ANY, Origins
+from keras_nmt.app.server.http.proxies import Proxies
+from keras_nmt.app.server.http.routes import libretranslate, page_api, tf_serving
+from keras_nmt.app.server.http.routes.dependencies import CurrentService
+from keras_nmt.app.server.http.routes.translated_files import TranslatedFiles
 
 PAGE = Path(__file__).parents[1] / "page"
 # Without this, OpenTelemetry reads its settings on every request, a fifth of the time that HTTP takes.
@@ -53,7 +53,7 @@ def application(
     """
     app = FastAPIOffline(
         title="nmt",
-        version=version_of("nmt"),
+        version=version_of("keras-nmt"),
         description=DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,

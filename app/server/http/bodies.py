@@ -7,7 +7,7 @@ import zlib
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
-from app.server.engine.limits import Limits
+from keras_nmt.app.server.engine.limits import Limits
 
 GZIP = 31  # value of zlib's `wbits` for the gzip format
 MAX_MEMBERS = 64  # gzip members in a body; zlib copies the rest of the chunk after each member

@@ -12,13 +12,13 @@ from typing import Any
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.server.engine.limits import Limits
-from app.server.engine.metrics import Metrics
-from app.server.errors import CLIENT_GONE
-from app.server.http import bodies
-from app.server.http.bodies import Body
-from app.server.http.origins import Origins
-from app.server.http.proxies import Proxies, path_below_root
+from keras_nmt.app.server.engine.limits import Limits
+from keras_nmt.app.server.engine.metrics import Metrics
+from keras_nmt.app.server.errors import CLIENT_GONE
+from keras_nmt.app.server.http import bodies
+from keras_nmt.app.server.http.bodies import Body
+from keras_nmt.app.server.http.origins import Origins
+from keras_nmt.app.server.http.proxies import Proxies, path_below_root
 
 LOG = logging.getLogger("nmt.access")
 SECURITY_HEADERS = {

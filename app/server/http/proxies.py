@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from starlette.types import Scope
 
-from app.errors import UserError
+from keras_nmt.app.errors import UserError
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address

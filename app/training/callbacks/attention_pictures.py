@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from layers.transformer import Transformer
-from pipelines.vocabulary.loading import AnyVocabulary
-from pipelines.vocabulary.tokenizer import BOS, EOS
+from keras_nmt.layers.transformer import Transformer
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS
 
 CELL = 8  # pixels on each side of a weight's square
 GAP = 6  # pixels between two heads

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
-from app.errors import UserError
-from app.runs.checkpoint_folder import CheckpointFolder
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs.checkpoint_folder import CheckpointFolder
 
 NO_SPACE = "No space left on device"
 

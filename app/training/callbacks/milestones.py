@@ -5,14 +5,14 @@ from typing import Any
 
 import keras
 
-from app.config import TrainingConfig
-from app.runs.checkpoints import STOPPED_BY
-from app.runs.directory import RunDirectory
-from app.runs.ranking import evaluations_since_best, figure, ranked
-from app.runtime.console import say
-from app.runtime.signals import StopSignals
-from app.training.callbacks.monitoring import DevEvaluation, StepLog
-from app.training.trainer import Trainer
+from keras_nmt.app.config import TrainingConfig
+from keras_nmt.app.runs.checkpoints import STOPPED_BY
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.runs.ranking import evaluations_since_best, figure, ranked
+from keras_nmt.app.runtime.console import say
+from keras_nmt.app.runtime.signals import StopSignals
+from keras_nmt.app.training.callbacks.monitoring import DevEvaluation, StepLog
+from keras_nmt.app.training.trainer import Trainer
 
 Agreement = Callable[[bool], bool]  # all machines call it at once with a value, and get the chief's
 

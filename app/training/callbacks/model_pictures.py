@@ -12,10 +12,10 @@ from tensorboard.plugins import projector
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.hparams import summary_v2 as hparams
 
-from app.runtime.utf8_names import in_utf8
-from app.training.callbacks.attention_pictures import write_attention
-from app.training.trainer import Trainer
-from pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.app.training.callbacks.attention_pictures import write_attention
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 ATTENTION_SENTENCES = 2
 METADATA = "pieces.tsv"

@@ -9,14 +9,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from app.errors import UserError
-from app.evaluation import bleu_metric, score
-from app.runs import step_lines
-from app.runtime.console import TrainingProgress
-from app.runtime.utf8_names import in_utf8
-from app.training.callbacks.model_pictures import ModelPictures
-from app.training.trainer import Trainer, target_weight
-from pipelines.vocabulary.tags import Languages
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.evaluation import bleu_metric, score
+from keras_nmt.app.runs import step_lines
+from keras_nmt.app.runtime.console import TrainingProgress
+from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.app.training.callbacks.model_pictures import ModelPictures
+from keras_nmt.app.training.trainer import Trainer, target_weight
+from keras_nmt.pipelines.vocabulary.tags import Languages
 
 SCALARS = ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "padding_share")
 SAMPLES = 5

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from app.errors import UserError
-from app.runtime.utf8_names import in_utf8
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.utf8_names import in_utf8
 
 
 class ProfiledSteps(NamedTuple):

@@ -15,15 +15,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from app.errors import UserError
-from app.runs import step_lines
-from app.runs.checkpoints import ROLLED_BACK_TO, Checkpoint
-from app.runs.directory import RunDirectory
-from app.runtime.console import say
-from app.training.callbacks.divergence import Diverged, DivergenceDetector
-from app.training.trainer import Trainer
-from pipelines.streaming.packed_batches import sentences_of
-from pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs import step_lines
+from keras_nmt.app.runs.checkpoints import ROLLED_BACK_TO, Checkpoint
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.runtime.console import say
+from keras_nmt.app.training.callbacks.divergence import Diverged, DivergenceDetector
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.streaming.packed_batches import sentences_of
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 
 RATE_FACTOR = 0.5
 USUAL_LOSS_SCALE = 1.0  # below it, a smaller scale would not help a gradient that overflows in float16

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import Translator
-from app.evaluation import score
-from app.runtime.utf8_names import in_utf8
-from app.training.callbacks.attention_pictures import write_attention
-from pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.decoding.translator import Translator
+from keras_nmt.app.evaluation import score
+from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.app.training.callbacks.attention_pictures import write_attention
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
 class _Translating(keras.callbacks.Callback):

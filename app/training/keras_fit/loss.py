@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from layers import losses
-from layers.losses import token_weights
+from keras_nmt.layers import losses
+from keras_nmt.layers.losses import token_weights
 
 
 @keras.saving.register_keras_serializable(package="nmt", name="GlobalLabelSmoothedCrossEntropy")

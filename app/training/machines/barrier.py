@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
-from app.errors import UserError
-from app.runtime.console import say
-from app.training.machines.cluster import Cluster, Task
-from pipelines.errors import DataError
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.console import say
+from keras_nmt.app.training.machines.cluster import Cluster, Task
+from keras_nmt.pipelines.errors import DataError
 
 ANSWER_SECONDS = 10.0  # a machine that is up answers within this time
 RETRY_SECONDS = 0.5

@@ -12,9 +12,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from app.runtime.tensorflow_start import held_stderr
-from app.training.machines.cluster import Cluster
-from pipelines.shards.lanes import Host
+from keras_nmt.app.runtime.tensorflow_start import held_stderr
+from keras_nmt.app.training.machines.cluster import Cluster
+from keras_nmt.pipelines.shards.lanes import Host
 
 # The errors of collective operations after another machine is gone.
 _LOST = (

@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from app.config import Configuration, TrainingConfig
-from app.errors import UserError
-from app.runtime.console import say
-from app.training.memory.estimate import MemoryEstimate, estimate_memory
-from app.training.memory.machine import memory_per_replica
-from app.training.packing import is_packed
-from pipelines.shards.lanes import LANES
-from pipelines.shards.manifest import Manifest, Split
-from pipelines.streaming.batching import BatchShape, largest_shapes
-from pipelines.streaming.packing import packed_shape
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.console import say
+from keras_nmt.app.training.memory.estimate import MemoryEstimate, estimate_memory
+from keras_nmt.app.training.memory.machine import memory_per_replica
+from keras_nmt.app.training.packing import is_packed
+from keras_nmt.pipelines.shards.lanes import LANES
+from keras_nmt.pipelines.shards.manifest import Manifest, Split
+from keras_nmt.pipelines.streaming.batching import BatchShape, largest_shapes
+from keras_nmt.pipelines.streaming.packing import packed_shape
 
 USABLE = 0.85  # share of the memory; the rest is for fluctuations and for gaps between tensors
 HOPELESS = 2  # times the memory; the estimate is never that wrong

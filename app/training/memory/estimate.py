@@ -32,11 +32,11 @@ this and reports fewer bytes for the same step.
 import math
 from dataclasses import dataclass
 
-from app.config import Configuration
-from app.training.objective import CHUNK_TOKENS
-from app.training.packing import is_packed
-from layers.config import TransformerConfig
-from pipelines.streaming.batching import BatchShape
+from keras_nmt.app.config import Configuration
+from keras_nmt.app.training.objective import CHUNK_TOKENS
+from keras_nmt.app.training.packing import is_packed
+from keras_nmt.layers.config import TransformerConfig
+from keras_nmt.pipelines.streaming.batching import BatchShape
 
 WORKSPACE = 130 << 20
 SAFETY = 1.1

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from app.training.optimization.adam import FusedAdam, WeightState, handle
+from keras_nmt.app.training.optimization.adam import FusedAdam, WeightState, handle
 
 MOMENTUM = 0.95
 ROOT_MEAN_SQUARE = 0.2  # of an update at rate 1; about that of Adam, so that Adam's learning rates suit

@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from app.config import TrainingConfig
-from app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
-from app.training.optimization.muon import Muon
-from layers.schedules import CosineSchedule, InverseSquareRootSchedule, NoamSchedule
+from keras_nmt.app.config import TrainingConfig
+from keras_nmt.app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
+from keras_nmt.app.training.optimization.muon import Muon
+from keras_nmt.layers.schedules import CosineSchedule, InverseSquareRootSchedule, NoamSchedule
 
 
 def optimizer_of(settings: TrainingConfig, model_width: int) -> FusedAdam:

@@ -13,22 +13,22 @@ from typing import Any
 
 import tensorflow as tf
 
-from app.config import Configuration, TrainingConfig
-from app.runtime.processor_settings import apply_processor_settings
-from app.runtime.processors import processor_name
-from app.training.building import build_on_devices
-from app.training.data_sets import DataSets
-from app.training.machines.distribution import divide, mirrored_strategy
-from app.training.memory.accumulation import largest_need, reporting_exhausted_memory, with_accumulation
-from app.training.memory.estimate import MemoryEstimate, estimate_memory
-from app.training.memory.machine import memory_per_replica, peak_memory
-from app.training.packing import is_packed
-from app.training.resolving import resolve
-from app.training.trainer import Trainer
-from pipelines.shards.manifest import Manifest
-from pipelines.shards.reading import reporting_data_errors, verify_shards
-from pipelines.streaming.batching import BatchShape, NumpyBatch
-from pipelines.streaming.stream import PlannedBatch, dataset_of
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.runtime.processor_settings import apply_processor_settings
+from keras_nmt.app.runtime.processors import processor_name
+from keras_nmt.app.training.building import build_on_devices
+from keras_nmt.app.training.data_sets import DataSets
+from keras_nmt.app.training.machines.distribution import divide, mirrored_strategy
+from keras_nmt.app.training.memory.accumulation import largest_need, reporting_exhausted_memory, with_accumulation
+from keras_nmt.app.training.memory.estimate import MemoryEstimate, estimate_memory
+from keras_nmt.app.training.memory.machine import memory_per_replica, peak_memory
+from keras_nmt.app.training.packing import is_packed
+from keras_nmt.app.training.resolving import resolve
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.shards.reading import reporting_data_errors, verify_shards
+from keras_nmt.pipelines.streaming.batching import BatchShape, NumpyBatch
+from keras_nmt.pipelines.streaming.stream import PlannedBatch, dataset_of
 
 FIRST_BATCHES = 4
 WARM_UP_SECONDS, MEASURED_SECONDS = 15.0, 5.0

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from app.training.planning.plan import DataPlan, MemoryPlan, ModelPlan, Plan, Speed
+from keras_nmt.app.training.planning.plan import DataPlan, MemoryPlan, ModelPlan, Plan, Speed
 
 SHOWN_SHAPES = 6
 INDENT = 11

@@ -12,27 +12,27 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.config import Configuration, TrainingConfig
-from app.errors import UserError
-from app.runs.directory import RunDirectory
-from app.runtime.console import say
-from app.runtime.signals import StopSignals
-from app.training.building import build_on_devices
-from app.training.callbacks.monitoring import dev_loss
-from app.training.callbacks.profiling import ProfiledSteps
-from app.training.data_sets import DataSets
-from app.training.dev_sets import dev_sentences, dev_translator
-from app.training.machines.distribution import mirrored_strategy
-from app.training.memory.accumulation import reporting_exhausted_memory, with_accumulation
-from app.training.planning.plan import measure
-from app.training.resolving import resolve
-from app.training.resume import require_free_or_run
-from app.training.train import train
-from app.training.trainer import Trainer
-from pipelines.shards.manifest import Manifest
-from pipelines.shards.reading import reporting_data_errors, verify_shards
-from pipelines.streaming.batching import NumpyBatch
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.runtime.console import say
+from keras_nmt.app.runtime.signals import StopSignals
+from keras_nmt.app.training.building import build_on_devices
+from keras_nmt.app.training.callbacks.monitoring import dev_loss
+from keras_nmt.app.training.callbacks.profiling import ProfiledSteps
+from keras_nmt.app.training.data_sets import DataSets
+from keras_nmt.app.training.dev_sets import dev_sentences, dev_translator
+from keras_nmt.app.training.machines.distribution import mirrored_strategy
+from keras_nmt.app.training.memory.accumulation import reporting_exhausted_memory, with_accumulation
+from keras_nmt.app.training.planning.plan import measure
+from keras_nmt.app.training.resolving import resolve
+from keras_nmt.app.training.resume import require_free_or_run
+from keras_nmt.app.training.train import train
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.shards.reading import reporting_data_errors, verify_shards
+from keras_nmt.pipelines.streaming.batching import NumpyBatch
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 CHOSEN = ("steps", "warmup_steps", "checkpoint_every")
 MEASURED_BATCHES = 8  # several, because shapes differ in speed

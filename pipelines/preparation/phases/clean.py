@@ -10,16 +10,23 @@ from itertools import compress, count, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cleaning.duplicates import fingerprints
-from pipelines.cleaning.filters import Cleaner, CleaningOptions, CleaningReport
-from pipelines.cleaning.word_counts import count_words
-from pipelines.errors import DataError
-from pipelines.preparation.chunk_files import TextPair, read_object, write_array, write_json, write_object, write_pairs
-from pipelines.preparation.dropped_pairs import write_dropped
-from pipelines.preparation.job import CHUNK_PAIRS, ChunkedCorpus, CleanedChunk, Job, RawChunk
-from pipelines.preparation.phases.hold_out import held_out_digests
-from pipelines.preparation.state import Preparation
-from pipelines.sources.corpora import RawPair
+from keras_nmt.pipelines.cleaning.duplicates import fingerprints
+from keras_nmt.pipelines.cleaning.filters import Cleaner, CleaningOptions, CleaningReport
+from keras_nmt.pipelines.cleaning.word_counts import count_words
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.preparation.chunk_files import (
+    TextPair,
+    read_object,
+    write_array,
+    write_json,
+    write_object,
+    write_pairs,
+)
+from keras_nmt.pipelines.preparation.dropped_pairs import write_dropped
+from keras_nmt.pipelines.preparation.job import CHUNK_PAIRS, ChunkedCorpus, CleanedChunk, Job, RawChunk
+from keras_nmt.pipelines.preparation.phases.hold_out import held_out_digests
+from keras_nmt.pipelines.preparation.state import Preparation
+from keras_nmt.pipelines.sources.corpora import RawPair
 
 MAX_WORDS_SHOWN = 100  # last bin of the word histograms
 MAX_RATIO_SHOWN = 40  # last bin of the ratio histogram, in tenths: 4.0

@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cleaning.duplicates import BANDS, equal_keys, similarity
-from pipelines.errors import DataError
-from pipelines.preparation.chunk_files import write_array
-from pipelines.preparation.job import BEYOND_LIMIT, DUPLICATE, KEPT, NEAR_DUPLICATE, Job
-from pipelines.preparation.state import Preparation
-from pipelines.shards.manifest import LEAST_WEIGHT, NO_USABLE_WEIGHT
+from keras_nmt.pipelines.cleaning.duplicates import BANDS, equal_keys, similarity
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.preparation.chunk_files import write_array
+from keras_nmt.pipelines.preparation.job import BEYOND_LIMIT, DUPLICATE, KEPT, NEAR_DUPLICATE, Job
+from keras_nmt.pipelines.preparation.state import Preparation
+from keras_nmt.pipelines.shards.manifest import LEAST_WEIGHT, NO_USABLE_WEIGHT
 
 
 def deduplicate(preparation: Preparation) -> None:

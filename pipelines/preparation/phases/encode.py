@@ -10,17 +10,17 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
-from pipelines.atomic_files import write_atomically
-from pipelines.cleaning.filters import CleaningReport
-from pipelines.errors import DataError
-from pipelines.preparation.chunk_files import TextPair, read_pairs, write_array, write_json
-from pipelines.preparation.dropped_pairs import write_dropped
-from pipelines.preparation.job import BEYOND_LIMIT, DUPLICATE, KEPT, NEAR_DUPLICATE, ChunkedCorpus, Job
-from pipelines.preparation.phases.clean import read_cleaned
-from pipelines.preparation.state import Preparation
-from pipelines.shards.lanes import deal
-from pipelines.shards.records import IdPair, record
-from pipelines.vocabulary.encoding import encode_with_eos
+from keras_nmt.pipelines.atomic_files import write_atomically
+from keras_nmt.pipelines.cleaning.filters import CleaningReport
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.preparation.chunk_files import TextPair, read_pairs, write_array, write_json
+from keras_nmt.pipelines.preparation.dropped_pairs import write_dropped
+from keras_nmt.pipelines.preparation.job import BEYOND_LIMIT, DUPLICATE, KEPT, NEAR_DUPLICATE, ChunkedCorpus, Job
+from keras_nmt.pipelines.preparation.phases.clean import read_cleaned
+from keras_nmt.pipelines.preparation.state import Preparation
+from keras_nmt.pipelines.shards.lanes import deal
+from keras_nmt.pipelines.shards.records import IdPair, record
+from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
 
 ROW = np.dtype([("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")])  # facts of a record
 _REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}

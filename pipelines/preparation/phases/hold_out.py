@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cleaning.duplicates import digests, normalized
-from pipelines.cleaning.filters import decode, repaired
-from pipelines.cleaning.language_identification import language_code
-from pipelines.preparation.chunk_files import TextPair, write_array
-from pipelines.preparation.dev_set import DevCorpus, DevSet
-from pipelines.preparation.state import Preparation
+from keras_nmt.pipelines.cleaning.duplicates import digests, normalized
+from keras_nmt.pipelines.cleaning.filters import decode, repaired
+from keras_nmt.pipelines.cleaning.language_identification import language_code
+from keras_nmt.pipelines.preparation.chunk_files import TextPair, write_array
+from keras_nmt.pipelines.preparation.dev_set import DevCorpus, DevSet
+from keras_nmt.pipelines.preparation.state import Preparation
 
 
 def hold_out(preparation: Preparation) -> DevSet:

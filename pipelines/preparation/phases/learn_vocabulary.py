@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.atomic_files import write_atomically
-from pipelines.preparation.chunk_files import TextPair, read_pairs, write_pairs
-from pipelines.preparation.job import KEPT, Job
-from pipelines.preparation.state import Preparation
-from pipelines.vocabulary.normalization import DEFAULT
-from pipelines.vocabulary.size import train_feasible_model
-from pipelines.vocabulary.training import train_model
+from keras_nmt.pipelines.atomic_files import write_atomically
+from keras_nmt.pipelines.preparation.chunk_files import TextPair, read_pairs, write_pairs
+from keras_nmt.pipelines.preparation.job import KEPT, Job
+from keras_nmt.pipelines.preparation.state import Preparation
+from keras_nmt.pipelines.vocabulary.normalization import DEFAULT
+from keras_nmt.pipelines.vocabulary.size import train_feasible_model
+from keras_nmt.pipelines.vocabulary.training import train_model
 
 SAMPLE_PAIRS = 250_000  # a larger sample hardly changes the vocabulary
 SAMPLE_CHARACTERS = 200_000_000  # bounds memory if lines are long: the trainer needs about 20 bytes per character

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.streaming.subwords.ragged import Integers, Ragged, positions
+from keras_nmt.pipelines.streaming.subwords.ragged import Integers, Ragged, positions
 
 _UNREACHABLE = -1e30  # log of 0; -inf would become nan
 

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sentencepiece import sentencepiece_model_pb2
 
-from pipelines.errors import DataError
-from pipelines.shards.buckets import Lengths, Rows
-from pipelines.shards.reading import Tokens
-from pipelines.streaming.batching import EMPTY_ROW, BatchPlan, Ids, NumpyBatch, padded, with_decoder_input
-from pipelines.streaming.subwords.lattices import Floats, Keys, Lattices, Trie, mixed_keys
-from pipelines.streaming.subwords.ragged import Integers, Ragged, positions
-from pipelines.vocabulary.tokenizer import PAD
-from pipelines.vocabulary.training import WORD_START
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.buckets import Lengths, Rows
+from keras_nmt.pipelines.shards.reading import Tokens
+from keras_nmt.pipelines.streaming.batching import EMPTY_ROW, BatchPlan, Ids, NumpyBatch, padded, with_decoder_input
+from keras_nmt.pipelines.streaming.subwords.lattices import Floats, Keys, Lattices, Trie, mixed_keys
+from keras_nmt.pipelines.streaming.subwords.ragged import Integers, Ragged, positions
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.pipelines.vocabulary.training import WORD_START
 
 _ATOM = 0x110000  # above all Unicode characters: a piece that is not spelt counts as the single character _ATOM + id
 _ROOM_DEVIATIONS = 1.0  # 2.5 would fit nearly all draws at once, but then a third of a batch is padding, not a quarter

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.commands.prepare import filter_names
-from pipelines.cleaning.filters import OPTIONAL
+from keras_nmt.app.commands.prepare import filter_names
+from keras_nmt.pipelines.cleaning.filters import OPTIONAL
 
 
 @pytest.mark.parametrize("name", OPTIONAL)

@@ -24,7 +24,7 @@ import tensorflow_text
 texts = json.load(sys.stdin)
 loaded = tf.saved_model.load(sys.argv[1])
 found = loaded.translate(texts)
-ours = {"app", "layers", "pipelines"} & set(sys.modules)
+ours = {"keras_nmt", "app", "layers", "pipelines"} & set(sys.modules)
 print(json.dumps([[t.decode() for t in found["translations"].numpy()], found["scores"].numpy().tolist(), list(ours)]))
 """
 
@@ -81,7 +81,7 @@ def test_a_new_process_without_this_program_translates_like_the_run(export: Path
 
 
 def test_a_process_translates_stdin_and_prints_little_on_stderr(run: Path, translated: Done) -> None:
-    done = process("-m", "app", "translate", run, "-", "--scores", given=INPUT)
+    done = process("-m", "keras_nmt", "translate", run, "-", "--scores", given=INPUT)
     assert done.returncode == 0, done.stderr
     rows = [line.split("\t") for line in done.stdout.decode().removesuffix("\n").split("\n")]
     assert [text for text, _ in rows] == [line["translation"] for line in objects(translated)]

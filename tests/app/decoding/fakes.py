@@ -9,10 +9,10 @@ from typing import Any
 import sentencepiece
 import tensorflow as tf
 
-from app.decoding.signatures import Signatures
-from app.decoding.translation_graph import TranslationGraph
-from layers.sublayers.attention import KeysValues
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
+from keras_nmt.app.decoding.signatures import Signatures
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.layers.sublayers.attention import KeysValues
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
 from tests.eager import eager
 
 SENTENCES = [

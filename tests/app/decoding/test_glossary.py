@@ -7,12 +7,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.glossary import read_glossary, terms_in, word_continuations, word_may_continue
-from app.decoding.search.beam_search import BeamSettings
-from app.decoding.search.constrained_search import LARGEST_BEAM, Phrases, constrained_search, enlarged_beam
-from app.decoding.search.hypotheses import Hypotheses
-from app.errors import UserError
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.app.decoding.glossary import read_glossary, terms_in, word_continuations, word_may_continue
+from keras_nmt.app.decoding.search.beam_search import BeamSettings
+from keras_nmt.app.decoding.search.constrained_search import LARGEST_BEAM, Phrases, constrained_search, enlarged_beam
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses
+from keras_nmt.app.errors import UserError
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 from tests.app.decoding.search.test_beam_search import first_state, step_of, tokens_of
 from tests.oracles.exhaustive_search import PrefixScorer, exhaustive_search
 

@@ -9,13 +9,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.ctranslate2_graph import CTranslate2Graph
-from app.decoding.plain_translation import behind_tags
-from app.decoding.text.leading_tags import leads, tag_tables
-from app.decoding.text.output_checks import WARNINGS, find_warnings
-from app.decoding.text.plain_output_checks import Side, plain_warnings
-from app.models.loading import load_model
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.app.decoding.ctranslate2_graph import CTranslate2Graph
+from keras_nmt.app.decoding.plain_translation import behind_tags
+from keras_nmt.app.decoding.text.leading_tags import leads, tag_tables
+from keras_nmt.app.decoding.text.output_checks import WARNINGS, find_warnings
+from keras_nmt.app.decoding.text.plain_output_checks import Side, plain_warnings
+from keras_nmt.app.models.loading import load_model
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 PARTS = (
     *("Tom", "house", "3", "7", "12", "1,000,000", "1.000.000", "1\u202f000", "2024", "x3", "(5)", "ja", "\uff13"),

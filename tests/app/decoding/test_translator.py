@@ -10,19 +10,19 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding import text_pipeline
-from app.decoding.network.beam_cache import ROOM
-from app.decoding.options import DecodingOptions
-from app.decoding.search.sampling import Sampling
-from app.decoding.signatures import N_BEST, TOKENIZE, TRANSLATE, Signatures
-from app.decoding.text.found_pieces import best_order
-from app.decoding.text.texts import Search
-from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import Request, Translation, Translator, batches_of_like_length
-from app.errors import UserError
-from layers.config import TransformerConfig
-from layers.transformer import Transformer
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
+from keras_nmt.app.decoding import text_pipeline
+from keras_nmt.app.decoding.network.beam_cache import ROOM
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.search.sampling import Sampling
+from keras_nmt.app.decoding.signatures import N_BEST, TOKENIZE, TRANSLATE, Signatures
+from keras_nmt.app.decoding.text.found_pieces import best_order
+from keras_nmt.app.decoding.text.texts import Search
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.decoding.translator import Request, Translation, Translator, batches_of_like_length
+from keras_nmt.app.errors import UserError
+from keras_nmt.layers.config import TransformerConfig
+from keras_nmt.layers.transformer import Transformer
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
 from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary, untraced_signatures
 from tests.eager import eager
 

@@ -20,19 +20,24 @@ from tensorflow.python.tools import saved_model_cli
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from app.decoding.ctranslate2_graph import CTranslate2Graph
-from app.errors import UserError
-from app.exporting import export as exporter
-from app.exporting.check_golden_translations import read_golden_translations
-from app.exporting.golden_translations import GoldenTranslation, check_in_fresh_process, golden_texts, made_up_sentences
-from app.exporting.model_card import NOT_RECORDED, model_card
-from app.exporting.signature_definitions import signature_definitions
-from app.models.export_layout import DESCRIPTION, ENGINE, newest_version
-from app.models.exports import ExportModel
-from app.models.loading import RunModel
-from app.runs.choice import choose
-from app.runs.directory import EXAMPLES, RunDirectory, example_sentences
-from pipelines.shards.manifest import Manifest
+from keras_nmt.app.decoding.ctranslate2_graph import CTranslate2Graph
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.exporting import export as exporter
+from keras_nmt.app.exporting.check_golden_translations import read_golden_translations
+from keras_nmt.app.exporting.golden_translations import (
+    GoldenTranslation,
+    check_in_fresh_process,
+    golden_texts,
+    made_up_sentences,
+)
+from keras_nmt.app.exporting.model_card import NOT_RECORDED, model_card
+from keras_nmt.app.exporting.signature_definitions import signature_definitions
+from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, newest_version
+from keras_nmt.app.models.exports import ExportModel
+from keras_nmt.app.models.loading import RunModel
+from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.directory import EXAMPLES, RunDirectory, example_sentences
+from keras_nmt.pipelines.shards.manifest import Manifest
 from tests.app.command_line import nmt, succeeded
 from tests.app.traced_once import save_as
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from app.exporting.spare_ops import remove_spare_ops
+from keras_nmt.app.exporting.spare_ops import remove_spare_ops
 
 
 class Twice(tf.Module):

@@ -17,10 +17,10 @@ import keras
 import numpy as np
 import pytest
 
-from app.runs.choice import choose
-from app.runs.directory import RunDirectory
-from pipelines.vocabulary.marian import MarianVocabulary
-from pipelines.vocabulary.tokenizer import BOS, EOS, UNK
+from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.pipelines.vocabulary.marian import MarianVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, UNK
 from tests.app.command_line import nmt, succeeded
 from tests.marian_model import sentences, write_tokenizer
 

@@ -11,9 +11,9 @@ import pytest
 import sentencepiece
 from safetensors.numpy import save_file
 
-from app.runs.choice import choose
-from app.runs.directory import RunDirectory
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK
+from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK
 from tests.app.command_line import nmt, succeeded
 from tests.marian_model import Array, Tensors, config, random_tensors, write_tokenizer
 from tests.oracles.marian import MarianOracle

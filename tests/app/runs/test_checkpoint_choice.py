@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from app.errors import UserError
-from app.runs.averaging import write_average
-from app.runs.checkpoints import STOPPED_BY, Checkpoint, write_checkpoint
-from app.runs.choice import best, choose, newest
-from app.runs.directory import RunDirectory
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs.averaging import write_average
+from keras_nmt.app.runs.checkpoints import STOPPED_BY, Checkpoint, write_checkpoint
+from keras_nmt.app.runs.choice import best, choose, newest
+from keras_nmt.app.runs.directory import RunDirectory
 from tests.app.command_line import nmt, succeeded
 
 BLEU = {1: 5.0, 2: 9.0, 3: 7.0, 4: 6.0, 99: 50.0}  # 99 is not there any more

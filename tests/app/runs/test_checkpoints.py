@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import pytest
 
-from app.errors import UserError
-from app.runs import checkpoints
-from app.runs.averaging import write_average
-from app.runs.checkpoint_folder import CheckpointFolder
-from app.runs.checkpoints import STOPPED_BY, Checkpoint, DamagedCheckpoint, first_whole, write_checkpoint
-from app.training.optimization.adam import FusedAdam
-from app.training.optimization.muon import Muon
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs import checkpoints
+from keras_nmt.app.runs.averaging import write_average
+from keras_nmt.app.runs.checkpoint_folder import CheckpointFolder
+from keras_nmt.app.runs.checkpoints import STOPPED_BY, Checkpoint, DamagedCheckpoint, first_whole, write_checkpoint
+from keras_nmt.app.training.optimization.adam import FusedAdam
+from keras_nmt.app.training.optimization.muon import Muon
 
 Arrays = dict[str, np.ndarray]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import UserError
-from app.runs.lock import LOCK, locked
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs.lock import LOCK, locked
 
 
 def test_the_second_training_is_told_which_process_is_the_first(tmp_path: Path) -> None:

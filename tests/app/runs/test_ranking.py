@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from app.runs.ranking import evaluations_since_best, figure, ranked
+from keras_nmt.app.runs.ranking import evaluations_since_best, figure, ranked
 
 RESULTS = {
     10: {"dev_loss": 4.0, "dev_bleu": 1.5},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.runs import step_lines
+from keras_nmt.app.runs import step_lines
 
 
 @pytest.mark.parametrize(

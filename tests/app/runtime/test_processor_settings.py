@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from app.runtime import processor_settings
-from app.runtime.processor_settings import ProcessorSettings, apply_processor_settings
-from app.runtime.processors import processor_name
+from keras_nmt.app.runtime import processor_settings
+from keras_nmt.app.runtime.processor_settings import ProcessorSettings, apply_processor_settings
+from keras_nmt.app.runtime.processors import processor_name
 
 SHOW = (
-    "import json, os, sys; from app.runtime.processor_settings import apply_processor_settings as apply; "
+    "import json, os, sys; from keras_nmt.app.runtime.processor_settings import apply_processor_settings as apply; "
     "found = apply(); assert 'tensorflow' not in sys.modules; "
     "print(json.dumps([os.environ.get('TF_ENABLE_ONEDNN_OPTS'), found.from_user, str(found)]))"
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.runtime.signals import Stopped, StopSignals
+from keras_nmt.app.runtime.signals import Stopped, StopSignals
 
 ROOT = Path(__file__).resolve().parents[3]
 EACH = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])

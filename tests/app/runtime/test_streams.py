@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from app import cli
-from app.runtime.tensorflow_start import import_tensorflow, sigint_ends_process
+from keras_nmt.app import cli
+from keras_nmt.app.runtime.tensorflow_start import import_tensorflow, sigint_ends_process
 
 NMT = f"{sys.executable} -m app"
 
@@ -67,7 +67,7 @@ def test_an_ignored_signal_stays_ignored_during_the_import() -> None:
 
 
 def test_ctrl_c_while_the_program_is_imported_prints_no_traceback(tmp_path: Path) -> None:
-    code = "import app.__main__, os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    code = "import keras_nmt.__main__, os, signal; os.kill(os.getpid(), signal.SIGINT)"
     done = run(f'{sys.executable} -c "{code}"', tmp_path)
     assert done.returncode == 128 + signal.SIGINT
     assert not done.stderr

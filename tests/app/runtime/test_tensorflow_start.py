@@ -1,6 +1,6 @@
 """Graph optimization is turned off for a few lines."""
 
-from app.runtime.tensorflow_start import answering_soon, import_tensorflow
+from keras_nmt.app.runtime.tensorflow_start import answering_soon, import_tensorflow
 
 KEY = "disable_meta_optimizer"
 

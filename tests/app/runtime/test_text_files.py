@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import UserError
-from app.runtime.text_files import check_readable, read_lines, stream_lines
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.text_files import check_readable, read_lines, stream_lines
 
 
 @pytest.mark.parametrize(

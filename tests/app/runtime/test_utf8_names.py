@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from app.runtime.utf8_names import in_utf8
+from keras_nmt.app.runtime.utf8_names import in_utf8
 
 
 def test_a_utf8_name_is_returned_unchanged(tmp_path: Path) -> None:

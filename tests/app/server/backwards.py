@@ -8,13 +8,13 @@ from unittest import mock
 
 import numpy as np
 
-from app.server.documents import span_translation
-from app.server.documents.html.pages import read_html, write_html
-from app.server.documents.span_translation import translate_spans
-from app.server.documents.spans import Span
-from app.server.documents.word.files import read_word, write_word
-from app.server.engine.alignment import Alignment
-from app.server.engine.translation import Sentence, TranslatedText, sentences_of
+from keras_nmt.app.server.documents import span_translation
+from keras_nmt.app.server.documents.html.pages import read_html, write_html
+from keras_nmt.app.server.documents.span_translation import translate_spans
+from keras_nmt.app.server.documents.spans import Span
+from keras_nmt.app.server.documents.word.files import read_word, write_word
+from keras_nmt.app.server.engine.alignment import Alignment
+from keras_nmt.app.server.engine.translation import Sentence, TranslatedText, sentences_of
 
 
 def backwards(text: str) -> str:

@@ -8,11 +8,11 @@ from unittest import mock
 import pytest
 import tensorflow as tf
 
-from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import TranslationGraph
-from app.exporting.export import ExportedTranslation
-from app.models.export_layout import DESCRIPTION
-from app.server.engine.versions import Version
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.exporting.export import ExportedTranslation
+from keras_nmt.app.models.export_layout import DESCRIPTION
+from keras_nmt.app.server.engine.versions import Version
 from tests.app.decoding.fakes import CopyingTransformer, small_vocabulary
 from tests.app.server.serving import Running, serving
 from tests.app.traced_once import exports_loaded_once

@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import uvicorn
 
-from app.server.engine.batching import Batcher
-from app.server.engine.limits import ApiKeys, Limits, RateLimiter
-from app.server.engine.metrics import Metrics
-from app.server.engine.models import Models
-from app.server.engine.service import Service
-from app.server.http.application import application
-from app.server.http.proxies import Proxies
+from keras_nmt.app.server.engine.batching import Batcher
+from keras_nmt.app.server.engine.limits import ApiKeys, Limits, RateLimiter
+from keras_nmt.app.server.engine.metrics import Metrics
+from keras_nmt.app.server.engine.models import Models
+from keras_nmt.app.server.engine.service import Service
+from keras_nmt.app.server.http.application import application
+from keras_nmt.app.server.http.proxies import Proxies
 
 
 @dataclass

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.commands.serve import check_address
-from app.errors import UserError
+from keras_nmt.app.commands.serve import check_address
+from keras_nmt.app.errors import UserError
 from tests.app.command_line import nmt
 
 ASKED = {"q": ["It rains. " * 20] * 20, "source": "en", "target": "de"}
@@ -21,7 +21,7 @@ ASKED = {"q": ["It rains. " * 20] * 20, "source": "en", "target": "de"}
 
 @pytest.fixture
 def process(export: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "app", "serve", str(export), "--port", "0"]
+    command = [sys.executable, "-m", "keras_nmt", "serve", str(export), "--port", "0"]
     started = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8")
     assert started.stderr
     for line in started.stderr:

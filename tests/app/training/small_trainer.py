@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.config import Configuration, TrainingConfig
-from app.decoding.options import DecodingOptions
-from app.training.building import build_trainer
-from app.training.machines.distribution import divide, mirrored_strategy
-from app.training.trainer import Trainer
-from layers import TransformerConfig
-from pipelines.streaming.stream import dataset_of
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.training.building import build_trainer
+from keras_nmt.app.training.machines.distribution import divide, mirrored_strategy
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.layers import TransformerConfig
+from keras_nmt.pipelines.streaming.stream import dataset_of
 
 MODEL = TransformerConfig(
     vocabulary_size=29,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.errors import UserError
+from keras_nmt.app.errors import UserError
 from tests.app.training.small_trainer import DEEPER, ONE, first_weights, trained
 from tests.eager import eager
 

@@ -11,26 +11,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.config import Configuration, TrainingConfig, load_configuration
-from app.decoding.options import DecodingOptions
-from app.errors import UserError
-from app.runs import step_lines
-from app.runs.directory import RunDirectory
-from app.training import building
-from app.training.building import build_trainer
-from app.training.callbacks.divergence import BadStep, Diverged
-from app.training.callbacks.rollback import Rollback
-from app.training.data_sets import DataSets
-from app.training.memory.accumulation import largest_need
-from app.training.packing import resolve_packing
-from app.training.resume import open_or_create
-from app.training.trainer import Trainer
-from pipelines.shards.manifest import Manifest
-from pipelines.streaming.batching import BatchShape
-from pipelines.streaming.packed_batches import pack_rows
-from pipelines.streaming.packing import pack_batches
-from pipelines.streaming.stream import PACKED_SPEC, dataset_of
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.app.config import Configuration, TrainingConfig, load_configuration
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs import step_lines
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.training import building
+from keras_nmt.app.training.building import build_trainer
+from keras_nmt.app.training.callbacks.divergence import BadStep, Diverged
+from keras_nmt.app.training.callbacks.rollback import Rollback
+from keras_nmt.app.training.data_sets import DataSets
+from keras_nmt.app.training.memory.accumulation import largest_need
+from keras_nmt.app.training.packing import resolve_packing
+from keras_nmt.app.training.resume import open_or_create
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.streaming.batching import BatchShape
+from keras_nmt.pipelines.streaming.packed_batches import pack_rows
+from keras_nmt.pipelines.streaming.packing import pack_batches
+from keras_nmt.pipelines.streaming.stream import PACKED_SPEC, dataset_of
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 from tests.app.command_line import nmt, succeeded, train_arguments
 from tests.app.training.small_trainer import MODEL, ONE, TWO, assert_same, batches, learn, strategy_on, trained
 

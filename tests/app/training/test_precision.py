@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from app.training import precision
-from app.training.precision import processor_flags, resolve_precision
+from keras_nmt.app.training import precision
+from keras_nmt.app.training.precision import processor_flags, resolve_precision
 
 CPUINFO = "processor\t: 0\nmodel name\t: some processor\nflags\t\t: fpu sse2 {}\n\nprocessor\t: 1\nflags\t\t: fpu\n"
 

@@ -45,7 +45,7 @@ class Training:
     def __init__(self, data: Path, out: Path, *program: str) -> None:
         self.out = out
         self.log = out.with_suffix(".log")
-        command = [sys.executable, *(program or ("-m", "app")), *train_arguments(data, out, *SETTINGS)]
+        command = [sys.executable, *(program or ("-m", "keras_nmt")), *train_arguments(data, out, *SETTINGS)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
 
@@ -124,12 +124,12 @@ def test_a_training_killed_and_stopped_many_times_resumes_bit_for_bit(
 @pytest.mark.parametrize(
     ("function", "call"),
     [
-        ("app.runs.directory.replace_file", 1),  # before there is a run
-        ("app.runs.directory.replace_file", 3),
-        ("app.runs.step_lines.append", 7),  # before there is a checkpoint; evaluations count too
-        ("app.runs.checkpoints._sync", 5),  # while the second checkpoint is written
-        ("app.runs.checkpoints._sync_folder", 2),  # after its rename
-        ("app.training.callbacks.monitoring.dev_loss", 2),  # before its evaluation
+        ("keras_nmt.app.runs.directory.replace_file", 1),  # before there is a run
+        ("keras_nmt.app.runs.directory.replace_file", 3),
+        ("keras_nmt.app.runs.step_lines.append", 7),  # before there is a checkpoint; evaluations count too
+        ("keras_nmt.app.runs.checkpoints._sync", 5),  # while the second checkpoint is written
+        ("keras_nmt.app.runs.checkpoints._sync_folder", 2),  # after its rename
+        ("keras_nmt.app.training.callbacks.monitoring.dev_loss", 2),  # before its evaluation
         ("shutil.rmtree", 8),  # after the third, while the first is removed
     ],
 )
@@ -152,7 +152,7 @@ def test_a_run_resumes_bit_for_bit_after_the_disk_was_full(data: Path, tmp_path:
     room = sum(sizes.values()) - two + 3 * one // 2  # for all but checkpoints, and for one and a half of them
     disk = tmp_path / "disk"
     disk.mkdir()
-    train = " ".join([sys.executable, "-m", "app", *train_arguments(data, disk / "run", *SETTINGS)])
+    train = " ".join([sys.executable, "-m", "keras_nmt", *train_arguments(data, disk / "run", *SETTINGS)])
     script = f"""
 mount -t tmpfs -o size=16m none {disk} || exit 99
 fallocate -l {(16 << 20) - room} {disk}/ballast

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from app.errors import UserError
-from app.runs.checkpoint_folder import CheckpointFolder
-from app.runs.checkpoints import Checkpoint
-from app.runs.directory import RunDirectory
-from app.training.callbacks import monitoring
-from app.training.callbacks.full_disk import reporting_full_disk
-from app.training.callbacks.monitoring import DevEvaluation, StepLog
-from app.training.resume import open_or_create
-from pipelines.shards.manifest import Manifest
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs.checkpoint_folder import CheckpointFolder
+from keras_nmt.app.runs.checkpoints import Checkpoint
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.training.callbacks import monitoring
+from keras_nmt.app.training.callbacks.full_disk import reporting_full_disk
+from keras_nmt.app.training.callbacks.monitoring import DevEvaluation, StepLog
+from keras_nmt.app.training.resume import open_or_create
+from keras_nmt.pipelines.shards.manifest import Manifest
 from tests.app.command_line import Done, nmt, refusal, succeeded, train_arguments
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -212,7 +212,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_earlier_ones(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("app.runs.checkpoints._sync", full)
+    monkeypatch.setattr("keras_nmt.app.runs.checkpoints._sync", full)
     line = refusal(nmt(*train_arguments(data, run_copy, *QUICK, "training.steps=6")), "train")
     assert line == (
         f"no space left on the disk while writing {run_copy / 'checkpoints' / 'step-00000006'}; the checkpoint of "

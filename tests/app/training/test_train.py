@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.shards.manifest import Manifest
 from tests.app.command_line import nmt, succeeded, train_arguments
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.config import Configuration, TrainingConfig
-from app.decoding.options import DecodingOptions
-from app.training.building import build_trainer
-from app.training.callbacks.monitoring import dev_loss
-from app.training.machines.distribution import divide, mirrored_strategy
-from app.training.trainer import Trainer
-from layers.sublayers.dropout import Dropout, shifted_seeds
-from pipelines.streaming.stream import dataset_of
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.training.building import build_trainer
+from keras_nmt.app.training.callbacks.monitoring import dev_loss
+from keras_nmt.app.training.machines.distribution import divide, mirrored_strategy
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.layers.sublayers.dropout import Dropout, shifted_seeds
+from keras_nmt.pipelines.streaming.stream import dataset_of
 from tests.app.training.small_trainer import (
     DEEPER,
     MODEL,

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.config import Configuration, TrainingConfig
-from app.errors import UserError
-from app.runs.directory import RunDirectory
-from app.training import building, data_sets
-from app.training.data_sets import DataSets
-from app.training.resume import with_earlier_accumulation
-from app.training.trainer import Trainer
-from pipelines.shards.manifest import Manifest
-from pipelines.streaming.options import StreamOptions
-from pipelines.streaming.windows import TrainingData
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.training import building, data_sets
+from keras_nmt.app.training.data_sets import DataSets
+from keras_nmt.app.training.resume import with_earlier_accumulation
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.streaming.options import StreamOptions
+from keras_nmt.pipelines.streaming.windows import TrainingData
 from tests.app.command_line import nmt, train_arguments
 
 Seen = dict[str, Any]

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.runs.choice import choose
-from app.runs.directory import RunDirectory
+from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.directory import RunDirectory
 from tests.app.command_line import SAMPLE, nmt, succeeded, train_arguments
 
 pytestmark = pytest.mark.usefixtures("traced_once")

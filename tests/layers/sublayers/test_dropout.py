@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from layers import Transformer
-from layers.sublayers.attention import ScaledDotProductAttention
-from layers.sublayers.feed_forward import FeedForward
-from layers.sublayers.residual import Residual
+from keras_nmt.layers import Transformer
+from keras_nmt.layers.sublayers.attention import ScaledDotProductAttention
+from keras_nmt.layers.sublayers.feed_forward import FeedForward
+from keras_nmt.layers.sublayers.residual import Residual
 from tests.layers.samples import BATCH, CONFIG, INNER, SOURCE, TARGET, Array, numpy, padded_ids, token_ids
 
 ROWS, WIDTH = 41, 101  # enough values for the dropped share to be near the rate

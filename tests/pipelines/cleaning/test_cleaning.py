@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.cleaning.filters import OPTIONAL, Cleaner, CleaningOptions, CleaningReport, repaired
-from pipelines.cleaning.language_identification import is_in_another_language
-from pipelines.cleaning.word_counts import count_words
-from pipelines.errors import DataError
+from keras_nmt.pipelines.cleaning.filters import OPTIONAL, Cleaner, CleaningOptions, CleaningReport, repaired
+from keras_nmt.pipelines.cleaning.language_identification import is_in_another_language
+from keras_nmt.pipelines.cleaning.word_counts import count_words
+from keras_nmt.pipelines.errors import DataError
 
 
 def cleaned(

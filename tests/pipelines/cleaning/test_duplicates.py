@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.cleaning import duplicates
-from pipelines.cleaning.duplicates import BANDS, EqualKeys, digests, equal_keys, fingerprints, normalized, similarity
+from keras_nmt.pipelines.cleaning import duplicates
+from keras_nmt.pipelines.cleaning.duplicates import (
+    BANDS,
+    EqualKeys,
+    digests,
+    equal_keys,
+    fingerprints,
+    normalized,
+    similarity,
+)
 
 LONG = "the old man and his grey dog went slowly down to the harbour in the first light of the morning to see the boats"
 

@@ -4,7 +4,7 @@
 
 import pytest
 
-from pipelines.cleaning.language_identification import are_close_relatives, is_in_another_language
+from keras_nmt.pipelines.cleaning.language_identification import are_close_relatives, is_in_another_language
 
 TEXTS = {
     "en": "The cat sits on the carpet and watches the rain fall on the roofs of the old town.",

@@ -4,7 +4,7 @@
 
 import pytest
 
-from pipelines.cleaning.link_matching import have_different_links
+from keras_nmt.pipelines.cleaning.link_matching import have_different_links
 
 SAME = [
     ("See https://example.com/a.", "更多信息请访问https://example.com/a。"),

@@ -4,7 +4,7 @@
 
 import pytest
 
-from pipelines.cleaning.number_matching import counts_by_thousands, have_different_numbers
+from keras_nmt.pipelines.cleaning.number_matching import counts_by_thousands, have_different_numbers
 
 SAME = [
     ("The meeting was in 2024 with 150 people.", "عقد الاجتماع في عام ٢٠٢٤ بحضور ١٥٠ شخصا."),

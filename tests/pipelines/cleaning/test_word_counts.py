@@ -4,8 +4,8 @@
 
 import pytest
 
-from pipelines.cleaning.filters import is_too_long, length_ratio
-from pipelines.cleaning.word_counts import count_words, share_of_letters
+from keras_nmt.pipelines.cleaning.filters import is_too_long, length_ratio
+from keras_nmt.pipelines.cleaning.word_counts import count_words, share_of_letters
 
 ENGLISH = "All human beings are born free and equal in dignity and rights and should act in a spirit of brotherhood."
 UNSPACED = {

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.preparation.prepare import PreparationOptions, prepare
-from pipelines.preparation.workers import BeamWorkers, LocalWorkers, Workers
-from pipelines.shards.manifest import MANIFEST
-from pipelines.sources.corpora import LanguagePair, open_corpus
+from keras_nmt.pipelines.preparation.prepare import PreparationOptions, prepare
+from keras_nmt.pipelines.preparation.workers import BeamWorkers, LocalWorkers, Workers
+from keras_nmt.pipelines.shards.manifest import MANIFEST
+from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 pytest.importorskip("apache_beam")
@@ -35,7 +35,7 @@ def prepared(folder: Path, workers: Workers) -> dict[str, bytes]:
 def test_the_local_runners_write_the_same_bytes_as_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr("pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
+    monkeypatch.setattr("keras_nmt.pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
     (tmp_path / "one").mkdir()
     (tmp_path / "beam").mkdir()
     expected = prepared(tmp_path / "one", LocalWorkers(1))

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.cleaning.filters import CleaningOptions
-from pipelines.errors import DataError
-from pipelines.preparation.prepare import PreparationOptions, prepare
-from pipelines.preparation.workers import LocalWorkers
-from pipelines.shards.manifest import Manifest
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.pipelines.cleaning.filters import CleaningOptions
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.preparation.prepare import PreparationOptions, prepare
+from keras_nmt.pipelines.preparation.workers import LocalWorkers
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 
 EN_DE = LanguagePair("en", "de")
 WORDS = ["house", "mouse", "tree", "bread", "water", "river", "stone", "cloud", "field", "horse"]
@@ -120,7 +120,7 @@ def test_a_lone_u0085_becomes_an_ellipsis(tmp_path: Path, made: Any) -> None:
 
 def texts_of(manifest: Manifest) -> list[tuple[str, str]]:
     """Returns the training pairs, decoded."""
-    from pipelines.shards.reading import read_tokens
+    from keras_nmt.pipelines.shards.reading import read_tokens
 
     vocabulary, tokens = manifest.vocabulary(), read_tokens(manifest.data_dir, manifest.split("train").shards)
     sides = [
@@ -167,5 +167,5 @@ def test_the_vocabulary_sample_is_bounded_by_characters(
 ) -> None:
     corpus = lines(tmp_path / "a.tsv", *PAIRS)
     whole = made(corpus, vocabulary=None).vocabulary_size
-    monkeypatch.setattr("pipelines.preparation.phases.learn_vocabulary.SAMPLE_CHARACTERS", 1000)
+    monkeypatch.setattr("keras_nmt.pipelines.preparation.phases.learn_vocabulary.SAMPLE_CHARACTERS", 1000)
     assert made(corpus, vocabulary=None, force=True).vocabulary_size < whole

@@ -16,17 +16,17 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 
-from pipelines.cleaning.filters import CleaningOptions
-from pipelines.errors import DataError
-from pipelines.preparation.prepare import PreparationOptions, default_shards
-from pipelines.preparation.prepare import prepare as prepare_on
-from pipelines.preparation.workers import LocalWorkers, local_workers
-from pipelines.shards.manifest import MANIFEST, Manifest, MixedCorpus
-from pipelines.shards.reading import read_tokens
-from pipelines.sources.corpora import LanguagePair, open_corpus
-from pipelines.streaming.stream import evaluation_stream
-from pipelines.vocabulary.encoding import encode_with_eos
-from pipelines.vocabulary.tokenizer import EOS, Vocabulary
+from keras_nmt.pipelines.cleaning.filters import CleaningOptions
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.preparation.prepare import PreparationOptions, default_shards
+from keras_nmt.pipelines.preparation.prepare import prepare as prepare_on
+from keras_nmt.pipelines.preparation.workers import LocalWorkers, local_workers
+from keras_nmt.pipelines.shards.manifest import MANIFEST, Manifest, MixedCorpus
+from keras_nmt.pipelines.shards.reading import read_tokens
+from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
+from keras_nmt.pipelines.streaming.stream import evaluation_stream
+from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS, Vocabulary
 
 EN_DE = LanguagePair("en", "de")
 SAMPLE = "sample:tatoeba-en-de"
@@ -73,7 +73,7 @@ def whole_corpus(folder: Path) -> str:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
+    monkeypatch.setattr("keras_nmt.pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The prepared `whole_corpus`, made in one process without interruption."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
+        patch.setattr("keras_nmt.pipelines.preparation.phases.clean.CHUNK_PAIRS", 100)
         prepare(options(folder / "out", limit=None, corpora=(whole_corpus(folder),)))
     return contents(folder / "out")
 
@@ -196,10 +196,11 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, small_chunks: Non
 def test_a_killed_preparation_resumes_and_writes_the_same_bytes(tmp_path: Path, whole: dict[str, bytes]) -> None:
     """Another process is killed at a random moment of its work."""
     code = (
-        "import sys, pipelines.preparation.prepare as p, pipelines.preparation.phases.clean as clean\n"
+        "import sys, keras_nmt.pipelines.preparation.prepare as p\n"
+        "from keras_nmt.pipelines.preparation.phases import clean\n"
         "clean.CHUNK_PAIRS = 100; from pathlib import Path\n"
-        "from pipelines.sources.corpora import LanguagePair as L\n"
-        "from pipelines.preparation.workers import LocalWorkers\n"
+        "from keras_nmt.pipelines.sources.corpora import LanguagePair as L\n"
+        "from keras_nmt.pipelines.preparation.workers import LocalWorkers\n"
         "o = p.PreparationOptions(L('en', 'de'), (sys.argv[1],), ('sample:tatoeba-en-de',), Path(sys.argv[2]), "
         "vocabulary_size=400, shards=2)\n"
         "p.prepare(o, workers=LocalWorkers(1))"
@@ -419,7 +420,7 @@ class TestDirectory:
     ) -> None:
         wanted = options(tmp_path / "out")
         with monkeypatch.context() as patch:
-            patch.setattr("pipelines.preparation.prepare.shutil.rmtree", interrupted)
+            patch.setattr("keras_nmt.pipelines.preparation.prepare.shutil.rmtree", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 prepare(wanted)
         (tmp_path / "out.partial" / "work" / "removed.npy").unlink()
@@ -431,7 +432,7 @@ class TestDirectory:
         prepare(options(tmp_path / "out"))
         wanted = options(tmp_path / "out", limit=500, force=True)
         with monkeypatch.context() as patch:
-            patch.setattr("pipelines.preparation.prepare.shutil.rmtree", interrupted)
+            patch.setattr("keras_nmt.pipelines.preparation.prepare.shutil.rmtree", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 prepare(wanted)
         (tmp_path / "out").rename(tmp_path / "out.partial" / "replaced")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import DataError
-from pipelines.preparation.workers import BeamWorkers, LocalWorkers, local_workers
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.preparation.workers import BeamWorkers, LocalWorkers, local_workers
 
 
 def note(folder: Path, item: int) -> int:

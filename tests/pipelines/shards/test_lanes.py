@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.shards.lanes import Host, deal, lane_count
+from keras_nmt.pipelines.shards.lanes import Host, deal, lane_count
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), max_size=150)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipelines.shards.record_parsing import parse_records
+from keras_nmt.pipelines.shards.record_parsing import parse_records
 
 IDS = st.lists(st.one_of(st.integers(0, 300), st.integers(0, 2**31 - 1)), min_size=1, max_size=200)
 PAIRS = st.lists(st.tuples(IDS, IDS), max_size=8)

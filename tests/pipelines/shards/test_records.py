@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.shards.records import framed, record
+from keras_nmt.pipelines.shards.records import framed, record
 
 IDS = st.lists(st.integers(0, 2**31 - 1), max_size=20)
 

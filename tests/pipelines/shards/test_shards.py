@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.errors import DataError
-from pipelines.shards.lanes import Host
-from pipelines.shards.manifest import MANIFEST, VOCABULARY, Manifest
-from pipelines.shards.reading import read_lengths, read_tokens, reporting_data_errors, verify_shards
-from pipelines.vocabulary.tokenizer import EOS, Vocabulary
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.lanes import Host
+from keras_nmt.pipelines.shards.manifest import MANIFEST, VOCABULARY, Manifest
+from keras_nmt.pipelines.shards.reading import read_lengths, read_tokens, reporting_data_errors, verify_shards
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS, Vocabulary
 from tests.pipelines.conftest import FIRST_ID, MakeData
 
 SHARD = "train-00001-of-00003.tfrecord"

@@ -16,8 +16,8 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
 from tensorflow_datasets.translate import wmt
 
-from pipelines.errors import DataError
-from pipelines.sources.corpora import SAMPLES, Corpus, LanguagePair, RawPair, open_corpus
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import SAMPLES, Corpus, LanguagePair, RawPair, open_corpus
 
 EN_DE = LanguagePair("en", "de")
 DE_EN = LanguagePair("de", "en")
@@ -379,12 +379,12 @@ def test_a_damaged_xz_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     folder.mkdir()
     (folder / "ATTRIBUTION.md").write_text("CC BY 2.0")
     (folder / "dev.tsv.xz").write_bytes(lzma.compress(b"one\teins\n" * 1000)[:-30])
-    monkeypatch.setattr("pipelines.sources.sample.SAMPLES", tmp_path)
+    monkeypatch.setattr("keras_nmt.pipelines.sources.sample.SAMPLES", tmp_path)
     with pytest.raises(DataError, match=r"dev\.tsv\.xz is damaged or cut short"):
         read("sample:tatoeba-en-de", split="dev")
 
 
 def test_opening_and_cleaning_text_do_not_import_tensorflow() -> None:
-    code = "import sys, pipelines.preparation.prepare; print('tensorflow' in sys.modules)"
+    code = "import sys, keras_nmt.pipelines.preparation.prepare; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -19,8 +19,8 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import _registry
 
-from pipelines.errors import DataError
-from pipelines.sources.corpora import LanguagePair, RawPair, open_corpus
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import LanguagePair, RawPair, open_corpus
 
 EN_DE = LanguagePair("en", "de")
 PACK: dict[str, Callable[[bytes], bytes]] = {

@@ -9,9 +9,9 @@ from urllib.error import URLError
 
 import pytest
 
-from pipelines.errors import DataError
-from pipelines.sources.corpora import LanguagePair, RawPair, open_corpus
-from pipelines.sources.downloads import Downloads, default_folder
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import LanguagePair, RawPair, open_corpus
+from keras_nmt.pipelines.sources.downloads import Downloads, default_folder
 from tests.pipelines.web import Page, Web, serving
 
 EN_DE = LanguagePair("en", "de")
@@ -29,7 +29,7 @@ def web() -> Iterator[Web]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The seconds of each wait, recorded instead of waited for."""
     seconds: list[int] = []
-    monkeypatch.setattr("pipelines.sources.downloads.sleep", seconds.append)
+    monkeypatch.setattr("keras_nmt.pipelines.sources.downloads.sleep", seconds.append)
     return seconds
 
 
@@ -176,7 +176,7 @@ def test_without_a_network_the_error_says_at_once_where_to_put_the_file(
     def offline(*_: object, **__: object) -> None:
         raise URLError(socket.gaierror(-3, "Temporary failure in name resolution"))
 
-    monkeypatch.setattr("pipelines.sources.downloads.urlopen", offline)
+    monkeypatch.setattr("keras_nmt.pipelines.sources.downloads.urlopen", offline)
     place = downloads.folder / "data.org" / "a" / "text.en"
     with pytest.raises(DataError, match=rf"Temporary failure in name resolution\); .* put the file at {place}"):
         downloads.fetch(["https://data.org/a/text.en"])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.errors import DataError
-from pipelines.sources.corpora import CorpusSpec, LanguagePair, open_corpus, parse_spec
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import CorpusSpec, LanguagePair, open_corpus, parse_spec
 
 SHA256 = "0f" * 32
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import DataError
-from pipelines.sources.corpora import LanguagePair, RawPair, open_corpus
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import LanguagePair, RawPair, open_corpus
 
 EN_DE = LanguagePair("en", "de")
 

@@ -9,11 +9,11 @@ from unittest.mock import patch
 import numpy as np
 import tensorflow as tf
 
-from pipelines.shards.lanes import ONLY_HOST, Host
-from pipelines.streaming import stream, windows
-from pipelines.streaming.options import StreamOptions
-from pipelines.streaming.stream import PlannedBatch
-from pipelines.streaming.windows import TrainingData
+from keras_nmt.pipelines.shards.lanes import ONLY_HOST, Host
+from keras_nmt.pipelines.streaming import stream, windows
+from keras_nmt.pipelines.streaming.options import StreamOptions
+from keras_nmt.pipelines.streaming.stream import PlannedBatch
+from keras_nmt.pipelines.streaming.windows import TrainingData
 
 
 def small_windows(pairs: int | None) -> Any:

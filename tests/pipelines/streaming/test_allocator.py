@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from pipelines.streaming import allocator
-from pipelines.streaming.allocator import keep_freed_memory
+from keras_nmt.pipelines.streaming import allocator
+from keras_nmt.pipelines.streaming.allocator import keep_freed_memory
 
 # Allocates and frees many blocks of 1 MiB, like a training step, and prints the page faults after a warm-up.
 FAULTS = """

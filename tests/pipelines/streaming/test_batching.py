@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import DataError
-from pipelines.shards.buckets import bucket_lengths
-from pipelines.shards.reading import Tokens
-from pipelines.streaming.batching import (
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.buckets import bucket_lengths
+from keras_nmt.pipelines.shards.reading import Tokens
+from keras_nmt.pipelines.streaming.batching import (
     EMPTY_ROW,
     count_batches,
     fill_batch,

@@ -14,13 +14,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import DataError
-from pipelines.shards.buckets import Rows
-from pipelines.shards.manifest import Manifest, MixedCorpus, Split
-from pipelines.shards.reading import read_tokens
-from pipelines.streaming.mixing import Mixture
-from pipelines.streaming.stream import BATCH_SPEC, batch_spec, evaluation_stream
-from pipelines.vocabulary.tokenizer import PAD
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.buckets import Rows
+from keras_nmt.pipelines.shards.manifest import Manifest, MixedCorpus, Split
+from keras_nmt.pipelines.shards.reading import read_tokens
+from keras_nmt.pipelines.streaming.mixing import Mixture
+from keras_nmt.pipelines.streaming.stream import BATCH_SPEC, batch_spec, evaluation_stream
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 from tests.pipelines.conftest import FIRST_ID, MakeData
 from tests.pipelines.streaming.streams import assert_machines_read_in_turn, batches_of, open_data, training_stream
 

@@ -15,15 +15,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import DataError
-from pipelines.shards.manifest import Manifest, MixedCorpus, Shard, Split
-from pipelines.shards.reading import read_tokens
-from pipelines.streaming.batching import BatchShape
-from pipelines.streaming.packed_batches import pack_rows, sentences_of
-from pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
-from pipelines.streaming.stream import batch_spec
-from pipelines.streaming.windows import TrainingData, Window
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.manifest import Manifest, MixedCorpus, Shard, Split
+from keras_nmt.pipelines.shards.reading import read_tokens
+from keras_nmt.pipelines.streaming.batching import BatchShape
+from keras_nmt.pipelines.streaming.packed_batches import pack_rows, sentences_of
+from keras_nmt.pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
+from keras_nmt.pipelines.streaming.stream import batch_spec
+from keras_nmt.pipelines.streaming.windows import TrainingData, Window
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
 from tests.pipelines.conftest import FIRST_ID, MakeData
 from tests.pipelines.streaming.streams import (
     assert_machines_read_in_turn,
@@ -152,7 +152,7 @@ def test_tokens_before_the_first_batch_are_not_read(data: Path, monkeypatch: pyt
         read.extend(shards)
         return read_tokens(data_dir, shards, **options)
 
-    monkeypatch.setattr("pipelines.streaming.window_reading.read_tokens", counted)
+    monkeypatch.setattr("keras_nmt.pipelines.streaming.window_reading.read_tokens", counted)
     assert same(batches(data, 1, start_batch=epochs), expected)
     assert len(read) <= 3 * 16  # only windows read ahead; the skipped ones have 64 shards
 

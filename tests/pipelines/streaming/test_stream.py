@@ -14,14 +14,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import DataError
-from pipelines.shards.lanes import Host
-from pipelines.shards.manifest import Manifest
-from pipelines.shards.reading import reporting_data_errors
-from pipelines.streaming.batching import BatchPlan
-from pipelines.streaming.stream import BATCH_SPEC, dataset_of, evaluation_stream, skipped_examples
-from pipelines.streaming.windows import TrainingData, Window
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.lanes import Host
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.shards.reading import reporting_data_errors
+from keras_nmt.pipelines.streaming.batching import BatchPlan
+from keras_nmt.pipelines.streaming.stream import BATCH_SPEC, dataset_of, evaluation_stream, skipped_examples
+from keras_nmt.pipelines.streaming.windows import TrainingData, Window
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 from tests.pipelines.conftest import FIRST_ID, MakeData
 from tests.pipelines.streaming.streams import (
     assert_machines_read_in_turn,

@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import sentencepiece_model_pb2
 
-from pipelines.errors import DataError
-from pipelines.shards.manifest import Manifest
-from pipelines.shards.reading import Tokens, read_tokens
-from pipelines.streaming.batching import BatchPlan
-from pipelines.streaming.subwords.sampler import SubwordSampler, row_keys
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.shards.reading import Tokens, read_tokens
+from keras_nmt.pipelines.streaming.batching import BatchPlan
+from keras_nmt.pipelines.streaming.subwords.sampler import SubwordSampler, row_keys
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
 from tests.pipelines.streaming.streams import assert_machines_read_in_turn, batches_of, training_stream
 
 OPTIONS: dict[str, Any] = {"batch_tokens": 2048, "max_length": 128, "seed": 5, "window_pairs": 1000}

@@ -6,10 +6,10 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 
-from pipelines.errors import DataError
-from pipelines.vocabulary.loading import load_vocabulary
-from pipelines.vocabulary.marian import FILES, MarianVocabulary
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.vocabulary.loading import load_vocabulary
+from keras_nmt.pipelines.vocabulary.marian import FILES, MarianVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK
 from tests.marian_model import write_tokenizer
 
 CODE = ">>deu<<"

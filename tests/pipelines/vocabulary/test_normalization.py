@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
-from app.cli import main
-from pipelines.errors import DataError
-from pipelines.preparation.options import PreparationOptions
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.normalization import NORMALIZATIONS, nfc_rules
-from pipelines.vocabulary.tokenizer import Vocabulary
-from pipelines.vocabulary.training import train_model
+from keras_nmt.app.cli import main
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.preparation.options import PreparationOptions
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.normalization import NORMALIZATIONS, nfc_rules
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.pipelines.vocabulary.training import train_model
 
 SCRIPTS = {
     "Persian, with joiners": "من می‌خواهم به کتاب‌خانه بروم.",

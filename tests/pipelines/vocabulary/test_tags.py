@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import DataError
-from pipelines.sources.corpora import LanguagePair
-from pipelines.vocabulary.tags import Languages, domain_tag, is_tag, language_tag, tagged
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tags import Languages, domain_tag, is_tag, language_tag, tagged
 
 EN_DE, EN_FR, DE_EN = LanguagePair("en", "de"), LanguagePair("en", "fr"), LanguagePair("de", "en")
 SEVERAL = Languages((EN_DE, EN_FR), ("news", "law"))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.vocabulary.training import train_model
-from pipelines.vocabulary.training_text import LONGEST_LINE_BYTES, RESERVED, trainer_lines
+from keras_nmt.pipelines.vocabulary.training import train_model
+from keras_nmt.pipelines.vocabulary.training_text import LONGEST_LINE_BYTES, RESERVED, trainer_lines
 
 
 def test_short_sentences_are_unchanged() -> None:

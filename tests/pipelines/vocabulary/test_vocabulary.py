@@ -9,10 +9,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import DataError
-from pipelines.sources.corpora import LanguagePair, open_corpus
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
-from pipelines.vocabulary.training import train_model
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
+from keras_nmt.pipelines.vocabulary.training import train_model
 
 ODD = [
     "😀 👩‍👩‍👧",

@@ -3,11 +3,11 @@
 import pytest
 import sentencepiece
 
-from pipelines.errors import DataError
-from pipelines.sources.corpora import LanguagePair, open_corpus
-from pipelines.vocabulary import size as vocabulary_size
-from pipelines.vocabulary.size import train_feasible_model
-from pipelines.vocabulary.training import train_model
+from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
+from keras_nmt.pipelines.vocabulary import size as vocabulary_size
+from keras_nmt.pipelines.vocabulary.size import train_feasible_model
+from keras_nmt.pipelines.vocabulary.training import train_model
 
 SIZES = (None, 64, 264, 272, 280, 8000)
 

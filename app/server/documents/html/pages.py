@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from app.server.documents.html.reading import Page
-from app.server.documents.html.writing import replace_unit
-from app.server.documents.spans import Span
+from keras_nmt.app.server.documents.html.reading import Page
+from keras_nmt.app.server.documents.html.writing import replace_unit
+from keras_nmt.app.server.documents.spans import Span
 
 
 def read_html(html: str, attributes: bool) -> list[list[str]]:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
-from app.server.documents.spans import Protected
-from app.server.documents.tokens import has_letters
-from app.server.errors import RequestError, TooLargeError
+from keras_nmt.app.server.documents.spans import Protected
+from keras_nmt.app.server.documents.tokens import has_letters
+from keras_nmt.app.server.errors import RequestError, TooLargeError
 
 # fmt: off
 INLINE = frozenset((

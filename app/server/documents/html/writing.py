@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from bs4.element import NavigableString, PageElement, Tag
 
-from app.server.documents.element_copies import common_depth, write_in_copies
-from app.server.documents.html.reading import HtmlLeaf
-from app.server.documents.spans import Protected, Span
+from keras_nmt.app.server.documents.element_copies import common_depth, write_in_copies
+from keras_nmt.app.server.documents.html.reading import HtmlLeaf
+from keras_nmt.app.server.documents.spans import Protected, Span
 
 
 def replace_unit(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> None:

@@ -7,8 +7,8 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from itertools import groupby
 
-from app.server.documents.projection.fragments import SourceFragment, TargetFragment
-from app.server.documents.tokens import canonical_mark
+from keras_nmt.app.server.documents.projection.fragments import SourceFragment, TargetFragment
+from keras_nmt.app.server.documents.tokens import canonical_mark
 
 SENTENCE_END = canonical_mark(".")
 

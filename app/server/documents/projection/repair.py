@@ -6,8 +6,8 @@ from itertools import groupby
 
 import numpy as np
 
-from app.server.documents.projection.fragments import SourceFragment, TargetFragment
-from app.server.documents.tokens import tokens_of
+from keras_nmt.app.server.documents.projection.fragments import SourceFragment, TargetFragment
+from keras_nmt.app.server.documents.tokens import tokens_of
 
 MAX_OCCURRENCES = 50  # of a protected span's first word that are tried
 NEAR_WORDS = 25  # words around the expected position that are tried if there are no attention weights

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 
-from app.server.documents.projection.fragments import SourceFragment, TargetFragment
-from app.server.documents.tokens import Token, is_name_or_number
+from keras_nmt.app.server.documents.projection.fragments import SourceFragment, TargetFragment
+from keras_nmt.app.server.documents.tokens import Token, is_name_or_number
 
 WordPairs = Sequence[tuple[int, int]]  # numbers of a source word and of the target word that translates it
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from lxml import etree
 from lxml.etree import _Element as Element
 
-from app.server.documents.spans import Protected
-from app.server.documents.tokens import has_letters
-from app.server.documents.word.leaves import FIELD, WordLeaf, local_name
+from keras_nmt.app.server.documents.spans import Protected
+from keras_nmt.app.server.documents.tokens import has_letters
+from keras_nmt.app.server.documents.word.leaves import FIELD, WordLeaf, local_name
 
 MAX_NESTED_FIELDS = 8
 

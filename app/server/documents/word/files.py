@@ -13,12 +13,12 @@ from typing import NamedTuple
 from lxml import etree
 from lxml.etree import _Element as Element
 
-from app.server.documents.spans import Span
-from app.server.documents.tokens import has_letters
-from app.server.documents.word.leaves import TextUnit
-from app.server.documents.word.reading import text_units
-from app.server.documents.word.writing import replace_unit
-from app.server.errors import RequestError, TooLargeError
+from keras_nmt.app.server.documents.spans import Span
+from keras_nmt.app.server.documents.tokens import has_letters
+from keras_nmt.app.server.documents.word.leaves import TextUnit
+from keras_nmt.app.server.documents.word.reading import text_units
+from keras_nmt.app.server.documents.word.writing import replace_unit
+from keras_nmt.app.server.errors import RequestError, TooLargeError
 
 MAX_PARAGRAPHS = 5_000
 MAX_RUNS = 20_000

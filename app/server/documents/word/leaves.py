@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lxml.etree import _Element as Element
 
-from app.server.documents.spans import Protected
+from keras_nmt.app.server.documents.spans import Protected
 
 FIELD = "field"  # temporary element that encloses a field made of runs
 XML_SPACE = "{http://www.w3.org/XML/1998/namespace}space"

@@ -12,9 +12,9 @@ from itertools import groupby
 
 from lxml.etree import _Element as Element
 
-from app.server.documents.tokens import has_letters
-from app.server.documents.word.fields import protected_text, wrap_fields
-from app.server.documents.word.leaves import XML_SPACE, TextUnit, WordLeaf, copy_empty, local_name
+from keras_nmt.app.server.documents.tokens import has_letters
+from keras_nmt.app.server.documents.word.fields import protected_text, wrap_fields
+from keras_nmt.app.server.documents.word.leaves import XML_SPACE, TextUnit, WordLeaf, copy_empty, local_name
 
 WRAPPERS = frozenset(
     ("bdo", "customXml", "dir", "fldSimple", "hyperlink", "ins", "moveTo", "sdt", "sdtContent", "smartTag")

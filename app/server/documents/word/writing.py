@@ -7,10 +7,10 @@ from itertools import groupby
 from lxml import etree
 from lxml.etree import _Element as Element
 
-from app.server.documents.element_copies import write_in_copies
-from app.server.documents.spans import Span
-from app.server.documents.word.fields import unwrap_fields
-from app.server.documents.word.leaves import XML_SPACE, TextUnit, copy_empty, local_name
+from keras_nmt.app.server.documents.element_copies import write_in_copies
+from keras_nmt.app.server.documents.spans import Span
+from keras_nmt.app.server.documents.word.fields import unwrap_fields
+from keras_nmt.app.server.documents.word.leaves import XML_SPACE, TextUnit, copy_empty, local_name
 
 INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

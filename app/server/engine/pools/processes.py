@@ -14,8 +14,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
-from app.server.engine.pools.memory import Trimmer, limit_memory
-from app.server.errors import BusyError, RequestError, TooLargeError
+from keras_nmt.app.server.engine.pools.memory import Trimmer, limit_memory
+from keras_nmt.app.server.errors import BusyError, RequestError, TooLargeError
 
 PROCESSES = 2
 MAX_PENDING = 64  # calls that run or wait for a process

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from app.server.errors import BusyError
+from keras_nmt.app.server.errors import BusyError
 
 THREADS = 4
 MAX_PENDING = 64  # calls that run or wait for a thread

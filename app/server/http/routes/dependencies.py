@@ -8,8 +8,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.server.engine.service import Service
-from app.server.http.routes.translated_files import TranslatedFiles
+from keras_nmt.app.server.engine.service import Service
+from keras_nmt.app.server.http.routes.translated_files import TranslatedFiles
 
 
 async def service_of(request: Request) -> Service:

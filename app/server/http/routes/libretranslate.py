@@ -11,15 +11,15 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.datastructures import UploadFile
 
-from app.server.documents.documents import FORMATS, translate_document, translate_html
-from app.server.engine.languages import detect, name_of, text_of_html
-from app.server.engine.service import AUTO, Service
-from app.server.engine.translation import TranslatedText, translate
-from app.server.engine.versions import Direction
-from app.server.errors import RequestError
-from app.server.http.routes.dependencies import CurrentFiles, CurrentService
-from app.server.http.routes.surrogates import replace_lone_surrogates
-from app.server.http.routes.translated_files import attachment_header
+from keras_nmt.app.server.documents.documents import FORMATS, translate_document, translate_html
+from keras_nmt.app.server.engine.languages import detect, name_of, text_of_html
+from keras_nmt.app.server.engine.service import AUTO, Service
+from keras_nmt.app.server.engine.translation import TranslatedText, translate
+from keras_nmt.app.server.engine.versions import Direction
+from keras_nmt.app.server.errors import RequestError
+from keras_nmt.app.server.http.routes.dependencies import CurrentFiles, CurrentService
+from keras_nmt.app.server.http.routes.surrogates import replace_lone_surrogates
+from keras_nmt.app.server.http.routes.translated_files import attachment_header
 
 FRONTEND_TIMEOUT_MS = 500
 

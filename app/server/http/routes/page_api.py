@@ -15,17 +15,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, model_validator
 
-from app.decoding.signatures import EXPLAIN
-from app.server.engine.alignment import align_words
-from app.server.engine.batching import call_signature
-from app.server.engine.languages import name_of
-from app.server.engine.service import Service
-from app.server.engine.translation import WORD_START, Sentence, continuations, stream, translate
-from app.server.engine.versions import Direction
-from app.server.errors import RequestError
-from app.server.http.routes.dependencies import CurrentService
-from app.server.http.routes.surrogates import replace_lone_surrogates
-from app.server.http.routes.tensors_as_json import json_values
+from keras_nmt.app.decoding.signatures import EXPLAIN
+from keras_nmt.app.server.engine.alignment import align_words
+from keras_nmt.app.server.engine.batching import call_signature
+from keras_nmt.app.server.engine.languages import name_of
+from keras_nmt.app.server.engine.service import Service
+from keras_nmt.app.server.engine.translation import WORD_START, Sentence, continuations, stream, translate
+from keras_nmt.app.server.engine.versions import Direction
+from keras_nmt.app.server.errors import RequestError
+from keras_nmt.app.server.http.routes.dependencies import CurrentService
+from keras_nmt.app.server.http.routes.surrogates import replace_lone_surrogates
+from keras_nmt.app.server.http.routes.tensors_as_json import json_values
 
 MAX_SENTENCE_CHARACTERS = 2_000  # for requests whose sentence the server does not split
 MAX_EXPLAINED_CHARACTERS = 300

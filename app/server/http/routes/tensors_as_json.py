@@ -15,7 +15,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from app.server.errors import RequestError
+from keras_nmt.app.server.errors import RequestError
 
 BINARY = "_bytes"  # suffix of outputs whose strings may not be text
 

@@ -12,14 +12,14 @@ import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from app.decoding.signatures import ALTERNATIVES, DEFAULT, GLOSSARY, N_BEST, PREFIX, SAMPLE, SCORE, TRANSLATE
-from app.server.engine.alignment import MAX_ALIGNED, can_be_aligned
-from app.server.engine.batching import ROW_INPUTS, Row, call_signature
-from app.server.engine.service import Service
-from app.server.engine.versions import Version
-from app.server.errors import NotFoundError, RequestError, TooLargeError
-from app.server.http.routes.dependencies import CurrentService
-from app.server.http.routes.tensors_as_json import body_of_outputs, inputs_of_body, metadata_of
+from keras_nmt.app.decoding.signatures import ALTERNATIVES, DEFAULT, GLOSSARY, N_BEST, PREFIX, SAMPLE, SCORE, TRANSLATE
+from keras_nmt.app.server.engine.alignment import MAX_ALIGNED, can_be_aligned
+from keras_nmt.app.server.engine.batching import ROW_INPUTS, Row, call_signature
+from keras_nmt.app.server.engine.service import Service
+from keras_nmt.app.server.engine.versions import Version
+from keras_nmt.app.server.errors import NotFoundError, RequestError, TooLargeError
+from keras_nmt.app.server.http.routes.dependencies import CurrentService
+from keras_nmt.app.server.http.routes.tensors_as_json import body_of_outputs, inputs_of_body, metadata_of
 
 # Rows of the other signatures have outputs of different shapes, which cannot form a batch.
 BATCHED = (DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE)

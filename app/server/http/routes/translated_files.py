@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 from urllib.parse import quote
 
-from app.server.errors import NotFoundError
+from keras_nmt.app.server.errors import NotFoundError
 
 LIFETIME_SECONDS = 600
 MAX_TOTAL_BYTES = 256 * 1024 * 1024

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.forced.alignment import Words, align_words, attention_of
-from app.decoding.given_translations import Aligner
-from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import TranslationGraph
-from layers import Transformer, TransformerConfig
-from pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.app.decoding.forced.alignment import Words, align_words, attention_of
+from keras_nmt.app.decoding.given_translations import Aligner
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.layers import Transformer, TransformerConfig
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary, untraced_signatures
 
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.forced.explanation import Explanation
-from app.decoding.network.ensemble import Ensemble
-from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import TranslationGraph
-from layers import Transformer, TransformerConfig
-from pipelines.vocabulary.tokenizer import EOS, Vocabulary
+from keras_nmt.app.decoding.forced.explanation import Explanation
+from keras_nmt.app.decoding.network.ensemble import Ensemble
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.layers import Transformer, TransformerConfig
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS, Vocabulary
 from tests.app.decoding.fakes import SENTENCES, small_vocabulary
 
 Explain = Callable[[tf.Tensor], Explanation]

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.forced import scoring
-from app.decoding.given_translations import Score, Scorer
-from app.decoding.options import DecodingOptions
-from app.decoding.signatures import Signatures
-from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import Request, Translator
-from layers.config import TransformerConfig
-from layers.transformer import Transformer
-from pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.app.decoding.forced import scoring
+from keras_nmt.app.decoding.given_translations import Score, Scorer
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.signatures import Signatures
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.decoding.translator import Request, Translator
+from keras_nmt.layers.config import TransformerConfig
+from keras_nmt.layers.transformer import Transformer
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 from tests.app.decoding.fakes import SENTENCES, CopyingTransformer, small_vocabulary, untraced_signatures
 
 OPTIONS = DecodingOptions(beam_size=3, length_penalty=0.8, max_extra_tokens=5)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.network import beam_cache
-from app.decoding.network.beam_cache import BeamCache, decode_step, empty_cache
-from app.decoding.network.ensemble import Ensemble, mean_logits
-from layers.config import TransformerConfig
-from layers.transformer import Transformer
+from keras_nmt.app.decoding.network import beam_cache
+from keras_nmt.app.decoding.network.beam_cache import BeamCache, decode_step, empty_cache
+from keras_nmt.app.decoding.network.ensemble import Ensemble, mean_logits
+from keras_nmt.layers.config import TransformerConfig
+from keras_nmt.layers.transformer import Transformer
 
 STEPS, BEAMS, VOCABULARY = 7, 3, 17
 SOURCE = tf.constant([[5, 6, 7, 3], [9, 3, 0, 0]])

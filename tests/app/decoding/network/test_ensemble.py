@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.network.ensemble import Ensemble, mean_logits
-from app.decoding.options import DecodingOptions
-from app.decoding.translation_graph import TranslationGraph
-from layers.config import TransformerConfig
-from layers.transformer import Transformer
-from pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.app.decoding.network.ensemble import Ensemble, mean_logits
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.layers.config import TransformerConfig
+from keras_nmt.layers.transformer import Transformer
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 from tests.app.decoding.fakes import SENTENCES, small_vocabulary
 
 

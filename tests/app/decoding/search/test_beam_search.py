@@ -7,10 +7,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.search.beam_search import beam_search
-from app.decoding.search.hypotheses import Hypotheses, SearchState, Step
-from app.decoding.search.penalties import NO_RULES, Repetition, length_penalties, penalize_tokens
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
+from keras_nmt.app.decoding.search.beam_search import beam_search
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step
+from keras_nmt.app.decoding.search.penalties import NO_RULES, Repetition, length_penalties, penalize_tokens
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 from tests.eager import eager
 from tests.oracles.exhaustive_search import PrefixScorer, exhaustive_search, plain_beam_search
 

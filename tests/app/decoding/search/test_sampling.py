@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.search.hypotheses import Hypotheses, SearchState
-from app.decoding.search.penalties import Repetition
-from app.decoding.search.sampling import Sampling, draw, sample
-from pipelines.vocabulary.tokenizer import BOS, EOS, PAD
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState
+from keras_nmt.app.decoding.search.penalties import Repetition
+from keras_nmt.app.decoding.search.sampling import Sampling, draw, sample
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
 PROBABILITIES = [0.1, 0.0, 0.2, 0.1, 0.4, 0.15, 0.05]  # of PAD, an unknown, BOS, EOS and three words
 

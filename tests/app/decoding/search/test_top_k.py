@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.search.top_k import BLOCK, top_k
+from keras_nmt.app.decoding.search.top_k import BLOCK, top_k
 
 
 @settings(max_examples=30, deadline=None)

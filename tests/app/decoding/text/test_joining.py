@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from app.decoding.text.joining import join_pieces
+from keras_nmt.app.decoding.text.joining import join_pieces
 
 
 def test_joining_puts_a_space_between_texts_and_skips_empty_ones() -> None:

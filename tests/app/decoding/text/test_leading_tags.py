@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.decoding.forced.alignment import word_numbers
-from app.decoding.given_translations import Aligner
-from app.decoding.glossary import Glossary
-from app.decoding.options import DecodingOptions
-from app.decoding.search.hypotheses import Hypotheses
-from app.decoding.signatures import ALIGN, TRANSLATE
-from app.decoding.text.found_pieces import found_pieces
-from app.decoding.text.leading_tags import leads, tag_tables, without_tags
-from app.decoding.translation_graph import TranslationGraph
-from app.decoding.translator import Request, Translator
-from pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.app.decoding.forced.alignment import word_numbers
+from keras_nmt.app.decoding.given_translations import Aligner
+from keras_nmt.app.decoding.glossary import Glossary
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.search.hypotheses import Hypotheses
+from keras_nmt.app.decoding.signatures import ALIGN, TRANSLATE
+from keras_nmt.app.decoding.text.found_pieces import found_pieces
+from keras_nmt.app.decoding.text.leading_tags import leads, tag_tables, without_tags
+from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.decoding.translator import Request, Translator
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 from tests.app.decoding.fakes import TAGS, CopyingTransformer, tagged_vocabulary, untraced_signatures
 from tests.eager import eager
 

@@ -3,7 +3,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.text.long_input import CutTables, cut_tables, split_long
+from keras_nmt.app.decoding.text.long_input import CutTables, cut_tables, split_long
 
 PIECES = ["<pad>", "<unk>", "<s>", "</s>", "▁a", "▁b", ".", "x", "。", '."']
 A, B, DOT, X, FULL_STOP, QUOTED_DOT = range(4, 10)

@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from app.decoding.text.output_checks import WARNINGS, find_warnings, has_loop, spell_warnings
+from keras_nmt.app.decoding.text.output_checks import WARNINGS, find_warnings, has_loop, spell_warnings
 
 
 def warnings_of(source: str, *translations: str) -> list[str]:

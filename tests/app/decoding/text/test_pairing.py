@@ -3,8 +3,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.text import pairing
-from app.decoding.text.pairing import pair_up
+from keras_nmt.app.decoding.text import pairing
+from keras_nmt.app.decoding.text.pairing import pair_up
 
 SIDE = tf.RaggedTensorSpec([None, None], tf.int32)
 traced_pair_up = tf.function(pair_up, input_signature=[SIDE, SIDE], autograph=False)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decoding.text.sentences import (
+from keras_nmt.app.decoding.text.sentences import (
     Parts,
     cut_sentences,
     is_followed_by_space,

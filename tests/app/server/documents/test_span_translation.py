@@ -14,14 +14,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.server.documents import span_translation
-from app.server.documents.projection.words import split_in_proportion
-from app.server.documents.span_translation import translate_spans
-from app.server.documents.spanned_text import SpannedText
-from app.server.documents.spans import Protected
-from app.server.documents.tokens import tokens_of
-from app.server.engine.alignment import Alignment
-from app.server.engine.translation import Sentence, TranslatedText
+from keras_nmt.app.server.documents import span_translation
+from keras_nmt.app.server.documents.projection.words import split_in_proportion
+from keras_nmt.app.server.documents.span_translation import translate_spans
+from keras_nmt.app.server.documents.spanned_text import SpannedText
+from keras_nmt.app.server.documents.spans import Protected
+from keras_nmt.app.server.documents.tokens import tokens_of
+from keras_nmt.app.server.engine.alignment import Alignment
+from keras_nmt.app.server.engine.translation import Sentence, TranslatedText
 from tests.app.server.backwards import translated_spans
 
 NO_BREAK = "\N{NO-BREAK SPACE}"

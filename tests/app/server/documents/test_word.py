@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from docx import Document
 
-from app.server.documents.word import files as word_files
-from app.server.documents.word.files import (
+from keras_nmt.app.server.documents.word import files as word_files
+from keras_nmt.app.server.documents.word.files import (
     MAX_FILES,
     MAX_PARAGRAPHS,
     MAX_RUNS,
@@ -18,7 +18,7 @@ from app.server.documents.word.files import (
     read_word,
     write_word,
 )
-from app.server.errors import RequestError, TooLargeError
+from keras_nmt.app.server.errors import RequestError, TooLargeError
 from tests.app.server.backwards import translated_word
 from tests.app.server.word_documents import STRICT, W, document, field, lines, paragraph, roots, run, shown, spoken
 

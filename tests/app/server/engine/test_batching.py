@@ -12,11 +12,11 @@ import httpx
 import pytest
 import tensorflow as tf
 
-from app.models.exports import ExportModel
-from app.server.engine.batching import Batcher, QueuedText, select_batch
-from app.server.engine.limits import Limits
-from app.server.engine.metrics import Metrics
-from app.server.errors import BusyError
+from keras_nmt.app.models.exports import ExportModel
+from keras_nmt.app.server.engine.batching import Batcher, QueuedText, select_batch
+from keras_nmt.app.server.engine.limits import Limits
+from keras_nmt.app.server.engine.metrics import Metrics
+from keras_nmt.app.server.errors import BusyError
 from tests.app.server.serving import Running, serving
 
 PAIR = {"source": "en", "target": "de"}

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.server.engine.languages import (
+from keras_nmt.app.server.engine.languages import (
     base_of,
     detect,
     distance,

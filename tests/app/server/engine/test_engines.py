@@ -7,10 +7,10 @@ from unittest import mock
 import pytest
 import tensorflow as tf
 
-from app.exporting import export as exporter
-from app.models.exports import ExportModel
-from app.models.loading import RunModel, load_model
-from app.server.engine.versions import Version
+from keras_nmt.app.exporting import export as exporter
+from keras_nmt.app.models.exports import ExportModel
+from keras_nmt.app.models.loading import RunModel, load_model
+from keras_nmt.app.server.engine.versions import Version
 from tests.app.command_line import nmt, succeeded
 from tests.app.server.serving import Running, serving
 from tests.app.traced_once import save_as

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.models.exports import ExportModel
+from keras_nmt.app.models.exports import ExportModel
 from tests.app.multilingual import LANGUAGES, LOUD, WORDS
 from tests.app.server.serving import Running, serving
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.errors import UserError
-from app.server.engine.limits import ApiKeys, Limits, RateLimiter, add_api_key
-from app.server.engine.service import WRONG_KEYS_PER_MINUTE
-from app.server.errors import TooManyRequestsError, UnauthorizedError
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.server.engine.limits import ApiKeys, Limits, RateLimiter, add_api_key
+from keras_nmt.app.server.engine.service import WRONG_KEYS_PER_MINUTE
+from keras_nmt.app.server.errors import TooManyRequestsError, UnauthorizedError
 from tests.app.command_line import nmt
 from tests.app.server.serving import serving
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.server.engine.translation import TranslatedText, respaced, sentences_of, stream, translate, words_of
+from keras_nmt.app.server.engine.translation import TranslatedText, respaced, sentences_of, stream, translate, words_of
 
 
 class TableBatcher:

@@ -11,17 +11,17 @@ from unittest import mock
 import pytest
 import tensorflow as tf
 
-from app.errors import UserError
-from app.exporting.signature_definitions import signature_definitions
-from app.models import export_layout as layout
-from app.models.exports import reporting_damage
-from app.server.engine import export_folders
-from app.server.engine import models as served_models
-from app.server.engine.export_folders import exports_at
-from app.server.engine.metrics import Metrics
-from app.server.engine.models import POLL_SECONDS, Models
-from app.server.engine.versions import Version
-from app.server.errors import NotFoundError
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.exporting.signature_definitions import signature_definitions
+from keras_nmt.app.models import export_layout as layout
+from keras_nmt.app.models.exports import reporting_damage
+from keras_nmt.app.server.engine import export_folders
+from keras_nmt.app.server.engine import models as served_models
+from keras_nmt.app.server.engine.export_folders import exports_at
+from keras_nmt.app.server.engine.metrics import Metrics
+from keras_nmt.app.server.engine.models import POLL_SECONDS, Models
+from keras_nmt.app.server.engine.versions import Version
+from keras_nmt.app.server.errors import NotFoundError
 from tests.app.server.serving import serving
 from tests.app.traced_once import load_export
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from starlette.exceptions import HTTPException
 
-from app.server.http.bodies import MAX_MEMBERS, Gunzip
+from keras_nmt.app.server.http.bodies import MAX_MEMBERS, Gunzip
 from tests.app.server.serving import Running
 
 JSON = {"Content-Type": "application/json"}

@@ -9,12 +9,12 @@ from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.exporting.signature_definitions import signature_definitions
-from app.server.documents.html.pages import read_html, write_html
-from app.server.documents.spans import Span
-from app.server.engine.translation import sentences_of
-from app.server.errors import RequestError
-from app.server.http.routes.tensors_as_json import inputs_of_body
+from keras_nmt.app.exporting.signature_definitions import signature_definitions
+from keras_nmt.app.server.documents.html.pages import read_html, write_html
+from keras_nmt.app.server.documents.spans import Span
+from keras_nmt.app.server.engine.translation import sentences_of
+from keras_nmt.app.server.errors import RequestError
+from keras_nmt.app.server.http.routes.tensors_as_json import inputs_of_body
 from tests.app.server.serving import Running
 
 JSON = st.recursive(

@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from app.server.engine.limits import Limits
-from app.server.engine.metrics import Metrics
-from app.server.http.gate import Gate
-from app.server.http.origins import ANY, Origins, allowed_hosts
-from app.server.http.protocol import with_deadline
+from keras_nmt.app.server.engine.limits import Limits
+from keras_nmt.app.server.engine.metrics import Metrics
+from keras_nmt.app.server.http.gate import Gate
+from keras_nmt.app.server.http.origins import ANY, Origins, allowed_hosts
+from keras_nmt.app.server.http.protocol import with_deadline
 
 SECONDS = 0.4
 JSON = ("content-type", "application/json")

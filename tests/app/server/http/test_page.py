@@ -10,12 +10,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from app.models.export_layout import DESCRIPTION
-from app.server.engine.limits import ApiKeys, Limits, add_api_key
-from app.server.engine.translation import Sentence, Word
-from app.server.errors import BusyError
-from app.server.http.proxies import Proxies
-from app.server.http.routes import page_api
+from keras_nmt.app.models.export_layout import DESCRIPTION
+from keras_nmt.app.server.engine.limits import ApiKeys, Limits, add_api_key
+from keras_nmt.app.server.engine.translation import Sentence, Word
+from keras_nmt.app.server.errors import BusyError
+from keras_nmt.app.server.http.proxies import Proxies
+from keras_nmt.app.server.http.routes import page_api
 from tests.app.multilingual import LOUD, WORDS
 from tests.app.server.serving import Running, serving
 

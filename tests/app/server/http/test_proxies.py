@@ -8,8 +8,8 @@ import httpx
 import pytest
 from starlette.types import Scope
 
-from app.errors import UserError
-from app.server.http.proxies import Proxies, networks, root_path_of
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.server.http.proxies import Proxies, networks, root_path_of
 from tests.app.server.serving import Running, serving
 
 Headers = Sequence[tuple[str, str]]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.training.callbacks.divergence import Diverged, DivergenceDetector
+from keras_nmt.app.training.callbacks.divergence import Diverged, DivergenceDetector
 
 NAN = math.nan
 USUAL = [2.0, 1.9, 2.1] * 10

@@ -9,10 +9,10 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorboard.plugins.projector import ProjectorConfig
 
-from app.config import load_configuration
-from app.training.callbacks.model_pictures import METADATA, SECONDS_BETWEEN, ModelPictures
-from pipelines.shards.manifest import Manifest
-from pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.app.config import load_configuration
+from keras_nmt.app.training.callbacks.model_pictures import METADATA, SECONDS_BETWEEN, ModelPictures
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_pictures_come_once_a_minute_at_most(run: Path, tmp_path: Path, monkeypa
     sections = load_configuration(run / "config.toml").as_sections()
     pictures = ModelPictures(tmp_path, Vocabulary.load(run / "vocabulary.model"), sections)
     clock, written = [1000.0], []
-    monkeypatch.setattr("app.training.callbacks.model_pictures.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("keras_nmt.app.training.callbacks.model_pictures.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(ModelPictures, "write_all", lambda *_: written.append(clock[0]))
     for seconds in (0.0, SECONDS_BETWEEN - 1, 2.0):
         clock[0] += seconds

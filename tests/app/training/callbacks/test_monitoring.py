@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.util import tensor_util
 
-from app.training.callbacks.monitoring import sample_row
+from keras_nmt.app.training.callbacks.monitoring import sample_row
 
 Shown = dict[str, dict[int, float]]
 STEPS = ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "padding_share")

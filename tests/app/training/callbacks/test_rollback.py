@@ -17,19 +17,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.config import Configuration, TrainingConfig
-from app.decoding.options import DecodingOptions
-from app.runs.checkpoint_folder import CheckpointFolder
-from app.runs.checkpoints import Checkpoint
-from app.runs.directory import RunDirectory
-from app.training.building import build_trainer, reset_trainer, trainer_state
-from app.training.callbacks.divergence import Diverged, DivergenceDetector
-from app.training.callbacks.rollback import Rollback, StopOnDivergence
-from app.training.objective import TokenSums
-from app.training.trainer import Trainer
-from layers import TransformerConfig
-from pipelines.shards.manifest import Manifest
-from pipelines.sources.corpora import LanguagePair, open_corpus
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.runs.checkpoint_folder import CheckpointFolder
+from keras_nmt.app.runs.checkpoints import Checkpoint
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.training.building import build_trainer, reset_trainer, trainer_state
+from keras_nmt.app.training.callbacks.divergence import Diverged, DivergenceDetector
+from keras_nmt.app.training.callbacks.rollback import Rollback, StopOnDivergence
+from keras_nmt.app.training.objective import TokenSums
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.layers import TransformerConfig
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
 from tests.app.command_line import Done, nmt, refusal, succeeded, train_arguments
 
 SETTINGS = (

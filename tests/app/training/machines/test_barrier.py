@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from app.errors import TemporaryError, UserError
-from app.training.machines.barrier import ANSWER_SECONDS, barrier, listening
-from app.training.machines.cluster import Cluster, Task
+from keras_nmt.app.errors import TemporaryError, UserError
+from keras_nmt.app.training.machines.barrier import ANSWER_SECONDS, barrier, listening
+from keras_nmt.app.training.machines.cluster import Cluster, Task
 
 FACTS = {"vocabulary": "a1", "training.steps": 4}
 

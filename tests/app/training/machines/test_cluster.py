@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.errors import UserError
-from app.training.machines.barrier import barrier
-from app.training.machines.cluster import Cluster, Task
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.training.machines.barrier import barrier
+from keras_nmt.app.training.machines.cluster import Cluster, Task
 
 TWO = {"worker": ["one:2222", "two:2222"]}
 

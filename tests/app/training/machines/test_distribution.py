@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.training.machines.distribution import divide, mirrored_strategy
-from pipelines.shards.lanes import Host
+from keras_nmt.app.training.machines.distribution import divide, mirrored_strategy
+from keras_nmt.pipelines.shards.lanes import Host
 from tests.app.training.small_trainer import (
     batches,
     stream,

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.config import load_preset
-from app.runs.checkpoints import Checkpoint
-from app.runs.directory import RunDirectory
-from app.training.resolving import resolve
-from app.training.train import shared_facts
-from pipelines.shards.manifest import Manifest
+from keras_nmt.app.config import load_preset
+from keras_nmt.app.runs.checkpoints import Checkpoint
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.training.resolving import resolve
+from keras_nmt.app.training.train import shared_facts
+from keras_nmt.pipelines.shards.manifest import Manifest
 from tests.app.command_line import nmt, succeeded, train_arguments
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -48,7 +48,7 @@ class Machines:
         for index, (its_data, own) in enumerate(zip(data, ((), of_worker_1), strict=True)):
             tf_config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
             folder = out if index == 0 else out.with_name("run of worker 1")
-            command = [sys.executable, "-m", "app", *train_arguments(its_data, folder, *settings, *own)]
+            command = [sys.executable, "-m", "keras_nmt", *train_arguments(its_data, folder, *settings, *own)]
             self.processes.append(
                 subprocess.Popen(
                     command,

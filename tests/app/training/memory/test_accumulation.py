@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from app.config import Configuration, TrainingConfig, load_configuration
-from app.decoding.options import DecodingOptions
-from app.errors import UserError
-from app.training.memory import accumulation
-from app.training.memory.accumulation import largest_need, shapes_of, with_accumulation
-from app.training.memory.estimate import estimate_memory, parameter_count
-from app.training.memory.machine import available_memory
-from layers import Transformer, TransformerConfig
-from pipelines.shards.manifest import Manifest
-from pipelines.streaming.batching import BatchShape
+from keras_nmt.app.config import Configuration, TrainingConfig, load_configuration
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.training.memory import accumulation
+from keras_nmt.app.training.memory.accumulation import largest_need, shapes_of, with_accumulation
+from keras_nmt.app.training.memory.estimate import estimate_memory, parameter_count
+from keras_nmt.app.training.memory.machine import available_memory
+from keras_nmt.layers import Transformer, TransformerConfig
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.streaming.batching import BatchShape
 from tests.app.command_line import nmt, succeeded, train_arguments
 
 MODEL = TransformerConfig(

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.config import Configuration, TrainingConfig
-from app.decoding.options import DecodingOptions
-from app.training.memory.estimate import estimate_memory
-from app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
-from app.training.optimization.muon import ROOT_MEAN_SQUARE, Muon, orthogonalized
-from app.training.optimization.optimizer import optimizer_of
-from layers import Transformer, TransformerConfig
-from pipelines.streaming.batching import BatchShape
+from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.training.memory.estimate import estimate_memory
+from keras_nmt.app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
+from keras_nmt.app.training.optimization.muon import ROOT_MEAN_SQUARE, Muon, orthogonalized
+from keras_nmt.app.training.optimization.optimizer import optimizer_of
+from keras_nmt.layers import Transformer, TransformerConfig
+from keras_nmt.pipelines.streaming.batching import BatchShape
 
 MODEL = TransformerConfig(
     vocabulary_size=11, model_width=8, inner_width=16, heads=2, encoder_layers=1, decoder_layers=1, logits_bias=True

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
-from layers.schedules import CosineSchedule, InverseSquareRootSchedule, NoamSchedule
+from keras_nmt.app.training.optimization.adam import BETA_1, BETA_2, EPSILON, FusedAdam
+from keras_nmt.layers.schedules import CosineSchedule, InverseSquareRootSchedule, NoamSchedule
 
 
 @pytest.mark.parametrize("update", [0, 1, 41, 42, 43, 1000])

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from app.training import building
-from app.training.memory import machine as machine_memory
-from app.training.memory.accumulation import reporting_exhausted_memory
-from app.training.memory.estimate import MemoryEstimate
-from app.training.planning import plan as planning
-from app.training.planning.plan import DataPlan, FrequentShape, MemoryPlan, ModelPlan, Plan, Speed
-from app.training.planning.report import as_text
-from app.training.trainer import Trainer
-from pipelines.streaming.batching import BatchShape
+from keras_nmt.app.training import building
+from keras_nmt.app.training.memory import machine as machine_memory
+from keras_nmt.app.training.memory.accumulation import reporting_exhausted_memory
+from keras_nmt.app.training.memory.estimate import MemoryEstimate
+from keras_nmt.app.training.planning import plan as planning
+from keras_nmt.app.training.planning.plan import DataPlan, FrequentShape, MemoryPlan, ModelPlan, Plan, Speed
+from keras_nmt.app.training.planning.report import as_text
+from keras_nmt.app.training.trainer import Trainer
+from keras_nmt.pipelines.streaming.batching import BatchShape
 from tests.app.command_line import TINY, Done, nmt, refusal, succeeded, train_arguments, tree
 from tests.app.training.small_trainer import ONE, strategy_on
 
@@ -251,7 +251,17 @@ def test_parts_use_less_memory_than_the_whole_and_no_more_than_estimated(data: P
     def memory(parts: int) -> dict[str, Any]:
         changes = ("training.batch_tokens=16384", "model.model_width=128", "model.inner_width=512")
         settings = [f"--set={setting}" for setting in (*TINY, *changes, f"training.accumulation={parts}")]
-        command = [sys.executable, "-m", "app", "train", str(data), "--plan", "--json", "--preset=tiny", *settings]
+        command = [
+            sys.executable,
+            "-m",
+            "keras_nmt",
+            "train",
+            str(data),
+            "--plan",
+            "--json",
+            "--preset=tiny",
+            *settings,
+        ]
         return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)["memory"]
 
     whole, quarters = memory(1), memory(4)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.commands import demo
-from app.config import TrainingConfig, load_configuration
-from app.errors import UserError
-from app.training.planning import plan as planning
-from app.training.planning import time_budget
-from app.training.planning.time_budget import Measured, TimeBudget, settings_within
+from keras_nmt.app.commands import demo
+from keras_nmt.app.config import TrainingConfig, load_configuration
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.training.planning import plan as planning
+from keras_nmt.app.training.planning import time_budget
+from keras_nmt.app.training.planning.time_budget import Measured, TimeBudget, settings_within
 from tests.app.command_line import TINY, Done, nmt, refusal, succeeded
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -180,7 +180,7 @@ def test_the_demo_trains_in_the_time_that_preparation_leaves(
 def test_without_bfloat16_the_demo_uses_a_smaller_model_and_muon(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool, tokens_and_steps: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr("app.training.precision.multiplies_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr("keras_nmt.app.training.precision.multiplies_bfloat16", lambda: bfloat16)
     budget, sections = demo_training(run, data, monkeypatch)
     assert (sections["training"]["batch_tokens"], budget.most_steps) == tokens_and_steps
     assert sections["model"]["model_width"] == (192 if bfloat16 else 128)
@@ -197,6 +197,6 @@ def demo_training(
         given.append((budget, sections))
 
     monkeypatch.setattr(time_budget, "train_within", taken)
-    monkeypatch.setattr("app.runs.averaging.write_average", lambda *_: None)
+    monkeypatch.setattr("keras_nmt.app.runs.averaging.write_average", lambda *_: None)
     demo.train_sample(data, run, demo.FULL, time.perf_counter() - 60 * minutes_gone)
     return given[0]

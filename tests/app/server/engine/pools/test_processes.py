@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from app.server.documents.html.pages import read_html
-from app.server.engine.batching import Batcher
-from app.server.engine.limits import Limits, RateLimiter
-from app.server.engine.metrics import Metrics
-from app.server.engine.pools.processes import MAX_MEMORY_BYTES, ProcessPool
-from app.server.engine.service import ClientGoneError, Service
-from app.server.errors import BusyError, DeadlineError, RequestError, TooLargeError
+from keras_nmt.app.server.documents.html.pages import read_html
+from keras_nmt.app.server.engine.batching import Batcher
+from keras_nmt.app.server.engine.limits import Limits, RateLimiter
+from keras_nmt.app.server.engine.metrics import Metrics
+from keras_nmt.app.server.engine.pools.processes import MAX_MEMORY_BYTES, ProcessPool
+from keras_nmt.app.server.engine.service import ClientGoneError, Service
+from keras_nmt.app.server.errors import BusyError, DeadlineError, RequestError, TooLargeError
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_a_server_that_stops_cancels_its_documents() -> None:
 
 def test_the_processes_do_not_load_tensorflow() -> None:
     modules = ("documents.html.pages", "documents.word.files", "engine.pools.processes")
-    code = f"import sys, {', '.join(f'app.server.{name}' for name in modules)}; print(*sorted(sys.modules))"
+    code = f"import sys, {', '.join(f'keras_nmt.app.server.{name}' for name in modules)}; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert "app.server.documents.spans" in loaded
+    assert "keras_nmt.app.server.documents.spans" in loaded
     assert not {"tensorflow", "fastapi", "keras"} & set(loaded)

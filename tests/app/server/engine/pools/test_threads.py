@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from app.server.engine.pools.threads import ThreadPool
-from app.server.errors import BusyError
+from keras_nmt.app.server.engine.pools.threads import ThreadPool
+from keras_nmt.app.server.errors import BusyError
 
 
 def test_calls_beyond_the_capacity_are_refused_until_one_ends() -> None:
@@ -45,7 +45,7 @@ def test_a_failed_call_frees_its_place_and_a_cancelled_one_keeps_it_until_it_end
 
 
 def test_a_call_cancelled_before_its_start_frees_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.server.engine.pools.threads.THREADS", 1)
+    monkeypatch.setattr("keras_nmt.app.server.engine.pools.threads.THREADS", 1)
     may_end = threading.Event()
 
     async def ask() -> None:

@@ -13,9 +13,9 @@ import pytest
 from docx import Document
 from libretranslatepy import LibreTranslateAPI
 
-from app.models.export_layout import DESCRIPTION
-from app.models.exports import ExportModel
-from app.server.http.routes.surrogates import replace_lone_surrogates
+from keras_nmt.app.models.export_layout import DESCRIPTION
+from keras_nmt.app.models.exports import ExportModel
+from keras_nmt.app.server.http.routes.surrogates import replace_lone_surrogates
 from tests.app.server.serving import Running, serving
 
 PAIR = {"source": "en", "target": "de"}

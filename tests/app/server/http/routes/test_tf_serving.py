@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.models.exports import ExportModel
+from keras_nmt.app.models.exports import ExportModel
 from tests.app.server.serving import Running
 
 TEXTS = ["It rains.", "", "We are here, and you are not."]

@@ -1,4 +1,4 @@
-"""The program `nmt`, also `python -m app`."""
+"""The program `nmt`, also `python -m keras_nmt`."""
 
 import signal
 import sys
@@ -10,7 +10,7 @@ if ENDS_QUIETLY:  # Ctrl-C during an import would print a traceback
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    from app import cli
+    from keras_nmt.app import cli
 
     if ENDS_QUIETLY:
         signal.signal(signal.SIGINT, signal.default_int_handler)
