@@ -21,8 +21,9 @@ from keras_nmt.pipelines.preparation.job import CHUNK_PAIRS
 from keras_nmt.pipelines.preparation.prepare import default_shards
 from keras_nmt.pipelines.shards.buckets import Lengths
 from keras_nmt.pipelines.shards.lanes import deal
-from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest, Shard, Split
+from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest
 from keras_nmt.pipelines.shards.records import framed, length_histogram, record
+from keras_nmt.pipelines.shards.splits import Shard, Split
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary, train_vocabulary
 

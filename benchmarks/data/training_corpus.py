@@ -67,8 +67,9 @@ def write_text(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> N
 
 def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
     """Writes shards and manifest as `nmt prepare` does; the vocabulary is empty, as the ids stand for no text."""
-    from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest, Split
+    from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest
     from keras_nmt.pipelines.shards.records import length_histogram, write_shards
+    from keras_nmt.pipelines.shards.splits import Split
     from keras_nmt.pipelines.sources.corpora import LanguagePair
 
     (data / VOCABULARY).write_bytes(b"")

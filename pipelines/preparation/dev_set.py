@@ -9,8 +9,8 @@ import sentencepiece
 from keras_nmt.pipelines.cleaning.filters import CleaningReport, decode
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.job import Job
-from keras_nmt.pipelines.shards.manifest import Split
 from keras_nmt.pipelines.shards.records import IdPair, length_histogram, write_shards
+from keras_nmt.pipelines.shards.splits import Split
 from keras_nmt.pipelines.sources.corpora import Corpus, RawPair
 from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
 from keras_nmt.pipelines.vocabulary.tags import Tagger

@@ -29,7 +29,8 @@ from keras_nmt.pipelines.preparation.report import write_report
 from keras_nmt.pipelines.preparation.state import Preparation
 from keras_nmt.pipelines.preparation.unfinished import WORK, check_out, unfinished
 from keras_nmt.pipelines.preparation.workers import Workers, local_workers
-from keras_nmt.pipelines.shards.manifest import MANIFEST, VOCABULARY, Manifest, Split
+from keras_nmt.pipelines.shards.manifest import MANIFEST, VOCABULARY, Manifest
+from keras_nmt.pipelines.shards.splits import Split
 
 __all__ = ["PreparationOptions", "default_shards", "prepare"]
 

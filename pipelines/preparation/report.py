@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_nmt.pipelines.cleaning.filters import CleaningReport
-from keras_nmt.pipelines.shards.manifest import Split
+from keras_nmt.pipelines.shards.splits import Split
 
 JSON, PAGE = "report.json", "report.html"
 _MAX_BARS = 60  # in the histogram of tokens, which has a long tail

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.shards.buckets import Lengths
 from keras_nmt.pipelines.shards.lanes import LANES, ONLY_HOST, Host, lane_count
-from keras_nmt.pipelines.shards.manifest import PREPARE_AGAIN, Manifest, Shard, sha256_of
+from keras_nmt.pipelines.shards.manifest import PREPARE_AGAIN, Manifest, sha256_of
 from keras_nmt.pipelines.shards.record_parsing import parse_records
+from keras_nmt.pipelines.shards.splits import Shard
 
 Ids = NDArray[np.integer[Any]]
 Corpora = NDArray[np.uint8]

@@ -14,7 +14,7 @@ import google_crc32c
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from keras_nmt.pipelines.shards.manifest import Shard
+from keras_nmt.pipelines.shards.splits import Shard
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _MASK_DELTA = 0xA282EAD8  # from tensorflow/core/lib/hash/crc32c.h

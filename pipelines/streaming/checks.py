@@ -4,8 +4,9 @@ import numpy as np
 
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.shards.buckets import longer_sides
-from keras_nmt.pipelines.shards.manifest import LEAST_WEIGHT, NO_USABLE_WEIGHT, PREPARE_AGAIN, Manifest
+from keras_nmt.pipelines.shards.manifest import PREPARE_AGAIN, Manifest
 from keras_nmt.pipelines.shards.reading import read_corpora, read_lengths, read_weights
+from keras_nmt.pipelines.shards.splits import LEAST_WEIGHT, NO_USABLE_WEIGHT
 from keras_nmt.pipelines.streaming.mixing import Mixture
 
 

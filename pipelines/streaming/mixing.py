@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.shards.buckets import Buckets, Rows
-from keras_nmt.pipelines.shards.manifest import PREPARE_AGAIN, Split
+from keras_nmt.pipelines.shards.manifest import PREPARE_AGAIN
 from keras_nmt.pipelines.shards.reading import Corpora
+from keras_nmt.pipelines.shards.splits import Split
 
 Offsets = NDArray[np.float64]
 MAX_TIMES = 100  # mean number of times an epoch takes a pair; the rows of a window are held in memory

@@ -21,7 +21,7 @@ import numpy as np
 
 from keras_nmt.pipelines.shards.buckets import Lengths, Rows, longer_sides
 from keras_nmt.pipelines.shards.lanes import Host
-from keras_nmt.pipelines.shards.manifest import Split
+from keras_nmt.pipelines.shards.splits import Split
 from keras_nmt.pipelines.streaming.batching import ROWS_MULTIPLE, BatchPlan, BatchShape, rounded_rows, rows_within
 
 # With short sentences, rows of 64 tokens are 7% padding and rows of 128 are 3%; longer rows cost more attention.

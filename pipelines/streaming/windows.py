@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.shards.buckets import Buckets, Lengths, Rows, bucket_lengths, bucket_of_each, longer_sides
 from keras_nmt.pipelines.shards.lanes import ONLY_HOST, Host, lane_count
-from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest, Shard, Split
+from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest
 from keras_nmt.pipelines.shards.reading import read_corpora, read_lengths
+from keras_nmt.pipelines.shards.splits import Shard, Split
 from keras_nmt.pipelines.streaming.batching import BatchPlan, BatchShape, count_batches, plan_batches, rows_within
 from keras_nmt.pipelines.streaming.checks import check_some_are_short_enough, check_usable_weights
 from keras_nmt.pipelines.streaming.mixing import Mixture

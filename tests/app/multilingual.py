@@ -9,8 +9,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest, Split
+from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest
 from keras_nmt.pipelines.shards.records import length_histogram, write_shards
+from keras_nmt.pipelines.shards.splits import Split
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from keras_nmt.pipelines.preparation.prepare import PreparationOptions, prepare
-from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest, Split
+from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest
 from keras_nmt.pipelines.shards.records import length_histogram, write_shards
+from keras_nmt.pipelines.shards.splits import Split
 from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, Vocabulary, train_vocabulary
 

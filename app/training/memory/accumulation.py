@@ -16,7 +16,8 @@ from keras_nmt.app.training.memory.estimate import MemoryEstimate, estimate_memo
 from keras_nmt.app.training.memory.machine import memory_per_replica
 from keras_nmt.app.training.packing import is_packed
 from keras_nmt.pipelines.shards.lanes import LANES
-from keras_nmt.pipelines.shards.manifest import Manifest, Split
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.shards.splits import Split
 from keras_nmt.pipelines.streaming.batching import BatchShape, largest_shapes
 from keras_nmt.pipelines.streaming.packing import packed_shape
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from keras_nmt.pipelines.preparation.chunk_files import write_array, write_json
 from keras_nmt.pipelines.preparation.job import Job
 from keras_nmt.pipelines.preparation.state import Preparation
-from keras_nmt.pipelines.shards.manifest import MixedCorpus, Shard, Split
 from keras_nmt.pipelines.shards.records import length_histogram
+from keras_nmt.pipelines.shards.splits import MixedCorpus, Shard, Split
 
 SHARDS_PER_GROUP = 16  # written at once, each to an open file
 

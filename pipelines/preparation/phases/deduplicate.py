@@ -11,7 +11,7 @@ from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.chunk_files import write_array
 from keras_nmt.pipelines.preparation.job import BEYOND_LIMIT, DUPLICATE, KEPT, NEAR_DUPLICATE, Job
 from keras_nmt.pipelines.preparation.state import Preparation
-from keras_nmt.pipelines.shards.manifest import LEAST_WEIGHT, NO_USABLE_WEIGHT
+from keras_nmt.pipelines.shards.splits import LEAST_WEIGHT, NO_USABLE_WEIGHT
 
 
 def deduplicate(preparation: Preparation) -> None:

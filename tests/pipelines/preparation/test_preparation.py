@@ -21,8 +21,9 @@ from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.prepare import PreparationOptions, default_shards
 from keras_nmt.pipelines.preparation.prepare import prepare as prepare_on
 from keras_nmt.pipelines.preparation.workers import LocalWorkers, local_workers
-from keras_nmt.pipelines.shards.manifest import MANIFEST, Manifest, MixedCorpus
+from keras_nmt.pipelines.shards.manifest import MANIFEST, Manifest
 from keras_nmt.pipelines.shards.reading import read_tokens
+from keras_nmt.pipelines.shards.splits import MixedCorpus
 from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
 from keras_nmt.pipelines.streaming.stream import evaluation_stream
 from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.shards.buckets import Rows
-from keras_nmt.pipelines.shards.manifest import Manifest, MixedCorpus, Split
+from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.shards.reading import read_tokens
+from keras_nmt.pipelines.shards.splits import MixedCorpus, Split
 from keras_nmt.pipelines.streaming.mixing import Mixture
 from keras_nmt.pipelines.streaming.stream import BATCH_SPEC, batch_spec, evaluation_stream
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.shards.manifest import Manifest, MixedCorpus, Shard, Split
+from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.shards.reading import read_tokens
+from keras_nmt.pipelines.shards.splits import MixedCorpus, Shard, Split
 from keras_nmt.pipelines.streaming.batching import BatchShape
 from keras_nmt.pipelines.streaming.packed_batches import pack_rows, sentences_of
 from keras_nmt.pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
