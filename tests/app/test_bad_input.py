@@ -274,7 +274,7 @@ def test_an_invalid_search_is_refused(run: Path, options: list[str], message: st
 
 def test_too_few_checkpoints_to_average_are_counted(run_copy: Path) -> None:
     line = refusal(nmt("average", run_copy, "--last", "3"), "average")
-    assert line.startswith(f"{run_copy / 'checkpoints'} has 2 checkpoint(s), fewer than --last 3; train on")
+    assert line.startswith(f"{run_copy / 'checkpoints'} has 2 checkpoint(s), fewer than --last 3; train further")
     assert not (run_copy / "checkpoints" / "average").exists()
 
 
