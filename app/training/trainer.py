@@ -71,10 +71,7 @@ class Trainer(keras.Model):
             gc.collect()  # a reference cycle of Keras holds the iterator, too
 
     def make_train_function(self, force: bool = False) -> None:
-        """Creates the function that Keras' loop calls with an iterator, and that returns a step's figures.
-
-        It is created only once, so that nothing is compiled again after a rollback.
-        """
+        """Creates the function that Keras' loop calls for each step; only once, so that a rollback compiles nothing."""
         if self.train_function is not None and not force:
             return
         strategy = self.distribute_strategy
