@@ -1,1 +1,1 @@
-"""Loads a run or an export for decoding, and knows how an export is laid out on disk."""
+"""Loads runs and exports for decoding; defines the files of an export."""

@@ -53,7 +53,7 @@ def word_numbers(ids: tf.Tensor, tables: CutTables) -> tf.Tensor:
 def align_pieces(
     pieces: GivenPieces,
     numbers: tf.Tensor,
-    its_numbers: tf.Tensor,
+    target_numbers: tf.Tensor,
     before: tf.Tensor,
     weights_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> Alignments:
@@ -62,21 +62,25 @@ def align_pieces(
     Args:
         pieces: M of both.
         numbers: int32 [M, S], from `word_numbers`.
-        its_numbers: int32 [M, T], the same of the translations.
+        target_numbers: int32 [M, T], the same of the translations.
         before: int32 [N], the number of words of each text before its first piece.
         weights_of: (first piece, piece after the last) -> the attention of each target token of these pieces to each
             source token, float32 [B, T, S], where S may be as small as these pieces allow.
     """
     every = tf.range(tf.size(pieces.owner))
-    own = words_of(numbers, pieces, begins=pieces.begins_word, source=pieces.source, before=before)
-    its = words_of(its_numbers, pieces, begins=pieces.its_begins_word, source=every, before=tf.zeros_like(before))
-    words = (tf.maximum(0, tf.reduce_max(side.first + side.count)) for side in (its, own))
+    source_words = words_of(numbers, pieces, begins=pieces.source_begins_word, source=pieces.source, before=before)
+    target_words = words_of(
+        target_numbers, pieces, begins=pieces.target_begins_word, source=every, before=tf.zeros_like(before)
+    )
+    words = (tf.maximum(0, tf.reduce_max(side.first + side.count)) for side in (target_words, source_words))
     shape = tf.stack([tf.size(before), *words])
-    at_once = tf.maximum(1, ATTENTION_AT_ONCE // (tf.shape(numbers)[1] * tf.shape(its_numbers)[1]))
+    at_once = tf.maximum(1, ATTENTION_AT_ONCE // (tf.shape(numbers)[1] * tf.shape(target_numbers)[1]))
 
     def some(first: tf.Tensor, done: Attention) -> tuple[tf.Tensor, Attention]:
         weights = weights_of(first, first + at_once)
-        source, target = (Words(*(values[first : first + at_once] for values in side)) for side in (own, its))
+        source, target = (
+            Words(*(values[first : first + at_once] for values in side)) for side in (source_words, target_words)
+        )
         source = source._replace(numbers=source.numbers[:, : tf.shape(weights)[2]])
         found = attention_of(weights, source, target, pieces.owner[first : first + at_once], shape)
         return first + at_once, Attention(*(a + b for a, b in zip(done, found, strict=True)))
@@ -84,7 +88,7 @@ def align_pieces(
     _, attention = tf.while_loop(
         lambda first, _: first < tf.size(every),
         some,
-        (tf.constant(0), attention_of_copied(own, its, pieces.owner, shape)),
+        (tf.constant(0), attention_of_copied(source_words, target_words, pieces.owner, shape)),
         shape_invariants=(tf.TensorShape([]), Attention(tf.TensorShape([None] * 3), tf.TensorShape([None] * 2))),
     )
     return align_words(attention)
@@ -126,10 +130,12 @@ def attention_of(weights: tf.Tensor, source: Words, target: Words, owner: tf.Ten
         owner: int32 [B], the text of each.
         shape: int32 [3], N, U and W.
     """
-    own, its = (tf.one_hot(side.numbers, tf.maximum(1, tf.reduce_max(side.count))) for side in (source, target))
-    by_word = tf.matmul(its, tf.matmul(weights, own), transpose_a=True)  # [B, U, W]
-    tokens = tf.reduce_sum(its, axis=1) * tf.cast(source.count > 0, tf.float32)[:, tf.newaxis]  # [B, U]
-    is_word = (tokens > 0)[:, :, tf.newaxis] & tf.sequence_mask(source.count, tf.shape(own)[2])[:, tf.newaxis]
+    in_source, in_target = (
+        tf.one_hot(side.numbers, tf.maximum(1, tf.reduce_max(side.count))) for side in (source, target)
+    )  # [B, S, W] and [B, T, U]
+    by_word = tf.matmul(in_target, tf.matmul(weights, in_source), transpose_a=True)  # [B, U, W]
+    tokens = tf.reduce_sum(in_target, axis=1) * tf.cast(source.count > 0, tf.float32)[:, tf.newaxis]  # [B, U]
+    is_word = (tokens > 0)[:, :, tf.newaxis] & tf.sequence_mask(source.count, tf.shape(in_source)[2])[:, tf.newaxis]
     piece, u, w = tf.unstack(tf.cast(tf.where(is_word), tf.int32), axis=1)
     text, u = tf.gather(owner, piece), u + tf.gather(target.first, piece)
     sums = tf.scatter_nd(tf.stack([text, u, w + tf.gather(source.first, piece)], 1), by_word[is_word], shape)
@@ -143,11 +149,11 @@ def attention_of_copied(source: Words, target: Words, owner: tf.Tensor, shape: t
     piece = tf.repeat(tf.range(tf.size(owner)), source.copied)
     number = tf.range(tf.size(piece)) - tf.gather(tf.cumsum(source.copied, exclusive=True), piece)
     text = tf.gather(owner, piece)
-    own, its = (tf.gather(side.first - side.copied, piece) + number for side in (source, target))
+    w, u = (tf.gather(side.first - side.copied, piece) + number for side in (source, target))
     ones = tf.ones(tf.shape(piece))
     return Attention(
-        tf.scatter_nd(tf.stack([text, its, own], axis=1), ones, shape),
-        tf.scatter_nd(tf.stack([text, its], axis=1), ones, shape[:2]),
+        tf.scatter_nd(tf.stack([text, u, w], axis=1), ones, shape),
+        tf.scatter_nd(tf.stack([text, u], axis=1), ones, shape[:2]),
     )
 
 

@@ -13,7 +13,7 @@ from keras_nmt.app.decoding.text.sentences import cut_sentences, split_copied
 from keras_nmt.app.decoding.text.texts import row_lengths
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
-_ROOM = 64  # a piece of a translation has at most twice the tokens of the longest source piece, and these
+_ROOM = 64  # tokens; a piece of a translation may be this much longer than twice the longest source piece
 _FAR = 8  # tokens: a word is cut if none begins within this distance
 
 
@@ -25,8 +25,8 @@ class GivenPieces(NamedTuple):
     copied: tf.Tensor  # string [M], copied text before both
     owner: tf.Tensor  # int32 [M], the text of each, ascending
     source: tf.Tensor  # int32 [M], ascending; equal for pairs with the same piece of the text
-    begins_word: tf.Tensor  # bool [M], whether the text starts a word, instead of continuing that of the piece before
-    its_begins_word: tf.Tensor  # bool [M], the same of the translation
+    source_begins_word: tf.Tensor  # bool [M], False if the text continues the last word of the piece before
+    target_begins_word: tf.Tensor  # bool [M], the same of the translation
 
 
 class _Groups(NamedTuple):
@@ -36,8 +36,8 @@ class _Groups(NamedTuple):
     source: tf.Tensor
     target: tf.Tensor
     owner: tf.Tensor  # int32 [G], the text of each, ascending
-    is_spaced: tf.Tensor  # bool [G], whether a space precedes it in the text
-    its_is_spaced: tf.Tensor  # bool [G], the same in the translation
+    source_is_spaced: tf.Tensor  # bool [G], whether a space precedes it in the text
+    target_is_spaced: tf.Tensor  # bool [G], the same in the translation
 
 
 def given_pieces(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> GivenPieces:
@@ -58,16 +58,16 @@ def given_pieces(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> GivenP
     labels = tf.RaggedTensor.from_row_lengths(labels.values, tf.cast(ends - starts, tf.int64))
     tokens, group_of = tf.gather(tokens, source), tf.gather(group, source)
     begins = tf.gather(places(group) == 0, source)  # the first piece of a group, in the text
-    its_begins = begins & (places(source) == 0)  # and in the translation
+    target_begins = begins & (places(source) == 0)  # and in the translation
     words = _starts_word(without_tags(tokens, tables.tags), tables), _starts_word(labels, tables)
     return GivenPieces(
         tokens=tokens.with_row_splits_dtype(tf.int64),
         labels=labels,
-        copied=tf.where(its_begins, tf.gather(groups.copied, group_of), ""),
+        copied=tf.where(target_begins, tf.gather(groups.copied, group_of), ""),
         owner=tf.gather(groups.owner, group_of),
         source=source,
-        begins_word=tf.where(begins, tf.gather(groups.is_spaced, group_of), words[0]),
-        its_begins_word=tf.where(its_begins, tf.gather(groups.its_is_spaced, group_of), words[1]),
+        source_begins_word=tf.where(begins, tf.gather(groups.source_is_spaced, group_of), words[0]),
+        target_begins_word=tf.where(target_begins, tf.gather(groups.target_is_spaced, group_of), words[1]),
     )
 
 
@@ -80,18 +80,18 @@ def _grouped(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> _Groups:
         join_pieces(cut.sentences.values, group, tf.size(first))
         for cut, group, first in zip(cuts, groups, firsts, strict=True)
     )
-    spaced, its_spaced = (tf.gather(cut.is_spaced, first) for cut, first in zip(cuts, firsts, strict=True))
+    spaced, target_spaced = (tf.gather(cut.is_spaced, first) for cut, first in zip(cuts, firsts, strict=True))
     owner = tf.cast(tf.gather(cuts[0].sentences.value_rowids(), firsts[0]), tf.int32)
-    (copied, rest), (its_copied, its_rest) = split_copied(source), split_copied(target)
-    same_copied = copied == its_copied
+    (copied, rest), (target_copied, target_rest) = split_copied(source), split_copied(target)
+    same_copied = copied == target_copied
     rest = tf.where(same_copied, rest, source)
     return _Groups(
         copied=tf.where(same_copied, copied, ""),
         source=tf.where(rest == "", "", tf.strings.join([tf.gather(tags, owner), rest])),
-        target=tf.where(same_copied, its_rest, target),
+        target=tf.where(same_copied, target_rest, target),
         owner=owner,
-        is_spaced=spaced,
-        its_is_spaced=its_spaced,
+        source_is_spaced=spaced,
+        target_is_spaced=target_spaced,
     )
 
 

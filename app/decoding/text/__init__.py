@@ -1,1 +1,1 @@
-"""From a line of text to the sentences that the model reads, and from its sentences back to a line."""
+"""Cuts texts into the sentences that the model reads, and joins its translations to texts again."""

@@ -10,9 +10,9 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 WARNINGS = ("copied", "repetition", "length", "numbers", "links", "empty")
 
 COPIED_WORDS, COPIED_SHARE = 4, 0.8  # shorter sources are often names
-LONGEST_PERIOD = 10  # tokens of what repeats
-TIMES_LONGER, TOKENS_LONGER = 3, 10  # a side is too long above both limits
-TIMES_SHORTER, TOKENS_SHORTER = 2, 10  # stricter: this warns about one in 300 good translations
+LONGEST_PERIOD = 10  # tokens of a repeated sequence
+TIMES_LONGER, TOKENS_LONGER = 3, 10  # a side is too long if it exceeds both
+TIMES_SHORTER, TOKENS_SHORTER = 2, 10  # of a short translation; warns about one in 300 good ones
 HASHES = 2**40
 
 
@@ -22,7 +22,8 @@ def find_warnings(
     """Checks H translations of each of B texts.
 
     - copied: four fifths of the tokens also occur in the source, which has at least four words;
-    - repetition: up to ten tokens occur at least three times in a row (six tokens at least), but not in the source;
+    - repetition: a sequence of up to ten tokens occurs at least three times in a row (six tokens at least), but none
+      does in the source;
     - length: one side has three times the tokens of the other and ten more, or the source has twice as many and ten
       more;
     - numbers: the numbers of several digits differ, or there are equally many of one digit and they differ (small
@@ -74,7 +75,7 @@ def spell_warnings(warnings: tf.Tensor) -> tf.Tensor:
 
 @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
 def has_loop(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns whether up to ten tokens occur at least three times in a row, six tokens at least: [N, T] -> bool [N]."""
+    """Finds sequences of up to ten tokens that occur three times in a row, six tokens at least: [N, T] -> bool [N]."""
     found = tf.zeros(tf.shape(tokens)[:1], tf.bool)
     for period in range(1, LONGEST_PERIOD + 1):
         same = (tokens[:, period:] == tokens[:, :-period]) & (tokens[:, period:] != PAD)
@@ -86,7 +87,7 @@ def has_loop(tokens: tf.Tensor) -> tf.Tensor:
 
 
 def wanted_repeats(period: int) -> int:
-    """Returns how many tokens in a row must equal those one period before to make three periods and six tokens."""
+    """Returns how many tokens must equal those one period before: enough for three periods and six tokens."""
     return max(2 * period, 6 - period)
 
 

@@ -61,7 +61,7 @@ def _is_copied(source: Side, translation: Side) -> bool:
 
 
 def _has_loop(tokens: Sequence[int]) -> bool:
-    """Returns whether up to ten tokens occur at least three times in a row, six tokens at least."""
+    """Returns whether a sequence of up to ten tokens occurs three times in a row, six tokens at least."""
     for period in range(1, LONGEST_PERIOD + 1):
         run, wanted = 0, wanted_repeats(period)
         for token, earlier in zip(tokens[period:], tokens, strict=False):
