@@ -24,11 +24,11 @@ CLIENTS = (1, 8, 64)
 OFFLINE = """
 import sys, time
 from pathlib import Path
-from app.runtime.processors import batches_at_once
-from app.runtime.tensorflow_start import import_tensorflow
-from app.runtime.text_files import read_lines
+from keras_nmt.app.runtime.processors import batches_at_once
+from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
+from keras_nmt.app.runtime.text_files import read_lines
 import_tensorflow(batches_at_once=batches_at_once())
-from app.models.loading import load_model
+from keras_nmt.app.models.loading import load_model
 translator = load_model(Path(sys.argv[1])).translator(batches_at_once=batches_at_once())
 lines = read_lines(Path(sys.argv[2]))[: int(sys.argv[3])]
 translator.translate(lines[:64])

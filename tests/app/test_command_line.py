@@ -157,7 +157,7 @@ def test_an_export_in_bfloat16_is_half_as_large_and_nearly_the_same(export: Path
 def test_help_has_an_example_and_does_not_import_tensorflow() -> None:
     code = """
 import sys
-from app.cli import VERBS, main
+from keras_nmt.app.cli import VERBS, main
 for arguments in (["--help"], *([verb, "--help"] for verb in VERBS)):
     try:
         main(arguments)

@@ -139,7 +139,7 @@ def test_a_second_signal_ends_the_process_and_an_ignored_one_stays_ignored(code,
 import os, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 {ignored}
-from app.runtime.signals import StopSignals
+from keras_nmt.app.runtime.signals import StopSignals
 with StopSignals() as signals:
     {code}
 """
@@ -149,7 +149,7 @@ with StopSignals() as signals:
 
 HANGS_UP = """
 import time
-from app.runtime.signals import StopSignals
+from keras_nmt.app.runtime.signals import StopSignals
 
 with StopSignals() as signals:
     signals.hold_back()

@@ -25,7 +25,7 @@ SETTINGS = (
 )
 DYING = """
 import os, signal, sys
-from app.runtime.tensorflow_start import import_tensorflow
+from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 import_tensorflow()
 import {module} as module
 original, calls = module.{name}, iter(range(1, 10_000))
@@ -34,7 +34,7 @@ def dying(*arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments, **options)
 module.{name} = dying
-from app.cli import main
+from keras_nmt.app.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -12,7 +12,7 @@ from keras_nmt.pipelines.streaming.allocator import keep_freed_memory
 # Allocates and frees many blocks of 1 MiB, like a training step, and prints the page faults after a warm-up.
 FAULTS = """
 import ctypes, resource
-from pipelines.streaming.allocator import keep_freed_memory
+from keras_nmt.pipelines.streaming.allocator import keep_freed_memory
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 libc.mallopt(-1, 128 << 10)  # as the op of Dataset.from_generator does
