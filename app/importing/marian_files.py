@@ -216,7 +216,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
     except ImportError as error:
-        raise UserError("this needs safetensors; install it with pip install 'nmt[marian]'") from error
+        raise UserError("this needs safetensors; install it with pip install 'keras-nmt[marian]'") from error
     try:
         return load_file(path)
     except (SafetensorError, ValueError, TypeError, KeyError) as error:

@@ -108,7 +108,7 @@ class BeamWorkers:
             import apache_beam as beam
             from apache_beam.options.pipeline_options import PipelineOptions
         except ImportError as error:
-            raise DataError("Apache Beam is not installed; install the extra: pip install 'nmt[beam]'") from error
+            raise DataError("Apache Beam is not installed; install the extra: pip install 'keras-nmt[beam]'") from error
         self._beam = beam
         self._options = PipelineOptions(list(options))
 

@@ -262,7 +262,7 @@ def test_a_missing_file_is_named(name: str, copy: Path) -> None:
 
 def test_a_package_that_is_not_installed_is_named(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    assert refusal(copy) == "this needs safetensors; install it with pip install 'nmt[marian]'"
+    assert refusal(copy) == "this needs safetensors; install it with pip install 'keras-nmt[marian]'"
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     monkeypatch.setitem(sys.modules, "torch", None)
     expected = (
