@@ -34,7 +34,7 @@ def main() -> None:
     glossary = extract_glossary(*train)
     chosen = [pair for pair in zip(*test, strict=True) if agrees(glossary, *pair)][: arguments.sentences]
     import_tensorflow()
-    from keras_nmt.app.decoding.translator import Request
+    from keras_nmt.app.decoding.translator import TranslationRequest
     from keras_nmt.app.evaluation import score
     from keras_nmt.app.models.loading import load_model
 
@@ -42,7 +42,10 @@ def main() -> None:
     model = load_model(arguments.run)
     wanted = [[glossary[word] for word in words(source) & glossary.keys()] for source in sources]
     found = {}
-    for name, request in (("without", Request()), ("with", Request(glossary=tuple(glossary.items())))):
+    for name, request in (
+        ("without", TranslationRequest()),
+        ("with", TranslationRequest(glossary=tuple(glossary.items()))),
+    ):
         texts = [translation.text for translation in model.translator(request).translate(sources)]
         met = sum(target in text for text, targets in zip(texts, wanted, strict=True) for target in targets)
         found[name] = {"bleu": score(texts, references).bleu, "terms_met": met}

@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
     for path in (arguments.file, arguments.prefix, arguments.glossary):
         if path:
             check_readable(path)
-    from keras_nmt.app.runtime.tensorflow_start import answering_soon, import_tensorflow
+    from keras_nmt.app.runtime.tensorflow_start import import_tensorflow, without_graph_optimization
 
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     at_once = 1 if typed else batches_at_once()
@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
         alignments = (without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
     else:
         del sources  # else `tee` would keep all lines for it
-    with answering_soon() if len(first) <= FEW_LINES else nullcontext():
+    with without_graph_optimization() if len(first) <= FEW_LINES else nullcontext():
         for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
             print(formatted(number, translation, alignment, arguments), flush=typed)
 
@@ -154,11 +154,11 @@ def request(arguments: argparse.Namespace) -> Any:
     """Returns what to translate each line with."""
     from keras_nmt.app.decoding.glossary import read_glossary
     from keras_nmt.app.decoding.search.sampling import Sampling
-    from keras_nmt.app.decoding.translator import Request
+    from keras_nmt.app.decoding.translator import TranslationRequest
 
     given = {name: getattr(arguments, name) for name in SAMPLING}
     sampling = Sampling(**{name: value for name, value in given.items() if value is not None})
-    return Request(
+    return TranslationRequest(
         arguments.n_best,
         with_tokens=arguments.token_scores,
         at_prefix=arguments.alternatives,

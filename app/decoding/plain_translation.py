@@ -20,10 +20,10 @@ from keras_nmt.app.decoding.text.output_checks import WARNINGS
 from keras_nmt.app.decoding.text.plain_output_checks import Side, plain_warnings
 from keras_nmt.app.decoding.text.sentences import (
     Parts,
-    is_followed_by_space_outside,
+    is_followed_by_space_in_python,
     joined_outside,
     split_copied_outside,
-    stretches_outside,
+    stretches_in_python,
 )
 from keras_nmt.app.decoding.text.texts import Search
 from keras_nmt.app.decoding.text_pipeline import TextPipeline
@@ -81,7 +81,7 @@ class PlainTranslation:
         """Returns the outputs of the signature `translate`, each [N], for `texts`, string [N]."""
         of_texts = [self.pieces(text.decode("utf-8", "replace")) for text in texts.numpy()]
         pieces = [piece for of_text in of_texts for piece in of_text]
-        sources = self.engine.vocabulary.encode_outside([piece.rest for piece in pieces])
+        sources = self.engine.vocabulary.encode_in_python([piece.rest for piece in pieces])
         spoken = [behind_tags(ids, self.engine.text.tables.tags) for ids in sources]
         longest = max(map(len, sources), default=0)
         is_bare_tag = any(ids and not text for ids, text in zip(sources, spoken, strict=True))
@@ -102,13 +102,13 @@ class PlainTranslation:
         """Cuts a text as `Cutter.cut` does, but leaves sentences that are too long whole."""
         found = self.tags and self.tags.match(text)
         tags = found[0] if found else ""
-        parts = [split_copied_outside(stretch.text) for stretch in stretches_outside(text[len(tags) :])]
+        parts = [split_copied_outside(stretch.text) for stretch in stretches_in_python(text[len(tags) :])]
         return [Parts(copied, tags + rest if rest else "") for copied, rest in parts] or [Parts("", "")]
 
     def chosen(self, sources: Sequence[Sequence[int]], found: Found) -> list["Chosen"]:
         """Returns the best hypothesis of each source, or the second if it has fewer warnings."""
         hypotheses = [[without_padding(ids) for ids in of_source] for of_source in found.tokens]
-        texts = self.engine.vocabulary.decode_outside([*sources, *(ids[:-1] for each in hypotheses for ids in each)])
+        texts = self.engine.vocabulary.decode_in_python([*sources, *(ids[:-1] for each in hypotheses for ids in each)])
         of_hypotheses = iter(texts[len(sources) :])
         rows = []
         for row, (source, ids) in enumerate(zip(sources, hypotheses, strict=True)):
@@ -165,7 +165,7 @@ def joined_pieces(pieces: Sequence[tuple[str, Chosen]]) -> Chosen:
     for copied, found in pieces:
         part = joined_outside(copied, found.translation)
         if part:
-            text += " " * bool(text and is_followed_by_space_outside(last)) + part
+            text += " " * bool(text and is_followed_by_space_in_python(last)) + part
             last = part
     every = [found for _, found in pieces]
     return Chosen(

@@ -62,7 +62,7 @@ class Translation:
 
 
 @dataclass(frozen=True)
-class Request:
+class TranslationRequest:
     """What to return for each line.
 
     Attributes:
@@ -105,7 +105,7 @@ class Request:
         return {"alternatives": tf.constant(self.hypotheses)} if self.at_prefix else {}
 
 
-BEST = Request()
+BEST = TranslationRequest()
 
 
 class Translator:
@@ -126,7 +126,7 @@ class Translator:
         signatures: Signatures,
         options: DecodingOptions | None = None,
         *,
-        request: Request = BEST,
+        request: TranslationRequest = BEST,
         batch_tokens: int = BATCH_TOKENS,
         window_lines: int = WINDOW_LINES,
         batches_at_once: int = 1,

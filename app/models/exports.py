@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from keras_nmt.app.decoding.given_translations import Aligner, Scorer
 from keras_nmt.app.decoding.options import DecodingOptions, DecodingSettings
 from keras_nmt.app.decoding.signatures import DEFAULT, TRANSLATE, Signature, Signatures, with_translate
-from keras_nmt.app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, Request, Translator
+from keras_nmt.app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, TranslationRequest, Translator
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, is_ctranslate2
 from keras_nmt.app.runtime.processors import processors
@@ -40,7 +40,7 @@ class Model(Protocol):
         """The languages that it translates."""
 
     def translator(
-        self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
+        self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
         """Returns what translates lines."""
 
@@ -105,7 +105,7 @@ class ExportModel:
             return tf.saved_model.load(in_utf8(self.version))
 
     @property
-    def vocabulary_outside(self) -> "AnyVocabulary | None":
+    def python_vocabulary(self) -> "AnyVocabulary | None":
         """The vocabulary for use without TensorFlow, or None; a SavedModel has its vocabulary only in its graphs."""
         return self.engine and self.engine.vocabulary
 
@@ -120,7 +120,7 @@ class ExportModel:
         return FasterSignatures(faster, lambda: with_translate(self.saved_model.signatures))
 
     def translator(
-        self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
+        self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
         """Returns a translator with the export's signatures."""
         check_hypotheses(request, self.options.beam_size)
@@ -191,7 +191,7 @@ class CTranslate2Model:
         self.graph = CTranslate2Graph(folder, options, workers=processors(), threads=1)
 
     @property
-    def vocabulary_outside(self) -> "AnyVocabulary":
+    def python_vocabulary(self) -> "AnyVocabulary":
         """The vocabulary for use without TensorFlow."""
         return self.graph.vocabulary
 
@@ -212,7 +212,7 @@ class CTranslate2Model:
             return cls(version, languages, options, examples)
 
     def translator(
-        self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
+        self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
         """Returns a translator with batches large enough for all of the engine's workers."""
         check_hypotheses(request, self.options.beam_size)
@@ -269,7 +269,7 @@ def overridden(options: DecodingOptions, given: DecodingSettings) -> DecodingOpt
         raise UserError(str(error)) from error
 
 
-def check_hypotheses(request: Request, beam_size: int) -> None:
+def check_hypotheses(request: TranslationRequest, beam_size: int) -> None:
     """Raises if a request asks for more hypotheses than the beam holds.
 
     Raises:

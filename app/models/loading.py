@@ -11,13 +11,13 @@ from keras_nmt.app.decoding.network.ensemble import Ensemble
 from keras_nmt.app.decoding.network.protocol import Network
 from keras_nmt.app.decoding.options import DecodingSettings
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
-from keras_nmt.app.decoding.translator import BEST, WINDOW_LINES, Request, Translator
+from keras_nmt.app.decoding.translator import BEST, WINDOW_LINES, TranslationRequest, Translator
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.models.ctranslate2_model import write_ctranslate2
 from keras_nmt.app.models.export_layout import ENGINE, is_ctranslate2, newest_version
 from keras_nmt.app.models.exports import CTranslate2Model, EngineName, Model, check_hypotheses, load_export, overridden
 from keras_nmt.app.runs.checkpoints import IMPORTED, Checkpoint
-from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
 from keras_nmt.pipelines.vocabulary.tags import Languages
@@ -37,7 +37,7 @@ def load_model(
 
     Args:
         path: A run, an export, or one version of an export.
-        checkpoint: Of a run, as `choose` takes it.
+        checkpoint: Of a run, as `choose_checkpoint` takes it.
         engine: None for TensorFlow if it is a run, and for the faster engine if it is an export.
         ensemble: Runs that translate together with this one, each RUN or RUN:CHECKPOINT.
         decoding: Fields of `DecodingOptions` that override the model's own, where not None.
@@ -66,7 +66,7 @@ def load_model(
 
 
 class RunModel:
-    """A run with the weights of a checkpoint, as `choose` selects it."""
+    """A run with the weights of a checkpoint, as `choose_checkpoint` selects it."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class RunModel:
     ) -> None:
         self.run = RunDirectory.open(path)
         self.precision = precision
-        self.checkpoint = choose(self.run, checkpoint)
+        self.checkpoint = choose_checkpoint(self.run, checkpoint)
         self.options = overridden(self.run.configuration.decoding, decoding)
         say(f"{path}: {_origin(self.checkpoint)}")
         self.others = [self._member(member) for member in ensemble]
@@ -116,7 +116,7 @@ class RunModel:
         return member
 
     def translator(
-        self, request: Request = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
+        self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
         """Returns a translator with the run's weights."""
         check_hypotheses(request, self.options.beam_size)

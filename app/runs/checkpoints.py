@@ -117,7 +117,7 @@ class Checkpoint:
             variable.assign(arrays[name])
 
 
-def first_whole(paths: Sequence[Path]) -> tuple[Checkpoint, list[DamagedCheckpoint]]:
+def first_undamaged(paths: Sequence[Path]) -> tuple[Checkpoint, list[DamagedCheckpoint]]:
     """Returns the first of these checkpoints that is undamaged, and the errors of those before it.
 
     Raises:

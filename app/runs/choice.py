@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.runs.checkpoints import Checkpoint, first_whole
+from keras_nmt.app.runs.checkpoints import Checkpoint, first_undamaged
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
 
 
-def choose(run: RunDirectory, choice: str | None = None) -> Checkpoint:
+def choose_checkpoint(run: RunDirectory, choice: str | None = None) -> Checkpoint:
     """Returns the checkpoint to translate with; reports damaged ones and takes the next that the choice allows.
 
     Args:
@@ -19,7 +19,7 @@ def choose(run: RunDirectory, choice: str | None = None) -> Checkpoint:
     Raises:
         UserError: There is no such checkpoint, or all of them are damaged.
     """
-    found, damaged = first_whole(_candidates(run, choice))
+    found, damaged = first_undamaged(_candidates(run, choice))
     for error in damaged:
         say(f"{error}; using {found.path.name} instead")
     return found

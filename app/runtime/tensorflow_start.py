@@ -45,7 +45,7 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
 
 
 @contextmanager
-def answering_soon() -> Iterator[None]:
+def without_graph_optimization() -> Iterator[None]:
     """Turns off graph optimization inside the context; for a search it takes longer than translating a few lines."""
     import tensorflow as tf
 

@@ -9,7 +9,7 @@ from typing import Any
 from keras_nmt.app.config import Configuration, nearest_preset
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runs import step_lines
-from keras_nmt.app.runs.checkpoints import DamagedCheckpoint, first_whole
+from keras_nmt.app.runs.checkpoints import DamagedCheckpoint, first_undamaged
 from keras_nmt.app.runs.directory import RunDirectory, shard_checksums
 from keras_nmt.app.runs.lock import locked
 from keras_nmt.app.runtime.console import say
@@ -121,7 +121,7 @@ def restore_latest(run: RunDirectory, trainer: Trainer) -> int:
     folder.clear_leftovers()
     if paths := [path for _, path in reversed(folder.steps())]:
         try:
-            newest, damaged = first_whole(paths)
+            newest, damaged = first_undamaged(paths)
         except DamagedCheckpoint as all_damaged:
             message = f"{all_damaged}, and no other is undamaged; remove {folder.path} to start over"
             raise UserError(message) from all_damaged

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runs.checkpoints import IMPORTED
-from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
 from keras_nmt.layers import Transformer
@@ -26,6 +26,6 @@ def warm_start(transformer: Transformer, other: Path, data: Manifest) -> None:
             f"{other} was trained with another vocabulary than that of {data.data_dir}; prepare the data with "
             f"--vocabulary {other / 'vocabulary.model'}"
         )
-    checkpoint = choose(run, None)
+    checkpoint = choose_checkpoint(run, None)
     checkpoint.load_weights(transformer)
     say(f"starting from the weights of {checkpoint.path}")

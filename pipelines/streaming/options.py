@@ -7,7 +7,7 @@ from keras_nmt.pipelines.errors import DataError
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """The options of `training_stream` and `planned_epoch`.
+    """The options of `training_stream` and `plan_first_epoch`.
 
     Attributes:
         batch_tokens: The maximum number of tokens on each side of a batch, padding included.

@@ -124,7 +124,7 @@ class PlannedBatch(NamedTuple):
     target_tokens: float
 
 
-def planned_epoch(data_dir: str | Path, options: StreamOptions) -> list[PlannedBatch]:
+def plan_first_epoch(data_dir: str | Path, options: StreamOptions) -> list[PlannedBatch]:
     """Returns the batches of the first epoch of `training_stream`, in order, without reading tokens.
 
     If an epoch has several windows, later epochs may have a few batches more or less.
@@ -133,7 +133,7 @@ def planned_epoch(data_dir: str | Path, options: StreamOptions) -> list[PlannedB
 
 
 def planned_batches(data: TrainingData) -> list[PlannedBatch]:
-    """Returns the batches of the first epoch of opened data; see `planned_epoch`."""
+    """Returns the batches of the first epoch of opened data; see `plan_first_epoch`."""
     return [batch for window in data.windows(0) for batch in _planned(data, window)]
 
 

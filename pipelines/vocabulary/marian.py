@@ -129,12 +129,12 @@ class MarianVocabulary(tf.Module):
         """Returns the piece of each id, string of the same shape: "" for PAD, "</s>" for EOS."""
         return tf.where(ids == PAD, "", tf.gather(self.spellings, ids))
 
-    def encode_outside(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode_in_python(self, texts: Sequence[str]) -> list[list[int]]:
         """Encodes as `encode` does, and returns lists."""
         found: list[list[int]] = self.encode(tf.constant(list(texts), tf.string)).to_list()
         return found
 
-    def decode_outside(self, rows: Sequence[Sequence[int]]) -> list[str]:
+    def decode_in_python(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """Decodes rows without EOS as `decode` does, and returns a list."""
         ids = tf.ragged.constant([list(row) for row in rows], tf.int32, ragged_rank=1).to_tensor(PAD)
         return [text.decode("utf-8", "replace") for text in self.decode(ids).numpy()]

@@ -96,13 +96,13 @@ class Vocabulary(tf.Module):
         """Returns the piece of each id, string of the same shape: "" for PAD, "</s>" for EOS."""
         return tf.where(ids == PAD, "", self.tokenizer.id_to_string(ids))
 
-    def encode_outside(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode_in_python(self, texts: Sequence[str]) -> list[list[int]]:
         """Encodes without TensorFlow, for engines whose search is as fast as a TensorFlow op."""
         # One text at a time: given a list, SentencePiece starts threads.
         found: list[list[int]] = [self.processor.encode(text) for text in texts]
         return found
 
-    def decode_outside(self, rows: Sequence[Sequence[int]]) -> list[str]:
+    def decode_in_python(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """Decodes rows without EOS, without TensorFlow."""
         found: list[str] = [self.processor.decode([i for i in row if i not in (PAD, BOS)]) for row in rows]
         return found

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_nmt.app.cli import VERBS, build_parser
 from keras_nmt.app.runs import directory as run_directory
-from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.choice import choose_checkpoint
 from tests.app.command_line import TINY, Done, nmt, succeeded, train_arguments
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -87,7 +87,7 @@ def test_the_same_command_resumes_as_if_it_had_not_stopped(data: Path, run: Path
     ]
     opened = run_directory.RunDirectory.open(run_copy)
     assert [step for step, _ in opened.checkpoints.steps()] == [5, 6]  # 2, the best, was not to be kept
-    assert choose(opened).step == 6  # newer than the average of 2 and 4
+    assert choose_checkpoint(opened).step == 6  # newer than the average of 2 and 4
 
 
 def test_a_finished_run_is_left_alone(data: Path, run_copy: Path) -> None:
@@ -111,7 +111,7 @@ def test_an_averaged_run_is_scored_with_its_average(run_copy: Path, tmp_path: Pa
     translation = (tmp_path / "translation").read_text().split("\n")[:-1]
     assert scores["chrf"] == sacrebleu.corpus_chrf(translation, [["Es regnet.", "Wer?", ""]]).score
     opened = run_directory.RunDirectory.open(run_copy)
-    (kept,) = opened.evaluations(choose(opened))
+    (kept,) = opened.evaluations(choose_checkpoint(opened))
     assert (kept["text"], kept["sentences"], kept["decoding"]["beam_size"]) == ("reference", 3, 2)
     assert {name: kept[name] for name in scores} == scores
     again = nmt("evaluate", "--hypothesis", tmp_path / "translation", *files, "--pair", "en-de", "--json")

@@ -100,7 +100,7 @@ def is_followed_by_space(texts: tf.Tensor) -> tf.Tensor:
     return ~tf.strings.regex_full_match(texts, NO_SPACE_AFTER)
 
 
-def stretches_outside(text: str) -> list[Stretch]:
+def stretches_in_python(text: str) -> list[Stretch]:
     """Cuts one text as `cut_sentences` does, but keeps the spaces: the stretches concatenate to the text."""
     pieces = regex.split(CUT, _replaced_outside(text, CUTTING))
     marked = [
@@ -137,7 +137,7 @@ def joined_outside(copied: str, translation: str) -> str:
     return " ".join(part for part in (copied, translation) if part)
 
 
-def is_followed_by_space_outside(text: str) -> bool:
+def is_followed_by_space_in_python(text: str) -> bool:
     """Applies `is_followed_by_space` to one text."""
     return regex.fullmatch(NO_SPACE_AFTER, text) is None
 

@@ -63,7 +63,7 @@ class Batcher:
         metrics: Metrics that record the batches and the queue.
         workers: Number of batches that are computed at the same time.
         batch_tokens: Budget of a batch; a longer text forms a batch by itself.
-        most_waiting: Capacity of the queue in texts; a request that exceeds it is refused.
+        max_queued: Capacity of the queue in texts; a request that exceeds it is refused.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class Batcher:
         *,
         workers: int,
         batch_tokens: int = BATCH_TOKENS,
-        most_waiting: int = MAX_QUEUED,
+        max_queued: int = MAX_QUEUED,
     ) -> None:
         self.metrics = metrics
         self.batch_tokens = batch_tokens
-        self.most_waiting = most_waiting
-        self.max_per_request = max(1, most_waiting // 4)
+        self.max_queued = max_queued
+        self.max_per_request = max(1, max_queued // 4)
         self._queue: list[QueuedText] = []
         self._changed = threading.Condition()
         self._computing_tokens = 0
@@ -117,7 +117,7 @@ class Batcher:
         texts = [QueuedText(key, row, estimated_tokens(row), loop.create_future()) for row in rows]
         with self._changed:
             self._drop_cancelled()
-            if len(self._queue) + len(rows) > self.most_waiting:
+            if len(self._queue) + len(rows) > self.max_queued:
                 self.metrics.refused.labels(key[0].model).inc()
                 raise BusyError(f"{len(self._queue)} texts are waiting already; try again in a moment")
             if self._stopped:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from keras_nmt.app.decoding.signatures import ALTERNATIVES, N_BEST, TRANSLATE
-from keras_nmt.app.decoding.text.sentences import is_followed_by_space_outside, stretches_outside
+from keras_nmt.app.decoding.text.sentences import is_followed_by_space_in_python, stretches_in_python
 from keras_nmt.app.server.engine.batching import Batcher, Row
 from keras_nmt.app.server.engine.versions import Direction
 
@@ -79,7 +79,7 @@ def sentences_of(text: str) -> list[Sentence]:
     The graph splits at the same places, so it translates each sentence as a whole.
     """
     found: list[Sentence] = []
-    for before, core, after in stretches_outside(text):
+    for before, core, after in stretches_in_python(text):
         if found:  # the space between two sentences belongs to the first
             found[-1] = replace(found[-1], after=found[-1].after + before)
         *pieces, last = pieces_of(core)
@@ -114,7 +114,7 @@ def respaced(sentences: Sequence[Sentence]) -> list[Sentence]:
 
 def space_after(sentence: Sentence) -> str:
     """Returns the space between a translated sentence and the next one: " " or ""."""
-    return " " if sentence.text and is_followed_by_space_outside(sentence.text) else ""
+    return " " if sentence.text and is_followed_by_space_in_python(sentence.text) else ""
 
 
 async def translate(

@@ -63,8 +63,8 @@ class Version:
 
     def token_counts(self, texts: Sequence[bytes]) -> list[int]:
         """Returns the number of tokens of each text in UTF-8, without the end of the sentence."""
-        if outside := self.export.vocabulary_outside:
-            return [len(ids) for ids in outside.encode_outside([text.decode("utf-8", "replace") for text in texts])]
+        if outside := self.export.python_vocabulary:
+            return [len(ids) for ids in outside.encode_in_python([text.decode("utf-8", "replace") for text in texts])]
         lengths: list[int] = self.signatures[TOKENIZE](texts=tf.constant(texts))["lengths"].numpy().tolist()
         return lengths
 

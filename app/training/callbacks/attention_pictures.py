@@ -53,7 +53,7 @@ def write_attention(transformer: Transformer, vocabulary: AnyVocabulary, sentenc
     """
     words = vocabulary.pieces()
     for number, pair in enumerate(sentences, start=1):
-        source, target = ([*ids, EOS] for ids in vocabulary.encode_outside(list(pair)))
+        source, target = ([*ids, EOS] for ids in vocabulary.encode_in_python(list(pair)))
         read = [BOS, *target[:-1]]  # what the decoder reads: the translation, shifted right
         for name, maps in attention_maps(transformer, source, read).items():
             tf.summary.image(f"attention {number}/{name}", attention_picture(maps)[None])

@@ -18,7 +18,7 @@ from keras_nmt.app.decoding.signatures import N_BEST, TOKENIZE, TRANSLATE, Signa
 from keras_nmt.app.decoding.text.found_pieces import best_order
 from keras_nmt.app.decoding.text.texts import Search
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
-from keras_nmt.app.decoding.translator import Request, Translation, Translator, batches_of_like_length
+from keras_nmt.app.decoding.translator import Translation, TranslationRequest, Translator, batches_of_like_length
 from keras_nmt.app.errors import UserError
 from keras_nmt.layers.config import TransformerConfig
 from keras_nmt.layers.transformer import Transformer
@@ -48,7 +48,7 @@ def signatures(graph: TranslationGraph) -> Signatures:
 
 @pytest.fixture(scope="module")
 def translator(signatures: Signatures) -> Translator:
-    return Translator(signatures, request=Request(2), batch_tokens=200, window_lines=7)
+    return Translator(signatures, request=TranslationRequest(2), batch_tokens=200, window_lines=7)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_sentences_are_translated_separately_and_those_without_words_are_copied(
     assert said == ["The cat sat.", "A dog!", "The mat.", "The dog. a@b.example", "The cat sat.", "", "3.5 und"]
     assert [copied.decode() for copied in pieces.copied.numpy()] == ["", "", "---", "1.", "2.", "***", ""]
     assert pieces.owner.numpy().tolist() == [0, 0, 0, 0, 1, 2, 3]
-    found = Translator(signatures, request=Request(2)).translate(lines)
+    found = Translator(signatures, request=TranslationRequest(2)).translate(lines)
     expected = ["The cat sat. A dog! --- The mat. 1. The dog. a@b.example", "2. The cat sat.", "***", "3.5 und"]
     assert [one.text for one in found] == expected
     assert [len(one.alternatives) for one in found] == [1, 1, 0, 1]  # a copied text has no alternative
@@ -155,7 +155,7 @@ def test_sentences_are_translated_separately_and_those_without_words_are_copied(
 def test_a_prefix_is_divided_among_sentences(signatures: Signatures) -> None:
     lines = ["The cat sat. A dog. The mat.", "1. The cat sat. A dog.", "--- A dog.", "A dog."]
     prefixes = ["Die Katze. Übung", "1. Die", "--- Übung", "Die Katze. Übung macht. Den"]
-    found = list(Translator(signatures, request=Request(2)).translate_lines(lines, prefixes=prefixes))
+    found = list(Translator(signatures, request=TranslationRequest(2)).translate_lines(lines, prefixes=prefixes))
     for prefix, translation in zip(prefixes, found, strict=True):
         assert translation.text.startswith(prefix.split(".")[0])
     assert found[0].text.split(". ")[1].startswith("Übung")
@@ -164,7 +164,7 @@ def test_a_prefix_is_divided_among_sentences(signatures: Signatures) -> None:
     assert "1. 1." not in found[1].text
     assert found[2].text.startswith("--- Übung")
     assert found[3].text.startswith("Die Katze. Übung macht. Den")
-    behind = Translator(signatures, request=Request(3, at_prefix=True))
+    behind = Translator(signatures, request=TranslationRequest(3, at_prefix=True))
     (choice,) = behind.translate_lines(lines[:1], prefixes=["The cat sat. A"])
     texts = [choice.text, *(other.text for other in choice.alternatives)]
     assert len(set(texts)) == 3
@@ -259,7 +259,9 @@ def test_parallel_batches_give_the_same_translations_as_sequential_ones(
     slow = {**signatures, "translate_nbest": n_best}
     progress: list[int] = []
     lines = [WORDS[0]] * 6  # few enough for a single batch
-    found = Translator(slow, request=Request(2), batches_at_once=3).translate(lines, progress=progress.append)
+    found = Translator(slow, request=TranslationRequest(2), batches_at_once=3).translate(
+        lines, progress=progress.append
+    )
     assert [one.text for one in found] == [one.text for one in translator.translate(lines)]
     assert sizes == progress == [2, 2, 2]
 
@@ -281,7 +283,7 @@ def test_no_lines_give_no_translations(signatures: Signatures, translator: Trans
 def test_a_saved_model_translates_as_the_graph_does_and_neither_traces_again(
     saved: Any, translator: Translator
 ) -> None:
-    loaded = Translator(saved, OPTIONS, request=Request(2), batch_tokens=200, window_lines=7)
+    loaded = Translator(saved, OPTIONS, request=TranslationRequest(2), batch_tokens=200, window_lines=7)
     lines = [*SENTENCES, "", " ".join(WORDS * 3)]
     assert loaded.translate(lines) == translator.translate(lines)
     n_best: Any = translator.signatures["translate_nbest"]
@@ -300,7 +302,7 @@ def test_a_saved_model_takes_other_settings_of_the_search(
     scores = [translation.score for translation in translations]
     np.testing.assert_allclose([translation.score for translation in found], scores, rtol=1e-6)
     assert translations != Translator(saved, OPTIONS).translate(SENTENCES)
-    many = Translator(saved, replace(OPTIONS, beam_size=5), request=Request(5)).translate(SENTENCES)
+    many = Translator(saved, replace(OPTIONS, beam_size=5), request=TranslationRequest(5)).translate(SENTENCES)
     assert {len(translation.alternatives) for translation in many} == {4}
 
 
@@ -322,7 +324,7 @@ def test_scores_and_confidence_agree_with_the_tokens(
     signatures: Signatures, vocabulary: Vocabulary, translator: Translator
 ) -> None:
     lines = ["The cat sat on the mat.", "", " ".join(WORDS * 2)]
-    with_tokens = Translator(signatures, request=Request(2, with_tokens=True)).translate(lines)
+    with_tokens = Translator(signatures, request=TranslationRequest(2, with_tokens=True)).translate(lines)
     for plain, translation in zip(translator.translate(lines), with_tokens, strict=True):
         assert (plain.text, plain.tokens) == (translation.text, ())
         for one in (translation, *translation.alternatives):
@@ -367,7 +369,7 @@ def test_a_suspicious_translation_gives_way_to_the_next_best(vocabulary: Vocabul
     graph = TranslationGraph(Swapping(vocabulary.size), vocabulary, replace(OPTIONS, beam_size=4))
     text = ["one two three 12"]
     signatures = untraced_signatures(graph)
-    n_best = Translator(signatures, request=Request(2)).translate(text)[0]
+    n_best = Translator(signatures, request=TranslationRequest(2)).translate(text)[0]
     (best,) = Translator(signatures).translate(text)
     assert n_best.warnings == ("copied",)
     expected = n_best if n_best.alternatives[0].warnings else n_best.alternatives[0]
@@ -386,7 +388,7 @@ def unsure(graph: TranslationGraph) -> Iterator[None]:
 @pytest.mark.usefixtures("unsure")
 def test_samples_depend_on_the_line_and_the_seed_alone(signatures: Signatures) -> None:
     def sampled(lines: list[str], seed: int = 1, **batches: int) -> list[list[str]]:
-        request = Request(3, sampling=Sampling(), seed=seed)
+        request = TranslationRequest(3, sampling=Sampling(), seed=seed)
         found = Translator(signatures, OPTIONS, request=request, **batches).translate(lines)
         return [[t.text, *(other.text for other in t.alternatives)] for t in found]
 
@@ -397,7 +399,7 @@ def test_samples_depend_on_the_line_and_the_seed_alone(signatures: Signatures) -
     assert together[0] != together[4]  # the same text in another line
     assert len(set(together[0])) == 3
     assert together[2] == [""] * 3
-    coldest = Translator(signatures, OPTIONS, request=Request(sampling=Sampling(top_k=1))).translate(lines)
+    coldest = Translator(signatures, OPTIONS, request=TranslationRequest(sampling=Sampling(top_k=1))).translate(lines)
     greedy = Translator(signatures, replace(OPTIONS, beam_size=1)).translate(lines)
     assert [t.text for t in coldest] == [t.text for t in greedy]
     np.testing.assert_allclose([t.score for t in coldest], [t.score for t in greedy], rtol=1e-4)
@@ -405,7 +407,7 @@ def test_samples_depend_on_the_line_and_the_seed_alone(signatures: Signatures) -
 
 def test_alternatives_differ_after_their_prefix(signatures: Signatures, vocabulary: Vocabulary) -> None:
     lines, prefixes = ["The cat sat on the mat.", "A dog.", " ".join(WORDS * 2)], ["The cat", "", "The cat sat"]
-    translator = Translator(signatures, request=Request(3, at_prefix=True))
+    translator = Translator(signatures, request=TranslationRequest(3, at_prefix=True))
     found = list(translator.translate_lines(lines, prefixes=prefixes))
     for line, prefix, translation in zip(lines, prefixes, found, strict=True):
         texts = [translation.text, *(other.text for other in translation.alternatives)]
@@ -418,7 +420,7 @@ def test_translations_contain_the_terms_of_a_glossary(signatures: Signatures, vo
     glossary = (("cat", "Katze"), ("dog", "one two"), ("mat", "Meister"), ("sat on the", "saß auf der"))
     lines = ["The cat sat on the mat.", "A dog.", "The catalogue.", "", " ".join(WORDS * 2)]
     plain = Translator(signatures).translate(lines)
-    found = Translator(signatures, request=Request(glossary=glossary)).translate(lines)
+    found = Translator(signatures, request=TranslationRequest(glossary=glossary)).translate(lines)
     for wanted in ("Katze", "Meister", "saß auf der"):
         assert wanted in found[0].text
     assert "one two" in found[1].text
@@ -436,7 +438,7 @@ def test_a_glossary_term_ends_where_a_word_ends(vocabulary: Vocabulary) -> None:
             return super().logits(wanted) + tf.where(more, 20.0, 0.0)
 
     graph = TranslationGraph(Continuing(vocabulary.size), vocabulary, replace(OPTIONS, max_extra_tokens=9))
-    translator = Translator(untraced_signatures(graph), request=Request(glossary=(("cat", "Katze"),)))
+    translator = Translator(untraced_signatures(graph), request=TranslationRequest(glossary=(("cat", "Katze"),)))
     (found,) = translator.translate(["The cat sat"])
     assert "Katze" in re.findall(r"\w+", found.text)
 
@@ -444,7 +446,7 @@ def test_a_glossary_term_ends_where_a_word_ends(vocabulary: Vocabulary) -> None:
 def test_a_missing_signature_is_refused(signatures: Signatures) -> None:
     few = {name: function for name, function in signatures.items() if "sample" not in name}
     with pytest.raises(UserError, match="this engine does not support sampling"):
-        Translator(few, request=Request(sampling=Sampling())).translate(["a"])
+        Translator(few, request=TranslationRequest(sampling=Sampling())).translate(["a"])
 
 
 @pytest.mark.parametrize(

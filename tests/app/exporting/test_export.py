@@ -35,7 +35,7 @@ from keras_nmt.app.exporting.signature_definitions import signature_definitions
 from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, newest_version
 from keras_nmt.app.models.exports import ExportModel
 from keras_nmt.app.models.loading import RunModel
-from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import EXAMPLES, RunDirectory, example_sentences
 from keras_nmt.pipelines.shards.manifest import Manifest
 from tests.app.command_line import nmt, succeeded
@@ -439,8 +439,12 @@ def test_the_scores_of_a_run_are_in_the_card_of_its_export(
         "decoding": {"beam_size": 4},
         "signatures": {"bleu": "sacre"},
     }
-    newest = choose(opened)
-    for checkpoint, text, bleu in ((newest, "test", 9.0), (newest, "test", 30.0), (choose(opened, "2"), "other", 40.0)):
+    newest = choose_checkpoint(opened)
+    for checkpoint, text, bleu in (
+        (newest, "test", 9.0),
+        (newest, "test", 30.0),
+        (choose_checkpoint(opened, "2"), "other", 40.0),
+    ):
         opened.add_evaluation(checkpoint, text, {**found, "bleu": bleu})
     out = tmp_path / "export"
     shutil.copytree(version, out / "1")

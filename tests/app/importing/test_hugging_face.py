@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.pipelines.vocabulary.marian import MarianVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, UNK
@@ -119,7 +119,7 @@ def test_texts_have_the_same_tokens(imported: tuple[Any, Any, Path], vocabulary:
 def test_logits_are_equal(imported: tuple[Any, Any, Path], vocabulary: MarianVocabulary) -> None:
     model, tokenizer, run_path = imported
     run = RunDirectory.open(run_path)
-    transformer = run.load_transformer(choose(run), "float32")
+    transformer = run.load_transformer(choose_checkpoint(run), "float32")
     source = vocabulary.encode(TEXTS).to_list()
     target = np.random.default_rng(0).integers(EOS + 1, vocabulary.size, (len(TEXTS), 9))
     longest = 1 + max(map(len, source))

@@ -11,7 +11,7 @@ import pytest
 import sentencepiece
 from safetensors.numpy import save_file
 
-from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK
 from tests.app.command_line import nmt, succeeded
@@ -126,7 +126,7 @@ def translated(run: Path, text: Path, *options: str) -> list[str]:
 def logits(run_path: Path, source: list[int], target: list[int]) -> Any:
     run = RunDirectory.open(run_path)
     inputs = {"source": np.array([source]), "target": np.array([target])}
-    return keras.ops.convert_to_numpy(run.load_transformer(choose(run), "float32")(inputs))[0]
+    return keras.ops.convert_to_numpy(run.load_transformer(choose_checkpoint(run), "float32")(inputs))[0]
 
 
 @pytest.mark.parametrize(

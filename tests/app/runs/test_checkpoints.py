@@ -13,7 +13,7 @@ from keras_nmt.app.errors import UserError
 from keras_nmt.app.runs import checkpoints
 from keras_nmt.app.runs.averaging import write_average
 from keras_nmt.app.runs.checkpoint_folder import CheckpointFolder
-from keras_nmt.app.runs.checkpoints import STOPPED_BY, Checkpoint, DamagedCheckpoint, first_whole, write_checkpoint
+from keras_nmt.app.runs.checkpoints import STOPPED_BY, Checkpoint, DamagedCheckpoint, first_undamaged, write_checkpoint
 from keras_nmt.app.training.optimization.adam import FusedAdam
 from keras_nmt.app.training.optimization.muon import Muon
 
@@ -173,11 +173,11 @@ def test_the_first_undamaged_checkpoint_is_opened_and_damage_is_named(
 ) -> None:
     good, bad = saved(folder, 1, 2)
     message = damage(bad / name)
-    found, damaged = first_whole([bad, good])
+    found, damaged = first_undamaged([bad, good])
     assert found.path == good
     assert [(error.path, str(error)) for error in damaged] == [(bad, f"{bad} is damaged: {message}")]
     with pytest.raises(DamagedCheckpoint, match=r"step-00000002 is damaged: "):
-        first_whole([bad])
+        first_undamaged([bad])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Graph optimization is turned off for a few lines."""
 
-from keras_nmt.app.runtime.tensorflow_start import answering_soon, import_tensorflow
+from keras_nmt.app.runtime.tensorflow_start import import_tensorflow, without_graph_optimization
 
 KEY = "disable_meta_optimizer"
 
@@ -15,7 +15,7 @@ def test_graph_optimization_is_off_only_inside_the_context() -> None:
     before = is_off()
     try:
         tf.config.optimizer.set_experimental_options({KEY: False})
-        with answering_soon():
+        with without_graph_optimization():
             assert is_off()
         assert not is_off()
     finally:

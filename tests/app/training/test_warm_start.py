@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_nmt.app.runs.choice import choose
+from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
 from tests.app.command_line import SAMPLE, nmt, succeeded, train_arguments
 
@@ -23,15 +23,15 @@ def test_the_first_weights_are_those_of_the_other_run_and_the_optimizer_is_new(
 ) -> None:
     out = tmp_path / "further"
     done = succeeded(nmt(*train_arguments(data, out, *STANDING_STILL), "--warm-start", run))
-    given = choose(RunDirectory.open(run), None)
+    given = choose_checkpoint(RunDirectory.open(run), None)
     assert f"starting from the weights of {given.path}" in done.err
     further = RunDirectory.open(out)
     assert further.configuration.training.warm_start == str(run)
-    ours, theirs = choose(further, None).weights(), given.weights()
+    ours, theirs = choose_checkpoint(further, None).weights(), given.weights()
     assert ours.keys() == theirs.keys()
     for name, weight in theirs.items():
         np.testing.assert_allclose(ours[name], weight, atol=1e-6, err_msg=name)
-    with np.load(choose(further, None).path / "state.npz") as state:
+    with np.load(choose_checkpoint(further, None).path / "state.npz") as state:
         assert int(state["optimizer/0000"]) == 1  # updates
 
     again = succeeded(nmt(*train_arguments(data, out, *STANDING_STILL), "--warm-start", run))

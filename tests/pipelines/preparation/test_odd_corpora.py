@@ -124,7 +124,7 @@ def texts_of(manifest: Manifest) -> list[tuple[str, str]]:
 
     vocabulary, tokens = manifest.vocabulary(), read_tokens(manifest.data_dir, manifest.split("train").shards)
     sides = [
-        vocabulary.decode_outside(
+        vocabulary.decode_in_python(
             [ids[:-1].tolist() for ids in np.split(values, np.cumsum(tokens.lengths[:, side])[:-1])]
         )
         for side, values in enumerate(tokens.values)

@@ -32,9 +32,9 @@ def batches_of(data_dir: Path, epoch: int = 0, **options: Any) -> int:
     return int(data.count(data.windows(epoch)).sum())
 
 
-def planned_epoch(data_dir: Path, *, window_pairs: int | None = None, **options: Any) -> list[PlannedBatch]:
+def plan_first_epoch(data_dir: Path, *, window_pairs: int | None = None, **options: Any) -> list[PlannedBatch]:
     with small_windows(window_pairs):
-        return stream.planned_epoch(data_dir, StreamOptions(**options))
+        return stream.plan_first_epoch(data_dir, StreamOptions(**options))
 
 
 def training_stream(

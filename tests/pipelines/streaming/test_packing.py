@@ -30,7 +30,7 @@ from tests.pipelines.streaming.streams import (
     assert_machines_read_in_turn,
     batches_of,
     open_data,
-    planned_epoch,
+    plan_first_epoch,
     training_stream,
 )
 
@@ -175,7 +175,7 @@ def test_batches_are_counted_once_for_windows_of_the_same_shards(
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
 def test_the_plan_of_an_epoch_matches_its_batches(prepared: Path, alpha: float) -> None:
     options = {"batch_tokens": 4096, "max_length": 64, "seed": 3, "packed": True, "sampling_alpha": alpha}
-    planned = planned_epoch(prepared, **options)
+    planned = plan_first_epoch(prepared, **options)
     found = list(islice(training_stream(prepared, **options).as_numpy_iterator(), len(planned)))
     tokens = [(np.count_nonzero(inputs["source"]), np.count_nonzero(labels)) for inputs, labels in found]
     expected = [(plan.source_tokens, plan.target_tokens) for plan in planned]
@@ -205,7 +205,7 @@ def test_little_of_a_large_batch_is_padding(pairs: int, mean: int, max_length: i
 
 
 def padding(data_dir: Path, **options: Any) -> float:
-    epoch = planned_epoch(data_dir, **options)
+    epoch = plan_first_epoch(data_dir, **options)
     real = sum(batch.source_tokens + batch.target_tokens for batch in epoch)
     return 1 - real / sum(s.rows * (s.source_length + s.target_length) for s, *_ in epoch)
 
@@ -233,7 +233,7 @@ def test_drawn_segmentations_spell_the_stored_texts(prepared: Path) -> None:
     drawn, stored = ({"sampling_alpha": alpha} for alpha in (0.3, 0.0))
     (ours, more), (theirs, fewer) = (
         texts_and_tokens(
-            prepared, training_stream(prepared, **options, **alpha), len(planned_epoch(prepared, **options, **alpha))
+            prepared, training_stream(prepared, **options, **alpha), len(plan_first_epoch(prepared, **options, **alpha))
         )
         for alpha in (drawn, stored)
     )

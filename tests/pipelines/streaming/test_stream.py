@@ -27,7 +27,7 @@ from tests.pipelines.streaming.streams import (
     assert_machines_read_in_turn,
     batches_of,
     open_data,
-    planned_epoch,
+    plan_first_epoch,
     training_stream,
 )
 
@@ -147,7 +147,7 @@ class TestTraining:
         assert sorted(pairs_in(whole[:end])) == list(range(150))
 
     def test_the_plan_of_an_epoch_matches_its_batches(self, data: Path) -> None:
-        planned = planned_epoch(data, **OPTIONS)
+        planned = plan_first_epoch(data, **OPTIONS)
         for plan, (inputs, labels) in zip(planned, epoch_of(data), strict=True):
             assert plan.shape == (*inputs["source"].shape, labels.shape[1])
             assert plan.source_tokens == np.count_nonzero(inputs["source"])

@@ -188,7 +188,7 @@ def test_a_vocabulary_of_no_text_is_reported() -> None:
 @given(text=st.text())
 def test_outside_a_graph_the_vocabulary_is_the_same(vocabulary: Vocabulary, text: str) -> None:
     encodable = text.encode("utf-8", "replace").decode("utf-8")
-    (ids,) = vocabulary.encode_outside([encodable])
+    (ids,) = vocabulary.encode_in_python([encodable])
     assert ids == vocabulary.encode(tf.constant([encodable])).to_list()[0]
     (decoded,) = vocabulary.decode(tf.constant([ids], tf.int32)).numpy()
-    assert vocabulary.decode_outside([ids]) == [decoded.decode()]
+    assert vocabulary.decode_in_python([ids]) == [decoded.decode()]

@@ -11,7 +11,7 @@ from keras_nmt.app.decoding.given_translations import Score, Scorer
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.signatures import Signatures
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
-from keras_nmt.app.decoding.translator import Request, Translator
+from keras_nmt.app.decoding.translator import TranslationRequest, Translator
 from keras_nmt.layers.config import TransformerConfig
 from keras_nmt.layers.transformer import Transformer
 from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
@@ -77,7 +77,7 @@ def test_several_sentences_and_lists_have_the_score_they_were_translated_with(vo
     ]
     graph = TranslationGraph(CopyingTransformer(vocabulary.size), vocabulary, replace(OPTIONS, max_source_tokens=20))
     signatures = untraced_signatures(graph)
-    translations = Translator(signatures, request=Request(2, with_tokens=True)).translate(lines)
+    translations = Translator(signatures, request=TranslationRequest(2, with_tokens=True)).translate(lines)
     scores = list(Scorer(signatures).score_lines(zip(lines, (t.text for t in translations), strict=True)))
     np.testing.assert_allclose([s.score for s in scores], [t.score for t in translations], atol=1e-4)
     for score, translation in zip(scores, translations, strict=True):

@@ -13,7 +13,7 @@ from keras_nmt.app.decoding.signatures import ALIGN, TRANSLATE
 from keras_nmt.app.decoding.text.found_pieces import found_pieces
 from keras_nmt.app.decoding.text.leading_tags import leads, tag_tables, without_tags
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
-from keras_nmt.app.decoding.translator import Request, Translator
+from keras_nmt.app.decoding.translator import TranslationRequest, Translator
 from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 from tests.app.decoding.fakes import TAGS, CopyingTransformer, tagged_vocabulary, untraced_signatures
 from tests.eager import eager
@@ -119,7 +119,7 @@ def test_tags_count_as_words_but_no_word_is_aligned_with_them(graph: Translation
 
 def test_a_term_of_a_glossary_is_not_found_in_a_tag(graph: TranslationGraph) -> None:
     glossary: Glossary = (("news", "Übung"),)
-    translator = Translator(untraced_signatures(graph), request=Request(glossary=glossary))
+    translator = Translator(untraced_signatures(graph), request=TranslationRequest(glossary=glossary))
     assert translator.translate(["<2fr> <news> The cat"])[0].text == "The cat"
 
 

@@ -11,12 +11,12 @@ from keras_nmt.app.decoding.text.sentences import (
     Parts,
     cut_sentences,
     is_followed_by_space,
-    is_followed_by_space_outside,
+    is_followed_by_space_in_python,
     joined,
     joined_outside,
     split_copied,
     split_copied_outside,
-    stretches_outside,
+    stretches_in_python,
 )
 
 TEXTS = tf.TensorSpec([None], tf.string)
@@ -52,7 +52,7 @@ def in_graph(text: str) -> list[str]:
 
 
 def outside(text: str) -> list[str]:
-    return [stretch.text for stretch in stretches_outside(text)] or [""]
+    return [stretch.text for stretch in stretches_in_python(text)] or [""]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_python_and_the_graph_cut_and_split_alike(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(text=texts)
 def test_sentences_are_not_cut_again_and_stretches_concatenate_to_the_text(text: str) -> None:
-    stretches = stretches_outside(text)
+    stretches = stretches_in_python(text)
     for stretch in stretches:
         assert outside(stretch.text) == [stretch.text]
     marks = dict.fromkeys(map(ord, "\ufdd0\ufdd1\ufdd2"))
@@ -187,7 +187,7 @@ def test_copied_and_translated_text_are_joined_with_a_space() -> None:
 def test_no_space_follows_a_sentence_in_chinese_or_japanese() -> None:
     ends = {"Ja.": True, "好。": False, "はい": False, "「行く。」": False, "네.": True, "ใช่": True, "3": True}
     assert is_followed_by_space(tf.constant([*ends])).numpy().tolist() == [*ends.values()]
-    assert [is_followed_by_space_outside(text) for text in ends] == [*ends.values()]
+    assert [is_followed_by_space_in_python(text) for text in ends] == [*ends.values()]
 
 
 @pytest.mark.parametrize(
@@ -195,5 +195,5 @@ def test_no_space_follows_a_sentence_in_chinese_or_japanese() -> None:
 )
 def test_adversarial_texts_do_not_take_longer(text: str) -> None:
     assert (
-        "".join("".join(stretch) for stretch in stretches_outside(text)) == text
+        "".join("".join(stretch) for stretch in stretches_in_python(text)) == text
     )  # with backtracking this would take minutes

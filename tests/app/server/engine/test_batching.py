@@ -135,7 +135,7 @@ def test_an_error_reaches_all_texts_of_its_batch_and_no_others(slow: Any) -> Non
 
 
 def test_a_full_queue_refuses_texts(slow: Any) -> None:
-    batcher = Batcher(Metrics(), workers=1, most_waiting=2)
+    batcher = Batcher(Metrics(), workers=1, max_queued=2)
     batcher.max_per_request = 2
 
     async def ask() -> None:
@@ -153,7 +153,7 @@ def test_a_full_queue_refuses_texts(slow: Any) -> None:
 
 
 def test_cancelled_texts_leave_the_queue(slow: Any) -> None:
-    batcher = Batcher(Metrics(), workers=1, most_waiting=4)
+    batcher = Batcher(Metrics(), workers=1, max_queued=4)
 
     async def ask() -> None:
         first = asyncio.ensure_future(batcher.run(slow, "echo", rows("first"), {}))
@@ -171,7 +171,7 @@ def test_cancelled_texts_leave_the_queue(slow: Any) -> None:
 
 
 def test_a_request_may_have_more_texts_than_the_queue_holds(slow: Any) -> None:
-    batcher = Batcher(Metrics(), workers=1, most_waiting=4)
+    batcher = Batcher(Metrics(), workers=1, max_queued=4)
     slow.may_go.set()
     texts = [str(n) for n in range(9)]
     answers = asyncio.run(batcher.run(slow, "echo", rows(*texts), {}))

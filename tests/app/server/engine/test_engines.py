@@ -72,8 +72,8 @@ def test_the_server_uses_both_engines(both_engines: Path) -> None:
 
 def test_both_engines_count_the_same_tokens(both_engines: Path, export: Path) -> None:
     outside, graph = Version("both", both_engines / "1"), Version("export", export / "1")
-    assert outside.export.vocabulary_outside
-    assert graph.export.vocabulary_outside is None
+    assert outside.export.python_vocabulary
+    assert graph.export.python_vocabulary is None
     texts = [text.encode() for text in TEXTS]
     assert outside.token_counts(texts) == graph.token_counts(texts)
     assert outside.token_counts(texts)[1] == 0
