@@ -11,7 +11,7 @@ import pytest
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runs.averaging import write_average
 from keras_nmt.app.runs.checkpoints import STOPPED_BY, Checkpoint, write_checkpoint
-from keras_nmt.app.runs.choice import best, choose, newest
+from keras_nmt.app.runs.choice import best, choose_checkpoint, newest
 from keras_nmt.app.runs.directory import RunDirectory
 from tests.app.command_line import nmt, succeeded
 
@@ -41,33 +41,33 @@ def damage(run: RunDirectory, name: str) -> None:
 
 @pytest.mark.parametrize(("choice", "step"), [(None, 5), ("last", 5), ("best", 2), ("3", 3)])
 def test_each_choice_means_one_checkpoint(trained: RunDirectory, choice: str | None, step: int) -> None:
-    assert choose(trained, choice).step == step
+    assert choose_checkpoint(trained, choice).step == step
 
 
 def test_the_best_checkpoint_follows_from_the_setting_best_by(trained: RunDirectory) -> None:
-    assert choose(with_training(trained, best_by="loss"), "best").step == 1
+    assert choose_checkpoint(with_training(trained, best_by="loss"), "best").step == 1
 
 
 def test_an_average_is_used_until_training_goes_further(trained: RunDirectory) -> None:
     path = write_average(trained.checkpoints, best(trained, 2))
-    assert choose(trained).path == choose(trained, "average").path == path
-    assert choose(trained, "last").step == 5
+    assert choose_checkpoint(trained).path == choose_checkpoint(trained, "average").path == path
+    assert choose_checkpoint(trained, "last").step == 5
     shutil.copytree(trained.checkpoints.step_path(5), trained.checkpoints.step_path(6))
     (trained.checkpoints.step_path(6) / "checkpoint.json").write_text('{"step": 6, "facts": {}, "sha256": {}}')
-    assert choose(trained).step == 6
-    assert choose(trained, "average").path == path
+    assert choose_checkpoint(trained).step == 6
+    assert choose_checkpoint(trained, "average").path == path
 
 
 def test_a_damaged_checkpoint_is_skipped_and_named(trained: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     write_average(trained.checkpoints, newest(trained, 2))
     for name in ("average", "step-00000005", "step-00000002"):
         damage(trained, name)
-    assert choose(trained).step == 4
+    assert choose_checkpoint(trained).step == 4
     said = capsys.readouterr().err.splitlines()
     wrong = "weights.npz has another checksum than when it was written; using step-00000004 instead"
     folder = trained.checkpoints.path
     assert said == [f"{folder / 'average'} is damaged: {wrong}", f"{folder / 'step-00000005'} is damaged: {wrong}"]
-    assert choose(trained, "best").step == 3
+    assert choose_checkpoint(trained, "best").step == 3
 
 
 def test_the_newest_to_average_are_checkpoints_in_turn_that_are_kept_as_newest(trained: RunDirectory) -> None:
