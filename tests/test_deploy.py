@@ -101,7 +101,9 @@ def test_the_image_contains_every_file_that_the_installation_reads():
         *(f for group in dynamic["optional-dependencies"].values() for f in group["file"]),
     ]
     packages = [package.rstrip("*") for package in project["tool"]["setuptools"]["packages"]["find"]["include"]]
-    for needed in [*files, *packages, project["project"]["readme"], *project["project"]["license-files"]]:
+    links = [path.resolve().name for path in (DEPLOY.parent / "keras_nmt").iterdir() if path.is_symlink()]
+    assert len(links) == 3
+    for needed in [*files, *packages, *links, project["project"]["readme"], *project["project"]["license-files"]]:
         assert needed in copied
 
 

@@ -1,15 +1,17 @@
 """What the signatures need of an engine that translates texts in a TensorFlow graph."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import tensorflow as tf
 
 from keras_nmt.app.decoding.forced.alignment import Alignments
-from keras_nmt.app.decoding.forced.explanation import Explanation
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.search.sampling import Sampling
 from keras_nmt.app.decoding.text.texts import ScoredTexts, Search, TranslatedTexts
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+
+if TYPE_CHECKING:  # the server, which imports this, loads no layers
+    from keras_nmt.app.decoding.forced.explanation import Explanation
 
 
 class TranslationEngine(Protocol):
@@ -99,5 +101,5 @@ class TransformerEngine(TranslationEngine, Protocol):
         A tag before a text counts as a word, but is aligned with none. The pieces are aligned one by one.
         """
 
-    def explain(self, text: tf.Tensor) -> Explanation:
+    def explain(self, text: tf.Tensor) -> "Explanation":
         """Shows how a text, string [], is translated; of several sentences, the first one that is not copied."""

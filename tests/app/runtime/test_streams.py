@@ -15,7 +15,7 @@ import pytest
 from keras_nmt.app import cli
 from keras_nmt.app.runtime.tensorflow_start import import_tensorflow, sigint_ends_process
 
-NMT = f"{sys.executable} -m app"
+NMT = f"{sys.executable} -m keras_nmt"
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:

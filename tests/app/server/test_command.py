@@ -59,7 +59,7 @@ def test_it_answers_pending_requests_before_it_stops(process: tuple[subprocess.P
         (["none"], "none holds no export"),
         (["x", "--workers", "0"], "--workers is 0; it must be at least 1"),
         (["x", "--deadline", "0"], "--deadline is 0.0; it must be more than 0"),
-        (["--new-api-key", "ann"], "--new-api-key needs the file"),
+        (["--new-api-key", "ann"], "--new-api-key needs a file"),
         (["x", "--api-keys", "none"], "cannot read the keys in none"),
         (["x", "--port", "99999"], "--port is 99999; it must be at most 65535"),
         (["x", "--proxy", "nginx"], "--proxy is 'nginx'; expected an address or a network"),

@@ -26,7 +26,8 @@ def shown(run: Path) -> Shown:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = Event.FromString(record)
             for value in event.summary.value:
-                found[value.tag][event.step] = tensor_util.make_ndarray(value.tensor).item()
+                if value.tag in (*STEPS, *SPEEDS, *EVALUATIONS):
+                    found[value.tag][event.step] = tensor_util.make_ndarray(value.tensor).item()
     return found
 
 
