@@ -4,7 +4,7 @@ CLIENT_GONE = 499  # nginx's status for a client that disconnected before the an
 
 
 class RequestError(Exception):
-    """A request that is refused. The client reads the message."""
+    """A request that is refused. The message is sent to the client."""
 
     status = 400
 
@@ -28,7 +28,7 @@ class UnauthorizedError(RequestError):
 
 
 class TooManyRequestsError(RequestError):
-    """A client over its number of requests per minute.
+    """A client that exceeded its number of requests per minute.
 
     Args:
         message: Reason for the client.
