@@ -28,7 +28,7 @@ async def translate_document(
         direction: Direction of a model.
         name: File name. Its suffix determines the format.
         content: Bytes of the file.
-        attributes: True to translate also descriptions of pictures and similar texts.
+        attributes: True to also translate descriptions of pictures and similar texts.
 
     Raises:
         RequestError: The format is unknown, or the file is damaged.

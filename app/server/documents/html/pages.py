@@ -12,7 +12,7 @@ def read_html(html: str, attributes: bool) -> list[list[str]]:
 
     Args:
         html: An HTML document or a fragment.
-        attributes: True to read also the values of the attributes in `ATTRIBUTES`.
+        attributes: True to also read the values of the attributes in `ATTRIBUTES`.
 
     Raises:
         RequestError: The page is nested too deeply.

@@ -87,7 +87,7 @@ class Page:
 
     Args:
         html: An HTML document or a fragment.
-        attributes: True to find also the attributes in `ATTRIBUTES`.
+        attributes: True to also find the attributes in `ATTRIBUTES`.
 
     Raises:
         RequestError: The page is nested too deeply.
