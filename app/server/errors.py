@@ -1,4 +1,4 @@
-"""Errors that refuse a request, each with its HTTP status."""
+"""Errors with which the server refuses a request. Each has an HTTP status."""
 
 CLIENT_GONE = 499  # nginx's status for a client that disconnected before the answer
 
@@ -16,7 +16,7 @@ class NotFoundError(RequestError):
 
 
 class TooLargeError(RequestError):
-    """A request over one of the server's size limits."""
+    """A request that exceeds one of the server's size limits."""
 
     status = 413
 

@@ -12,7 +12,9 @@ def write_in_copies(
     copy_empty: Callable[[Element], Element],
     append: Callable[[Element | None, Content | Element], None],
 ) -> None:
-    """Appends each content inside copies of the elements that enclose it. Neighbouring contents share common copies.
+    """Appends each content inside copies of the elements that enclose the content.
+
+    Neighbouring contents share the copies of the elements that enclose both of them.
 
     Args:
         items: Pairs: the elements that enclose a content, the outermost first, and the content.

@@ -225,7 +225,7 @@ class SpannedText:
     def _assembled(
         self, projected: Sequence[TargetFragment], insertions: dict[int, list[Insertion]], spaces: Sequence[str]
     ) -> Iterator[Span]:
-        """Yields the fragments and the insertions, with spaces between them. A space gets the span before it."""
+        """Yields the fragments, insertions and spaces in order. A space has the span of the text before it."""
         for at in range(len(projected) + 1):
             is_inner = 0 < at < len(projected)
             is_new_word = is_inner and projected[at].word != projected[at - 1].word

@@ -10,7 +10,7 @@ from keras_nmt.app.decoding.signatures import ALIGN
 from keras_nmt.app.server.engine.batching import Batcher
 from keras_nmt.app.server.engine.versions import Direction
 
-MAX_ALIGNED = 1500**2  # characters of a sentence times those of its translation
+MAX_ALIGNED = 1500**2  # number of characters of a sentence times number of characters of its translation
 
 
 class Alignment(NamedTuple):
@@ -56,7 +56,7 @@ async def align_words(batcher: Batcher, direction: Direction, sentences: Sequenc
 
 
 def can_be_aligned(text: Sized, translation: Sized) -> bool:
-    """Returns True if the attention matrix is small enough. Its size is bounded by the product of the lengths."""
+    """Returns True if the attention matrix is small enough. Its size is at most the product of both lengths."""
     return len(text) * len(translation) <= MAX_ALIGNED
 
 

@@ -22,13 +22,13 @@ from keras_nmt.app.server.engine.pools.memory import Trimmer
 from keras_nmt.app.server.engine.versions import Version
 from keras_nmt.app.server.errors import BusyError
 
-BATCH_TOKENS = 4096  # rows of a batch times tokens of its longest row
+BATCH_TOKENS = 4096  # number of rows of a batch times number of tokens of its longest row
 BYTES_PER_TOKEN = 3  # a low estimate for most languages; exact counts would need TensorFlow's threads, which are busy
 MAX_QUEUED = 2048  # texts
 PAUSE_SECONDS = 0.008  # if no new text arrives for this time, a batch does not wait longer
 MAX_GATHER_SECONDS = 0.05  # the longest time that a text waits for other texts while a worker is idle
 ROWS_MULTIPLE = 8
-ROW_INPUTS = ("texts", "prefixes", "targets", "seeds")  # inputs with one value per row; the others have one per batch
+ROW_INPUTS = ("texts", "prefixes", "targets", "seeds")  # inputs with one value per row; other inputs have one per batch
 
 Row = Mapping[str, Any]  # inputs or outputs of a signature for one text
 Settings = tuple[tuple[str, Any], ...]  # names and values of the other inputs; hashable
@@ -175,7 +175,7 @@ class Batcher:
                     self._changed.wait()
 
     def _share(self, queued_tokens: int) -> int:
-        """Returns a worker's share of the tokens that are queued or being computed; at most `batch_tokens`."""
+        """Returns a worker's share of the tokens that are queued or being computed, at most `batch_tokens`."""
         return min(self.batch_tokens, -(-(queued_tokens + self._computing_tokens) // len(self._threads)))
 
     def _gather_seconds(self) -> float:

@@ -51,7 +51,7 @@ def name_of_export(version: Path) -> str:
 
 
 def numbered_path(version: Path) -> Path:
-    """Returns the path of a version, with symbolic links resolved if its name is not a number."""
+    """Returns the path of a version. Symbolic links are resolved if the name of the path is not a number."""
     return version if NUMBER.fullmatch(version.name) else version.resolve()
 
 

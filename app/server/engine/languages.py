@@ -16,7 +16,7 @@ from keras_nmt.pipelines.language_codes import base_of, standard
 MAX_REGION_DISTANCE = 5  # CLDR's distance between pt-BR and pt-PT
 MAX_READ_CHARACTERS = 4_000  # the identifier reads only this many characters of a text
 MIN_REPORTED = 1.0  # percent; a language that is not served is reported from this probability on
-UNLIKELY = 0.0001  # percent; English is below it for only 2 of 6,000 frequent English words and no sentence of 4,000
+UNLIKELY = 0.0001  # percent; English is less probable for 2 of 6,000 frequent English words and 0 of 4,000 sentences
 NO_LANGUAGE = "zxx"  # the identifier's code for program code
 # fmt: off
 INVISIBLE = frozenset(("script", "style", "template", "noscript", "svg", "math", "code", "pre", "kbd", "samp", "var"))
@@ -56,7 +56,7 @@ def pair_distance(asked: tuple[str, str], served: tuple[str, str]) -> int | None
 
 @lru_cache
 def name_of(code: str) -> str:
-    """Returns the English name of a language code, or the code itself if it is unknown."""
+    """Returns the English name of a language code, or the code itself if the code is unknown."""
     try:
         return Locale.parse(standard(code), sep="-").english_name or code
     except (UnknownLocaleError, ValueError):

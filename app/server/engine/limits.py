@@ -42,7 +42,7 @@ class Limits:
         """Checks the number and size of a request's texts.
 
         Raises:
-            TooLargeError: There are too many texts, or too many characters in them.
+            TooLargeError: There are too many texts, or the texts have too many characters.
         """
         if len(texts) > self.texts:
             raise TooLargeError(f"{len(texts)} texts in one request; at most {self.texts} are allowed")

@@ -53,7 +53,7 @@ class Metrics:
         self.padded.labels(model).inc(padded)
 
     def forget(self, model: str) -> None:
-        """Removes the gauges of a model that is no longer served. Its counters stay."""
+        """Removes the gauges of a model that is no longer served. The model's counters stay."""
         for gauge in (self.loaded, self.warm):
             with suppress(KeyError):
                 gauge.remove(model)

@@ -109,7 +109,7 @@ class Models:
         Args:
             source: Code of the source language in any notation, such as eng, zh_CN or iw. If there is no model for the
                 region in the code, a model for another region of the language is used.
-            target: Code of the target language; the same holds for it.
+            target: Code of the target language. The same rule for regions applies.
             domain: Domain that the model must know; None allows any model.
 
         Raises:
@@ -138,7 +138,7 @@ class Models:
         ]
 
     def all(self) -> list[Version]:
-        """Returns the loaded version of each model that has one."""
+        """Returns the loaded versions of all models."""
         return [served.current for served in list(self.served.values()) if served.current]
 
     def refresh(self, warmed_before: tuple[str, ...] | None = None) -> None:
@@ -157,7 +157,7 @@ class Models:
     def _load_newest(
         self, name: str, served: ServedModel, folders: Sequence[Path], warmed_before: tuple[str, ...] | None
     ) -> None:
-        """Loads the version in the first of `folders` that can be loaded, unless it is loaded already."""
+        """Loads the version in the first of `folders` that can be loaded, unless this version is loaded already."""
         for folder in folders:
             number = version_number(folder)
             if served.current and served.current.number == number:

@@ -42,8 +42,8 @@ class Service:
         keys: Accepted API keys; None admits everybody.
         threads: Threads for signatures that cannot be batched.
         pages: Processes that read and write HTML.
-        files: Processes that read and write Word documents. They are separate, so that HTML does not wait for
-            Word documents.
+        files: Processes that read and write Word documents. These processes are separate, so that HTML
+            does not wait for Word documents.
         failures: Limit on the wrong keys per minute from each address.
     """
 
@@ -79,7 +79,7 @@ class Service:
         self.limiter.count(client)
 
     async def answer(self, request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-        """Runs a coroutine and returns its result. It is cancelled at the deadline or if the client disconnects.
+        """Runs a coroutine and returns its result. Cancels the coroutine at the deadline or if the client disconnects.
 
         Args:
             request: The request.

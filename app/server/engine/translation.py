@@ -1,6 +1,6 @@
 """Translates texts of any length, sentence by sentence.
 
-Line breaks and wide spaces between sentences are kept. Single spaces between sentences follow the target language.
+Line breaks and multiple spaces between sentences are kept. Single spaces between sentences follow the target language.
 """
 
 import asyncio
@@ -178,7 +178,7 @@ async def translate_sentences(
     alternatives: int = 0,
     with_words: bool = False,
 ) -> list[Sentence]:
-    """Returns each sentence with its translation. Sentences without text stay as they are."""
+    """Returns each sentence with its translation. Sentences without text are returned unchanged."""
     real = [i for i, sentence in enumerate(sentences) if sentence.source]
     rows = [{"texts": direction.encoded(sentences[i].source)} for i in real]
     signature, settings = TRANSLATE, {}

@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope
 from keras_nmt.app.server.engine.limits import Limits
 
 GZIP = 31  # value of zlib's `wbits` for the gzip format
-MAX_MEMBERS = 64  # in a body; limited because zlib copies the rest of the chunk after each gzip member
+MAX_MEMBERS = 64  # gzip members in a body; limited because zlib copies the rest of the chunk after each member
 PACKING_HEADERS = (b"content-encoding", b"content-length")  # wrong for the decompressed body
 
 

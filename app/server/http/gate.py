@@ -104,10 +104,10 @@ def security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
 
 
 def normalized(scope: Scope) -> Scope:
-    """Returns the request that the application gets: HEAD becomes GET, and the `PACKING_HEADERS` of gzip are removed.
+    """Returns the request that the application gets: with GET instead of HEAD, and without some headers.
 
-    The application then answers HEAD with all headers of GET, and uvicorn leaves out the body. The `PACKING_HEADERS`
-    would be wrong, because `Body` decompresses gzip.
+    The application then answers HEAD with all headers of GET, and uvicorn leaves out the body. For a gzip body, the
+    `PACKING_HEADERS` are removed, because they would be wrong after `Body` has decompressed the body.
     """
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
     hidden = bodies.PACKING_HEADERS if bodies.is_gzip(scope) else ()

@@ -1,9 +1,9 @@
 """Restores the original client, host, scheme and path of requests that come through reverse proxies.
 
 A proxy sends requests from its own address. It puts the client's address and the requested host and scheme into the
-header Forwarded (RFC 7239) or X-Forwarded-*. A client can forge these headers, so they are read only from trusted
-proxies, which the operator names. In a chain of proxies, each proxy appends its values to the headers. They are read
-from the last to the first, up to the first address that is not that of a trusted proxy.
+header Forwarded (RFC 7239) or X-Forwarded-*. A client can forge these headers, so the server reads them only from
+trusted proxies, which the operator names. In a chain of proxies, each proxy appends its values to the headers. The
+server reads the values from the last to the first, until an address is not the address of a trusted proxy.
 """
 
 import re

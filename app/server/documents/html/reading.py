@@ -214,7 +214,7 @@ def visible_text(node: PageElement) -> str:
 
 
 def trimmed(unit: Sequence[HtmlLeaf]) -> Sequence[HtmlLeaf]:
-    """Returns a text unit without the placeholders before and after its text. They keep their place in the page."""
+    """Returns a text unit without the placeholders before and after its text. These placeholders stay in place."""
     words = [i for i, leaf in enumerate(unit) if leaf.text or leaf.path]
     return unit[words[0] : words[-1] + 1] if words else ()
 

@@ -10,7 +10,7 @@ from keras_nmt.app.server.documents.projection.fragments import SourceFragment, 
 from keras_nmt.app.server.documents.tokens import tokens_of
 
 MAX_OCCURRENCES = 50  # number of places with a protected span's first word that are tried
-NEAR_WORDS = 25  # before and after the expected position; tried if there are no attention weights
+NEAR_WORDS = 25  # words tried before and after the expected position if there are no attention weights
 
 
 def gather_protected(projected: Sequence[TargetFragment], protected: Mapping[int, str], default: int) -> None:

@@ -15,7 +15,8 @@ def link_words(fragments: Sequence[SourceFragment], tokens: Sequence[Token], pai
     """Links each target word to a source word.
 
     A name or number that occurs exactly once in both sentences links the words that contain it, even if the alignment
-    is different. A target word without a link gets the link of the word before it; the first word, that of word 0.
+    is different. A target word without a link gets the link of the target word before it. If there
+    is no such word, it gets source word 0.
 
     Args:
         fragments: Fragments of the source sentence.

@@ -118,7 +118,7 @@ def merge_runs(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
 
 
 def trimmed(leaves: Sequence[WordLeaf]) -> TextUnit:
-    """Returns the leaves without the placeholders before and after the text. These placeholders keep their place."""
+    """Returns the leaves without the placeholders before and after the text. These placeholders stay in place."""
     words = [i for i, leaf in enumerate(leaves) if leaf.text or leaf.path]
     return leaves[words[0] : words[-1] + 1] if words else []
 

@@ -149,7 +149,7 @@ class WorkerProcess:
         theirs.close()
 
     def answer(self, job: object) -> Any:
-        """Runs a function in the process and returns its result, or an error that stands for the error it raised.
+        """Runs a function in the process and returns its result, or the error that `outcome` returns.
 
         Args:
             job: The function, its positional arguments and its named arguments.
@@ -190,7 +190,7 @@ def serve_calls(connection: Connection) -> None:
 
 
 def outcome(function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    """Runs a function and returns its result, or, if it raises, an error that can be pickled."""
+    """Runs a function and returns its result. If the function raises, returns an error that can be pickled."""
     try:
         return function(*arguments, **named)
     except RequestError as error:

@@ -1,4 +1,4 @@
-"""LibreTranslate's HTTP interface, so that its clients and plug-ins work with this server."""
+"""LibreTranslate's HTTP interface, so that clients and plug-ins of LibreTranslate work with this server."""
 
 import mimetypes
 from collections.abc import Mapping, Sequence

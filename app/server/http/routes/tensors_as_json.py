@@ -128,7 +128,7 @@ def json_values(values: Any, *, binary: bool) -> Any:
     """Converts an array to JSON values.
 
     Args:
-        values: An array, or an element of one.
+        values: An array, or an element of an array.
         binary: True to write strings as base64.
 
     Returns:
