@@ -1,1 +1,1 @@
-"""`nmt serve`: serves exports over HTTP, with a page. It loads SavedModels and none of the training code."""
+"""The command `nmt serve`: serves exports over HTTP, with a web page. The server loads no training code."""

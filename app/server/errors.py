@@ -1,10 +1,10 @@
-"""Errors that refuse a request, each with its HTTP status."""
+"""Errors with which the server refuses a request. Each has an HTTP status."""
 
 CLIENT_GONE = 499  # nginx's status for a client that disconnected before the answer
 
 
 class RequestError(Exception):
-    """A request that is refused. The client reads the message."""
+    """A request that is refused. The message is sent to the client."""
 
     status = 400
 
@@ -16,7 +16,7 @@ class NotFoundError(RequestError):
 
 
 class TooLargeError(RequestError):
-    """A request over one of the server's size limits."""
+    """A request that exceeds one of the server's size limits."""
 
     status = 413
 
@@ -28,7 +28,7 @@ class UnauthorizedError(RequestError):
 
 
 class TooManyRequestsError(RequestError):
-    """A client over its number of requests per minute.
+    """A client that exceeded its number of requests per minute.
 
     Args:
         message: Reason for the client.

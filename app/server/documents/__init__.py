@@ -1,1 +1,1 @@
-"""Translation of plain text, HTML and Word files, in which the formatting moves with its words."""
+"""Translates plain text, HTML and Word files. The formatting moves with the words that it applies to."""

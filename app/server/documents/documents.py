@@ -1,4 +1,4 @@
-"""Translation of files: plain text, HTML and Word documents. The result has the format of the source.
+"""Translates files: plain text, HTML and Word documents. The result has the same format as the source.
 
 HTML and Word files are read and written in separate processes, which are killed if the request is cancelled.
 """
@@ -26,13 +26,13 @@ async def translate_document(
     Args:
         service: Service that does the work.
         direction: Direction of a model.
-        name: File name; its suffix is the format.
+        name: File name. Its suffix determines the format.
         content: Bytes of the file.
-        attributes: Also translate descriptions of pictures and similar texts.
+        attributes: True to also translate descriptions of pictures and similar texts.
 
     Raises:
         RequestError: The format is unknown, or the file is damaged.
-        TooLargeError: The file exceeds a limit, such as that on characters.
+        TooLargeError: The file exceeds a limit, such as the limit on characters.
     """
     kind = PurePath(name).suffix.lower()
     if kind not in FORMATS:
@@ -54,7 +54,7 @@ async def translate_document(
 async def translate_html(
     service: Service, direction: Direction, pages: Sequence[str], *, attributes: bool = False
 ) -> list[str]:
-    """Translates HTML documents or fragments. Inline markup moves with its words; all other markup stays.
+    """Translates HTML documents or fragments. Inline markup moves with its words. All other markup keeps its place.
 
     Raises:
         RequestError: A page is nested too deeply.

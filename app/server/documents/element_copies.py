@@ -1,4 +1,4 @@
-"""Writing of a translation into copies of the elements that enclosed its source, for HTML and Word alike."""
+"""Writes a translation into copies of the elements that enclosed its source. Used for HTML and Word."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -12,14 +12,17 @@ def write_in_copies(
     copy_empty: Callable[[Element], Element],
     append: Callable[[Element | None, Content | Element], None],
 ) -> None:
-    """Appends each content inside copies of its elements. Neighbours share the copies of their common elements.
+    """Appends each content inside copies of the elements that enclose the content.
+
+    Neighbouring contents share the copies of the elements that enclose both of them.
 
     Args:
-        items: Pairs of the elements that enclose a content, the outermost first, and the content.
-        copy_empty: Copies an element without its content.
-        append: Appends a content or a copy to an element, or to the place of the source if the element is None.
+        items: Pairs: the elements that enclose a content, the outermost first, and the content.
+        copy_empty: Function that copies an element without its content.
+        append: Function that appends a content or a copy to an element. If the element is None, the function inserts at
+            the place of the source.
     """
-    opened: list[tuple[Element, Element]] = []  # an element and its current copy
+    opened: list[tuple[Element, Element]] = []  # pairs of an element and its current copy
     for path, content in items:
         del opened[common_depth(path, [element for element, _ in opened]) :]
         for element in path[len(opened) :]:
@@ -30,7 +33,7 @@ def write_in_copies(
 
 
 def common_depth(path: Sequence[Element], other: Sequence[Element]) -> int:
-    """Returns the number of elements that two paths have in common, from the outermost on."""
+    """Returns the number of elements that two paths have in common, counted from the outermost element."""
     count = 0
     while count < min(len(path), len(other)) and path[count] is other[count]:
         count += 1

@@ -1,4 +1,4 @@
-"""Translation of texts in spans: translates the whole text, aligns its words, and projects the spans."""
+"""Translates texts that consist of spans: translates the whole text, aligns the words, and projects the spans."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,15 +17,18 @@ NO_ALIGNMENT = Alignment([], np.zeros((0, 0), np.float32))
 
 
 async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequence[Sequence[str]]) -> list[list[Span]]:
-    """Translates texts in spans.
+    """Translates texts that consist of spans.
 
-    Every source span with a word has a word in the translation, as long as the translation has enough words. A span
-    without words appears once, with its text or empty.
+    Every source span with letters has a word in the translation if the translation has enough words. A placeholder
+    appears once, as an empty span. A span of white space or of marks for which `is_droppable` is true may be missing.
 
     Args:
         batcher: Batcher that runs the signatures.
         direction: Direction of a model.
         texts: Source spans of each text.
+
+    Returns:
+        The spans of each translation.
     """
     sources = [SpannedText(spans) for spans in texts]
     translated = await translate(batcher, direction, [source.text for source in sources])
@@ -40,7 +43,7 @@ async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequenc
 
 
 def located_sentences(text: str, translated: TranslatedText) -> Iterator[tuple[int, int, Sentence]]:
-    """Yields the begin and end of each non-empty sentence in the text, and the sentence."""
+    """Yields each non-empty sentence, after the index of its first character and the index after its last."""
     at = 0
     for sentence in translated.sentences:
         if sentence.source:
@@ -54,7 +57,7 @@ def place_translations(
     translated: Sequence[TranslatedText],
     alignments: Mapping[tuple[str, str], Alignment],
 ) -> list[list[Span]]:
-    """Returns the translations in spans."""
+    """Returns the spans of each translated text."""
     found = []
     for source, text in zip(sources, translated, strict=True):
         spans: list[Span] = []
@@ -73,7 +76,7 @@ def place_translations(
 
 
 def merge_neighbours(spans: Sequence[Span]) -> list[Span]:
-    """Merges neighbouring spans of the same number."""
+    """Merges neighbouring spans that have the same number."""
     return [
         Span(number, "".join(span.text for span in run)) for number, run in groupby(spans, lambda span: span.number)
     ]

@@ -1,7 +1,8 @@
-"""Assembly of a translation from spans: words, marks, placeholders and spaces in their order.
+"""Builds the spans of a translation: words, marks, placeholders and spaces in their order.
 
-Each word and mark belongs to the span that it comes from. Spans without letters that the translation lacks, such as a
-footnote's number, a picture or a bookmark, go after the word that they followed in the source, or before the next one.
+Each word and mark gets the span of its source. The translation may lack spans without letters, such as a footnote's
+number, a picture or a bookmark. Such a span is inserted after the word that it follows in the source, or before the
+word that it precedes in the source.
 """
 
 import re
@@ -24,7 +25,13 @@ WORD = re.compile(r"\S+")
 
 
 class Insertion(NamedTuple):
-    """A span to insert between fragments of the translation, with True if the source has a space before or after it."""
+    """A span to insert between fragments of the translation.
+
+    Attributes:
+        span: The span.
+        space_before: True if the source has a space directly before the span.
+        space_after: True if the source has a space after the span.
+    """
 
     span: Span
     space_before: bool
@@ -32,12 +39,12 @@ class Insertion(NamedTuple):
 
 
 class Anchors(NamedTuple):
-    """Positions in the translation next to each source fragment.
+    """Positions in the translation after and before each source fragment.
 
     Attributes:
-        after: Index of the target fragment that follows the translation of the source fragment.
-        before: Index of the target fragment with which the translation of the source fragment begins. One more entry
-            at the end is the number of target fragments.
+        after: For each source fragment, the index of the target fragment after its translation.
+        before: For each source fragment, the index of the first target fragment in its span, or, if the span has none,
+            of the first one in its translation. One more entry at the end is the number of target fragments.
     """
 
     after: list[int]
@@ -45,9 +52,10 @@ class Anchors(NamedTuple):
 
 
 class SpannedText:
-    """A source text in spans.
+    """A source text that consists of spans.
 
-    The translations of its sentences, and the text between the sentences, must be placed in order by the same object.
+    The methods that return spans must be called in the order of the text, because the object records which placeholders
+    and protected spans it has already returned.
 
     Args:
         spans: Text of each span; "" for a placeholder.
@@ -56,7 +64,7 @@ class SpannedText:
     def __init__(self, spans: Sequence[str]) -> None:
         self.spans = spans
         self.text = "".join(spans)
-        self.span_of = [number for number, span in enumerate(spans) for _ in span]  # of each character
+        self.span_of = [number for number, span in enumerate(spans) for _ in span]  # span number of each character
         self.protected = {number for number, span in enumerate(spans) if isinstance(span, Protected) and span}
         self._begins = [0]
         for span in spans:
@@ -64,11 +72,11 @@ class SpannedText:
         self._placeholders = [number for number, span in enumerate(spans) if not span]
         self._placeholder_begins = [self._begins[number] for number in self._placeholders]
         self._next_placeholder = 0
-        self._copied: set[int] = set()  # protected spans that the translation already has
+        self._copied: set[int] = set()  # protected spans that were already returned
         self._space_span = next((n for n, span in enumerate(spans) if span and n not in self.protected), 0)
 
     def is_uniform(self, begin: int, end: int) -> bool:
-        """Returns True if a sentence lies in one span, so that it needs no alignment.
+        """Returns True if a sentence lies in one span and therefore needs no alignment.
 
         A sentence with a placeholder or a no-break space inside is not uniform.
         """
@@ -83,7 +91,7 @@ class SpannedText:
         Args:
             begin: Index of the character after the first sentence.
             end: Index of the second sentence's first character.
-            space: Space between the translations; None keeps that of the source.
+            space: Space between the translations; None keeps the space of the source.
         """
         found = []
         for at in range(begin, end):
@@ -96,7 +104,7 @@ class SpannedText:
         return [*spaces, *(span for span in found if not span.text)]
 
     def trailing_placeholders(self) -> list[Span]:
-        """Returns the placeholders after the text."""
+        """Returns the placeholders at the end of the text."""
         return self._placeholders_before(len(self.text) + 1)
 
     def place_uniform(self, begin: int, end: int, translation: str) -> list[Span]:
@@ -115,10 +123,11 @@ class SpannedText:
 
         Args:
             begin: Index of the sentence's first character.
-            end: Index of the character after its last.
+            end: Index of the character after the sentence.
             translation: Translation of the sentence.
             pairs: Word alignment.
-            weights: float [U, W], attention of each target word to each source word; [0, W] for a long sentence.
+            weights: float [U, W]. The attention of each of U target words to each of W source words; [0, W] for a long
+                sentence.
         """
         fragments, tokens = self._fragments(begin, end), tokens_of(translation)
         numbers = list(dict.fromkeys(fragment.span for fragment in fragments))
@@ -135,7 +144,7 @@ class SpannedText:
         return list(self._assembled(projected, insertions, self._spaces(begin, end, links)))
 
     def _placeholders_before(self, end: int) -> list[Span]:
-        """Takes the next placeholders that stand before the character `end`."""
+        """Returns the placeholders before the character `end` that were not returned yet."""
         first = self._next_placeholder
         self._next_placeholder = bisect_left(self._placeholder_begins, end, first)
         return [Span(number, "") for number in self._placeholders[first : self._next_placeholder]]
@@ -145,7 +154,7 @@ class SpannedText:
         return Span(number, self.spans[number])
 
     def _span_within(self, number: int, begin: int, end: int) -> str:
-        """Returns the text of a span inside a sentence."""
+        """Returns the part of a span's text that lies in a sentence."""
         return self.text[max(begin, self._begins[number]) : min(end, self._begins[number + 1])]
 
     def _fragments(self, begin: int, end: int) -> list[SourceFragment]:
@@ -159,7 +168,7 @@ class SpannedText:
         return found
 
     def _spaces(self, begin: int, end: int, links: Sequence[int]) -> list[str]:
-        """Returns the space before each target word. A no-break space stays between the words that it joins."""
+        """Returns the space before each target word. No-break spaces are kept between the words that they join."""
         words = list(WORD.finditer(self.text, begin, end))
         gaps = [NO_BREAK.search(self.text, a.end(), b.start()) for a, b in pairwise(words)]
         found = [""]
@@ -171,7 +180,7 @@ class SpannedText:
     def _missing_spans(
         self, begin: int, end: int, fragments: Sequence[SourceFragment], projected: Sequence[TargetFragment]
     ) -> list[Span]:
-        """Returns the spans of a sentence that its translation lacks and that must be inserted."""
+        """Returns the spans of a sentence that must be inserted because the translation lacks them."""
         present = {token.span for token in projected}
         missing = []
         for number in dict.fromkeys(fragment.span for fragment in fragments):
@@ -187,7 +196,7 @@ class SpannedText:
     def _insertions(
         self, begin: int, end: int, missing: Sequence[Span], fragments: Sequence[SourceFragment], found: Anchors
     ) -> dict[int, list[Insertion]]:
-        """Returns the missing spans by the index of the target fragment that they go before."""
+        """Returns the insertions of the missing spans, by the index of the target fragment that follows them."""
         begins = [fragment.begin for fragment in fragments]
         insertions: dict[int, list[Insertion]] = {}
         previous = -1, -1
@@ -205,7 +214,7 @@ class SpannedText:
         return insertions
 
     def _trimmed(self, span: Span, begin: int, end: int) -> tuple[int, int]:
-        """Returns the begin and end of a span inside a sentence, without the space around its text."""
+        """Returns the begin and end of a span inside a sentence, without the space around the span's text."""
         first, last = max(begin, self._begins[span.number]), min(end, self._begins[span.number + 1])
         while span.text and self.text[first].isspace():
             first += 1
@@ -216,7 +225,7 @@ class SpannedText:
     def _assembled(
         self, projected: Sequence[TargetFragment], insertions: dict[int, list[Insertion]], spaces: Sequence[str]
     ) -> Iterator[Span]:
-        """Yields the fragments and the insertions with spaces between them. A space belongs to the span before it."""
+        """Yields the fragments, insertions and spaces in order. A space has the span of the text before it."""
         for at in range(len(projected) + 1):
             is_inner = 0 < at < len(projected)
             is_new_word = is_inner and projected[at].word != projected[at - 1].word
@@ -247,7 +256,8 @@ class SpannedText:
 def anchors(fragments: Sequence[SourceFragment], projected: Sequence[TargetFragment], links: Sequence[int]) -> Anchors:
     """Finds the positions next to the translation of each source fragment.
 
-    A fragment that translates to nothing has the position of its word, or else that of its neighbour.
+    A fragment without a translation has the positions of its word. If the word has no translation either, the fragment
+    has the positions of a neighbouring fragment.
     """
     by_source: dict[int, list[int]] = {}
     by_word: dict[int, list[int]] = {}

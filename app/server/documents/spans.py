@@ -1,7 +1,7 @@
-"""The texts that pass between the server and the processes that read and write files.
+"""The texts that the server exchanges with the processes that read and write files.
 
-A source text is a list of spans, one string for each stretch with the same formatting. Joined, the spans are the text.
-An empty span is a placeholder: it stands between two characters for something without text, such as a picture.
+A source text is a list of spans: one string for each stretch with the same formatting. The joined spans are the text.
+An empty span is a placeholder. It stands for something without text between two characters, such as a picture.
 """
 
 from typing import NamedTuple
@@ -11,8 +11,8 @@ class Span(NamedTuple):
     """A stretch of a translation.
 
     Attributes:
-        number: Index of the source span whose formatting it has.
-        text: Its text, with spaces.
+        number: Index of the source span whose formatting the stretch has.
+        text: Text of the stretch, with spaces.
     """
 
     number: int

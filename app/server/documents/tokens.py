@@ -1,4 +1,4 @@
-"""Tokenization into words and punctuation marks, and equivalent marks of different languages."""
+"""Splits sentences into words and punctuation marks, and compares the marks of different languages."""
 
 # ruff: noqa: RUF001  # marks of many scripts look alike
 import re
@@ -19,16 +19,16 @@ _EQUIVALENT_MARKS = {
     "-‐‑‒–—―": "-",
 }
 _CANONICAL = {mark: canonical for marks, canonical in _EQUIVALENT_MARKS.items() for mark in marks}
-_DROPPABLE = ',;:-"'  # the translation may need no such mark
+_DROPPABLE = ',;:-"'  # a translation may be correct without these marks
 
 
 class Token(NamedTuple):
     """A word without the marks around it, or one mark.
 
     Attributes:
-        text: Its characters.
-        begin: Index of its first character in the sentence.
-        word: Index of the word that contains it, where spaces separate words.
+        text: Characters of the token.
+        begin: Index of the token's first character in the sentence.
+        word: Index of the word that contains the token, if the sentence is split at white space.
         is_mark: True for a punctuation mark or symbol.
     """
 
@@ -39,7 +39,7 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Index of the character after its last."""
+        """Index of the character after the token."""
         return self.begin + len(self.text)
 
 
@@ -54,24 +54,27 @@ def tokens_of(sentence: str) -> list[Token]:
 
 
 def canonical_mark(mark: str) -> str:
-    """Returns one representative of all marks that translate each other, such as “ and «."""
+    """Returns a mark that represents all equivalent marks. Equivalent marks, such as “ and «, have the same result."""
     return _CANONICAL.get(mark) or unicodedata.normalize("NFKC", mark)
 
 
 def is_droppable(text: str) -> bool:
-    """Returns True if a translation may lack these marks. Brackets are among them, because one of two looks wrong."""
+    """Returns True if a translation may lack a text, because the text consists only of marks such as commas.
+
+    Brackets are such marks, because one bracket without the other would look wrong.
+    """
     return bool(text) and all(
         canonical_mark(one) in _DROPPABLE or unicodedata.category(one) in ("Ps", "Pe") for one in text
     )
 
 
 def has_letters(text: str) -> bool:
-    """Returns True if a text has a letter, and so something to translate."""
+    """Returns True if a text has a letter and therefore something to translate."""
     return any(map(str.isalpha, text))
 
 
 def is_name_or_number(text: str, is_first: bool) -> bool:
-    """Returns True if a token has a digit, or a capital although it is not the first token of the sentence.
+    """Returns True if a token has a digit, or has a capital letter and is not the first token of the sentence.
 
     Such a token is most likely the same in both languages.
     """

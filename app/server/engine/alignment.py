@@ -1,4 +1,4 @@
-"""Alignment of the words of sentences and their translations."""
+"""Aligns the words of sentences with the words of their translations."""
 
 import re
 from collections.abc import Sequence, Sized
@@ -10,15 +10,16 @@ from keras_nmt.app.decoding.signatures import ALIGN
 from keras_nmt.app.server.engine.batching import Batcher
 from keras_nmt.app.server.engine.versions import Direction
 
-MAX_ALIGNED = 1500**2  # characters of a sentence times those of its translation
+MAX_ALIGNED = 1500**2  # number of characters of a sentence times number of characters of its translation
 
 
 class Alignment(NamedTuple):
     """The alignment of a sentence with its translation.
 
     Attributes:
-        pairs: Numbers of a source word and of the target word that translates it.
-        weights: float32 [U, W], attention of each target word to each source word; [0, W] for a long sentence.
+        pairs: Pairs of aligned words: the index of a source word, and the index of a target word that translates it.
+        weights: float32 [U, W]. The attention of each of U target words to each of W source words; [0, W] for a long
+            sentence.
     """
 
     pairs: list[tuple[int, int]]
@@ -33,7 +34,7 @@ async def align_words(batcher: Batcher, direction: Direction, sentences: Sequenc
     Args:
         batcher: Batcher that runs the signature.
         direction: Direction of a model.
-        sentences: Sentences and their translations.
+        sentences: Pairs of a sentence and its translation.
     """
     rows = [
         {"texts": direction.encoded(source), "targets": target.encode("utf-8", "replace")}
@@ -55,11 +56,11 @@ async def align_words(batcher: Batcher, direction: Direction, sentences: Sequenc
 
 
 def can_be_aligned(text: Sized, translation: Sized) -> bool:
-    """Returns True if the attention matrix, bounded by the numbers of characters, is small enough."""
+    """Returns True if the attention matrix is small enough. Its size is at most the product of both lengths."""
     return len(text) * len(translation) <= MAX_ALIGNED
 
 
 def monotonic_alignment(source_words: int, target_words: int) -> Alignment:
-    """Returns an alignment in which the words have the same order on both sides, without weights."""
+    """Returns an alignment that assumes the same word order in both languages. It has no attention weights."""
     pairs = [(target * source_words // target_words, target) for target in range(target_words)] if source_words else []
     return Alignment(pairs, np.zeros((0, source_words), np.float32))

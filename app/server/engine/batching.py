@@ -1,8 +1,9 @@
 """Dynamic batching: queued texts of several requests are translated together.
 
-Each worker is a thread. It takes the text that has waited longest, and other queued texts of similar length up to a
-budget of tokens, but at most its share of all tokens that are queued or being computed. A worker that finds less than
-its share waits some milliseconds for more, because clients that have just been answered often send the next request.
+Each worker is a thread. A worker takes the text that has waited longest and adds queued texts of similar length. The
+tokens of a batch are limited to a budget, and to the worker's share: the tokens that are queued or being computed,
+divided by the number of workers. If fewer tokens than this share are queued, the worker waits some milliseconds for
+more texts, because clients that have just received an answer often send the next request.
 """
 
 import asyncio
@@ -21,17 +22,17 @@ from keras_nmt.app.server.engine.pools.memory import Trimmer
 from keras_nmt.app.server.engine.versions import Version
 from keras_nmt.app.server.errors import BusyError
 
-BATCH_TOKENS = 4096  # rows of a batch times tokens of its longest row
+BATCH_TOKENS = 4096  # number of rows of a batch times number of tokens of its longest row
 BYTES_PER_TOKEN = 3  # a low estimate for most languages; exact counts would need TensorFlow's threads, which are busy
 MAX_QUEUED = 2048  # texts
-PAUSE_SECONDS = 0.008  # after so long without a new text, a batch does not wait for more
-MAX_GATHER_SECONDS = 0.05  # the longest time that a text waits for others while a worker is idle
+PAUSE_SECONDS = 0.008  # if no new text arrives for this time, a batch does not wait longer
+MAX_GATHER_SECONDS = 0.05  # the longest time that a text waits for other texts while a worker is idle
 ROWS_MULTIPLE = 8
-ROW_INPUTS = ("texts", "prefixes", "targets", "seeds")  # inputs with a value for each row; others are for the batch
+ROW_INPUTS = ("texts", "prefixes", "targets", "seeds")  # inputs with one value per row; other inputs have one per batch
 
 Row = Mapping[str, Any]  # inputs or outputs of a signature for one text
-Settings = tuple[tuple[str, Any], ...]  # the other inputs; hashable
-BatchKey = tuple[Version, str, Settings]  # version, signature and settings, which all texts of a batch share
+Settings = tuple[tuple[str, Any], ...]  # names and values of the other inputs; hashable
+BatchKey = tuple[Version, str, Settings]  # the texts of a batch have the same version, signature, settings
 
 
 @dataclass
@@ -39,11 +40,11 @@ class QueuedText:
     """A text in the queue, or in a batch that is being computed.
 
     Attributes:
-        key: Only texts with equal keys go into the same batch.
+        key: Version, signature and settings. Only texts with equal keys go into the same batch.
         row: Inputs of the signature.
-        tokens: Estimated number of tokens, with the end of the sentence.
+        tokens: Estimated number of tokens, including the end-of-sentence token.
         answer: Future for the outputs of the signature.
-        queued_at: Value of `time.monotonic` when it was queued.
+        queued_at: Value of `time.monotonic` when the text was queued.
     """
 
     key: BatchKey
@@ -57,13 +58,13 @@ class Batcher:
     """Queue of texts and the workers that run signatures on batches of them.
 
     Attributes:
-        max_per_request: Number of texts that a request may have in the queue at once, so that other requests have room.
+        max_per_request: Maximum number of texts of one request in the queue, so that other requests have room.
 
     Args:
         metrics: Metrics that record the batches and the queue.
         workers: Number of batches that are computed at the same time.
-        batch_tokens: Budget of a batch; a longer text forms a batch by itself.
-        max_queued: Capacity of the queue in texts; a request that exceeds it is refused.
+        batch_tokens: Maximum number of tokens in a batch, with padding. A longer text is a batch of one row.
+        max_queued: Maximum number of texts in the queue. A request that would exceed it is refused.
     """
 
     def __init__(
@@ -90,13 +91,13 @@ class Batcher:
     async def run(
         self, version: Version, signature: str, rows: Sequence[Row], settings: Mapping[str, Any]
     ) -> list[Row]:
-        """Runs a signature on rows. If the call is cancelled, its rows that are still queued are dropped.
+        """Runs a signature on rows. If the call is cancelled, the rows that are still queued are dropped.
 
         Args:
             version: Version of a model.
-            signature: Name of the signature; its inputs with a value for each row are some of `ROW_INPUTS`.
-            rows: Those inputs; strings are bytes.
-            settings: The other inputs: numbers, or tuples of bytes.
+            signature: Name of the signature.
+            rows: For each row, the inputs named in `ROW_INPUTS` that the signature has. Strings are bytes.
+            settings: The other inputs, with one value for all rows: numbers, or tuples of bytes.
 
         Returns:
             The outputs of the signature for each row.
@@ -127,12 +128,12 @@ class Batcher:
             self._changed.notify_all()
         try:
             return list(await asyncio.gather(*(text.answer for text in texts)))
-        finally:  # if one fails or the client disconnects, nobody needs the other answers
+        finally:  # if one text fails or the client disconnects, nobody needs the other answers
             for text in texts:
                 text.answer.cancel()
 
     def stop(self) -> None:
-        """Stops the workers after the queue is empty."""
+        """Waits until the queue is empty, and stops the workers."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -146,7 +147,7 @@ class Batcher:
             try:
                 answers: Sequence[Row | Exception] = compute(batch)
                 self._record(batch)
-            except Exception as error:  # the requests of the batch get the error
+            except Exception as error:  # every request in the batch gets the error
                 answers = [error] * len(batch)
             with self._changed:
                 self._computing_tokens -= tokens
@@ -159,7 +160,7 @@ class Batcher:
         self.metrics.batch(version.model, signature, len(batch), sum(lengths), len(batch) * max(lengths))
 
     def _next_batch(self) -> list[QueuedText]:
-        """Waits for texts and takes a batch of them; returns an empty one after `stop`."""
+        """Waits for texts and takes a batch from the queue. Returns [] after `stop` once the queue is empty."""
         with self._changed:
             while True:
                 self._drop_cancelled()
@@ -174,7 +175,7 @@ class Batcher:
                     self._changed.wait()
 
     def _share(self, queued_tokens: int) -> int:
-        """Returns a worker's share, in tokens, of what is queued or being computed."""
+        """Returns a worker's share of the tokens that are queued or being computed, at most `batch_tokens`."""
         return min(self.batch_tokens, -(-(queued_tokens + self._computing_tokens) // len(self._threads)))
 
     def _gather_seconds(self) -> float:
@@ -205,9 +206,11 @@ class Batcher:
 
 
 def select_batch(texts: Sequence[QueuedText], batch_tokens: int) -> list[QueuedText]:
-    """Selects the first text and those nearest to it in length, with rows times longest row within `batch_tokens`.
+    """Selects the first text and the texts that are closest to it in length.
 
-    A larger batch has a multiple of `ROWS_MULTIPLE` rows, because TensorFlow makes and keeps kernels for each shape.
+    The number of rows times the tokens of the longest row is at most `batch_tokens`, unless the first text has more. A
+    batch of more than `ROWS_MULTIPLE` rows is cut to a multiple of `ROWS_MULTIPLE`, because TensorFlow makes and keeps
+    kernels for each shape.
     """
     first, *others = texts
     batch, longest = [first], first.tokens
@@ -220,7 +223,7 @@ def select_batch(texts: Sequence[QueuedText], batch_tokens: int) -> list[QueuedT
 
 
 def estimated_tokens(row: Row) -> int:
-    """Estimates the number of tokens of a row's longest text, with the end of the sentence."""
+    """Estimates the number of tokens of a row's longest text, including the end-of-sentence token."""
     return 1 + max(len(text) for text in row.values() if isinstance(text, bytes)) // BYTES_PER_TOKEN
 
 
@@ -230,7 +233,7 @@ def total_tokens(texts: Sequence[QueuedText]) -> int:
 
 
 def compute(batch: Sequence[QueuedText]) -> list[Row]:
-    """Runs the signature of a batch and returns its outputs for each text."""
+    """Runs the signature of a batch and returns the outputs for each text."""
     version, signature, settings = batch[0].key
     rows = {name: tf.constant([text.row[name] for text in batch]) for name in batch[0].row}
     found = call_signature(version, signature, {**rows, **dict(settings)})
@@ -238,7 +241,7 @@ def compute(batch: Sequence[QueuedText]) -> list[Row]:
 
 
 def call_signature(version: Version, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Runs a signature. Inputs with a default may be left out."""
+    """Runs a signature and returns its outputs. Inputs with a default value may be left out."""
     function = version.signatures[signature]
     given = {**version.defaults_of(signature), **inputs}
     found = function(**{name: version.tensor(signature, name, given[name]) for name in inputs_of(function)})
@@ -246,7 +249,7 @@ def call_signature(version: Version, signature: str, inputs: Mapping[str, Any]) 
 
 
 def deliver(batch: Sequence[QueuedText], answers: Sequence[Row | Exception]) -> None:
-    """Sets the answer or the error of each text's future, unless it was cancelled."""
+    """Sets the answer or the error in the future of each text, unless the future was cancelled."""
     for text, answer in zip(batch, answers, strict=True):
         if text.answer.done():
             continue

@@ -1,4 +1,4 @@
-"""Versions of exports on disk: their folders, names and numbers."""
+"""Finds exports on disk, and the folders, names and numbers of their versions."""
 
 import re
 from pathlib import Path
@@ -9,14 +9,14 @@ NUMBER = re.compile("[1-9][0-9]*")
 
 
 def exports_at(path: Path) -> dict[str, list[Path]]:
-    """Finds exports.
+    """Finds the exports at a path.
 
     Args:
-        path: An export, one version of an export, or a folder of exports. In such a folder, names that begin with a dot
-            are skipped, because other programs write unfinished exports under them.
+        path: An export, one version of an export, or a folder of exports. In a folder of exports, names that begin with
+            a dot are skipped, because other programs give such names to unfinished exports.
 
     Returns:
-        The folders of the versions, the newest first, by the name of the export.
+        The folders of each export's versions, the newest first, by the name of the export.
     """
     folders = versions_of(path) or [path][: newest_version(path) is not None]
     if folders:
@@ -28,7 +28,7 @@ def exports_at(path: Path) -> dict[str, list[Path]]:
 
 
 def versions_of(export: Path) -> list[Path]:
-    """Returns the folders of an export's versions, the newest first; none if the export cannot be read."""
+    """Returns the folders of an export's versions, the newest first, or [] if access is denied."""
     try:
         return [export / str(number) for number in reversed(versions(export))]
     except PermissionError:
@@ -36,22 +36,25 @@ def versions_of(export: Path) -> list[Path]:
 
 
 def version_number(version: Path) -> int:
-    """Returns the number that a version's folder is named by, or 1 if its name is not a number."""
+    """Returns the number in the name of a version's folder, or 1 if the name is not a number."""
     name = numbered_path(version).name
     return int(name) if NUMBER.fullmatch(name) else 1
 
 
 def name_of_export(version: Path) -> str:
-    """Returns the name of a version's export: its parent folder, or the folder itself if its name is not a number."""
+    """Returns the name of the export that a version belongs to.
+
+    This is the name of the version's parent folder, or of the version's folder if that name is not a number.
+    """
     folder = numbered_path(version)
     return (NUMBER.fullmatch(folder.name) and folder.parent.resolve().name) or folder.name
 
 
 def numbered_path(version: Path) -> Path:
-    """Returns the path of a version, with symbolic links resolved if its name is not a number."""
+    """Returns the path of a version. Symbolic links are resolved if the name of the path is not a number."""
     return version if NUMBER.fullmatch(version.name) else version.resolve()
 
 
 def last_modified(folder: Path) -> float:
-    """Returns when a version's files were last modified, in seconds since the epoch."""
+    """Returns the time of the last change of any file in a version's folder, in seconds since the epoch."""
     return max((file.stat().st_mtime for file in folder.rglob("*")), default=0.0)

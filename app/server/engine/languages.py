@@ -14,9 +14,9 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from keras_nmt.pipelines.language_codes import base_of, standard
 
 MAX_REGION_DISTANCE = 5  # CLDR's distance between pt-BR and pt-PT
-MAX_READ_CHARACTERS = 4_000  # the identifier reads the beginning of a text
-MIN_REPORTED = 1.0  # percent, for a language that is not served
-UNLIKELY = 0.0001  # percent; only 2 of 6,000 frequent English words and none of 4,000 sentences are below it
+MAX_READ_CHARACTERS = 4_000  # the identifier reads only this many characters of a text
+MIN_REPORTED = 1.0  # percent; a language that is not served is reported from this probability on
+UNLIKELY = 0.0001  # percent; English is less probable for 2 of 6,000 frequent English words and 0 of 4,000 sentences
 NO_LANGUAGE = "zxx"  # the identifier's code for program code
 # fmt: off
 INVISIBLE = frozenset(("script", "style", "template", "noscript", "svg", "math", "code", "pre", "kbd", "samp", "var"))
@@ -35,7 +35,7 @@ def distance(asked: str, served: str) -> int | None:
     """Returns the distance between a requested and a served language.
 
     Returns:
-        0 for the same code, more for another region, and None for another language or another script.
+        0 for the same code, a positive number for another region, None for another language or another script.
     """
     if asked == served or standard(asked) == standard(served):
         return 0
@@ -49,14 +49,14 @@ def distance(asked: str, served: str) -> int | None:
 
 
 def pair_distance(asked: tuple[str, str], served: tuple[str, str]) -> int | None:
-    """Returns the sum of both languages' distances, or None if one of them is another language."""
+    """Returns the sum of the distances of the source and target languages, or None if one of the distances is None."""
     distances = [distance(one, other) for one, other in zip(asked, served, strict=True)]
     return None if None in distances else sum(filter(None, distances))
 
 
 @lru_cache
 def name_of(code: str) -> str:
-    """Returns the English name of a language code, or the code itself if it is unknown."""
+    """Returns the English name of a language code, or the code itself if the code is unknown."""
     try:
         return Locale.parse(standard(code), sep="-").english_name or code
     except (UnknownLocaleError, ValueError):
@@ -71,17 +71,17 @@ def detect(text: str, languages: Collection[str]) -> list[Detected]:
         languages: Served languages, which are always in the result.
 
     Returns:
-        The served languages and the other likely ones, the likeliest first. For a text without letters, the first
-        served language, with confidence 0.
+        The served languages and the other likely languages, the most likely first. For a text without letters, only
+        the alphabetically first served language, with confidence 0.
     """
     reported = [one for one in _ranked(text, languages) if one.language in languages or one.confidence >= MIN_REPORTED]
     return [Detected(language, round(confidence, 1)) for language, confidence in reported]
 
 
 def source_of(text: str, languages: Collection[str]) -> Detected:
-    """Returns the likeliest of the served languages, or the likeliest of all if the text can be in none of them.
+    """Returns the most likely served language, or the most likely of all languages if no served language is possible.
 
-    If the identifier does not know one of the served languages, it cannot exclude it, so the result is a served one.
+    A served language that the identifier does not know cannot be excluded. The result is then always a served language.
     """
     ranked = _ranked(text, languages)
     likeliest = next(one for one in ranked if one.language in languages)
@@ -91,7 +91,7 @@ def source_of(text: str, languages: Collection[str]) -> Detected:
 
 
 def _ranked(text: str, languages: Collection[str]) -> list[Detected]:
-    """Ranks the served languages, under their served codes, and all others, the likeliest first."""
+    """Returns all languages, the most likely first. A served language has the code under which it is served."""
     text = text[:MAX_READ_CHARACTERS]
     if not any(map(str.isalpha, text)):
         return [Detected(language, 0.0) for language in sorted(languages)][:1]
@@ -103,7 +103,7 @@ def _ranked(text: str, languages: Collection[str]) -> list[Detected]:
 
 
 def probabilities(text: str) -> dict[str, float]:
-    """Returns the probability of each language that the identifier knows: the softmax of its log-probabilities."""
+    """Returns the probability of each language that the identifier knows: the softmax of the log-probabilities."""
     ranked = [(language, value) for language, value in _identifier().rank(text) if language != NO_LANGUAGE]
     largest = max(value for _, value in ranked)
     found: dict[str, float] = {}
@@ -121,7 +121,7 @@ def is_known(served: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_same_language(served: str, found: str) -> bool:
-    """Returns True if an identified code means a served language. The identifier ignores scripts and regions."""
+    """Returns True if `found`, a code from the identifier, means the served language, in any script or region."""
     return base_of(served) == base_of(found) or distance(found, served) is not None
 
 

@@ -14,7 +14,7 @@ from keras_nmt.app.runtime.console import say
 from keras_nmt.app.server.errors import TooLargeError, TooManyRequestsError, UnauthorizedError
 
 KEY_BYTES = 32
-MAX_CLIENTS = 10_000  # whose requests are counted; the least recently seen client is forgotten first
+MAX_CLIENTS = 10_000  # clients with a token bucket; above this, the client seen least recently is dropped
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,13 @@ class Limits:
     """Limits on a request and on the rate of requests.
 
     Attributes:
-        body_bytes: Size of the body.
-        characters: Characters in all texts of a request.
-        texts: Number of texts in a request.
-        requests_per_minute: Requests of one API key, or of one address without keys; 0 is no limit.
-        deadline: Seconds until the answer; after that the request fails.
-        arrival: Seconds until the end of the body.
+        body_bytes: Maximum size of the body in bytes, before and after decompression.
+        characters: Maximum number of characters in all texts of a request.
+        texts: Maximum number of texts in a request.
+        requests_per_minute: Maximum number of requests of an API key, or of an address if the server has no keys; 0 is
+            no limit.
+        deadline: Seconds within which a request must be answered; after that time the request fails.
+        arrival: Seconds within which the whole body must arrive.
     """
 
     body_bytes: int = 2 * 1024 * 1024
@@ -41,7 +42,7 @@ class Limits:
         """Checks the number and size of a request's texts.
 
         Raises:
-            TooLargeError: There are too many texts, or too many characters in them.
+            TooLargeError: There are too many texts, or the texts have too many characters.
         """
         if len(texts) > self.texts:
             raise TooLargeError(f"{len(texts)} texts in one request; at most {self.texts} are allowed")
@@ -51,7 +52,7 @@ class Limits:
 
 
 class RateLimiter:
-    """Token bucket for each client, which holds the requests of one minute.
+    """Rate limit with one token bucket per client. A full bucket allows the requests of one minute.
 
     Args:
         per_minute: Requests that a client may make in a minute; 0 is no limit.
@@ -65,8 +66,8 @@ class RateLimiter:
         """Counts a request of a client.
 
         Args:
-            client: Holder of the key, or address.
-            now: Time in seconds; None is the current time.
+            client: Name of the holder of the client's API key, or the client's address.
+            now: Time of the request in seconds; None is the current time.
 
         Raises:
             TooManyRequestsError: The client has no requests left.
@@ -85,14 +86,14 @@ class RateLimiter:
 
 
 class ApiKeys:
-    """Hashes of API keys by the names of their holders.
+    """The API keys that the server accepts, stored as hashes.
 
-    A file holds a name, a space and a SHA-256 hash in hex per line. The keys are long and random, so that a fast hash
-    is safe.
+    Each line of the key file holds the name of a key's holder, a space, and the SHA-256 hash of the key in hex. The
+    keys are long and random, so a fast hash is safe.
 
     Args:
-        hashes: Hashes by name.
-        path: File that the hashes are from; it is read again when it changes.
+        hashes: Hash of each key, by the name of its holder.
+        path: File from which the hashes were read. The file is read again when it changes.
     """
 
     def __init__(self, hashes: Mapping[str, str], path: Path | None = None) -> None:
@@ -102,10 +103,10 @@ class ApiKeys:
 
     @classmethod
     def read(cls, path: Path) -> "ApiKeys":
-        """Reads a file of keys.
+        """Reads a key file.
 
         Raises:
-            UserError: The file cannot be read, or a line has another form.
+            UserError: The file cannot be read, or a line is not a name and a hash.
         """
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -125,7 +126,7 @@ class ApiKeys:
         """Returns the name of a key's holder.
 
         Raises:
-            UnauthorizedError: The key is missing or unknown, or the file cannot be read.
+            UnauthorizedError: The key is missing or unknown, or the key file cannot be read.
         """
         self._reload_if_changed()
         given = hash_of(key if isinstance(key, str) else "")
@@ -135,7 +136,7 @@ class ApiKeys:
         return found[0]
 
     def _reload_if_changed(self) -> None:
-        """Reads the file again if it has changed. While it cannot be read, every key is refused."""
+        """Reads the key file again if it has changed. While the file cannot be read, every key is refused."""
         try:
             changed = self.path and self.path.stat().st_mtime_ns
             if changed != self._changed and self.path:
@@ -148,17 +149,17 @@ class ApiKeys:
 
 
 def add_api_key(path: Path, name: str) -> str:
-    """Creates an API key and adds its hash to the file.
+    """Creates an API key and adds its hash to a key file.
 
     Args:
-        path: File of keys; created if missing.
-        name: Holder of the key, one word.
+        path: The key file; created if missing.
+        name: Name of the key's holder, one word.
 
     Returns:
-        The key, which is stored nowhere.
+        The key itself. Only its hash is stored.
 
     Raises:
-        UserError: The name is not one word or has a key already, or the existing file cannot be read.
+        UserError: The name is not one word, begins with "#" or has a key already; or the existing file cannot be read.
     """
     if not name or name != "".join(name.split()) or name.startswith("#"):
         raise UserError(f"the name of a key's holder must be one word, not {name!r}")

@@ -1,4 +1,4 @@
-"""Metrics that Prometheus reads at /metrics. They contain no text of users."""
+"""Metrics that Prometheus reads at /metrics. They contain no text from users."""
 
 from contextlib import suppress
 
@@ -9,7 +9,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """Metrics of one server, in a registry of its own, so that a process can hold several servers."""
+    """Metrics of one server. Each server has its own registry, so a process can run several servers."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -39,7 +39,7 @@ class Metrics:
         )
 
     def batch(self, model: str, signature: str, texts: int, tokens: int, padded: int) -> None:
-        """Records a computed batch.
+        """Records a batch that was computed.
 
         Args:
             model: Name of the model.
@@ -53,7 +53,7 @@ class Metrics:
         self.padded.labels(model).inc(padded)
 
     def forget(self, model: str) -> None:
-        """Removes the gauges of a model that is no longer served. Its counters stay."""
+        """Removes the gauges of a model that is no longer served. The model's counters stay."""
         for gauge in (self.loaded, self.warm):
             with suppress(KeyError):
                 gauge.remove(model)

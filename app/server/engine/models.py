@@ -1,4 +1,4 @@
-"""The exports that the server offers, by name. The folder is polled, so that versions come and go while it runs."""
+"""The exports that the server offers. Their folder is polled, so versions can be added and removed at any time."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ from keras_nmt.app.server.engine.metrics import Metrics
 from keras_nmt.app.server.engine.versions import Direction, Version
 from keras_nmt.app.server.errors import NotFoundError, RequestError
 
-WARMED_FIRST = (TRANSLATE, N_BEST, ALIGN)  # before the server answers requests; the others in the background
+WARMED_FIRST = (TRANSLATE, N_BEST, ALIGN)  # before the server answers; other signatures are warmed up later
 POLL_SECONDS = 1.0
 
 
 class LoadFailure(NamedTuple):
-    """The reason why a version could not be loaded, and when its files had last been modified."""
+    """The reason why a version could not be loaded, and the last modification time of its files at that attempt."""
 
     reason: str
     modified: float
@@ -50,11 +50,11 @@ class Models:
         served: Versions of each export.
 
     Args:
-        path: An export, a version of one, or a folder of exports.
+        path: An export, one version of an export, or a folder of exports.
         metrics: Metrics that record the loaded versions and the failures.
 
     Raises:
-        UserError: There is no export, or no version of one can be loaded.
+        UserError: There is no export, or there is an export of which no version can be loaded.
     """
 
     def __init__(self, path: Path, metrics: Metrics) -> None:
@@ -64,7 +64,7 @@ class Models:
         self._stopping = threading.Event()
         self._watching = threading.Thread(target=self._watch, name="watch", daemon=True)
         self._warming = threading.Thread(target=self._warm_up_all, name="warm", daemon=True)
-        self._last_error = ""  # of polling, which prints the same error only once
+        self._last_error = ""  # last error of polling; repetitions of it are not printed
         if not exports_at(path):
             raise UserError(
                 f"{path} holds no export; expected one that `nmt export RUN --out EXPORT` wrote, or a folder of exports"
@@ -75,7 +75,7 @@ class Models:
                 raise UserError(f"{name}: {next(iter(served.failed.values())).reason}")
 
     def watch(self) -> None:
-        """Starts the thread that polls the folder, and the one that warms up the remaining signatures."""
+        """Starts the thread that polls the folder and the thread that warms up the remaining signatures."""
         self._warming.start()
         self._watching.start()
 
@@ -87,14 +87,14 @@ class Models:
                 thread.join()
 
     def names(self) -> list[str]:
-        """Returns the names of the models that answer."""
+        """Returns the names of the models that have a loaded version."""
         return [name for name, served in list(self.served.items()) if served.current]
 
     def get(self, name: str, number: int | None = None) -> Version:
         """Returns the loaded version of a model.
 
         Raises:
-            NotFoundError: There is no such model, or another version of it than `number` is loaded.
+            NotFoundError: There is no such model, or its loaded version is not `number`.
         """
         served = self.served.get(name)
         if served is None or served.current is None:
@@ -107,13 +107,13 @@ class Models:
         """Returns the direction for a language pair.
 
         Args:
-            source: Code of the source language in any notation, such as eng, zh_CN or iw. If no model is for its
-                region, a model for another region of the language is used.
-            target: Code of the target language.
-            domain: Domain that the model must know; None is any model.
+            source: Code of the source language in any notation, such as eng, zh_CN or iw. If there is no model for the
+                region in the code, a model for another region of the language is used.
+            target: Code of the target language. The same rule for regions applies.
+            domain: Domain that the model must know; None allows any model.
 
         Raises:
-            RequestError: No model translates the pair, or none of them knows the domain.
+            RequestError: No model translates the pair, or no model for the pair knows the domain.
         """
         distances = [(one, pair_distance((source, target), (one.source, one.target))) for one in self.directions()]
         least = min((distance for _, distance in distances if distance is not None), default=None)
@@ -128,7 +128,7 @@ class Models:
         raise RequestError(f"there is no domain {domain} for {source}-{target}; {known}")
 
     def pairs(self) -> str:
-        """Returns the language pairs as text for a message."""
+        """Returns the language pairs as text for an error message."""
         return ", ".join(dict.fromkeys(f"{one.source}-{one.target}" for one in self.directions()))
 
     def directions(self) -> list[Direction]:
@@ -138,14 +138,14 @@ class Models:
         ]
 
     def all(self) -> list[Version]:
-        """Returns the loaded version of each model that has one."""
+        """Returns the loaded versions of all models."""
         return [served.current for served in list(self.served.values()) if served.current]
 
     def refresh(self, warmed_before: tuple[str, ...] | None = None) -> None:
         """Loads new versions and drops deleted exports.
 
         Args:
-            warmed_before: Signatures to warm up before a new version answers; None is all of them.
+            warmed_before: Signatures to warm up before a new version answers requests; None warms up all signatures.
         """
         found = exports_at(self.path)
         for name in self.served.keys() - found.keys():
@@ -157,7 +157,7 @@ class Models:
     def _load_newest(
         self, name: str, served: ServedModel, folders: Sequence[Path], warmed_before: tuple[str, ...] | None
     ) -> None:
-        """Loads the first of the folders that can be loaded, unless that version is loaded already."""
+        """Loads the version in the first of `folders` that can be loaded, unless this version is loaded already."""
         for folder in folders:
             number = version_number(folder)
             if served.current and served.current.number == number:
@@ -199,9 +199,9 @@ class Models:
             self.metrics.warm.labels(version.model).set(1)
 
     def _run_guarded(self, work: Callable[[], None]) -> None:
-        """Runs a part of a thread's work and prints its error, so that the thread survives it.
+        """Calls a function and prints its error, if any, so that the thread continues.
 
-        A folder may, for example, be deleted while it is read.
+        For example, a folder may be deleted while it is read.
         """
         try:
             work()

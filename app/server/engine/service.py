@@ -18,9 +18,9 @@ from keras_nmt.app.server.engine.versions import Direction
 from keras_nmt.app.server.errors import CLIENT_GONE, DeadlineError, RequestError, UnauthorizedError
 
 Result = TypeVar("Result")
-MAX_PENDING_PAGES = 1024  # requests for HTML; each takes a few milliseconds
+MAX_PENDING_PAGES = 1024  # calls that read or write HTML; each takes a few milliseconds
 WRONG_KEYS_PER_MINUTE = 60
-AUTO = "auto"  # source language that stands for identification
+AUTO = "auto"  # value of the source language with which the server identifies the language
 
 
 class ClientGoneError(RequestError):
@@ -38,12 +38,13 @@ class Service:
         batcher: Queue and workers for translation.
         metrics: Metrics for Prometheus.
         limits: Limits on a request.
-        limiter: Rate limit of each client.
-        keys: API keys; None admits everybody.
+        limiter: Limit on the requests per minute of each client.
+        keys: Accepted API keys; None admits everybody.
         threads: Threads for signatures that cannot be batched.
         pages: Processes that read and write HTML.
-        files: Processes that read and write Word documents. They are separate, so that HTML does not wait for them.
-        failures: Rate limit of wrong keys from an address.
+        files: Processes that read and write Word documents. These processes are separate, so that HTML
+            does not wait for Word documents.
+        failures: Limit on the wrong keys per minute from each address.
     """
 
     models: Models
@@ -62,7 +63,7 @@ class Service:
 
         Args:
             request: The request.
-            key: Key from the body; None means the key from the headers.
+            key: Key from the body; None reads the key from the headers.
 
         Raises:
             UnauthorizedError: The key is missing or wrong.
@@ -78,10 +79,14 @@ class Service:
         self.limiter.count(client)
 
     async def answer(self, request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-        """Runs a request's work and cancels it at the deadline or if the client disconnects.
+        """Runs a coroutine and returns its result. Cancels the coroutine at the deadline or if the client disconnects.
+
+        Args:
+            request: The request.
+            work: The coroutine that computes the answer.
 
         Raises:
-            DeadlineError: The work took too long.
+            DeadlineError: The coroutine took too long.
             ClientGoneError: The client disconnected.
         """
         task, gone = asyncio.ensure_future(work), asyncio.ensure_future(disconnected(request))
@@ -97,7 +102,7 @@ class Service:
             gone.cancel()
 
     def stop(self) -> None:
-        """Stops the threads and processes of all parts."""
+        """Stops the threads of `models` and `batcher` and all worker processes."""
         self.models.stop()
         for pool in (self.pages, self.files):
             pool.stop()
@@ -106,19 +111,19 @@ class Service:
     def direction_for(
         self, source: str, target: str, text: str, domain: str | None = None
     ) -> tuple[Direction, Detected | None]:
-        """Selects the direction for a text.
+        """Selects the translation direction (a model and its language pair) for a text.
 
         Args:
             source: Code of the source language, or `AUTO` to identify it.
             target: Code of the target language.
             text: Text in the source language.
-            domain: Domain that the model must know; None is any model.
+            domain: Domain that the model must know; None allows any model.
 
         Returns:
-            The direction, and the identified language or None.
+            The direction, and the identified language. The identified language is None unless `source` is `AUTO`.
 
         Raises:
-            RequestError: No model translates this pair.
+            RequestError: No model translates this pair, or no such model knows the domain.
         """
         if source != AUTO:
             return self.models.for_pair(source, target, domain), None
@@ -136,7 +141,7 @@ class Service:
 
 
 def key_of(request: Request) -> str | None:
-    """Returns the API key in a request's headers, X-API-Key or Authorization: Bearer."""
+    """Returns the API key in the header X-API-Key or Authorization: Bearer, or None if there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return request.headers.get("x-api-key") or (token if scheme.lower() == "bearer" else None)
 

@@ -1,4 +1,7 @@
-"""Translation of texts of any length, sentence by sentence. Line breaks and spaces stay as they are."""
+"""Translates texts of any length, sentence by sentence.
+
+Line breaks and multiple spaces between sentences are kept. Single spaces between sentences follow the target language.
+"""
 
 import asyncio
 import math
@@ -16,7 +19,7 @@ WORD_START = "▁"  # SentencePiece's mark of a space
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a translation, and the probability of its least likely token. Words are separated by spaces."""
+    """A word of a translation. Spaces separate words. The confidence is the lowest probability of the word's tokens."""
 
     text: str
     confidence: float
@@ -27,15 +30,15 @@ class Sentence:
     """One sentence and its translation.
 
     Attributes:
-        source: Source sentence, without the space around it.
-        text: Translation.
+        source: Source sentence, without the white space around it.
+        text: Translation; "" until the sentence is translated.
         score: Score of the search, as in `Translation.score`.
         confidence: Geometric mean of the tokens' probabilities.
-        warnings: Signs of a bad translation.
+        warnings: Names of the signs of a bad translation that were found.
         words: Words of the translation; empty unless requested.
         alternatives: Further translations, best first.
-        before: Space before the sentence.
-        after: Space after the sentence.
+        before: White space before the sentence.
+        after: White space after the sentence.
     """
 
     source: str
@@ -64,7 +67,8 @@ class TranslatedText:
         """Returns an alternative translation of the whole text.
 
         Args:
-            number: Index of the alternative in each sentence. Sentences with fewer alternatives use their last one.
+            number: Index of the alternative in each sentence. A sentence with fewer alternatives uses its last one, or
+                its translation if it has no alternatives.
         """
         parts = []
         for sentence in self.sentences:
@@ -74,9 +78,10 @@ class TranslatedText:
 
 
 def sentences_of(text: str) -> list[Sentence]:
-    """Splits a text into sentences, not translated yet. Joined with their spaces, they are the text.
+    """Splits a text into sentences that are not translated yet.
 
-    The graph splits at the same places, so it translates each sentence as a whole.
+    The sentences joined with the white space around them are the text. The exported graph would split at the same
+    places, so it does not split these sentences again.
     """
     found: list[Sentence] = []
     for before, core, after in stretches_in_python(text):
@@ -91,9 +96,9 @@ def sentences_of(text: str) -> list[Sentence]:
 
 
 def pieces_of(sentence: str) -> list[str]:
-    """Cuts a long sentence, such as a list or a text without punctuation, after spaces.
+    """Cuts a long sentence, such as a list or a text without punctuation, after spaces where possible.
 
-    A text that a worker computes cannot be cancelled, so none may take as long as a whole document.
+    A text that a worker is translating cannot be cancelled, so no text may be as long as a whole document.
     """
     found, begin = [], 0
     while len(sentence) - begin > MAX_SENTENCE_CHARACTERS:
@@ -104,7 +109,10 @@ def pieces_of(sentence: str) -> list[str]:
 
 
 def respaced(sentences: Sequence[Sentence]) -> list[Sentence]:
-    """Adapts the single spaces between translated sentences to the language: Chinese and Japanese have none."""
+    """Puts a space between translated sentences, or none in languages such as Chinese and Japanese.
+
+    Line breaks and other white space between sentences are kept.
+    """
     found = list(sentences)
     for number, sentence in enumerate(found[:-1]):
         if sentence.after in ("", " "):
@@ -125,14 +133,14 @@ async def translate(
     alternatives: int = 0,
     with_words: bool = False,
 ) -> list[TranslatedText]:
-    """Translates texts sentence by sentence. The sentences of all texts are in the queue at once.
+    """Translates texts sentence by sentence. The sentences of all texts are queued together.
 
     Args:
         batcher: Batcher that runs the signatures.
         direction: Direction of a model.
         texts: Texts of any length.
         alternatives: Number of alternative translations of each sentence.
-        with_words: Return the words with their confidences.
+        with_words: True to return the words with their confidences.
     """
     of_texts = [sentences_of(text) for text in texts]
     flat = [sentence for sentences in of_texts for sentence in sentences]
@@ -144,7 +152,7 @@ async def translate(
 async def stream(
     batcher: Batcher, direction: Direction, text: str, *, with_words: bool = False
 ) -> AsyncIterator[tuple[int, Sentence]]:
-    """Yields the sentences of a text with their numbers, each as soon as it is translated."""
+    """Yields each sentence of a text with its index as soon as the sentence is translated."""
     sentences = sentences_of(text)
     semaphore = asyncio.Semaphore(batcher.max_per_request)
 
@@ -170,7 +178,7 @@ async def translate_sentences(
     alternatives: int = 0,
     with_words: bool = False,
 ) -> list[Sentence]:
-    """Returns each sentence with its translation. Sentences without text stay as they are."""
+    """Returns each sentence with its translation. Sentences without text are returned unchanged."""
     real = [i for i, sentence in enumerate(sentences) if sentence.source]
     rows = [{"texts": direction.encoded(sentences[i].source)} for i in real]
     signature, settings = TRANSLATE, {}
@@ -185,7 +193,7 @@ async def translate_sentences(
 
 
 async def continuations(batcher: Batcher, direction: Direction, source: str, prefix: str, count: int) -> list[Sentence]:
-    """Returns translations of a sentence that begin with a prefix and continue differently, the likeliest first."""
+    """Returns translations of a sentence that begin with a prefix and then differ, the most likely first."""
     row = {"texts": direction.encoded(source), "prefixes": prefix.encode("utf-8", "replace")}
     (answer,) = await batcher.run(direction.version, ALTERNATIVES, [row], {"alternatives": count})
     exist = [i for i, score in enumerate(answer["scores"]) if score > -math.inf]
@@ -193,19 +201,19 @@ async def continuations(batcher: Batcher, direction: Direction, source: str, pre
 
 
 def with_translation(sentence: Sentence, answer: Row, *, alternatives: int, with_words: bool) -> Sentence:
-    """Adds the best translation and the alternatives in a signature's outputs to a sentence."""
+    """Returns a sentence with the best translation and the alternatives from the outputs of a signature."""
     if isinstance(answer["translations"], bytes):
         answer = {name: [value] for name, value in answer.items()}
     order = [i for i, score in enumerate(answer["scores"]) if score > -math.inf]
     warning_counts = [len(answer["warnings"][i].split(b",")) if answer["warnings"][i] else 0 for i in order]
-    if len(order) > 1 and warning_counts[1] < warning_counts[0]:  # the signature `translate` does the same
+    if len(order) > 1 and warning_counts[1] < warning_counts[0]:  # as in the signature `translate`
         order[:2] = order[1], order[0]
     others = tuple(answer["translations"][i].decode("utf-8", "replace") for i in order[1 : alternatives + 1])
     return replace(with_hypothesis(sentence, answer, order[0], with_words=with_words), alternatives=others)
 
 
 def with_hypothesis(sentence: Sentence, answer: Row, number: int, *, with_words: bool) -> Sentence:
-    """Adds hypothesis `number` in a signature's outputs to a sentence."""
+    """Returns a sentence with hypothesis `number` from the outputs of a signature."""
     text = answer["translations"][number].decode("utf-8", "replace")
     warnings = answer["warnings"][number].decode()
     tokens = (answer["pieces"][number], answer["token_log_probabilities"][number]) if with_words else None
@@ -220,7 +228,7 @@ def with_hypothesis(sentence: Sentence, answer: Row, number: int, *, with_words:
 
 
 def rounded(value: float) -> float:
-    """Rounds a score or probability to 4 decimals, its precision."""
+    """Rounds a score or probability to 4 decimals, because further digits are not precise."""
     return round(float(value), 4)
 
 
@@ -229,17 +237,17 @@ def words_of(text: str, pieces: Sequence[bytes], log_probabilities: Sequence[flo
 
     Args:
         text: The translation.
-        pieces: Its SentencePiece pieces, with padding.
+        pieces: The SentencePiece pieces of the translation, with padding.
         log_probabilities: Log-probability of each piece.
     """
-    least: list[float] = []  # of each word
+    least: list[float] = []  # lowest log-probability in each word
     for piece, log_probability in zip(pieces, log_probabilities, strict=True):
-        if not piece or piece == b"</s>":  # the end of each part of a long sentence
+        if not piece or piece == b"</s>":  # padding, or the end of a part of a long sentence
             continue
         if piece.decode("utf-8", "replace").startswith(WORD_START) or not least:
             least.append(0.0)
         least[-1] = min(least[-1], float(log_probability))
     words = text.split()
-    if len(words) != len(least):  # a piece was only a space, or the text was spelled in bytes
+    if len(words) != len(least):  # a piece was only a space, or the text was spelled in bytes: use the mean
         least = [sum(least) / max(1, len(least))] * len(words)
     return tuple(Word(word, rounded(math.exp(value))) for word, value in zip(words, least, strict=True))

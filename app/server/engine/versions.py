@@ -24,9 +24,9 @@ class Version:
         model: Name of the export.
         number: Number of the version.
         languages: Language pairs and domains.
-        signatures: Functions by name.
+        signatures: Functions of the signatures, by name.
         definitions: Inputs and outputs of each signature, as TensorFlow Serving describes them.
-        examples: Sentences of the dev set with their tags; may be empty.
+        examples: Sentences of the dev set, each with its tags; may be empty.
 
     Args:
         model: Name of the export.
@@ -58,21 +58,21 @@ class Version:
         return self._defaults[signature]
 
     def tensor(self, signature: str, name: str, value: Any) -> tf.Tensor:
-        """Converts a value to a tensor of the type that the signature's input `name` has."""
+        """Converts a value to a tensor with the dtype of the signature's input `name`."""
         return tf.convert_to_tensor(value, tf.as_dtype(self.definitions[signature].inputs[name].dtype))
 
     def token_counts(self, texts: Sequence[bytes]) -> list[int]:
-        """Returns the number of tokens of each text in UTF-8, without the end of the sentence."""
+        """Returns the number of tokens of each UTF-8 text, without the end-of-sentence token."""
         if outside := self.export.python_vocabulary:
             return [len(ids) for ids in outside.encode_in_python([text.decode("utf-8", "replace") for text in texts])]
         lengths: list[int] = self.signatures[TOKENIZE](texts=tf.constant(texts))["lengths"].numpy().tolist()
         return lengths
 
     def check_signature(self, signature: str) -> None:
-        """Checks that the export has a signature. Exports for CTranslate2 alone lack some.
+        """Checks that the export has a signature. Exports that contain only a CTranslate2 model lack some signatures.
 
         Raises:
-            NotFoundError: The export does not have it.
+            NotFoundError: The export does not have the signature.
         """
         if signature not in self.definitions:
             known = ", ".join(self.definitions)
@@ -80,7 +80,7 @@ class Version:
 
     def warm_up(self, names: Collection[str]) -> None:
         """Runs each of these signatures once, with a request from the export's warm-up file for TensorFlow Serving."""
-        if not (self.folder / WARM_UP).is_file():  # exports for CTranslate2 have none, and need no warm-up
+        if not (self.folder / WARM_UP).is_file():  # CTranslate2 exports have no such file and need no warm-up
             return
         left = set(names)
         for record in tf.data.TFRecordDataset(f"{in_utf8(self.folder)}/{WARM_UP}").as_numpy_iterator():
@@ -94,7 +94,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Direction:
-    """A language pair of a version, and the domain if the request names one."""
+    """A language pair of a model version, and the domain if the request names one."""
 
     version: Version
     source: str
@@ -113,5 +113,5 @@ class Direction:
         return [text for tags, text in parted if tags[: len(self.tags)] == self.tags]
 
     def encoded(self, text: str) -> bytes:
-        """Returns a text as the signatures read it: in UTF-8, after the tags. Tags inside the text are plain text."""
+        """Returns the tags followed by a text, in UTF-8, as signatures read it. Tags inside the text are plain text."""
         return self.version.languages.tagger(self.target, self.domain)(text).encode("utf-8", "replace")

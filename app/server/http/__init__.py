@@ -1,1 +1,1 @@
-"""The server's HTTP side: the application, request bodies, and the checks that every request passes first."""
+"""The HTTP part of the server: the application, request bodies, and the checks that every request must pass."""

@@ -1,4 +1,4 @@
-"""The whole server as one ASGI application."""
+"""The complete server as one ASGI application."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ from keras_nmt.app.server.http.routes.dependencies import CurrentService
 from keras_nmt.app.server.http.routes.translated_files import TranslatedFiles
 
 PAGE = Path(__file__).parents[1] / "page"
-# Without this, OpenTelemetry reads its settings on every request, a fifth of the time that HTTP takes.
+# Otherwise OpenTelemetry reads its settings on every request, which takes a fifth of the time for HTTP.
 NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False}
 DESCRIPTION = (
     "Translates with the SavedModels that `nmt export` writes. Speaks TensorFlow Serving's REST interface, "
@@ -43,13 +43,13 @@ routes = APIRouter(include_in_schema=False)
 def application(
     service: Service, hosts: Collection[str] = (ANY,), pages: Collection[str] = (), proxies: Proxies | None = None
 ) -> ASGIApp:
-    """Builds the application: all interfaces, the page and the metrics, behind the `Gate`.
+    """Builds the application: all HTTP interfaces, the web page and the metrics, wrapped in `Gate`.
 
     Args:
         service: Service that does the work.
         hosts: Host names that the server answers to.
-        pages: Origins of other sites whose pages may use the server.
-        proxies: Trusted proxies and the root path; None is no proxy.
+        pages: Origins of other sites whose web pages may use the server.
+        proxies: Trusted proxies and the root path; None if there are no proxies.
     """
     app = FastAPIOffline(
         title="nmt",
@@ -75,9 +75,9 @@ def application(
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Starts what runs beside the requests, and stops the service at the end."""
+    """Starts the threads of `Models` and loads the language identifier. At the end, stops the service."""
     app.state.service.models.watch()
-    detect("", ())  # loads the language identifier
+    detect("", ())  # loads the identifier
     yield
     app.state.files.close()
     app.state.service.stop()
@@ -85,7 +85,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 @routes.get("/")
 def page() -> FileResponse:
-    """Returns the page."""
+    """Returns the web page."""
     return FileResponse(PAGE / "index.html")
 
 
@@ -96,7 +96,7 @@ def metrics(service: CurrentService) -> Response:
 
 
 def describe_keys(app: FastAPI) -> None:
-    """Adds the header of the API key to `/openapi.json`, and so to `/docs`."""
+    """Adds the API key header to `/openapi.json`, from which `/docs` is made."""
     describe = app.openapi
 
     def with_keys() -> dict[str, Any]:
@@ -106,7 +106,7 @@ def describe_keys(app: FastAPI) -> None:
         schema["security"] = [{"key": []}]
         return schema
 
-    app.openapi = with_keys  # type: ignore[method-assign]  # FastAPI documents this way
+    app.openapi = with_keys  # type: ignore[method-assign]  # as in FastAPI's documentation
 
 
 def first_line(error: Exception) -> str:
@@ -115,7 +115,7 @@ def first_line(error: Exception) -> str:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answers every error with `{"error": …}`, as TensorFlow Serving and LibreTranslate do."""
+    """Adds handlers that answer every error with `{"error": …}`, as TensorFlow Serving and LibreTranslate do."""
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> JSONResponse:
@@ -123,12 +123,12 @@ def add_error_handlers(app: FastAPI) -> None:
         if isinstance(error, BusyError | TooManyRequestsError):
             headers = {"Retry-After": str(error.retry_after)}
         elif isinstance(error, UnauthorizedError):
-            headers = {"WWW-Authenticate": "Bearer"}  # tells the page to ask for a key
+            headers = {"WWW-Authenticate": "Bearer"}  # tells the web page to ask for a key
         return JSONResponse({"error": first_line(error)}, error.status, headers=headers)
 
     @app.exception_handler(ClientDisconnect)
     async def client_gone(_: Request, __: ClientDisconnect) -> Response:
-        return Response(status_code=CLIENT_GONE)  # only the log and the metrics see it
+        return Response(status_code=CLIENT_GONE)  # seen only by the log and the metrics
 
     @app.exception_handler(tf.errors.InvalidArgumentError)
     @app.exception_handler(tf.errors.OutOfRangeError)

@@ -1,4 +1,4 @@
-"""Reception of request bodies: a time limit, a size limit, and gzip decompression."""
+"""Receives request bodies with a time limit and a size limit, and decompresses gzip."""
 
 import asyncio
 import time
@@ -10,12 +10,12 @@ from starlette.types import Message, Receive, Scope
 from keras_nmt.app.server.engine.limits import Limits
 
 GZIP = 31  # value of zlib's `wbits` for the gzip format
-MAX_MEMBERS = 64  # gzip members in a body; zlib copies the rest of the chunk after each member
-PACKING_HEADERS = (b"content-encoding", b"content-length")  # not true of the decompressed body
+MAX_MEMBERS = 64  # gzip members in a body; limited because zlib copies the rest of the chunk after each member
+PACKING_HEADERS = (b"content-encoding", b"content-length")  # wrong for the decompressed body
 
 
 class Body:
-    """Receiver of a request's body. The application calls `receive` in place of the server's function.
+    """Receiver of a request's body. The application calls `receive` instead of the server's ASGI function.
 
     Attributes:
         received: Number of bytes received so far, before decompression.
@@ -23,8 +23,8 @@ class Body:
 
     Args:
         scope: ASGI scope of the request.
-        receive: The server's ASGI function.
-        limits: Time limit, and size limit before and after decompression.
+        receive: The ASGI function with which the server receives the request.
+        limits: The time limit, and the size limit, which holds before and after decompression.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
@@ -37,10 +37,10 @@ class Body:
         self._gunzip = Gunzip(limits.body_bytes) if is_gzip(scope) else None
 
     async def receive(self) -> Message:
-        """Returns the next message, with its chunk decompressed.
+        """Returns the next ASGI message, with its part of the body decompressed.
 
         Raises:
-            HTTPException: The body is too slow, too large, or not valid gzip.
+            HTTPException: The body arrives too slowly, is too large, or is not valid gzip.
         """
         left = None if self._is_whole else self.limits.arrival - (time.perf_counter() - self._begun)
         try:
@@ -72,13 +72,13 @@ class Gunzip:
         self._unpacked = 0
         self._members = 0
         self._member = zlib.decompressobj(GZIP)
-        self._is_between = True  # before the first member, or between two
+        self._is_between = True  # True before the first gzip member and after each one
 
     def feed(self, chunk: bytes, *, is_last: bool) -> bytes:
         """Decompresses the next chunk of the body.
 
         Raises:
-            HTTPException: The body is not valid gzip, incomplete, or too large.
+            HTTPException: The body is not valid gzip, is incomplete, or is too large.
         """
         unpacked = b""
         while chunk:
@@ -105,7 +105,7 @@ class Gunzip:
 
 
 def encodings_of(scope: Scope) -> list[bytes]:
-    """Returns the content encodings of a body in the order in which they were applied, in lower case."""
+    """Returns the content encodings of a body, in lower case, in the order in which they were applied."""
     values = [value for name, value in scope["headers"] if name == b"content-encoding"]
     return [
         one for value in values for one in value.lower().replace(b" ", b"").split(b",") if one not in (b"", b"identity")
@@ -113,12 +113,12 @@ def encodings_of(scope: Scope) -> list[bytes]:
 
 
 def is_gzip(scope: Scope) -> bool:
-    """Returns True if the body is compressed once, with gzip, the only supported encoding."""
+    """Returns True if the body is compressed once, with gzip, which is the only supported encoding."""
     return encodings_of(scope) in ([b"gzip"], [b"x-gzip"])
 
 
 def refusal(scope: Scope, limits: Limits) -> tuple[int, str] | None:
-    """Returns the status and the message with which a request is refused by its headers, or None if it is accepted."""
+    """Returns the HTTP status and the error message if the headers are refused, or None if they are accepted."""
     length = dict(scope["headers"]).get(b"content-length", b"0")
     if length.isdigit() and int(length) > limits.body_bytes:
         return 413, too_large_message(limits.body_bytes)

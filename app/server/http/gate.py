@@ -1,7 +1,7 @@
 """ASGI middleware that every request passes.
 
-It restores the client's own request behind a proxy, checks the origin, limits the body, adds security headers, counts
-the request and writes a line to the access log.
+The middleware restores the original request if a proxy forwarded it, checks the origin, limits the body, adds security
+headers, counts the request and writes a line to the access log.
 """
 
 import json
@@ -39,14 +39,14 @@ DOCS_SECURITY_HEADERS = SECURITY_HEADERS | {
 
 
 class Gate:
-    """ASGI middleware around the whole server.
+    """ASGI middleware around the whole application.
 
     Args:
         app: The application.
         metrics: Metrics that count the requests.
         limits: Size and time limits of a request's body.
         origins: Allowed host names and origins.
-        proxies: Trusted proxies and the root path; None is no proxy.
+        proxies: Trusted proxies and the root path; None if there are no proxies.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Gate:
             await self.app(scope, receive, send)
             return
         begun = time.perf_counter()
-        status = CLIENT_GONE  # until the answer begins
+        status = CLIENT_GONE  # unless an answer begins
         scope = self.proxies.original(scope)
         body = Body(scope, receive, self.limits)
 
@@ -91,22 +91,23 @@ class Gate:
     async def _answer(self, scope: Scope, body: Body, send: Send) -> None:
         if refusal := self.origins.refusal(scope) or bodies.refusal(scope, self.limits):
             await refuse(send, *refusal)
-        elif not path_below_root(scope):  # the root path without its slash, on which relative links fail
+        elif not path_below_root(scope):  # without the final slash, relative links would fail
             await RedirectResponse(f"{scope['path']}/")(scope, body.receive, send)
         else:
             await self.app(scope, body.receive, send)
 
 
 def security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """Returns the security headers of an answer; those of `/docs` allow inline scripts and styles."""
+    """Returns the security headers of an answer. For `/docs`, they allow inline scripts and styles."""
     headers = DOCS_SECURITY_HEADERS if path_below_root(scope) == "/docs" else SECURITY_HEADERS
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
 def normalized(scope: Scope) -> Scope:
-    """Returns the request for the application: without headers of compression, and with GET in place of HEAD.
+    """Returns the request that the application gets: with GET instead of HEAD, and without some headers.
 
-    The application then answers HEAD with every header of GET, and uvicorn leaves out the body.
+    The application then answers HEAD with all headers of GET, and uvicorn leaves out the body. For a gzip body, the
+    `PACKING_HEADERS` are removed, because they would be wrong after `Body` has decompressed the body.
     """
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
     hidden = bodies.PACKING_HEADERS if bodies.is_gzip(scope) else ()
@@ -114,7 +115,7 @@ def normalized(scope: Scope) -> Scope:
 
 
 def log_request(scope: Scope, status: int, seconds: float, received: int) -> None:
-    """Writes a line of JSON to the access log. It holds the path, but no query and no text of a user."""
+    """Writes a line of JSON to the access log. The line contains the path, but no query and no text from a user."""
     line: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "client": (scope.get("client") or ("",))[0],
@@ -128,7 +129,7 @@ def log_request(scope: Scope, status: int, seconds: float, received: int) -> Non
 
 
 async def refuse(send: Send, status: int, message: str) -> None:
-    """Sends an error and closes the connection, because the body has not been read."""
+    """Sends an error and closes the connection, because the request's body has not been read."""
     body = json.dumps({"error": message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})

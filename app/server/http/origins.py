@@ -1,7 +1,8 @@
-"""Host names that the server answers to, and other sites whose pages may use it.
+"""Checks the host name of a request, and the site of the web page that sent it.
 
-A page in any browser tab can send requests to a server on the same machine. The browser names the page's site in the
-header Origin. After DNS rebinding, where an attacker's name points at this machine, that name is in the header Host.
+A web page in any browser tab can send requests to a server on the same machine. The browser writes the site of the page
+into the header Origin. In a DNS rebinding attack, an attacker's host name points at this machine. The header Host then
+contains the attacker's host name.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,11 +17,11 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Origins:
-    """Check of a request's Host and Origin headers.
+    """The allowed values of the Host and Origin headers.
 
     Args:
         hosts: Host names that the server answers to, without port; `ANY` allows every name.
-        pages: Origins, such as https://example.org, whose pages may use the server; `ANY` allows every origin.
+        pages: Origins, such as https://example.org, whose web pages may use the server; `ANY` allows every origin.
     """
 
     def __init__(self, hosts: Collection[str], pages: Collection[str] = ()) -> None:
@@ -28,9 +29,9 @@ class Origins:
         self.pages = {page.lower().rstrip("/") for page in pages}
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Returns the status and the message with which a request is refused, or None if it is accepted."""
+        """Returns the HTTP status and the error message if a request is refused, or None if it is accepted."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get(b"host")  # every browser sends it
+        host = headers.get(b"host")  # every browser sends this header
         if host is not None and ANY not in self.hosts and host_of(host) not in self.hosts:
             return 421, f"this server does not answer to the name {host_of(host)!r}; start it with --allowed-host"
         if scope["method"] in SAFE_METHODS:
@@ -52,7 +53,7 @@ def _refuse_content(headers: Mapping[bytes, str]) -> tuple[int, str] | None:
 
 
 def is_own(origin: str, host: str) -> bool:
-    """Returns True if an origin matches the Host header. A proxy may have removed the default port from either."""
+    """Returns True if an origin matches the Host header. Default ports are ignored, as a proxy may remove them."""
     try:
         parts = urlsplit(origin)
     except ValueError:
@@ -62,7 +63,7 @@ def is_own(origin: str, host: str) -> bool:
 
 
 def host_of(header: str) -> str:
-    """Returns the name in a Host header: example.org:80 -> example.org, [::1]:80 -> ::1."""
+    """Returns the host name in a Host header: example.org:80 -> example.org, [::1]:80 -> ::1."""
     try:
         return urlsplit(f"//{header}").hostname or ""
     except ValueError:
@@ -74,10 +75,11 @@ def allowed_hosts(listening: str, named: Collection[str]) -> set[str]:
 
     Args:
         listening: Address that the server listens at.
-        named: Names that the operator allows.
+        named: Host names that the operator allows.
 
     Returns:
-        The named ones and those of this machine. If the server listens at another address and none is named, `ANY`.
+        The host names in `named`, the names of this machine (`LOOPBACK`) and `listening`. If `named` is empty and
+        `listening` is not in `LOOPBACK`, only `ANY`.
     """
     if listening in LOOPBACK or named:
         return {*LOOPBACK, listening, *named}

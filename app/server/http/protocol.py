@@ -10,10 +10,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 class DeadlineProtocol(HttpToolsProtocol):
     """HTTP protocol that closes a connection if the request line and headers do not arrive in time.
 
-    The gate limits the time of the body, and uvicorn that between two requests (`timeout_keep_alive`).
+    `Gate` limits the time for the body. Uvicorn limits the time between two requests (`timeout_keep_alive`).
 
     Args:
-        seconds: Time limit.
+        seconds: Time limit in seconds.
     """
 
     def __init__(self, *args: Any, seconds: float, **kwargs: Any) -> None:
@@ -51,5 +51,5 @@ class DeadlineProtocol(HttpToolsProtocol):
 
 
 def with_deadline(seconds: float) -> type[asyncio.Protocol]:
-    """Returns the protocol class for `uvicorn.Config(http=…)`."""
-    return cast("type[asyncio.Protocol]", partial(DeadlineProtocol, seconds=seconds))  # uvicorn only calls it
+    """Returns a protocol class with this time limit for `uvicorn.Config(http=…)`."""
+    return cast("type[asyncio.Protocol]", partial(DeadlineProtocol, seconds=seconds))  # uvicorn only calls the class

@@ -1,9 +1,9 @@
-"""Requests that come through reverse proxies: the original client, host and scheme, and the root path.
+"""Restores the original client, host, scheme and path of requests that come through reverse proxies.
 
-A proxy sends requests from its own address and puts the client's address, host and scheme into the header Forwarded
-(RFC 7239) or X-Forwarded-*. A client can forge these headers, so they are read only from trusted proxies, those that
-the operator has named. With a chain of proxies, the headers are read from the end, where the nearest proxy writes, as
-long as each address is trusted.
+A proxy sends requests from its own address. It puts the client's address and the requested host and scheme into the
+header Forwarded (RFC 7239) or X-Forwarded-*. A client can forge these headers, so the server reads them only from
+trusted proxies, which the operator names. In a chain of proxies, each proxy appends its values to the headers. The
+server reads the values from the last to the first, until an address is not the address of a trusted proxy.
 """
 
 import re
@@ -16,7 +16,7 @@ from keras_nmt.app.errors import UserError
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
-Hop = Mapping[str, str]  # what one proxy says of the request, under "for", "proto" and "host"
+Hop = Mapping[str, str]  # values that one proxy added; the keys are "for", "proto" and "host"
 
 SCHEMES = ("http", "https")
 X_FORWARDED = {"for": b"x-forwarded-for", "proto": b"x-forwarded-proto", "host": b"x-forwarded-host"}
@@ -30,7 +30,8 @@ class Proxies:
 
     Args:
         trusted: Networks of the trusted proxies.
-        root_path: Path below which the proxies serve this server, such as /mt, or "". A proxy may strip it or keep it.
+        root_path: Path under which the proxies publish this server, such as /mt; "" for none. A proxy may remove this
+            path from the requests or keep it.
     """
 
     def __init__(self, trusted: Collection[Network] = (), root_path: str = "") -> None:
@@ -38,7 +39,7 @@ class Proxies:
         self.root_path = root_path
 
     def original(self, scope: Scope) -> Scope:
-        """Returns the request as the client sent it: with its address, scheme, Host header and whole path."""
+        """Returns the request as the client sent it: with the client's address, scheme, Host header and whole path."""
         scope = {**scope, "root_path": self.root_path}
         if self.root_path and not f"{scope['path']}/".startswith(f"{self.root_path}/"):
             scope["path"] = self.root_path + scope["path"]
@@ -48,7 +49,7 @@ class Proxies:
         for hop in reversed(hops_of(scope)):
             scope |= forwarded_by(hop, scope)
             address = address_of(hop.get("for", ""))
-            if address is None:  # an obfuscated or invalid address; the hops before it cannot be checked
+            if address is None:  # obfuscated or invalid, so the hops before it cannot be checked
                 break
             scope["client"] = (str(address), 0)
             if not self._is_trusted(address):
@@ -66,7 +67,7 @@ def path_below_root(scope: Scope) -> str:
 
 
 def forwarded_by(hop: Hop, scope: Scope) -> Scope:
-    """Returns the scheme and the headers of a request, as far as a proxy forwards them."""
+    """Returns the entries of the scope that change: the scheme and the headers, if the proxy added values for them."""
     forwarded: Scope = {}
     if hop.get("proto", "").lower() in SCHEMES:
         forwarded["scheme"] = hop["proto"].lower()
@@ -77,9 +78,9 @@ def forwarded_by(hop: Hop, scope: Scope) -> Scope:
 
 
 def hops_of(scope: Scope) -> list[Hop]:
-    """Returns the headers of the proxies, the nearest last.
+    """Returns the values that each proxy added to the headers, the nearest proxy last.
 
-    If a request has both kinds of header, the result is empty, because a client may have forged one of them.
+    If a request has both Forwarded and X-Forwarded-*, the result is empty, because a client may have forged one.
     """
     headers: dict[bytes, list[str]] = {}
     for name, value in scope["headers"]:
@@ -89,7 +90,7 @@ def hops_of(scope: Scope) -> list[Hop]:
         return [] if given else parse_forwarded(", ".join(headers[FORWARDED]))
     hops: list[dict[str, str]] = [{} for _ in range(max(map(len, given.values()), default=0))]
     for name, values in given.items():
-        # A single value comes from a proxy that overwrites the header, and so is true for all hops.
+        # A single value comes from a proxy that overwrites the header. It is valid for all hops.
         by_hop = values * len(hops) if len(values) == 1 else values
         for hop, value in zip(reversed(hops), reversed(by_hop), strict=False):
             hop[name] = value.strip()
@@ -97,7 +98,7 @@ def hops_of(scope: Scope) -> list[Hop]:
 
 
 def parse_forwarded(header: str) -> list[Hop]:
-    """Returns the elements of a Forwarded header, or none if it does not follow RFC 7239."""
+    """Returns the elements of a Forwarded header, or [] if the header does not follow RFC 7239."""
     hops: list[dict[str, str]] = [{}]
     place = 0
     while place < len(header):
@@ -116,7 +117,7 @@ def address_of(text: str) -> Address | None:
     """Parses an address with or without a port: 192.0.2.1, 192.0.2.1:80, [2001:db8::1]:80.
 
     Returns:
-        The address, or None if the text is not one. An IPv4 address in IPv6 form becomes IPv4.
+        The address, or None if the text is not an address. An IPv4-mapped IPv6 address becomes an IPv4 address.
     """
     in_brackets = re.fullmatch(r"\[(.*)\](:\d+)?", text)
     host = in_brackets[1] if in_brackets else text.partition(":")[0] if text.count(":") == 1 else text
@@ -131,7 +132,7 @@ def networks(names: Collection[str]) -> list[Network]:
     """Parses addresses and networks from the command line.
 
     Raises:
-        UserError: A name is neither.
+        UserError: A name is neither an address nor a network.
     """
     found = []
     for name in names:
@@ -143,7 +144,9 @@ def networks(names: Collection[str]) -> list[Network]:
 
 
 def root_path_of(path: str) -> str:
-    """Normalizes a root path from the command line: a slash before it, none after it, and "" for "/".
+    """Normalizes a root path from the command line.
+
+    The result begins with a slash and does not end with one. The path "/" becomes "".
 
     Raises:
         UserError: The path has characters or segments that a browser would change.

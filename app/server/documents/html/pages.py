@@ -1,4 +1,4 @@
-"""Reading and writing of HTML pages, as functions that run in separate processes."""
+"""Functions that read and write HTML pages. They run in separate processes."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from keras_nmt.app.server.documents.spans import Span
 
 
 def read_html(html: str, attributes: bool) -> list[list[str]]:
-    """Returns the texts of a page, each in spans.
+    """Returns the texts of a page, each as a list of spans.
 
     Args:
-        html: A document or a fragment of one.
-        attributes: Read the values of `ATTRIBUTES` too.
+        html: An HTML document or a fragment.
+        attributes: True to also read the values of the attributes in `ATTRIBUTES`.
 
     Raises:
         RequestError: The page is nested too deeply.
@@ -26,7 +26,7 @@ def read_html(html: str, attributes: bool) -> list[list[str]]:
 
 
 def write_html(html: str, attributes: bool, translations: Sequence[Sequence[Span]]) -> str:
-    """Returns the page with the translations of the texts that `read_html` returned."""
+    """Returns the page with translations in place of the texts that `read_html` returned."""
     page = Page(html, attributes)
     remaining = iter(translations)
     for tag, name in page.attributes:

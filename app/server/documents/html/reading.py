@@ -1,6 +1,7 @@
-"""Reading of a page: finds the text to translate and divides it into text units.
+"""Reads an HTML page: finds the text to translate and divides it into text units.
 
-A text unit is a sequence of leaves that are translated as one text. It ends at block elements and contains inline ones.
+A text unit is a sequence of leaves that are translated as one text. It contains inline elements and ends at block
+elements.
 """
 
 import re
@@ -22,16 +23,16 @@ INLINE = frozenset((
     "label", "mark", "nobr", "output", "q", "s", "slot", "small", "span", "strike", "strong", "sub", "sup", "time",
     "tt", "u",
 ))
-CODE = frozenset(("code", "kbd", "samp", "var"))  # read with the sentence, and copied unchanged
+CODE = frozenset(("code", "kbd", "samp", "var"))  # the model reads them in the sentence; copied unchanged
 PLACEHOLDERS = frozenset(("embed", "img", "math", "noscript", "picture", "script", "style", "svg", "template", "wbr"))
-NOT_TEXT = CODE | frozenset(("pre", "rt", "rp"))  # except with translate="yes"
+NOT_TEXT = CODE | frozenset(("pre", "rt", "rp"))  # unless translate="yes" is set
 NEVER_TEXT = frozenset(("math", "noscript", "script", "style", "svg", "template", "textarea"))
 # fmt: on
 ATTRIBUTES = ("alt", "aria-description", "aria-label", "placeholder", "title")
 MAX_TAGS = 2_000
 MAX_DEPTH = 1_000
-MAX_INLINE_DEPTH = 20  # of nested inline elements, because each word of a translation may need a copy of all
-MAX_PROTECTED_CHARACTERS = 100  # of untranslated text inside a sentence
+MAX_INLINE_DEPTH = 20  # of inline elements; limited because each word of a translation may need copies of all
+MAX_PROTECTED_CHARACTERS = 100  # of a text inside a sentence that is not translated
 SPACE = re.compile(r"[ \t\n\r\f]+")
 SOFT_HYPHEN = "\N{SOFT HYPHEN}"
 
@@ -40,10 +41,10 @@ class Kind(Enum):
     """The role of an element in the sentence that contains it.
 
     Attributes:
-        BLOCK: Ends the sentence.
-        INLINE: Its words are translated with the sentence, and it moves with them.
-        PROTECTED: Its words belong to the sentence and are copied unchanged.
-        PLACEHOLDER: Has no words.
+        BLOCK: An element that ends the sentence.
+        INLINE: An element whose words are translated with the sentence. The element moves with these words.
+        PROTECTED: An element whose words belong to the sentence and are copied unchanged.
+        PLACEHOLDER: An element without words.
     """
 
     BLOCK = auto()
@@ -58,8 +59,8 @@ class HtmlLeaf(NamedTuple):
     Attributes:
         node: Node of the page.
         text: Text as the model reads it; "" for a placeholder.
-        path: Inline elements that enclose it, the outermost first.
-        space: Space after an element that moves as a whole.
+        path: Inline elements that enclose the node, the outermost first.
+        space: Space after a placeholder that moves with the placeholder.
     """
 
     node: PageElement
@@ -69,7 +70,7 @@ class HtmlLeaf(NamedTuple):
 
 
 class Element(Tag):
-    """An element that is compared by identity. Beautiful Soup compares the whole content, recursively."""
+    """An element that is compared by identity. Beautiful Soup would compare the whole content recursively."""
 
     __eq__ = object.__eq__
     __ne__ = object.__ne__
@@ -82,11 +83,11 @@ class Page:
     Attributes:
         soup: The whole page.
         units: Text units with something to translate.
-        attributes: Elements and the names of their attributes to translate.
+        attributes: Attributes to translate: pairs of an element and the name of the attribute.
 
     Args:
-        html: A document or a fragment of one.
-        attributes: Find the values of `ATTRIBUTES` too.
+        html: An HTML document or a fragment.
+        attributes: True to also find the attributes in `ATTRIBUTES`.
 
     Raises:
         RequestError: The page is nested too deeply.
@@ -102,7 +103,7 @@ class Page:
         for tag in tags:
             self._is_text[id(tag)] = is_text(tag, self._is_text[id(tag.parent)])
         self._kinds: dict[int, Kind] = {}
-        self._inline_depths: dict[int, int] = {}  # of inline elements
+        self._inline_depths: dict[int, int] = {}  # by inline element: number of nested levels
         self._has_text: set[int] = set()  # elements that contain text to translate
         for tag in reversed(tags):  # children before their parents
             self._classify(tag)
@@ -181,14 +182,15 @@ class Page:
 
 
 def is_text(tag: Tag, outer: bool | None) -> bool | None:
-    """Decides by its name and attributes whether an element's content is translated.
+    """Returns True if an element's content is translated, judged by the element's name and attributes.
 
     Args:
         tag: The element.
-        outer: Decision for its parent.
+        outer: Result of this function for the element's parent.
 
     Returns:
-        True or False for content whose elements may decide otherwise; None for content that is never translated.
+        True if the content is translated, False if it is not. Inner elements may have another result. None if the
+        content is never translated, including all inner elements.
     """
     if outer is None or tag.name in NEVER_TEXT:
         return None
@@ -202,23 +204,26 @@ def is_text(tag: Tag, outer: bool | None) -> bool | None:
 
 
 def is_words(node: PageElement) -> bool:
-    """Returns True for text, and False for an element, a comment or the like."""
+    """Returns True for text, and False for other nodes, such as elements and comments."""
     return isinstance(node, NavigableString) and not isinstance(node, PreformattedString)
 
 
 def visible_text(node: PageElement) -> str:
-    """Returns the text of a node as a reader sees it: with white space collapsed, and without soft hyphens."""
+    """Returns the text of a node as a reader sees it: with collapsed white space and without soft hyphens."""
     return SPACE.sub(" ", node.get_text()).replace(SOFT_HYPHEN, "")
 
 
 def trimmed(unit: Sequence[HtmlLeaf]) -> Sequence[HtmlLeaf]:
-    """Returns a text unit without the placeholders before and after its text, which stay where they are."""
+    """Returns a text unit without the placeholders before and after its text. These placeholders stay in place."""
     words = [i for i, leaf in enumerate(unit) if leaf.text or leaf.path]
     return unit[words[0] : words[-1] + 1] if words else ()
 
 
 def with_own_spaces(unit: Sequence[HtmlLeaf]) -> list[HtmlLeaf]:
-    """Moves the space after a placeholder that begins an element, such as an icon, into its leaf."""
+    """Moves a space into the leaf of the placeholder before it, if the placeholder begins an inline element.
+
+    An example is an icon at the beginning of a link.
+    """
     found = list(unit)
     for i, (leaf, after) in enumerate(pairwise(unit)):
         begins = bool(leaf.path) and leaf.node is leaf.path[-1].contents[0]

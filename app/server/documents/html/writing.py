@@ -1,4 +1,4 @@
-"""Writing of a translation into the place of its source in a page."""
+"""Replaces the source text in an HTML page by its translation."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,9 +10,10 @@ from keras_nmt.app.server.documents.spans import Protected, Span
 
 
 def replace_unit(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> None:
-    """Replaces a text unit by its translation, each span in copies of the inline elements that enclosed its source.
+    """Replaces a text unit by its translation.
 
-    The first copy of an element keeps its `id`.
+    Each span is written inside copies of the inline elements that enclosed its source span. Only the first copy of an
+    element keeps the `id`.
     """
     outermost = [leaf.path[0] if leaf.path else leaf.node for leaf in unit]
     anchor = NavigableString("")
@@ -38,7 +39,10 @@ def replace_unit(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> None:
 
 
 def items_of(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> Iterator[tuple[Sequence[Tag], PageElement]]:
-    """Yields what is to be written, with its elements. A space at the end of an element is moved behind it."""
+    """Yields each node to write, with the inline elements that enclose it.
+
+    A space at the end of an inline element is moved behind the element.
+    """
     before: tuple[Tag, ...] = ()
     for i, (number, text) in enumerate(spans):
         leaf = unit[number]

@@ -1,1 +1,1 @@
-"""Projection of the source spans onto the tokens of a translation."""
+"""Projects the source spans onto the tokens of a translation: finds the source span of each token."""

@@ -1,18 +1,18 @@
-"""Fragments of tokens, each of which lies in one span."""
+"""Tokens, or fragments of tokens if a token lies in several spans."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class SourceFragment(NamedTuple):
-    """A source token, or the fragment of one that lies in one span.
+    """A source token, or the part of a source token that lies in one span.
 
     Attributes:
-        text: Its characters.
-        begin: Index of its first character in the text.
-        span: Number of its span.
-        token: Number of its token in the sentence.
-        word: Number of its word in the sentence.
+        text: Characters of the fragment.
+        begin: Index of the fragment's first character in the text.
+        span: Number of the span that contains the fragment.
+        token: Index in the sentence of the token that contains the fragment.
+        word: Index in the sentence of the word that contains the fragment.
         is_mark: True for a punctuation mark or symbol.
     """
 
@@ -26,14 +26,14 @@ class SourceFragment(NamedTuple):
 
 @dataclass
 class TargetFragment:
-    """A token of the translation, or the fragment of one that lies in one span.
+    """A token of the translation, or the part of such a token that lies in one span.
 
     Attributes:
-        text: Its characters.
-        word: Number of its word.
+        text: Characters of the fragment.
+        word: Index in the translation of the word that contains the fragment.
         is_mark: True for a punctuation mark or symbol.
-        span: Number of its span; -1 until it is assigned.
-        source: Index of the source fragment that it translates; -1 for none.
+        span: Number of the span that contains the fragment; -1 until a span is assigned.
+        source: Index of the source fragment that this fragment translates; -1 for none.
     """
 
     text: str

@@ -1,6 +1,6 @@
-"""Projection of the source spans onto the punctuation marks of a translation.
+"""Projects the source spans onto the punctuation marks of a translation.
 
-A mark belongs to the span of the equivalent mark in the source, so that a link in brackets keeps its words.
+A mark gets the span of the equivalent mark in the source. Brackets around a link, for example, stay outside the link.
 """
 
 from collections import defaultdict, deque
@@ -16,7 +16,7 @@ SENTENCE_END = canonical_mark(".")
 def project_marks(
     fragments: Sequence[SourceFragment], projected: Sequence[TargetFragment], links: Sequence[int]
 ) -> None:
-    """Assigns each mark to the span of an equivalent mark in the source, or else to that of the word beside it."""
+    """Assigns each mark to the span of an equivalent mark in the source, or to the span of a neighbouring token."""
     opens = opening_marks(projected)
     unused = match_marks_in_words(fragments, projected, links, opens)
     match_marks_in_sentence(fragments, projected, unused)
@@ -37,7 +37,7 @@ def match_marks_in_words(
     """Matches marks with equivalent marks on the same side of the linked source word.
 
     Returns:
-        The indices of the source marks that match none.
+        The indices of the source marks that match no mark of the translation.
     """
     candidates: dict[tuple[int, bool, str], deque[int]] = defaultdict(deque)
     for i, (fragment, is_opening) in enumerate(zip(fragments, opening_marks(fragments), strict=True)):
@@ -57,8 +57,8 @@ def match_marks_in_sentence(
 ) -> None:
     """Matches the remaining marks with equivalent marks anywhere in the sentence, in order.
 
-    A mark inside the sentence matches only if its span has no token yet or a neighbour in the same span, so that no
-    span is torn apart.
+    A mark that does not end the sentence matches only if the source mark's span has no token in the translation yet, or
+    if a neighbour of the mark is in that span. Otherwise the span would be torn apart.
     """
     candidates: dict[str, deque[int]] = defaultdict(deque)
     for i in unused:
@@ -75,7 +75,7 @@ def match_marks_in_sentence(
 
 
 def opening_marks(fragments: Sequence[SourceFragment | TargetFragment]) -> list[bool]:
-    """Returns for each fragment True if it is a mark before the first letters of its word."""
+    """Returns a value for each fragment: True if the fragment is a mark before the letters of its word."""
     found: list[bool] = []
     for _, group in groupby(fragments, lambda fragment: fragment.word):
         in_word = list(group)

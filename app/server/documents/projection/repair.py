@@ -1,4 +1,4 @@
-"""Repair of a projection: protected spans become contiguous, and empty spans get a word."""
+"""Repairs a projection: makes protected spans contiguous, and gives a word to spans that have none."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,15 +9,16 @@ import numpy as np
 from keras_nmt.app.server.documents.projection.fragments import SourceFragment, TargetFragment
 from keras_nmt.app.server.documents.tokens import tokens_of
 
-MAX_OCCURRENCES = 50  # of a protected span's first word that are tried
-NEAR_WORDS = 25  # words around the expected position that are tried if there are no attention weights
+MAX_OCCURRENCES = 50  # number of places with a protected span's first word that are tried
+NEAR_WORDS = 25  # words tried before and after the expected position if there are no attention weights
 
 
 def gather_protected(projected: Sequence[TargetFragment], protected: Mapping[int, str], default: int) -> None:
     """Reduces each protected span to one contiguous stretch of the translation.
 
-    That is the place where the translation has the span's text, or the longest stretch that is assigned to it. The
-    other fragments go to the nearest span that is not protected.
+    This is the stretch that has the same text as the span. If there is none, it is the longest stretch that is assigned
+    to the span. The other fragments of the span are assigned to the nearest span before them that is not protected, or
+    else to the nearest such span after them.
 
     Args:
         projected: Fragments of the translation.
@@ -54,14 +55,18 @@ def fill_empty_spans(
     protected: Collection[int],
     weights: np.ndarray,
 ) -> None:
-    """Moves to each span without a word the target word with the most attention to it, if its own span has others.
+    """Assigns a target word to each span without a word.
+
+    This is the target word with the most attention to the span. A word that is the last one of its own span, or that is
+    in a protected span, stays there. The next word is tried instead.
 
     Args:
         fragments: Fragments of the source sentence.
         projected: Fragments of the translation, with their spans.
-        numbers: Spans that should have a word.
-        protected: Spans that keep all their words.
-        weights: float [U, W], attention of each target word to each source word; [0, W] for a long sentence.
+        numbers: Numbers of the spans that should have a word.
+        protected: Numbers of the spans that keep all their words.
+        weights: float [U, W]. The attention of each of U target words to each of W source words; [0, W] for a long
+            sentence.
     """
     counts = Counter(token.span for token in projected if not token.is_mark)
     by_word: dict[int, list[TargetFragment]] = defaultdict(list)
@@ -86,19 +91,19 @@ def fill_empty_spans(
                 break
         else:
             if len(weights):
-                return  # all words were tried, so no other span can get one either
+                return  # all words were tried, so no other span can get a word either
 
 
 def ranked_words(words: Sequence[int], source_words: int, target_words: int, weights: np.ndarray) -> Iterator[int]:
-    """Yields target words, those with the most attention to some source words first.
+    """Yields the indices of target words, those with the most attention to given source words first.
 
-    Without weights, it yields those near the expected position, as if both sides had the same word order.
+    Without weights, yields the words near the expected position, which assumes the same word order in both languages.
 
     Args:
-        words: Numbers of the source words.
+        words: Indices of the given source words.
         source_words: Number of words in the source sentence.
         target_words: Number of words in the translation.
-        weights: float [U, W], attention of each target word to each source word.
+        weights: float [U, W]. The attention of each target word to each source word; [0, W] if there are none.
     """
     rows, columns = min(target_words, len(weights)), weights.shape[1]
     within = [word for word in words if word < columns]

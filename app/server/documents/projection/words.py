@@ -1,4 +1,4 @@
-"""Projection of the source spans onto the words of a translation, which follow the word alignment."""
+"""Projects the source spans onto the words of a translation, according to the word alignment."""
 
 import unicodedata
 from collections import Counter
@@ -8,14 +8,15 @@ from itertools import groupby, pairwise
 from keras_nmt.app.server.documents.projection.fragments import SourceFragment, TargetFragment
 from keras_nmt.app.server.documents.tokens import Token, is_name_or_number
 
-WordPairs = Sequence[tuple[int, int]]  # numbers of a source word and of the target word that translates it
+WordPairs = Sequence[tuple[int, int]]  # index of a source word, index of a target word that translates it
 
 
 def link_words(fragments: Sequence[SourceFragment], tokens: Sequence[Token], pairs: WordPairs) -> list[int]:
     """Links each target word to a source word.
 
-    A name or number that occurs once on both sides links its words, whatever the alignment says. A target word without
-    a link gets that of the word before it.
+    A name or number that occurs exactly once in both sentences links the words that contain it, even if the alignment
+    is different. A target word without a link gets the link of the target word before it. If there
+    is no such word, it gets source word 0.
 
     Args:
         fragments: Fragments of the source sentence.
@@ -23,7 +24,7 @@ def link_words(fragments: Sequence[SourceFragment], tokens: Sequence[Token], pai
         pairs: Word alignment.
 
     Returns:
-        The number of the source word for each target word.
+        The index of the source word for each target word.
     """
     links = {target: source for source, target in pairs if source <= fragments[-1].word}
     wholes = [
@@ -47,7 +48,7 @@ def link_words(fragments: Sequence[SourceFragment], tokens: Sequence[Token], pai
 def project_words(
     fragments: Sequence[SourceFragment], tokens: Sequence[Token], links: Sequence[int]
 ) -> list[TargetFragment]:
-    """Splits the tokens of a translation into fragments and assigns those that are not marks to spans."""
+    """Splits the tokens of a translation into fragments, and assigns all fragments except marks to spans."""
     by_word = {word: list(group) for word, group in groupby(range(len(fragments)), lambda i: fragments[i].word)}
     projected: list[TargetFragment] = []
     for word, group in groupby(tokens, lambda token: token.word):
@@ -73,9 +74,11 @@ def project_words(
 
 
 def split_in_proportion(text: str, lengths: Sequence[int]) -> list[str]:
-    """Splits a word in the proportion of `lengths`, so that a large initial letter stays one letter.
+    """Splits a word into fragments whose lengths are in the proportion of `lengths`.
 
-    No fragment is empty, unless the word has fewer characters than there are lengths; then the longest gets all.
+    An example is a word whose source has a large first letter in a span of its own. Each fragment has at least one
+    character, with the combining marks after it, as long as there are characters left. If the word has fewer characters
+    than there are lengths, the fragment of the greatest length gets the whole word, and the others are empty.
 
     >>> split_in_proportion("Es", [1, 3])
     ['E', 's']

@@ -1,6 +1,7 @@
-"""Fields made of runs, such as a link or a page number: instructions and a result between marks of the field.
+"""Word fields that are made of runs, such as a link or a page number.
 
-While a paragraph is translated, a field is one element that encloses its result, as any other wrapper.
+A field consists of a begin mark, instructions, a separator mark, the result and an end mark. While a paragraph is
+translated, a temporary element encloses the result of each field, so that fields are handled like other wrappers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,9 +18,12 @@ MAX_NESTED_FIELDS = 8
 
 
 def wrap_fields(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
-    """Wraps the result of each field that is made of runs. The marks of an incomplete field stay borders."""
+    """Wraps the result of each field that is made of runs.
+
+    The marks of an incomplete field remain borders, which end a text unit.
+    """
     found: list[WordLeaf] = []
-    opened: list[list[int]] = []  # indices of each open field's beginning and of its result's beginning
+    opened: list[list[int]] = []  # for each open field: first index of the field, first index of its result
     for leaf in leaves:
         found.append(leaf)
         mark = field_mark(leaf)
@@ -35,7 +39,7 @@ def wrap_fields(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
 
 
 def field_mark(leaf: WordLeaf) -> str:
-    """Returns "begin", "separate" or "end" if a leaf is a mark of a field, else ""."""
+    """Returns the kind of a field's mark: "begin", "separate" or "end". Returns "" for other leaves."""
     if not leaf.is_border:
         return ""
     attributes = (one.attrib.items() for one in leaf.elements[0] if local_name(one) == "fldChar")
@@ -51,8 +55,9 @@ def wrap_field(code: Sequence[WordLeaf], result: Sequence[WordLeaf], end: WordLe
         end: Leaf that ends the field.
 
     Returns:
-        One protected leaf if the result has no letters, such as a page number; the leaves of the result inside a
-        wrapper; or all leaves unchanged if the field crosses the border of another wrapper or of a text unit.
+        All leaves unchanged, if the field crosses the border of another wrapper or of a text unit. Otherwise one
+        protected leaf, if the result has no letters, such as a page number. Otherwise the leaves of the result, with
+        the field as a wrapper in their paths.
     """
     path = end.path
     is_level = all(leaf.path == path for leaf in code) and all(leaf.path[: len(path)] == path for leaf in result)
@@ -70,7 +75,7 @@ def wrap_field(code: Sequence[WordLeaf], result: Sequence[WordLeaf], end: WordLe
 
 
 def unwrap_fields(paragraph: Element) -> None:
-    """Replaces each wrapper of a field by its instructions, its result and its end."""
+    """Replaces the wrapper of each field by the field's instructions, result and end mark."""
     for field in list(paragraph.iter(FIELD)):
         code, end, *content = field
         for element in (*code, *content, *end):
@@ -79,11 +84,14 @@ def unwrap_fields(paragraph: Element) -> None:
 
 
 def protected_text(leaves: Sequence[WordLeaf]) -> Protected:
-    """Returns the joined text of leaves as one protected span."""
+    """Returns the text of all leaves as one protected span."""
     return Protected("".join(leaf.text for leaf in leaves).strip())
 
 
 def elements_below(leaves: Sequence[WordLeaf], depth: int) -> list[Element]:
-    """Returns the wrappers at a depth that enclose the leaves, each once, and the elements of leaves without one."""
+    """Returns, in order, the wrapper of each leaf at `depth`, or the leaf's elements if it has no wrapper there.
+
+    A wrapper that encloses several leaves is returned once.
+    """
     found = [one for leaf in leaves for one in (leaf.path[depth : depth + 1] or leaf.elements)]
     return [one for i, one in enumerate(found) if not i or one is not found[i - 1]]

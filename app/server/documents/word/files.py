@@ -1,6 +1,6 @@
-"""Reading and writing of Word documents, as functions that run in separate processes.
+"""Functions that read and write Word documents. They run in separate processes.
 
-A document is an archive of XML files. Those without text are copied byte by byte.
+A document is an archive of XML files. Files without text are copied byte by byte.
 """
 
 import io
@@ -38,18 +38,18 @@ DESCRIPTION_ATTRIBUTES = ("descr", "title")
 
 
 class PictureDescription(NamedTuple):
-    """An attribute with the description of a picture."""
+    """An XML attribute that contains the description of a picture."""
 
     element: Element
     name: str
 
 
 def read_word(content: bytes, attributes: bool) -> list[list[str]]:
-    """Returns the texts of a document, each in spans.
+    """Returns the texts of a document, each as a list of spans.
 
     Args:
         content: Bytes of the file.
-        attributes: Read the descriptions of pictures too.
+        attributes: True to also read the descriptions of pictures.
 
     Raises:
         RequestError: The file is not a Word document, or is damaged.
@@ -60,7 +60,7 @@ def read_word(content: bytes, attributes: bool) -> list[list[str]]:
 
 
 def write_word(content: bytes, attributes: bool, translations: Sequence[Sequence[Span]]) -> bytes:
-    """Returns the document with the translations of the texts that `read_word` returned."""
+    """Returns the document with translations in place of the texts that `read_word` returned."""
     document = open_document(content)
     for place, spans in zip(list(document.places(attributes)), translations, strict=True):
         if isinstance(place, PictureDescription):
@@ -71,7 +71,7 @@ def write_word(content: bytes, attributes: bool, translations: Sequence[Sequence
 
 
 def spans_of(place: TextUnit | PictureDescription) -> list[str]:
-    """Returns the source spans of a text unit or description."""
+    """Returns the source spans of a text unit or of a picture description."""
     if isinstance(place, PictureDescription):
         return [place.element.get(place.name)]
     return [leaf.text for leaf in place]
@@ -88,12 +88,12 @@ def open_document(content: bytes) -> "Document":
         return Document(content)
     except (RequestError, MemoryError):
         raise
-    except Exception as error:  # the libraries raise many kinds for a damaged file
+    except Exception as error:  # the libraries raise many kinds of errors for a damaged file
         raise RequestError("the file is not a Word document, or it is damaged") from error
 
 
 class Document:
-    """A document with its text files parsed."""
+    """A Word document. The XML files that contain text are parsed."""
 
     def __init__(self, content: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -120,9 +120,9 @@ class Document:
             yield from root.iter(f"{{{etree.QName(root).namespace}}}{name}")
 
     def places(self, attributes: bool) -> Iterator[TextUnit | PictureDescription]:
-        """Yields the text units and, if `attributes`, the descriptions of pictures.
+        """Yields the text units and, if `attributes` is true, the descriptions of pictures.
 
-        The caller may replace a place before it takes the next one.
+        The caller may replace each of them before it takes the next one.
         """
         for paragraph in self.paragraphs:
             yield from text_units(paragraph)
@@ -133,7 +133,7 @@ class Document:
                 )
 
     def packed(self) -> bytes:
-        """Returns the document as an archive."""
+        """Returns the bytes of the document as a ZIP archive."""
         written = io.BytesIO()
         with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
             for number, (file, content) in enumerate(zip(self._files, self._contents, strict=True)):
@@ -145,7 +145,7 @@ class Document:
 
 
 def check_count(count: int, most: int, what: str) -> None:
-    """Checks a number against its limit.
+    """Checks that a number is within its limit.
 
     Raises:
         TooLargeError: `count` is more than `most`.
@@ -158,8 +158,8 @@ def parse_xml(content: bytes) -> Element:
     """Returns the root of an XML file.
 
     Raises:
-        RequestError: The file has a document type definition. Word writes none, and its entities may expand to a huge
-            text.
+        RequestError: The file has a document type definition. Word never writes one, and the entities of such a
+            definition may expand to a huge text.
     """
     root = etree.fromstring(content, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False))
     if root.getroottree().docinfo.doctype:
@@ -168,7 +168,7 @@ def parse_xml(content: bytes) -> Element:
 
 
 def content_types(content: bytes) -> Callable[[str], str]:
-    """Parses the list of content types and returns a function from a file name in the archive to its type."""
+    """Parses the list of content types. Returns a function from a file name in the archive to the file's type."""
     root = parse_xml(content)
     overrides = {e.get("PartName"): e.get("ContentType") for e in root.iter("{*}Override")}
     defaults = {str(e.get("Extension")).lower(): e.get("ContentType") for e in root.iter("{*}Default")}

@@ -17,12 +17,12 @@ class WordLeaf:
     """A text, a placeholder or a border in a paragraph.
 
     Attributes:
-        elements: Runs with one content each, or one other element; several if they belong together.
-        path: Wrappers that enclose them, the outermost first.
+        elements: Elements that form the leaf and move together: runs with one content each, or other elements.
+        path: Wrappers that enclose the elements, the outermost first.
         text: Text that the model reads; "" for a placeholder, `Protected` for text that Word generates, such as a page
             number.
-        look: Properties of the runs, for comparison.
-        is_border: True if a text unit ends here.
+        look: Properties of the runs, for comparison with other leaves.
+        is_border: True if a text unit ends at this leaf.
     """
 
     elements: tuple[Element, ...]
@@ -38,7 +38,7 @@ class WordLeaf:
 
     @property
     def outermost(self) -> tuple[Element, ...]:
-        """Its outermost wrapper, or its elements if it has none."""
+        """The outermost wrapper of the leaf, or the elements of the leaf if it has no wrapper."""
         return self.path[:1] or self.elements
 
 
@@ -46,7 +46,7 @@ TextUnit = Sequence[WordLeaf]  # leaves that are translated as one text
 
 
 def local_name(element: Element) -> str:
-    """Returns an element's name without its namespace; "" for elements outside of Word's own namespaces."""
+    """Returns an element's name without the namespace, or "" for elements outside of Word's own namespaces."""
     tag = element.tag
     if not isinstance(tag, str):  # a comment or processing instruction
         return ""

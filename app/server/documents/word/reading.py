@@ -1,8 +1,9 @@
-"""Reading of a paragraph: finds its text units, whatever encloses or separates the words.
+"""Reads a paragraph of a Word document and finds its text units.
 
-A paragraph holds runs, which are stretches of text with the same look, also inside of wrappers: links, insertions,
-fields and others. Invisible elements, such as marks of the spelling checker, are removed. Bookmarks, footnote marks and
-pictures are placeholders between words and move with them. Tabs and breaks stay in place and end a text unit.
+A paragraph consists of runs, which are stretches of text with the same look. Wrappers, such as links, insertions and
+fields, may enclose runs. Invisible elements, such as marks of the spelling checker, are removed. Bookmarks, footnote
+marks and pictures are placeholders between words and move with the words. Tabs and breaks keep their place and end a
+text unit.
 """
 
 import re
@@ -19,16 +20,16 @@ from keras_nmt.app.server.documents.word.leaves import XML_SPACE, TextUnit, Word
 WRAPPERS = frozenset(
     ("bdo", "customXml", "dir", "fldSimple", "hyperlink", "ins", "moveTo", "sdt", "sdtContent", "smartTag")
 )
-BORDERS = frozenset(("br", "cr", "delInstrText", "fldChar", "instrText", "ptab", "tab"))  # `wrap_fields` reads fields
+BORDERS = frozenset(("br", "cr", "delInstrText", "fldChar", "instrText", "ptab", "tab"))  # `wrap_fields` handles fields
 INVISIBLE = frozenset(("lastRenderedPageBreak", "proofErr", "softHyphen"))
-INVISIBLE_PROPERTIES = frozenset(("lang", "noProof"))  # of runs
-MAX_WRAPPER_DEPTH = 20  # of nested wrappers, because each word of a translation may need a copy of all
+INVISIBLE_PROPERTIES = frozenset(("lang", "noProof"))  # properties of runs that do not change their look
+MAX_WRAPPER_DEPTH = 20  # limited because each word of a translation may need copies of all its wrappers
 
 
 def text_units(paragraph: Element) -> Iterator[TextUnit]:
     """Yields the text units of a paragraph that have something to translate.
 
-    It changes the XML but not the look of the paragraph: every run is divided into runs with one content each.
+    This changes the XML of the paragraph but not its look: every run is divided into runs with one content each.
     """
     leaves = wrap_fields(leaves_of(paragraph, ()))
     torn = {id(wrapper) for leaf in leaves for wrapper in leaf.path[: None if leaf.is_border else -MAX_WRAPPER_DEPTH]}
@@ -40,11 +41,13 @@ def text_units(paragraph: Element) -> Iterator[TextUnit]:
 
 
 def fixed_wrappers(leaf: WordLeaf, torn: set[int]) -> tuple[int, ...]:
-    """Returns the ids of the wrappers that cannot move with their words, because a text unit ends inside of them.
+    """Returns the ids of a leaf's wrappers that cannot move with their words.
+
+    These are the innermost wrapper in `torn` and the wrappers around it.
 
     Args:
         leaf: A leaf.
-        torn: Ids of the wrappers with a border inside.
+        torn: Ids of the wrappers inside which a text unit ends, and of those with too many levels of wrappers inside.
     """
     last = max((i for i, wrapper in enumerate(leaf.path) if id(wrapper) in torn), default=-1)
     return tuple(map(id, leaf.path[: last + 1]))
@@ -55,7 +58,7 @@ def leaves_of(element: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]
 
     Args:
         element: The paragraph or wrapper.
-        path: Wrappers that enclose its children, itself included.
+        path: Wrappers that enclose the children of `element`, including `element` itself if it is a wrapper.
     """
     for child in list(element):
         name = local_name(child)
@@ -74,7 +77,7 @@ def leaves_of(element: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]
 
 
 def leaves_of_run(run: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]:
-    """Yields the contents of a run, and moves each after the first into a run of its own."""
+    """Yields a leaf for each content of a run. Moves each content after the first into a separate run."""
     properties = next((one for one in run if local_name(one) == "rPr"), ())
     look = tuple(map(comparable, properties))
     contents = [one for one in run if isinstance(one.tag, str) and one is not properties]
@@ -96,14 +99,14 @@ def leaves_of_run(run: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]
 
 
 def visible_text(element: Element) -> str:
-    """Returns the text that Word shows for a `w:t`. Spaces at its ends count only with `xml:space="preserve"`."""
+    """Returns the text that Word shows for a `w:t`. Outer spaces count only with `xml:space="preserve"`."""
     text = re.sub(r"[\t\n\r]", " ", element.text or "").replace("\N{SOFT HYPHEN}", "")
     values = (outer.get(XML_SPACE) for outer in (element, *element.iterancestors()))
     return text if next(filter(None, values), "") == "preserve" else text.strip(" ")
 
 
 def merge_runs(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
-    """Merges neighbouring runs with the same look, which Word divides, for example, where a text was edited."""
+    """Merges neighbouring runs with the same look. Word divides runs, for example, where a text was edited."""
     found: list[WordLeaf] = []
     for leaf in leaves:
         last = found[-1] if found else None
@@ -115,13 +118,13 @@ def merge_runs(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
 
 
 def trimmed(leaves: Sequence[WordLeaf]) -> TextUnit:
-    """Returns the leaves without the placeholders before and after the text, which stay where they are."""
+    """Returns the leaves without the placeholders before and after the text. These placeholders stay in place."""
     words = [i for i, leaf in enumerate(leaves) if leaf.text or leaf.path]
     return leaves[words[0] : words[-1] + 1] if words else []
 
 
 def comparable(element: Element) -> tuple[object, ...]:
-    """Returns an element's name, attributes and content as a value that can be compared."""
+    """Returns an element's name, attributes and content as a value that can be compared with ==."""
     if local_name(element) in INVISIBLE_PROPERTIES:
         return ()
     return element.tag, tuple(sorted(element.attrib.items())), tuple(map(comparable, element))

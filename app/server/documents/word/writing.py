@@ -1,4 +1,4 @@
-"""Writing of a translation into the place of its source in a paragraph."""
+"""Replaces the source text in a paragraph of a Word document by its translation."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def replace_unit(unit: TextUnit, spans: Sequence[Span]) -> None:
-    """Replaces a text unit by its translation, each span in copies of the run and wrappers of its source."""
+    """Replaces a text unit by its translation. Each span is written in copies of the run and wrappers of its source."""
     anchor = etree.Element("anchor")
     unit[0].outermost[0].addprevious(anchor)
     copied: set[int] = set()
@@ -44,7 +44,10 @@ def replace_unit(unit: TextUnit, spans: Sequence[Span]) -> None:
 
 
 def items_of(unit: TextUnit, spans: Sequence[Span]) -> Iterator[tuple[Sequence[Element], Element]]:
-    """Yields what is to be written, with its wrappers. A space at the end of a wrapper is moved behind it."""
+    """Yields each element to write, with the wrappers that enclose it.
+
+    A space at the end of a wrapper is moved behind the wrapper.
+    """
     spans = merge_spans(unit, ordered_ranges(unit, spans))
     translated = [unit[number] for number, _ in spans if unit[number].is_translatable]
     following = iter([*translated[1:], *translated[-1:]])
@@ -62,7 +65,7 @@ def items_of(unit: TextUnit, spans: Sequence[Span]) -> Iterator[tuple[Sequence[E
 
 
 def run_with_text(source: Element, text: str) -> Element:
-    """Returns a run with the look of another run and another text."""
+    """Returns a run that contains `text` and has the look of the run `source`."""
     run = copy_empty(source)
     content = etree.SubElement(run, run.tag.replace("}r", "}t"))
     content.text = INVALID_XML.sub("", text)
@@ -82,7 +85,7 @@ def merge_spans(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
 
 
 def ordered_ranges(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
-    """Returns the spans with the beginning of each bookmark or comment before its end."""
+    """Returns the spans in an order in which each bookmark or comment begins before it ends."""
     found = list(spans)
     ends: dict[tuple[str, str], int] = {}
     for i, (number, _) in enumerate(found):
@@ -97,7 +100,7 @@ def ordered_ranges(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
 
 
 def remove_identity(element: Element) -> None:
-    """Removes the unique number of a copied content control."""
+    """Removes the number of a copied content control, which must be unique in a document."""
     for properties in element:
         for one in [one for one in properties if local_name(one) == "id"]:
             properties.remove(one)

@@ -1,1 +1,1 @@
-"""Bounded pools of threads and processes for work outside of the batches."""
+"""Bounded pools of threads and processes for work that is not batched."""

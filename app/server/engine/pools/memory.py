@@ -1,6 +1,6 @@
-"""Memory of a long-running process: return of freed memory to the system, and a limit.
+"""Returns the freed memory of a long-running process to the system, and limits the memory of a process.
 
-Batches of different shapes leave much freed memory in malloc's heaps.
+After batches of different shapes, malloc's heaps hold much freed memory.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ class Trimmer:
             return
 
     def __call__(self) -> None:
-        """Trims the heaps, unless the last time was less than `TRIM_INTERVAL_SECONDS` ago."""
+        """Trims the heaps, unless they were trimmed less than `TRIM_INTERVAL_SECONDS` ago."""
         if self._trim and time.monotonic() - self._last > TRIM_INTERVAL_SECONDS:
             self._last = time.monotonic()
             self._trim(0)

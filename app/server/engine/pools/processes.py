@@ -1,6 +1,6 @@
 """A bounded pool of processes for untrusted files. A process is killed if its call is cancelled.
 
-A thread cannot be killed, so a file that keeps a parser busy would occupy it, and its memory, forever.
+Threads cannot be killed, so a file that keeps a parser busy would occupy a thread and its memory forever.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from keras_nmt.app.server.errors import BusyError, RequestError, TooLargeError
 
 PROCESSES = 2
 MAX_PENDING = 64  # calls that run or wait for a process
-MAX_MEMORY_BYTES = 1024 * 1024 * 1024  # of a process
+MAX_MEMORY_BYTES = 1024 * 1024 * 1024  # memory limit of each process
 SHUTTING_DOWN = "the server is shutting down"
 OUT_OF_MEMORY = "this needs more memory than is allowed"
 
@@ -28,11 +28,11 @@ Result = TypeVar("Result")
 
 
 class ProcessPool:
-    """Pool of processes that start when they are needed. It refuses calls beyond its capacity.
+    """Pool of processes that start when they are needed. The pool refuses calls beyond its capacity.
 
     Args:
-        count: Number of processes.
-        most: Number of calls that may run or wait.
+        count: Maximum number of processes.
+        most: Maximum number of calls that run or wait.
     """
 
     def __init__(self, count: int = PROCESSES, most: int = MAX_PENDING) -> None:
@@ -48,12 +48,12 @@ class ProcessPool:
     ) -> Result:
         """Runs a module-level function in a process and returns its result.
 
-        If the call is cancelled, its process is killed.
+        If the call is cancelled, the process that runs the function is killed.
 
         Raises:
             BusyError: Too many calls run or wait, or the server is shutting down.
-            RequestError: The function raised it.
-            TooLargeError: The process ended, for example because it had no memory left.
+            RequestError: The function raised this error.
+            TooLargeError: The function needed too much memory, or the process ended for another reason.
             RuntimeError: The function raised any other error.
         """
         if not self._capacity.acquire(blocking=False):
@@ -110,7 +110,7 @@ class ProcessPool:
 
 
 class PendingCall:
-    """A call and the process that runs it. Both threads that use it may cancel and finish it in any order."""
+    """A call and the process that runs it. One thread may cancel the call while another finishes it, in any order."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -118,20 +118,20 @@ class PendingCall:
         self._is_cancelled = False
 
     def start(self, process: "WorkerProcess") -> None:
-        """Sets the process that runs the call, and kills the process if the call was cancelled before."""
+        """Sets the process that runs the call. Kills the process if the call is already cancelled."""
         with self._lock:
             self._process = process
             if self._is_cancelled:
                 process.kill()
 
     def finish(self) -> bool:
-        """Detaches the process from the call. Returns False if the call was cancelled before."""
+        """Detaches the process from the call. Returns False if the call is already cancelled."""
         with self._lock:
             self._process = None
             return not self._is_cancelled
 
     def cancel(self) -> None:
-        """Cancels the call and kills its process if it has one."""
+        """Cancels the call and kills the process that runs it, if any."""
         with self._lock:
             self._is_cancelled = True
             if self._process:
@@ -149,7 +149,7 @@ class WorkerProcess:
         theirs.close()
 
     def answer(self, job: object) -> Any:
-        """Runs a function and returns its result, or the error that it raised.
+        """Runs a function in the process and returns its result, or the error that `outcome` returns.
 
         Args:
             job: The function, its positional arguments and its named arguments.
@@ -166,7 +166,7 @@ class WorkerProcess:
         return self._process.is_alive()
 
     def kill(self) -> None:
-        """Kills the process. Another thread may be waiting for its answer."""
+        """Kills the process. Another thread may be waiting in `answer`."""
         self._process.kill()
 
     def close(self) -> None:
@@ -177,7 +177,7 @@ class WorkerProcess:
 
 
 def serve_calls(connection: Connection) -> None:
-    """Runs the calls that arrive over a connection until it is closed. This is the main function of a process."""
+    """Runs the calls that arrive over a connection until it is closed. Main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the server stops this process itself
     limit_memory(MAX_MEMORY_BYTES)
     trim = Trimmer()
@@ -190,13 +190,13 @@ def serve_calls(connection: Connection) -> None:
 
 
 def outcome(function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    """Runs a function and returns its result, or an error that can be pickled."""
+    """Runs a function and returns its result. If the function raises, returns an error that can be pickled."""
     try:
         return function(*arguments, **named)
     except RequestError as error:
         return error
     except MemoryError:
         return TooLargeError(OUT_OF_MEMORY)
-    except Exception as error:  # its message may contain a user's text, and it may not be picklable
+    except Exception as error:  # the message may contain a user's text, and some errors cannot be pickled
         at = traceback.extract_tb(error.__traceback__)[-1]
         return RuntimeError(f"{type(error).__name__} in {at.filename}, line {at.lineno}")

@@ -18,7 +18,7 @@ class ThreadPool:
     """Thread pool that refuses calls beyond its capacity.
 
     Args:
-        most: Number of calls that may run or wait.
+        most: Maximum number of calls that run or wait.
     """
 
     def __init__(self, most: int = MAX_PENDING) -> None:
@@ -28,7 +28,7 @@ class ThreadPool:
     async def run(self, function: Callable[..., Result], *arguments: object) -> Result:
         """Runs a function in a thread and returns its result.
 
-        A cancelled call that has started still counts until the function returns.
+        A cancelled call whose function has started counts towards the capacity until the function returns.
 
         Raises:
             BusyError: Too many calls run or wait.
@@ -36,5 +36,5 @@ class ThreadPool:
         if not self._capacity.acquire(blocking=False):
             raise BusyError("too many requests of this kind; try again in a moment")
         work = self._threads.submit(function, *arguments)
-        work.add_done_callback(lambda _: self._capacity.release())  # also called if it is cancelled before it starts
+        work.add_done_callback(lambda _: self._capacity.release())  # also called if cancelled before the start
         return await asyncio.wrap_future(work)

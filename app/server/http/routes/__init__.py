@@ -1,1 +1,1 @@
-"""Route handlers of the three HTTP interfaces, and their JSON: TensorFlow Serving, LibreTranslate, the server's own."""
+"""Route handlers of the three HTTP interfaces: TensorFlow Serving's, LibreTranslate's and the server's own."""

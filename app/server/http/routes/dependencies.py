@@ -1,7 +1,7 @@
 """Objects that route handlers get from the running application.
 
-`application` stores them in `app.state`. The functions are coroutines because FastAPI runs any other function in a
-thread, which costs time on every request.
+The function `application` stores these objects in `app.state`. The functions here are coroutines, because FastAPI would
+run an ordinary function in a thread, which costs time on every request.
 """
 
 from typing import Annotated

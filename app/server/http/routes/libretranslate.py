@@ -1,4 +1,4 @@
-"""LibreTranslate's HTTP interface, so that its clients and plug-ins work with this server."""
+"""LibreTranslate's HTTP interface, so that clients and plug-ins of LibreTranslate work with this server."""
 
 import mimetypes
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ routes = APIRouter(tags=["LibreTranslate"])
 def check_texts(value: Any) -> Any:
     """Returns the value if it is a string or a list of strings.
 
-    It replaces pydantic's own check of the union, whose error message names only the first alternative.
+    This check runs before pydantic's own check of the union, whose error message names only the first alternative.
     """
     if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)):
         return value
@@ -37,7 +37,7 @@ def check_texts(value: Any) -> Any:
 
 
 class TranslateRequest(BaseModel):
-    """One text, or several."""
+    """A request to translate one text or several texts."""
 
     q: Annotated[str | list[str], BeforeValidator(check_texts)] = Field(examples=["Good morning."])
     source: str = Field(examples=["en"], description='A language code, or "auto".')
@@ -52,7 +52,7 @@ class TranslateRequest(BaseModel):
 
 
 class DetectRequest(BaseModel):
-    """A text in an unknown language."""
+    """A request to identify the language of a text."""
 
     q: str = Field(examples=["Good morning."])
     api_key: str | None = None
@@ -65,14 +65,14 @@ class FileOptions(BaseModel):
 
 
 class UploadedFile(NamedTuple):
-    """A file in a form."""
+    """A file that was uploaded in a form."""
 
     name: str
     content: bytes
 
 
 def request_body_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Returns the OpenAPI description of a body that is JSON or a form with the same fields."""
+    """Returns the OpenAPI description of a body that is either JSON or a form with the same fields."""
     schema = model.model_json_schema()
     return {
         "requestBody": {
@@ -106,7 +106,7 @@ FILE_BODY = {
 
 @routes.get("/languages")
 def languages(service: CurrentService) -> list[dict[str, Any]]:
-    """Lists the languages, each with the languages that it is translated into."""
+    """Lists the languages. Each has the list of languages that it can be translated into."""
     targets: dict[str, list[str]] = {}
     for direction in service.models.directions():
         targets.setdefault(direction.source, []).append(direction.target)
@@ -140,7 +140,7 @@ async def translate_texts(request: Request, service: CurrentService) -> dict[str
 
 @routes.post("/detect", openapi_extra=request_body_schema(DetectRequest))
 async def detect_language(request: Request, service: CurrentService) -> list[dict[str, Any]]:
-    """Returns the languages that the text may be in, the likeliest first; all served languages are among them."""
+    """Returns the possible languages of a text, the most likely first. All served languages are in the result."""
     body = DetectRequest.model_validate(await fields_of(request))
     service.admit(request, body.api_key)
     service.limits.check([body.q])
@@ -150,7 +150,7 @@ async def detect_language(request: Request, service: CurrentService) -> list[dic
 
 @routes.post("/translate_file", openapi_extra=FILE_BODY)
 async def translate_file(request: Request, service: CurrentService, files: CurrentFiles) -> dict[str, str]:
-    """Translates a file and returns a link to the translation, which works for some minutes."""
+    """Translates a file and returns a link to the translation. The link works for some minutes."""
     stored_name = files.keep(*await translated_file(service, request))
     return {"translatedFileUrl": str(request.url_for("download_file", name=stored_name))}
 
@@ -171,7 +171,7 @@ def health() -> dict[str, str]:
 
 @routes.get("/frontend/settings")
 def settings(service: CurrentService) -> dict[str, Any]:
-    """Returns the settings that a web page needs: limits, file formats, default languages."""
+    """Returns the settings that a web page needs, such as limits, file formats and default languages."""
     first = next(iter(service.models.directions()), None)
     pair = {"source": first.source, "target": first.target} if first else {}
     return {
@@ -188,7 +188,7 @@ def settings(service: CurrentService) -> dict[str, Any]:
 
 
 async def translated_file(service: Service, request: Request) -> tuple[str, bytes]:
-    """Translates the file in a form.
+    """Translates the file that was uploaded in a form.
 
     Returns:
         The name of the translated file, such as report.de.docx, and its content.
@@ -214,7 +214,7 @@ async def fields_of(request: Request) -> Mapping[str, Any]:
     """Returns the fields of a request's body, which is JSON or a form.
 
     Raises:
-        RequestError: The body is neither.
+        RequestError: The body is neither a form nor a JSON object.
     """
     try:
         kind = request.headers.get("content-type", "").lower()
@@ -231,7 +231,7 @@ async def fields_of(request: Request) -> Mapping[str, Any]:
 
 
 async def form_value(value: UploadFile | str) -> UploadedFile | str:
-    """Returns the text of a form's field, or reads its file."""
+    """Returns the value of a form's field: its text, or its file."""
     return value if isinstance(value, str) else UploadedFile(value.filename or "", await value.read())
 
 
@@ -241,7 +241,7 @@ async def translations(
     """Translates each text in its direction.
 
     Returns:
-        For each text its translation, followed by the alternatives. HTML has no alternatives.
+        A list for each text: its translation, followed by the alternatives. HTML has no alternatives.
     """
     answers: list[list[str]] = [[] for _ in texts]
     for direction in dict.fromkeys(directions):

@@ -1,6 +1,7 @@
-"""The server's own HTTP interface, which its page uses.
+"""The server's own HTTP interface, which the server's web page uses.
 
-It offers streaming, the confidence of each word, alternative continuations, alignments, and the model's internals.
+The interface offers streaming, the confidence of each word, alternative continuations, alignments, and the model's
+internals.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from keras_nmt.app.server.http.routes.dependencies import CurrentService
 from keras_nmt.app.server.http.routes.surrogates import replace_lone_surrogates
 from keras_nmt.app.server.http.routes.tensors_as_json import json_values
 
-MAX_SENTENCE_CHARACTERS = 2_000  # for requests whose sentence the server does not split
+MAX_SENTENCE_CHARACTERS = 2_000  # for requests in which the server does not split the sentence
 MAX_EXPLAINED_CHARACTERS = 300
 END = b"</s>"
 BYTE_PIECE = re.compile(rb"<0x[0-9A-F]{2}>")
@@ -36,7 +37,7 @@ routes = APIRouter(prefix="/api", tags=["nmt"])
 
 
 class DirectedRequest(BaseModel):
-    """Fields of every request: the two languages and the domain."""
+    """The fields that all requests have: the two languages and the domain."""
 
     _without_lone_surrogates = model_validator(mode="before")(replace_lone_surrogates)
 
@@ -69,7 +70,7 @@ class PlaceToGoOn(DirectedRequest):
 
 
 class SentenceToExplain(DirectedRequest):
-    """A sentence. If it is longer than the model can read at once, the answer describes its beginning."""
+    """A sentence. If the sentence is too long for the model, the answer describes only its beginning."""
 
     sentence: str = Field(examples=["Good morning."], max_length=MAX_EXPLAINED_CHARACTERS)
 
@@ -82,7 +83,7 @@ class GivenTranslation(DirectedRequest):
 
 
 def admitted_direction(service: Service, request: Request, body: DirectedRequest, texts: list[str]) -> Direction:
-    """Admits a request, checks the size of its texts and returns the direction to translate in."""
+    """Admits a request, checks the size of its texts and returns the translation direction."""
     service.admit(request)
     service.limits.check(texts)
     return service.direction_for(body.source, body.target, texts[0], body.domain)[0]
@@ -90,7 +91,7 @@ def admitted_direction(service: Service, request: Request, body: DirectedRequest
 
 @routes.get("/models")
 def models(service: CurrentService) -> list[dict[str, Any]]:
-    """Lists the loaded models, with one entry for each of their language pairs."""
+    """Lists the loaded models, with one entry for each language pair of each model."""
     return [
         {
             "name": direction.version.model,
@@ -118,19 +119,19 @@ async def translate_text(request: Request, body: TextToTranslate, service: Curre
 
 @routes.post("/stream", response_class=StreamingResponse)
 async def stream_text(request: Request, body: TextToStream, service: CurrentService) -> StreamingResponse:
-    """Translates a text and sends each sentence, with its number, as a server-sent event when it is ready."""
+    """Translates a text. Sends each sentence with its index as a server-sent event as soon as it is translated."""
     direction = admitted_direction(service, request, body, [body.text])
     found = stream(service.batcher, direction, body.text, with_words=body.words)
     return StreamingResponse(
         server_sent_events(found, service.limits.deadline),
         media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},  # otherwise nginx holds the events back
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},  # otherwise nginx delays the events
     )
 
 
 @routes.post("/alternatives")
 async def alternatives(request: Request, body: PlaceToGoOn, service: CurrentService) -> list[dict[str, Any]]:
-    """Returns translations of a sentence that begin with the prefix and continue differently, the likeliest first."""
+    """Returns translations of a sentence that begin with the prefix and then differ, the most likely first."""
     direction = admitted_direction(service, request, body, [body.sentence, body.prefix])
     if not body.sentence.strip():
         raise RequestError("the sentence is empty")
@@ -142,8 +143,8 @@ async def alternatives(request: Request, body: PlaceToGoOn, service: CurrentServ
 async def align(request: Request, body: GivenTranslation, service: CurrentService) -> dict[str, Any]:
     """Aligns a sentence with its translation.
 
-    `pairs` holds the number of a source word and of the target word that translates it. `weights` holds the attention
-    of each target word to each source word.
+    Each item of `pairs` has two numbers: the index of a source word, and the index of a target word that translates it.
+    `weights` contains the attention of each target word to each source word.
     """
     direction = admitted_direction(service, request, body, [body.sentence, body.translation])
     work = align_words(service.batcher, direction, [(body.sentence, body.translation)])
@@ -155,9 +156,9 @@ async def align(request: Request, body: GivenTranslation, service: CurrentServic
 
 @routes.post("/explain", response_model=dict[str, Any])
 async def explain(request: Request, body: SentenceToExplain, service: CurrentService) -> Response:
-    """Translates a sentence and returns the model's internals: tokens, positions, attention, the steps of the search.
+    """Translates a sentence and returns the model's internals: tokens, positions, attention, steps of the search.
 
-    If `is_cut` is true, the model read only the beginning of the sentence, which `sentence` holds.
+    If `is_cut` is true, the model read only the beginning of the sentence. `sentence` then contains this beginning.
     """
     direction = admitted_direction(service, request, body, [body.sentence])
     direction.version.check_signature(EXPLAIN)
@@ -168,7 +169,7 @@ async def explain(request: Request, body: SentenceToExplain, service: CurrentSer
 def explanation_json(direction: Direction, sentence: str) -> bytes:
     """Returns the outputs of the signature `explain` as JSON, with `sentence`, `is_cut` and `translation` added.
 
-    Numbers have 4 decimals, enough for the page, and -inf is -1e9, because JSON has no infinity.
+    Numbers are rounded to 4 decimals, which is enough for the web page. -inf becomes -1e9, as JSON has no infinity.
     """
     text = direction.encoded(sentence)
     found = call_signature(direction.version, EXPLAIN, {"text": np.array(text, object)})
@@ -187,17 +188,17 @@ def explanation_json(direction: Direction, sentence: str) -> bytes:
 
 
 def joined_pieces(pieces: Iterable[bytes]) -> str:
-    """Returns the text that SentencePiece pieces spell; a piece such as <0x41> is a byte."""
+    """Returns the text of SentencePiece pieces. A piece such as <0x41> stands for one byte."""
     text = b"".join(bytes.fromhex(piece[3:5].decode()) if BYTE_PIECE.fullmatch(piece) else piece for piece in pieces)
     return text.decode("utf-8", "replace").replace(WORD_START, " ").strip()
 
 
 async def server_sent_events(found: AsyncIterator[tuple[int, Sentence]], seconds: float) -> AsyncIterator[str]:
-    """Yields an event for each sentence and a last event, "end", or "error" if not all sentences were translated.
+    """Yields one event for each sentence. The last event is "end", or "error" if a sentence was not translated.
 
     Args:
-        found: Numbers and sentences.
-        seconds: Deadline for all of them.
+        found: Pairs of the index of a sentence and the translated sentence.
+        seconds: Time limit for all sentences together.
     """
     try:
         async with asyncio.timeout(seconds):

@@ -1,6 +1,6 @@
-"""Repair of strings from JSON that cannot be encoded as UTF-8.
+"""Repairs strings from JSON that cannot be encoded as UTF-8.
 
-JSON can hold half of a surrogate pair, for example when a client cuts a text in the middle of an emoji.
+JSON can contain half of a surrogate pair, for example when a client cuts a text in the middle of an emoji.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def replace_lone_surrogates(value: Any) -> Any:
-    """Returns a JSON value in which every lone surrogate, in any string at any depth, is U+FFFD."""
+    """Replaces every lone surrogate by U+FFFD in all strings of a JSON value, at any depth."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, Mapping):

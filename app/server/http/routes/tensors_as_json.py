@@ -1,6 +1,6 @@
-"""Conversion between tensors and the JSON of TensorFlow Serving's REST interface.
+"""Converts between tensors and the JSON of TensorFlow Serving's REST interface.
 
-The JSON holds tensors by rows ("instances", "predictions") or by columns ("inputs", "outputs").
+The JSON contains tensors by rows ("instances", "predictions") or by columns ("inputs", "outputs").
 
 https://www.tensorflow.org/tfx/serving/api_rest
 """
@@ -17,7 +17,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from keras_nmt.app.server.errors import RequestError
 
-BINARY = "_bytes"  # suffix of outputs whose strings may not be text
+BINARY = "_bytes"  # suffix of the names of outputs whose strings are not always text
 
 
 def inputs_of_body(body: Any, definition: SignatureDef) -> tuple[dict[str, np.ndarray], bool]:
@@ -28,10 +28,11 @@ def inputs_of_body(body: Any, definition: SignatureDef) -> tuple[dict[str, np.nd
         definition: Definition of the signature.
 
     Returns:
-        The inputs by name, and True if the request has them by rows.
+        The inputs by name, and True if the request contains the inputs by rows.
 
     Raises:
-        RequestError: The body has neither form, or a value has another type or shape than the signature takes.
+        RequestError: The body does not have exactly one of "instances" and "inputs", an input is missing or unknown, or
+            a value does not have the type or shape that the signature takes.
     """
     if not isinstance(body, Mapping) or ("instances" in body) == ("inputs" in body):
         raise RequestError('the body must be a JSON object with either "instances" or "inputs"')
@@ -53,11 +54,11 @@ def columns_of(instances: Any, required: list[str]) -> dict[str, list[Any]]:
     """Converts rows to columns.
 
     Args:
-        instances: Rows; each is an object of values by name, or the value of the only required input.
+        instances: List of rows. A row is an object of values by name, or the value of the only required input.
         required: Names of the inputs without a default.
 
     Raises:
-        RequestError: There are no rows, or they differ in their inputs.
+        RequestError: There are no rows, or the rows have different inputs.
     """
     if not isinstance(instances, list) or not instances:
         raise RequestError('"instances" must be a list that is not empty')
@@ -73,7 +74,7 @@ def array_of(name: str, value: Any, definition: SignatureDef) -> np.ndarray:
     """Converts a JSON value to the array that the signature takes as the input `name`.
 
     Raises:
-        RequestError: The value has another type or number of axes, or its rows differ in length.
+        RequestError: The value has the wrong type or number of axes, or its rows differ in length.
     """
     info = definition.inputs[name]
     wanted = tf.as_dtype(info.dtype)
@@ -97,10 +98,10 @@ def array_of(name: str, value: Any, definition: SignatureDef) -> np.ndarray:
 
 
 def decoded(value: Any) -> Any:
-    """Converts strings and {"b64": …} to bytes, in lists of any depth.
+    """Converts strings and objects {"b64": …} to bytes, in lists of any depth. Other values stay unchanged.
 
     Raises:
-        RequestError: A value of "b64" is not base64.
+        RequestError: The value of "b64" is not base64.
     """
     if isinstance(value, list):
         return [decoded(one) for one in value]
@@ -115,7 +116,7 @@ def decoded(value: Any) -> Any:
 
 
 def body_of_outputs(outputs: Mapping[str, np.ndarray], *, by_rows: bool) -> dict[str, Any]:
-    """Returns the JSON of the answer, in the form of the request."""
+    """Returns the JSON of the answer, by rows or by columns like the request."""
     plain = {name: json_values(values, binary=name.endswith(BINARY)) for name, values in outputs.items()}
     if by_rows:
         rows = [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
@@ -127,11 +128,11 @@ def json_values(values: Any, *, binary: bool) -> Any:
     """Converts an array to JSON values.
 
     Args:
-        values: An array, or an element of one.
-        binary: Write strings as base64.
+        values: An array, or an element of an array.
+        binary: True to write strings as base64.
 
     Returns:
-        Nested lists. A float32 has the fewest digits that identify it.
+        Nested lists, or a single value for an element. A float32 has the fewest digits that identify it.
     """
     if isinstance(values, np.ndarray):
         return [json_values(one, binary=binary) for one in values]

@@ -1,7 +1,7 @@
-"""TensorFlow Serving's REST interface, so that its clients work with this server.
+"""TensorFlow Serving's REST interface, so that clients of TensorFlow Serving work with this server.
 
-The paths are `/v1/models/NAME`, its `/metadata` and `:predict`, each also below `/versions/N`. Requests for other
-parts of that interface are answered with an error that says what to use instead.
+The paths are `/v1/models/NAME`, `/v1/models/NAME/metadata` and `/v1/models/NAME:predict`. In each, `/versions/N` may
+follow the name. Requests for other parts of the interface get an error that says what to use instead.
 """
 
 import json
@@ -21,10 +21,10 @@ from keras_nmt.app.server.errors import NotFoundError, RequestError, TooLargeErr
 from keras_nmt.app.server.http.routes.dependencies import CurrentService
 from keras_nmt.app.server.http.routes.tensors_as_json import body_of_outputs, inputs_of_body, metadata_of
 
-# Rows of the other signatures have outputs of different shapes, which cannot form a batch.
+# The signatures whose rows can be batched. In other signatures, the shapes of the outputs differ from row to row.
 BATCHED = (DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE)
 MAX_STRING_BYTES = 4_000  # for strings that are not split into sentences
-MAX_BEAMS = 64  # beams times alternatives of one text
+MAX_BEAMS = 64  # beam size times number of alternatives, for one text
 RANGES = {
     "beam_size": (1, 32),
     "alternatives": (1, 16),
@@ -38,7 +38,7 @@ RANGES = {
     "top_p": (0.0001, 1),
 }
 UNSPLIT_STRINGS = ("targets", "prefixes", "text", "source_terms", "target_terms")
-BY_TOKEN = ("pieces", "token_log_probabilities")  # outputs whose last axis is the tokens
+BY_TOKEN = ("pieces", "token_log_probabilities")  # outputs whose last axis is T, the tokens
 PREDICT_BODY = {
     "requestBody": {
         "required": True,
@@ -62,9 +62,9 @@ routes = APIRouter(tags=["TensorFlow Serving"])
 
 
 class BareNumbersResponse(Response):
-    """JSON in which an infinite number is bare, as TensorFlow Serving writes it.
+    """JSON response that may contain the bare word -Infinity, as TensorFlow Serving writes it.
 
-    The score of a missing hypothesis is -Infinity. FastAPI's own JSON response refuses such numbers.
+    -Infinity is the score of a missing hypothesis. FastAPI's own JSON response refuses infinite numbers.
     """
 
     media_type = "application/json"
@@ -77,7 +77,7 @@ class BareNumbersResponse(Response):
 @routes.get("/v1/models/{name}")
 @routes.get("/v1/models/{name}/versions/{number}")
 def status(service: CurrentService, name: str, number: int | None = None) -> JSONResponse:
-    """Returns the state of a model's versions."""
+    """Returns the states of a model's versions."""
     return JSONResponse({"model_version_status": status_of(service, name, number)})
 
 
@@ -92,7 +92,7 @@ def metadata(service: CurrentService, name: str, number: int | None = None) -> J
 @routes.post("/v1/models/{name}:predict", openapi_extra=PREDICT_BODY)
 @routes.post("/v1/models/{name}/versions/{number}:predict", openapi_extra=PREDICT_BODY)
 async def predict(request: Request, service: CurrentService, name: str, number: int | None = None) -> Response:
-    """Runs a signature: `{"instances": ["Good morning."]}`, or `{"signature_name": …, "inputs": {…}}`."""
+    """Runs a signature. Bodies: `{"instances": ["Good morning."]}` or `{"signature_name": …, "inputs": {…}}`."""
     service.admit(request)
     version = service.models.get(name, number)
     try:
@@ -116,7 +116,7 @@ async def predict(request: Request, service: CurrentService, name: str, number: 
 @routes.post("/v1/models/{name}/versions/{number}:classify", include_in_schema=False)
 @routes.post("/v1/models/{name}/versions/{number}:regress", include_in_schema=False)
 def other_verb(request: Request, service: CurrentService, name: str, number: int | None = None) -> None:
-    """Refuses classification and regression, and names the path that translates."""
+    """Refuses classification and regression. The error names the path for translation."""
     service.admit(request)
     version = service.models.get(name, number)
     raise RequestError(f"{name} has no signature for this; use /v1/models/{name}/versions/{version.number}:predict")
@@ -126,7 +126,7 @@ def other_verb(request: Request, service: CurrentService, name: str, number: int
 @routes.get("/v1/models/{name}/labels/{label}/metadata", include_in_schema=False)
 @routes.post("/v1/models/{name}/labels/{label}", include_in_schema=False)
 def labelled(service: CurrentService, name: str, label: str) -> None:
-    """Refuses a version's label, because versions have only numbers here."""
+    """Refuses a version label, because versions have only numbers on this server."""
     version = service.models.get(name)
     raise NotFoundError(
         f"versions have no labels, such as {label.partition(':')[0]}; leave it out for the newest version, or "
@@ -135,7 +135,7 @@ def labelled(service: CurrentService, name: str, label: str) -> None:
 
 
 def status_of(service: Service, name: str, number: int | None) -> list[dict[str, Any]]:
-    """Returns the state of a model's loaded version and of those that could not be loaded, the newest first.
+    """Returns the states of a model's loaded version and of the versions that could not be loaded, the newest first.
 
     Args:
         service: Service with the models.
@@ -173,7 +173,7 @@ def signature_in(body: Any, version: Version) -> str:
 
 
 def strings_of(values: np.ndarray | None) -> list[bytes]:
-    """Returns the strings of an input; none if it holds numbers or is missing."""
+    """Returns the strings of an input, or [] if the input is missing or contains numbers."""
     return values.ravel().tolist() if values is not None and values.dtype == object else []
 
 
@@ -198,7 +198,7 @@ def check_string_lengths(inputs: Mapping[str, np.ndarray]) -> None:
     """Checks the length of strings that are not split into sentences.
 
     Raises:
-        TooLargeError: One is too long by itself, or together with the other string of its row.
+        TooLargeError: A string is too long, or a text and its target are together too long for an alignment.
     """
     texts, targets = (strings_of(inputs.get(name)) for name in ("texts", "targets"))
     for name in UNSPLIT_STRINGS:
@@ -213,10 +213,10 @@ def check_string_lengths(inputs: Mapping[str, np.ndarray]) -> None:
 async def run(
     service: Service, version: Version, signature: str, inputs: Mapping[str, np.ndarray]
 ) -> Mapping[str, np.ndarray]:
-    """Runs a signature, in a batch with other requests if its rows can be batched.
+    """Runs a signature. If its rows can be batched, they may share a batch with other requests.
 
     Raises:
-        RequestError: The inputs differ in their number of rows.
+        RequestError: The inputs have different numbers of rows.
     """
     rows = {name: values for name, values in inputs.items() if name in ROW_INPUTS}
     lengths = {len(values) for values in rows.values()}
@@ -236,7 +236,7 @@ async def run(
 def stacked(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     """Stacks the outputs of a request's rows.
 
-    Outputs with a token axis are as long as the longest of these rows needs, whatever the rest of the batch held.
+    The token axis is as long as the longest of these rows. Other requests in the batch do not change its length.
     """
     if "pieces" in rows[0]:
         longest = max(1, *(int((row["pieces"] != b"").sum(axis=-1).max()) for row in rows))
@@ -245,7 +245,7 @@ def stacked(rows: Sequence[Row]) -> dict[str, np.ndarray]:
 
 
 def resized(values: np.ndarray, length: int) -> np.ndarray:
-    """Cuts or pads the last axis of `values` [..., T] to `length`; what is cut off must be padding."""
+    """Cuts or pads the last axis of `values` [..., T] to `length`. Only padding may be cut off."""
     missing = [(0, 0)] * (values.ndim - 1) + [(0, max(0, length - values.shape[-1]))]
     padding: Any = b"" if values.dtype == object else 0
     return np.pad(values[..., :length], missing, constant_values=padding)

@@ -1,4 +1,4 @@
-"""Temporary store of translated files. A client can download one for some minutes under an unguessable name."""
+"""Temporary store of translated files. A client can download a file for some minutes under an unguessable name."""
 
 import tempfile
 import threading
@@ -18,22 +18,22 @@ class TranslatedFiles:
 
     def __init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="nmt-files-")
-        self._download_names: dict[str, str] = {}  # by name in the store
+        self._download_names: dict[str, str] = {}  # by the name in the store
         self._lock = threading.Lock()
 
     def keep(self, name: str, content: bytes) -> str:
         """Stores a file.
 
         Args:
-            name: File name that a browser saves it under.
+            name: File name under which a browser saves the file.
             content: Bytes of the file.
 
         Returns:
-            Its unguessable name in the store.
+            The unguessable name of the file in the store.
         """
         stored_name = f"{uuid.uuid4()}{Path(name).suffix.lower()}"
         with self._lock:
-            if not Path(self.folder.name).is_dir():  # a clean-up job of the system has deleted it
+            if not Path(self.folder.name).is_dir():  # a clean-up job of the system has deleted the folder
                 self.close()
                 self.folder = tempfile.TemporaryDirectory(prefix="nmt-files-")
             (Path(self.folder.name) / stored_name).write_bytes(content)
@@ -45,7 +45,7 @@ class TranslatedFiles:
         """Returns the download name and the content of a stored file.
 
         Raises:
-            NotFoundError: The store has no such file, or deleted it.
+            NotFoundError: The store never had this file, or has deleted it.
         """
         with self._lock:
             self._evict()
@@ -58,7 +58,7 @@ class TranslatedFiles:
         self.folder.cleanup()
 
     def _evict(self) -> None:
-        """Deletes expired files, and the oldest ones while the total is too large."""
+        """Deletes expired files, and the oldest files if all files together are too large."""
         folder = Path(self.folder.name)
         stats = {file: file.stat() for file in (folder.iterdir() if folder.is_dir() else ())}
         size = 0
