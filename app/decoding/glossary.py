@@ -105,7 +105,7 @@ def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
 
 
 def word_continuations(pieces: Sequence[str]) -> np.ndarray:
-    """Returns True for pieces of a vocabulary that continue the word before them: bool [V]. Byte pieces do."""
+    """Returns True for pieces of a vocabulary that continue the word before them, byte pieces included: bool [V]."""
     return np.array([bool(regex.match(f"{_IN_WORD}|<0x[0-9A-F]{{2}}>$", piece)) for piece in pieces], bool)
 
 
