@@ -104,13 +104,13 @@ class Definition(NamedTuple):
 
 
 def engine_signatures(engine: TranslationEngine) -> Signatures:
-    """Returns the signatures that every engine has. Each is traced once, whatever the number of texts."""
+    """Returns the signatures that every engine has. Each is traced once, for any number of texts."""
     made = _made(engine, ENGINE_SIGNATURES)
     return {DEFAULT: default_signature(made[TRANSLATE], engine.options), **made}
 
 
 def transformer_signatures(engine: TransformerEngine) -> Signatures:
-    """Returns all signatures. Each is traced once, whatever the number of texts."""
+    """Returns all signatures. Each is traced once, for any number of texts."""
     return {**engine_signatures(engine), **_made(engine, TRANSFORMER_SIGNATURES)}
 
 

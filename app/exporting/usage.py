@@ -45,7 +45,7 @@ threads as there are processors. For the server below, `--tensorflow_intra_op_pa
 
 def _over_http(example: GoldenTranslation) -> str:
     body = json.dumps({"instances": [example.text]}, ensure_ascii=False)
-    body = body.replace("'", "\\u0027")  # the shell command quotes the body with '
+    body = body.replace("'", "\\u0027")  # the body is within single quotes in the shell command
     return f"""\
 With [TensorFlow Serving](https://www.tensorflow.org/tfx/guide/serving), which includes the tokeniser's operations.
 EXPORT is the folder that contains this version's folder:

@@ -30,7 +30,7 @@ def newest_version(path: Path) -> Path | None:
 
 
 def is_ctranslate2(version: Path) -> bool:
-    """Returns whether a version is in CTranslate2's format."""
+    """Returns True if a version is in CTranslate2's format."""
     return (version / "model.bin").is_file()
 
 

@@ -147,8 +147,8 @@ class FasterSignatures(Mapping[str, Signature]):
 
     Args:
         faster: The signatures of the faster engine.
-        load_others: The function that returns all signatures of the slower engine. It is called only when one of them
-            is needed.
+        load_others: The function that returns all signatures of the slower engine. It is called when one of them is
+            needed, or when names are listed.
     """
 
     def __init__(self, faster: Signatures, load_others: Callable[[], Signatures]) -> None:

@@ -1,4 +1,7 @@
-"""Loads the model that a MODEL argument of the command line names: a run or an export."""
+"""Loads the model that a MODEL argument of the command line names: a run or an export.
+
+A run and its SavedModel translate with the same graph.
+"""
 
 import tempfile
 from collections.abc import Mapping, Sequence

@@ -152,7 +152,7 @@ class BeamSearch:
         )
 
     def should_continue(self, state: BeamState) -> tf.Tensor:
-        """Returns whether any sentence has a live beam: bool []."""
+        """Returns True if any sentence has a live beam: bool []."""
         alive = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE)
         return tf.logical_and(state.position < self.longest, alive)
 

@@ -111,7 +111,7 @@ class _Sampler:
         return state
 
     def should_continue(self, state: _State) -> tf.Tensor:
-        """Returns whether any hypothesis has not ended: bool []."""
+        """Returns True if any hypothesis has not ended: bool []."""
         unfinished = tf.reduce_all(state.tokens[:, 1:] != EOS, axis=1)
         return (state.position < self.longest) & tf.reduce_any(unfinished)
 

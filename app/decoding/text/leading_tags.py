@@ -34,7 +34,7 @@ def tag_tables(pieces: Sequence[str]) -> TagTables:
 
 
 def is_language_code(piece: str) -> bool:
-    """Returns whether a piece is the token of a language in a multilingual OPUS-MT model."""
+    """Returns True if a piece is the token of a language in a multilingual OPUS-MT model."""
     return bool(_LANGUAGE_CODE.fullmatch(piece))
 
 
