@@ -1,4 +1,4 @@
-"""A translation graph that searches and scores with CTranslate2; the text around it is TensorFlow's."""
+"""A translation graph that searches and scores with CTranslate2, and processes text with TensorFlow."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,22 +18,23 @@ from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.pipelines.vocabulary.loading import load_vocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
-VOCABULARY = "vocabulary.model"  # beside the model, which has the pieces but not how text is cut into them
-LIMIT_STEP = 8  # sources whose lengths round up to the same multiple share a batch and a limit of their translations
-SENTENCES_AT_ONCE = 64  # of each worker; more is no faster on a CPU
+VOCABULARY = "vocabulary.model"  # a file beside the model, which contains the pieces but not the rules for tokenising
+LIMIT_STEP = 8  # sources whose lengths round up to the same multiple share a batch and a length limit
+SENTENCES_AT_ONCE = 64  # batch size of each worker; larger batches are no faster on a CPU
 
 
 class CTranslate2Graph(tf.Module):
-    """Translates text with a CTranslate2 model: a `TranslationEngine`. No SavedModel can hold it.
+    """A `TranslationEngine` that translates text with a CTranslate2 model. It cannot be saved in a SavedModel.
 
-    CTranslate2 divides by length ^ alpha where `beam_search` divides by ((5 + length) / 6) ^ alpha, and a hypothesis
-    may end only where its end is among the K best extensions, not the 2K best. Its K hypotheses are ranked again here.
+    CTranslate2 divides log-probabilities by length ^ alpha, but `beam_search` divides by ((5 + length) / 6) ^ alpha. So
+    this class ranks the K hypotheses of CTranslate2 again. In CTranslate2, a hypothesis may end only if EOS is among
+    the K best extensions, not the 2K best.
 
     Args:
-        folder: Written by `app.models.ctranslate2_model`.
-        options: Settings of the search.
-        workers: The number of parallel workers, each with `threads` threads; 1 uses all processors for each batch.
-        threads: Threads of each worker; 0 lets CTranslate2 choose.
+        folder: The model folder, as written by `app.models.ctranslate2_model`.
+        options: The settings of the search.
+        workers: The number of parallel workers, each with `threads` threads. 1 uses all processors for each batch.
+        threads: The number of threads of each worker. 0 lets CTranslate2 choose.
     """
 
     def __init__(self, folder: Path, options: DecodingOptions, *, workers: int = 1, threads: int = 0) -> None:
@@ -53,7 +54,7 @@ class CTranslate2Graph(tf.Module):
         )
 
     def signatures(self) -> Signatures:
-        """Returns the signatures that every engine has; the plain ones take a short way around TensorFlow."""
+        """Returns the signatures that every engine has. `translate` and `serving_default` mostly bypass TensorFlow."""
         in_graph = engine_signatures(self)
         translate = PlainTranslation(self, in_graph[TRANSLATE])
         return {**in_graph, TRANSLATE: translate, DEFAULT: OnlyTexts(translate, in_graph[DEFAULT])}
@@ -66,7 +67,7 @@ class CTranslate2Graph(tf.Module):
         hypotheses: int | tf.Tensor = 1,
         retry: bool | tf.Tensor = False,
     ) -> TranslatedTexts:
-        """Translates `texts` (string [N]) as `TranslationEngine.translate` says."""
+        """Translates `texts` (string [N]); see `TranslationEngine.translate`."""
         search = search or Search.of(self.options)
 
         def find(tokens: tf.RaggedTensor, _: tf.Tensor) -> Hypotheses:
@@ -79,12 +80,12 @@ class CTranslate2Graph(tf.Module):
     def score(
         self, texts: tf.Tensor, targets: tf.Tensor, length_penalty: float | tf.Tensor | None = None
     ) -> ScoredTexts:
-        """Scores `targets` (string [N]) as translations of `texts` (string [N]) as `TranslationEngine.score` says."""
+        """Scores `targets` (string [N]) as translations of `texts` (string [N]); see `TranslationEngine.score`."""
         alpha = self.options.length_penalty if length_penalty is None else length_penalty
         return self.text.score(texts, targets, self.token_log_probabilities, alpha)
 
     def search(self, pieces: tf.RaggedTensor, hypotheses: int | tf.Tensor, search: Search) -> Hypotheses:
-        """Searches the best hypotheses for the pieces, int32 [B, (L)]."""
+        """Searches for the best hypotheses of the pieces, int32 [B, (L)]."""
         found = tf.numpy_function(
             lambda ids, splits, *settings: self.find(np.split(ids, splits[1:-1]), Search(*settings)),
             [pieces.values, pieces.row_splits, *search],
@@ -100,7 +101,7 @@ class CTranslate2Graph(tf.Module):
             of_each = tf.gather(pieces, tf.repeat(tf.range(pieces.nrows(out_type=tf.int32)), search.beam_size))
             return tf.reshape(self.token_log_probabilities(of_each, every), tf.shape(tokens))
 
-        # A search returns no token scores, so they cost another pass. Only lists of the whole beam show them.
+        # CTranslate2 returns no token scores, so another pass computes them, only if the whole beam is returned.
         by_token = tf.cond(
             tf.equal(hypotheses, search.beam_size), scored, lambda: tf.zeros(tf.shape(tokens), tf.float32)
         )
@@ -122,7 +123,7 @@ class CTranslate2Graph(tf.Module):
         return tf.reshape(by_token, tf.shape(labels))
 
     def find(self, sources: Sequence[np.ndarray | Sequence[int]], search: Search) -> Found:
-        """Searches the best hypotheses of sources of token ids; only EOS for a source without tokens."""
+        """Searches for the best hypotheses of sources, given as token ids. A source without tokens only gets EOS."""
         results = self._results(sources, search)
         beam_size, alpha = int(search.beam_size), float(search.length_penalty)
         longest = 1 + max((len(pieces) for result in results.values() for pieces in result.hypotheses), default=0)
@@ -142,11 +143,11 @@ class CTranslate2Graph(tf.Module):
     def _results(
         self, sources: Sequence[np.ndarray | Sequence[int]], search: Search
     ) -> dict[int, ctranslate2.TranslationResult]:
-        """Returns the engine's result for each source with tokens, by row."""
+        """Returns the engine's result for each source that has tokens, by the row of the source."""
         rows = [row for row, ids in enumerate(sources) if len(ids)]
         limits = [-(-len(sources[row]) // LIMIT_STEP) * LIMIT_STEP + int(search.max_extra_tokens) for row in rows]
         waiting: dict[int, ctranslate2.AsyncTranslationResult] = {}
-        for limit in set(limits):  # a batch has one limit, which would otherwise be that of its longest sentence
+        for limit in set(limits):  # a batch has only one limit, so sources with different limits are not mixed
             alike = [row for row, its_limit in zip(rows, limits, strict=True) if its_limit == limit]
             waiting.update(zip(alike, self._submit([sources[row] for row in alike], limit, search), strict=True))
         return {row: result.result() for row, result in waiting.items()}
@@ -154,7 +155,7 @@ class CTranslate2Graph(tf.Module):
     def _submit(
         self, sources: Sequence[np.ndarray | Sequence[int]], limit: int, search: Search
     ) -> list[ctranslate2.AsyncTranslationResult]:
-        """Starts the search for hypotheses of at most `limit` tokens without EOS."""
+        """Starts the search for hypotheses of at most `limit` tokens, not counting EOS."""
         return self.engine.translate_batch(
             [self.spelling[ids].tolist() for ids in sources],
             max_batch_size=SENTENCES_AT_ONCE,
@@ -172,7 +173,7 @@ class CTranslate2Graph(tf.Module):
         )
 
     def _score(self, sources: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """Scores labels, int32 [N, T]: float32 [N, T], 0 in a row without a token."""
+        """Scores labels, int32 [N, T], as translations of `sources`: float32 [N, T], 0 in rows without tokens."""
         by_token = np.zeros(labels.shape, np.float32)
         rows = np.flatnonzero((labels != PAD).any(axis=1)).tolist()
         targets = [labels[row][(labels[row] != PAD) & (labels[row] != EOS)] for row in rows]

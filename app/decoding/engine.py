@@ -1,4 +1,4 @@
-"""What the signatures need of an engine that translates texts in a TensorFlow graph."""
+"""The interface of an engine that translates texts in a TensorFlow graph, as the signatures need it."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,11 +19,11 @@ class TranslationEngine(Protocol):
 
     @property
     def vocabulary(self) -> AnyVocabulary:
-        """The vocabulary of its model."""
+        """The vocabulary of the engine's model."""
 
     @property
     def options(self) -> DecodingOptions:
-        """Its settings, which a call can override, apart from the longest source."""
+        """The default settings of the search. A call can override all but `max_source_tokens`."""
 
     def translate(
         self,
@@ -35,15 +35,16 @@ class TranslationEngine(Protocol):
     ) -> TranslatedTexts:
         """Translates `texts` (string [N]; N may be 0) into the `hypotheses` best translations of each.
 
-        A text is translated in pieces: its sentences, and the parts of sentences that are too long for the model. Its
-        j-th translation joins the pieces' j-th translations, and its score is the sum of theirs. Copied text
-        adds no score. A text without a token, such as the empty one, becomes an empty text with score 0.
+        A text is translated in pieces: its sentences, and the parts of sentences that are too long for the model. The
+        j-th translation of a text joins the j-th translations of its pieces, and its score is the sum of their scores.
+        Text that is copied instead of translated adds nothing to the score. The translation of a text without tokens,
+        such as an empty text, is empty and has score 0.
 
         Args:
-            texts: What to translate.
-            search: Settings of the search; those of the options if left out.
-            hypotheses: At most the beam size.
-            retry: Whether a piece's second translation takes the place of its first if it has fewer warnings.
+            texts: The texts to translate.
+            search: The settings of the search; None for those of `options`.
+            hypotheses: The number of translations of each text, at most the beam size.
+            retry: True if the second translation of a piece replaces the first one when it has fewer warnings.
         """
 
     def score(
@@ -52,38 +53,39 @@ class TranslationEngine(Protocol):
         """Scores `targets` (string [N]) as translations of `texts` (string [N]; N may be 0).
 
         Args:
-            texts: The sources.
-            targets: Their translations.
-            length_penalty: The exponent; that of the options if left out.
+            texts: The source texts.
+            targets: The translations of the source texts.
+            length_penalty: The exponent of the length penalty; None for that of `options`.
         """
 
 
 class TransformerEngine(TranslationEngine, Protocol):
-    """An engine whose search and network can be steered and inspected, as those in TensorFlow."""
+    """A `TranslationEngine` in TensorFlow, which can also force parts of translations and show attention."""
 
     def translate_with_prefixes(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, hypotheses: int | tf.Tensor
     ) -> TranslatedTexts:
         """Translates `texts` (string [N]); each translation begins with its prefix (string [N]).
 
-        Prefixes are matched sentence by sentence. The translation of a text without a token has no prefix.
+        A prefix is divided among the sentences of its text. The translation of a text without tokens has no prefix.
         """
 
     def alternatives(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Translates `texts` (string [N]) so that translations begin with `prefixes` and then differ in `count` ways.
+        """Returns `count` translations of each text (string [N]) that begin with its prefix and differ right after it.
 
-        The likeliest tokens after the prefix follow it, the likeliest first; each alternative is the best translation
-        with this beginning.
+        The prefix is continued with each of the `count` most probable next tokens, the most probable first. Each
+        alternative is the best translation that begins with the prefix and this token.
         """
 
     def sample(
         self, texts: tf.Tensor, seeds: tf.Tensor, sampling: Sampling, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Draws `count` translations of each of `texts` (string [N]), in no order.
+        """Draws `count` random translations of each of `texts` (string [N]). They are not sorted.
 
-        The result of a text depends on its seed (int32 [N]) and not on the other texts. The beam size has no effect.
+        The translations of a text depend on its seed (int32 [N]) and not on the other texts. The beam size of `search`
+        has no effect.
         """
 
     def with_glossary(
@@ -91,15 +93,15 @@ class TransformerEngine(TranslationEngine, Protocol):
     ) -> TranslatedTexts:
         """Returns the best translations of `texts` (string [N]) that use the terms of a glossary.
 
-        Where a sentence contains the g-th source term (string [G]), as found by `terms_in`, its translation contains
-        the g-th target term verbatim, ending where a word ends.
+        If `terms_in` finds the g-th source term (string [G]) in a sentence, the translation of the sentence contains
+        the g-th target term verbatim. The target term is not followed by more letters of the same word.
         """
 
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
-        """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), their sources.
+        """Aligns the words of translations `targets` (string [N]) with the words of their sources `texts` (string [N]).
 
-        A tag before a text counts as a word, but is aligned with none. The pieces are aligned one by one.
+        A tag before a text counts as a word, but no word is aligned with it. Each piece is aligned separately.
         """
 
     def explain(self, text: tf.Tensor) -> "Explanation":
-        """Shows how a text, string [], is translated; of several sentences, the first one that is not copied."""
+        """Records how a text (string []) is translated: only its first sentence that is not copied."""

@@ -1,4 +1,4 @@
-"""Scores and aligns pairs of a line and its translation, in order, by the signatures of an engine."""
+"""Scores and aligns pairs of a line and its translation, in order, with the signatures of an engine."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Score:
     """A model's score of one translation of a line.
 
     Attributes:
-        score: log_probability divided by the length penalty, like `Translation.score`.
-        log_probability: Of the whole translation with its end; the sum over its tokens.
-        tokens: Each token's piece and its log-probability after those before it; the last is the end, "</s>".
+        score: The log-probability divided by the length penalty, like `Translation.score`.
+        log_probability: The summed log-probability of all tokens, "</s>" included.
+        tokens: The piece of each token and its log-probability given the tokens before it. The last piece is "</s>".
     """
 
     score: float
@@ -34,10 +34,11 @@ class Scorer:
     """Scores given translations.
 
     Args:
-        signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel made of them.
-        length_penalty: The engine's own if left out; the signatures of a SavedModel need it.
-        batch_tokens: Lines of a batch times tokens of its longest side.
-        window_lines: Lines that are read before the first is scored, and sorted by length.
+        signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel that contains them.
+        length_penalty: The exponent of the length penalty; None for that of the engine. The signatures of a SavedModel
+            need a value.
+        batch_tokens: The largest number of pairs in a batch times the tokens of the longest source or translation.
+        window_lines: The number of pairs that are read and sorted by length before the first pair is scored.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Scorer:
         self.rows = _Rows(signatures, SCORE, settings, batch_tokens=batch_tokens, window_lines=window_lines)
 
     def score_lines(self, pairs: Pairs) -> Iterator[Score]:
-        """Yields the score of each source and its translation, in order, window by window."""
+        """Yields the score of each pair of a source and its translation, in order, window by window."""
         for row in self.rows.of(pairs):
             spelt = [piece.decode("utf-8", "replace") for piece in row["pieces"] if piece]
             tokens = tuple(zip(spelt, row["token_log_probabilities"].tolist(), strict=False))
@@ -60,7 +61,7 @@ class Scorer:
 
 
 class Aligner:
-    """Aligns the words of given translations with those of their sources; the arguments are those of `Scorer`."""
+    """Aligns the words of given translations with those of their sources. The arguments are those of `Scorer`."""
 
     def __init__(
         self, signatures: Signatures, *, batch_tokens: int = BATCH_TOKENS, window_lines: int = WINDOW_LINES
@@ -68,12 +69,12 @@ class Aligner:
         self.rows = _Rows(signatures, ALIGN, {}, batch_tokens=batch_tokens, window_lines=window_lines)
 
     def align_lines(self, pairs: Pairs) -> Iterator[str]:
-        """Yields the alignment of each source and its translation in Pharaoh's format, such as "0-0 2-1"."""
+        """Yields the alignment of each pair of a source and its translation in Pharaoh's format, such as "0-0 2-1"."""
         return (row["alignments"].decode() for row in self.rows.of(pairs))
 
 
 class _Rows:
-    """The outputs of a signature of `texts` and `targets`, pair by pair, computed in batches of like length."""
+    """The outputs of a signature with inputs `texts` and `targets`, computed in batches of pairs of similar length."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Finds the terms of a glossary in texts, in the graph, and reads the file of a glossary."""
+"""Finds the terms of a glossary in texts, in a TensorFlow graph, and reads glossary files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,29 +16,29 @@ from keras_nmt.app.runtime.text_files import read_lines
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
-Glossary = tuple[tuple[str, str], ...]  # source term, and the target term that translates it
+Glossary = tuple[tuple[str, str], ...]  # pairs of a source term and its translation
 
-# Letters of scripts that put spaces between words, marks and digits.
+# `_IN_WORD` matches marks, digits, and letters of scripts that put spaces between words.
 _UNSPACED = "\\p{Han}\\p{Hiragana}\\p{Katakana}\\p{Thai}\\p{Lao}\\p{Khmer}\\p{Myanmar}\\p{Tibetan}"
 _IN_WORD = f"(?:[^\\P{{L}}{_UNSPACED}]|[\\p{{M}}\\p{{N}}])"
-_MARK = "\x01"  # occurs in no text: the tokeniser removes it
+_MARK = "\x01"  # occurs in no text, since the tokeniser removes it
 
 
 class TermPhrases(NamedTuple):
-    """The target terms that M pieces must contain, P of each; the last one of each piece is empty."""
+    """The target terms that the translations of M pieces must contain: P for each piece, of which the last is empty."""
 
     tokens: tf.RaggedTensor  # int32 [M, (P), (L)]
-    is_open: tf.RaggedTensor  # bool [M, (P)], whether a word could continue after the term
+    is_open: tf.RaggedTensor  # bool [M, (P)], True if the last word of the term could continue after it
 
     def of(self, numbers: tf.Tensor) -> Phrases:
-        """Returns the phrases of some pieces, int32 [B], as a search takes them."""
+        """Returns the terms of the pieces `numbers`, int32 [B], as input of a constrained search."""
         tokens = tf.gather(self.tokens, numbers).to_tensor(PAD)  # [M, (P), (L)] -> [B, P, L]
         tokens = tf.pad(tokens, [[0, 0], [0, 0], [0, 1]], constant_values=PAD)
         return Phrases(tokens, tf.gather(self.is_open, numbers).to_tensor(False))
 
 
 def read_glossary(path: Path) -> Glossary:
-    """Reads a TSV file of source terms and target terms; skips empty lines and lines that begin with #.
+    """Reads a TSV file of source terms and target terms. Skips empty lines and lines that begin with #.
 
     Raises:
         UserError: The file cannot be read, a line does not have two fields, or there is no term.
@@ -59,7 +59,7 @@ def read_glossary(path: Path) -> Glossary:
 def term_phrases(
     vocabulary: AnyVocabulary, tags: TagTables, pieces: Pieces, source_terms: tf.Tensor, target_terms: tf.Tensor
 ) -> TermPhrases:
-    """Finds the glossary's terms (string [G] each) in the pieces, and tokenises the target terms to use."""
+    """Finds source terms (string [G]) in the pieces; returns the tokenised target terms (string [G]) to use."""
     sources = without_tags(pieces.tokens, tags).to_tensor(PAD)
     matched = terms_in(vocabulary.decode(sources), source_terms)  # [M, G]
     target_terms = tf.concat([target_terms, [""]], axis=0)  # every piece gets the empty term, so that P is at least 1
@@ -71,10 +71,10 @@ def term_phrases(
 
 
 def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
-    """Finds the terms that each text contains as whole words: bool [N, G].
+    """Returns True for each term that a text contains as whole words: bool [N, G].
 
-    A term without capitals matches in any case; other terms match exactly, and first. Where terms overlap, the longer
-    one is found.
+    A term without capital letters matches in any case. A term with capital letters matches only exactly, and is tried
+    before a term of the same length without. If terms overlap in a text, only the longer one is found.
 
     Args:
         texts: string [N].
@@ -105,10 +105,10 @@ def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
 
 
 def word_continuations(pieces: Sequence[str]) -> np.ndarray:
-    """Returns which pieces of a vocabulary continue the word before them, bytes of letters included: bool [V]."""
+    """Returns True for pieces of a vocabulary that continue the word before them, byte pieces included: bool [V]."""
     return np.array([bool(regex.match(f"{_IN_WORD}|<0x[0-9A-F]{{2}}>$", piece)) for piece in pieces], bool)
 
 
 def word_may_continue(terms: tf.Tensor) -> tf.Tensor:
-    """Returns whether a word could continue after each term (string [G]), not so after "C++" or Chinese: bool [G]."""
+    """Returns True for terms (string [G]) whose last word could continue, unlike "C++" or Chinese: bool [G]."""
     return tf.strings.regex_full_match(terms, f"(?s:.*){_IN_WORD}")

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """Settings of the search; the paper's where it gives them (Vaswani et al. 2017, section 6.1).
+    """Settings of the search. Defaults are those of the paper if it states them (Vaswani et al. 2017, section 6.1).
 
     Raises:
         ValueError: A value is out of its range.
@@ -14,8 +14,8 @@ class DecodingOptions:
 
     beam_size: int = 4
     length_penalty: float = 0.6  # the exponent alpha; above 0 it favours long translations
-    max_extra_tokens: int = 50  # how many tokens a translation may be longer than its source
-    max_source_tokens: int = 256  # longer sentences are split; hardly any sentence is longer
+    max_extra_tokens: int = 50  # a translation has at most so many tokens more than its source
+    max_source_tokens: int = 256  # longer sentences, which are rare, are split
     no_repeat_ngram_size: int = 0  # no n-gram of this size occurs twice in a translation; 0 allows repetition
     repetition_penalty: float = 1.0  # above 1, tokens that a translation already contains become less likely
 
@@ -32,7 +32,7 @@ class DecodingOptions:
 
 
 class DecodingSettings(TypedDict, total=False):
-    """Fields of `DecodingOptions` that override a model's own; None overrides nothing."""
+    """Values for fields of `DecodingOptions` that override those of a model. None overrides nothing."""
 
     beam_size: int | None
     length_penalty: float | None

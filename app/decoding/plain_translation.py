@@ -1,8 +1,8 @@
-"""`translate` and `serving_default` of CTranslate2 with almost no TensorFlow around it.
+"""The signatures `translate` and `serving_default` for CTranslate2, in Python with almost no TensorFlow.
 
-The graph around a search has hundreds of operations for tokens, cuts, warnings and joins. CTranslate2 translates a
-sentence with a small model in the time that they take. So texts whose sentences are not too long for the model go
-through plain Python instead.
+In a TensorFlow graph, hundreds of operations tokenise, cut, check and join texts. With a small model, they take as long
+as CTranslate2 needs to translate a sentence. So this module does the same in Python, for all texts whose sentences are
+not too long for the model.
 """
 
 import re
@@ -31,11 +31,11 @@ from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
 _LINE_ENDS = re.compile(r"[\r\n]+")
-EXAMINED = 2  # hypotheses: the second takes the place of the best if it has fewer warnings
+EXAMINED = 2  # hypotheses that are checked: the second one replaces the first if it has fewer warnings
 
 
 class Found(NamedTuple):
-    """The result of a search for B sources: K hypotheses each, best first."""
+    """The result of a search for B sources: the K best hypotheses of each, best first."""
 
     tokens: np.ndarray  # int32 [B, K, T], EOS included, then PAD
     scores: np.ndarray  # float32 [B, K], -inf where there is no hypothesis
@@ -43,30 +43,33 @@ class Found(NamedTuple):
 
 
 class PlainEngine(Protocol):
-    """An engine that can search without a graph."""
+    """An engine that can search without a TensorFlow graph."""
 
     @property
     def vocabulary(self) -> AnyVocabulary:
-        """The vocabulary of its model."""
+        """The vocabulary of the engine's model."""
 
     @property
     def options(self) -> DecodingOptions:
-        """Its settings."""
+        """The default settings of the search."""
 
     @property
     def text(self) -> TextPipeline:
-        """How it cuts texts."""
+        """The pipeline that cuts texts for the engine."""
 
     def find(self, sources: Sequence[np.ndarray | Sequence[int]], search: Search) -> Found:
-        """Searches the best hypotheses of sources of token ids."""
+        """Searches for the best hypotheses of each source, a sequence of token ids."""
 
 
 class PlainTranslation:
-    """Translates texts as the signature `fallback` does, which takes over texts with sentences that are too long.
+    """The signature `translate`, computed in Python.
+
+    It calls the signature `fallback` instead if there are no texts, or if any source is too long for the model or
+    contains only tags.
 
     Args:
-        engine: Searches.
-        fallback: The engine's signature as a graph.
+        engine: The engine that searches.
+        fallback: The engine's signature `translate` as a graph.
     """
 
     def __init__(self, engine: PlainEngine, fallback: Signature) -> None:
@@ -99,14 +102,14 @@ class PlainTranslation:
         }
 
     def pieces(self, text: str) -> list[Parts]:
-        """Cuts a text as `Cutter.cut` does, but leaves sentences that are too long whole."""
+        """Cuts a text into sentences as `Cutter.cut` does, but does not split sentences that are too long."""
         found = self.tags and self.tags.match(text)
         tags = found[0] if found else ""
         parts = [split_copied_outside(stretch.text) for stretch in stretches_in_python(text[len(tags) :])]
         return [Parts(copied, tags + rest if rest else "") for copied, rest in parts] or [Parts("", "")]
 
     def chosen(self, sources: Sequence[Sequence[int]], found: Found) -> list["Chosen"]:
-        """Returns the best hypothesis of each source, or the second if it has fewer warnings."""
+        """Returns the first hypothesis of each source, or the second one if it has fewer warnings."""
         hypotheses = [[without_padding(ids) for ids in of_source] for of_source in found.tokens]
         texts = self.engine.vocabulary.decode_in_python([*sources, *(ids[:-1] for each in hypotheses for ids in each)])
         of_hypotheses = iter(texts[len(sources) :])
@@ -118,11 +121,11 @@ class PlainTranslation:
 
 
 class OnlyTexts:
-    """`serving_default`: translations of texts with their scores, and no settings.
+    """The signature `serving_default`: takes only texts, and returns their translations and scores.
 
     Args:
         translate: The signature `translate`.
-        fallback: The signature `serving_default` as a graph, which this one replaces.
+        fallback: The engine's signature `serving_default` as a graph, which this object replaces.
     """
 
     def __init__(self, translate: PlainTranslation, fallback: Signature) -> None:
@@ -137,14 +140,14 @@ class OnlyTexts:
 
 
 class Chosen(NamedTuple):
-    """The translation of a text, or of a piece of it.
+    """The translation of a text, or of one piece of a text.
 
     Attributes:
-        translation: Its text.
-        score: The sum over the pieces.
-        log_probability: Of all tokens.
-        tokens: The number of tokens, without copied ones.
-        warnings: Names of the warnings.
+        translation: The translated text.
+        score: The score of the piece, or the sum of the scores of a text's pieces.
+        log_probability: The summed log-probability of the tokens.
+        tokens: The number of tokens, without copied text.
+        warnings: The names of the warnings.
     """
 
     translation: str
@@ -160,7 +163,7 @@ class Chosen(NamedTuple):
 
 
 def joined_pieces(pieces: Sequence[tuple[str, Chosen]]) -> Chosen:
-    """Joins a text's pieces, each a copied part and the translation after it."""
+    """Joins the pieces of a text. Each piece is a copied part and the translation that follows it."""
     text, last = "", ""
     for copied, found in pieces:
         part = joined_outside(copied, found.translation)
@@ -178,7 +181,7 @@ def joined_pieces(pieces: Sequence[tuple[str, Chosen]]) -> Chosen:
 
 
 def _best(source: Side, hypotheses: Sequence[Side], scores: np.ndarray, log_probabilities: np.ndarray) -> Chosen:
-    """Returns the hypothesis with the fewest warnings, the first of several."""
+    """Returns the hypothesis with the fewest warnings. If several have equally few, returns the first of them."""
     tried = []
     for hypothesis, score, log_probability in zip(hypotheses, scores, log_probabilities, strict=True):
         if score > -np.inf:
@@ -190,12 +193,12 @@ def _best(source: Side, hypotheses: Sequence[Side], scores: np.ndarray, log_prob
 
 
 def without_padding(ids: np.ndarray) -> list[int]:
-    """Returns the tokens of a hypothesis, int32 [T], with EOS; [EOS] where there is no hypothesis."""
+    """Removes PAD from a hypothesis, int32 [T], that ends in EOS; returns [EOS] if it has only PAD."""
     return ids[ids != PAD].tolist() or [EOS]
 
 
 def behind_tags(ids: Sequence[int], tables: TagTables) -> Sequence[int]:
-    """Returns the tokens after the leading tags, as `leading_tags.without_tags` does."""
+    """Returns the tokens of a source without its leading tags, as `leading_tags.without_tags` does in a graph."""
     end = 0
     for place, token in enumerate(ids):
         if tables.is_tag[token]:

@@ -1,19 +1,28 @@
-"""The signatures of an engine: their names, inputs, outputs and defaults, and how a function becomes one.
+"""The signatures of an engine: named functions with fixed inputs, outputs and defaults, as a SavedModel stores them.
 
-`serving_default` takes `texts` (string [N]) alone and returns `translations` and `scores` ([N]).
-`translate` takes `texts` and returns `BEST_OUTPUTS`, the fields of `TranslatedTexts` for the best translation ([N]).
-`translate_nbest`, which searches longer, returns all fields for as many translations as the beam holds ([N, K], best
-first). `translate_prefix` does the same and takes `prefixes` (string [N]) that the translations begin with.
-`translate_alternatives` takes `prefixes` and returns `alternatives` translations that differ right after the prefix.
-`translate_sample` takes `seeds` (int32 [N]) and returns `samples` translations drawn with `temperature`, `top_k` and
-`top_p`. `translate_glossary` takes `source_terms` and `target_terms` (string [G]) and returns what `translate` does.
-All but `serving_default` take `beam_size`, `length_penalty`, `max_extra_tokens`, `no_repeat_ngram_size` and
-`repetition_penalty` (scalars), whose defaults are the engine's; `translate_sample` takes no beam size.
+Signatures that translate all take `texts` (string [N]):
 
-`score` takes `texts`, `targets` (string [N]) and `length_penalty` and returns the fields of `ScoredTexts`. `align`
-takes `texts` and `targets` and returns those of `Alignments`. `explain` takes one `text` (string []) and returns those
-of `Explanation`. `tokenize` takes `texts` and returns `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths`
-(int32 [N]). `detokenize` takes `ids` and returns `texts`.
+- `serving_default` takes nothing else, and returns `translations` and `scores` ([N]).
+- `translate` returns `BEST_OUTPUTS`, which are fields of `TranslatedTexts`, for the best translation ([N]).
+- `translate_nbest` returns all fields of `TranslatedTexts` for the K best translations ([N, K], best first), where K is
+  the beam size. It searches longer than `translate`.
+- `translate_prefix` also takes `prefixes` (string [N]), and returns K translations that begin with the prefix.
+- `translate_alternatives` also takes `prefixes`, and returns `alternatives` translations that differ right after it.
+- `translate_sample` also takes `seeds` (int32 [N]), and returns `samples` translations that are drawn with
+  `temperature`, `top_k` and `top_p`.
+- `translate_glossary` also takes `source_terms` and `target_terms` (string [G]), and returns `BEST_OUTPUTS`.
+
+All of them but `serving_default` take the scalars `beam_size`, `length_penalty`, `max_extra_tokens`,
+`no_repeat_ngram_size` and `repetition_penalty`. Their defaults are the engine's settings. `translate_sample` takes no
+`beam_size`.
+
+The other signatures:
+
+- `score` takes `texts`, `targets` (string [N]) and `length_penalty`, and returns the fields of `ScoredTexts`.
+- `align` takes `texts` and `targets`, and returns the fields of `Alignments`.
+- `explain` takes one `text` (string []), and returns the fields of `Explanation`.
+- `tokenize` takes `texts`, and returns `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths` (int32 [N]).
+- `detokenize` takes `ids`, and returns `texts`.
 """
 
 import inspect
@@ -34,14 +43,14 @@ Tensors = Mapping[str, tf.Tensor]
 
 
 class Signature(Protocol):
-    """A function of named tensors, as `tf.function` makes it."""
+    """A callable with named tensors as inputs and outputs, such as a `tf.function`."""
 
     @property
     def input_signature(self) -> Sequence[tf.TensorSpec]:
-        """The inputs, in order, by name."""
+        """The specs of the inputs, in the order of the arguments; each spec has the name of its input."""
 
     def __call__(self, *inputs: Any, **named_inputs: Any) -> Tensors:
-        """Returns the outputs by name."""
+        """Computes the outputs, by name."""
 
 
 Signatures = Mapping[str, Signature]
@@ -61,7 +70,7 @@ DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN
     "detokenize",
 )
 DEFAULT_OUTPUTS = ("translations", "scores")
-BEST_OUTPUTS = ("translations", "scores", "confidences", "warnings")  # returned where only the best is asked for
+BEST_OUTPUTS = ("translations", "scores", "confidences", "warnings")  # where only the best translation is returned
 
 
 def _strings(name: str) -> tf.TensorSpec:
@@ -83,9 +92,10 @@ class Definition(NamedTuple):
     """One signature of an engine.
 
     Attributes:
-        body: Takes the engine, and the inputs by name.
-        inputs: The inputs that must be given.
-        defaults: Makes the other inputs, scalars, from the engine's options.
+        body: The function that computes the outputs from the engine and the named inputs.
+        inputs: The specs of the inputs without a default.
+        defaults: The function that returns the default values of the other inputs, all scalars, from the engine's
+            options.
     """
 
     body: Callable[..., Tensors]
@@ -94,18 +104,18 @@ class Definition(NamedTuple):
 
 
 def engine_signatures(engine: TranslationEngine) -> Signatures:
-    """Returns the signatures that every engine has, each traced once for any number of texts."""
+    """Returns the signatures that every engine has. Each is traced once, for any number of texts."""
     made = _made(engine, ENGINE_SIGNATURES)
     return {DEFAULT: default_signature(made[TRANSLATE], engine.options), **made}
 
 
 def transformer_signatures(engine: TransformerEngine) -> Signatures:
-    """Returns all signatures, each traced once for any number of texts; for a translator or a SavedModel."""
+    """Returns all signatures. Each is traced once, for any number of texts."""
     return {**engine_signatures(engine), **_made(engine, TRANSFORMER_SIGNATURES)}
 
 
 def default_signature(translate: Signature, options: DecodingOptions) -> Signature:
-    """Returns `serving_default`, which runs `translate` with the settings of the options."""
+    """Returns the signature `serving_default`, which runs `translate` with the settings in `options`."""
     settings = search_settings(options)
 
     def plain(texts: tf.Tensor) -> Tensors:
@@ -116,7 +126,7 @@ def default_signature(translate: Signature, options: DecodingOptions) -> Signatu
 
 
 def search_settings(options: DecodingOptions) -> dict[str, tf.Tensor]:
-    """Returns the settings of a search as inputs with defaults."""
+    """Returns the settings of a search as default values of inputs, by name."""
     return Search.of(options)._asdict()
 
 
@@ -228,16 +238,16 @@ def signature(
     *,
     name: str = "plain",
 ) -> Signature:
-    """Makes a function of the named inputs that is traced once, and whose inputs with defaults may be left out.
+    """Makes a `tf.function` with named inputs that is traced once. Callers may omit inputs that have a default.
 
-    TF Serving and the functions of a loaded SavedModel know the defaults. The `signatures` of a loaded SavedModel need
-    every input.
+    TF Serving and the methods of a loaded SavedModel also use the defaults. The functions in the `signatures` of a
+    loaded SavedModel need every input.
 
     Args:
-        body: Takes the inputs by name.
-        inputs: Those that must be given.
-        defaults: The others, scalars.
-        name: Of the function in a graph.
+        body: The function that computes the outputs from the named inputs.
+        inputs: The specs of the inputs without a default.
+        defaults: The default values of the other inputs, all scalars, by name.
+        name: The name of the function in a graph.
     """
     inputs = [*inputs, *(tf.TensorSpec([], value.dtype, name=key) for key, value in defaults.items())]
     keys = [spec.name for spec in inputs]
@@ -245,7 +255,7 @@ def signature(
     def function(*values: tf.Tensor) -> Tensors:
         return body(**dict(zip(keys, values, strict=True)))
 
-    separate = partial(function)  # TensorFlow counts the tracings of each code object, and this one makes several
+    separate = partial(function)  # TensorFlow counts tracings per code object, which all signatures share
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(key, kind, default=defaults.get(key, inspect.Parameter.empty)) for key in keys]
     separate.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # TensorFlow reads it
@@ -255,7 +265,7 @@ def signature(
 
 
 def with_translate(named: Mapping[str, T]) -> dict[str, T]:
-    """Adds `translate` to a mapping by signature; older exports have it as `serving_default` only."""
+    """Adds the key `translate` if it is missing: older exports have this signature only as `serving_default`."""
     return {**named, TRANSLATE: named[TRANSLATE if TRANSLATE in named else DEFAULT]}
 
 

@@ -1,4 +1,4 @@
-"""The text side of an engine: cuts texts into pieces, and joins what an engine finds for the pieces. Has no model."""
+"""The text processing of an engine: cuts texts into pieces, and joins the results for pieces. It has no model."""
 
 from collections.abc import Callable
 from functools import partial
@@ -26,23 +26,23 @@ from keras_nmt.app.decoding.text.texts import (
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
-BEAM_TOKENS_AT_ONCE = 65_536  # padded source tokens times beams; bounds the memory: 2 GB for a base model
+BEAM_TOKENS_AT_ONCE = 65_536  # padded source tokens times beams of a batch; bounds the memory (2 GB for a base model)
 
-# Some of the pieces, int32 [B, (L)], and their numbers among all, int32 [B] -> at least as many hypotheses as wanted.
+# (tokens of some pieces, int32 [B, (L)], indices of these pieces, int32 [B]) -> at least the requested hypotheses.
 Finder = Callable[[tf.RaggedTensor, tf.Tensor], Hypotheses]
-# Sources, int32 [N, (L)], and labels, int32 [N, T] -> the log-probability of each label, float32 [N, T], 0 at PAD.
+# (sources, int32 [N, (L)], labels, int32 [N, T]) -> the log-probability of each label, float32 [N, T], 0 at PAD.
 TokenScorer = Callable[[tf.RaggedTensor, tf.Tensor], tf.Tensor]
 
 
 class TextPipeline(tf.Module):
-    """Tokenisation, cutting and joining around an engine's search.
+    """Tokenisation, cutting and joining of texts, before and after an engine's search.
 
-    Its parts are traced once and shared by all signatures; a SavedModel takes as long to load as it has ops.
+    Each part is traced once and shared by all signatures, because the time to load a SavedModel grows with its ops.
 
     Attributes:
-        cut: Texts, string [N] -> `Pieces`.
-        prefixes: `Pieces` and prefixes, string [N] -> the tokens that each piece's translation begins with.
-        pair: Texts and targets, string [N] -> `GivenPieces`.
+        cut: The function texts, string [N] -> `Pieces`.
+        prefixes: The function (`Pieces`, prefixes, string [N]) -> the tokens that each piece's translation begins with.
+        pair: The function (texts, targets, each string [N]) -> `GivenPieces`.
     """
 
     def __init__(self, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
@@ -71,15 +71,15 @@ class TextPipeline(tf.Module):
         beams: tf.Tensor,
         retry: bool | tf.Tensor = False,
     ) -> TranslatedTexts:
-        """Translates the pieces of `texts` (string [N]) with `find`, a bounded number of tokens at once.
+        """Translates the pieces of `texts` (string [N]) with `find`, in batches with a bounded number of tokens.
 
         Args:
-            pieces: Of the texts.
-            texts: What was cut.
+            pieces: The pieces of the texts.
+            texts: The texts that were cut into pieces.
             find: The search.
-            hypotheses: How many translations each text gets.
-            beams: How many rows the search makes of a piece.
-            retry: Whether a piece's second translation takes the place of its first if it has fewer warnings.
+            hypotheses: The number of translations of each text.
+            beams: The number of rows that the search uses for each piece.
+            retry: True if the second translation of a piece replaces the first one when it has fewer warnings.
         """
         rows = pieces.tokens.nrows(out_type=tf.int32)
         beam_tokens = tf.maximum(4, beams) * (1 + tf.reduce_max(row_lengths(pieces.tokens)))
@@ -106,13 +106,13 @@ class TextPipeline(tf.Module):
     ) -> ScoredTexts:
         """Scores `targets` (string [N]) as translations of `texts` (string [N]; N may be 0).
 
-        A text is scored in the pieces in which it would be translated, and copied text adds nothing, so the score is
-        the sum over the pieces. A text and a translation without a token have score 0, as when translating.
+        A text is cut into the same pieces as for translation. Its score is the sum of the scores of its pieces, and
+        copied text adds nothing. If a text and its translation have no tokens, the score is 0, as in translation.
 
         Args:
-            texts: The sources.
-            targets: Their translations.
-            token_log_probabilities: The engine's.
+            texts: The source texts.
+            targets: The translations of the source texts.
+            token_log_probabilities: The engine's function that scores labels.
             alpha: The exponent of the length penalty.
         """
         pieces = self.pair(texts, targets)

@@ -1,6 +1,6 @@
-"""Text to text as one TensorFlow graph: cut into sentences, tokenise, encode, search, detokenise, join.
+"""Translation of text as one TensorFlow graph: cuts into sentences, tokenises, encodes, searches, detokenises, joins.
 
-`nmt translate` runs this graph, and an export holds it. It knows nothing of files, lines or batches.
+`nmt translate` runs this graph, and an export contains it. The graph does not deal with files, lines or batches.
 """
 
 import tensorflow as tf
@@ -23,16 +23,16 @@ from keras_nmt.app.decoding.text_pipeline import TextPipeline
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
-SEED_STRIDE = 2**16  # between the second seeds of the samples of a piece; a text has fewer pieces
+SEED_STRIDE = 2**16  # distance between the second seeds of two samples of a piece; a text has fewer pieces
 
 
 class TranslationGraph(tf.Module):
-    """A transformer and a vocabulary that translate text: a `TransformerEngine`.
+    """A `TransformerEngine`: translates text with a transformer and its vocabulary.
 
     Args:
         transformer: A `layers.transformer.Transformer` or an ensemble.
-        vocabulary: The one it was trained with.
-        options: Settings of the search; a call can override all but the longest source.
+        vocabulary: The vocabulary that the transformer was trained with.
+        options: The settings of the search. A call can override all but `max_source_tokens`.
     """
 
     def __init__(self, transformer: Network, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
@@ -51,7 +51,7 @@ class TranslationGraph(tf.Module):
         )
 
     def signatures(self) -> Signatures:
-        """Returns the graph as functions, as `transformer_signatures` describes them."""
+        """Returns the signatures of the graph; see `transformer_signatures`."""
         return transformer_signatures(self)
 
     def translate(
@@ -62,7 +62,7 @@ class TranslationGraph(tf.Module):
         hypotheses: int | tf.Tensor = 1,
         retry: bool | tf.Tensor = False,
     ) -> TranslatedTexts:
-        """Translates `texts` (string [N]) as `TranslationEngine.translate` says."""
+        """Translates `texts` (string [N]); see `TranslationEngine.translate`."""
         pieces = self.text.cut(texts)
         splits = tf.zeros([1 + tf.size(pieces.owner)], tf.int64)
         no_prefixes = tf.RaggedTensor.from_row_splits(tf.zeros([0], tf.int32), splits, validate=False)
@@ -74,7 +74,7 @@ class TranslationGraph(tf.Module):
     ) -> TranslatedTexts:
         """Translates `texts` (string [N]); each translation begins with its prefix (string [N]).
 
-        A text's prefix is divided among its sentences. The translation of a text without a token has no prefix.
+        A prefix is divided among the sentences of its text. The translation of a text without tokens has no prefix.
         """
         pieces = self.text.cut(texts)
         of_pieces = self.text.prefixes(pieces, prefixes)
@@ -99,9 +99,10 @@ class TranslationGraph(tf.Module):
     def sample(
         self, texts: tf.Tensor, seeds: tf.Tensor, sampling: Sampling, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Draws `count` translations of each of `texts` (string [N]), in no order.
+        """Draws `count` random translations of each of `texts` (string [N]). They are not sorted.
 
-        The result of a text depends on its seed (int32 [N]) and not on the other texts. The beam size has no effect.
+        The translations of a text depend on its seed (int32 [N]) and not on the other texts. The beam size of `search`
+        has no effect.
         """
         pieces = self.text.cut(texts)
         of_pieces = tf.gather(tf.pad(seeds, [[0, 1]]), pieces.owner)
@@ -129,10 +130,10 @@ class TranslationGraph(tf.Module):
     def alternatives(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Translates `texts` (string [N]) so that translations begin with `prefixes` and then differ in `count` ways.
+        """Returns `count` translations of each text (string [N]) that begin with its prefix and differ right after it.
 
-        The likeliest tokens after the prefix follow it, the likeliest first; each alternative is the best translation
-        with this beginning.
+        The prefix is continued with each of the `count` most probable next tokens, the most probable first. Each
+        alternative is the best translation that begins with the prefix and this token.
         """
         pieces = self.text.cut(texts)
         begun = self.text.prefixes(pieces, prefixes)
@@ -154,8 +155,8 @@ class TranslationGraph(tf.Module):
     ) -> TranslatedTexts:
         """Returns the best translations of `texts` (string [N]) that use the terms of a glossary.
 
-        Where a sentence contains the g-th source term (string [G]), as found by `terms_in`, its translation contains
-        the g-th target term verbatim, ending where a word ends.
+        If `terms_in` finds the g-th source term (string [G]) in a sentence, the translation of the sentence contains
+        the g-th target term verbatim. The target term is not followed by more letters of the same word.
         """
         pieces = self.text.cut(texts)
         terms = term_phrases(self.vocabulary, self.text.tables.tags, pieces, source_terms, target_terms)
@@ -180,14 +181,14 @@ class TranslationGraph(tf.Module):
     def score(
         self, texts: tf.Tensor, targets: tf.Tensor, length_penalty: float | tf.Tensor | None = None
     ) -> ScoredTexts:
-        """Scores `targets` (string [N]) as translations of `texts` (string [N]) as `TranslationEngine.score` says."""
+        """Scores `targets` (string [N]) as translations of `texts` (string [N]); see `TranslationEngine.score`."""
         alpha = self.options.length_penalty if length_penalty is None else length_penalty
         return self.text.score(texts, targets, self.token_log_probabilities, alpha)
 
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
-        """Aligns the words of `targets` (string [N]) with those of `texts` (string [N]), their sources.
+        """Aligns the words of translations `targets` (string [N]) with the words of their sources `texts` (string [N]).
 
-        A tag before a text counts as a word, but is aligned with none. The pieces are aligned one by one.
+        A tag before a text counts as a word, but no word is aligned with it. Each piece is aligned separately.
         """
         pieces = self.text.pair(texts, targets)
         tags = row_lengths(tf.strings.split(self.text.cutter.without_tags(at_least_one(texts))[0]))
@@ -203,13 +204,13 @@ class TranslationGraph(tf.Module):
         return Alignments(*(values[: tf.size(texts)] for values in found))
 
     def explain(self, text: tf.Tensor) -> Explanation:
-        """Shows how a text, string [], is translated; of several sentences, the first one that is not copied."""
+        """Records how a text (string []) is translated: only its first sentence that is not copied."""
         pieces = self.text.cut(text[tf.newaxis]).tokens
         first = tf.argmax(pieces.row_lengths() > 0)
         return explain_piece(self.network, self.vocabulary, pieces[first : first + 1], Search.of(self.options))
 
     def next_logits(self, tokens: tf.RaggedTensor, prefixes: tf.RaggedTensor) -> tf.Tensor:
-        """Computes the logits after each prefix, int32 [B, (P)], -inf for its end: float32 [B, V]."""
+        """Computes the logits of the token after each prefix, int32 [B, (P)]: float32 [B, V], -inf for EOS."""
         target = tf.pad(prefixes.to_tensor(PAD), [[0, 0], [1, 0]], constant_values=BOS)
         logits = self.network.logits(tokens, target)
         last = tf.gather(tf.cast(logits, tf.float32), row_lengths(prefixes), batch_dims=1)
@@ -227,9 +228,9 @@ class TranslationGraph(tf.Module):
         search: Search | None = None,
         prefixes: tf.RaggedTensor | None = None,
     ) -> Hypotheses:
-        """Searches the best hypotheses for the pieces, int32 [B, (L)]; only EOS for a piece without tokens.
+        """Searches for the best hypotheses of the pieces, int32 [B, (L)]. A piece without tokens only gets EOS.
 
-        They begin with the prefixes, int32 [B, (P)], which may be longer than the piece.
+        Hypotheses begin with the prefixes, int32 [B, (P)], which may be longer than the pieces.
         """
         search = search or Search.of(self.options)
         lengths = row_lengths(pieces)
@@ -248,7 +249,10 @@ class TranslationGraph(tf.Module):
 
 
 def _ends_prefix(pieces: Pieces, begun: tf.RaggedTensor) -> tf.Tensor:
-    """Returns the piece of each text where its prefix ends, the first translated one without a prefix: bool [M]."""
+    """Returns True for the piece of each text in which its prefix ends: bool [M].
+
+    For a text without a prefix, this is its first piece that is not copied.
+    """
     most = tf.size(pieces.owner)
     rank = tf.where(begun.row_lengths() > 0, most + pieces.place, most - 1 - pieces.place)
     rank = tf.where(pieces.tokens.row_lengths() > 0, rank, -1)
@@ -256,5 +260,5 @@ def _ends_prefix(pieces: Pieces, begun: tf.RaggedTensor) -> tf.Tensor:
 
 
 def _side_by_side(found: Hypotheses, count: int | tf.Tensor) -> Hypotheses:
-    """Reshapes one hypothesis of each of B * H rows, [B * H, 1, …], to H hypotheses of B rows, [B, H, …]."""
+    """Reshapes B * H rows with one hypothesis each, [B * H, 1, …], to B rows with H hypotheses each, [B, H, …]."""
     return Hypotheses(*(tf.reshape(values, tf.concat([[-1, count], tf.shape(values)[2:]], axis=0)) for values in found))

@@ -1,4 +1,4 @@
-"""Translates lines in order, by the signatures of an engine or an export."""
+"""Translates lines in order with the signatures of an engine or of an export."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,9 +28,9 @@ from keras_nmt.app.decoding.signatures import (
 from keras_nmt.app.decoding.text.texts import Search
 from keras_nmt.app.errors import UserError
 
-WINDOW_LINES = 4096  # enough to find lines of like length, and quick to read
+WINDOW_LINES = 4096  # enough to find lines of similar length, and quick to read
 BATCH_TOKENS = 4096
-SEED_STRIDE = 1_000_003  # lines between two seeds; most corpora have fewer
+SEED_STRIDE = 1_000_003  # distance between the numbers of two seeds, in lines; most corpora are shorter
 
 Column = Sequence[bytes] | np.ndarray  # an input of a signature, one value for each line
 OnBatch = Callable[[int], None]  # receives the number of lines of each batch
@@ -45,11 +45,13 @@ class Translation:
     """One translation of a line.
 
     Attributes:
-        text: One line.
-        score: Log-probability divided by a length penalty. Higher is better; scores of different lines do not compare.
+        text: The translated text, which has no line break.
+        score: The log-probability divided by a length penalty. Higher is better. Scores of different lines cannot be
+            compared.
         confidence: The geometric mean of the tokens' probabilities, from 0 to 1.
-        warnings: Names from `output_checks.WARNINGS`.
-        tokens: If asked for, each token's piece and its log-probability after those before it; the last is "</s>".
+        warnings: The names of the warnings, from `output_checks.WARNINGS`.
+        tokens: The piece of each token and its log-probability given the tokens before it. The last piece is "</s>".
+            Empty if the request does not ask for tokens.
         alternatives: The next best translations, best first.
     """
 
@@ -66,12 +68,12 @@ class TranslationRequest:
     """What to return for each line.
 
     Attributes:
-        hypotheses: The number of translations: the best one and `hypotheses - 1` alternatives; at most the beam size.
-        with_tokens: Whether translations include their tokens.
-        at_prefix: Whether the translations differ right after the prefix, instead of being the best ones.
-        sampling: The distribution to draw translations from, instead of a search.
-        seed: Of the random numbers. Those of a line depend only on it and the number of the line.
-        glossary: Source terms, each with the target term to use; for the best translation alone.
+        hypotheses: The number of translations: the best one and `hypotheses - 1` alternatives. At most the beam size.
+        with_tokens: True if translations include their tokens.
+        at_prefix: True if the translations differ in the token after the prefix, instead of being the best ones.
+        sampling: The distribution that translations are drawn from. None to search for the best ones.
+        seed: The seed of the random numbers. The numbers of a line depend only on this seed and the line number.
+        glossary: Pairs of a source term and the target term to use. Only the best translation can use a glossary.
     """
 
     hypotheses: int = 1
@@ -94,7 +96,7 @@ class TranslationRequest:
         return N_BEST if self.hypotheses > 1 or self.with_tokens else TRANSLATE
 
     def settings(self) -> dict[str, tf.Tensor]:
-        """Returns the inputs of the signature that the request sets, apart from those of the search."""
+        """Returns the signature's inputs that this request determines, without the settings of the search."""
         if self.sampling:
             types = {"temperature": tf.float32, "top_k": tf.int32, "top_p": tf.float32}
             drawn_from = {name: tf.constant(value, types[name]) for name, value in self.sampling._asdict().items()}
@@ -109,16 +111,17 @@ BEST = TranslationRequest()
 
 
 class Translator:
-    """Translates lines in batches of like length.
+    """Translates lines in batches of similar length.
 
     Args:
-        signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel made of them.
-        options: Settings of the search; the engine's own if left out. The signatures of a SavedModel need them.
+        signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel that contains them.
+        options: The settings of the search; None for those of the engine. The signatures of a SavedModel need settings.
         request: What to return for each line.
-        batch_tokens: Lines of a batch times tokens of its longest line; a longer line is a batch of its own.
-        window_lines: Lines that are read before the first is translated, and sorted by length.
-        batches_at_once: Batches that are translated in parallel, each in its own thread; only one with a GPU, whose
-            memory is the limit.
+        batch_tokens: The largest number of lines in a batch times the tokens of its longest line. A line with more
+            tokens is a batch on its own.
+        window_lines: The number of lines that are read and sorted by length before the first line is translated.
+        batches_at_once: The number of batches that are translated in parallel, each in its own thread. With a GPU, the
+            number is always 1, because GPU memory is the limit.
     """
 
     def __init__(
@@ -139,7 +142,7 @@ class Translator:
         self.batches_at_once = 1 if tf.config.list_logical_devices("GPU") else batches_at_once
 
     def translate(self, lines: Iterable[str], *, progress: OnBatch = _silent) -> list[Translation]:
-        """Returns one translation for each line, in order; an empty one for an empty line."""
+        """Returns one translation for each line, in order. The translation of an empty line is empty."""
         return list(self.translate_lines(lines, progress=progress))
 
     def translate_lines(
@@ -148,12 +151,13 @@ class Translator:
         """Yields one translation for each line, in order, window by window.
 
         Args:
-            lines: Text.
-            prefixes: What the translation of each line begins with; without effect on sampling.
+            lines: The lines to translate.
+            prefixes: The beginning of the translation of each line. Sampling ignores prefixes.
             progress: Called after each batch with the number of its lines.
 
         Raises:
-            UserError: The engine does not have the signature, or there are fewer or more prefixes than lines.
+            UserError: The engine does not have the signature for the request, or there are fewer or more prefixes than
+                lines.
         """
         run_graph = self._function(self.request.signature(with_prefixes=prefixes is not None))
         columns = {name for name in ("prefixes", "seeds") if name in inputs_of(run_graph)}
@@ -190,7 +194,7 @@ class Translator:
             of_batch = {name: tf.constant([values[i] for i in batch]) for name, values in rows.items()}
             return {name: values.numpy() for name, values in run_graph(**of_batch, **settings).items()}
 
-        share = -(-int(lengths.sum()) // self.batches_at_once)  # so that there is a batch for each thread
+        share = -(-int(lengths.sum()) // self.batches_at_once)  # tokens of a batch if each thread gets one
         batches = batches_of_like_length(lengths, min(self.batch_tokens, share))
         by_line: dict[int, Translation] = {}
         with nullcontext() if len(batches) == 1 else ThreadPoolExecutor(self.batches_at_once) as threads:
@@ -201,13 +205,13 @@ class Translator:
         return [by_line[i] for i in range(len(lengths))]
 
     def _lengths(self, texts: Sequence[bytes]) -> np.ndarray:
-        """Counts the tokens of each text, EOS included; 1 for a single text, which is a batch of its own anyway."""
+        """Counts the tokens of each text, EOS included. Returns 1 for a single text, which needs no sorting."""
         if len(texts) == 1:
             return np.ones(1, np.int32)
         return 1 + self.signatures[TOKENIZE](texts=tf.constant(texts))["lengths"].numpy()
 
     def _translation(self, found: Mapping[str, np.ndarray]) -> Translation:
-        """Makes a translation from the outputs for a line: [H], or scalars if only the best is returned."""
+        """Makes a `Translation` from the outputs for one line: each [H], or a scalar if there is only the best."""
         best, *others = [
             self._one({name: np.atleast_1d(values)[i] for name, values in found.items()})
             for i in range(min(self.request.hypotheses, np.size(found["scores"])))
@@ -246,16 +250,16 @@ def zip_prefixes(lines: Iterable[str], prefixes: Iterable[str] | None) -> Iterat
 
 
 def batches_of_like_length(lengths: Sequence[int] | np.ndarray, batch_tokens: int) -> list[list[int]]:
-    """Divides lines into batches, each with rows times longest line within `batch_tokens`, or with a single line.
+    """Divides lines into batches of at most `batch_tokens` tokens. A longer line is a batch on its own.
 
     Example: lengths [3, 9, 2, 3] and 8 tokens give [[1], [0, 3], [2]].
 
     Args:
-        lengths: int [N], the tokens of each line.
-        batch_tokens: The most tokens of a batch, padding included.
+        lengths: int [N], the number of tokens of each line.
+        batch_tokens: The largest number of tokens in a batch, padding included.
 
     Returns:
-        The indices of each batch's lines, longest first, so that a lack of memory shows at once.
+        The line indices of each batch, longest lines first, so that the first batch shows if memory is too small.
     """
     batches: list[list[int]] = []
     longest = 0

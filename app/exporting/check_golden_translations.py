@@ -1,9 +1,9 @@
-"""Checks that the SavedModel around this file reproduces the golden translations beside this file.
+"""Checks that a SavedModel reproduces its golden translations. Both are in the export that contains this script.
 
-`nmt export` copies it into assets.extra and runs it in a fresh process before it publishes a version. To run it again:
-`python EXPORT/VERSION/assets.extra/check_golden_translations.py [TOLERANCE]`. TOLERANCE is the relative difference of
-scores that is allowed, instead of the stored one: another processor rounds sums differently. It needs TensorFlow and
-TensorFlow Text, and nothing of the program that wrote the export.
+`nmt export` copies the script into assets.extra and runs it in a new process before it publishes a version. To run it
+again: `python EXPORT/VERSION/assets.extra/check_golden_translations.py [TOLERANCE]`. TOLERANCE is the allowed relative
+difference of scores, which replaces the stored one: another processor rounds sums differently. The script needs
+TensorFlow and TensorFlow Text, but not the program that wrote the export.
 """
 
 import json
@@ -15,7 +15,7 @@ GOLDEN_TRANSLATIONS = "golden_translations.json"
 
 
 def main() -> None:
-    """Prints that all translations were reproduced, or exits with 1 and the first one that was not."""
+    """Prints that all translations were reproduced, or exits with 1 and shows the first one that was not."""
     golden = read_golden_translations(Path(__file__).with_name(GOLDEN_TRANSLATIONS))
     share = float(sys.argv[1]) if len(sys.argv) > 1 else golden["score_tolerance"]
     import tensorflow as tf
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def read_golden_translations(file: Path) -> dict[str, Any]:
-    """Reads what `nmt export` stored; exits with a message if the file is damaged."""
+    """Reads the golden translations that `nmt export` stored. Exits with a message if the file is damaged."""
     try:
         golden = json.loads(file.read_text(encoding="utf-8"))
         tolerance, translations = golden["score_tolerance"], golden["translations"]

@@ -1,4 +1,4 @@
-"""Writes a run as a SavedModel that translates strings to strings, or as a CTranslate2 model: `nmt export`."""
+"""Implements `nmt export`: writes a run as a SavedModel, which translates strings, or as a CTranslate2 model."""
 
 import json
 import shutil
@@ -34,14 +34,14 @@ from keras_nmt.pipelines.vocabulary.tags import tagged
 
 CpuEngine = Literal["int8", "float32", "none"]
 
-PROBABILITY_TOLERANCES: dict[Quantization, float] = {"float32": 1e-3, "int8": 0.3}  # nats a token
+PROBABILITY_TOLERANCES: dict[Quantization, float] = {"float32": 1e-3, "int8": 0.3}  # in nats per token
 
 
 class ExportedTranslation(tf.Module):
     """The contents of a SavedModel: the weights, the tokeniser's resource, and the signatures as methods.
 
-    After `model = tf.saved_model.load(…)`, calls such as `model.translate(["…"])` may leave out arguments that have
-    defaults; calls of `model.signatures` may not.
+    After `model = tf.saved_model.load(…)`, calls of methods, such as `model.translate(["…"])`, may omit arguments that
+    have defaults. Calls of functions in `model.signatures` may not.
     """
 
     def __init__(self, graph: TranslationGraph, signatures: Signatures) -> None:
@@ -62,20 +62,24 @@ def export(
 ) -> Path:
     """Writes the next version of a SavedModel; returns its folder, `out`/VERSION.
 
-    The folder also has golden translations, which a fresh process with only TensorFlow and TensorFlow Text must
-    reproduce before the version is published; warm-up requests for TensorFlow Serving; a model card; and the same
-    weights for CTranslate2, with which `nmt translate` and `nmt serve` are several times as fast on a CPU.
+    The folder also contains:
+
+    - golden translations, which a new process with only TensorFlow and TensorFlow Text must reproduce before the
+      version is published;
+    - warm-up requests for TensorFlow Serving;
+    - a model card;
+    - the same weights for CTranslate2, which makes `nmt translate` and `nmt serve` several times as fast on a CPU.
 
     Args:
-        model: What to export.
-        out: The folder of versions.
-        cpu_engine: How CTranslate2 computes: in int8 (in float32 if int8 is too inexact for this model), in float32,
-            or "none" for a SavedModel alone. An ensemble always has none.
-        license: Of the model, as an identifier of the Hugging Face Hub; if None, the model card asks for it.
-        precision_reason: Why the model has its precision, for the model card.
+        model: The run to export.
+        out: The folder that contains the versions of the export.
+        cpu_engine: The precision of CTranslate2: "int8", which becomes "float32" if int8 is too inexact for this model,
+            or "float32". "none" omits CTranslate2, as is always done for an ensemble.
+        license: The model's licence, as an identifier of the Hugging Face Hub. If None, the model card asks for it.
+        precision_reason: The reason for the precision of the model, shown in the model card.
 
     Raises:
-        UserError: `out` cannot be written, or the fresh process translates differently.
+        UserError: `out` cannot be written, or the new process translates differently.
     """
     facts = {**description(model), "license": license, "precision_reason": precision_reason}
 
@@ -103,9 +107,10 @@ def export(
 
 
 def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
-    """Writes the weights for CTranslate2; returns how it computes, and prints why if that is not as wanted.
+    """Writes the weights for CTranslate2; returns their precision, or "none" if they were not written.
 
-    The engine's probabilities of the run's own translations must be close to the run's.
+    CTranslate2 and the run must give similar probabilities to the run's translations. Otherwise the next precision is
+    tried, and a message is printed.
     """
     if wanted == "none" or model.others:
         return "none"
@@ -129,10 +134,10 @@ def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
 def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *, license: str | None = None) -> Path:
     """Writes the next version as a CTranslate2 model with its vocabulary; returns its folder, `out`/VERSION.
 
-    Its probabilities of the run's translations must be close to the run's.
+    CTranslate2 and the run must give similar probabilities to the run's translations.
 
     Raises:
-        UserError: `out` cannot be written, or the probabilities are too far apart.
+        UserError: `out` cannot be written, `model` is an ensemble, or the probabilities differ too much.
     """
     facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
     model.refuse_ensemble()
@@ -152,7 +157,7 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
 
 
 def sentences_of(model: RunModel) -> list[str]:
-    """Returns sentences to test an export with, tags included: those of the dev set if the run contains some."""
+    """Returns sentences with tags to test an export: from the dev set if the run contains some, else random words."""
     tags = model.languages.tags_of(model.languages.targets[0])
     made_up = [tagged(sentence, tags) for sentence in made_up_sentences(model.graph.vocabulary)]
     return model.run.manifest.get("examples") or made_up
@@ -164,12 +169,12 @@ def write_card(folder: Path, card: str) -> None:
 
 
 def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -> Path:
-    """Fills a folder and then renames it to the next version of an export; returns the folder, `out`/VERSION.
+    """Writes a folder and renames it to the next version of an export; returns the folder, `out`/VERSION.
 
     Args:
-        out: The folder of versions.
+        out: The folder that contains the versions of the export.
         facts: The description of the version.
-        write: Fills the folder, and raises an error if it must not be published.
+        write: The function that writes the files into a folder. It raises an error if they must not be published.
 
     Raises:
         UserError: `out` cannot be written.
@@ -195,7 +200,7 @@ def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -
 def description(model: RunModel) -> dict[str, Any]:
     """Describes the export: its languages, configuration, run and measured scores.
 
-    The dev results of an average are those of its checkpoints.
+    For averaged weights, the dev results are those of the checkpoints that were averaged.
     """
     configuration = model.run.configuration.as_sections()
     training = configuration["training"]
@@ -222,10 +227,10 @@ def description(model: RunModel) -> dict[str, Any]:
 def check_probabilities(
     graph: TranslationEngine, other: TranslationEngine, texts: Sequence[str], tolerance: float
 ) -> None:
-    """Raises if two engines score the graph's translations of the texts differently.
+    """Checks that two engines give similar log-probabilities to the translations of texts by `graph`.
 
     Raises:
-        UserError: The log-probabilities differ by more than `tolerance`, in nats a token.
+        UserError: The log-probabilities differ by more than `tolerance`, in nats per token.
     """
     apart = nats_apart(graph, other, texts)
     if not apart <= tolerance:
@@ -235,7 +240,10 @@ def check_probabilities(
 
 
 def nats_apart(graph: TranslationEngine, other: TranslationEngine, texts: Sequence[str]) -> float:
-    """Returns the largest difference between two engines' scores of the graph's translations, in nats a token."""
+    """Returns the largest difference between two engines' log-probabilities of a translation, in nats per token.
+
+    The translations are those of `texts` by `graph`.
+    """
     texts = [*texts, ""]
     translations = graph.translate(tf.constant(texts)).translations[:, 0]
     ours, theirs = (scored.score(tf.constant(texts), translations) for scored in (graph, other))

@@ -1,6 +1,6 @@
-"""Golden translations: sentences with the run's own translations, which an export stores and must reproduce.
+"""Golden translations: sentences with the run's translations, which an export stores and must reproduce.
 
-`check_golden_translations` compares them in a process of its own.
+`check_golden_translations` compares the translations in a separate process.
 """
 
 import json
@@ -22,7 +22,7 @@ from keras_nmt.app.models.loading import WeightPrecision
 from keras_nmt.pipelines.vocabulary.tags import Languages, tagged
 from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 
-# The allowed difference of scores, relative to max(1, score): on the exporting machine, and on others.
+# The allowed difference of scores, relative to max(1, |score|): on the exporting machine, and on other machines.
 SCORE_TOLERANCE = 1e-4
 TOLERANCES_ELSEWHERE: dict[WeightPrecision, float] = {"float32": 1e-4, "bfloat16": 1e-2}
 MADE_UP_LENGTHS = (1, 3, 10, 30)  # in words
@@ -39,7 +39,7 @@ class GoldenTranslation(NamedTuple):
 def golden_translations(
     translate: Signature, sentences: Sequence[str], languages: Languages, max_source_tokens: int
 ) -> list[GoldenTranslation]:
-    """Translates the sentences, an empty text and one that must be split, with the signature `translate`."""
+    """Translates the sentences, an empty text, and a text that must be split, with the signature `translate`."""
     texts = golden_texts(sentences, max_source_tokens, languages)
     found = translate(texts=tf.constant(texts))
     translations = [text.decode("utf-8", "replace") for text in found["translations"].numpy()]
@@ -47,9 +47,9 @@ def golden_translations(
 
 
 def golden_texts(sentences: Sequence[str], max_source_tokens: int, languages: Languages) -> list[str]:
-    """Returns the sentences, an empty text, and a text with more words than a model takes tokens, which is split.
+    """Returns the sentences, an empty text, and a text with more words than `max_source_tokens`, which must be split.
 
-    The long text has the tags of the first sentence.
+    The long text begins with the tags of the first sentence.
     """
     tags, _ = languages.split(sentences[0])
     words = " ".join(languages.split(sentence)[1] for sentence in sentences).split()
@@ -66,7 +66,7 @@ def made_up_sentences(vocabulary: Vocabulary) -> list[str]:
 def write_golden_translations(
     version: Path, translations: Sequence[GoldenTranslation], precision: WeightPrecision
 ) -> None:
-    """Writes the translations into the export, and the script that checks them."""
+    """Writes the translations and the script that checks them into the export."""
     golden = {
         "score_tolerance": TOLERANCES_ELSEWHERE[precision],
         "translations": [translation._asdict() for translation in translations],
@@ -80,7 +80,7 @@ def write_golden_translations(
 
 
 def check_in_fresh_process(version: Path) -> None:
-    """Runs an export's check in a process with only TensorFlow and TensorFlow Text.
+    """Runs the check script of an export in a new process, which uses only TensorFlow and TensorFlow Text.
 
     Raises:
         UserError: The golden translations were not reproduced; the message shows the first one that differs.

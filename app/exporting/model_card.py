@@ -1,7 +1,7 @@
-"""README.md of an export: what the model is, what it was trained on, how good it is, and its limits.
+"""Writes the model card, README.md of an export: what the model is, its training data, scores and limits.
 
-The format is that of the Hugging Face Hub: YAML between two lines of dashes, then Markdown. It states only what the run
-records; `usage` shows how to call the model.
+The format is that of the Hugging Face Hub: YAML between two lines of dashes, then Markdown. The card states only what
+the run has recorded. `usage` writes the part that shows how to call the model.
 """
 
 import json
@@ -14,8 +14,8 @@ from keras_nmt.app.exporting.golden_translations import GoldenTranslation
 from keras_nmt.app.runs.checkpoints import IMPORTED
 from keras_nmt.pipelines.vocabulary.tags import Languages, domain_tag, language_tag, tagged
 
-LICENSE_UNKNOWN = "unknown"  # the Hub's identifier
-SHOWN = 5  # translations
+LICENSE_UNKNOWN = "unknown"  # the identifier that the Hub uses
+SHOWN = 5  # number of translations in the card
 NOT_RECORDED = "Not recorded: an older version of this program, which did not record it, began the run."
 
 Facts = Mapping[str, Any]
@@ -26,8 +26,8 @@ def model_card(facts: Facts, translations: Sequence[GoldenTranslation], usage: s
 
     Args:
         facts: The contents of assets.extra/nmt.json.
-        translations: The model's own, as examples.
-        usage: How to call it, in Markdown.
+        translations: Example translations by the model.
+        usage: The description of how to call the model, in Markdown.
     """
     languages = Languages.of(facts["run"])
     sections = {
@@ -46,7 +46,7 @@ def model_card(facts: Facts, translations: Sequence[GoldenTranslation], usage: s
 
 
 def _front_matter(facts: Facts) -> str:
-    """Writes the YAML. All strings are quoted: the code of Norwegian, `no`, means false in YAML."""
+    """Writes the YAML. All strings are quoted, because the language code of Norwegian, `no`, means false in YAML."""
     has_dev_bleu = any("dev_bleu" in line for line in facts["dev_results"])
     engine = "ctranslate2" if facts.get("format") == "ctranslate2" else "tensorflow"
     lists = {
@@ -65,7 +65,7 @@ def _all_languages(languages: Languages) -> list[str]:
 
 
 def _directions(languages: Languages) -> str:
-    """Describes the directions, such as "from en to de and fr"."""
+    """Describes the translation directions, such as "from en to de and fr"."""
     sources, targets = dict.fromkeys(pair.source for pair in languages.pairs), languages.targets
     if len(languages.pairs) == len(sources) * len(targets):
         return f"from {_joined(sources, 'and')} to {_joined(targets, 'and')}"
@@ -73,13 +73,13 @@ def _directions(languages: Languages) -> str:
 
 
 def _joined(names: Iterable[str], word: str) -> str:
-    """Joins names, such as "de, en and fr"."""
+    """Joins names with commas and `word`, such as "de, en and fr"."""
     *first, last = names
     return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def _tags(languages: Languages) -> str:
-    """Describes the tags before a text."""
+    """Describes the tags that a text begins with."""
     targets = languages.targets if len(languages.targets) > 1 else ()
     of_language, of_domain = (
         _joined((f"`{tag(name)}`" for name in names), "or") if names else ""
@@ -179,7 +179,7 @@ def _training_data(run: Facts) -> str:
 
 
 def _origin(origin: Facts) -> str:
-    """Formats a corpus with its licence and attribution, if known."""
+    """Formats the name of a corpus with its licence and attribution, if known."""
     known = [str(origin[key]) for key in ("licence", "attribution") if key in origin]
     return f"`{origin['spec']}`" + (f" ({', '.join(known)})" if known else "")
 
@@ -190,7 +190,7 @@ def _scores(facts: Facts) -> str:
 
 
 def _test_scores(facts: Facts) -> str:
-    """Shows the results of `nmt evaluate`, with the signatures that comparable scores need (Post 2018)."""
+    """Shows the results of `nmt evaluate`, with the sacreBLEU signatures that make scores comparable (Post 2018)."""
     if not facts["evaluations"]:
         return ""
     rows = [
@@ -279,7 +279,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Escapes text for a cell of a Markdown table."""
+    """Escapes special characters of Markdown in a text for a table cell."""
     for special in "\\|`*_<>[]":
         text = text.replace(special, f"\\{special}")
     return text

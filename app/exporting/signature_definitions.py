@@ -1,6 +1,7 @@
-"""Describes the signatures of an export as TensorFlow Serving does.
+"""Describes the signatures of an export in TensorFlow Serving's format, `SignatureDef`.
 
-Those of a SavedModel are read from its file without loading the model, those of another engine from its functions.
+The signatures of a SavedModel are read from its file, without loading the model. The signatures of another engine are
+described from its functions.
 """
 
 import inspect
@@ -15,26 +16,26 @@ from keras_nmt.app.decoding.signatures import DEFAULT, Signature, Signatures
 
 
 def signature_definitions(version: Path) -> dict[str, SignatureDef]:
-    """Reads the inputs, outputs and defaults of the signatures of a SavedModel, by name, the default one first.
+    """Reads inputs, outputs and defaults of a SavedModel's signatures, by name, `serving_default` first.
 
     Args:
         version: The folder with saved_model.pb.
     """
     saved = SavedModel.FromString((version / "saved_model.pb").read_bytes())
     definitions = saved.meta_graphs[0].signature_def
-    # TensorFlow's own signature, which initialises, has no method.
+    # The signature that TensorFlow adds for initialisation has no method name.
     names = sorted((name for name in definitions if definitions[name].method_name), key=lambda n: (n != DEFAULT, n))
     return {name: definitions[name] for name in names}
 
 
 def definitions_of(signatures: Signatures) -> dict[str, SignatureDef]:
-    """Describes functions that `app.decoding.signatures.signature` made, by name, the default one first."""
+    """Describes functions made by `app.decoding.signatures.signature`, by name, `serving_default` first."""
     names = sorted(signatures, key=lambda n: (n != DEFAULT, n))
     return {name: _definition(signatures[name]) for name in names}
 
 
 def _definition(function: Signature) -> SignatureDef:
-    traced: Any = getattr(function, "fallback", function)  # a plain signature keeps the one in the graph
+    traced: Any = getattr(function, "fallback", function)  # `PlainTranslation` keeps its graph there
     definition = SignatureDef(method_name="tensorflow/serving/predict")
     for spec in traced.input_signature:
         _describe(definition.inputs[spec.name], spec)

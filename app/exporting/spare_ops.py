@@ -1,7 +1,7 @@
-"""Removes duplicate and unused ops from a SavedModel, which takes as long to load as it has ops.
+"""Removes duplicate and unused ops from a SavedModel, because its loading time grows with the number of ops.
 
-Tracing adds every shape, axis and constant again wherever it is used, and some that nothing reads. TensorFlow removes
-them too, but every time that it loads the model, when a function is first called.
+Tracing adds an op for a shape, axis or constant each time it is used, and also ops that nothing reads. TensorFlow
+removes such ops too, but only when a function is first called, and again after each loading of the model.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 
 def remove_spare_ops(folder: Path) -> None:
-    """Rewrites the functions of the SavedModel in `folder`; their results stay the same."""
+    """Removes ops from the functions of the SavedModel in `folder`. Their results stay the same."""
     path = folder / "saved_model.pb"
     model = SavedModel.FromString(path.read_bytes())
     for graph in model.meta_graphs:
@@ -26,7 +26,7 @@ def remove_spare_ops(folder: Path) -> None:
 
 
 def merge_equal(function: FunctionDef) -> None:
-    """Merges ops that compute the same from the same inputs: the first one stays and the others' users read from it.
+    """Merges ops that compute the same from the same inputs. Only the first one stays, and is read instead of the rest.
 
     Ops with state, such as those that read variables or draw random numbers, are not merged.
     """
@@ -34,7 +34,7 @@ def merge_equal(function: FunctionDef) -> None:
     merged: dict[str, str] = {}  # name of a removed op -> name of the op that replaces it
 
     def renamed(tensor: str) -> str:
-        """Renames "name:output:number", or "^name" for an op that must run before."""
+        """Renames the op in "name:output:number", or in "^name", which is an op that must run before."""
         mark = "^" if tensor.startswith("^") else ""
         name, colon, output = tensor.removeprefix("^").partition(":")
         return f"{mark}{merged.get(name, name)}{colon}{output}"
@@ -64,7 +64,7 @@ def drop_unread(function: FunctionDef) -> None:
     read: set[str] = set()
     while to_visit:
         name = to_visit.pop()
-        if name in nodes and name not in read:  # other names are the function's inputs
+        if name in nodes and name not in read:  # names that are not nodes are inputs of the function
             read.add(name)
             to_visit += map(name_of, nodes[name].input)
     for number in reversed(range(len(function.node_def))):
@@ -73,10 +73,10 @@ def drop_unread(function: FunctionDef) -> None:
 
 
 def has_state(node: NodeDef) -> bool:
-    """Returns whether an op has state, so that its result may change between calls."""
+    """Returns True if an op has state, so that its result may change between calls."""
     return bool(op_def_registry.get(node.op).is_stateful)
 
 
 def name_of(tensor: str) -> str:
-    """Returns the op's name in "name:output:number" or "^name"."""
+    """Returns the name of the op in "name:output:number" or "^name"."""
     return tensor.removeprefix("^").partition(":")[0]

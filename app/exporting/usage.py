@@ -1,4 +1,4 @@
-"""The part of a model card that shows how to call the model, one function for each format."""
+"""Writes the part of a model card that shows how to call the model, with one function for each model format."""
 
 import json
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ def saved_model_usage(definitions: Mapping[str, SignatureDef], example: GoldenTr
     """Shows the use of a SavedModel in Python and over HTTP, and a table of its signatures.
 
     Args:
-        definitions: The SavedModel's.
-        example: The text to translate.
+        definitions: The signatures of the SavedModel, by name.
+        example: The example text, with its translation.
     """
     return "\n\n".join([_in_python(example), _over_http(example), signature_table(definitions), _NOTES])
 
@@ -45,7 +45,7 @@ threads as there are processors. For the server below, `--tensorflow_intra_op_pa
 
 def _over_http(example: GoldenTranslation) -> str:
     body = json.dumps({"instances": [example.text]}, ensure_ascii=False)
-    body = body.replace("'", "\\u0027")  # the shell's quotes
+    body = body.replace("'", "\\u0027")  # the body is within single quotes in the shell command
     return f"""\
 With [TensorFlow Serving](https://www.tensorflow.org/tfx/guide/serving), which includes the tokeniser's operations.
 EXPORT is the folder that contains this version's folder:
@@ -73,8 +73,8 @@ def ctranslate2_usage(example: GoldenTranslation, options: Mapping[str, Any]) ->
     """Shows the use of a CTranslate2 model in Python.
 
     Args:
-        example: The text to translate.
-        options: Of the search, the fields of `DecodingOptions`.
+        example: The example text, with its translation.
+        options: The settings of the search: the fields of `DecodingOptions`.
     """
     return f"""\
 A model for [CTranslate2](https://github.com/OpenNMT/CTranslate2), an engine in C++ for CPUs and GPUs. With
@@ -96,7 +96,7 @@ CTranslate2's length penalty differs from this project's, so its own search may 
 
 
 def signature_table(definitions: Mapping[str, SignatureDef]) -> str:
-    """Makes a table with a row for each signature: inputs with their defaults, and outputs."""
+    """Makes a Markdown table with a row for each signature: its inputs with their defaults, and its outputs."""
     rows = ["| signature | inputs | outputs |", "|---|---|---|"]
     for name, definition in definitions.items():
         defaults = _defaults(definition)
@@ -110,16 +110,16 @@ def signature_table(definitions: Mapping[str, SignatureDef]) -> str:
 
 
 def _tensor(name: str, info: Any) -> str:
-    """Formats a name with its data type and shape, such as "`texts` string [N]"."""
+    """Formats the name, data type and shape of a tensor, such as "`texts` string [?]"."""
     axes = [str(axis.size) if axis.size >= 0 else "?" for axis in info.tensor_shape.dim]
     return f"`{name}` {tf.as_dtype(info.dtype).name} [{', '.join(axes)}]"
 
 
 def _defaults(definition: SignatureDef) -> dict[str, Any]:
-    """Returns the defaults of a signature's inputs, all scalars, as JSON values."""
+    """Returns the default values of a signature's inputs, all scalars, as JSON values."""
     return {key: _plain(tf.make_ndarray(definition.defaults[key])[()]) for key in sorted(definition.defaults)}
 
 
 def _plain(value: Any) -> Any:
-    """Converts to a JSON value; a float32 has only the digits that it needs: 0.6, not 0.60000002384."""
+    """Converts a scalar to a JSON value. A float32 gets only the digits that it needs: 0.6, not 0.60000002384."""
     return float(str(value)) if isinstance(value, np.float32) else value.item()

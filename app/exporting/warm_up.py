@@ -1,8 +1,9 @@
 """Writes requests that TensorFlow Serving runs when it loads a version, so that the first real request is fast.
 
-It reads assets.extra/tf_serving_warmup_requests, a TFRecord of at most 1,000 `PredictionLog`s, and uses only the
-signature name of a request's `model_spec`. If a request fails, the server does not load the model. So each request has
-every input, also those with a default: older servers know no defaults and would fail without them.
+The server reads assets.extra/tf_serving_warmup_requests, a TFRecord file of at most 1,000 `PredictionLog`s. From the
+`model_spec` of a request, it uses only the signature name. If a request fails, the server does not load the model.
+Older servers do not know defaults, and would fail if an input was missing. So each request has all inputs, also those
+with a default.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,17 +22,17 @@ from keras_nmt.app.exporting.signature_definitions import signature_definitions
 from keras_nmt.app.models.export_layout import WARM_UP
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD, Vocabulary
 
-MODEL_NAME = "nmt"  # its name in the documentation; a server may use any other
+MODEL_NAME = "nmt"  # the name in the documentation; a server may use any name
 MOST_REQUESTS = 1000
 
 
 def write_warm_up(version: Path, translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -> int:
-    """Writes requests for all signatures of a SavedModel; returns their number.
+    """Writes warm-up requests for all signatures of a SavedModel; returns the number of requests.
 
     Args:
-        version: Its folder.
-        translations: Of typical texts; empty texts are left out.
-        vocabulary: The model's.
+        version: The folder of the SavedModel.
+        translations: Typical texts and their translations. Empty texts are left out.
+        vocabulary: The vocabulary of the model.
     """
     not_empty = [translation for translation in translations if translation.text]
     with tf.io.TFRecordWriter(str(version / WARM_UP)) as file:
@@ -45,7 +46,10 @@ def write_warm_up(version: Path, translations: Sequence[GoldenTranslation], voca
 def _requests(
     definitions: Mapping[str, SignatureDef], translations: Sequence[GoldenTranslation], vocabulary: Vocabulary
 ) -> Iterator[PredictRequest]:
-    """Yields one request a signature with all texts; for translation, the most common one, also one for each text."""
+    """Yields one request with all texts for each signature, and for `translate` also one request for each text.
+
+    `translate` is the most common signature.
+    """
     alone = [[translation] for translation in translations][: MOST_REQUESTS - len(definitions)]
     for name, definition in definitions.items():
         for batch in [translations, *(alone if name == TRANSLATE else [])]:
@@ -53,9 +57,9 @@ def _requests(
 
 
 def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -> dict[str, Any]:
-    """Returns values for inputs without a default, by name."""
+    """Returns a value for each input that has no default, by name."""
     texts, targets = ([getattr(one, side) for one in translations] for side in ("text", "translation"))
-    of_texts, of_targets = ([text.partition(" ")[0] for text in side] for side in (texts, targets))  # their first words
+    of_texts, of_targets = ([text.partition(" ")[0] for text in side] for side in (texts, targets))  # first words
     return {
         "texts": texts,
         "text": texts[0] if texts else "",
@@ -80,7 +84,7 @@ def _request(name: str, definition: SignatureDef, values: Mapping[str, Any]) -> 
 
 
 def _zeros(info: TensorInfo, rows: int) -> np.ndarray:
-    """Returns zeros or empty strings for an input without a value in `_inputs`: [N, 1, …]."""
+    """Returns zeros or empty strings, [N, 1, …], as the value of an input that `_inputs` does not know."""
     free = [rows, *[1] * len(info.tensor_shape.dim)]
     shape = [axis.size if axis.size >= 0 else size for axis, size in zip(info.tensor_shape.dim, free, strict=False)]
     return np.full(shape, "" if info.dtype == tf.string else 0)

@@ -1,4 +1,4 @@
-"""Converts a transformer to a model for CTranslate2, an engine in C++ for CPUs and GPUs without TensorFlow."""
+"""Converts a transformer to a model for CTranslate2, a C++ engine for CPUs and GPUs that needs no TensorFlow."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, UNK
 
 Quantization = Literal["float32", "int8"]
 
-POSITIONS = 4096  # of the table that CTranslate2 reads; no source or translation may be longer
+POSITIONS = 4096  # rows of the table that CTranslate2 reads; no source or translation may have more tokens
 
 
 def write_ctranslate2(
@@ -26,9 +26,9 @@ def write_ctranslate2(
 
     Args:
         transformer: A `layers.Transformer`, post-norm or pre-norm.
-        vocabulary: The one it was trained with.
-        folder: Where to write.
-        quantization: Of the matrices; the other weights stay float32.
+        vocabulary: The vocabulary that the transformer was trained with.
+        folder: The folder to write to.
+        quantization: The data type of the matrices. The other weights stay float32.
 
     Raises:
         TypeError: `transformer` is an ensemble.
@@ -67,7 +67,7 @@ def write_ctranslate2(
 
 
 def _fill_layer(layer: Any, block: Any) -> None:
-    """Fills a layer of the encoder or the decoder; both fuse the same projections."""
+    """Fills a CTranslate2 layer of the encoder or decoder from a block, which fuses the same projections."""
     own = block.self_attention
     sublayers = [(layer.self_attention, layer.self_attention.linear, [own.query_key_value, own.output_projection])]
     if hasattr(block, "cross_attention"):

@@ -1,6 +1,6 @@
-"""The files of an export: EXPORT/VERSION/saved_model.pb, as TF Serving expects it; the newest version is used.
+"""The files of an export: EXPORT/VERSION/saved_model.pb, as TF Serving expects them.
 
-A version in CTranslate2's format has model.bin instead.
+A version in CTranslate2's format has model.bin instead. The newest version is used.
 """
 
 import re
@@ -15,14 +15,14 @@ MODEL_FILES = ("saved_model.pb", "model.bin")
 
 
 def versions(export: Path) -> list[int]:
-    """Returns the published versions of an export, ascending."""
+    """Returns the numbers of the published versions of an export, ascending."""
     if not export.is_dir():
         return []
     return sorted(int(p.name) for p in export.iterdir() if re.fullmatch(r"[1-9][0-9]*", p.name) and _is_version(p))
 
 
 def newest_version(path: Path) -> Path | None:
-    """Returns the folder to load: `path` if it is a version, else its newest version; None if it has none."""
+    """Returns the folder to load: `path` if it is a version, else the newest version in it, or None without any."""
     if _is_version(path):
         return path
     published = versions(path)
@@ -30,7 +30,7 @@ def newest_version(path: Path) -> Path | None:
 
 
 def is_ctranslate2(version: Path) -> bool:
-    """Returns whether a version is in CTranslate2's format."""
+    """Returns True if a version is in CTranslate2's format."""
     return (version / "model.bin").is_file()
 
 

@@ -33,22 +33,22 @@ EngineName = Literal["tensorflow", "ctranslate2"]
 
 
 class Model(Protocol):
-    """What the commands need of a model."""
+    """The interface of a model that the commands use."""
 
     @property
     def languages(self) -> Languages:
-        """The languages that it translates."""
+        """The languages that the model translates."""
 
     def translator(
         self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
-        """Returns what translates lines."""
+        """Returns a translator of lines."""
 
     def scorer(self) -> Scorer:
-        """Returns what scores pairs of lines."""
+        """Returns a scorer of pairs of a line and its translation."""
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
-        """Returns what aligns the words of pairs of lines."""
+        """Returns an aligner of the words of a line and its translation."""
 
 
 def load_export(
@@ -57,9 +57,9 @@ def load_export(
     """Loads one version of an export.
 
     Args:
-        version: The folder.
-        given: Settings of the search that override the export's own, where not None.
-        engine: The engine to use if the export has both; None for the faster one.
+        version: The folder of the version.
+        given: The settings of the search that override those of the export, if not None.
+        engine: The engine to use if the export has both engines; None for the faster one.
 
     Raises:
         UserError: The version is damaged.
@@ -72,13 +72,14 @@ def load_export(
 class ExportModel:
     """One version of an export: a SavedModel and, in most exports, the same weights for CTranslate2.
 
-    CTranslate2, which is faster on a CPU, runs the signatures that it has. The SavedModel, loaded when it is first
-    needed, runs the others.
+    CTranslate2, which is faster on a CPU, runs the signatures that it supports. The SavedModel runs the others. It is
+    loaded when it is first needed.
 
     Args:
-        version: The folder.
-        given: Settings of the search that override the export's own, where not None.
-        engine: The engine of the signatures that both have; None for CTranslate2 on a CPU and TensorFlow on a GPU.
+        version: The folder of the version.
+        given: The settings of the search that override those of the export, if not None.
+        engine: The engine for signatures that both engines support. None for CTranslate2 on a CPU and TensorFlow on a
+            GPU.
     """
 
     def __init__(self, version: Path, given: DecodingSettings, engine: EngineName | None = None) -> None:
@@ -92,7 +93,7 @@ class ExportModel:
         self.options = overridden(options, given)
         self.engine = load_engine(version, self.options, engine)
         if self.engine is None:
-            self.saved_model  # noqa: B018  # loads it now, so that damage shows at once
+            self.saved_model  # noqa: B018  # loads the SavedModel now, so that a damaged one fails at once
 
     @cached_property
     def saved_model(self) -> Any:
@@ -106,12 +107,12 @@ class ExportModel:
 
     @property
     def python_vocabulary(self) -> "AnyVocabulary | None":
-        """The vocabulary for use without TensorFlow, or None; a SavedModel has its vocabulary only in its graphs."""
+        """The vocabulary for use without TensorFlow; None if the vocabulary is only in the graphs of the SavedModel."""
         return self.engine and self.engine.vocabulary
 
     @cached_property
     def signatures(self) -> Signatures:
-        """The functions of the export, by name."""
+        """The signatures of the export, by name."""
         if self.engine is None:
             return with_translate(self.saved_model.signatures)
         faster = self.engine.signatures()
@@ -122,7 +123,7 @@ class ExportModel:
     def translator(
         self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
-        """Returns a translator with the export's signatures."""
+        """Returns a translator that uses the export's signatures."""
         check_hypotheses(request, self.options.beam_size)
         return Translator(
             self.signatures,
@@ -133,20 +134,21 @@ class ExportModel:
         )
 
     def scorer(self) -> Scorer:
-        """Returns a scorer with the export's signature."""
+        """Returns a scorer that uses the export's signature `score`."""
         return Scorer(self.signatures, self.options.length_penalty)
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
-        """Returns an aligner with the SavedModel's signature."""
+        """Returns an aligner that uses the SavedModel's signature `align`."""
         return Aligner(self.signatures, window_lines=window_lines)
 
 
 class FasterSignatures(Mapping[str, Signature]):
-    """Signatures of two engines: those of the faster one where it has them.
+    """The signatures of two engines: from the faster engine if it has them, else from the slower one.
 
     Args:
-        faster: Those of the engine.
-        load_others: Returns all signatures of the slower engine; called when one of them is first needed.
+        faster: The signatures of the faster engine.
+        load_others: The function that returns all signatures of the slower engine. It is called when one of them is
+            needed, or when names are listed.
     """
 
     def __init__(self, faster: Signatures, load_others: Callable[[], Signatures]) -> None:
@@ -164,9 +166,9 @@ class FasterSignatures(Mapping[str, Signature]):
 
 
 def load_engine(version: Path, options: DecodingOptions, engine: EngineName | None = None) -> "CTranslate2Graph | None":
-    """Loads the CTranslate2 model of a version; returns None if there is none or TensorFlow is to be used.
+    """Loads the CTranslate2 model of a version. Returns None if it has no such model, or if TensorFlow is to be used.
 
-    TensorFlow is used if `engine` says so, or if `engine` is None and there is a GPU.
+    TensorFlow is used if `engine` is "tensorflow", or if `engine` is None and there is a GPU.
     """
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if engine == "tensorflow" or (engine is None and has_gpu) or not (version / ENGINE).is_dir():
@@ -197,12 +199,12 @@ class CTranslate2Model:
 
     @cached_property
     def signatures(self) -> Signatures:
-        """The functions of the export, by name."""
+        """The signatures of the model, by name."""
         return self.graph.signatures()
 
     @classmethod
     def of_export(cls, version: Path, given: DecodingSettings) -> "CTranslate2Model":
-        """Loads one version of an export; `given` overrides its settings of the search."""
+        """Loads one version of an export. Settings in `given` override the export's settings of the search."""
         with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
             options, languages = DecodingOptions(**description["decoding"]), languages_of(description)
@@ -214,13 +216,13 @@ class CTranslate2Model:
     def translator(
         self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
-        """Returns a translator with batches large enough for all of the engine's workers."""
+        """Returns a translator whose batches are large enough to use all workers of the engine."""
         check_hypotheses(request, self.options.beam_size)
         batch_tokens = BATCH_TOKENS * self.graph.engine.num_translators
         return Translator(self.signatures, request=request, batch_tokens=batch_tokens, window_lines=window_lines)
 
     def scorer(self) -> Scorer:
-        """Returns a scorer."""
+        """Returns a scorer that uses the model's signature `score`."""
         return Scorer(self.signatures)
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
@@ -233,17 +235,17 @@ class CTranslate2Model:
 
 
 def languages_of(description: Mapping[str, Any]) -> Languages:
-    """Returns the languages in an export's description; older descriptions have a single pair."""
+    """Returns the languages in an export's description. Older descriptions have only one language pair."""
     pairs = description.get("pairs") or [description["pair"]]
     return Languages(tuple(LanguagePair.written(pair) for pair in pairs), tuple(description.get("domains", ())))
 
 
 @contextmanager
 def reporting_damage(version: Path) -> Iterator[None]:
-    """Replaces the errors that damaged files of an export cause with one line.
+    """Replaces errors from damaged files of an export by a one-line `UserError`.
 
     Raises:
-        UserError: Instead of them.
+        UserError: The body of the `with` statement raised an error that a damaged file causes.
     """
     try:
         yield
@@ -261,7 +263,11 @@ def reporting_damage(version: Path) -> Iterator[None]:
 
 
 def overridden(options: DecodingOptions, given: DecodingSettings) -> DecodingOptions:
-    """Returns the options with the given values, where not None, in place of their own."""
+    """Returns the options, in which values in `given` other than None replace the original values.
+
+    Raises:
+        UserError: A value is out of its range.
+    """
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
         return replace(options, **changed)
@@ -270,12 +276,12 @@ def overridden(options: DecodingOptions, given: DecodingSettings) -> DecodingOpt
 
 
 def check_hypotheses(request: TranslationRequest, beam_size: int) -> None:
-    """Raises if a request asks for more hypotheses than the beam holds.
+    """Checks that a request asks for no more hypotheses than the beam holds.
 
     Raises:
-        UserError: It does.
+        UserError: It asks for more.
     """
-    searched = request.sampling is None and not request.at_prefix  # those two find each hypothesis separately
+    searched = request.sampling is None and not request.at_prefix  # else each one is found separately
     if searched and request.hypotheses > beam_size:
         raise UserError(
             f"--n-best is {request.hypotheses}, but the beam holds {beam_size}; ask for fewer or a larger beam"

@@ -1,4 +1,7 @@
-"""Loads a MODEL of the command line: a run or an export. Both translate with the same graph."""
+"""Loads the model that a MODEL argument of the command line names: a run or an export.
+
+A run and its SavedModel translate with the same graph.
+"""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,7 +25,7 @@ from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
-WeightPrecision = Literal["float32", "bfloat16"]  # of the weights and of computation with them
+WeightPrecision = Literal["float32", "bfloat16"]  # data type of the weights and of the computation
 
 
 def load_model(
@@ -37,13 +40,14 @@ def load_model(
 
     Args:
         path: A run, an export, or one version of an export.
-        checkpoint: Of a run, as `choose_checkpoint` takes it.
-        engine: None for TensorFlow if it is a run, and for the faster engine if it is an export.
-        ensemble: Runs that translate together with this one, each RUN or RUN:CHECKPOINT.
-        decoding: Fields of `DecodingOptions` that override the model's own, where not None.
+        checkpoint: The checkpoint of a run, as an argument of `choose_checkpoint`.
+        engine: The engine. None for TensorFlow if `path` is a run, and for the faster engine if it is an export.
+        ensemble: The runs that form an ensemble with this run, each given as RUN or RUN:CHECKPOINT.
+        decoding: The fields of `DecodingOptions` that override those of the model, if not None.
 
     Raises:
-        UserError: `path` is neither, or it does not contain what is asked for.
+        UserError: `path` is neither a run nor an export, or it does not have the requested checkpoint, engine or
+            ensemble.
     """
     if RunDirectory.is_run(path):
         model = RunModel(path, checkpoint=checkpoint, ensemble=ensemble, **decoding)
@@ -66,7 +70,7 @@ def load_model(
 
 
 class RunModel:
-    """A run with the weights of a checkpoint, as `choose_checkpoint` selects it."""
+    """A run with the weights of the checkpoint that `choose_checkpoint` selects, or an ensemble with more runs."""
 
     def __init__(
         self,
@@ -86,18 +90,18 @@ class RunModel:
 
     @property
     def languages(self) -> Languages:
-        """The languages that it translates."""
+        """The languages that the model translates."""
         return self.run.languages
 
     @cached_property
     def graph(self) -> TranslationGraph:
-        """The model with its tokeniser and search; loaded when it is first needed."""
+        """The translation graph of the model, which is loaded when it is first needed."""
         members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
         transformer: Network = Ensemble(members) if self.others else members[0]
         return TranslationGraph(transformer, self.run.vocabulary(), self.options)
 
     def in_float32(self) -> TranslationGraph:
-        """Returns the graph with float32 weights; `graph` itself if that is its precision."""
+        """Returns a translation graph with float32 weights. Returns `graph` if its weights are float32."""
         if self.precision == "float32":
             return self.graph
         transformer = self.run.load_transformer(self.checkpoint, "float32")
@@ -118,24 +122,24 @@ class RunModel:
     def translator(
         self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
-        """Returns a translator with the run's weights."""
+        """Returns a translator that uses the run's weights."""
         check_hypotheses(request, self.options.beam_size)
         return Translator(
             self.graph.signatures(), request=request, window_lines=window_lines, batches_at_once=batches_at_once
         )
 
     def scorer(self) -> Scorer:
-        """Returns a scorer with the run's weights."""
+        """Returns a scorer that uses the run's weights."""
         return Scorer(self.graph.signatures())
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
-        """Returns an aligner with the run's weights."""
+        """Returns an aligner that uses the run's weights."""
         return Aligner(self.graph.signatures(), window_lines=window_lines)
 
     def keep_scores(self, text: str, sentences: int, scores: Mapping[str, Any]) -> None:
-        """Writes the scores of its translations of a text into the run; prints a warning if that fails.
+        """Stores the scores of the model's translations of a test set in the run. Prints a warning if that fails.
 
-        Scores of an ensemble are not written, since they do not belong to one run.
+        The scores of an ensemble are not stored, since they do not belong to one run.
         """
         if self.others:
             return
@@ -157,10 +161,10 @@ class RunModel:
             return CTranslate2Model(Path(folder), self.languages, self.options)
 
     def refuse_ensemble(self) -> None:
-        """Raises if this is an ensemble.
+        """Checks that this is not an ensemble, which CTranslate2 does not support.
 
         Raises:
-            UserError: CTranslate2 has no ensembles.
+            UserError: This is an ensemble.
         """
         if self.others:
             raise UserError("CTranslate2 does not support ensembles; leave --ensemble out, or use TensorFlow")

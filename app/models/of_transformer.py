@@ -1,4 +1,4 @@
-"""From a `Transformer` in Python, e.g. one that Keras' `fit` trained, to translations and to a run on disk."""
+"""Translates with a `Transformer` in Python, such as one trained by Keras' `fit`, or saves it as a run."""
 
 import shutil
 from pathlib import Path
@@ -20,12 +20,12 @@ from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 def translator(
     transformer: Transformer, vocabulary: AnyVocabulary, decoding: DecodingOptions | None = None
 ) -> Translator:
-    """Returns a translator that uses a model in memory; it follows the weights when they change.
+    """Returns a translator that uses a model in memory. If the weights change, the translator uses the new ones.
 
     Args:
         transformer: The model.
-        vocabulary: The vocabulary that it was trained with.
-        decoding: The settings of the search; the paper's if None.
+        vocabulary: The vocabulary that the model was trained with.
+        decoding: The settings of the search; None for those of the paper.
     """
     return Translator(TranslationGraph(transformer, vocabulary, decoding or DecodingOptions()).signatures())
 
@@ -35,19 +35,19 @@ def save_run(
 ) -> Path:
     """Writes a model as a run, for `nmt translate`, `nmt evaluate`, `nmt export` and `nmt serve`.
 
-    The run has one checkpoint, of step 0, without the state of an optimizer: `nmt train` cannot resume it.
+    The run has one checkpoint, of step 0, without optimizer state. So `nmt train` cannot resume it.
 
     Args:
         transformer: The model.
-        data_dir: The prepared data that it was trained on.
-        out: The run; a new or empty folder. It is written aside and renamed.
-        decoding: The settings of the search; the paper's if None.
+        data_dir: The prepared data that the model was trained on.
+        out: The folder of the run, which must be new or empty. The run is written to another folder, then renamed.
+        decoding: The settings of the search; None for those of the paper.
 
     Returns:
         `out`.
 
     Raises:
-        UserError: `out` exists, or the model has another vocabulary size than the data.
+        UserError: `out` exists and is not an empty folder, or the vocabulary sizes of model and data differ.
         DataError: `data_dir` is not prepared data.
     """
     data, out = Manifest.load(data_dir), Path(out)
@@ -58,7 +58,7 @@ def save_run(
             f"the model has {transformer.config.vocabulary_size} pieces, but the vocabulary of {data_dir} has "
             f"{data.vocabulary_size}; pass the data that it was trained on"
         )
-    in_file = Transformer(transformer.config, name="transformer")  # whose weights have the names of a run's
+    in_file = Transformer(transformer.config, name="transformer")  # its weights have the names that a run uses
     in_file.build()
     values = (keras.ops.convert_to_numpy(weight) for weight in transformer.weights)
     weights = dict(zip((weight.path for weight in in_file.weights), values, strict=True))

@@ -1,7 +1,8 @@
-"""Aligns the words of a translation with those of its source by the decoder's attention, in the graph.
+"""Aligns the words of a translation with the words of its source by the decoder's attention, in a TensorFlow graph.
 
-Words are separated by spaces. In the last but one layer the decoder attends to the word that it translates (Garg et al.
-2019), so no extra training is needed. Attention stays within a piece; words are numbered over the whole text.
+Words are separated by spaces. In its last but one layer, the decoder attends to the word that it translates (Garg et
+al. 2019), so no extra training is needed. Attention is computed within one piece of a text. Words are numbered over the
+whole text.
 """
 
 from collections.abc import Callable
@@ -15,34 +16,37 @@ from keras_nmt.app.decoding.text.long_input import CutTables
 from keras_nmt.app.decoding.text.texts import row_lengths
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
-ATTENTION_AT_ONCE = 2**21  # source tokens times target tokens of each head; bounds the memory
+ATTENTION_AT_ONCE = 2**21  # attention weights of each head that are computed at once; bounds the memory
 
 
 class Alignments(NamedTuple):
-    """The alignments of N translations of up to U words with sources of up to W words."""
+    """The alignments of N translations with their sources. Translations have up to U words, sources up to W."""
 
     alignments: tf.Tensor  # string [N], Pharaoh's format: "0-0 2-1" aligns source word 2 with target word 1
     weights: tf.Tensor  # float32 [N, U, W], the attention of each target word to each source word
 
 
 class Words(NamedTuple):
-    """The words of one side of M pairs of pieces, of up to L tokens."""
+    """The words on one side, source or target, of M pairs of pieces. A piece has up to L tokens."""
 
-    numbers: tf.Tensor  # int32 [M, L], the word of each token, from 0 in each piece; -1 for none
-    count: tf.Tensor  # int32 [M], the number of words of the tokens
-    first: tf.Tensor  # int32 [M], the number of words of the text before the tokens
-    copied: tf.Tensor  # int32 [M], how many of these are the piece's copied words
+    numbers: tf.Tensor  # int32 [M, L], the word of each token, from 0 in each piece; -1 if it is in no word
+    count: tf.Tensor  # int32 [M], the number of words in the tokens
+    first: tf.Tensor  # int32 [M], the number of words in the text before the tokens
+    copied: tf.Tensor  # int32 [M], the number of copied words of the piece, which are included in `first`
 
 
 class Attention(NamedTuple):
-    """The attention of target words to source words, summed over their tokens."""
+    """The attention of target words to source words, summed over the tokens of both words."""
 
     sums: tf.Tensor  # float32 [N, U, W]
-    tokens: tf.Tensor  # float32 [N, U], the number of tokens; 0 for a word that is aligned with none
+    tokens: tf.Tensor  # float32 [N, U], the number of tokens in each target word; 0 if it is not aligned
 
 
 def word_numbers(ids: tf.Tensor, tables: CutTables) -> tf.Tensor:
-    """Returns the word of each token, int32 in the shape of `ids` [M, L]; -1 for PAD, EOS and leading tags."""
+    """Numbers the words and returns the word of each token: int32 in the shape of `ids`, [M, L].
+
+    PAD, EOS and leading tags have -1.
+    """
     is_text = (ids != PAD) & (ids != EOS)
     if tables.tags.is_tag.any():
         is_text &= ~leads(ids, tables.tags)
@@ -60,12 +64,12 @@ def align_pieces(
     """Aligns the words of N texts and their translations, piece by piece.
 
     Args:
-        pieces: M of both.
-        numbers: int32 [M, S], from `word_numbers`.
-        target_numbers: int32 [M, T], the same of the translations.
+        pieces: M pairs of source and target pieces.
+        numbers: int32 [M, S], the word of each source token, from `word_numbers`.
+        target_numbers: int32 [M, T], the word of each target token, from `word_numbers`.
         before: int32 [N], the number of words of each text before its first piece.
-        weights_of: (first piece, piece after the last) -> the attention of each target token of these pieces to each
-            source token, float32 [B, T, S], where S may be as small as these pieces allow.
+        weights_of: The function (first piece, piece after the last) -> float32 [B, T, S], the attention of each target
+            token of B pieces to each source token. S may be smaller than in `numbers` if these pieces are shorter.
     """
     every = tf.range(tf.size(pieces.owner))
     source_words = words_of(numbers, pieces, begins=pieces.source_begins_word, source=pieces.source, before=before)
@@ -97,38 +101,38 @@ def align_pieces(
 def words_of(
     numbers: tf.Tensor, pieces: GivenPieces, *, begins: tf.Tensor, source: tf.Tensor, before: tf.Tensor
 ) -> Words:
-    """Counts the words of one side.
+    """Counts the words on one side, source or target.
 
     Args:
-        numbers: int32 [M, L], from `word_numbers`.
-        pieces: Both sides.
-        begins: bool [M], whether the piece starts a word, instead of continuing that of the piece before.
-        source: int32 [M], ascending; equal for repetitions of a piece.
+        numbers: int32 [M, L], the word of each token on this side, from `word_numbers`.
+        pieces: The pairs of pieces.
+        begins: bool [M], True if the piece starts a word, False if it continues the last word of the piece before.
+        source: int32 [M], ascending; equal for pieces that are repetitions of the same piece.
         before: int32 [N], the number of words of each text before its first piece.
     """
     count = 1 + tf.reduce_max(tf.pad(numbers, [[0, 0], [0, 1]], constant_values=-1), axis=1)
     copied = row_lengths(tf.strings.split(pieces.copied))
     is_new = tf.concat([source[:1] >= 0, source[1:] != source[:-1]], axis=0)
     words = tf.where(is_new, copied + count, 0)
-    ends = tf.cumsum(words - tf.cast((words > 0) & ~begins, tf.int32))  # a word that continues is already counted
+    ends = tf.cumsum(words - tf.cast((words > 0) & ~begins, tf.int32))  # a continued word is already counted
     starts = tf.math.segment_min(ends - words, source)  # [distinct pieces]
     owner = tf.math.segment_min(pieces.owner, source)
     so_far = tf.concat([[0], ends], axis=0)
     first_pieces = tf.math.segment_min(tf.range(tf.size(copied)), pieces.owner)
-    of_text = tf.gather(so_far, first_pieces)  # [N], words of the texts before
+    of_text = tf.gather(so_far, first_pieces)  # [N], the number of words in all earlier texts
     first = tf.gather(starts - tf.gather(of_text - before, owner), source - source[:1])
     return Words(numbers, count, first + copied, copied)
 
 
 def attention_of(weights: tf.Tensor, source: Words, target: Words, owner: tf.Tensor, shape: tf.Tensor) -> Attention:
-    """Sums the attention between the tokens of B pieces by words.
+    """Sums the attention between the tokens of B pieces to attention between words.
 
     Args:
         weights: float32 [B, T, S], the attention of each target token to each source token.
-        source: The words of the pieces.
-        target: The words of their translations.
-        owner: int32 [B], the text of each.
-        shape: int32 [3], N, U and W.
+        source: The words of the source pieces.
+        target: The words of the target pieces.
+        owner: int32 [B], the text that each piece belongs to.
+        shape: int32 [3], the sizes N, U and W of the result.
     """
     in_source, in_target = (
         tf.one_hot(side.numbers, tf.maximum(1, tf.reduce_max(side.count))) for side in (source, target)
@@ -145,7 +149,7 @@ def attention_of(weights: tf.Tensor, source: Words, target: Words, owner: tf.Ten
 
 
 def attention_of_copied(source: Words, target: Words, owner: tf.Tensor, shape: tf.Tensor) -> Attention:
-    """Aligns copied words one to one; the arguments are those of `attention_of`."""
+    """Returns attention that aligns copied words one to one. The arguments are those of `attention_of`."""
     piece = tf.repeat(tf.range(tf.size(owner)), source.copied)
     number = tf.range(tf.size(piece)) - tf.gather(tf.cumsum(source.copied, exclusive=True), piece)
     text = tf.gather(owner, piece)

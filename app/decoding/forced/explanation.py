@@ -1,4 +1,4 @@
-"""What happens inside the model and the search while one sentence is translated."""
+"""Records a model's attention and the candidates of the search while one sentence is translated."""
 
 from typing import NamedTuple
 
@@ -20,23 +20,23 @@ from keras_nmt.pipelines.vocabulary.tokenizer import BOS
 
 
 class RecordedCandidates(NamedTuple):
-    """The candidates of each of the U steps of a search: C hypotheses that grew by a token, best first."""
+    """The C candidates in each of the U steps of a search, best first. A candidate is a beam with one new token."""
 
-    tokens: tf.Tensor  # int32 [U, C, 1 + T], BOS, then theirs, then PAD
-    log_probabilities: tf.Tensor  # float32 [U, C], of all their tokens; -inf where there was none
+    tokens: tf.Tensor  # int32 [U, C, 1 + T], BOS, then the candidate's tokens, then PAD
+    log_probabilities: tf.Tensor  # float32 [U, C], of all tokens of a candidate; -inf if it does not exist
 
 
 class Explanation(NamedTuple):
-    """One sentence of S tokens, its translation of T, and a model of L layers, H heads and width D."""
+    """How a model with L layers, H heads and width D translates one sentence of S tokens into T tokens."""
 
     source_pieces: tf.Tensor  # string [S], the last one "</s>"
     target_pieces: tf.Tensor  # string [T], the last one "</s>"
     positional_encodings: tf.Tensor  # float32 [max(S, T), D]
-    encoder_attention: tf.Tensor  # float32 [L, H, S, S]: row s, how much source piece s attends to each
+    encoder_attention: tf.Tensor  # float32 [L, H, S, S]: row s, the attention of source piece s to each source piece
     decoder_attention: tf.Tensor  # float32 [L, H, T, T]: row t, the attention to earlier pieces that predicts piece t
     cross_attention: tf.Tensor  # float32 [L, H, T, S]: row t, the attention to the source that predicts piece t
-    candidate_texts: tf.Tensor  # string [U, C], the text so far
-    candidate_pieces: tf.Tensor  # string [U, C], the newest piece
+    candidate_texts: tf.Tensor  # string [U, C], the text of each candidate
+    candidate_pieces: tf.Tensor  # string [U, C], the newest piece of each candidate
     candidate_log_probabilities: tf.Tensor  # float32 [U, C]
 
 
@@ -44,7 +44,7 @@ class RecordedSearch(BeamSearch):
     """A beam search of one sentence that records its candidates."""
 
     def run_recorded(self, step_state: SearchState) -> tuple[Hypotheses, RecordedCandidates]:
-        """Returns the hypotheses, and the candidates of each step."""
+        """Searches like `run`; returns the hypotheses, and the candidates of each step."""
         state = self.initial(step_state)
         count = self.candidate_count()
         none = RecordedCandidates(tf.zeros([0, count, 1 + self.longest], tf.int32), tf.zeros([0, count]))
@@ -73,7 +73,7 @@ class RecordedSearch(BeamSearch):
 def explain_piece(
     network: TracedNetwork, vocabulary: AnyVocabulary, piece: tf.RaggedTensor, search: Search
 ) -> Explanation:
-    """Translates a piece, int32 [1, (L)], and shows the attention and the candidates."""
+    """Translates a piece, int32 [1, (L)], and records the attention and the candidates."""
     step, state = network.begin(piece, search.beam_size)
     settings = BeamSettings(search.beam_size, search.length_penalty, tf.constant(1), search.repetition)
     limits = search.length_limits(row_lengths(piece))
@@ -99,7 +99,7 @@ def explain_piece(
 
 
 def newest_tokens(candidates: RecordedCandidates) -> tf.Tensor:
-    """Returns the token that each candidate grew by, int32 [U, C]: in step u, the one after BOS and u others."""
+    """Returns the newest token of each candidate, int32 [U, C]: in step u, the token at index u + 1."""
     steps = tf.range(tf.shape(candidates.tokens)[0])
     return tf.gather(
         candidates.tokens, tf.repeat(steps[:, tf.newaxis] + 1, tf.shape(candidates.tokens)[1], axis=1), batch_dims=2

@@ -1,4 +1,4 @@
-"""Cuts texts and given translations into pairs of pieces, as the texts are cut for translation."""
+"""Cuts texts and their given translations into pairs of pieces. Texts are cut as for translation."""
 
 from typing import NamedTuple
 
@@ -13,38 +13,39 @@ from keras_nmt.app.decoding.text.sentences import cut_sentences, split_copied
 from keras_nmt.app.decoding.text.texts import row_lengths
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
-_ROOM = 64  # tokens; a piece of a translation may be this much longer than twice the longest source piece
-_FAR = 8  # tokens: a word is cut if none begins within this distance
+_ROOM = 64  # a target piece may have twice the tokens of the longest source piece, and this many more
+_FAR = 8  # tokens; a word is cut if no word begins within this distance
 
 
 class GivenPieces(NamedTuple):
-    """N texts and their translations in M pairs of pieces."""
+    """N texts and their translations, cut into M pairs of pieces."""
 
-    tokens: tf.RaggedTensor  # int32 [M, (L)], of the text, with leading tags
-    labels: tf.RaggedTensor  # int32 [M, (T)], of the translation, without EOS
-    copied: tf.Tensor  # string [M], copied text before both
-    owner: tf.Tensor  # int32 [M], the text of each, ascending
+    tokens: tf.RaggedTensor  # int32 [M, (L)], tokens of the text, with leading tags
+    labels: tf.RaggedTensor  # int32 [M, (T)], tokens of the translation, without EOS
+    copied: tf.Tensor  # string [M], copied text that precedes the piece on both sides
+    owner: tf.Tensor  # int32 [M], the text of each pair, ascending
     source: tf.Tensor  # int32 [M], ascending; equal for pairs with the same piece of the text
     source_begins_word: tf.Tensor  # bool [M], False if the text continues the last word of the piece before
-    target_begins_word: tf.Tensor  # bool [M], the same of the translation
+    target_begins_word: tf.Tensor  # bool [M], the same for the translation
 
 
 class _Groups(NamedTuple):
-    """G groups of sentences and their translations; string [G] unless stated otherwise."""
+    """G groups of sentences and their translations. Fields are string [G] unless stated otherwise."""
 
     copied: tf.Tensor
     source: tf.Tensor
     target: tf.Tensor
-    owner: tf.Tensor  # int32 [G], the text of each, ascending
-    source_is_spaced: tf.Tensor  # bool [G], whether a space precedes it in the text
+    owner: tf.Tensor  # int32 [G], the text of each group, ascending
+    source_is_spaced: tf.Tensor  # bool [G], True if a space precedes the group in the text
     target_is_spaced: tf.Tensor  # bool [G], the same in the translation
 
 
 def given_pieces(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> GivenPieces:
-    """Cuts `texts` and `targets` (string [N]) into pairs of pieces; returns an empty pair if N is 0.
+    """Cuts `texts` and `targets` (string [N]) into pairs of pieces. Returns one empty pair if N is 0.
 
-    A translation with as many sentences as its text is cut into these. A sentence that is too long for the model is cut
-    as for translation, and its translation in proportion.
+    If a translation has as many sentences as its text, each sentence makes a pair with its translation. Otherwise
+    `pair_up` groups the sentences. A sentence that is too long for the model is cut as for translation, and its
+    translation is cut in proportion to the lengths of the parts.
     """
     groups = _grouped(cutter, at_least_one(texts), at_least_one(targets))
     tables, most = cutter.tables, 2 * cutter.limit + _ROOM
@@ -57,8 +58,8 @@ def given_pieces(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> GivenP
     ends = tf.concat([starts[1:], [tf.size(labels.values)]], axis=0)
     labels = tf.RaggedTensor.from_row_lengths(labels.values, tf.cast(ends - starts, tf.int64))
     tokens, group_of = tf.gather(tokens, source), tf.gather(group, source)
-    begins = tf.gather(places(group) == 0, source)  # the first piece of a group, in the text
-    target_begins = begins & (places(source) == 0)  # and in the translation
+    begins = tf.gather(places(group) == 0, source)  # True for the first source piece of a group
+    target_begins = begins & (places(source) == 0)  # True for the first target piece of a group
     words = _starts_word(without_tags(tokens, tables.tags), tables), _starts_word(labels, tables)
     return GivenPieces(
         tokens=tokens.with_row_splits_dtype(tf.int64),
@@ -98,7 +99,10 @@ def _grouped(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> _Groups:
 def _in_proportion(
     labels: tf.RaggedTensor, pieces: tf.RaggedTensor, group: tf.Tensor, tables: CutTables
 ) -> tf.RaggedTensor:
-    """Cuts the labels of groups, int32 [G, (T)], at word starts, in proportion to their pieces, [M, (L)]: [M, (T)]."""
+    """Cuts the labels of G groups, int32 [G, (T)], into labels of M pieces, int32 [M, (T)].
+
+    Labels are cut at starts of words, in proportion to the lengths of the group's source pieces, int32 [M, (L)].
+    """
     lengths = tf.cast(pieces.row_lengths(), tf.float64)
     so_far = tf.cumsum(lengths)
     totals = tf.math.segment_sum(lengths, group)
@@ -119,6 +123,6 @@ def _in_proportion(
 
 
 def _starts_word(rows: tf.RaggedTensor, tables: CutTables) -> tf.Tensor:
-    """Returns whether the first token of each row, int32 [M, (L)], starts a word, True for an empty row: bool [M]."""
+    """Returns True for rows, int32 [M, (L)], that are empty or whose first token starts a word: bool [M]."""
     first = rows[:, :1].to_tensor(PAD)
     return tf.reduce_any(tf.gather(tables.starts_word, first), axis=1) | (rows.row_lengths() == 0)

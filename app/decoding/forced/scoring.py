@@ -1,4 +1,4 @@
-"""Scores given translations by a model's probabilities, in the graph."""
+"""Scores given translations by a model's probabilities, in a TensorFlow graph."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,10 +15,10 @@ class Scores(NamedTuple):
     """A model's scores of the labels of M pieces."""
 
     labels: tf.Tensor  # int32 [M, T], with EOS, then PAD
-    by_token: tf.Tensor  # float32 [M, T], log-probabilities, 0 at PAD
+    by_token: tf.Tensor  # float32 [M, T], the log-probability of each label, 0 at PAD
 
 
-LOGITS_AT_ONCE = 2**26  # float32: 256 MB
+LOGITS_AT_ONCE = 2**26  # float32 logits that are computed at once: 256 MB
 
 
 def token_log_probabilities(
@@ -28,16 +28,17 @@ def token_log_probabilities(
     *,
     vocabulary_size: int,
 ) -> tf.Tensor:
-    """Computes the log-probability of each token of given translations, after the given tokens before it.
+    """Computes the log-probability of each token of given translations, given the tokens before it.
 
     Args:
-        logits_of: (source [n, (S)], target [n, T], the labels shifted right after BOS) -> logits [n, T, V].
-        source: int32 [N, (S)].
-        labels: int32 [N, T], EOS included, then PAD.
-        vocabulary_size: V.
+        logits_of: The function (source [n, (S)], target [n, T]) -> logits [n, T, V]. The target is the labels, shifted
+            right and beginning with BOS.
+        source: int32 [N, (S)], the source tokens.
+        labels: int32 [N, T], the tokens of the translations, EOS included, then PAD.
+        vocabulary_size: V, the number of tokens in the vocabulary.
 
     Returns:
-        float32 [N, T], 0 at PAD; the sum of a row is the log-probability that `beam_search` returns for its tokens.
+        float32 [N, T], 0 at PAD. The sum of a row is the log-probability that `beam_search` returns for these tokens.
     """
     rows, longest = tf.unstack(tf.shape(labels))
     rows_at_once = tf.maximum(1, LOGITS_AT_ONCE // vocabulary_size // tf.maximum(1, longest))
@@ -61,12 +62,14 @@ def token_log_probabilities(
 def joined_scores(
     pieces: GivenPieces, scores: Scores, *, shown: tf.Tensor, copied: tf.RaggedTensor, alpha: float | tf.Tensor
 ) -> ScoredTexts:
-    """Joins the scores of M pieces to those of N texts; `pieces` of the result are ids, int32 [N, T].
+    """Joins the scores of M pieces into the scores of N texts.
+
+    The field `pieces` of the result contains ids, int32 [N, T], instead of strings.
 
     Args:
-        pieces: The pieces.
-        scores: Their scores.
-        shown: int32 [M, T], the labels to return, then PAD.
+        pieces: The pairs of pieces.
+        scores: The scores of the pieces.
+        shown: int32 [M, T], the labels that the result contains, then PAD.
         copied: int32 [M, (K)], the tokens of copied text, whose probability is 1.
         alpha: The exponent of the length penalty.
     """
@@ -74,7 +77,7 @@ def joined_scores(
     lengths = tf.math.count_nonzero(scores.labels != PAD, axis=1, dtype=tf.int32)
 
     def of_texts(own: tf.RaggedTensor, values: tf.Tensor) -> tf.Tensor:
-        """Joins the values of copied tokens and of labels, [M, T], by text: [N, T]."""
+        """Joins the values of copied tokens, [M, (K)], and of labels, [M, T], for each text: [N, T]."""
         both = tf.concat([own, tf.ragged.boolean_mask(values, shown != PAD)], axis=1)
         return tf.RaggedTensor.from_value_rowids(both, tf.cast(pieces.owner, tf.int64)).merge_dims(1, 2).to_tensor()
 

@@ -1,1 +1,1 @@
-"""The transformer as decoding runs it: one or an ensemble, traced once, with a cache that beams share."""
+"""A transformer or an ensemble as decoding runs it: traced once, with a key/value cache that beams share."""

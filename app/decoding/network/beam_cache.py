@@ -1,8 +1,8 @@
 """Key/value cache that is not copied when beams are reordered.
 
-The K beams of a sentence write the keys and values of one position side by side, each in its slot. When beams are
-reordered, only a small table changes: it tells in which slot each position of a beam's history is. Attention covers
-all slots of a sentence, and a mask restricts each beam to its own history.
+At each position, the K beams of a sentence write their keys and values into K slots. When beams are reordered, only a
+small table changes, which contains the slot of each position in each beam's history. Attention covers all slots of a
+sentence, and a mask restricts each beam to its own history.
 """
 
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from keras_nmt.app.decoding.network.protocol import Encoded, Network
 from keras_nmt.app.decoding.search.hypotheses import TensorNest
 from keras_nmt.layers.sublayers.attention import KeysValues
 
-ROOM = 32  # positions added at a time: about the length of a sentence, and few against the limit
+ROOM = 32  # positions that are added at once: about the length of a sentence, much less than the limit
 
 
 class BeamCache(NamedTuple):
-    """The histories of the K beams of each of B sentences, with room for L positions."""
+    """The keys and values of the K beams of each of B sentences, with room for L positions."""
 
-    slots: tf.Tensor  # int32 [B * K, L], 0 … K - 1; the search reorders its rows with the beams
-    written: TensorNest  # a tf.nest of `KeysValues` of [B, H, L, K * D/H], 0 where nothing is written yet
+    slots: tf.Tensor  # int32 [B * K, L], 0 … K - 1; the search reorders these rows with the beams
+    written: TensorNest  # a tf.nest of `KeysValues`, each [B, H, L, K * D/H]; 0 if not written yet
 
     def with_room(self, network: Network, position: tf.Tensor) -> "BeamCache":
-        """Returns a cache with room for `position` (int32 []), which may be one more than this one has.
+        """Returns a cache with room for `position` (int32 []), which is at most the first position without room.
 
-        Attention reads the whole buffer, filled or not. Most translations are much shorter than their limit, so room
-        for the limit from the start would make each step slower.
+        Attention reads the whole buffer, even its empty part. Most translations are much shorter than their limit. So
+        a buffer that has room for the limit from the start would make each step slower.
         """
         return tf.cond(position < tf.shape(self.slots)[1], lambda: self, lambda: self.extended(network))
 
@@ -42,12 +42,12 @@ class BeamCache(NamedTuple):
 
 
 class LayerCache:
-    """The cache of one layer in one step, in which each beam appends one token: a `layers.sublayers.attention.Cache`.
+    """A `layers.sublayers.attention.Cache` of one layer for one step, in which each beam appends one token.
 
     Args:
         written: The layer's part of `BeamCache.written`.
         places: int32 [B * H, 3], the sentence, head and position of each row to write.
-        slots: int32 [], L * K.
+        slots: int32 [], the number of slots of a sentence, L * K.
     """
 
     def __init__(self, written: KeysValues, places: tf.Tensor, slots: tf.Tensor) -> None:
@@ -56,20 +56,21 @@ class LayerCache:
         self.slots = slots
 
     def append(self, new: KeysValues) -> KeysValues:
-        """Writes keys and values of the new tokens, [B, H, K, D/H]; returns all slots, [B, H, L * K, D/H]."""
+        """Writes the keys and values of the new tokens, [B, H, K, D/H]; returns all slots, [B, H, L * K, D/H]."""
         self.written = KeysValues(*(self._write(*both) for both in zip(self.written, new, strict=True)))
         shape = [-1, new.keys.shape[1], self.slots, new.keys.shape[3]]
         return KeysValues(*(tf.reshape(values, shape) for values in self.written))
 
     def _write(self, written: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
         rows = tf.reshape(new, [tf.shape(self.places)[0], tf.shape(written)[3]])
-        # Adds to zeros because this op works in place; TensorFlow's other scatters copy the whole buffer on a CPU.
+        # The rows are still zero, so adding writes them. This op works in place; other scatter ops of TensorFlow copy
+        # the whole buffer on a CPU.
         return tf.raw_ops.ScatterNdNonAliasingAdd(input=written, indices=self.places, updates=rows)
 
 
 def empty_cache(network: Network, sentences: tf.Tensor, beams: int | tf.Tensor) -> BeamCache:
-    """Returns a cache with `ROOM` empty positions."""
-    # `0 * sentences` because a graph would fix the shape of the cache to constants.
+    """Returns a cache with `ROOM` empty positions for `beams` beams of each of `sentences` sentences."""
+    # Without `0 * sentences`, the graph would treat these sizes as constants and fix the shape of the cache.
     length, beams = ROOM + 0 * sentences, beams + 0 * sentences
     written = tf.nest.map_structure(
         lambda zeros: tf.reshape(zeros, [sentences, zeros.shape[1], length, beams * zeros.shape[3]]),
@@ -86,12 +87,12 @@ def decode_step(
     Args:
         network: A `layers.transformer.Transformer` or an ensemble.
         tokens: int32 [B * K]; the K beams of a sentence are adjacent rows.
-        position: int32 [], of these tokens.
-        cache: Of the tokens before them.
+        position: int32 [], the position of `tokens`.
+        cache: The cache of the tokens before this position.
         encoded: The encoded sources.
 
     Returns:
-        Logits [B * K, V], and the cache with the tokens.
+        The logits, [B * K, V], and the cache that includes `tokens`.
     """
     cache = cache.with_room(network, position)
     sentences = tf.shape(tf.nest.flatten(cache.written)[0])[0]

@@ -1,4 +1,4 @@
-"""Several transformers of one vocabulary that translate together by the mean of their probabilities."""
+"""Several transformers with the same vocabulary that translate together by averaging their probabilities."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
@@ -12,10 +12,11 @@ from keras_nmt.app.decoding.search.hypotheses import TensorNest
 class Ensemble:
     """A `Network` of several members. Encoder outputs and caches are lists with one entry for each member.
 
-    Its logits are the logarithm of the mean probability, float32, so that softmax returns the mean.
+    The logits of the ensemble are the logarithm of the members' mean probability, float32. So their softmax is the mean
+    probability.
 
     Args:
-        transformers: At least one `layers.transformer.Transformer`; the shapes of their layers may differ.
+        transformers: At least one `layers.transformer.Transformer`. The shapes of their layers may differ.
     """
 
     def __init__(self, transformers: Sequence[Network]) -> None:
@@ -31,16 +32,16 @@ class Ensemble:
         return sum(transformer.count_params() for transformer in self.transformers)
 
     def encode(self, source: tf.Tensor) -> tuple[list[TensorNest], tf.Tensor]:
-        """Encodes ids [B, S]; returns the encoders' outputs and the mask they share."""
+        """Encodes ids [B, S]; returns the output of each encoder, and the mask, which is the same for all."""
         memories, masks = zip(*self._each(lambda member: member.encode(source)), strict=True)
         return list(memories), masks[0]
 
     def cross_cache(self, memory: Sequence[TensorNest]) -> list[TensorNest]:
-        """Returns what the decoders need of the encoders' outputs."""
+        """Returns the cross-attention input of each decoder, computed from the output of its encoder."""
         return self._each(lambda member, own: member.cross_cache(own), memory)
 
     def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
-        """Computes the logits [B, T, V] of the token after each of ids [B, T]."""
+        """Computes the logits [B, T, V] of the next token after each of the ids [B, T]."""
 
         def decode(member: Network, cross: TensorNest) -> tf.Tensor:
             return member.decode(target, cross=cross, may_attend_source=encoded["may_attend_source"])
@@ -50,7 +51,7 @@ class Ensemble:
     def cross_weights(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes how much each target position attends to each source position: float32 [B, 1, T, S].
 
-        It is the mean over heads and members.
+        The attention is averaged over heads and members.
         """
 
         def mean_over_heads(member: Network, cross: TensorNest) -> tf.Tensor:
@@ -61,15 +62,15 @@ class Ensemble:
         return tf.add_n(weights) / len(weights)
 
     def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """Returns the maps of the first member; those of the others may have other shapes."""
+        """Returns the attention maps of the first member. Those of other members may have other shapes."""
         return self.transformers[0].attention_maps(source, target)
 
     def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
-        """Returns the encodings of the first member."""
+        """Returns the positional encodings of the first member."""
         return self.transformers[0].positional_encodings(length)
 
     def empty_cache(self, sentences: int | tf.Tensor, length: int | tf.Tensor) -> list[TensorNest]:
-        """Returns room for the keys and values of `length` tokens of each sentence."""
+        """Returns zeros for the keys and values of `length` tokens of each sentence, for each member."""
         return self._each(lambda member: member.empty_cache(sentences, length))
 
     def decode_step(
@@ -80,7 +81,7 @@ class Ensemble:
         may_attend: tf.Tensor,
         **encoded: Unpack[Encoded],
     ) -> tf.Tensor:
-        """Computes the logits [B, T, V] after each new token [B, T]."""
+        """Computes the logits [B, T, V] of the next token after each new token [B, T]."""
 
         def step(member: Network, own: TensorNest, cross: TensorNest) -> tf.Tensor:
             its_encoded: Encoded = {"cross": cross, "may_attend_source": encoded["may_attend_source"]}
@@ -89,11 +90,11 @@ class Ensemble:
         return mean_logits(self._each(step, caches, encoded["cross"]))
 
     def _each(self, function: Callable[..., Any], *values: Sequence[TensorNest]) -> list[Any]:
-        """Calls a function with each member and its own values."""
+        """Calls a function for each member, with the member and its entry of each of `values`."""
         return [function(member, *own) for member, *own in zip(self.transformers, *values, strict=True)]
 
 
 def mean_logits(logits: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Computes the logarithm of the mean softmax of the members' logits, float32 in their shape [..., V]."""
+    """Computes the logarithm of the mean of the members' softmax probabilities: float32 [..., V]."""
     of_each = tf.stack([tf.nn.log_softmax(tf.cast(one, tf.float32)) for one in logits])
     return tf.reduce_logsumexp(of_each, axis=0) - tf.math.log(float(len(logits)))

@@ -1,4 +1,4 @@
-"""What decoding needs of a neural network: the decoding methods of `layers.transformer.Transformer`."""
+"""The interface of a neural network that decoding uses: some methods of `layers.transformer.Transformer`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypedDict, Unpack
@@ -9,9 +9,9 @@ from keras_nmt.app.decoding.search.hypotheses import TensorNest
 
 
 class Encoded(TypedDict):
-    """What a decoder needs to know of encoded sources."""
+    """The encoded sources, as input of a decoder."""
 
-    cross: TensorNest  # from `cross_cache`
+    cross: TensorNest  # the result of `cross_cache`
     may_attend_source: tf.Tensor  # the mask that `encode` returned
 
 
@@ -26,22 +26,25 @@ class Network(Protocol):
         """Returns the number of values in all weights."""
 
     def encode(self, source: tf.Tensor) -> tuple[TensorNest, tf.Tensor]:
-        """Encodes ids [B, S]; returns the encoder's output and the mask of the real positions."""
+        """Encodes ids [B, S]; returns the encoder's output, and the mask that is False at padding."""
 
     def cross_cache(self, memory: TensorNest) -> TensorNest:
-        """Returns what the decoder needs of the encoder's output."""
+        """Returns the cross-attention input of the decoder, computed from the encoder's output."""
 
     def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
-        """Computes the logits [B, T, V] of the token after each of ids [B, T]."""
+        """Computes the logits [B, T, V] of the next token after each of the ids [B, T]."""
 
     def cross_weights(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes how much each target position attends to each source position: float32 [B, H, T, S]."""
 
     def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """Computes the attention of every layer and head, "encoder", "decoder" and "cross": float32 [L, B, H, T, S]."""
+        """Computes the attention of every layer and head, float32 [L, B, H, T, S].
+
+        The keys of the result are "encoder", "decoder" and "cross".
+        """
 
     def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
-        """Returns what is added to the embeddings at each position: float32 [length, D]."""
+        """Returns the encodings that are added to the embeddings, one for each position: float32 [length, D]."""
 
     def empty_cache(self, sentences: int | tf.Tensor, length: int | tf.Tensor) -> TensorNest:
         """Returns zeros [sentences, H, length, D/H] for the keys and values of each decoder layer."""
@@ -54,4 +57,7 @@ class Network(Protocol):
         may_attend: tf.Tensor,
         **encoded: Unpack[Encoded],
     ) -> tf.Tensor:
-        """Computes the logits [B, T, V] after each new token [B, T], with the earlier ones in `caches`."""
+        """Computes the logits [B, T, V] of the next token after each new token [B, T].
+
+        The keys and values of earlier tokens are in `caches`.
+        """

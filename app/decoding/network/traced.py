@@ -1,4 +1,4 @@
-"""A network's encoder, decoder and decoding step as graphs that all signatures share."""
+"""The encoder, decoder and decoding step of a network as TensorFlow graphs that all signatures share."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,11 +11,11 @@ from keras_nmt.app.decoding.network.protocol import Encoded, Network
 from keras_nmt.app.decoding.search.hypotheses import SearchState, Step
 from keras_nmt.app.decoding.text.texts import with_end
 
-SOURCE_MULTIPLE = 8  # source lengths are padded to it: TensorFlow keeps compiled kernels for every shape
+SOURCE_MULTIPLE = 8  # sources are padded to a multiple of it: TensorFlow keeps compiled kernels for every shape
 
 
 class TracedNetwork(tf.Module):
-    """A network whose parts are each traced once; a SavedModel takes as long to load as it has ops."""
+    """A network whose parts are each traced once, because the time to load a SavedModel grows with its ops."""
 
     def __init__(self, network: Network) -> None:
         super().__init__(name="network")
@@ -30,11 +30,17 @@ class TracedNetwork(tf.Module):
         return encoded
 
     def logits(self, pieces: tf.RaggedTensor, target: tf.Tensor) -> tf.Tensor:
-        """Computes the logits [B, T, V] after each token of target, int32 [B, T], for pieces, int32 [B, (L)]."""
+        """Computes the logits [B, T, V] of the next token after each token of `target`, int32 [B, T].
+
+        The sources are `pieces`, int32 [B, (L)].
+        """
         return self._decode(target, **self.encode(pieces))
 
     def begin(self, pieces: tf.RaggedTensor, beams: int | tf.Tensor) -> tuple[Step, SearchState]:
-        """Returns the step of a search and its first state, for `beams` beams of each of the pieces, int32 [B, (L)]."""
+        """Returns the step function of a search, and its first state.
+
+        The search has `beams` beams for each of the pieces, int32 [B, (L)].
+        """
         encoded = self.encode(pieces)
         cache = empty_cache(self.network, pieces.nrows(out_type=tf.int32), beams)
 
@@ -51,5 +57,5 @@ class TracedNetwork(tf.Module):
 
 
 def traced(function: Callable[..., Any], *signature: Any) -> Any:
-    """Returns the function as a graph, traced once for arguments of this signature."""
+    """Returns the function as a graph that is traced once, for arguments with the specs `signature`."""
     return tf.function(function, input_signature=signature, autograph=False)

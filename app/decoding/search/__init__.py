@@ -1,1 +1,1 @@
-"""Search over an opaque step function: beam search, constrained search and sampling. No strings."""
+"""Beam search, constrained search and sampling. They see a model only as a step function, and handle no strings."""

@@ -1,8 +1,8 @@
-"""Beam search with length normalisation, as one pure TensorFlow function over an opaque step.
+"""Beam search with length normalisation, as one pure TensorFlow function.
 
-It knows nothing of the model, of text or of Python values at run time, so it can be traced into a SavedModel. Each
-sentence keeps K live beams and its K best finished hypotheses. The score of a hypothesis is its log-probability
-divided by a length penalty (Wu et al. 2016, Eq. 14, without the coverage term).
+The search sees the model only as a step function. It handles no text and needs no Python values at run time, so it can
+be traced into a SavedModel. Each sentence keeps K live beams and its K best finished hypotheses. The score of a
+hypothesis is its log-probability divided by a length penalty (Wu et al. 2016, Eq. 14, without the coverage term).
 """
 
 from typing import NamedTuple
@@ -33,7 +33,7 @@ from keras_nmt.app.decoding.search.penalties import (
 from keras_nmt.app.decoding.search.top_k import TopK, top_k
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
-SMALLEST = 1.2e-38  # a normal float32; used for the probability of the best allowed token where it is even less
+SMALLEST = 1.2e-38  # about the smallest normal float32; a lower bound for the probability of the best allowed token
 
 
 class BeamSettings(NamedTuple):
@@ -46,11 +46,11 @@ class BeamSettings(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """The model's scores of the token after each beam."""
+    """The model's scores of the next token of each beam."""
 
     logits: tf.Tensor  # float32 [B * K, V]
     normalizers: tf.Tensor  # float32 [B * K, 1]; logit - normalizer is the log-probability
-    best: TopK  # of the tokens that may be chosen, [B * K, C]
+    best: TopK  # the best logits of the allowed tokens, [B * K, C]
 
     def log_probabilities(self, tokens: tf.Tensor) -> tf.Tensor:
         """Returns the log-probabilities of `tokens`, int32 [B * K, n]."""
@@ -58,11 +58,11 @@ class Scored(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """The best extensions of a sentence's live beams by one token; each [B, C]."""
+    """The best extensions of the live beams of each sentence by one token; every field is [B, C]."""
 
-    log_probabilities: tf.Tensor
-    beams: tf.Tensor
-    tokens: tf.Tensor
+    log_probabilities: tf.Tensor  # of the whole extended hypotheses
+    beams: tf.Tensor  # the beam that is extended, 0 … K - 1
+    tokens: tf.Tensor  # the new token
 
 
 def beam_search(
@@ -76,25 +76,28 @@ def beam_search(
     prefixes: tf.Tensor | None = None,
     repetition: Repetition = NO_RULES,
 ) -> Hypotheses:
-    """Searches the best hypotheses of B sentences.
+    """Searches for the best hypotheses of B sentences.
 
-    At each step the 2K best extensions of a sentence are its candidates. Those that end in EOS may become finished
-    hypotheses; the K best others stay live (Tensor2Tensor's algorithm). With K = 1 there is one candidate, the most
-    probable token: greedy search. PAD and BOS are never chosen, and at a sentence's last position only EOS is.
-    A sentence stops when none of its beams can reach a better score than its N-th finished hypothesis; hypotheses
-    after the N-th are those found until then. The result of a sentence does not depend on the others in the batch.
+    At each step, the candidates of a sentence are its 2K best extensions. Candidates that end in EOS may become
+    finished hypotheses. The K best candidates that do not end in EOS become the live beams (Tensor2Tensor's algorithm).
+    With K = 1, the only candidate is the most probable token, which is greedy search. PAD and BOS are never chosen. At
+    the last position of a sentence, EOS is forced.
+
+    The search of a sentence stops when none of its beams can reach a better score than its N-th finished hypothesis.
+    Hypotheses after the N-th are the best that were found until then. The result of a sentence does not depend on the
+    other sentences in the batch.
 
     Args:
         step: (newest tokens int32 [B * K], number of tokens before them int32 [], state) -> (logits [B * K, V] of the
             next token, state). The K beams of a sentence are adjacent rows.
         initial_state: The state before the first step.
-        length_limits: int32 [B], the most tokens of a hypothesis, EOS included; at least 1.
+        length_limits: int32 [B], the largest number of tokens in a hypothesis, EOS included; at least 1.
         beam_size: K, a number or int32 [].
         length_penalty: The exponent alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities.
         hypotheses: N, from 1 to K, a number or int32 [].
-        prefixes: int32 [B, P], padded with PAD: the tokens that each hypothesis begins with, fewer than the limit,
-            none of them EOS. Their probability is part of the score.
-        repetition: Rules against repetition. Probabilities are those after its penalty.
+        prefixes: int32 [B, P], padded with PAD: the tokens that each hypothesis begins with. They do not include EOS,
+            and there are fewer than the length limit. Their probability is part of the score.
+        repetition: The rules against repetition. All returned probabilities are computed after the repetition penalty.
 
     Raises:
         tf.errors.InvalidArgumentError: `beam_size` or `hypotheses` is out of range.
@@ -114,13 +117,13 @@ def beam_search(
 
 
 class BeamSearch:
-    """The parts of `beam_search`.
+    """The steps of `beam_search`, as methods that `ConstrainedSearch` and `RecordedSearch` can change.
 
     Args:
-        step: As that of `beam_search`.
-        settings: Of the search.
-        length_limits: int32 [B].
-        prefixes: int32 [B, P].
+        step: The step function, as in `beam_search`.
+        settings: The settings of the search.
+        length_limits: int32 [B], as in `beam_search`.
+        prefixes: int32 [B, P], as in `beam_search`.
     """
 
     def __init__(self, step: Step, settings: BeamSettings, *, length_limits: tf.Tensor, prefixes: tf.Tensor) -> None:
@@ -128,10 +131,10 @@ class BeamSearch:
         self.beam_size, self.length_penalty, self.hypotheses, self.repetition = settings
         self.length_limits = tf.convert_to_tensor(length_limits, tf.int32)
         self.prefixes = prefixes
-        self.longest = tf.maximum(tf.reduce_max(self.length_limits), 0)  # the maximum of no sentences is negative
+        self.longest = tf.maximum(tf.reduce_max(self.length_limits), 0)  # without sentences, reduce_max is negative
 
     def run(self, step_state: SearchState) -> Hypotheses:
-        """Searches from the state before the first step."""
+        """Runs the whole search, given the model's state before the first step."""
         state = self.initial(step_state)
         (state,) = tf.while_loop(
             self.should_continue, self.advance, [state], shape_invariants=[shape_invariants(state)]
@@ -149,7 +152,7 @@ class BeamSearch:
         )
 
     def should_continue(self, state: BeamState) -> tf.Tensor:
-        """Returns whether any sentence has a live beam: bool []."""
+        """Returns True if any sentence has a live beam: bool []."""
         alive = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE)
         return tf.logical_and(state.position < self.longest, alive)
 
@@ -158,14 +161,14 @@ class BeamSearch:
         return (self.choose(*self.propose(state)),)
 
     def propose(self, state: BeamState) -> tuple[BeamState, Candidates]:
-        """Runs the model's step; returns the state after it and the candidates."""
+        """Runs the model's step function; returns the search state after it, and the candidates."""
         newest = tf.reshape(tf.gather(state.live_tokens, state.position, axis=2), [-1])  # [B * K]
         logits, step_state = self.step(newest, state.position, state.step_state)
         state = state._replace(step_state=step_state)
         return state, self.candidates(state, logits)
 
     def choose(self, state: BeamState, candidates: Candidates) -> BeamState:
-        """Finishes or continues the candidates; returns the state before the next step."""
+        """Turns the candidates into finished hypotheses and live beams; returns the state before the next step."""
         state = self.finish(state, candidates)
         state, parents = self.survive(state, candidates)
         state = state._replace(
@@ -176,17 +179,18 @@ class BeamSearch:
         return remove_stopped(state, self.beam_size)
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
-        """Returns the 2K best extensions of each sentence, best first; the single best one if K is 1."""
+        """Returns the 2K best extensions of each sentence, best first. If K is 1, returns only the best one."""
         return self.best_extensions(state, *self.extensions(state, self.scored(state, logits)))
 
     def candidate_count(self) -> tf.Tensor:
-        """Returns the number of candidates of a sentence: int32 []."""
+        """Returns the number of candidates for each sentence: int32 []."""
         return tf.where(self.beam_size > 1, 2 * self.beam_size, 1)
 
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
         """Finds the best next tokens of each beam.
 
-        Only the softmax makes another pass over all [B * K, V]; tokens that are never chosen are removed afterwards.
+        To save passes over all of [B * K, V], this method does not mask tokens that are never chosen. It returns that
+        many more tokens instead, and `extensions` masks them.
         """
         ruled = self.repetition.apply(logits, state.history())
         best = top_k(ruled.allowed, self.candidate_count() + len(NEVER_CHOSEN))
@@ -201,12 +205,12 @@ class BeamSearch:
         return tf.where(forced == PAD, log_probabilities, of_forced), tf.where(forced == PAD, best.indices, forced)
 
     def forced_tokens(self, state: BeamState) -> tf.Tensor:
-        """Returns the forced token of each beam, PAD where there is none: int32 [B * K, 1]."""
+        """Returns the forced token of each beam, or PAD if no token is forced: int32 [B * K, 1]."""
         forced = forced_tokens(state.position, state.prefixes, state.length_limits)
         return tf.repeat(forced, self.beam_size)[:, tf.newaxis]
 
     def best_extensions(self, state: BeamState, log_probabilities: tf.Tensor, tokens: tf.Tensor) -> Candidates:
-        """Returns the best extensions of each sentence out of those of its beams, [B * K, C]."""
+        """Selects the best extensions of each sentence among the extensions of its beams, [B * K, C]."""
         sentences = tf.size(state.rows)
         by_beam = [sentences, self.beam_size, -1]
         extended = tf.reshape(log_probabilities, by_beam) + state.live_log_probabilities[:, :, tf.newaxis]
@@ -216,7 +220,7 @@ class BeamSearch:
         return Candidates(best.values, best.indices // extensions_of_beam, chosen_tokens)
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
-        """Keeps the K best of the finished hypotheses and the candidates that end here."""
+        """Keeps the K best among the finished hypotheses and the candidates that end in EOS."""
         ended = tf.where(candidates.tokens == EOS, candidates.log_probabilities, IMPOSSIBLE)
         scores = ended / length_penalties(state.position + 1, self.length_penalty)
         best: TopK = tf.math.top_k(tf.concat([state.finished.scores, scores], 1), self.beam_size)  # of [B, K + C]
@@ -237,7 +241,7 @@ class BeamSearch:
         return state._replace(finished=finished)
 
     def survive(self, state: BeamState, candidates: Candidates) -> tuple[BeamState, tf.Tensor]:
-        """Makes K candidates that do not end here the live beams; also returns the beams they extend, [B, K]."""
+        """Selects K candidates without EOS as new live beams; also returns the beam that each one extends, [B, K]."""
         not_ended = tf.where(candidates.tokens == EOS, IMPOSSIBLE, candidates.log_probabilities)
         best = self.select_survivors(state, candidates._replace(log_probabilities=not_ended))
         parents = gather_beams(candidates.beams, best.indices)
@@ -256,10 +260,11 @@ class BeamSearch:
         return best
 
     def prune_unpromising(self, state: BeamState) -> tf.Tensor:
-        """Returns the live log-probabilities [B, K], with -inf for all beams of a sentence that cannot improve.
+        """Returns the live log-probabilities [B, K]; those of a sentence are all -inf if its results cannot improve.
 
-        A log-probability only decreases and the penalty is monotone in the length. So the best score that a live beam
-        can reach is its present log-probability over the larger of the penalties at the next length and at the limit.
+        Log-probabilities only decrease, and the length penalty is monotone in the length. So the best score that a live
+        beam can reach is its present log-probability divided by a penalty: the larger one of the penalties at the next
+        length and at the length limit.
         """
         next_penalty = length_penalties(state.position + 2, self.length_penalty)
         best_penalty = tf.maximum(next_penalty, length_penalties(state.length_limits, self.length_penalty))  # [B]
@@ -268,7 +273,7 @@ class BeamSearch:
         return tf.where(can_improve[:, tf.newaxis], state.live_log_probabilities, IMPOSSIBLE)
 
     def reorder(self, step_state: SearchState, parents: tf.Tensor) -> SearchState:
-        """Gives each surviving beam the step state of its parent, [B, K]."""
+        """Copies to each live beam the model's state of the beam that it extends, given as `parents`, [B, K]."""
 
         def reordered() -> TensorNest:
             first_rows = tf.range(tf.shape(parents)[0])[:, tf.newaxis] * self.beam_size
@@ -280,6 +285,6 @@ class BeamSearch:
 
 
 def _log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
-    """Computes log(sum(exp(logits))) of each row, [N, 1]. Softmax is one fused pass; logsumexp would be four."""
+    """Computes log(sum(exp(logits))) of each row, [N, 1]. It uses softmax, one fused pass; logsumexp needs four."""
     probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
     return best.values[:, :1] - tf.math.log(tf.maximum(probability, SMALLEST))

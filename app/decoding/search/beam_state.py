@@ -13,19 +13,19 @@ class Finished(NamedTuple):
     """The best hypotheses that have ended. Rows of tokens begin with BOS."""
 
     tokens: tf.Tensor  # int32 [B, K, 1 + T]
-    sums: tf.Tensor  # float32 [B, K, 1 + T], log-probability up to each token
+    sums: tf.Tensor  # float32 [B, K, 1 + T], the log-probability of the tokens up to each position
     log_probabilities: tf.Tensor  # float32 [B, K]
-    scores: tf.Tensor  # float32 [B, K], descending; -inf where there is none yet
+    scores: tf.Tensor  # float32 [B, K], descending; -inf if there is no hypothesis yet
 
 
 class BeamState(NamedTuple):
     """The state of a beam search between two steps. Rows of tokens begin with BOS.
 
     A dead beam has log-probability -inf and stays dead. A sentence has stopped when all its beams are dead. Stopped
-    sentences are removed from time to time: B is the number of remaining sentences out of the A of the batch.
+    sentences are removed from time to time. The batch has A sentences, of which B remain in the state.
     """
 
-    position: tf.Tensor  # int32 [], tokens already chosen
+    position: tf.Tensor  # int32 [], the number of tokens already chosen
     rows: tf.Tensor  # int32 [B], the row of each sentence in the batch
     length_limits: tf.Tensor  # int32 [B]
     prefixes: tf.Tensor  # int32 [B, P]
@@ -34,7 +34,7 @@ class BeamState(NamedTuple):
     live_log_probabilities: tf.Tensor  # float32 [B, K]
     finished: Finished
     step_state: SearchState
-    results: Finished  # of all A sentences; valid only for those that were removed
+    results: Finished  # of all A sentences; valid only for sentences that were removed
 
     def history(self) -> tf.Tensor:
         """Returns the tokens of every live beam so far, without BOS: int32 [B * K, position]."""
@@ -47,7 +47,7 @@ _NOT_BY_SENTENCE = ("position", "step_state", "results")  # fields without a lea
 def initial_beam_state(
     step_state: SearchState, *, length_limits: tf.Tensor, prefixes: tf.Tensor, beam_size: tf.Tensor, longest: tf.Tensor
 ) -> BeamState:
-    """Returns a state with one live beam, BOS, in each sentence and nothing finished."""
+    """Returns a state in which each sentence has one live beam, which is BOS, and no finished hypothesis."""
     rows = tf.range(tf.size(length_limits))
     beams = [tf.size(rows), beam_size]
     tokens = tf.fill([*beams, 1 + longest], PAD)
@@ -69,7 +69,7 @@ def initial_beam_state(
 
 
 def shape_invariants(state: BeamState) -> BeamState:
-    """Returns the shapes that hold in every step; numbers of rows may change."""
+    """Returns the shapes that hold in every step. The number of rows may change, so it is None."""
 
     def open_rows(values: tf.Tensor) -> tf.TensorShape:
         return tf.TensorShape([None]).concatenate(values.shape[1:])
@@ -79,7 +79,7 @@ def shape_invariants(state: BeamState) -> BeamState:
 
 
 def remove_stopped(state: BeamState, beam_size: tf.Tensor) -> BeamState:
-    """Removes the stopped sentences once they are a quarter of those in the state, and stores their results."""
+    """Removes the stopped sentences and stores their results if they are at least a quarter of those in the state."""
     is_running = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE, axis=1)  # [B]
     running, sentences = tf.math.count_nonzero(is_running, dtype=tf.int32), tf.size(is_running)
 
@@ -111,7 +111,7 @@ def store_results(state: BeamState) -> BeamState:
 
 
 def hypotheses_of(results: Finished) -> Hypotheses:
-    """Removes BOS and what is left in places without a hypothesis."""
+    """Converts results to `Hypotheses`: removes BOS, and the tokens of hypotheses that do not exist."""
     exists = (results.scores > IMPOSSIBLE)[:, :, tf.newaxis]
     tokens = tf.where(exists, results.tokens[:, :, 1:], PAD)
     return Hypotheses(
@@ -124,10 +124,16 @@ def hypotheses_of(results: Finished) -> Hypotheses:
 
 
 def write_at(values: tf.Tensor, position: int | tf.Tensor, value: int | tf.Tensor) -> tf.Tensor:
-    """Returns `values` [B, K, 1 + T] with `value` at `position` of every row, each a scalar or [B, K, 1]."""
+    """Writes `value` at `position` into every row of `values`, [B, K, 1 + T].
+
+    Args:
+        values: The rows; a copy is returned.
+        position: A scalar, or [B, K, 1].
+        value: A scalar, or [B, K, 1].
+    """
     return tf.where(tf.range(tf.shape(values)[2]) == position, value, values)
 
 
 def gather_beams(values: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-    """Selects the beams or candidates `places` [B, K] of `values` [B, C, …]: [B, K, …]."""
+    """Selects the beams or candidates at the indices `places` [B, K] from `values` [B, C, …]: [B, K, …]."""
     return tf.gather(values, places, batch_dims=1)

@@ -1,10 +1,11 @@
 """Beam search for translations that contain given phrases, each verbatim and in any order.
 
-Lexically constrained decoding with dynamic beam allocation (Post & Vilar 2018). Besides the most probable extensions,
-those that continue a phrase are candidates. The beam is divided among hypotheses by the number of phrase tokens they
-still lack, so that one with a rare phrase need not compete with one without any. Only a hypothesis with all its phrases
-may end, and one without room for the missing phrases dies. A phrase must end where a word ends: the token after a
-phrase that ends in a letter must not continue that word.
+It implements lexically constrained decoding with dynamic beam allocation (Post & Vilar 2018). The candidates are the
+most probable extensions and all extensions that continue a phrase. The places in the beam are divided by the number of
+phrase tokens that a hypothesis still lacks. So a hypothesis with a rare phrase need not compete with a hypothesis that
+has no phrase yet. A hypothesis may end only if it contains all its phrases. It is removed if its length limit leaves no
+room for the missing phrases. A phrase must end where a word ends: if a phrase ends in a letter, the next token must not
+continue the same word.
 """
 
 from typing import NamedTuple
@@ -18,18 +19,18 @@ from keras_nmt.app.decoding.search.penalties import IMPOSSIBLE, is_never_chosen
 from keras_nmt.app.decoding.search.top_k import TopK
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
-LARGEST_BEAM = 32  # the most hypotheses that phrases enlarge a beam to
-LAST_RANK = 1_000_000  # after every real rank
+LARGEST_BEAM = 32  # for phrases, the beam is not enlarged beyond this size
+LAST_RANK = 1_000_000  # larger than every real rank
 
 
 class Phrases(NamedTuple):
-    """P phrases of each of B sentences, of up to L tokens."""
+    """P phrases for each of B sentences; a phrase has up to L tokens."""
 
     tokens: tf.Tensor  # int32 [B, P, L], padded with PAD; a phrase may be all PAD; P and L are at least 1
-    is_open: tf.Tensor  # bool [B, P], whether a word could continue after the phrase
+    is_open: tf.Tensor  # bool [B, P], True if the last word of the phrase could continue after it
 
     def repeat(self, times: tf.Tensor) -> "Phrases":
-        """Repeats the phrases of each sentence, once for each of its hypotheses."""
+        """Repeats the phrases of each sentence `times` times, once for each of its hypotheses."""
         return Phrases(*(tf.repeat(values, times, axis=0) for values in self))
 
     def lengths(self) -> tf.Tensor:
@@ -38,10 +39,16 @@ class Phrases(NamedTuple):
 
 
 class PhraseProgress(NamedTuple):
-    """How much of its P phrases each of R hypotheses contains; both [R, P]."""
+    """How much of its P phrases each of R hypotheses contains; both fields are [R, P].
 
-    met: tf.Tensor  # bool
-    depth: tf.Tensor  # int32, tokens of an unmet phrase that are the newest ones; all if its last word may continue
+    Attributes:
+        met: bool, True if the hypothesis contains the phrase.
+        depth: int32, the number of tokens of an unmet phrase that the hypothesis ends with. All tokens of an open
+            phrase may be there without meeting it: the next token decides whether the phrase ends a word.
+    """
+
+    met: tf.Tensor
+    depth: tf.Tensor
 
 
 def constrained_search(
@@ -53,18 +60,18 @@ def constrained_search(
     length_limits: tf.Tensor,
     settings: BeamSettings,
 ) -> Hypotheses:
-    """Searches the best hypotheses of B sentences that contain their phrases.
+    """Searches for the best hypotheses of B sentences that contain the phrases of their sentence.
 
     Args:
-        step: As that of `beam_search`.
-        initial_state: The state before the first step, for `settings.beam_size` hypotheses of each sentence.
-        phrases: The phrases they must contain.
-        continues_word: bool [V], the tokens that continue a word.
-        length_limits: int32 [B], the most tokens of a hypothesis; at least the phrases' tokens and EOS.
-        settings: With the beam size of `enlarged_beam`.
+        step: The step function, as in `beam_search`.
+        initial_state: The model's state before the first step, for `settings.beam_size` hypotheses of each sentence.
+        phrases: The phrases that the hypotheses of each sentence must contain.
+        continues_word: bool [V], True for tokens that continue a word.
+        length_limits: int32 [B], the largest number of tokens in a hypothesis; at least that of all phrases and EOS.
+        settings: The settings of the search; their beam size must come from `enlarged_beam`.
 
     Returns:
-        K hypotheses, as `beam_search` does.
+        K hypotheses of each sentence, like `beam_search`.
     """
 
     def counting_step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
@@ -82,13 +89,18 @@ def constrained_search(
 
 
 def enlarged_beam(phrases: tf.Tensor, beam_size: tf.Tensor) -> tf.Tensor:
-    """Returns a beam size with room for every number of phrase tokens (int32 [B, P, L]), up to `LARGEST_BEAM`."""
+    """Returns a beam size with a place for each possible number of missing phrase tokens, up to `LARGEST_BEAM`.
+
+    Args:
+        phrases: int32 [B, P, L], the tokens of the phrases, padded with PAD.
+        beam_size: int32 [], the smallest result.
+    """
     most = tf.reduce_max(tf.math.count_nonzero(phrases != PAD, axis=[1, 2], dtype=tf.int32))
     return tf.maximum(beam_size, tf.minimum(1 + tf.maximum(most, 0), LARGEST_BEAM))
 
 
 def advance(progress: PhraseProgress, phrases: Phrases, tokens: tf.Tensor, continues_word: tf.Tensor) -> PhraseProgress:
-    """Returns the progress of R hypotheses after one more token each, int32 [R]; `phrases` has R rows."""
+    """Returns the progress of R hypotheses after one new token each, int32 [R]; `phrases` must have R rows."""
     token = tokens[:, tf.newaxis]
     ends_here = is_complete(progress, phrases) & ~tf.gather(continues_word, token)
     is_next = (next_tokens(progress, phrases) == token) & ~progress.met & (token != PAD)
@@ -100,25 +112,28 @@ def advance(progress: PhraseProgress, phrases: Phrases, tokens: tf.Tensor, conti
 
 
 def is_complete(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
-    """Returns whether the newest tokens are a whole unmet phrase, met unless its word continues: bool [R, P]."""
+    """Returns True for an unmet phrase if the hypothesis ends with all its tokens: bool [R, P].
+
+    Such a phrase is met unless the next token continues its last word.
+    """
     return ~progress.met & (progress.depth == phrases.lengths())
 
 
 def next_tokens(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
-    """Returns the token that continues each phrase, PAD for one that is met or complete: int32 [R, P]."""
+    """Returns the next token of each phrase, or PAD if the phrase is met or complete: int32 [R, P]."""
     ended = tf.pad(phrases.tokens, [[0, 0], [0, 0], [0, 1]], constant_values=PAD)
     return tf.where(progress.met, PAD, tf.gather(ended, progress.depth, batch_dims=2))
 
 
 def tokens_missing(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
-    """Returns the most tokens that each hypothesis still needs for its phrases: int32 [R]."""
+    """Returns how many more tokens each hypothesis needs at most to contain its phrases: int32 [R]."""
     complete = is_complete(progress, phrases)
     whole = tf.reduce_sum(tf.where(progress.met | complete, 0, phrases.lengths()), axis=1)
     return whole - tf.reduce_max(tf.where(complete, 0, progress.depth), axis=1)
 
 
 def progress_of(state: BeamState) -> PhraseProgress:
-    """Returns the progress of all beams, [B * K, P]."""
+    """Returns the progress of all live beams, [B * K, P]."""
     _, progress = state.step_state.beams
     return PhraseProgress(*progress)
 
@@ -130,7 +145,7 @@ def phrases_of(state: BeamState) -> Phrases:
 
 
 class ConstrainedSearch(BeamSearch):
-    """The parts of `constrained_search`."""
+    """The steps of `constrained_search`, where they differ from those of `beam_search`."""
 
     def __init__(
         self, step: Step, settings: BeamSettings, *, length_limits: tf.Tensor, continues_word: tf.Tensor
@@ -140,7 +155,7 @@ class ConstrainedSearch(BeamSearch):
         self.continues_word = tf.convert_to_tensor(continues_word)
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
-        """Returns the 2K best extensions that can still get all phrases, and all that continue or end a phrase."""
+        """Returns the 2K best extensions that have room for all phrases, and all that continue or end a phrase."""
         scored = self.scored(state, logits)
         log_probabilities, tokens = self.extensions(state, scored)
         log_probabilities = self.without_hopeless(state, log_probabilities, tokens)
@@ -151,7 +166,7 @@ class ConstrainedSearch(BeamSearch):
     def phrase_extensions(self, state: BeamState, scored: Scored, best: Candidates) -> Candidates:
         """Returns the extensions of the beams that continue or end a phrase, [B, K * (1 + P)].
 
-        The log-probability is -inf for those that are in `best` or that occurred before.
+        The log-probability is -inf for an extension that is also in `best`, or that is the same as an earlier one.
         """
         phrases = phrases_of(state).repeat(self.beam_size)
         tokens = next_tokens(progress_of(state), phrases)  # [B * K, P]
@@ -175,7 +190,10 @@ class ConstrainedSearch(BeamSearch):
         return Candidates(tf.where(tf.reduce_any(is_known, axis=2), IMPOSSIBLE, log_probabilities), beams, tokens)
 
     def best_end(self, is_ending: tf.Tensor, scored: Scored) -> tf.Tensor:
-        """Returns the likeliest token that does not continue a word, int32 [B * K, 1]; PAD if no phrase is complete."""
+        """Returns the most probable token that does not continue a word, int32 [B * K, 1].
+
+        Returns only PAD if `is_ending`, bool [B * K, 1], is False for all beams.
+        """
 
         def likeliest() -> tf.Tensor:
             never = is_never_chosen(tf.range(tf.size(self.continues_word)))
@@ -185,7 +203,7 @@ class ConstrainedSearch(BeamSearch):
         return tf.cond(tf.reduce_any(is_ending), likeliest, lambda: tf.fill(tf.shape(is_ending), PAD))
 
     def without_hopeless(self, state: BeamState, log_probabilities: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-        """Sets the log-probabilities of extensions, [B * K, C], to -inf where the phrases no longer fit."""
+        """Sets log-probabilities of extensions, [B * K, C], to -inf if there is no room for the missing phrases."""
         width = tf.shape(tokens)[1]
         of_beams = (tf.repeat(values, width, axis=0) for values in progress_of(state))
         phrases = phrases_of(state).repeat(self.beam_size * width)
@@ -197,7 +215,10 @@ class ConstrainedSearch(BeamSearch):
         return tf.where(is_possible, log_probabilities, IMPOSSIBLE)
 
     def select_survivors(self, state: BeamState, candidates: Candidates) -> TopK:
-        """Selects the best candidate for each number of missing tokens, fewest first, then the second best, etc."""
+        """Selects the best candidate for each number of missing phrase tokens, then the second best for each, etc.
+
+        Within one round, candidates with fewer missing tokens come first.
+        """
         first_rows = tf.range(tf.size(state.rows))[:, tf.newaxis] * self.beam_size
         rows = tf.reshape(first_rows + candidates.beams, [-1])
         phrases = Phrases(*(tf.gather(values, rows) for values in phrases_of(state).repeat(self.beam_size)))

@@ -1,11 +1,11 @@
-"""What a search takes and returns: the step function, its state, and the hypotheses."""
+"""The input and output types of a search: the step function, its state, and the hypotheses."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-TensorNest = Any  # a tensor or a tf.nest of tensors, whose structure is the model's own
+TensorNest = Any  # a tensor or a tf.nest of tensors; only the model knows its structure
 
 
 class SearchState(NamedTuple):
@@ -22,7 +22,7 @@ Step = Callable[[tf.Tensor, tf.Tensor, SearchState], tuple[tf.Tensor, SearchStat
 class Hypotheses(NamedTuple):
     """The K best translations of each of B sentences, best first.
 
-    A sentence may have fewer than K hypotheses (with a limit of one token there is only EOS). The remaining places
+    A sentence may have fewer than K hypotheses: if the limit is one token, the only one is EOS. The missing hypotheses
     have no tokens, length 0 and score -inf.
     """
 

@@ -1,6 +1,6 @@
 """Rules that beam search, constrained search and sampling apply to a model's logits and scores.
 
-They cover repetition, tokens that are never chosen, tokens that are forced, and the length penalty.
+They are rules against repetition, tokens that are never chosen, forced tokens, and the length penalty.
 """
 
 from typing import NamedTuple
@@ -14,21 +14,21 @@ NEVER_CHOSEN = (PAD, BOS)
 
 
 class RuledLogits(NamedTuple):
-    """Logits of the next token after the repetition rules; both float32 [N, V]."""
+    """Logits of the next token to which the rules against repetition were applied; both float32 [N, V]."""
 
-    logits: tf.Tensor  # after the penalty; their softmax is the probability that counts
-    allowed: tf.Tensor  # the same, but -inf for tokens that would repeat an n-gram
+    logits: tf.Tensor  # with the repetition penalty; probabilities are the softmax of these logits
+    allowed: tf.Tensor  # the same logits, but -inf for tokens that would repeat an n-gram
 
 
 class Repetition(NamedTuple):
-    """Rules against repetition; the defaults turn both off.
+    """Two rules against repetition. The default values turn them off.
 
     Attributes:
-        no_repeat_ngram_size: n; no n-gram occurs twice in a hypothesis (Paulus et al. 2017, section 2.5). 0 allows
-            repeated n-grams. Forced tokens may repeat.
-        repetition_penalty: Divides the logits of tokens that the hypothesis already contains where they are positive,
-            and multiplies them where they are negative (Keskar et al. 2019, section 4.1). Above 1 these tokens become
-            less likely.
+        no_repeat_ngram_size: The number of tokens in n-grams that may not occur twice in a hypothesis (Paulus et al.
+            2017, section 2.5). 0 allows all repetitions. Forced tokens may always repeat an n-gram.
+        repetition_penalty: The factor for the logits of tokens that the hypothesis already contains (Keskar et al.
+            2019, section 4.1). Positive logits are divided by the factor, negative logits are multiplied by it. A
+            factor above 1 makes these tokens less likely.
     """
 
     no_repeat_ngram_size: int | tf.Tensor = 0
@@ -44,7 +44,7 @@ NO_RULES = Repetition()
 
 
 def penalize_tokens(logits: tf.Tensor, tokens: tf.Tensor, penalty: float | tf.Tensor) -> tf.Tensor:
-    """Makes `tokens`, int32 [N, L], less likely by `penalty`; returns logits like those given, float [N, V]."""
+    """Applies the repetition penalty to the logits of `tokens`, int32 [N, L]; returns all logits, float [N, V]."""
 
     def penalized() -> tf.Tensor:
         own = tf.gather(logits, tokens, batch_dims=1)  # [N, L]
@@ -71,17 +71,17 @@ def ban_repeated_ngrams(logits: tf.Tensor, tokens: tf.Tensor, size: int | tf.Ten
 
 
 def is_never_chosen(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns which of `tokens` (int32, any shape) no search ever chooses: bool in the same shape."""
+    """Returns True for each of `tokens` (int32) that no search ever chooses: bool in the shape of `tokens`."""
     return tf.reduce_any(tf.expand_dims(tokens, -1) == NEVER_CHOSEN, axis=-1)
 
 
 def forced_tokens(position: tf.Tensor, prefixes: tf.Tensor, length_limits: tf.Tensor) -> tf.Tensor:
-    """Returns the token that must come next in each sentence, PAD where the choice is free: int32 [B].
+    """Returns the token that must come next in each sentence, or PAD if any token may: int32 [B].
 
     Args:
-        position: int32 [], number of tokens chosen so far.
-        prefixes: int32 [B, P], padded with PAD.
-        length_limits: int32 [B]; at the last position EOS is forced.
+        position: int32 [], the number of tokens chosen so far.
+        prefixes: int32 [B, P], padded with PAD; the tokens that are forced at the first positions.
+        length_limits: int32 [B]; EOS is forced at the last position.
     """
     prefixes = tf.pad(prefixes, [[0, 0], [0, 1]], constant_values=PAD)  # nothing is forced after the prefix
     of_prefix = prefixes[:, tf.minimum(position, tf.shape(prefixes)[1] - 1)]
@@ -89,7 +89,7 @@ def forced_tokens(position: tf.Tensor, prefixes: tf.Tensor, length_limits: tf.Te
 
 
 def length_penalties(lengths: tf.Tensor, alpha: float | tf.Tensor) -> tf.Tensor:
-    """Computes ((5 + length) / 6) ^ alpha (Wu et al. 2016, Eq. 14), float32 in the shape of `lengths`."""
+    """Computes ((5 + length) / 6) ^ alpha (Wu et al. 2016, Eq. 14): float32 in the shape of `lengths`."""
     return tf.pow((5.0 + tf.cast(lengths, tf.float32)) / 6.0, tf.cast(alpha, tf.float32))
 
 

@@ -1,6 +1,7 @@
-"""Draws translations at random, as back-translation needs them; one pure TensorFlow function over an opaque step.
+"""Draws random translations, for example for back-translation, as one pure TensorFlow function.
 
-Each sentence has random numbers of its own, so its result does not depend on the others in the batch.
+It sees the model only as a step function. Each sentence has its own random numbers, so its result does not depend on
+the other sentences in the batch.
 """
 
 from typing import NamedTuple
@@ -18,17 +19,18 @@ from keras_nmt.app.decoding.search.penalties import (
 )
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
-NUMBERS_AT_ONCE = 64  # random numbers drawn from one seed; enough for most sentences
+NUMBERS_AT_ONCE = 64  # random numbers that are drawn from one seed; enough for most sentences
 
 
 class Sampling(NamedTuple):
     """The distribution that the next token is drawn from.
 
     Attributes:
-        temperature: Divides the logits; above 0. Below 1 likely tokens become likelier.
-        top_k: Only the k most likely tokens may be drawn (Fan et al. 2018, section 5.1); 0 allows all.
-        top_p: Only the fewest tokens with at least this total probability, above 0, may be drawn (Holtzman et al. 2020,
-            section 3.1); 1 allows all. Applied after `top_k` and the temperature.
+        temperature: The divisor of the logits, above 0. Below 1, probable tokens become more probable.
+        top_k: The number of most probable tokens that may be drawn (Fan et al. 2018, section 5.1). 0 allows all tokens.
+        top_p: The total probability, above 0, of the most probable tokens that may be drawn: the smallest number of
+            tokens that reach it (Holtzman et al. 2020, section 3.1). 1 allows all tokens. Applied after `temperature`
+            and `top_k`.
     """
 
     temperature: float | tf.Tensor = 1.0
@@ -37,7 +39,7 @@ class Sampling(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What one step passes to the next."""
+    """The state between two steps."""
 
     position: tf.Tensor  # int32 [], tokens already drawn
     tokens: tf.Tensor  # int32 [B, 1 + T], BOS first
@@ -58,16 +60,16 @@ def sample(
     """Draws a hypothesis for each of B sentences, token by token.
 
     Args:
-        step: As that of `beam_search`, with B rows.
-        initial_state: The state before the first step.
-        length_limits: int32 [B], the most tokens of a hypothesis, EOS included; at least 1.
-        seeds: int32 [B, 2]; the same seeds draw the same numbers.
+        step: The step function, as in `beam_search`, with B rows.
+        initial_state: The model's state before the first step.
+        length_limits: int32 [B], the largest number of tokens in a hypothesis, EOS included; at least 1.
+        seeds: int32 [B, 2], the seed of each sentence; equal seeds give equal random numbers.
         sampling: The distribution to draw from.
-        length_penalty: The exponent alpha of the penalty that scores are divided by.
-        repetition: Rules against repetition.
+        length_penalty: The exponent alpha of the length penalty that scores are divided by.
+        repetition: The rules against repetition.
 
     Returns:
-        One hypothesis of each sentence (K = 1). Its probabilities are the model's, not those of `sampling`.
+        One hypothesis for each sentence (K = 1). Its probabilities are those of the model without `sampling`.
 
     Raises:
         tf.errors.InvalidArgumentError: `temperature` or `top_p` is not above 0, or `top_k` is negative.
@@ -94,7 +96,7 @@ class _Sampler:
         self.sampling = sampling
         self.repetition = repetition
         self.rows = tf.size(length_limits)
-        self.longest = tf.maximum(tf.reduce_max(length_limits), 0)  # the maximum of no sentences is negative
+        self.longest = tf.maximum(tf.reduce_max(length_limits), 0)  # without sentences, reduce_max is negative
         self.numbers = _uniform_numbers(seeds, self.longest)
         self.no_prefixes = tf.zeros([self.rows, 0], tf.int32)
 
@@ -109,12 +111,12 @@ class _Sampler:
         return state
 
     def should_continue(self, state: _State) -> tf.Tensor:
-        """Returns whether any hypothesis has not ended: bool []."""
+        """Returns True if any hypothesis has not ended: bool []."""
         unfinished = tf.reduce_all(state.tokens[:, 1:] != EOS, axis=1)
         return (state.position < self.longest) & tf.reduce_any(unfinished)
 
     def advance(self, state: _State) -> tuple[_State]:
-        """Draws one more token of each hypothesis; PAD after its end."""
+        """Draws one more token for each hypothesis; PAD if the hypothesis has ended."""
         history = state.tokens[:, 1 : state.position + 1]
         logits, step_state = self.step(state.tokens[:, state.position], state.position, state.step_state)
         ruled = self.repetition.apply(logits, history)
@@ -148,7 +150,7 @@ def _hypotheses_of(state: _State, length_penalty: float | tf.Tensor) -> Hypothes
 
 
 def draw(logits: tf.Tensor, numbers: tf.Tensor, sampling: Sampling) -> tf.Tensor:
-    """Maps a random number of each row to a token, by inverting the cumulative distribution: int32 [B].
+    """Maps the random number of each row to a token by inverting the cumulative distribution: int32 [B].
 
     Args:
         logits: float32 [B, V].
@@ -168,7 +170,7 @@ def draw(logits: tf.Tensor, numbers: tf.Tensor, sampling: Sampling) -> tf.Tensor
         return logits, tf.broadcast_to(tf.range(width), tf.shape(logits))
 
     values, tokens = tf.cond((top_k > 0) | (top_p < 1.0), best_first, unsorted)
-    probabilities = tf.nn.softmax(tf.cast(values, tf.float64))  # float32 would lose rare tokens in the sum
+    probabilities = tf.nn.softmax(tf.cast(values, tf.float64))  # in float32, the sum would lose rare tokens
     before = tf.cumsum(probabilities, axis=1, exclusive=True)
     in_nucleus = (before < tf.cast(top_p, tf.float64)) | (top_p >= 1.0)
     ends = tf.cumsum(tf.where(in_nucleus, probabilities, 0.0), axis=1)
@@ -180,7 +182,7 @@ def draw(logits: tf.Tensor, numbers: tf.Tensor, sampling: Sampling) -> tf.Tensor
 def _uniform_numbers(seeds: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Draws at least `count` numbers in [0, 1) from each seed: float32 [B, >= count].
 
-    A row depends on its seed alone, and drawing more numbers does not change the first ones.
+    A row depends only on its seed. Drawing more numbers does not change the first ones.
     """
     parts = -(-count // NUMBERS_AT_ONCE)
     rows = tf.repeat(seeds, parts, axis=0)

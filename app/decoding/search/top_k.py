@@ -1,10 +1,10 @@
-"""The k largest of very many values, faster than `tf.math.top_k` and with the same result."""
+"""Finds the k largest of very many values, faster than `tf.math.top_k` and with the same result."""
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-BLOCK = 64  # values of a block; on a CPU, 32 to 128 take about the same time
+BLOCK = 64  # values in a block; on a CPU, block sizes from 32 to 128 are about equally fast
 
 
 class TopK(NamedTuple):
@@ -15,11 +15,12 @@ class TopK(NamedTuple):
 
 
 def top_k(values: tf.Tensor, k: int | tf.Tensor) -> TopK:
-    """Finds the k largest of each row of `values` (float32 [B, M], M >= k).
+    """Finds the k largest values in each row of `values` (float32 [B, M], M >= k).
 
-    The k largest values lie in the k blocks with the largest maxima. So one vectorised pass computes the maxima, and
-    only k blocks remain to be sorted. On a CPU this takes a third of the time of `tf.math.top_k` over [32, 32000] with
-    k = 8. The choice among equal values is arbitrary. The index of a -inf is within the row, but may repeat.
+    Each row is divided into blocks. The k largest values lie in the k blocks with the largest maxima. So one vectorised
+    pass computes the maxima, and only k blocks remain to be sorted. On a CPU, for [32, 32000] and k = 8, this takes a
+    third of the time of `tf.math.top_k`. The choice among equal values is arbitrary. The index of a value -inf is
+    within the row, but the same index may be returned several times.
     """
     blocks = _in_blocks(values, at_least=k)  # [B, M] -> [B, blocks, BLOCK]
     best_blocks = tf.math.top_k(tf.reduce_max(blocks, axis=2), k).indices  # [B, k]
@@ -31,7 +32,7 @@ def top_k(values: tf.Tensor, k: int | tf.Tensor) -> TopK:
 
 
 def _in_blocks(values: tf.Tensor, at_least: int | tf.Tensor) -> tf.Tensor:
-    """Reshapes [B, M] to [B, blocks, BLOCK], padded with -inf to whole blocks."""
+    """Reshapes [B, M] to [B, blocks, BLOCK]; pads with -inf to at least `at_least` whole blocks."""
     rows, width = tf.unstack(tf.shape(values))
     blocks = tf.maximum(at_least, -(-width // BLOCK))
     missing = blocks * BLOCK - width
@@ -39,5 +40,5 @@ def _in_blocks(values: tf.Tensor, at_least: int | tf.Tensor) -> tf.Tensor:
     def padded() -> tf.Tensor:
         return tf.pad(values, [[0, 0], [0, missing]], constant_values=float("-inf"))
 
-    # Usually nothing is missing, which saves the copy.
+    # `tf.pad` would copy all values even if nothing is missing, which is the usual case.
     return tf.reshape(tf.cond(missing > 0, padded, lambda: values), [rows, blocks, BLOCK])

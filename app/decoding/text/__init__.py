@@ -1,1 +1,1 @@
-"""Cuts texts into the sentences that the model reads, and joins its translations to texts again."""
+"""Cuts texts into sentences for the model, and joins the translations of the sentences into texts."""

@@ -1,4 +1,4 @@
-"""Cuts texts into the pieces that a model translates: sentences, and parts of those that are too long."""
+"""Cuts texts into the pieces that a model translates: sentences, and parts of sentences that are too long."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,11 @@ _ANY_BYTES = r"\C*$"  # also malformed UTF-8
 
 
 class Cutter:
-    """Cuts the texts of one model.
+    """Cuts texts for one model.
 
     Args:
-        vocabulary: Of the model.
-        max_source_tokens: The most tokens of a piece, without its tags.
+        vocabulary: The vocabulary of the model.
+        max_source_tokens: The largest number of tokens in a piece, not counting its tags.
     """
 
     def __init__(self, vocabulary: AnyVocabulary, max_source_tokens: int) -> None:
@@ -31,7 +31,7 @@ class Cutter:
         self.tags = tags_pattern(tags_among(spellings))
 
     def cut(self, texts: tf.Tensor) -> Pieces:
-        """Cuts `texts` (string [N]); returns one piece without a token if N is 0, since a model needs a row."""
+        """Cuts `texts` (string [N]). If N is 0, returns one piece without tokens, since a model needs a row."""
         texts = at_least_one(texts)
         tags, texts = self.without_tags(texts)
         by_text = cut_sentences(texts).sentences
@@ -49,10 +49,11 @@ class Cutter:
         )
 
     def prefixes(self, pieces: Pieces, prefixes: tf.Tensor) -> tf.RaggedTensor:
-        """Divides the prefixes of translations (string [N]) among the pieces: tokens, int32 [M, (P)].
+        """Divides the prefixes of translations (string [N]) among the pieces; returns their tokens, int32 [M, (P)].
 
-        The k-th sentence of a prefix goes to the k-th sentence of its text, and the rest to the last one. A copied part
-        at the beginning of a piece is removed from its prefix.
+        The k-th sentence of a prefix belongs to the k-th sentence of its text. If a prefix has more sentences than its
+        text, the rest belongs to the last sentence. If a prefix begins with the copied part of its piece, this part is
+        removed from the prefix.
         """
         begun = cut_sentences(at_least_one(prefixes)).sentences
         first = tf.math.segment_min(pieces.sentence, pieces.owner)  # [N], the first sentence of each text
@@ -68,7 +69,7 @@ class Cutter:
         return self.vocabulary.encode_target(tf.where(same_copied & (pieces.copied != ""), its_rest, own))
 
     def without_tags(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Splits each text into its leading tags, with the spaces after them, and the rest."""
+        """Splits each text into its leading tags with the spaces after them, and the rest of the text."""
         if not self.tags:
             return tf.fill(tf.shape(texts), ""), texts
         has_tags = tf.strings.regex_full_match(texts, self.tags + _ANY_BYTES)
@@ -88,6 +89,6 @@ def at_least_one(texts: tf.Tensor) -> tf.Tensor:
 
 
 def places(owners: tf.Tensor) -> tf.Tensor:
-    """Numbers the entries of each owner: [0, 0, 1, 1, 1] (ascending) gives [0, 1, 0, 1, 2]."""
+    """Numbers the entries of each owner from 0: [0, 0, 1, 1, 1], which must ascend, gives [0, 1, 0, 1, 2]."""
     numbers = tf.range(tf.size(owners))
     return numbers - tf.gather(tf.math.segment_min(numbers, owners), owners)

@@ -19,15 +19,15 @@ def found_pieces(
     vocabulary: AnyVocabulary,
     tags: TagTables,
 ) -> FoundPieces:
-    """Decodes the best hypotheses of pieces and checks them.
+    """Decodes the best hypotheses of pieces and checks the translations.
 
     Args:
-        tokens: int32 [B, (L)], the pieces.
-        found: What a search found for them.
-        hypotheses: How many translations to return, at most.
-        retry: Whether the second hypothesis takes the place of the first if it has fewer warnings.
-        vocabulary: Of the model.
-        tags: Of the vocabulary.
+        tokens: int32 [B, (L)], the tokens of the pieces.
+        found: The hypotheses that a search found for the pieces.
+        hypotheses: The largest number of translations to return for each piece.
+        retry: True if the second hypothesis replaces the first one when it has fewer warnings.
+        vocabulary: The vocabulary of the model.
+        tags: The tags of the vocabulary.
     """
     examined = tf.minimum(tf.maximum(hypotheses, 2), tf.shape(found.scores)[1])
     found = Hypotheses(*(values[:, :examined] for values in found))
@@ -53,12 +53,12 @@ def found_pieces(
 
 
 def best_order(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) -> tf.Tensor:
-    """Returns the order of the hypotheses, int32 [B, H]: with `retry`, the second is first if it has fewer warnings.
+    """Returns the new order of hypotheses, int32 [B, H]: the second one moves to the front if it has fewer warnings.
 
     Args:
-        warnings: bool [B, H, F].
-        exists: bool [B, H].
-        retry: Whether to change the order at all.
+        warnings: bool [B, H, F], the warnings of each hypothesis.
+        exists: bool [B, H], True if the hypothesis exists.
+        retry: True if the order may change.
     """
     counts = tf.math.count_nonzero(warnings, axis=2, dtype=tf.int32)  # [B, H]
     second = tf.minimum(1, tf.shape(counts)[1] - 1)
@@ -69,7 +69,7 @@ def best_order(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) 
 
 
 def no_pieces(hypotheses: int | tf.Tensor) -> FoundPieces:
-    """Returns the translations of no pieces, with `hypotheses` columns."""
+    """Returns an empty result: no pieces, with `hypotheses` translations each."""
     values = tf.fill([0, hypotheses], 0.0)
     return FoundPieces(
         translations=tf.fill([0, hypotheses], ""),

@@ -1,4 +1,4 @@
-"""Joins the translations of pieces to translations of texts."""
+"""Joins the translations of pieces into translations of texts."""
 
 from typing import NamedTuple
 
@@ -12,17 +12,17 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 
 def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf.Tensor:
-    """Joins the pieces of each row, without empty ones, with a space unless Chinese or Japanese precedes it.
+    """Joins the pieces of each row, without empty pieces, with spaces, except after Chinese or Japanese.
 
     Example: ["Ja.", "Nein.", "", "So"] with owner [0, 0, 1, 2] and rows 3 gives ["Ja. Nein.", "", "So"].
 
     Args:
-        texts: string [M].
-        owner: int32 [M], ascending.
-        rows: N.
+        texts: string [M], the pieces.
+        owner: int32 [M], the row of each piece, ascending.
+        rows: N, the number of rows.
 
     Returns:
-        string [N].
+        string [N], the joined text of each row.
     """
     has_text = texts != ""
     texts, owner = texts[has_text], owner[has_text]
@@ -34,15 +34,15 @@ def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf
 
 
 class _Layout(NamedTuple):
-    """Which of the H hypotheses of M pieces make up the H translations of N texts."""
+    """Maps the H hypotheses of M pieces to the H translations of N texts."""
 
     rows: tf.Tensor  # int32 [], N
     number: tf.Tensor  # int32 [], M
     hypotheses: tf.Tensor  # int32 [], H
-    exists: tf.Tensor  # bool [N, H], whether any piece of the text has the hypothesis
-    own: tf.Tensor  # int32 [M, H], the hypothesis that each translation takes
+    exists: tf.Tensor  # bool [N, H], True if any piece of the text has so many hypotheses
+    own: tf.Tensor  # int32 [M, H], the hypothesis of the piece that each translation contains
     owner: tf.Tensor  # int32 [M], the text of each piece
-    owners: tf.Tensor  # int32 [H * M], the row in [H * N] of each hypothesis
+    owners: tf.Tensor  # int32 [H * M], the row of each hypothesis in a result [H * N]
 
     @classmethod
     def of(cls, found: FoundPieces, pieces: Pieces, rows: tf.Tensor) -> "_Layout":
@@ -60,15 +60,15 @@ class _Layout(NamedTuple):
         )
 
     def select(self, values: tf.Tensor) -> tf.Tensor:
-        """[M, H, …] -> [M, H, …], with the last hypothesis of a piece in place of the missing ones."""
+        """Replaces the missing hypotheses of each piece by its last one: [M, H, …] -> [M, H, …]."""
         return tf.gather(values, self.own, batch_dims=1)
 
     def sum(self, values: tf.Tensor) -> tf.Tensor:
-        """[M, H, …] -> [N, H, …]."""
+        """Sums values over the pieces of each text: [M, H, …] -> [N, H, …]."""
         return tf.math.segment_sum(self.select(values), self.owner)
 
     def join_tokens(self, values: tf.Tensor, lengths: tf.Tensor, copied: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Joins the values of copied tokens, [M, (K)], and of found ones, [sum of lengths]: [H * N, (T)]."""
+        """Joins the values of copied tokens, [M, (K)], and of translated ones, [sum of lengths]: [H * N, (T)]."""
         of_each = tf.RaggedTensor.from_row_lengths(values, tf.reshape(lengths, [-1]))
         chosen = tf.transpose(self.hypotheses * tf.range(self.number)[:, tf.newaxis] + self.own)  # [H, M]
         of_each = tf.gather(of_each, tf.reshape(chosen, [-1]))
@@ -78,17 +78,17 @@ class _Layout(NamedTuple):
         return tf.RaggedTensor.from_value_rowids(both, self.owners, self.rows * self.hypotheses).merge_dims(1, 2)
 
     def stack(self, values: tf.Tensor) -> tf.Tensor:
-        """[H * N, T] -> [N, H, T]."""
+        """Reshapes and transposes values: [H * N, T] -> [N, H, T]."""
         return tf.transpose(tf.reshape(values, [self.hypotheses, self.rows, tf.shape(values)[1]]), [1, 0, 2])
 
 
 def join_translations(
     vocabulary: AnyVocabulary, found: FoundPieces, pieces: Pieces, count: tf.Tensor
 ) -> TranslatedTexts:
-    """Joins the translations of pieces to those of `count` texts.
+    """Joins the translations of pieces into translations of `count` texts.
 
-    The j-th translation of a text joins the j-th of each of its pieces. A piece with fewer translations contributes
-    its last one, and copied text is the same in all.
+    The j-th translation of a text joins the j-th translation of each of its pieces. If a piece has fewer than j
+    translations, its last one is used. Copied text is the same in all translations.
     """
     rows = tf.maximum(count, 1)
     layout = _Layout.of(found, pieces, rows)
@@ -107,7 +107,7 @@ def join_translations(
         pieces=layout.stack(vocabulary.spell(tokens.to_tensor(PAD))),
         token_log_probabilities=layout.stack(by_token.to_tensor(0.0)),
     )
-    none = TranslatedTexts("", float("-inf"), 0.0, "", "", 0.0)  # where the hypothesis does not exist
+    none = TranslatedTexts("", float("-inf"), 0.0, "", "", 0.0)  # values of translations that do not exist
     shapes = [layout.exists] * 4 + [layout.exists[:, :, tf.newaxis]] * 2
     return TranslatedTexts(
         *(tf.where(shape, values, nothing)[:count] for shape, values, nothing in zip(shapes, every, none, strict=True))

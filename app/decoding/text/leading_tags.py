@@ -1,7 +1,7 @@
-"""Finds the tags that a source begins with, such as `<2fr> <news>`, among token ids in the graph.
+"""Finds the tags at the start of a source, such as `<2fr> <news>`, among token ids in a TensorFlow graph.
 
-Tags say how a source is translated and are not text; `pipelines.vocabulary.tags` defines them. The language codes of
-Marian's multilingual models, such as `>>fra<<`, are tags too.
+Tags control how a source is translated, and are not part of its text. `pipelines.vocabulary.tags` defines them. The
+language codes of Marian's multilingual models, such as `>>fra<<`, are tags too.
 """
 
 import re
@@ -14,15 +14,15 @@ import tensorflow as tf
 from keras_nmt.pipelines.vocabulary.tags import is_tag
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
-_SPACE = "▁"  # SentencePiece's mark of a space before a piece; a piece of its own before tags that lack it
+_SPACE = "▁"  # SentencePiece's mark of a space before a piece; a separate piece before tags without it
 _LANGUAGE_CODE = re.compile(r">>[^<>\s]+<<")
 
 
 class TagTables(NamedTuple):
-    """What finding tags needs to know about each token; both bool [V]."""
+    """Properties of each token that are needed to find tags; both are bool [V]."""
 
     is_tag: np.ndarray
-    is_space: np.ndarray  # a space and nothing else
+    is_space: np.ndarray  # True for the piece that is only a space
 
 
 def tag_tables(pieces: Sequence[str]) -> TagTables:
@@ -34,14 +34,14 @@ def tag_tables(pieces: Sequence[str]) -> TagTables:
 
 
 def is_language_code(piece: str) -> bool:
-    """Returns whether a piece is the token of a language in a multilingual OPUS-MT model."""
+    """Returns True if a piece is the token of a language in a multilingual OPUS-MT model."""
     return bool(_LANGUAGE_CODE.fullmatch(piece))
 
 
 def leads(ids: tf.Tensor, tables: TagTables) -> tf.Tensor:
-    """Returns which tokens belong to the tags at the start of their row: bool in the shape of `ids`, int32 [N, L].
+    """Returns True for tokens that belong to the tags at the start of a row: bool in the shape of `ids`, [N, L].
 
-    Example: in "▁ <2fr> ▁ <news> ▁ x <2fr>", the first four.
+    Example: in the row "▁ <2fr> ▁ <news> ▁ x <2fr>", the first four tokens are True.
     """
     tag, space = (tf.gather(table, ids) for table in tables)
     is_before_text = tf.cumsum(tf.cast(~(tag | space), tf.int32), axis=1) == 0

@@ -1,7 +1,7 @@
-"""Splits sentences that are too long for a model into pieces that it can take. Nothing is dropped.
+"""Splits sentences that are too long for a model into shorter pieces. No text is dropped.
 
-It works on token ids in the graph, and knows only which tokens start a word and which may end a sentence. Texts are cut
-into sentences earlier, by `sentences`.
+It works on token ids in a TensorFlow graph. It only knows which tokens start a word and which may end a sentence. Texts
+are cut into sentences before, by `sentences`.
 """
 
 import re
@@ -18,15 +18,15 @@ _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")  # noqa: RUF001
 _UNSPACED_SENTENCE_END = re.compile(r"[。！？｡][”’」』）]*$")  # noqa: RUF001
 
 _NO_CUT, _WORD, _SENTENCE = 0, 1, 2
-_LATE = 2  # a word boundary in the second half of the window is preferred to a sentence end in the first
+_LATE = 2  # makes a word boundary in the second half of the window better than a sentence end in the first half
 
 
 class CutTables(NamedTuple):
-    """What cutting needs to know about each token; the arrays are bool [V]."""
+    """Properties of each token that are needed for cutting; the arrays are bool [V]."""
 
     starts_word: np.ndarray
     ends_sentence: np.ndarray  # if the next token starts a word
-    ends_unspaced_sentence: np.ndarray  # whatever token follows
+    ends_unspaced_sentence: np.ndarray  # whichever token follows
     tags: TagTables
 
 
@@ -41,12 +41,19 @@ def cut_tables(pieces: Sequence[str]) -> CutTables:
 
 
 def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTables) -> tuple[tf.RaggedTensor, tf.Tensor]:
-    """Splits each row of more than `limit` tokens into pieces of at most `limit`.
+    """Splits each row of more than `limit` tokens into pieces of at most `limit` tokens.
 
-    A row within the limit stays one piece, even if it is empty. A longer one is cut at the last sentence end in the
-    second half of the next `limit` tokens; without one, at the last word boundary there; without one, likewise in the
-    first half; within a very long word, at the limit. The leading tags of a row do not count and are repeated at the
-    start of each of its pieces; a row of tags alone is an empty piece.
+    A row within the limit stays one piece, even if it is empty. A longer row is cut after at most `limit` tokens, and
+    then its rest again. The cut is at the first of these places that exists:
+
+    1. the last sentence end in the second half of the `limit` tokens;
+    2. the last word boundary in the second half;
+    3. the last sentence end in the first half;
+    4. the last word boundary in the first half;
+    5. the limit, within a very long word.
+
+    The leading tags of a row do not count as tokens, and are repeated at the start of each of its pieces. A row that
+    contains only tags becomes an empty piece.
 
     Example with the ids 4, 5, 6 and 7 for ▁a, ▁b, . and x, and limit 4:
 
@@ -56,11 +63,11 @@ def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTable
 
     Args:
         tokens: int32 [N, (L)].
-        limit: The most tokens of a piece, at least 1.
-        tables: From `cut_tables`.
+        limit: The largest number of tokens in a piece, at least 1.
+        tables: The tables of the vocabulary, from `cut_tables`.
 
     Returns:
-        The pieces, int32 [M, (L)] with M >= N, in the order of the text, and the row of each, int32 [M].
+        The pieces, int32 [M, (L)] with M >= N, in the order of the text, and the row of each piece, int32 [M].
     """
     limit = tf.convert_to_tensor(limit, tf.int32)
     if not tables.tags.is_tag.any():
@@ -76,7 +83,7 @@ def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTable
 def _split(tokens: tf.RaggedTensor, limit: tf.Tensor, tables: CutTables) -> tuple[tf.RaggedTensor, tf.Tensor]:
     starts = tf.cast(tokens.row_splits[:-1], tf.int32)
     cuts = _cuts(_cut_quality(tokens.values, tables), starts, tf.cast(tokens.row_splits[1:], tf.int32), limit)
-    # Rows and cuts are both in text order, so sorting starts and owners separately keeps them aligned.
+    # Starts and owners both ascend in text order. So they stay aligned if each is sorted separately.
     piece_starts = tf.sort(tf.concat([starts, cuts.places], axis=0))
     owner = tf.sort(tf.concat([tf.range(tf.size(starts)), cuts.rows], axis=0))
     splits = tf.concat([piece_starts, [tf.size(tokens.values)]], axis=0)
@@ -84,14 +91,14 @@ def _split(tokens: tf.RaggedTensor, limit: tf.Tensor, tables: CutTables) -> tupl
 
 
 class _Cuts(NamedTuple):
-    """The places where the flat tokens are cut, and their rows; both int32 [C]."""
+    """The C places where the flat tokens are cut, and the row of each place; both int32 [C]."""
 
     places: tf.Tensor
     rows: tf.Tensor
 
 
 def _cut_quality(values: tf.Tensor, tables: CutTables) -> tf.Tensor:
-    """Rates a cut before each of the flat tokens: int32 [L]."""
+    """Rates a cut before each of the flat tokens as `_NO_CUT`, `_WORD` or `_SENTENCE`: int32 [L]."""
     before, after = values[:-1], values[1:]
     between_words = tf.gather(tables.starts_word, after)
     sentence_end = (tf.gather(tables.ends_sentence, before) & between_words) | tf.gather(
@@ -102,7 +109,7 @@ def _cut_quality(values: tf.Tensor, tables: CutTables) -> tf.Tensor:
 
 
 def _cuts(quality: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, limit: tf.Tensor) -> _Cuts:
-    """Cuts one piece from every row that is still too long, until no row is."""
+    """Cuts one piece from every row that is still too long, until no row is too long."""
 
     def any_too_long(starts: tf.Tensor, _: _Cuts) -> tf.Tensor:
         return tf.reduce_any(ends - starts > limit)
@@ -121,9 +128,12 @@ def _cuts(quality: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, limit: tf.Tens
 
 
 def _piece_lengths(quality: tf.Tensor, starts: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
-    """Returns the length of the next piece of rows with more than `limit` tokens from `starts` [R] on: int32 [R]."""
+    """Returns the length of the next piece of each row: int32 [R].
+
+    More than `limit` tokens of each row must remain from its position in `starts`, int32 [R].
+    """
     lengths = tf.range(1, limit + 1)
     found = tf.gather(quality, starts[:, tf.newaxis] + lengths)  # [R, limit]
     is_late = (found > _NO_CUT) & (2 * lengths >= limit)
     rank = found + tf.where(is_late, _LATE, 0)
-    return 1 + tf.argmax(rank * (limit + 1) + lengths, axis=1, output_type=tf.int32)  # the last of the best
+    return 1 + tf.argmax(rank * (limit + 1) + lengths, axis=1, output_type=tf.int32)  # the last of the best places

@@ -1,6 +1,6 @@
-"""Finds suspicious translations without knowing their languages, in the graph.
+"""Finds suspicious translations in any language, in a TensorFlow graph.
 
-A warning is no proof: a sentence of names is rightly copied, and a number may rightly be spelt out.
+A warning does not prove an error: it is right to copy a sentence of names, or to spell out a number.
 """
 
 import tensorflow as tf
@@ -9,10 +9,10 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 WARNINGS = ("copied", "repetition", "length", "numbers", "links", "empty")
 
-COPIED_WORDS, COPIED_SHARE = 4, 0.8  # shorter sources are often names
+COPIED_WORDS, COPIED_SHARE = 4, 0.8  # sources with fewer words are often names
 LONGEST_PERIOD = 10  # tokens of a repeated sequence
-TIMES_LONGER, TOKENS_LONGER = 3, 10  # a side is too long if it exceeds both
-TIMES_SHORTER, TOKENS_SHORTER = 2, 10  # of a short translation; warns about one in 300 good ones
+TIMES_LONGER, TOKENS_LONGER = 3, 10  # a side is too long if it exceeds both limits
+TIMES_SHORTER, TOKENS_SHORTER = 2, 10  # limits for a short translation; about one in 300 good ones exceeds them
 HASHES = 2**40
 
 
@@ -21,15 +21,15 @@ def find_warnings(
 ) -> tf.Tensor:
     """Checks H translations of each of B texts.
 
-    - copied: four fifths of the tokens also occur in the source, which has at least four words;
-    - repetition: a sequence of up to ten tokens occurs at least three times in a row (six tokens at least), but none
-      does in the source;
-    - length: one side has three times the tokens of the other and ten more, or the source has twice as many and ten
-      more;
-    - numbers: the numbers of several digits differ, or there are equally many of one digit and they differ (small
-      numbers are often spelt out);
-    - links: web or mail addresses differ;
-    - empty: no text for a source that has some.
+    - copied: four fifths of the translation's tokens also occur in the source, which has at least four words.
+    - repetition: in the translation, a sequence of up to ten tokens occurs at least three times in a row and has at
+      least six tokens in all. The source has no such repetition.
+    - length: one side has more than three times the tokens of the other side and more than ten tokens more, or the
+      source has more than twice the tokens of the translation and at least ten tokens more.
+    - numbers: the numbers with several digits differ, or both sides have equally many numbers with one digit and these
+      differ. Other differences of small numbers are allowed, since they are often spelt out.
+    - links: the web or mail addresses differ.
+    - empty: the translation has no text, but the source has.
 
     Args:
         sources: string [B].
@@ -67,7 +67,7 @@ def find_warnings(
 
 
 def spell_warnings(warnings: tf.Tensor) -> tf.Tensor:
-    """Joins the names of the warnings that are true with commas: bool [N, H, F] -> string [N, H]."""
+    """Converts warnings, bool [N, H, F], to their names joined by commas: string [N, H]."""
     flat = tf.reshape(warnings, [-1, len(WARNINGS)])
     names = tf.ragged.boolean_mask(tf.broadcast_to(tf.constant(WARNINGS), tf.shape(flat)), flat)
     return tf.reshape(tf.strings.reduce_join(names, axis=1, separator=","), tf.shape(warnings)[:2])
@@ -75,7 +75,7 @@ def spell_warnings(warnings: tf.Tensor) -> tf.Tensor:
 
 @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
 def has_loop(tokens: tf.Tensor) -> tf.Tensor:
-    """Finds sequences of up to ten tokens that occur three times in a row, six tokens at least: [N, T] -> bool [N]."""
+    """Returns True for rows of `tokens`, [N, T], that contain a repetition as `find_warnings` defines it: bool [N]."""
     found = tf.zeros(tf.shape(tokens)[:1], tf.bool)
     for period in range(1, LONGEST_PERIOD + 1):
         same = (tokens[:, period:] == tokens[:, :-period]) & (tokens[:, period:] != PAD)
@@ -87,19 +87,22 @@ def has_loop(tokens: tf.Tensor) -> tf.Tensor:
 
 
 def wanted_repeats(period: int) -> int:
-    """Returns how many tokens must equal those one period before: enough for three periods and six tokens."""
+    """Returns how many successive tokens must equal the token one period before them.
+
+    With so many, a sequence of `period` tokens occurs three times in a row and has at least six tokens in all.
+    """
     return max(2 * period, 6 - period)
 
 
 def _numbers_differ(sources: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
-    """Compares the numbers in string [B] and [B, H]: bool [B, H]."""
+    """Returns True if the numbers in sources, string [B], and translations, string [B, H], differ: bool [B, H]."""
     (long, short, shorts), (its_long, its_short, its_shorts) = map(_numbers, (sources, translations))
     as_many = shorts[:, tf.newaxis] == its_shorts
     return (long[:, tf.newaxis] != its_long) | (as_many & (short[:, tf.newaxis] != its_short))
 
 
 def _numbers(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns hashes of the numbers of several digits and of those of one digit, and the count of the latter."""
+    """Returns a hash of the numbers with several digits, a hash of those with one digit, and how many have one."""
     separated = r"([0-9])[.,'\x{2019}\x{a0}\x{202f}]([0-9]{3})\b"  # 1,000,000 in any style
     joined = tf.strings.regex_replace(tf.strings.regex_replace(texts, separated, r"\1\2"), separated, r"\1\2")
     digits = tf.strings.split(tf.reshape(tf.strings.regex_replace(joined, "[^0-9]+", " "), [-1]))
@@ -118,11 +121,14 @@ def _links(texts: tf.Tensor) -> tf.Tensor:
 
 
 def _hash(strings: tf.RaggedTensor, counts: tf.Tensor) -> tf.Tensor:
-    """Hashes the strings of rows [R, (n)] that count (bool [all]), regardless of their order: int64 [R]."""
+    """Hashes the strings of each row, [R, (n)], regardless of their order: int64 [R].
+
+    Only strings for which `counts`, bool [all], is True are hashed.
+    """
     hashes = tf.strings.to_hash_bucket_fast(strings.values, HASHES)
     return _summed(strings, tf.where(counts, hashes, 0))
 
 
 def _summed(rows: tf.RaggedTensor, values: tf.Tensor) -> tf.Tensor:
-    """Sums values [all] over rows [R, (n)]: [R]. A ragged sum would need fifty more ops."""
+    """Sums the flat `values`, [all], over each row, [R, (n)]: [R]. A ragged sum would need fifty more ops."""
     return tf.math.unsorted_segment_sum(values, rows.value_rowids(), rows.nrows())

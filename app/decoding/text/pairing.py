@@ -1,33 +1,33 @@
-"""Aligns the sentences of a text with those of its translation, by their lengths (Gale and Church 1993).
+"""Aligns the sentences of a text with the sentences of its translation, by their lengths (Gale and Church 1993).
 
-Equal numbers of sentences are aligned one to one. Otherwise dynamic programming finds the path on which one sentence is
-aligned with up to four and the lengths of both sides differ least.
+If both have equally many sentences, they are aligned one to one. Otherwise one sentence may be aligned with up to four
+sentences. Dynamic programming finds the alignment in which the lengths of both sides differ least.
 """
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-# Sentences of the text and of the translation that may be aligned, and the cost of this being rare.
+# The groups that are allowed: sentences of the text, sentences of the translation, and a cost for rare groups.
 _BEADS = ((1, 1, 0.0), (1, 2, 3.0), (2, 1, 3.0), (1, 3, 5.0), (3, 1, 5.0), (1, 4, 7.0), (4, 1, 7.0))
 _MOST = 4
-_VARIANCE = 6.8  # of a length, for each character of the other side (Gale and Church)
-MOST_CELLS = 2**20  # sentences of one side times those of the other; above, all are one group
+_VARIANCE = 6.8  # variance of a length for each character of the other side (Gale and Church)
+MOST_CELLS = 2**20  # sentences of the text times sentences of the translation; above, a text is one group
 
 
 class Groups(NamedTuple):
-    """The group of each sentence of all texts, int32 [S], and of their translations, int32 [T]; ascending from 0."""
+    """The group of each sentence in all texts, int32 [S], and in all translations, int32 [T]; ascending from 0."""
 
     of_sources: tf.Tensor
     of_targets: tf.Tensor
 
 
 def pair_up(sources: tf.RaggedTensor, targets: tf.RaggedTensor) -> Groups:
-    """Groups sentences that translate each other; each group has at least one of both sides.
+    """Groups sentences that are translations of each other. Each group has at least one sentence of each side.
 
     Args:
         sources: int32 [N, (S)], the number of characters of each sentence of N texts; S is at least 1.
-        targets: int32 [N, (T)], the same of their translations.
+        targets: int32 [N, (T)], the number of characters of each sentence of the N translations.
     """
     many, its_many = sources.row_lengths(), targets.row_lengths()  # int64 [N]
     is_like = (many <= _MOST * its_many) & (its_many <= _MOST * many) & (many * its_many <= MOST_CELLS)
@@ -49,13 +49,13 @@ def pair_up(sources: tf.RaggedTensor, targets: tf.RaggedTensor) -> Groups:
 def _path(
     lengths: tf.Tensor, its_lengths: tf.Tensor, many: tf.Tensor, its_many: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Finds where groups begin on the cheapest path: bool [R, S] and [R, T].
+    """Finds the cheapest alignment; returns True for sentences that begin a group: bool [R, S] and [R, T].
 
     Args:
-        lengths: int32 [R, S], padded with 0.
-        its_lengths: int32 [R, T], the same of the other side.
-        many: int32 [R], the number of sentences.
-        its_many: int32 [R], the same of the other side.
+        lengths: int32 [R, S], the number of characters of the sentences of the texts, padded with 0.
+        its_lengths: int32 [R, T], the same for the translations.
+        many: int32 [R], the number of sentences of each text.
+        its_many: int32 [R], the number of sentences of each translation.
     """
     below, left = (tf.pad(tf.cumsum(tf.cast(x, tf.float32), axis=1), [[0, 0], [1, 0]]) for x in (lengths, its_lengths))
     ratio = left[:, -1:] / tf.maximum(below[:, -1:], 1.0)
@@ -67,7 +67,7 @@ def _path(
     def extend(
         step: tf.Tensor, costs: tf.Tensor, choices: tf.TensorArray
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        """Computes the costs of the next sentence from those of the last four, newest first, [4, R, 1 + T]."""
+        """Computes the costs of the next sentence from `costs` of the last four, newest first, [4, R, 1 + T]."""
         tried = []
         for own, its, rare in _BEADS:
             before = tf.pad(costs[own - 1], [[0, 0], [its, 0]], constant_values=float("inf"))[:, :width]
@@ -90,7 +90,7 @@ def _path(
 def _backtrace(
     choices: tf.TensorArray, many: tf.Tensor, its_many: tf.Tensor, *, steps: tf.Tensor, width: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Follows the choices back from the ends of both sides; marks where groups begin: bool [R, S] and [R, T]."""
+    """Follows the choices back from the ends of both sides; returns True where groups begin: bool [R, S] and [R, T]."""
     own, its = (tf.constant([bead[side] for bead in _BEADS]) for side in (0, 1))
 
     def back(step: tf.Tensor, at: tf.Tensor, its_at: tf.Tensor, *marks: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -1,7 +1,7 @@
-"""The checks of `output_checks` for one translation at a time, in Python, for an engine that needs no graph.
+"""The checks of `output_checks` in plain Python, for one translation at a time.
 
-In the graph they are some two hundred operations, which take longer than CTranslate2 needs for a sentence with a small
-model. A test compares the warnings of both.
+In a TensorFlow graph, the checks are about two hundred operations. With a small model, they take longer than
+CTranslate2 needs to translate a sentence. A test compares the warnings of both modules.
 """
 
 import re
@@ -30,14 +30,14 @@ _LINK = re.compile(r"(?:https?://|www\.)\S+|[^@\s]+@[^@\s]+\.[^@\s]+", re.ASCII 
 
 
 class Side(NamedTuple):
-    """A source or a translation: its text as the vocabulary spells it, and its token ids without PAD."""
+    """A source or a translation: its text as decoded by the vocabulary, and its token ids without PAD."""
 
     text: str
     tokens: Sequence[int]
 
 
 def plain_warnings(source: Side, translation: Side) -> tuple[bool, ...]:
-    """Checks one translation of one text; returns a flag for each of `WARNINGS`."""
+    """Checks one translation of one text; returns True for each of `WARNINGS` that applies."""
     length, source_length = len(translation.tokens), len(source.tokens)
     longer, shorter = max(length, source_length), min(length, source_length)
     is_short = source_length > TIMES_SHORTER * length and source_length >= length + TOKENS_SHORTER
@@ -61,7 +61,7 @@ def _is_copied(source: Side, translation: Side) -> bool:
 
 
 def _has_loop(tokens: Sequence[int]) -> bool:
-    """Returns whether a sequence of up to ten tokens occurs three times in a row, six tokens at least."""
+    """Returns True if the tokens contain a repetition as `find_warnings` defines it."""
     for period in range(1, LONGEST_PERIOD + 1):
         run, wanted = 0, wanted_repeats(period)
         for token, earlier in zip(tokens[period:], tokens, strict=False):
@@ -77,7 +77,7 @@ def _numbers_differ(source: str, translation: str) -> bool:
 
 
 def _numbers(text: str) -> tuple[list[str], list[str]]:
-    """Returns the numbers of several digits and those of one digit, each sorted."""
+    """Returns the numbers with several digits and the numbers with one digit, both sorted."""
     joined = _THOUSANDS.sub(r"\1\2", _THOUSANDS.sub(r"\1\2", text))
     digits = sorted(_DIGITS.findall(joined))
     return [number for number in digits if len(number) > 1], [number for number in digits if len(number) == 1]
@@ -89,5 +89,5 @@ def _links(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Splits at ASCII spaces, as TensorFlow does."""
+    """Splits at ASCII whitespace, as TensorFlow does."""
     return [word.decode("utf-8", "replace") for word in text.encode("utf-8", "replace").split()]

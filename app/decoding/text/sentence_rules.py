@@ -1,8 +1,8 @@
-"""Where sentences end, as regular expressions that work alike in RE2 (in a graph) and in Python's `regex`.
+"""Rules that find the ends of sentences: regular expressions with the same result in RE2 and in Python's `regex`.
 
-The rules do not depend on the language: one list has the abbreviations of many languages that end a sentence in none of
-them. Each rule inserts or removes marks; texts are cut at the marks that remain. Text without sentence punctuation, as
-in Thai, stays whole.
+RE2 runs in TensorFlow graphs. The rules do not depend on the language. One list contains abbreviations of many
+languages, none of which ends a sentence in any of these languages. Each rule inserts or removes marks, and texts are
+cut at the marks that remain. Text without sentence punctuation, as in Thai, is not cut.
 """
 
 # ruff: noqa: RUF001  # punctuation of many scripts
@@ -18,7 +18,7 @@ class Rule(NamedTuple):
     replacement: str
 
 
-# Marks: characters that Unicode assigns to no text. SURE_CUT survives the rules that remove CUT, then becomes CUT.
+# Marks: code points that are no characters. Rules that remove CUT keep SURE_CUT, which then becomes CUT.
 CUT, LINE_CUT, SURE_CUT = "\ufdd0", "\ufdd1", "\ufdd2"
 _MARKS = f"{CUT}-{SURE_CUT}"
 
@@ -29,14 +29,14 @@ BLANKS = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\u00a0\u1680\u2028\u2029\u202f\u205
     map(chr, range(0x2000, 0x200B))
 )
 _ENDS = ".!?…‥‼⁇⁈⁉؟۔།"  # end a sentence if a space follows
-_UNSPACED_ENDS = "。！？｡।॥։።፧፨။។៕༎᙮᠃᠉᱾᱿꛳꘎꯫꩝꩟܀܁܂᥄᥅᭚᭛᭞᭟꧈꧉"  # end a sentence whatever follows
+_UNSPACED_ENDS = "。！？｡।॥։።፧፨။។៕༎᙮᠃᠉᱾᱿꛳꘎꯫꩝꩟܀܁܂᥄᥅᭚᭛᭞᭟꧈꧉"  # end a sentence, whichever character follows
 _CLOSING = "\"'”’“»«›‹\\)\\]\\}」』）】》〉"
 _OPENING = "“‘「『（【《〈"
-_UNSPACED_CLOSING = "\"'”’»\\)\\]」』）】》〉"  # without “, which opens a quotation there
+_UNSPACED_CLOSING = "\"'”’»\\)\\]」』）】》〉"  # without “, which opens a quotation in unspaced text
 
 _SPACE, _NO_LETTER = f"[{SPACES}]", "(?:^|[^\\p{L}\\p{N}\\p{M}])"
-_LOWER = "[^\\P{Ll}ა-ჿ]"  # Unicode classes all Georgian letters as lower case
-# Repetition is bounded if something must follow it: Python would try every end of it at every start.
+_LOWER = "[^\\P{Ll}ა-ჿ]"  # not Georgian letters, which are all lower case in Unicode
+# Repetitions that something must follow are bounded: Python would try every end of them at every start.
 _END = (
     f"(?:[{_ENDS}](?:{_SPACE}?[{_ENDS}]){{0,20}}|\\p{{Greek}}\\p{{M}}?;|\\p{{Armenian}}:)"
     f"[{_CLOSING}]{{0,8}}(?:[ \u00a0\u202f]»)?"
@@ -44,7 +44,7 @@ _END = (
 
 
 def _words(text: str) -> str:
-    """Turns words separated by spaces into alternatives of a pattern."""
+    """Turns words separated by spaces into the alternatives of a regular expression."""
     return "|".join(text.split())
 
 
@@ -62,7 +62,7 @@ _BEFORE_NUMBERS = _words(
     "No Nos Nr Nrn nr no nº Núm núm p pp vol Vol Bd Abs Art Fig Figs fig figs Abb Tab Kap Ch ch chap Chap Sec sec Sect "
     "Eq Ref pag pág págs str рис стр гл ст Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Okt Nov Dec Dez cap cca Tel tel"
 )
-# A letter, letters with points between, and these abbreviations end a sentence only if a word of _STARTERS follows.
+# A single letter, letters with points between them, and these abbreviations end a sentence only before a starter.
 _INITIALS = (
     f"{_NO_LETTER}(?:(?:\\p{{L}}\\.){{1,8}}\\p{{L}}|[^\\P{{Lu}}I]|[b-hj-z]|Inc|Ltd|Corp|Co|Bros|Jr|Sr|Ave|Blvd)\\."
 )
@@ -87,13 +87,13 @@ _TAKE_OUT = (
     Rule(f"({_NO_LETTER}(?:{_NEVER_LAST})\\.)[{_MARKS}]", "\\1"),
     Rule(f"({_NO_LETTER}(?:{_BEFORE_NUMBERS})\\.){CUT}({_SPACE}(?:[#№]?\\p{{N}}|[IVXLC]+\\b))", "\\1\\2"),
     Rule(SURE_CUT, CUT),
-    # "1." and "a)" at the beginning number what follows.
+    # "1." and "a)" at the beginning of a sentence are the number of a list item.
     Rule(f"((?:^|[{_MARKS}]){_SPACE}*)([(\\[\"']?(?:{_NUMBER}|[IVXLivx]{{1,5}}|\\p{{L}})[.)\\]]+){CUT}", "\\1\\2"),
 )
-# Text without letter or digit is no sentence. Applied twice, since a match consumes the mark after it.
+# Text without a letter or digit is no sentence. This rule is applied twice, since a match consumes the next mark.
 _JOIN_REST = (Rule(f"{CUT}([^\\p{{L}}\\p{{N}}{_MARKS}]*)([{_MARKS}]|$)", "\\1\\2"),) * 2
 
-# Applied to a whole text.
+# The rules for a whole text.
 CUTTING = (
     Rule(f"[{_MARKS}]", ""),
     Rule(f"([{LINE_ENDS}](?:{_SPACE}*[{LINE_ENDS}])*)", f"\\1{LINE_CUT}"),
@@ -106,14 +106,14 @@ CUTTING = (
     *_JOIN_REST,
     Rule(LINE_CUT, CUT),
 )
-# Applied to a piece without a capital letter, where small letters may begin sentences.
+# More rules for a sentence without capital letters: in such text, sentences may begin with small letters.
 WITHOUT_CAPITALS = "[^\\p{Lu}\\p{Lt}]*"
 CUTTING_SMALL = (
     Rule(f"((?:\\p{{L}}{{3}}\\.|[!?])[.!?]{{0,20}})({_SPACE}{_LOWER})", f"\\1{CUT}\\2"),
     Rule(f"({_NO_LETTER}(?:mr|mrs|etc|usw|max|min|dept|govt|{_NEVER_LAST})\\.){CUT}", "\\1"),
 )
 
-# Ranges instead of properties: RE2 runs out of memory if large character classes repeat.
+# Ranges instead of Unicode properties: RE2 runs out of memory if large character classes are repeated.
 _ADDRESS = "A-Za-z0-9À-ɏͰ-ԯ"  # Latin, Greek and Cyrillic
 _URL = f"[^{SPACES}{LINE_ENDS}ぁ-ゖ、。，！？「」（）]+"
 _LINK = (
@@ -122,22 +122,22 @@ _LINK = (
     f"|(?:[a-z0-9-]+\\.)+[a-z]{{2,24}}(?:[/:?#]{_URL})?"
 )
 _AROUND_LINK = "[\"'“”‘’«»<>()\\[\\]{}.,;:!?…*_|–—-]{0,8}"
-# A whole sentence whose words are all links or have no letter.
+# Matches a whole sentence in which every word is a link or has no letter.
 COPIED = f"(?:(?:{_AROUND_LINK}(?:{_LINK}){_AROUND_LINK}|[^\\p{{L}}{SPACES}]+)(?:[{SPACES}]+|$))+"
 
 _LIST_MARK = (
     f"[(\\[]?{_NUMBER}[.)\\]]+|\\p{{Nd}}{{1,3}}(?:\\.\\p{{Nd}}{{1,3}}){{2,}}|\\(?(?:\\p{{Latin}}|[IVXivx]{{1,5}})\\)"
     "|[IVX]{2,5}\\.|[①-⓿]|[-–—*•‣◦▪▫●○■□·>]+|#{1,6}"
 )
-LISTED = f"((?:(?:{_LIST_MARK}){_SPACE}+)+)(.*\\p{{L}}.*)"  # a number or bullet, and the item
+LISTED = f"((?:(?:{_LIST_MARK}){_SPACE}+)+)(.*\\p{{L}}.*)"  # groups: numbers or bullets, text of the item
 DATE = f"\\p{{Nd}}{{1,2}}\\.{_SPACE}(?:{_MONTHS})(?:[^\\p{{L}}].*)?"  # "3. Oktober" is not a list item
 
 _UNSPACED = "\\p{Han}\\p{Hiragana}\\p{Katakana}ー。！？｡、，；：…」』）】》〉”’"
-NO_SPACE_AFTER = f"(?s:.*)[{_UNSPACED}]"  # the next text follows without a space
+NO_SPACE_AFTER = f"(?s:.*)[{_UNSPACED}]"  # matches text that the next text follows without a space
 
 
 def tags_pattern(tags: Iterable[str]) -> str:
-    """Returns a pattern of leading tags and the spaces around them; "" if there are no tags."""
+    """Returns a regular expression for leading tags and the spaces around them, or "" if there are no tags."""
     escaped = "|".join(
         "".join(f"\\{c}" if c.isascii() and not c.isalnum() and c != "_" else c for c in tag) for tag in tags
     )

@@ -1,7 +1,7 @@
-"""Cuts texts into sentences, and splits sentences into a copied and a translated part.
+"""Cuts texts into sentences, and splits a sentence into a copied part and a part to translate.
 
-Each function exists in the graph and, with the suffix `_outside`, in Python: for the server's sentences and for
-`plain_translation`. A sentence that is cut again stays whole, so texts may be cut more than once.
+Each function exists for TensorFlow graphs and, with the suffix `_outside` or `_in_python`, in plain Python, for the
+server and for `plain_translation`. If a sentence is cut again, it stays whole, so texts may be cut more than once.
 """
 
 from collections.abc import Sequence
@@ -31,14 +31,14 @@ _WHOLE_LISTED = f"^{LISTED}$"
 
 
 class Parts(NamedTuple):
-    """The copied start of a sentence and the translated rest: strings, or string tensors [S]."""
+    """The copied start of a sentence, and the rest, which is translated. Each is a string or a string tensor [S]."""
 
     copied: str | tf.Tensor
     rest: str | tf.Tensor
 
 
 class Stretch(NamedTuple):
-    """A sentence and the spaces and line ends around it."""
+    """A sentence (`text`) and the spaces and line ends before and after it."""
 
     before: str
     text: str
@@ -46,10 +46,10 @@ class Stretch(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """The sentences of N texts without the spaces around them; a blank text has one, which is empty."""
+    """The sentences of N texts, without the spaces around them. A blank text has one empty sentence."""
 
     sentences: tf.RaggedTensor  # string [N, (S)]
-    is_spaced: tf.Tensor  # bool [all S], whether a space or the start of the text precedes it
+    is_spaced: tf.Tensor  # bool [all S], True if a space or the start of the text precedes the sentence
 
 
 def cut_sentences(texts: tf.Tensor) -> Cut:
@@ -66,18 +66,20 @@ def cut_sentences(texts: tf.Tensor) -> Cut:
     is_first = tf.concat([tf.ones_like(owners[:1], tf.bool), owners[1:] != owners[:-1]], axis=0)
     begins, ends = (tf.strings.regex_full_match(sentences.values, pattern) for pattern in (_BEGINS_BLANK, _ENDS_BLANK))
     is_spaced = begins | is_first | tf.concat([is_first[:1], ends[:-1]], axis=0)
-    is_blank = tf.math.segment_sum(tf.cast(found != "", tf.int32), owners) == 0  # every text has a piece
+    is_blank = tf.math.segment_sum(tf.cast(found != "", tf.int32), owners) == 0  # every text has at least one piece
     stays = (found != "") | (is_first & tf.gather(is_blank, owners))
     by_text = tf.RaggedTensor.from_value_rowids(found[stays], owners[stays], pieces.nrows())
     return Cut(by_text, is_spaced[stays])
 
 
 def split_copied(sentences: tf.Tensor) -> Parts:
-    """Splits `sentences` (string [S]) into what is copied and what is translated.
+    """Splits each of `sentences` (string [S]) into a part to copy and a part to translate.
 
-    Sentences without a letter, links and addresses are copied as a whole; numbers and bullets of list items are copied.
+    Sentences are copied as a whole if their words are links, addresses or have no letter. The numbers and bullets of
+    list items are also copied.
 
-    Example: "1. The dog sleeps." gives "1." and "The dog sleeps."; "www.example.org" and "***" give themselves and "".
+    Examples: "1. The dog sleeps." gives "1." and "The dog sleeps."; "www.example.org" gives "www.example.org" and "";
+    "***" gives "***" and "".
     """
     is_copied = tf.strings.regex_full_match(sentences, COPIED)
     is_listed = tf.strings.regex_full_match(sentences, LISTED) & ~tf.strings.regex_full_match(sentences, DATE)
@@ -90,18 +92,18 @@ def split_copied(sentences: tf.Tensor) -> Parts:
 
 
 def joined(copied: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
-    """Joins copied parts and translations with a space if both are not empty: strings of any shape."""
+    """Joins copied parts and translations, with a space between if neither is empty: strings of any shape."""
     between = tf.where((copied == "") | (translations == ""), "", " ")
     return copied + between + translations  # broadcasts, unlike `tf.strings.join`
 
 
 def is_followed_by_space(texts: tf.Tensor) -> tf.Tensor:
-    """Returns whether a space follows each text, as it does not after Chinese or Japanese: bool."""
+    """Returns False for texts that end in Chinese or Japanese, after which no space follows: bool."""
     return ~tf.strings.regex_full_match(texts, NO_SPACE_AFTER)
 
 
 def stretches_in_python(text: str) -> list[Stretch]:
-    """Cuts one text as `cut_sentences` does, but keeps the spaces: the stretches concatenate to the text."""
+    """Cuts one text as `cut_sentences` does, but keeps the spaces, so that the parts make up the whole text."""
     pieces = regex.split(CUT, _replaced_outside(text, CUTTING))
     marked = [
         _replaced_outside(piece, CUTTING_SMALL) if regex.fullmatch(WITHOUT_CAPITALS, piece) else piece
@@ -123,7 +125,7 @@ def stretches_in_python(text: str) -> list[Stretch]:
 
 
 def split_copied_outside(sentence: str) -> Parts:
-    """Splits one sentence as `split_copied` does."""
+    """Splits one sentence in Python as `split_copied` does."""
     if regex.fullmatch(COPIED, sentence):
         return Parts(sentence, "")
     listed = regex.fullmatch(LISTED, sentence)
@@ -133,12 +135,12 @@ def split_copied_outside(sentence: str) -> Parts:
 
 
 def joined_outside(copied: str, translation: str) -> str:
-    """Joins the parts of one sentence as `joined` does."""
+    """Joins the parts of one sentence in Python as `joined` does."""
     return " ".join(part for part in (copied, translation) if part)
 
 
 def is_followed_by_space_in_python(text: str) -> bool:
-    """Applies `is_followed_by_space` to one text."""
+    """Computes `is_followed_by_space` for one text in Python."""
     return regex.fullmatch(NO_SPACE_AFTER, text) is None
 
 

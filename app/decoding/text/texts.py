@@ -1,4 +1,4 @@
-"""What goes into and comes out of a translation graph, and the records between its parts."""
+"""Input and output types of a translation graph, and the types that its parts exchange."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
 
 class Search(NamedTuple):
-    """Settings of the search that each call of a graph can override; see `DecodingOptions`."""
+    """The settings of the search that each call of a graph can override; see `DecodingOptions`."""
 
     beam_size: tf.Tensor  # int32 []
     length_penalty: tf.Tensor  # float32 []
@@ -21,7 +21,7 @@ class Search(NamedTuple):
 
     @classmethod
     def of(cls, options: DecodingOptions) -> "Search":
-        """Returns the options as tensors."""
+        """Converts options to tensors."""
         return cls(
             tf.constant(options.beam_size, tf.int32),
             tf.constant(options.length_penalty, tf.float32),
@@ -36,12 +36,16 @@ class Search(NamedTuple):
         return Repetition(self.no_repeat_ngram_size, self.repetition_penalty)
 
     def length_limits(self, expected: tf.Tensor) -> tf.Tensor:
-        """Returns the most tokens of translations, EOS included, from the expected tokens; 1 (EOS) if those are 0."""
+        """Returns the largest number of tokens in translations, EOS included; 1, for EOS, if `expected` is 0.
+
+        Args:
+            expected: int32 of any shape, the number of tokens of the sources.
+        """
         return tf.where(expected == 0, 1, expected + 1 + self.max_extra_tokens)
 
 
 class TranslatedTexts(NamedTuple):
-    """The H best translations of each of N texts, best first.
+    """The H best translations of each of N texts, best first; T is the largest number of tokens.
 
     If there is no H-th translation, its text is empty, its score -inf and its confidence 0.
     """
@@ -49,29 +53,29 @@ class TranslatedTexts(NamedTuple):
     translations: tf.Tensor  # string [N, H]
     scores: tf.Tensor  # float32 [N, H]
     confidences: tf.Tensor  # float32 [N, H], the geometric mean of the tokens' probabilities
-    warnings: tf.Tensor  # string [N, H], names of `output_checks` with commas between; "" without a warning
-    pieces: tf.Tensor  # string [N, H, T], the tokens, the last one "</s>"; then ""
+    warnings: tf.Tensor  # string [N, H], names from `output_checks` joined by commas; "" if none
+    pieces: tf.Tensor  # string [N, H, T], the pieces of the tokens; the last is "</s>", then ""
     token_log_probabilities: tf.Tensor  # float32 [N, H, T], 0 after the tokens
 
 
 class Pieces(NamedTuple):
-    """N texts, cut into M pieces that a model can take."""
+    """N texts, cut into M pieces that are short enough for a model."""
 
     tokens: tf.RaggedTensor  # int32 [M, (L)]; empty if the whole piece is copied
     owner: tf.Tensor  # int32 [M], the text of each piece, ascending
     place: tf.Tensor  # int32 [M], the number of the piece within its text, from 0
-    copied: tf.Tensor  # string [M], copied text before the translation of the tokens
-    sentence: tf.Tensor  # int32 [M], the sentence of each piece, counted over all texts, ascending
+    copied: tf.Tensor  # string [M], text that is copied and precedes the translation of the tokens
+    sentence: tf.Tensor  # int32 [M], the number of the sentence of each piece, over all texts, ascending
 
 
 class FoundPieces(NamedTuple):
-    """The H best translations of M pieces. Tokens of all translations are concatenated, piece by piece."""
+    """The H best translations of M pieces. The tokens of all translations are concatenated, piece by piece."""
 
     translations: tf.Tensor  # string [M, H]
     scores: tf.Tensor  # float32 [M, H]
     log_probabilities: tf.Tensor  # float32 [M, H]
-    warnings: tf.Tensor  # bool [M, H, F], of `output_checks`
-    lengths: tf.Tensor  # int32 [M, H]
+    warnings: tf.Tensor  # bool [M, H, F], in the order of `output_checks.WARNINGS`
+    lengths: tf.Tensor  # int32 [M, H], the number of tokens
     tokens: tf.Tensor  # int32 [sum of lengths]
     token_log_probabilities: tf.Tensor  # float32 [sum of lengths]
 
@@ -100,7 +104,7 @@ class ScoredTexts(NamedTuple):
     scores: tf.Tensor  # float32 [N], log-probability / length penalty
     log_probabilities: tf.Tensor  # float32 [N], the sums over the tokens
     token_log_probabilities: tf.Tensor  # float32 [N, T]
-    pieces: tf.Tensor  # string [N, T], the tokens, the last one "</s>"; then ""
+    pieces: tf.Tensor  # string [N, T], the pieces of the tokens; the last is "</s>", then ""
 
 
 def row_lengths(rows: tf.RaggedTensor) -> tf.Tensor:
