@@ -123,7 +123,10 @@ class MultiHeadAttention(keras.layers.Layer):
         self.attend = ScaledDotProductAttention(dropout, name="attend", dtype=self.dtype_policy)
 
     def projection(self, name: str, width: int, count: int = 1) -> keras.layers.Dense:
-        """Returns `count` projections D -> D, fused into one layer; each is a D x D matrix (Glorot uniform) at first."""
+        """Returns one layer that fuses `count` projections D -> D.
+
+        Each projection is initialised as a D x D matrix of its own (Glorot uniform).
+        """
         limit = (6.0 / (2 * width)) ** 0.5
         dense = keras.layers.Dense(
             count * width,
