@@ -1,8 +1,9 @@
 """Measures the speed and memory of preparing a corpus and of streaming training batches from it.
 
-`nmt prepare` runs on real text, repeated with small differences. The training stream is compared with the usual
-`tf.data` pipeline over the same shards; the two alternate, round by round, each in a process of its own. Prints a table
-to stderr and one JSON object as the last line of stdout; README.md explains the figures.
+`nmt prepare` runs on real text that is repeated with small differences. The training stream is compared with the usual
+`tf.data` pipeline over the same shards. In each round, both programs are measured one after the other. One measurement
+is called a turn and runs in its own process. Prints a table to stderr and one JSON object as the last line of stdout.
+README.md explains the numbers.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from benchmarks.programs.watched_preparation import measure_preparation
 ROOT = Path(__file__).resolve().parents[1]
 OURS, PEER = "nmt", "per-example"
 
-Turns = dict[str, list[dict[str, float]]]  # program -> figures of each of its turns
+Turns = dict[str, list[dict[str, float]]]  # program -> the numbers that each of its turns measured, by name
 
 
 def main() -> None:
@@ -59,7 +60,10 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def measure_stream(text: Path, pairs: int, *, rounds: int, seconds: float, batch_tokens: int) -> dict[str, float]:
-    """Builds the corpus, runs the turns, prints a table to stderr, and returns the figures of our stream."""
+    """Builds the corpus, measures both programs in each round, and returns the results of our stream.
+
+    Prints a table to stderr.
+    """
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         run("benchmarks.data.stream_corpus", text, data, pairs)
@@ -83,7 +87,10 @@ def run(module: str, *arguments: Any) -> str:
 
 
 def figures(turns: Turns) -> dict[str, float]:
-    """Returns medians of our turns, their peak memory, and medians of the ratios within a round."""
+    """Returns medians over our turns, the peak memory, and ratios to the peer.
+
+    A ratio is the median over the rounds of the ratio between the two turns of a round.
+    """
     ours = turns[OURS]
 
     def median_of(name: str) -> float:
@@ -107,7 +114,7 @@ def figures(turns: Turns) -> dict[str, float]:
 
 
 def table(turns: Turns) -> Iterator[str]:
-    """Yields a line for each program: medians over the rounds, and the slowest and fastest round."""
+    """Yields the lines of a table: for each program the medians over the rounds, and its slowest and fastest round."""
     yield "| program | real tokens/s (all rounds) | per CPU-second | padding | first batch | resumed | peak MiB |"
     yield "|---|---|---|---|---|---|---|"
     for program, records in turns.items():

@@ -1,10 +1,10 @@
 """Compares the translation speed of an export with CTranslate2 on the same weights.
 
 The run is exported with the defaults of `nmt export`, and for CTranslate2 in float32 and int8. Three engines are
-measured: the program (with the faster engine of its export), the SavedModel, and CTranslate2 called directly. They
-translate the same sentences, in batches of similar length and one by one. They alternate, round by round, because the
-speed of a shared machine changes within minutes. Prints a table to stderr and one JSON object as the last line of
-stdout; README.md explains the figures.
+measured: this program (with the faster engine of its export), the SavedModel, and CTranslate2 called directly. They
+translate the same sentences, in batches of similar length and one by one. In each round, all engines are measured one
+after another, because the speed of a shared machine changes within minutes. Prints a table to stderr and one JSON
+object as the last line of stdout. README.md explains the numbers.
 """
 
 import argparse
@@ -36,7 +36,7 @@ Translate = Callable[[Sequence[list[str]]], list[str]]
 
 
 class Speed(NamedTuple):
-    """Speed of an engine in one round: target tokens per second and CPU-second, and milliseconds per sentence."""
+    """Speed of an engine in one round: target tokens per second and per CPU-second, and milliseconds per sentence."""
 
     tokens_per_second: float
     tokens_per_processor_second: float
@@ -45,7 +45,7 @@ class Speed(NamedTuple):
 
 
 class Engine(NamedTuple):
-    """Functions of an engine that translate batches of sentences, with a beam and greedily."""
+    """Two functions of an engine that translate batches of sentences: with a beam, and greedily."""
 
     beam: Translate
     greedy: Translate
@@ -86,7 +86,7 @@ def read_options() -> argparse.Namespace:
 
 
 def write_exports(run: Path, folder: Path) -> dict[str, Path]:
-    """Writes the exports to measure; leaves out one that `nmt export` rejects, such as an inexact int8 model."""
+    """Writes the exports to measure. Leaves out any that `nmt export` rejects, such as an inexact int8 model."""
     for name, arguments in {
         "nmt": [],
         "ctranslate2-float32": ["--format", "ctranslate2"],
@@ -99,7 +99,7 @@ def write_exports(run: Path, folder: Path) -> dict[str, Path]:
 
 
 def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engine]:
-    """Loads the engines; CTranslate2 with all threads on one batch, and with workers of one thread."""
+    """Loads the engines. CTranslate2 is loaded with all threads on one batch, and with single-threaded workers."""
     engines = {"nmt": program(exports["nmt"], workers=workers)}
     engines["saved model"] = program(exports["nmt"], workers=workers, engine="tensorflow")
     for name in exports.keys() - {"nmt"}:
@@ -109,7 +109,7 @@ def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engi
 
 
 def program(version: Path, *, workers: int, engine: Literal["tensorflow"] | None = None) -> Engine:
-    """Returns this program, as `nmt translate` runs it."""
+    """Returns this program as an engine that translates as `nmt translate` does."""
     from keras_nmt.app.models.exports import load_export
 
     def translate(beam_size: int) -> Translate:
@@ -120,7 +120,7 @@ def program(version: Path, *, workers: int, engine: Literal["tensorflow"] | None
 
 
 def ctranslate2_model(version: Path, *, workers: int, threads: int) -> Engine:
-    """Returns CTranslate2 as its users call it: SentencePiece before and after, its default search."""
+    """Returns CTranslate2 as its users call it: with its default search, and SentencePiece before and after it."""
     import ctranslate2
     import sentencepiece
 
@@ -146,9 +146,10 @@ def ctranslate2_model(version: Path, *, workers: int, threads: int) -> Engine:
 
 
 def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
-    """Returns the figures.
+    """Measures all engines in each round and returns the results.
 
-    A turn of an engine translates all sentences in batches with a beam, then some one by one, with a beam and greedily.
+    In each round, an engine translates all sentences in batches with a beam. Then it translates some sentences one by
+    one, with a beam and greedily.
     """
     by_length = sorted(sentences, key=len)
     batches = [by_length[i : i + options.batch] for i in range(0, len(by_length), options.batch)]
@@ -190,7 +191,10 @@ def timed(translate: Translate, batches: Sequence[list[str]]) -> tuple[float, li
 
 
 def ratios(speeds: Mapping[str, Sequence[Speed]]) -> dict[str, Any]:
-    """Returns medians, and ratios of the program to CTranslate2's best mode: the medians of the ratios in a round."""
+    """Returns the medians over the rounds, and ratios of this program to CTranslate2's best mode.
+
+    A ratio is the median over the rounds of the ratio within a round.
+    """
 
     def ratio(kind: str, field: str, best: Callable[..., float]) -> float | None:
         modes = [rounds for name, rounds in speeds.items() if name.startswith(f"ctranslate2-{kind}")]
@@ -223,7 +227,7 @@ def count_tokens(run: Path, texts: Sequence[str]) -> int:
 def bleu(
     translations: Mapping[str, Mapping[str, str]], sentences: Sequence[str], reference: Path | None
 ) -> dict[str, float]:
-    """Returns the BLEU score of each engine; nothing without a reference."""
+    """Returns the BLEU score of each engine, or an empty dictionary without a reference."""
     if reference is None:
         return {}
     import sacrebleu
@@ -236,7 +240,7 @@ def bleu(
 
 
 def first_answer(version: Path, sentence: str) -> list[float]:
-    """Returns the seconds in which a fresh process imports TensorFlow, and then loads an export and translates."""
+    """Returns the seconds that a new process needs to import TensorFlow, and then to load an export and translate."""
     command = [sys.executable, "-W", "ignore", "-c", FIRST_ANSWER, str(version), sentence]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return [round(seconds, 1) for seconds in json.loads(done.stdout.splitlines()[-1])]

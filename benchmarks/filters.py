@@ -1,8 +1,8 @@
 """Measures the share of good translations that the default filters drop, by language.
 
-The translations are by professionals: one file per language, line by line those of the source. Each filter sees every
-pair, also those that other filters drop. As a control, each source is also paired with the translation of the next
-line; a filter is right to drop such a misaligned pair.
+The translations were made by professionals. Each language has one file, whose line n translates line n of the source.
+Each filter sees every pair, also the pairs that other filters drop. As a control, each source is also paired with the
+translation of the next line. A filter is right to drop such a misaligned pair.
 """
 
 import argparse
@@ -17,13 +17,13 @@ import langcodes
 
 from keras_nmt.pipelines.cleaning.filters import CleaningOptions, filters, repaired
 
-BAR = 0.015  # maximum share that a filter should drop of any language
+BAR = 0.015  # a filter should drop at most this share of the pairs of a language
 WORST = 5
 GARBLED = "garbled"
 
 
 class Shares(NamedTuple):
-    """Shares of the pairs of one language that each filter drops, and that any filter drops, aligned and misaligned."""
+    """Shares of dropped pairs in one language: by each filter, by any filter, and of misaligned pairs by any filter."""
 
     language: str
     by_filter: dict[str, float]
@@ -79,11 +79,11 @@ def measure(source: Path, folder: Path) -> Iterator[Shares]:
 def shares_dropped(
     sources: Sequence[str], targets: Sequence[str], languages: tuple[str, str], name: str = ""
 ) -> Shares:
-    """Returns the shares of one language.
+    """Returns the shares of dropped pairs in one language.
 
     Args:
         sources: Source sentences.
-        targets: Their translations.
+        targets: The translation of each source sentence.
         languages: Codes of the source and the target language.
         name: Label of the translations; the target language if empty.
     """
@@ -119,7 +119,7 @@ def worst_shares(found: Sequence[Shares]) -> list[tuple[float, str, str]]:
 
 
 def table(found: Sequence[Shares]) -> list[str]:
-    """Returns one line per language, with the filters that drop anything as columns."""
+    """Returns a table with a line for each language, and a column for each filter that drops any pair."""
     reasons = sorted({reason for shares in found for reason in shares.by_filter})
     width = max(len(shares.language) for shares in found)
     lines = [" ".join([f"{'dropped, %':{width}}", *(f"{name:>12}" for name in [*reasons, "any", "misaligned"])])]
@@ -130,7 +130,7 @@ def table(found: Sequence[Shares]) -> list[str]:
 
 
 def _reasons(source: str, target: str, languages: tuple[str, str]) -> list[str] | None:
-    """Returns the filters that drop a pair; None if a side has no text, as happens in test sets."""
+    """Returns the names of the filters that drop a pair, or None if a side has no text, which happens in test sets."""
     left, right = repaired(source), repaired(target)
     if left is None or right is None:
         return [GARBLED]

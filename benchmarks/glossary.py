@@ -15,7 +15,7 @@ from pathlib import Path
 from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 from keras_nmt.app.runtime.text_files import read_lines
 
-MIN_LETTERS, MIN_PAIRS, MIN_DICE = 4, 30, 0.6  # of a word; with both words; of a word pair
+MIN_LETTERS, MIN_PAIRS, MIN_DICE = 4, 30, 0.6  # letters in a word; sentence pairs with both words; Dice coefficient
 
 
 def main() -> None:
@@ -59,13 +59,13 @@ def words(text: str) -> set[str]:
 
 
 def agrees(glossary: dict[str, str], source: str, reference: str) -> bool:
-    """Returns True if the source has a term, and the reference has the glossary's translation of each."""
+    """Returns True if the source has a term, and the reference has the translation of each term in the source."""
     terms = words(source) & glossary.keys()
     return bool(terms) and all(glossary[term] in words(reference) for term in terms)
 
 
 def extract_glossary(sources: list[str], targets: list[str]) -> dict[str, str]:
-    """Returns source words and the target words that occur with them and hardly without them."""
+    """Returns a dictionary of source words, each with the target word that nearly always occurs in the same pairs."""
     source_counts, target_counts, pair_counts = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     for source, target in zip(sources, targets, strict=True):
         left, right = words(source), words(target)

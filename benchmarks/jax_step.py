@@ -1,8 +1,9 @@
 """Measures the training step of the preset paper-base on JAX: packed batches of one shape, one compiled program.
 
 `layers/` is written with `keras.ops`, so it also runs on Keras' JAX backend. The loss is that of training:
-label-smoothed cross entropy of the real tokens, computed in chunks. Needs jax, keras and NumPy; does not import
-TensorFlow. Prints a table to stderr and one JSON object as the last line of stdout; README.md explains the figures.
+label-smoothed cross entropy of the real tokens, computed in chunks. The script needs jax, keras and NumPy,
+and does not import TensorFlow. Prints a table to stderr and one JSON object as the last line of stdout. README.md
+explains the numbers.
 """
 
 import argparse
@@ -37,7 +38,7 @@ PackedBatch = dict[str, NDArray[np.int32]]
 
 
 class Work(NamedTuple):
-    """Work in a batch: real tokens, and pairs of positions of which one attends to the other."""
+    """Work in a batch: the number of real tokens, and of pairs of positions of which one attends to the other."""
 
     source_tokens: int
     target_tokens: int
@@ -114,7 +115,7 @@ def packed_batches(vocabulary_size: int, tokens: int, width: int) -> Iterator[Me
 
 
 def choose(pairs: Iterator[Pair], tokens: int) -> list[Pair]:
-    """Takes pairs until a side has `tokens` tokens, and sorts them, the longest first."""
+    """Takes pairs until their longer sides have `tokens` tokens in all, and sorts the pairs, the longest first."""
     chosen: list[Pair] = []
     left = tokens
     for source, target in pairs:
@@ -126,7 +127,7 @@ def choose(pairs: Iterator[Pair], tokens: int) -> list[Pair]:
 
 
 def pack(pairs: Sequence[Pair], rows: int, width: int) -> MeasuredBatch:
-    """Packs each pair into the emptiest row; skips pairs that do not fit."""
+    """Packs each pair into the row with the most free space. Skips pairs that do not fit."""
     names = (*SIDES, "labels", *(f"{side}_segments" for side in SIDES))
     batch: PackedBatch = {name: np.zeros((rows, width), np.int32) for name in names}
     filled, segments = np.zeros((rows, 2), int), np.zeros(rows, int)
@@ -151,10 +152,10 @@ def pack(pairs: Sequence[Pair], rows: int, width: int) -> MeasuredBatch:
 
 
 def model_flops(model: TransformerConfig, work: Work) -> float:
-    """Returns the floating point operations of a step: its matrix products on real tokens, 2 per multiplication.
+    """Returns the number of floating point operations of a step: 2 per multiplication of its matrix products.
 
-    The backward pass has twice as many as the forward pass. Attention counts between positions of the same pair,
-    without the causal mask. Recomputation and padding do not count.
+    The backward pass has twice as many operations as the forward pass. Attention is counted between all positions of
+    the same pair, as if there were no causal mask. Recomputed operations and padding are not counted.
     """
     width, inner = model.model_width, model.inner_width
     block = 4 * width**2 + 2 * width * inner  # self-attention's and the feed-forward network's weights
@@ -166,7 +167,7 @@ def model_flops(model: TransformerConfig, work: Work) -> float:
 
 
 def training_step(transformer: Transformer, smoothing: float) -> tuple[Any, Any]:
-    """Returns the compiled step, (state, batch) -> (state, loss), and the initial state."""
+    """Returns the compiled step, a function (state, batch) -> (state, loss), and the initial state."""
     optimizer = keras.optimizers.Adam(1e-4, beta_2=0.98, epsilon=1e-9)
     optimizer.build(transformer.trainable_variables)
     variables = (transformer.trainable_variables, transformer.non_trainable_variables)
@@ -206,7 +207,7 @@ def smoothed_loss(logits_of: Callable[[Any], Any], states: Any, labels: Any, smo
 
 
 def run(step: Any, state: Any, packed: Sequence[MeasuredBatch], steps: int) -> tuple[float, list[float], list[float]]:
-    """Returns the seconds of the first step, which compiles, the seconds of each measured step, and all losses."""
+    """Returns the seconds of the first step (with compilation), the seconds of each measured step, and all losses."""
     batches = [jax.device_put(each.batch) for each in packed]
     ends, losses = [time.perf_counter()], []
     for number in range(WARMUP_STEPS + steps):
@@ -220,7 +221,7 @@ def run(step: Any, state: Any, packed: Sequence[MeasuredBatch], steps: int) -> t
 def summary(
     options: argparse.Namespace, model: TransformerConfig, works: Sequence[Work], seconds: Sequence[float]
 ) -> dict[str, Any]:
-    """Returns the figures of the median step."""
+    """Returns speed, utilisation and padding, computed from the median duration of a step."""
     step = median(seconds)
     flops, tokens = (
         float(np.mean(values)) for values in zip(*((model_flops(model, w), w[1]) for w in works), strict=True)

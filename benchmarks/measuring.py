@@ -1,6 +1,6 @@
-"""Shared by all measured training programs: options, prepared batches, the clock, and the line of JSON.
+"""Code that all measured training programs share: options, prepared batches, the clock, and the line of JSON.
 
-Also runs in the environments of peers, so it imports only the standard library and NumPy.
+This module also runs in the environments of the peers, so it imports only the standard library and NumPy.
 """
 
 import argparse
@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 VOCABULARY_SIZE = 32_000
 PAD, BOS, EOS, FIRST_WORD = 0, 2, 3, 4
 PRECISIONS = ("bfloat16", "float32")
-WARMUP_STEPS = 3  # trace the graph and call most kernels for the first time
-MIN_STEPS = 5  # measured however short `--seconds`
+WARMUP_STEPS = 3  # the first steps trace the graph and run most kernels for the first time
+MIN_STEPS = 5  # measured even if `--seconds` is too short for them
 
 
 class Batch(NamedTuple):
-    """A batch: int32 [B, S], [B, T], [B, T], padded with PAD; `target` is `labels` shifted right behind BOS."""
+    """A batch of ids: source, int32 [B, S], target and labels, int32 [B, T], all padded with PAD.
+
+    `target` is `labels` shifted right, with BOS in front.
+    """
 
     source: NDArray[np.int32]
     target: NDArray[np.int32]
@@ -45,12 +48,12 @@ def read_arguments(description: str | None) -> argparse.Namespace:
 
 
 def batches_file(data: Path, tokens: int) -> Path:
-    """Returns the path of the prepared batches of a size."""
+    """Returns the path of the prepared batches of `tokens` tokens each."""
     return data / f"batches-{tokens}.npz"
 
 
 def read_batches(data: Path, tokens: int) -> list[Batch]:
-    """Reads the first batches of the corpus, for peers without a pipeline of their own, which repeat them."""
+    """Reads the first batches of the corpus. Peers without a data pipeline train on these batches again and again."""
     with np.load(batches_file(data, tokens)) as arrays:
         return [
             Batch(*(arrays[f"{name}_{i}"] for name in Batch._fields)) for i in range(len(arrays) // len(Batch._fields))
@@ -67,7 +70,7 @@ class StepClock:
         self._last = (0.0, 0.0)
 
     def step_done(self, target_tokens: int) -> bool:
-        """Records a step; call it after each, warm-up included. Returns True once enough is measured."""
+        """Records the end of a step, also in the warm-up. Returns True once enough steps have been measured."""
         now = (time.perf_counter(), time.process_time())
         if self._warmed_up == WARMUP_STEPS:
             self.steps.append((target_tokens, now[0] - self._last[0], now[1] - self._last[1]))

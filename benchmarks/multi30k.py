@@ -1,7 +1,7 @@
-"""Trains the preset `tiny` on Multi30k and scores it as papers do: on Moses' tokens of lowercased text.
+"""Trains the preset `tiny` on Multi30k and scores it as papers do: on Moses tokens of lowercased text.
 
-Each seed gets a run of its own, whose last five checkpoints are averaged. With several seeds, their ensemble is scored
-too. The command skips what the output folder already has, so it resumes where it was stopped.
+Each seed has its own run, whose last five checkpoints are averaged. With several seeds, the ensemble of all runs is
+scored too. The command keeps the work that is already in the output folder, so it resumes where it was stopped.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def read_options() -> argparse.Namespace:
 
 
 def copy_text(data: Path, text: Path, target: str, *, keep_case: bool) -> None:
-    """Copies the splits, in lower case unless `keep_case`."""
+    """Copies the text of all splits, lowercased unless `keep_case` is true."""
     text.mkdir(parents=True, exist_ok=True)
     pair = LanguagePair("en", target)
     for split in ("train", DEV, TEST):
@@ -85,7 +85,7 @@ def score(runs: Sequence[Path], text: Path, split: str, options: argparse.Namesp
 
 
 def run_nmt(*arguments: str) -> str:
-    """Runs the program and returns its stdout; its stderr is shown."""
+    """Runs `nmt` and returns its stdout. Its stderr is shown."""
     print("nmt", *arguments, file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "keras_nmt", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout

@@ -1,7 +1,7 @@
 """Measures `nmt serve` with 1, 8 and 64 clients, and compares it with translating the same text offline.
 
 Each client sends one sentence at a time over a persistent connection and waits for its translation. Prints a table to
-stderr and one JSON object as the last line of stdout; README.md explains the figures.
+stderr and one JSON object as the last line of stdout. README.md explains the numbers.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def read_options() -> argparse.Namespace:
 
 
 class Server:
-    """`nmt serve` as a process of its own."""
+    """A process that runs `nmt serve`."""
 
     def __init__(self, export: Path) -> None:
         command = [sys.executable, "-m", "keras_nmt", "serve", str(export), "--port", "0", "--no-access-log"]
@@ -112,7 +112,7 @@ class Server:
                 model = json.loads(asyncio.run(get(self.port, "/api/models")))[0]
                 self.pair = {side: model[side]["code"] for side in ("source", "target")}
                 while re.search(rb"nmt_model_warm\{.*\} 0", self.metrics()):
-                    time.sleep(0.5)  # until all signatures have run once, also those that are not measured
+                    time.sleep(0.5)  # wait until every signature has run once, measured or not
                 return self
         raise RuntimeError(f"the server ended with {self.process.wait()}")
 
@@ -154,7 +154,7 @@ async def get(port: int, path: str) -> bytes:
 
 
 async def load(server: "Server", sentences: Sequence[str], *, clients: int, requests: int) -> dict[str, float]:
-    """Sends `requests` requests from `clients` clients; returns throughput, latency percentiles and failures."""
+    """Sends `requests` requests from `clients` clients. Returns throughput, latency percentiles and failures."""
     left = iter(list(islice(cycle(sentences), max(0, requests))))
     milliseconds: list[float] = []
     failed = 0
@@ -186,7 +186,10 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def exchange(connection: Connection, request: bytes) -> tuple[int, bytes]:
-    """Sends an HTTP request and returns status and body; a client library would take CPU time from the server."""
+    """Sends an HTTP request and returns status and body.
+
+    No client library is used, because it would take CPU time from the server.
+    """
     reader, writer = connection
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
@@ -202,7 +205,7 @@ def offline_speed(options: argparse.Namespace, sentences: int) -> float:
 
 
 def show(number: int, offline: float, found: dict[int, dict[str, float]]) -> None:
-    """Prints the figures of one round."""
+    """Prints the results of one round."""
     print(f"round {number + 1}: offline {offline:.1f} sentences/s", file=sys.stderr)
     for clients, figures in found.items():
         print(f"  {clients:>2} clients: " + "  ".join(f"{k} {v:g}" for k, v in figures.items()), file=sys.stderr)

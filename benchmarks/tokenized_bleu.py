@@ -1,6 +1,7 @@
-"""BLEU as papers before sacreBLEU report it: on lowercased Moses tokens, counted as in multi-bleu.perl.
+"""Computes BLEU as papers before sacreBLEU report it: on lowercased Moses tokens, counted as in multi-bleu.perl.
 
-Only for comparison with such papers: the score depends on the tokeniser, so it is not comparable with sacreBLEU's.
+Use it only for comparison with such papers: the score depends on the tokeniser, so it is not comparable with that of
+sacreBLEU.
 """
 
 import argparse

@@ -1,8 +1,9 @@
 """Compares the training speed and memory of this program with those of its peers.
 
-Transformer base with a shared vocabulary of 32,000 on the CPU, whole training steps. The programs alternate, round by
-round, because the speed of a shared machine changes within minutes. Prints a table to stderr and one JSON object as the
-last line of stdout; README.md explains the figures and how to create the environments of the peers.
+Whole training steps of Transformer base, with a shared vocabulary of 32,000 pieces, are measured on the CPU. In each
+round, all programs are measured one after another, because the speed of a shared machine changes within minutes. Prints
+a table to stderr and one JSON object as the last line of stdout. README.md explains the numbers, and how to create the
+environments of the peers.
 """
 
 import argparse
@@ -36,7 +37,7 @@ STARTING_SECONDS = 900  # for imports, tracing and warm-up on a busy machine
 
 @dataclass(frozen=True)
 class Turn:
-    """One measurement: a program trains for some seconds in a process of its own."""
+    """One measurement of one program, which trains for some seconds in its own process."""
 
     program: str
     precision: str
@@ -57,7 +58,7 @@ class TurnResult:
 def main() -> None:
     """Measures and prints the result."""
     options = read_options()
-    apply_processor_settings()  # the peers inherit the environment, so oneDNN is on for all
+    apply_processor_settings()  # the peers inherit the environment, so oneDNN is on for all programs
     pythons = {OURS: sys.executable, **dict(options.peer)}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
@@ -125,7 +126,7 @@ def named_python(text: str) -> tuple[str, str]:
 
 
 def measure_all(options: argparse.Namespace, pythons: Mapping[str, str], data: Path) -> Iterator[TurnResult]:
-    """Runs all turns; yields the results of those that succeed."""
+    """Runs all turns and yields the result of each turn that succeeds."""
     for number, precision, tokens, program in product(
         range(options.rounds), options.precision, options.tokens, pythons
     ):
@@ -144,7 +145,7 @@ def measure(turn: Turn, python: str, data: Path, seconds: float) -> TurnResult |
         done = subprocess.run(
             [str(word) for word in command],
             cwd=ROOT,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},  # the benchmark is about the CPU
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},  # only the CPU is measured
             capture_output=True,
             text=True,
             check=True,
@@ -159,13 +160,13 @@ def measure(turn: Turn, python: str, data: Path, seconds: float) -> TurnResult |
 
 
 def summary(results: Sequence[TurnResult], precisions: Sequence[str]) -> dict[str, Any]:
-    """Returns the figures by batch size: at the top for the first precision, for others under their name."""
+    """Returns our results by batch size: for the first precision at the top level, for each other under its name."""
     first, *others = precisions
     return {**our_figures(results, first), **{name: our_figures(results, name) for name in others}}
 
 
 def our_figures(results: Sequence[TurnResult], precision: str) -> dict[str, dict[str, Any]]:
-    """Returns the figures of our training in one precision, by batch size."""
+    """Returns the results of our training in one precision: name -> batch size -> value."""
     figures: dict[str, dict[str, Any]] = {}
     ours = [result for result in results if result.turn.program == OURS and result.turn.precision == precision]
     for tokens in sorted({result.turn.batch_tokens for result in ours}, reverse=True):
@@ -183,14 +184,18 @@ def our_figures(results: Sequence[TurnResult], precision: str) -> dict[str, dict
 
 
 def competes(turn: Turn, precision: str) -> bool:
-    """Returns True if a peer's turn counts for our `precision`; users of bfloat16 may also choose a peer in float32."""
+    """Returns True if our training in `precision` is compared with this turn of a peer.
+
+    A peer in float32 is compared with both precisions, since a user would choose whichever is faster.
+    """
     return turn.program != OURS and turn.precision in (precision, "float32")
 
 
 def comparison(own: Sequence[TurnResult], peers: Sequence[TurnResult]) -> dict[str, Any]:
-    """Compares our turns with those of the peers for one batch size; empty without a peer.
+    """Compares our turns with the peers' turns for one batch size. The result is empty if there are no peers.
 
-    The ratio to a peer is the median over the rounds of the ratio within a round; the result has the lowest ratio.
+    The ratio to a peer is the median over the rounds of the ratio within a round. The result has the lowest of these
+    ratios.
     """
     ours = {result.turn.round: result for result in own}
     by_peer: dict[str, list[TurnResult]] = {}
@@ -216,7 +221,7 @@ def comparison(own: Sequence[TurnResult], peers: Sequence[TurnResult]) -> dict[s
 
 
 def table(results: Iterable[TurnResult]) -> Iterator[str]:
-    """Yields a line for each program, precision and batch size: medians, and the slowest and fastest round."""
+    """Yields a table line for each program, precision and batch size: medians, and the slowest and fastest round."""
     groups: dict[tuple[str, int, str], list[TurnResult]] = {}
     for result in results:
         turn = result.turn

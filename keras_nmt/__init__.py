@@ -1,7 +1,7 @@
 """The Transformer of *Attention Is All You Need* for Keras 3 and TensorFlow: the Python API.
 
-Each name is imported when it is first used, so that `import keras_nmt` takes no time. What it is made of lies in
-`layers/`, `pipelines/` and `app/`; docs/python.md has examples.
+Each name is imported when it is first used, so that `import keras_nmt` takes no time. The code is in `layers/`,
+`pipelines/` and `app/`. docs/python.md has examples.
 """
 
 import importlib
@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used.
 
     Raises:
-        AttributeError: There is no such name.
+        AttributeError: The package has no public name `name`.
     """
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The program `nmt`, also `python -m keras_nmt`."""
+"""The entry point of the program `nmt`, also started as `python -m keras_nmt`."""
 
 import signal
 import sys

@@ -1,7 +1,7 @@
 """The decoder: masked self-attention, attention to the encoder, feed-forward. Vaswani et al. 2017, section 3.1.
 
-The same code runs over a whole sequence and, with caches of the earlier tokens, over new tokens only. A property test
-checks that both give the same result for every split of a sequence.
+The same code decodes a whole sequence at once, or only the new tokens if caches hold the keys and values of the earlier
+tokens. A property test checks that both ways give the same result wherever a sequence is split.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from keras_nmt.layers.sublayers.feed_forward import FeedForward
 
 @keras.saving.register_keras_serializable(package="nmt")
 class DecoderLayer(ConfiguredLayer):
-    """Masked self-attention, encoder-decoder attention, then feed-forward, each in its residual connection."""
+    """Masked self-attention, encoder-decoder attention, then feed-forward, each with a residual connection."""
 
     def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -84,8 +84,8 @@ class Decoder(Stack):
         """Decodes embedded tokens: [B, T, D] -> [B, T, D].
 
         Args:
-            x: The embedded target tokens, or only the new ones if the contexts have caches.
-            contexts: Mask, positions and cache of each layer's self-attention. No mask may show a later position.
+            x: The embedded target tokens. If the contexts have caches, only the embedded new tokens.
+            contexts: Mask, positions and cache of each layer's self-attention. The masks must hide later positions.
             sources: Keys, values and mask of each layer's attention to the encoder.
             training: True if dropout is active.
         """

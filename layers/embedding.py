@@ -1,4 +1,7 @@
-"""The embedding matrix, which is also the projection before the softmax. Vaswani et al. 2017, section 3.4."""
+"""The embedding matrix, which is also used for the projection before the softmax.
+
+Vaswani et al. 2017, section 3.4.
+"""
 
 from typing import Any
 
@@ -7,10 +10,11 @@ import keras
 
 @keras.saving.register_keras_serializable(package="nmt")
 class SharedEmbedding(keras.layers.Layer):
-    """Source embedding, target embedding and pre-softmax projection with one matrix [V, D].
+    """Source embedding, target embedding and pre-softmax projection, which share one matrix [V, D].
 
-    The weights are initialised from N(0, 1/D): scaled embeddings have variance 1, and the first logits are small.
-    `use_bias` adds a bias [V] to the logits, as in Marian, initialised with 0.
+    The weights are initialised from N(0, 1/D). So the embeddings, which are multiplied by sqrt(D), have variance 1, and
+    the logits are small at the start of training. With `use_bias`, the logits have a bias [V], as in Marian, which is
+    initialised with 0.
     """
 
     def __init__(self, vocabulary_size: int, width: int, use_bias: bool = False, **kwargs: Any) -> None:
@@ -20,7 +24,7 @@ class SharedEmbedding(keras.layers.Layer):
         self.width = width
 
     def build(self, input_shape: tuple[Any, ...] | None = None) -> None:
-        """Creates the weights; they do not depend on the shape of the ids."""
+        """Creates the weights, which do not depend on the shape of the ids."""
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.vocabulary_size, self.width),
@@ -32,14 +36,15 @@ class SharedEmbedding(keras.layers.Layer):
 
     def call(self, ids: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the embeddings of ids [B, T], multiplied by sqrt(D): [B, T, D]."""
-        ids = keras.ops.cast(ids, "int32")  # Keras builds metrics from a batch averaged over replicas, in float32
+        # Keras builds metrics from a batch that it averages over replicas, so its ids are float32.
+        ids = keras.ops.cast(ids, "int32")
         rows = keras.ops.take(self.embeddings, ids, axis=0)
         return keras.ops.cast(rows * self.width**0.5, self.compute_dtype)
 
     def logits(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Returns a score for each piece in the compute dtype: [N, D] -> [N, V] or [B, T, D] -> [B, T, V]."""
         table = keras.ops.cast(self.embeddings, self.compute_dtype)
-        rows = keras.ops.reshape(x, (-1, self.width))  # the gradient of a 2-D product is cheaper
+        rows = keras.ops.reshape(x, (-1, self.width))  # the gradient of a 2-D matrix product is cheaper
         scores = keras.ops.matmul(rows, keras.ops.transpose(table))
         if self.use_bias:
             scores = scores + keras.ops.cast(self.bias, self.compute_dtype)

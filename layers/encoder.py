@@ -12,7 +12,7 @@ from keras_nmt.layers.sublayers.feed_forward import FeedForward
 
 @keras.saving.register_keras_serializable(package="nmt")
 class EncoderLayer(ConfiguredLayer):
-    """Self-attention, then feed-forward, each in its residual connection."""
+    """Self-attention, then feed-forward, each with a residual connection."""
 
     def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)

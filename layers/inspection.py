@@ -1,4 +1,4 @@
-"""Attention weights to look at, computed apart from the forward pass, which keeps none of them."""
+"""Computes attention weights for inspection. The forward pass does not store them, so they are computed again here."""
 
 from collections.abc import Sequence
 
@@ -21,10 +21,11 @@ def encoder_attention(encoder: Encoder, x: keras.KerasTensor, context: Attention
 def decoder_attention(
     decoder: Decoder, x: keras.KerasTensor, context: AttentionContext, sources: Sequence[SourceContext]
 ) -> tuple[list[keras.KerasTensor], list[keras.KerasTensor]]:
-    """Returns the self- and the cross-attention weights of each layer for embedded tokens [B, T, D].
+    """Returns the self-attention and the cross-attention weights of each layer for embedded tokens [B, T, D].
 
     Returns:
-        float32 [B, H, T, T] and float32 [B, H, T, S] of each layer.
+        For each layer, the self-attention weights, float32 [B, H, T, T], and, in a second list, the cross-attention
+        weights, float32 [B, H, T, S].
     """
     self_weights, cross_weights = [], []
     for block, source in zip(decoder.blocks, sources, strict=True):
@@ -39,7 +40,7 @@ def cross_attention_of_layer(
 ) -> keras.KerasTensor:
     """Returns the cross-attention weights of one layer for embedded tokens [B, T, D]: float32 [B, H, T, S].
 
-    `layer` counts from 0, or backwards from -1. Later layers are not computed.
+    `layer` is an index as in a Python list: 0 is the first layer, -1 the last. Later layers are not computed.
     """
     number = range(len(decoder.blocks))[layer]
     for block, source in zip(decoder.blocks[:number], sources, strict=False):

@@ -1,7 +1,7 @@
 """The training loss for Keras' `compile` and `fit`: label-smoothed cross entropy that ignores padding.
 
-Vaswani et al. 2017, section 5.4; Szegedy et al. 2016. `nmt train` computes the same function in chunks, so that the
-logits of a whole batch are never in memory.
+Vaswani et al. 2017, section 5.4; Szegedy et al. 2016. `nmt train` computes the same loss in chunks, so that the
+logits of a whole batch are never in memory at once.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ def token_weights(labels: keras.KerasTensor, sample_weight: keras.KerasTensor | 
 
     Args:
         labels: int32 [B, T].
-        sample_weight: Weights of the rows [B] or of the tokens [B, T]; 1 each if None.
+        sample_weight: Weights of the rows [B] or of the tokens [B, T]. None gives every token weight 1.
     """
     real = keras.ops.cast(keras.ops.not_equal(labels, PAD), "float32")
     if sample_weight is None:
@@ -28,13 +28,13 @@ def token_weights(labels: keras.KerasTensor, sample_weight: keras.KerasTensor | 
 def token_losses(labels: keras.KerasTensor, logits: keras.KerasTensor, smoothing: float = 0.0) -> keras.KerasTensor:
     """Returns the label-smoothed cross entropy of each token in nats: float32 [B, T].
 
-    The target distribution is 1 - e on the label plus e / V on every piece, so with z = logits the loss is
-    logsumexp(z) - (1 - e) z[label] - e mean(z).
+    The target distribution gives 1 - e to the label, and in addition e / V to every piece. So with z = logits the loss
+    is logsumexp(z) - (1 - e) z[label] - e mean(z).
 
     Args:
         labels: int32 [B, T].
         logits: [B, T, V].
-        smoothing: e, in [0, 1).
+        smoothing: The number e in the formula, in [0, 1).
     """
     logits = keras.ops.cast(logits, "float32")
     label_logits = keras.ops.take_along_axis(logits, keras.ops.cast(labels, "int32")[..., None], axis=-1)[..., 0]
@@ -46,8 +46,8 @@ def token_losses(labels: keras.KerasTensor, logits: keras.KerasTensor, smoothing
 class LabelSmoothedCrossEntropy(keras.losses.Loss):
     """Label-smoothed cross entropy in nats, averaged over the real target tokens of a batch.
 
-    With several replicas Keras averages the means of the replicas; `keras_nmt.LabelSmoothedCrossEntropy` divides by
-    the number of tokens in the whole batch instead, as `nmt train` does.
+    With several replicas, Keras averages the mean losses of the replicas. `keras_nmt.LabelSmoothedCrossEntropy` divides
+    the summed loss by the number of tokens in the whole batch instead, as `nmt train` does.
 
     Args:
         smoothing: Share of the target distribution that is spread over all pieces; 0.1 in the paper.
@@ -68,7 +68,7 @@ class LabelSmoothedCrossEntropy(keras.losses.Loss):
         """Returns the mean loss of the real tokens, a float32 scalar.
 
         Args:
-            y_true: Labels, int32 [B, T]; padding is ignored.
+            y_true: Labels, int32 [B, T]. Padding is ignored.
             y_pred: Logits [B, T, V].
             sample_weight: Weights of the rows [B] or of the tokens [B, T].
         """

@@ -1,29 +1,30 @@
 """Attention masks. True means that a query may attend to a key.
 
-Vaswani et al. 2017, section 3.2.3. If several pairs share a row, segment ids separate them: 1, 2, … at the tokens of
-each pair, 0 at padding. A position then attends only to its own segment.
+Vaswani et al. 2017, section 3.2.3. If several sentence pairs share a row, segment ids separate the pairs: 1 at the
+tokens of the first pair, 2 at those of the second, and so on, and 0 at padding. A position then attends only to
+positions of its own segment.
 """
 
 import keras
 
-PAD = 0  # padding id of the batch contract; a test compares it with the vocabulary's
+PAD = 0  # padding id in every batch; a test checks that the vocabulary has the same padding id
 
 
 def padding_mask(ids: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns the mask of the real tokens in ids [B, S]: bool [B, 1, 1, S]."""
+    """Returns a mask that is True at the real tokens of ids [B, S]: bool [B, 1, 1, S]."""
     return keras.ops.not_equal(ids, PAD)[:, None, None, :]
 
 
 def causal_mask(length: int) -> keras.KerasTensor:
-    """Returns the mask of each position and those before it: bool [1, 1, length, length]."""
+    """Returns the mask with which a position attends to itself and earlier positions: bool [1, 1, length, length]."""
     positions = keras.ops.arange(length)
     return (positions[None, :] <= positions[:, None])[None, None, :, :]
 
 
 def segment_mask(queries: keras.KerasTensor, keys: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns the mask of equal segment ids: bool [B, 1, T, S] from segment ids [B, T] and [B, S].
+    """Returns a mask that is True where segment ids are equal: bool [B, 1, T, S] from segment ids [B, T] and [B, S].
 
-    Padding has segment 0, so it attends only to padding, and no token attends to it.
+    Padding has segment id 0, so padding attends only to padding, and no token attends to padding.
     """
     return keras.ops.equal(queries[:, :, None], keys[:, None, :])[:, None]
 

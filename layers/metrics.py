@@ -1,4 +1,4 @@
-"""Metrics for Keras' `compile` and `fit` that ignore padding."""
+"""Metrics that ignore padding, for Keras' `compile` and `fit`."""
 
 from typing import Any
 

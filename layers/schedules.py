@@ -28,7 +28,7 @@ class NoamSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="nmt")
 class InverseSquareRootSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warmup to `peak`, then peak * (warmup / step)^0.5: Noam's curve, defined by its highest rate."""
+    """Linear warmup to `peak`, then peak * (warmup / step)^0.5. Noam's curve, defined by its highest rate."""
 
     def __init__(self, peak: float, warmup_steps: int) -> None:
         self.peak = peak
@@ -48,7 +48,7 @@ class InverseSquareRootSchedule(keras.optimizers.schedules.LearningRateSchedule)
 class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warmup to `peak`, then cosine decay to 0 at `steps` (Loshchilov & Hutter 2017).
 
-    Use it for a short run of known length, in which the small rates of the last steps gain several BLEU.
+    Use it for a short run of known length: there, the small rates of the last steps gain several BLEU points.
     """
 
     def __init__(self, peak: float, warmup_steps: int, steps: int) -> None:

@@ -14,7 +14,7 @@ from keras_nmt.layers.sublayers.residual import Residual, layer_normalization
 
 
 class ConfiguredLayer(keras.layers.Layer):
-    """A layer with one hyperparameter: the configuration, or the dictionary to which Keras serialised it."""
+    """A layer whose argument is the configuration, or the dictionary to which Keras serialised the configuration."""
 
     def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -31,12 +31,12 @@ class ConfiguredLayer(keras.layers.Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor; the configuration as a dictionary."""
+        """Returns the arguments of the constructor, with the configuration as a dictionary."""
         return {**super().get_config(), "config": asdict(self.config)}
 
 
 class Stack(ConfiguredLayer):
-    """A stack of `depth` equal layers. With `normalization="pre"` its output is normalised too."""
+    """A stack of `depth` layers of one kind. With `normalization="pre"`, the output of the stack is normalised too."""
 
     def __init__(
         self,
@@ -56,5 +56,5 @@ class Stack(ConfiguredLayer):
             layer.build(input_shape)
 
     def finish(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Normalises the last layer's output [B, T, D] if the layers do not."""
+        """Normalises the last layer's output [B, T, D] if `normalization` is "pre", else returns it unchanged."""
         return self.final_norm(x) if self.final_norm else x

@@ -1,8 +1,8 @@
 """The whole model: embeddings, encoder, decoder and the tied projection. Vaswani et al. 2017, Figure 1.
 
-`call` returns logits for training with any Keras loss; `states` stops before the projection, so that a loss can project
-only the real tokens. To decode, `encode` and `cross_cache` process the sources once; then `decode` and `cross_weights`
-take whole targets, and `decode_step` with an `empty_cache` takes them token by token.
+`call` returns logits, for training with any Keras loss. `states` returns the decoder's output before the projection, so
+that a loss can project only the real tokens. To decode, call `encode` and `cross_cache` once for the sources. Then call
+`decode` or `cross_weights` with whole targets, or `decode_step` with an `empty_cache` for each new token.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class Transformer(keras.Model):
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
-        """Creates the weights, whatever the shape of the data; the constructor calls it already."""
+        """Creates the weights, which do not depend on the shape of the data. The constructor calls this method."""
         if self.built:
             return
         width = (None, None, self.config.model_width)
@@ -62,18 +62,19 @@ class Transformer(keras.Model):
         """Scores the next token at each target position.
 
         Args:
-            inputs: "source" int32 [B, S], and "target" int32 [B, T]: the labels shifted right behind BOS. Packed rows
-                add "source_segments" [B, S] and "target_segments" [B, T]: 1, 2, … for the pairs of a row, 0 at
-                padding. Each pair gets the logits that it would get in a row of its own.
+            inputs: "source", int32 [B, S], and "target", int32 [B, T]: the labels shifted right, with BOS in front.
+                If several pairs share a row, also "source_segments" [B, S] and "target_segments" [B, T]: 1, 2, … at
+                the tokens of the first, second, … pair of the row, 0 at padding. Each pair gets the same logits as in
+                a row of its own.
             training: True if dropout is active.
 
         Returns:
-            Logits [B, T, V] in the compute dtype; logits t score the token after target t.
+            Logits [B, T, V] in the compute dtype. The logits at position t score the token after target t.
         """
         return self.embedding.logits(self.states(inputs, training=training))
 
     def states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
-        """Returns the decoder's output before the projection for the inputs of `call`: [B, T, D]."""
+        """Returns the decoder's output before the projection, [B, T, D]. The inputs are those of `call`."""
         of_source, of_target, may_attend_source = _contexts(inputs)
         x = self.embed(inputs["source"], positions=of_source.positions, training=training)
         memory = self.encoder(x, context=of_source, training=training)
@@ -106,11 +107,11 @@ class Transformer(keras.Model):
     def decode(
         self, target: keras.KerasTensor, *, cross: Sequence[KeysValues], may_attend_source: keras.KerasTensor
     ) -> keras.KerasTensor:
-        """Returns the logits [B, T, V] of `call` for target ids [B, T] and an encoded source.
+        """Returns the same logits [B, T, V] as `call`, for target ids [B, T] and an encoded source.
 
         Args:
-            target: int32 [B, T].
-            cross: Returned by `cross_cache`.
+            target: Target ids, int32 [B, T].
+            cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
         """
         x, contexts, sources = self._embedded_target(target, cross, may_attend_source)
@@ -130,17 +131,17 @@ class Transformer(keras.Model):
         cross: Sequence[KeysValues],
         may_attend_source: keras.KerasTensor,
     ) -> keras.KerasTensor:
-        """Scores the next token after each new token; the earlier tokens are in `caches`.
+        """Scores the token that follows each new token. `caches` hold the keys and values of the earlier tokens.
 
-        The new tokens of a sentence may be consecutive, or the last tokens of several hypotheses: `positions` and
-        `may_attend` tell which.
+        The new tokens of a sentence may be consecutive tokens, or the last tokens of several hypotheses. `positions`
+        and `may_attend` must be given accordingly.
 
         Args:
-            tokens: int32 [B, T].
+            tokens: The new tokens, int32 [B, T].
             positions: Position of each new token in its hypothesis, int32 [T].
-            caches: One for each decoder layer; each returns S keys and values.
-            may_attend: Cached tokens that each new token may attend to: bool, broadcast to [B, H, T, S].
-            cross: Returned by `cross_cache`.
+            caches: One cache for each decoder layer. Its `append` returns S keys and values, the new ones included.
+            may_attend: Mask of the S tokens that each new token may attend to: bool, broadcast to [B, H, T, S].
+            cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
 
         Returns:
@@ -161,25 +162,26 @@ class Transformer(keras.Model):
     ) -> keras.KerasTensor:
         """Returns the cross-attention weights of one decoder layer: float32 [B, H, T, S].
 
-        Row t holds the weights with which the model predicts the token after target t. In the last layer but one,
-        attention is strongest at the word being translated (Garg et al. 2019); a decoder of one layer uses that layer.
+        Row t holds the weights with which the model predicts the token after target t. The default is the last layer
+        but one, where attention is strongest at the word being translated (Garg et al. 2019). If the decoder has only
+        one layer, the weights of that layer are returned.
 
         Args:
-            target: int32 [B, T].
-            cross: Returned by `cross_cache`.
+            target: Target ids, int32 [B, T].
+            cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
-            layer: Number of the layer, from 0, or backwards from -1.
+            layer: Index of the layer as in a Python list: 0 is the first layer, -1 the last.
         """
         x, contexts, sources = self._embedded_target(target, cross, may_attend_source)
         layer = max(layer, -self.config.decoder_layers)
         return inspection.cross_attention_of_layer(self.decoder, x, contexts[0], sources, layer)
 
     def attention_maps(self, source: keras.KerasTensor, target: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        """Returns the attention weights of every layer and head for the `source` [B, S] and `target` [B, T] of `call`.
+        """Returns the attention weights of every layer and head for `source` [B, S] and `target` [B, T], as in `call`.
 
         Returns:
-            "encoder" and "decoder" (self-attention) and "cross" (attention of the decoder to the encoder), each
-            float32 [L, B, H, queries, keys].
+            A dictionary with the self-attention weights of the "encoder" and the "decoder", and the weights of the
+            decoder's attention to the encoder ("cross"), each float32 [layers, B, H, queries, keys].
         """
         memory, may_attend = self.encode(source, training=False)
         x = self.embed(source, training=False)
@@ -189,17 +191,17 @@ class Transformer(keras.Model):
         return {name: keras.ops.stack(weights) for name, weights in maps.items()}
 
     def positional_encodings(self, length: int) -> keras.KerasTensor:
-        """Returns the vectors that are added to the embeddings at the first `length` positions: float32 [length, D]."""
+        """Returns the positional encodings of the first `length` positions: float32 [length, D]."""
         return sinusoids(keras.ops.arange(length), self.config.model_width)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor; the configuration as a dictionary."""
+        """Returns the arguments of the constructor, with the configuration as a dictionary."""
         return {**super().get_config(), "config": asdict(self.config)}
 
     def _embedded_target(
         self, target: keras.KerasTensor, cross: Sequence[KeysValues], may_attend_source: keras.KerasTensor
     ) -> tuple[keras.KerasTensor, list[AttentionContext], list[SourceContext]]:
-        """Returns what the decoder takes for whole target sequences [B, T]."""
+        """Returns the decoder's input [B, T, D] and the contexts of its layers for whole targets [B, T]."""
         context = AttentionContext(causal_mask(keras.ops.shape(target)[1]))
         sources = _source_contexts(cross, may_attend_source)
         return self.embed(target, training=False), [context] * len(sources), sources
@@ -212,7 +214,7 @@ def _source_contexts(cross: Sequence[KeysValues], may_attend: keras.KerasTensor)
 def _contexts(
     inputs: Mapping[str, keras.KerasTensor],
 ) -> tuple[AttentionContext, AttentionContext, keras.KerasTensor]:
-    """Returns the contexts of encoder and decoder, and the mask of the decoder's attention to the encoder."""
+    """Returns the self-attention contexts of encoder and decoder, and the mask of the decoder's cross-attention."""
     causal = causal_mask(keras.ops.shape(inputs["target"])[1])
     if "target_segments" not in inputs:
         padding = padding_mask(inputs["source"])

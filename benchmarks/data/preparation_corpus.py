@@ -1,6 +1,6 @@
-"""The corpus of the benchmark of `nmt prepare`: real pairs, repeated any number of times.
+"""Builds the corpus on which `nmt prepare` is measured: real sentence pairs, repeated any number of times.
 
-Each copy gets three random words of the text at the end of both sides, so that it does not count as a duplicate.
+Three random words of the text are added at the end of both sides of each copy, so that no copy is a duplicate.
 """
 
 import random
@@ -24,7 +24,7 @@ def write_text(text: Path, prefix: Path, pairs: int) -> None:
 
 
 def repeated(sentences: Sequence[str], draw: random.Random) -> Iterator[str]:
-    """Yields the sentences as lines without end; adds random words of theirs from the second round on."""
+    """Yields the sentences as lines, in an endless loop. From the second pass on, adds random words to each line."""
     words = sorted({word for sentence in sentences for word in sentence.split() if word.isalpha()})
     yield from (f"{sentence}\n" for sentence in sentences)
     while True:

@@ -1,7 +1,8 @@
-"""The corpus of the stream benchmark: prepared data with real pairs, repeated any number of times.
+"""Builds the corpus of the stream benchmark: prepared data with real pairs, repeated any number of times.
 
-Lengths and words are those of the text. Each copy of a pair has a different id at one place of its target, so that no
-two records are equal. The id is changed within the encoded record, which is much faster than encoding text again.
+Lengths and words are those of a real text. In each copy of a pair, one id of the target is replaced by a random one, so
+that few records are equal. The id is replaced within the encoded record, which is much faster than encoding the text
+again.
 """
 
 import gzip
@@ -29,22 +30,22 @@ from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary, train_vocabular
 
 PAIR = LanguagePair("en", "de")
 VOCABULARY_SIZE, VOCABULARY_SENTENCES = 32_000, 200_000
-LONGEST = 256  # tokens on a side, EOS included
+LONGEST = 256  # maximum number of tokens per side, EOS included
 ENCODED_AT_ONCE = 8192
 TWO_BYTES, THREE_BYTES = 1 << 7, 1 << 14  # smallest ids that take two and three bytes as a varint
 SEED = 1
 
 
 class Templates(NamedTuple):
-    """Serialised records of the pairs of a text, without TFRecord framing."""
+    """Serialised records of the sentence pairs of a text, without TFRecord framing."""
 
     data: list[bytes]
-    changing: list[int]  # offset of two bytes in each record that may be changed, 0 if there are none
+    changing: list[int]  # for each record the offset of the two bytes that may be changed, or 0
     lengths: Lengths
 
 
 def write_corpus(text: Path, out: Path, pairs: int, vocabulary_size: int = VOCABULARY_SIZE) -> Manifest:
-    """Writes `pairs` pairs, built from all English-German training text in a folder; returns their manifest."""
+    """Writes `pairs` pairs, built from all English-German training text in the folder `text`. Returns the manifest."""
     sources, targets = read_text(text)
     step = max(1, 2 * len(sources) // VOCABULARY_SENTENCES)
     vocabulary = train_vocabulary((*sources[::step], *targets[::step]), vocabulary_size)
@@ -59,7 +60,9 @@ def write_corpus(text: Path, out: Path, pairs: int, vocabulary_size: int = VOCAB
 
 
 def read_text(folder: Path) -> tuple[list[str], list[str]]:
-    """Reads all files train….en and train….de in a folder, at any depth; tokenised ones only without a plain version.
+    """Reads all files train….en and train….de in a folder, at any depth.
+
+    Skips a tokenised file (….tok.en) if the folder also has the same file without .tok.
 
     Raises:
         FileNotFoundError: The folder has no such files.
@@ -78,7 +81,7 @@ def read_text(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Reads the lines of a file, which may be compressed."""
+    """Reads the lines of a file, which may be compressed with gzip."""
     data = path.read_bytes()
     return (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")[:-1]
 
@@ -91,7 +94,7 @@ def encode(vocabulary: Vocabulary, sentences: Sequence[str]) -> Iterator[list[in
 
 
 def make_templates(sources: Iterator[list[int]], targets: Iterator[list[int]]) -> Templates:
-    """Serialises all pairs that are not too long."""
+    """Serialises all pairs that have at most LONGEST tokens on each side."""
     data, changing, lengths = [], [], []
     for source, target in zip(sources, targets, strict=True):
         if max(len(source), len(target)) <= LONGEST:
@@ -102,7 +105,7 @@ def make_templates(sources: Iterator[list[int]], targets: Iterator[list[int]]) -
 
 
 def last_two_bytes(target: Sequence[int], end: int) -> int:
-    """Returns the offset of the last two-byte id in a record that ends with `target`; 0 if there is none."""
+    """Returns the offset of the last two-byte id in a record that ends with `target`, or 0 if no id has two bytes."""
     for id_ in reversed(target):
         end -= 1 if id_ < TWO_BYTES else 2 if id_ < THREE_BYTES else 3
         if TWO_BYTES <= id_ < THREE_BYTES:
@@ -111,7 +114,10 @@ def last_two_bytes(target: Sequence[int], end: int) -> int:
 
 
 def deal_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[NDArray[np.int32]]]:
-    """Returns the names of the shards and the template of each of their pairs, dealt in chunks as in `nmt prepare`."""
+    """Returns the names of the shards, and for each shard the template numbers of its pairs.
+
+    Each pair is a random template. The pairs are dealt to the shards in chunks, as in `nmt prepare`.
+    """
     random = np.random.default_rng(SEED)
     count = default_shards(pairs)
     rows = random.integers(0, len(lengths), pairs, np.int32)
@@ -126,7 +132,7 @@ def deal_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[NDArray[np.
 
 
 def write_shard(out: Path, file: str, rows: NDArray[np.int32], templates: Templates, vocabulary_size: int) -> Shard:
-    """Writes a shard with the records of templates `rows`, each with a random change."""
+    """Writes a shard with the records of the templates numbered `rows`, and a random id in each record."""
     random = np.random.default_rng([SEED, int(file.split("-")[1])])
     ids = random.integers(TWO_BYTES, max(TWO_BYTES + 1, min(vocabulary_size, THREE_BYTES)), len(rows))
     records = []

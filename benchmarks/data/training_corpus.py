@@ -1,7 +1,7 @@
-"""The corpus of the training benchmark: the same random sentences in each form that a program needs.
+"""Writes the corpus of the training benchmark: the same random sentences in each form that a program needs.
 
-These are prepared data for this program, text for programs that read text, and for libraries without a pipeline the
-batches that this program trains on.
+These forms are prepared data for this program, text for programs that read text, and batches for libraries without a
+data pipeline. The batches are those that this program trains on.
 
 Usage: python -m benchmarks.data.training_corpus DIR TOKENS...
 """
@@ -23,7 +23,7 @@ SPREAD, DIFFERENCE = (
     0.55,
     0.12,
 )  # standard deviations of log length, and of log target length / source length
-MAX_LENGTH = 104  # of the stream: keeps every sentence, and 8 of that length fit into 1,024 tokens
+MAX_LENGTH = 104  # limit of the stream: no sentence is longer, and 8 sentences of this length fit into 1,024 tokens
 SEED = 1
 STORED_BATCHES = 200
 
@@ -43,7 +43,7 @@ def write_corpus(
 
 
 def sentence_pairs(pairs: int, vocabulary_size: int) -> list[Pair]:
-    """Returns random ids without EOS: lognormal lengths with mean 25, word frequencies after Zipf's law."""
+    """Returns pairs of random ids without EOS. Lengths are lognormal with mean 25, and ids follow Zipf's law."""
     random = np.random.default_rng(SEED)
     source = np.exp(random.normal(np.log(MEAN_LENGTH) - SPREAD**2 / 2, SPREAD, pairs))
     target = source * np.exp(random.normal(0.0, DIFFERENCE, pairs))
@@ -57,7 +57,7 @@ def sentence_pairs(pairs: int, vocabulary_size: int) -> list[Pair]:
 
 
 def write_text(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
-    """Writes train.source, train.target and words.txt; id 7 is the word w7."""
+    """Writes train.source, train.target and words.txt. The word of an id is w and its number, such as w7."""
     with (data / "train.source").open("w") as sources, (data / "train.target").open("w") as targets:
         for pair in sentences:
             for file, ids in zip((sources, targets), pair, strict=True):
@@ -66,7 +66,7 @@ def write_text(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> N
 
 
 def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
-    """Writes shards and manifest as `nmt prepare` does; the vocabulary is empty, as the ids stand for no text."""
+    """Writes shards and manifest as `nmt prepare` does. The vocabulary file is empty, as the ids stand for no text."""
     from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest
     from keras_nmt.pipelines.shards.records import length_histogram, write_shards
     from keras_nmt.pipelines.shards.splits import Split

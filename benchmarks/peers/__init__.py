@@ -1,1 +1,1 @@
-"""Peers of the training benchmark: one script each, run by the Python of the peer's environment."""
+"""Scripts that train the peers of the training benchmark, one for each peer, run by its environment's Python."""

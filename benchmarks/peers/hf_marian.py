@@ -1,4 +1,7 @@
-"""Hugging Face `MarianMTModel` on PyTorch: an eager loop over prepared batches, fused Adam, autocast to bfloat16."""
+"""Measures Hugging Face's `MarianMTModel` on PyTorch.
+
+It is trained in an eager loop over prepared batches, with fused Adam and autocast to bfloat16.
+"""
 
 import os
 from itertools import cycle
@@ -41,7 +44,7 @@ def build() -> torch.nn.Module:
 
 
 def main() -> None:
-    """Measures and prints the figures."""
+    """Measures the training and prints the result."""
     arguments = read_arguments(__doc__)
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)

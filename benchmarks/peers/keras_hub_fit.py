@@ -1,6 +1,6 @@
-"""KerasHub's `TransformerEncoder` and `TransformerDecoder` on TensorFlow: Keras `fit` on prepared batches.
+"""Measures KerasHub's `TransformerEncoder` and `TransformerDecoder` on TensorFlow: Keras `fit` on prepared batches.
 
-The loss is the one a careful user would write: label smoothing without one-hot targets, which ignores padding.
+The loss is written as a careful user would write it: it smooths labels without one-hot targets, and ignores padding.
 """
 
 import os
@@ -56,7 +56,7 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 
 
 def main() -> None:
-    """Measures and prints the figures."""
+    """Measures the training and prints the result."""
     arguments = read_arguments(__doc__)
     keras.utils.set_random_seed(0)
     if arguments.precision == "bfloat16":

@@ -1,7 +1,7 @@
-"""OpenNMT-tf: `Runner.train` with its automatic configuration and its own pipeline over the same sentences.
+"""Measures OpenNMT-tf: `Runner.train` with its automatic configuration and its own pipeline over the same sentences.
 
-Its mixed precision is float16 and requires a GPU. Here its Keras policy is set to bfloat16, which needs no loss
-scaling, and the two functions that check for a GPU are replaced.
+OpenNMT-tf's mixed precision is float16 and requires a GPU. Here the Keras policy is set to bfloat16, which needs no
+loss scaling, and the two functions that check for a GPU are replaced.
 """
 
 import os
@@ -19,7 +19,7 @@ from benchmarks.measuring import StepClock, read_arguments
 
 
 class EnoughError(Exception):
-    """Raised within a step to end the runner, which offers no other way."""
+    """Raised within a step to end the training, because the runner has no function that ends it."""
 
 
 def use_bfloat16() -> None:
@@ -30,7 +30,7 @@ def use_bfloat16() -> None:
 
 
 def watch(clock: StepClock) -> list[Any]:
-    """Reports each step to the clock; returns a list into which the first step puts the model."""
+    """Reports each step to the clock. Returns a list to which the first step adds the model."""
     models: list[Any] = []
 
     def update_on_step(statistics: Any, *_: Any) -> None:
@@ -71,7 +71,7 @@ def runner(data: Path, work: Path, tokens: int, *, mixed_precision: bool) -> ope
 
 
 def main() -> None:
-    """Measures and prints the figures."""
+    """Measures the training and prints the result."""
     arguments = read_arguments(__doc__)
     tf.get_logger().setLevel("ERROR")
     mixed = arguments.precision == "bfloat16"

@@ -1,1 +1,1 @@
-"""Parts of this program that a benchmark measures, each in a process of its own."""
+"""Measures parts of this program, each in a process of its own."""

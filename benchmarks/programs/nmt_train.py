@@ -1,4 +1,4 @@
-"""Measures the training of this program: the preset paper-base as in `nmt train`, without evaluations."""
+"""Measures the training of this program: the preset paper-base is trained as in `nmt train`, without evaluations."""
 
 import argparse
 import tempfile
@@ -13,7 +13,7 @@ from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
 
 def main() -> None:
-    """Measures and prints the figures."""
+    """Measures the training and prints the result."""
     arguments = read_arguments(__doc__)
     import_tensorflow()
     import keras

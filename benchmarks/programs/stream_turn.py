@@ -1,4 +1,4 @@
-"""One turn of the stream benchmark: reads batches as fast as possible, without a model.
+"""One turn (measurement) of the stream benchmark: reads batches as fast as possible, without a model.
 
 Usage: python -m benchmarks.programs.stream_turn PROGRAM DATA TOKENS SECONDS
 
@@ -23,7 +23,7 @@ from keras_nmt.pipelines.streaming.options import StreamOptions
 from keras_nmt.pipelines.streaming.stream import training_stream
 
 LONGEST = 256
-SHUFFLED_EXAMPLES = 20_000  # filled quickly; OpenNMT-tf's usual half a million would take minutes
+SHUFFLED_EXAMPLES = 20_000  # fill the buffer quickly; OpenNMT-tf's usual half a million would take minutes
 SEED = 1
 WARMUP_BATCHES = 5
 
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def consume(open_stream: Callable[[], tf.data.Dataset], seconds: float) -> dict[str, float]:
-    """Reads batches for `seconds` after a warm-up; returns the figures."""
+    """Reads batches for `seconds` after a warm-up. Returns the measured speed, padding and time to the first batch."""
     first, batches = first_batch(open_stream, "first_batch")
     for _ in range(WARMUP_BATCHES):
         next(batches)
@@ -70,7 +70,7 @@ def first_batch(open_stream: Callable[[], tf.data.Dataset], name: str) -> tuple[
 
 
 def sides(batch: Any) -> tuple[Any, Any]:
-    """Returns the source and the labels, for which padding is counted."""
+    """Returns the source and the labels, the two arrays whose padding is counted."""
     inputs, labels = batch
     return inputs["source"].numpy(), labels.numpy()
 
@@ -83,12 +83,12 @@ def resumed(data: Path, tokens: int, tokens_per_batch: float) -> dict[str, float
 
 
 def stream_of_windows(data: Path, tokens: int, start_batch: int = 0) -> tf.data.Dataset:
-    """Returns the stream of this program."""
+    """Returns this program's training stream."""
     return training_stream(data, StreamOptions(tokens, max_length=LONGEST, seed=SEED), start_batch=start_batch)
 
 
 def stream_of_examples(data: Path, tokens: int) -> tf.data.Dataset:
-    """Returns the usual pipeline over the same shards, parallel where `tf.data` allows it."""
+    """Returns the usual `tf.data` pipeline over the same shards. Its steps are parallel where `tf.data` allows it."""
     files = [str(data / shard.file) for shard in Manifest.load(data).split("train").shards]
     ends = bucket_ends()
     return (
@@ -128,7 +128,7 @@ def longer_side(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 
 def with_decoder_input(source: tf.Tensor, labels: tf.Tensor) -> Any:
-    """Returns a batch of the contract."""
+    """Returns the batch in the form of this program's streams: ({"source": …, "target": …}, labels)."""
     read = tf.pad(labels[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
     return {"source": source, "target": tf.where(labels == PAD, PAD, read)}, labels
 

@@ -13,11 +13,11 @@ SAMPLE_SECONDS = 0.25
 
 
 def measure_preparation(text: Path, pairs: int) -> dict[str, float]:
-    """Builds the corpus, prepares it with the default filters, and returns the figures.
+    """Builds the corpus, prepares it with the default filters, and returns speed and peak memory.
 
     Args:
         text: A folder with files train….en and train….de, at any depth.
-        pairs: Size of the corpus built from them.
+        pairs: Number of pairs in the corpus that is built from these files.
     """
     with tempfile.TemporaryDirectory() as folder:
         prefix = Path(folder) / "corpus"
@@ -60,14 +60,14 @@ class PeakMemory:
 
 
 def descendants(pid: int) -> list[int]:
-    """Returns the process and all its descendants."""
+    """Returns the ids of the process and of all its descendants."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
-                continue  # it has just ended
+                continue  # the process has just ended
             children.setdefault(parent, []).append(int(entry.name))
     found = [pid]
     for one in found:

@@ -2,8 +2,8 @@
 
 `ScaledDotProductAttention` is Eq. 1. `SelfAttention` and `CrossAttention` are the multi-head attention of section
 3.2.2: they project the input, attend in H heads at once, and project the result. Self-attention computes queries, keys
-and values from one sequence with one fused product. Cross-attention computes keys and values from the encoder's output,
-once per sentence.
+and values from one sequence with one fused matrix product. Cross-attention computes keys and values from the encoder's
+output, once per sentence.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import keras
 
 from keras_nmt.layers.sublayers.dropout import Dropout
 
-MASKED_SCORE = -1e9  # exp of it is 0 in float32, and it stays finite in a row whose keys are all masked
+MASKED_SCORE = -1e9  # exp(-1e9) is 0 in float32; it is finite, so a row whose keys are all masked has no NaN
 
 
 class KeysValues(NamedTuple):
@@ -32,11 +32,12 @@ class Cache(Protocol):
 
 @dataclass(frozen=True)
 class AttentionContext:
-    """Mask, positions and cache of a self-attention: its arguments besides the input [B, T, D].
+    """Mask, positions and cache of a self-attention, which are its arguments besides the input [B, T, D].
 
     Attributes:
-        may_attend: Keys that each query may attend to: bool, broadcast to [B, H, T, S]. S is T without a cache.
-        positions: Position of each query in its own sequence: int32 [T] or [B, T]; None means 0 … T - 1.
+        may_attend: Mask of the keys that each query may attend to: bool, broadcast to [B, H, T, S]. Without a cache, S
+            is T.
+        positions: Position of each query in its own sequence: int32 [T] or [B, T]. None means 0 … T - 1.
         cache: Keys and values of earlier steps. With a cache, the input holds only the new tokens.
     """
 
@@ -47,11 +48,11 @@ class AttentionContext:
 
 @dataclass(frozen=True)
 class SourceContext:
-    """Keys, values and mask of a cross-attention: its arguments besides the input [B, T, D].
+    """Keys, values and mask of a cross-attention, which are its arguments besides the input [B, T, D].
 
     Attributes:
-        keys_values: The encoder's output, projected by this layer.
-        may_attend: Source positions that each query may attend to: bool, broadcast to [B, H, T, S].
+        keys_values: Keys and values that this layer projected from the encoder's output.
+        may_attend: Mask of the source positions that each query may attend to: bool, broadcast to [B, H, T, S].
     """
 
     keys_values: KeysValues
@@ -60,7 +61,7 @@ class SourceContext:
 
 @keras.saving.register_keras_serializable(package="nmt")
 class ScaledDotProductAttention(keras.layers.Layer):
-    """Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V (Eq. 1); has no weights.
+    """Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V (Eq. 1), without weights.
 
     The softmax is computed in float32 under every precision policy.
     """
@@ -71,7 +72,7 @@ class ScaledDotProductAttention(keras.layers.Layer):
         self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
 
     def build(self, query_shape: tuple[Any, ...]) -> None:
-        """Creates no weights."""
+        """Builds the dropout layer. Creates no weights."""
         self.drop.build(query_shape)
 
     def call(
@@ -84,8 +85,8 @@ class ScaledDotProductAttention(keras.layers.Layer):
     ) -> keras.KerasTensor:
         """Attends from T queries to S keys: [B, H, T, d_k] -> [B, H, T, d_k].
 
-        `may_attend` is bool, broadcast to [B, H, T, S]. A query that may attend to nothing gets the mean of the
-        values; only padding has such queries.
+        `may_attend` is bool, broadcast to [B, H, T, S]. A query that may attend to no key gets the mean of all values.
+        Only queries at padding are of this kind.
         """
         weights = self.attention_weights(query, key, may_attend)
         weights = self.drop(keras.ops.cast(weights, self.compute_dtype), training=training)
@@ -97,8 +98,8 @@ class ScaledDotProductAttention(keras.layers.Layer):
         """Returns the weight of each key for each query: float32 [B, H, T, S], with sum 1 over S."""
         scale = query.shape[-1] ** -0.5
         scores = keras.ops.matmul(query * scale, keras.ops.swapaxes(key, -1, -2))  # [B, H, T, S]
-        # `where`, not an addition: TensorFlow fuses an addition into the product, and that kernel is hundreds of times
-        # slower when the mask is broadcast.
+        # The mask is not added: TensorFlow would fuse the addition into the matrix product, and the fused kernel is
+        # hundreds of times slower when the mask is broadcast.
         scores = keras.ops.where(may_attend, keras.ops.cast(scores, "float32"), MASKED_SCORE)
         # With one key the weight is always 1; Keras warns about such a softmax.
         return keras.ops.ones_like(scores) if scores.shape[-1] == 1 else keras.ops.softmax(scores, axis=-1)
@@ -111,7 +112,7 @@ class ScaledDotProductAttention(keras.layers.Layer):
 class MultiHeadAttention(keras.layers.Layer):
     """The heads and projections that self-attention and cross-attention share.
 
-    The projections have no bias, as in the paper; `use_bias` adds one to each, as in Marian.
+    By default the projections have no bias, as in the paper. With `use_bias` each has one, as in Marian.
     """
 
     def __init__(self, heads: int, dropout: float = 0.0, use_bias: bool = False, **kwargs: Any) -> None:
@@ -122,7 +123,10 @@ class MultiHeadAttention(keras.layers.Layer):
         self.attend = ScaledDotProductAttention(dropout, name="attend", dtype=self.dtype_policy)
 
     def projection(self, name: str, width: int, count: int = 1) -> keras.layers.Dense:
-        """Returns `count` projections D -> D fused into one, each initialised as a D x D matrix (Glorot uniform)."""
+        """Returns one layer that fuses `count` projections D -> D.
+
+        Each projection is initialised as a D x D matrix of its own (Glorot uniform).
+        """
         limit = (6.0 / (2 * width)) ** 0.5
         dense = keras.layers.Dense(
             count * width,
@@ -137,10 +141,10 @@ class MultiHeadAttention(keras.layers.Layer):
     def into_heads(self, projection: keras.layers.Dense, x: keras.KerasTensor, count: int = 1) -> list[Any]:
         """Projects [B, T, D] to `count` tensors [B, H, T, D/H]."""
         _, length, width = keras.ops.shape(x)
-        rows = projection(keras.ops.reshape(x, (-1, width)))  # TensorFlow needs a dozen ops for a 3-D product
+        rows = projection(keras.ops.reshape(x, (-1, width)))  # TensorFlow needs a dozen ops for a 3-D matrix product
         heads = keras.ops.reshape(rows, (-1, length, count, self.heads, width // self.heads))
         heads = keras.ops.transpose(heads, (2, 0, 3, 1, 4))  # [count, B, H, T, D/H]
-        # The gradient of `unstack` is one stack; the gradient of slices would be `count` padded copies.
+        # The gradient of `unstack` is one `stack`. The gradient of slices would be `count` padded copies.
         return keras.ops.unstack(heads, count)
 
     def out_of_heads(self, projection: keras.layers.Dense, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -173,7 +177,7 @@ class SelfAttention(MultiHeadAttention):
         return self.out_of_heads(self.output_projection, attended)
 
     def attention_weights(self, x: keras.KerasTensor, context: AttentionContext) -> keras.KerasTensor:
-        """Returns the weight of each position of x [B, T, D] for each other, without a cache: float32 [B, H, T, T]."""
+        """Returns the weights of the positions of x [B, T, D] for each other, without a cache: float32 [B, H, T, T]."""
         query, key, _ = self.into_heads(self.query_key_value, x, count=3)
         return self.attend.attention_weights(query, key, context.may_attend)
 
@@ -183,7 +187,7 @@ class CrossAttention(MultiHeadAttention):
     """Attention of the decoder to the encoder's output."""
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Creates the projections; the encoder's output has the width of the decoder's input [B, T, D]."""
+        """Creates the projections for inputs [B, T, D] and an encoder output of the same width D."""
         width = input_shape[-1]
         self.query = self.projection("query", width)
         self.key_value = self.projection("key_value", width, count=2)

@@ -16,7 +16,7 @@ _shift: ContextVar[keras.KerasTensor | int] = ContextVar("shift of dropout seeds
 def shifted_seeds(shift: keras.KerasTensor | int) -> Iterator[None]:
     """Adds `shift`, an int32 scalar, to the seeds of all dropout layers within the context.
 
-    Replicas of a model hold equal seeds; with different shifts they draw different masks for their batches.
+    The replicas of a model hold equal seeds. With a different shift in each replica, they draw different masks.
     """
     token = _shift.set(shift)
     try:
@@ -26,7 +26,7 @@ def shifted_seeds(shift: keras.KerasTensor | int) -> Iterator[None]:
 
 
 class ShiftedSeeds(keras.random.SeedGenerator):
-    """Keras' seed generator, with the shift of `shifted_seeds` added."""
+    """Keras' seed generator, which adds the shift of `shifted_seeds` to each seed."""
 
     def next(self, ordered: bool = True) -> keras.KerasTensor:
         """Returns the next seed, an integer tensor [2]."""
@@ -38,9 +38,9 @@ class ShiftedSeeds(keras.random.SeedGenerator):
 class Dropout(keras.layers.Layer):
     """Sets a share `rate` of its input to 0 in training, and scales the rest so that the mean does not change.
 
-    Each value takes one random byte, where `keras.layers.Dropout` takes a float. This is three times as fast on a CPU,
-    where float masks are a sixth of a small model's step. The rate is rounded to a multiple of 1/256 (0.1 becomes
-    26/256), and the scale follows the rounded rate.
+    A mask uses one random byte for each value, where `keras.layers.Dropout` uses a random float. On a CPU this is three
+    times as fast; with floats, the masks would take a sixth of the training step of a small model. The rate is rounded
+    to a multiple of 1/256 (0.1 becomes 26/256), and the scale is computed from the rounded rate.
     """
 
     def __init__(self, rate: float, **kwargs: Any) -> None:
@@ -54,7 +54,7 @@ class Dropout(keras.layers.Layer):
         """Creates no weights."""
 
     def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
-        """Returns x with values dropped in training, else x itself."""
+        """Returns x with some values dropped in training, else x unchanged."""
         if not training or not self.dropped_levels:
             return x
         scale = LEVELS / (LEVELS - self.dropped_levels)
@@ -66,7 +66,7 @@ class Dropout(keras.layers.Layer):
         for axis in shape:
             size = size * axis
         words = keras.random.randint(((size + 3) // 4, 1), -(2**31), 2**31 - 1, dtype="int32", seed=self.seeds)
-        levels = keras.ops.reshape(keras.ops.view(words, "uint8"), (-1,))  # four bytes of each word
+        levels = keras.ops.reshape(keras.ops.view(words, "uint8"), (-1,))  # each word has four random bytes
         return keras.ops.reshape(levels[:size] >= self.dropped_levels, shape)
 
     def get_config(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class FeedForward(keras.layers.Layer):
 
     def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
         """Computes FFN(x): [..., D] -> [..., D]."""
-        rows = keras.ops.reshape(x, (-1, x.shape[-1]))  # TensorFlow fuses bias and ReLU into a 2-D product
+        rows = keras.ops.reshape(x, (-1, x.shape[-1]))  # TensorFlow fuses bias and ReLU into a 2-D matrix product
         rows = self.outer(self.drop(self.inner(rows), training=training))
         return keras.ops.reshape(rows, (-1, *keras.ops.shape(x)[1:]))
 

@@ -9,12 +9,12 @@ import keras
 class LayerNormalization(keras.layers.LayerNormalization):
     """gamma * (x - mean) / sqrt(variance + epsilon) + beta over the last axis, in float32 under every policy.
 
-    Differs from Keras' layer by its gradient, in which every sum is a matrix product: on a CPU, forward and backward
-    pass take about three quarters of the time of automatic differentiation.
+    The layer differs from Keras' layer only in its gradient, which computes every sum as a matrix product. On a CPU,
+    forward and backward pass together take about three quarters of the time that automatic differentiation needs.
     """
 
     def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
-        """Normalises x [..., D]; keeps shape and dtype."""
+        """Normalises x [..., D]. The result has the shape and dtype of x."""
         gamma, beta = (keras.ops.cast(weight, "float32") for weight in (self.gamma, self.beta))
         if training:
             return self._with_gradient(x, gamma, beta)
@@ -22,7 +22,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
         return keras.ops.cast(normal * gamma + beta, x.dtype)
 
     def _standardized(self, x: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """Returns x [..., D] with mean 0 and variance 1, and 1 / its standard deviation [..., 1], in float32."""
+        """Returns x [..., D] with mean 0 and variance 1, and 1 / (standard deviation of x) [..., 1], in float32."""
         x = keras.ops.cast(x, "float32")
         centered = x - keras.ops.mean(x, axis=-1, keepdims=True)
         scale = keras.ops.rsqrt(keras.ops.mean(keras.ops.square(centered), axis=-1, keepdims=True) + self.epsilon)
@@ -31,7 +31,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
     def _with_gradient(
         self, x: keras.KerasTensor, gamma: keras.KerasTensor, beta: keras.KerasTensor
     ) -> keras.KerasTensor:
-        """Normalises x [..., D] with gamma and beta [D], with a hand-written gradient for all three."""
+        """Normalises x [..., D] with gamma and beta [D]. The gradients of x, gamma and beta are written by hand."""
         ops, dtype, width = keras.ops, x.dtype, x.shape[-1]
 
         @keras.ops.custom_gradient

@@ -19,7 +19,8 @@ def layer_normalization(name: str, epsilon: float, dtype: Any) -> LayerNormaliza
 class Residual(keras.layers.Layer):
     """A residual connection around a sublayer: LayerNorm(x + Dropout(Sublayer(x))), as in the paper.
 
-    `normalization="pre"` computes x + Dropout(Sublayer(LayerNorm(x))) instead; the stack then normalises its output.
+    `normalization="pre"` computes x + Dropout(Sublayer(LayerNorm(x))) instead. The stack of layers then normalises its
+    output.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Residual(keras.layers.Layer):
         return total if self.normalization == "pre" else self.norm(total)
 
     def sublayer_input(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns the input of the sublayer for x [B, T, D]."""
+        """Returns the input of the sublayer for x [B, T, D]: normalised x if `normalization` is "pre", else x."""
         return self.norm(x) if self.normalization == "pre" else x
 
     def get_config(self) -> dict[str, Any]:
