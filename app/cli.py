@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def name_in(error: UnicodeEncodeError) -> str:
-    """Returns, with escapes, the file name that is not UTF-8 from the text that could not be encoded."""
+    """Returns the file name that caused the error because it is not UTF-8. Its invalid bytes become escapes."""
     before, after = error.object[: error.start], error.object[error.start :]
     name = re.split(r"[\"'\n]", before)[-1] + re.split(r"[\"'\n]", after)[0]
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -36,7 +36,7 @@ class TrainingConfig:
 
     Attributes:
         steps: Number of updates.
-        batch_tokens: Maximum number of tokens of a global batch on the source side and on the target side, padding
+        batch_tokens: Maximum number of source tokens, and maximum number of target tokens, of a global batch, padding
             included.
         max_length: Maximum length of a sentence in tokens, EOS included. Pairs with a longer sentence are skipped and
             counted.
@@ -207,7 +207,7 @@ def load_preset(name: str, settings: Iterable[str] = ()) -> dict[str, dict[str, 
 
 
 def nearest_preset(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Returns the name of the preset whose values differ least often from complete sections."""
+    """Returns the name of the preset that has the fewest values different from those in complete sections."""
 
     def differing(name: str) -> int:
         defaults = {"model": TransformerConfig(vocabulary_size=1), "training": TrainingConfig()}

@@ -1,4 +1,4 @@
-"""BLEU, chrF and TER computed by sacreBLEU, with the signatures that make scores comparable (Post 2018); test sets."""
+"""Scores translations by sacreBLEU with the signatures that make scores comparable (Post 2018), and loads test sets."""
 
 import difflib
 from collections.abc import Sequence

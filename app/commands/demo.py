@@ -36,7 +36,7 @@ FLOAT32_SETTINGS = (
 class Size:
     """The size of the demo: the vocabulary size, the settings, and the numbers of training pairs and test sentences.
 
-    A number of None means all of them.
+    None means all training pairs, or all test sentences.
     """
 
     vocabulary_size: int

@@ -167,7 +167,7 @@ def translate_all(model: Any, sources: list[str]) -> list[str]:
 
 
 def test_text(arguments: argparse.Namespace, pair: str | None) -> list[list[str]]:
-    """Returns the source lines, then the lines of each reference. Without a source, there are no source lines."""
+    """Returns the source lines (none if there is no source text), then the lines of each reference."""
     if arguments.test_set:
         from keras_nmt.app.evaluation import test_set
 

@@ -15,7 +15,7 @@ from keras_nmt.app.errors import UserError
 from keras_nmt.app.runtime.processors import batches_at_once
 from keras_nmt.app.runtime.text_files import check_readable, stream_lines
 
-FEW_LINES = 30  # for at most so many lines, graph optimization takes longer than the time it saves
+FEW_LINES = 30  # for at most this many lines, graph optimization takes longer than the time it saves
 ENGINES = ("tensorflow", "ctranslate2")
 SEARCH = ("beam_size", "length_penalty", "no_repeat_ngram_size", "repetition_penalty")
 SAMPLING = ("temperature", "top_k", "top_p")

@@ -45,7 +45,11 @@ class CheckpointFolder:
         return write_checkpoint(self.step_path(step), step, {"weights.npz": weights, "state.npz": state}, facts)
 
     def prune(self, newest: int, best: Collection[int]) -> None:
-        """Removes checkpoints. Keeps the last `newest` in turn, the steps in `best`, and the last one of all."""
+        """Removes old checkpoints.
+
+        Keeps the `newest` newest checkpoints in turn and those of the steps in `best`. Also keeps the newest checkpoint
+        if it is out of turn.
+        """
         kept = {step for step, _ in self.in_turn()[-newest:]} | set(best)
         for step, path in self.steps()[:-1]:
             if step not in kept:

@@ -43,7 +43,7 @@ class AveragingOptimizer(Protocol):
 
 
 class DamagedCheckpoint(UserError):
-    """Error of a checkpoint whose files are missing or have changed since they were written."""
+    """The error raised if a checkpoint's files are missing or have changed since they were written."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path} is damaged: {what}")
@@ -171,7 +171,7 @@ def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: 
 
 
 def _sync(file: IO[Any]) -> None:
-    """Flushes the file to disk. Otherwise, after a power cut, the file could have its new name without its content."""
+    """Flushes the file to disk. Otherwise, after a power cut, a checkpoint with its final name could be incomplete."""
     file.flush()
     os.fsync(file.fileno())
 

@@ -61,7 +61,7 @@ def _at_least(run: RunDirectory, kept: list[Path], option: str, count: int, sett
 
 
 def _candidates(run: RunDirectory, choice: str | None) -> list[Path]:
-    """Returns the checkpoints that a choice allows, best choice first; raises `UserError` if there is none."""
+    """Returns the checkpoints that a choice allows, the preferred one first; raises `UserError` if there is none."""
     folder = run.checkpoints
     steps = dict(reversed(folder.steps()))
     if not steps:

@@ -9,7 +9,7 @@ DevResults = Mapping[int, Mapping[str, float]]  # step -> the metrics of that st
 
 
 def ranked(results: DevResults, best_by: BestBy) -> list[int]:
-    """Returns the evaluated steps, best first; of equal steps, the earlier first. Omits steps without this metric."""
+    """Returns the evaluated steps, best first; ties are in step order. Omits steps without a finite value."""
     cost = {step: _cost(values, best_by) for step, values in results.items()}
     return sorted((step for step, value in cost.items() if math.isfinite(value)), key=lambda s: (cost[s], s))
 

@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):
-    """Error of a training that a signal stopped. The message names the signal and the step.
+    """The error raised if a signal stops the training. The message names the signal and the step.
 
     Attributes:
         exit_code: The exit code that shells use for a signal: 128 + the signal's number.
@@ -66,7 +66,7 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Makes signals stop the work inside the context immediately. For long work that can be repeated later."""
+        """Makes signals stop the work inside the context immediately. Used for long work that can be repeated."""
         before, self._held_back = self._held_back, False
         self.check()
         yield

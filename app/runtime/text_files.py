@@ -37,8 +37,8 @@ def stream_lines(path: Path) -> Iterator[str]:
     """Yields the lines of a file, or of stdin if the path is "-", without line ends and byte order mark.
 
     Text compressed by gzip, xz, zstd or bzip2 is decompressed, even if the file's name does not show the compression.
-    Bytes that are not UTF-8 become U+FFFD. A line on stderr gives the number of lines with such bytes, and the first
-    of these lines.
+    Bytes that are not UTF-8 become U+FFFD. A message on stderr says how many lines have such bytes, and which line is
+    the first.
 
     Raises:
         UserError: The file cannot be read.

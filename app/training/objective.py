@@ -190,7 +190,7 @@ def _over_chunks(
 
 
 class Predicted(NamedTuple):
-    """The model's predictions for a chunk of n tokens in P passes: m = n P rows, the P rows of a token adjacent."""
+    """The model's predictions for a chunk of n tokens in P passes: m = n P rows. The P rows of a token are adjacent."""
 
     states: tf.Tensor  # [m, D] in the compute dtype
     labels: tf.Tensor  # int32 [m]

@@ -1,8 +1,8 @@
 """The train step for any number of devices, which Keras' `fit` calls.
 
 The step replaces three parts of Keras. Keras' loss reduction averages the means of the replicas. Its optimizer sums the
-gradients over the replicas at a point where their norm is not available. And it builds the model from the mean of the
-replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
+gradients over the replicas at a point where their norm is not available. And Keras builds the model from the mean of
+the replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
 history are those of Keras.
 """
 

@@ -1,7 +1,7 @@
 """Detects that a training diverges, from the loss of each step and from skipped updates.
 
 The loss and the skipped updates are the same on all machines of a training, so all machines detect a divergence at the
-same step. `rollback` handles it.
+same step. The module `rollback` handles a divergence.
 """
 
 import math
@@ -43,7 +43,7 @@ class BadStep(NamedTuple):
 
 
 class Diverged(Exception):
-    """Error of a training that has diverged.
+    """The error raised when a training diverges.
 
     Attributes:
         bad: The bad steps of the storm, oldest first.
@@ -66,8 +66,8 @@ class DivergenceDetector:
 
     Worked example, with storm_steps = 2 and spike_factor = 3: after many losses near 2, the losses 2.1, 4.5, 6.5, 2.0
     and nan raise `Diverged` at the last loss. The third and the fifth step are bad. The second step is not bad, but its
-    loss is more than half-way from the median to a spike, so its weights are not trusted. The last trusted weights are
-    those with which the loss 2.1 was computed.
+    loss is more than half-way from the median to a spike, so the weights that gave this loss are not trusted. The last
+    trusted weights are those that gave the loss 2.1.
 
     Args:
         spike_factor: The factor of the median above which a loss may be a spike, more than 1. With 0, no finite loss is

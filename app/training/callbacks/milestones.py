@@ -22,7 +22,7 @@ class Milestones(keras.callbacks.Callback):
 
     This callback must come after `StepLog` in the list of callbacks. At a milestone it first writes a checkpoint, and
     then evaluates it. If the evaluation is interrupted, `catch_up` repeats it when the training resumes. After a
-    signal, a checkpoint out of turn is written. It is removed at the next milestone.
+    signal, a checkpoint out of turn is written, which is removed at the next milestone.
 
     Args:
         run: The run, to which checkpoints and results are written.

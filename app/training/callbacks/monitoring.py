@@ -61,7 +61,7 @@ class StepLog(keras.callbacks.Callback):
                 tf.summary.scalar(f"{name}_per_second", figures[name] / seconds)
 
     def flush(self) -> None:
-        """Flushes the files, so that the logs on disk have all steps up to a checkpoint that is then written."""
+        """Flushes the log files. Called before a checkpoint is written, so that the logs include its step."""
         step_lines.sync(self.file)
         self.writer.flush()
 

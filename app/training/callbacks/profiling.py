@@ -50,7 +50,7 @@ class Profile(keras.callbacks.Callback):
         tf.profiler.experimental.stop(save=False)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Starts the profile at the first step to profile, and marks the begin of each step in the profile."""
+        """Starts the profile at the first step to profile, and marks the start of each step in the profile."""
         number = self.model.step + 1
         if number == self.steps.first:
             tf.profiler.experimental.start(in_utf8(self.folder))

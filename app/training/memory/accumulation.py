@@ -22,7 +22,7 @@ from keras_nmt.pipelines.streaming.batching import BatchShape, largest_shapes
 from keras_nmt.pipelines.streaming.packing import packed_shape
 
 USABLE = 0.85  # share of the memory to plan with; the rest is for fluctuations and for gaps between tensors
-HOPELESS = 2  # an estimate above so many times the memory is an error, because no estimate is wrong by that much
+HOPELESS = 2  # an estimate above this many times the memory is an error: estimates are never wrong by so much
 GIB = 1 << 30
 
 

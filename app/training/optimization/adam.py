@@ -14,7 +14,12 @@ WeightState = tuple[tf.Tensor, keras.Variable, keras.Variable, keras.Variable]
 
 
 class Update(NamedTuple):
-    """The result of a step: the norm of the gradients before clipping, float32; True if the weights were updated."""
+    """The result of an update step.
+
+    Attributes:
+        gradient_norm: The norm of the gradients before clipping, float32.
+        applied: True if the weights were updated, bool.
+    """
 
     gradient_norm: tf.Tensor
     applied: tf.Tensor

@@ -27,7 +27,7 @@ EPSILON = 1e-7
 class Muon(FusedAdam):
     """Muon for the matrices of attention and feed-forward networks; Adam for embeddings, biases and normalization.
 
-    Each of these matrices has only one moment, while Adam has two.
+    With Muon, a matrix has only one moment. With Adam, a weight has two.
 
     Args:
         args: The positional arguments of `FusedAdam`.

@@ -37,10 +37,10 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 CHOSEN = ("steps", "warmup_steps", "checkpoint_every")
 MEASURED_BATCHES = 8  # several, because shapes differ in speed
-AVERAGED_BATCHES = 100  # the mean size of so many batches is within 2% of the mean over an epoch
+AVERAGED_BATCHES = 100  # the mean size of this many batches is within 2% of the mean over an epoch
 EVALUATED_PART = 4  # the dev loss is timed on a quarter of the dev set
-MEASURED_SENTENCES = 200  # minimum to translate, if there are so many; a few take almost as long as a whole batch
-EXTRA_TOKENS = 10  # a timed translation may have so many tokens more than its source
+MEASURED_SENTENCES = 200  # minimum number to translate, because a few sentences take almost as long as a batch
+EXTRA_TOKENS = 10  # a timed translation may have this many tokens more than its source
 FEWEST_STEPS = 20
 MOST_EVALUATION = 0.25  # maximum share of the time that is spent on evaluations
 MOST_WARMUP = 0.125  # maximum share of the steps that are warm-up steps
@@ -69,8 +69,8 @@ class TimeBudget:
     """The time that a training may take.
 
     Attributes:
-        minutes: The length of the time, including the measurement of the speed.
-        started: The value of `time.perf_counter()` at which the time started.
+        minutes: The length of the time in minutes; the measurement of the speed is part of the time.
+        started: The value of `time.perf_counter()` when the time started.
         most_steps: The maximum number of steps to train, even if more steps would fit; None for no limit.
     """
 
