@@ -1,1 +1,1 @@
-"""What a person or a machine runs: the command line, training, decoding, evaluation, export and serving."""
+"""The program itself: the command line, training, decoding, evaluation, export and serving."""

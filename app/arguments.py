@@ -1,4 +1,4 @@
-"""An argument parser that never silently drops a repeated option, and options that several verbs share."""
+"""An argument parser that never silently drops a repeated option, and options that several commands share."""
 
 import argparse
 import platform
@@ -8,16 +8,16 @@ from typing import Any
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse's parser, except that it joins the values of a repeated multi-value option and refuses other repeats."""
+    """argparse's parser, but a repeated multi-value option joins its values, and any other repetition is an error."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in (None, "store"):  # the action of an option that names none
+        for name in (None, "store"):  # None: an option that specifies no action
             self.register("action", name, _StoreOnce)
         self.given: set[str] = set()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parses as argparse does, and forgets the options of an earlier command line."""
+        """Forgets the options of an earlier command line, then parses as argparse does."""
         self.given = set()
         return super().parse_known_args(args, namespace)
 

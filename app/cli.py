@@ -1,4 +1,4 @@
-"""The command line: runs the verb, and turns an error of the user into one line on stderr.
+"""The command line: runs one command, and reports a user error as one line on stderr.
 
 Exit codes: 0 success, 1 unusable input, 2 unreadable command line, 75 the same command may succeed when it is started
 again (EX_TEMPFAIL of sysexits.h), 130 interrupted, 143 training stopped by SIGTERM.
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parsed(argv)
     try:
         arguments.run(arguments)
-        sys.stdout.flush()  # here, so that a closed pipe is caught below
+        sys.stdout.flush()  # flushed here, so that a closed pipe is caught below
     except (UserError, DataError) as error:
         message, code = " ".join(str(error).split()), os.EX_TEMPFAIL if isinstance(error, TemporaryError) else 1
     except Stopped as stopped:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         message, code = "interrupted", 130
     except BrokenPipeError:
-        # The reader of stdout is gone; discard what is flushed to it at exit.
+        # The reader of stdout has closed the pipe. Redirect stdout, so that Python's flush at exit does not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except UnicodeEncodeError as error:
@@ -56,14 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def name_in(error: UnicodeEncodeError) -> str:
-    """Returns the file name that is not UTF-8, extracted from the text that could not be encoded because of it."""
+    """Returns the file name that caused the error because it is not UTF-8. Its invalid bytes become escapes."""
     before, after = error.object[: error.start], error.object[error.start :]
     name = re.split(r"[\"'\n]", before)[-1] + re.split(r"[\"'\n]", after)[0]
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parses the command line; FILE may also follow the options, which argparse alone does not support."""
+    """Parses the command line. FILE may also come after the options, which argparse does not support."""
     parser = build_parser()
     arguments, left_over = parser.parse_known_args(argv)
     if len(left_over) == 1 and not left_over[0].startswith("-") and vars(arguments).get("file") == Path("-"):
@@ -74,7 +74,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Builds the parser of all verbs; imports nothing slow, so that --help is fast."""
+    """Builds the parser of all commands. Imports no slow module, so that --help is fast."""
     parser = ArgumentParser(prog="nmt", description=DESCRIPTION, epilog="example: nmt demo")
     parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version of nmt and of TensorFlow")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)

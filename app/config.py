@@ -1,7 +1,8 @@
-"""The configuration of a run: model, training and decoding, read from a preset and `--set`.
+"""The configuration of a run: the model, training and decoding settings, read from a preset and `--set` options.
 
-A preset is a TOML file in `app/presets`; a run holds its resolved configuration as `config.toml`. Both have the
-sections [model], [training] and [decoding], whose keys are the fields of the dataclasses below.
+A preset is a TOML file in `app/presets`. A run stores its resolved configuration in `config.toml`. Both files have the
+sections [model], [training] and [decoding]. The keys of a section are the fields of its dataclass: `TransformerConfig`,
+`TrainingConfig` or `DecodingOptions`.
 """
 
 import dataclasses
@@ -35,45 +36,54 @@ class TrainingConfig:
 
     Attributes:
         steps: Number of updates.
-        batch_tokens: Most tokens of a global batch on either side, padding included.
-        max_length: Longest sentence in tokens, EOS included; longer pairs are skipped and counted.
-        accumulation: Number of parts in which a batch is computed, one after another, to save memory; 0 chooses the
-            smallest number that fits the memory. It does not change the result.
-        optimizer: "adam" is the paper's; "muon" (Jordan et al. 2024) learns more from each token, but a step of few
-            tokens takes longer.
-        schedule: "noam" is the paper's; "inverse_sqrt" is the same curve, given by its highest rate; "cosine" falls to
-            0 at the last step.
-        learning_rate: For "noam" the factor of the paper's formula, else the highest rate.
+        batch_tokens: Maximum number of source tokens, and maximum number of target tokens, of a global batch, padding
+            included.
+        max_length: Maximum length of a sentence in tokens, EOS included. Pairs with a longer sentence are skipped and
+            counted.
+        accumulation: Number of parts into which a batch is split. The parts are computed one after another to save
+            memory, which does not change the result. 0 chooses the smallest number of parts that fits the memory.
+        optimizer: "adam" is the paper's optimizer. "muon" (Jordan et al. 2024) learns more from each token, but steps
+            with few tokens take longer than with Adam.
+        schedule: "noam" is the paper's schedule. "inverse_sqrt" has the same curve, but `learning_rate` is its highest
+            rate. "cosine" falls to 0 at the last step.
+        learning_rate: For "noam", the factor in the paper's formula. For the other schedules, the highest rate.
         warmup_steps: Number of updates over which the rate rises.
         label_smoothing: Share of the target distribution that is spread over the whole vocabulary.
-        sampling_alpha: Subword regularization: each epoch draws a segmentation of each sentence with a probability
-            proportional to P(segmentation)**alpha, so smaller values vary more; 0 always uses the best one.
-        sampling_temperature: T. Above 1, smaller corpora are sampled more often than their weights say: a corpus with a
-            share p of all pairs is sampled p**(1/T - 1) times as often. The length of an epoch stays the same.
-        r_drop: Weight of the divergence between two predictions of each token under different dropout (alpha in Liang
-            et al. 2021), which doubles the time of a step; 0 predicts once.
+        sampling_alpha: Alpha of subword regularization. Each epoch draws a segmentation of each sentence with a
+            probability proportional to P(segmentation)**alpha, so a smaller alpha gives more varied segmentations. 0
+            always uses the most probable segmentation.
+        sampling_temperature: Temperature T at which corpora are sampled. Above 1, smaller corpora are sampled more
+            often than their weights say: the weight of a corpus with a share p of all pairs is multiplied by
+            p**(1/T - 1). Then all weights are rescaled, so that the length of an epoch stays the same.
+        r_drop: Weight of R-Drop (alpha in Liang et al. 2021): each token is predicted twice under different dropout,
+            and the divergence between the two predictions is added to the loss. This doubles the time of a step.
+            0 predicts each token once.
         clip_norm: Gradients with a larger norm are scaled down to this norm; 0 does not clip.
-        ema_decay: Decay of an exponential moving average of the weights, which is used for evaluation and translation;
+        ema_decay: Decay of an exponential moving average of the weights. Evaluation and translation use the average.
             0 does not average.
-        warm_start: A run whose weights to start from; "" starts from random weights.
+        warm_start: The run whose weights training starts from; "" starts from random weights.
         freeze: Layers that are not trained, such as "encoder" or "decoder/layer_0".
-        precision: Keras dtype policy; "auto" is mixed_bfloat16 if the hardware multiplies it faster, else float32.
-        packing: "on" puts several pairs into each row of batches of a single shape, which is compiled once; "off" puts
-            one pair into a row, and pairs of similar lengths into a batch. "auto" is "on" on a GPU, where steps are
-            compiled.
-        seed: Seed of the initial weights, the order of the data, segmentations and dropout.
+        precision: Keras dtype policy. "auto" is mixed_bfloat16 if the hardware multiplies bfloat16 faster than float32,
+            else float32.
+        packing: "on" puts several pairs into each row, and all batches have the same shape, which is compiled once.
+            "off" puts one pair into a row, and pairs of similar lengths into a batch. "auto" is "on" if there is a GPU,
+            because steps are compiled only on a GPU, else "off".
+        seed: Seed of the initial weights, the order of the data, the segmentations and dropout.
         checkpoint_every: Number of updates between checkpoints; dev loss and dev BLEU are measured at each.
         keep_checkpoints: Number of newest checkpoints to keep.
         keep_best: Number of checkpoints to keep that are best on the dev set.
-        best_by: The dev figure that ranks checkpoints, "bleu" or "loss"; "auto" is "bleu" if sentences are translated.
+        best_by: The dev metric that ranks checkpoints, "bleu" or "loss". "auto" is "bleu" if `dev_sentences` is above
+            0, else "loss".
         patience: Number of checkpoints without improvement after which training stops; 0 trains to the last step.
         deterministic: True to use only deterministic kernels, even if they are slower.
         dev_sentences: Number of dev sentences to translate at a checkpoint; 0 translates none.
-        spike_factor: A step is bad if its loss is not finite, if its update was skipped, or if its loss is above this
-            many times the recent median and 3 standard deviations above it; 0 accepts every finite loss.
-        storm_steps: Number of bad steps, among the last four times as many, that make a divergence. Training then
-            returns to the last good checkpoint, skips the batches since, and continues at half the learning rate.
-        max_rollbacks: Number of divergences after which a run gives up.
+        spike_factor: Factor above which a loss is too high. A step is bad if its loss is not finite, if its update was
+            skipped, or if its loss is above this factor times the median of recent losses and more than 3 standard
+            deviations above that median. 0 accepts every finite loss.
+        storm_steps: Number of bad steps, among the last 4 * `storm_steps` steps, that count as a divergence. Training
+            then returns to the last good checkpoint, skips the batches since that checkpoint, and continues at half the
+            learning rate.
+        max_rollbacks: Number of divergences from which training recovers; the next divergence ends it with an error.
     """
 
     steps: int = 100_000
@@ -102,8 +112,8 @@ class TrainingConfig:
     patience: int = 0
     deterministic: bool = False
     dev_sentences: int = 500
-    # In stable trainings, even with small batches, the fifth highest of 20 losses was at most 1.26 times the median. A
-    # model that has forgotten everything but word frequencies has about twice its earlier loss.
+    # In stable trainings, even with small batches, the fifth highest of 20 losses was at most 1.26 times the median. If
+    # a model diverges until it predicts only by word frequency, its loss is about twice the earlier loss.
     spike_factor: float = 1.5
     storm_steps: int = 5
     max_rollbacks: int = 3
@@ -120,7 +130,7 @@ class TrainingConfig:
         positive = ("learning_rate", "sampling_temperature")
         self._require(positive, lambda value: 0 < value < math.inf, "a number above 0")
         self._require(("spike_factor",), lambda value: value == 0 or 1 < value < math.inf, "more than 1, or 0 for none")
-        # NumPy's limit.
+        # NumPy accepts no other seeds.
         self._require(("seed",), lambda value: 0 <= value < 2**32, f"at least 0 and less than {2**32}")
         words = {
             "precision": PRECISIONS,
@@ -137,7 +147,7 @@ class TrainingConfig:
 
     @property
     def ranked_by(self) -> BestBy:
-        """The dev figure by which checkpoints are ranked: `best_by` with "auto" resolved."""
+        """The dev metric that ranks checkpoints, "bleu" or "loss": `best_by` with "auto" resolved."""
         if self.best_by == "auto":
             return "bleu" if self.dev_sentences else "loss"
         return self.best_by
@@ -197,7 +207,7 @@ def load_preset(name: str, settings: Iterable[str] = ()) -> dict[str, dict[str, 
 
 
 def nearest_preset(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Returns the preset that differs in the fewest values from complete sections."""
+    """Returns the name of the preset that has the fewest values different from those in complete sections."""
 
     def differing(name: str) -> int:
         defaults = {"model": TransformerConfig(vocabulary_size=1), "training": TrainingConfig()}
@@ -219,12 +229,12 @@ def load_configuration(path: Path) -> Configuration:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}") from error
     if isinstance(training := sections.get("training"), dict):
-        training.setdefault("packing", "off")  # runs from before the setting existed
+        training.setdefault("packing", "off")  # for runs that are older than this setting
     return Configuration.from_sections(sections, origin=str(path))
 
 
 def parse_setting(setting: str) -> tuple[str, str, Any]:
-    """Parses a setting: "training.steps=1000" -> ("training", "steps", 1000); a value that is not TOML is text."""
+    """Parses a setting: "training.steps=1000" -> ("training", "steps", 1000). A value that is not TOML is a string."""
     name, separator, text = setting.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (separator and dot and section and key and text.strip()):
@@ -241,7 +251,7 @@ def _preset_file(name: str) -> Traversable:
 
 
 def _section(kind: Any, section: str, values: Mapping[str, Any], origin: str) -> Any:
-    """Builds the dataclass of a section, and checks every key and type."""
+    """Checks every key and type of a section, and builds the section's dataclass."""
     if not isinstance(values, Mapping):
         raise UserError(f"{origin}: {section} is {values!r}; it must be a section [{section}] of settings")
     fields = {field.name: field for field in dataclasses.fields(kind)}
@@ -272,6 +282,6 @@ def _check_type(expected: Any, value: Any, where: str) -> None:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """Returns " (did you mean x?)" with the nearest known name, or "" if none is near."""
+    """Returns " (did you mean x?)", where x is the most similar known name, or "" if no known name is similar."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -2,8 +2,8 @@
 
 
 class UserError(Exception):
-    """Input that cannot be used; the message is one line that says what was expected, what was found and what to do."""
+    """The error raised for unusable input. The message is one line: what was expected, what was found, what to do."""
 
 
 class TemporaryError(UserError):
-    """A failure for which the input is not to blame; the same command may succeed when it is started again."""
+    """The error raised if the input is not the cause. The same command may succeed when it is started again."""

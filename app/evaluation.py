@@ -1,4 +1,4 @@
-"""BLEU, chrF and TER by sacreBLEU, with the signatures that make scores comparable (Post 2018), and its test sets."""
+"""Scores translations by sacreBLEU with the signatures that make scores comparable (Post 2018), and loads test sets."""
 
 import difflib
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _SAMPLE = "sample:"
 
 @dataclass(frozen=True)
 class Scores:
-    """Corpus scores in percent, and sacreBLEU's signature of each. Lower is better for TER."""
+    """Corpus scores in percent, and sacreBLEU's signature of each score. For TER, lower is better."""
 
     bleu: float
     chrf: float
@@ -35,7 +35,7 @@ class Scores:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """Returns one line a metric: its name, value and signature."""
+        """Returns one line for each metric: its name, value and signature."""
         values = (("BLEU", self.bleu), ("chrF", self.chrf), ("TER", self.ter))
         return [f"{name:<4} {value:6.2f}  {self.signatures[name.lower()]}" for name, value in values]
 
@@ -52,16 +52,17 @@ def score(
     Args:
         hypotheses: The detokenized translations.
         references: One reference for each translation.
-        further_references: Further references, one for each translation in each sequence.
+        further_references: More sequences of references; each has one reference for each translation.
         target_language: A language code such as `de` or `zh-Hant`. For Chinese, Japanese and Korean, sacreBLEU has
             special tokenizers for BLEU; other languages use `13a`.
-        tokenizer: The name of a sacreBLEU tokenizer for BLEU; None for that of the language.
+        tokenizer: The name of a sacreBLEU tokenizer for BLEU; None for the tokenizer of the target language.
 
     Returns:
         The scores.
 
     Raises:
-        UserError: There is nothing to score, the counts differ, or the language needs a package that is not installed.
+        UserError: There are no translations, the numbers of translations and references differ, or the language needs a
+            package that is not installed.
     """
     for each in (references, *further_references):
         if len(hypotheses) != len(each):
@@ -86,7 +87,7 @@ def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:
         pair: The translation direction, such as `en-de`.
 
     Returns:
-        Source lines and reference lines; of several references, the first.
+        The source lines and the reference lines. If the test set has several references, the first is used.
 
     Raises:
         UserError: There is no such test set or pair, or the download fails.
@@ -110,7 +111,7 @@ test_set.__test__ = False  # type: ignore[attr-defined]  # for pytest, which col
 
 
 def bleu_metric(target_language: str, tokenizer: str | None = None) -> BLEU:
-    """Returns BLEU with this tokenizer, or by default with that of the target language.
+    """Returns sacreBLEU's BLEU metric with this tokenizer, or with the target language's tokenizer if it is None.
 
     Raises:
         UserError: There is no such tokenizer, or it needs a package that is not installed.
@@ -128,22 +129,22 @@ def bleu_metric(target_language: str, tokenizer: str | None = None) -> BLEU:
 
 
 def tokenized_as(language: str) -> str:
-    """Returns the language code under which sacreBLEU finds a language's tokenizer.
+    """Returns the code by which sacreBLEU chooses the tokenizer of a language.
 
-    Examples: zh_CN, zho and yue give zh; ja-JP gives ja; pt-BR gives pt; "" gives "".
+    Examples: zh_CN, zho and yue become zh; ja-JP becomes ja; pt-BR becomes pt; "" stays "".
     """
     code = base_of(language)
     return "zh" if code in CHINESE else code
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    """Returns the known names most similar to an unknown one, for a message."""
+    """Returns the known names that are most similar to an unknown name, for an error message."""
     near = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or sorted(known)[:12]
     return f"nearest known: {', '.join(near)}"
 
 
 def _downloaded(name: str, pair: str) -> tuple[list[str], list[str]]:
-    """Downloads a test set of sacreBLEU, and returns its source and its first reference."""
+    """Downloads a test set of sacreBLEU, and returns its source lines and the lines of its first reference."""
     try:
         source = sacrebleu.get_source_file(name, pair)
         reference = sacrebleu.get_reference_files(name, pair)[0]

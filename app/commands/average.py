@@ -8,7 +8,7 @@ DEFAULT_LAST = 5  # as in section 6.1 of the paper
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of the verb."""
+    """Adds the parser of this command."""
     parser = verbs.add_parser(
         "average",
         help="average a run's newest or best checkpoints",
@@ -24,7 +24,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Averages the checkpoints and prints the path of the result."""
+    """Averages the checkpoints, and prints the path of the average."""
     from keras_nmt.app.errors import UserError
 
     for option in ("last", "best"):

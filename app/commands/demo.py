@@ -1,4 +1,4 @@
-"""`nmt demo`: prepare, train, evaluate and export on the bundled corpus, by the same code as the verbs."""
+"""`nmt demo`: prepares the bundled corpus, trains, evaluates and exports, with the code of the other commands."""
 
 import argparse
 import shutil
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from keras_nmt.app.models.loading import RunModel
 
 SAMPLE, PAIR = "sample:tatoeba-en-de", "en-de"
-SHOWN = 6  # translations in the table at the end
-MINUTES = 9.5  # for the whole demo: ten, less the time in which the programs start
-MINUTES_AFTER_TRAINING = 1.75  # scores, export and its check on a slow machine
-LEAST_TRAINING_MINUTES = 2.0  # even if preparation was very slow
-# In float32, fewer tokens fit the time. A smaller model reads more of them, Muon learns more from each, and the model
-# sees too few to need label smoothing (docs/results.md).
+SHOWN = 6  # number of translations in the table at the end
+MINUTES = 9.5  # time for the whole demo: ten minutes, less the time in which the processes start
+MINUTES_AFTER_TRAINING = 1.75  # time for evaluation, export and the check of the export on a slow machine
+LEAST_TRAINING_MINUTES = 2.0  # minimum time for training, even if preparation was very slow
+# In float32, a training of the same time sees fewer tokens. A smaller model sees more tokens in that time, and Muon
+# learns more from each token. With so few tokens, label smoothing does not help (docs/results.md).
 FLOAT32_SETTINGS = (
     "model.model_width=128",
     "model.inner_width=512",
@@ -34,7 +34,10 @@ FLOAT32_SETTINGS = (
 
 @dataclass(frozen=True)
 class Size:
-    """The size of the demo: vocabulary, settings, number of training pairs and of test sentences; None for all."""
+    """The size of the demo: the vocabulary size, the settings, and the numbers of training pairs and test sentences.
+
+    None means all training pairs, or all test sentences.
+    """
 
     vocabulary_size: int
     settings: tuple[str, ...]
@@ -52,7 +55,7 @@ QUICK = Size(
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of the verb."""
+    """Adds the parser of this command."""
     parser = verbs.add_parser(
         "demo",
         help="prepare, train, evaluate and export on the bundled corpus, in ten minutes",
@@ -66,7 +69,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Runs all steps; an interrupted demo resumes where it stopped."""
+    """Runs all steps of the demo. A demo that was interrupted resumes where it stopped."""
     from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     started = time.perf_counter()
@@ -88,7 +91,7 @@ def heading(text: str) -> None:
 
 
 def prepare_sample(data: Path, size: Size) -> None:
-    """Prepares the sample, as `nmt prepare` does, unless an earlier demo has.
+    """Prepares the bundled corpus, as `nmt prepare` does, unless an earlier demo has prepared it.
 
     Raises:
         UserError: The earlier demo had another size.
@@ -117,13 +120,15 @@ def prepare_sample(data: Path, size: Size) -> None:
 
 
 def train_sample(data: Path, out: Path, size: Size, started: float) -> None:
-    """Trains as `nmt train --preset demo` does, with fewer steps if the full demo would take too long, and averages.
+    """Trains as `nmt train --preset demo` does, and averages the newest checkpoints.
+
+    If the full demo would take too long, trains fewer steps.
 
     Args:
         data: The prepared data.
         out: The folder of the run.
         size: The size of the demo.
-        started: The `time.perf_counter()` at which the demo started.
+        started: The value of `time.perf_counter()` at the start of the demo.
     """
     from keras_nmt.app.config import load_preset
     from keras_nmt.app.runs.averaging import write_average
@@ -145,13 +150,14 @@ def train_sample(data: Path, out: Path, size: Size, started: float) -> None:
     else:
         train(data, out, load_preset("demo", size.settings), origin)
     trained = RunDirectory.open(out)
-    # Slow evaluations leave one checkpoint. In float32 the checkpoints differ much, and the last beats the average.
+    # If evaluations are slow, there is only one checkpoint. In float32, the checkpoints differ so much that the last is
+    # better than the average.
     averaged = 1 if in_float32 else min(2, len(trained.checkpoints.in_turn()))
     write_average(trained.checkpoints, newest(trained, averaged))
 
 
 def show_scores(trained: Path, size: Size) -> "RunModel":
-    """Scores held-out sentences as `nmt evaluate` does, shows translations, and returns the model."""
+    """Translates and scores held-out sentences as `nmt evaluate` does, prints some translations, returns the model."""
     from rich.table import Table
 
     from keras_nmt.app.commands.evaluate import translate_all
@@ -174,7 +180,7 @@ def show_scores(trained: Path, size: Size) -> "RunModel":
 
 
 def export_model(model: "RunModel", out: Path) -> Path:
-    """Exports the model as `nmt export` does, and returns the path of the version."""
+    """Exports the model as `nmt export` does, and returns the path of the exported version."""
     from keras_nmt.app.exporting.export import export
     from keras_nmt.app.runtime.console import say
 
@@ -198,6 +204,6 @@ def show_next(trained: Path, exported: Path, seconds: float) -> None:
 
 
 def command() -> str:
-    """Returns how to call this program again: `nmt` if the shell finds it, else the path by which it was called."""
+    """Returns the command that starts this program: `nmt` if the shell finds it, else the path of the program."""
     called = sys.argv[0]
     return "nmt" if shutil.which("nmt") == called or not called.endswith("nmt") else called

@@ -1,4 +1,4 @@
-"""`nmt evaluate`: BLEU, chrF and TER of a model, or of translations in a file."""
+"""`nmt evaluate`: computes BLEU, chrF and TER of a model, or of translations in a file."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from keras_nmt.app.runtime.text_files import check_readable, read_lines
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of the verb."""
+    """Adds the parser of this command."""
     parser = verbs.add_parser(
         "evaluate",
         help="score a model or a file of translations",
@@ -43,7 +43,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Scores the translations and prints three lines or one JSON object."""
+    """Scores the translations, and prints a line for each of the three metrics, or one JSON object."""
     check_usage(arguments)
     from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
-    """Raises `UserError` unless the options say what to score against what, and all files can be used."""
+    """Raises `UserError` if the options do not define one text to score and its references, or a file is unusable."""
     if bool(arguments.model) == bool(arguments.hypothesis):
         raise UserError("give either a MODEL or --hypothesis FILE to score")
     if bool(arguments.test_set) == bool(arguments.reference):
@@ -92,12 +92,12 @@ def check_usage(arguments: argparse.Namespace) -> None:
 
 
 def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None, str]:
-    """Returns the pair to evaluate and its target language.
+    """Returns the language pair to evaluate and its target language.
 
-    The pair is None if several pairs have this target language and no test set depends on which it is.
+    The pair is None if several pairs have this target language and none must be chosen, because no test set is named.
 
     Raises:
-        UserError: The model does not translate the pair, or several are possible and one must be chosen.
+        UserError: The model does not translate the pair, or several pairs are possible and one must be chosen.
     """
     from keras_nmt.pipelines.language_codes import match
     from keras_nmt.pipelines.sources.corpora import LanguagePair
@@ -120,21 +120,25 @@ def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None
 
 
 def given_pair(pair: str | None) -> tuple[str | None, str]:
-    """Returns the pair of the command line and its target language, None and "" without one."""
+    """Returns the language pair of the command line and its target language; None and "" if no pair is given."""
     from keras_nmt.pipelines.sources.corpora import LanguagePair
 
     return pair, LanguagePair.parse(pair).target if pair else ""
 
 
 def name_of_text(arguments: argparse.Namespace, languages: Any, target: str) -> str:
-    """Returns the name of the evaluated text: test set or file, and the language and domain if there are several."""
+    """Returns the name of the evaluated text.
+
+    The name is that of the test set or file, with the target language if the model has several, and the domain if it is
+    given.
+    """
     name = str(arguments.test_set or arguments.reference[0].name)
     language = f" into {target}" if len(languages.targets) > 1 else ""
     return name + language + (f" as {arguments.domain}" if arguments.domain else "")
 
 
 def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str]) -> Any:
-    """Returns the model at `path`, or None without a path."""
+    """Returns the model at `path`, or None if `path` is None."""
     if path is None:
         return None
     from keras_nmt.app.models.loading import load_model
@@ -143,7 +147,7 @@ def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str
 
 
 def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -> None:
-    """Stores the scores in the model's run, if it is one, for the model card of an export."""
+    """Stores the scores in the run, if the model is a run, for the model card of a later export."""
     from keras_nmt.app.models.loading import RunModel
 
     if isinstance(model, RunModel):
@@ -151,7 +155,7 @@ def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -
 
 
 def translate_all(model: Any, sources: list[str]) -> list[str]:
-    """Returns the model's best translations, and shows a progress bar meanwhile."""
+    """Translates all lines under a progress bar, and returns the best translation of each line."""
     from keras_nmt.app.runtime.console import work_bar
 
     phase = "translating sentences"
@@ -163,7 +167,7 @@ def translate_all(model: Any, sources: list[str]) -> list[str]:
 
 
 def test_text(arguments: argparse.Namespace, pair: str | None) -> list[list[str]]:
-    """Returns the source lines, empty if nothing is translated, and the lines of each reference."""
+    """Returns the source lines (none if there is no source text), then the lines of each reference."""
     if arguments.test_set:
         from keras_nmt.app.evaluation import test_set
 

@@ -1,4 +1,4 @@
-"""`nmt export`: writes a SavedModel, string to string, or a CTranslate2 model."""
+"""`nmt export`: writes a SavedModel that translates strings into strings, or a CTranslate2 model."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ QUANTIZATIONS: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of the verb."""
+    """Adds the parser of this command."""
     parser = verbs.add_parser(
         "export",
         help="write a SavedModel, string to string",
@@ -54,7 +54,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Exports the model and prints the path of the version."""
+    """Exports the model, and prints the path of the exported version."""
     check_usage(arguments)
     from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def chosen_precision(asked: Literal["auto", "float32", "bfloat16"]) -> tuple[Literal["float32", "bfloat16"], str]:
-    """Returns the precision of a SavedModel and, for its model card, why it was chosen."""
+    """Returns the precision of a SavedModel, and the reason for the choice as text for its model card."""
     from keras_nmt.app.training.precision import multiplies_bfloat16
 
     if asked != "auto":
@@ -87,7 +87,7 @@ def chosen_precision(asked: Literal["auto", "float32", "bfloat16"]) -> tuple[Lit
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
-    """Raises `UserError` for options that do not apply to the format."""
+    """Raises `UserError` if an option does not apply to the chosen format."""
     if arguments.quantization and arguments.format != "ctranslate2":
         raise UserError("--quantization is for --format ctranslate2; leave it out")
     if arguments.precision == "bfloat16" and arguments.format == "ctranslate2":

@@ -1,4 +1,4 @@
-"""`nmt import-marian`: makes a run from a published Marian model."""
+"""`nmt import-marian`: creates a run from a published Marian model."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of the verb."""
+    """Adds the parser of this command."""
     parser = verbs.add_parser(
         "import-marian",
         help="make a run from a published Marian model (OPUS-MT)",
@@ -27,7 +27,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Imports the model and prints the folder of the run."""
+    """Imports the model, and prints the path of the run."""
     from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()

@@ -25,7 +25,7 @@ PHASES = {
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of the verb."""
+    """Adds the parser of this command."""
     parser = verbs.add_parser(
         "prepare",
         help="turn parallel text into a vocabulary and shards",
@@ -122,7 +122,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for where the work is done."""
+    """Adds the options for the processes or the Apache Beam runner that do the work."""
     add = parser.add_argument
     add("--workers", type=int, metavar="N", help="number of processes (default: one a core); the result is the same")
     add("--beam", action="store_true", help="run as Apache Beam pipelines (extra `beam`); all workers must share DATA")
@@ -131,7 +131,7 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prepares the data, and prints what was kept and dropped."""
+    """Prepares the data, and prints the numbers of kept and dropped pairs and the path of the data."""
     from keras_nmt.pipelines.cleaning.filters import CleaningOptions
     from keras_nmt.pipelines.preparation.prepare import PreparationOptions
     from keras_nmt.pipelines.sources.corpora import LanguagePair
@@ -169,7 +169,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def filter_names(words: Sequence[str]) -> tuple[str, ...]:
-    """Returns the names of filters; each may be given as "few_letters", "few-letters", "few letters" or two words."""
+    """Returns the filter names in `words`, in the form "few_letters".
+
+    A name may be written as "few_letters", "few-letters" or "few letters", or as several words of the command line.
+    """
     from keras_nmt.pipelines.cleaning.filters import OPTIONAL
 
     parts = [part for word in words for part in re.split(r"[\W_]+", word.casefold()) if part]
@@ -183,7 +186,7 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 
 @contextmanager
 def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Yields the `pipelines.preparation.workers.Workers` that run the phases, and ends them."""
+    """Yields the `pipelines.preparation.workers.Workers` that run the phases, and ends them after the context."""
     from keras_nmt.pipelines.errors import DataError
     from keras_nmt.pipelines.preparation.workers import BeamWorkers, local_workers
 
@@ -200,7 +203,12 @@ def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
 
 
 def prepare_and_report(options: Any, workers: Any = None) -> None:
-    """Prepares data by a `PreparationOptions` under a progress bar, and prints how many pairs were dropped and why."""
+    """Prepares data under a progress bar, and prints the number of dropped pairs for each reason.
+
+    Args:
+        options: The `PreparationOptions` of the preparation.
+        workers: The workers that run the phases; None for one process per core.
+    """
     from keras_nmt.app.runtime.console import say, work_bar
     from keras_nmt.pipelines.cleaning.filters import CleaningReport
     from keras_nmt.pipelines.preparation.prepare import prepare

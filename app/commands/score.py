@@ -1,4 +1,4 @@
-"""`nmt score`: the scores that a model gives to existing translations."""
+"""`nmt score`: prints the scores that a model gives to existing translations."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from keras_nmt.app.runtime.text_files import check_readable, stream_lines
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of the verb."""
+    """Adds the parser of this command."""
     parser = verbs.add_parser(
         "score",
         help="print a model's scores of existing translations",
@@ -33,7 +33,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Scores the lines, one window after another, and prints each score."""
+    """Scores the pairs of lines, one window of pairs after another, and prints each score."""
     if str(arguments.source) == str(arguments.target) == "-":
         raise UserError("--source and --target are both stdin; name a file for one of them")
     for path in (arguments.source, arguments.target):
@@ -52,10 +52,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def line_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
-    """Yields the lines of both files in pairs.
+    """Yields pairs of a source line and the target line with the same number.
 
     Raises:
-        UserError: One file has fewer lines; raised after the pairs before.
+        UserError: One file has fewer lines than the other. Raised after all complete pairs.
     """
     for number, (line, translation) in enumerate(zip_longest(stream_lines(source), stream_lines(target))):
         if line is None or translation is None:
@@ -65,7 +65,7 @@ def line_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
 
 
 def formatted(found: Any) -> str:
-    """Returns the scores of one pair as JSON."""
+    """Formats the scores of one pair as JSON."""
     tokens = [{"piece": piece, "log_probability": round(value, 6)} for piece, value in found.tokens]
     fields = {"score": round(found.score, 6), "log_probability": round(found.log_probability, 6), "tokens": tokens}
     return json.dumps(fields, ensure_ascii=False)

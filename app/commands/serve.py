@@ -1,4 +1,4 @@
-"""`nmt serve`: serves exports over HTTP, with a web page."""
+"""`nmt serve`: serves exported models over HTTP, with a web page."""
 
 import argparse
 import errno
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of the verb."""
+    """Adds the parser of this command."""
     parser = verbs.add_parser(
         "serve",
         help="translate over HTTP and on a web page",
@@ -41,7 +41,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def add_batching_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for the address and for what is computed at once."""
+    """Adds the options for the address, the number of workers, the batch size and the queue."""
     add = parser.add_argument
     add("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: this machine only)")
     add("--port", type=int, default=8501, metavar="P", help="port to listen on (default: 8501; 0: any free port)")
@@ -63,7 +63,7 @@ def add_batching_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_limit_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that limit a request."""
+    """Adds the options that limit the size, number and time of requests."""
     add = parser.add_argument
     add("--characters", type=int, default=50_000, metavar="N", help="most characters of a request (default: 50000)")
     add("--texts", type=int, default=256, metavar="N", help="most texts of a request (default: 256)")
@@ -79,7 +79,7 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_access_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for who may use the server, and through which proxies."""
+    """Adds the options that decide which clients may use the server, and which proxies are trusted."""
     add = parser.add_argument
     add("--api-keys", type=Path, metavar="F", help="answer only requests with a key whose hash is in this file")
     add("--new-api-key", metavar="NAME", help="add a key to the --api-keys file, print it and exit")
@@ -104,7 +104,7 @@ def add_access_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Serves until a signal; then answers the requests at hand and exits."""
+    """Serves until a signal arrives, then answers the open requests and exits. Or adds an API key and exits."""
     check_usage(arguments)
     from keras_nmt.app.server.engine.limits import ApiKeys, add_api_key
     from keras_nmt.app.server.http.proxies import Proxies, networks, root_path_of
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "Proxies") -> "uvicorn.Server":
-    """Imports TensorFlow, loads the models, and returns the server that answers with them."""
+    """Imports TensorFlow, loads the models, and returns the HTTP server."""
     from keras_nmt.app.runtime.processors import batches_at_once
     from keras_nmt.app.runtime.tensorflow_start import held_stderr, import_tensorflow
 
@@ -146,14 +146,14 @@ def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "P
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # the gate reads them, and only those of named proxies
+            proxy_headers=False,  # the server's gate reads proxy headers, only from the proxies of --proxy
             timeout_graceful_shutdown=int(arguments.deadline) + 1,
         )
     )
 
 
 def service_of(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | None") -> "Service":
-    """Returns the service that translates requests within the limits."""
+    """Returns the service that translates requests, with the limits of the command line."""
     from keras_nmt.app.server.engine.batching import Batcher
     from keras_nmt.app.server.engine.limits import Limits, RateLimiter
     from keras_nmt.app.server.engine.metrics import Metrics
@@ -175,7 +175,7 @@ def service_of(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | Non
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
-    """Raises `UserError` for values out of range and options that exclude each other."""
+    """Raises `UserError` if a value is out of range or a required option is missing."""
     if arguments.new_api_key is not None:
         if not arguments.api_keys:
             raise UserError("--new-api-key needs a file to write to: add --api-keys FILE")
@@ -203,7 +203,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
 
 
 def check_address(host: str, port: int) -> None:
-    """Raises `UserError`, before anything is loaded, if the server could not listen on this address."""
+    """Raises `UserError` if the server could not listen on this address. Called before models are loaded."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in found:
@@ -219,7 +219,7 @@ def check_address(host: str, port: int) -> None:
 
 
 def log_requests(silent: bool) -> None:
-    """Sends the access log to stderr, one line of JSON a request, or nowhere."""
+    """Writes the access log to stderr, one line of JSON for each request; writes nothing if `silent`."""
     log = logging.getLogger("nmt.access")
     log.propagate = False
     log.setLevel(logging.CRITICAL if silent else logging.INFO)
@@ -227,7 +227,7 @@ def log_requests(silent: bool) -> None:
 
 
 def announce(server: Any) -> None:
-    """Prints the address of the page once the server listens."""
+    """Makes the server print the address of its web page as soon as it listens."""
     from keras_nmt.app.runtime.console import say
 
     start = server.startup

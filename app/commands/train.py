@@ -14,7 +14,7 @@ CHOSEN_BY_MINUTES = {"training.steps", "training.checkpoint_every"}
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of the verb."""
+    """Adds the parser of this command."""
     parser = verbs.add_parser(
         "train",
         help="train a model on prepared data; the same command again resumes",
@@ -34,7 +34,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def add_configuration_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that decide what is trained."""
+    """Adds the options that choose the preset, the settings, the time and the initial weights."""
     add = parser.add_argument
     add(
         "--preset",
@@ -65,7 +65,7 @@ def add_configuration_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for a profile or a plan."""
+    """Adds the options that write a profile or print a plan."""
     add = parser.add_argument
     add(
         "--profile",
@@ -78,7 +78,7 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def step_range(text: str) -> tuple[int, int]:
-    """Parses two steps: "10,20" -> (10, 20)."""
+    """Parses a range of steps: "10,20" -> (10, 20)."""
     try:
         first, last = map(int, text.split(","))
     except ValueError as error:
@@ -98,7 +98,7 @@ def positive_minutes(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Trains and prints the folder of the run, or prints a plan."""
+    """Trains and prints the path of the run, or prints a plan."""
     started = time.perf_counter()
     check(arguments)
     from keras_nmt.app.runtime.tensorflow_start import import_tensorflow

@@ -1,4 +1,4 @@
-"""`nmt translate`: lines in, lines out."""
+"""`nmt translate`: translates each line of a text into one line."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from keras_nmt.app.errors import UserError
 from keras_nmt.app.runtime.processors import batches_at_once
 from keras_nmt.app.runtime.text_files import check_readable, stream_lines
 
-FEW_LINES = 30  # up to here, optimising the graph would take longer than it saves
+FEW_LINES = 30  # for at most this many lines, graph optimization takes longer than the time it saves
 ENGINES = ("tensorflow", "ctranslate2")
 SEARCH = ("beam_size", "length_penalty", "no_repeat_ngram_size", "repetition_penalty")
 SAMPLING = ("temperature", "top_k", "top_p")
@@ -28,7 +28,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of the verb."""
+    """Adds the parser of this command."""
     parser = verbs.add_parser(
         "translate",
         help="translate lines of text",
@@ -51,7 +51,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def add_search_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for beam search and what it must obey."""
+    """Adds the options of beam search and of its constraints, such as a glossary."""
     group = parser.add_argument_group("search")
     add = group.add_argument
     add("--beam-size", type=int, metavar="K", help="number of hypotheses in the beam; 1: greedy search")
@@ -64,7 +64,7 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for drawing translations instead of searching for the best."""
+    """Adds the options for random translations instead of beam search."""
     add = parser.add_argument_group("sampling", "Translations drawn at random, as for back-translation.").add_argument
     add("--sample", action="store_true", help="draw --n-best translations of each line instead of searching")
     add("--temperature", type=float, metavar="T", help="below 1, make likely tokens more likely (default: 1)")
@@ -84,7 +84,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Translates the lines, one window after another; each line typed at a terminal is a window of its own."""
+    """Translates the lines, one window of lines after another. A line typed at a terminal is translated immediately."""
     check_usage(arguments)
     for path in (arguments.file, arguments.prefix, arguments.glossary):
         if path:
@@ -114,14 +114,14 @@ def run(arguments: argparse.Namespace) -> None:
         tags = len(model.languages.tags_of(arguments.to, arguments.domain))
         alignments = (without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
     else:
-        del sources  # else `tee` would keep all lines for it
+        del sources  # otherwise `tee` would keep all lines in memory for this iterator
     with without_graph_optimization() if len(first) <= FEW_LINES else nullcontext():
         for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
             print(formatted(number, translation, alignment, arguments), flush=typed)
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
-    """Raises `UserError` for values out of range and options that exclude each other."""
+    """Raises `UserError` if a value is out of range or options exclude each other."""
     if arguments.n_best < 1:
         raise UserError(f"--n-best is {arguments.n_best}; it must be at least 1")
     if arguments.scores and (arguments.n_best > 1 or arguments.json):
@@ -151,7 +151,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
 
 
 def request(arguments: argparse.Namespace) -> Any:
-    """Returns what to translate each line with."""
+    """Returns the `TranslationRequest` that the options describe."""
     from keras_nmt.app.decoding.glossary import read_glossary
     from keras_nmt.app.decoding.search.sampling import Sampling
     from keras_nmt.app.decoding.translator import TranslationRequest
@@ -169,7 +169,7 @@ def request(arguments: argparse.Namespace) -> Any:
 
 
 def formatted(number: int, translation: Any, alignment: str, arguments: argparse.Namespace) -> str:
-    """Returns the output for one line: its translation, its n best (Moses' format, lines from 0), or JSON."""
+    """Returns the output for one line: the translation, the n best in Moses' format (lines from 0), or JSON."""
     if arguments.json:
         fields = {"translation": translation.text, **details(translation)}
         alternatives = [{"text": other.text, **details(other)} for other in translation.alternatives]
@@ -183,13 +183,13 @@ def formatted(number: int, translation: Any, alignment: str, arguments: argparse
 
 
 def without_tags(alignment: str, tags: int) -> str:
-    """Returns an alignment whose source words are counted after the tags: "2-0 3-1" with 2 tags is "0-0 1-1"."""
+    """Removes the tags from an alignment, and numbers the source words from 0: "2-0 3-1" with 2 tags -> "0-0 1-1"."""
     pairs = (map(int, pair.split("-")) for pair in alignment.split())
     return " ".join(f"{source - tags}-{target}" for source, target in pairs if source >= tags)
 
 
 def details(translation: Any) -> dict[str, Any]:
-    """Returns what the JSON of a translation holds besides its text."""
+    """Returns the fields of a translation's JSON object, except the text."""
     tokens = [[piece, round(log_probability, 6)] for piece, log_probability in translation.tokens]
     return {
         "score": round(translation.score, 6),

@@ -1,1 +1,1 @@
-"""Imports models that other programs trained, as runs."""
+"""Converts models that other programs trained into runs."""

@@ -18,18 +18,18 @@ LENGTH_PENALTY = 1.0  # Marian divides scores by the length; the nearest penalty
 
 
 def import_marian(directory: Path, out: Path, pair: LanguagePair | None = None) -> RunDirectory:
-    """Creates a run with one checkpoint, of step 0, that holds the weights of a Marian model.
+    """Creates a run with a single checkpoint, at step 0, that holds the weights of a Marian model.
 
     Args:
         directory: The folder of the model's files.
-        out: The run: a new or empty folder. It is written under another name and then renamed.
-        pair: The model's languages; None for those of tokenizer_config.json.
+        out: The folder of the run, new or empty. The run is written under another name and then renamed.
+        pair: The model's languages; None to read them from tokenizer_config.json.
 
     Returns:
         The run.
 
     Raises:
-        UserError: `out` exists, or the files cannot be used; the message says why.
+        UserError: `out` exists and is not an empty folder, or the files cannot be used; the message says why.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out} exists; choose another --out")
@@ -50,12 +50,12 @@ def import_marian(directory: Path, out: Path, pair: LanguagePair | None = None) 
 
 
 def _decoding(files: MarianFiles) -> DecodingOptions:
-    """Returns the model's own beam size and length penalty, and its longest source."""
+    """Returns the decoding options of the model: its beam size, its length penalty and its longest source."""
     try:
         return DecodingOptions(
             beam_size=int(files.settings.get("num_beams", DecodingOptions.beam_size)),
             length_penalty=float(files.settings.get("length_penalty", LENGTH_PENALTY)),
-            # Two positions are for a language code and EOS.
+            # Two positions are reserved for a language code and EOS.
             max_source_tokens=min(DecodingOptions.max_source_tokens, max(1, files.shape.positions - 2)),
         )
     except (TypeError, ValueError) as error:

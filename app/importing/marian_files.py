@@ -1,4 +1,4 @@
-"""Reads the files of a Hugging Face `MarianMTModel`, and refuses models that the layers cannot compute.
+"""Reads the files of a Hugging Face `MarianMTModel`, and rejects models that our layers do not support.
 
 The names of settings and tensors are those of Hugging Face's `MarianConfig` and `MarianMTModel`
 (https://huggingface.co/docs/transformers/model_doc/marian).
@@ -31,7 +31,7 @@ TABLES = (
 POSITIONS = ("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight")
 ACTIVATIONS: dict[str, Activation] = {"relu": "relu", "swish": "swish", "silu": "swish"}
 
-# The required values of these settings, if config.json has them.
+# The only supported values of these settings. A setting that is missing in config.json is not checked.
 REQUIRED = {
     "model_type": "marian",
     "normalize_before": False,
@@ -57,18 +57,18 @@ class MarianShape:
     decoder_layers: int
     activation: Activation
     scale_embedding: bool
-    positions: int  # the most positions it was trained with
+    positions: int  # the maximum number of positions
 
 
 class MarianFiles:
     """The folder of a Marian model's files.
 
     Args:
-        path: The folder.
+        path: The path of the folder.
 
     Raises:
-        UserError: The folder or a file is missing, a file is damaged, or the layers cannot compute the model; the
-            message names the file and the setting.
+        UserError: The folder or a file is missing, a file is damaged, or our layers do not support a setting of the
+            model. The message names the file and the setting.
     """
 
     def __init__(self, path: Path) -> None:
@@ -114,7 +114,7 @@ class MarianFiles:
         """Returns the model's languages.
 
         Raises:
-            UserError: tokenizer_config.json does not name them.
+            UserError: tokenizer_config.json does not name the languages.
         """
         named = self._json(TOKENIZER_CONFIG) if (self.path / TOKENIZER_CONFIG).is_file() else {}
         try:
@@ -126,14 +126,14 @@ class MarianFiles:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The settings of config.json and of generation_config.json, into which newer models move some of them."""
+        """The settings of config.json and generation_config.json. Newer models store some settings in the latter."""
         generation = self._json(GENERATION_CONFIG) if (self.path / GENERATION_CONFIG).is_file() else {}
         given = {name: value for name, value in self.config.items() if value is not None}
         return {**given, **{name: value for name, value in generation.items() if value is not None}}
 
     @cached_property
     def tensors(self) -> Mapping[str, Array]:
-        """The weights by name, float32.
+        """The weights by their names in the file, float32.
 
         Raises:
             UserError: The file is damaged, or the package that reads it is not installed.
@@ -146,7 +146,7 @@ class MarianFiles:
         """Returns the weight of this name.
 
         Raises:
-            UserError: There is no weight of this name and shape.
+            UserError: The file has no weight of this name and shape.
         """
         found = self.tensors.get(name)
         if found is None or found.shape != shape:
@@ -158,7 +158,7 @@ class MarianFiles:
         """Returns the matrix [V, D] that both embeddings and the projection share.
 
         Raises:
-            UserError: The matrix is missing, or the three are not equal.
+            UserError: The matrix is missing, or the embeddings and the projection have different matrices.
         """
         names = [name for name in TABLES if name in self.tensors] or [TABLES[0]]
         tables = [self.tensor(name, self.shape.vocabulary_size, self.shape.model_width) for name in names]

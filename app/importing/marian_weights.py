@@ -1,15 +1,17 @@
-"""Converts a Marian model's weights to those of our layers, so that both compute the same function.
+"""Converts the weights of a Marian model to weights of our layers, so that both models compute the same function.
 
-Differences are undone here and not in the layers:
+The conversion handles these differences, so that the layers need not:
 
-- Marian's position vectors hold all sines, then all cosines (`MarianSinusoidalPositionalEmbedding`); ours alternate
-  them, as in section 3.5 of the paper. The order of the width axis is arbitrary, so it is permuted in every matrix.
-- PyTorch's matrices are [out, in], ours [in, out]. Queries, keys and values are one matrix here.
-- Embeddings are always scaled by sqrt(D) here. If a model has `scale_embedding` false, its table is divided by that
-  factor, and the decoder's last normalization, whose output is multiplied by the table again, is multiplied by it.
-- Ids are those of `MarianVocabulary`. Its BOS is Marian's <pad>, which starts a translation and never occurs in it, so
-  BOS and our PAD get a bias that leaves them no probability. (Marian itself has no <pad>; the conversion for
-  `transformers` adds one, with a score of 0.)
+- Marian's position vectors have all sines first, then all cosines (`MarianSinusoidalPositionalEmbedding`). Our position
+  vectors alternate sines and cosines, as in section 3.5 of the paper. The order of the width axis is arbitrary, so the
+  conversion permutes this axis in every matrix.
+- PyTorch's matrices are [out, in], our matrices are [in, out]. Our layers have one matrix for queries, keys and values.
+- Our embeddings are always scaled by sqrt(D). If a model has `scale_embedding` false, its embedding table is divided by
+  sqrt(D). The projection uses the same table, so the weights of the decoder's last normalization are multiplied by
+  sqrt(D).
+- The ids of pieces are those of `MarianVocabulary`. Its BOS is Marian's <pad>, which starts a translation and never
+  occurs in it. So BOS and our PAD get a bias that makes their probability 0. (Marian itself has no <pad>. The
+  conversion for `transformers` adds one, with a score of 0.)
 """
 
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
 IMPOSSIBLE = -1e4  # a bias that makes a probability 0; finite in float16, too
 EPSILON = 1e-5  # of PyTorch's layer normalization
-POSITION_TOLERANCE = 1e-2  # for a table of positions; half precision is within 5e-4 of the formula
+POSITION_TOLERANCE = 1e-2  # for a table of positions; in half precision, the error is at most 5e-4
 
 Weights = dict[str, Array]
 
@@ -37,7 +39,7 @@ def model_config(files: MarianFiles) -> TransformerConfig:
     shape = files.shape
     try:
         return TransformerConfig(
-            vocabulary_size=shape.vocabulary_size + 1,  # PAD and BOS
+            vocabulary_size=shape.vocabulary_size + 1,  # Marian has only <pad>; we have PAD and BOS
             model_width=shape.model_width,
             inner_width=shape.inner_width,
             heads=shape.heads,
@@ -54,7 +56,7 @@ def model_config(files: MarianFiles) -> TransformerConfig:
 
 
 def our_weights(files: MarianFiles) -> Weights:
-    """Returns the weights of a `layers.Transformer` with `model_config`, by their path.
+    """Returns the weights of a `layers.Transformer` with the configuration `model_config`, by their path in the model.
 
     Raises:
         UserError: A tensor is missing or has another shape, or the positions are not sinusoidal.
@@ -84,7 +86,7 @@ class _Conversion:
         return found
 
     def check_positions(self) -> None:
-        """Compares the positions, if the file has them, with the formula that the layers use."""
+        """Raises `UserError` if the file has position vectors that differ from the formula of our layers."""
         for name in POSITIONS:
             table = self.files.tensors.get(name)
             if table is not None and np.abs(table - _halved_sinusoids(*table.shape)).max() > POSITION_TOLERANCE:
@@ -93,7 +95,7 @@ class _Conversion:
                 )
 
     def embedding(self) -> Weights:
-        """Returns the embedding table in our order of ids, and the bias of each piece."""
+        """Returns the embedding table and the bias of each piece, in the order of our ids."""
         ids, pieces = self.files.vocabulary.marian_ids, self.files.shape.vocabulary_size
         bias = self.files.tensor("final_logits_bias", 1, pieces)[0, ids]
         bias[[PAD, BOS]] = IMPOSSIBLE
@@ -123,21 +125,21 @@ class _Conversion:
         return _below(f"transformer/{stack}/layer_{i}", found)
 
     def dense(self, name: str, inputs: int, outputs: int, reorder: Callable[[Array, Array], Weights]) -> Weights:
-        """Returns a projection to or from the width; `reorder` permutes that side."""
+        """Returns a projection whose inputs or outputs have the model width; `reorder` permutes that side."""
         return reorder(
             self.files.tensor(f"{name}.weight", outputs, inputs).T, self.files.tensor(f"{name}.bias", outputs)
         )
 
     def rows(self, kernel: Array, bias: Array) -> Weights:
-        """Permutes the inputs of a projection from the width."""
+        """Permutes the inputs of a projection whose inputs have the model width."""
         return {"kernel": kernel[self.order], "bias": bias}
 
     def columns(self, kernel: Array, bias: Array) -> Weights:
-        """Permutes the outputs of a projection to the width."""
+        """Permutes the outputs of a projection whose outputs have the model width."""
         return {"kernel": kernel[:, self.order], "bias": bias[self.order]}
 
     def norm(self, name: str) -> Weights:
-        """Returns a normalization over the width."""
+        """Returns the permuted weights of a normalization over the model width."""
         gamma, beta = (self.files.tensor(f"{name}.{part}", self.width)[self.order] for part in ("weight", "bias"))
         return {"gamma": gamma, "beta": beta}
 
@@ -147,6 +149,6 @@ def _below(prefix: str, weights: Weights) -> Weights:
 
 
 def _halved_sinusoids(positions: int, width: int) -> Array:
-    """Returns [T, D]: the sines of each position, then the cosines."""
+    """Returns the position vectors [T, D] in Marian's order: all sines of a position, then all cosines."""
     angles = np.arange(positions)[:, np.newaxis] / 10_000 ** (2 * np.arange(width // 2) / width)
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)

@@ -1,1 +1,1 @@
-"""A run on disk: its directory, checkpoints, lock and logs, and which checkpoint is the best."""
+"""A run on disk: its directory, checkpoints, lock and logs, and the ranking of its checkpoints."""

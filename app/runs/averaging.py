@@ -1,4 +1,4 @@
-"""Averages of checkpoints' weights. Vaswani et al. 2017, section 6.1."""
+"""Averages the weights of checkpoints (Vaswani et al. 2017, section 6.1)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +13,8 @@ def write_average(folder: CheckpointFolder, paths: Sequence[Path]) -> Path:
     """Writes the average of these checkpoints into the folder and returns its path.
 
     Raises:
-        DamagedCheckpoint: One of them is damaged.
-        OSError: It cannot be written.
+        DamagedCheckpoint: A checkpoint is damaged.
+        OSError: The average cannot be written.
     """
     chosen = [Checkpoint.open(path) for path in paths]
     facts = {"averaged": sorted(checkpoint.step for checkpoint in chosen)}

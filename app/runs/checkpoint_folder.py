@@ -1,4 +1,4 @@
-"""The `checkpoints/` folder of a run: which checkpoints it holds, which are kept, and where each belongs."""
+"""The `checkpoints/` folder of a run: lists, saves and prunes the checkpoints, and names their paths."""
 
 import json
 import shutil
@@ -24,9 +24,10 @@ from keras_nmt.app.runs.checkpoints import (
 
 
 class CheckpointFolder:
-    """The finished checkpoints of a run, named step-N, and the average of some of them.
+    """The finished checkpoints of a run, named step-N, and the average that `nmt average` writes.
 
-    A checkpoint is *in turn* if training wrote it at its time; one that a signal or a divergence asked for is not.
+    A checkpoint is *in turn* if training wrote it at a regular time (see `Milestones`). It is *out of turn* if a signal
+    or a rollback caused it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +37,7 @@ class CheckpointFolder:
         """Writes the checkpoint step-N.
 
         Raises:
-            OSError: It cannot be written, for example on a full disk; earlier checkpoints are unchanged.
+            OSError: The checkpoint cannot be written, for example on a full disk. Earlier checkpoints are unchanged.
         """
         averages = dict(zip((weight.path for weight in model.trainable_variables), optimizer.averages, strict=False))
         weights = {w.path: keras.ops.convert_to_numpy(averages.get(w.path, w)) for w in model.weights}
@@ -44,24 +45,31 @@ class CheckpointFolder:
         return write_checkpoint(self.step_path(step), step, {"weights.npz": weights, "state.npz": state}, facts)
 
     def prune(self, newest: int, best: Collection[int]) -> None:
-        """Removes all but the `newest` newest in turn, the steps in `best`, and the last one even if out of turn."""
+        """Removes old checkpoints.
+
+        Keeps the `newest` newest checkpoints in turn and those of the steps in `best`. Also keeps the newest checkpoint
+        if it is out of turn.
+        """
         kept = {step for step, _ in self.in_turn()[-newest:]} | set(best)
         for step, path in self.steps()[:-1]:
             if step not in kept:
                 remove_checkpoint(path)
 
     def steps(self) -> list[tuple[int, Path]]:
-        """Returns step and path of the run's own finished checkpoints, oldest first."""
+        """Returns the step and path of each finished checkpoint, oldest first; the average is not included."""
         found = [(step_of(path), path) for path in self.path.glob("step-*")]
         return sorted((step, path) for step, path in found if step is not None)
 
     def in_turn(self) -> list[tuple[int, Path]]:
-        """Returns step and path of the checkpoints in turn, oldest first."""
+        """Returns the step and path of each checkpoint in turn, oldest first."""
         reasons = {STOPPED_BY, ROLLED_BACK_TO}
         return [(step, path) for step, path in self.steps() if reasons.isdisjoint(_described(path, "facts") or {})]
 
     def back_to(self, step: int) -> Checkpoint | None:
-        """Returns the newest undamaged checkpoint with finite values up to `step`, and removes all after it."""
+        """Returns the newest checkpoint up to `step` that is undamaged and finite, and removes all newer checkpoints.
+
+        Returns None if there is no such checkpoint; then all checkpoints are removed.
+        """
         for number, path in reversed(self.steps()):
             with suppress(DamagedCheckpoint):
                 checkpoint = Checkpoint.open(path)
@@ -71,13 +79,13 @@ class CheckpointFolder:
         return None
 
     def set_aside(self, path: Path) -> Path:
-        """Renames a damaged checkpoint so that it no longer counts as one, and returns its new path."""
+        """Renames a damaged checkpoint so that it no longer counts as a checkpoint, and returns the new path."""
         aside = path.with_name(f"{path.name}.damaged")
         shutil.rmtree(aside, ignore_errors=True)
         return path.rename(aside)
 
     def clear_leftovers(self) -> None:
-        """Removes what a killed training left half written or half removed."""
+        """Removes checkpoints that a killed training left half written or half removed."""
         for path in self.path.glob(".step-*"):
             shutil.rmtree(path)
 
@@ -90,7 +98,7 @@ class CheckpointFolder:
         return self.path / "average"
 
     def average_is_fresh(self) -> bool:
-        """True if there is an average made since the newest checkpoint."""
+        """True if there is an average, and training has written no checkpoint since the average was made."""
         made_at, steps = _described(self.average_path(), "step"), self.steps()
         return made_at is not None and bool(steps) and made_at >= steps[-1][0]
 

@@ -1,13 +1,13 @@
 """One checkpoint: the weights to translate with, and the state from which training resumes.
 
-A checkpoint is a folder of NumPy archives that any program can read:
+A checkpoint is a folder with a JSON file and NumPy archives that any program can read:
 
-    weights.npz      the weights by their path in the model; their moving averages if the run keeps any
+    weights.npz      the weights by their path in the model, or their moving averages if the run keeps averages
     state.npz        the optimizer's variables and random seeds in order, and the raw weights if there are averages
-    checkpoint.json  the step, facts about the checkpoint, and the SHA-256 of each file
+    checkpoint.json  the step, entries such as `stopped_by` ("facts"), and the SHA-256 of each archive
 
-It is written under another name and then renamed, so a folder with the final name was complete when it was written;
-the checksums reveal later damage.
+The folder is written under another name and then renamed, so a folder with the final name was complete when it was
+written. The checksums reveal later damage.
 """
 
 import json
@@ -27,9 +27,9 @@ from keras_nmt.pipelines.shards.manifest import sha256_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 DESCRIPTION = "checkpoint.json"
-STOPPED_BY = "stopped_by"  # fact: a signal caused this checkpoint, out of turn; the value names it
-IMPORTED = "imported"  # fact: this program did not train the model; the value names it
-ROLLED_BACK_TO = "rolled_back_to"  # fact: the weights are those of an earlier step, the value
+STOPPED_BY = "stopped_by"  # fact: a signal caused this checkpoint, out of turn; the value is the signal's name
+IMPORTED = "imported"  # fact: another program trained the model; the value is the model's name
+ROLLED_BACK_TO = "rolled_back_to"  # fact: a rollback restored the weights of an earlier step; the value is that step
 
 
 class AveragingOptimizer(Protocol):
@@ -39,11 +39,11 @@ class AveragingOptimizer(Protocol):
 
     @property
     def averages(self) -> list[keras.Variable]:
-        """The averages in the order of the weights; empty if none are kept."""
+        """The averages in the order of the weights; empty if the optimizer keeps none."""
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint's files are not as they were written."""
+    """The error raised if a checkpoint's files are missing or have changed since they were written."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path} is damaged: {what}")
@@ -86,7 +86,7 @@ class Checkpoint:
 
     @property
     def weights_digest(self) -> str:
-        """The SHA-256 of the weights, which tells apart two checkpoints of the same step."""
+        """The SHA-256 of the weights, which distinguishes two checkpoints of the same step."""
         return sha256_of(self.path / "weights.npz")
 
     def is_finite(self) -> bool:
@@ -98,7 +98,7 @@ class Checkpoint:
         """Assigns the weights to a built model of the same shape.
 
         Raises:
-            UserError: The model has other weights; the message names the first that differs.
+            UserError: The model has other weights; the message names the first weight that differs.
         """
         arrays = self.weights()
         for weight in model.weights:
@@ -110,7 +110,7 @@ class Checkpoint:
             weight.assign(array)
 
     def restore(self, model: keras.Model, optimizer: AveragingOptimizer) -> None:
-        """Restores weights, seeds and a built optimizer."""
+        """Restores the weights, the random seeds and the state of a built optimizer."""
         self.load_weights(model)
         arrays = _read(self.path / "state.npz")
         for name, variable in training_state(model, optimizer).items():
@@ -118,10 +118,10 @@ class Checkpoint:
 
 
 def first_undamaged(paths: Sequence[Path]) -> tuple[Checkpoint, list[DamagedCheckpoint]]:
-    """Returns the first of these checkpoints that is undamaged, and the errors of those before it.
+    """Returns the first undamaged checkpoint, and the errors of the damaged checkpoints before it.
 
     Raises:
-        DamagedCheckpoint: All are damaged; this is the error of the first.
+        DamagedCheckpoint: All checkpoints are damaged; the error is that of the first one.
     """
     damaged: list[DamagedCheckpoint] = []
     for path in paths:
@@ -133,19 +133,19 @@ def first_undamaged(paths: Sequence[Path]) -> tuple[Checkpoint, list[DamagedChec
 
 
 def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: Mapping[str, Any]) -> Path:
-    """Writes archives and description into a folder beside `path` and renames it, replacing an earlier checkpoint.
+    """Writes the archives and `checkpoint.json` into a temporary folder, and renames the folder to `path`.
 
     Args:
-        path: The checkpoint's folder.
-        step: Of the training.
+        path: The checkpoint's folder; an earlier checkpoint at this path is replaced.
+        step: The training step.
         files: The arrays of each archive, by the archive's name.
-        facts: Values that JSON can hold.
+        facts: Further entries of `checkpoint.json`; values that JSON can hold.
 
     Returns:
         `path`.
 
     Raises:
-        OSError: It cannot be written; the error names `path`. An earlier checkpoint there is unchanged.
+        OSError: The checkpoint cannot be written; the error names `path`. An earlier checkpoint is unchanged.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -171,7 +171,7 @@ def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: 
 
 
 def _sync(file: IO[Any]) -> None:
-    """Flushes the file to disk, so that the rename never becomes durable before the content does."""
+    """Flushes the file to disk. Otherwise, after a power cut, a checkpoint with its final name could be incomplete."""
     file.flush()
     os.fsync(file.fileno())
 
@@ -185,7 +185,7 @@ def _sync_folder(path: Path) -> None:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Renames a checkpoint, then deletes it, so that a half-deleted one never has a checkpoint's name."""
+    """Renames a checkpoint, then deletes it, so that a half-deleted folder never has a checkpoint's name."""
     removed = path.with_name(f".{path.name}.removed")
     shutil.rmtree(removed, ignore_errors=True)
     path.rename(removed)
@@ -193,13 +193,13 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def step_of(path: Path) -> int | None:
-    """Returns N for a folder called step-N, None for other names."""
+    """Returns N if the folder's name is step-N, else None."""
     match = re.fullmatch(r"step-(\d+)", path.name)
     return int(match[1]) if match else None
 
 
 def training_state(model: keras.Model, optimizer: AveragingOptimizer) -> dict[str, keras.Variable]:
-    """Returns the variables of `state.npz`, named by kind and order."""
+    """Returns the variables that `state.npz` stores, by name: their kind and their number, as in "seed/0001"."""
     weights = {id(weight) for weight in model.weights}
     kinds = {
         "optimizer": optimizer.variables,

@@ -9,12 +9,12 @@ from keras_nmt.app.runtime.console import say
 
 
 def choose_checkpoint(run: RunDirectory, choice: str | None = None) -> Checkpoint:
-    """Returns the checkpoint to translate with; reports damaged ones and takes the next that the choice allows.
+    """Returns the checkpoint to translate with. Reports a damaged checkpoint, and uses the next allowed one instead.
 
     Args:
         run: The run.
-        choice: "best" (on the dev set), "last", "average" or a step. None: the average if it was made since the newest
-            step, else the newest step.
+        choice: "best" (on the dev set), "last", "average" or a step. None chooses the average if it was made after the
+            newest checkpoint, else the newest checkpoint.
 
     Raises:
         UserError: There is no such checkpoint, or all of them are damaged.
@@ -29,17 +29,17 @@ def newest(run: RunDirectory, count: int) -> list[Path]:
     """Returns the newest `count` checkpoints in turn, oldest first.
 
     Raises:
-        UserError: There are fewer.
+        UserError: There are fewer than `count`.
     """
     kept = [path for _, path in run.checkpoints.in_turn()][-run.configuration.training.keep_checkpoints :]
     return _at_least(run, kept, "--last", count, "keep_checkpoints")[-count:]
 
 
 def best(run: RunDirectory, count: int) -> list[Path]:
-    """Returns the `count` kept checkpoints that are best on the dev set, best first.
+    """Returns the `count` checkpoints that are best on the dev set, of those that still exist, best first.
 
     Raises:
-        UserError: There are fewer.
+        UserError: There are fewer than `count`.
     """
     return _at_least(run, _best_first(run), "--best", count, "keep_best")[:count]
 
@@ -50,7 +50,7 @@ def _best_first(run: RunDirectory) -> list[Path]:
 
 
 def _at_least(run: RunDirectory, kept: list[Path], option: str, count: int, setting: str) -> list[Path]:
-    """Returns the checkpoints; raises `UserError` if there are fewer than `count`."""
+    """Returns `kept`; raises `UserError` if it has fewer than `count` checkpoints."""
     if len(kept) < count:
         evaluated = "evaluated " if option == "--best" else ""
         raise UserError(
@@ -61,7 +61,7 @@ def _at_least(run: RunDirectory, kept: list[Path], option: str, count: int, sett
 
 
 def _candidates(run: RunDirectory, choice: str | None) -> list[Path]:
-    """Returns the checkpoints that a choice allows, at least one, in order of preference."""
+    """Returns the checkpoints that a choice allows, the preferred one first; raises `UserError` if there is none."""
     folder = run.checkpoints
     steps = dict(reversed(folder.steps()))
     if not steps:

@@ -3,8 +3,8 @@
 config.toml        the resolved configuration
 vocabulary.model   the vocabulary the run was trained with
 manifest.json      versions, hashes, seed, languages
-metrics.jsonl      one JSON object a step
-dev.jsonl          one JSON object a dev evaluation
+metrics.jsonl      one JSON object for each step
+dev.jsonl          one JSON object for each evaluation on the dev set
 evaluations.jsonl  one JSON object for each evaluation by `nmt evaluate`
 checkpoints/       see `checkpoint_folder`
 tensorboard/       event files
@@ -34,9 +34,9 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary, load_vocabulary
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
-PROGRAM = "nmt"  # its name in a manifest
+PROGRAM = "nmt"  # the name of this program in a manifest
 PACKAGES = (PROGRAM, "tensorflow", "keras", "tensorflow-text", "sentencepiece", "sacrebleu", "numpy")
-EXAMPLES = 8  # dev sentences kept in a run, which its export must translate as the run does
+EXAMPLES = 8  # number of dev sentences stored in a run; its export must translate them as the run does
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RunDirectory:
     def create(
         cls, path: Path, configuration: Configuration, data: Manifest, further_facts: Mapping[str, Any]
     ) -> "RunDirectory":
-        """Creates the run of a training, with everything that does not change while it trains."""
+        """Creates the run of a new training, with all entries that stay the same while it trains."""
         facts = {
             "seed": configuration.training.seed,
             "data": shard_checksums(data),
@@ -72,13 +72,13 @@ class RunDirectory:
         vocabulary: AnyVocabulary,
         facts: Mapping[str, Any],
     ) -> "RunDirectory":
-        """Creates a run from a vocabulary and the entries of its manifest.
+        """Creates a run from its configuration, its vocabulary and the entries of its manifest.
 
         Args:
             path: The folder; created if it is missing.
-            configuration: Of the run.
+            configuration: The configuration of the run.
             pair: The main translation direction.
-            vocabulary: Copied into the run.
+            vocabulary: The vocabulary, which is copied into the run.
             facts: Further entries of the manifest; values that JSON can hold.
         """
         path.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class RunDirectory:
             "versions": {name: _version(name) for name in PACKAGES},
         }
         replace_file(path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
-        # The configuration comes last, because a folder with one counts as a run.
+        # The configuration is written last, because a folder with a configuration counts as a run.
         return cls(path, configuration, manifest).with_configuration(configuration)
 
     @classmethod
@@ -118,13 +118,13 @@ class RunDirectory:
 
     @staticmethod
     def can_be_created(path: Path) -> bool:
-        """True if the folder is missing, empty, or holds only what an interrupted `create` left."""
+        """True if the folder is missing or empty, or has only files that an interrupted `create` left."""
         finished = ("vocabulary.model", "manifest.json")
         ours = {*finished, LOCK, *(f".{name}.partial" for name in (*finished, "config.toml"))}
         return not path.exists() or (path.is_dir() and {entry.name for entry in path.iterdir()} <= ours)
 
     def with_configuration(self, configuration: Configuration) -> "RunDirectory":
-        """Writes another configuration into the run, and returns the run with it."""
+        """Replaces the configuration of the run, and returns the changed run."""
         replace_file(self.path / "config.toml", tomli_w.dumps(configuration.as_sections()))
         return replace(self, configuration=configuration)
 
@@ -143,7 +143,7 @@ class RunDirectory:
         return {line["step"]: line for line in step_lines.read(self.path / "dev.jsonl")}
 
     def evaluations(self, checkpoint: Checkpoint) -> list[dict[str, Any]]:
-        """Returns what `nmt evaluate` found for a checkpoint, the latest result for each text."""
+        """Returns the latest result of `nmt evaluate` for this checkpoint on each text."""
         lines = step_lines.read(self.path / "evaluations.jsonl")
         return [*{line["text"]: line for line in lines if line["weights"] == checkpoint.weights_digest}.values()]
 
@@ -151,7 +151,7 @@ class RunDirectory:
         """Appends the evaluation of a checkpoint on a text to `evaluations.jsonl`.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The file cannot be written.
         """
         subject = {"step": checkpoint.step, "weights": checkpoint.weights_digest, "text": text}
         step_lines.append(self.path / "evaluations.jsonl", {**subject, **evaluation})
@@ -184,7 +184,7 @@ class RunDirectory:
 
 
 def shard_checksums(data: Manifest) -> dict[str, list[str]]:
-    """Returns the SHA-256 of every shard and its companion files by split, and the weights of mixed corpora."""
+    """Returns, for each split, the SHA-256 of every shard and its companion files, and the weights of mixed corpora."""
     checksums = {
         name: [shard.sha256 + shard.beside_sha256 for shard in split.shards] for name, split in data.splits.items()
     }
@@ -207,7 +207,7 @@ def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
 
 
 def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a corpus' origin with file names in place of paths, because runs are shared and paths may be private."""
+    """Returns a corpus' origin with each path reduced to its file name. Runs are shared, and paths may be private."""
     *kinds, name = origin["spec"].split(":")
     is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx")  # not for gs://…
     spec = ":".join([*kinds, Path(name).name]) if is_local else origin["spec"]
@@ -216,7 +216,7 @@ def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:
-    """Returns dev source sentences from short to long: quantiles of the length, or all if there are at most `count`."""
+    """Returns `count` dev source sentences, short to long, at evenly spaced quantiles of length; all if fewer exist."""
     if "dev" not in data.splits or not data.split("dev").text:
         return []
     sentences = sorted({line for line in read_lines(data.text("dev")[0]) if line.strip()}, key=lambda s: (len(s), s))

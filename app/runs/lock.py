@@ -1,4 +1,4 @@
-"""The lock of a run, so that only one training writes it at a time."""
+"""The lock of a run, which ensures that only one training writes the run at a time."""
 
 import fcntl
 import os
@@ -14,12 +14,12 @@ LOCK = ".lock"  # in the run's folder
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Locks a run's folder until the context is left or the process ends in any way.
+    """Locks a run's folder until the context is left or the process ends, even if the process is killed.
 
-    On a file system without locks, does nothing.
+    On a file system without locks, nothing is locked.
 
     Raises:
-        UserError: Another process holds the lock; the message names it.
+        UserError: Another process holds the lock; the message names that process.
     """
     run.mkdir(parents=True, exist_ok=True)
     with (run / LOCK).open("a+", encoding="utf-8") as lock:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 from keras_nmt.app.config import BestBy
 
-DevResults = Mapping[int, Mapping[str, float]]  # step -> the figures of a line of `dev.jsonl`
+DevResults = Mapping[int, Mapping[str, float]]  # step -> the metrics of that step in `dev.jsonl`, by name
 
 
 def ranked(results: DevResults, best_by: BestBy) -> list[int]:
-    """Returns the evaluated steps, best first and earlier first among equals; steps without the figure are left out."""
+    """Returns the evaluated steps, best first; ties are in step order. Omits steps without a finite value."""
     cost = {step: _cost(values, best_by) for step, values in results.items()}
     return sorted((step for step, value in cost.items() if math.isfinite(value)), key=lambda s: (cost[s], s))
 
@@ -21,7 +21,7 @@ def evaluations_since_best(results: DevResults, best_by: BestBy) -> int:
 
 
 def figure(values: Mapping[str, float], best_by: BestBy) -> str:
-    """Returns the figure by which a checkpoint is ranked, for a message: "dev BLEU 27.3"."""
+    """Formats the metric by which a checkpoint is ranked, for a message: "dev BLEU 27.3"."""
     return f"dev {'BLEU' if best_by == 'bleu' else 'loss'} {values[f'dev_{best_by}']:g}"
 
 

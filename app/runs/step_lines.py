@@ -9,10 +9,10 @@ from typing import Any
 
 
 def append(file: Path, line: Mapping[str, Any]) -> None:
-    """Appends a line; the file does not stay open.
+    """Appends a line, and closes the file.
 
     Raises:
-        OSError: It cannot be written; the error names the file.
+        OSError: The line cannot be written; the error names the file.
     """
     try:
         with file.open("a", encoding="utf-8") as lines:
@@ -28,19 +28,19 @@ def sync(file: Path) -> None:
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """Returns all complete lines; none if there is no file."""
+    """Returns all complete lines; an empty list if there is no file."""
     return [line for line, _ in _lines_and_ends(file)]
 
 
 def cut_after(file: Path, last: int) -> None:
-    """Removes the lines after step `last` and an incomplete last line; works on a full disk, too."""
+    """Removes the lines after step `last` and an incomplete last line. Also works on a full disk."""
     if file.is_file():
         kept = takewhile(lambda line_and_end: line_and_end[0]["step"] <= last, _lines_and_ends(file))
         os.truncate(file, max((end for _, end in kept), default=0))
 
 
 def _lines_and_ends(file: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yields each complete line with the byte offset of its end."""
+    """Yields each complete line and the byte offset at which the line ends."""
     end = 0
     for line in file.read_bytes().splitlines(keepends=True) if file.is_file() else []:
         end += len(line)

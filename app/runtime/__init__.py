@@ -1,1 +1,1 @@
-"""How the process starts and uses the machine: TensorFlow's start, processors, signals, console, text files."""
+"""The process and its machine: the start of TensorFlow, processors, signals, the console and text files."""

@@ -1,4 +1,4 @@
-"""Progress on stderr: one progress bar on a terminal, and permanent lines. Results are printed on stdout elsewhere."""
+"""Prints progress on stderr: a progress bar if stderr is a terminal, and permanent lines. Results go to stdout."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -13,12 +13,12 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
-    """Prints one permanent line; square brackets are printed as they are."""
+    """Prints one permanent line. Square brackets are not read as markup."""
     console.print(line, markup=False)
 
 
 class TrainingProgress:
-    """The progress bar of `nmt train`: step, loss, target tokens a second, time left."""
+    """The progress bar of `nmt train`: step, loss, target tokens per second, time left."""
 
     def __init__(self, steps: int, first_step: int) -> None:
         self.bar = Progress(
@@ -37,7 +37,7 @@ class TrainingProgress:
         self.tokens = self.seconds = 0.0
 
     def advance(self, step: int, loss: float, target_tokens: int, seconds: float) -> None:
-        """Shows a finished step."""
+        """Updates the bar after a step."""
         self.tokens = SPEED_DECAY * self.tokens + target_tokens
         self.seconds = SPEED_DECAY * self.seconds + seconds
         speed = f"{self.tokens / self.seconds:,.0f}"
@@ -52,7 +52,7 @@ class TrainingProgress:
 
 @contextmanager
 def work_bar(names: Mapping[str, str]) -> Iterator["WorkBar"]:
-    """Yields a progress bar for work in phases; `names` maps each phase to what to show."""
+    """Yields a progress bar for work in phases; `names` maps each phase to the name that is shown."""
     bar = WorkBar(names)
     with bar.bar:
         yield bar
@@ -60,7 +60,7 @@ def work_bar(names: Mapping[str, str]) -> Iterator["WorkBar"]:
 
 
 class WorkBar:
-    """A progress bar of the current phase; when a phase ends, a permanent line says how long it took."""
+    """A progress bar of the current phase. When a phase ends, a permanent line says how long the phase took."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self.names = names
@@ -80,7 +80,7 @@ class WorkBar:
         self.task = self.bar.add_task("", total=None)
 
     def __call__(self, phase: str, done: int, total: int | None) -> None:
-        """Shows that `done` of `total` units of a phase are done; None if the total is unknown."""
+        """Shows that `done` of `total` units of a phase are done; `total` is None if it is unknown."""
         if phase != self.phase:
             self.finish()
             self.phase, self.started = phase, time.perf_counter()

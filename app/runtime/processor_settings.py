@@ -1,8 +1,8 @@
 """Chooses how TensorFlow computes on this machine's processor, before TensorFlow is imported.
 
-TensorFlow enables oneDNN's kernels only on processors with AVX512-VNNI, AVX-VNNI or AMX. On other x86 processors, too,
-they halve the processor time of a training step. They also allocate large tensors from a pool; if glibc keeps freed
-memory, hardly any time is spent in the system's kernel.
+By default, TensorFlow enables oneDNN's kernels only on processors with AVX512-VNNI, AVX-VNNI or AMX. But the kernels
+halve the processor time of a training step on other x86 processors, too. They also allocate large tensors from a pool.
+If glibc keeps freed memory as well, hardly any time is spent in the operating system's kernel.
 """
 
 import os
@@ -17,11 +17,11 @@ ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 @dataclass(frozen=True)
 class ProcessorSettings:
-    """The settings that were chosen.
+    """The chosen settings.
 
     Attributes:
         onednn: The value of `TF_ENABLE_ONEDNN_OPTS`; "" leaves the choice to TensorFlow.
-        from_user: True if the user's environment had set it.
+        from_user: True if the user had set `TF_ENABLE_ONEDNN_OPTS`.
         keeps_memory: True if glibc keeps freed memory for the next step.
     """
 
@@ -42,10 +42,10 @@ class ProcessorSettings:
 
 @cache
 def apply_processor_settings() -> ProcessorSettings:
-    """Sets environment variables and the allocator, the first time it is called, and returns the settings.
+    """Sets the environment variable and the allocator at the first call, and returns the settings.
 
-    Must be called before TensorFlow is imported, which reads the environment once. A variable that the user has set
-    is not changed.
+    Must be called before TensorFlow is imported, because TensorFlow reads the environment only once. A variable that
+    the user has set is not changed.
     """
     from_user = ONEDNN in os.environ
     if is_x86():

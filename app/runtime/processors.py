@@ -1,21 +1,21 @@
 """The processors of this machine: their number and their instruction sets. Does not import TensorFlow.
 
-Much of a search runs between its matrix products and gains nothing from a second thread. So on a CPU it is faster to
-translate several batches at once, each with its own threads.
+Much of the time of a beam search is spent outside of matrix products, where a second thread does not help. So on a CPU
+it is faster to translate several batches at once, each with its own threads.
 """
 
 import os
 import platform
 from pathlib import Path
 
-MOST_BATCHES = 8  # at once, because each needs its own memory
+MOST_BATCHES = 8  # maximum number of batches at once, because each batch needs its own memory
 CPUINFO = Path("/proc/cpuinfo")
 X86 = {"x86_64", "amd64"}
 NOTABLE_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
 def batches_at_once() -> int:
-    """Returns the number of batches to translate at once: one a processor, at most `MOST_BATCHES`."""
+    """Returns the number of batches to translate at once: one for each processor, at most `MOST_BATCHES`."""
     return min(MOST_BATCHES, processors())
 
 
@@ -30,12 +30,12 @@ def is_x86() -> bool:
 
 
 def processor_flags(cpuinfo: Path = CPUINFO) -> set[str]:
-    """Returns the first processor's feature flags as Linux names them; empty if the system does not list them."""
+    """Returns the feature flags of the first processor, as Linux names them; empty if the system lists no flags."""
     return set(_field("flags", cpuinfo).split())
 
 
 def processor_name(cpuinfo: Path = CPUINFO) -> str:
-    """Returns the first processor's model and those of its flags that determine how fast it multiplies."""
+    """Returns the model name of the first processor, with the flags that determine how fast it multiplies."""
     model = " ".join((_field("model name", cpuinfo) or platform.machine()).split())
     notable = [flag for flag in NOTABLE_FLAGS if flag in processor_flags(cpuinfo)]
     return f"{model} ({', '.join(notable)})" if notable else model

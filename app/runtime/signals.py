@@ -1,4 +1,4 @@
-"""Stops resumable work on SIGTERM (the machine is taken away), SIGINT (Ctrl-C) or SIGHUP (the terminal is closed)."""
+"""Stops resumable work on SIGTERM (a preempted machine), SIGINT (Ctrl-C) or SIGHUP (a closed terminal)."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal stopped the training; the message says at which step.
+    """The error raised if a signal stops the training. The message names the signal and the step.
 
     Attributes:
-        exit_code: 128 + the signal's number, as shells report it.
+        exit_code: The exit code that shells use for a signal: 128 + the signal's number.
     """
 
     def __init__(self, received: signal.Signals, kept_step: int) -> None:
@@ -26,10 +26,10 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopSignals:
-    """A context in which a signal raises `Stopped`: immediately or, while held back, at the next `check`.
+    """A context in which a signal raises `Stopped`: immediately, or at the next `check` if signals are held back.
 
-    A second signal ends the process immediately. A signal that was ignored before, as in a background job, stays
-    ignored.
+    A second signal ends the process immediately. A signal that the process ignored before, for example in a background
+    job, stays ignored.
 
     Attributes:
         kept_step: The step from which the training would resume.
@@ -43,7 +43,7 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():  # Python allows no other thread to do this
+        if threading.current_thread() is threading.main_thread():  # Python lets only the main thread set handlers
             for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._receive)
@@ -56,7 +56,7 @@ class StopSignals:
             self.check()
 
     def hold_back(self) -> None:
-        """Makes signals wait for `check` from now on."""
+        """Holds signals back from now on: they take effect at the next `check`."""
         self._held_back = True
 
     def check(self) -> None:
@@ -66,7 +66,7 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Lets signals stop the work inside the context immediately; for long work that can be repeated later."""
+        """Makes signals stop the work inside the context immediately. Used for long work that can be repeated."""
         before, self._held_back = self._held_back, False
         self.check()
         yield
@@ -83,7 +83,7 @@ class StopSignals:
 
 
 def leave_terminal() -> None:
-    """Redirects the standard streams of a closed terminal to the null device; writing to it would fail."""
+    """Redirects the standard streams of a closed terminal to the null device. Writing to the terminal would fail."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         if stat.S_ISCHR(os.fstat(stream).st_mode):  # `isatty` is False for a closed terminal

@@ -1,6 +1,6 @@
 """Imports and starts TensorFlow without its log lines on stderr.
 
-Its C++ libraries write to file descriptor 2 before any setting can stop them.
+TensorFlow's C++ libraries write to file descriptor 2 before any setting can turn their logs off.
 """
 
 import os
@@ -16,19 +16,20 @@ from keras_nmt.app.runtime.processors import processors
 
 
 def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_once: int = 1) -> None:
-    """Imports TensorFlow and Keras; their log lines are shown only if that fails.
+    """Imports TensorFlow and Keras. Shows their log lines only if the import fails.
 
     Args:
-        logical_cpus: Number of logical devices that share the processor; with 2, distribution works without a GPU.
+        logical_cpus: The number of logical devices into which the CPU is divided. Two devices are enough to test
+            distributed training without a GPU.
         start: True to start the devices, too; must be False in a process that is to join a cluster.
-        batches_at_once: Number of threads that will call TensorFlow. Each op then uses its share of the processors, at
-            least one thread, unless TF_NUM_INTRAOP_THREADS is set.
+        batches_at_once: The number of threads that will call TensorFlow. Each op then uses the number of processors
+            divided by this number, at least one thread, unless TF_NUM_INTRAOP_THREADS is set.
     """
     apply_processor_settings()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the user may have set it for other programs
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
-    if batches_at_once > 1 and "tensorflow" not in sys.modules:  # TensorFlow reads the variable once
+    if batches_at_once > 1 and "tensorflow" not in sys.modules:  # TensorFlow reads the variable only once
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, processors() // batches_at_once)))
     with held_stderr(), sigint_ends_process():
         import keras
@@ -41,12 +42,12 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
             devices = [tf.config.LogicalDeviceConfiguration()] * logical_cpus
             tf.config.set_logical_device_configuration(cpu, devices)
         if start:
-            tf.config.list_logical_devices()  # writes log lines, too, the first time
+            tf.config.list_logical_devices()  # the first call writes log lines, too
 
 
 @contextmanager
 def without_graph_optimization() -> Iterator[None]:
-    """Turns off graph optimization inside the context; for a search it takes longer than translating a few lines."""
+    """Turns off graph optimization inside the context, because it takes longer than the search of a few lines."""
     import tensorflow as tf
 
     key = "disable_meta_optimizer"
@@ -60,7 +61,7 @@ def without_graph_optimization() -> Iterator[None]:
 
 @contextmanager
 def held_stderr() -> Iterator[None]:
-    """Captures what is written to stderr inside the context, and writes it out only after an error."""
+    """Captures the output to stderr inside the context, and prints it only after an error."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -78,7 +79,10 @@ def held_stderr() -> Iterator[None]:
 
 @contextmanager
 def sigint_ends_process() -> Iterator[None]:
-    """Makes Ctrl-C end the process inside the context; TensorFlow's import would turn the exception into another."""
+    """Makes Ctrl-C end the process inside the context.
+
+    Otherwise TensorFlow's import would replace `KeyboardInterrupt` by another exception.
+    """
     before = signal.getsignal(signal.SIGINT)
     in_main_thread = threading.current_thread() is threading.main_thread()  # other threads cannot set handlers
     replaced = in_main_thread and before is not signal.SIG_IGN

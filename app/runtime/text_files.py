@@ -1,4 +1,7 @@
-"""Reads lines of text from files and pipes, and replaces files. Only "\\n" ends a line, so that line numbers agree."""
+"""Reads lines of text from files and pipes, and replaces files.
+
+Only "\\n" ends a line, so that line numbers agree between a text and its translation.
+"""
 
 import os
 import sys
@@ -33,8 +36,9 @@ def check_readable(path: Path) -> None:
 def stream_lines(path: Path) -> Iterator[str]:
     """Yields the lines of a file, or of stdin if the path is "-", without line ends and byte order mark.
 
-    Text compressed by gzip, xz, zstd or bzip2 is decompressed, whatever the file's name. Bytes that are not UTF-8
-    become U+FFFD; a line on stderr says how many lines had any, and which was the first.
+    Text compressed by gzip, xz, zstd or bzip2 is decompressed, even if the file's name does not show the compression.
+    Bytes that are not UTF-8 become U+FFFD. A message on stderr says how many lines have such bytes, and which line is
+    the first.
 
     Raises:
         UserError: The file cannot be read.
@@ -52,10 +56,10 @@ def stream_lines(path: Path) -> Iterator[str]:
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
-    """Replaces a file atomically: writes another file and renames it, so that readers see the old or the new content.
+    """Replaces a file atomically: writes a temporary file and renames it, so readers see the old or the new content.
 
     Raises:
-        OSError: It cannot be written; the error names `path`.
+        OSError: The file cannot be written; the error names `path`.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -80,7 +84,7 @@ def _decoded(file: IO[bytes], name: str) -> Iterator[str]:
 
 
 def _text_lines(file: IO[bytes], damaged: list[int]) -> Iterator[str]:
-    """Yields the lines, and appends the numbers of those that are not UTF-8 to `damaged`."""
+    """Yields the lines, and appends the number of each line that is not UTF-8 to `damaged`."""
     for number, ended in enumerate(file, start=1):
         line = ended.removesuffix(b"\n").removesuffix(b"\r")
         line = line.removeprefix(BOM_UTF8) if number == 1 else line

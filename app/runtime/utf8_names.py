@@ -1,4 +1,4 @@
-"""UTF-8 names for folders with other names, because TensorFlow and CTranslate2 open only UTF-8 names."""
+"""UTF-8 names for folders whose names are not UTF-8. TensorFlow and CTranslate2 can open only UTF-8 names."""
 
 import atexit
 import shutil
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def in_utf8(folder: Path) -> str:
-    """Returns the folder's name if it is UTF-8, else that of a symbolic link to it that is removed at exit.
+    """Returns the folder's name if it is UTF-8, else the name of a symbolic link to the folder.
 
-    In the latter case the folder is created if it is missing.
+    The link is removed at exit. Creates a folder that needs a link and is missing.
     """
     name = str(folder)
     try:

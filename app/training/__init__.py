@@ -1,1 +1,1 @@
-"""Training: from prepared data and a configuration to a run with checkpoints."""
+"""Trains a model on prepared data with a configuration, and writes a run with checkpoints."""

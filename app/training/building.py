@@ -1,4 +1,4 @@
-"""Builds the trainer that a configuration describes: model, frozen layers, optimizer, and their first state."""
+"""Builds the trainer that a configuration describes: the model, frozen layers, the optimizer, and their first state."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 
 
 def build_on_devices(strategy: tf.distribute.Strategy, configuration: Configuration) -> Trainer:
-    """Builds a trainer on all devices of a strategy, with the random numbers of the configuration's seed."""
+    """Builds a trainer on all devices of a strategy. All random numbers depend on the configuration's seed."""
     if configuration.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(configuration.training.seed)
@@ -43,7 +43,7 @@ def freeze(transformer: Transformer, layers: Sequence[str]) -> None:
     """Makes the weights of the named layers untrainable.
 
     Raises:
-        UserError: There is no layer of a name, or no trainable weight is left.
+        UserError: The model has no layer with one of the names, or no trainable weight is left.
     """
     for name in layers:
         named = [weight for weight in transformer.weights if f"/{name}/" in f"/{weight.path}"]
@@ -60,7 +60,7 @@ def freeze(transformer: Transformer, layers: Sequence[str]) -> None:
 
 
 def reset_trainer(trainer: Trainer, configuration: Configuration, data: Manifest) -> None:
-    """Resets a trainer to the weights, seeds and optimizer state with which its training started."""
+    """Resets a trainer to the weights, random seeds and optimizer state with which its training started."""
     keras.utils.set_random_seed(configuration.training.seed)
     with tf.device("CPU:0"):  # the devices of the strategy may have no room for a second model
         first = build_trainer(configuration)
@@ -71,12 +71,12 @@ def reset_trainer(trainer: Trainer, configuration: Configuration, data: Manifest
 
 
 def share_state(trainer: Trainer) -> None:
-    """Copies the chief's variables and step to all machines; all call this at the same time."""
+    """Copies the chief's variables and step to all machines. All machines must call this at the same time."""
     strategy = trainer.distribute_strategy
     take_from_chief(strategy, trainer_state(trainer))
     trainer.step = int(next(chiefs_values(strategy, [trainer.step])))
 
 
 def trainer_state(trainer: Trainer) -> list[keras.Variable]:
-    """Returns the weights, the seeds and the optimizer's variables."""
+    """Returns the variables of the weights, of the random seeds and of the optimizer."""
     return [*trainer.transformer.variables, *trainer.optimizer.variables]

@@ -1,4 +1,4 @@
-"""The training and dev data of one training, opened once: every stream of the training comes from here."""
+"""The training data and dev set of one training, opened once. All data streams of the training are made here."""
 
 from dataclasses import dataclass, replace
 
@@ -15,12 +15,12 @@ from keras_nmt.pipelines.streaming.windows import TrainingData
 
 @dataclass(frozen=True)
 class DataSets:
-    """Prepared data, opened with the settings of a training.
+    """Prepared data that was opened with the settings of a training.
 
     Attributes:
         manifest: The manifest of the prepared data.
         training: The training pairs and the order in which they are read.
-        dev: The dev set, in batches that need no more memory than one accumulated part of a training batch.
+        dev: The dev set. Its batches need no more memory than one accumulated part of a training batch.
     """
 
     manifest: Manifest
@@ -29,10 +29,10 @@ class DataSets:
 
     @classmethod
     def open(cls, manifest: Manifest, settings: TrainingConfig) -> "DataSets":
-        """Opens the data; `settings.accumulation` must be resolved, that is, not 0.
+        """Opens the data. `settings.accumulation` must be resolved, that is, not 0.
 
         Raises:
-            DataError: The data does not suit the settings, for example because all pairs are too long.
+            DataError: The data does not fit the settings, for example because all pairs are too long.
         """
         training = TrainingData.open(manifest, stream_options(settings))
         part_tokens = max(settings.batch_tokens // settings.accumulation, ROWS_MULTIPLE * settings.max_length)
@@ -41,9 +41,9 @@ class DataSets:
         return cls(manifest, training, dev)
 
     def stream(self, after_step: int, host: Host = ONLY_HOST) -> tf.data.Dataset:
-        """Returns the endless training batches that follow a step; for one of several machines, its rows of them."""
+        """Returns the endless training batches after a step. With several machines, returns only the rows of `host`."""
         return stream_from(replace(self.training, host=host), start_batch=after_step)
 
     def first_epoch(self) -> list[PlannedBatch]:
-        """Returns the shapes and token counts of the first epoch's batches, without reading a token."""
+        """Returns the shapes and token counts of the first epoch's batches, without reading their tokens."""
         return planned_batches(self.training)

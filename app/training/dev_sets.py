@@ -1,4 +1,4 @@
-"""The dev set as a training uses it: which sentences are translated, by what, and the evaluation at a checkpoint."""
+"""The evaluation of checkpoints on the dev set: the sentences to translate and the translator."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 
 
 def dev_evaluation(run: RunDirectory, trainer: Trainer, data: DataSets, progress: TrainingProgress) -> DevEvaluation:
-    """Returns the evaluation of a run's checkpoints."""
+    """Returns the `DevEvaluation` of a run's checkpoints."""
     settings, manifest = run.configuration.training, data.manifest
     return DevEvaluation(
         run.path,
@@ -37,9 +37,10 @@ def dev_translator(trainer: Trainer, configuration: Configuration, data: Manifes
 
 
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
-    """Returns `dev_sentences` source and target sentences of the dev text, the first ones if the data has no tags.
+    """Returns `dev_sentences` source sentences of the dev set, and their target sentences.
 
-    With tags they are spread over the text, where one language or domain may follow another.
+    Without language or domain tags, these are the first sentences. With tags, the sentences are spread evenly over the
+    dev text, because the text of one language or domain may follow that of another.
     """
     source, target = (read_lines(path) for path in data.text("dev"))
     count = min(settings.dev_sentences, len(source))

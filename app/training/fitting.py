@@ -1,4 +1,4 @@
-"""Runs Keras' `fit` with the callbacks of a training, and again after each rollback."""
+"""Runs Keras' `fit` with the callbacks of a training. Runs it again after each rollback."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from keras_nmt.app.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Fit:
-    """What a training needs around the train step.
+    """The callbacks of `fit`, and the objects that handle a divergence.
 
     Attributes:
-        callbacks: In the order in which Keras calls them.
-        detector: Detects a divergence; one of the callbacks feeds it.
-        rollback: Goes back after a divergence; None on machines that do not write the run.
+        callbacks: The callbacks in the order in which Keras calls them.
+        detector: The detector of a divergence; one of the callbacks passes each step to it.
+        rollback: The rollback after a divergence; None on machines that do not write the run.
     """
 
     callbacks: list[keras.callbacks.Callback]
@@ -44,14 +44,14 @@ def fit(
     *,
     profile: ProfiledSteps | None,
 ) -> None:
-    """Trains the remaining steps, and first evaluates a checkpoint whose evaluation was interrupted.
+    """Trains the remaining steps. First evaluates the last checkpoint if its evaluation was interrupted.
 
     Args:
-        run: Where the chief writes; None on the other machines, which follow the chief.
-        trainer: At the step from which to go on.
-        data: What to train and evaluate on.
-        signals: Held back from the first step on.
-        profile: The steps to profile.
+        run: The run that the chief writes; None on the other machines, which follow the chief.
+        trainer: The trainer, at the step from which training continues.
+        data: The data to train and evaluate on.
+        signals: The stop signals, which the chief holds back after the first step.
+        profile: The steps to profile; None to profile no step.
     """
     agree = partial(chiefs_decision, trainer.distribute_strategy)
     progress = TrainingProgress(trainer.settings.steps, trainer.step)
@@ -62,7 +62,7 @@ def fit(
         dev = dev_evaluation(run, trainer, data, progress)
         milestones = Milestones(run, trainer, log, dev, signals, agree=agree)
         milestones.catch_up()
-        # Only from the first step on there is something to lose.
+        # Signals are held back only after the first step: before that step, there is no progress to save.
         hold_back = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: signals.hold_back())
         rollback = Rollback(
             run,
@@ -77,14 +77,14 @@ def fit(
     if profile:
         profile.check(trainer.step, trainer.settings.steps)
         if run:
-            # After the log, which waits until the device has finished the step.
+            # The profile comes after the log, because the log waits until the device has finished the step.
             parts.callbacks.insert(2, Profile(run.path / "tensorboard", profile))
     with progress.bar if run else nullcontext():
         _fit_with_rollbacks(trainer, data, parts)
 
 
 def _fit_with_rollbacks(trainer: Trainer, data: DataSets, parts: Fit) -> None:
-    """Trains to the last step as one Keras epoch, or as one more after each divergence."""
+    """Trains to the last step in one Keras epoch. After each divergence, continues in a new epoch."""
     steps = trainer.settings.steps
     while trainer.step < steps:
         parts.detector.reset(trainer.step)

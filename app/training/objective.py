@@ -1,10 +1,11 @@
 """The training objective: label-smoothed cross entropy over the real target tokens.
 
-Logits are computed for a chunk of tokens at a time, and the chunk's loss and gradient are computed while its logits
-are in cache; the logits of a whole batch never exist. Vaswani et al. 2017, section 5.4; Szegedy et al. 2016.
+The logits are computed for one chunk of tokens at a time, and the chunk's loss and gradient are computed while its
+logits are in the CPU cache. The logits of a whole batch are never in memory together. Label smoothing: Vaswani et al.
+2017, section 5.4; Szegedy et al. 2016.
 
-With R-Drop (Liang et al. 2021) each token is predicted twice, under two dropout masks, and the divergence between the
-two predictions is added to the loss. With loss weights, each token weights in proportion to its weight.
+With R-Drop (Liang et al. 2021), each token is predicted twice, under two dropout masks, and the divergence between the
+two predictions is added to the loss. With loss weights, the loss of each token is multiplied by the token's weight.
 """
 
 from typing import Any, NamedTuple
@@ -17,14 +18,14 @@ CHUNK_TOKENS = 512  # 512 float32 rows of 8,000 logits are 16 MB: they stay in a
 
 
 class TokenSums(NamedTuple):
-    """Sums over the real target tokens of a batch, float32 scalars; with two passes, the means of both.
+    """Sums over the real target tokens of a batch, float32 scalars. With two passes, each sum is the mean of both.
 
-    With loss weights, each token is multiplied by its weight in all sums.
+    With loss weights, the term of each token is multiplied by the token's weight in all sums.
 
     Attributes:
-        loss: The label-smoothed cross entropy plus R-Drop's divergence, in nats; the only sum with a gradient.
-        cross_entropy: The cross entropy without smoothing, in nats; perplexity is exp of its mean.
-        correct: The number of tokens to which the model gives the highest probability.
+        loss: The label-smoothed cross entropy plus R-Drop's divergence, in nats. Only this sum has a gradient.
+        cross_entropy: The cross entropy without smoothing, in nats. Perplexity is exp of its mean over the tokens.
+        correct: The number of labels to which the model gives the highest probability.
     """
 
     loss: tf.Tensor
@@ -33,7 +34,7 @@ class TokenSums(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """The results of a chunk of n tokens: sums [3], and d loss / d states [n, P, D] and d loss / d table [V, D]."""
+    """The results of a chunk of n tokens: the sums [3], d loss / d states [n, P, D] and d loss / d table [V, D]."""
 
     sums: tf.Tensor
     states_gradient: tf.Tensor
@@ -41,7 +42,7 @@ class Chunk(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """A chunk of n tokens: states [n, P, D], labels [n], and the weight of each token, float32 [n], 0 for PAD."""
+    """A chunk of n tokens: states [n, P, D] of P passes, labels [n], and weights, float32 [n], which are 0 for PAD."""
 
     states: tf.Tensor
     labels: tf.Tensor
@@ -66,20 +67,21 @@ def token_objective(
 ) -> TokenSums:
     """Computes the loss of predicting each label from its decoder state.
 
-    With smoothing e the target distribution is 1 - e on the label plus e / V on every piece. With logits z,
-    loss = logsumexp(z) - (1 - e) z[label] - e mean(z). Two passes p and q add r_drop / 4 (KL(p||q) + KL(q||p)) to the
-    mean of their losses, which is half of Liang et al.'s Eq. 4.
+    With label smoothing e, the target distribution has probability 1 - e + e / V at the label and e / V at every other
+    piece. With logits z, loss = logsumexp(z) - (1 - e) z[label] - e mean(z). With two passes, whose predictions are p
+    and q, the loss is the mean of both losses plus r_drop / 4 (KL(p||q) + KL(q||p)). This is half of Eq. 4 of Liang et
+    al.
 
     Args:
-        states: The decoder's output, [N, P, D] in the compute dtype, of P = 1 or 2 passes.
+        states: The decoder's output of P = 1 or 2 passes, [N, P, D] in the compute dtype.
         table: The tied projection, float32 [V, D]; products are computed in the states' dtype.
-        labels: int32 [N]; tokens with the label PAD are ignored.
-        weights: The tokens' loss weights, float32 [N]; None for 1 each.
-        smoothing: e, in [0, 1).
+        labels: The label of each token, int32 [N]; tokens with the label PAD are ignored.
+        weights: The tokens' loss weights, float32 [N]; None for a weight of 1 for each token.
+        smoothing: The label smoothing e, in [0, 1).
         r_drop: The weight of the divergence between two passes, at least 0; unused with one pass.
 
     Returns:
-        The sums; all 0 if N is 0.
+        The sums; all are 0 if N is 0.
     """
 
     @tf.custom_gradient
@@ -124,7 +126,7 @@ def evaluated_objective(
 
 
 def _in_chunks(states: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> Tokens:
-    """Splits tokens into C chunks of n tokens, the last padded with PAD: each field is [C, n, ...]."""
+    """Splits the tokens into C chunks of n tokens; each field becomes [C, n, ...]. Pads the last chunk with PAD."""
     tokens, (passes, width) = tf.shape(states)[0], states.shape[1:]
     chunks = tf.maximum(1, -(-tokens * passes // CHUNK_TOKENS))
     chunk_tokens = -(-tokens // chunks)
@@ -142,14 +144,17 @@ def _chunk_of(chunks: Tokens, i: tf.Tensor) -> Tokens:
 
 
 def _mean_row(table: tf.Tensor) -> tf.Tensor:
-    """Returns the mean of the table's rows, float32 [D]; its product with a state is mean(z)."""
+    """Returns the mean of the table's rows, float32 [D]. The product of this mean and a state is mean(z)."""
     return tf.reduce_mean(tf.cast(table, tf.float32), axis=0)
 
 
 def _over_chunks(
     states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None, options: Regularization
 ) -> Chunk:
-    """Sums the results of all chunks; the table's gradient is summed in float32."""
+    """Computes all chunks, adds up their sums and table gradients, and joins the gradients of their states.
+
+    The table's gradient is added up in float32.
+    """
     tokens, (passes, width) = tf.shape(states)[0], states.shape[1:]
     all_tokens = _in_chunks(states, labels, weights)
     chunks = tf.shape(all_tokens.labels)[0]
@@ -185,7 +190,7 @@ def _over_chunks(
 
 
 class Predicted(NamedTuple):
-    """The model's predictions for a chunk: P passes of n tokens make m = n P rows, with those of a token adjacent."""
+    """The model's predictions for a chunk of n tokens in P passes: m = n P rows. The P rows of a token are adjacent."""
 
     states: tf.Tensor  # [m, D] in the compute dtype
     labels: tf.Tensor  # int32 [m]
@@ -193,12 +198,12 @@ class Predicted(NamedTuple):
     passes: int
     logits: tf.Tensor  # float32 [m, V]
     probabilities: tf.Tensor  # float32 [m, V]
-    largest: tf.Tensor  # float32 [m], of the logits
+    largest: tf.Tensor  # float32 [m], the largest logit of each row
     logsumexp: tf.Tensor  # float32 [m]
 
     @property
     def at_label(self) -> tf.Tensor:
-        """The indices of the labels' logits, int32 [m, 2]."""
+        """The indices of the labels' logits in `logits`, int32 [m, 2]."""
         return tf.stack([tf.range(tf.size(self.labels)), self.labels], axis=1)
 
 
@@ -208,7 +213,8 @@ def _predict(tokens: Tokens, table: tf.Tensor) -> Predicted:
     states = tf.reshape(tokens.states, [-1, width])
     labels, weights = (tf.repeat(values, passes) for values in (tokens.labels, tokens.weights))
     logits = tf.cast(tf.matmul(states, table, transpose_b=True), tf.float32)
-    # Softmax is a fused kernel and logsumexp is not; the largest probability, at least 1 / V, does not underflow.
+    # Softmax is one fused kernel, logsumexp is not. So logsumexp is computed from the largest probability, which is at
+    # least 1 / V and cannot underflow.
     probabilities = tf.nn.softmax(logits)
     largest = tf.reduce_max(logits, axis=-1)
     logsumexp = largest - tf.math.log(tf.reduce_max(probabilities, axis=-1))
@@ -229,8 +235,8 @@ def _sums(predicted: Predicted, mean_row: tf.Tensor, options: Regularization) ->
 def _chunk(tokens: Tokens, table: tf.Tensor, mean_row: tf.Tensor, options: Regularization) -> Chunk:
     """Computes the sums and gradients of one chunk, except the term that smoothing adds to the table's gradient.
 
-    d loss / dz = softmax(z) - (1 - e) onehot - e / V. The last term has rank one; it is added to the states' gradient
-    through the mean row here, and to the table's gradient in `_over_chunks`.
+    d loss / dz = softmax(z) - (1 - e) onehot - e / V. The term - e / V is the same for all pieces. Here it is added
+    to the states' gradient by means of the table's mean row. `_over_chunks` adds it to the table's gradient.
     """
     predicted = _predict(tokens, table)
     sums, states, passes = _sums(predicted, mean_row, options), predicted.states, predicted.passes
@@ -251,8 +257,8 @@ def _chunk(tokens: Tokens, table: tf.Tensor, mean_row: tf.Tensor, options: Regul
 def _symmetric_divergence(log_probabilities: tf.Tensor, probabilities: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes KL(p||q) + KL(q||p) of each token, [n], and its gradient with respect to the logits, [2n, V].
 
-    Rows of p and q alternate, in the arguments and in the gradient. With a = log p - log q, the gradient with respect
-    to p's logits is p (a - KL(p||q)) + p - q; for q, p and q are exchanged.
+    The rows of p and q alternate in the arguments and in the gradient. With a = log p - log q, the gradient with
+    respect to p's logits is p (a - KL(p||q)) + p - q. For q's logits, exchange p and q in this formula.
     """
     pairs = [-1, 2, probabilities.shape[-1]]
     log_p, log_q = tf.unstack(tf.reshape(log_probabilities, pairs), axis=1)  # [n, V] each

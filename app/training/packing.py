@@ -1,4 +1,4 @@
-"""Returns the options of the training stream, and decides whether several sentence pairs share a row of a batch."""
+"""Decides whether several sentence pairs share a row of a batch, and returns the options of the training stream."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from keras_nmt.pipelines.streaming.options import StreamOptions
 
 
 def resolve_packing(packing: Packing) -> Packing:
-    """Returns "on" or "off"; "auto" is "on" with a GPU, because there each batch shape costs a compilation."""
+    """Returns "on" or "off". "auto" is "on" with a GPU, where a compilation is needed for each batch shape."""
     if packing != "auto":
         return packing
     return "on" if tf.config.list_physical_devices("GPU") else "off"

@@ -1,4 +1,4 @@
-"""Completes a preset with what the data and the machine decide."""
+"""Completes a preset with the settings that depend on the data and on the machine."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,15 +12,15 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 
 
 def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:
-    """Returns the configuration with vocabulary size, precision, packing and longest input filled in.
+    """Returns the configuration, with the vocabulary size, the precision, packing and the longest input filled in.
 
     Args:
-        sections: As `load_preset` returns them.
+        sections: The sections of a configuration, as `load_preset` returns them.
         origin: The source of the sections, for messages.
         data: The data to train on.
 
     Raises:
-        UserError: A value is invalid, or does not suit the data.
+        UserError: A value is invalid, or does not fit the data.
     """
     model = {"vocabulary_size": data.vocabulary_size, **sections.get("model", {})}
     if model["vocabulary_size"] != data.vocabulary_size:
@@ -36,7 +36,7 @@ def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manife
         precision=resolve_precision(configuration.training.precision),
         packing=resolve_packing(configuration.training.packing),
     )
-    trained_tokens = training.max_length - 1  # without EOS; the model sees no longer source while it trains
+    trained_tokens = training.max_length - 1  # the longest source in training, without EOS
     decoding = configuration.decoding
     decoding = replace(decoding, max_source_tokens=min(decoding.max_source_tokens, max(1, trained_tokens)))
     return replace(configuration, training=training, decoding=decoding)

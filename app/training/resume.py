@@ -1,4 +1,4 @@
-"""Opens or creates a run, checks that it may resume with the given configuration, and restores its last checkpoint."""
+"""Opens or creates a run, checks that its configuration may be used to resume, and restores its last checkpoint."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from keras_nmt.app.runtime.console import say
 from keras_nmt.app.training.trainer import Trainer
 from keras_nmt.pipelines.shards.manifest import Manifest
 
-# A run may resume with other values of these settings; with another value of any other it would be another run.
+# A run may resume with other values of these settings. All other settings must stay the same.
 MAY_CHANGE = {
     *("steps", "checkpoint_every", "keep_checkpoints", "keep_best", "best_by", "patience", "dev_sentences"),
     *("accumulation", "deterministic"),
@@ -28,11 +28,11 @@ MAY_CHANGE = {
 def locked_run(
     out: Path, configuration: Configuration, data: Manifest, facts: Mapping[str, Any]
 ) -> Iterator[RunDirectory]:
-    """Opens or creates the run in `out`, and keeps other trainings away from it inside the context.
+    """Opens or creates the run in `out`, and locks it against other trainings inside the context.
 
     Args:
         out: The folder of the run.
-        configuration: With which to start or resume.
+        configuration: The configuration with which to start or resume.
         data: The data to train on.
         facts: Further entries of the manifest of a new run.
 
@@ -45,19 +45,19 @@ def locked_run(
 
 
 def require_free_or_run(out: Path) -> None:
-    """Raises `UserError` if the folder is neither a run nor free for a new one."""
+    """Raises `UserError` unless the folder is a run, or a new run can be created in it."""
     if not (RunDirectory.is_run(out) or RunDirectory.can_be_created(out)):
         raise UserError(f"{out} exists and is not a run of `nmt train`; choose another --out")
 
 
 def open_or_create(out: Path, configuration: Configuration, data: Manifest, facts: Mapping[str, Any]) -> RunDirectory:
-    """Opens the run in `out` if it has a checkpoint, else creates a new one.
+    """Opens the run in `out` if it has a checkpoint, else creates a new run.
 
     Raises:
-        UserError: The run was trained on other data or with other settings that must stay the same.
+        UserError: The run was trained on other data, or a setting that must stay the same differs.
     """
     run = RunDirectory.open(out) if RunDirectory.is_run(out) else None
-    if not (run and run.checkpoints.steps()):  # nothing is lost: start over, even with other settings or data
+    if not (run and run.checkpoints.steps()):  # no checkpoint to lose: start over, even with other settings or data
         return RunDirectory.create(out, configuration, data, facts)
     if run.manifest["vocabulary_digest"] != data.vocabulary_digest:
         raise UserError(
@@ -73,7 +73,7 @@ def open_or_create(out: Path, configuration: Configuration, data: Manifest, fact
 def _require_same_settings(run: RunDirectory, configuration: Configuration) -> None:
     """Raises `UserError` if a setting that must stay the same differs from the run's."""
     before, now = run.configuration.as_sections(), configuration.as_sections()
-    # A cosine schedule's whole curve depends on the last step.
+    # With a cosine schedule, all learning rates depend on the last step.
     may_change = MAY_CHANGE - ({"steps"} if configuration.training.schedule == "cosine" else set())
     differing = {
         f"{section}.{key}": (value, now[section][key])
@@ -98,9 +98,10 @@ def _require_same_settings(run: RunDirectory, configuration: Configuration) -> N
 
 
 def with_earlier_accumulation(configuration: Configuration, out: Path) -> Configuration:
-    """Returns the configuration with the accumulation of the run in `out`, if that run must stay deterministic.
+    """Returns the configuration with the accumulation of the run in `out`, if training must be deterministic.
 
-    The number of parts would otherwise follow from the memory that is free now, and change the result's last bits.
+    Otherwise the number of parts would depend on the memory that is free now, and another number would change the last
+    bits of the result.
     """
     settings = configuration.training
     if not (settings.deterministic and settings.accumulation == 0 and RunDirectory.is_run(out)):
@@ -110,12 +111,12 @@ def with_earlier_accumulation(configuration: Configuration, out: Path) -> Config
 
 
 def restore_latest(run: RunDirectory, trainer: Trainer) -> int:
-    """Restores the newest undamaged checkpoint, if there is one, and returns its step, else 0.
+    """Restores the newest undamaged checkpoint, and returns its step. Returns 0 if the run has no checkpoint.
 
-    Renames damaged checkpoints that are newer, and cuts the logs after the restored step.
+    Also renames damaged checkpoints that are newer, and removes the lines of later steps from the logs.
 
     Raises:
-        UserError: There are checkpoints, but all are damaged.
+        UserError: The run has checkpoints, but all are damaged.
     """
     folder = run.checkpoints
     folder.clear_leftovers()

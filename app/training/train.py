@@ -44,19 +44,19 @@ def train(
     cluster: Cluster = ALONE,
     facts: Mapping[str, Any] | None = None,
 ) -> RunDirectory | None:
-    """Trains to the configured last step; a run that stopped earlier resumes from its last checkpoint.
+    """Trains to the configured last step. If `out` is a run that stopped earlier, resumes from its last checkpoint.
 
     Args:
         data_dir: The folder that `nmt prepare` wrote.
-        out: The run: a new or empty folder, or an earlier run with the same data and configuration.
-        sections: The configuration as `load_preset` returns it.
+        out: The folder of the run: a new or empty folder, or an earlier run with the same data and configuration.
+        sections: The sections of the configuration, as `load_preset` returns them.
         origin: The source of the sections, for messages.
-        profile: The steps to profile.
-        cluster: The machines that train together; each of them calls this function.
+        profile: The steps to profile; None to profile no step.
+        cluster: The machines that train together; each machine calls this function.
         facts: Further entries of the manifest of a new run.
 
     Returns:
-        The run on the chief, which alone writes it; None on the other machines.
+        On the chief, which is the only machine that writes the run: the run. On the other machines: None.
 
     Raises:
         UserError: The data, the configuration, the folder or the cluster cannot be used.
@@ -71,7 +71,7 @@ def train(
             strategy = strategy_of(cluster)
             configuration = with_earlier_accumulation(configuration, out)
             configuration = with_accumulation(configuration, manifest, strategy.num_replicas_in_sync)
-            # Before anything is written, so that wrong settings leave no trace.
+            # The data is opened before anything is written, so that wrong settings leave no files.
             data = DataSets.open(manifest, configuration.training)
             if configuration.training.dev_sentences:
                 require_bleu_packages(manifest.languages)
@@ -91,7 +91,7 @@ def train(
 
 
 def shared_facts(configuration: Configuration, data: Manifest) -> dict[str, Any]:
-    """Returns what must be equal on all machines of a training; unequal tensors alone would not reveal it."""
+    """Returns the values that must be equal on all machines, by name. Different values would cause no error."""
     sections = configuration.as_sections()
     shards = json.dumps(shard_checksums(data))
     return {
@@ -106,9 +106,10 @@ def shared_facts(configuration: Configuration, data: Manifest) -> dict[str, Any]
 def start(
     run: RunDirectory | None, configuration: Configuration, data: Manifest, strategy: tf.distribute.Strategy
 ) -> Trainer:
-    """Returns a trainer in the state from which all machines go on.
+    """Returns a trainer in the state from which all machines continue.
 
-    The chief, which has the run, restores its last checkpoint, or loads the weights of a warm start into a new run.
+    The chief, which has the run, restores the run's last checkpoint. For a new run with a warm start, it loads the
+    weights of the other run. Then the chief's state is copied to all machines.
     """
     trainer = build_on_devices(strategy, configuration)
     if run:
@@ -122,7 +123,7 @@ def start(
 
 @contextmanager
 def reporting_errors(run: RunDirectory | None, configuration: Configuration) -> Iterator[None]:
-    """Turns the errors of damaged data, a full disk and exhausted memory into one line each.
+    """Replaces the errors of damaged data, a full disk and exhausted memory by errors with a message of one line.
 
     Raises:
         DataError: A shard cannot be read.
@@ -155,7 +156,7 @@ def announce(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
 
 
 def announce_end(run: RunDirectory, trainer: Trainer) -> None:
-    """Prints why the training ended early, if it did, and how many updates were skipped."""
+    """Prints the reason if the training ended early, and the number of skipped updates if there were any."""
     if trainer.step < run.configuration.training.steps:
         say(stopped_early(run))
     if skipped := skipped_steps(run.path):

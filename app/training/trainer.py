@@ -1,8 +1,9 @@
-"""The train step, and Keras' `fit` around it, on any number of devices.
+"""The train step for any number of devices, which Keras' `fit` calls.
 
-The step replaces three parts of Keras: its loss reduction averages the replicas' means, its optimizer reduces gradients
-where their norm is not available, and it builds the model from the mean of the replicas' first batches, which fails
-if their shapes differ. The loop, the callbacks and the history are Keras' own.
+The step replaces three parts of Keras. Keras' loss reduction averages the means of the replicas. Its optimizer sums the
+gradients over the replicas at a point where their norm is not available. And Keras builds the model from the mean of
+the replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
+history are those of Keras.
 """
 
 import gc
@@ -24,26 +25,26 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 
 class Trainer(keras.Model):
-    """A `Transformer` with its objective and train step; `fit` takes distributed batches of the training stream.
+    """A `Transformer` with its objective and train step. `fit` takes distributed batches of the training stream.
 
-    The loss of a step is the sum over real target tokens divided by their number in the *global* batch, so it does not
-    depend on the division of the batch among replicas and accumulated parts. Data with loss weights has a weight for
-    each row, or for each target token of packed rows. Then both sums are weighted, so that a pair of weight 2 counts as
-    much as two pairs.
+    The loss of a step is the sum of the losses of the real target tokens, divided by the number of these tokens in the
+    *global* batch. So the loss does not depend on how the batch is divided among replicas and accumulated parts. Data
+    with loss weights has a weight for each row, or for each target token of packed rows. Then the sum and the number
+    are weighted, so that a pair of weight 2 has the same effect as two pairs.
 
     Args:
         transformer: A built model.
         settings: The training settings.
         xla: True to compile each replica's forward and backward computation with XLA. For GPUs only: on a CPU, XLA's
             bfloat16 products are several times slower than TensorFlow's.
-        kwargs: As for `keras.Model`.
+        kwargs: The keyword arguments of `keras.Model`.
 
     Attributes:
-        step: The number of batches read, which is the position in the data. It includes batches whose update was
-            skipped because the gradient was not finite, and batches that were skipped after a divergence.
+        step: The number of batches that were read, which is the position in the data. It includes batches whose update
+            was skipped because the gradient was not finite, and batches that were skipped after a divergence.
     """
 
-    train_function: Any  # Keras leaves it None until it is made
+    train_function: Any  # None until `make_train_function`
 
     def __init__(self, transformer: Transformer, settings: TrainingConfig, *, xla: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -58,20 +59,20 @@ class Trainer(keras.Model):
         return self.transformer(inputs, training=training)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Calls Keras' `fit`, and frees the iterator over the batches when it ends, even after an error.
+        """Calls Keras' `fit`, and then frees the iterator over the batches, even after an error.
 
-        A tf.data thread that still runs Python code would keep the interpreter from exiting.
+        Otherwise a tf.data thread that still runs Python code would prevent the interpreter from exiting.
         """
         try:
             return super().fit(*args, **kwargs)
         except BaseException as error:
-            release_frames(error)  # their local variables hold the iterator
+            release_frames(error)  # the local variables of the frames refer to the iterator
             raise
         finally:
-            gc.collect()  # a reference cycle of Keras holds the iterator, too
+            gc.collect()  # a reference cycle in Keras refers to the iterator, too
 
     def make_train_function(self, force: bool = False) -> None:
-        """Creates the function that Keras' loop calls for each step; only once, so that a rollback compiles nothing."""
+        """Creates the function that Keras' loop calls for each step. It is kept, so rollbacks compile nothing."""
         if self.train_function is not None and not force:
             return
         strategy = self.distribute_strategy
@@ -79,7 +80,7 @@ class Trainer(keras.Model):
         @tf.function(autograph=False)
         def step(iterator: Any) -> dict[str, tf.Tensor]:
             figures = strategy.run(self.replica_step, args=next(iterator))
-            # The figures are global, and the same on every replica.
+            # The metrics are those of the global batch, so they are the same on every replica.
             return {name: strategy.experimental_local_results(value)[0] for name, value in figures.items()}
 
         def counted_step(iterator: Any) -> dict[str, tf.Tensor]:
@@ -92,20 +93,22 @@ class Trainer(keras.Model):
         """Trains on one replica's part of a global batch.
 
         Args:
-            batch: Inputs, labels and, if the data has them, loss weights, float32 [B] or [B, T], 0 for empty rows.
+            batch: The inputs and the labels. If the data has loss weights, also the weights, float32 [B] or [B, T],
+                which are 0 for empty rows.
 
         Returns:
-            Figures of the global batch, float32 scalars: loss and cross_entropy (nats a real target token) and
-            accuracy, all three weighted by the loss weights; gradient_norm (before clipping, without loss scale),
-            learning_rate, source_tokens and target_tokens (real ones, with EOS), padding_share (of both sides), and
-            skipped (1 if the gradient was not finite, else 0).
+            The metrics of the global batch, float32 scalars: loss and cross_entropy (in nats per real target token)
+            and accuracy, all three weighted by the loss weights; gradient_norm (before clipping, without the loss
+            scale); learning_rate; source_tokens and target_tokens (the numbers of real tokens, with EOS);
+            padding_share (the share of padding in all positions of both sides); and skipped (1 if the update was
+            skipped because the gradient was not finite, else 0).
         """
         replica = tf.distribute.get_replica_context()
         counts = replica.all_reduce(tf.distribute.ReduceOp.SUM, token_counts(*batch))
         total = counts["loss_weight"] if "loss_weight" in counts else counts["target_tokens"]
         total = tf.where(total > 0, total, 1.0)
         learning_rate = self.optimizer.scaled_rate()
-        # Without a shift of the seeds, all replicas would draw the same dropout masks.
+        # If the seeds were not shifted, all replicas would draw the same dropout masks.
         with shifted_seeds(replica.replica_id_in_sync_group):
             compute = self.accumulated_gradients
             sums, gradients = (tf.function(compute, jit_compile=True) if self.xla else compute)(batch, total)
@@ -125,10 +128,10 @@ class Trainer(keras.Model):
         }
 
     def accumulated_gradients(self, batch: tuple[Any, ...], total: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
-        """Computes the sums over a batch and the gradients of its scaled loss, one part after another.
+        """Computes the sums over a batch and the gradients of its scaled loss, one accumulated part after another.
 
         Args:
-            batch: As for `replica_step`.
+            batch: The batch, as for `replica_step`.
             total: The divisor of the loss, float32: the (weighted) number of tokens of the global batch.
         """
         parts = self.settings.accumulation
@@ -149,7 +152,7 @@ class Trainer(keras.Model):
         return sums, gradients
 
     def gradients(self, batch: tuple[Any, ...], total: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
-        """Computes the same as `accumulated_gradients`, in one part."""
+        """Computes the results of `accumulated_gradients` for the whole batch at once."""
         inputs, labels, *loss_weights = batch
         weights = [weight.value for weight in self.transformer.trainable_variables]
         with tf.GradientTape() as tape:
@@ -171,9 +174,11 @@ class Trainer(keras.Model):
 
         Args:
             inputs: The model's inputs.
-            labels: int32 [B, T].
-            projection: The tied embeddings, float32 [V, D], as a separate tensor with a gradient of its own.
-            loss_weights: Of the rows, float32 [B], or the tokens, [B, T]; None for 1 each.
+            labels: The labels, int32 [B, T].
+            projection: The tied embeddings, float32 [V, D], as a separate tensor. So the gradient of the projection is
+                separate from that of the embedding look-ups.
+            loss_weights: The loss weights of the rows, float32 [B], or of the tokens, float32 [B, T]; None for a weight
+                of 1 for each token.
         """
         passes = 2 if self.settings.r_drop else 1
         inputs = {name: tf.tile(ids, [passes, 1]) for name, ids in inputs.items()} if passes > 1 else inputs
@@ -186,16 +191,16 @@ class Trainer(keras.Model):
     def real_tokens(
         self, states: tf.Tensor, labels: tf.Tensor, loss_weights: tf.Tensor | None, passes: int
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Selects the N real target tokens of a batch; under XLA, all B T positions.
+        """Selects the N real target tokens of a batch. With XLA, returns all N = B T positions, including padding.
 
         Args:
             states: The decoder's states of P passes, [P B, T, D].
-            labels: int32 [B, T].
-            loss_weights: Of the rows, float32 [B], or the tokens, [B, T].
-            passes: P.
+            labels: The labels, int32 [B, T].
+            loss_weights: The loss weights of the rows, float32 [B], or of the tokens, float32 [B, T]; or None.
+            passes: The number of passes, P.
 
         Returns:
-            States [N, P, D], labels [N] and weights [N].
+            The states [N, P, D], the labels [N], and the weights [N] or None.
         """
         passes_apart = tf.split(states, passes)
         loss_weights = None if loss_weights is None else token_weights(loss_weights, labels)
@@ -212,7 +217,7 @@ class Trainer(keras.Model):
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Replaces the weights by their moving averages, if any, inside the context; not for use in a `tf.function`."""
+        """Replaces the weights by their moving averages, if any, inside the context. Not usable in a `tf.function`."""
         averages = self.optimizer.averages
         weights = self.transformer.trainable_variables if averages else []
         learning = [keras.ops.convert_to_numpy(weight) for weight in weights]
@@ -226,21 +231,21 @@ class Trainer(keras.Model):
 
     @tf.function(input_signature=(*BATCH_SPEC, tf.TensorSpec([None], tf.float32)), autograph=False)
     def dev_sums(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, loss_weights: tf.Tensor) -> TokenSums:
-        """Computes the loss sums of a dev batch, without dropout and outside the strategy."""
+        """Computes the loss sums of a dev batch, without dropout. Runs outside of the distribution strategy."""
         projection = self.transformer.embedding.embeddings.value
         states = self.transformer.states(inputs, training=False)  # [B, T, D]
         tokens = self.real_tokens(states, labels, loss_weights, passes=1)
         return evaluated_objective(tokens[0], projection, *tokens[1:], smoothing=self.settings.label_smoothing)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Does nothing. Keras would build the model from a mean of the replicas' batches; this one is built already."""
+        """Does nothing: the model is already built. Keras would build it from a mean of the replicas' batches."""
 
 
 def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient: tf.Tensor) -> tf.Tensor:
-    """Returns a weight's gradient; for the embeddings, adds the gradient of the tied projection.
+    """Returns the gradient of a weight. For the embeddings, adds the gradient of the tied projection.
 
-    The look-ups' gradient has only some rows. They are added in place, where TensorFlow would first make a whole table
-    of each look-up's gradient.
+    The gradient of the embedding look-ups has only some rows of the table. These rows are added to the projection's
+    gradient. TensorFlow would first expand the gradient of each look-up to a whole table.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
@@ -248,22 +253,23 @@ def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient:
 
 
 def release_frames(error: BaseException) -> None:
-    """Clears the local variables of all frames of an error, including those of Keras.
+    """Clears the local variables of all frames of an error, including the frames of Keras.
 
-    Keras removes its own frames from the traceback, but they can be reached from the frames of the functions it called.
+    Keras removes its frames from the traceback. They can be reached from the frames of the functions that Keras called.
     """
     for innermost, _ in traceback.walk_tb(error.__traceback__):
         frame: FrameType | None = innermost
-        with suppress(RuntimeError):  # this frame is still running, and so are its callers
+        with suppress(RuntimeError):  # a frame that is still running cannot be cleared
             while frame:
                 frame.clear()
                 frame = frame.f_back
 
 
 def split_rows(rows: tf.Tensor, parts: int) -> tf.Tensor:
-    """Splits rows [B, …] into [parts, ceil(B / parts), …]; row i goes to part i mod parts, which evens the lengths.
+    """Splits rows [B, …] into [parts, ceil(B / parts), …].
 
-    Empty rows (all padding) fill the parts; they have no effect on the loss.
+    Row i goes to part i mod parts, so that all parts have rows of similar lengths. The parts are filled up with empty
+    rows (all padding), which have no effect on the loss.
     """
     axes = len(rows.shape) - 1
     rows = tf.pad(rows, [[0, -tf.shape(rows)[0] % parts], *[[0, 0]] * axes])
@@ -274,9 +280,9 @@ def split_rows(rows: tf.Tensor, parts: int) -> tf.Tensor:
 def token_counts(
     inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, loss_weights: tf.Tensor | None = None
 ) -> dict[str, tf.Tensor]:
-    """Counts real source tokens, real target tokens and all positions; float32 scalars.
+    """Counts the real source tokens, the real target tokens and all positions of a batch, as float32 scalars.
 
-    With loss weights, of rows or tokens, also returns their sum over the real target tokens.
+    With loss weights (of the rows or of the tokens), also returns the sum of the weights of the real target tokens.
     """
 
     def real(ids: tf.Tensor) -> tf.Tensor:
@@ -291,10 +297,10 @@ def token_counts(
 
 
 def target_weight(labels: tf.Tensor, loss_weights: tf.Tensor) -> tf.Tensor:
-    """Returns the sum of loss weights, [B] or [B, T], over the real tokens of labels, int32 [B, T]: float32 []."""
+    """Returns the sum of the weights, [B] or [B, T], of the real target tokens, float32; `labels` is int32 [B, T]."""
     return tf.reduce_sum(tf.where(labels != PAD, token_weights(loss_weights, labels), 0.0))
 
 
 def token_weights(loss_weights: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns the loss weights of the tokens, [B, T], from those of the tokens or of the rows, [B]."""
+    """Returns the loss weight of each token, [B, T]. Repeats the weights along T if they are those of the rows, [B]."""
     return tf.broadcast_to(loss_weights if len(loss_weights.shape) == 2 else loss_weights[:, None], tf.shape(labels))

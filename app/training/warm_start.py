@@ -1,4 +1,4 @@
-"""Starts a training from another run's weights, with a new optimizer and learning rate and from the first batch."""
+"""Starts a training from the weights of another run. The optimizer, the learning rate and the data start anew."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 
 
 def warm_start(transformer: Transformer, other: Path, data: Manifest) -> None:
-    """Loads the weights with which the run `other` translates into a built model.
+    """Loads the weights of the run `other` into a built model. Uses the checkpoint with which `other` translates.
 
     Raises:
-        UserError: `other` is not a run or was imported; it has no checkpoint; or its vocabulary is not that of the
-            data, or its model has another shape.
+        UserError: `other` is not a run, was imported, has no checkpoint, has another vocabulary than the data, or has a
+            model of another shape.
     """
     run = RunDirectory.open(other)
     if IMPORTED in run.manifest:

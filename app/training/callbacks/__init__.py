@@ -1,1 +1,1 @@
-"""Keras callbacks and contexts of a training: logs, checkpoints, evaluation, divergence and rollback, profiles."""
+"""Keras callbacks and context managers of a training: logs, checkpoints, evaluation, divergence, rollback, profiles."""

@@ -1,4 +1,4 @@
-"""Attention weights as pictures for TensorBoard."""
+"""Draws attention weights as pictures for TensorBoard."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,8 @@ from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS
 
 CELL = 8  # pixels on each side of a weight's square
 GAP = 6  # pixels between two heads
-# From 0 to 1, dark to bright: five colours of matplotlib's "viridis", with straight lines between them.
+# The colours of the weights 0, 0.25, 0.5, 0.75 and 1, from dark to bright, from matplotlib's "viridis". Colours between
+# these are interpolated linearly.
 COLOURS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], np.float32)
 BACKGROUND = 255
 
@@ -22,11 +23,11 @@ def attention_picture(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Draws the attention maps of all layers and heads in a grid.
 
     Args:
-        weights: Attention weights [L, H, T, S] in [0, 1].
+        weights: The attention weights [L, H, T, S] in [0, 1].
 
     Returns:
-        RGB, uint8 [height, width, 3]: a row of maps for each layer, a column for each head. In each map a row of
-        squares stands for a query and a column for a key; brighter is larger.
+        An RGB picture, uint8 [height, width, 3]. It has a row of maps for each layer and a column of maps for each
+        head. A map has a row of squares for each query and a column for each key. Brighter squares are larger weights.
     """
     at = np.clip(weights, 0.0, 1.0) * (len(COLOURS) - 1)
     below = np.minimum(at.astype(int), len(COLOURS) - 2)
@@ -41,20 +42,20 @@ def attention_picture(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def write_attention(transformer: Transformer, vocabulary: AnyVocabulary, sentences: Sequence[tuple[str, str]]) -> None:
-    """Writes the attention of sentences and their translations to the current TensorBoard writer.
+    """Writes the attention weights of sentences and their translations to the current TensorBoard writer.
 
-    There are three pictures a sentence, of the encoder's and the decoder's self-attention and of cross-attention, and
-    the pieces that their rows and columns stand for, as text.
+    For each sentence, there are three pictures: the encoder's self-attention, the decoder's self-attention and the
+    cross-attention. A text lists the pieces of the pictures' rows and columns.
 
     Args:
         transformer: The model.
-        vocabulary: Its vocabulary.
-        sentences: Pairs of a source, with its tags, and a translation.
+        vocabulary: The model's vocabulary.
+        sentences: Pairs of a source sentence, including its tags, and its translation.
     """
     words = vocabulary.pieces()
     for number, pair in enumerate(sentences, start=1):
         source, target = ([*ids, EOS] for ids in vocabulary.encode_in_python(list(pair)))
-        read = [BOS, *target[:-1]]  # what the decoder reads: the translation, shifted right
+        read = [BOS, *target[:-1]]  # the decoder's input: the translation, shifted right
         for name, maps in attention_maps(transformer, source, read).items():
             tf.summary.image(f"attention {number}/{name}", attention_picture(maps)[None])
         rows = (f"{side} | {' '.join(words[i] for i in ids)}" for side, ids in (("source", source), ("target", read)))
@@ -64,7 +65,7 @@ def write_attention(transformer: Transformer, vocabulary: AnyVocabulary, sentenc
 def attention_maps(
     transformer: Transformer, source: Sequence[int], target: Sequence[int]
 ) -> Mapping[str, NDArray[np.float32]]:
-    """Returns "encoder", "decoder" and "cross", each [L, H, T, S], of one pair of ids."""
+    """Returns the attention weights of one sentence pair by name: "encoder", "decoder", "cross", each [L, H, T, S]."""
     maps = transformer.attention_maps(np.array([source], np.int32), np.array([target], np.int32))
     of_pair = {name: keras.ops.cast(weights[:, 0], "float32") for name, weights in maps.items()}
     return {name: keras.ops.convert_to_numpy(weights) for name, weights in of_pair.items()}

@@ -1,7 +1,7 @@
-"""Detects a divergence from the figures of the training steps alone.
+"""Detects that a training diverges, from the loss of each step and from skipped updates.
 
-The figures are the same on all machines of a training, so all reach the same verdict at the same step. `rollback`
-handles a divergence.
+The loss and the skipped updates are the same on all machines of a training, so all machines detect a divergence at the
+same step. The module `rollback` handles a divergence.
 """
 
 import math
@@ -10,18 +10,22 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-REMEMBERED_STEPS = 500  # long enough that a loss that rises for some hundred steps does not become the usual one
-FIRST_STEPS = 20  # with fewer losses, no loss counts as usual
+REMEMBERED_STEPS = 500  # so many that the median stays low if the loss rises for a few hundred steps
+FIRST_STEPS = 20  # with fewer losses, there is no usual loss
 STORM_SHARE = 4  # a storm is `storm_steps` bad steps among the last 4 * `storm_steps`
 USUAL_SPREAD = 3.0  # standard deviations from the median; the losses of small batches vary much
 SIGMA_OF_MEDIAN_DEVIATION = 1.4826  # standard deviation over median deviation, for a normal distribution
-LEAST_LOSS = 1.0  # nats a token; below it, a model that overfits has losses of any multiple of the median
+LEAST_LOSS = 1.0  # nats per token; if the median is lower (overfitting), a loss of many times the median is normal
 
 
 class BadStep(NamedTuple):
-    """A bad step: its number, loss in nats a target token, whether its update was skipped, and the usual loss before.
+    """A bad step of a training.
 
-    The usual loss is the median of the losses of earlier steps that were not bad.
+    Attributes:
+        step: The number of the step.
+        loss: The loss in nats per target token.
+        skipped: True if the update of the step was skipped.
+        usual: The usual loss before the step: the median loss of earlier steps that were not bad.
     """
 
     step: int
@@ -39,7 +43,7 @@ class BadStep(NamedTuple):
 
 
 class Diverged(Exception):
-    """A training has diverged.
+    """The error raised when a training diverges.
 
     Attributes:
         bad: The bad steps of the storm, oldest first.
@@ -55,18 +59,20 @@ class Diverged(Exception):
 class DivergenceDetector:
     """Observes each step, and raises `Diverged` at a storm of bad steps.
 
-    A step is bad if its loss is not finite, if its update was skipped, or if its loss is a spike: above `spike_factor`
-    times the median of the last 500 losses of steps that were not bad, and more than 3 standard deviations above that
-    median, as estimated from the median deviation. A single bad step is ignored, because a batch may be unusual. A
-    storm is `storm_steps` bad steps among the last 4 * `storm_steps`.
+    A step is bad if its loss is not finite, if its update was skipped, or if its loss is a spike. A spike is a loss
+    above `spike_factor` times the median of the last 500 losses of steps that were not bad, and more than 3 standard
+    deviations above that median. The standard deviation is estimated from the median deviation. A single bad step is
+    ignored, because a batch may be unusual. A storm is `storm_steps` bad steps among the last 4 * `storm_steps` steps.
 
     Worked example, with storm_steps = 2 and spike_factor = 3: after many losses near 2, the losses 2.1, 4.5, 6.5, 2.0
-    and nan raise `Diverged` at the last one. The third and the fifth are bad. The second, more than half-way to a
-    spike, is not bad but casts doubt on the weights; the last trusted weights are those that gave the loss 2.1.
+    and nan raise `Diverged` at the last loss. The third and the fifth step are bad. The second step is not bad, but its
+    loss is more than half-way from the median to a spike, so the weights that gave this loss are not trusted. The last
+    trusted weights are those that gave the loss 2.1.
 
     Args:
-        spike_factor: More than 1; with 0, no finite loss is a spike.
-        storm_steps: At least 1.
+        spike_factor: The factor of the median above which a loss may be a spike, more than 1. With 0, no finite loss is
+            a spike.
+        storm_steps: The number of bad steps of a storm, at least 1.
     """
 
     def __init__(self, spike_factor: float, storm_steps: int) -> None:
@@ -77,20 +83,21 @@ class DivergenceDetector:
         self.good_step = 0
 
     def reset(self, step: int) -> None:
-        """Trusts the weights after `step` and forgets the bad steps; the remembered losses stay."""
+        """Marks the weights after `step` as trusted, and forgets the bad steps. Keeps the remembered losses."""
         self.bad = []
         self.good_step = step
 
     def observe(self, step: int, loss: float, *, skipped: bool) -> None:
-        """Judges a step.
+        """Decides whether a step is bad, and whether the training has diverged.
 
         Args:
-            step: Counted from 1.
-            loss: In nats a target token, of the global batch.
-            skipped: True if the gradient was not finite for another reason than a large loss scale.
+            step: The number of the step, counted from 1.
+            loss: The loss of the global batch in nats per target token.
+            skipped: True if the update was skipped because the gradient was not finite, except if only a large loss
+                scale was the cause.
 
         Raises:
-            Diverged: This step completes a storm.
+            Diverged: With this step, the bad steps are a storm.
         """
         self.bad = [bad for bad in self.bad if bad.step > step - STORM_SHARE * self.storm_steps]
         usual = statistics.median(self.losses) if len(self.losses) >= FIRST_STEPS else math.inf
@@ -101,12 +108,12 @@ class DivergenceDetector:
             self.losses.append(loss)
         if len(self.bad) >= self.storm_steps:
             raise Diverged(self.bad, self.good_step)
-        # The weights may have gone wrong some steps before the loss becomes a spike.
+        # The weights may have become bad some steps before the loss becomes a spike.
         if not self.bad and loss <= (usual + spike) / 2:
             self.good_step = step - 1
 
     def _spike_above(self, usual: float) -> float:
-        """Returns the loss above which a step is a spike."""
+        """Returns the value above which a loss is a spike."""
         if not math.isfinite(usual):
             return math.inf
         spread = SIGMA_OF_MEDIAN_DEVIATION * statistics.median(abs(loss - usual) for loss in self.losses)

@@ -1,4 +1,4 @@
-"""Reports a full disk in one line that names the last checkpoint, in place of a traceback."""
+"""Reports a full disk by one line that names the last checkpoint, instead of a traceback."""
 
 import errno
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ NO_SPACE = "No space left on device"
 
 @contextmanager
 def reporting_full_disk(checkpoints: CheckpointFolder) -> Iterator[None]:
-    """Turns Python's or TensorFlow's error of a full disk into a `UserError`.
+    """Replaces Python's or TensorFlow's error of a full disk by a `UserError`.
 
     Raises:
-        UserError: The disk is full; the message names what was being written and the last checkpoint.
+        UserError: The disk is full; the message names the file that was being written and the last checkpoint.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Milestones: the steps at which a training saves and evaluates a checkpoint, prunes others, and may stop early."""
+"""Milestones: the steps at which a training saves and evaluates a checkpoint, prunes old ones, and may stop early."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,23 +14,23 @@ from keras_nmt.app.runtime.signals import StopSignals
 from keras_nmt.app.training.callbacks.monitoring import DevEvaluation, StepLog
 from keras_nmt.app.training.trainer import Trainer
 
-Agreement = Callable[[bool], bool]  # all machines call it at once with a value, and get the chief's
+Agreement = Callable[[bool], bool]  # all machines call it at the same time; it returns the chief's value
 
 
 class Milestones(keras.callbacks.Callback):
     """The chief's callback for milestones, which are the multiples of `checkpoint_every` and the last step.
 
-    It belongs after `StepLog` in the list of callbacks. The checkpoint is written first; if the evaluation after it is
-    interrupted, `catch_up` makes it when the training resumes. After a signal, a checkpoint out of turn is written,
-    which the next one in turn replaces.
+    This callback must come after `StepLog` in the list of callbacks. At a milestone it first writes a checkpoint, and
+    then evaluates it. If the evaluation is interrupted, `catch_up` repeats it when the training resumes. After a
+    signal, a checkpoint out of turn is written, which is removed at the next milestone.
 
     Args:
-        run: Receives checkpoints and results.
+        run: The run, to which checkpoints and results are written.
         trainer: The trainer to save and evaluate.
-        log: Flushed before a checkpoint.
+        log: The log of the steps, which is flushed before a checkpoint is written.
         dev: The evaluation on the dev set.
         signals: The signals that stop the training.
-        agree: Tells the other machines whether the training is over; see `ChiefFollower`.
+        agree: The function that tells the other machines whether the training is over; see `ChiefFollower`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Milestones(keras.callbacks.Callback):
             self.evaluate()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Saves and evaluates at a milestone; saves and stops after a signal."""
+        """At a milestone, saves and evaluates a checkpoint. After a signal, saves a checkpoint and stops."""
         step = self.trainer.step
         if is_milestone(self.settings, step):
             self.save({})
@@ -66,19 +66,22 @@ class Milestones(keras.callbacks.Callback):
             self.agree(self.trainer.stop_training)
         elif self.signals.received:
             name = self.signals.received.name
-            self.log.progress.bar.stop()  # restores the terminal, which a second signal would not
+            self.log.progress.bar.stop()  # restores the terminal; a second signal would end the process without this
             say(f"{name}: writing a checkpoint of step {step}; a second signal stops at once")
             self.save({STOPPED_BY: name})
             self.signals.check()
 
     def save(self, facts: dict[str, Any]) -> None:
-        """Writes a checkpoint with these facts."""
+        """Writes a checkpoint of the current step, with these facts in its description."""
         self.log.flush()
         self.run.checkpoints.save(self.trainer.step, self.trainer.transformer, self.trainer.optimizer, facts)
         self.signals.kept_step = self.trainer.step
 
     def evaluate(self) -> None:
-        """Evaluates the checkpoint, prunes others, and stops the training if it no longer improves."""
+        """Evaluates the current checkpoint, and removes checkpoints that are not to be kept.
+
+        Also stops the training after its last step, or after `patience` checkpoints without improvement.
+        """
         with self.signals.at_once():
             self.dev.evaluate(self.trainer)
         best = self.run.ranked_steps()[: self.settings.keep_best]
@@ -87,7 +90,10 @@ class Milestones(keras.callbacks.Callback):
 
 
 class ChiefFollower(keras.callbacks.Callback):
-    """The callback of the other machines: at each milestone they wait until the chief says whether to go on."""
+    """The callback of the machines other than the chief.
+
+    At each milestone, these machines wait until the chief says whether training continues.
+    """
 
     def __init__(self, trainer: Trainer, signals: StopSignals, *, agree: Agreement) -> None:
         super().__init__()
@@ -96,7 +102,7 @@ class ChiefFollower(keras.callbacks.Callback):
         self.agree = agree
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Waits for the chief at a milestone."""
+        """At a milestone, waits for the chief's decision."""
         if is_milestone(self.trainer.settings, self.trainer.step):
             self.trainer.stop_training = self.agree(False)
             self.signals.kept_step = self.trainer.step
@@ -113,12 +119,12 @@ def is_over(run: RunDirectory, step: int) -> bool:
 
 
 def is_unevaluated(run: RunDirectory, step: int) -> bool:
-    """True if the step has a checkpoint in turn that was not evaluated."""
+    """True if `step` has a checkpoint in turn that was not evaluated."""
     return step in dict(run.checkpoints.in_turn()) and step not in run.dev_results()
 
 
 def stopped_early(run: RunDirectory) -> str:
-    """Returns a line that says why the training ended before its last step; "" if it did not."""
+    """Returns a line that says why the training stopped early, or "" if it did not stop early."""
     settings, results = run.configuration.training, run.dev_results()
     since = evaluations_since_best(results, settings.ranked_by)
     if not settings.patience or since < settings.patience:

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of the model itself: attention, histograms, the embedding projector, hyperparameters."""
+"""Writes data about the model for TensorBoard: attention, histograms, the embedding projector, hyperparameters."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +20,11 @@ from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 ATTENTION_SENTENCES = 2
 METADATA = "pieces.tsv"
 BUCKETS = 30
-SECONDS_BETWEEN = 60.0  # two writes; each takes some seconds
+SECONDS_BETWEEN = 60.0  # minimum time between two writes, because each write takes some seconds
 
 
 class ModelPictures:
-    """Writes pictures of a model that is being trained.
+    """Writes pictures and tables of a model to TensorBoard while the model is trained.
 
     Args:
         folder: The directory of TensorBoard's files.
@@ -40,12 +40,12 @@ class ModelPictures:
         self._due = 0.0
 
     def write(self, trainer: Trainer, sentences: Sequence[tuple[str, str]], results: Mapping[str, float]) -> None:
-        """Writes everything to the current TensorBoard writer, unless it did so less than a minute ago.
+        """Writes everything to the current TensorBoard writer. Does nothing if the last write was less than 60 s ago.
 
         Args:
-            trainer: The model, with the weights to show.
-            sentences: Pairs of a source and its translation; the first ones are drawn.
-            results: Figures of the dev set, shown beside the hyperparameters.
+            trainer: The trainer of the model to show.
+            sentences: Pairs of a source and its translation. Attention is drawn for the first two pairs.
+            results: The metrics on the dev set. Their names are listed beside the hyperparameters.
         """
         if time.monotonic() < self._due:
             return
@@ -53,7 +53,7 @@ class ModelPictures:
         self.write_all(trainer, sentences, results)
 
     def write_all(self, trainer: Trainer, sentences: Sequence[tuple[str, str]], results: Mapping[str, float]) -> None:
-        """Writes everything now."""
+        """Writes everything, even if the last write was less than 60 s ago."""
         transformer = trainer.transformer
         write_attention(transformer, self.vocabulary, sentences[:ATTENTION_SENTENCES])
         write_histograms(transformer.trainable_variables, trainer.optimizer.gradient_averages)
@@ -63,14 +63,14 @@ class ModelPictures:
         self.write_projector(transformer.embedding.embeddings)
 
     def write_hyperparameters(self, metrics: Iterable[str]) -> None:
-        """Writes the configuration, and by which scalars the HParams tab compares runs."""
+        """Writes the configuration, and the names of the metrics by which the HParams tab compares runs."""
         flat = {f"{section}.{name}": value for section, of in self.settings.items() for name, value in of.items()}
         known = {name: value for name, value in flat.items() if isinstance(value, bool | int | float | str)}
         hparams.hparams_config([hparams.HParam(name) for name in known], [hparams.Metric(name) for name in metrics])
         hparams.hparams(known)
 
     def write_projector(self, embeddings: keras.Variable) -> None:
-        """Writes the embeddings and their pieces for the Projector tab, in place of those of an earlier step."""
+        """Writes the embeddings and their pieces for the Projector tab. Replaces the embeddings of an earlier step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         labels = (piece.replace("\t", " ").replace("\n", " ") or " " for piece in self.vocabulary.pieces())
         (self.folder / METADATA).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
@@ -84,7 +84,7 @@ class ModelPictures:
 def write_histograms(weights: Sequence[keras.Variable], gradient_averages: Sequence[keras.Variable]) -> None:
     """Writes histograms of the weights and of the moving averages of their gradients.
 
-    They are computed in NumPy: the op of `tf.summary.histogram` holds 30 numbers in memory for each weight.
+    The histograms are computed in NumPy. The op of `tf.summary.histogram` would need memory for 30 numbers per weight.
     """
     summary = Summary()
     for folder, variables in (("weights", weights), ("gradients, moving average", gradient_averages)):

@@ -1,4 +1,4 @@
-"""Records a training: `metrics.jsonl`, TensorBoard, the progress bar, and dev loss, BLEU and sample translations."""
+"""Records a training in `metrics.jsonl`, in TensorBoard and on the progress bar, and evaluates it on the dev set."""
 
 import math
 import time
@@ -23,12 +23,12 @@ SAMPLES = 5
 
 
 class StepLog(keras.callbacks.Callback):
-    """Writes each step's figures to `metrics.jsonl` and TensorBoard, and shows them on the progress bar.
+    """Writes the metrics of each step to `metrics.jsonl` and TensorBoard, and shows some on the progress bar.
 
-    A line of `metrics.jsonl` holds step (counted from 1), loss and cross_entropy (nats a target token), accuracy,
-    gradient_norm, learning_rate, source_tokens, target_tokens, padding_share, skipped (1 if the update was skipped)
-    and seconds (wall time of the step). If the data has loss weights, loss, cross_entropy and accuracy are weighted
-    means over the tokens. After a rollback there is a line of another form; see `rollback`.
+    A line of `metrics.jsonl` has the fields step (counted from 1), loss and cross_entropy (nats per target token),
+    accuracy, gradient_norm, learning_rate, source_tokens, target_tokens, padding_share, skipped (1 if the update was
+    skipped) and seconds (wall time of the step). If the data has loss weights, loss, cross_entropy and accuracy are
+    weighted means over the tokens. A rollback adds a line with other fields; see `rollback`.
     """
 
     def __init__(self, run: Path, progress: TrainingProgress) -> None:
@@ -39,15 +39,15 @@ class StepLog(keras.callbacks.Callback):
         self.started = 0.0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Notes the time."""
+        """Stores the time at which the step starts."""
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Writes the figures of one step."""
+        """Writes the metrics of one step."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         seconds = time.perf_counter() - self.started
         step = self.model.step
-        # JSON has no NaN, so a figure that is not finite is null.
+        # JSON has no NaN and no infinity, so a metric that is not finite is written as null.
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         line = {"step": step, **finite, "seconds": round(seconds, 6)}
         line |= {name: int(figures[name]) for name in ("source_tokens", "target_tokens")}
@@ -61,7 +61,7 @@ class StepLog(keras.callbacks.Callback):
                 tf.summary.scalar(f"{name}_per_second", figures[name] / seconds)
 
     def flush(self) -> None:
-        """Flushes the files, so that no checkpoint is ahead of its logs."""
+        """Flushes the log files. Called before a checkpoint is written, so that the logs include its step."""
         step_lines.sync(self.file)
         self.writer.flush()
 
@@ -76,13 +76,13 @@ class DevEvaluation:
 
     Args:
         run: The folder for `dev.jsonl` and the TensorBoard files.
-        batches: The dev set, in batches as for training.
-        sentences: Source lines to translate and their references; if empty, there is no BLEU.
-        translate: Translates lines with the current weights.
-        languages: The languages of the data. The target language determines BLEU's tokenizer (see `score`); with
-            several, there is also a BLEU for each.
-        pictures: Shows the model itself in TensorBoard.
-        progress: Shows the results.
+        batches: The dev set, in batches like those of training.
+        sentences: The source lines to translate and their references. If there are no lines, BLEU is not computed.
+        translate: A function that translates lines with the current weights.
+        languages: The languages of the data. The target language determines BLEU's tokenizer (see `score`). With
+            several target languages, BLEU is also computed for each language.
+        pictures: The writer of attention pictures, histograms and other data about the model.
+        progress: The progress bar, which prints the results.
     """
 
     def __init__(
@@ -106,7 +106,11 @@ class DevEvaluation:
         self.progress = progress
 
     def evaluate(self, trainer: Trainer) -> None:
-        """Measures dev_loss, dev_perplexity and, if sentences are translated, dev_bleu and such as dev_bleu_fr."""
+        """Evaluates the current weights, or their moving averages, and records the results.
+
+        The results are dev_loss and dev_perplexity and, if sentences are translated, dev_bleu. With several target
+        languages, there is also a BLEU for each language, for example dev_bleu_fr.
+        """
         with trainer.averaged_weights():
             results = dev_loss(trainer, self.batches)
             translations = self.translate(self.sources) if self.sources else []
@@ -125,7 +129,10 @@ class DevEvaluation:
         self.progress.evaluated(trainer.step, results)
 
     def bleu(self, translations: list[str]) -> dict[str, float]:
-        """Returns the BLEU of all translations and, with several target languages, of those into each."""
+        """Returns the BLEU of all translations. With several target languages, also returns the BLEU of each language.
+
+        The key is "dev_bleu" for all translations, and for example "dev_bleu_fr" for a language.
+        """
         targets = self.languages.targets
         if len(targets) == 1:
             return {"dev_bleu": self.bleu_of(translations, range(len(translations)), targets[0])}
@@ -137,7 +144,7 @@ class DevEvaluation:
         return found
 
     def bleu_of(self, translations: list[str], rows: Sequence[int], target_language: str) -> float:
-        """Returns the BLEU of the translations with these row numbers."""
+        """Returns the BLEU of the translations with these row numbers, in percent, rounded to two decimals."""
         sides = ([side[i] for i in rows] for side in (translations, self.references))
         return round(score(*sides, target_language=target_language).bleu, 2)
 
@@ -152,12 +159,15 @@ def require_bleu_packages(languages: Languages) -> None:
 
 
 def sample_row(*texts: str) -> str:
-    """Returns a row of a Markdown table, with the bars in the text escaped."""
+    """Returns a row of a Markdown table, with one text in each cell. Escapes vertical bars in the texts."""
     return " | ".join(text.replace("|", "\\|") for text in texts)
 
 
 def dev_loss(trainer: Trainer, batches: tf.data.Dataset) -> dict[str, float]:
-    """Computes label-smoothed loss and perplexity over all real target tokens of the batches, by their loss weights."""
+    """Computes label-smoothed loss and perplexity over all real target tokens of the batches.
+
+    Tokens count by their loss weights, if the data has loss weights.
+    """
     loss = cross_entropy = weight = 0.0
     for inputs, labels, *weights in batches:
         counts = weights[0] if weights else tf.ones(tf.shape(labels)[:1])

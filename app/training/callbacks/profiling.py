@@ -1,4 +1,4 @@
-"""`nmt train --profile 10,20`: profiles some steps for the Profile tab of TensorBoard."""
+"""`nmt train --profile 10,20`: profiles steps 10 to 20 for the Profile tab of TensorBoard."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +17,10 @@ class ProfiledSteps(NamedTuple):
     last: int
 
     def check(self, step: int, steps: int) -> None:
-        """Checks that these steps are among those between `step` and the last step, `steps`.
+        """Checks that these steps come after the current step, `step`, and not after the last step, `steps`.
 
         Raises:
-            UserError: Some of them are not among the remaining steps.
+            UserError: A step to profile is not among the remaining steps.
         """
         if not step < self.first <= self.last <= steps:
             raise UserError(
@@ -30,7 +30,7 @@ class ProfiledSteps(NamedTuple):
 
 
 class Profile(keras.callbacks.Callback):
-    """Writes a profile of some steps; belongs after the callback that waits for a step's figures.
+    """Writes a profile of some steps. Must come after `StepLog`, which waits until the device has finished the step.
 
     Args:
         folder: The folder that TensorBoard reads.
@@ -45,12 +45,12 @@ class Profile(keras.callbacks.Callback):
         self.mark: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Initializes the profiler, which takes seconds on a GPU that would otherwise count to the first step."""
+        """Initializes the profiler. On a GPU this takes seconds, which the first step would otherwise include."""
         tf.profiler.experimental.start("")
         tf.profiler.experimental.stop(save=False)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Starts the profile at the first step, and marks each step in it."""
+        """Starts the profile at the first step to profile, and marks the start of each step in the profile."""
         number = self.model.step + 1
         if number == self.steps.first:
             tf.profiler.experimental.start(in_utf8(self.folder))
@@ -59,7 +59,7 @@ class Profile(keras.callbacks.Callback):
             self.mark = tf.profiler.experimental.Trace("train", step_num=number, _r=1)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Ends the mark of the step, and the profile after the last step."""
+        """Marks the end of the step, and writes the profile after the last step to profile."""
         if self.mark:
             self.mark.__exit__(None, None, None)
             self.mark = None
@@ -67,7 +67,7 @@ class Profile(keras.callbacks.Callback):
             self._stop()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Writes the profile of a training that ends before the last step to profile."""
+        """Writes the profile if training ends before the last step to profile."""
         self._stop()
 
     def _stop(self) -> None:

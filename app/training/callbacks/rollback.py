@@ -1,9 +1,11 @@
-"""Rollback after a divergence: restores the last good checkpoint, skips the batches since, halves the learning rate.
+"""Rolls back after a divergence: restores the last good checkpoint, skips batches and halves the learning rate.
 
-The batches from that checkpoint to the divergence are skipped. They count as steps, so that `Trainer.step` stays the
-position in the data, but they make no updates, and the learning-rate schedule continues from the checkpoint.
-The restored state is saved at once as a checkpoint of the divergence's step, so that a run that is killed afterwards
-resumes as if it had not been. `metrics.jsonl` keeps the lines of the skipped steps and gets a line about the rollback.
+The batches between that checkpoint and the divergence are skipped. They count as steps, so that `Trainer.step` is still
+the position in the data. But they make no updates, and the learning-rate schedule continues from the checkpoint.
+
+The restored state is saved immediately as a checkpoint of the step at which the training diverged. So a run that is
+killed after the rollback resumes as if it had not been killed. `metrics.jsonl` keeps the lines of the skipped steps,
+and a line about the rollback is added.
 """
 
 import math
@@ -26,14 +28,14 @@ from keras_nmt.pipelines.streaming.packed_batches import sentences_of
 from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 
 RATE_FACTOR = 0.5
-USUAL_LOSS_SCALE = 1.0  # below it, a smaller scale would not help a gradient that overflows in float16
+USUAL_LOSS_SCALE = 1.0  # if the scale is lower and a gradient still overflows, the scale is not the cause
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Ends `fit` at a divergence; belongs before the callback that saves the state after a step.
+    """Ends `fit` at a divergence. Must come before the callback that saves the state after a step.
 
-    An update that is skipped because a float16 gradient overflowed is harmless, since it halves the scale of the loss;
-    it counts as skipped only if the scale is already very small.
+    With float16, an update may be skipped because the loss scale is too large and a gradient overflows. This is
+    harmless, because the scale is then halved. Such an update counts as skipped only if the scale is below 1.
     """
 
     def __init__(self, detector: DivergenceDetector) -> None:
@@ -41,25 +43,26 @@ class StopOnDivergence(keras.callbacks.Callback):
         self.detector = detector
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Raises `Diverged` if this step completes a divergence."""
+        """Raises `Diverged` if the training has diverged at this step."""
         optimizer = self.model.optimizer
         overflow = optimizer.dynamic_loss_scale and _number(optimizer.loss_scale) >= USUAL_LOSS_SCALE
         self.detector.observe(self.model.step, float(logs["loss"]), skipped=bool(logs["skipped"]) and not overflow)
 
 
 def recover(trainer: Trainer, diverged: Diverged, rollback: "Rollback | None") -> None:
-    """Goes back to good weights on the chief; all machines call it at once.
+    """Restores good weights on the chief. All machines must call this at the same time.
 
     Args:
-        trainer: At the step of the divergence, at which it stays.
+        trainer: The trainer at the step of the divergence. Its step does not change.
         diverged: The divergence.
-        rollback: The chief's. The other machines have none and must take over the chief's state afterwards.
+        rollback: The chief's rollback. None on the other machines, which must copy the chief's state afterwards.
 
     Raises:
-        UserError: The training has already gone back `max_rollbacks` times.
+        UserError: The training has already rolled back `max_rollbacks` times.
     """
     allowed = trainer.settings.max_rollbacks
-    # Each rollback halved the factor, which is the same on all machines and part of each checkpoint.
+    # Each rollback halves the rate factor, so the factor gives the number of rollbacks. It is the same on all machines
+    # and is stored in each checkpoint.
     exhausted = round(math.log(_number(trainer.optimizer.rate_factor), RATE_FACTOR)) >= allowed
     if rollback:
         rollback.write_bad_batches(trainer.step, diverged)
@@ -83,14 +86,14 @@ def batches_name(step: int) -> str:
 
 @dataclass(frozen=True)
 class Rollback:
-    """Goes back to an earlier state of a run.
+    """Restores an earlier state of a run.
 
     Attributes:
         run: The run.
-        vocabulary: Decodes batches into text.
-        batches_after: Returns the batches that follow a step.
-        reset: Resets the trainer to the state with which its training started.
-        save: Writes a checkpoint with the given facts.
+        vocabulary: The vocabulary, which decodes batches into text.
+        batches_after: A function that returns the batches after a step.
+        reset: A function that resets the trainer to the state with which its training started.
+        save: A function that writes a checkpoint with the given facts.
     """
 
     run: RunDirectory
@@ -101,7 +104,7 @@ class Rollback:
 
     @property
     def metrics(self) -> Path:
-        """The file with one line a step and one line a rollback."""
+        """The path of `metrics.jsonl`, which has one line for each step and one line for each rollback."""
         return self.run.path / "metrics.jsonl"
 
     def write_bad_batches(self, step: int, diverged: Diverged) -> None:
@@ -118,16 +121,23 @@ class Rollback:
                     sides = (self.vocabulary.decode(ids).numpy().tolist() for ids in sentences_of(inputs, labels))
                     text.write(f"# step {number}: {bad[number]}\n")
                     pairs = zip(*sides, strict=True)
-                    text.writelines(f"{s.decode()} ||| {t.decode()}\n" for s, t in pairs if s or t)  # no empty rows
+                    text.writelines(f"{s.decode()} ||| {t.decode()}\n" for s, t in pairs if s or t)  # omits empty rows
 
     def drop_untrusted(self, diverged: Diverged) -> Checkpoint | None:
-        """Returns the last trusted checkpoint, if there is one; removes later ones and their dev results."""
+        """Removes checkpoints after the last trusted step, and their dev results.
+
+        Returns:
+            The last trusted checkpoint, or None if there is none.
+        """
         good = self.run.checkpoints.back_to(diverged.good_step)
         step_lines.cut_after(self.run.path / "dev.jsonl", good.step if good else 0)
         return good
 
     def go_back(self, trainer: Trainer, diverged: Diverged, good: Checkpoint | None) -> None:
-        """Restores the last good checkpoint, or the first state, at half the learning rate; saves and reports it."""
+        """Restores the good checkpoint, or the first state if `good` is None, and halves the learning rate.
+
+        Saves the restored state as a checkpoint, and reports the rollback.
+        """
         step, rate_factor = trainer.step, RATE_FACTOR * _number(trainer.optimizer.rate_factor)
         if good:
             good.restore(trainer.transformer, trainer.optimizer)
@@ -142,7 +152,7 @@ class Rollback:
         say(f"{batches}, continuing at {rate_factor:g} times the learning rate")
 
     def report(self, step: int, diverged: Diverged, good: Checkpoint | None) -> str:
-        """Returns lines that say what happened in the whole run, what to look at and what to change."""
+        """Returns lines of text: all divergences of the run, what to look at and which settings to change."""
         settings = self.run.configuration.training
         before = [line for line in step_lines.read(self.metrics) if ROLLED_BACK_TO in line]
         names = ("learning_rate", "warmup_steps", "clip_norm", "batch_tokens", "precision")

@@ -1,1 +1,1 @@
-"""For those who train with Keras' own `compile` and `fit`: a loss for several replicas, and callbacks."""
+"""A loss for several replicas, and callbacks, to train a `Transformer` with Keras' own `compile` and `fit`."""

@@ -17,7 +17,7 @@ from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
 class _Translating(keras.callbacks.Callback):
-    """Translates with the model that is being trained.
+    """Base class of callbacks that translate with the model that is being trained.
 
     Args:
         vocabulary: The vocabulary of the training data.
@@ -31,7 +31,7 @@ class _Translating(keras.callbacks.Callback):
         self._translator: Translator | None = None
 
     def translate(self, lines: Sequence[str]) -> list[str]:
-        """Returns the translation of each line with the weights as they are."""
+        """Returns the translation of each line with the current weights."""
         if self._translator is None:
             graph = TranslationGraph(self.model, self.vocabulary, self.decoding)
             self._translator = Translator(graph.signatures())
@@ -39,16 +39,16 @@ class _Translating(keras.callbacks.Callback):
 
 
 class DevBleu(_Translating):
-    """Translates a dev set after each epoch and adds `val_bleu` to the logs.
+    """Translates a dev set after each epoch, and adds its BLEU to the logs as `val_bleu`.
 
-    Other callbacks can watch it, e.g. `ModelCheckpoint(monitor="val_bleu", mode="max")`, if they come later in the
-    list of callbacks.
+    Callbacks that come later in the list of callbacks can use `val_bleu`, for example
+    `ModelCheckpoint(monitor="val_bleu", mode="max")`.
 
     Args:
         vocabulary: The vocabulary of the training data.
-        sources: Lines to translate.
-        references: The right translation of each.
-        target_language: The language of the references, as a code; it decides how sacreBLEU splits them into tokens.
+        sources: The lines to translate.
+        references: The reference translation of each line.
+        target_language: The language code of the references. It determines how sacreBLEU splits text into tokens.
         decoding: The settings of the search.
     """
 
@@ -68,7 +68,7 @@ class DevBleu(_Translating):
         self.target_language = target_language
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Scores the translations."""
+        """Translates the dev set and adds `val_bleu` to `logs`."""
         found = score(self.translate(self.sources), self.references, target_language=self.target_language)
         if logs is not None:
             logs["val_bleu"] = found.bleu
@@ -79,7 +79,7 @@ class SampleTranslations(_Translating):
 
     Args:
         vocabulary: The vocabulary of the training data.
-        sources: Lines to translate.
+        sources: The lines to translate.
         log_dir: The directory of TensorBoard's files.
         decoding: The settings of the search.
     """
@@ -97,7 +97,7 @@ class SampleTranslations(_Translating):
         self.writer = tf.summary.create_file_writer(in_utf8(Path(log_dir)))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Writes a table of two columns."""
+        """Writes a table with a column of sources and a column of translations."""
         rows = zip(self.sources, self.translate(self.sources), strict=True)
         table = "\n".join(f"{source.replace('|', '&#124;')} | {text.replace('|', '&#124;')}" for source, text in rows)
         with self.writer.as_default(step=epoch):
@@ -106,14 +106,14 @@ class SampleTranslations(_Translating):
 
 
 class AttentionPictures(_Translating):
-    """Writes pictures of the attention of a few translated sentences to TensorBoard after each epoch.
+    """Writes pictures of the attention weights in a few translated sentences to TensorBoard after each epoch.
 
-    There is one picture for each attention ("encoder", "decoder", "cross"), with a row for each layer and a column for
-    each head; see `attention_picture`.
+    For each sentence, there is one picture for each kind of attention ("encoder", "decoder", "cross"). A picture has a
+    row for each layer and a column for each head; see `attention_picture`.
 
     Args:
         vocabulary: The vocabulary of the training data.
-        sources: Lines to translate.
+        sources: The lines to translate.
         log_dir: The directory of TensorBoard's files.
         decoding: The settings of the search.
     """
@@ -131,7 +131,7 @@ class AttentionPictures(_Translating):
         self.writer = tf.summary.create_file_writer(in_utf8(Path(log_dir)))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Draws the attention."""
+        """Translates the sentences and draws their attention weights."""
         sentences = list(zip(self.sources, self.translate(self.sources), strict=True))
         with self.writer.as_default(step=epoch):
             write_attention(self.model, self.vocabulary, sentences)

@@ -11,24 +11,24 @@ from keras_nmt.layers.losses import token_weights
 class LabelSmoothedCrossEntropy(losses.LabelSmoothedCrossEntropy):
     """Label-smoothed cross entropy in nats, averaged over the real target tokens of the global batch.
 
-    Keras averages the means of the replicas, which is another function as soon as they hold different numbers of
-    tokens. This loss divides by the number of tokens of all replicas, as `nmt train` does, so that one device and
-    several devices compute the same step.
+    Keras' own reduction averages the means of the replicas. If the replicas have different numbers of tokens, that
+    average is not the mean over all tokens. This loss divides by the number of tokens of all replicas, as `nmt train`
+    does, so that one device and several devices compute the same step.
 
     Args:
-        smoothing: The share of the target distribution that is spread over all pieces; the paper has 0.1.
+        smoothing: The share of the target distribution that is spread over all pieces; 0.1 in the paper.
 
     Raises:
         ValueError: `smoothing` is not in [0, 1).
     """
 
     def __call__(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns this replica's share of the mean loss, a float32 scalar; the shares add up to the mean.
+        """Returns this replica's share of the mean loss, a float32 scalar. The shares of all replicas add up to it.
 
         Args:
-            y_true: Labels, int32 [B, T]; padding does not count.
-            y_pred: Logits [B, T, V].
-            sample_weight: Weights of the rows [B] or of the tokens [B, T].
+            y_true: The labels, int32 [B, T]; padding is ignored.
+            y_pred: The logits [B, T, V].
+            sample_weight: The weights of the rows [B] or of the tokens [B, T]; None for a weight of 1 for each token.
         """
         weights = token_weights(y_true, sample_weight)
         total = tf.reduce_sum(weights)

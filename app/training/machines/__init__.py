@@ -1,1 +1,1 @@
-"""Training on several devices and machines: the cluster, its barrier, and the distribution of batches."""
+"""Trains on several devices and machines: the cluster, its barrier, and the distribution of batches."""

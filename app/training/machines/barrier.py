@@ -1,11 +1,12 @@
 """The barrier at which the machines of a training meet before TensorFlow connects them.
 
-TensorFlow's own wait cannot be interrupted and does not say which machine is missing, and workers that hold different
-data would train on without an error. So every worker first connects to the chief over plain TCP, at the addresses of
-`TF_CONFIG`, and the chief compares their facts.
+TensorFlow's own wait cannot be interrupted and does not say which machine is missing. Workers with different data would
+train without an error. So every worker first connects to the chief over plain TCP, at the addresses in `TF_CONFIG`. The
+chief compares the worker's facts with its own. Facts are the values that must be equal on all machines.
 
-The protocol is lines of JSON: a worker sends `[index, facts]`, and the chief answers `READY` when all may enter and
-again when all may leave, or an error message. Tensors are exchanged in `distribution`.
+The protocol is lines of JSON. A worker sends `[index, facts]`. The chief sends `READY` when all workers may enter the
+context, and again when all may leave it; instead of `READY` it may send an error message. Tensors are exchanged in
+`distribution`.
 """
 
 import json
@@ -22,7 +23,7 @@ from keras_nmt.app.runtime.console import say
 from keras_nmt.app.training.machines.cluster import Cluster, Task
 from keras_nmt.pipelines.errors import DataError
 
-ANSWER_SECONDS = 10.0  # a machine that is up answers within this time
+ANSWER_SECONDS = 10.0  # a machine that is running answers within this time
 RETRY_SECONDS = 0.5
 READY = ""  # any other answer of the chief is an error message
 
@@ -33,12 +34,12 @@ def barrier(cluster: Cluster, facts: Facts) -> AbstractContextManager[None]:
     """Returns a context that every machine enters once all report the same facts, and leaves after the chief.
 
     Args:
-        cluster: The machines; one that trains alone does not wait.
-        facts: What must be equal everywhere, by its name in messages; values that JSON can hold.
+        cluster: The machines that train together; a single machine does not wait.
+        facts: The values that must be equal on all machines, by their name in messages; values that JSON can hold.
 
     Raises:
-        UserError: Facts differ, an address cannot be used, or the chief raised an error inside the context.
-        TemporaryError: The chief is gone.
+        UserError: The facts differ, an address cannot be used, or the chief raised an error inside the context.
+        TemporaryError: The chief no longer answers.
     """
     if cluster.size == 1:
         return nullcontext()
@@ -47,7 +48,7 @@ def barrier(cluster: Cluster, facts: Facts) -> AbstractContextManager[None]:
 
 @contextmanager
 def _lead(cluster: Cluster, facts: Facts) -> Iterator[None]:
-    """Waits, as the chief, for all workers, then tells them when it is ready, or what is wrong."""
+    """The chief's context: waits for all workers, and sends them `READY` or an error message."""
     workers: dict[int, socket.socket] = {}
     try:
         with listening(cluster.tasks[0]) as server:
@@ -66,7 +67,7 @@ def _lead(cluster: Cluster, facts: Facts) -> Iterator[None]:
 
 
 def _admit(cluster: Cluster, server: socket.socket, facts: Facts, workers: dict[int, socket.socket]) -> None:
-    """Accepts the next worker, and drops those that have disconnected."""
+    """Accepts and checks the next worker, and removes workers that have disconnected."""
     connection, _ = server.accept()
     connection.settimeout(ANSWER_SECONDS)
     try:
@@ -103,7 +104,7 @@ def _compare(cluster: Cluster, index: int, facts: Facts, theirs: Facts) -> None:
 
 
 def _unreachable(task: Task) -> OSError | None:
-    """Tries to connect to a worker, as TensorFlow will need to, and returns the error if that fails."""
+    """Tries to connect to a worker, as TensorFlow will do. Returns the error if the connection fails."""
     try:
         socket.create_connection(task.host_and_port, ANSWER_SECONDS).close()
     except OSError as error:
@@ -113,7 +114,7 @@ def _unreachable(task: Task) -> OSError | None:
 
 @contextmanager
 def _follow(cluster: Cluster, facts: Facts) -> Iterator[None]:
-    """Connects, as a worker, to the chief, and leaves the barrier after it."""
+    """A worker's context: connects to the chief, and is left only after the chief has left its own context."""
     with listening(cluster.tasks[cluster.index]):
         connection = _join(cluster, facts)
     with connection:
@@ -126,12 +127,12 @@ def _follow(cluster: Cluster, facts: Facts) -> Iterator[None]:
 
 
 def _join(cluster: Cluster, facts: Facts) -> socket.socket:
-    """Connects to the chief as soon as it listens, and waits until all workers have connected."""
+    """Connects to the chief as soon as the chief listens, and waits until all workers have connected."""
     said = ""
     while True:
         try:
             return _present(cluster, facts)
-        except (OSError, ValueError) as error:  # ValueError: an earlier training that is about to fail
+        except (OSError, ValueError) as error:  # ValueError: an earlier training that is about to fail answered
             if str(error) != said:
                 said = str(error)
                 say(f"waiting for {cluster.name(0)}: {said}")
@@ -199,7 +200,10 @@ def receive(connection: socket.socket) -> Any:
 
 
 def drop_disconnected(connections: dict[int, socket.socket]) -> None:
-    """Closes and removes the connections that the other side has closed; workers send nothing while they wait."""
+    """Closes and removes the connections that a worker has closed.
+
+    Workers send nothing while they wait, so a readable connection is a closed one.
+    """
     readable, _, _ = select.select(list(connections.values()), [], [], 0)
     for index, connection in list(connections.items()):
         if connection in readable:

@@ -1,4 +1,4 @@
-"""The machines that train together, as the environment variable `TF_CONFIG` names them for any TensorFlow program."""
+"""The machines that train together, read from TensorFlow's environment variable `TF_CONFIG`."""
 
 import json
 import os
@@ -22,14 +22,14 @@ class Task(NamedTuple):
 
     @property
     def host_and_port(self) -> tuple[str, int]:
-        """The two parts of the address; the brackets of an IPv6 host, as in [::1]:2222, are removed."""
+        """The host and the port of the address. The brackets of an IPv6 host, as in [::1]:2222, are removed."""
         host, _, port = self.address.rpartition(":")
         return host.strip("[]"), int(port)
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The processes of a training, and which of them this one is; a process that trains alone is the chief.
+    """The processes of a training, and the index of this process. A single process is the chief.
 
     Attributes:
         tasks: All processes, the chief first.
@@ -41,10 +41,10 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Returns the cluster that `TF_CONFIG` describes; without the variable, this process alone.
+        """Returns the cluster that `TF_CONFIG` describes. Without the variable, returns a cluster of one process.
 
         Raises:
-            UserError: `TF_CONFIG` cannot be read, or has other jobs than at most one chief and workers.
+            UserError: `TF_CONFIG` cannot be read, has a job other than "chief" and "worker", or has several chiefs.
         """
         text = os.environ.get("TF_CONFIG", "")
         if not text:
@@ -71,7 +71,7 @@ class Cluster:
 
     @property
     def is_chief(self) -> bool:
-        """True if this process writes the run."""
+        """True if this process is the chief, which writes the run."""
         return self.index == 0
 
     def name(self, index: int) -> str:
@@ -80,7 +80,7 @@ class Cluster:
         return f"the chief ({task.address})" if index == 0 else f"{task.job} {task.number} ({task.address})"
 
     def lost(self, message: str) -> TemporaryError:
-        """Returns the error to raise when TensorFlow reports, with `message`, that a process no longer answers."""
+        """Returns the error to raise if a process no longer answers; `message` is that of TensorFlow's error."""
         named = {(job, int(number)) for job, number in re.findall(r"/job:(\w+)/(?:replica:0/)?task:(\d+)", message)}
         if not named and "CoordinationService" in message:
             named = {self.tasks[0][:2]}  # the service runs in the chief
@@ -95,14 +95,14 @@ ALONE = Cluster()
 
 
 def _tasks(jobs: Mapping[str, list[str]]) -> list[Task]:
-    """Returns all tasks of a cluster; raises `TypeError` if a job has no list of addresses."""
+    """Returns all tasks of a cluster, the chief first; raises `TypeError` if a job has no list of addresses."""
     if not (isinstance(jobs, dict) and all(isinstance(addresses, list) for addresses in jobs.values())):
         raise TypeError
     return [Task(job, i, address) for job in sorted(jobs) for i, address in enumerate(jobs[job])]
 
 
 def _index(value: Any) -> int:
-    """Returns a task's number, which may be written as text; raises `ValueError` if it is not a number."""
+    """Converts a task's number, which may be a string, to an integer; raises `ValueError` if it is not a number."""
     if isinstance(value, bool) or not re.fullmatch("[0-9]{1,9}", str(value)):
         raise ValueError
     return int(value)
@@ -126,7 +126,7 @@ def _check(tasks: list[Task]) -> None:
 
 
 def _wrong_address(address: Any) -> str:
-    """Returns what is wrong with a task's address; "" if nothing is."""
+    """Returns a message that says what is wrong with a task's address, or "" if the address is valid."""
     found = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^][:/@\s]+):([0-9]+)", address) if isinstance(address, str) else None
     if not found:
         return "write HOST:PORT, and an IPv6 address in square brackets"

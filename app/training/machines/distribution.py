@@ -1,6 +1,6 @@
 """Distributes a global batch over the devices of one or several machines.
 
-The contents of a batch do not depend on the devices; only its division does.
+The contents of a global batch do not depend on the devices. Only its division among the devices does.
 """
 
 import signal
@@ -16,7 +16,7 @@ from keras_nmt.app.runtime.tensorflow_start import held_stderr
 from keras_nmt.app.training.machines.cluster import Cluster
 from keras_nmt.pipelines.shards.lanes import Host
 
-# The errors of collective operations after another machine is gone.
+# Collective operations raise these errors when another machine no longer answers.
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -26,38 +26,38 @@ _LOST = (
 
 
 def strategy_of(cluster: Cluster) -> tf.distribute.Strategy:
-    """Returns a strategy with one replica on every GPU of the cluster, or on each machine's CPU if there is none.
+    """Returns a strategy with one replica on every GPU of the cluster, or on each machine's CPU if there is no GPU.
 
-    Several machines must all call this at once, and before TensorFlow has started.
+    All machines of a cluster must call this at the same time, before TensorFlow has started.
     """
     if cluster.size == 1:
         return mirrored_strategy()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     with held_stderr(), reporting_lost_workers(cluster):
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    signal.signal(signal.SIGTERM, on_sigterm)  # TensorFlow replaces it, and its handler would keep the process alive
+    signal.signal(signal.SIGTERM, on_sigterm)  # TensorFlow's own handler would keep the process alive
     return strategy
 
 
 @cache
 def mirrored_strategy() -> tf.distribute.Strategy:
-    """Returns a strategy with one replica on every visible GPU, or on every logical CPU device if there is none.
+    """Returns a strategy with one replica on every visible GPU, or on every logical CPU device if there is no GPU.
 
-    It is the same object each time, because TensorFlow identifies the shapes of collective operations by numbers that
-    restart with each strategy object: a second model with other shapes in the same process would fail.
+    Always returns the same object. TensorFlow identifies the shapes of collective operations by numbers that restart
+    with each strategy object. So with a second strategy object, a second model with other shapes would fail.
     """
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def divide(stream_of: Callable[[Host], tf.data.Dataset], strategy: tf.distribute.Strategy) -> Any:
-    """Distributes the rows of each global batch in turn, so that all replicas get similar lengths.
+    """Distributes the rows of each global batch round-robin, so that all replicas get rows of similar lengths.
 
-    With H machines of R replicas each, row i goes to machine i mod H, and there to replica i // H mod R. If H * R does
-    not divide the number of rows, empty rows (all padding) are added, which have no effect on the loss.
+    With H machines of R replicas each, row i goes to machine i mod H, and there to replica i // H mod R. If the number
+    of rows is not a multiple of H * R, empty rows (all padding) are added, which have no effect on the loss.
 
     Args:
-        stream_of: Returns the endless stream of a machine's rows of each batch.
+        stream_of: A function that returns the endless stream of batches with the rows of one machine.
         strategy: The strategy whose replicas get the rows.
 
     Returns:
@@ -76,19 +76,22 @@ def divide(stream_of: Callable[[Host], tf.data.Dataset], strategy: tf.distribute
 
         stream = stream_of(host)
         dealt = stream.flat_map(parts) if here > 1 else stream
-        # Without a known cardinality, machines would ask each other before each step whether there is another batch.
+        # If the cardinality were unknown, the machines would agree before each step whether there is another batch.
         return dealt.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)).prefetch(2 * here)
 
     return strategy.distribute_datasets_from_function(deal)
 
 
 def _rows_to_multiple(rows: tf.Tensor, count: int) -> tf.Tensor:
-    """Appends empty rows to [B, …] until `count` divides B."""
+    """Appends empty rows to [B, …] until B is a multiple of `count`."""
     return tf.pad(rows, [[0, -tf.shape(rows)[0] % count], *[[0, 0]] * (len(rows.shape) - 1)])
 
 
 def take_from_chief(strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable]) -> None:
-    """Assigns the chief's values to the variables of every machine; all call this at once with the same variables."""
+    """Assigns the chief's values to the variables of every machine.
+
+    All machines must call this at the same time with the same variables.
+    """
     if not _has_others(strategy):
         return
     for variable, value in zip(variables, chiefs_values(strategy, variables), strict=True):
@@ -96,7 +99,7 @@ def take_from_chief(strategy: tf.distribute.Strategy, variables: Sequence[keras.
 
 
 def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[Any]) -> Iterator[tf.Tensor]:
-    """Yields the chief's values; all machines call this at once with numbers or arrays of equal shapes."""
+    """Yields the chief's values. All machines must call this at the same time, with values of the same shapes."""
     for value in map(tf.convert_to_tensor, values):
         if _has_others(strategy):
             taken = _of_chief(strategy, value.dtype)(tf.reshape(value, [-1]))
@@ -107,7 +110,7 @@ def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[Any]) -> It
 
 @cache
 def _of_chief(strategy: tf.distribute.Strategy, dtype: tf.DType) -> Any:
-    """Returns a function that maps each machine's vector to the chief's, on every replica."""
+    """Returns a function that takes a vector on each machine, and returns the chief's vector on every replica."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], dtype)])
     def of_chief(value: tf.Tensor) -> Any:
@@ -122,7 +125,7 @@ def _of_chief(strategy: tf.distribute.Strategy, dtype: tf.DType) -> Any:
 
 
 def chiefs_decision(strategy: tf.distribute.Strategy, own: bool) -> bool:
-    """Returns the chief's value; all machines call this at once with their own, and wait for each other."""
+    """Returns the chief's value of `own`. All machines must call this at the same time; they wait for each other."""
     return bool(next(chiefs_values(strategy, [int(own)])))
 
 
@@ -133,7 +136,7 @@ def _has_others(strategy: tf.distribute.Strategy) -> bool:
 
 @contextmanager
 def reporting_lost_workers(cluster: Cluster) -> Iterator[None]:
-    """Turns the errors of collective operations into one line that names the lost machine.
+    """Replaces the errors of collective operations by an error with a message that names the lost machine.
 
     Raises:
         TemporaryError: A machine of the cluster no longer answers.

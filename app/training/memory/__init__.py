@@ -1,1 +1,1 @@
-"""The memory of a training step: estimated, measured, and divided into parts that fit."""
+"""The memory of a training step: estimates, measurements, and the number of parts that makes a batch fit."""

@@ -1,4 +1,4 @@
-"""Chooses how many parts a batch is computed in (`training.accumulation = 0`), and checks that it fits the memory."""
+"""Chooses the number of parts of a batch (`training.accumulation = 0`), and checks that a part fits the memory."""
 
 import math
 import re
@@ -21,27 +21,27 @@ from keras_nmt.pipelines.shards.splits import Split
 from keras_nmt.pipelines.streaming.batching import BatchShape, largest_shapes
 from keras_nmt.pipelines.streaming.packing import packed_shape
 
-USABLE = 0.85  # share of the memory; the rest is for fluctuations and for gaps between tensors
-HOPELESS = 2  # times the memory; the estimate is never that wrong
+USABLE = 0.85  # share of the memory to plan with; the rest is for fluctuations and for gaps between tensors
+HOPELESS = 2  # an estimate above this many times the memory is an error: estimates are never wrong by so much
 GIB = 1 << 30
 
 
 class Need(NamedTuple):
-    """The batch shape that needs most memory, and its memory on each device."""
+    """The batch shape that needs most memory, and the memory that it needs on each device."""
 
     shape: BatchShape
     memory: MemoryEstimate
 
 
 def largest_need(configuration: Configuration, data: Manifest, *, replicas: int, parts: int) -> Need:
-    """Returns the memory of the largest batch that can occur in any epoch, computed in `parts` parts."""
+    """Returns the shape and memory of the batch that needs most memory in any epoch, if split into `parts` parts."""
     shapes = shapes_of(configuration.training, data.split("train"))
     needs = (Need(shape, estimate_memory(configuration, shape, replicas=replicas, parts=parts)) for shape in shapes)
     return max(needs, key=lambda need: need.memory.total)
 
 
 def shapes_of(settings: TrainingConfig, split: Split) -> list[BatchShape]:
-    """Returns shapes such that every batch of every epoch fits within one of them."""
+    """Returns upper bounds of the batch shapes: every batch of every epoch is at most as large as one of them."""
     sizes = {"batch_tokens": settings.batch_tokens, "max_length": settings.max_length}
     if is_packed(settings):
         return [packed_shape(split, **sizes, sampling_alpha=settings.sampling_alpha)]
@@ -49,13 +49,14 @@ def shapes_of(settings: TrainingConfig, split: Split) -> list[BatchShape]:
     longest = [max(s.longest_source for s in shards), max(s.longest_target for s in shards)]
     if settings.sampling_alpha:  # drawn segmentations are longer than the stored ones
         longest = [settings.max_length] * 2
-    # As if each lane had as many rows as the largest; of each corpus, a lane may take one pair more than its share.
+    # An upper bound: each shard counts as large as the largest shard. And a lane may take one pair more than its share
+    # from each corpus.
     rows = len(shards) * max(s.examples for s in shards) * split.times_taken + LANES * (1 + len(split.corpora))
     return largest_shapes(longest[0], longest[1], math.ceil(rows), **sizes)
 
 
 def with_accumulation(configuration: Configuration, data: Manifest, replicas: int) -> Configuration:
-    """Replaces accumulation = 0 by the smallest power of two whose parts fit the memory, and prints it.
+    """Replaces accumulation = 0 by the smallest power of two for which a part fits the memory, and prints the number.
 
     Raises:
         UserError: The configuration does not fit the memory; see `check_memory`.
@@ -79,10 +80,10 @@ def with_accumulation(configuration: Configuration, data: Manifest, replicas: in
 
 
 def check_memory(configuration: Configuration, data: Manifest, replicas: int) -> None:
-    """Refuses a training that the system would kill for its memory in the first steps, without a message.
+    """Rejects a training that needs far too much memory. The system would kill it in its first steps without a message.
 
     Raises:
-        UserError: The estimate is far above the free memory, or a batch has fewer rows than parts.
+        UserError: The estimate is far above the free memory, or every batch has fewer rows than parts.
     """
     settings = configuration.training
     most_rows = max(shape.rows for shape in shapes_of(settings, data.split("train")))
@@ -103,7 +104,7 @@ def check_memory(configuration: Configuration, data: Manifest, replicas: int) ->
 
 @contextmanager
 def reporting_exhausted_memory(accumulation: int) -> Iterator[None]:
-    """Turns TensorFlow's out-of-memory error into one line.
+    """Replaces TensorFlow's out-of-memory error by an error with a message of one line.
 
     Raises:
         UserError: The memory of a device is exhausted; the message says how to continue.

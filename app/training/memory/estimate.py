@@ -1,32 +1,33 @@
-"""Estimates the memory of a training step from shapes and the configuration alone.
+"""Estimates the memory of a training step from the batch shape and the configuration, without building the model.
 
-The most bytes that a device holds, with P parameters, model width D, inner width F, H heads, vocabulary size V, and c
-bytes a number in the compute precision (4, or 2 with mixed precision):
+The estimate is the maximum number of bytes that a device needs at one time. P is the number of parameters, D the model
+width, F the inner width, H the number of heads, V the vocabulary size, and c the bytes of a number in the compute
+precision (4, or 2 with mixed precision):
 
     weights      4 P; with mixed precision, 2 P more for a copy
-    optimizer    8 P for Adam's two moments; Muon keeps only one for the matrices between hidden layers
+    optimizer    8 P for Adam's two moments; Muon keeps only one moment for the matrices between hidden layers
     averages     4 P if the weights are averaged
-    gradients    4 P; 4 P more if they are clipped or scaled, 8 P more if those of several parts are added
-    activations  kept by the forward pass for the backward pass, for each position:
-                   a normalization     12 D: three float32 values, as its statistics are computed in float32
-                   self-attention      5 c D: its input, queries, keys, values, the heads' outputs
-                   cross-attention     3 c D, and 2 c D for each source position: its keys and values
+    gradients    4 P; 4 P more if they are clipped or scaled; 8 P more if the gradients of several parts are added
+    activations  kept from the forward pass for the backward pass, for each position:
+                   a normalization     12 D: three float32 values, because statistics are computed in float32
+                   self-attention      5 c D: the input, queries, keys, values and the outputs of the heads
+                   cross-attention     3 c D, and 2 c D for the keys and values of each source position
                    feed-forward        c (D + F), and 2 c F more with dropout inside
-                   dropout             c D for the mask after each of the three
+                   dropout             c D for the mask after each of these three sublayers
                    embedding           16 D, and 12 D for each target position: the gradient of the decoder's output
-                 for each pair of positions, one attending to the other, and each head:
-                   the weight          4 in float32; c more with mixed precision, or 2 c more with dropout
-                 for each pair of positions of packed rows:
+                 for each pair of a query position and a key position, and each head:
+                   attention weight    4 in float32; c more with mixed precision, or 2 c more with dropout
+                 for each pair of positions in packed rows:
                    the masks           2, which separate the sentence pairs
-                 and at one time in the backward pass:
-                   one layer's pairs   12 H each
+                 needed only for a part of the backward pass:
+                   pairs of one layer  12 H for each pair of positions
                    the logits          20 V for each of `CHUNK_TOKENS` target positions, 44 V with R-Drop
-                   the table           16 V D for the parts of its gradient
+                   the table           16 V D for the parts of the embedding table's gradient
     workspace    the graph, the kernels and their scratch memory
 
 The terms follow from the layers. The constants 12, 16, 20 and `WORKSPACE` were fitted to measurements of processes on
-a CPU, and `SAFETY` allows for what is left out. A slow test compares the sum with a process's peak. XLA fuses much of
-this and reports fewer bytes for the same step.
+a CPU. `SAFETY` is a margin for terms that are left out. A slow test compares the estimate with the peak of a process.
+XLA fuses many of these operations, and reports fewer bytes for the same step.
 """
 
 import math
@@ -55,12 +56,12 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """The sum."""
+        """The sum of all parts of the estimate."""
         return sum(vars(self).values())
 
 
 def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas: int, parts: int) -> MemoryEstimate:
-    """Estimates the memory of a step whose batch is divided among replicas and then into parts."""
+    """Estimates the memory of a step on one device. The batch is divided among the replicas, then into parts."""
     model, settings = configuration.model, configuration.training
     table, parameters = model.vocabulary_size * model.model_width, parameter_count(model)
     mixed = settings.precision != "float32"
@@ -102,7 +103,7 @@ def hidden_matrices(model: TransformerConfig) -> int:
 
 
 def _row_bytes(model: TransformerConfig, shape: BatchShape, compute_bytes: int) -> int:
-    """Returns the bytes of one row's activations, without logits."""
+    """Returns the bytes of one row's activations, without the logits."""
     c, width, inner = compute_bytes, model.model_width, model.inner_width
     source, target = shape.source_length, shape.target_length
     norm_and_mask = 12 * width + (c * width if model.residual_dropout else 0)

@@ -1,4 +1,4 @@
-"""Measures the memory that this machine has for training, and the most that the process has used."""
+"""Measures the memory of this machine that is free for training, and the peak memory of this process."""
 
 import os
 import resource
@@ -21,7 +21,7 @@ def memory_per_replica() -> int:
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Returns the bytes of main memory that are free without swapping and within the process' control groups."""
+    """Returns the bytes of main memory that are free without swapping and within the limits of the control groups."""
     for line in _text(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return max(0, min(int(line.split()[1]) << 10, *_left_by_control_groups(root)))
@@ -29,7 +29,7 @@ def available_memory(root: Path = Path("/")) -> int:
 
 
 def peak_memory() -> int:
-    """Returns the most bytes that the process has held so far: on the fullest GPU, or in main memory."""
+    """Returns the peak memory of the process so far, in bytes: on the GPU with the highest peak, or in main memory."""
     gpus = tf.config.list_logical_devices("GPU")
     if gpus:
         return max(tf.config.experimental.get_memory_info(gpu.name)["peak"] for gpu in gpus)
@@ -38,7 +38,10 @@ def peak_memory() -> int:
 
 
 def _left_by_control_groups(root: Path) -> Iterator[int]:
-    """Yields the bytes that each control group of this process leaves, with file cache as free; cgroups(7), v1, v2."""
+    """Yields the bytes left under the limit of each control group of this process (cgroups(7), v1 and v2).
+
+    The inactive file cache counts as free.
+    """
     yield sys.maxsize
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controller, group = line.split(":", maxsplit=2)
@@ -47,7 +50,7 @@ def _left_by_control_groups(root: Path) -> Iterator[int]:
             "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
         }.get(controller, ("", "", ""))
         here = root / mount / group.strip("/")
-        for folder in (here, *here.parents) if mount else ():  # a container has only some of them
+        for folder in (here, *here.parents) if mount else ():  # in a container, only some of these folders exist
             most = _text(folder / limit).strip()
             if most.isdigit():  # "max" is no limit
                 cache = dict(line.split() for line in _text(folder / "memory.stat").splitlines())

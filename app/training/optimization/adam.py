@@ -1,4 +1,4 @@
-"""Adam with one fused kernel a weight. Vaswani et al. 2017, section 5.3; Kingma & Ba 2015."""
+"""Adam with one fused kernel for each weight. Vaswani et al. 2017, section 5.3; Kingma & Ba 2015."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -9,12 +9,17 @@ import tensorflow as tf
 BETA_1, BETA_2, EPSILON = 0.9, 0.98, 1e-9  # section 5.3
 FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # Micikevicius et al. 2018
 
-# A gradient, its weight, and the weight's first and second moment.
+# A gradient, its weight, and the weight's first and second moments.
 WeightState = tuple[tf.Tensor, keras.Variable, keras.Variable, keras.Variable]
 
 
 class Update(NamedTuple):
-    """The result of a step: the gradients' norm before clipping, float32, and if the weights were updated, bool."""
+    """The result of an update step.
+
+    Attributes:
+        gradient_norm: The norm of the gradients before clipping, float32.
+        applied: True if the weights were updated, bool.
+    """
 
     gradient_norm: tf.Tensor
     applied: tf.Tensor
@@ -24,13 +29,15 @@ class Update(NamedTuple):
 class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam for gradients that are already summed over the replicas, with TensorFlow's fused kernel.
 
-    All replicas hold the same sums, so each updates its own copy of the weights. The whole update can therefore be
-    inside a `tf.cond`, and a gradient that is not finite changes nothing. One kernel a weight instead of a dozen ops
-    saves a tenth of a small model's step.
+    All replicas have the same summed gradients, so each replica updates its own copy of the weights. The whole update
+    can therefore be inside a `tf.cond`, which skips it if a gradient is not finite. One kernel for each weight, instead
+    of a dozen ops, saves a tenth of the time of a small model's step.
 
     Args:
-        dynamic_loss_scale: True if gradients are multiplied by `loss_scale`, for float16. The scale is halved when a
-            gradient overflows, and doubled after 2,000 steps without an overflow.
+        args: The positional arguments of `keras.optimizers.Adam`.
+        dynamic_loss_scale: True to multiply the loss, and thus the gradients, by `loss_scale`, for float16. The scale
+            is halved when a gradient overflows, and doubled after 2,000 steps without an overflow.
+        kwargs: The keyword arguments of `keras.optimizers.Adam`.
     """
 
     def __init__(self, *args: Any, dynamic_loss_scale: bool = False, **kwargs: Any) -> None:
@@ -38,7 +45,7 @@ class FusedAdam(keras.optimizers.Adam):
         self.dynamic_loss_scale = dynamic_loss_scale
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Creates the moments, the averages of the weights, the rate factor and the loss scale."""
+        """Creates the moments, the averages of the weights, the learning-rate factor and the loss scale."""
         if self.built:
             return
         self._build_moments(variables)
@@ -55,7 +62,7 @@ class FusedAdam(keras.optimizers.Adam):
 
     @property
     def averages(self) -> list[keras.Variable]:
-        """The moving averages of the weights, in the weights' order; empty unless `use_ema`."""
+        """The moving averages of the weights, in the order of the weights; empty unless `use_ema` is True."""
         return list(self._model_variables_moving_average) if self.use_ema else []
 
     @property
@@ -68,18 +75,18 @@ class FusedAdam(keras.optimizers.Adam):
         return tf.cast(self.learning_rate, tf.float32) * tf.convert_to_tensor(self.rate_factor)
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
-        """Returns the loss to differentiate."""
+        """Returns the loss to differentiate: the loss times `loss_scale`, if there is a loss scale."""
         return loss * tf.convert_to_tensor(self.loss_scale) if self.dynamic_loss_scale else loss
 
     def apply_summed(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> Update:
-        """Updates the weights if the gradients are finite; called in a replica's context, or without a strategy.
+        """Updates the weights if the gradients are finite. Must be called in a replica's context or without a strategy.
 
         Args:
-            gradients: d (scaled loss) / d weight, the same on every replica.
-            weights: The variables that the optimizer was built with, in that order.
+            gradients: The gradients d (scaled loss) / d weight, the same on every replica.
+            weights: The variables with which the optimizer was built, in the same order.
 
         Returns:
-            Norm and success of the update.
+            The norm of the gradients, and True if the weights were updated.
         """
         scale = tf.convert_to_tensor(self.loss_scale) if self.dynamic_loss_scale else tf.constant(1.0)
         norm = tf.linalg.global_norm(gradients) / scale
@@ -103,7 +110,7 @@ class FusedAdam(keras.optimizers.Adam):
         self._update_weights(
             zip(gradients, weights, self._momentums, self._velocities, strict=True), self.scaled_rate(), step
         )
-        # A smaller decay at first, else the averages would stay close to the random initial weights.
+        # The decay is smaller at first. Otherwise the averages would stay close to the random initial weights.
         decay = tf.minimum(self.ema_momentum, step / (9.0 + step))
         for average, weight in zip(self.averages, weights, strict=bool(self.averages)):
             difference = tf.convert_to_tensor(average) - tf.convert_to_tensor(weight)
@@ -145,5 +152,5 @@ class FusedAdam(keras.optimizers.Adam):
 
 
 def handle(variable: keras.Variable) -> tf.Tensor:
-    """Returns the resource of a variable; in a replica's context, that of the replica's copy."""
+    """Returns the resource handle of a variable. In a replica's context, returns the handle of the replica's copy."""
     return variable.value.handle

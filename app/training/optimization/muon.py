@@ -1,8 +1,8 @@
 """Muon: an optimizer whose update of a weight matrix has the same size in all directions.
 
-Adam updates each number by itself. The gradient of a weight matrix is nearly of low rank, so that a few directions get
-nearly all of the update. Muon replaces the momentum matrix U S V' by U V', the nearest matrix whose singular values are
-all equal, and computes it with a few matrix products instead of a singular value decomposition.
+Adam updates each number of a matrix separately. The gradient of a weight matrix is nearly of low rank, so a few
+directions get nearly all of the update. Muon replaces the momentum matrix U S V' by U V', the nearest matrix whose
+singular values are all equal. U V' is computed by a few matrix products instead of a singular value decomposition.
 
 K. Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; J. Liu et al. 2025, "Muon is scalable
 for LLM training" (arXiv:2502.16982), the source of the update's scale.
@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras_nmt.app.training.optimization.adam import FusedAdam, WeightState, handle
 
 MOMENTUM = 0.95
-ROOT_MEAN_SQUARE = 0.2  # of an update at rate 1; about that of Adam, so that Adam's learning rates suit
+ROOT_MEAN_SQUARE = 0.2  # of an update at learning rate 1; similar to Adam's, so Adam's learning rates can be used
 ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz iteration
 EPSILON = 1e-7
 
@@ -27,12 +27,12 @@ EPSILON = 1e-7
 class Muon(FusedAdam):
     """Muon for the matrices of attention and feed-forward networks; Adam for embeddings, biases and normalization.
 
-    The matrices have one moment, where Adam has two.
+    With Muon, a matrix has only one moment. With Adam, a weight has two.
 
     Args:
-        args: As for `FusedAdam`.
-        product_dtype: Dtype of the products that orthogonalize an update; bfloat16 is precise enough.
-        kwargs: As for `FusedAdam`.
+        args: The positional arguments of `FusedAdam`.
+        product_dtype: The dtype of the products that orthogonalize an update; bfloat16 is precise enough.
+        kwargs: The keyword arguments of `FusedAdam`.
     """
 
     def __init__(self, *args: Any, product_dtype: str = "float32", **kwargs: Any) -> None:
@@ -69,22 +69,22 @@ class Muon(FusedAdam):
 
 
 def is_hidden_matrix(variable: keras.Variable) -> bool:
-    """True if a weight is a matrix between two hidden layers; embeddings are not."""
+    """True if a weight is a matrix between two hidden layers; False for embeddings, biases and normalization."""
     return len(variable.shape) == 2 and "embedding" not in variable.path
 
 
 def orthogonalized(matrices: Sequence[tf.Tensor], dtype: str = "float32") -> list[tf.Tensor]:
-    """Makes the singular values of each matrix about equal, and the root mean square of its numbers 0.2.
+    """Makes the singular values of each matrix about equal, and the root mean square of the matrix's numbers about 0.2.
 
-    The iteration brings the singular values to between 0.7 and 1.2 of each other, which works as well as equal ones.
-    Matrices of one shape, transposed or not, are computed in one batch.
+    The iteration makes the singular values about 0.7 to 1.2, which works as well as equal values. Matrices of the same
+    shape, transposed or not, are computed in one batch.
 
     Args:
-        matrices: float32, each [M, N].
-        dtype: The dtype to compute in.
+        matrices: The matrices, float32, each [M, N].
+        dtype: The dtype of the computation.
 
     Returns:
-        Matrices of the same shapes, float32.
+        The orthogonalized matrices, float32, with the same shapes.
     """
     by_shape = defaultdict(list)
     for index, matrix in enumerate(matrices):
@@ -100,7 +100,7 @@ def orthogonalized(matrices: Sequence[tf.Tensor], dtype: str = "float32") -> lis
 
 
 def _newton_schulz(x: tf.Tensor) -> tf.Tensor:
-    """Brings the singular values of each matrix in [B, M, N], M <= N, from at most 1 to near 1."""
+    """Changes the singular values of each matrix in [B, M, N], M <= N, from values of at most 1 to values near 1."""
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         gram = tf.matmul(x, x, transpose_b=True)
@@ -117,6 +117,6 @@ def _wide(matrix: tf.Tensor) -> tf.Tensor:
 
 
 def _fused(weight: keras.Variable) -> int:
-    """Returns the number of projections side by side in an attention matrix; each is orthogonalized by itself."""
+    """Returns the number of projections in an attention matrix. Each projection is orthogonalized separately."""
     rows, columns = weight.shape
     return columns // rows if "attention" in weight.path else 1

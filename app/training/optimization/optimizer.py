@@ -1,4 +1,4 @@
-"""Builds the optimizer of a configuration."""
+"""Builds the optimizer that a configuration describes."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from keras_nmt.layers.schedules import CosineSchedule, InverseSquareRootSchedule
 
 
 def optimizer_of(settings: TrainingConfig, model_width: int) -> FusedAdam:
-    """Returns the optimizer with its learning-rate schedule; `model_width` scales the Noam schedule."""
+    """Returns the optimizer with its learning-rate schedule. The Noam schedule depends on `model_width`."""
     schedule: keras.optimizers.schedules.LearningRateSchedule
     if settings.schedule == "noam":
         schedule = NoamSchedule(model_width, settings.warmup_steps, settings.learning_rate)

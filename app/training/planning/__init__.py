@@ -1,1 +1,1 @@
-"""Computed before the first step: the plan of `nmt train --plan`, and the number of steps for `--minutes`."""
+"""Plans a training before its first step: for `nmt train --plan`, and the number of steps for `--minutes`."""

@@ -1,6 +1,6 @@
-"""`nmt train --plan`: describes a training from its data, its configuration and a few real steps.
+"""`nmt train --plan`: describes a training from its data, its configuration and a few measured steps.
 
-Nothing is written; the steps train a model that is discarded.
+No files are written. The steps train a model that is then discarded.
 """
 
 import math
@@ -36,7 +36,7 @@ WARM_UP_SECONDS, MEASURED_SECONDS = 15.0, 5.0
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """The model and the machine.
+    """The part of a plan that describes the model and the machine.
 
     Attributes:
         parameters: The number of parameters of each part of the model.
@@ -44,7 +44,7 @@ class ModelPlan:
         precision: The Keras dtype policy.
         devices: The name of each device.
         processor: The model of the CPU and its notable instruction sets.
-        processor_settings: How TensorFlow was configured for it, and why.
+        processor_settings: The settings of TensorFlow for this CPU, with the reason, as text.
     """
 
     parameters: Mapping[str, int]
@@ -65,16 +65,16 @@ class FrequentShape:
 
 @dataclass(frozen=True)
 class DataPlan:
-    """The data of the first epoch.
+    """The part of a plan that describes the data of the first epoch.
 
     Attributes:
-        training_pairs: The number of pairs that are read.
-        skipped_pairs: The number of pairs that are too long.
-        max_length: The longest side of a pair, in tokens.
+        training_pairs: The number of pairs that are not too long.
+        skipped_pairs: The number of pairs that are skipped because they are longer than `max_length`.
+        max_length: The maximum length of either side of a pair, in tokens.
         batches: The number of batches.
         source_tokens: The mean number of real source tokens of a batch, with EOS.
         target_tokens: The mean number of real target tokens of a batch, with EOS.
-        padding_share: The share of padding in all positions, 0 to 1.
+        padding_share: The share of padding in all positions of both sides, 0 to 1.
         shapes: The shapes of the batches, the most frequent first.
     """
 
@@ -90,16 +90,16 @@ class DataPlan:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Memory in bytes, on each GPU, or of the process if there is no GPU.
+    """The part of a plan that describes the memory, in bytes: of each GPU, or of the process if there is no GPU.
 
     Attributes:
-        accumulation: The number of parts in which a batch is computed.
-        largest_batch: The shape of the estimate; no batch of any epoch needs more memory.
-        program: The memory of the process before there was a model; 0 on a GPU.
-        estimated: The estimated peak, with the program.
+        accumulation: The number of accumulated parts into which a batch is split.
+        largest_batch: The batch shape for which memory is estimated. No batch of any epoch needs more memory.
+        program: The memory of the process before the model was built; 0 on a GPU.
+        estimated: The estimated peak, including `program`.
         estimated_parts: The parts of the estimate, on each device.
-        there: The available memory, with what the program already holds.
-        measured: The peak at the end of the measured steps, which include the first epoch's largest batch.
+        there: The available memory, including `program`.
+        measured: The measured peak. The measured steps include the batch of the first epoch that needs most memory.
     """
 
     accumulation: int
@@ -117,8 +117,8 @@ class Speed:
 
     Attributes:
         steps: The number of measured steps.
-        seconds: The time they took.
-        target_tokens_per_second: Real target tokens a second.
+        seconds: The time of the measured steps.
+        target_tokens_per_second: The number of real target tokens per second.
         compilations: The number of shapes that are compiled in an epoch; 0 on a CPU.
         compile_seconds: The time of one compilation.
     """
@@ -132,7 +132,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a training; `hours` includes all steps and compilations, but not the evaluations on the dev set."""
+    """The plan of a training. `hours` includes all steps and compilations, but not the evaluations on the dev set."""
 
     model: ModelPlan
     data: DataPlan
@@ -144,7 +144,7 @@ class Plan:
 
 
 def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str) -> Plan:
-    """Plans the data and trains a model for some steps; arguments and errors are those of `train`."""
+    """Plans a training and measures some of its steps. The arguments and errors are those of `train`."""
     manifest = Manifest.load(data_dir)
     verify_shards(manifest)
     strategy = mirrored_strategy()
@@ -171,7 +171,7 @@ def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], ori
 
 
 def plan_model(trainer: Trainer) -> ModelPlan:
-    """Returns the parameters of embedding, encoder and decoder, and the devices."""
+    """Returns the parameter counts of the embedding, the encoder and the decoder, and describes the devices."""
     model = trainer.transformer
     parts = {layer.name: layer.count_params() for layer in model.layers if layer.weights}
     gpus = tf.config.list_physical_devices("GPU")
@@ -213,8 +213,8 @@ def plan_memory(configuration: Configuration, data: Manifest, replicas: int, pro
         configuration: The resolved configuration.
         data: The data to train on.
         replicas: The number of replicas among which a batch is divided.
-        program: The bytes that the process held before there was a model; 0 on a GPU.
-        free: The bytes that were free for each replica then.
+        program: The bytes that the process used before the model was built; 0 on a GPU.
+        free: The bytes that were free for each replica at that time.
     """
     parts = configuration.training.accumulation
     shape, need = largest_need(configuration, data, replicas=replicas, parts=parts)
@@ -231,7 +231,7 @@ def plan_memory(configuration: Configuration, data: Manifest, replicas: int, pro
 
 
 def batches_to_measure(configuration: Configuration, data: DataSets, epoch: Sequence[PlannedBatch]) -> list[NumpyBatch]:
-    """Returns the batch of the first epoch that needs most memory, and the first batches."""
+    """Returns the batch of the first epoch that needs most memory, then the first few batches of the epoch."""
     needs = [estimate_memory(configuration, batch.shape, replicas=1, parts=1).total for batch in epoch]
 
     def batches(after_step: int, count: int) -> list[NumpyBatch]:
@@ -241,9 +241,11 @@ def batches_to_measure(configuration: Configuration, data: DataSets, epoch: Sequ
 
 
 def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
-    """Measures the speed of steps on all but the first batch, fewer if steps are slow, each after a warm-up step.
+    """Measures the speed of train steps.
 
-    The first batch is trained on once, to trace the graph and to reach the peak of memory.
+    The first batch is used only for one step, which traces the graph and reaches the peak of memory. Each further batch
+    gets one warm-up step, until a time limit for the warm-up is reached. Then steps on the warmed-up batches are
+    measured.
     """
     trainer.make_train_function()
     traced = run_steps(trainer, batches[:1])
@@ -257,14 +259,14 @@ def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
         done = run_steps(trainer, warm)
         steps, seconds = steps + done.steps, seconds + done.seconds
         tokens += done.seconds * done.target_tokens_per_second
-    # Packed batches have one shape, which was compiled together with the tracing.
+    # All packed batches have the same shape, which was compiled in the step that traced the graph.
     first = traced.seconds if is_packed(trainer.settings) else first_seconds[0]
     compiling = max(0.0, first - seconds / steps) if trainer.xla else 0.0
     return Speed(steps, seconds, tokens / seconds, compile_seconds=compiling)
 
 
 def run_steps(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
-    """Trains one step on each batch, and returns the speed."""
+    """Trains one step on each batch, and returns the speed of these steps."""
     spec = tf.nest.map_structure(lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), batches[0])
     stream = dataset_of(lambda: iter(batches), spec).repeat()
     steps = iter(divide(lambda _: stream, trainer.distribute_strategy))

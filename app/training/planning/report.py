@@ -21,7 +21,7 @@ def as_json(plan: Plan) -> str:
 
 
 def as_text(plan: Plan) -> str:
-    """Returns the plan as text, without a final line end."""
+    """Returns the plan as lines of text. The last line has no line end."""
     return "\n".join(
         f"{'' if number else title:<{INDENT}}{line}"
         for title, lines in _parts(plan)

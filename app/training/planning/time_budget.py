@@ -1,7 +1,8 @@
-"""`nmt train --minutes`: chooses the number of steps that fit a given time, then trains as `nmt train` does.
+"""`nmt train --minutes`: chooses the number of steps that fit a given time, then trains like `nmt train`.
 
-The speed is measured with a model that is discarded. The chosen numbers are written into the configuration before the
-run starts, so the run equals one with these numbers and no time limit, and resumes in the same way.
+The speed is measured with a model that is then discarded. The chosen settings (`CHOSEN`) are written into the
+configuration before the run starts. So the run is the same as a run with these settings and no time limit, and it
+resumes in the same way.
 """
 
 import gc
@@ -36,24 +37,24 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 CHOSEN = ("steps", "warmup_steps", "checkpoint_every")
 MEASURED_BATCHES = 8  # several, because shapes differ in speed
-AVERAGED_BATCHES = 100  # their mean size is within 2% of an epoch's
+AVERAGED_BATCHES = 100  # the mean size of this many batches is within 2% of the mean over an epoch
 EVALUATED_PART = 4  # the dev loss is timed on a quarter of the dev set
-MEASURED_SENTENCES = 200  # translated at least, if there are as many; few take almost as long as a whole batch
-EXTRA_TOKENS = 10  # a timed translation may be this much longer than its source
+MEASURED_SENTENCES = 200  # minimum number to translate, because a few sentences take almost as long as a batch
+EXTRA_TOKENS = 10  # a timed translation may have this many tokens more than its source
 FEWEST_STEPS = 20
-MOST_EVALUATION = 0.25  # share of the time
-MOST_WARMUP = 0.125  # share of the steps
-USED = 0.95  # share of the time, because checkpoints are not timed and the speed varies
+MOST_EVALUATION = 0.25  # maximum share of the time that is spent on evaluations
+MOST_WARMUP = 0.125  # maximum share of the steps that are warm-up steps
+USED = 0.95  # share of the time that is planned, because writing checkpoints is not timed and the speed varies
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The speed of a training on this machine.
+    """The measured speed of a training on this machine.
 
     Attributes:
-        target_tokens_per_second: In steps whose shapes were already compiled.
+        target_tokens_per_second: The number of target tokens per second, in steps whose shapes were already compiled.
         step_seconds: The mean time of a step.
-        start_seconds: The time until steps run at that speed: building, tracing and compiling.
+        start_seconds: The time before steps run at full speed: building, tracing and compiling.
         evaluation_seconds: The time of one evaluation on the dev set.
     """
 
@@ -68,9 +69,9 @@ class TimeBudget:
     """The time that a training may take.
 
     Attributes:
-        minutes: Its length, which includes the measurement.
-        started: The `time.perf_counter()` at which it started.
-        most_steps: The most steps to train, even if more would fit; None for no limit.
+        minutes: The length of the time in minutes; the measurement of the speed is part of the time.
+        started: The value of `time.perf_counter()` when the time started.
+        most_steps: The maximum number of steps to train, even if more steps would fit; None for no limit.
     """
 
     minutes: float
@@ -91,21 +92,21 @@ def train_within(
     *,
     profile: ProfiledSteps | None = None,
 ) -> RunDirectory | None:
-    """Trains as many steps as fit the time; an existing run resumes with the numbers that it was started with.
+    """Trains as many steps as fit the time. An existing run resumes with its own number of steps.
 
     Args:
-        budget: The time; ignored when a run resumes.
-        data_dir: As for `train`.
-        out: As for `train`.
-        sections: As for `train`.
-        origin: As for `train`.
-        profile: As for `train`.
+        budget: The time that the training may take; ignored when a run resumes.
+        data_dir: The same as for `train`.
+        out: The same as for `train`.
+        sections: The same as for `train`.
+        origin: The same as for `train`.
+        profile: The same as for `train`.
 
     Returns:
-        As `train` does.
+        The same as `train`.
 
     Raises:
-        UserError: As `train` does, or the time is too short.
+        UserError: `train` raises it, or the time is too short.
     """
     if RunDirectory.is_run(out):
         chosen, facts = kept_numbers(RunDirectory.open(out))
@@ -119,7 +120,7 @@ def train_within(
 
 
 def kept_numbers(run: RunDirectory) -> tuple[TrainingConfig, dict[str, Any]]:
-    """Returns the settings of an existing run, and the entry of its manifest on the time budget, if there is one."""
+    """Returns the settings of an existing run, and its manifest's entry `time_budget`, if there is one."""
     settings = run.configuration.training
     say(f"{run.path}: keeps its {settings.steps:,} steps; to measure again choose another --out")
     name = "time_budget"
@@ -129,9 +130,9 @@ def kept_numbers(run: RunDirectory) -> tuple[TrainingConfig, dict[str, Any]]:
 def choose_numbers(
     budget: TimeBudget, data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], origin: str
 ) -> tuple[TrainingConfig, dict[str, Any]]:
-    """Measures the speed, and returns the settings of a new run and the entries of its manifest."""
+    """Measures the speed, and returns the settings of a new run and the entry `time_budget` for its manifest."""
     measured, settings = measure_training(data_dir, sections, origin)
-    gc.collect()  # frees the discarded model, which is part of reference cycles
+    gc.collect()  # frees the discarded model, which reference cycles would keep in memory
     chosen = settings_within(budget.seconds_left(), settings, measured, most_steps=budget.most_steps)
     within = "less than " if chosen.steps == budget.most_steps else ""
     speed = f"{measured.target_tokens_per_second:,.0f} target tokens/s"
@@ -142,7 +143,7 @@ def choose_numbers(
 def settings_within(
     seconds: float, settings: TrainingConfig, measured: Measured, *, most_steps: int | None = None
 ) -> TrainingConfig:
-    """Returns the settings with as many steps as fit the time, and warm-up and checkpoints adapted to them.
+    """Returns the settings with as many steps as fit the time. Adapts the warm-up and the checkpoints to these steps.
 
     The number of checkpoints stays the same, unless their evaluations would take more than a quarter of the time.
 
@@ -170,7 +171,7 @@ def settings_within(
 def measure_training(
     data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str
 ) -> tuple[Measured, TrainingConfig]:
-    """Trains a model for some steps, evaluates it, and returns its speed and the settings it was trained with."""
+    """Trains a model for some steps and evaluates it. Returns the speed, and the settings that were used."""
     started = time.perf_counter()
     manifest = Manifest.load(data_dir)
     verify_shards(manifest)
@@ -196,9 +197,13 @@ def measure_training(
 
 
 def time_evaluation(trainer: Trainer, configuration: Configuration, data: DataSets) -> tuple[float, float]:
-    """Returns the estimated seconds of an evaluation on the dev set, without tracing, and the seconds spent on timing.
+    """Estimates the seconds of an evaluation on the dev set, without tracing.
 
-    With random weights no translation would end by itself, so the search is limited to a few extra tokens.
+    Only a part of the dev set is evaluated. With random weights, translations would not end with EOS, so the search is
+    limited to a few more tokens than the source has.
+
+    Returns:
+        The estimated seconds, and the seconds that the timed part took.
     """
     settings, decoding = configuration.training, configuration.decoding
     short = replace(decoding, max_extra_tokens=min(decoding.max_extra_tokens, EXTRA_TOKENS))
