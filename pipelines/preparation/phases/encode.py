@@ -27,7 +27,7 @@ _REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
 
 
 class EncodedPairs(NamedTuple):
-    """The token ids of those pairs of a chunk that are not too long, and the indices of these pairs."""
+    """The token ids of those pairs of a chunk that are neither empty nor too long, and the indices of these pairs."""
 
     ids: list[IdPair]
     indices: NDArray[np.int64]
@@ -76,7 +76,7 @@ def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
 
 
 def _read_report(job: Job, number: int) -> CleaningReport:
-    """Returns what encoding a chunk changes in its report. `kept` is negative: minus the number of dropped pairs."""
+    """Returns what encoding a chunk changes in its report. `kept` is minus the number of pairs no longer kept."""
     return CleaningReport(**json.loads(job.file(number, "encoded.json").read_text(encoding="utf-8")))
 
 
