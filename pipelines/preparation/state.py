@@ -22,7 +22,7 @@ class Preparation:
 
     Attributes:
         options: The user's options.
-        opened: All corpora, opened.
+        opened: The opened corpora.
         job: The settings that every worker needs.
         workers: The processes or machines that run the functions of each phase.
         progress: The function that is called with the progress of each phase, as described in `prepare`.

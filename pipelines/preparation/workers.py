@@ -87,7 +87,8 @@ class LocalWorkers:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _start_worker)
             before = active_children()
-            with _ignore_sigint():  # the processes inherit this; else those still importing would print tracebacks
+            # The processes inherit this. Otherwise Ctrl-C would print tracebacks of processes that are still importing.
+            with _ignore_sigint():
                 for _ in range(self._count):
                     self._pool.submit(os.getpid)
             self._started = [process for process in active_children() if process not in before]

@@ -39,7 +39,7 @@ class Manifest:
         splits: The splits `train` and `dev`.
         options: The options of the preparation.
         versions: The versions of the packages that prepared the data.
-        pairs: All language pairs, the main pair first. If it is empty, it becomes the main pair only.
+        pairs: All language pairs, the main pair first; an empty tuple is replaced by a tuple of only the main pair.
         domains: The domains that have a tag (`pipelines.vocabulary.tags`).
     """
 

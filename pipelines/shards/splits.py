@@ -80,7 +80,7 @@ class Split:
 
     Attributes:
         shards: The shards.
-        length_histogram: At index n, the number of pairs whose longer side has n tokens.
+        length_histogram: The element at index n is the number of pairs whose longer side has n tokens.
         cleaning: The report of what cleaning kept and dropped, as JSON values.
         origins: A description of where each corpus came from.
         text: The names of the files with raw source and target text, which BLEU needs; None for training data.

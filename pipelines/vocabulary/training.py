@@ -39,9 +39,9 @@ def train_model(
     """Trains a model and returns it serialised; the same sentences give the same model.
 
     Args:
-        sentences: Sentences of both languages, which are read once and held in memory; a million are plenty.
+        sentences: The sentences of both languages, which are read once and held in memory; a million are plenty.
         size: The number of pieces, a multiple of 8, for which matrix units (tensor cores) are fastest.
-        tags: Words that become one piece each.
+        tags: The words that become one piece each.
         normalization: One of `NORMALIZATIONS`. The model stores it, and applies it to all text.
 
     Raises:

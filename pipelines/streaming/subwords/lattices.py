@@ -35,7 +35,7 @@ class Trie(NamedTuple):
     """A trie of the spellings of all pieces; state 0 is the root.
 
     Attributes:
-        keys: Transitions, sorted: state << 32 | character.
+        keys: The transitions, sorted; each is encoded as state << 32 | character.
         targets: The state that each transition leads to.
         pieces: The piece that ends in each state, or -1.
     """
