@@ -39,7 +39,7 @@ def base_of(code: str) -> str:
 
 
 def match(wanted: str, names: Collection[str]) -> str | None:
-    """Returns the one of several names that means the wanted language, or None.
+    """Chooses the name that means the wanted language; returns None if there is none.
 
     A name with the same spelling is preferred, then a name with the same standard code, then the first name that only
     adds or omits a script or region: en matches en-US, and pt-BR matches pt.

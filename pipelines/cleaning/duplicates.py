@@ -90,7 +90,7 @@ def _word_pairs(text: str, side: str) -> list[str]:
 
 
 class EqualKeys(NamedTuple):
-    """Pairs of rows with equal keys.
+    """Rows whose key also occurs in an earlier row.
 
     Attributes:
         rows: The rows that have the same key as an earlier row, ascending.

@@ -110,7 +110,10 @@ def _share_script(first: Language, second: Language) -> bool:
 
 @cache
 def _possible(near: frozenset[str]) -> float:
-    """Returns the threshold from which a text is accepted: the highest probability of the labels for an empty text."""
+    """Returns the probability from which a text is accepted.
+
+    It is the highest probability that one of the labels has for an empty text, within the bounds `_POSSIBLE`.
+    """
     least, most = _POSSIBLE
     return min(max(least, *(_labels()[label] for label in near)), most)
 

@@ -110,7 +110,7 @@ def _decompress(stream: Any, data: bytes) -> bytes:
 
 
 def _frames(file: IO[bytes]) -> Iterator[bytes]:
-    """Yields the content of all frames; unlike the package's own reader, detects a truncated file."""
+    """Yields the content of all zstd frames of a file; unlike the reader of zstandard, detects a truncated file."""
     frame, left = None, b""
     while chunk := left or file.read(_CHUNK_BYTES):
         frame = frame or zstandard.ZstdDecompressor().decompressobj()

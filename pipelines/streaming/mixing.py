@@ -93,7 +93,12 @@ class Mixture:
         return np.repeat(rows[order], times)
 
     def count(self, histograms: Rows, offsets: Offsets) -> Rows:
-        """Returns how many rows `draw` takes, given histograms of all rows; both int64 [lanes, corpora, buckets]."""
+        """Returns the histograms of the rows that `draw` takes, int64 [lanes, corpora, buckets].
+
+        Args:
+            histograms: int64 [lanes, corpora, buckets], the number of all rows.
+            offsets: The offsets of all lanes, [lanes, corpora].
+        """
         corpus = np.arange(len(self.rates))[:, None]
         return np.diff(self._taken(np.cumsum(histograms, axis=-1), corpus, offsets[..., None]), axis=-1, prepend=0)
 

@@ -113,7 +113,7 @@ class TrainingData:
         return [Window(epoch, number, tuple(part.ravel().tolist())) for number, part in enumerate(parts)]
 
     def windows_from(self, batch: int) -> Iterator[tuple[Window, int]]:
-        """Yields endlessly the windows from the one that contains a batch on.
+        """Yields windows endlessly, beginning with the window that contains a given batch.
 
         Each window comes with the number of its first batch to read: 0 for all windows except the first. The batches of
         the skipped windows are only counted, not planned, unless they are packed.

@@ -84,7 +84,7 @@ class Languages:
         _ = self.tags
 
     def find(self, pair: LanguagePair) -> LanguagePair | None:
-        """Returns the one of `pairs` that has the same languages, in any spelling of their codes, or None."""
+        """Returns the pair in `pairs` that has the same languages, in any spelling of their codes, or None."""
         same = (p for p in self.pairs if match(pair.source, [p.source]) and match(pair.target, [p.target]))
         return pair if pair in self.pairs else next(same, None)
 
