@@ -1,1 +1,1 @@
-"""Turns text into batches of tensors and back; may use disk and network, but knows no model."""
+"""Converts text to batches of tensors and back. It may use disk and network, and does not depend on the model."""

@@ -15,7 +15,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` and renames it to `path` at the end of the block.
 
     The temporary name is unique, so two processes may write the same file: the last rename wins. If the block raises,
-    the temporary file is removed and `path` stays as it was.
+    the temporary file is removed and `path` is not changed.
     """
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:

@@ -6,4 +6,4 @@ class DataError(ValueError):
 
 
 class LostWorkerError(DataError):
-    """A worker process died; finished work is kept, and the same command continues from it."""
+    """A worker process died. Its finished work is kept, and the same command resumes from there."""

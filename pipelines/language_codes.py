@@ -19,7 +19,7 @@ _USUAL = re.compile(r"[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-]([A-Z]{2}|\d{3}))?")  #
 
 @cache
 def standard(code: str) -> str:
-    """Returns a code in its standard form, or unchanged if it is not a BCP 47 code.
+    """Returns the standard form of a code; a text that is not a BCP 47 code is returned unchanged.
 
     `zh_CN` becomes zh-CN, `deu` and `deu_Latn` become de, `iw` becomes he, and `src` is unchanged.
     """
@@ -31,7 +31,7 @@ def standard(code: str) -> str:
 
 @cache
 def base_of(code: str) -> str:
-    """Returns the language of a code, `zh` for `zh_CN` and `cmn`; the code itself if it is not a BCP 47 code."""
+    """Returns the language of a code: `zh` for `zh_CN` and `cmn`. A text that is not a BCP 47 code is unchanged."""
     try:
         return Language.get(code).prefer_macrolanguage().language or code
     except LanguageTagError:
@@ -39,10 +39,10 @@ def base_of(code: str) -> str:
 
 
 def match(wanted: str, names: Collection[str]) -> str | None:
-    """Returns the name that means the wanted language, or None.
+    """Chooses the name that means the wanted language; returns None if there is none.
 
-    An equal spelling is preferred, then the same standard code, then the first name that only adds or omits a script or
-    region: en matches en-US, and pt-BR matches pt.
+    A name with the same spelling is preferred, then a name with the same standard code, then the first name that only
+    adds or omits a script or region: en matches en-US, and pt-BR matches pt.
     """
     if wanted in names:
         return wanted
@@ -82,7 +82,7 @@ def split_pair(text: str) -> tuple[str, str]:
 
 
 def _halves(text: str) -> Iterator[tuple[str, str]]:
-    """Yields the possible readings of a pair, since codes may contain hyphens too."""
+    """Yields all possible splits of a pair; there may be several, since codes may contain hyphens too."""
     parts = text.split("-")
     for i in range(1, len(parts)):
         pair = "-".join(parts[:i]), "-".join(parts[i:])

@@ -1,1 +1,1 @@
-"""Decides which sentence pairs are kept: filters, duplicates, language identification."""
+"""Decides which sentence pairs are kept: filters, search for duplicates, language identification."""

@@ -1,9 +1,15 @@
-"""Finds exact and near duplicates of pairs in memory that does not grow with the corpus.
+"""Finds exact and near duplicates of pairs, in memory that does not grow with the corpus.
 
-Each pair gets fingerprints when its chunk is cleaned: a digest of its text; a MinHash signature (Broder 1997) of its
-word bigrams, cut into bands, of which similar pairs are likely to share one (Leskovec et al., Mining of Massive
-Datasets, 3.4); and a sketch of one byte of each hash, to estimate the similarity of two pairs (Li and Koenig 2010).
-Then equal keys are found in one column of all chunks at a time, one range of keys at a time.
+When a chunk of the corpus is cleaned, each pair gets three kinds of fingerprints:
+
+- a digest of its text;
+- the keys of the bands of its MinHash signature (Broder 1997). The signature is computed from the word bigrams of the
+  pair and cut into bands. Similar pairs are likely to have at least one band in common (Leskovec et al., Mining of
+  Massive Datasets, 3.4);
+- a sketch, which is one byte of each MinHash. It serves to estimate the similarity of two pairs (Li and Koenig 2010).
+
+The digests and the bands are columns of keys. Later, each column is searched for equal keys in all chunks. Only one
+range of key values is held in memory at a time.
 """
 
 import hashlib
@@ -19,11 +25,11 @@ import rensa
 from numpy.typing import NDArray
 
 HASHES = 64
-BANDS = 8  # of 8 hashes: two pairs of similarity 0.9 share a band with probability 99 %, of similarity 0.5 with 3 %
+BANDS = 8  # of 8 hashes each: two pairs share a band with probability 99 % at similarity 0.9, and 3 % at 0.5
 KEYS_AT_ONCE = 1_000_000  # keys of a column sorted in memory at once: about 130 MB
-_COMPARED_AT_ONCE = 100_000  # pairs of sketches: about 26 MB
+_COMPARED_AT_ONCE = 100_000  # pairs of sketches that are compared in memory at once: about 26 MB
 _SEED = 1
-_WORD = regex.compile(r"[\w\p{M}]+")  # with combining marks, which are essential in some scripts
+_WORD = regex.compile(r"[\w\p{M}]+")  # combining marks are included, since they distinguish words in some scripts
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _MIXERS = np.random.Generator(np.random.PCG64(_SEED)).integers(1, 2**63, HASHES, dtype=np.uint64) | np.uint64(1)
 
@@ -35,8 +41,8 @@ class Fingerprints(NamedTuple):
     """The fingerprints of N pairs.
 
     Attributes:
-        keys: uint64 [1 + BANDS, N], the digests of the exact text, then the key of each band.
-        sketches: uint8 [N, HASHES].
+        keys: uint64 [1 + BANDS, N], the digest of the exact text, followed by the key of each band.
+        sketches: uint8 [N, HASHES], the lowest byte of each MinHash.
     """
 
     keys: Keys
@@ -44,7 +50,7 @@ class Fingerprints(NamedTuple):
 
 
 def fingerprints(pairs: Sequence[tuple[str, str]]) -> Fingerprints:
-    """Computes the fingerprints of cleaned pairs; they do not depend on the Unicode normalisation form."""
+    """Computes the fingerprints of cleaned pairs; they are the same for all Unicode normalisation forms of a text."""
     pairs = [(canonical_form(source), canonical_form(target)) for source, target in pairs]
     exact = digests([f"{source}\t{target}" for source, target in pairs])
     shingles = [[*_word_pairs(source, "<"), *_word_pairs(target, ">")] for source, target in pairs]
@@ -62,12 +68,12 @@ def digests(texts: Sequence[str]) -> Keys:
 
 
 def normalized(text: str) -> str:
-    """Returns the normalised words of a text, without case and punctuation; the text itself if it has no words."""
+    """Returns the words of a text in lower case without punctuation; returns the text itself if it has no words."""
     return " ".join(_words(canonical_form(text))) or text
 
 
 def canonical_form(text: str) -> str:
-    """Returns the text in form NFKC without invisible characters: equal for texts that look the same."""
+    """Returns the text in form NFKC without invisible characters, so that texts that look the same become equal."""
     if text.isascii():
         return text
     return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
@@ -84,20 +90,25 @@ def _word_pairs(text: str, side: str) -> list[str]:
 
 
 class EqualKeys(NamedTuple):
-    """Rows with the same key as an earlier row, ascending, and the first row with that key."""
+    """Rows whose key also occurs in an earlier row.
+
+    Attributes:
+        rows: The rows that have the same key as an earlier row, ascending.
+        first: For each of these rows, the first row that has the same key.
+    """
 
     rows: Rows
     first: Rows
 
 
 def equal_keys(files: Sequence[Path], column: int, left_out: NDArray[np.bool_] | None = None) -> Iterator[EqualKeys]:
-    """Yields the rows with equal keys in one column of all chunks, one range of keys at a time.
+    """Yields the rows with equal keys in one column of all chunks, for one range of key values after another.
 
     Args:
-        files: The arrays of keys of the chunks; rows are numbered through all of them. Only one file is open at a time,
-            since there may be more files than a process can open.
-        column: 0 for the exact text, then one for each band.
-        left_out: A mask of rows to ignore, bool [N].
+        files: The files with the key arrays of the chunks. Rows are numbered consecutively through all files. Only one
+            file is open at a time, since there may be more files than a process can open.
+        column: The column of keys: 0 for the exact text, 1 and above for the bands.
+        left_out: A mask of the rows to ignore, bool [N].
     """
     starts = np.cumsum([0, *(np.load(file, mmap_mode="r").shape[1] for file in files)])
     ranges = -(-int(starts[-1]) // KEYS_AT_ONCE)
@@ -123,7 +134,7 @@ def _later_rows(rows: Rows, keys: Keys) -> EqualKeys:
 
 
 def similarity(files: Sequence[Path], found: EqualKeys) -> NDArray[np.float32]:
-    """Estimates the similarity of each row to the first one with its key, 0 to 1: the Jaccard index of bigrams."""
+    """Estimates the similarity of each row to the first row with the same key: the Jaccard index of bigrams, 0 to 1."""
     estimated = np.zeros(len(found.rows), np.float32)
     for begin in range(0, len(estimated), _COMPARED_AT_ONCE):
         some = slice(begin, begin + _COMPARED_AT_ONCE)
@@ -133,7 +144,7 @@ def similarity(files: Sequence[Path], found: EqualKeys) -> NDArray[np.float32]:
 
 
 def _gather(files: Sequence[Path], rows: Rows) -> NDArray[np.uint8]:
-    """Returns the sketches of rows, [n, HASHES], reading chunk after chunk."""
+    """Returns the sketches of rows, [n, HASHES]; opens one file at a time."""
     gathered = np.zeros((len(rows), HASHES), np.uint8)
     order = np.argsort(rows, kind="stable")
     done = start = 0

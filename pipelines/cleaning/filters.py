@@ -1,8 +1,8 @@
 """Drops sentence pairs that are useless for training, and counts them by reason.
 
-A filter is a predicate on the text of one pair. Before the filters, mis-decoded text is repaired and whitespace is
-normalised: any run of it, including tabs, no-break spaces and U+2028, becomes one space. Duplicates and text of test
-sets are found elsewhere (`duplicates`, `pipelines.preparation.phases`).
+A filter is a predicate on the text of one pair. Before the filters run, text that was decoded with a wrong encoding is
+repaired, and each run of whitespace (including tabs, no-break spaces and U+2028) becomes one space. Duplicates and text
+of test sets are found elsewhere (`duplicates`, `pipelines.preparation.phases`).
 """
 
 import re
@@ -25,25 +25,25 @@ from keras_nmt.pipelines.cleaning.number_matching import counts_by_thousands, ha
 from keras_nmt.pipelines.cleaning.word_counts import count_words, share_of_letters
 from keras_nmt.pipelines.errors import DataError
 
-EXAMPLES_KEPT = 10  # examples of each reason, for the report
+EXAMPLES_KEPT = 10  # number of examples for each reason in the report
 _EXAMPLE_CHARACTERS = 160
-_SHORT_WORDS = 3  # difference in words that is always acceptable: "Danke." is "Thank you very much."
-_MAX_CHARACTERS_PER_WORD = 20  # on average, in any real sentence
-_IDENTICAL_WORDS = 2  # a side of at most 2 words may be the same in both languages: names, numbers
+_SHORT_WORDS = 3  # this difference in words is always acceptable: "Danke." means "Thank you very much."
+_MAX_CHARACTERS_PER_WORD = 20  # no real sentence has a higher average
+_IDENTICAL_WORDS = 2  # up to 2 words may be the same in both languages: names, numbers
 
-# Control characters that are not spaces; U+0085 usually is a mis-decoded Windows ellipsis, not a line end.
+# Control characters that are not spaces. U+0085 is included: it usually is a mis-decoded Windows ellipsis, no line end.
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x9f\ufffd]")
-_ODD_SPACE = re.compile("[\x0b\x0c\r\x1c-\x1f\u2028\u2029]")  # ftfy removes some of them, which would join two words
+_ODD_SPACE = re.compile("[\x0b\x0c\r\x1c-\x1f\u2028\u2029]")  # ftfy would remove some of these and so join two words
 _SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|" + _CONTROL.pattern)  # mis-decoded UTF-8 turns one character into several
-# Text that ftfy mistakes for wrong decoding: quotation marks and brackets at the edge of a word, and the letter ƒ of
-# Ewe if the characters around it cannot be bytes of UTF-8.
+# Correct text that ftfy takes for wrongly decoded text: quotation marks and brackets at the edge of a word, and the
+# letter ƒ of the Ewe language, if the characters around it cannot be bytes of UTF-8.
 _QUOTES = r"[\p{Pi}\p{Pf}\p{Ps}\p{Pe}]+"
 _INNOCENT = regex.compile(
     rf"(?<![^\s\p{{P}}]){_QUOTES}|{_QUOTES}(?![^\s\p{{P}}])"
     r"|(?<![^\x00-\x7f])ƒ|(?<![\xc0-\xdf])ƒ(?=[a-z])"
 )
 _VISIBLE = regex.compile(r"[^ \p{Cf}]")
-_REPAIR = ftfy.TextFixerConfig(  # repairs only certain errors; quotes, ligatures and widths are left as written
+_REPAIR = ftfy.TextFixerConfig(  # repairs only what is certainly wrong, and keeps quotes, ligatures and widths
     fix_latin_ligatures=False,
     fix_character_width=False,
     uncurl_quotes=False,
@@ -61,10 +61,10 @@ class CleaningOptions:
 
     Attributes:
         max_words: The maximum number of words on a side; lines with more than 200 words are rarely one sentence.
-        max_length_ratio: The maximum ratio of the words of the longer side, minus 3, to those of the shorter.
+        max_length_ratio: The maximum of (words of the longer side - 3) / (words of the shorter side).
         min_letters: The minimum share of letters among the characters of a side, 0 to 1.
-        near_duplicates: The similarity to an earlier pair from which a pair is dropped, 0 to 1.
-        skip: Reasons, of `OPTIONAL`, for which no pair is dropped.
+        near_duplicates: A pair is dropped if its similarity to an earlier pair is at least this number, 0 to 1.
+        skip: The filters to turn off, by their reasons; only those in `OPTIONAL` can be turned off.
     """
 
     max_words: int = 200
@@ -86,7 +86,7 @@ class CleaningOptions:
 
 
 class DroppedPair(NamedTuple):
-    """A dropped pair and the reason; its sides are bytes if they could not be decoded."""
+    """A dropped pair and the reason. Source and target are bytes if the pair could not be decoded."""
 
     reason: str
     source: str | bytes
@@ -99,10 +99,11 @@ class CleaningReport:
 
     Attributes:
         kept: The number of kept pairs.
-        repaired: The number of pairs, among those that passed the single-pair filters, with repaired text.
+        repaired: The number of pairs that had mis-decoded text, which was repaired, and that `Cleaner` did not drop.
         dropped: The number of dropped pairs by reason.
         examples: The first few dropped pairs by reason.
-        everything: If a list, all dropped pairs are added to it with their reasons; it is not part of `as_dict`.
+        everything: A list to which all dropped pairs are added with their reasons, or None to collect only examples.
+            It is not part of `as_dict`.
     """
 
     kept: int = 0
@@ -121,7 +122,7 @@ class CleaningReport:
             self.everything.append(DroppedPair(reason, source, target))
 
     def drop_kept(self, reason: str, source: str, target: str) -> None:
-        """Counts a pair as dropped that was counted as kept: duplicates, and pairs with too many tokens."""
+        """Counts a pair as dropped that was counted as kept before, such as a duplicate or one with too many tokens."""
         self.kept -= 1
         self.drop(reason, source, target)
 
@@ -144,7 +145,7 @@ class CleaningReport:
         }
 
     def lines(self) -> list[str]:
-        """Returns the report as lines for people: the total, then each reason with an example."""
+        """Returns the report as lines of text: the total, then each reason with an example."""
         total = self.kept + sum(self.dropped.values())
         report = [f"kept {self.kept:,} of {total:,} pairs"]
         if self.repaired:
@@ -160,7 +161,7 @@ class Cleaner:
 
     Args:
         options: The limits of the filters.
-        languages: The languages of source and target, such as `en` and `de`.
+        languages: The codes of the source and the target language, such as `en` and `de`.
     """
 
     def __init__(self, options: CleaningOptions, languages: tuple[str, str]) -> None:
@@ -168,7 +169,7 @@ class Cleaner:
         self._repairs = "garbled" not in options.skip
 
     def __call__(self, source: bytes, target: bytes, report: CleaningReport) -> TextPair | None:
-        """Returns the cleaned text of a pair, or None if it is dropped, and counts it in `report`."""
+        """Returns the cleaned text of a pair, or None if the pair is dropped; counts the pair in `report`."""
         text = decode(source, target)
         if text is None:
             report.drop("undecodable", source, target)
@@ -190,7 +191,7 @@ class Cleaner:
 def decode(source: bytes, target: bytes) -> TextPair | None:
     """Decodes a pair; returns None if a side is not UTF-8 or has a NUL byte.
 
-    A NUL byte is valid UTF-8, but does not occur in text; a UTF-16 file contains many.
+    A NUL byte is valid UTF-8, but does not occur in text. It is a sign of UTF-16, which contains many NUL bytes.
     """
     if b"\0" in source or b"\0" in target:
         return None
@@ -201,7 +202,7 @@ def decode(source: bytes, target: bytes) -> TextPair | None:
 
 
 def repaired(text: str) -> str | None:
-    """Repairs mis-decoded text such as `schÃ¶n` and `it&apos;s`; returns None if that is not possible."""
+    """Repairs mis-decoded text such as `schÃ¶n` and `it&apos;s`; returns None if it cannot be repaired."""
     if not (is_garbled(text) or ("&" in text and ";" in text)):
         return text
     fixed = str(ftfy.fix_text(_ODD_SPACE.sub(" ", text), _REPAIR))
@@ -209,9 +210,9 @@ def repaired(text: str) -> str | None:
 
 
 def is_garbled(text: str) -> bool:
-    """Returns True if text contains control characters or U+FFFD, or looks decoded with the wrong encoding.
+    """Returns True if text contains control characters or U+FFFD, or seems to be decoded with the wrong encoding.
 
-    ftfy alone would also report a quotation mark beside a letter such as Ä.
+    The test of ftfy would also return True for a quotation mark beside a letter such as Ä; this function does not.
     """
     if not _SUSPICIOUS.search(text):
         return False
@@ -219,7 +220,7 @@ def is_garbled(text: str) -> bool:
 
 
 def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[str, Predicate]]:
-    """Returns the filters to apply, the cheapest first, each with its reason."""
+    """Returns the filters to apply, the cheapest first, each with the reason that it reports."""
     may_be_alike = are_close_relatives(*languages)
     by_thousands = all(map(counts_by_thousands, languages))
     known: list[tuple[str, Predicate]] = [
@@ -236,28 +237,28 @@ def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[
 
 
 def is_empty(source: str, target: str) -> bool:
-    """Returns True if a side has no visible characters; direction marks, for example, are invisible."""
+    """Returns True if one side has no visible character. Direction marks, for example, are invisible."""
     return not (source and target and _is_visible(source) and _is_visible(target))
 
 
 def is_too_long(text: str, max_words: int) -> bool:
-    """Returns True if text has too many words, or too many characters, since some text has no spaces."""
+    """Returns True if text has too many words or characters; characters matter, because some text has no spaces."""
     return len(text) > max_words * _MAX_CHARACTERS_PER_WORD or count_words(text) > max_words
 
 
 def length_ratio(source: str, target: str) -> float:
-    """Returns the ratio of the words of the longer side, minus 3, to those of the shorter side."""
+    """Returns (words of the longer side - 3) / (words of the shorter side)."""
     shorter, longer = sorted((count_words(source), count_words(target)))
     return (longer - _SHORT_WORDS) / shorter
 
 
 def is_identical(source: str, target: str) -> bool:
-    """Returns True if the source was not translated; one or two equal words may be a name."""
+    """Returns True if the target is a copy of the source and has more than two words; fewer words may be a name."""
     return source == target and count_words(source) > _IDENTICAL_WORDS
 
 
 def is_foreign(text: str, language: str) -> bool:
-    """Returns True if text is certainly in another language; a few words are never certain."""
+    """Returns True if text is certainly in another language; the language of a few words is never certain."""
     return len(text) >= LEAST_CHARACTERS and is_in_another_language(text, language)
 
 
@@ -271,7 +272,7 @@ def _excerpt(text: str | bytes) -> str:
     return text if len(text) <= _EXAMPLE_CHARACTERS else text[: _EXAMPLE_CHARACTERS - 1] + "…"
 
 
-OPTIONAL: Sequence[str] = (  # reasons that may be skipped; other pairs cannot be used for training
+OPTIONAL: Sequence[str] = (  # the filters that may be turned off; pairs dropped for other reasons are unusable
     *("garbled", "too_long", "length_ratio", "identical", "few_letters", "numbers", "links", "language"),
     *("held_out", "duplicate", "near_duplicate"),
 )

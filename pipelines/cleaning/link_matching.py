@@ -1,7 +1,7 @@
-"""Compares the web and mail addresses of two translations.
+"""Compares the web and mail addresses in the source and the target of a pair.
 
-Addresses consist of ASCII characters (RFC 3986), so an address ends at the first other character, be it a Chinese full
-stop, a closing quotation mark or a Thai letter. Inflectional endings (`example.com'da`, `example.com:ssa`,
+Addresses consist of ASCII characters (RFC 3986), so an address ends at the first other character, such as a Chinese
+full stop, a closing quotation mark or a Thai letter. Inflectional endings (`example.com'da`, `example.com:ssa`,
 `example.com-on`) and trailing punctuation are removed.
 """
 
@@ -43,7 +43,7 @@ def _canonical(link: str) -> str:
     if "@" in link and "/" not in link:
         return link
     link = _START.sub("", link, count=1)
-    if link[:1].isascii():  # else the host itself is not
+    if link[:1].isascii():  # otherwise the host name is not in ASCII
         link = _NO_ASCII.sub("", unquote(link))
     host = _HOST_AND_PORT.match(link)
     if host and link[host.end() : host.end() + 1] not in {"/", "?", "#"}:

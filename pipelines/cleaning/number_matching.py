@@ -1,8 +1,8 @@
-"""Compares the numbers of two translations, independently of script and notation.
+"""Compares the numbers in the source and the target of a pair, independently of script and notation.
 
 Decimal digits of all scripts are equivalent, and so are different notations: `1,000.5` and `1.000,5`, `12:00` and `12`,
-`7.30 pm` and `19:30`, `20 million`, `2000万` and `2 करोड़`, `3` and `三`, `1980s` and `80年代`. A number on one side
-only is not a difference, since the other side may have it as a word (`two`, `March`).
+`7.30 pm` and `19:30`, `20 million`, `2000万` and `2 करोड़`, `3` and `三`, `1980s` and `80年代`. If only one side has a
+number, that is no difference, since the other side may have it as a word (`two`, `March`).
 """
 
 import re
@@ -18,18 +18,18 @@ Number = tuple[str, ...]  # runs of ASCII digits: ("1", "500") for "1,500"
 
 _DIGIT = re.compile(r"\d")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
-# Zeros that are typed instead of similar letters: Burmese ၀ for ဝ, Telugu ౦ for ం.
+# Zeros that are typed by mistake instead of letters that look the same: Burmese ၀ for ဝ, Telugu ౦ for ం.
 _NO_ZERO = regex.compile(r"(?<!\d)[[\d&&\p{nv=0}]--[0\uff10]](?=[\p{L}\p{M}])", regex.V1)
-# With Arabic and full-width separators.
+# A number may contain Arabic and full-width separators.
 _NUMBER = re.compile("[0-9]+(?:[.,:'\u2019\u066b\u066c\uff0c\uff0e\uff1a][0-9]+)*")
 _RUN = re.compile("[0-9]+")
 _GROUPED = re.compile("(?<![0-9])[0-9]++(?: [0-9]++)+")  # 1 500 000, 0800 555 111
-_THOUSANDS = 3  # digits in a group
-_NO_MINUTES = "00"  # as in 12:00, or the cents of 12.00
+_THOUSANDS = 3  # number of digits in a group
+_NO_MINUTES = "00"  # the minutes of 12:00, or the cents of 12.00
 _TWELVE_HOURS = re.compile(r"[0-9] ?[ap]\.? ?m\b", re.IGNORECASE)
 _YEAR = re.compile("1[0-9]{3}|20[0-9]{2}")
 
-_HANGUL_UNITS = {"백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}  # not in unicodedata
+_HANGUL_UNITS = {"백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}  # unicodedata lacks these values
 _UNITS = "十百千万萬亿億兆拾佰仟" + "".join(_HANGUL_UNITS)
 _DIGITS_WITH_UNITS = re.compile(rf"(?<![0-9])(?:[0-9]++(?:[.,][0-9]++)*+ ?[{_UNITS}]++ ?)+(?:[0-9]++(?:,[0-9]++)*+)?")
 _HAN_NUMERAL = re.compile("[〇零一二三四五六七八九十百千万萬亿億兆兩壹貳叁參肆伍陸柒捌玖拾佰仟]+")
@@ -39,16 +39,17 @@ _MYRIAD = 10**4
 
 
 def have_different_numbers(source: str, target: str, *, by_thousands: bool = True) -> bool:
-    """Returns True if the sides certainly have different numbers.
+    """Returns True if source and target certainly have different numbers.
 
-    That is so if the replaced numbers are more than half of the shared ones. `1, 2` and `1, 9` share one number and
-    replace one.
+    A number is shared if both sides have it, and replaced if one side has another number instead. `1, 2` and `1, 9`
+    have one shared number, 1, and one replaced number, 2 by 9. The result is True if there are more than half as many
+    replaced numbers as shared ones.
 
     Args:
         source: The source text.
         target: The target text.
-        by_thousands: True if both languages name large numbers by powers of a thousand. Otherwise a number and ten
-            times that number may be equal, as 10 million are 1 करोड़.
+        by_thousands: True if all names of large numbers in both languages are powers of a thousand, as in English.
+            Otherwise numbers that differ by any power of ten may be equal, as 10 million is 1 करोड़.
     """
     if not _DIGIT.search(source) or not _DIGIT.search(target) or _digits(source) == _digits(target):
         return False
@@ -63,8 +64,9 @@ def have_different_numbers(source: str, target: str, *, by_thousands: bool = Tru
 
 @cache
 def counts_by_thousands(language: str) -> bool:
-    """Returns True if a language names large numbers by powers of a thousand, according to CLDR; 万 and करोड़ are not.
+    """Returns True if all names of large numbers in a language are powers of a thousand, according to CLDR.
 
+    English has such names (thousand, million). Chinese 万 (10,000) and Hindi करोड़ (10,000,000) are other powers of ten.
     Also returns True for languages that CLDR does not know.
     """
     try:
@@ -75,7 +77,7 @@ def counts_by_thousands(language: str) -> bool:
 
 
 def _power(amount: str, pattern: str) -> int:
-    """Returns the power of ten of the word in a CLDR pattern: 4 for `10000` and `0万`; 0 without a word."""
+    """Returns the power of ten of the word in a CLDR pattern: 4 for `10000` and `0万`; 0 if there is no word."""
     pattern = pattern.partition(";")[0]
     return len(amount) - pattern.count("0") if pattern.strip("0") else 0
 
@@ -93,14 +95,14 @@ def _with_ascii_digits(text: str) -> str:
 
 
 class _Side:
-    """The numbers of one side, in the notations that a translation may use."""
+    """The numbers in the source or in the target, in all notations that the other side may use."""
 
     def __init__(self, text: str) -> None:
         self._text = text = text if text.isascii() else _with_ascii_digits(text)
         self.numbers = [_number(found) for found in _NUMBER.findall(text)]
 
     def has(self, number: Number, with_hours: bool, by_thousands: bool) -> bool:
-        """Returns True if this side has a number of the other side in some notation."""
+        """Returns True if this side has a given number of the other side, in any notation."""
         digits = "".join(number)
         if digits in self._wholes or set(map(_plain, number)) <= self._runs:
             return True
@@ -109,14 +111,17 @@ class _Side:
         return (with_hours and self._has_hour(number)) or self._has_magnitude(number, by_thousands)
 
     def _has_hour(self, number: Number) -> bool:
-        """Returns True if this side has a time of day on the other clock: 7.30 and 19:30."""
+        """Returns True if this side has a time of day in the 12-hour or 24-hour notation: 7.30 and 19:30 are equal."""
         if len(number[0]) > 2 or not set(map(_plain, number[1:])) <= self._runs:
             return False
         hour = int(number[0])
         return str(hour + 12) in self._runs or (hour >= 12 and str(hour - 12) in self._runs)
 
     def _has_magnitude(self, number: Number, by_thousands: bool) -> bool:
-        """Returns True if this side has the number with another word for its magnitude, or in Han numerals."""
+        """Returns True if this side has the same number except for a power of ten, which may be a word: `20 million`.
+
+        Han numerals are read too.
+        """
         significant, power = _magnitude(number)
         return any(
             not by_thousands or (power - other) % _THOUSANDS == 0 for other in self._magnitudes.get(significant, ())
@@ -124,7 +129,7 @@ class _Side:
 
     @cached_property
     def has_units(self) -> bool:
-        """True if a number is followed by a numeral for its magnitude, such as 万."""
+        """True if digits are followed by a numeral for a power of ten, such as 万."""
         return not self._text.isascii() and bool(_DIGITS_WITH_UNITS.search(self._text))
 
     @cached_property
@@ -133,7 +138,7 @@ class _Side:
 
     @cached_property
     def _runs(self) -> set[str]:
-        """All numbers, and the parts of dates, times and scores; decimals below one have no parts."""
+        """All runs of digits, including the parts of dates, times and scores, but not those of decimals below one."""
         return {_plain(run) for number in self.numbers if len(number) == 1 or number[0] != "0" for run in number}
 
     @cached_property
@@ -153,7 +158,7 @@ class _Side:
         return found
 
     def _numerals(self) -> list[Number]:
-        """Returns the values of Han numerals, and of digits combined with numerals."""
+        """Returns the values of Han numerals, and of digits followed by Han or Hangul numerals, such as 2000万."""
         if self._text.isascii():
             return []
         numerals = _DIGITS_WITH_UNITS.findall(self._text) + _HAN_NUMERAL.findall(self._text)
@@ -173,7 +178,7 @@ def _plain(run: str) -> str:
 
 
 def _short_years(digits: str) -> list[str]:
-    """Returns the short name of a decade or century: 80 for 1980, 19 (the 19th century) for 1800."""
+    """Returns the short name of a year's decade or century: 80 for 1980, 19 (the 19th century) for 1800."""
     if not _YEAR.fullmatch(digits):
         return []
     century, year = digits[:2], digits[2:]
@@ -181,7 +186,7 @@ def _short_years(digits: str) -> list[str]:
 
 
 def _magnitude(number: Number) -> tuple[str, int]:
-    """Returns the significant digits, without zeros at either end, and the exponent of their power of ten."""
+    """Returns the digits without zeros at either end, and the power of ten: 15 and 3 for 15,000, 15 and -1 for 1.5."""
     digits = "".join(number)
     zeros = len(digits) - len(digits.rstrip("0"))
     is_decimal = len(number) > 1 and len(number[-1]) != _THOUSANDS
@@ -189,7 +194,7 @@ def _magnitude(number: Number) -> tuple[str, int]:
 
 
 def _value(numeral: str) -> Fraction:
-    """Returns the value of digits and Han or Hangul numerals: 2018 for 二〇一八, 125000000 for 1億2,500万."""
+    """Returns the value of a number with Han or Hangul numerals: 2018 for 二〇一八, 125000000 for 1億2,500万."""
     total = section = Fraction(0)
     pending: Fraction | None = None  # digits whose unit follows
     for part in _PART.findall(numeral):

@@ -1,9 +1,9 @@
 """Counts words in any script, including scripts without spaces between words.
 
-The characters of such scripts are found by Unicode's line-breaking classes (UAX #14) instead of a list of languages: a
-line may break within ideographs and kana (ID, CJ, NS), within scripts that need a dictionary (SA: Thai, Lao, Khmer,
-Burmese ...), and between aksaras (AK, AP, AS: Javanese, Balinese ...). The mean number of characters per word was
-measured on translations of the same English text.
+The characters of such scripts are found by Unicode's line-breaking classes (UAX #14), not by a list of languages. A
+line may break between ideographs and kana (classes ID, CJ, NS), within text whose words only a dictionary can find (SA:
+Thai, Lao, Khmer, Burmese ...), and between aksaras (AK, AP, AS: Javanese, Balinese ...). The mean number of characters
+per word was measured on translations of the same English text.
 """
 
 import re
@@ -12,10 +12,10 @@ from functools import lru_cache
 
 import regex
 
-_IDEOGRAPHS_PER_WORD = 2  # per English word, 1.4 to 1.6 in Chinese and 2.2 to 2.5 in Japanese
-_LETTERS_PER_WORD = 4  # without marks: 3.2 (Burmese) to 4.1 (Thai), and 2.9 to 3.7 in Tibetan
+_IDEOGRAPHS_PER_WORD = 2  # measured per English word: 1.4 to 1.6 in Chinese, 2.2 to 2.5 in Japanese
+_LETTERS_PER_WORD = 4  # measured, without combining marks: 3.2 (Burmese) to 4.1 (Thai); Tibetan 2.9 to 3.7
 
-# Fast check: only text with one of these can contain letters of such scripts, or invisible characters.
+# Fast check: text without any of these characters contains neither letters of such scripts nor invisible characters.
 _SPECIAL = re.compile(
     "[\xad\u061c\u0e00-\u1cff\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2e80-\uabff\uf900-\ufaff\ufeff\uff66-\uff9f\U00010000-\U0010ffff]"
 )
@@ -36,11 +36,11 @@ _INVISIBLE = re.compile(  # format characters, and the tsheg between Tibetan syl
 
 
 def count_words(text: str) -> int:
-    """Returns the number of words.
+    """Returns the number of words of a text whose only whitespace is single spaces.
 
-    The number is the larger of two counts: words between spaces (including zero-width spaces), and, for scripts without
-    spaces, one word per two ideographs or kana, or per four other letters. So such text has about the same count
-    whether its words are separated by spaces or not.
+    The number is the larger of two counts. The first is the number of words between spaces, including zero-width
+    spaces. The second counts scripts without spaces as one word per two ideographs or kana, and one word per four other
+    letters. So a text in such a script has about the same count whether its words are separated by spaces or not.
     """
     if text.isascii() or not _SPECIAL.search(text):
         return text.count(" ") + 1
@@ -48,7 +48,7 @@ def count_words(text: str) -> int:
 
 
 def share_of_letters(text: str) -> float:
-    """Returns the share of letters and their marks among the visible characters; 0 if there are no letters.
+    """Returns the share of letters and combining marks among the visible characters; 0 if there are no letters.
 
     An ideograph counts as two letters, because `2018年10月7日` means the same as `7 October 2018`.
     """

@@ -1,1 +1,1 @@
-"""Turns corpora into shards and a vocabulary: `prepare()`, its phases, and its workers."""
+"""Converts corpora to shards and a vocabulary: `prepare()`, its phases, and its workers."""

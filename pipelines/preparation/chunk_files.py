@@ -1,4 +1,4 @@
-"""Reads and writes the intermediate files of a preparation, each complete or absent."""
+"""Reads and writes the intermediate files of a preparation. Each file is either complete or absent."""
 
 import io
 import json
@@ -24,7 +24,7 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 
 def write_json(path: Path, contents: Any) -> None:
-    """Writes contents as JSON; bytes of file names that are not UTF-8 become escapes."""
+    """Writes contents as JSON. Bytes that are not UTF-8, as in some file names, become escapes."""
     write_atomically(path, json.dumps(contents, ensure_ascii=False).encode("utf-8", errors="backslashreplace"))
 
 

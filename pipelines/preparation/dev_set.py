@@ -1,4 +1,4 @@
-"""The dev set of prepared data: one shard, and the raw text beside it, which BLEU compares with."""
+"""The dev set of prepared data: one shard, and the raw text, which is the reference for BLEU."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from keras_nmt.pipelines.vocabulary.tags import Tagger
 
 
 class DevCorpus(NamedTuple):
-    """One corpus of a dev set: its pairs, and a function that adds its tags to a source."""
+    """One corpus of a dev set: its raw pairs, and the function that puts the corpus' tags before a source text."""
 
     corpus: Corpus
     raw: Sequence[RawPair]
@@ -34,12 +34,12 @@ class DevPair(NamedTuple):
 
 @dataclass(frozen=True)
 class DevSet:
-    """The pairs of a dev set whose sides both have text.
+    """The pairs of a dev set, without those that have an empty source or target.
 
     Attributes:
         pairs: The pairs of all corpora.
-        report: What was dropped.
-        corpora: Where the pairs come from.
+        report: The report of kept and dropped pairs.
+        corpora: The corpora that the pairs come from.
     """
 
     pairs: list[DevPair]
@@ -48,7 +48,7 @@ class DevSet:
 
     @classmethod
     def read(cls, corpora: Sequence[DevCorpus]) -> "DevSet":
-        """Takes the pairs of all corpora, and drops only malformed, undecodable and empty ones.
+        """Takes the pairs of all corpora, and drops only malformed, undecodable and empty pairs.
 
         Raises:
             DataError: No pair is left.
@@ -70,7 +70,7 @@ class DevSet:
         return cls(pairs, report, [one.corpus for one in corpora])
 
     def write(self, job: Job) -> Split:
-        """Writes the text of all pairs and a shard of those that are not too long, and returns the split.
+        """Writes the text of all pairs, and a shard with the pairs that are not too long; returns the split.
 
         Raises:
             DataError: All pairs are too long.

@@ -1,4 +1,4 @@
-"""Files of dropped pairs: one per chunk and phase, joined at the end."""
+"""Files of dropped pairs: each phase writes one file per chunk, and the files are joined at the end."""
 
 import gzip
 
@@ -12,7 +12,8 @@ HELD_OUT, DROPPED = "held_out", "dropped"
 def write_dropped(job: Job, number: int, phase: str, report: CleaningReport) -> None:
     """Writes the pairs that a phase dropped from a chunk.
 
-    Pairs found in dev or test sets are always written, because each is worth a look; the others only on request.
+    Pairs that were found in dev or test sets are always written, so that the user can look at them. Other pairs are
+    written only if the user asked for it (`Job.keep_dropped`).
     """
     dropped = report.everything or []
     for name, chosen in ((HELD_OUT, [pair for pair in dropped if pair.reason == "held_out"]), (DROPPED, dropped)):
@@ -23,12 +24,12 @@ def write_dropped(job: Job, number: int, phase: str, report: CleaningReport) -> 
 
 
 def join_dropped(job: Job, name: str, chunks: int) -> None:
-    """Writes `name`.tsv.gz to the output folder from the files of all chunks, if there are any.
+    """Joins the files of all chunks, and writes them to the output folder as `name`.tsv.gz; does nothing without files.
 
-    Concatenated gzip files are one gzip file.
+    The files are only concatenated, since several gzip files in a row are one valid gzip file.
     """
     found = sorted(job.work.glob(f"*.{name}.tsv.gz"))
-    found = [path for path in found if int(path.name[:6]) < chunks]  # later chunks lie beyond the limit
+    found = [path for path in found if int(path.name[:6]) < chunks]  # later chunks are not used, because of the limit
     if found:
         with (job.out / f"{name}.tsv.gz").open("wb") as file:
             file.write(gzip.compress(b"reason\tsource\ttarget\n", mtime=0))

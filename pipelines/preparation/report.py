@@ -11,7 +11,7 @@ from keras_nmt.pipelines.cleaning.filters import CleaningReport
 from keras_nmt.pipelines.shards.splits import Split
 
 JSON, PAGE = "report.json", "report.html"
-_MAX_BARS = 60  # in the histogram of tokens, which has a long tail
+_MAX_BARS = 60  # limit for the histogram of tokens, which has a long tail
 
 
 def write_report(
@@ -20,13 +20,13 @@ def write_report(
     splits: Mapping[str, Split],
     histograms: Mapping[tuple[str, int], int],
 ) -> None:
-    """Writes both files.
+    """Writes report.json and report.html.
 
     Args:
         out: The folder of the prepared data.
         corpora: The specification and the report of each training corpus.
-        splits: `train` and `dev`.
-        histograms: Numbers of pairs by (histogram name, bin).
+        splits: The splits `train` and `dev`.
+        histograms: The number of pairs for each (histogram name, bin).
     """
     report = {
         "corpora": [{"corpus": name, **report.as_dict()} for name, report in corpora],

@@ -1,4 +1,4 @@
-"""The state of a running preparation: what the phases have found so far, in the process that coordinates them."""
+"""The state of a running preparation: the results of the phases so far. Only the coordinating process holds it."""
 
 import shutil
 from collections import Counter
@@ -22,13 +22,14 @@ class Preparation:
 
     Attributes:
         options: The user's options.
-        opened: All corpora.
+        opened: The opened corpora.
         job: The settings that every worker needs.
-        workers: Run the functions of each phase.
-        progress: Told how far each phase is.
-        chunks: The cleaned chunks, in order; without reports and histograms, which are summed below.
-        reports: What was kept and dropped of each training corpus.
-        histograms: The histograms of all chunks together.
+        workers: The processes or machines that run the functions of each phase.
+        progress: The function that is called with the progress of each phase, as described in `prepare`.
+        chunks: The cleaned chunks, in order. Their own reports and histograms are empty: the sums are in `reports` and
+            `histograms`.
+        reports: For each training corpus, the report of kept and dropped pairs.
+        histograms: The sums of the histograms of all chunks.
     """
 
     options: PreparationOptions
@@ -44,7 +45,10 @@ class Preparation:
     def start(
         cls, options: PreparationOptions, opened: OpenedCorpora, work: Path, workers: Workers, progress: PhaseProgress
     ) -> "Preparation":
-        """Creates the working folder, whose parent becomes the prepared data, and a preparation without results."""
+        """Creates the working folder, and returns a preparation without results.
+
+        The shards are written to the parent of the working folder.
+        """
         work.mkdir(exist_ok=True)
         job = Job(
             work=work,
@@ -70,7 +74,7 @@ class Preparation:
 
     @property
     def starts(self) -> list[tuple[int, int]]:
-        """The number of each chunk, with the index of its first cleaned pair among those of all chunks."""
+        """For each chunk, its number, and the index of its first cleaned pair among the cleaned pairs of all chunks."""
         starts = [0, *accumulate(chunk.pairs for chunk in self.chunks)]
         return list(enumerate(starts[:-1]))
 
@@ -82,14 +86,14 @@ class Preparation:
         return [f"train-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
 
     def total_report(self) -> CleaningReport:
-        """Returns the reports of all training corpora together."""
+        """Returns the sum of the reports of all training corpora."""
         total = CleaningReport()
         for report in self.reports:
             total.add(report)
         return total
 
     def counter(self, phase: str, total: int | None) -> Callable[[int], None]:
-        """Returns a function that adds finished pairs and reports their sum as the progress of a phase."""
+        """Returns a function that takes a number of newly finished pairs, and reports the sum as a phase's progress."""
         done = 0
 
         def advance(pairs: int) -> None:
@@ -101,7 +105,7 @@ class Preparation:
         return advance
 
     def check_some_left(self, pairs: int) -> None:
-        """Raises a `DataError` with the reasons if no pair is left; removes the working folder then."""
+        """Raises a `DataError` with the reasons if `pairs` is 0; removes the working folder before."""
         if not pairs:
             shutil.rmtree(self.job.work)  # resuming would fail again
             lines = "; ".join(self.total_report().lines())

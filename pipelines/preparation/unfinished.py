@@ -1,4 +1,4 @@
-"""The folder OUT.partial that data is written to until it is complete and renamed to OUT."""
+"""The folder OUT.partial. Data is written there, and the folder is renamed to OUT when the data is complete."""
 
 import fcntl
 import shutil
@@ -33,17 +33,20 @@ def check_out(out: Path, force: bool) -> None:
 def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
     """Yields the folder `out`.partial, which is renamed to `out` at the end of the block.
 
-    Files of an interrupted preparation with the same fingerprint are kept, so that it can be resumed; files of another
-    one are removed first. If the block raises, the folder is kept after interruptions, lost workers and text that
-    cannot be read, and removed after any other user error.
+    If the folder contains files of an interrupted preparation with the same fingerprint, they are kept, so that the
+    preparation can be resumed. Files of a preparation with another fingerprint are removed first.
+
+    If the block raises a `DataError`, the folder is removed, except in two cases in which resuming may help: a worker
+    was lost, or the text was still being read. After other exceptions, such as an interruption, the folder is kept.
 
     Args:
         out: The folder of the prepared data.
-        fingerprint: Identifies the options and the text.
+        fingerprint: A digest of the options and the identity of the text.
         force: True to replace an existing `out`.
 
     Raises:
-        DataError: Another process writes there, the folder has files of something else, or `out` was created meanwhile.
+        DataError: Another process is writing to the folder, the folder has files that `nmt prepare` did not write, or
+            `out` was created meanwhile.
     """
     partial = out.with_name(f"{out.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -71,7 +74,7 @@ def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
 
 
 def _claim(partial: Path, fingerprint: str) -> None:
-    """Marks the folder with the fingerprint, after removing the files of an earlier preparation with another one."""
+    """Writes the fingerprint to the folder. First removes files of a preparation with another fingerprint."""
     known = partial / FINGERPRINT
     if known.is_file() and known.read_text() == fingerprint:
         return

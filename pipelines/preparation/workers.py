@@ -1,6 +1,6 @@
 """Runs a function on many items: in this process, in several processes, or as an Apache Beam pipeline.
 
-The function writes its results to files, and returns a number of pairs for the progress bar.
+The function writes its results to files, and returns the number of pairs that it processed, for the progress bar.
 """
 
 import os
@@ -18,23 +18,23 @@ from typing import Protocol, TypeVar
 
 from keras_nmt.pipelines.errors import DataError, LostWorkerError
 
-_AHEAD = 2  # queued items per worker; their text is held in memory
+_AHEAD = 2  # number of queued items per worker; low, because the text of queued items is held in memory
 
 Item = TypeVar("Item")
 Done = Callable[[int], None]
 
 
 class Workers(Protocol):
-    """Runs a function on all items; `small_items` is True if items must be small, such as numbers and names."""
+    """Runs a function on many items; `small_items` is True if each item must be small, such as a number or a name."""
 
     small_items: bool
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs the function, and calls `done` with its results."""
+        """Runs the function on all items, and calls `done` with the numbers of pairs that the function returns."""
 
 
 class LocalWorkers:
-    """Processes on this machine; a single item is processed without starting any.
+    """Worker processes on this machine. No process is started if there is only one item or `count` is 1.
 
     Args:
         count: The number of processes; if None, one per core.
@@ -50,7 +50,7 @@ class LocalWorkers:
         self._started: list[BaseProcess] = []
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs the function; items are taken from the iterable as they are needed, in order."""
+        """Runs the function on all items; takes them from the iterable in order, only when a worker needs them."""
         items = iter(items)
         first = list(islice(items, 2))
         if self._count == 1 or len(first) < 2:
@@ -74,12 +74,12 @@ class LocalWorkers:
             done(future.result())
 
     def close(self) -> None:
-        """Ends the processes after their last item."""
+        """Waits until the processes have finished their items, and ends them."""
         if self._pool:
             self._pool.shutdown()
 
     def kill(self) -> None:
-        """Kills the processes; that is safe, since they write their files atomically."""
+        """Kills the processes. This is safe, since they write their files atomically."""
         for process in self._started:
             process.kill()
 
@@ -87,7 +87,8 @@ class LocalWorkers:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _start_worker)
             before = active_children()
-            with _ignore_sigint():  # inherited, so that Ctrl-C prints no tracebacks of processes that still import
+            # The processes inherit this. Otherwise Ctrl-C would print tracebacks of processes that are still importing.
+            with _ignore_sigint():
                 for _ in range(self._count):
                     self._pool.submit(os.getpid)
             self._started = [process for process in active_children() if process not in before]
@@ -95,10 +96,10 @@ class LocalWorkers:
 
 
 class BeamWorkers:
-    """One Apache Beam pipeline per phase, on any runner; its machines must share the output folder.
+    """Runs each phase as an Apache Beam pipeline, on any Beam runner. All its machines must share the output folder.
 
     Args:
-        options: Options of the runner in Beam's form: `["--runner=FlinkRunner", "--flink_master=…"]`.
+        options: The options of the pipeline, in Beam's form: `["--runner=FlinkRunner", "--flink_master=…"]`.
     """
 
     small_items = True
@@ -113,7 +114,10 @@ class BeamWorkers:
         self._options = PipelineOptions(list(options))
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs the function; all items are read first, because they are part of the pipeline's description."""
+        """Runs the function on all items, which are read first, because they are part of the pipeline's description.
+
+        Calls `done` once, with 0, since Beam does not report the progress.
+        """
         beam = self._beam
         with beam.Pipeline(options=self._options) as pipeline:
             _ = pipeline | beam.Create(list(items)) | beam.Reshuffle() | beam.Map(function)
@@ -122,7 +126,10 @@ class BeamWorkers:
 
 @contextmanager
 def local_workers(count: int | None) -> Iterator[LocalWorkers]:
-    """Yields processes that end with the block."""
+    """Yields worker processes on this machine, which end with the block.
+
+    If the block raises, the processes are killed.
+    """
     workers = LocalWorkers(count)
     try:
         yield workers
@@ -146,7 +153,7 @@ def _ignore_sigint() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Makes a worker ignore Ctrl-C, which the main program handles, and end with the main program."""
+    """Sets up a worker process: it ignores Ctrl-C, which the main program handles, and ends with the main program."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["RAYON_NUM_THREADS"] = "1"  # there is already one worker per core
     threading.Thread(target=_end_with_parent, daemon=True).start()

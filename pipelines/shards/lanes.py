@@ -1,19 +1,20 @@
 """Lanes: how shards are divided among machines that read the same batches.
 
-Shard s belongs to lane s mod L, and row i of every batch holds a pair of lane i mod L. L is 8 if the number of shards
-is a multiple of 8, which `nmt prepare` provides, and 8 shards fit in a window of the stream. So a batch is the same for
-any number of machines, and with 2, 4 or 8 machines, each reads only the shards of its own lanes. With 3 machines, each
-reads all lanes; with 16, two machines read the same lane.
+Shard s belongs to lane s mod L, and row i of every batch holds a pair of lane i mod L. The number of lanes L is 8 if
+the number of shards is a multiple of 8, as `nmt prepare` makes it, and if 8 shards fit in a window of the stream. So a
+batch is the same for any number of machines. With 2, 4 or 8 machines, each machine reads only the shards of its own
+lanes. With 3 machines, each machine reads all lanes. With 16 machines, two machines read the same lane.
 
-Each lane fills an eighth of every batch, so all lanes need similar lengths, or rows would be padded to the lengths of
-other lanes. Therefore `deal` sorts the pairs of a chunk by length and deals each run of S pairs to the S shards, one
-pair each. Each run has a random order of shards, which is rotated from chunk to chunk. A worked example, with 4 shards
-and two chunks of 8 pairs that are already sorted:
+Each of 8 lanes fills an eighth of every batch. All lanes need pairs of similar lengths; otherwise the rows of one lane
+would be padded to the lengths of another lane. Therefore `deal` sorts the pairs of a chunk by length, and cuts them
+into runs of S pairs, where S is the number of shards. Each shard gets one pair of each run. Each run has a random order
+of the shards, and this order is rotated from chunk to chunk. A worked example, with 4 shards and two chunks of 8 pairs
+that are already sorted:
 
     chunk 0   lengths 9 8 7 6 | 5 4 3 2   to shards 2 0 3 1 | 1 3 0 2
     chunk 1   lengths 9 9 8 7 | 6 5 4 3   to shards 3 1 2 0 | 0 2 1 3
 
-So the shard that gets the longest of four pairs from one chunk does not get it from the next.
+So the shard that gets the longest of four pairs from one chunk gets a shorter one from the next chunk.
 """
 
 from math import gcd
@@ -23,12 +24,13 @@ import numpy as np
 
 from keras_nmt.pipelines.shards.buckets import Lengths, Rows, bucket_lengths, bucket_of_each, from_wide_to_narrow
 
-LANES = 8  # divides the number of rows of every batch
-_TURN = (5**0.5 - 1) / 2  # rotation per chunk, of a full turn; the golden ratio spreads any number of chunks evenly
+LANES = 8  # the number of rows of every batch is a multiple of it
+# Rotation per chunk, as a fraction of the number of shards. The golden ratio spreads any number of rotations evenly.
+_TURN = (5**0.5 - 1) / 2
 
 
 class Host(NamedTuple):
-    """One of the machines that read together."""
+    """The number of this machine, from 0, and how many machines read together."""
 
     number: int = 0
     of: int = 1
@@ -47,7 +49,7 @@ ONLY_HOST = Host()
 
 
 def lane_count(shards: int, most: int) -> int:
-    """Returns the number of lanes for a number of shards: the largest of 8, 4, 2, 1 that divides it, at most `most`."""
+    """Returns the number of lanes: the largest of 8, 4, 2, 1 that divides the number of shards and is <= `most`."""
     return max(lanes for lanes in (1, 2, 4, LANES) if lanes == 1 or (shards % lanes == 0 and lanes <= most))
 
 
@@ -55,11 +57,11 @@ def deal(lengths: Lengths, shards: int, *, longest: int, seed: int, chunk: int) 
     """Returns the shard of each pair of a chunk, int64 [N].
 
     Args:
-        lengths: int32 [N, 2], the lengths of the pairs, at most `longest`.
+        lengths: int32 [N, 2], the source and target length of each pair, at most `longest`.
         shards: The number of shards.
         longest: The maximum length in all chunks.
-        seed: Seed for the order of shards in each run.
-        chunk: The number of the chunk, which determines the rotation.
+        seed: The seed for the order of the shards in each run.
+        chunk: The number of the chunk, which determines the rotation of the order.
     """
     buckets = bucket_lengths(longest)
     order = from_wide_to_narrow(bucket_of_each(buckets)[lengths], len(buckets))

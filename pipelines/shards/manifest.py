@@ -1,7 +1,9 @@
-"""The manifest of prepared data: the contents of its shards, their vocabulary, and where the text came from.
+"""The manifest of prepared data: what the shards contain, their vocabulary, and where the text came from.
 
-DATA/manifest.json  vocabulary.model  train-00000-of-00008.tfrecord  train-00000-of-00008.lengths.npy  ...
-DATA/dev-00000-of-00001.tfrecord ...  dev.en  dev.de
+The folder DATA of prepared data contains:
+
+    manifest.json  vocabulary.model  train-00000-of-00008.tfrecord  train-00000-of-00008.lengths.npy  ...
+    dev-00000-of-00001.tfrecord  ...  dev.en  dev.de
 """
 
 import hashlib
@@ -32,12 +34,12 @@ class Manifest:
     Attributes:
         data_dir: The directory.
         pair: The main language pair.
-        vocabulary_size: The number of pieces.
+        vocabulary_size: The number of pieces in the vocabulary.
         vocabulary_digest: The SHA-256 of the SentencePiece model.
-        splits: `train` and `dev`.
+        splits: The splits `train` and `dev`.
         options: The options of the preparation.
         versions: The versions of the packages that prepared the data.
-        pairs: All language pairs, the main one first; if empty, the main pair only.
+        pairs: All language pairs, the main pair first; an empty tuple is replaced by a tuple of only the main pair.
         domains: The domains that have a tag (`pipelines.vocabulary.tags`).
     """
 
@@ -63,16 +65,16 @@ class Manifest:
 
     @classmethod
     def of(cls, data: "str | Path | Manifest") -> "Manifest":
-        """Returns a manifest as it is, and loads that of a data directory."""
+        """Returns a given manifest unchanged; loads the manifest if a data directory is given."""
         return data if isinstance(data, Manifest) else cls.load(data)
 
     @classmethod
     def load(cls, data_dir: str | Path) -> "Manifest":
-        """Reads the manifest and checks that the files it names exist, without reading a shard.
+        """Reads the manifest, and checks that all files exist that it names. Does not read the shards.
 
         Raises:
             DataError: The directory is not prepared data, is unfinished, has another format, lacks a file, or has
-                another vocabulary than the one the data was encoded with.
+                another vocabulary than the one that the data was encoded with.
         """
         data_dir = Path(data_dir)
         manifest = _parse(_read_manifest(data_dir), data_dir)
@@ -81,7 +83,7 @@ class Manifest:
         return manifest
 
     def save(self) -> None:
-        """Writes `manifest.json`. It is written last, because it marks the data as complete."""
+        """Writes `manifest.json`. Must be called last, because this file marks the data as complete."""
         contents = {
             "format": FORMAT,
             "pair": asdict(self.pair),
@@ -109,7 +111,7 @@ class Manifest:
         return Vocabulary.load(self.data_dir / VOCABULARY)
 
     def text(self, split: str = "dev") -> tuple[Path, Path]:
-        """Returns the files of raw source and target text; raises a `DataError` if the split does not keep them."""
+        """Returns the paths of the raw source and target text; raises a `DataError` if the split has no such files."""
         names = self.split(split).text
         if names is None:
             raise DataError(f"{self.data_dir} keeps no raw text of split {split!r}; use dev")

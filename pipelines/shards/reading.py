@@ -1,8 +1,9 @@
-"""Reads shards: TFRecord files of token ids, with a file of lengths beside each.
+"""Reads shards, which are TFRecord files of token ids, and the files beside each shard.
 
-A record is a `tf.train.Example` with the int64 lists `source` and `target`, each ending in EOS. The lengths (int32
-[N, 2], source and target, EOS included) let a reader plan batches without reading tokens. If corpora are mixed, the
-index of each pair's corpus (uint8 [N]) is stored beside the shard too; likewise loss weights (float32 [N]).
+A record is a `tf.train.Example` with the int64 lists `source` and `target`, each ending in EOS. A file beside the shard
+has the lengths of its pairs (int32 [N, 2], source and target, EOS included), so that batches are planned without
+reading tokens. If corpora are mixed, a second file has the index of each pair's corpus (uint8 [N]). If there are loss
+weights, another file has the weight of each pair (float32 [N]).
 """
 
 import hashlib
@@ -28,16 +29,16 @@ Corpora = NDArray[np.uint8]
 Weights = NDArray[np.float32]
 _Kind = TypeVar("_Kind", np.int32, np.uint8, np.float32)
 _MANY = 1 << 16  # ids of smaller vocabularies fit in two bytes
-_READERS = 2  # threads; NumPy releases the global interpreter lock most of the time
+_READERS = 2  # threads; they run in parallel, since NumPy releases the global interpreter lock most of the time
 
 
 class Tokens(NamedTuple):
     """The token ids of N pairs.
 
     Attributes:
-        values: The ids of all sources and of all targets, concatenated.
+        values: Two arrays: the ids of all sources, concatenated, and the ids of all targets, concatenated.
         lengths: int32 [N, 2], the length of each source and target.
-        starts: int64 [N, 2], where each source and target begins in `values`.
+        starts: int64 [N, 2], the index in `values` where each source and target begins.
     """
 
     values: tuple[Ids, Ids]
@@ -46,10 +47,10 @@ class Tokens(NamedTuple):
 
 
 def verify_shards(manifest: Manifest, host: Host = ONLY_HOST) -> None:
-    """Verifies the checksums of all shards, or of those in the lanes of one machine.
+    """Verifies the checksums of the shards that one machine reads; by default, of all shards.
 
     Raises:
-        DataError: A shard is corrupt; the message names it.
+        DataError: A shard is corrupt; the message names the shard.
     """
     for split in manifest.splits.values():
         lanes = lane_count(len(split.shards), most=LANES)
@@ -65,7 +66,7 @@ def read_lengths(data_dir: Path, shards: Sequence[Shard]) -> Lengths:
 
 
 def read_corpora(data_dir: Path, shards: Sequence[Shard]) -> Corpora:
-    """Returns the index of the corpus of each pair of the shards, uint8 [N]."""
+    """Returns the corpus of each pair of the shards, as its index in `Split.corpora`, uint8 [N]."""
     return np.concatenate([_read_beside(data_dir / s.corpus_file, np.uint8, (s.examples,)) for s in shards])
 
 
@@ -78,7 +79,7 @@ def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int
     """Returns the token ids of all pairs of the shards, as 16-bit numbers if the vocabulary is small enough.
 
     Raises:
-        DataError: A shard cannot be read or does not match the manifest; the message names it.
+        DataError: A shard cannot be read or does not match the manifest; the message names the shard.
     """
     lengths = read_lengths(data_dir, shards)
     source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64)
@@ -97,7 +98,7 @@ def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int
 
 @contextmanager
 def reporting_data_errors() -> Iterator[None]:
-    """Converts a tf.data error that wraps a `DataError` back into a `DataError`."""
+    """Converts an error of tf.data to the `DataError` that caused it; raises other errors unchanged."""
     marker = f"{DataError.__name__}: "
     try:
         yield
@@ -123,10 +124,10 @@ def _read_beside(path: Path, kind: type[_Kind], shape: tuple[int, ...]) -> NDArr
 
 
 def _load_array(path: Path, kind: np.dtype[_Kind], columns: tuple[int, ...]) -> NDArray[_Kind]:
-    """Returns the array that `np.save` wrote, [N, *columns], without `np.load`, which uses Python's parser.
+    """Returns the array that `np.save` wrote, [N, *columns]. Does not use `np.load`, which calls Python's parser.
 
-    Before Python 3.11.8 and 3.12.2, two threads must not parse at once (python/cpython#106905), and TensorFlow's
-    autograph parses in one thread while a stream reads ahead in another.
+    Before Python 3.11.8 and 3.12.2, two threads must not use the parser at the same time (python/cpython#106905). One
+    thread may run TensorFlow's autograph, which uses it too, while another thread reads shards.
     """
     content = path.read_bytes()
     if content[:8] != b"\x93NUMPY\x01\x00":
@@ -147,5 +148,5 @@ def _read_shard(path: Path, shard: Shard, lengths: Lengths) -> tuple[NDArray[np.
         raise DataError(f"{path} is corrupt or cut short; {PREPARE_AGAIN}")
     try:
         return parse_records(content, lengths)
-    except ValueError as error:  # batches planned from wrong lengths would cut rows
+    except ValueError as error:  # batches that are planned from wrong lengths would cut off tokens
         raise DataError(f"{path} does not hold what the manifest says: {error}; {PREPARE_AGAIN}") from error

@@ -4,13 +4,13 @@ Only the layout of our shards is supported: the lists `source` and `target`, in 
 checksums of single records are skipped, because the checksum of the file is verified. TensorFlow's own parser takes
 three times as long, because it creates a string and lists for every record.
 
-A worked example, the record of source 7 300 3 and target 9 3 without its framing:
+A worked example is the record of source 7 300 3 and target 9 3 without its framing:
 
     0a 26 | 0a 12 0a 06 source 12 08 1a 06 0a 04 | 07 ac 02 03 | 0a 10 0a 06 target 12 06 1a 04 0a 02 | 09 03
 
-The headers before a list are those of the messages around it, each with its size. The last byte of each number is below
-80 (hex), and so is that of the size before the list. So the byte before a number's last byte tells whether it belongs
-to that number.
+Before each list come the headers of the messages that contain the list, each with the size of the message. A number is
+stored in one or more bytes: the last byte is below 80 (hex), the others are 80 or more. The last byte of the size
+before a list is below 80 too. So a number has a further byte if the byte before its last byte is 80 or more.
 """
 
 import struct
@@ -28,14 +28,14 @@ Ids = NDArray[np.int32]
 
 
 def parse_records(content: bytes, lengths: NDArray[np.int32]) -> tuple[Ids, Ids]:
-    """Returns the concatenated source ids and the concatenated target ids of all records.
+    """Returns the source ids of all records, concatenated, and the target ids of all records, concatenated.
 
     Args:
         content: The content of the file.
         lengths: int32 [N, 2], the number of source and target ids of each record.
 
     Raises:
-        ValueError: The content is not a sequence of such records.
+        ValueError: The content is not a sequence of records in this layout and with these lengths.
     """
     starts = _record_starts(content)
     if len(starts) != len(lengths) + 1:
@@ -57,7 +57,7 @@ def parse_records(content: bytes, lengths: NDArray[np.int32]) -> tuple[Ids, Ids]
 
 
 def _record_starts(content: bytes) -> Places:
-    """Returns where the framing of each record begins, and where that of the last one ends."""
+    """Returns the offset where the framing of each record begins, and the offset where the last record ends."""
     starts, at, end = [0], 0, len(content)
     try:
         while at < end:
@@ -71,14 +71,14 @@ def _record_starts(content: bytes) -> Places:
 
 
 def _after_headers(data: Bytes, at: Places, count: int) -> Places:
-    """Skips `count` field headers, each a byte with the number of the field and the size of its content."""
+    """Skips `count` field headers; each is a byte with the number of the field, then the size of the field."""
     for _ in range(count):
         _, at = _varints(data, at + 1)
     return at
 
 
 def _varints(data: Bytes, at: Places) -> tuple[Places, Places]:
-    """Returns the numbers that begin at these places, and where they end: 7 bits per byte, the lowest first."""
+    """Returns the numbers that begin at these places, and where they end. Each byte has 7 bits, the lowest first."""
     byte = data.take(at, mode="clip")
     numbers = (byte & 127).astype(np.int64)
     at, shift = at + 1, 7
@@ -90,7 +90,7 @@ def _varints(data: Bytes, at: Places) -> tuple[Places, Places]:
 
 
 def _unpacked(data: Bytes, starts: Places, sizes: Places, lengths: NDArray[np.int32]) -> Ids:
-    """Decodes packed lists, given the first byte, the size in bytes and the length of each."""
+    """Decodes packed lists, given the place of the first byte, the size in bytes and the length of each list."""
     ends = starts + sizes
     if (ends > len(data)).any() or (starts[1:] < ends[:-1]).any():
         raise ValueError("a list is longer than its record")
@@ -101,7 +101,7 @@ def _unpacked(data: Bytes, starts: Places, sizes: Places, lengths: NDArray[np.in
     if len(last) != row_ends[-1] or not np.array_equal(last[row_ends - 1], ends - 1):
         raise ValueError("a list has another length than the one beside the shard")
     values = data[last].astype(np.int32)
-    lower = data[last - 1]  # before the first number it is the end of the size, which is below 128
+    lower = data[last - 1]  # if a list's first number has one byte, this is the end of the size, which is below 128
     values = np.where(lower < 128, values, values << 7 | (lower & 127))
     longer, back = np.flatnonzero((lower >= 128) & (data[last - 2] >= 128)), 2
     while len(longer):

@@ -1,7 +1,7 @@
-"""Writes TFRecords of `tf.train.Example` without TensorFlow, which takes too much memory in many worker processes.
+"""Writes TFRecords of `tf.train.Example` without TensorFlow, which would take too much memory in each worker process.
 
-The framing is that of `tf.io.TFRecordWriter`. The message is that of tensorflow/core/example/example.proto, reduced to
-int64 lists.
+The files have the same framing as those of `tf.io.TFRecordWriter`. The message type is the one in
+tensorflow/core/example/example.proto, reduced to int64 lists.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ IdPair = tuple[Sequence[int], Sequence[int]]
 
 
 def write_shards(data_dir: Path, split: str, pairs: Sequence[IdPair], shards: int) -> tuple[Shard, ...]:
-    """Writes a small split, whose ids end in EOS; pair i goes to shard i mod `shards`."""
+    """Writes the shards of a small split; pair i goes to shard i mod `shards`. The ids of each side must end in EOS."""
     names = [f"{split}-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
     return tuple(_write_shard(data_dir, name, pairs[i::shards]) for i, name in enumerate(names))
 
 
 def length_histogram(data_dir: Path, shards: Sequence[Shard]) -> tuple[int, ...]:
-    """Counts the pairs of shards by the number of tokens of their longer side, for `Split.length_histogram`."""
+    """Returns the number of pairs whose longer side has 0, 1, 2, ... tokens, for `Split.length_histogram`."""
     counts = np.zeros(0, np.int64)
     for shard in shards:
         longest = np.load(data_dir / shard.lengths_file).max(axis=1, initial=0)
@@ -68,7 +68,7 @@ def _masked_crc(data: bytes) -> bytes:
 
 
 def _example_class() -> Any:
-    """Creates the message class in a separate pool, since TensorFlow registers the same names in the default one."""
+    """Creates the message class in a pool of its own, since TensorFlow registers the same names in the default pool."""
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")
     _message(file, "Int64List", ("value", 1, _FIELD.TYPE_INT64, ""), repeated=True)
     _message(file, "Feature", ("int64_list", 3, _FIELD.TYPE_MESSAGE, ".tensorflow.Int64List"))

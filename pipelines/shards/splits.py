@@ -18,9 +18,10 @@ NO_USABLE_WEIGHT = (
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard; lengths and counts of tokens include EOS.
+    """A shard. Lengths and numbers of tokens include EOS.
 
-    `beside_sha256` is the checksum of the corpora and loss weights beside the shard, empty if there are none.
+    `sha256` is the checksum of the shard. `beside_sha256` is the checksum of the files with corpora and loss weights
+    beside the shard; it is empty if there are no such files.
     """
 
     file: str
@@ -35,7 +36,7 @@ class Shard:
 
     @classmethod
     def of(cls, file: str, lengths: NDArray[np.int32], *, size: int, sha256: str) -> "Shard":
-        """Describes a file of `size` bytes that holds pairs of these lengths, int32 [N, 2]: source and target."""
+        """Describes a file of `size` bytes, given the source and target lengths of its pairs, int32 [N, 2]."""
         source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64).tolist()
         longest_source, longest_target = lengths.max(axis=0, initial=0).tolist()
         counts = (len(lengths), source_tokens, target_tokens, longest_source, longest_target)
@@ -48,20 +49,20 @@ class Shard:
 
     @property
     def corpus_file(self) -> str:
-        """The name of the file with the corpus of each pair; exists if the split mixes corpora."""
+        """The name of the file with the corpus of each pair; the file exists if the split mixes corpora."""
         return self.file.removesuffix(".tfrecord") + ".corpus.npy"
 
     @property
     def weights_file(self) -> str:
-        """The name of the file with the loss weights; exists if the split has loss weights."""
+        """The name of the file with the loss weights; the file exists if the split has loss weights."""
         return self.file.removesuffix(".tfrecord") + ".weights.npy"
 
 
 @dataclass(frozen=True)
 class MixedCorpus:
-    """A corpus of a split: its number of pairs, and how many times an epoch takes each of them.
+    """A corpus of a split: its number of pairs, and the weight, which is how many times an epoch takes each pair.
 
-    With a weight of 2.5, each pair is taken twice in every epoch and a third time in half of them.
+    With a weight of 2.5, an epoch takes each pair twice and half of the pairs a third time.
     """
 
     name: str
@@ -79,11 +80,11 @@ class Split:
 
     Attributes:
         shards: The shards.
-        length_histogram: At index n, the number of pairs whose longer side has n tokens.
-        cleaning: What cleaning kept and dropped.
-        origins: Where each corpus came from.
-        text: The files of raw source and target text; kept for the dev data, because BLEU needs them.
-        corpora: The mixed corpora, in the order of the numbers in `Shard.corpus_file`; empty if there is only one.
+        length_histogram: The element at index n is the number of pairs whose longer side has n tokens.
+        cleaning: The report of what cleaning kept and dropped, as JSON values.
+        origins: A description of where each corpus came from.
+        text: The names of the files with raw source and target text, which BLEU needs; None for training data.
+        corpora: The mixed corpora; `Shard.corpus_file` contains indices into them. Empty if there is only one corpus.
         has_loss_weights: True if the pairs have loss weights.
     """
 
@@ -102,12 +103,15 @@ class Split:
 
     @property
     def times_taken(self) -> float:
-        """The number of pairs an epoch takes, divided by the number of pairs (`pipelines.streaming.mixing`)."""
+        """The mean number of times that an epoch takes a pair (`pipelines.streaming.mixing`)."""
         pairs = sum(corpus.pairs for corpus in self.corpora)
         return sum(corpus.pairs * corpus.weight for corpus in self.corpora) / pairs if pairs else 1.0
 
     def longer_than(self, length: int) -> int:
-        """Returns the number of pairs with more than `length` tokens on a side, which a stream of that length skips."""
+        """Returns the number of pairs with more than `length` tokens on a side.
+
+        A stream with this maximum length skips these pairs.
+        """
         return sum(self.length_histogram[length + 1 :])
 
     def files_beside(self, shard: Shard) -> tuple[str, ...]:

@@ -30,19 +30,20 @@ def open_corpus(
 ) -> Corpus:
     """Opens the corpus that `spec` names, in the direction of `pair`.
 
-    Only the options of `spec` that concern reading are used here (`sha256`, `loss_weight=column`). Weights, tags and
-    language pairs are left to the code that mixes the corpora.
+    Of the options in `spec`, only those for reading are used here (`sha256`, `loss_weight=column`). The code that mixes
+    the corpora uses the weights, tags and language pairs.
 
     Args:
         spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE` or `sample:NAME`. A
             leading `reversed:` swaps source and target, to train both directions at once.
-        pair: The languages; a TFDS configuration, a sample, JSON lines and TMX can be read in both directions.
+        pair: The source and the target language. A TFDS configuration, a sample, JSON lines and TMX can be read in
+            either direction.
         split: `train`, `dev` or `test`; ignored for files.
         data_dir: The data folder of TFDS; if None, the default of TFDS.
         downloads: The folder for files from `https://`; if None, a folder in the user's cache.
 
     Raises:
-        DataError: The kind is unknown, the text cannot be found, or it is not in these languages.
+        DataError: The kind of corpus is unknown, the text cannot be found, or it is not in these languages.
     """
     wanted = parse_spec(spec) if isinstance(spec, str) else spec
     kind, colon, name = wanted.location.partition(":")

@@ -13,7 +13,7 @@ from keras_nmt.pipelines.sources.downloads import Downloads
 
 
 class Malformed(NamedTuple):
-    """A line or unit that is not a pair, and the reason: "a.tsv", " line 3 has no tab"."""
+    """The file of a line or translation unit that is not a pair, and the reason: "a.tsv", " line 3 has no tab"."""
 
     path: str
     reason: str
@@ -23,14 +23,14 @@ class Malformed(NamedTuple):
 
     @property
     def in_short(self) -> str:
-        """The text without the folder of the file."""
+        """The same text as `str` returns, but with only the name of the file instead of its path."""
         return f"{PurePath(self.path).name}{self.reason}"
 
 
 class RawPair(NamedTuple):
-    """The bytes of a source and a target without line ends, and the weight of the pair in the loss.
+    """The bytes of a source and a target, without line ends, and the weight of the pair in the loss.
 
-    If a line is not a pair, `source` is the line and `malformed` gives the reason.
+    If a line of the text is not a pair, `source` is the whole line, and `malformed` gives the reason.
     """
 
     source: bytes
@@ -61,7 +61,7 @@ class LanguagePair:
 
     @classmethod
     def written(cls, text: str) -> "LanguagePair":
-        """Parses what `str` wrote to a file of this program; the codes are not standardised again."""
+        """Parses a pair that this program wrote to a file with `str`; does not standardise its codes again."""
         return cls(*text.split("-")) if text.count("-") == 1 else cls.parse(text)
 
     def reversed(self) -> "LanguagePair":
@@ -76,14 +76,14 @@ class LanguagePair:
 class Corpus:
     """An iterable of raw pairs; each iteration starts from the beginning.
 
-    Iterating raises a `DataError` if the corpus is empty or damaged, if its sides have unequal lengths, or at a
-    malformed line, unless `keeps_malformed`.
+    Iterating raises a `DataError` if the corpus is empty or damaged, if its two sides have different numbers of lines,
+    or if a line is malformed and `keeps_malformed` is False.
 
     Attributes:
         spec: The SPEC that the user gave.
-        origin: Where the text comes from, as JSON values for people.
-        identity: Values that change when the text does.
-        read: Returns a new iterator over the pairs.
+        origin: A description of where the text comes from, for people, as JSON values.
+        identity: Values that change when the text changes.
+        read: A function that returns a new iterator over the pairs.
         keeps_malformed: True to yield malformed lines, so that the caller can count them.
     """
 
@@ -108,25 +108,25 @@ class Corpus:
     def fingerprint(self) -> str:
         """Returns a digest of the corpus' identity, without reading the text.
 
-        It stays the same if the same text is opened again. It changes if a file has been written since, and with
-        another version of a TFDS data set or another checksum.
+        The digest stays the same if the same text is opened again. It changes if a file has been written meanwhile, or
+        if a TFDS data set has another version or a download another checksum.
         """
         return hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class CorpusRequest:
-    """The arguments with which a corpus of any kind is opened.
+    """The arguments for opening a corpus of any kind.
 
     Attributes:
         spec: The SPEC that the user gave.
         name: The part of the SPEC after `kind:`.
-        pair: The languages.
+        pair: The source and the target language.
         split: `train`, `dev` or `test`.
-        tfds_dir: The data folder of TFDS; None for its default.
+        tfds_dir: The data folder of TFDS; if None, the default of TFDS.
         downloads: The folder for downloaded files.
         checksums: The expected SHA-256 of each downloaded file; may be empty.
-        weight_column: True to read loss weights from the third column.
+        weight_column: True to read the loss weights from the third column of each line.
     """
 
     spec: str

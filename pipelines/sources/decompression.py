@@ -1,7 +1,7 @@
-"""Decompresses text as a stream; the format follows from the file's suffix or, without a known one, its first bytes.
+"""Decompresses text as a stream. The file's suffix determines the format; if it is unknown, the first bytes do.
 
-Archives and other files without lines of text are rejected by their first bytes; otherwise their content would be read
-as one odd line.
+Archives and other files without lines of text are recognised by their first bytes and rejected. Otherwise their content
+would be read as one odd line.
 """
 
 import bz2
@@ -40,7 +40,7 @@ _REFUSED = {
 
 @contextmanager
 def explained_damage(name: str) -> Iterator[None]:
-    """Converts the errors of all decompressors to a `DataError` that names the file."""
+    """Converts the error of any decompressor to a `DataError` that names the file."""
     try:
         yield
     except _DAMAGE as error:
@@ -49,7 +49,9 @@ def explained_damage(name: str) -> Iterator[None]:
 
 
 def decompressed(name: str, file: Any) -> Any:
-    """Returns the decompressed content of a file or pipe, which must be at its first byte, as a stream.
+    """Returns the decompressed content of a file or pipe as a stream.
+
+    No byte of the file or pipe may have been read before.
 
     Raises:
         DataError: The file is an archive, or its compression is not supported.
@@ -74,7 +76,7 @@ def _refused(name: str, what: str, advice: str) -> DataError:
 
 
 def _with_peek(file: Any) -> Any:
-    """Returns a file with a `peek` method; some files of remote stores have none."""
+    """Returns the file with a `peek` method, which some files of remote stores lack."""
     return file if hasattr(file, "peek") else _reader(iter(lambda: file.read(_CHUNK_BYTES), b""))
 
 
@@ -103,12 +105,12 @@ def _streams(file: IO[bytes], decompressor: Callable[[], Any]) -> Iterator[bytes
 def _decompress(stream: Any, data: bytes) -> bytes:
     try:
         return stream.decompress(data, _CHUNK_BYTES)
-    except OSError as error:  # bz2 raises it for damaged data; keep it apart from errors of the disk
+    except OSError as error:  # bz2 raises it for damaged data; must not be confused with an error of the disk
         raise EOFError(str(error)) from error
 
 
 def _frames(file: IO[bytes]) -> Iterator[bytes]:
-    """Yields the content of all frames; unlike the package's own reader, detects a truncated file."""
+    """Yields the content of all zstd frames of a file; unlike the reader of zstandard, detects a truncated file."""
     frame, left = None, b""
     while chunk := left or file.read(_CHUNK_BYTES):
         frame = frame or zstandard.ZstdDecompressor().decompressobj()

@@ -1,6 +1,6 @@
 """Downloads files over HTTP into a folder: resumes broken connections, verifies checksums, and keeps complete files.
 
-A file that is already in the folder is not downloaded again; users may also put copies there themselves.
+A file that is already in the folder is not downloaded again. Users may also put files into the folder themselves.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from keras_nmt.pipelines.errors import DataError
 
 ByteProgress = Callable[[int, int | None], None]
 
-_WAITS = (1, 2, 4, 8)  # seconds after each consecutive attempt without new bytes; then give up
+_WAITS = (1, 2, 4, 8)  # seconds to wait after consecutive attempts without new bytes; after the last one, give up
 _SILENCE_SECONDS = 60
 _CHUNK_BYTES = 1 << 18
-_IN_ADDRESSES = "%/:=&?~#+!$,;'@()*[]"  # characters with a meaning in URLs, which are not quoted
+_IN_ADDRESSES = "%/:=&?~#+!$,;'@()*[]"  # these characters have a meaning in URLs, so they are not quoted
 _ABSENT = (401, 403, 404, 410)
 _PERMANENT = (socket.gaierror, ssl.SSLCertVerificationError)
 
@@ -46,14 +46,15 @@ class Downloads:
 
     Attributes:
         folder: The folder.
-        progress: Called with the bytes of a file received so far, and their total if the host reports it.
+        progress: A function that is called with the number of bytes of a file received so far, and the size of the
+            file, or None if the host does not report it.
     """
 
     folder: Path = field(default_factory=default_folder)
     progress: ByteProgress = lambda *_: None
 
     def place(self, url: str) -> Path:
-        """Returns the path that the file of an address is stored at."""
+        """Returns the path where the file of an address is stored."""
         try:
             address = urlsplit(url)
         except ValueError as error:
@@ -65,13 +66,14 @@ class Downloads:
         return self.folder.joinpath(address.netloc.rpartition("@")[2].replace(":", "_"), *parts)
 
     def fetch(self, urls: Sequence[str], sha256: str | None = None) -> Path:
-        """Returns the file of the first of several alternative addresses that exists.
+        """Returns a file that has several alternative addresses, and downloads it if necessary.
 
-        A file in the folder is preferred to a download; it may also lie there under its name without HOST/PATH. An
-        incomplete file has the suffix `.part`, and is resumed if the host confirms that the content is unchanged.
+        A file that is already in the folder is used first, stored either at HOST/PATH or directly under its name.
+        Otherwise the first address that exists is downloaded. An incomplete download has the suffix `.part`, and is
+        resumed if the host confirms that the content is unchanged.
 
         Raises:
-            DataError: No host has the file, the network fails, or the content does not have the checksum `sha256`.
+            DataError: No address exists, the network fails, or the content does not have the checksum `sha256`.
         """
         for url in urls:
             for path in (self.place(url), self.folder / self.place(url).name):
@@ -118,7 +120,7 @@ def _download(url: str, path: Path, sha256: str | None, progress: ByteProgress) 
 
 
 def _receive_all(url: str, part: Path, progress: ByteProgress) -> None:
-    """Completes `part`; retries broken connections, and gives up after several attempts without new bytes."""
+    """Downloads the missing bytes of `part`; gives up after several consecutive attempts without new bytes."""
     failures, most = 0, _size(part)
     while True:
         try:
@@ -174,7 +176,7 @@ def _total_bytes(response: HTTPResponse, start: int) -> int | None:
 
 
 def _strong_version(response: HTTPResponse) -> str | None:
-    """Returns a validator for If-Range. A weak ETag does not guarantee equal bytes, so it is not used."""
+    """Returns the validator for If-Range. A weak ETag is not used, because it does not guarantee equal bytes."""
     tag = response.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 

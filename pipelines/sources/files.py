@@ -1,7 +1,7 @@
 """Opens the files of corpora, local or at gs:// and s3://, as decompressed streams; no other module opens them.
 
-Files from the web are downloaded first (`pipelines.sources.downloads`). For remote stores the fsspec backend of epath
-is chosen explicitly: by default epath prefers TensorFlow's, which does not support S3 and takes seconds to load.
+Files from the web are downloaded first (`pipelines.sources.downloads`). Remote stores are read with the fsspec backend
+of epath. By default epath would prefer its TensorFlow backend, which does not support S3 and takes seconds to load.
 """
 
 import os
@@ -32,7 +32,7 @@ def open_stream(name: str) -> Iterator[IO[bytes]]:
     """Opens a file as a decompressed stream; "-" is standard input.
 
     Raises:
-        DataError: The file cannot be read or is damaged; raised on opening or while reading within the context.
+        DataError: The file cannot be read or is damaged. The error is raised on opening, or later while reading.
     """
     if name == STDIN:
         with explained_damage(display_name(name)):
@@ -43,10 +43,10 @@ def open_stream(name: str) -> Iterator[IO[bytes]]:
 
 
 def read_lines(name: str) -> Iterator[bytes]:
-    """Yields the lines of a file, which end in `\\n` or `\\r\\n`, without line ends and a byte order mark.
+    """Yields the lines of a file, without line ends (`\\n` or `\\r\\n`) and without a byte order mark.
 
     Raises:
-        DataError: As `open_stream` does, or if the text is UTF-16.
+        DataError: The file cannot be read, is damaged, or is in UTF-16.
     """
     with open_stream(name) as file:
         first = next(file, b"")
@@ -99,7 +99,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def identify(name: str) -> list[Any]:
-    """Returns values that change when the file does, without reading it; standard input is new each time."""
+    """Returns values that change when the file changes, without reading it. For standard input, they always change."""
     if name == STDIN:
         return [STDIN, uuid.uuid4().hex]
     with _explained(name):

@@ -1,4 +1,4 @@
-"""Finds the files that a corpus' name means: a file, all files that match a pattern, or a download."""
+"""Finds the files of a corpus. Its name is the path of a file, a pattern of paths, or the address of a download."""
 
 from dataclasses import dataclass
 from glob import escape, has_magic
@@ -15,24 +15,27 @@ _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".lz4", ".lzma", 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file that can be opened, and the address it was downloaded from, if any."""
+    """A local or remote file of text. If it was downloaded, also its address and expected checksum."""
 
     path: str
     url: str | None = None
     checksum: str | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Returns the facts for `Corpus.origin`."""
+        """Returns path, size, address and checksum of the file, for `Corpus.origin`."""
         fetched = {"url": self.url, "sha256": self.checksum}
         return files.describe(self.path) | {name: value for name, value in fetched.items() if value}
 
     def identify(self) -> list[Any]:
-        """Returns values that change when the content does."""
+        """Returns values that change when the content of the file changes."""
         return [self.url, self.checksum] if self.checksum else [self.url, *files.identify(self.path)]
 
 
 def locate(request: CorpusRequest, content: str) -> list[TextFile]:
-    """Finds the files of a corpus with both sides in each file; `content` is the expected content, for errors."""
+    """Finds the files of a corpus in which each file has both languages.
+
+    `content` describes what the files should contain, for error messages.
+    """
     checksums = _checksums(request, 1)
     if is_address(request.name):
         return [_fetched(request, [request.name], request.name, checksums[0])]
@@ -45,7 +48,7 @@ def locate(request: CorpusRequest, content: str) -> list[TextFile]:
 
 
 def locate_sides(request: CorpusRequest) -> list[tuple[TextFile, TextFile]]:
-    """Finds the source and the target file of each prefix."""
+    """Finds the files of a corpus with one file per language: the source and the target file of each prefix."""
     languages = (request.pair.source, request.pair.target)
     checksums = _checksums(request, 2)
     if is_address(request.name):
@@ -78,7 +81,7 @@ def _side_names(prefix: str, *languages: str) -> list[str]:
 
 
 def _by_prefix(pattern: str, languages: tuple[str, str]) -> dict[str, dict[str, str]]:
-    """Returns the files of each matching prefix, by the part of the name where a language code belongs."""
+    """Returns the files of each matching prefix by suffix: {"news": {"en": "news.en.gz", "de": "news.de"}}."""
     literal = not has_magic(pattern) or any(map(files.is_file, _side_names(pattern, *languages)))
     found: dict[str, dict[str, str]] = {}
     for name in files.matches((escape(pattern) if literal else pattern) + ".*"):

@@ -13,7 +13,7 @@ SAMPLES = Path(__file__).resolve().parents[1] / "sample"
 
 
 def open_sample(request: CorpusRequest) -> Corpus:
-    """Opens a split of a sample, in either direction."""
+    """Opens a split of a sample, in either direction of translation."""
     name, pair = request.name, request.pair
     known = sorted(folder.name for folder in SAMPLES.iterdir() if (folder / "ATTRIBUTION.md").is_file())
     if name not in known:

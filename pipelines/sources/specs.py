@@ -22,12 +22,12 @@ class CorpusSpec:
     Attributes:
         text: The SPEC as the user gave it.
         location: The part before the options.
-        weight: The number of times an epoch takes each pair.
+        weight: The number of times that an epoch takes each pair; may be a fraction.
         tag: The domain of the text.
-        pair: The languages, if they differ from those of the whole data.
+        pair: The languages of this corpus; if None, the main language pair of the preparation.
         loss_weight: The weight of each pair in the loss.
-        loss_weight_column: True if the third column of each line has the weight instead.
-        sha256: The checksum of each downloaded file.
+        loss_weight_column: True if the third column of each line contains the loss weight instead.
+        sha256: The checksum of each downloaded file; may be empty.
     """
 
     text: str
@@ -71,8 +71,9 @@ class CorpusSpec:
 def parse_spec(spec: str) -> CorpusSpec:
     """Parses a SPEC.
 
-    The options begin at the last `?` that is followed by `name=`: `files:a?b*` has no options. After an address with a
-    query of its own, at least one option is needed, as in `tsv:https://host/get?file=a.tsv?weight=1`.
+    The options begin at the last `?` that is followed by `name=`, so `files:a?b*` has no options. If a web address has
+    a query, at least one option must follow, as in `tsv:https://host/get?file=a.tsv?weight=1`; otherwise the query
+    would be read as the options.
 
     Raises:
         DataError: An option is unknown or given twice, or its value is invalid.

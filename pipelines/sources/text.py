@@ -1,7 +1,7 @@
 """Parallel text in lines: `files:` (one file per side), `tsv:` (tab-separated columns), `jsonl:` (one object per line).
 
-Lines end at `\\n` only, and a `\\r` before it is stripped; U+2028 and similar characters are text. Lines that are not
-pairs are yielded too, marked by `RawPair.malformed`.
+Only `\\n` ends a line, and a `\\r` before it is removed. U+2028 and similar characters are ordinary text. Lines that
+are not pairs are yielded too, marked by `RawPair.malformed`.
 """
 
 import json
@@ -22,11 +22,14 @@ _NO_TAB = " has no tab; expected source, a tab, target on each line"
 
 
 class MalformedLineError(ValueError):
-    """The reason why a line is not a pair; the message continues "FILE line N"."""
+    """A line is not a pair. The message is the reason, to be appended to "FILE line N"."""
 
 
 def open_files(request: CorpusRequest) -> Corpus:
-    """Opens `files:PREFIX`, one file per side; several matching prefixes are concatenated in order of their names."""
+    """Opens `files:PREFIX`, a corpus with one file for the source and one for the target.
+
+    PREFIX may be a pattern. The files of all matching prefixes are concatenated, in alphabetical order.
+    """
     sides = locate_sides(request)
     every = [file for pair in sides for file in pair]
 
@@ -37,7 +40,10 @@ def open_files(request: CorpusRequest) -> Corpus:
 
 
 def open_tsv(request: CorpusRequest) -> Corpus:
-    """Opens `tsv:FILE`: source, a tab, target; a third column is ignored or is the loss weight."""
+    """Opens `tsv:FILE`, with a source, a tab and a target on each line.
+
+    A third column is ignored, unless `request.weight_column` says that it contains loss weights.
+    """
     pair = request.pair
     found = locate(request, f"{pair.source}, a tab, {pair.target} on each line")
     read_file = read_weighted_columns if request.weight_column else read_columns
@@ -45,7 +51,10 @@ def open_tsv(request: CorpusRequest) -> Corpus:
 
 
 def open_jsonl(request: CorpusRequest) -> Corpus:
-    """Opens `jsonl:FILE`: objects with a text per language, perhaps within `translation`, and perhaps `weight`."""
+    """Opens `jsonl:FILE`, with a JSON object on each line that has one text per language.
+
+    The texts may be in an object `translation`, and the loss weight in `weight`.
+    """
     pair = request.pair
     parse = partial(_object, pair=pair)
     found = locate(request, f'{{"{pair.source}": …, "{pair.target}": …}} on each line')
@@ -63,7 +72,7 @@ def read_weighted_columns(path: str) -> Iterator[RawPair]:
 
 
 def checked_weight(value: str | float | None, what: str) -> float:
-    """Converts a value to a weight; `what` names the value for the error.
+    """Converts a value to a loss weight; `what` names the value in the error message.
 
     Raises:
         MalformedLineError: The value is not a number of at least 0.
@@ -78,7 +87,7 @@ def checked_weight(value: str | float | None, what: str) -> float:
 
 
 def in_one_line(text: str) -> bytes:
-    """Encodes text with line ends as spaces; a lone surrogate becomes bytes that cleaning drops."""
+    """Encodes text with line ends replaced by spaces. A lone surrogate gives invalid UTF-8, which cleaning drops."""
     return text.replace("\r\n", " ").replace("\n", " ").encode(errors="surrogatepass")
 
 
@@ -102,7 +111,7 @@ def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
 
 
 def _read_pairs(path: str, parse: Callable[[bytes], RawPair | None]) -> Iterator[RawPair]:
-    """Parses each line; lines for which `parse` returns None are skipped."""
+    """Parses each line, and skips the lines for which `parse` returns None."""
     for number, line in enumerate(read_lines(path), start=1):
         try:
             pair = parse(line)
@@ -155,7 +164,7 @@ def _parse_object(line: bytes) -> dict[str, Any]:
 
 
 def _side(texts: dict[str, Any], language: str) -> bytes:
-    """Returns the text of a side; null is an empty text, which cleaning drops and counts."""
+    """Returns the text of one language; null becomes an empty text, which cleaning drops and counts."""
     name = match(language, texts)
     text = texts[name] if name else 0
     if text is None:

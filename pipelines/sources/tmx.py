@@ -1,7 +1,7 @@
-"""Translation memories, `tmx:FILE`: units in TMX (1.4b and older), read as a stream.
+"""Translation memories, `tmx:FILE`: translation units in TMX (1.4b and older), read as a stream.
 
-Native codes in inline elements are dropped and text in them is kept, as the standard distinguishes them. HTML's named
-entities become characters; a document that defines its own entities is rejected.
+The standard says which inline elements contain formatting codes and which contain text: the codes are dropped, the text
+is kept. HTML's named entities become characters. A document that defines its own entities is rejected.
 """
 
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ from keras_nmt.pipelines.sources.locating import locate
 
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _CODES = {"bpt", "ept", "it", "ph", "ut"}
-_SUBFLOW = "sub"  # text within a code, such as a footnote: kept, and separated by spaces from the text around it
+_SUBFLOW = "sub"  # text within a formatting code, such as a footnote; it is kept, with spaces around it
 
 
 class _UnknownEntityError(Exception):
-    """An unknown entity; the message has its name and line."""
+    """An unknown entity; the message gives its name and line."""
 
 
 def open_tmx(request: CorpusRequest) -> Corpus:
@@ -37,9 +37,9 @@ def open_tmx(request: CorpusRequest) -> Corpus:
 
 
 def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
-    """Yields the units that have both languages, in constant memory.
+    """Yields the translation units that have both languages; memory use does not grow with the file.
 
-    Languages may be spelt in any way, and `en` also matches `en-US` if a unit has no `en`.
+    Language codes may have any spelling, and `en` also matches `en-US` if a unit has no `en`.
 
     Raises:
         DataError: The document is not well-formed, defines entities, or has no unit with both languages.
@@ -65,7 +65,7 @@ def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
 
 
 def _read_units(path: str) -> Iterator[dict[str, Any]]:
-    """Yields the `seg` elements of each unit by language; the first one if a language has several."""
+    """Yields a dictionary for each unit: its `seg` elements by language, the first one if a language has several."""
     with open_stream(path) as file:
         events = etree.iterparse(
             file,
@@ -106,7 +106,7 @@ def _segments(unit: Any) -> dict[str, Any]:
 
 
 def _forget(unit: Any) -> None:
-    """Frees a unit and earlier ones, since lxml keeps the tree in memory."""
+    """Frees the memory of a unit and of all earlier units, because lxml keeps the whole tree."""
     unit.clear()
     while unit.getprevious() is not None:
         del unit.getparent()[0]

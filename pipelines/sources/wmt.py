@@ -1,6 +1,6 @@
-"""Corpora from TensorFlow Datasets, above all those of WMT: `tfds:NAME/CONFIG[SUBSETS]:SPLIT`.
+"""Corpora from TensorFlow Datasets (TFDS), mainly those of WMT: `tfds:NAME/CONFIG[SUBSETS]:SPLIT`.
 
-TensorFlow and TFDS are imported only when a corpus is opened, because that takes seconds.
+TensorFlow and TFDS are imported only when a corpus is opened, because the import takes seconds.
 """
 
 import re
@@ -12,8 +12,8 @@ from keras_nmt.pipelines.language_codes import match
 from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, RawPair
 from keras_nmt.pipelines.sources.files import first_line
 
-_SPLITS = {"dev": "validation"}  # our names -> those of TFDS, if they differ
-_READ_AT_ONCE = 1024  # pairs per batch; with single pairs the overhead of tf.data dominates
+_SPLITS = {"dev": "validation"}  # our names of splits -> the names in TFDS, where they differ
+_READ_AT_ONCE = 1024  # pairs per batch; if each pair were read singly, the overhead of tf.data would dominate
 
 
 def open_tfds(request: CorpusRequest) -> Corpus:
@@ -49,7 +49,7 @@ def _builder(spec: str, name: str, tfds_dir: str | None) -> Any:
 
 
 def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | None) -> Any:
-    """Returns a builder for some of the training corpora of a WMT task; it has only the split `train`."""
+    """Returns a builder for the chosen training corpora of a WMT task; the builder has only the split `train`."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.translate import wmt
 
@@ -73,7 +73,7 @@ def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | No
 
 
 def _prepare(spec: str, builder: Any) -> None:
-    """Downloads and prepares the data if necessary; TFDS shows its own progress on stderr."""
+    """Downloads and prepares the data if necessary; TFDS itself shows the progress on stderr."""
     try:
         builder.download_and_prepare()
     except Exception as error:  # the download errors of TFDS have no common base class
@@ -85,7 +85,7 @@ def _prepare(spec: str, builder: Any) -> None:
 
 
 def _archives(builder: Any) -> str:
-    """Returns the names of the files that TFDS also accepts in its folder of manual downloads, for messages."""
+    """Returns the names of files that the user can put into TFDS' folder of manual downloads, for error messages."""
     from tensorflow_datasets.core.download import checksums
     from tensorflow_datasets.translate import wmt
 

@@ -1,8 +1,8 @@
 """Makes glibc's `malloc` keep the memory of freed tensors.
 
-By default glibc returns large blocks to the system when they are freed, and each training step faults its memory in
-again: up to 40 % of the processor time is then spent in the kernel. TensorFlow makes it worse when it first reads a
-generator: `GeneratorDatasetOp` calls `mallopt(M_TRIM_THRESHOLD, 128 KiB)` for the whole process.
+By default glibc returns large blocks to the system when they are freed, and each training step causes page faults to
+get its memory again. Up to 40 % of the processor time is then spent in the kernel. TensorFlow makes this worse when it
+first reads a generator: `GeneratorDatasetOp` calls `mallopt(M_TRIM_THRESHOLD, 128 KiB)` for the whole process.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ MIB = 1 << 20
 
 
 class Parameter(NamedTuple):
-    """A parameter of `mallopt`, and the environment variable that sets it."""
+    """A parameter of `mallopt`, the value to set, and the environment variable with which users can set it."""
 
     number: int  # in malloc.h
     value: int
@@ -24,17 +24,18 @@ class Parameter(NamedTuple):
 KEPT = (
     Parameter(-1, 2**31 - 1, "MALLOC_TRIM_THRESHOLD_"),  # M_TRIM_THRESHOLD: the end of the heap stays mapped
     Parameter(-2, 64 * MIB, "MALLOC_TOP_PAD_"),  # M_TOP_PAD: the heap grows in few steps
-    Parameter(-3, 32 * MIB, "MALLOC_MMAP_THRESHOLD_"),  # M_MMAP_THRESHOLD: the largest that glibc accepts
+    Parameter(-3, 32 * MIB, "MALLOC_MMAP_THRESHOLD_"),  # M_MMAP_THRESHOLD: the largest value that glibc accepts
 )
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc to keep freed memory; parameters that the user's environment sets are left alone.
+    """Tells glibc to keep freed memory. Does not change parameters that environment variables set.
 
-    Takes a microsecond, and must be called again after every op that resets the parameters.
+    A call takes a microsecond. It is needed again after every op that resets the parameters.
 
     Returns:
-        True if the allocator is glibc's and accepted the parameters; False elsewhere, where nothing is changed.
+        True if the allocator is that of glibc and accepts the parameters. False without glibc, or if GLIBC_TUNABLES
+        sets parameters of the allocator; then nothing is changed.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,22 +1,23 @@
-"""Cuts pairs into batches within a token budget and of a few fixed shapes, from their lengths only.
+"""Divides pairs into batches that keep a token budget and have few different shapes; reads only the pairs' lengths.
 
-A plan says which rows go into a batch and to which lengths its sides are padded. It needs no tokens, so a position in
-an epoch is found without reading the data. The shape of a batch is one of a small set for any data: lengths come from
-`bucket_lengths`, and the number of rows follows from the longer of the two.
+A plan says which rows go into a batch, and to which lengths its two sides are padded. It needs no tokens, so a position
+in an epoch is found without reading the data. Only a small set of batch shapes is possible: the source and target
+length come from `bucket_lengths`, and the longer of these two lengths determines the number of rows.
 
-A worked example: with buckets 4, 5, 6, 7, 8 and a budget of 64 tokens per side, a batch has 64 // 8 = 8 rows of width 8
-to 5, or 16 rows of width 4 (multiples of 8 only). Take 12 pairs with (source, target) lengths
+A worked example: the buckets are 4, 5, 6, 7, 8, and the budget is 64 tokens per side. The number of rows is a multiple
+of 8, so a batch has 64 // 8 = 8 rows if its width is 5 to 8, and 16 rows if its width is 4. The width of a row is the
+bucket of its longer side. Take 12 pairs with these (source, target) lengths:
 
     row      0      1      2      3      4      5      6      7      8      9      10     11
     lengths (8,8)  (7,8)  (3,4)  (4,4)  (5,6)  (6,6)  (5,5)  (2,3)  (3,3)  (4,2)  (4,4)  (3,3)
 
-The first batch begins with the widest, rows 1 and 0. They do not fill its 8 rows, so it also takes the next narrower
-ones: 4 and 5 of width 6, 6 of width 5, then 2, 3, 7 of width 4. The second batch has the remaining rows, 8 to 11, of
-width 4; empty rows fill it up to 16, to keep the number of shapes small. But no batch has many more rows than there are
-pairs, however large the budget.
+The first batch begins with the widest rows, 1 and 0. They do not fill its 8 rows, so it also takes the next narrower
+rows: 4 and 5 of width 6, 6 of width 5, then 2, 3, 7 of width 4. The second batch has the remaining rows, 8 to 11, of
+width 4. Empty rows fill it up to 16, to keep the number of shapes small. However large the budget is, no batch has many
+more rows than there are pairs.
 
-If the data has lanes (`pipelines.shards.lanes`), a batch takes its rows from all lanes in turn, the widest of each
-first. A lane that runs out before the others contributes empty rows.
+If the data has lanes (`pipelines.shards.lanes`), a batch takes its rows from all lanes in turn, and from each lane the
+widest rows first. A lane without further rows contributes empty rows.
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ from keras_nmt.pipelines.shards.lanes import Host
 from keras_nmt.pipelines.shards.reading import Tokens
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
-ROWS_MULTIPLE = 8  # so that a batch divides among 2, 4 or 8 replicas or accumulation steps
+ROWS_MULTIPLE = 8  # so that a batch can be divided among 2, 4 or 8 replicas or accumulation steps
 EMPTY_ROW = -1
 
 Ids = NDArray[np.int32]
@@ -55,7 +56,7 @@ class BatchShape(NamedTuple):
 
 
 class BatchPlan(NamedTuple):
-    """The pairs of a batch, and the lengths that its sides are padded to."""
+    """The pairs of a batch, and the lengths that its source and target are padded to."""
 
     rows: Rows  # [B], the pair of each row, or EMPTY_ROW
     source_length: int
@@ -73,7 +74,7 @@ class BatchPlan(NamedTuple):
 
     @property
     def one_per_row(self) -> "BatchPlan":
-        """The plan with one pair per row, which is this plan; see `PackedPlan.one_per_row`."""
+        """This plan, since it already has one pair per row; `PackedPlan.one_per_row` returns another plan."""
         return self
 
     @property
@@ -86,11 +87,11 @@ class BatchPlan(NamedTuple):
         return np.arange(len(self.rows))[host.rows]
 
     def part(self, host: Host, places: Rows) -> "BatchPlan":
-        """Returns the plan of a host's rows; all hosts have equally many.
+        """Returns the plan of the rows that a host reads; every host gets the same number of rows.
 
         Args:
             host: One of the machines that read together.
-            places: The index of each pair in the host's own data.
+            places: The index of each pair in the data that the host has read.
         """
         missing = -len(self.rows) % host.of
         rows = np.pad(self.rows, (0, missing), constant_values=EMPTY_ROW)[host.rows]
@@ -98,7 +99,7 @@ class BatchPlan(NamedTuple):
 
 
 def rounded_rows(rows: int) -> int:
-    """Rounds a number of rows up to one of few values, multiples of 8: 1 -> 8, 1000 -> 1024."""
+    """Rounds a number of rows up to one of few possible values, which are multiples of 8: 1 -> 8, 1000 -> 1024."""
     step = max(ROWS_MULTIPLE, 1 << max(0, rows.bit_length() - 4))
     return -(-rows // step) * step
 
@@ -107,7 +108,7 @@ def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
     """Returns the number of rows of a batch for each length: the largest multiple of 8 within the budget.
 
     Raises:
-        DataError: The budget does not hold 8 rows of the longest length.
+        DataError: The budget is too small for 8 rows of the longest length.
     """
     if batch_tokens < ROWS_MULTIPLE * lengths[-1]:
         raise DataError(
@@ -120,17 +121,17 @@ def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
 def largest_shapes(
     longest_source: int, longest_target: int, rows: int, *, batch_tokens: int, max_length: int
 ) -> list[BatchShape]:
-    """Returns shapes that bound those of all batches, for estimating memory: each batch fits within one of them.
+    """Returns the largest possible shapes of batches, for estimating memory; each batch fits into one of these shapes.
 
     Args:
         longest_source: The length of the longest source.
         longest_target: The length of the longest target.
-        rows: An upper bound on the number of pairs: lanes times the pairs of the largest lane.
-        batch_tokens: As in `plan_batches`.
-        max_length: As in `plan_batches`.
+        rows: An upper bound on the number of pairs: the number of lanes times the number of pairs in the largest lane.
+        batch_tokens: The maximum number of tokens on each side of a batch, padding included.
+        max_length: The maximum number of tokens on a side; longer pairs are skipped.
 
     Raises:
-        DataError: The budget does not hold 8 rows of `max_length`.
+        DataError: The budget is too small for 8 rows of `max_length`.
     """
     buckets = bucket_lengths(max_length)
     capacities = rows_within(batch_tokens, buckets)
@@ -141,17 +142,17 @@ def largest_shapes(
 
 
 def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, max_length: int) -> list[BatchPlan]:
-    """Plans batches that hold each row of the lanes once, the widest first; rows longer than `max_length` are skipped.
+    """Plans batches that contain each row of the lanes once, the widest rows first.
 
     Args:
         lengths: int32 [N, 2], the source and target length of each row, EOS included.
-        lanes: The rows of each of L lanes, L being 1, 2, 4 or 8; row i of a batch is taken from lane i mod L. Rows of a
-            lane in the same bucket keep their order, so shuffle each lane first.
+        lanes: The rows of each of L lanes, where L is 1, 2, 4 or 8; row i of a batch is taken from lane i mod L. Within
+            a lane, rows with the same buckets keep their order, so the caller should shuffle each lane.
         batch_tokens: The maximum number of tokens on each side of a batch, padding included.
-        max_length: Pairs with a longer side are skipped.
+        max_length: The maximum number of tokens on a side; longer pairs are skipped.
 
     Raises:
-        DataError: The budget does not hold 8 rows of `max_length`.
+        DataError: The budget is too small for 8 rows of `max_length`.
     """
     buckets = bucket_lengths(max_length)
     capacities = rows_within(batch_tokens, buckets)
@@ -175,7 +176,7 @@ def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, 
 
 
 def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Rows, Buckets]:
-    """Returns the rows that are not too long, from wide to narrow, and the buckets of their sides, [N, 2]."""
+    """Returns the rows that are not too long, from wide to narrow, and their source and target buckets, [N, 2]."""
     rows = rows[longer_sides(lengths)[rows] <= buckets[-1]]
     bucket = bucket_of_each(buckets)[lengths[rows]]
     order = from_wide_to_narrow(bucket, len(buckets))
@@ -183,14 +184,14 @@ def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Row
 
 
 def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Rows:
-    """Returns the number of batches that `plan_batches` would make of each of W sets of rows, int64 [W].
+    """Returns the number of batches into which `plan_batches` would divide each of W sets of rows, int64 [W].
 
-    Where a batch ends depends on how many rows have which width, not on which rows these are, so histograms suffice.
+    Histograms are enough to count batches, because the end of a batch depends only on how many rows have each width.
 
     Args:
-        histograms: int64 [W, L, buckets], the number of rows of each set and lane by the bucket of their longer side.
-        batch_tokens: As in `plan_batches`.
-        max_length: As in `plan_batches`.
+        histograms: int64 [W, L, buckets], for each set and lane the number of rows whose longer side is in each bucket.
+        batch_tokens: The maximum number of tokens on each side of a batch, padding included.
+        max_length: The maximum number of tokens on a side; longer pairs are skipped.
     """
     buckets = bucket_lengths(max_length)
     sets, lanes, _ = histograms.shape
@@ -207,19 +208,19 @@ def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Ro
 
 
 def fill_batch(tokens: Tokens, plan: BatchPlan) -> NumpyBatch:
-    """Returns the batch of a plan: `({"source": [B, S], "target": [B, T]}, labels [B, T])`, padded with PAD."""
+    """Returns the batch of a plan, padded with PAD: `({"source": [B, S], "target": [B, T]}, labels [B, T])`."""
     return with_decoder_input(
         padded(tokens, 0, plan.rows, plan.source_length), padded(tokens, 1, plan.rows, plan.target_length)
     )
 
 
 def with_decoder_input(source: Ids, labels: Ids) -> NumpyBatch:
-    """Returns a batch of source [B, S] and labels [B, T]; the decoder input is derived from the labels."""
+    """Returns the batch with source [B, S] and labels [B, T]; computes the decoder input from the labels."""
     return {"source": source, "target": shift_right(labels)}, labels
 
 
 def shift_right(labels: Ids) -> Ids:
-    """Returns the decoder input for labels [B, T]: BOS, followed by all labels but the last.
+    """Returns the decoder input for labels [B, T]: BOS, followed by all labels except the last one.
 
     With BOS = 2, EOS = 3 and PAD = 0, `[[7, 8, 3, 0]]` becomes `[[2, 7, 8, 0]]`: PAD stays PAD, EOS is left out.
     """
@@ -229,7 +230,7 @@ def shift_right(labels: Ids) -> Ids:
 
 
 def padded(tokens: Tokens, side: int, rows: Rows, width: int) -> Ids:
-    """Returns one side of the rows (0 source, 1 target), int32 [B, width], padded with PAD."""
+    """Returns the source (side 0) or target (side 1) ids of the rows, int32 [B, width], padded with PAD."""
     columns = np.arange(width)
     present = columns < np.where(rows == EMPTY_ROW, 0, tokens.lengths[rows, side])[:, None]
     places = tokens.starts[rows, side, None] + columns

@@ -1,4 +1,4 @@
-"""Checks, before a stream starts, that it will contain pairs that the model can learn from."""
+"""Checks before a stream starts that it contains pairs that the model can learn from."""
 
 import numpy as np
 
@@ -23,12 +23,13 @@ def check_some_are_short_enough(manifest: Manifest, name: str, max_length: int) 
 def check_usable_weights(manifest: Manifest, mixture: Mixture | None, max_length: int) -> None:
     """Raises a `DataError` if an epoch contains no pair of at most `max_length` tokens with a usable loss weight.
 
-    Without a mixture and loss weights every pair counts. With them, usually only the first shard is read.
+    Without a mixture and without loss weights, every pair is usable and nothing is read. Otherwise, usually only the
+    lengths, corpora and weights of the first shard are read.
     """
     split, data_dir = manifest.split("train"), manifest.data_dir
     if not (mixture or split.has_loss_weights):
         return
-    taken = counting = 0.0  # expected pairs of an epoch, and those of them with a usable loss weight
+    taken = counting = 0.0  # expected number of pairs in an epoch, and of pairs with a usable loss weight among them
     for shard in split.shards:
         fits = longer_sides(read_lengths(data_dir, [shard])) <= max_length
         rates = mixture.rates[read_corpora(data_dir, [shard])][fits] if mixture else np.ones(fits.sum())

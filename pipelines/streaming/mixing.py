@@ -1,12 +1,14 @@
 """Mixes corpora with different weights: decides how often an epoch takes each pair.
 
-A pair of a corpus with weight w is taken floor(w) times, and once more with probability w - floor(w). With weight 0.5
-an epoch contains half of the corpus, and the next epoch another half; with weight 2 it contains the corpus twice.
+A pair of a corpus with weight w is taken floor(w) times, and once more with probability w - floor(w). With weight 0.5,
+an epoch contains a random half of the corpus, and the next epoch another random half. With weight 2, an epoch contains
+the corpus twice.
 
-Which pairs are taken is random, but their number by length is not (systematic sampling). The pairs of a corpus are
-sorted by length, shuffled within a bucket, and pair i is taken floor(u + w * (i + 1)) - floor(u + w * i) times, where u
-in [0, 1) is drawn for each window of an epoch. With u = 0.3 and w = 0.5, pairs 1, 3, 5, ... are taken; with w = 1.5 all
-pairs are, and these twice. So each length gets its share, and batches can be counted from a histogram of lengths.
+The pairs to take are found by systematic sampling. The pairs of a corpus are sorted by length bucket, in random order
+within each bucket. Pair i is taken floor(u + w * (i + 1)) - floor(u + w * i) times, where u in [0, 1) is drawn for each
+window of an epoch. With u = 0.3 and w = 0.5, pairs 1, 3, 5, ... are taken once and the other pairs not at all. With
+u = 0.3 and w = 1.5, pairs 1, 3, 5, ... are taken twice and the other pairs once. So it is random which pairs are taken,
+but each bucket gets its share, and a histogram of lengths is enough to count batches.
 """
 
 import math
@@ -22,23 +24,24 @@ from keras_nmt.pipelines.shards.reading import Corpora
 from keras_nmt.pipelines.shards.splits import Split
 
 Offsets = NDArray[np.float64]
-MAX_TIMES = 100  # mean number of times an epoch takes a pair; the rows of a window are held in memory
+MAX_TIMES = 100  # limit of the mean number of times that an epoch takes a pair; all rows of a window are in memory
 
 
 class Mixture:
-    """The mean number of times an epoch takes a pair of each corpus."""
+    """The mean number of times that an epoch takes a pair, for each corpus."""
 
     def __init__(self, rates: NDArray[np.float64]) -> None:
-        """Takes the rate of each corpus, float64 [corpora]."""
+        """Creates a mixture from the rate of each corpus, float64 [corpora]: how often an epoch takes a pair."""
         self.rates = rates
 
     @classmethod
     def of(cls, split: Split, temperature: float) -> Self | None:
         """Returns the mixture of a split at a temperature, or None if each pair is taken once.
 
-        Temperature T multiplies the weight of a corpus with share p of all pairs by p**(1/T - 1), and rescales all
-        weights so that the length of an epoch stays the same. Above 1, small corpora are sampled more often: with equal
-        weights and T = 2, a corpus of 10,000 pairs beside one of 1,000,000 makes 9% of an epoch instead of 1%.
+        If a corpus has the share p of all pairs, temperature T multiplies its weight by p**(1/T - 1). Then all weights
+        are rescaled so that the length of an epoch stays the same. With T above 1, small corpora are sampled more
+        often: with two corpora of 10,000 and 1,000,000 pairs, equal weights and T = 2, the small corpus makes 9% of an
+        epoch instead of 1%.
 
         Raises:
             DataError: The temperature is not above 0, or the weights make an epoch empty or far longer than the data.
@@ -66,17 +69,18 @@ class Mixture:
         return None if (weights == 1).all() else cls(weights)
 
     def offsets(self, random: np.random.Generator, lanes: int) -> Offsets:
-        """Draws u of the module's example for each lane and corpus, float64 [lanes, corpora].
+        """Draws the offset u (see the module's docstring) for each lane and corpus, float64 [lanes, corpora].
 
-        The offsets of the lanes are evenly spaced modulo 1, so that they do not all round in the same direction.
+        The offsets of the lanes are evenly spaced modulo 1, so that the numbers of taken pairs are not all rounded in
+        the same direction.
         """
         return (random.random(len(self.rates)) + np.arange(lanes)[:, None] / lanes) % 1
 
     def draw(self, rows: Rows, corpora: Corpora, buckets: Buckets, offsets: Offsets) -> Rows:
-        """Returns the rows of a lane that are taken, each as often as it is taken.
+        """Returns the rows that are taken from a lane; a row that is taken n times occurs n times.
 
         Args:
-            rows: The rows, shuffled.
+            rows: The rows of the lane, shuffled.
             corpora: The corpus of each row.
             buckets: The length bucket of each row.
             offsets: The offsets of the lane, [corpora].
@@ -89,10 +93,15 @@ class Mixture:
         return np.repeat(rows[order], times)
 
     def count(self, histograms: Rows, offsets: Offsets) -> Rows:
-        """Returns how many rows `draw` takes, given how many there are; both int64 [lanes, corpora, buckets]."""
+        """Returns the histograms of the rows that `draw` takes, int64 [lanes, corpora, buckets].
+
+        Args:
+            histograms: int64 [lanes, corpora, buckets], the number of all rows.
+            offsets: The offsets of all lanes, [lanes, corpora].
+        """
         corpus = np.arange(len(self.rates))[:, None]
         return np.diff(self._taken(np.cumsum(histograms, axis=-1), corpus, offsets[..., None]), axis=-1, prepend=0)
 
     def _taken(self, first: Rows, corpus: NDArray[Any], offsets: Offsets) -> Rows:
-        """Returns how many of the first n rows of a corpus are taken."""
+        """Returns how many rows are taken from the first n rows of a corpus; n is `first`."""
         return np.floor(offsets + self.rates[corpus] * first).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The options of a training stream: what the sequence of batches depends on, besides the data."""
+"""The options of a training stream. The sequence of batches depends on these options and on the data."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,17 @@ class StreamOptions:
 
     Attributes:
         batch_tokens: The maximum number of tokens on each side of a batch, padding included.
-        max_length: Pairs with more tokens on a side, EOS included, are skipped; `skipped_examples` counts them.
-        seed: Seed for the order of the pairs.
-        sampling_alpha: Subword regularisation. Above 0, the segmentation of each sentence is drawn anew in each epoch,
-            with a probability proportional to P(segmentation)**alpha; 0 reads the stored segmentation, which is the
-            best. Batches are planned with room for longer segmentations, up to `max_length`. A segmentation that does
-            not fit is drawn again, and a sentence that never fits keeps the stored one
-            (`pipelines.streaming.subwords.sampler`).
-        corpus_temperature: Above 1, small corpora of a mixture are sampled more often than their weights say; without
-            effect on a single corpus (`pipelines.streaming.mixing`).
-        packed: True to place several pairs in each row; all batches then have the shape that
+        max_length: The maximum number of tokens on a side, EOS included. Longer pairs are skipped, and
+            `skipped_examples` counts them.
+        seed: The seed for the order of the pairs.
+        sampling_alpha: The exponent alpha of subword regularisation. With 0, the stored segmentation is read, which is
+            the most probable one. Above 0, the segmentation of each sentence is drawn anew in each epoch, with a
+            probability proportional to P(segmentation)**alpha. Batches are planned with room for longer segmentations,
+            up to `max_length`. A segmentation that does not fit is drawn again; if no draw fits, the sentence keeps its
+            stored segmentation (`pipelines.streaming.subwords.sampler`).
+        corpus_temperature: The temperature for mixing corpora. Above 1, small corpora are sampled more often than their
+            weights say. It has no effect on a single corpus (`pipelines.streaming.mixing`).
+        packed: True to place several pairs in each row. All batches then have the shape that
             `pipelines.streaming.packing.packed_shape` returns.
     """
 

@@ -1,6 +1,6 @@
-"""Places the tokens of several pairs in packed rows, and separates them again.
+"""Places the tokens of several pairs in one row (packing), and separates the pairs again.
 
-A worked example: a row of 6 source and 5 target tokens with the pairs (7 8 EOS, 9 EOS) and (6 EOS, 5 EOS):
+A worked example: a row for 6 source and 5 target tokens contains the pairs (7 8 EOS, 9 EOS) and (6 EOS, 5 EOS):
 
     source           7  8  EOS  6  EOS  PAD      target           BOS  9    BOS  5    PAD
     source_segments  1  1  1    2  2    0        labels           9    EOS  5    EOS  PAD
@@ -28,13 +28,14 @@ def pack_rows(
     """Packs a batch that has one pair per row.
 
     Args:
-        plan: The positions of the N pairs.
-        batch: `({"source": [N, S'], "target": [N, T']}, labels [N, T'])`; no side is longer than the room of its pair.
-        weights: Loss weights of the pairs, float32 [N].
+        plan: The positions of the N pairs in the packed batch.
+        batch: `({"source": [N, S'], "target": [N, T']}, labels [N, T'])`. No source or target is longer than the room
+            that the plan has for it.
+        weights: The loss weights of the pairs, float32 [N].
 
     Returns:
-        `({"source", "source_segments": int32 [B, S], "target", "target_segments": int32 [B, T]}, labels int32 [B, T])`,
-        and the loss weights of the target tokens, float32 [B, T], 0 at PAD, if weights are given.
+        `({"source", "source_segments": int32 [B, S], "target", "target_segments": int32 [B, T]}, labels int32 [B, T])`.
+        If `weights` is given, the third element is the loss weights of the target tokens, float32 [B, T], 0 at PAD.
     """
     inputs, labels = batch
     source, target = _Side(plan, 0, inputs["source"]), _Side(plan, 1, labels)
@@ -50,7 +51,7 @@ def pack_rows(
 
 
 def sentences_of(inputs: Mapping[str, Ids], labels: Ids) -> tuple[Ids, Ids]:
-    """Returns the source and the target sentences of a batch, packed or not, one per row."""
+    """Returns the source sentences and the target sentences of a batch, one per row; the batch may be packed."""
     if "source_segments" not in inputs:
         return inputs["source"], labels
     return unpacked(inputs["source"], inputs["source_segments"]), unpacked(labels, inputs["target_segments"])
@@ -80,14 +81,20 @@ class _Side:
     """The positions of the tokens of one side of a batch in packed rows."""
 
     def __init__(self, plan: PackedPlan, side: int, ids: Ids) -> None:
-        """Takes the side (0 source, 1 target) and its ids with one pair per row, [N, L], padded with PAD."""
+        """Computes the positions.
+
+        Args:
+            plan: The positions of the pairs in the packed batch.
+            side: 0 for the source, 1 for the target.
+            ids: The ids of the side with one pair per row, [N, L], padded with PAD.
+        """
         self.shape = plan.shape.rows, plan.shape[1 + side]
         self.taken = np.nonzero(ids != PAD)
         pair, column = self.taken
         self.places = plan.rows[pair], plan.starts[pair, side] + column
 
     def place(self, values: NDArray[_Number]) -> NDArray[_Number]:
-        """Moves values of the tokens from [N, L] to packed rows [B, W], 0 at padding."""
+        """Moves values, one per token, from [N, L] to packed rows [B, W]; padding gets 0."""
         rows = np.zeros(self.shape, values.dtype)
         rows[self.places] = values[self.taken]
         return rows

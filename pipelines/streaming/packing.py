@@ -1,16 +1,16 @@
-"""Plans packed batches: several pairs per row, all batches of one shape, from the lengths of the pairs only.
+"""Plans packed batches, which have several pairs in each row and all have one shape; reads only the pairs' lengths.
 
-On a GPU a program is compiled for each batch shape, so batches of one shape compile once. Segment ids tell the pairs of
-a row apart: the source of pair k lies where `source_segments` is k, its target where `target_segments` is k, and both
-are 0 at padding. Tokens are placed by `pipelines.streaming.packed_batches`.
+On a GPU a program is compiled for each batch shape, so batches of one shape are compiled only once. Segment ids
+distinguish the pairs of a row: the source of pair k is where `source_segments` is k, its target is where
+`target_segments` is k, and both segment ids are 0 at padding. `pipelines.streaming.packed_batches` places the tokens.
 
-Rows are filled by worst-fit decreasing, vectorised in rounds: the pairs are sorted by their longer side, and in each
-round the emptiest row gets the longest remaining pair. A worked example, with 2 rows of 8 source and 8 target tokens
-and pairs with these (source, target) lengths:
+Rows are filled by worst-fit decreasing, vectorised in rounds. The pairs are sorted by their longer side. In each round,
+each row gets at most one pair, and the emptiest row gets the longest remaining pair. A worked example, with 2 rows of 8
+source and 8 target tokens and pairs with these (source, target) lengths:
 
-    round 1   (6,5) and (4,4) open rows 0 and 1, which have room for (2,3) and (4,4)
-    round 2   (3,4) goes to row 1 and (2,2) to row 0, which leaves room for (0,1) and (1,0)
-    round 3   (1,1) fits neither row and opens row 2, of another batch
+    round 1   (6,5) and (4,4) go to the empty rows 0 and 1, which then have room for (2,3) and (4,4)
+    round 2   (3,4) goes to row 1 and (2,2) goes to row 0, which then have room for (1,0) and (0,1)
+    round 3   (1,1) fits in neither row and goes to a new row 2, which belongs to another batch
 """
 
 from collections.abc import Sequence
@@ -24,23 +24,24 @@ from keras_nmt.pipelines.shards.lanes import Host
 from keras_nmt.pipelines.shards.splits import Split
 from keras_nmt.pipelines.streaming.batching import ROWS_MULTIPLE, BatchPlan, BatchShape, rounded_rows, rows_within
 
-# With short sentences, rows of 64 tokens are 7% padding and rows of 128 are 3%; longer rows cost more attention.
+# With short sentences, rows of 64 tokens have 7% padding and rows of 128 tokens have 3%. Longer rows make attention
+# slower.
 SHORTEST_ROW = 128
 WIDTH_MULTIPLE = 8  # required by tensor cores
 NOWHERE = -1
-_TRIES = 4  # attempts to place a pair before shorter pairs take the room
-_GROUPS = 8  # per round; pairs of a group may swap rows, so that source and target fill up evenly
+_TRIES = 4  # number of attempts to place a pair before shorter pairs may take the room
+_GROUPS = 8  # groups per round; pairs of a group may swap rows, so that source and target fill up evenly
 
 
 class PackedPlan(NamedTuple):
     """The positions of the N pairs of a packed batch.
 
     Attributes:
-        pairs: [N], the pairs.
+        pairs: [N], the index of each pair in the data.
         rows: [N], the row of each pair.
         segments: [N], the segment id of each pair: 1, 2, ... within each row.
-        starts: [N, 2], the columns where source and target begin.
-        room: int32 [N, 2], the maximum length of source and target.
+        starts: [N, 2], the columns where the source and the target of each pair begin.
+        room: int32 [N, 2], the maximum length of the source and the target of each pair.
         shape: The shape of the batch.
     """
 
@@ -56,11 +57,11 @@ class PackedPlan(NamedTuple):
         return np.flatnonzero(self.rows % host.of == host.number)
 
     def part(self, host: Host, places: Rows) -> "PackedPlan":
-        """Returns the plan of a host's rows; all hosts have equally many.
+        """Returns the plan of the rows that a host reads; every host gets the same number of rows.
 
         Args:
             host: One of the machines that read together.
-            places: The index of each pair in the host's own data.
+            places: The index of each pair in the data that the host has read.
         """
         own = self.read_by(host)
         _, rows, segments, starts, room, shape = self
@@ -69,7 +70,7 @@ class PackedPlan(NamedTuple):
 
     @property
     def one_per_row(self) -> BatchPlan:
-        """The plan with one pair per row: how the pairs are read before they are packed."""
+        """The plan for reading the same pairs with one pair per row, before they are packed."""
         source_length, target_length = self.room.max(axis=0, initial=1).tolist()
         return BatchPlan(self.pairs, source_length, target_length)
 
@@ -77,18 +78,20 @@ class PackedPlan(NamedTuple):
 def packed_shape(split: Split, *, batch_tokens: int, max_length: int, sampling_alpha: float = 0.0) -> BatchShape:
     """Returns the shape of all packed batches of a split.
 
-    The widths of the two sides have the same ratio as the tokens of the data, so that both sides fill up, and each side
-    holds its longest sentence. With 110 target tokens per 100 source tokens, a `max_length` of 256 gives rows of 256
-    source and 288 target tokens. A batch has at most about twice the rows that all pairs fill.
+    The source width and the target width have the same ratio as the numbers of source and target tokens in the data,
+    so that both sides fill up. Each side is wide enough for its longest sentence. With 110 target tokens per 100 source
+    tokens, a `max_length` of 256 gives rows of 256 source and 288 target tokens. A batch has at most about twice as
+    many rows as the pairs of an epoch fill.
 
     Args:
         split: The training split.
         batch_tokens: The maximum number of tokens on each side of a batch, padding included.
-        max_length: Longer pairs are skipped.
-        sampling_alpha: Above 0, drawn segmentations may be longer than the stored ones.
+        max_length: The maximum number of tokens on a side; longer pairs are skipped.
+        sampling_alpha: The exponent of subword regularisation. If it is above 0, rows are wide enough for sentences of
+            `max_length`, because drawn segmentations may be longer than the stored ones.
 
     Raises:
-        DataError: The budget does not hold 8 rows of `max_length`.
+        DataError: The budget is too small for 8 rows of `max_length`.
     """
     rows_within(batch_tokens, [max_length])
     shards = split.shards
@@ -107,17 +110,18 @@ def packed_shape(split: Split, *, batch_tokens: int, max_length: int, sampling_a
 def pack_batches(
     lengths: Lengths, lanes: Sequence[Rows], shape: BatchShape, *, max_length: int, random: np.random.Generator
 ) -> list[PackedPlan]:
-    """Plans batches of one shape that hold each pair of the lanes once; pairs longer than `max_length` are skipped.
+    """Plans batches of one shape that contain each pair of the lanes once.
 
     Args:
-        lengths: int32 [N, 2], the room for source and target of each pair, EOS included.
-        lanes: The shuffled pairs of each of L lanes, L = 1, 2, 4 or 8; row i of a batch holds pairs of lane i mod L.
-        shape: The shape of every batch; both sides are at least `max_length` wide.
-        max_length: Pairs with a longer side are skipped.
-        random: Shuffles the rows of each lane.
+        lengths: int32 [N, 2], the room that the source and the target of each pair need, EOS included.
+        lanes: The shuffled pairs of each of L lanes, where L is 1, 2, 4 or 8; row i of a batch contains pairs of lane
+            i mod L.
+        shape: The shape of every batch; its sides must be wide enough for each pair that is not skipped.
+        max_length: The maximum number of tokens on a side; longer pairs are skipped.
+        random: The random generator that shuffles the rows of each lane.
     """
     widths = np.array([shape.source_length, shape.target_length])
-    share = shape.rows // len(lanes)  # rows of each lane in a batch
+    share = shape.rows // len(lanes)  # number of rows that each lane has in a batch
     lanes = [lane[longer_sides(lengths)[lane] <= max_length] for lane in lanes]
     lanes = [lane[_longest_first(lengths[lane], widths)] for lane in lanes]
     least = max(_rows_for(lengths[lane], widths) for lane in lanes)
@@ -134,8 +138,8 @@ def pack_batches(
 def _longest_first(lengths: Lengths, widths: Rows) -> Rows:
     """Returns the order of the pairs by the share of a row that they need, largest first.
 
-    Among pairs that need the same share, those of equal lengths are spread evenly and keep their order. So which
-    lengths share a row does not depend on how the pairs are shuffled.
+    Among pairs that need the same share, pairs of equal lengths are spread evenly and keep their order. So it does not
+    depend on the shuffling which lengths are packed in one row.
     """
     _, kind, counts = np.unique(lengths @ np.array([1 << 32, 1]), return_inverse=True, return_counts=True)
     by_kind = np.argsort(kind, kind="stable")
@@ -150,7 +154,7 @@ def _rows_for(lengths: Lengths, widths: Rows) -> int:
 
 
 def _rows_of(lengths: Lengths, widths: Rows, rows: int) -> Rows:
-    """Returns the row of each pair, given the longest first; uses more than `rows` rows only if needed."""
+    """Returns the row of each pair. The longest pair must be first. Uses more than `rows` rows only if necessary."""
     row = np.full(len(lengths), NOWHERE)
     room = np.tile(widths, (rows, 1))
     while len(left := np.flatnonzero(row == NOWHERE)):
@@ -161,7 +165,10 @@ def _rows_of(lengths: Lengths, widths: Rows, rows: int) -> Rows:
 
 
 def _fill(row: Rows, room: Rows, left: Rows, lengths: Lengths, widths: Rows) -> None:
-    """Places pairs in rounds, at most one per row in each; a pair that does not fit is tried again in the next."""
+    """Places pairs in rounds; each row gets at most one pair in a round.
+
+    A pair that does not fit is tried again in the next rounds, up to `_TRIES` times.
+    """
     tries = np.zeros(len(row), np.uint8)
     while len(left):
         pairs, later = left[: len(room)], left[len(room) :]
@@ -171,7 +178,7 @@ def _fill(row: Rows, room: Rows, left: Rows, lengths: Lengths, widths: Rows) -> 
 
 
 def _fill_round(row: Rows, room: Rows, pairs: Rows, lengths: Lengths, widths: Rows) -> None:
-    """Places each pair that fits in a row of its own, the longest in the emptiest row."""
+    """Places at most one pair in each row, the longest pair in the emptiest row, and skips pairs that do not fit."""
     empty = room / widths
     emptiest = np.argsort(-empty.min(axis=1), kind="stable")[: len(pairs)]
     # Within a group of similar pairs, the one with the longest source goes to the row with most room for source.
@@ -185,7 +192,7 @@ def _fill_round(row: Rows, room: Rows, pairs: Rows, lengths: Lengths, widths: Ro
 
 
 def _cut(pairs: Rows, rows: Rows, room: Lengths, shape: BatchShape, batches: int) -> list[PackedPlan]:
-    """Cuts the pairs into batches, given their rows, which are numbered through all batches."""
+    """Divides the pairs into batches, given the row of each pair; the rows are numbered through all batches."""
     order = np.argsort(rows, kind="stable")
     pairs, rows, room = pairs[order], rows[order], room[order]
     first = np.flatnonzero(np.diff(rows, prepend=-1))  # the first pair of each row

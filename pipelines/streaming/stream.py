@@ -1,16 +1,16 @@
-"""The data sets a model reads: prepared shards become batches `({"source", "target"}, labels)`.
+"""The data sets that a model reads: prepared shards become batches `({"source", "target"}, labels)`.
 
-The training stream works on windows: groups of whole shards that are read together, shuffled, and batched by length;
-the batches are shuffled too. Everything random follows from (seed, epoch, window), so the n-th batch is the same on
-every machine, and a stream may start at any batch. A worked example, with 4 shards of 100 pairs and windows of 200
-pairs:
+The training stream works on windows. A window is a group of whole shards that are read together. Its pairs are shuffled
+and batched by length, and its batches are shuffled too. All random numbers depend only on (seed, epoch, window), so the
+n-th batch is the same on every machine, and a stream may start at any batch. A worked example, with 4 shards of 100
+pairs and windows of 200 pairs:
 
     epoch 0   shards in the order 2 0 | 3 1   window 0 = shards 2, 0   window 1 = shards 3, 1
               window 0 yields batches 0..11, window 1 yields batches 12..22
     epoch 1   shards in the order 1 2 | 0 3   ...
 
-To start at batch 15, the 12 batches of window 0 are counted from the lengths of its pairs and skipped. Window 1 is
-planned from its lengths and read, and its first three batches are skipped.
+To start at batch 15, the stream skips the 12 batches of window 0, which it counts from the lengths of the pairs. Then
+it plans window 1 from the lengths, reads its tokens, and skips its first three batches.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,9 +41,9 @@ PACKED_SPEC = (dict.fromkeys(("source", "source_segments", "target", "target_seg
 
 
 def batch_spec(manifest: Manifest, *, packed: bool = False) -> tuple[Any, ...]:
-    """Returns the `tf.TypeSpec` of a training batch, with loss weights if the data has some.
+    """Returns the `tf.TypeSpec` of a training batch, with loss weights if the data has loss weights.
 
-    There is one loss weight per row, [B]; in packed batches one per target token, [B, T].
+    Loss weights have shape [B], one for each row. In packed batches they have shape [B, T], one for each target token.
     """
     spec, axes = (PACKED_SPEC, [None, None]) if packed else (BATCH_SPEC, [None])
     return (*spec, tf.TensorSpec(axes, tf.float32)) if manifest.split("train").has_loss_weights else spec
@@ -54,27 +54,29 @@ def training_stream(
 ) -> tf.data.Dataset:
     """Returns an endless data set of training batches: each pair once per epoch, in a new order in each epoch.
 
-    If corpora with different weights are mixed, pairs come as often as `pipelines.streaming.mixing` says.
+    If corpora with different weights are mixed, an epoch may contain a pair several times or not at all
+    (`pipelines.streaming.mixing`).
 
     Args:
         data_dir: The output of `nmt prepare`.
-        options: The size and the order of the batches.
-        start_batch: The first batch to return, counted from the beginning of the first epoch through all epochs.
-        host: The machine that reads. Machine h of H gets rows h, h + H, h + 2H, ... of each batch, and reads the shards
-            of its lanes only (`pipelines.shards.lanes`). If H does not divide the rows, all-PAD rows fill up.
+        options: The options that determine the size and the order of the batches.
+        start_batch: The number of the first batch to return. Batches are numbered from 0 through all epochs.
+        host: The machine that reads. Machine h of H gets rows h, h + H, h + 2H, ... of each batch, and reads only the
+            shards of its lanes (`pipelines.shards.lanes`). If the number of rows is not a multiple of H, rows of only
+            PAD are added.
 
     Returns:
-        Batches `({"source": int32 [B, S], "target": int32 [B, T]}, labels int32 [B, T])`. B is a multiple of 8; rows of
-        the narrowest batches of a window may be all PAD. If the data has loss weights, the weights of the rows are a
-        third element, float32 [B], 0 for all-PAD rows. Packed batches have two more inputs, `source_segments` int32
-        [B, S] and `target_segments` int32 [B, T], 0 at PAD and 1, 2, ... for the pairs of a row; their loss weights are
-        those of the target tokens, float32 [B, T].
+        Batches `({"source": int32 [B, S], "target": int32 [B, T]}, labels int32 [B, T])`. With one machine, B is a
+        multiple of 8. The narrowest batches of a window may have rows of only PAD. If the data has loss weights, the
+        third element is the weight of each row, float32 [B], 0 for rows of only PAD. Packed batches have two more
+        inputs, `source_segments` int32 [B, S] and `target_segments` int32 [B, T], which are 0 at PAD and 1, 2, ... for
+        the pairs of a row. The loss weights of packed batches are those of the target tokens, float32 [B, T].
 
     Raises:
         DataError: The data cannot be used, no pair is short enough, the budget is too small for `max_length`, or
-            segmentations are to be drawn from a vocabulary that is not a unigram model. A shard found damaged while
-            streaming ends the data set with a tf.data error that names it; `shards.reading.reporting_data_errors` turns
-            it into a DataError.
+            segmentations are to be drawn but the vocabulary is not a unigram model. If a shard turns out to be damaged
+            while it is read, iterating raises an error of tf.data that names the shard, and
+            `shards.reading.reporting_data_errors` converts this error to a `DataError`.
     """
     data = TrainingData.open(data_dir, options, host)
     if start_batch < 0:
@@ -83,7 +85,7 @@ def training_stream(
 
 
 def stream_from(data: TrainingData, start_batch: int) -> tf.data.Dataset:
-    """Returns the batches of opened data from a batch on; see `training_stream`."""
+    """Returns the batches of opened data, beginning with batch `start_batch`; see `training_stream`."""
     spec = batch_spec(data.manifest, packed=data.options.packed)
     return dataset_of(lambda: _batches(data, start_batch), spec).prefetch(_PREFETCHED_BATCHES)
 
@@ -91,13 +93,13 @@ def stream_from(data: TrainingData, start_batch: int) -> tf.data.Dataset:
 def evaluation_stream(
     data_dir: str | Path | Manifest, split: str = "dev", *, batch_tokens: int, max_length: int
 ) -> tf.data.Dataset:
-    """Returns each pair of a split once, the longest first, in batches like those of `training_stream`.
+    """Returns a data set with each pair of a split once, the longest first, in batches as those of `training_stream`.
 
-    Pairs longer than `max_length` are skipped. The whole split is held in memory.
-    Corpora are not mixed and loss weights are not read: each pair counts once.
+    Pairs longer than `max_length` are skipped. The whole split is held in memory. Weights of corpora and loss weights
+    are ignored, so each pair counts once.
 
     Raises:
-        DataError: As `training_stream` does.
+        DataError: The data cannot be used, no pair is short enough, or the budget is too small for `max_length`.
     """
     manifest = Manifest.of(data_dir)
     shards = manifest.split(split).shards
@@ -109,12 +111,12 @@ def evaluation_stream(
         tokens = read_tokens(manifest.data_dir, shards, vocabulary_size=manifest.vocabulary_size)
         return (fill_batch(tokens, plan) for plan in plans)
 
-    known = tf.data.experimental.assert_cardinality(len(plans))  # else Keras warns that the data ran out
+    known = tf.data.experimental.assert_cardinality(len(plans))  # otherwise Keras warns that the data ran out
     return dataset_of(batches, BATCH_SPEC).apply(known).prefetch(_PREFETCHED_BATCHES)
 
 
 class PlannedBatch(NamedTuple):
-    """The facts known of a batch before it is read: its shape, and its numbers of source and target tokens.
+    """A batch that is planned but not read: its shape, and its numbers of source and target tokens.
 
     If segmentations are drawn, the numbers of tokens are expected values.
     """
@@ -138,12 +140,12 @@ def planned_batches(data: TrainingData) -> list[PlannedBatch]:
 
 
 def skipped_examples(data_dir: str | Path, *, max_length: int) -> int:
-    """Returns the number of training pairs that a stream with this `max_length` skips."""
+    """Returns the number of training pairs that a stream skips because they are longer than `max_length`."""
     return Manifest.load(data_dir).split("train").longer_than(max_length)
 
 
 def _planned(data: TrainingData, window: Window) -> Iterator[PlannedBatch]:
-    """Yields what is known of the batches of a window."""
+    """Yields the planned batches of a window."""
     lengths = data.expected_lengths(window)
     for plan in data.plan(window):
         source_tokens, target_tokens = lengths[plan.pairs].sum(axis=0).tolist()
@@ -151,7 +153,7 @@ def _planned(data: TrainingData, window: Window) -> Iterator[PlannedBatch]:
 
 
 def _batches(data: TrainingData, start_batch: int) -> Iterator[NumpyBatch | WeightedBatch]:
-    """Yields the batches from `start_batch` on; reads the next window while the batches of one are taken."""
+    """Yields the batches from `start_batch` on. While the batches of one window are used, reads the next window."""
     windows = data.windows_from(start_batch)
 
     def read_next() -> tuple[list[NumberedPlan], Fill]:
@@ -167,18 +169,19 @@ def _batches(data: TrainingData, start_batch: int) -> Iterator[NumpyBatch | Weig
 
 
 def dataset_of(batches: Callable[[], Iterator[Any]], spec: Any) -> tf.data.Dataset:
-    """Returns batches of NumPy arrays as a data set.
+    """Returns a data set of batches that are given as NumPy arrays.
 
     Args:
-        batches: Returns a new iterator over the batches each time the data set is iterated over.
+        batches: A function that returns a new iterator over the batches. It is called at each iteration over the data
+            set.
         spec: The `tf.TypeSpec` of a batch.
     """
 
     def generate() -> Iterator[Any]:
-        keep_freed_memory()  # creating the op that calls this has just reset the parameters of `malloc`
+        keep_freed_memory()  # TensorFlow's op for generators has just reset the parameters of `malloc`
         yield from batches()
 
-    # There is nothing to autotune, and the autotuning thread, which sleeps for up to a minute, would delay the end.
+    # Autotuning has nothing to tune here. Its thread sleeps for up to a minute, which would delay the program's end.
     options = tf.data.Options()
     options.autotune.enabled = False
     return tf.data.Dataset.from_generator(generate, output_signature=spec).with_options(options)

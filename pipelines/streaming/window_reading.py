@@ -1,4 +1,4 @@
-"""Reads the tokens of a window and fills its batches; each machine reads the shards of its own lanes only."""
+"""Reads the tokens of a window and fills its batches. Each machine reads only the shards of its own lanes."""
 
 from collections.abc import Callable
 from itertools import compress
@@ -17,7 +17,7 @@ WeightedBatch = tuple[dict[str, Ids], Ids, Weights]
 
 
 class NumberedPlan(NamedTuple):
-    """A planned batch and its number in its window."""
+    """A planned batch, and its number within its window."""
 
     number: int
     plan: BatchPlan | PackedPlan
@@ -27,7 +27,11 @@ Fill = Callable[[NumberedPlan], NumpyBatch | WeightedBatch]
 
 
 def read_window(data: TrainingData, window: Window) -> Fill:
-    """Reads a machine's shards of a window, and returns a function that fills the machine's rows of a planned batch."""
+    """Reads the shards of a window that one machine needs.
+
+    Returns:
+        A function that takes a planned batch, and returns the rows of the batch that this machine reads.
+    """
     shards, data_dir, host = data.shards_of(window), data.manifest.data_dir, data.host
     is_own = [host.reads(i % data.lanes, data.lanes) for i in range(len(shards))]
     own_shards = list(compress(shards, is_own))
@@ -35,12 +39,12 @@ def read_window(data: TrainingData, window: Window) -> Fill:
     segmentations = data.sampler.segmentations(tokens) if data.sampler else None
     weights = read_weights(data_dir, own_shards) if data.split.has_loss_weights else None
     is_read = np.repeat(is_own, [shard.examples for shard in shards])
-    places = np.where(is_read, np.cumsum(is_read) - 1, EMPTY_ROW)  # from rows of the window to rows of `tokens`
+    places = np.where(is_read, np.cumsum(is_read) - 1, EMPTY_ROW)  # rows of the window -> rows of `tokens`
 
     def fill(batch: NumberedPlan) -> NumpyBatch | WeightedBatch:
         plan = batch.plan.part(host, places)
         if segmentations:
-            # The keys are drawn for all rows, so that they do not depend on the number of machines.
+            # Keys are drawn for the rows of all machines, so that they do not depend on the number of machines.
             random = data.random(window.epoch, 1 + window.number, 1 + batch.number)
             keys = row_keys(len(batch.plan.one_per_row.rows), random)[..., batch.plan.read_by(host)]
             filled = segmentations.draw_batch(plan.one_per_row, keys, plan.room)

@@ -1,8 +1,8 @@
-"""The windows of training data: groups of whole shards that are read, shuffled and cut into batches together.
+"""The windows of training data: groups of whole shards that are read, shuffled and divided into batches together.
 
-This module decides which shards make the windows of an epoch, in which order, how many batches a window has, and which
-pairs each batch holds. All of it follows from (seed, epoch, window) and the lengths; tokens are not read here
-(`pipelines.streaming.window_reading` does that).
+This module decides which shards are in each window of an epoch, the order of the windows, how many batches a window
+has, and which pairs each batch contains. All this depends only on (seed, epoch, window) and on the lengths of the
+pairs. Tokens are not read here, but in `pipelines.streaming.window_reading`.
 """
 
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ from keras_nmt.pipelines.streaming.options import StreamOptions
 from keras_nmt.pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
 from keras_nmt.pipelines.streaming.subwords.sampler import SubwordSampler
 
-WINDOW_PAIRS = 600_000  # 36 to 72 MB of token ids, with two windows in memory at once
-SAMPLED_WINDOW_PAIRS = 300_000  # the lattices of their words take about 300 MB
+WINDOW_PAIRS = 600_000  # 36 to 72 MB of token ids per window; two windows are in memory at once
+SAMPLED_WINDOW_PAIRS = 300_000  # the limit for drawn segmentations; the lattices of the words take about 300 MB
 
 
 class Window(NamedTuple):
-    """A window of an epoch, and the numbers of its shards, one from each lane in turn."""
+    """A window of an epoch, and the numbers of its shards; they are taken from all lanes in turn."""
 
     epoch: int
     number: int
@@ -48,10 +48,10 @@ class TrainingData:
         manifest: The prepared data.
         options: The options of the stream.
         host: The machine that reads.
-        sampler: Draws segmentations; None to read the stored ones.
-        mixture: How often an epoch takes pairs of each corpus; None to take each pair once.
-        window_pairs: The maximum number of pairs in a window, unless a single shard has more.
-        packed_shape: The shape of all batches if several pairs share a row, else None.
+        sampler: The sampler that draws segmentations; None to read the stored segmentations.
+        mixture: The number of times that an epoch takes a pair of each corpus; None to take each pair once.
+        window_pairs: The maximum number of pairs in a window. If the largest shard has more, each window is one shard.
+        packed_shape: The shape of all packed batches; None for batches with one pair per row.
     """
 
     manifest: Manifest
@@ -64,10 +64,10 @@ class TrainingData:
 
     @classmethod
     def open(cls, data_dir: str | Path | Manifest, options: StreamOptions, host: Host = ONLY_HOST) -> "TrainingData":
-        """Checks that the options suit the data, without reading tokens.
+        """Opens the training split, and checks that the options suit it, without reading tokens.
 
         Raises:
-            DataError: As `training_stream` does.
+            DataError: For the same reasons as in `training_stream`.
         """
         manifest = Manifest.of(data_dir)
         if not 0 <= host.number < host.of:
@@ -92,12 +92,12 @@ class TrainingData:
 
     @cached_property
     def shards(self) -> tuple[Shard, ...]:
-        """The shards that hold pairs; only tiny data has empty ones."""
+        """The shards that contain pairs; only tiny data has empty shards, which are left out."""
         return tuple(shard for shard in self.split.shards if shard.examples)
 
     @cached_property
     def lanes(self) -> int:
-        """The number of lanes, at most the number of shards that fit in a window."""
+        """The number of lanes, which is at most the number of shards that fit in a window."""
         return lane_count(len(self.shards), most=self.window_pairs // self._largest_shard)
 
     @property
@@ -105,7 +105,7 @@ class TrainingData:
         return max(shard.examples for shard in self.shards)
 
     def windows(self, epoch: int) -> list[Window]:
-        """Returns the windows of an epoch: the shards of each lane are shuffled and cut into nearly equal parts."""
+        """Returns the windows of an epoch: the shards of each lane are shuffled and divided into nearly equal parts."""
         shards = np.arange(len(self.shards)).reshape(-1, self.lanes)
         shards = self.random(epoch, 0).permuted(shards, axis=0)
         at_once = max(1, self.window_pairs // (self.lanes * self._largest_shard))
@@ -113,9 +113,13 @@ class TrainingData:
         return [Window(epoch, number, tuple(part.ravel().tolist())) for number, part in enumerate(parts)]
 
     def windows_from(self, batch: int) -> Iterator[tuple[Window, int]]:
-        """Yields the windows from the n-th batch on, endlessly, each with the first of its batches to read.
+        """Yields windows endlessly, beginning with the window that contains a given batch.
 
-        The batches of earlier windows are counted without planning them.
+        Each window comes with the number of its first batch to read: 0 for all windows except the first. The batches of
+        the skipped windows are only counted, not planned, unless they are packed.
+
+        Args:
+            batch: The number of the first batch to read, counted from 0 through all epochs.
         """
         for epoch in count():
             windows = self.windows(epoch)
@@ -133,7 +137,7 @@ class TrainingData:
         return tuple(self.shards[shard] for shard in window.shards)
 
     def plan(self, window: Window) -> list[BatchPlan] | list[PackedPlan]:
-        """Returns the batches of a window, in the order in which they are read."""
+        """Returns the plans of the batches of a window, in the order in which the batches are read."""
         random = self.random(window.epoch, 1 + window.number)
         lengths = self._lengths(window)
         lanes = [random.permutation(rows) for rows in self._taken(window, lengths, random)]
@@ -146,7 +150,7 @@ class TrainingData:
         return [plans[i] for i in random.permutation(len(plans))]
 
     def expected_lengths(self, window: Window) -> Lengths | NDArray[np.float64]:
-        """Returns the lengths of the pairs of a window, int32 [N, 2]; if segmentations are drawn, their means."""
+        """Returns the lengths of the pairs of a window, [N, 2]; mean lengths (float64) if segmentations are drawn."""
         stored = self._lengths(window)
         return self.sampler.expected(stored, self.options.max_length) if self.sampler else stored
 
@@ -154,7 +158,7 @@ class TrainingData:
         return read_lengths(self.manifest.data_dir, self.shards_of(window))
 
     def _taken(self, window: Window, lengths: Lengths, random: np.random.Generator) -> list[Rows]:
-        """Returns the rows that an epoch takes from each lane of a window; a mixture may repeat or omit rows."""
+        """Returns the rows that an epoch takes from each lane of a window. A mixture may repeat or omit rows."""
         shards = self.shards_of(window)
         rows = np.arange(len(lengths))
         lane = np.repeat(np.arange(len(shards)) % self.lanes, [shard.examples for shard in shards])
@@ -171,14 +175,14 @@ class TrainingData:
         ]
 
     def count(self, windows: list[Window]) -> Rows:
-        """Returns the number of batches of each window; only packed batches have to be planned for that."""
+        """Returns the number of batches of each window. Only packed batches must be planned to count them."""
         if self.packed_shape:
             return np.array([self._count_packed(window) for window in windows])
         histograms = np.stack([self._histogram(window) for window in windows])
         return count_batches(histograms, batch_tokens=self.options.batch_tokens, max_length=self.options.max_length)
 
     def _count_packed(self, window: Window) -> int:
-        """Counts batches by planning; without a mixture, the count is the same for every window of these shards."""
+        """Counts packed batches by planning them. Without a mixture, windows with the same shards have equal counts."""
         shards = frozenset(window.shards)
         if self.mixture or shards not in self._packed_counts:
             self._packed_counts[shards] = len(self.plan(window))
@@ -186,11 +190,11 @@ class TrainingData:
 
     @cached_property
     def _packed_counts(self) -> dict[frozenset[int], int]:
-        """A cache: the number of packed batches by the shards of a window."""
+        """A cache: the number of packed batches of a window, by its shards."""
         return {}
 
     def _histogram(self, window: Window) -> Rows:
-        """Returns how many of the rows that an epoch takes have a longer side in each bucket, [lanes, buckets]."""
+        """Returns the number of rows that an epoch takes, by lane and bucket of the longer side, [lanes, buckets]."""
         by_shard = self._histograms[list(window.shards)]
         by_lane: Rows = by_shard.reshape(-1, self.lanes, *by_shard.shape[1:]).sum(axis=0)
         if self.mixture:
@@ -201,7 +205,7 @@ class TrainingData:
     @cached_property
     def _histograms(self) -> NDArray[np.int32]:
         """The number of rows by shard, corpus and bucket of the longer side, [shards, corpora, buckets]."""
-        buckets = len(bucket_lengths(self.options.max_length)) + 1  # the last one counts skipped rows
+        buckets = len(bucket_lengths(self.options.max_length)) + 1  # the last bin counts skipped rows
         corpora = len(self.mixture.rates) if self.mixture else 1
         found = np.empty((len(self.shards), corpora, buckets), np.int32)
         for i, shard in enumerate(self.shards):
@@ -212,7 +216,10 @@ class TrainingData:
         return found[..., :-1]
 
     def _buckets(self, lengths: Lengths) -> Buckets:
-        """Returns the bucket that the longer side of each row is planned with; one beyond the last if skipped."""
+        """Returns the bucket that batches are planned with for the longer side of each row.
+
+        Rows that are too long get the number of buckets, which is one more than the last index.
+        """
         max_length = self.options.max_length
         buckets = bucket_lengths(max_length)
         planned = np.maximum(np.arange(max_length + 1, dtype=np.int32), 1)
@@ -222,8 +229,9 @@ class TrainingData:
         return of_each[np.minimum(longer_sides(lengths), max_length + 1)]
 
     def random(self, epoch: int, *use: int) -> np.random.Generator:
-        """Returns the random generator of one use in an epoch.
+        """Returns the random generator for one purpose in an epoch.
 
-        Use 0 orders the shards, use 1 + n plans window n, and use (1 + n, 1 + m) draws batch m of window n.
+        The numbers `use` identify the purpose: 0 orders the shards, 1 + n plans window n, and (1 + n, 1 + m) draws the
+        segmentations of batch m of window n.
         """
         return np.random.Generator(np.random.PCG64([self.options.seed, epoch, *use]))

@@ -1,1 +1,1 @@
-"""Vocabularies: training, encoding and decoding in the graph and outside, tags, and Marian's vocabularies."""
+"""Vocabularies: training, encoding and decoding (with TensorFlow and without), tags, and Marian's vocabularies."""

@@ -10,7 +10,7 @@ from keras_nmt.pipelines.vocabulary.training import EOS
 def encode_with_eos(processor: sentencepiece.SentencePieceProcessor, texts: Sequence[str]) -> list[list[int]]:
     """Returns the ids of each text, followed by EOS.
 
-    Text that consists only of characters which normalisation removes becomes EOS alone.
+    If normalisation removes all characters of a text, only EOS is left.
 
     Args:
         processor: The SentencePiece model.

@@ -1,4 +1,4 @@
-"""Loads a vocabulary of either kind: trained by this program, or imported from a Marian model."""
+"""Loads a vocabulary that this program trained, or one that was imported from a Marian model."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ AnyVocabulary = Vocabulary | MarianVocabulary
 
 
 def load_vocabulary(path: Path) -> AnyVocabulary:
-    """Loads the file that `save` of either class wrote.
+    """Loads a file that `Vocabulary.save` or `MarianVocabulary.save` wrote.
 
     Raises:
         DataError: The file does not exist or is not a vocabulary.

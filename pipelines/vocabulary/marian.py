@@ -1,9 +1,9 @@
-"""The vocabulary of a Marian model: one SentencePiece model per language, and one table of pieces for both.
+"""The vocabulary of a Marian model: one SentencePiece model per language, and one table of pieces for both languages.
 
-Each language is segmented by its own model, and vocab.json maps the pieces of both to ids (Tiedemann and Thottingal
-2020, OPUS-MT; `MarianTokenizer` of Hugging Face). The ids are renumbered for this program: PAD, UNK, BOS and EOS come
-first, then the other pieces in the order of vocab.json. Marian has no BOS: its decoder starts with <pad>, which becomes
-our BOS.
+Each language is segmented by its own model, and vocab.json maps the pieces of both languages to ids (Tiedemann and
+Thottingal 2020, OPUS-MT; `MarianTokenizer` of Hugging Face). The ids are renumbered for this program: PAD, UNK, BOS and
+EOS come first, then the other pieces in the order of vocab.json. Marian has no BOS: its decoder starts with <pad>, so
+<pad> has two ids here, PAD and BOS.
 """
 
 import hashlib
@@ -36,8 +36,8 @@ class MarianVocabulary(tf.Module):
     Attributes:
         model: A zip archive of vocab.json, source.spm and target.spm.
         digest: The SHA-256 of `model`.
-        size: The number of pieces, one more than in vocab.json.
-        marian_ids: int [V], the id in vocab.json of each of our ids.
+        size: The number of pieces, which is one more than in vocab.json, since BOS is added.
+        marian_ids: int [V], the id that vocab.json gives to the piece of each of our ids.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -96,8 +96,8 @@ class MarianVocabulary(tf.Module):
                 language, such as >>fra<<. If vocab.json has the code, it becomes the first token.
 
         Returns:
-            int32 [N, (L)]; UNK for pieces that vocab.json lacks. Text that is empty or whitespace, even after a code,
-            has no ids.
+            int32 [N, (L)]; UNK for pieces that vocab.json lacks. A text that is empty or only whitespace has no ids,
+            even if it begins with a language code.
         """
         code_ids = self.ids.lookup(tf.strings.regex_replace(texts, _LANGUAGE_CODE + _REST, r"\1"))
         has_code = tf.strings.regex_full_match(texts, _LANGUAGE_CODE + _REST) & (code_ids != UNK)
@@ -122,7 +122,7 @@ class MarianVocabulary(tf.Module):
         """
         is_text = before_end(ids) & (ids > EOS)
         texts = self.target_tokenizer.detokenize(tf.ragged.boolean_mask(tf.gather(self.spellings, ids), is_text))
-        # The target model does not know the pieces of the source only, and leaves their word marks.
+        # The target model does not know pieces that only the source model has, and leaves the ▁ in them.
         return tf.strings.strip(tf.strings.regex_replace(texts, "▁", " "))
 
     def spell(self, ids: tf.Tensor) -> tf.Tensor:
@@ -149,7 +149,7 @@ class MarianVocabulary(tf.Module):
 
 
 def is_marian_file(path: Path) -> bool:
-    """Returns True if the file exists and is a zip archive, as a Marian vocabulary is."""
+    """Returns True if the file exists and is a zip archive, which is the format of a Marian vocabulary."""
     return path.is_file() and zipfile.is_zipfile(path)
 
 

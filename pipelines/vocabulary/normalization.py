@@ -1,8 +1,8 @@
-"""Unicode normalisations of vocabularies, as SentencePiece rules, which are stored in the model.
+"""Unicode normalisations as SentencePiece rules, which are stored in the SentencePiece model.
 
-The default, `nfc`, composes letters with their marks and removes invisible noise. It keeps characters that some scripts
-need: joiners (Persian, Indic scripts), zero-width spaces (Lao, Khmer), direction marks, full-width punctuation,
-presentation forms.
+The default, `nfc`, composes letters with their combining marks and removes control characters, soft hyphens and byte
+order marks. It keeps characters that some scripts need: joiners (Persian, Indic scripts), zero-width spaces (Lao,
+Khmer), direction marks, full-width punctuation, presentation forms.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ _WORD_START = "\u2581"  # the character that SentencePiece uses for a space
 _WIDE_SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _LAST_COMPOSED = 0x1FFFF  # beyond it there are only compatibility ideographs
 _HANGUL = range(0xAC00, 0xD7A4)
-_HANGUL_FINALS = 28  # the possible final consonants of a syllable, and none
+_HANGUL_FINALS = 28  # the possible endings of a syllable: 27 final consonants, or no final consonant
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def trainer_options(normalization: str) -> Iterator[dict[str, Any]]:
 
 
 def with_normalization_name(model_proto: bytes, normalization: str) -> bytes:
-    """Returns a trained model with the name of its normalisation instead of the file of its rules."""
+    """Returns a trained model in which the name of its normalisation replaces the path of its rules file."""
     model = ModelProto.FromString(model_proto)
     model.normalizer_spec.name = normalization
     model.normalizer_spec.ClearField("normalization_rule_tsv")
@@ -51,11 +51,11 @@ def with_normalization_name(model_proto: bytes, normalization: str) -> bytes:
 
 @cache
 def nfc_rules() -> Rules:
-    """Returns the replacements of `nfc`, which SentencePiece applies to the longest match from the left.
+    """Returns the replacements of `nfc`. SentencePiece goes from left to right, and replaces the longest match.
 
-    A sequence that NFC composes is replaced by the composed character. Single characters are kept, even those that NFC
-    would replace (U+212B, compatibility ideographs, U+09DF), since some texts need them. Spaces of any width and line
-    ends become a space; control characters, soft hyphens and byte order marks are removed.
+    A sequence that NFC composes is replaced by the composed character. Single characters are kept, even if NFC would
+    replace them (U+212B, compatibility ideographs, U+09DF), since some texts need them. Each space of any width and
+    each line end becomes a plain space. Control characters, soft hyphens and byte order marks are removed.
     """
     spaces = dict.fromkeys((*"\t\n\v\f\r\x85\u2028\u2029", *_WIDE_SPACES, _WORD_START), " ")
     controls = (chr(i) for i in range(1, 0xA0) if unicodedata.category(chr(i)) == "Cc")
@@ -64,7 +64,7 @@ def nfc_rules() -> Rules:
 
 
 def _composed() -> Iterator[str]:
-    """Yields the characters that NFC composes from several."""
+    """Yields the characters that NFC composes from several characters."""
     yield from map(chr, _HANGUL)
     for character in map(chr, range(_LAST_COMPOSED + 1)):
         parts = unicodedata.decomposition(character)
@@ -90,7 +90,10 @@ def _spellings(composed: str) -> set[str]:
 
 
 def _jamo(syllable: str) -> set[str]:
-    """Returns the spellings of a Hangul syllable: its letters, and its open syllable with the final consonant."""
+    """Returns the spellings of a Hangul syllable.
+
+    They are its letters, and, if it ends in a consonant, the syllable without that consonant followed by the consonant.
+    """
     letters = unicodedata.normalize("NFD", syllable)
     final = (ord(syllable) - _HANGUL.start) % _HANGUL_FINALS
     return {letters, chr(ord(syllable) - final) + letters[-1]} if final else {letters}

@@ -1,4 +1,7 @@
-"""Finds a vocabulary size that a text allows: it has a minimum and a maximum, perhaps with no multiple of 8 between."""
+"""Finds a vocabulary size that a text allows.
+
+A text allows sizes between a minimum and a maximum. There may be no multiple of 8 between them.
+"""
 
 from collections.abc import Callable
 
@@ -11,15 +14,16 @@ _ENOUGH_CHARACTERS = 1_000_000  # text of this length allows any size above its 
 
 
 def train_feasible_model(train: Callable[[int], bytes], size: int | None, *, characters: int) -> bytes:
-    """Trains a model of `size` pieces; if that is None, of `USUAL_SIZE` or as many as the text allows.
+    """Trains a model of `size` pieces. If `size` is None, trains `USUAL_SIZE` pieces, or fewer if the text is small.
 
     Args:
-        train: Trains a model of a given size, as `train_model` does.
+        train: A function that trains a model of a given size, as `train_model` does.
         size: A multiple of 8, or None.
         characters: The number of characters of the text.
 
     Raises:
-        DataError: As `train_model` does; if the message suggests another size, that one is possible.
+        DataError: For the same reasons as in `train_model`. If the message suggests another size, that size is
+            possible.
     """
     try:
         return train(size or USUAL_SIZE)

@@ -1,8 +1,9 @@
-"""Tags before a source text: the target language and the domain.
+"""Tags at the beginning of a source text, which give the target language and the domain.
 
 If the data has several target languages, each source text begins with the tag of its target language, such as
 `<2fr> The house is small.` The tag of a domain follows: `<2fr> <news> The house is small.` Each tag is a piece of the
-vocabulary. The same characters in a user's text are not a tag; `Languages.tagger` tells them apart.
+vocabulary. A user's text may contain the same characters, which are no tag there: `Languages.tagger` inserts a space
+into them, so that the vocabulary does not read them as a tag.
 """
 
 import difflib
@@ -42,14 +43,14 @@ def domain_tag(domain: str) -> str:
 
 
 def is_tag(text: str) -> bool:
-    """Returns True if the text has the form of a tag."""
+    """Returns True if the text has the form of a language tag or a domain tag."""
     name = text[1:-1]
     is_language = name[:1] == "2" and _LANGUAGE.fullmatch(name[1:])
     return text == f"<{name}>" and bool(is_language or _DOMAIN.fullmatch(name))
 
 
 def tagged(text: str, tags: Sequence[str]) -> str:
-    """Returns the text with tags before it; blank text is returned unchanged, since there is nothing to translate."""
+    """Puts tags before a text. Returns blank text unchanged, since it has nothing to translate."""
     return " ".join([*tags, text]) if text.strip() else text
 
 
@@ -58,7 +59,7 @@ class Languages:
     """The language pairs and domains of a data set or a model.
 
     Attributes:
-        pairs: The language pairs, one for each direction; the first is the main one.
+        pairs: The language pairs, one for each direction of translation; the first is the main pair.
         domains: The domains that have a tag.
 
     Raises:
@@ -70,7 +71,7 @@ class Languages:
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> "Languages":
-        """Reads them from the manifest of data or of a run; older manifests have only `pair`."""
+        """Reads the pairs and domains from the manifest of data or of a run; older manifests have only `pair`."""
         pairs = manifest.get("pairs") or [manifest["pair"]]
         return cls(tuple(LanguagePair(**pair) for pair in pairs), tuple(manifest.get("domains", ())))
 
@@ -83,7 +84,7 @@ class Languages:
         _ = self.tags
 
     def find(self, pair: LanguagePair) -> LanguagePair | None:
-        """Returns the pair with the same languages in any spelling, or None."""
+        """Returns the pair in `pairs` that has the same languages, in any spelling of their codes, or None."""
         same = (p for p in self.pairs if match(pair.source, [p.source]) and match(pair.target, [p.target]))
         return pair if pair in self.pairs else next(same, None)
 
@@ -94,19 +95,19 @@ class Languages:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """All tags, each a piece of the vocabulary; empty for one target language and no domain."""
+        """All tags; each is a piece of the vocabulary. Empty if there is one target language and no domain."""
         languages = self.targets if len(self.targets) > 1 else ()
         return (*map(language_tag, languages), *map(domain_tag, self.domains))
 
     def tags_of(self, target: str | None, domain: str | None = None) -> tuple[str, ...]:
-        """Returns the tags of a text, in order.
+        """Returns the tags to put before a source text: the language tag, then the domain tag.
 
         Args:
-            target: The target language; may be None if there is only one.
-            domain: The domain; None for none in particular.
+            target: The target language; may be None if there is only one target language.
+            domain: The domain; if None, the text gets no domain tag.
 
         Raises:
-            DataError: The language or domain does not exist, or no language is given although there are several.
+            DataError: The language or domain does not exist, or `target` is None and there are several languages.
         """
         if target is None and len(self.targets) > 1:
             raise DataError(f"there are several target languages: {', '.join(self.targets)}; choose one with --to")
@@ -119,16 +120,18 @@ class Languages:
         return (*languages, *([domain_tag(domain)] if domain else []))
 
     def tagger(self, target: str | None, domain: str | None = None) -> Tagger:
-        """Returns a function that adds the tags of `tags_of` to a text, and breaks tags in it: "<2de>" -> "< 2de>".
+        """Returns a function that puts the tags of `tags_of` before a text.
+
+        If the text itself contains a tag, the function inserts a space into it: "<2de>" -> "< 2de>".
 
         Raises:
-            DataError: As `tags_of` does.
+            DataError: For the same reasons as in `tags_of`.
         """
         tags = self.tags_of(target, domain)
         return lambda text: tagged(self.without_tags(text), tags)
 
     def without_tags(self, text: str) -> str:
-        """Returns the text with each tag in it broken by a space, so that the vocabulary reads it as characters."""
+        """Inserts a space into each tag in a text, so that the vocabulary reads the tag as ordinary characters."""
         if not _BRACKETS.search(text) or not self.tags:
             return text
         characters = unicodedata.normalize("NFKC", text)
@@ -148,7 +151,7 @@ class Languages:
 
 
 def _known(what: str, name: str, known: Sequence[str]) -> str:
-    """Returns a hint for an unknown `name`."""
+    """Returns the part of an error message that suggests known names instead of an unknown one."""
     if not known:
         return f"there is no {what} with a tag"
     near = difflib.get_close_matches(name, known, n=1)

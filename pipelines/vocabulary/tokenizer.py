@@ -17,10 +17,11 @@ __all__ = ["BOS", "EOS", "PAD", "UNK", "Vocabulary", "before_end", "named_tokeni
 
 
 class _NamedModel(tf.saved_model.experimental.TrackableResource):
-    """A SentencePiece model as a resource that is named by its digest.
+    """A SentencePiece model as a TensorFlow resource whose name is the digest of the model.
 
-    tensorflow-text creates the resource without a name. It then belongs to the kernel that created it, and is lost when
-    TensorFlow drops its cached kernels, as in `tf.random.set_seed`; every tokeniser created earlier fails after that.
+    tensorflow-text creates the resource without a name. Such a resource belongs to the kernel that created it, and is
+    lost when TensorFlow drops its cached kernels, as `tf.random.set_seed` does. Every tokeniser that was created
+    earlier then fails.
     """
 
     def __init__(self, model_proto: bytes, digest: str) -> None:
@@ -77,7 +78,7 @@ class Vocabulary(tf.Module):
         return self.tokenizer.tokenize(texts)
 
     def encode_target(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Encodes target texts; the same as `encode`, since both languages share one model."""
+        """Encodes target texts. This is the same as `encode`, since both languages share one model."""
         return self.encode(texts)
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
@@ -87,7 +88,7 @@ class Vocabulary(tf.Module):
             ids: int32 [N, L]; PAD and BOS are ignored, and so is everything from the first EOS on.
 
         Returns:
-            string [N], with the normalisation of the vocabulary and single spaces.
+            string [N]; the text is normalised as the vocabulary does it, with single spaces.
         """
         is_text = before_end(ids) & (ids != PAD) & (ids != BOS)
         return self.tokenizer.detokenize(tf.ragged.boolean_mask(ids, is_text))
@@ -97,19 +98,19 @@ class Vocabulary(tf.Module):
         return tf.where(ids == PAD, "", self.tokenizer.id_to_string(ids))
 
     def encode_in_python(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encodes without TensorFlow, for engines whose search is as fast as a TensorFlow op."""
+        """Encodes without TensorFlow, for engines whose whole search takes no longer than one TensorFlow op."""
         # One text at a time: given a list, SentencePiece starts threads.
         found: list[list[int]] = [self.processor.encode(text) for text in texts]
         return found
 
     def decode_in_python(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """Decodes rows without EOS, without TensorFlow."""
+        """Decodes rows of ids without TensorFlow; the rows must not contain EOS."""
         found: list[str] = [self.processor.decode([i for i in row if i not in (PAD, BOS)]) for row in rows]
         return found
 
     @cached_property
     def processor(self) -> sentencepiece.SentencePieceProcessor:
-        """The model for use outside TensorFlow."""
+        """The SentencePiece model for use without TensorFlow."""
         return sentencepiece.SentencePieceProcessor(model_proto=self.model)
 
     def pieces(self) -> list[str]:

@@ -1,7 +1,7 @@
-"""Trains and checks SentencePiece models, without TensorFlow; `tokenizer` applies them in the graph.
+"""Trains and checks SentencePiece models without TensorFlow; the module `tokenizer` applies them in TensorFlow graphs.
 
-The model is a unigram model for both languages together (Kudo 2018) instead of the paper's byte-pair encoding (section
-5.1): it is as good and faster to train. Unseen characters are spelt in bytes, so no text is unknown.
+One unigram model serves both languages (Kudo 2018). The paper uses byte-pair encoding instead (section 5.1); a unigram
+model is as good and faster to train. Unseen characters are spelt in bytes, so no text becomes UNK.
 """
 
 import io
@@ -23,7 +23,10 @@ _TRAINING_THREADS = 16  # fixed, since the result depends on it; harmless if the
 
 
 class ImpossibleSizeError(DataError):
-    """The text does not allow the vocabulary size; `nearest` is the multiple of 8 nearest to a possible one."""
+    """The text does not allow the vocabulary size.
+
+    `nearest` is a size to try instead: the multiple of 8 that is closest to the given size and may be possible.
+    """
 
     def __init__(self, message: str, nearest: int) -> None:
         super().__init__(message)
@@ -36,10 +39,10 @@ def train_model(
     """Trains a model and returns it serialised; the same sentences give the same model.
 
     Args:
-        sentences: Sentences of both languages, read once and held in memory; a million are plenty.
-        size: The number of pieces, a multiple of 8 for the sake of matrix units.
-        tags: Words that become one piece each.
-        normalization: One of `NORMALIZATIONS`; the model applies it to all text.
+        sentences: The sentences of both languages, which are read once and held in memory; a million are plenty.
+        size: The number of pieces, a multiple of 8, for which matrix units (tensor cores) are fastest.
+        tags: The words that become one piece each.
+        normalization: One of `NORMALIZATIONS`. The model stores it, and applies it to all text.
 
     Raises:
         DataError: `size` is not a multiple of 8, or there is no text.
@@ -74,12 +77,12 @@ def train_model(
 
 
 def check_model(model_proto: bytes, path: Path, *, tags: Sequence[str] = ()) -> None:
-    """Raises a `DataError` if this is not a SentencePiece model of this program, or lacks the piece of a tag.
+    """Raises a `DataError` if a file is not a SentencePiece model of this program, or has no piece for a tag.
 
     Args:
         model_proto: The serialised model.
-        path: Where it came from, for the message.
-        tags: Tags that the data needs.
+        path: The path of the file, for the message.
+        tags: The tags that the data needs.
     """
     processor = sentencepiece.SentencePieceProcessor()
     try:
@@ -99,7 +102,7 @@ def check_model(model_proto: bytes, path: Path, *, tags: Sequence[str] = ()) -> 
 
 
 def _impossible_size(size: int, message: str) -> Exception:
-    """Converts SentencePiece's message about an impossible size to an error that says what to do."""
+    """Converts SentencePiece's message about an impossible size to an exception that tells the user what to do."""
     if found := re.search(r"Vocabulary size too high .* value <= (\d+)", message):
         largest = int(found[1]) // 8 * 8
         return ImpossibleSizeError(

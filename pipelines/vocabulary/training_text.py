@@ -1,16 +1,17 @@
 """Prepares text for the SentencePiece trainer, which would skip long lines and lines with its reserved character.
 
-Its option for longer lines does not help: in long lines without spaces, its sums lose precision and finally fail.
+The trainer has an option for longer lines, which does not help: in long lines without spaces, the trainer's sums lose
+precision, and training finally fails.
 """
 
 from collections.abc import Iterable, Iterator
 
 LONGEST_LINE_BYTES = 4192  # the trainer's default
-RESERVED = "\u2585"  # the trainer's separator between words
+RESERVED = "\u2585"  # the character that the trainer puts between words
 
 
 def trainer_lines(sentences: Iterable[str]) -> Iterator[str]:
-    """Yields sentences, with long ones cut, preferably at spaces, and the reserved character replaced by a space."""
+    """Yields sentences with the reserved character replaced by a space; cuts long ones, preferably at spaces."""
     for sentence in sentences:
         text = sentence.replace(RESERVED, " ")
         if 4 * len(text) <= LONGEST_LINE_BYTES or len(text.encode()) <= LONGEST_LINE_BYTES:

@@ -1,4 +1,4 @@
-"""Last phase: concatenates the records of all chunks, in order, into shards."""
+"""Last phase: writes the shards. Each shard is the concatenation of its records from all chunks, in order."""
 
 import hashlib
 import json
@@ -18,18 +18,18 @@ from keras_nmt.pipelines.preparation.state import Preparation
 from keras_nmt.pipelines.shards.records import length_histogram
 from keras_nmt.pipelines.shards.splits import MixedCorpus, Shard, Split
 
-SHARDS_PER_GROUP = 16  # written at once, each to an open file
+SHARDS_PER_GROUP = 16  # shards that a worker writes at the same time, each to an open file
 
 
 class SideFiles(NamedTuple):
-    """The optional files beside each shard: the corpus of each pair, and its loss weight."""
+    """Says which optional files are written beside each shard: the corpora of its pairs, and their loss weights."""
 
     corpora: bool
     weights: bool
 
 
 def assemble(preparation: Preparation) -> Split:
-    """Writes the training shards and returns their part of the manifest."""
+    """Writes the training shards, and returns the training split for the manifest."""
     job, names = preparation.job, preparation.shard_names
     mixed, weighted = len(preparation.opened.train) > 1, any(chunk.weighted for chunk in preparation.chunks)
     groups = range(-(-len(names) // SHARDS_PER_GROUP))
@@ -58,8 +58,8 @@ def write_group(job: Job, chunks: int, names: Sequence[str], side_files: SideFil
         job: The settings of the preparation.
         chunks: The number of chunks.
         names: The names of all shards.
-        side_files: Which files are written beside the shards.
-        group: The number of the group, of `SHARDS_PER_GROUP` shards.
+        side_files: The optional files to write beside each shard.
+        group: The number of the group; a group has `SHARDS_PER_GROUP` shards.
 
     Returns:
         The number of pairs in the group.
@@ -91,7 +91,7 @@ def _read_group(job: Job, group: int) -> list[Shard]:
 
 
 def _records_of(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[NDArray[Any], bytes]]:
-    """Yields the rows and the records of a chunk for each of `count` shards from `first` on."""
+    """Yields the rows and the records that each of `count` shards gets from a chunk, beginning with shard `first`."""
     begins = np.load(job.file(chunk, "begins.npy"), mmap_mode="r")[:, first : first + count + 1]
     rows = np.load(job.file(chunk, "rows.npy"), mmap_mode="r")
     with job.file(chunk, "records").open("rb") as file:

@@ -29,8 +29,8 @@ from keras_nmt.pipelines.preparation.state import Preparation
 from keras_nmt.pipelines.sources.corpora import RawPair
 
 MAX_WORDS_SHOWN = 100  # last bin of the word histograms
-MAX_RATIO_SHOWN = 40  # last bin of the ratio histogram, in tenths: 4.0
-_CHUNKS_PER_WAVE = 16  # read at once when there is a limit
+MAX_RATIO_SHOWN = 40  # last bin of the ratio histogram, in tenths, so a ratio of 4.0
+_CHUNKS_PER_WAVE = 16  # number of chunks that are cleaned before the limit is checked again
 _MIN_CHUNK_PAIRS = 1024
 
 
@@ -72,7 +72,7 @@ def _raw_chunk(number: int, corpus: int, pairs: list[RawPair]) -> RawChunk:
 
 
 def _clean_all(preparation: Preparation, raw: Iterable[RawChunk], advance: Callable[[int], None]) -> int:
-    """Cleans the chunks that are not cleaned yet, and returns the number of all chunks."""
+    """Cleans the chunks that are not cleaned yet, and returns the number of all chunks, old and new."""
     job, workers = preparation.job, preparation.workers
     numbers = count()
     undone = (chunk for chunk, _ in zip(raw, numbers, strict=False) if not is_cleaned(job, chunk.number))
@@ -84,7 +84,7 @@ def _clean_all(preparation: Preparation, raw: Iterable[RawChunk], advance: Calla
 
 
 def _clean_up_to(preparation: Preparation, limit: int, raw: Iterator[RawChunk], advance: Callable[[int], None]) -> int:
-    """Cleans chunks in waves until `limit` distinct pairs are found, and returns the number of chunks needed."""
+    """Cleans up to 16 chunks at a time until `limit` distinct pairs are found; returns the number of chunks needed."""
     seen = np.zeros(0, np.uint64)
     needed = 0
     while wave := list(islice(raw, min(_CHUNKS_PER_WAVE, -(-(limit - len(seen)) // CHUNK_PAIRS)))):
@@ -98,7 +98,7 @@ def _clean_up_to(preparation: Preparation, limit: int, raw: Iterator[RawChunk], 
 
 
 def clean_chunk(job: Job, raw: RawChunk) -> int:
-    """Cleans a chunk, computes its fingerprints, and returns the number of pairs read."""
+    """Cleans a chunk, computes the fingerprints of its pairs, and returns the number of pairs read."""
     done = job.file(raw.number, "clean.json")
     if not done.exists():
         report = CleaningReport(everything=[])
@@ -117,7 +117,7 @@ def clean_chunk(job: Job, raw: RawChunk) -> int:
 
 
 def write_raw(job: Job, raw: RawChunk) -> int:
-    """Writes a chunk to a file, for workers that take its number only, and returns the number."""
+    """Writes a raw chunk to a file, for workers that need small items, and returns the number of the chunk."""
     write_object(job.file(raw.number, "raw"), raw)
     return raw.number
 
@@ -173,7 +173,7 @@ def _clean_pairs(job: Job, raw: RawChunk, report: CleaningReport) -> tuple[list[
 
 
 def _loss_weights(corpus: ChunkedCorpus, raw: RawChunk) -> NDArray[np.float32]:
-    """Returns the loss weight of each raw pair: the product of its own and that of its corpus."""
+    """Returns the loss weight of each raw pair: the weight of the pair times the weight of the corpus."""
     weights = np.full(len(raw.sources), corpus.loss_weight, np.float32)
     if raw.weights is not None:
         weights *= np.array(raw.weights, np.float32)

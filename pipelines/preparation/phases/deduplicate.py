@@ -15,13 +15,13 @@ from keras_nmt.pipelines.shards.splits import LEAST_WEIGHT, NO_USABLE_WEIGHT
 
 
 def deduplicate(preparation: Preparation) -> None:
-    """Writes the fate of each cleaned pair.
+    """Decides for each cleaned pair whether it is kept, and writes the result to `Job.removed`.
 
-    Key column 0 holds digests of the exact text, the others MinHash bands. Exact duplicates are found first, and are
-    not compared again in the bands.
+    Key column 0 has the digests of the exact text, and the other key columns have the MinHash bands. Exact duplicates
+    are found first, and are left out when the bands are compared.
 
     Raises:
-        DataError: No pair is left, or none with a loss weight large enough to learn from.
+        DataError: No pair is left, or no pair that is left has a loss weight large enough to learn from.
     """
     job, options, pairs = preparation.job, preparation.options, preparation.pairs
     exact = [0] * ("duplicate" not in options.cleaning.skip)
@@ -52,9 +52,12 @@ def _check_usable_weights(preparation: Preparation, fates: NDArray[np.uint8]) ->
 
 
 def find_equal(job: Job, chunks: int, pairs: int, column: int) -> int:
-    """Writes the rows whose key in one column equals that of an earlier row, and returns 1, the columns done.
+    """Writes the numbers of all rows whose key in one column equals the key of an earlier row.
 
-    In a band, only rows that are similar enough to the earlier row count.
+    In a band, a row must also be similar enough to the earlier row (`CleaningOptions.near_duplicates`).
+
+    Returns:
+        1, the number of columns that are finished.
     """
     done = job.work / f"equal-{column}.npy"
     if not done.exists():

@@ -22,12 +22,12 @@ from keras_nmt.pipelines.shards.lanes import deal
 from keras_nmt.pipelines.shards.records import IdPair, record
 from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
 
-ROW = np.dtype([("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")])  # facts of a record
+ROW = np.dtype([("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")])  # lengths, corpus, weight
 _REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
 
 
 class EncodedPairs(NamedTuple):
-    """The token ids of the pairs of a chunk that fit, and the indices of these pairs."""
+    """The token ids of those pairs of a chunk that are neither empty nor too long, and the indices of these pairs."""
 
     ids: list[IdPair]
     indices: NDArray[np.int64]
@@ -51,8 +51,8 @@ def encode(preparation: Preparation) -> None:
 def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
     """Writes the records of a chunk, sorted by shard, and returns the number of cleaned pairs read.
 
-    `lanes.deal` gives each shard pairs from all over the chunk, so no shard is a contiguous part of one corpus. The
-    sizes of two shards differ by at most one pair per chunk.
+    `lanes.deal` spreads the pairs of the chunk over all shards, so no shard is a contiguous part of one corpus. From
+    each chunk, the numbers of pairs that two shards get differ by at most one.
     """
     number, start = chunk
     done = job.file(number, "encoded.json")
@@ -76,12 +76,12 @@ def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
 
 
 def _read_report(job: Job, number: int) -> CleaningReport:
-    """Returns the changes that encoding a chunk made to its report; `kept` is minus the number of pairs dropped."""
+    """Returns what encoding a chunk changes in its report. `kept` is minus the number of pairs no longer kept."""
     return CleaningReport(**json.loads(job.file(number, "encoded.json").read_text(encoding="utf-8")))
 
 
 def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], report: CleaningReport) -> EncodedPairs:
-    """Encodes the pairs, and drops those that are empty after normalisation or too long."""
+    """Encodes the pairs, and drops pairs that are empty after normalisation or too long."""
     processor = _processor(job.vocabulary)
     with_tags = job.languages.tagger(corpus.pair.target, corpus.domain)
     sources = encode_with_eos(processor, [with_tags(source) for source, _ in pairs])
@@ -115,7 +115,7 @@ def _rows_of(pairs: Sequence[IdPair], corpus: int, weights: NDArray[np.float32])
 
 
 def _write_records(job: Job, number: int, shards: int, pairs: Sequence[IdPair], rows: NDArray[Any]) -> None:
-    """Writes the records and the rows of a chunk, sorted by shard, and where those of each shard begin."""
+    """Writes the records and the rows of a chunk, sorted by shard, and the offsets where each shard begins."""
     lengths = np.stack([rows["source"], rows["target"]], axis=1)
     shard_of = deal(lengths, shards, longest=job.max_tokens, seed=job.seed, chunk=number)
     order = np.argsort(shard_of, kind="stable")

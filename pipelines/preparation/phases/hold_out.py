@@ -14,7 +14,7 @@ from keras_nmt.pipelines.preparation.state import Preparation
 
 
 def hold_out(preparation: Preparation) -> DevSet:
-    """Reads the dev set, and writes the digests of all dev and test text for the next phase.
+    """Reads and returns the dev set, and writes the digests of all dev and test text for the next phase.
 
     Raises:
         DataError: No pair of the dev set has text.
@@ -35,9 +35,9 @@ def hold_out(preparation: Preparation) -> DevSet:
 
 
 def held_out_digests(pairs: Sequence[TextPair], languages: tuple[str, str]) -> NDArray[np.uint64]:
-    """Returns digests of the normalised words of both sides, uint64 [2, N].
+    """Returns the digests of the normalised words of all sources and all targets, uint64 [2, N].
 
-    The language is part of what is digested: the same words in two languages have different digests.
+    A digest also depends on the language, so the same words in two languages have different digests.
     """
     sides = zip(map(language_code, languages), zip(*pairs, strict=True), strict=True) if pairs else ()
     found = [digests([f"{language}\t{normalized(text)}" for text in texts]) for language, texts in sides]

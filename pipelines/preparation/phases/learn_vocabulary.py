@@ -1,4 +1,4 @@
-"""Fourth phase: trains the SentencePiece vocabulary on a sample of the kept pairs, or takes the one given."""
+"""Fourth phase: trains the SentencePiece vocabulary on a sample of the kept pairs, or copies the user's vocabulary."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +16,7 @@ from keras_nmt.pipelines.vocabulary.size import train_feasible_model
 from keras_nmt.pipelines.vocabulary.training import train_model
 
 SAMPLE_PAIRS = 250_000  # a larger sample hardly changes the vocabulary
-SAMPLE_CHARACTERS = 200_000_000  # bounds memory if lines are long: the trainer needs about 20 bytes per character
+SAMPLE_CHARACTERS = 200_000_000  # limits memory if lines are long: the trainer needs about 20 bytes per character
 
 
 def learn_vocabulary(preparation: Preparation) -> None:
@@ -41,7 +41,7 @@ def learn_vocabulary(preparation: Preparation) -> None:
 
 
 def _train(preparation: Preparation) -> bytes:
-    """Trains on the sample, or on every n-th pair of it if it has too many characters."""
+    """Trains on the sample. If the sample has too many characters, uses only every n-th pair."""
     options = preparation.options
     characters = sum(sum(map(len, pair)) for pair in _sample(preparation))
     every = max(1, -(-characters // SAMPLE_CHARACTERS))

@@ -1,14 +1,17 @@
 """Lattices of words: all segmentations of a word into pieces, with the probability of each.
 
-A worked example: with the pieces ▁ a n ▁a an ▁an, the lattice of "▁an" has nodes 0 to 3, between the characters, and
-one edge per piece. Among the edges that end in a node, each has its share of the probability that arrives there (the
-forward algorithm):
+A worked example: the pieces are ▁ a n ▁a an ▁an. The lattice of the word "▁an" has one edge for each piece. Its nodes 0
+to 3 are the positions before, between and after the characters. Many paths may lead to a node; the share of an edge is
+the part of their total probability that belongs to the paths with this edge as the last one (forward algorithm):
 
-    node 1: ▁ from 0, 1.0    node 2: a from 1, 0.4; ▁a from 0, 0.6    node 3: n from 2, 0.2; an from 1, 0.3; ▁an 0.5
+    node 1   ▁ from node 0: 1.0
+    node 2   a from node 1: 0.4   ▁a from node 0: 0.6
+    node 3   n from node 2: 0.2   an from node 1: 0.3   ▁an from node 0: 0.5
 
-A draw walks backwards. It starts at node 3, takes one of the edges there with the probability of its share, continues
-at the node where that edge starts, and ends at node 0. Stored are the cumulative shares, 0.2 0.5 1.0 for node 3: a
-random number in [0, 1) selects the first edge whose cumulative share exceeds it. All words take each step together.
+A segmentation is drawn backwards. The draw starts at node 3, selects one of the edges that end there, each with the
+probability of its share, and goes on at the node where that edge starts, until it reaches node 0. The cumulative shares
+are stored, for node 3 the numbers 0.2 0.5 1.0: a random number in [0, 1) selects the first edge whose cumulative share
+is greater. Each step is done for all words at the same time.
 """
 
 from itertools import count, pairwise
@@ -32,7 +35,7 @@ class Trie(NamedTuple):
     """A trie of the spellings of all pieces; state 0 is the root.
 
     Attributes:
-        keys: Transitions, sorted: state << 32 | character.
+        keys: The transitions, sorted; each is encoded as state << 32 | character.
         targets: The state that each transition leads to.
         pieces: The piece that ends in each state, or -1.
     """
@@ -58,19 +61,20 @@ class Trie(NamedTuple):
         return cls(keys[order], targets[order], pieces)
 
     def step(self, states: Integers, characters: Integers) -> Integers:
-        """Returns the state that each state leads to by a character, -1 for none."""
+        """Returns the state that each state leads to with the given character, or -1 if there is no transition."""
         wanted = states << 32 | characters
         places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         return np.where(self.keys[places] == wanted, self.targets[places], -1)
 
 
 class Lattices(NamedTuple):
-    """The lattices of W words: nodes 0 to W - 1 begin the words, each other node follows a character.
+    """The lattices of W words. Nodes 0 to W - 1 are the beginnings of the words; each other node follows a character.
 
     Attributes:
         last: int [W], the node at the end of each word.
-        first: int32 [nodes], the first edge that ends in each node; its other edges follow.
-        cumulative: float32 [edges], the cumulative share of each edge in its node; 1 for the last edge of a node.
+        first: int32 [nodes], the first edge that ends in each node; the other edges that end there follow it.
+        cumulative: float32 [edges], the sum of the shares of each edge and of the edges before it that end in the same
+            node; 1 for the last edge of a node.
         starts: int32 [edges], the node where each edge starts.
         pieces: int32 [edges], the piece of each edge.
     """
@@ -87,12 +91,12 @@ class Lattices(NamedTuple):
 
         Args:
             words: The characters of each word.
-            trie: The pieces.
+            trie: The spellings of all pieces.
             weights: The weight of each piece: alpha times its log probability.
         """
         word = np.repeat(np.arange(len(words.counts)), words.counts)
         position = positions(words.counts)
-        # Nodes are numbered by position, so that those of one position depend on earlier ones only.
+        # Nodes are numbered by position, so that the nodes of one position depend only on nodes with lower numbers.
         order = np.argsort(position, kind="stable")
         after = np.empty_like(order)
         after[order] = len(words.counts) + np.arange(len(order))
@@ -107,7 +111,7 @@ class Lattices(NamedTuple):
         return cls(last, first.astype(np.int32), cumulative, starts.astype(np.int32), pieces.astype(np.int32))
 
     def draw(self, words: Integers, keys: Keys) -> Ragged:
-        """Returns the pieces of a segmentation of each word, drawn by its key."""
+        """Draws a segmentation of each word, and returns its pieces. The word's key determines the draw."""
         word: Integers = np.arange(len(words))
         node: Integers = self.last[words]
         counts = np.zeros(len(words), np.int64)
@@ -127,7 +131,7 @@ class Lattices(NamedTuple):
         return Ragged(pieces, ends - counts, counts)
 
     def _choose(self, nodes: Integers, numbers: NDArray[np.float32]) -> Integers:
-        """Selects an edge of each node by a number in [0, 1); linear search, since nodes have few edges."""
+        """Selects an edge of each node by a number in [0, 1). The search is linear, because nodes have few edges."""
         edges = self.first[nodes]
         behind = np.flatnonzero(self.cumulative[edges] <= numbers)
         while len(behind):
@@ -187,12 +191,13 @@ def _find_edges(characters: _Characters, trie: Trie) -> _Edges:
 
 
 def _shares(edges: _Edges, weights: Floats, bounds: Integers) -> Floats:
-    """Returns the share of each edge in the probability that arrives where it ends (the forward algorithm).
+    """Returns the share of each edge in the total probability of all paths to the node where it ends.
 
     Args:
         edges: The edges.
         weights: The weight of each edge: alpha times the log probability of its piece.
-        bounds: The first node of each position, without the W nodes that begin the words, and the end of the last.
+        bounds: The first node of each position, and finally the number of all nodes. The W nodes at the beginnings of
+            the words are not a position.
     """
     arrived = np.full(bounds[-1], _UNREACHABLE)  # log probabilities
     arrived[: bounds[0]] = 0
@@ -208,8 +213,8 @@ def _shares(edges: _Edges, weights: Floats, bounds: Integers) -> Floats:
 
 
 def _cumulative(shares: Floats, first: Integers, counts: Integers) -> NDArray[np.float32]:
-    """Returns the cumulative shares of the edges of each node: `counts` edges from `first` on."""
+    """Returns the cumulative shares of the edges of each node, which has `counts` edges, from edge `first` on."""
     sums = np.cumsum(shares)
     sums -= np.repeat(sums[first] - shares[first], counts)
-    sums[first + counts - 1] = 1  # rounding may have missed it, and then a random number could exceed it
+    sums[first + counts - 1] = 1  # otherwise rounding might give less than 1, and a random number could be greater
     return sums.astype(np.float32)

@@ -13,7 +13,7 @@ class Ragged(NamedTuple):
 
     Attributes:
         values: The values of all rows.
-        starts: [N], where each row begins in `values`.
+        starts: [N], the index in `values` where each row begins.
         counts: [N], the length of each row.
     """
 
@@ -33,32 +33,33 @@ class Ragged(NamedTuple):
         return Ragged(self.values[ranges(self.starts[rows], counts)], np.cumsum(counts) - counts, counts)
 
     def joined(self, groups: "Ragged") -> "Ragged":
-        """Concatenates consecutive rows: one row per group, made of as many rows as the group has members.
+        """Concatenates consecutive rows: row k of the result consists of as many rows as group k has members.
 
-        The groups have as many members in total as there are rows here.
+        The total number of members of all groups must be the number of rows. Only `starts` and `counts` of `groups` are
+        used.
         """
         ends = np.append(0, np.cumsum(self.counts))
         starts = ends[groups.starts]
         return Ragged(self.values, starts, ends[groups.starts + groups.counts] - starts)
 
     def distinct(self) -> tuple["Ragged", Integers]:
-        """Returns the distinct rows, and for each row the index of its equal among them."""
+        """Returns the distinct rows, and for each row the index of the distinct row that equals it."""
         numbers = np.zeros(len(self.counts), np.int64)
         base = int(self.values.max(initial=0)) + 1
-        for column in range(int(self.counts.max(initial=0))):  # numbers the distinct prefixes, one column longer each
+        for column in range(int(self.counts.max(initial=0))):  # numbers the distinct prefixes of each length in turn
             longer = np.flatnonzero(self.counts > column)
             codes = numbers[longer] * base + self.values[self.starts[longer] + column]
             numbers[longer] = np.unique(codes, return_inverse=True)[1]
-        codes = self.counts * (len(numbers) + 1) + numbers  # tells a whole row from a prefix of a longer one
+        codes = self.counts * (len(numbers) + 1) + numbers  # distinguishes a row from an equal prefix of a longer row
         _, examples, numbers = np.unique(codes, return_index=True, return_inverse=True)
         return Ragged(self.values, self.starts[examples], self.counts[examples]), numbers
 
 
 def ranges(starts: Integers, counts: Integers) -> Integers:
-    """Concatenates the ranges start, start + 1, ..., start + count - 1."""
+    """Returns the concatenation of the ranges start, start + 1, ..., start + count - 1."""
     return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
 
 
 def positions(counts: Integers) -> Integers:
-    """Concatenates the ranges 0, 1, ..., count - 1."""
+    """Returns the concatenation of the ranges 0, 1, ..., count - 1."""
     return ranges(np.zeros_like(counts), counts)

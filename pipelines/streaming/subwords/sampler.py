@@ -1,13 +1,15 @@
-"""Subword regularisation: each sentence is read in a different segmentation each time (Kudo 2018, section 3.2).
+"""Subword regularisation: a new segmentation of a sentence is drawn each time it is read (Kudo 2018, section 3.2).
 
-A segmentation of a text is drawn with a probability proportional to P(segmentation)**alpha, where P is that of the
-unigram vocabulary, among all possible segmentations: forward filtering and backward sampling in a lattice.
+A segmentation is drawn among all possible segmentations of a text, with a probability proportional to
+P(segmentation)**alpha, where P is the probability in the unigram model of the vocabulary. The algorithm is forward
+filtering and backward sampling in a lattice.
 
 SentencePiece's own `SampleEncode`, which tensorflow-text uses too, draws from the same distribution but is not
-reproducible: from version 0.2.2 on, its numbers depend on the process even when seeded, so a resumed training would
-read other batches. Here each row of a batch has a key that determines its draws, so a machine that draws only some of
-the rows draws them as one that draws all. This is also several times faster: no piece crosses a word boundary, so the
-lattices of all distinct words of a window are built once, and a batch is drawn for all its words at once.
+reproducible: from version 0.2.2 on, its random numbers differ between processes even with the same seed, so a resumed
+training would read other batches. Here each row of a batch has a key that determines its draws. So the draws of a row
+are the same on a machine that draws only some rows of the batch and on a machine that draws all rows. This
+implementation is also several times faster. No piece crosses a word boundary, so the lattices of all distinct words of
+a window are built once, and the segmentations of all words of a batch are drawn at the same time.
 """
 
 from typing import NamedTuple
@@ -25,29 +27,30 @@ from keras_nmt.pipelines.streaming.subwords.ragged import Integers, Ragged, posi
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 from keras_nmt.pipelines.vocabulary.training import WORD_START
 
-_ATOM = 0x110000  # above all Unicode characters: a piece that is not spelt counts as the single character _ATOM + id
-_ROOM_DEVIATIONS = 1.0  # 2.5 would fit nearly all draws at once, but then a third of a batch is padding, not a quarter
-_ATTEMPTS = 4  # draws of a sentence; after them, at most one in a hundred does not fit
+_ATOM = 0x110000  # above all Unicode characters; a piece that cannot be split is the single character _ATOM + id
+# With 1.0 a quarter of a batch is padding. With 2.5 nearly all first draws would fit, but a third would be padding.
+_ROOM_DEVIATIONS = 1.0
+_ATTEMPTS = 4  # number of draws of a sentence; then at most one sentence in a hundred does not fit
 _MEASURED_DRAWS = 100_000
 
 
 def row_keys(rows: int, random: np.random.Generator) -> Keys:
-    """Returns the keys that determine the draws of a batch, uint64 [2, attempts, B]: by side, attempt and row."""
+    """Returns the keys that determine the draws of a batch, uint64 [2, attempts, B]: for each side, attempt and row."""
     return random.integers(1 << 64, size=(2, _ATTEMPTS, rows), dtype=np.uint64)
 
 
 class SubwordSampler:
-    """Draws segmentations with the probabilities of one vocabulary."""
+    """Draws segmentations according to the probabilities in one vocabulary."""
 
     def __init__(self, model_proto: bytes, alpha: float) -> None:
         """Reads the pieces and their scores.
 
         Args:
             model_proto: A SentencePiece unigram model.
-            alpha: 1 samples from the model's distribution, 0 would be uniform.
+            alpha: The exponent of the probabilities: 1 samples from the model's distribution, 0 would be uniform.
 
         Raises:
-            DataError: The model is not a unigram model; only their scores are log probabilities.
+            DataError: The model is not a unigram model. Only the scores of unigram models are log probabilities.
         """
         model = sentencepiece_model_pb2.ModelProto.FromString(model_proto)
         if model.trainer_spec.model_type != model.trainer_spec.UNIGRAM:
@@ -70,22 +73,25 @@ class SubwordSampler:
         self._growth, self._variance = self._measure(np.flatnonzero(normal), scores)
 
     def room(self, lengths: Lengths, max_length: int) -> Lengths:
-        """Returns the lengths to plan batches with, so that most drawn segmentations fit.
+        """Returns the lengths to plan batches with, which are so long that most drawn segmentations fit.
 
-        A drawn segmentation is usually longer than the best one, by a factor that depends on the vocabulary. The room
-        is the expected length plus one standard deviation, at most `max_length` unless the stored segmentation is
-        already longer.
+        A drawn segmentation is usually longer than the most probable one, by a factor that depends on the vocabulary.
+        The room is the expected length plus one standard deviation, but at most `max_length`. It is never shorter than
+        the stored segmentation.
         """
         tokens = lengths - 1.0  # EOS stays one token
         room = 1 + np.ceil(tokens * self._growth + _ROOM_DEVIATIONS * np.sqrt(tokens * self._variance))
         return np.maximum(lengths, np.minimum(room, max_length)).astype(np.int32)
 
     def expected(self, lengths: Lengths, max_length: int) -> NDArray[np.float64]:
-        """Returns the mean lengths of drawn segmentations, at most the room; actual draws are slightly shorter."""
+        """Returns the expected lengths of drawn segmentations, limited to the room.
+
+        The real mean is slightly lower, because segmentations that do not fit are drawn again.
+        """
         return np.minimum(1 + (lengths - 1.0) * self._growth, self.room(lengths, max_length))
 
     def segmentations(self, tokens: Tokens) -> "Segmentations":
-        """Builds the lattices of all words of the pairs: about 100 MB for 100,000 pairs of European news."""
+        """Builds the lattices of all words of the pairs, which take about 100 MB for 100,000 pairs of European news."""
         begins = [self._begins_word[values] for values in tokens.values]
         for side in (0, 1):
             begins[side][tokens.starts[:, side]] = True
@@ -98,12 +104,12 @@ class SubwordSampler:
         return Segmentations(tokens, (rows[0], rows[1]), self._lattices(distinct))
 
     def _lattices(self, words: Ragged) -> Lattices:
-        """Builds the lattices of words that are given as pieces."""
+        """Builds the lattices of words, each given as a row of piece ids."""
         words = words.take(np.arange(len(words.counts)))
         return Lattices.of(self._spelling.take(words.values).joined(words), self._trie, self._weights)
 
     def _measure(self, normal: Integers, scores: Floats) -> tuple[float, float]:
-        """Returns mean and variance of the number of drawn tokens per token of a best segmentation."""
+        """Returns mean and variance of the number of tokens drawn for one token of the most probable segmentation."""
         probability = np.exp(scores[normal])
         lattices = self._lattices(Ragged(normal, np.arange(len(normal)), np.ones(len(normal), np.int64)))
         random = np.random.Generator(np.random.PCG64(0))
@@ -117,7 +123,7 @@ class Segmentations(NamedTuple):
 
     Attributes:
         tokens: The stored segmentations.
-        words: For each side, the numbers of the words of each row.
+        words: For the source and the target, the words of each row, as numbers of words in `lattices`.
         lattices: The lattices of all distinct words.
     """
 
@@ -126,15 +132,16 @@ class Segmentations(NamedTuple):
     lattices: Lattices
 
     def draw_batch(self, plan: BatchPlan, keys: Keys, room: Lengths) -> NumpyBatch:
-        """Returns the batch of a plan, as `fill_batch` does, with newly drawn segmentations.
+        """Returns the batch of a plan, as `fill_batch` does, but with newly drawn segmentations.
 
-        A sentence whose drawn segmentation does not fit is drawn again, so mean lengths are slightly below those of the
-        distribution: by 2 to 5% at alpha 0.1, by 1 to 3% at 0.2. The few that never fit keep the stored segmentation.
+        If a drawn segmentation does not fit, it is drawn again. So mean lengths are slightly below the means of the
+        distribution: by 2 to 5% at alpha 0.1, by 1 to 3% at alpha 0.2. If no draw of a sentence fits, the sentence
+        keeps its stored segmentation.
 
         Args:
-            plan: Which pairs make the batch.
-            keys: The keys of its rows (`row_keys`).
-            room: int32 [B, 2], the maximum length of each side of each row.
+            plan: The plan, with one pair per row.
+            keys: The keys of the rows (`row_keys`).
+            room: int32 [B, 2], the maximum length of the source and the target of each row.
         """
         return with_decoder_input(
             self._draw_side(0, padded(self.tokens, 0, plan.rows, plan.source_length), plan.rows, keys[0], room[:, 0]),
@@ -142,7 +149,7 @@ class Segmentations(NamedTuple):
         )
 
     def _draw_side(self, side: int, batch: Ids, rows: Rows, keys: Keys, room: Integers) -> Ids:
-        """Replaces the stored segmentations in a batch by drawn ones."""
+        """Replaces the stored segmentations in one side of a batch by drawn segmentations."""
         left = np.flatnonzero(rows != EMPTY_ROW)
         for attempt_keys in keys:
             sentences = self.words[side].take(rows[left])
