@@ -169,7 +169,7 @@ def service_of(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | Non
         deadline=arguments.deadline,
         arrival=arguments.deadline,
     )
-    batcher = Batcher(metrics, workers=workers, batch_tokens=arguments.batch_tokens, max_queued=arguments.max_queued)
+    batcher = Batcher(metrics, workers=workers, batch_tokens=arguments.batch_tokens, max_queued=arguments.most_waiting)
     models = Models(arguments.exports, metrics)
     return Service(models, batcher, metrics, limits, RateLimiter(limits.requests_per_minute), keys)
 
@@ -185,7 +185,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
     for name, least in {
         "workers": 1,
         "batch_tokens": 1,
-        "max_queued": 1,
+        "most_waiting": 1,
         "characters": 1,
         "texts": 1,
         "body_bytes": 1,
