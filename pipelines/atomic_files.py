@@ -1,9 +1,10 @@
-"""Files that are complete or absent: each is written under a temporary name and then renamed.
+"""Files and folders that are complete or absent: each is written under a temporary name and then renamed.
 
-A reader, another process or the next run never sees a half-written file. Downloads do not use this module, since they
+A reader, another process or the next run never sees a half-written one. Downloads do not use this module, since they
 keep an incomplete file in order to resume it.
 """
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields a new, empty folder beside `path` and renames it to `path` at the end of the block.
+
+    At that time `path` must be absent or an empty folder. If the block raises, the temporary folder is removed. What a
+    killed process left under the temporary name is removed first.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -30,6 +30,7 @@ from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, MODEL_CARD, 
 from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.runtime.console import say
 from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.pipelines.atomic_files import atomic_folder
 from keras_nmt.pipelines.vocabulary.tags import tagged
 
 CpuEngine = Literal["int8", "float32", "none"]
@@ -179,22 +180,18 @@ def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -
     Raises:
         UserError: `out` cannot be written.
     """
-    number = max(versions(out), default=0) + 1
-    partial = out / f".{number}.partial"
+    version = out / str(max(versions(out), default=0) + 1)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write(Path(in_utf8(partial)))
-        (partial / DESCRIPTION).parent.mkdir(exist_ok=True)
-        (partial / DESCRIPTION).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        partial.rename(out / str(number))
+        with atomic_folder(version) as folder:
+            write(Path(in_utf8(folder)))
+            (folder / DESCRIPTION).parent.mkdir(exist_ok=True)
+            (folder / DESCRIPTION).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
         if out.is_dir() and not any(out.iterdir()):
             out.rmdir()
-    return out / str(number)
+    return version
 
 
 def description(model: RunModel) -> dict[str, Any]:

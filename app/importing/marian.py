@@ -1,6 +1,5 @@
 """`nmt import-marian`: converts the files of a Hugging Face `MarianMTModel` into a run."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from keras_nmt.app.importing.marian_files import MarianFiles
 from keras_nmt.app.importing.marian_weights import model_config, our_weights
 from keras_nmt.app.runs.checkpoints import IMPORTED, write_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.pipelines.atomic_files import atomic_folder
 from keras_nmt.pipelines.shards.manifest import sha256_of
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 
@@ -38,14 +38,9 @@ def import_marian(directory: Path, out: Path, pair: LanguagePair | None = None) 
     configuration = Configuration(model_config(files), TrainingConfig(precision="float32"), _decoding(files))
     vocabulary, weights = files.vocabulary, our_weights(files)
     facts = {IMPORTED: {"from": "Marian", "name": files.name, "weights": sha256_of(files.weights_path)}}
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        run = RunDirectory.create_with(partial, configuration, pair, vocabulary, facts)
+    with atomic_folder(out) as folder:
+        run = RunDirectory.create_with(folder, configuration, pair, vocabulary, facts)
         write_checkpoint(run.checkpoints.step_path(0), 0, {"weights.npz": weights}, {IMPORTED: files.name})
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return replace(run, path=out)
 
 

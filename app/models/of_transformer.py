@@ -1,6 +1,5 @@
 """Translates with a `Transformer` in Python, such as one trained by Keras' `fit`, or saves it as a run."""
 
-import shutil
 from pathlib import Path
 
 import keras
@@ -13,6 +12,7 @@ from keras_nmt.app.errors import UserError
 from keras_nmt.app.runs.checkpoints import IMPORTED, write_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.layers.transformer import Transformer
+from keras_nmt.pipelines.atomic_files import atomic_folder
 from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
@@ -63,14 +63,8 @@ def save_run(
     values = (keras.ops.convert_to_numpy(weight) for weight in transformer.weights)
     weights = dict(zip((weight.path for weight in in_file.weights), values, strict=True))
     configuration = Configuration(transformer.config, TrainingConfig(), decoding or DecodingOptions())
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        run = RunDirectory.create(
-            partial, configuration, data, {IMPORTED: {"from": "Keras' fit", "name": transformer.name}}
-        )
+    facts = {IMPORTED: {"from": "Keras' fit", "name": transformer.name}}
+    with atomic_folder(out) as folder:
+        run = RunDirectory.create(folder, configuration, data, facts)
         write_checkpoint(run.checkpoints.step_path(0), 0, {"weights.npz": weights}, {IMPORTED: "Keras' fit"})
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out

@@ -23,6 +23,7 @@ import keras
 import numpy as np
 
 from keras_nmt.app.errors import UserError
+from keras_nmt.pipelines.atomic_files import atomic_folder
 from keras_nmt.pipelines.shards.manifest import sha256_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -147,26 +148,21 @@ def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: 
     Raises:
         OSError: The checkpoint cannot be written; the error names `path`. An earlier checkpoint is unchanged.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, arrays in files.items():
-            with (partial / name).open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-                _sync(file)
-        digests = {name: sha256_of(partial / name) for name in files}
-        with (partial / DESCRIPTION).open("w", encoding="utf-8") as text:
-            text.write(json.dumps({"step": step, "facts": dict(facts), "sha256": digests}, indent=1) + "\n")
-            _sync(text)
-        if path.exists():
-            remove_checkpoint(path)
-        partial.rename(path)
+        with atomic_folder(path) as folder:
+            for name, arrays in files.items():
+                with (folder / name).open("wb") as file:
+                    np.savez(file, **arrays)  # type: ignore[arg-type]
+                    _sync(file)
+            digests = {name: sha256_of(folder / name) for name in files}
+            with (folder / DESCRIPTION).open("w", encoding="utf-8") as text:
+                text.write(json.dumps({"step": step, "facts": dict(facts), "sha256": digests}, indent=1) + "\n")
+                _sync(text)
+            if path.exists():
+                remove_checkpoint(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return path
 
 

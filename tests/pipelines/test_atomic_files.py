@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_nmt.pipelines.atomic_files import atomic_path, write_atomically
+from keras_nmt.pipelines.atomic_files import atomic_folder, atomic_path, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -44,3 +44,25 @@ def test_two_writers_of_one_file_do_not_share_a_temporary_file(tmp_path: Path) -
         second.write_bytes(b"second")
     assert path.read_bytes() == b"first"  # the outer block ends last
     assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_is_absent_until_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    (tmp_path / ".folder.partial").mkdir()
+    (tmp_path / ".folder.partial" / "left").write_text("by a killed process")
+    with atomic_folder(path) as temporary:
+        (temporary / "file").write_text("new")
+        assert not path.exists()
+    assert names(tmp_path) == ["folder"]
+    assert names(path) == ["file"]
+
+
+def test_an_error_leaves_no_folder(tmp_path: Path) -> None:
+    def write_half() -> None:
+        with atomic_folder(tmp_path / "folder") as temporary:
+            (temporary / "file").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert names(tmp_path) == []
