@@ -1,6 +1,6 @@
 """Files and folders that are complete or absent: each is written under a temporary name and then renamed.
 
-A reader, another process or the next run never sees a half-written one. Downloads do not use this module, since they
+A reader, another process or the next run never sees a half-written file. Downloads do not use this module, since they
 keep an incomplete file in order to resume it.
 """
 
@@ -31,8 +31,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields a new, empty folder beside `path` and renames it to `path` at the end of the block.
 
-    At that time `path` must be absent or an empty folder. If the block raises, the temporary folder is removed. What a
-    killed process left under the temporary name is removed first.
+    At the end of the block, `path` must be absent or an empty folder. If the block raises, the temporary folder is
+    removed. A temporary folder that a killed process left behind is removed before the block.
     """
     temporary = path.with_name(f".{path.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -45,6 +45,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file that is complete or absent; replaces an earlier one."""
+    """Writes a file, so that it is either complete or absent. Replaces an existing file."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

@@ -6,4 +6,4 @@ class DataError(ValueError):
 
 
 class LostWorkerError(DataError):
-    """A worker process died. Its finished work is kept, and the same command resumes from there."""
+    """A worker process died. Finished work is kept, and the same command does only the rest of the work."""

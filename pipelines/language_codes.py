@@ -31,7 +31,7 @@ def standard(code: str) -> str:
 
 @cache
 def base_of(code: str) -> str:
-    """Returns the language of a code: `zh` for `zh_CN` and `cmn`. A text that is not a BCP 47 code is unchanged."""
+    """Returns the language of a code: `zh` for `zh_CN` and `cmn`. A text that is not a code is returned unchanged."""
     try:
         return Language.get(code).prefer_macrolanguage().language or code
     except LanguageTagError:
@@ -91,7 +91,7 @@ def _halves(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_vaguer(one: str, other: str) -> bool:
-    """Returns True if two codes mean the same language and one of them has neither script nor region."""
+    """Returns True if two codes mean the same language and at least one of them has neither script nor region."""
     if not (_is_known(one) and _is_known(other)):
         return False
     first, second = Language.get(one), Language.get(other)

@@ -50,7 +50,7 @@ class Fingerprints(NamedTuple):
 
 
 def fingerprints(pairs: Sequence[tuple[str, str]]) -> Fingerprints:
-    """Computes the fingerprints of cleaned pairs; they are the same for all Unicode normalisation forms of a text."""
+    """Computes the fingerprints of cleaned pairs. Texts with equal `canonical_form` have equal fingerprints."""
     pairs = [(canonical_form(source), canonical_form(target)) for source, target in pairs]
     exact = digests([f"{source}\t{target}" for source, target in pairs])
     shingles = [[*_word_pairs(source, "<"), *_word_pairs(target, ">")] for source, target in pairs]
@@ -68,7 +68,7 @@ def digests(texts: Sequence[str]) -> Keys:
 
 
 def normalized(text: str) -> str:
-    """Returns the words of a text in lower case without punctuation; returns the text itself if it has no words."""
+    """Returns the words of a text in lower case without punctuation; a text without words is returned unchanged."""
     return " ".join(_words(canonical_form(text))) or text
 
 
@@ -90,7 +90,7 @@ def _word_pairs(text: str, side: str) -> list[str]:
 
 
 class EqualKeys(NamedTuple):
-    """Rows whose key also occurs in an earlier row.
+    """Rows whose key also occurs in an earlier row; a row is the index of a pair.
 
     Attributes:
         rows: The rows that have the same key as an earlier row, ascending.
@@ -104,9 +104,11 @@ class EqualKeys(NamedTuple):
 def equal_keys(files: Sequence[Path], column: int, left_out: NDArray[np.bool_] | None = None) -> Iterator[EqualKeys]:
     """Yields the rows with equal keys in one column of all chunks, for one range of key values after another.
 
+    A row is the index of a pair; the pairs of all files are numbered consecutively.
+
     Args:
-        files: The files with the key arrays of the chunks. Rows are numbered consecutively through all files. Only one
-            file is open at a time, since there may be more files than a process can open.
+        files: The files with the key arrays of the chunks. Only one file is open at a time, since there may be more
+            files than a process can open.
         column: The column of keys: 0 for the exact text, 1 and above for the bands.
         left_out: A mask of the rows to ignore, bool [N].
     """

@@ -63,8 +63,8 @@ class CleaningOptions:
         max_words: The maximum number of words on a side; lines with more than 200 words are rarely one sentence.
         max_length_ratio: The maximum of (words of the longer side - 3) / (words of the shorter side).
         min_letters: The minimum share of letters among the characters of a side, 0 to 1.
-        near_duplicates: A pair is dropped if its similarity to an earlier pair is at least this number, 0 to 1.
-        skip: The filters to turn off, by their reasons; only those in `OPTIONAL` can be turned off.
+        near_duplicates: The minimum similarity to an earlier pair, 0 to 1, at which a pair is dropped.
+        skip: The reasons (such as `numbers`) of the filters to turn off; only reasons in `OPTIONAL` are allowed.
     """
 
     max_words: int = 200
@@ -101,7 +101,7 @@ class CleaningReport:
         kept: The number of kept pairs.
         repaired: The number of pairs that had mis-decoded text, which was repaired, and that `Cleaner` did not drop.
         dropped: The number of dropped pairs by reason.
-        examples: The first few dropped pairs by reason.
+        examples: The first dropped pairs by reason, up to `EXAMPLES_KEPT` for each.
         everything: A list to which all dropped pairs are added with their reasons, or None to collect only examples.
             It is not part of `as_dict`.
     """
@@ -113,7 +113,7 @@ class CleaningReport:
     everything: list[DroppedPair] | None = None
 
     def drop(self, reason: str, source: str | bytes, target: str | bytes) -> None:
-        """Counts a dropped pair."""
+        """Counts a dropped pair, and stores it as an example if there are few examples of this reason."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         shown = self.examples.setdefault(reason, [])
         if len(shown) < EXAMPLES_KEPT:
@@ -122,7 +122,7 @@ class CleaningReport:
             self.everything.append(DroppedPair(reason, source, target))
 
     def drop_kept(self, reason: str, source: str, target: str) -> None:
-        """Counts a pair as dropped that was counted as kept before, such as a duplicate or one with too many tokens."""
+        """Counts a pair as dropped that was counted as kept before, such as a duplicate that is found later."""
         self.kept -= 1
         self.drop(reason, source, target)
 
@@ -210,9 +210,10 @@ def repaired(text: str) -> str | None:
 
 
 def is_garbled(text: str) -> bool:
-    """Returns True if text contains control characters or U+FFFD, or seems to be decoded with the wrong encoding.
+    """Returns True if a text contains control characters or U+FFFD, or seems to be decoded with the wrong encoding.
 
-    The test of ftfy would also return True for a quotation mark beside a letter such as Ä; this function does not.
+    Unlike the test of ftfy, this function returns False for correct text in which a quotation mark is beside a letter
+    such as Ä.
     """
     if not _SUSPICIOUS.search(text):
         return False
@@ -242,7 +243,7 @@ def is_empty(source: str, target: str) -> bool:
 
 
 def is_too_long(text: str, max_words: int) -> bool:
-    """Returns True if text has too many words or characters; characters matter, because some text has no spaces."""
+    """Returns True if a text has more than `max_words` words or more than 20 * `max_words` characters."""
     return len(text) > max_words * _MAX_CHARACTERS_PER_WORD or count_words(text) > max_words
 
 
@@ -253,12 +254,12 @@ def length_ratio(source: str, target: str) -> float:
 
 
 def is_identical(source: str, target: str) -> bool:
-    """Returns True if the target is a copy of the source and has more than two words; fewer words may be a name."""
+    """Returns True if the target is a copy of the source and has more than two words; shorter text may be a name."""
     return source == target and count_words(source) > _IDENTICAL_WORDS
 
 
 def is_foreign(text: str, language: str) -> bool:
-    """Returns True if text is certainly in another language; the language of a few words is never certain."""
+    """Returns True if a text is certainly in another language. Short text is never certain, so it gives False."""
     return len(text) >= LEAST_CHARACTERS and is_in_another_language(text, language)
 
 

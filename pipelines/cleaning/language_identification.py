@@ -5,7 +5,8 @@ the actual language with high confidence. Therefore a text is rejected only if t
 
 - Close relatives count as the same language. These are languages of one macrolanguage, and languages with a small
   distance in CLDR, which means that readers of one language can read the other.
-- A text is accepted if the model gives the expected language at least the probability that it has for an empty text.
+- A text is accepted if the model gives the expected language at least the probability that the model gives this
+  language for an empty text.
 - No text is rejected if the model does not know the expected language, or does not know it in this script.
 """
 
@@ -72,7 +73,7 @@ def are_close_relatives(language: str, other: str) -> bool:
 
 @cache
 def _near_labels(language: str) -> frozenset[str]:
-    """Returns the model's labels of a language and its close relatives; empty if the model does not know it."""
+    """Returns the model's labels of a language and its close relatives; empty if the model lacks the language."""
     try:
         tag = Language.get(language)
     except LanguageTagError:
@@ -112,7 +113,7 @@ def _share_script(first: Language, second: Language) -> bool:
 def _possible(near: frozenset[str]) -> float:
     """Returns the probability from which a text is accepted.
 
-    It is the highest probability that one of the labels has for an empty text, within the bounds `_POSSIBLE`.
+    This is the highest probability that one of the labels has for an empty text, limited to the range `_POSSIBLE`.
     """
     least, most = _POSSIBLE
     return min(max(least, *(_labels()[label] for label in near)), most)

@@ -38,7 +38,7 @@ def _links(text: str) -> set[str]:
 
 
 def _canonical(link: str) -> str:
-    """Returns the canonical form of an address."""
+    """Returns an address without scheme, `www.`, endings and trailing punctuation, in lower case, for comparisons."""
     link = link.lower()
     if "@" in link and "/" not in link:
         return link

@@ -1,8 +1,8 @@
 """Compares the numbers in the source and the target of a pair, independently of script and notation.
 
 Decimal digits of all scripts are equivalent, and so are different notations: `1,000.5` and `1.000,5`, `12:00` and `12`,
-`7.30 pm` and `19:30`, `20 million`, `2000万` and `2 करोड़`, `3` and `三`, `1980s` and `80年代`. If only one side has a
-number, that is no difference, since the other side may have it as a word (`two`, `March`).
+`7.30 pm` and `19:30`, `20 million`, `2000万` and `2 करोड़`, `3` and `三`, `1980s` and `80年代`. If only one side has
+numbers, the sides do not count as different, since the other side may have the numbers as words (`two`, `March`).
 """
 
 import re
@@ -178,7 +178,7 @@ def _plain(run: str) -> str:
 
 
 def _short_years(digits: str) -> list[str]:
-    """Returns the short name of a year's decade or century: 80 for 1980, 19 (the 19th century) for 1800."""
+    """Returns the short form of a year or century: 80 for 1980, 19 (the 19th century) for 1800; [] if not a year."""
     if not _YEAR.fullmatch(digits):
         return []
     century, year = digits[:2], digits[2:]

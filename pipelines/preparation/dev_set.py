@@ -1,4 +1,4 @@
-"""The dev set of prepared data: one shard, and the raw text, which is the reference for BLEU."""
+"""The dev set of prepared data: one shard, and two text files with the sources and the reference targets for BLEU."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class DevPair(NamedTuple):
 
 @dataclass(frozen=True)
 class DevSet:
-    """The pairs of a dev set, without those that have an empty source or target.
+    """The pairs of a dev set, without malformed, undecodable and empty pairs.
 
     Attributes:
         pairs: The pairs of all corpora.
@@ -48,7 +48,7 @@ class DevSet:
 
     @classmethod
     def read(cls, corpora: Sequence[DevCorpus]) -> "DevSet":
-        """Takes the pairs of all corpora, and drops only malformed, undecodable and empty pairs.
+        """Collects the pairs of all corpora in order, and drops only malformed, undecodable and empty pairs.
 
         Raises:
             DataError: No pair is left.
@@ -72,6 +72,8 @@ class DevSet:
     def write(self, job: Job) -> Split:
         """Writes the text of all pairs, and a shard with the pairs that are not too long; returns the split.
 
+        A pair is too long if its source or target has more than `Job.max_tokens` tokens.
+
         Raises:
             DataError: All pairs are too long.
         """
@@ -85,7 +87,7 @@ class DevSet:
         return Split(shards, length_histogram(job.out, shards), report.as_dict(), origins, names)
 
     def _encoded(self, job: Job, report: CleaningReport) -> list[IdPair]:
-        """Returns the ids of the pairs that are not too long."""
+        """Returns the token ids of the pairs that are not too long; counts other pairs as dropped in `report`."""
         processor = sentencepiece.SentencePieceProcessor(model_proto=job.vocabulary.read_bytes())
         encoded: list[IdPair] = []
         for pair in self.pairs:

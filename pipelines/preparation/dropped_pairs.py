@@ -1,4 +1,4 @@
-"""Files of dropped pairs: each phase writes one file per chunk, and the files are joined at the end."""
+"""Files of dropped pairs. The phases write separate files for each chunk, and the files are joined at the end."""
 
 import gzip
 
@@ -12,8 +12,14 @@ HELD_OUT, DROPPED = "held_out", "dropped"
 def write_dropped(job: Job, number: int, phase: str, report: CleaningReport) -> None:
     """Writes the pairs that a phase dropped from a chunk.
 
-    Pairs that were found in dev or test sets are always written, so that the user can look at them. Other pairs are
-    written only if the user asked for it (`Job.keep_dropped`).
+    Pairs that were found in dev or test sets are always written, to a file of their own, so that the user can look at
+    them. If `Job.keep_dropped` is True, another file gets all dropped pairs.
+
+    Args:
+        job: The settings of the preparation.
+        number: The number of the chunk.
+        phase: The name of the phase, which becomes part of the file names.
+        report: The report of the phase; its list `everything` has the dropped pairs.
     """
     dropped = report.everything or []
     for name, chosen in ((HELD_OUT, [pair for pair in dropped if pair.reason == "held_out"]), (DROPPED, dropped)):
@@ -24,9 +30,15 @@ def write_dropped(job: Job, number: int, phase: str, report: CleaningReport) -> 
 
 
 def join_dropped(job: Job, name: str, chunks: int) -> None:
-    """Joins the files of all chunks, and writes them to the output folder as `name`.tsv.gz; does nothing without files.
+    """Joins files of dropped pairs, in the order of the chunks, to one file `name`.tsv.gz in the output folder.
 
-    The files are only concatenated, since several gzip files in a row are one valid gzip file.
+    If no pairs were dropped, no file is written. The files are only concatenated, since several gzip files in a row are
+    one valid gzip file.
+
+    Args:
+        job: The settings of the preparation.
+        name: The kind of files, `HELD_OUT` or `DROPPED`.
+        chunks: The number of chunks whose files are joined, counted from the first chunk.
     """
     found = sorted(job.work.glob(f"*.{name}.tsv.gz"))
     found = [path for path in found if int(path.name[:6]) < chunks]  # later chunks are not used, because of the limit

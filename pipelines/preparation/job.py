@@ -1,17 +1,17 @@
-"""The job of a preparation and its chunks, which all phases share.
+"""The job of a preparation, which holds the settings that every worker needs, and the chunks that its phases process.
 
-A chunk is some thousand consecutive pairs of one corpus. Each phase runs one function per chunk (or per key column, or
-per group of shards), in any process on any machine that can access the working folder. Results depend only on the
-chunks, not on the number of workers. Each function writes one file last, and its existence means that the work is done,
-so the function returns at once if the file exists. These are the files in the working folder; 000007 is the number of a
-chunk:
+A chunk consists of up to 16,384 consecutive pairs of one corpus. A phase runs a function once per chunk, per key column
+(`phases.deduplicate`) or per group of shards (`phases.assemble`), in any process on any machine that can access the
+working folder. Results depend only on the chunks, not on the number of workers. A function writes its last file when
+its work is done. If this file already exists, the function does not do the work again. These are the files in the
+working folder; 000007 is the number of a chunk:
 
-    000007.raw                                                               raw pairs, if workers take small items only
+    000007.raw                                                               raw pairs, only if `Workers.small_items`
     000007.text.zst  .keys.npy  .sketches.npy  .weights.npy  .clean.json     cleaned pairs, fingerprints, loss weights
-    equal-3.npy                                                              rows with equal keys in one key column
+    equal-3.npy                                                              pairs with equal keys in key column 3
     000007.sample.zst                                                        pairs that the vocabulary is trained on
     000007.records  .rows.npy  .begins.npy  .encoded.json                    records, sorted by shard
-    shards-00002.json                                                        a group of finished shards, stored in `out`
+    shards-00002.json                                                        a list of finished shards, stored in `out`
 """
 
 from collections import Counter
@@ -54,7 +54,7 @@ class Job:
         cleaning: The limits of the filters.
         keep_dropped: True to write dropped pairs to a file.
         max_tokens: The maximum number of tokens on a side, EOS included; longer pairs are dropped.
-        seed: The seed for dealing pairs to shards.
+        seed: The seed for distributing the pairs to the shards.
     """
 
     work: Path
@@ -67,26 +67,31 @@ class Job:
     seed: int = 0
 
     def file(self, number: int, suffix: str) -> Path:
-        """Returns the path of a file of a chunk."""
+        """Returns the path of a file of a chunk: `000007.records` in `work` for number 7 and suffix `records`."""
         return self.work / f"{number:06d}.{suffix}"
 
     @property
     def held_out(self) -> Path:
-        """The file with the digests of dev and test text."""
+        """The path of the file with the digests of all texts of the dev and test sets."""
         return self.work / "held_out.npy"
 
     @property
     def removed(self) -> Path:
-        """The file with the fate of each cleaned pair, uint8 [N]."""
+        """The path of the file with the fate of each cleaned pair, uint8 [N]: `KEPT`, `DUPLICATE` and so on."""
         return self.work / REMOVED
 
     @property
     def vocabulary(self) -> Path:
-        """The SentencePiece model."""
+        """The path of the SentencePiece model."""
         return self.work / "vocabulary.model"
 
     def fates(self, start: int, pairs: int) -> NDArray[np.uint8]:
-        """Returns the fates of `pairs` cleaned pairs, beginning with pair number `start`, uint8 [pairs]."""
+        """Returns the fates (`KEPT`, `DUPLICATE` and so on) of consecutive cleaned pairs, uint8 [pairs].
+
+        Args:
+            start: The index of the first pair among the cleaned pairs of all chunks.
+            pairs: The number of pairs.
+        """
         return np.array(np.load(self.removed, mmap_mode="r")[start : start + pairs])
 
 
@@ -95,12 +100,12 @@ class RawChunk:
     """Undecoded pairs of one corpus.
 
     Attributes:
-        number: The number of the chunk, counted through all corpora.
-        corpus: The index of the corpus.
+        number: The number of the chunk. The chunks of all corpora are numbered consecutively, from 0.
+        corpus: The index of the corpus in `Job.corpora`.
         sources: The source of each pair; for a malformed line, the whole line.
         targets: The target of each pair.
         weights: The loss weight of each pair, or None if all are 1.
-        malformed: For each malformed line, its index in the chunk and the reason why it is not a pair.
+        malformed: The reason why a line is not a pair, by the index of the malformed line in the chunk.
     """
 
     number: int
@@ -116,9 +121,9 @@ class CleanedChunk:
     """The statistics of a cleaned chunk.
 
     Attributes:
-        corpus: The index of the corpus.
-        pairs: The number of cleaned pairs.
-        weighted: True if some pair has a loss weight other than 1.
+        corpus: The index of the corpus in `Job.corpora`.
+        pairs: The number of cleaned pairs, which are the pairs that the filters kept.
+        weighted: True if some cleaned pair has a loss weight other than 1.
         report: The report of what the filters kept and dropped.
         histograms: The number of pairs for each (histogram name, bin). There are histograms of source words, target
             words, and the ratio of target words to source words in tenths.
@@ -132,5 +137,8 @@ class CleanedChunk:
 
 
 def is_reading(work: Path) -> bool:
-    """Returns True if some chunks in the working folder are cleaned, but duplicates are not removed yet."""
+    """Returns True if the preparation in the working folder `work` may still be reading text.
+
+    This is the case if some chunks are cleaned, but duplicates are not removed yet.
+    """
     return any(work.glob("*.clean.json")) and not (work / REMOVED).exists()

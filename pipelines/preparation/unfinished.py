@@ -14,7 +14,11 @@ LOCK, FINGERPRINT, WORK, REPLACED = "lock", "fingerprint", "work", "replaced"
 
 
 def check_out(out: Path, force: bool) -> None:
-    """Raises a `DataError` if prepared data must not be written to `out`."""
+    """Raises a `DataError` if prepared data must not be written to `out`.
+
+    This is the case if `out` is a file, the current folder, a mount point, or a folder with other files. If `out` is
+    prepared data, it may be replaced only if `force` is True.
+    """
     if out.is_file():
         raise DataError(f"{out} is a file; expected the name of a new directory")
     if out.resolve() == Path.cwd():
@@ -42,11 +46,11 @@ def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
     Args:
         out: The folder of the prepared data.
         fingerprint: A digest of the options and the identity of the text.
-        force: True to replace an existing `out`.
+        force: True to replace prepared data that is in `out`.
 
     Raises:
         DataError: Another process is writing to the folder, the folder has files that `nmt prepare` did not write, or
-            `out` was created meanwhile.
+            `out` was created during the block.
     """
     partial = out.with_name(f"{out.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -74,7 +78,11 @@ def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
 
 
 def _claim(partial: Path, fingerprint: str) -> None:
-    """Writes the fingerprint to the folder. First removes files of a preparation with another fingerprint."""
+    """Writes the fingerprint to the folder. First removes files of a preparation with another fingerprint.
+
+    Raises:
+        DataError: The folder has files, but no fingerprint, so `nmt prepare` did not create it.
+    """
     known = partial / FINGERPRINT
     if known.is_file() and known.read_text() == fingerprint:
         return

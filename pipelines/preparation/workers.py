@@ -1,6 +1,7 @@
-"""Runs a function on many items: in this process, in several processes, or as an Apache Beam pipeline.
+"""Runs a function on many items, in this process, in several processes, or as an Apache Beam pipeline.
 
-The function writes its results to files, and returns the number of pairs that it processed, for the progress bar.
+An item is, for example, a chunk of a corpus or the number of a chunk. The function writes its results to files, and
+returns the number of pairs that it processed, for the progress bar.
 """
 
 import os
@@ -25,16 +26,28 @@ Done = Callable[[int], None]
 
 
 class Workers(Protocol):
-    """Runs a function on many items; `small_items` is True if each item must be small, such as a number or a name."""
+    """The interface of the classes that run a function on many items.
+
+    Attributes:
+        small_items: True if each item must be small, such as the number of a chunk; False if it may be a whole chunk.
+    """
 
     small_items: bool
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs the function on all items, and calls `done` with the numbers of pairs that the function returns."""
+        """Runs a function on all items.
+
+        Args:
+            function: A function that processes one item and returns the number of pairs that it processed.
+            items: The items.
+            done: A function for the progress bar. It is called with numbers of newly processed pairs.
+        """
 
 
 class LocalWorkers:
-    """Worker processes on this machine. No process is started if there is only one item or `count` is 1.
+    """Worker processes on this machine.
+
+    If there is only one item or `count` is 1, no process is started, and the items are processed in this process.
 
     Args:
         count: The number of processes; if None, one per core.
@@ -50,7 +63,11 @@ class LocalWorkers:
         self._started: list[BaseProcess] = []
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs the function on all items; takes them from the iterable in order, only when a worker needs them."""
+        """Runs the function on all items. Takes the items from the iterable in order, and only a few in advance.
+
+        Raises:
+            LostWorkerError: A worker process was killed.
+        """
         items = iter(items)
         first = list(islice(items, 2))
         if self._count == 1 or len(first) < 2:
@@ -74,12 +91,12 @@ class LocalWorkers:
             done(future.result())
 
     def close(self) -> None:
-        """Waits until the processes have finished their items, and ends them."""
+        """Waits until the processes have finished their items, and then ends the processes."""
         if self._pool:
             self._pool.shutdown()
 
     def kill(self) -> None:
-        """Kills the processes. This is safe, since they write their files atomically."""
+        """Kills the processes. Half-written files do no harm, since the next run writes them again."""
         for process in self._started:
             process.kill()
 
@@ -87,7 +104,8 @@ class LocalWorkers:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _start_worker)
             before = active_children()
-            # The processes inherit this. Otherwise Ctrl-C would print tracebacks of processes that are still importing.
+            # The processes inherit the ignored signal. Otherwise Ctrl-C would print tracebacks of processes that are
+            # still importing.
             with _ignore_sigint():
                 for _ in range(self._count):
                     self._pool.submit(os.getpid)
@@ -96,10 +114,15 @@ class LocalWorkers:
 
 
 class BeamWorkers:
-    """Runs each phase as an Apache Beam pipeline, on any Beam runner. All its machines must share the output folder.
+    """Runs each phase as an Apache Beam pipeline, on any Beam runner.
+
+    All machines of the runner must share the output folder.
 
     Args:
         options: The options of the pipeline, in Beam's form: `["--runner=FlinkRunner", "--flink_master=…"]`.
+
+    Raises:
+        DataError: Apache Beam is not installed.
     """
 
     small_items = True
@@ -114,9 +137,10 @@ class BeamWorkers:
         self._options = PipelineOptions(list(options))
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs the function on all items, which are read first, because they are part of the pipeline's description.
+        """Runs the function on all items.
 
-        Calls `done` once, with 0, since Beam does not report the progress.
+        All items are read before the pipeline starts, because they are part of its description. `done` is called only
+        once, at the end, with 0, because Beam does not report the progress.
         """
         beam = self._beam
         with beam.Pipeline(options=self._options) as pipeline:
@@ -126,9 +150,9 @@ class BeamWorkers:
 
 @contextmanager
 def local_workers(count: int | None) -> Iterator[LocalWorkers]:
-    """Yields worker processes on this machine, which end with the block.
+    """Yields worker processes on this machine, which end at the end of the `with` block.
 
-    If the block raises, the processes are killed.
+    If the block raises, the processes are killed. `count` is the number of processes; if None, one per core.
     """
     workers = LocalWorkers(count)
     try:
@@ -153,7 +177,7 @@ def _ignore_sigint() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Sets up a worker process: it ignores Ctrl-C, which the main program handles, and ends with the main program."""
+    """Sets up a worker process to ignore Ctrl-C, which the main program handles, and to end with the main program."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["RAYON_NUM_THREADS"] = "1"  # there is already one worker per core
     threading.Thread(target=_end_with_parent, daemon=True).start()

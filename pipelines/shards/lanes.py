@@ -30,7 +30,12 @@ _TURN = (5**0.5 - 1) / 2
 
 
 class Host(NamedTuple):
-    """The number of this machine, from 0, and how many machines read together."""
+    """This machine among the machines that read the same batches.
+
+    Attributes:
+        number: The number of this machine, from 0.
+        of: The number of machines.
+    """
 
     number: int = 0
     of: int = 1
@@ -41,7 +46,7 @@ class Host(NamedTuple):
         return slice(self.number, None, self.of)
 
     def reads(self, lane: int, lanes: int) -> bool:
-        """Returns True if this machine needs the shards of a lane."""
+        """Returns True if this machine needs the shards of a lane; `lanes` is the number of lanes."""
         return (lane - self.number) % gcd(self.of, lanes) == 0
 
 
@@ -60,7 +65,7 @@ def deal(lengths: Lengths, shards: int, *, longest: int, seed: int, chunk: int) 
         lengths: int32 [N, 2], the source and target length of each pair, at most `longest`.
         shards: The number of shards.
         longest: The maximum length in all chunks.
-        seed: The seed for the order of the shards in each run.
+        seed: The seed for the order of the shards in each run of pairs (see the module's docstring).
         chunk: The number of the chunk, which determines the rotation of the order.
     """
     buckets = bucket_lengths(longest)

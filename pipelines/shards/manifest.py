@@ -70,7 +70,7 @@ class Manifest:
 
     @classmethod
     def load(cls, data_dir: str | Path) -> "Manifest":
-        """Reads the manifest, and checks that all files exist that it names. Does not read the shards.
+        """Reads the manifest, and checks that all files that it names exist. Does not read the shards.
 
         Raises:
             DataError: The directory is not prepared data, is unfinished, has another format, lacks a file, or has

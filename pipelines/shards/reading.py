@@ -38,7 +38,7 @@ class Tokens(NamedTuple):
     Attributes:
         values: Two arrays: the ids of all sources, concatenated, and the ids of all targets, concatenated.
         lengths: int32 [N, 2], the length of each source and target.
-        starts: int64 [N, 2], the index in `values` where each source and target begins.
+        starts: int64 [N, 2], the index where each source and target begins in its array of `values`.
     """
 
     values: tuple[Ids, Ids]
@@ -76,7 +76,7 @@ def read_weights(data_dir: Path, shards: Sequence[Shard]) -> Weights:
 
 
 def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int = _MANY) -> Tokens:
-    """Returns the token ids of all pairs of the shards, as 16-bit numbers if the vocabulary is small enough.
+    """Returns the token ids of all pairs of the shards, as uint16 if the vocabulary is small enough, else as int32.
 
     Raises:
         DataError: A shard cannot be read or does not match the manifest; the message names the shard.
@@ -127,7 +127,7 @@ def _load_array(path: Path, kind: np.dtype[_Kind], columns: tuple[int, ...]) -> 
     """Returns the array that `np.save` wrote, [N, *columns]. Does not use `np.load`, which calls Python's parser.
 
     Before Python 3.11.8 and 3.12.2, two threads must not use the parser at the same time (python/cpython#106905). One
-    thread may run TensorFlow's autograph, which uses it too, while another thread reads shards.
+    thread may run TensorFlow's autograph, which uses the parser, while another thread reads shards.
     """
     content = path.read_bytes()
     if content[:8] != b"\x93NUMPY\x01\x00":

@@ -36,7 +36,7 @@ class Shard:
 
     @classmethod
     def of(cls, file: str, lengths: NDArray[np.int32], *, size: int, sha256: str) -> "Shard":
-        """Describes a file of `size` bytes, given the source and target lengths of its pairs, int32 [N, 2]."""
+        """Returns the description of a file of `size` bytes whose pairs have the given lengths, int32 [N, 2]."""
         source_tokens, target_tokens = lengths.sum(axis=0, dtype=np.int64).tolist()
         longest_source, longest_target = lengths.max(axis=0, initial=0).tolist()
         counts = (len(lengths), source_tokens, target_tokens, longest_source, longest_target)
@@ -60,9 +60,13 @@ class Shard:
 
 @dataclass(frozen=True)
 class MixedCorpus:
-    """A corpus of a split: its number of pairs, and the weight, which is how many times an epoch takes each pair.
+    """A corpus that a split consists of, together with others.
 
-    With a weight of 2.5, an epoch takes each pair twice and half of the pairs a third time.
+    Attributes:
+        name: The specification of the corpus.
+        pairs: The number of pairs of the corpus in the split.
+        weight: The mean number of times that an epoch takes each pair of the corpus. With a weight of 2.5, an epoch
+            takes each pair twice and half of the pairs a third time.
     """
 
     name: str
@@ -82,7 +86,7 @@ class Split:
         shards: The shards.
         length_histogram: The element at index n is the number of pairs whose longer side has n tokens.
         cleaning: The report of what cleaning kept and dropped, as JSON values.
-        origins: A description of where each corpus came from.
+        origins: Descriptions that say, for each corpus, where its text came from.
         text: The names of the files with raw source and target text, which BLEU needs; None for training data.
         corpora: The mixed corpora; `Shard.corpus_file` contains indices into them. Empty if there is only one corpus.
         has_loss_weights: True if the pairs have loss weights.

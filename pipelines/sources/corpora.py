@@ -30,8 +30,8 @@ def open_corpus(
 ) -> Corpus:
     """Opens the corpus that `spec` names, in the direction of `pair`.
 
-    Of the options in `spec`, only those for reading are used here (`sha256`, `loss_weight=column`). The code that mixes
-    the corpora uses the weights, tags and language pairs.
+    Only two options in `spec` are used here: `sha256` and `loss_weight=column`. The code that mixes corpora uses the
+    other options: weights, tags and language pairs.
 
     Args:
         spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE` or `sample:NAME`. A

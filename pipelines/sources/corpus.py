@@ -13,7 +13,12 @@ from keras_nmt.pipelines.sources.downloads import Downloads
 
 
 class Malformed(NamedTuple):
-    """The file of a line or translation unit that is not a pair, and the reason: "a.tsv", " line 3 has no tab"."""
+    """Says why a line or a translation unit is not a pair.
+
+    Attributes:
+        path: The path of the file.
+        reason: The reason, as it follows the path in a message: " line 3 has no tab".
+    """
 
     path: str
     reason: str
@@ -23,7 +28,7 @@ class Malformed(NamedTuple):
 
     @property
     def in_short(self) -> str:
-        """The same text as `str` returns, but with only the name of the file instead of its path."""
+        """The text of the message, with the name of the file instead of its path: "a.tsv line 3 has no tab"."""
         return f"{PurePath(self.path).name}{self.reason}"
 
 
@@ -108,8 +113,8 @@ class Corpus:
     def fingerprint(self) -> str:
         """Returns a digest of the corpus' identity, without reading the text.
 
-        The digest stays the same if the same text is opened again. It changes if a file has been written meanwhile, or
-        if a TFDS data set has another version or a download another checksum.
+        The digest stays the same if the same text is opened again. The digest changes if a file has been written
+        meanwhile, if a TFDS data set has another version, or if a download has another checksum.
         """
         return hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()
 
@@ -125,7 +130,7 @@ class CorpusRequest:
         split: `train`, `dev` or `test`.
         tfds_dir: The data folder of TFDS; if None, the default of TFDS.
         downloads: The folder for downloaded files.
-        checksums: The expected SHA-256 of each downloaded file; may be empty.
+        checksums: The expected SHA-256 of each downloaded file; empty if the SPEC gives none.
         weight_column: True to read the loss weights from the third column of each line.
     """
 

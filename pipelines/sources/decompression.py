@@ -1,7 +1,7 @@
-"""Decompresses text as a stream. The file's suffix determines the format; if it is unknown, the first bytes do.
+"""Decompresses text as a stream. The suffix of the file determines the format, or, if it is unknown, the first bytes.
 
-Archives and other files without lines of text are recognised by their first bytes and rejected. Otherwise their content
-would be read as one odd line.
+Archives and other files without lines of text are recognised by their first bytes and rejected. Without this check,
+their content would be read as one odd line.
 """
 
 import bz2

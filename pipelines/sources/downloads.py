@@ -54,7 +54,7 @@ class Downloads:
     progress: ByteProgress = lambda *_: None
 
     def place(self, url: str) -> Path:
-        """Returns the path where the file of an address is stored."""
+        """Returns the path where the file of an address is stored; raises a `DataError` if the address is malformed."""
         try:
             address = urlsplit(url)
         except ValueError as error:
@@ -68,9 +68,9 @@ class Downloads:
     def fetch(self, urls: Sequence[str], sha256: str | None = None) -> Path:
         """Returns a file that has several alternative addresses, and downloads it if necessary.
 
-        A file that is already in the folder is used first, stored either at HOST/PATH or directly under its name.
-        Otherwise the first address that exists is downloaded. An incomplete download has the suffix `.part`, and is
-        resumed if the host confirms that the content is unchanged.
+        If the file is already in the folder, either at HOST/PATH or directly under its name, this file is returned.
+        Otherwise the file is downloaded from the first address that exists. An incomplete download has the suffix
+        `.part`, and is resumed if the host confirms that the content is unchanged.
 
         Raises:
             DataError: No address exists, the network fails, or the content does not have the checksum `sha256`.

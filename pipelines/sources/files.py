@@ -62,7 +62,7 @@ def display_name(name: str) -> str:
 
 
 def check_is_text(name: str) -> None:
-    """Raises a `DataError` if a local file cannot be opened or is not text; pipes are not opened."""
+    """Raises a `DataError` if a local file cannot be opened or is not text. Pipes and remote files are not opened."""
     if _is_remote(name) or name == STDIN:
         return
     with _explained(name):
@@ -99,7 +99,10 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def identify(name: str) -> list[Any]:
-    """Returns values that change when the file changes, without reading it. For standard input, they always change."""
+    """Returns values that change when the file changes, without reading the file.
+
+    For standard input, each call returns different values.
+    """
     if name == STDIN:
         return [STDIN, uuid.uuid4().hex]
     with _explained(name):

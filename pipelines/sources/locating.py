@@ -1,4 +1,4 @@
-"""Finds the files of a corpus. Its name is the path of a file, a pattern of paths, or the address of a download."""
+"""Finds the files of a corpus, whose name in the SPEC is a path, a pattern of paths, or the address of a download."""
 
 from dataclasses import dataclass
 from glob import escape, has_magic
@@ -15,7 +15,13 @@ _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".lz4", ".lzma", 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A local or remote file of text. If it was downloaded, also its address and expected checksum."""
+    """A local or remote file of text.
+
+    Attributes:
+        path: The path of the file.
+        url: The address that the SPEC gives for the file; None if the file was not downloaded.
+        checksum: The expected SHA-256 of the download; None if the user gave none.
+    """
 
     path: str
     url: str | None = None
@@ -34,7 +40,12 @@ class TextFile:
 def locate(request: CorpusRequest, content: str) -> list[TextFile]:
     """Finds the files of a corpus in which each file has both languages.
 
-    `content` describes what the files should contain, for error messages.
+    Args:
+        request: The request that names the corpus.
+        content: A description of what the files should contain, for error messages.
+
+    Raises:
+        DataError: No file is found, or a file cannot be read.
     """
     checksums = _checksums(request, 1)
     if is_address(request.name):
@@ -48,7 +59,14 @@ def locate(request: CorpusRequest, content: str) -> list[TextFile]:
 
 
 def locate_sides(request: CorpusRequest) -> list[tuple[TextFile, TextFile]]:
-    """Finds the files of a corpus with one file per language: the source and the target file of each prefix."""
+    """Finds the files of a corpus with one file per language.
+
+    Returns:
+        The source file and the target file of each prefix, in alphabetical order of the prefixes.
+
+    Raises:
+        DataError: No file is found, a side is missing, or a file cannot be read.
+    """
     languages = (request.pair.source, request.pair.target)
     checksums = _checksums(request, 2)
     if is_address(request.name):

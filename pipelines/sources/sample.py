@@ -13,7 +13,11 @@ SAMPLES = Path(__file__).resolve().parents[1] / "sample"
 
 
 def open_sample(request: CorpusRequest) -> Corpus:
-    """Opens a split of a sample, in either direction of translation."""
+    """Opens a split of a sample, in either direction of translation.
+
+    Raises:
+        DataError: There is no such sample or split, or the sample is not in these languages.
+    """
     name, pair = request.name, request.pair
     known = sorted(folder.name for folder in SAMPLES.iterdir() if (folder / "ATTRIBUTION.md").is_file())
     if name not in known:

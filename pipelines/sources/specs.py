@@ -21,13 +21,14 @@ class CorpusSpec:
 
     Attributes:
         text: The SPEC as the user gave it.
-        location: The part before the options.
+        location: The part before the options, such as `files:europarl`.
         weight: The number of times that an epoch takes each pair; may be a fraction.
-        tag: The domain of the text.
+        tag: The domain of the text, or None.
         pair: The languages of this corpus; if None, the main language pair of the preparation.
         loss_weight: The weight of each pair in the loss.
-        loss_weight_column: True if the third column of each line contains the loss weight instead.
-        sha256: The checksum of each downloaded file; may be empty.
+        loss_weight_column: True if the third column of each line contains the loss weight of the pair; `loss_weight` is
+            1 then.
+        sha256: The expected SHA-256 of each downloaded file; empty if the SPEC gives none.
     """
 
     text: str
@@ -41,7 +42,7 @@ class CorpusSpec:
 
     @property
     def is_reversed(self) -> bool:
-        """True if source and target are swapped, as in `reversed:files:news`."""
+        """True if source and target are swapped, as in `reversed:files:news`; a second `reversed:` swaps them back."""
         kinds = self.location.split(":")
         return len(list(takewhile("reversed".__eq__, kinds))) % 2 == 1
 

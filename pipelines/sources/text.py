@@ -40,7 +40,7 @@ def open_files(request: CorpusRequest) -> Corpus:
 
 
 def open_tsv(request: CorpusRequest) -> Corpus:
-    """Opens `tsv:FILE`, with a source, a tab and a target on each line.
+    """Opens `tsv:FILE`, in which each line has a source, a tab and a target.
 
     A third column is ignored, unless `request.weight_column` says that it contains loss weights.
     """
@@ -51,9 +51,9 @@ def open_tsv(request: CorpusRequest) -> Corpus:
 
 
 def open_jsonl(request: CorpusRequest) -> Corpus:
-    """Opens `jsonl:FILE`, with a JSON object on each line that has one text per language.
+    """Opens `jsonl:FILE`, in which each line is a JSON object with one text per language.
 
-    The texts may be in an object `translation`, and the loss weight in `weight`.
+    The texts may also be in a nested object `translation`. The field `weight`, if present, is the loss weight.
     """
     pair = request.pair
     parse = partial(_object, pair=pair)
@@ -62,12 +62,12 @@ def open_jsonl(request: CorpusRequest) -> Corpus:
 
 
 def read_columns(path: str) -> Iterator[RawPair]:
-    """Yields pairs from the first two columns."""
+    """Yields pairs from the first two columns of a file."""
     return _read_pairs(path, _two_columns)
 
 
 def read_weighted_columns(path: str) -> Iterator[RawPair]:
-    """Yields pairs from the first two columns, with the loss weight from the third."""
+    """Yields pairs from the first two columns of a file, with the loss weight from the third column."""
     return _read_pairs(path, _three_columns)
 
 
@@ -87,7 +87,7 @@ def checked_weight(value: str | float | None, what: str) -> float:
 
 
 def in_one_line(text: str) -> bytes:
-    """Encodes text with line ends replaced by spaces. A lone surrogate gives invalid UTF-8, which cleaning drops."""
+    """Encodes text, with spaces for line ends. Lone surrogates become invalid UTF-8, so cleaning drops the pair."""
     return text.replace("\r\n", " ").replace("\n", " ").encode(errors="surrogatepass")
 
 
@@ -111,7 +111,7 @@ def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
 
 
 def _read_pairs(path: str, parse: Callable[[bytes], RawPair | None]) -> Iterator[RawPair]:
-    """Parses each line, and skips the lines for which `parse` returns None."""
+    """Yields the pair that `parse` returns for each line, unless it is None. Malformed lines are yielded too."""
     for number, line in enumerate(read_lines(path), start=1):
         try:
             pair = parse(line)

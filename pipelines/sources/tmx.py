@@ -1,7 +1,7 @@
 """Translation memories, `tmx:FILE`: translation units in TMX (1.4b and older), read as a stream.
 
-The standard says which inline elements contain formatting codes and which contain text: the codes are dropped, the text
-is kept. HTML's named entities become characters. A document that defines its own entities is rejected.
+The standard says which inline elements contain formatting codes and which contain text. Codes are dropped, and text is
+kept. HTML's named entities become characters. A document that defines its own entities is rejected.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class _UnknownEntityError(Exception):
 
 
 def open_tmx(request: CorpusRequest) -> Corpus:
-    """Opens `tmx:FILE`; units that lack one of the languages are skipped."""
+    """Opens `tmx:FILE`. Translation units that lack one of the languages are skipped."""
     found = locate(request, f"units in {request.pair.source} and {request.pair.target}")
     origin = {"kind": "tmx", "spec": request.spec, "files": [file.describe() for file in found]}
     identity = ("tmx", str(request.pair), [file.identify() for file in found])
@@ -37,7 +37,7 @@ def open_tmx(request: CorpusRequest) -> Corpus:
 
 
 def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
-    """Yields the translation units that have both languages; memory use does not grow with the file.
+    """Yields pairs from the translation units that have both languages. Memory use does not grow with the file.
 
     Language codes may have any spelling, and `en` also matches `en-US` if a unit has no `en`.
 
@@ -65,7 +65,7 @@ def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
 
 
 def _read_units(path: str) -> Iterator[dict[str, Any]]:
-    """Yields a dictionary for each unit: its `seg` elements by language, the first one if a language has several."""
+    """Yields a dictionary for each translation unit, which maps a language to the first `seg` element in it."""
     with open_stream(path) as file:
         events = etree.iterparse(
             file,

@@ -17,7 +17,11 @@ _READ_AT_ONCE = 1024  # pairs per batch; if each pair were read singly, the over
 
 
 def open_tfds(request: CorpusRequest) -> Corpus:
-    """Opens a TFDS translation data set; downloads and prepares it on first use."""
+    """Opens a TFDS translation data set. On first use, TFDS downloads and prepares the data set.
+
+    Raises:
+        DataError: TFDS does not have the data set, split or subset, cannot download it, or has it in other languages.
+    """
     spec, pair = request.spec, request.pair
     name, _, chosen = request.name.partition(":")
     builder = _builder(spec, name, request.tfds_dir)

@@ -31,7 +31,7 @@ KEPT = (
 def keep_freed_memory() -> bool:
     """Tells glibc to keep freed memory. Does not change parameters that environment variables set.
 
-    A call takes a microsecond. It is needed again after every op that resets the parameters.
+    A call takes a microsecond. The call is needed again after every op that resets the parameters.
 
     Returns:
         True if the allocator is that of glibc and accepts the parameters. False without glibc, or if GLIBC_TUNABLES

@@ -11,13 +11,13 @@ bucket of its longer side. Take 12 pairs with these (source, target) lengths:
     row      0      1      2      3      4      5      6      7      8      9      10     11
     lengths (8,8)  (7,8)  (3,4)  (4,4)  (5,6)  (6,6)  (5,5)  (2,3)  (3,3)  (4,2)  (4,4)  (3,3)
 
-The first batch begins with the widest rows, 1 and 0. They do not fill its 8 rows, so it also takes the next narrower
-rows: 4 and 5 of width 6, 6 of width 5, then 2, 3, 7 of width 4. The second batch has the remaining rows, 8 to 11, of
-width 4. Empty rows fill it up to 16, to keep the number of shapes small. However large the budget is, no batch has many
-more rows than there are pairs.
+The first batch begins with the widest rows, 1 and 0. They do not fill the 8 rows of the batch, so the batch also gets
+the next narrower rows: 4 and 5 of width 6, 6 of width 5, then 2, 3, 7 of width 4. The second batch has the remaining
+rows, 8 to 11, of width 4. It is filled up with empty rows to 16 rows, to keep the number of shapes small. However large
+the budget is, no batch has many more rows than there are pairs.
 
-If the data has lanes (`pipelines.shards.lanes`), a batch takes its rows from all lanes in turn, and from each lane the
-widest rows first. A lane without further rows contributes empty rows.
+If the data has L lanes (`pipelines.shards.lanes`), row i of a batch is a row of lane i mod L, and each lane contributes
+its widest rows first. A lane without further rows contributes empty rows.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ class BatchShape(NamedTuple):
 class BatchPlan(NamedTuple):
     """The pairs of a batch, and the lengths that its source and target are padded to."""
 
-    rows: Rows  # [B], the pair of each row, or EMPTY_ROW
+    rows: Rows  # [B], the index of the pair in each row, or EMPTY_ROW
     source_length: int
     target_length: int
 
@@ -69,7 +69,7 @@ class BatchPlan(NamedTuple):
 
     @property
     def pairs(self) -> Rows:
-        """The pairs of the batch, int64 [N], without empty rows."""
+        """The indices of the pairs of the batch, int64 [N]; empty rows are left out."""
         return self.rows[self.rows != EMPTY_ROW]
 
     @property
@@ -87,11 +87,13 @@ class BatchPlan(NamedTuple):
         return np.arange(len(self.rows))[host.rows]
 
     def part(self, host: Host, places: Rows) -> "BatchPlan":
-        """Returns the plan of the rows that a host reads; every host gets the same number of rows.
+        """Returns the plan of the rows that a host reads.
+
+        Empty rows are added if necessary, so that every host gets the same number of rows.
 
         Args:
             host: One of the machines that read together.
-            places: The index of each pair in the data that the host has read.
+            places: For each pair of the window, its index among the pairs that the host has read.
         """
         missing = -len(self.rows) % host.of
         rows = np.pad(self.rows, (0, missing), constant_values=EMPTY_ROW)[host.rows]
@@ -105,10 +107,10 @@ def rounded_rows(rows: int) -> int:
 
 
 def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
-    """Returns the number of rows of a batch for each length: the largest multiple of 8 within the budget.
+    """Returns the number of rows of a batch for each length: the largest multiple of 8 within `batch_tokens` tokens.
 
     Raises:
-        DataError: The budget is too small for 8 rows of the longest length.
+        DataError: `batch_tokens` is too small for 8 rows of the longest length.
     """
     if batch_tokens < ROWS_MULTIPLE * lengths[-1]:
         raise DataError(
@@ -121,7 +123,7 @@ def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
 def largest_shapes(
     longest_source: int, longest_target: int, rows: int, *, batch_tokens: int, max_length: int
 ) -> list[BatchShape]:
-    """Returns the largest possible shapes of batches, for estimating memory; each batch fits into one of these shapes.
+    """Returns the largest possible shapes of batches, for estimating memory. Each batch fits into one of these shapes.
 
     Args:
         longest_source: The length of the longest source.
@@ -131,7 +133,7 @@ def largest_shapes(
         max_length: The maximum number of tokens on a side; longer pairs are skipped.
 
     Raises:
-        DataError: The budget is too small for 8 rows of `max_length`.
+        DataError: `batch_tokens` is too small for 8 rows of `max_length`.
     """
     buckets = bucket_lengths(max_length)
     capacities = rows_within(batch_tokens, buckets)
@@ -142,17 +144,18 @@ def largest_shapes(
 
 
 def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, max_length: int) -> list[BatchPlan]:
-    """Plans batches that contain each row of the lanes once, the widest rows first.
+    """Plans batches that contain each pair of the lanes once, the widest pairs first.
 
     Args:
-        lengths: int32 [N, 2], the source and target length of each row, EOS included.
-        lanes: The rows of each of L lanes, where L is 1, 2, 4 or 8; row i of a batch is taken from lane i mod L. Within
-            a lane, rows with the same buckets keep their order, so the caller should shuffle each lane.
+        lengths: int32 [N, 2], the source and target length of each pair, EOS included.
+        lanes: The indices of the pairs of each of L lanes, where L is 1, 2, 4 or 8. Row i of a batch contains a pair of
+            lane i mod L. Pairs of a lane with the same source and target bucket keep their order, so the caller should
+            shuffle each lane.
         batch_tokens: The maximum number of tokens on each side of a batch, padding included.
         max_length: The maximum number of tokens on a side; longer pairs are skipped.
 
     Raises:
-        DataError: The budget is too small for 8 rows of `max_length`.
+        DataError: `batch_tokens` is too small for 8 rows of `max_length`.
     """
     buckets = bucket_lengths(max_length)
     capacities = rows_within(batch_tokens, buckets)
@@ -176,7 +179,7 @@ def plan_batches(lengths: Lengths, lanes: Sequence[Rows], *, batch_tokens: int, 
 
 
 def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Rows, Buckets]:
-    """Returns the rows that are not too long, from wide to narrow, and their source and target buckets, [N, 2]."""
+    """Returns the pairs that are not too long, from wide to narrow, and their source and target buckets, [N, 2]."""
     rows = rows[longer_sides(lengths)[rows] <= buckets[-1]]
     bucket = bucket_of_each(buckets)[lengths[rows]]
     order = from_wide_to_narrow(bucket, len(buckets))
@@ -184,12 +187,12 @@ def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Row
 
 
 def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Rows:
-    """Returns the number of batches into which `plan_batches` would divide each of W sets of rows, int64 [W].
+    """Returns the number of batches into which `plan_batches` would divide each of W windows, int64 [W].
 
-    Histograms are enough to count batches, because the end of a batch depends only on how many rows have each width.
+    Histograms are enough to count batches, because the end of a batch depends only on how many pairs have each width.
 
     Args:
-        histograms: int64 [W, L, buckets], for each set and lane the number of rows whose longer side is in each bucket.
+        histograms: int64 [W, L, buckets], the number of pairs by window, lane and bucket of the longer side.
         batch_tokens: The maximum number of tokens on each side of a batch, padding included.
         max_length: The maximum number of tokens on a side; longer pairs are skipped.
     """
@@ -200,7 +203,7 @@ def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Ro
     wide_rows = np.zeros((sets, lanes), np.int64)  # rows of the current bucket and wider ones
     for number, capacity in reversed(list(enumerate(rows_within(batch_tokens, buckets)))):
         wide_rows += histograms[:, :, number]
-        left = wide_rows.max(axis=1) - used  # negative if the last batch took these rows and narrower ones
+        left = wide_rows.max(axis=1) - used  # negative if the last batch has room for narrower rows too
         new_batches = -(-np.maximum(left, 0) // (capacity // lanes))
         batches += new_batches
         used += new_batches * (capacity // lanes)
@@ -215,7 +218,7 @@ def fill_batch(tokens: Tokens, plan: BatchPlan) -> NumpyBatch:
 
 
 def with_decoder_input(source: Ids, labels: Ids) -> NumpyBatch:
-    """Returns the batch with source [B, S] and labels [B, T]; computes the decoder input from the labels."""
+    """Returns the batch with source [B, S] and labels [B, T]. Computes the decoder input `target` from the labels."""
     return {"source": source, "target": shift_right(labels)}, labels
 
 

@@ -1,4 +1,4 @@
-"""Checks before a stream starts that it contains pairs that the model can learn from."""
+"""Checks, before a stream starts, that the data contains pairs that the model can learn from."""
 
 import numpy as np
 
@@ -23,8 +23,8 @@ def check_some_are_short_enough(manifest: Manifest, name: str, max_length: int) 
 def check_usable_weights(manifest: Manifest, mixture: Mixture | None, max_length: int) -> None:
     """Raises a `DataError` if an epoch contains no pair of at most `max_length` tokens with a usable loss weight.
 
-    Without a mixture and without loss weights, every pair is usable and nothing is read. Otherwise, usually only the
-    lengths, corpora and weights of the first shard are read.
+    A loss weight is usable if it is at least `LEAST_WEIGHT`. Without a mixture and without loss weights, every pair is
+    usable and nothing is read. Otherwise, usually only the lengths, corpora and weights of the first shard are read.
     """
     split, data_dir = manifest.split("train"), manifest.data_dir
     if not (mixture or split.has_loss_weights):

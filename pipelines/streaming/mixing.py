@@ -5,10 +5,11 @@ an epoch contains a random half of the corpus, and the next epoch another random
 the corpus twice.
 
 The pairs to take are found by systematic sampling. The pairs of a corpus are sorted by length bucket, in random order
-within each bucket. Pair i is taken floor(u + w * (i + 1)) - floor(u + w * i) times, where u in [0, 1) is drawn for each
-window of an epoch. With u = 0.3 and w = 0.5, pairs 1, 3, 5, ... are taken once and the other pairs not at all. With
-u = 0.3 and w = 1.5, pairs 1, 3, 5, ... are taken twice and the other pairs once. So it is random which pairs are taken,
-but each bucket gets its share, and a histogram of lengths is enough to count batches.
+within each bucket. Pair i is taken floor(u + w * (i + 1)) - floor(u + w * i) times, where u in [0, 1) is a random
+offset that is different for each window, lane and corpus. With u = 0.3 and w = 0.5, pairs 1, 3, 5, ... are taken once
+and the other pairs not at all. With u = 0.3 and w = 1.5, pairs 1, 3, 5, ... are taken twice and the other pairs once.
+So it is random which pairs are taken, but each bucket gets its share, and a histogram of lengths is enough to count
+batches.
 """
 
 import math
@@ -71,19 +72,19 @@ class Mixture:
     def offsets(self, random: np.random.Generator, lanes: int) -> Offsets:
         """Draws the offset u (see the module's docstring) for each lane and corpus, float64 [lanes, corpora].
 
-        The offsets of the lanes are evenly spaced modulo 1, so that the numbers of taken pairs are not all rounded in
-        the same direction.
+        For each corpus, the offsets of the lanes are evenly spaced modulo 1, so that the numbers of taken pairs are not
+        all rounded in the same direction.
         """
         return (random.random(len(self.rates)) + np.arange(lanes)[:, None] / lanes) % 1
 
     def draw(self, rows: Rows, corpora: Corpora, buckets: Buckets, offsets: Offsets) -> Rows:
-        """Returns the rows that are taken from a lane; a row that is taken n times occurs n times.
+        """Returns the pairs that an epoch takes from a lane of a window; a pair that is taken n times occurs n times.
 
         Args:
-            rows: The rows of the lane, shuffled.
-            corpora: The corpus of each row.
-            buckets: The length bucket of each row.
-            offsets: The offsets of the lane, [corpora].
+            rows: The indices of the pairs of the lane, shuffled.
+            corpora: The corpus of each pair.
+            buckets: The length bucket of each pair.
+            offsets: The offset u of each corpus in this lane, [corpora].
         """
         order = np.lexsort((buckets, corpora))
         counts = np.bincount(corpora, minlength=len(self.rates))
@@ -93,15 +94,15 @@ class Mixture:
         return np.repeat(rows[order], times)
 
     def count(self, histograms: Rows, offsets: Offsets) -> Rows:
-        """Returns the histograms of the rows that `draw` takes, int64 [lanes, corpora, buckets].
+        """Returns the numbers of pairs that `draw` returns for all lanes of a window, int64 [lanes, corpora, buckets].
 
         Args:
-            histograms: int64 [lanes, corpora, buckets], the number of all rows.
-            offsets: The offsets of all lanes, [lanes, corpora].
+            histograms: int64 [lanes, corpora, buckets], the number of pairs in the window.
+            offsets: The offset u of each lane and corpus, [lanes, corpora].
         """
         corpus = np.arange(len(self.rates))[:, None]
         return np.diff(self._taken(np.cumsum(histograms, axis=-1), corpus, offsets[..., None]), axis=-1, prepend=0)
 
     def _taken(self, first: Rows, corpus: NDArray[Any], offsets: Offsets) -> Rows:
-        """Returns how many rows are taken from the first n rows of a corpus; n is `first`."""
+        """Returns how often the first n pairs of a corpus are taken in total, where n is `first`."""
         return np.floor(offsets + self.rates[corpus] * first).astype(np.int64)

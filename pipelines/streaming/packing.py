@@ -1,6 +1,6 @@
 """Plans packed batches, which have several pairs in each row and all have one shape; reads only the pairs' lengths.
 
-On a GPU a program is compiled for each batch shape, so batches of one shape are compiled only once. Segment ids
+On a GPU a program is compiled for each batch shape, so with one shape only one program is compiled. Segment ids
 distinguish the pairs of a row: the source of pair k is where `source_segments` is k, its target is where
 `target_segments` is k, and both segment ids are 0 at padding. `pipelines.streaming.packed_batches` places the tokens.
 
@@ -9,7 +9,7 @@ each row gets at most one pair, and the emptiest row gets the longest remaining 
 source and 8 target tokens and pairs with these (source, target) lengths:
 
     round 1   (6,5) and (4,4) go to the empty rows 0 and 1, which then have room for (2,3) and (4,4)
-    round 2   (3,4) goes to row 1 and (2,2) goes to row 0, which then have room for (1,0) and (0,1)
+    round 2   (3,4) goes to row 1 and (2,2) goes to row 0, which then have room for (1,0) and (0,1) respectively
     round 3   (1,1) fits in neither row and goes to a new row 2, which belongs to another batch
 """
 
@@ -37,7 +37,7 @@ class PackedPlan(NamedTuple):
     """The positions of the N pairs of a packed batch.
 
     Attributes:
-        pairs: [N], the index of each pair in the data.
+        pairs: [N], the index of each pair in its window.
         rows: [N], the row of each pair.
         segments: [N], the segment id of each pair: 1, 2, ... within each row.
         starts: [N, 2], the columns where the source and the target of each pair begin.
@@ -57,11 +57,13 @@ class PackedPlan(NamedTuple):
         return np.flatnonzero(self.rows % host.of == host.number)
 
     def part(self, host: Host, places: Rows) -> "PackedPlan":
-        """Returns the plan of the rows that a host reads; every host gets the same number of rows.
+        """Returns the plan of the rows that a host reads.
+
+        Empty rows are added if necessary, so that every host gets the same number of rows.
 
         Args:
             host: One of the machines that read together.
-            places: The index of each pair in the data that the host has read.
+            places: For each pair of the window, its index among the pairs that the host has read.
         """
         own = self.read_by(host)
         _, rows, segments, starts, room, shape = self
@@ -70,7 +72,7 @@ class PackedPlan(NamedTuple):
 
     @property
     def one_per_row(self) -> BatchPlan:
-        """The plan for reading the same pairs with one pair per row, before they are packed."""
+        """A plan of the same pairs with one pair per row; their tokens are read with this plan and then packed."""
         source_length, target_length = self.room.max(axis=0, initial=1).tolist()
         return BatchPlan(self.pairs, source_length, target_length)
 
@@ -91,7 +93,7 @@ def packed_shape(split: Split, *, batch_tokens: int, max_length: int, sampling_a
             `max_length`, because drawn segmentations may be longer than the stored ones.
 
     Raises:
-        DataError: The budget is too small for 8 rows of `max_length`.
+        DataError: `batch_tokens` is too small for 8 rows of `max_length`.
     """
     rows_within(batch_tokens, [max_length])
     shards = split.shards
@@ -110,13 +112,15 @@ def packed_shape(split: Split, *, batch_tokens: int, max_length: int, sampling_a
 def pack_batches(
     lengths: Lengths, lanes: Sequence[Rows], shape: BatchShape, *, max_length: int, random: np.random.Generator
 ) -> list[PackedPlan]:
-    """Plans batches of one shape that contain each pair of the lanes once.
+    """Plans packed batches of one shape that contain each pair of the lanes once.
+
+    The filled rows of each lane are shuffled before they are divided into batches.
 
     Args:
-        lengths: int32 [N, 2], the room that the source and the target of each pair need, EOS included.
-        lanes: The shuffled pairs of each of L lanes, where L is 1, 2, 4 or 8; row i of a batch contains pairs of lane
-            i mod L.
-        shape: The shape of every batch; its sides must be wide enough for each pair that is not skipped.
+        lengths: int32 [N, 2], the number of positions that the source and the target of each pair get, EOS included.
+        lanes: The indices of the pairs of each of L lanes, shuffled, where L is 1, 2, 4 or 8. Row i of a batch contains
+            pairs of lane i mod L.
+        shape: The shape of every batch. A row must have room for each pair that is not skipped.
         max_length: The maximum number of tokens on a side; longer pairs are skipped.
         random: The random generator that shuffles the rows of each lane.
     """
@@ -129,21 +133,23 @@ def pack_batches(
     batches = max(int(row.max(initial=NOWHERE)) // share + 1 for row in rows)
     if not batches:
         return []
-    # Rows are numbered through all batches; lane i has rows i, i + L, i + 2L, ...
+    # The rows of all batches are numbered consecutively: batch 0 has rows 0 to B - 1, batch 1 has rows B to 2B - 1, and
+    # so on. Lane i has rows i, i + L, i + 2L, ...
     rows = [random.permutation(batches * share)[row] * len(lanes) + i for i, row in enumerate(rows)]
     pairs = np.concatenate(lanes)
     return _cut(pairs, np.concatenate(rows), lengths[pairs], shape, batches)
 
 
 def _longest_first(lengths: Lengths, widths: Rows) -> Rows:
-    """Returns the order of the pairs by the share of a row that they need, largest first.
+    """Returns the order of the pairs by the share of a row that a pair needs, largest first, int64 [N].
 
-    Among pairs that need the same share, pairs of equal lengths are spread evenly and keep their order. So it does not
-    depend on the shuffling which lengths are packed in one row.
+    The share of a pair is the larger of its source length / source width and its target length / target width. Among
+    pairs with the same share, pairs with the same two lengths are spread evenly and keep their order. So the lengths
+    that are packed in one row do not depend on how the pairs were shuffled.
     """
     _, kind, counts = np.unique(lengths @ np.array([1 << 32, 1]), return_inverse=True, return_counts=True)
     by_kind = np.argsort(kind, kind="stable")
-    number = np.empty_like(by_kind)  # the index of each pair among those of equal lengths
+    number = np.empty_like(by_kind)  # the index of each pair among the pairs with the same two lengths
     number[by_kind] = np.arange(len(kind)) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.lexsort((kind, (number + 0.5) / counts[kind], -(lengths / widths).max(axis=1, initial=0)))
 
@@ -154,7 +160,11 @@ def _rows_for(lengths: Lengths, widths: Rows) -> int:
 
 
 def _rows_of(lengths: Lengths, widths: Rows, rows: int) -> Rows:
-    """Returns the row of each pair. The longest pair must be first. Uses more than `rows` rows only if necessary."""
+    """Returns the number of the row that each pair is placed in, int64 [N].
+
+    The pairs must be in the order of `_longest_first`. At first there are `rows` empty rows. If some pairs fit in none
+    of them, more rows are added.
+    """
     row = np.full(len(lengths), NOWHERE)
     room = np.tile(widths, (rows, 1))
     while len(left := np.flatnonzero(row == NOWHERE)):
@@ -165,9 +175,9 @@ def _rows_of(lengths: Lengths, widths: Rows, rows: int) -> Rows:
 
 
 def _fill(row: Rows, room: Rows, left: Rows, lengths: Lengths, widths: Rows) -> None:
-    """Places pairs in rounds; each row gets at most one pair in a round.
+    """Places the pairs `left` in rounds, and updates `row` and `room`. Each row gets at most one pair in a round.
 
-    A pair that does not fit is tried again in the next rounds, up to `_TRIES` times.
+    A pair that does not fit is tried again in the next rounds, until it has been tried `_TRIES` times.
     """
     tries = np.zeros(len(row), np.uint8)
     while len(left):
@@ -178,7 +188,10 @@ def _fill(row: Rows, room: Rows, left: Rows, lengths: Lengths, widths: Rows) -> 
 
 
 def _fill_round(row: Rows, room: Rows, pairs: Rows, lengths: Lengths, widths: Rows) -> None:
-    """Places at most one pair in each row, the longest pair in the emptiest row, and skips pairs that do not fit."""
+    """Places at most one pair in each row, and updates `row` and `room`. Pairs that do not fit are not placed.
+
+    The longest pairs go to the emptiest rows.
+    """
     empty = room / widths
     emptiest = np.argsort(-empty.min(axis=1), kind="stable")[: len(pairs)]
     # Within a group of similar pairs, the one with the longest source goes to the row with most room for source.
@@ -192,7 +205,16 @@ def _fill_round(row: Rows, room: Rows, pairs: Rows, lengths: Lengths, widths: Ro
 
 
 def _cut(pairs: Rows, rows: Rows, room: Lengths, shape: BatchShape, batches: int) -> list[PackedPlan]:
-    """Divides the pairs into batches, given the row of each pair; the rows are numbered through all batches."""
+    """Divides the pairs into batches, in the order of their rows.
+
+    Args:
+        pairs: The index of each pair in the window.
+        rows: The row of each pair. The rows of all batches are numbered consecutively: with B rows per batch, batch 0
+            has rows 0 to B - 1, batch 1 has rows B to 2B - 1, and so on.
+        room: int32 [N, 2], the number of positions that the source and the target of each pair get.
+        shape: The shape of every batch.
+        batches: The number of batches.
+    """
     order = np.argsort(rows, kind="stable")
     pairs, rows, room = pairs[order], rows[order], room[order]
     first = np.flatnonzero(np.diff(rows, prepend=-1))  # the first pair of each row

@@ -73,7 +73,7 @@ def training_stream(
         the pairs of a row. The loss weights of packed batches are those of the target tokens, float32 [B, T].
 
     Raises:
-        DataError: The data cannot be used, no pair is short enough, the budget is too small for `max_length`, or
+        DataError: The data cannot be used, no pair is short enough, `batch_tokens` is too small for `max_length`, or
             segmentations are to be drawn but the vocabulary is not a unigram model. If a shard turns out to be damaged
             while it is read, iterating raises an error of tf.data that names the shard, and
             `shards.reading.reporting_data_errors` converts this error to a `DataError`.
@@ -93,13 +93,14 @@ def stream_from(data: TrainingData, start_batch: int) -> tf.data.Dataset:
 def evaluation_stream(
     data_dir: str | Path | Manifest, split: str = "dev", *, batch_tokens: int, max_length: int
 ) -> tf.data.Dataset:
-    """Returns a data set with each pair of a split once, the longest first, in batches as those of `training_stream`.
+    """Returns a data set of batches with each pair of a split once, the longest pairs first.
 
-    Pairs longer than `max_length` are skipped. The whole split is held in memory. Weights of corpora and loss weights
-    are ignored, so each pair counts once.
+    The batches have the form `({"source", "target"}, labels)`, as in `training_stream`. Pairs longer than `max_length`
+    are skipped. The whole split is held in memory. Weights of corpora and loss weights are ignored, so each pair counts
+    once.
 
     Raises:
-        DataError: The data cannot be used, no pair is short enough, or the budget is too small for `max_length`.
+        DataError: The data cannot be used, no pair is short enough, or `batch_tokens` is too small for `max_length`.
     """
     manifest = Manifest.of(data_dir)
     shards = manifest.split(split).shards
@@ -153,7 +154,7 @@ def _planned(data: TrainingData, window: Window) -> Iterator[PlannedBatch]:
 
 
 def _batches(data: TrainingData, start_batch: int) -> Iterator[NumpyBatch | WeightedBatch]:
-    """Yields the batches from `start_batch` on. While the batches of one window are used, reads the next window."""
+    """Yields the batches from `start_batch` on. A thread reads the next window while the caller uses the batches."""
     windows = data.windows_from(start_batch)
 
     def read_next() -> tuple[list[NumberedPlan], Fill]:
@@ -172,8 +173,8 @@ def dataset_of(batches: Callable[[], Iterator[Any]], spec: Any) -> tf.data.Datas
     """Returns a data set of batches that are given as NumPy arrays.
 
     Args:
-        batches: A function that returns a new iterator over the batches. It is called at each iteration over the data
-            set.
+        batches: A function that returns a new iterator over the batches. The function is called whenever an iteration
+            over the data set starts.
         spec: The `tf.TypeSpec` of a batch.
     """
 

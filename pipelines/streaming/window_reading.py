@@ -1,4 +1,4 @@
-"""Reads the tokens of a window and fills its batches. Each machine reads only the shards of its own lanes."""
+"""Reads the tokens of a window and fills the window's batches. A machine reads only the shards of its own lanes."""
 
 from collections.abc import Callable
 from itertools import compress
@@ -27,10 +27,10 @@ Fill = Callable[[NumberedPlan], NumpyBatch | WeightedBatch]
 
 
 def read_window(data: TrainingData, window: Window) -> Fill:
-    """Reads the shards of a window that one machine needs.
+    """Reads those shards of a window that this machine (`data.host`) needs.
 
     Returns:
-        A function that takes a planned batch, and returns the rows of the batch that this machine reads.
+        A function that takes a planned batch of the window, and returns the rows of the batch that this machine reads.
     """
     shards, data_dir, host = data.shards_of(window), data.manifest.data_dir, data.host
     is_own = [host.reads(i % data.lanes, data.lanes) for i in range(len(shards))]
@@ -59,5 +59,5 @@ def read_window(data: TrainingData, window: Window) -> Fill:
 
 
 def weights_of(plan: BatchPlan, weights: Weights) -> Weights:
-    """Returns the loss weights of the rows of a batch, 0 for empty rows."""
+    """Returns the loss weights of the rows of a batch, given the weights of all pairs; 0 for empty rows."""
     return np.where(plan.rows == EMPTY_ROW, np.float32(0), weights[plan.rows])

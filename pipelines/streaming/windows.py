@@ -33,7 +33,14 @@ SAMPLED_WINDOW_PAIRS = 300_000  # the limit for drawn segmentations; the lattice
 
 
 class Window(NamedTuple):
-    """A window of an epoch, and the numbers of its shards; they are taken from all lanes in turn."""
+    """A window of an epoch.
+
+    Attributes:
+        epoch: The number of the epoch, from 0.
+        number: The number of the window within the epoch, from 0.
+        shards: The indices of the window's shards in `TrainingData.shards`. With L lanes, shard i of the window belongs
+            to lane i mod L.
+    """
 
     epoch: int
     number: int
@@ -64,7 +71,7 @@ class TrainingData:
 
     @classmethod
     def open(cls, data_dir: str | Path | Manifest, options: StreamOptions, host: Host = ONLY_HOST) -> "TrainingData":
-        """Opens the training split, and checks that the options suit it, without reading tokens.
+        """Opens the training split, and checks that the options suit the data, without reading tokens.
 
         Raises:
             DataError: For the same reasons as in `training_stream`.
@@ -92,7 +99,7 @@ class TrainingData:
 
     @cached_property
     def shards(self) -> tuple[Shard, ...]:
-        """The shards that contain pairs; only tiny data has empty shards, which are left out."""
+        """The shards that contain pairs. Empty shards, which only tiny data has, are left out."""
         return tuple(shard for shard in self.split.shards if shard.examples)
 
     @cached_property
@@ -105,7 +112,11 @@ class TrainingData:
         return max(shard.examples for shard in self.shards)
 
     def windows(self, epoch: int) -> list[Window]:
-        """Returns the windows of an epoch: the shards of each lane are shuffled and divided into nearly equal parts."""
+        """Returns the windows of an epoch, in order.
+
+        The shards of each lane are shuffled and divided among the windows, so that a window has equally many shards of
+        each lane, and all windows have nearly equal numbers of shards.
+        """
         shards = np.arange(len(self.shards)).reshape(-1, self.lanes)
         shards = self.random(epoch, 0).permuted(shards, axis=0)
         at_once = max(1, self.window_pairs // (self.lanes * self._largest_shard))
@@ -113,7 +124,7 @@ class TrainingData:
         return [Window(epoch, number, tuple(part.ravel().tolist())) for number, part in enumerate(parts)]
 
     def windows_from(self, batch: int) -> Iterator[tuple[Window, int]]:
-        """Yields windows endlessly, beginning with the window that contains a given batch.
+        """Yields the windows of all epochs endlessly, beginning with the window that contains a given batch.
 
         Each window comes with the number of its first batch to read: 0 for all windows except the first. The batches of
         the skipped windows are only counted, not planned, unless they are packed.
@@ -158,7 +169,10 @@ class TrainingData:
         return read_lengths(self.manifest.data_dir, self.shards_of(window))
 
     def _taken(self, window: Window, lengths: Lengths, random: np.random.Generator) -> list[Rows]:
-        """Returns the rows that an epoch takes from each lane of a window. A mixture may repeat or omit rows."""
+        """Returns, for each lane, the indices of the pairs of a window that an epoch takes.
+
+        Without a mixture, these are all pairs. A mixture may repeat or omit pairs.
+        """
         shards = self.shards_of(window)
         rows = np.arange(len(lengths))
         lane = np.repeat(np.arange(len(shards)) % self.lanes, [shard.examples for shard in shards])
@@ -182,7 +196,10 @@ class TrainingData:
         return count_batches(histograms, batch_tokens=self.options.batch_tokens, max_length=self.options.max_length)
 
     def _count_packed(self, window: Window) -> int:
-        """Counts packed batches by planning them. Without a mixture, windows with the same shards have equal counts."""
+        """Returns the number of packed batches of a window, which must be planned to count them.
+
+        Without a mixture, the number is cached, because windows with the same shards have equal numbers of batches.
+        """
         shards = frozenset(window.shards)
         if self.mixture or shards not in self._packed_counts:
             self._packed_counts[shards] = len(self.plan(window))
@@ -190,11 +207,14 @@ class TrainingData:
 
     @cached_property
     def _packed_counts(self) -> dict[frozenset[int], int]:
-        """A cache: the number of packed batches of a window, by its shards."""
+        """A cache: the number of packed batches of a window, by the set of its shards."""
         return {}
 
     def _histogram(self, window: Window) -> Rows:
-        """Returns the number of rows that an epoch takes, by lane and bucket of the longer side, [lanes, buckets]."""
+        """Returns the number of pairs that an epoch takes from a window, [lanes, buckets].
+
+        The bucket of a pair is that of its longer side.
+        """
         by_shard = self._histograms[list(window.shards)]
         by_lane: Rows = by_shard.reshape(-1, self.lanes, *by_shard.shape[1:]).sum(axis=0)
         if self.mixture:
@@ -204,7 +224,7 @@ class TrainingData:
 
     @cached_property
     def _histograms(self) -> NDArray[np.int32]:
-        """The number of rows by shard, corpus and bucket of the longer side, [shards, corpora, buckets]."""
+        """The number of pairs by shard, corpus and bucket of the longer side, [shards, corpora, buckets]."""
         buckets = len(bucket_lengths(self.options.max_length)) + 1  # the last bin counts skipped rows
         corpora = len(self.mixture.rates) if self.mixture else 1
         found = np.empty((len(self.shards), corpora, buckets), np.int32)
@@ -216,9 +236,11 @@ class TrainingData:
         return found[..., :-1]
 
     def _buckets(self, lengths: Lengths) -> Buckets:
-        """Returns the bucket that batches are planned with for the longer side of each row.
+        """Returns the index of the bucket of each pair's longer side, given the stored lengths [N, 2].
 
-        Rows that are too long get the number of buckets, which is one more than the last index.
+        If segmentations are drawn, the bucket is that of the length with which batches are planned
+        (`SubwordSampler.room`). Pairs that are too long get the number of buckets, which is one more than the last
+        index.
         """
         max_length = self.options.max_length
         buckets = bucket_lengths(max_length)

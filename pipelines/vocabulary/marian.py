@@ -37,7 +37,7 @@ class MarianVocabulary(tf.Module):
         model: A zip archive of vocab.json, source.spm and target.spm.
         digest: The SHA-256 of `model`.
         size: The number of pieces, which is one more than in vocab.json, since BOS is added.
-        marian_ids: int [V], the id that vocab.json gives to the piece of each of our ids.
+        marian_ids: int [V], for each id of this program, the id of the same piece in vocab.json.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -93,7 +93,8 @@ class MarianVocabulary(tf.Module):
 
         Args:
             texts: string [N], UTF-8; malformed bytes are read as U+FFFD. A text may begin with the code of a target
-                language, such as >>fra<<. If vocab.json has the code, it becomes the first token.
+                language, such as >>fra<<. If vocab.json has the code, the code becomes the first token; otherwise it is
+                encoded as text.
 
         Returns:
             int32 [N, (L)]; UNK for pieces that vocab.json lacks. A text that is empty or only whitespace has no ids,
@@ -130,12 +131,12 @@ class MarianVocabulary(tf.Module):
         return tf.where(ids == PAD, "", tf.gather(self.spellings, ids))
 
     def encode_in_python(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encodes as `encode` does, and returns lists."""
+        """Encodes texts as `encode` does, and returns lists."""
         found: list[list[int]] = self.encode(tf.constant(list(texts), tf.string)).to_list()
         return found
 
     def decode_in_python(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """Decodes rows without EOS as `decode` does, and returns a list."""
+        """Decodes rows of ids as `decode` does, and returns a list; the rows must not contain EOS."""
         ids = tf.ragged.constant([list(row) for row in rows], tf.int32, ragged_rank=1).to_tensor(PAD)
         return [text.decode("utf-8", "replace") for text in self.decode(ids).numpy()]
 
@@ -176,7 +177,7 @@ def _table(content: bytes) -> dict[str, int]:
 
 
 def _ordered(table: Mapping[str, int]) -> tuple[list[str], list[int]]:
-    """Returns the pieces in the order of our ids, and the id of each in `table`."""
+    """Returns the pieces in the order of this program's ids, and the id of each piece in `table`."""
     marks = {PAD: PAD_PIECE, UNK: UNK_PIECE, BOS: PAD_PIECE, EOS: EOS_PIECE}
     others = sorted(table.keys() - set(marks.values()), key=table.__getitem__)
     pieces = [*(marks[i] for i in range(len(marks))), *others]

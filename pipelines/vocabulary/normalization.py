@@ -51,7 +51,7 @@ def with_normalization_name(model_proto: bytes, normalization: str) -> bytes:
 
 @cache
 def nfc_rules() -> Rules:
-    """Returns the replacements of `nfc`. SentencePiece goes from left to right, and replaces the longest match.
+    """Returns the replacements of `nfc`. SentencePiece reads text from left to right, and replaces the longest match.
 
     A sequence that NFC composes is replaced by the composed character. Single characters are kept, even if NFC would
     replace them (U+212B, compatibility ideographs, U+09DF), since some texts need them. Each space of any width and
@@ -92,7 +92,8 @@ def _spellings(composed: str) -> set[str]:
 def _jamo(syllable: str) -> set[str]:
     """Returns the spellings of a Hangul syllable.
 
-    They are its letters, and, if it ends in a consonant, the syllable without that consonant followed by the consonant.
+    One spelling is the sequence of the syllable's letters. If the syllable ends in a consonant, another spelling is the
+    syllable without this consonant, followed by the consonant.
     """
     letters = unicodedata.normalize("NFD", syllable)
     final = (ord(syllable) - _HANGUL.start) % _HANGUL_FINALS

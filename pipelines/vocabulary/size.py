@@ -1,6 +1,7 @@
 """Finds a vocabulary size that a text allows.
 
-A text allows sizes between a minimum and a maximum. There may be no multiple of 8 between them.
+A text allows sizes between a minimum, which its distinct characters need, and a maximum, which grows with the length of
+the text. In a small text there may be no multiple of 8 between the minimum and the maximum.
 """
 
 from collections.abc import Callable
@@ -22,8 +23,8 @@ def train_feasible_model(train: Callable[[int], bytes], size: int | None, *, cha
         characters: The number of characters of the text.
 
     Raises:
-        DataError: For the same reasons as in `train_model`. If the message suggests another size, that size is
-            possible.
+        DataError: For the same reasons as in `train_model`. If the message suggests another size, a model of that size
+            can be trained.
     """
     try:
         return train(size or USUAL_SIZE)
@@ -37,7 +38,7 @@ def train_feasible_model(train: Callable[[int], bytes], size: int | None, *, cha
 
 
 def _train_nearest(train: Callable[[int], bytes], error: ImpossibleSizeError) -> bytes:
-    """Trains a model of the size that an error suggests."""
+    """Trains a model of the size that an error suggests; raises a `DataError` if that size is impossible too."""
     try:
         return train(error.nearest)
     except ImpossibleSizeError as other:

@@ -2,8 +2,8 @@
 
 If the data has several target languages, each source text begins with the tag of its target language, such as
 `<2fr> The house is small.` The tag of a domain follows: `<2fr> <news> The house is small.` Each tag is a piece of the
-vocabulary. A user's text may contain the same characters, which are no tag there: `Languages.tagger` inserts a space
-into them, so that the vocabulary does not read them as a tag.
+vocabulary. If a user's text contains the characters of a tag, they must not be read as a tag. Therefore
+`Languages.tagger` inserts a space into them.
 """
 
 import difflib
@@ -71,7 +71,7 @@ class Languages:
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> "Languages":
-        """Reads the pairs and domains from the manifest of data or of a run; older manifests have only `pair`."""
+        """Reads the pairs and domains from a manifest of data or of a run; older manifests have only one `pair`."""
         pairs = manifest.get("pairs") or [manifest["pair"]]
         return cls(tuple(LanguagePair(**pair) for pair in pairs), tuple(manifest.get("domains", ())))
 
@@ -131,7 +131,11 @@ class Languages:
         return lambda text: tagged(self.without_tags(text), tags)
 
     def without_tags(self, text: str) -> str:
-        """Inserts a space into each tag in a text, so that the vocabulary reads the tag as ordinary characters."""
+        """Inserts a space into each tag in a text, so that the vocabulary reads the tag as ordinary characters.
+
+        A text that contains a tag is also normalised to NFKC, and loses its control characters and `INVISIBLE`
+        characters. Other texts are returned unchanged.
+        """
         if not _BRACKETS.search(text) or not self.tags:
             return text
         characters = unicodedata.normalize("NFKC", text)

@@ -88,7 +88,7 @@ class Vocabulary(tf.Module):
             ids: int32 [N, L]; PAD and BOS are ignored, and so is everything from the first EOS on.
 
         Returns:
-            string [N]; the text is normalised as the vocabulary does it, with single spaces.
+            string [N]; the text in the normalised form that the vocabulary uses, with single spaces.
         """
         is_text = before_end(ids) & (ids != PAD) & (ids != BOS)
         return self.tokenizer.detokenize(tf.ragged.boolean_mask(ids, is_text))
@@ -98,13 +98,16 @@ class Vocabulary(tf.Module):
         return tf.where(ids == PAD, "", self.tokenizer.id_to_string(ids))
 
     def encode_in_python(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encodes without TensorFlow, for engines whose whole search takes no longer than one TensorFlow op."""
+        """Encodes texts as `encode` does, but without TensorFlow.
+
+        Fast engines use this method, because their whole search takes no longer than one TensorFlow op.
+        """
         # One text at a time: given a list, SentencePiece starts threads.
         found: list[list[int]] = [self.processor.encode(text) for text in texts]
         return found
 
     def decode_in_python(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """Decodes rows of ids without TensorFlow; the rows must not contain EOS."""
+        """Decodes rows of ids without TensorFlow. PAD and BOS are ignored; the rows must not contain EOS."""
         found: list[str] = [self.processor.decode([i for i in row if i not in (PAD, BOS)]) for row in rows]
         return found
 

@@ -40,8 +40,8 @@ def train_model(
 
     Args:
         sentences: The sentences of both languages, which are read once and held in memory; a million are plenty.
-        size: The number of pieces, a multiple of 8, for which matrix units (tensor cores) are fastest.
-        tags: The words that become one piece each.
+        size: The number of pieces. It must be a multiple of 8, because matrix units (tensor cores) are fastest then.
+        tags: The words, such as `<2fr>`, that become one piece each.
         normalization: One of `NORMALIZATIONS`. The model stores it, and applies it to all text.
 
     Raises:

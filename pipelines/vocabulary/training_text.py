@@ -11,7 +11,7 @@ RESERVED = "\u2585"  # the character that the trainer puts between words
 
 
 def trainer_lines(sentences: Iterable[str]) -> Iterator[str]:
-    """Yields sentences with the reserved character replaced by a space; cuts long ones, preferably at spaces."""
+    """Yields sentences with the reserved character replaced by a space; cuts long sentences, if possible at spaces."""
     for sentence in sentences:
         text = sentence.replace(RESERVED, " ")
         if 4 * len(text) <= LONGEST_LINE_BYTES or len(text.encode()) <= LONGEST_LINE_BYTES:

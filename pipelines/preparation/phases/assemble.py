@@ -1,4 +1,4 @@
-"""Last phase: writes the shards. Each shard is the concatenation of its records from all chunks, in order."""
+"""Last phase: writes the shards. A shard is the concatenation of its records from all chunks, in chunk order."""
 
 import hashlib
 import json
@@ -22,7 +22,12 @@ SHARDS_PER_GROUP = 16  # shards that a worker writes at the same time, each to a
 
 
 class SideFiles(NamedTuple):
-    """Says which optional files are written beside each shard: the corpora of its pairs, and their loss weights."""
+    """Says which optional files are written beside each shard.
+
+    Attributes:
+        corpora: True to write a file with the corpus of each pair.
+        weights: True to write a file with the loss weight of each pair.
+    """
 
     corpora: bool
     weights: bool
@@ -86,12 +91,12 @@ def write_group(job: Job, chunks: int, names: Sequence[str], side_files: SideFil
 
 
 def _read_group(job: Job, group: int) -> list[Shard]:
-    """Returns the shards that `write_group` wrote."""
+    """Returns the descriptions of the shards of a group that `write_group` wrote."""
     return [Shard(**shard) for shard in json.loads((job.work / f"shards-{group:05d}.json").read_text("utf-8"))]
 
 
 def _records_of(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[NDArray[Any], bytes]]:
-    """Yields the rows and the records that each of `count` shards gets from a chunk, beginning with shard `first`."""
+    """Yields what each of `count` shards, from shard `first` on, gets from a chunk: `encode.ROW`s and the records."""
     begins = np.load(job.file(chunk, "begins.npy"), mmap_mode="r")[:, first : first + count + 1]
     rows = np.load(job.file(chunk, "rows.npy"), mmap_mode="r")
     with job.file(chunk, "records").open("rb") as file:
@@ -101,7 +106,7 @@ def _records_of(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[
 
 
 def _finished_shard(job: Job, name: str, rows: NDArray[Any], sha256: str, side_files: SideFiles) -> Shard:
-    """Writes the files beside a shard and returns its description."""
+    """Writes the files beside a shard, and returns the description of the shard."""
     lengths = np.stack([rows["source"], rows["target"]], axis=1)
     shard = Shard.of(name, lengths, size=(job.out / name).stat().st_size, sha256=sha256)
     write_array(job.out / shard.lengths_file, lengths)

@@ -35,7 +35,7 @@ _MIN_CHUNK_PAIRS = 1024
 
 
 def clean(preparation: Preparation) -> None:
-    """Cleans the training corpora, up to the limit if there is one.
+    """Cleans the training corpora. If there is a limit, stops once it has found so many distinct pairs.
 
     Raises:
         DataError: A corpus cannot be read, or no pair is left.
@@ -72,7 +72,7 @@ def _raw_chunk(number: int, corpus: int, pairs: list[RawPair]) -> RawChunk:
 
 
 def _clean_all(preparation: Preparation, raw: Iterable[RawChunk], advance: Callable[[int], None]) -> int:
-    """Cleans the chunks that are not cleaned yet, and returns the number of all chunks, old and new."""
+    """Cleans the chunks that are not cleaned yet, and returns the number of all chunks in `raw`."""
     job, workers = preparation.job, preparation.workers
     numbers = count()
     undone = (chunk for chunk, _ in zip(raw, numbers, strict=False) if not is_cleaned(job, chunk.number))
@@ -84,7 +84,10 @@ def _clean_all(preparation: Preparation, raw: Iterable[RawChunk], advance: Calla
 
 
 def _clean_up_to(preparation: Preparation, limit: int, raw: Iterator[RawChunk], advance: Callable[[int], None]) -> int:
-    """Cleans up to 16 chunks at a time until `limit` distinct pairs are found; returns the number of chunks needed."""
+    """Cleans up to 16 chunks at a time until `limit` distinct pairs are found or the text ends.
+
+    Returns the number of chunks that are needed for so many pairs. A few more chunks may have been cleaned.
+    """
     seen = np.zeros(0, np.uint64)
     needed = 0
     while wave := list(islice(raw, min(_CHUNKS_PER_WAVE, -(-(limit - len(seen)) // CHUNK_PAIRS)))):
@@ -98,7 +101,7 @@ def _clean_up_to(preparation: Preparation, limit: int, raw: Iterator[RawChunk], 
 
 
 def clean_chunk(job: Job, raw: RawChunk) -> int:
-    """Cleans a chunk, computes the fingerprints of its pairs, and returns the number of pairs read."""
+    """Cleans a chunk, writes its cleaned pairs and their fingerprints, and returns the number of raw pairs read."""
     done = job.file(raw.number, "clean.json")
     if not done.exists():
         report = CleaningReport(everything=[])
@@ -123,7 +126,7 @@ def write_raw(job: Job, raw: RawChunk) -> int:
 
 
 def clean_written_chunk(job: Job, number: int) -> int:
-    """Cleans a chunk that `write_raw` wrote, removes its file, and returns 0."""
+    """Cleans a chunk that `write_raw` wrote, and removes the raw file; returns 0, since the progress is not shown."""
     path = job.file(number, "raw")
     if not is_cleaned(job, number):
         clean_chunk(job, read_object(path))
@@ -150,7 +153,7 @@ def _read_digests(job: Job, number: int) -> NDArray[np.uint64]:
 
 
 def _clean_pairs(job: Job, raw: RawChunk, report: CleaningReport) -> tuple[list[TextPair], NDArray[np.float32]]:
-    """Returns the cleaned pairs of a chunk and their loss weights."""
+    """Returns the cleaned pairs of a chunk and their loss weights; counts kept and dropped pairs in `report`."""
     corpus = job.corpora[raw.corpus]
     languages = (corpus.pair.source, corpus.pair.target)
     cleaner = _cleaner(job.cleaning, languages)

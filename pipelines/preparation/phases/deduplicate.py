@@ -15,10 +15,10 @@ from keras_nmt.pipelines.shards.splits import LEAST_WEIGHT, NO_USABLE_WEIGHT
 
 
 def deduplicate(preparation: Preparation) -> None:
-    """Decides for each cleaned pair whether it is kept, and writes the result to `Job.removed`.
+    """Decides for each cleaned pair whether it is kept, and writes the fates of all pairs to `Job.removed`.
 
     Key column 0 has the digests of the exact text, and the other key columns have the MinHash bands. Exact duplicates
-    are found first, and are left out when the bands are compared.
+    are found first, and are left out when the bands are compared. If there is a limit, only the first pairs are kept.
 
     Raises:
         DataError: No pair is left, or no pair that is left has a loss weight large enough to learn from.
@@ -52,9 +52,15 @@ def _check_usable_weights(preparation: Preparation, fates: NDArray[np.uint8]) ->
 
 
 def find_equal(job: Job, chunks: int, pairs: int, column: int) -> int:
-    """Writes the numbers of all rows whose key in one column equals the key of an earlier row.
+    """Writes the indices of all cleaned pairs whose key in one key column equals the key of an earlier pair.
 
-    In a band, a row must also be similar enough to the earlier row (`CleaningOptions.near_duplicates`).
+    If the column is a band, a pair must also be similar enough to the earlier pair (`CleaningOptions.near_duplicates`).
+
+    Args:
+        job: The settings of the preparation.
+        chunks: The number of chunks.
+        pairs: The number of cleaned pairs of all chunks.
+        column: The key column: 0 for the exact text, 1 and above for the bands.
 
     Returns:
         1, the number of columns that are finished.
@@ -71,12 +77,12 @@ def find_equal(job: Job, chunks: int, pairs: int, column: int) -> int:
 
 
 def _read_equal(job: Job, column: int) -> NDArray[np.int64]:
-    """Returns the rows that `find_equal` found."""
+    """Returns the indices of the pairs that `find_equal` found."""
     return np.array(np.load(job.work / f"equal-{column}.npy"))
 
 
 def _exact_duplicates(job: Job, pairs: int) -> NDArray[np.bool_] | None:
-    """Returns a mask of the exact duplicates, bool [N], or None if exact duplicates are kept."""
+    """Returns a mask of the exact duplicates, bool [pairs], or None if exact duplicates are kept."""
     path = job.work / "equal-0.npy"
     if not path.exists():
         return None

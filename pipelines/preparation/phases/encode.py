@@ -1,4 +1,4 @@
-"""Fifth phase: encodes the kept pairs of each chunk and deals the records to the shards."""
+"""Fifth phase: encodes the kept pairs of each chunk, and distributes the records to the shards."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,12 @@ _REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
 
 
 class EncodedPairs(NamedTuple):
-    """The token ids of those pairs of a chunk that are neither empty nor too long, and the indices of these pairs."""
+    """The pairs that are neither empty nor too long.
+
+    Attributes:
+        ids: The token ids of each of these pairs.
+        indices: The index of each of these pairs in the list that was encoded.
+    """
 
     ids: list[IdPair]
     indices: NDArray[np.int64]
@@ -49,10 +54,18 @@ def encode(preparation: Preparation) -> None:
 
 
 def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
-    """Writes the records of a chunk, sorted by shard, and returns the number of cleaned pairs read.
+    """Writes the records of a chunk, sorted by shard.
 
     `lanes.deal` spreads the pairs of the chunk over all shards, so no shard is a contiguous part of one corpus. From
     each chunk, the numbers of pairs that two shards get differ by at most one.
+
+    Args:
+        job: The settings of the preparation.
+        shards: The number of shards.
+        chunk: The chunk's number, and the index of its first pair among the cleaned pairs of all chunks.
+
+    Returns:
+        The number of cleaned pairs read.
     """
     number, start = chunk
     done = job.file(number, "encoded.json")
@@ -76,12 +89,12 @@ def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
 
 
 def _read_report(job: Job, number: int) -> CleaningReport:
-    """Returns what encoding a chunk changes in its report. `kept` is minus the number of pairs no longer kept."""
+    """Returns the changes that encoding made to the report of a chunk. Their `kept` is 0 or negative."""
     return CleaningReport(**json.loads(job.file(number, "encoded.json").read_text(encoding="utf-8")))
 
 
 def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], report: CleaningReport) -> EncodedPairs:
-    """Encodes the pairs, and drops pairs that are empty after normalisation or too long."""
+    """Encodes the pairs. Drops pairs that are empty after normalisation or too long, and counts them in `report`."""
     processor = _processor(job.vocabulary)
     with_tags = job.languages.tagger(corpus.pair.target, corpus.domain)
     sources = encode_with_eos(processor, [with_tags(source) for source, _ in pairs])
@@ -115,7 +128,7 @@ def _rows_of(pairs: Sequence[IdPair], corpus: int, weights: NDArray[np.float32])
 
 
 def _write_records(job: Job, number: int, shards: int, pairs: Sequence[IdPair], rows: NDArray[Any]) -> None:
-    """Writes the records and the rows of a chunk, sorted by shard, and the offsets where each shard begins."""
+    """Writes the records and the rows of a chunk, sorted by shard, and the row and the byte where each shard begins."""
     lengths = np.stack([rows["source"], rows["target"]], axis=1)
     shard_of = deal(lengths, shards, longest=job.max_tokens, seed=job.seed, chunk=number)
     order = np.argsort(shard_of, kind="stable")

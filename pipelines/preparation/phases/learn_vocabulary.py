@@ -20,9 +20,9 @@ SAMPLE_CHARACTERS = 200_000_000  # limits memory if lines are long: the trainer 
 
 
 def learn_vocabulary(preparation: Preparation) -> None:
-    """Writes the vocabulary to the working folder.
+    """Writes the vocabulary to the working folder, unless an interrupted run has written it already.
 
-    The sample consists of the pairs with the lowest digests, so it does not depend on the order of the text.
+    The sample consists of the pairs with the lowest digests, so the sample does not depend on the order of the text.
 
     Raises:
         DataError: The text is too small for the vocabulary size, or has too many characters.
@@ -69,7 +69,7 @@ def sample_chunk(job: Job, below: int, chunk: tuple[int, int]) -> int:
     Args:
         job: The settings of the preparation.
         below: The highest digest in the sample.
-        chunk: The chunk's number, and the index of its first pair among those of all chunks.
+        chunk: The chunk's number, and the index of its first pair among the cleaned pairs of all chunks.
 
     Returns:
         The number of cleaned pairs read.

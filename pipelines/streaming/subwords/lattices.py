@@ -1,8 +1,9 @@
 """Lattices of words: all segmentations of a word into pieces, with the probability of each.
 
 A worked example: the pieces are ▁ a n ▁a an ▁an. The lattice of the word "▁an" has one edge for each piece. Its nodes 0
-to 3 are the positions before, between and after the characters. Many paths may lead to a node; the share of an edge is
-the part of their total probability that belongs to the paths with this edge as the last one (forward algorithm):
+to 3 are the positions before, between and after the characters. Many paths may lead to a node. The share of an edge
+is the part of the total probability of these paths that belongs to paths with this edge as the last one (forward
+algorithm):
 
     node 1   ▁ from node 0: 1.0
     node 2   a from node 1: 0.4   ▁a from node 0: 0.6
@@ -72,7 +73,7 @@ class Lattices(NamedTuple):
 
     Attributes:
         last: int [W], the node at the end of each word.
-        first: int32 [nodes], the first edge that ends in each node; the other edges that end there follow it.
+        first: int32 [nodes], the index of the first edge that ends in each node; the node's other edges follow it.
         cumulative: float32 [edges], the sum of the shares of each edge and of the edges before it that end in the same
             node; 1 for the last edge of a node.
         starts: int32 [edges], the node where each edge starts.
@@ -111,7 +112,12 @@ class Lattices(NamedTuple):
         return cls(last, first.astype(np.int32), cumulative, starts.astype(np.int32), pieces.astype(np.int32))
 
     def draw(self, words: Integers, keys: Keys) -> Ragged:
-        """Draws a segmentation of each word, and returns its pieces. The word's key determines the draw."""
+        """Draws a segmentation of each given word, and returns the pieces of each segmentation.
+
+        Args:
+            words: The indices of the words in these lattices; a word may occur several times.
+            keys: A key for each element of `words`, which determines the segmentation that is drawn.
+        """
         word: Integers = np.arange(len(words))
         node: Integers = self.last[words]
         counts = np.zeros(len(words), np.int64)
@@ -131,7 +137,10 @@ class Lattices(NamedTuple):
         return Ragged(pieces, ends - counts, counts)
 
     def _choose(self, nodes: Integers, numbers: NDArray[np.float32]) -> Integers:
-        """Selects an edge of each node by a number in [0, 1). The search is linear, because nodes have few edges."""
+        """Selects for each node one of the edges that end there, by a number in [0, 1).
+
+        The search is linear, because few edges end in a node.
+        """
         edges = self.first[nodes]
         behind = np.flatnonzero(self.cumulative[edges] <= numbers)
         while len(behind):
@@ -159,7 +168,7 @@ class _Characters(NamedTuple):
     values: Integers
     before: Integers  # the node before each character
     after: Integers  # the node after each character
-    remaining: Integers  # the number of characters from each to the end of its word, itself included
+    remaining: Integers  # the number of characters from each character to the end of its word, both included
 
 
 class _Edges(NamedTuple):
@@ -197,7 +206,7 @@ def _shares(edges: _Edges, weights: Floats, bounds: Integers) -> Floats:
         edges: The edges.
         weights: The weight of each edge: alpha times the log probability of its piece.
         bounds: The first node of each position, and finally the number of all nodes. The W nodes at the beginnings of
-            the words are not a position.
+            the words belong to no position.
     """
     arrived = np.full(bounds[-1], _UNREACHABLE)  # log probabilities
     arrived[: bounds[0]] = 0

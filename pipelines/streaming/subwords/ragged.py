@@ -28,7 +28,7 @@ class Ragged(NamedTuple):
         return cls(np.array([value for row in rows for value in row]), np.cumsum(counts) - counts, counts)
 
     def take(self, rows: Integers) -> "Ragged":
-        """Returns the given rows, stored contiguously."""
+        """Returns the rows with the given indices, in this order, stored contiguously."""
         counts = self.counts[rows]
         return Ragged(self.values[ranges(self.starts[rows], counts)], np.cumsum(counts) - counts, counts)
 
@@ -46,7 +46,7 @@ class Ragged(NamedTuple):
         """Returns the distinct rows, and for each row the index of the distinct row that equals it."""
         numbers = np.zeros(len(self.counts), np.int64)
         base = int(self.values.max(initial=0)) + 1
-        for column in range(int(self.counts.max(initial=0))):  # numbers the distinct prefixes of each length in turn
+        for column in range(int(self.counts.max(initial=0))):  # numbers the distinct prefixes of length 1, 2, ...
             longer = np.flatnonzero(self.counts > column)
             codes = numbers[longer] * base + self.values[self.starts[longer] + column]
             numbers[longer] = np.unique(codes, return_inverse=True)[1]
@@ -56,10 +56,10 @@ class Ragged(NamedTuple):
 
 
 def ranges(starts: Integers, counts: Integers) -> Integers:
-    """Returns the concatenation of the ranges start, start + 1, ..., start + count - 1."""
+    """Returns the concatenation of N ranges: start, start + 1, ..., start + count - 1 for each start and count."""
     return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
 
 
 def positions(counts: Integers) -> Integers:
-    """Returns the concatenation of the ranges 0, 1, ..., count - 1."""
+    """Returns the concatenation of the ranges 0, 1, ..., count - 1, one for each count."""
     return ranges(np.zeros_like(counts), counts)

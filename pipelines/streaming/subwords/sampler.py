@@ -73,25 +73,25 @@ class SubwordSampler:
         self._growth, self._variance = self._measure(np.flatnonzero(normal), scores)
 
     def room(self, lengths: Lengths, max_length: int) -> Lengths:
-        """Returns the lengths to plan batches with, which are so long that most drawn segmentations fit.
+        """Returns the lengths to plan batches with, int32 [N, 2]. Most drawn segmentations fit in these lengths.
 
         A drawn segmentation is usually longer than the most probable one, by a factor that depends on the vocabulary.
-        The room is the expected length plus one standard deviation, but at most `max_length`. It is never shorter than
-        the stored segmentation.
+        The planned length is the expected length plus one standard deviation, but at most `max_length`. It is never
+        below the stored length.
         """
         tokens = lengths - 1.0  # EOS stays one token
         room = 1 + np.ceil(tokens * self._growth + _ROOM_DEVIATIONS * np.sqrt(tokens * self._variance))
         return np.maximum(lengths, np.minimum(room, max_length)).astype(np.int32)
 
     def expected(self, lengths: Lengths, max_length: int) -> NDArray[np.float64]:
-        """Returns the expected lengths of drawn segmentations, limited to the room.
+        """Returns the expected lengths of drawn segmentations, which are limited by the planned lengths (`room`).
 
         The real mean is slightly lower, because segmentations that do not fit are drawn again.
         """
         return np.minimum(1 + (lengths - 1.0) * self._growth, self.room(lengths, max_length))
 
     def segmentations(self, tokens: Tokens) -> "Segmentations":
-        """Builds the lattices of all words of the pairs, which take about 100 MB for 100,000 pairs of European news."""
+        """Builds the lattices of all words of the pairs; they take about 100 MB for 100,000 pairs of European news."""
         begins = [self._begins_word[values] for values in tokens.values]
         for side in (0, 1):
             begins[side][tokens.starts[:, side]] = True
@@ -109,7 +109,7 @@ class SubwordSampler:
         return Lattices.of(self._spelling.take(words.values).joined(words), self._trie, self._weights)
 
     def _measure(self, normal: Integers, scores: Floats) -> tuple[float, float]:
-        """Returns mean and variance of the number of tokens drawn for one token of the most probable segmentation."""
+        """Returns the mean and the variance of the number of tokens that are drawn for one stored token."""
         probability = np.exp(scores[normal])
         lattices = self._lattices(Ragged(normal, np.arange(len(normal)), np.ones(len(normal), np.int64)))
         random = np.random.Generator(np.random.PCG64(0))
@@ -123,7 +123,7 @@ class Segmentations(NamedTuple):
 
     Attributes:
         tokens: The stored segmentations.
-        words: For the source and the target, the words of each row, as numbers of words in `lattices`.
+        words: The words of each source, and the words of each target, as indices of words in `lattices`.
         lattices: The lattices of all distinct words.
     """
 
@@ -149,7 +149,7 @@ class Segmentations(NamedTuple):
         )
 
     def _draw_side(self, side: int, batch: Ids, rows: Rows, keys: Keys, room: Integers) -> Ids:
-        """Replaces the stored segmentations in one side of a batch by drawn segmentations."""
+        """Replaces the stored segmentations in one side of a batch by drawn segmentations that fit in `room`."""
         left = np.flatnonzero(rows != EMPTY_ROW)
         for attempt_keys in keys:
             sentences = self.words[side].take(rows[left])
