@@ -103,7 +103,7 @@ class CleaningReport:
         dropped: The number of dropped pairs by reason.
         examples: The first dropped pairs by reason, up to `EXAMPLES_KEPT` for each.
         everything: A list to which all dropped pairs are added with their reasons, or None to collect only examples.
-            It is not part of `as_dict`.
+            The list is not part of `as_dict`.
     """
 
     kept: int = 0
@@ -259,7 +259,7 @@ def is_identical(source: str, target: str) -> bool:
 
 
 def is_foreign(text: str, language: str) -> bool:
-    """Returns True if a text is certainly in another language. Short text is never certain, so it gives False."""
+    """Returns True if a text is certainly in another language. Returns False for texts of a few words."""
     return len(text) >= LEAST_CHARACTERS and is_in_another_language(text, language)
 
 

@@ -32,7 +32,7 @@ _NEAR_BOTH_WAYS = 50  # da-nb 12, nb-nn 20, cs-sk 24, id-ms 34
 _NEAR_ONE_WAY = 14  # gsw-de 4, lb-de 8, arz-ar 10; from 20 on, a language learnt at school, as English in Wales
 _OTHER_SCRIPT = 50
 
-_NO_LANGUAGES = frozenset({"src"})  # in many corpora it names the source side; as a language code it means Sardinian
+_NO_LANGUAGES = frozenset({"src"})  # many corpora use src for the source side; as a language code it means Sardinian
 
 
 def language_code(language: str) -> str:

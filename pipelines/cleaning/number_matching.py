@@ -120,7 +120,7 @@ class _Side:
     def _has_magnitude(self, number: Number, by_thousands: bool) -> bool:
         """Returns True if this side has the same number except for a power of ten, which may be a word: `20 million`.
 
-        Han numerals are read too.
+        If `by_thousands` is True, it must be a power of a thousand. Han numerals are read too.
         """
         significant, power = _magnitude(number)
         return any(
@@ -138,7 +138,7 @@ class _Side:
 
     @cached_property
     def _runs(self) -> set[str]:
-        """All runs of digits, including the parts of dates, times and scores, but not those of decimals below one."""
+        """All runs of digits, including the parts of dates, times and scores, but not the parts of 0.5."""
         return {_plain(run) for number in self.numbers if len(number) == 1 or number[0] != "0" for run in number}
 
     @cached_property

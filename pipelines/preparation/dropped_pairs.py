@@ -30,7 +30,7 @@ def write_dropped(job: Job, number: int, phase: str, report: CleaningReport) -> 
 
 
 def join_dropped(job: Job, name: str, chunks: int) -> None:
-    """Joins files of dropped pairs, in the order of the chunks, to one file `name`.tsv.gz in the output folder.
+    """Joins files of dropped pairs, in the order of the chunks, into one file `name`.tsv.gz in the output folder.
 
     If no pairs were dropped, no file is written. The files are only concatenated, since several gzip files in a row are
     one valid gzip file.

@@ -69,7 +69,7 @@ class Preparation:
 
     @property
     def kept(self) -> int:
-        """The number of pairs left after deduplication and the user's limit, before too long pairs are dropped."""
+        """The number of pairs left after deduplication and the user's limit, including pairs that are too long."""
         return int((np.load(self.job.removed, mmap_mode="r") == KEPT).sum())
 
     @property
@@ -110,9 +110,9 @@ class Preparation:
         return advance
 
     def check_some_left(self, pairs: int) -> None:
-        """Raises a `DataError` that says why pairs were dropped, if the number `pairs` of pairs that are left is 0.
+        """Raises a `DataError` if no pair is left. The message says why pairs were dropped.
 
-        In this case the working folder is removed first.
+        Before that, the working folder is removed. `pairs` is the number of pairs that are left.
         """
         if not pairs:
             shutil.rmtree(self.job.work)  # resuming would fail again

@@ -47,7 +47,7 @@ class Workers(Protocol):
 class LocalWorkers:
     """Worker processes on this machine.
 
-    If there is only one item or `count` is 1, no process is started, and the items are processed in this process.
+    If there is only one item or `count` is 1, no process is started, and the calling process processes the items.
 
     Args:
         count: The number of processes; if None, one per core.

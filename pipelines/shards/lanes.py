@@ -1,9 +1,10 @@
 """Lanes: how shards are divided among machines that read the same batches.
 
-Shard s belongs to lane s mod L, and row i of every batch holds a pair of lane i mod L. The number of lanes L is 8 if
-the number of shards is a multiple of 8, as `nmt prepare` makes it, and if 8 shards fit in a window of the stream. So a
-batch is the same for any number of machines. With 2, 4 or 8 machines, each machine reads only the shards of its own
-lanes. With 3 machines, each machine reads all lanes. With 16 machines, two machines read the same lane.
+Shard s belongs to lane s mod L, and row i of every batch holds a pair of lane i mod L, where L is the number of lanes.
+L is 8 if the number of shards is a multiple of 8, which is the default of `nmt prepare`, and if 8 shards fit in a
+window of the stream; otherwise L is 4, 2 or 1. So a batch is the same for any number of machines. With 8 lanes and 2, 4
+or 8 machines, each machine reads only the shards of its own lanes. With 3 machines, each machine reads all lanes. With
+16 machines, two machines read the same lane.
 
 Each of 8 lanes fills an eighth of every batch. All lanes need pairs of similar lengths; otherwise the rows of one lane
 would be padded to the lengths of another lane. Therefore `deal` sorts the pairs of a chunk by length, and cuts them

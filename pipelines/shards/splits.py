@@ -60,7 +60,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class MixedCorpus:
-    """A corpus that a split consists of, together with others.
+    """One of the corpora that a split consists of.
 
     Attributes:
         name: The specification of the corpus.

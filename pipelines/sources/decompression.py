@@ -1,7 +1,7 @@
-"""Decompresses text as a stream. The suffix of the file determines the format, or, if it is unknown, the first bytes.
+"""Decompresses text as a stream. The suffix of a file determines the format.
 
-Archives and other files without lines of text are recognised by their first bytes and rejected. Without this check,
-their content would be read as one odd line.
+If the suffix is unknown, the first bytes of the file determine the format. Archives and other files without lines of
+text are recognised by their first bytes and rejected. Without this check, their content would be read as one odd line.
 """
 
 import bz2

@@ -1,4 +1,4 @@
-"""Opens the files of corpora, local or at gs:// and s3://, as decompressed streams; no other module opens them.
+"""Opens the files of corpora, local or at gs:// and s3://, as decompressed streams. No other module opens such files.
 
 Files from the web are downloaded first (`pipelines.sources.downloads`). Remote stores are read with the fsspec backend
 of epath. By default epath would prefer its TensorFlow backend, which does not support S3 and takes seconds to load.

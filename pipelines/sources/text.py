@@ -111,7 +111,7 @@ def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
 
 
 def _read_pairs(path: str, parse: Callable[[bytes], RawPair | None]) -> Iterator[RawPair]:
-    """Yields the pair that `parse` returns for each line, unless it is None. Malformed lines are yielded too."""
+    """Yields the pair of each line; skips a line if `parse` returns None. Malformed lines are yielded as such."""
     for number, line in enumerate(read_lines(path), start=1):
         try:
             pair = parse(line)

@@ -65,7 +65,7 @@ def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
 
 
 def _read_units(path: str) -> Iterator[dict[str, Any]]:
-    """Yields a dictionary for each translation unit, which maps a language to the first `seg` element in it."""
+    """Yields a dictionary for each translation unit: the first `seg` element of each language, by language."""
     with open_stream(path) as file:
         events = etree.iterparse(
             file,

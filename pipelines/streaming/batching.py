@@ -1,8 +1,9 @@
 """Divides pairs into batches that keep a token budget and have few different shapes; reads only the pairs' lengths.
 
-A plan says which rows go into a batch, and to which lengths its two sides are padded. It needs no tokens, so a position
-in an epoch is found without reading the data. Only a small set of batch shapes is possible: the source and target
-length come from `bucket_lengths`, and the longer of these two lengths determines the number of rows.
+A plan says which rows go into a batch, and to which lengths the source and the target are padded. Plans are made
+without tokens, so a position in an epoch is found without reading the data. Only a small set of batch shapes is
+possible: the source and target length come from `bucket_lengths`, and the longer of these two lengths determines the
+number of rows.
 
 A worked example: the buckets are 4, 5, 6, 7, 8, and the budget is 64 tokens per side. The number of rows is a multiple
 of 8, so a batch has 64 // 8 = 8 rows if its width is 5 to 8, and 16 rows if its width is 4. The width of a row is the

@@ -13,7 +13,7 @@ class StreamOptions:
         batch_tokens: The maximum number of tokens on each side of a batch, padding included.
         max_length: The maximum number of tokens on a side, EOS included. Longer pairs are skipped, and
             `skipped_examples` counts them.
-        seed: The seed for the order of the pairs.
+        seed: The seed for all random choices: the order of the pairs, the mixing of corpora, and the segmentations.
         sampling_alpha: The exponent alpha of subword regularisation. With 0, the stored segmentation is read, which is
             the most probable one. Above 0, the segmentation of each sentence is drawn anew in each epoch, with a
             probability proportional to P(segmentation)**alpha. Batches are planned with room for longer segmentations,

@@ -51,7 +51,10 @@ def pack_rows(
 
 
 def sentences_of(inputs: Mapping[str, Ids], labels: Ids) -> tuple[Ids, Ids]:
-    """Returns the source sentences and the target sentences of a batch, one per row; the batch may be packed."""
+    """Returns the token ids of the sources and of the targets of a batch, one sentence per row.
+
+    The batch may be packed. A batch that is not packed is returned unchanged.
+    """
     if "source_segments" not in inputs:
         return inputs["source"], labels
     return unpacked(inputs["source"], inputs["source_segments"]), unpacked(labels, inputs["target_segments"])

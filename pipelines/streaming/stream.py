@@ -10,7 +10,7 @@ pairs and windows of 200 pairs:
     epoch 1   shards in the order 1 2 | 0 3   ...
 
 To start at batch 15, the stream skips the 12 batches of window 0, which it counts from the lengths of the pairs. Then
-it plans window 1 from the lengths, reads its tokens, and skips its first three batches.
+it plans window 1 from the lengths, reads the tokens of window 1, and skips the first three batches.
 """
 
 from collections.abc import Callable, Iterator

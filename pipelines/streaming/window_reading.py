@@ -44,7 +44,7 @@ def read_window(data: TrainingData, window: Window) -> Fill:
     def fill(batch: NumberedPlan) -> NumpyBatch | WeightedBatch:
         plan = batch.plan.part(host, places)
         if segmentations:
-            # Keys are drawn for the rows of all machines, so that they do not depend on the number of machines.
+            # Keys are drawn for the rows of all machines, so that the keys do not depend on the number of machines.
             random = data.random(window.epoch, 1 + window.number, 1 + batch.number)
             keys = row_keys(len(batch.plan.one_per_row.rows), random)[..., batch.plan.read_by(host)]
             filled = segmentations.draw_batch(plan.one_per_row, keys, plan.room)

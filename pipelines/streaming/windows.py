@@ -104,7 +104,7 @@ class TrainingData:
 
     @cached_property
     def lanes(self) -> int:
-        """The number of lanes, which is at most the number of shards that fit in a window."""
+        """The number of lanes (`pipelines.shards.lanes`), at most the number of shards that fit in a window."""
         return lane_count(len(self.shards), most=self.window_pairs // self._largest_shard)
 
     @property
@@ -127,7 +127,7 @@ class TrainingData:
         """Yields the windows of all epochs endlessly, beginning with the window that contains a given batch.
 
         Each window comes with the number of its first batch to read: 0 for all windows except the first. The batches of
-        the skipped windows are only counted, not planned, unless they are packed.
+        the skipped windows are only counted. Packed batches must be planned in order to count them.
 
         Args:
             batch: The number of the first batch to read, counted from 0 through all epochs.

@@ -1,4 +1,4 @@
-"""Subword regularisation: a new segmentation of a sentence is drawn each time it is read (Kudo 2018, section 3.2).
+"""Subword regularisation: a new segmentation is drawn each time a sentence is read (Kudo 2018, section 3.2).
 
 A segmentation is drawn among all possible segmentations of a text, with a probability proportional to
 P(segmentation)**alpha, where P is the probability in the unigram model of the vocabulary. The algorithm is forward
@@ -134,7 +134,7 @@ class Segmentations(NamedTuple):
     def draw_batch(self, plan: BatchPlan, keys: Keys, room: Lengths) -> NumpyBatch:
         """Returns the batch of a plan, as `fill_batch` does, but with newly drawn segmentations.
 
-        If a drawn segmentation does not fit, it is drawn again. So mean lengths are slightly below the means of the
+        If a drawn segmentation does not fit, another one is drawn. So mean lengths are slightly below the means of the
         distribution: by 2 to 5% at alpha 0.1, by 1 to 3% at alpha 0.2. If no draw of a sentence fits, the sentence
         keeps its stored segmentation.
 
