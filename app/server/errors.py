@@ -43,7 +43,9 @@ class TooManyRequestsError(RequestError):
 
 
 class BusyError(RequestError):
-    """A request that is refused because a queue is full or the server is shutting down. It may succeed later.
+    """A request that is refused because a queue is full or the server is shutting down.
+
+    The same request may succeed later.
 
     Args:
         message: Error message, which is sent to the client.

@@ -209,9 +209,9 @@ class Batcher:
 def select_batch(texts: Sequence[QueuedText], batch_tokens: int) -> list[QueuedText]:
     """Selects the first text and the texts with the most similar numbers of tokens.
 
-    The number of texts times the tokens of the longest text is at most `batch_tokens`, unless the first text is longer.
-    A batch of more than `ROWS_MULTIPLE` texts is cut to a multiple of `ROWS_MULTIPLE`, because TensorFlow makes and
-    keeps kernels for each shape.
+    The number of texts times the tokens of the longest text is at most `batch_tokens`, unless the first text has more
+    tokens. A batch of more than `ROWS_MULTIPLE` texts is cut to a multiple of `ROWS_MULTIPLE`, because TensorFlow makes
+    and keeps kernels for each shape.
     """
     first, *others = texts
     batch, longest = [first], first.tokens

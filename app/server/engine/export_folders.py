@@ -52,10 +52,10 @@ def name_of_export(version: Path) -> str:
 
 
 def numbered_path(version: Path) -> Path:
-    """Returns the path of a version. If its last part is not a number, symbolic links in the path are resolved."""
+    """Returns the path of a version. If the folder's name is not a number, symbolic links are resolved."""
     return version if NUMBER.fullmatch(version.name) else version.resolve()
 
 
 def last_modified(folder: Path) -> float:
-    """Returns the time of the last change of any file in a folder, in seconds since the epoch; 0 for no files."""
+    """Returns the last modification time of the files in a folder, in seconds since the epoch, or 0 without files."""
     return max((file.stat().st_mtime for file in folder.rglob("*")), default=0.0)

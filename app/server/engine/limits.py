@@ -156,7 +156,7 @@ def add_api_key(path: Path, name: str) -> str:
         name: Name of the key's holder, one word.
 
     Returns:
-        The key, of which the file contains only the hash.
+        The API key. The key file contains only the hash of the key.
 
     Raises:
         UserError: The name is not one word, begins with "#" or has a key already; or the existing file cannot be read.

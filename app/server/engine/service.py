@@ -147,6 +147,6 @@ def key_of(request: Request) -> str | None:
 
 
 async def disconnected(request: Request) -> None:
-    """Waits until the client disconnects. Discards the messages that arrive before."""
+    """Waits until the client disconnects. All other messages from the client are discarded."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

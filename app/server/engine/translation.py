@@ -1,7 +1,7 @@
 """Translates texts of any length, sentence by sentence.
 
-Line breaks and multiple spaces between sentences are kept. A single space is kept only if the target language puts
-spaces between sentences.
+Line breaks and multiple spaces between sentences are kept. All other sentences are separated by a single space, or by
+no space in languages such as Chinese.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ WORD_START = "▁"  # SentencePiece's mark of a space
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a translation, between spaces. The confidence is the lowest probability of the word's tokens."""
+    """A word of a translation. Spaces separate words. The confidence is the lowest probability of the word's tokens."""
 
     text: str
     confidence: float
@@ -33,7 +33,7 @@ class Sentence:
     Attributes:
         source: Source sentence, without the white space around it.
         text: Translation; "" until the sentence is translated.
-        score: Score of the translation in the search, as in `Translation.score`.
+        score: Score of the translation in the beam search, as in `Translation.score`.
         confidence: Geometric mean of the probabilities of the translation's tokens.
         warnings: Names of the detected signs of a bad translation.
         words: Words of the translation; empty unless requested.

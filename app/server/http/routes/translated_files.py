@@ -16,8 +16,8 @@ MAX_TOTAL_BYTES = 256 * 1024 * 1024
 class TranslatedFiles:
     """Thread-safe store of files in a temporary folder. The folder is deleted by `close` or when Python exits.
 
-    A file is deleted after `LIFETIME_SECONDS`. The oldest files are deleted earlier if all files together are larger
-    than `MAX_TOTAL_BYTES`.
+    Each call of `keep` or `get` deletes the files that are older than `LIFETIME_SECONDS`. If the other files together
+    are larger than `MAX_TOTAL_BYTES`, the call also deletes the oldest of them.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class TranslatedFiles:
         self._lock = threading.Lock()
 
     def keep(self, name: str, content: bytes) -> str:
-        """Stores a file. Deletes expired files.
+        """Stores a file.
 
         Args:
             name: File name under which a browser saves the file.
@@ -62,7 +62,7 @@ class TranslatedFiles:
         self.folder.cleanup()
 
     def _evict(self) -> None:
-        """Deletes expired files. If the other files together are too large, also deletes the oldest of them."""
+        """Deletes expired files. If the other files together are too large, also deletes the oldest of these files."""
         folder = Path(self.folder.name)
         stats = {file: file.stat() for file in (folder.iterdir() if folder.is_dir() else ())}
         size = 0
