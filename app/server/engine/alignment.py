@@ -56,7 +56,10 @@ async def align_words(batcher: Batcher, direction: Direction, sentences: Sequenc
 
 
 def can_be_aligned(text: Sized, translation: Sized) -> bool:
-    """Returns True if the attention matrix is small enough. Its size is at most the product of the two lengths."""
+    """Returns True if the attention matrix of a text and its translation is small enough.
+
+    The matrix has at most as many elements as the product of the two lengths.
+    """
     return len(text) * len(translation) <= MAX_ALIGNED
 
 

@@ -100,7 +100,7 @@ def leaves_of_run(run: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]
 
 
 def visible_text(element: Element) -> str:
-    """Returns the text that Word shows for a `w:t`. Outer spaces count only with `xml:space="preserve"`."""
+    """Returns the text that Word shows for an element `w:t`. Outer spaces count only with `xml:space="preserve"`."""
     text = re.sub(r"[\t\n\r]", " ", element.text or "").replace("\N{SOFT HYPHEN}", "")
     values = (outer.get(XML_SPACE) for outer in (element, *element.iterancestors()))
     return text if next(filter(None, values), "") == "preserve" else text.strip(" ")

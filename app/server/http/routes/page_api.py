@@ -49,20 +49,20 @@ class DirectedRequest(BaseModel):
 
 
 class TextToStream(DirectedRequest):
-    """A text of any length."""
+    """A request to translate a text of any length."""
 
     text: str = Field(examples=["Good morning. How are you?"])
     words: bool = Field(default=True, description="Return the confidence of each word.")
 
 
 class TextToTranslate(TextToStream):
-    """A text of any length, and the number of alternative translations."""
+    """A request to translate a text of any length, with alternative translations."""
 
     alternatives: int = Field(default=0, ge=0, le=16, description="Alternative translations of each sentence.")
 
 
 class PlaceToGoOn(DirectedRequest):
-    """A sentence and the beginning of its translation."""
+    """A request for translations of a sentence that begin with a prefix."""
 
     sentence: str = Field(examples=["Good morning."], max_length=MAX_SENTENCE_CHARACTERS)
     prefix: str = Field(default="", examples=["Guten"], max_length=MAX_SENTENCE_CHARACTERS)
@@ -70,13 +70,13 @@ class PlaceToGoOn(DirectedRequest):
 
 
 class SentenceToExplain(DirectedRequest):
-    """A sentence. If the sentence is too long for the model, the answer describes only its beginning."""
+    """A request for the model's internals. If the sentence is too long, the answer describes only its beginning."""
 
     sentence: str = Field(examples=["Good morning."], max_length=MAX_EXPLAINED_CHARACTERS)
 
 
 class GivenTranslation(DirectedRequest):
-    """A sentence and its translation."""
+    """A request to align a sentence with its translation."""
 
     sentence: str = Field(examples=["Good morning."], max_length=MAX_SENTENCE_CHARACTERS)
     translation: str = Field(examples=["Guten Morgen."], max_length=MAX_SENTENCE_CHARACTERS)
