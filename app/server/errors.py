@@ -4,13 +4,13 @@ CLIENT_GONE = 499  # nginx's status for a client that disconnected before the an
 
 
 class RequestError(Exception):
-    """A request that is refused. The message is sent to the client."""
+    """A request that the server refuses. The error message is sent to the client."""
 
     status = 400
 
 
 class NotFoundError(RequestError):
-    """No such model, version, signature or language pair."""
+    """A request for a model, version, signature or file that does not exist."""
 
     status = 404
 
@@ -22,16 +22,16 @@ class TooLargeError(RequestError):
 
 
 class UnauthorizedError(RequestError):
-    """A missing or wrong API key."""
+    """A request without a valid API key."""
 
     status = 403
 
 
 class TooManyRequestsError(RequestError):
-    """A client that exceeded its number of requests per minute.
+    """A request of a client that has exceeded its number of requests per minute.
 
     Args:
-        message: Reason for the client.
+        message: Error message, which is sent to the client.
         retry_after: Seconds until the client may try again.
     """
 
@@ -43,10 +43,12 @@ class TooManyRequestsError(RequestError):
 
 
 class BusyError(RequestError):
-    """A full queue, or a server that is shutting down. The same request may succeed later.
+    """A request that is refused because a queue is full or the server is shutting down.
+
+    The same request may succeed later.
 
     Args:
-        message: Reason for the client.
+        message: Error message, which is sent to the client.
         retry_after: Seconds until the client may try again.
     """
 
@@ -58,6 +60,6 @@ class BusyError(RequestError):
 
 
 class DeadlineError(RequestError):
-    """A request that was not answered in time."""
+    """A request that was not answered before its deadline."""
 
     status = 504

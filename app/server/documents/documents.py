@@ -24,8 +24,8 @@ async def translate_document(
     """Translates a file.
 
     Args:
-        service: Service that does the work.
-        direction: Direction of a model.
+        service: Service that runs the model and the processes.
+        direction: Model version and language pair.
         name: File name. Its suffix determines the format.
         content: Bytes of the file.
         attributes: True to also translate descriptions of pictures and similar texts.
@@ -54,7 +54,7 @@ async def translate_document(
 async def translate_html(
     service: Service, direction: Direction, pages: Sequence[str], *, attributes: bool = False
 ) -> list[str]:
-    """Translates HTML documents or fragments. Inline markup moves with its words. All other markup keeps its place.
+    """Translates HTML documents or fragments. Inline elements move with their words. Other elements keep their place.
 
     Raises:
         RequestError: A page is nested too deeply.

@@ -1,4 +1,4 @@
-"""Writes a translation into copies of the elements that enclosed its source. Used for HTML and Word."""
+"""Writes a translation into copies of the elements that enclosed the source text. Used for HTML and Word."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -12,15 +12,15 @@ def write_in_copies(
     copy_empty: Callable[[Element], Element],
     append: Callable[[Element | None, Content | Element], None],
 ) -> None:
-    """Appends each content inside copies of the elements that enclose the content.
+    """Appends each content inside copies of the elements that enclose the content in the source.
 
-    Neighbouring contents share the copies of the elements that enclose both of them.
+    Neighbouring contents share the copies of the elements that enclose both contents.
 
     Args:
-        items: Pairs: the elements that enclose a content, the outermost first, and the content.
+        items: Pairs of the enclosing elements, the outermost first, and the content.
         copy_empty: Function that copies an element without its content.
-        append: Function that appends a content or a copy to an element. If the element is None, the function inserts at
-            the place of the source.
+        append: Function that appends a content or a copy to an element. If the element is None, the function inserts
+            the content or copy at the place of the source text.
     """
     opened: list[tuple[Element, Element]] = []  # pairs of an element and its current copy
     for path, content in items:

@@ -24,11 +24,11 @@ async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequenc
 
     Args:
         batcher: Batcher that runs the signatures.
-        direction: Direction of a model.
+        direction: Model version and language pair.
         texts: Source spans of each text.
 
     Returns:
-        The spans of each translation.
+        The spans of each translation, in the order of `texts`.
     """
     sources = [SpannedText(spans) for spans in texts]
     translated = await translate(batcher, direction, [source.text for source in sources])
@@ -43,7 +43,12 @@ async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequenc
 
 
 def located_sentences(text: str, translated: TranslatedText) -> Iterator[tuple[int, int, Sentence]]:
-    """Yields each non-empty sentence, after the index of its first character and the index after its last."""
+    """Yields each sentence with text as a triple: its begin in `text`, its end (exclusive), and the sentence.
+
+    Args:
+        text: The source text.
+        translated: The sentences of the source text, with translations.
+    """
     at = 0
     for sentence in translated.sentences:
         if sentence.source:
@@ -57,7 +62,13 @@ def place_translations(
     translated: Sequence[TranslatedText],
     alignments: Mapping[tuple[str, str], Alignment],
 ) -> list[list[Span]]:
-    """Returns the spans of each translated text."""
+    """Returns the spans of each translated text.
+
+    Args:
+        sources: The source texts.
+        translated: The translated sentences of each source text.
+        alignments: Alignment of each pair of a sentence and its translation. A sentence in one span needs none.
+    """
     found = []
     for source, text in zip(sources, translated, strict=True):
         spans: list[Span] = []
@@ -76,7 +87,7 @@ def place_translations(
 
 
 def merge_neighbours(spans: Sequence[Span]) -> list[Span]:
-    """Merges neighbouring spans that have the same number."""
+    """Merges neighbouring spans that have the same `number`."""
     return [
         Span(number, "".join(span.text for span in run)) for number, run in groupby(spans, lambda span: span.number)
     ]

@@ -1,8 +1,8 @@
 """Builds the spans of a translation: words, marks, placeholders and spaces in their order.
 
-Each word and mark gets the span of its source. The translation may lack spans without letters, such as a footnote's
-number, a picture or a bookmark. Such a span is inserted after the word that it follows in the source, or before the
-word that it precedes in the source.
+Each word and mark of the translation gets the span of its source. The translation may lack spans without letters, such
+as a footnote's number, a picture or a bookmark. Such a span is inserted after the word that it follows in the source,
+or before the word that it precedes in the source.
 """
 
 import re
@@ -29,8 +29,9 @@ class Insertion(NamedTuple):
 
     Attributes:
         span: The span.
-        space_before: True if the source has a space directly before the span.
-        space_after: True if the source has a space after the span.
+        space_before: True if the span follows a space in the source or begins the sentence. False for a placeholder
+            directly after another placeholder.
+        space_after: True if a space follows the span in the source, or the span ends the sentence.
     """
 
     span: Span
@@ -39,12 +40,13 @@ class Insertion(NamedTuple):
 
 
 class Anchors(NamedTuple):
-    """Positions in the translation after and before each source fragment.
+    """Positions in the translation at which a span can be inserted after or before a source fragment.
 
     Attributes:
-        after: For each source fragment, the index of the target fragment after its translation.
-        before: For each source fragment, the index of the first target fragment in its span, or, if the span has none,
-            of the first one in its translation. One more entry at the end is the number of target fragments.
+        after: For each source fragment, the index of the target fragment after the translation of the source fragment.
+        before: For each source fragment, the index of the first target fragment in the same span. If the span has no
+            target fragment, the index of the first target fragment in the translation of the source fragment. One more
+            entry at the end is the number of target fragments.
     """
 
     after: list[int]
@@ -86,7 +88,7 @@ class SpannedText:
         return is_one and not has_placeholder and not NO_BREAK.search(self.text, begin, end)
 
     def between(self, begin: int, end: int, space: str | None) -> list[Span]:
-        """Returns the spans between two sentences.
+        """Returns the spans between two sentences: white space and placeholders.
 
         Args:
             begin: Index of the character after the first sentence.
@@ -104,7 +106,7 @@ class SpannedText:
         return [*spaces, *(span for span in found if not span.text)]
 
     def trailing_placeholders(self) -> list[Span]:
-        """Returns the placeholders at the end of the text."""
+        """Returns the placeholders at the end of the text that were not returned yet."""
         return self._placeholders_before(len(self.text) + 1)
 
     def place_uniform(self, begin: int, end: int, translation: str) -> list[Span]:
@@ -125,9 +127,9 @@ class SpannedText:
             begin: Index of the sentence's first character.
             end: Index of the character after the sentence.
             translation: Translation of the sentence.
-            pairs: Word alignment.
-            weights: float [U, W]. The attention of each of U target words to each of W source words; [0, W] for a long
-                sentence.
+            pairs: Word alignment: indices of a source word and of a target word that translates the source word.
+            weights: float [U, W]. The attention of each of U target words to each of W source words; [0, W] if no
+                weights are known.
         """
         fragments, tokens = self._fragments(begin, end), tokens_of(translation)
         numbers = list(dict.fromkeys(fragment.span for fragment in fragments))
@@ -214,7 +216,7 @@ class SpannedText:
         return insertions
 
     def _trimmed(self, span: Span, begin: int, end: int) -> tuple[int, int]:
-        """Returns the begin and end of a span inside a sentence, without the space around the span's text."""
+        """Returns the begin and end of the part of a span that lies in a sentence, without white space at the ends."""
         first, last = max(begin, self._begins[span.number]), min(end, self._begins[span.number + 1])
         while span.text and self.text[first].isspace():
             first += 1
@@ -225,7 +227,7 @@ class SpannedText:
     def _assembled(
         self, projected: Sequence[TargetFragment], insertions: dict[int, list[Insertion]], spaces: Sequence[str]
     ) -> Iterator[Span]:
-        """Yields the fragments, insertions and spaces in order. A space has the span of the text before it."""
+        """Yields fragments, insertions and spaces in order, as spans. A space has the span of the text before it."""
         for at in range(len(projected) + 1):
             is_inner = 0 < at < len(projected)
             is_new_word = is_inner and projected[at].word != projected[at - 1].word
@@ -254,10 +256,10 @@ class SpannedText:
 
 
 def anchors(fragments: Sequence[SourceFragment], projected: Sequence[TargetFragment], links: Sequence[int]) -> Anchors:
-    """Finds the positions next to the translation of each source fragment.
+    """Finds the positions before and after the translation of each source fragment.
 
-    A fragment without a translation has the positions of its word. If the word has no translation either, the fragment
-    has the positions of a neighbouring fragment.
+    A fragment without a translation gets the positions of its word. If the word has no translation either, the fragment
+    gets the positions of a neighbouring fragment.
     """
     by_source: dict[int, list[int]] = {}
     by_word: dict[int, list[int]] = {}

@@ -1,7 +1,7 @@
 """The texts that the server exchanges with the processes that read and write files.
 
 A source text is a list of spans: one string for each stretch with the same formatting. The joined spans are the text.
-An empty span is a placeholder. It stands for something without text between two characters, such as a picture.
+An empty span is a placeholder for something without text between two characters, such as a picture.
 """
 
 from typing import NamedTuple

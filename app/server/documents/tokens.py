@@ -1,4 +1,4 @@
-"""Splits sentences into words and punctuation marks, and compares the marks of different languages."""
+"""Splits sentences into words and punctuation marks, and finds equivalent marks of different languages."""
 
 # ruff: noqa: RUF001  # marks of many scripts look alike
 import re
@@ -23,12 +23,12 @@ _DROPPABLE = ',;:-"'  # a translation may be correct without these marks
 
 
 class Token(NamedTuple):
-    """A word without the marks around it, or one mark.
+    """A word without the marks before and after the word, or a single mark.
 
     Attributes:
         text: Characters of the token.
         begin: Index of the token's first character in the sentence.
-        word: Index of the word that contains the token, if the sentence is split at white space.
+        word: Index of the word that contains the token, where white space separates words.
         is_mark: True for a punctuation mark or symbol.
     """
 
@@ -54,14 +54,14 @@ def tokens_of(sentence: str) -> list[Token]:
 
 
 def canonical_mark(mark: str) -> str:
-    """Returns a mark that represents all equivalent marks. Equivalent marks, such as “ and «, have the same result."""
+    """Returns the same mark for all equivalent marks, such as “ and «. Other marks are normalized with NFKC."""
     return _CANONICAL.get(mark) or unicodedata.normalize("NFKC", mark)
 
 
 def is_droppable(text: str) -> bool:
-    """Returns True if a translation may lack a text, because the text consists only of marks such as commas.
+    """Returns True if a text consists only of marks that a correct translation may lack, such as commas.
 
-    Brackets are such marks, because one bracket without the other would look wrong.
+    Brackets count as such marks, because a single bracket without its partner would look wrong.
     """
     return bool(text) and all(
         canonical_mark(one) in _DROPPABLE or unicodedata.category(one) in ("Ps", "Pe") for one in text
@@ -74,8 +74,9 @@ def has_letters(text: str) -> bool:
 
 
 def is_name_or_number(text: str, is_first: bool) -> bool:
-    """Returns True if a token has a digit, or has a capital letter and is not the first token of the sentence.
+    """Returns True if a token is a number or a name, which is most likely the same in both languages.
 
-    Such a token is most likely the same in both languages.
+    A number is a token with a digit. A name is a token of several characters with a capital letter, unless the token is
+    the first one of the sentence.
     """
     return any(map(str.isdigit, text)) or (not is_first and len(text) > 1 and text != text.lower())

@@ -19,7 +19,7 @@ class Alignment(NamedTuple):
     Attributes:
         pairs: Pairs of aligned words: the index of a source word, and the index of a target word that translates it.
         weights: float32 [U, W]. The attention of each of U target words to each of W source words; [0, W] for a long
-            sentence.
+            sentence, for which `can_be_aligned` returns False.
     """
 
     pairs: list[tuple[int, int]]
@@ -29,11 +29,11 @@ class Alignment(NamedTuple):
 async def align_words(batcher: Batcher, direction: Direction, sentences: Sequence[tuple[str, str]]) -> list[Alignment]:
     """Aligns sentences with their translations.
 
-    The attention matrix of a long sentence needs too much memory, so such a sentence gets `monotonic_alignment`.
+    The attention matrix of a long sentence needs too much memory, so `monotonic_alignment` aligns such a sentence.
 
     Args:
         batcher: Batcher that runs the signature.
-        direction: Direction of a model.
+        direction: Model version and language pair.
         sentences: Pairs of a sentence and its translation.
     """
     rows = [
@@ -56,7 +56,10 @@ async def align_words(batcher: Batcher, direction: Direction, sentences: Sequenc
 
 
 def can_be_aligned(text: Sized, translation: Sized) -> bool:
-    """Returns True if the attention matrix is small enough. Its size is at most the product of both lengths."""
+    """Returns True if the attention matrix of a text and its translation is small enough.
+
+    The matrix has at most as many elements as the product of the two lengths.
+    """
     return len(text) * len(translation) <= MAX_ALIGNED
 
 

@@ -1,9 +1,10 @@
 """Dynamic batching: queued texts of several requests are translated together.
 
 Each worker is a thread. A worker takes the text that has waited longest and adds queued texts of similar length. The
-tokens of a batch are limited to a budget, and to the worker's share: the tokens that are queued or being computed,
-divided by the number of workers. If fewer tokens than this share are queued, the worker waits some milliseconds for
-more texts, because clients that have just received an answer often send the next request.
+number of tokens in a batch has two limits: `batch_tokens`, and the worker's share. The share is the number of tokens
+that are queued or being computed, divided by the number of workers. If fewer tokens than the share are queued, the
+worker waits some milliseconds for more texts, because clients that have just received an answer often send the next
+request.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ ROWS_MULTIPLE = 8
 ROW_INPUTS = ("texts", "prefixes", "targets", "seeds")  # inputs with one value per row; other inputs have one per batch
 
 Row = Mapping[str, Any]  # inputs or outputs of a signature for one text
-Settings = tuple[tuple[str, Any], ...]  # names and values of the other inputs; hashable
+Settings = tuple[tuple[str, Any], ...]  # names and values of the inputs that are not in `ROW_INPUTS`; hashable
 BatchKey = tuple[Version, str, Settings]  # the texts of a batch have the same version, signature, settings
 
 
@@ -41,9 +42,9 @@ class QueuedText:
 
     Attributes:
         key: Version, signature and settings. Only texts with equal keys go into the same batch.
-        row: Inputs of the signature.
+        row: Inputs of the signature for this text.
         tokens: Estimated number of tokens, including the end-of-sentence token.
-        answer: Future for the outputs of the signature.
+        answer: Future for the outputs of the signature for this text.
         queued_at: Value of `time.monotonic` when the text was queued.
     """
 
@@ -55,7 +56,7 @@ class QueuedText:
 
 
 class Batcher:
-    """Queue of texts and the workers that run signatures on batches of them.
+    """Queue of texts, and workers that run signatures on batches of these texts.
 
     Attributes:
         max_per_request: Maximum number of texts of one request in the queue, so that other requests have room.
@@ -64,7 +65,7 @@ class Batcher:
         metrics: Metrics that record the batches and the queue.
         workers: Number of batches that are computed at the same time.
         batch_tokens: Maximum number of tokens in a batch, with padding. A longer text is a batch of one row.
-        max_queued: Maximum number of texts in the queue. A request that would exceed it is refused.
+        max_queued: Maximum number of texts in the queue. A request that would exceed this number is refused.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Batcher:
     async def run(
         self, version: Version, signature: str, rows: Sequence[Row], settings: Mapping[str, Any]
     ) -> list[Row]:
-        """Runs a signature on rows. If the call is cancelled, the rows that are still queued are dropped.
+        """Runs a signature on rows (one per text). If the call is cancelled, its rows in the queue are dropped.
 
         Args:
             version: Version of a model.
@@ -100,7 +101,7 @@ class Batcher:
             settings: The other inputs, with one value for all rows: numbers, or tuples of bytes.
 
         Returns:
-            The outputs of the signature for each row.
+            The outputs of the signature for each row, in the order of `rows`.
 
         Raises:
             BusyError: The queue is full, or the server is shutting down.
@@ -133,7 +134,7 @@ class Batcher:
                 text.answer.cancel()
 
     def stop(self) -> None:
-        """Waits until the queue is empty, and stops the workers."""
+        """Refuses new texts, waits until all queued texts are translated, and stops the workers."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -160,7 +161,7 @@ class Batcher:
         self.metrics.batch(version.model, signature, len(batch), sum(lengths), len(batch) * max(lengths))
 
     def _next_batch(self) -> list[QueuedText]:
-        """Waits for texts and takes a batch from the queue. Returns [] after `stop` once the queue is empty."""
+        """Waits for texts and takes a batch from the queue. After `stop`, returns [] once the queue is empty."""
         with self._changed:
             while True:
                 self._drop_cancelled()
@@ -179,7 +180,7 @@ class Batcher:
         return min(self.batch_tokens, -(-(queued_tokens + self._computing_tokens) // len(self._threads)))
 
     def _gather_seconds(self) -> float:
-        """Returns how many more seconds to wait for further texts."""
+        """Returns the seconds to wait for further texts; 0 or negative if the next batch must not wait."""
         tokens = total_tokens(self._queue)
         if self._stopped or tokens >= self._share(tokens):
             return 0.0
@@ -206,11 +207,11 @@ class Batcher:
 
 
 def select_batch(texts: Sequence[QueuedText], batch_tokens: int) -> list[QueuedText]:
-    """Selects the first text and the texts that are closest to it in length.
+    """Selects the first text and the texts with the most similar numbers of tokens.
 
-    The number of rows times the tokens of the longest row is at most `batch_tokens`, unless the first text has more. A
-    batch of more than `ROWS_MULTIPLE` rows is cut to a multiple of `ROWS_MULTIPLE`, because TensorFlow makes and keeps
-    kernels for each shape.
+    The number of texts times the tokens of the longest text is at most `batch_tokens`, unless the first text has more
+    tokens. A batch of more than `ROWS_MULTIPLE` texts is cut to a multiple of `ROWS_MULTIPLE`, because TensorFlow makes
+    and keeps kernels for each shape.
     """
     first, *others = texts
     batch, longest = [first], first.tokens
@@ -233,7 +234,7 @@ def total_tokens(texts: Sequence[QueuedText]) -> int:
 
 
 def compute(batch: Sequence[QueuedText]) -> list[Row]:
-    """Runs the signature of a batch and returns the outputs for each text."""
+    """Runs the signature of a batch and returns the outputs for each text, in the order of the batch."""
     version, signature, settings = batch[0].key
     rows = {name: tf.constant([text.row[name] for text in batch]) for name in batch[0].row}
     found = call_signature(version, signature, {**rows, **dict(settings)})
@@ -249,7 +250,7 @@ def call_signature(version: Version, signature: str, inputs: Mapping[str, Any]) 
 
 
 def deliver(batch: Sequence[QueuedText], answers: Sequence[Row | Exception]) -> None:
-    """Sets the answer or the error in the future of each text, unless the future was cancelled."""
+    """Sets each text's answer or error as the result of the text's future, unless the future was cancelled."""
     for text, answer in zip(batch, answers, strict=True):
         if text.answer.done():
             continue

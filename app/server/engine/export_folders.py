@@ -12,11 +12,11 @@ def exports_at(path: Path) -> dict[str, list[Path]]:
     """Finds the exports at a path.
 
     Args:
-        path: An export, one version of an export, or a folder of exports. In a folder of exports, names that begin with
-            a dot are skipped, because other programs give such names to unfinished exports.
+        path: An export, one version of an export, or a folder of exports. In a folder of exports, folders whose names
+            begin with a dot are skipped, because other programs give such names to unfinished exports.
 
     Returns:
-        The folders of each export's versions, the newest first, by the name of the export.
+        The folders of each export's versions, the newest version first, by the name of the export.
     """
     folders = versions_of(path) or [path][: newest_version(path) is not None]
     if folders:
@@ -42,19 +42,20 @@ def version_number(version: Path) -> int:
 
 
 def name_of_export(version: Path) -> str:
-    """Returns the name of the export that a version belongs to.
+    """Returns the name of the export that contains a version.
 
-    This is the name of the version's parent folder, or of the version's folder if that name is not a number.
+    If the name of the version's folder is a number, the export has the name of the parent folder. Otherwise, the export
+    has the name of the version's folder.
     """
     folder = numbered_path(version)
     return (NUMBER.fullmatch(folder.name) and folder.parent.resolve().name) or folder.name
 
 
 def numbered_path(version: Path) -> Path:
-    """Returns the path of a version. Symbolic links are resolved if the name of the path is not a number."""
+    """Returns the path of a version. If the folder's name is not a number, symbolic links are resolved."""
     return version if NUMBER.fullmatch(version.name) else version.resolve()
 
 
 def last_modified(folder: Path) -> float:
-    """Returns the time of the last change of any file in a version's folder, in seconds since the epoch."""
+    """Returns the last modification time of the files in a folder, in seconds since the epoch, or 0 without files."""
     return max((file.stat().st_mtime for file in folder.rglob("*")), default=0.0)

@@ -35,7 +35,8 @@ def distance(asked: str, served: str) -> int | None:
     """Returns the distance between a requested and a served language.
 
     Returns:
-        0 for the same code, a positive number for another region, None for another language or another script.
+        0 if both codes mean the same, a positive number if only the regions differ, or None for another language or
+        another script.
     """
     if asked == served or standard(asked) == standard(served):
         return 0
@@ -71,17 +72,22 @@ def detect(text: str, languages: Collection[str]) -> list[Detected]:
         languages: Served languages, which are always in the result.
 
     Returns:
-        The served languages and the other likely languages, the most likely first. For a text without letters, only
-        the alphabetically first served language, with confidence 0.
+        The served languages and the other languages of at least `MIN_REPORTED` percent, the most likely first. For a
+        text without letters, only the alphabetically first served language, with confidence 0.
     """
     reported = [one for one in _ranked(text, languages) if one.language in languages or one.confidence >= MIN_REPORTED]
     return [Detected(language, round(confidence, 1)) for language, confidence in reported]
 
 
 def source_of(text: str, languages: Collection[str]) -> Detected:
-    """Returns the most likely served language, or the most likely of all languages if no served language is possible.
+    """Returns the most likely language of a text among the served languages.
 
-    A served language that the identifier does not know cannot be excluded. The result is then always a served language.
+    If all served languages are less likely than `UNLIKELY`, returns the most likely of all languages, unless the
+    identifier does not know one of the served languages. Such a language cannot be excluded.
+
+    Args:
+        text: A text of any length.
+        languages: Served languages.
     """
     ranked = _ranked(text, languages)
     likeliest = next(one for one in ranked if one.language in languages)
@@ -91,7 +97,11 @@ def source_of(text: str, languages: Collection[str]) -> Detected:
 
 
 def _ranked(text: str, languages: Collection[str]) -> list[Detected]:
-    """Returns all languages, the most likely first. A served language has the code under which it is served."""
+    """Returns the served languages and the languages that the identifier knows, the most likely first.
+
+    A served language has the code under which it is served. For a text without letters, returns only the alphabetically
+    first served language, with confidence 0.
+    """
     text = text[:MAX_READ_CHARACTERS]
     if not any(map(str.isalpha, text)):
         return [Detected(language, 0.0) for language in sorted(languages)][:1]
@@ -126,7 +136,7 @@ def is_same_language(served: str, found: str) -> bool:
 
 
 def text_of_html(html: str) -> str:
-    """Returns the visible text of HTML, for language identification."""
+    """Returns the text of HTML without the elements in `INVISIBLE`, for language identification."""
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
     try:
         root = etree.fromstring(html.encode("utf-8", "replace"), parser)

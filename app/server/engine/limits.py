@@ -52,7 +52,7 @@ class Limits:
 
 
 class RateLimiter:
-    """Rate limit with one token bucket per client. A full bucket allows the requests of one minute.
+    """Rate limit with one token bucket per client. A full bucket allows `per_minute` requests at once.
 
     Args:
         per_minute: Requests that a client may make in a minute; 0 is no limit.
@@ -63,7 +63,7 @@ class RateLimiter:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by client: requests left, last update
 
     def count(self, client: str, now: float | None = None) -> None:
-        """Counts a request of a client.
+        """Counts a request of a client. A refused request does not use up the client's limit.
 
         Args:
             client: Name of the holder of the client's API key, or the client's address.
@@ -92,8 +92,8 @@ class ApiKeys:
     keys are long and random, so a fast hash is safe.
 
     Args:
-        hashes: Hash of each key, by the name of its holder.
-        path: File from which the hashes were read. The file is read again when it changes.
+        hashes: Hash of each key, by the name of the key's holder.
+        path: File from which the hashes were read; None for no file. The file is read again when it changes.
     """
 
     def __init__(self, hashes: Mapping[str, str], path: Path | None = None) -> None:
@@ -156,7 +156,7 @@ def add_api_key(path: Path, name: str) -> str:
         name: Name of the key's holder, one word.
 
     Returns:
-        The key itself. Only its hash is stored.
+        The API key. The key file contains only the hash of the key.
 
     Raises:
         UserError: The name is not one word, begins with "#" or has a key already; or the existing file cannot be read.

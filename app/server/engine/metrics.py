@@ -1,4 +1,4 @@
-"""Metrics that Prometheus reads at /metrics. They contain no text from users."""
+"""Metrics that Prometheus reads at /metrics. The metrics contain no text from users."""
 
 from contextlib import suppress
 
@@ -44,9 +44,9 @@ class Metrics:
         Args:
             model: Name of the model.
             signature: Name of the signature.
-            texts: Number of texts.
-            tokens: Number of source tokens without padding.
-            padded: Number of source tokens with padding.
+            texts: Number of texts in the batch.
+            tokens: Number of source tokens in the batch, without padding.
+            padded: Number of source tokens in the batch, with padding.
         """
         self.batch_texts.labels(model, signature).observe(texts)
         self.tokens.labels(model).inc(tokens)

@@ -32,11 +32,11 @@ class LoadFailure(NamedTuple):
 
 @dataclass
 class ServedModel:
-    """The versions of an export.
+    """The loaded version of an export, and its versions that could not be loaded.
 
     Attributes:
         current: Version that answers requests; None before the first one is loaded.
-        failed: Versions that could not be loaded, by number.
+        failed: Reason for each version that could not be loaded, by version number.
     """
 
     current: Version | None = None
@@ -47,14 +47,14 @@ class Models:
     """The served exports by name, each with its newest version that can be loaded.
 
     Attributes:
-        served: Versions of each export.
+        served: Versions of each export, by the name of the export.
 
     Args:
         path: An export, one version of an export, or a folder of exports.
         metrics: Metrics that record the loaded versions and the failures.
 
     Raises:
-        UserError: There is no export, or there is an export of which no version can be loaded.
+        UserError: There is no export at the path, or there is an export without a version that can be loaded.
     """
 
     def __init__(self, path: Path, metrics: Metrics) -> None:
@@ -80,7 +80,7 @@ class Models:
         self._watching.start()
 
     def stop(self) -> None:
-        """Stops both threads and waits for them."""
+        """Stops the threads that `watch` started, and waits until they end."""
         self._stopping.set()
         for thread in (self._warming, self._watching):
             if thread.is_alive():
@@ -92,6 +92,10 @@ class Models:
 
     def get(self, name: str, number: int | None = None) -> Version:
         """Returns the loaded version of a model.
+
+        Args:
+            name: Name of the model.
+            number: Number that the version must have; None accepts any number.
 
         Raises:
             NotFoundError: There is no such model, or its loaded version is not `number`.
@@ -157,7 +161,10 @@ class Models:
     def _load_newest(
         self, name: str, served: ServedModel, folders: Sequence[Path], warmed_before: tuple[str, ...] | None
     ) -> None:
-        """Loads the version in the first of `folders` that can be loaded, unless this version is loaded already."""
+        """Loads the version in the first of `folders` that can be loaded, unless this version is loaded already.
+
+        A version that could not be loaded is tried again only after its files have changed.
+        """
         for folder in folders:
             number = version_number(folder)
             if served.current and served.current.number == number:
@@ -199,7 +206,7 @@ class Models:
             self.metrics.warm.labels(version.model).set(1)
 
     def _run_guarded(self, work: Callable[[], None]) -> None:
-        """Calls a function and prints its error, if any, so that the thread continues.
+        """Calls a function. If the function raises an error, prints the error, so that the thread continues.
 
         For example, a folder may be deleted while it is read.
         """

@@ -20,7 +20,7 @@ from keras_nmt.app.server.errors import CLIENT_GONE, DeadlineError, RequestError
 Result = TypeVar("Result")
 MAX_PENDING_PAGES = 1024  # calls that read or write HTML; each takes a few milliseconds
 WRONG_KEYS_PER_MINUTE = 60
-AUTO = "auto"  # value of the source language with which the server identifies the language
+AUTO = "auto"  # given as the source language, makes the server identify the language
 
 
 class ClientGoneError(RequestError):
@@ -38,13 +38,13 @@ class Service:
         batcher: Queue and workers for translation.
         metrics: Metrics for Prometheus.
         limits: Limits on a request.
-        limiter: Limit on the requests per minute of each client.
+        limiter: Limit on the number of requests per minute of each client.
         keys: Accepted API keys; None admits everybody.
         threads: Threads for signatures that cannot be batched.
         pages: Processes that read and write HTML.
         files: Processes that read and write Word documents. These processes are separate, so that HTML
             does not wait for Word documents.
-        failures: Limit on the wrong keys per minute from each address.
+        failures: Limit on the number of requests per minute with a wrong key from each address.
     """
 
     models: Models
@@ -59,14 +59,14 @@ class Service:
     failures: RateLimiter = field(default_factory=lambda: RateLimiter(WRONG_KEYS_PER_MINUTE))
 
     def admit(self, request: Request, key: object = None) -> None:
-        """Checks the API key of a request and counts the request.
+        """Checks the API key of a request and counts the request for the rate limit.
 
         Args:
             request: The request.
             key: Key from the body; None reads the key from the headers.
 
         Raises:
-            UnauthorizedError: The key is missing or wrong.
+            UnauthorizedError: The key is missing or wrong, or the key file cannot be read.
             TooManyRequestsError: The client has made too many requests, or sent too many wrong keys.
         """
         client = request.client.host if request.client else ""
@@ -111,12 +111,12 @@ class Service:
     def direction_for(
         self, source: str, target: str, text: str, domain: str | None = None
     ) -> tuple[Direction, Detected | None]:
-        """Selects the translation direction (a model and its language pair) for a text.
+        """Selects the translation direction (a model and one of its language pairs) for a text.
 
         Args:
             source: Code of the source language, or `AUTO` to identify it.
             target: Code of the target language.
-            text: Text in the source language.
+            text: Text to translate; read only if `source` is `AUTO`.
             domain: Domain that the model must know; None allows any model.
 
         Returns:
@@ -147,6 +147,6 @@ def key_of(request: Request) -> str | None:
 
 
 async def disconnected(request: Request) -> None:
-    """Returns when the client has disconnected."""
+    """Waits until the client disconnects. All other messages from the client are discarded."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

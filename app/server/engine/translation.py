@@ -1,6 +1,7 @@
 """Translates texts of any length, sentence by sentence.
 
-Line breaks and multiple spaces between sentences are kept. Single spaces between sentences follow the target language.
+Line breaks and multiple spaces between sentences are kept. All other sentences are separated by a single space, or by
+no space in languages such as Chinese.
 """
 
 import asyncio
@@ -32,9 +33,9 @@ class Sentence:
     Attributes:
         source: Source sentence, without the white space around it.
         text: Translation; "" until the sentence is translated.
-        score: Score of the search, as in `Translation.score`.
-        confidence: Geometric mean of the tokens' probabilities.
-        warnings: Names of the signs of a bad translation that were found.
+        score: Score of the translation in the beam search, as in `Translation.score`.
+        confidence: Geometric mean of the probabilities of the translation's tokens.
+        warnings: Names of the detected signs of a bad translation.
         words: Words of the translation; empty unless requested.
         alternatives: Further translations, best first.
         before: White space before the sentence.
@@ -80,12 +81,12 @@ class TranslatedText:
 def sentences_of(text: str) -> list[Sentence]:
     """Splits a text into sentences that are not translated yet.
 
-    The sentences joined with the white space around them are the text. The exported graph would split at the same
-    places, so it does not split these sentences again.
+    Joining the sentences and the white space around them gives the text again. The exported graph would split the text
+    at the same places, so the graph does not split these sentences again.
     """
     found: list[Sentence] = []
     for before, core, after in stretches_in_python(text):
-        if found:  # the space between two sentences belongs to the first
+        if found:  # the space between two sentences belongs to the first sentence
             found[-1] = replace(found[-1], after=found[-1].after + before)
         *pieces, last = pieces_of(core)
         found += [Sentence(piece.rstrip(), after=piece[len(piece.rstrip()) :]) for piece in pieces]
@@ -96,9 +97,10 @@ def sentences_of(text: str) -> list[Sentence]:
 
 
 def pieces_of(sentence: str) -> list[str]:
-    """Cuts a long sentence, such as a list or a text without punctuation, after spaces where possible.
+    """Cuts a sentence into pieces of at most `MAX_SENTENCE_CHARACTERS` characters, after spaces where possible.
 
-    A text that a worker is translating cannot be cancelled, so no text may be as long as a whole document.
+    A list or a text without punctuation may be a very long sentence. After a worker has started to translate a piece,
+    the translation cannot be cancelled, so no piece may be as long as a whole document.
     """
     found, begin = [], 0
     while len(sentence) - begin > MAX_SENTENCE_CHARACTERS:
@@ -109,9 +111,9 @@ def pieces_of(sentence: str) -> list[str]:
 
 
 def respaced(sentences: Sequence[Sentence]) -> list[Sentence]:
-    """Puts a space between translated sentences, or none in languages such as Chinese and Japanese.
+    """Puts a space between translated sentences, or no space in languages such as Chinese and Japanese.
 
-    Line breaks and other white space between sentences are kept.
+    Line breaks and multiple spaces between sentences are kept.
     """
     found = list(sentences)
     for number, sentence in enumerate(found[:-1]):
@@ -137,10 +139,10 @@ async def translate(
 
     Args:
         batcher: Batcher that runs the signatures.
-        direction: Direction of a model.
+        direction: Model version and language pair.
         texts: Texts of any length.
         alternatives: Number of alternative translations of each sentence.
-        with_words: True to return the words with their confidences.
+        with_words: True to return the words of the translations with their confidences.
     """
     of_texts = [sentences_of(text) for text in texts]
     flat = [sentence for sentences in of_texts for sentence in sentences]
@@ -152,7 +154,10 @@ async def translate(
 async def stream(
     batcher: Batcher, direction: Direction, text: str, *, with_words: bool = False
 ) -> AsyncIterator[tuple[int, Sentence]]:
-    """Yields each sentence of a text with its index as soon as the sentence is translated."""
+    """Yields each sentence of a text, after its index, as soon as the sentence is translated.
+
+    A later sentence may be yielded before an earlier one.
+    """
     sentences = sentences_of(text)
     semaphore = asyncio.Semaphore(batcher.max_per_request)
 
@@ -178,7 +183,7 @@ async def translate_sentences(
     alternatives: int = 0,
     with_words: bool = False,
 ) -> list[Sentence]:
-    """Returns each sentence with its translation. Sentences without text are returned unchanged."""
+    """Returns the sentences with their translations, in the same order. Empty sentences are returned unchanged."""
     real = [i for i, sentence in enumerate(sentences) if sentence.source]
     rows = [{"texts": direction.encoded(sentences[i].source)} for i in real]
     signature, settings = TRANSLATE, {}
@@ -193,7 +198,15 @@ async def translate_sentences(
 
 
 async def continuations(batcher: Batcher, direction: Direction, source: str, prefix: str, count: int) -> list[Sentence]:
-    """Returns translations of a sentence that begin with a prefix and then differ, the most likely first."""
+    """Returns translations that begin with a prefix and differ in the token after it, the most likely first.
+
+    Args:
+        batcher: Batcher that runs the signature.
+        direction: Model version and language pair.
+        source: The source sentence.
+        prefix: Beginning of the translations.
+        count: Maximum number of translations.
+    """
     row = {"texts": direction.encoded(source), "prefixes": prefix.encode("utf-8", "replace")}
     (answer,) = await batcher.run(direction.version, ALTERNATIVES, [row], {"alternatives": count})
     exist = [i for i, score in enumerate(answer["scores"]) if score > -math.inf]
@@ -201,19 +214,26 @@ async def continuations(batcher: Batcher, direction: Direction, source: str, pre
 
 
 def with_translation(sentence: Sentence, answer: Row, *, alternatives: int, with_words: bool) -> Sentence:
-    """Returns a sentence with the best translation and the alternatives from the outputs of a signature."""
+    """Returns a sentence with its best translation and alternatives.
+
+    Args:
+        sentence: The sentence without a translation.
+        answer: Outputs of the signature `translate` or `translate_nbest` for the sentence.
+        alternatives: Maximum number of alternatives.
+        with_words: True to add the words with their confidences.
+    """
     if isinstance(answer["translations"], bytes):
         answer = {name: [value] for name, value in answer.items()}
     order = [i for i, score in enumerate(answer["scores"]) if score > -math.inf]
     warning_counts = [len(answer["warnings"][i].split(b",")) if answer["warnings"][i] else 0 for i in order]
-    if len(order) > 1 and warning_counts[1] < warning_counts[0]:  # as in the signature `translate`
+    if len(order) > 1 and warning_counts[1] < warning_counts[0]:  # as `translate` does
         order[:2] = order[1], order[0]
     others = tuple(answer["translations"][i].decode("utf-8", "replace") for i in order[1 : alternatives + 1])
     return replace(with_hypothesis(sentence, answer, order[0], with_words=with_words), alternatives=others)
 
 
 def with_hypothesis(sentence: Sentence, answer: Row, number: int, *, with_words: bool) -> Sentence:
-    """Returns a sentence with hypothesis `number` from the outputs of a signature."""
+    """Returns a sentence with the translation that has the index `number` in the outputs `answer` of a signature."""
     text = answer["translations"][number].decode("utf-8", "replace")
     warnings = answer["warnings"][number].decode()
     tokens = (answer["pieces"][number], answer["token_log_probabilities"][number]) if with_words else None
@@ -237,7 +257,7 @@ def words_of(text: str, pieces: Sequence[bytes], log_probabilities: Sequence[flo
 
     Args:
         text: The translation.
-        pieces: The SentencePiece pieces of the translation, with padding.
+        pieces: The SentencePiece pieces of the translation, including padding.
         log_probabilities: Log-probability of each piece.
     """
     least: list[float] = []  # lowest log-probability in each word

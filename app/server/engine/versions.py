@@ -1,4 +1,4 @@
-"""A version of an export in memory, and one of its translation directions."""
+"""Classes for a loaded version of an export and for one of its translation directions."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ class Version:
     Attributes:
         model: Name of the export.
         number: Number of the version.
-        languages: Language pairs and domains.
+        languages: Language pairs and domains that the version knows.
         signatures: Functions of the signatures, by name.
         definitions: Inputs and outputs of each signature, as TensorFlow Serving describes them.
-        examples: Sentences of the dev set, each with its tags; may be empty.
+        examples: Sentences of the dev set, each after the tags of its target language and domain; may be empty.
 
     Args:
         model: Name of the export.
@@ -79,7 +79,7 @@ class Version:
             raise NotFoundError(f"{self.model} has no signature {signature}, which this needs; it has: {known}")
 
     def warm_up(self, names: Collection[str]) -> None:
-        """Runs each of these signatures once, with a request from the export's warm-up file for TensorFlow Serving."""
+        """Runs each signature in `names` once, with a request from the export's warm-up file for TensorFlow Serving."""
         if not (self.folder / WARM_UP).is_file():  # CTranslate2 exports have no such file and need no warm-up
             return
         left = set(names)
@@ -94,7 +94,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Direction:
-    """A language pair of a model version, and the domain if the request names one."""
+    """A language pair of a model version, and the domain of the text; None if the request names no domain."""
 
     version: Version
     source: str
@@ -108,10 +108,10 @@ class Direction:
 
     @property
     def examples(self) -> list[str]:
-        """Dev sentences with this direction's tags, without the tags; may be empty."""
+        """The sentences of the dev set that have this direction's tags, without the tags; may be empty."""
         parted = map(self.version.languages.split, self.version.examples)
         return [text for tags, text in parted if tags[: len(self.tags)] == self.tags]
 
     def encoded(self, text: str) -> bytes:
-        """Returns the tags followed by a text, in UTF-8, as signatures read it. Tags inside the text are plain text."""
+        """Returns the tags and then the text in UTF-8, as input of a signature. Tags inside the text are plain text."""
         return self.version.languages.tagger(self.target, self.domain)(text).encode("utf-8", "replace")

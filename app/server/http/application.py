@@ -30,7 +30,7 @@ from keras_nmt.app.server.http.routes.dependencies import CurrentService
 from keras_nmt.app.server.http.routes.translated_files import TranslatedFiles
 
 PAGE = Path(__file__).parents[1] / "page"
-# Otherwise OpenTelemetry reads its settings on every request, which takes a fifth of the time for HTTP.
+# Otherwise OpenTelemetry reads its configuration on every request, which takes a fifth of the time spent on HTTP.
 NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False}
 DESCRIPTION = (
     "Translates with the SavedModels that `nmt export` writes. Speaks TensorFlow Serving's REST interface, "
@@ -46,8 +46,8 @@ def application(
     """Builds the application: all HTTP interfaces, the web page and the metrics, wrapped in `Gate`.
 
     Args:
-        service: Service that does the work.
-        hosts: Host names that the server answers to.
+        service: The state of the server, such as its models, queue and limits.
+        hosts: Host names that the server answers to; `ANY` allows every name.
         pages: Origins of other sites whose web pages may use the server.
         proxies: Trusted proxies and the root path; None if there are no proxies.
     """
@@ -75,7 +75,10 @@ def application(
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Starts the threads of `Models` and loads the language identifier. At the end, stops the service."""
+    """Starts the threads of `Models` and loads the language identifier.
+
+    At shutdown, deletes the translated files and stops the service.
+    """
     app.state.service.models.watch()
     detect("", ())  # loads the identifier
     yield
@@ -96,7 +99,7 @@ def metrics(service: CurrentService) -> Response:
 
 
 def describe_keys(app: FastAPI) -> None:
-    """Adds the API key header to `/openapi.json`, from which `/docs` is made."""
+    """Adds the API key header to `/openapi.json`, which the page `/docs` displays."""
     describe = app.openapi
 
     def with_keys() -> dict[str, Any]:

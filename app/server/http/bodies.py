@@ -15,16 +15,16 @@ PACKING_HEADERS = (b"content-encoding", b"content-length")  # wrong for the deco
 
 
 class Body:
-    """Receiver of a request's body. The application calls `receive` instead of the server's ASGI function.
+    """Wrapper of ASGI's `receive` that limits and decompresses a request's body. The application calls `Body.receive`.
 
     Attributes:
-        received: Number of bytes received so far, before decompression.
+        received: Number of bytes of the body received so far, counted before decompression.
         is_gone: True if the client disconnected before the end of the body.
 
     Args:
         scope: ASGI scope of the request.
-        receive: The ASGI function with which the server receives the request.
-        limits: The time limit, and the size limit, which holds before and after decompression.
+        receive: The server's ASGI function `receive` for the request.
+        limits: The time and size limits of the body. The size limit applies before and after decompression.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
@@ -37,7 +37,7 @@ class Body:
         self._gunzip = Gunzip(limits.body_bytes) if is_gzip(scope) else None
 
     async def receive(self) -> Message:
-        """Returns the next ASGI message, with its part of the body decompressed.
+        """Waits for the next ASGI message and returns the message with its part of the body decompressed.
 
         Raises:
             HTTPException: The body arrives too slowly, is too large, or is not valid gzip.
@@ -64,7 +64,7 @@ class Gunzip:
     """Incremental gzip decompressor with a size limit.
 
     Args:
-        max_bytes: Size limit after decompression.
+        max_bytes: Maximum number of bytes after decompression.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -78,7 +78,7 @@ class Gunzip:
         """Decompresses the next chunk of the body.
 
         Raises:
-            HTTPException: The body is not valid gzip, is incomplete, or is too large.
+            HTTPException: The body is not valid gzip, is incomplete, is too large, or has too many gzip members.
         """
         unpacked = b""
         while chunk:
@@ -105,7 +105,7 @@ class Gunzip:
 
 
 def encodings_of(scope: Scope) -> list[bytes]:
-    """Returns the content encodings of a body, in lower case, in the order in which they were applied."""
+    """Returns the content encodings of a body except "identity", in lower case, in the order of their application."""
     values = [value for name, value in scope["headers"] if name == b"content-encoding"]
     return [
         one for value in values for one in value.lower().replace(b" ", b"").split(b",") if one not in (b"", b"identity")
@@ -118,7 +118,11 @@ def is_gzip(scope: Scope) -> bool:
 
 
 def refusal(scope: Scope, limits: Limits) -> tuple[int, str] | None:
-    """Returns the HTTP status and the error message if the headers are refused, or None if they are accepted."""
+    """Checks the content length and the content encoding in a request's headers.
+
+    Returns:
+        The HTTP status and the error message if the request is refused, or None if the request is accepted.
+    """
     length = dict(scope["headers"]).get(b"content-length", b"0")
     if length.isdigit() and int(length) > limits.body_bytes:
         return 413, too_large_message(limits.body_bytes)
@@ -128,7 +132,7 @@ def refusal(scope: Scope, limits: Limits) -> tuple[int, str] | None:
 
 
 def check_size(size: int, max_bytes: int) -> None:
-    """Raises an `HTTPException` if a body is too large."""
+    """Raises an `HTTPException` if `size` is greater than `max_bytes`."""
     if size > max_bytes:
         raise HTTPException(413, too_large_message(max_bytes))
 

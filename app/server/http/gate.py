@@ -1,7 +1,7 @@
 """ASGI middleware that every request passes.
 
-The middleware restores the original request if a proxy forwarded it, checks the origin, limits the body, adds security
-headers, counts the request and writes a line to the access log.
+For each request, the middleware restores the values that a proxy replaced, checks the host and origin, limits the body,
+adds security headers to the answer, counts the request and writes a line to the access log.
 """
 
 import json
@@ -59,12 +59,12 @@ class Gate:
         self.proxies = proxies or Proxies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles a request."""
+        """Answers an HTTP request. Other ASGI events, such as the lifespan, are passed to the application."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         begun = time.perf_counter()
-        status = CLIENT_GONE  # unless an answer begins
+        status = CLIENT_GONE  # if no answer is sent
         scope = self.proxies.original(scope)
         body = Body(scope, receive, self.limits)
 
@@ -98,16 +98,16 @@ class Gate:
 
 
 def security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """Returns the security headers of an answer. For `/docs`, they allow inline scripts and styles."""
+    """Returns the security headers of an answer. The headers for `/docs` allow inline scripts and styles."""
     headers = DOCS_SECURITY_HEADERS if path_below_root(scope) == "/docs" else SECURITY_HEADERS
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
 def normalized(scope: Scope) -> Scope:
-    """Returns the request that the application gets: with GET instead of HEAD, and without some headers.
+    """Returns the scope that the application gets, in which GET replaces HEAD.
 
-    The application then answers HEAD with all headers of GET, and uvicorn leaves out the body. For a gzip body, the
-    `PACKING_HEADERS` are removed, because they would be wrong after `Body` has decompressed the body.
+    The application then answers HEAD with all headers of GET, and uvicorn leaves out the body of the answer. For a gzip
+    body, the `PACKING_HEADERS` are removed, because they do not describe the body after its decompression.
     """
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
     hidden = bodies.PACKING_HEADERS if bodies.is_gzip(scope) else ()
@@ -115,7 +115,7 @@ def normalized(scope: Scope) -> Scope:
 
 
 def log_request(scope: Scope, status: int, seconds: float, received: int) -> None:
-    """Writes a line of JSON to the access log. The line contains the path, but no query and no text from a user."""
+    """Writes a line of JSON to the access log. The line has the path, but no query string and no text from a user."""
     line: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "client": (scope.get("client") or ("",))[0],
@@ -129,7 +129,7 @@ def log_request(scope: Scope, status: int, seconds: float, received: int) -> Non
 
 
 async def refuse(send: Send, status: int, message: str) -> None:
-    """Sends an error and closes the connection, because the request's body has not been read."""
+    """Sends an error as JSON. The connection is closed after the answer, because the body was not read."""
     body = json.dumps({"error": message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})

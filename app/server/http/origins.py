@@ -1,8 +1,8 @@
-"""Checks the host name of a request, and the site of the web page that sent it.
+"""Checks the headers Host and Origin of a request, so that web pages of other sites cannot use the server.
 
-A web page in any browser tab can send requests to a server on the same machine. The browser writes the site of the page
-into the header Origin. In a DNS rebinding attack, an attacker's host name points at this machine. The header Host then
-contains the attacker's host name.
+A web page in any browser tab can send requests to a server on the same machine. The browser writes the origin of the
+page into the header Origin. In a DNS rebinding attack, an attacker's host name resolves to the address of this machine.
+The header Host then contains the attacker's host name.
 """
 
 from collections.abc import Collection, Mapping
@@ -29,7 +29,10 @@ class Origins:
         self.pages = {page.lower().rstrip("/") for page in pages}
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Returns the HTTP status and the error message if a request is refused, or None if it is accepted."""
+        """Returns the HTTP status and the error message if a request is refused, or None if the request is accepted.
+
+        For methods in `SAFE_METHODS`, only the header Host is checked.
+        """
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host")  # every browser sends this header
         if host is not None and ANY not in self.hosts and host_of(host) not in self.hosts:
@@ -46,14 +49,17 @@ class Origins:
 
 
 def _refuse_content(headers: Mapping[bytes, str]) -> tuple[int, str] | None:
-    """Refuses text/plain, which a page of another site may send without a CORS preflight request."""
+    """Refuses text/plain, because a page of another site may send it without a CORS preflight request."""
     if headers.get(b"content-type", "").partition(";")[0].strip().lower() == "text/plain":
         return 415, "text/plain is not supported; send JSON as application/json"
     return None
 
 
 def is_own(origin: str, host: str) -> bool:
-    """Returns True if an origin matches the Host header. Default ports are ignored, as a proxy may remove them."""
+    """Returns True if an origin has the host and port of the Host header.
+
+    The default port of the origin's scheme is ignored, because a proxy may remove it.
+    """
     try:
         parts = urlsplit(origin)
     except ValueError:
@@ -63,7 +69,7 @@ def is_own(origin: str, host: str) -> bool:
 
 
 def host_of(header: str) -> str:
-    """Returns the host name in a Host header: example.org:80 -> example.org, [::1]:80 -> ::1."""
+    """Returns the host name in a Host header, or "" if the header is invalid: [::1]:80 -> ::1."""
     try:
         return urlsplit(f"//{header}").hostname or ""
     except ValueError:
@@ -74,12 +80,12 @@ def allowed_hosts(listening: str, named: Collection[str]) -> set[str]:
     """Returns the host names that the server answers to.
 
     Args:
-        listening: Address that the server listens at.
+        listening: Address on which the server listens.
         named: Host names that the operator allows.
 
     Returns:
         The host names in `named`, the names of this machine (`LOOPBACK`) and `listening`. If `named` is empty and
-        `listening` is not in `LOOPBACK`, only `ANY`.
+        `listening` is not in `LOOPBACK`, the result contains only `ANY`.
     """
     if listening in LOOPBACK or named:
         return {*LOOPBACK, listening, *named}

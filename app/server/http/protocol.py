@@ -13,7 +13,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     `Gate` limits the time for the body. Uvicorn limits the time between two requests (`timeout_keep_alive`).
 
     Args:
-        seconds: Time limit in seconds.
+        seconds: Time limit for the request line and the headers, in seconds.
     """
 
     def __init__(self, *args: Any, seconds: float, **kwargs: Any) -> None:
@@ -27,7 +27,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._start_timer()
 
     def on_message_begin(self) -> None:
-        """Starts the timer for the headers of a request."""
+        """Restarts the timer when the first bytes of a request arrive."""
         self._start_timer()
         super().on_message_begin()
 
@@ -51,5 +51,5 @@ class DeadlineProtocol(HttpToolsProtocol):
 
 
 def with_deadline(seconds: float) -> type[asyncio.Protocol]:
-    """Returns a protocol class with this time limit for `uvicorn.Config(http=…)`."""
+    """Returns a protocol class for `uvicorn.Config(http=…)` that uses the time limit `seconds`."""
     return cast("type[asyncio.Protocol]", partial(DeadlineProtocol, seconds=seconds))  # uvicorn only calls the class

@@ -3,7 +3,7 @@
 A proxy sends requests from its own address. It puts the client's address and the requested host and scheme into the
 header Forwarded (RFC 7239) or X-Forwarded-*. A client can forge these headers, so the server reads them only from
 trusted proxies, which the operator names. In a chain of proxies, each proxy appends its values to the headers. The
-server reads the values from the last to the first, until an address is not the address of a trusted proxy.
+server reads the values from the last proxy to the first. It stops at the first address that is not a trusted proxy.
 """
 
 import re
@@ -26,7 +26,7 @@ PARAMETER = re.compile(r"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[
 
 
 class Proxies:
-    """Restores requests as the client sent them to the outermost trusted proxy.
+    """Restores the client's address, scheme, Host header and path of requests that trusted proxies forward.
 
     Args:
         trusted: Networks of the trusted proxies.
@@ -39,7 +39,11 @@ class Proxies:
         self.root_path = root_path
 
     def original(self, scope: Scope) -> Scope:
-        """Returns the request as the client sent it: with the client's address, scheme, Host header and whole path."""
+        """Returns the scope of the request that the client sent. The path in this scope begins with the root path.
+
+        The client's address, the scheme and the Host header come from the headers of the trusted proxies. If the
+        request does not come from a trusted proxy, these three values stay unchanged.
+        """
         scope = {**scope, "root_path": self.root_path}
         if self.root_path and not f"{scope['path']}/".startswith(f"{self.root_path}/"):
             scope["path"] = self.root_path + scope["path"]
@@ -49,7 +53,7 @@ class Proxies:
         for hop in reversed(hops_of(scope)):
             scope |= forwarded_by(hop, scope)
             address = address_of(hop.get("for", ""))
-            if address is None:  # obfuscated or invalid, so the hops before it cannot be checked
+            if address is None:  # obfuscated or invalid, so the earlier hops cannot be checked
                 break
             scope["client"] = (str(address), 0)
             if not self._is_trusted(address):
@@ -61,13 +65,24 @@ class Proxies:
 
 
 def path_below_root(scope: Scope) -> str:
-    """Returns the path of a restored request without the root path."""
+    """Returns the path of a request without the root path.
+
+    Args:
+        scope: Scope that `Proxies.original` returned.
+    """
     path: str = scope["path"]
     return path[len(scope["root_path"]) :]
 
 
 def forwarded_by(hop: Hop, scope: Scope) -> Scope:
-    """Returns the entries of the scope that change: the scheme and the headers, if the proxy added values for them."""
+    """Returns new values for the entries `scheme` and `headers` of a scope.
+
+    An entry is missing from the result if the proxy added no valid value for it.
+
+    Args:
+        hop: Values that one proxy added.
+        scope: Scope of the request.
+    """
     forwarded: Scope = {}
     if hop.get("proto", "").lower() in SCHEMES:
         forwarded["scheme"] = hop["proto"].lower()
@@ -78,9 +93,9 @@ def forwarded_by(hop: Hop, scope: Scope) -> Scope:
 
 
 def hops_of(scope: Scope) -> list[Hop]:
-    """Returns the values that each proxy added to the headers, the nearest proxy last.
+    """Returns the values that each proxy added to the headers, from the client's side to this server.
 
-    If a request has both Forwarded and X-Forwarded-*, the result is empty, because a client may have forged one.
+    If a request has both Forwarded and X-Forwarded-*, the result is empty, because a client may have forged either.
     """
     headers: dict[bytes, list[str]] = {}
     for name, value in scope["headers"]:
@@ -98,7 +113,10 @@ def hops_of(scope: Scope) -> list[Hop]:
 
 
 def parse_forwarded(header: str) -> list[Hop]:
-    """Returns the elements of a Forwarded header, or [] if the header does not follow RFC 7239."""
+    """Returns the elements of a Forwarded header in order, or [] if the header does not follow RFC 7239.
+
+    Each element contains the values that one proxy added.
+    """
     hops: list[dict[str, str]] = [{}]
     place = 0
     while place < len(header):
@@ -129,10 +147,10 @@ def address_of(text: str) -> Address | None:
 
 
 def networks(names: Collection[str]) -> list[Network]:
-    """Parses addresses and networks from the command line.
+    """Parses addresses and networks from the command line. An address becomes a network of one address.
 
     Raises:
-        UserError: A name is neither an address nor a network.
+        UserError: One of `names` is neither an address nor a network.
     """
     found = []
     for name in names:
@@ -149,7 +167,8 @@ def root_path_of(path: str) -> str:
     The result begins with a slash and does not end with one. The path "/" becomes "".
 
     Raises:
-        UserError: The path has characters or segments that a browser would change.
+        UserError: The path contains a segment that is empty, "." or "..", or a character other than ASCII letters,
+            digits and "._~-".
     """
     normalized = f"/{path.strip('/')}" if path.strip("/") else ""
     if not re.fullmatch(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*", normalized):

@@ -1,4 +1,4 @@
-"""Functions that read and write HTML pages. They run in separate processes."""
+"""Functions that read and write HTML pages. The server runs these functions in separate processes."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from keras_nmt.app.server.documents.spans import Span
 
 
 def read_html(html: str, attributes: bool) -> list[list[str]]:
-    """Returns the texts of a page, each as a list of spans.
+    """Returns the texts of a page, each as a list of spans: first the attributes, then the text units.
 
     Args:
         html: An HTML document or a fragment.
@@ -26,7 +26,13 @@ def read_html(html: str, attributes: bool) -> list[list[str]]:
 
 
 def write_html(html: str, attributes: bool, translations: Sequence[Sequence[Span]]) -> str:
-    """Returns the page with translations in place of the texts that `read_html` returned."""
+    """Returns the page with translations in place of the texts that `read_html` returned.
+
+    Args:
+        html: The HTML that `read_html` read.
+        attributes: The value that was passed to `read_html`.
+        translations: Spans of each translation, in the order of the texts.
+    """
     page = Page(html, attributes)
     remaining = iter(translations)
     for tag, name in page.attributes:

@@ -1,7 +1,7 @@
 """Reads an HTML page: finds the text to translate and divides it into text units.
 
-A text unit is a sequence of leaves that are translated as one text. It contains inline elements and ends at block
-elements.
+A leaf is a text, or an element that moves as a whole. A text unit is a sequence of leaves that are translated as one
+text. A text unit may contain inline elements and ends at block elements.
 """
 
 import re
@@ -31,8 +31,8 @@ NEVER_TEXT = frozenset(("math", "noscript", "script", "style", "svg", "template"
 ATTRIBUTES = ("alt", "aria-description", "aria-label", "placeholder", "title")
 MAX_TAGS = 2_000
 MAX_DEPTH = 1_000
-MAX_INLINE_DEPTH = 20  # of inline elements; limited because each word of a translation may need copies of all
-MAX_PROTECTED_CHARACTERS = 100  # of a text inside a sentence that is not translated
+MAX_INLINE_DEPTH = 20  # nested inline elements; limited because each word may need copies of all of them
+MAX_PROTECTED_CHARACTERS = 100  # length of an untranslated text that stays inside its sentence
 SPACE = re.compile(r"[ \t\n\r\f]+")
 SOFT_HYPHEN = "\N{SOFT HYPHEN}"
 
@@ -60,7 +60,7 @@ class HtmlLeaf(NamedTuple):
         node: Node of the page.
         text: Text as the model reads it; "" for a placeholder.
         path: Inline elements that enclose the node, the outermost first.
-        space: Space after a placeholder that moves with the placeholder.
+        space: Space that follows a placeholder and moves with the placeholder; "" for none.
     """
 
     node: PageElement
@@ -70,7 +70,7 @@ class HtmlLeaf(NamedTuple):
 
 
 class Element(Tag):
-    """An element that is compared by identity. Beautiful Soup would compare the whole content recursively."""
+    """An element that == compares by identity. Beautiful Soup's own == compares the whole content recursively."""
 
     __eq__ = object.__eq__
     __ne__ = object.__ne__
@@ -78,11 +78,11 @@ class Element(Tag):
 
 
 class Page:
-    """A parsed page.
+    """A parsed HTML page.
 
     Attributes:
         soup: The whole page.
-        units: Text units with something to translate.
+        units: Text units that contain letters to translate.
         attributes: Attributes to translate: pairs of an element and the name of the attribute.
 
     Args:
@@ -182,15 +182,15 @@ class Page:
 
 
 def is_text(tag: Tag, outer: bool | None) -> bool | None:
-    """Returns True if an element's content is translated, judged by the element's name and attributes.
+    """Determines from an element's name and attributes if the element's content is translated.
 
     Args:
         tag: The element.
         outer: Result of this function for the element's parent.
 
     Returns:
-        True if the content is translated, False if it is not. Inner elements may have another result. None if the
-        content is never translated, including all inner elements.
+        True if the content is translated, or False if the content is not translated. In both cases, inner elements may
+        have a different result. None if neither the content nor any inner element is ever translated.
     """
     if outer is None or tag.name in NEVER_TEXT:
         return None
@@ -214,15 +214,18 @@ def visible_text(node: PageElement) -> str:
 
 
 def trimmed(unit: Sequence[HtmlLeaf]) -> Sequence[HtmlLeaf]:
-    """Returns a text unit without the placeholders before and after its text. These placeholders stay in place."""
+    """Returns a text unit without the placeholders at its beginning and end.
+
+    The removed placeholders stay in place in the page. A placeholder inside an inline element is not removed.
+    """
     words = [i for i, leaf in enumerate(unit) if leaf.text or leaf.path]
     return unit[words[0] : words[-1] + 1] if words else ()
 
 
 def with_own_spaces(unit: Sequence[HtmlLeaf]) -> list[HtmlLeaf]:
-    """Moves a space into the leaf of the placeholder before it, if the placeholder begins an inline element.
+    """Moves the space after a placeholder into the placeholder's leaf, if the placeholder begins an inline element.
 
-    An example is an icon at the beginning of a link.
+    An example is the space after an icon at the beginning of a link.
     """
     found = list(unit)
     for i, (leaf, after) in enumerate(pairwise(unit)):

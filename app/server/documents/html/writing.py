@@ -10,10 +10,14 @@ from keras_nmt.app.server.documents.spans import Protected, Span
 
 
 def replace_unit(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> None:
-    """Replaces a text unit by its translation.
+    """Replaces a text unit in a page by its translation.
 
-    Each span is written inside copies of the inline elements that enclosed its source span. Only the first copy of an
-    element keeps the `id`.
+    Each span of the translation is written inside copies of the inline elements that enclosed the source span. Only the
+    first copy of an element keeps the `id`.
+
+    Args:
+        unit: Leaves of the text unit.
+        spans: Spans of the translation.
     """
     outermost = [leaf.path[0] if leaf.path else leaf.node for leaf in unit]
     anchor = NavigableString("")
@@ -39,7 +43,7 @@ def replace_unit(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> None:
 
 
 def items_of(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> Iterator[tuple[Sequence[Tag], PageElement]]:
-    """Yields each node to write, with the inline elements that enclose it.
+    """Yields each node to write, after the inline elements that will enclose the node, the outermost first.
 
     A space at the end of an inline element is moved behind the element.
     """

@@ -1,4 +1,4 @@
-"""Tokens, or fragments of tokens if a token lies in several spans."""
+"""Fragments: tokens, or parts of tokens if a token lies in several spans."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -16,7 +16,16 @@ SENTENCE_END = canonical_mark(".")
 def project_marks(
     fragments: Sequence[SourceFragment], projected: Sequence[TargetFragment], links: Sequence[int]
 ) -> None:
-    """Assigns each mark to the span of an equivalent mark in the source, or to the span of a neighbouring token."""
+    """Assigns each mark of the translation to a span.
+
+    A mark gets the span of an equivalent source mark. If the function finds no such source mark, an opening mark gets
+    the span of the next token, and any other mark gets the span of the previous token.
+
+    Args:
+        fragments: Fragments of the source sentence.
+        projected: Fragments of the translation, whose spans the function changes.
+        links: Index of the source word for each target word.
+    """
     opens = opening_marks(projected)
     unused = match_marks_in_words(fragments, projected, links, opens)
     match_marks_in_sentence(fragments, projected, unused)
@@ -34,10 +43,10 @@ def match_marks_in_words(
     links: Sequence[int],
     opens: Sequence[bool],
 ) -> list[int]:
-    """Matches marks with equivalent marks on the same side of the linked source word.
+    """Matches the marks of a target word with equivalent marks on the same side of the linked source word.
 
     Returns:
-        The indices of the source marks that match no mark of the translation.
+        The indices in `fragments` of the source marks that are still unmatched, ascending.
     """
     candidates: dict[tuple[int, bool, str], deque[int]] = defaultdict(deque)
     for i, (fragment, is_opening) in enumerate(zip(fragments, opening_marks(fragments), strict=True)):
@@ -55,10 +64,15 @@ def match_marks_in_words(
 def match_marks_in_sentence(
     fragments: Sequence[SourceFragment], projected: Sequence[TargetFragment], unused: Sequence[int]
 ) -> None:
-    """Matches the remaining marks with equivalent marks anywhere in the sentence, in order.
+    """Matches the remaining marks of the translation with the remaining source marks, in order.
 
-    A mark that does not end the sentence matches only if the source mark's span has no token in the translation yet, or
-    if a neighbour of the mark is in that span. Otherwise the span would be torn apart.
+    A mark that does not end a sentence matches only if the source mark's span has no token in the translation yet, or
+    if a neighbour of the mark is in the source mark's span. Otherwise this span would no longer be contiguous.
+
+    Args:
+        fragments: Fragments of the source sentence.
+        projected: Fragments of the translation, whose spans the function changes.
+        unused: Indices in `fragments` of the source marks that are still unmatched.
     """
     candidates: dict[str, deque[int]] = defaultdict(deque)
     for i in unused:
@@ -75,7 +89,7 @@ def match_marks_in_sentence(
 
 
 def opening_marks(fragments: Sequence[SourceFragment | TargetFragment]) -> list[bool]:
-    """Returns a value for each fragment: True if the fragment is a mark before the letters of its word."""
+    """Returns, for each fragment, True if the fragment is a mark before the first letter or digit of its word."""
     found: list[bool] = []
     for _, group in groupby(fragments, lambda fragment: fragment.word):
         in_word = list(group)

@@ -1,4 +1,4 @@
-"""Repairs a projection: makes protected spans contiguous, and gives a word to spans that have none."""
+"""Repairs the spans of target fragments: makes protected spans contiguous, and gives empty spans a word."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,21 +9,21 @@ import numpy as np
 from keras_nmt.app.server.documents.projection.fragments import SourceFragment, TargetFragment
 from keras_nmt.app.server.documents.tokens import tokens_of
 
-MAX_OCCURRENCES = 50  # number of places with a protected span's first word that are tried
+MAX_OCCURRENCES = 50  # tried occurrences of a protected span's first word in the translation
 NEAR_WORDS = 25  # words tried before and after the expected position if there are no attention weights
 
 
 def gather_protected(projected: Sequence[TargetFragment], protected: Mapping[int, str], default: int) -> None:
     """Reduces each protected span to one contiguous stretch of the translation.
 
-    This is the stretch that has the same text as the span. If there is none, it is the longest stretch that is assigned
-    to the span. The other fragments of the span are assigned to the nearest span before them that is not protected, or
-    else to the nearest such span after them.
+    The function chooses the first stretch that has the same text as the span, in upper or lower case. If there is no
+    such stretch, the function chooses the longest stretch that is assigned to the span. The other fragments of the span
+    are assigned to the nearest unprotected span before them, or else to the nearest unprotected span after them.
 
     Args:
-        projected: Fragments of the translation.
-        protected: Texts of the protected spans, by number.
-        default: Span for fragments without a neighbour that is not protected.
+        projected: Fragments of the translation, whose spans the function changes.
+        protected: Texts of the protected spans, by span number.
+        default: Number of the span to which these fragments are assigned if the translation has no unprotected span.
     """
     by_span: dict[int, list[int]] = defaultdict(list)
     by_text: dict[str, list[int]] = defaultdict(list)
@@ -55,18 +55,19 @@ def fill_empty_spans(
     protected: Collection[int],
     weights: np.ndarray,
 ) -> None:
-    """Assigns a target word to each span without a word.
+    """Assigns a target word to each span in `numbers` that has no word.
 
-    This is the target word with the most attention to the span. A word that is the last one of its own span, or that is
-    in a protected span, stays there. The next word is tried instead.
+    The function chooses the target word with the most attention to the source words of the span. If this target word
+    is the only word of another span, or is in a protected span, the function tries the target word with the next most
+    attention. A span stays empty if no target word can be chosen.
 
     Args:
         fragments: Fragments of the source sentence.
-        projected: Fragments of the translation, with their spans.
+        projected: Fragments of the translation, whose spans the function changes.
         numbers: Numbers of the spans that should have a word.
         protected: Numbers of the spans that keep all their words.
-        weights: float [U, W]. The attention of each of U target words to each of W source words; [0, W] for a long
-            sentence.
+        weights: float [U, W]. The attention of each of U target words to each of W source words; [0, W] if no
+            weights are known.
     """
     counts = Counter(token.span for token in projected if not token.is_mark)
     by_word: dict[int, list[TargetFragment]] = defaultdict(list)
@@ -95,15 +96,17 @@ def fill_empty_spans(
 
 
 def ranked_words(words: Sequence[int], source_words: int, target_words: int, weights: np.ndarray) -> Iterator[int]:
-    """Yields the indices of target words, those with the most attention to given source words first.
+    """Yields the indices of target words, ranked by their attention to the source words `words`.
 
-    Without weights, yields the words near the expected position, which assumes the same word order in both languages.
+    The target word with the most attention comes first. Without weights for `words`, yields only the target words near
+    the expected position, the nearest first. The expected position is the index of the middle word in `words`, scaled
+    to the length of the translation.
 
     Args:
-        words: Indices of the given source words.
+        words: Indices of source words, ascending.
         source_words: Number of words in the source sentence.
         target_words: Number of words in the translation.
-        weights: float [U, W]. The attention of each target word to each source word; [0, W] if there are none.
+        weights: float [U, W]. The attention of each target word to each source word; [0, W] if no weights are known.
     """
     rows, columns = min(target_words, len(weights)), weights.shape[1]
     within = [word for word in words if word < columns]

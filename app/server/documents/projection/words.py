@@ -14,14 +14,14 @@ WordPairs = Sequence[tuple[int, int]]  # index of a source word, index of a targ
 def link_words(fragments: Sequence[SourceFragment], tokens: Sequence[Token], pairs: WordPairs) -> list[int]:
     """Links each target word to a source word.
 
-    A name or number that occurs exactly once in both sentences links the words that contain it, even if the alignment
-    is different. A target word without a link gets the link of the target word before it. If there
-    is no such word, it gets source word 0.
+    If a name or number occurs exactly once in each sentence, the two words that contain the name or number are linked,
+    even if the alignment is different. A target word without a link gets the link of the previous target word. If the
+    first target word has no link, the function links it to source word 0.
 
     Args:
         fragments: Fragments of the source sentence.
         tokens: Tokens of the translation.
-        pairs: Word alignment.
+        pairs: Word alignment: indices of a source word and of a target word that translates the source word.
 
     Returns:
         The index of the source word for each target word.
@@ -48,7 +48,13 @@ def link_words(fragments: Sequence[SourceFragment], tokens: Sequence[Token], pai
 def project_words(
     fragments: Sequence[SourceFragment], tokens: Sequence[Token], links: Sequence[int]
 ) -> list[TargetFragment]:
-    """Splits the tokens of a translation into fragments, and assigns all fragments except marks to spans."""
+    """Splits the tokens of a translation into fragments, and assigns all fragments except marks to spans.
+
+    Args:
+        fragments: Fragments of the source sentence.
+        tokens: Tokens of the translation.
+        links: Index of the source word for each target word.
+    """
     by_word = {word: list(group) for word, group in groupby(range(len(fragments)), lambda i: fragments[i].word)}
     projected: list[TargetFragment] = []
     for word, group in groupby(tokens, lambda token: token.word):
@@ -76,9 +82,9 @@ def project_words(
 def split_in_proportion(text: str, lengths: Sequence[int]) -> list[str]:
     """Splits a word into fragments whose lengths are in the proportion of `lengths`.
 
-    An example is a word whose source has a large first letter in a span of its own. Each fragment has at least one
-    character, with the combining marks after it, as long as there are characters left. If the word has fewer characters
-    than there are lengths, the fragment of the greatest length gets the whole word, and the others are empty.
+    An example is a word whose source word has a large first letter in a separate span. Each fragment has at least one
+    character, with its combining marks, as long as characters are left. If the word has fewer characters than `lengths`
+    has elements, the fragment with the greatest length gets the whole word, and the other fragments are empty.
 
     >>> split_in_proportion("Es", [1, 3])
     ['E', 's']

@@ -18,9 +18,9 @@ MAX_NESTED_FIELDS = 8
 
 
 def wrap_fields(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
-    """Wraps the result of each field that is made of runs.
+    """Replaces the leaves of each complete field by the result of `wrap_field`, and returns all leaves.
 
-    The marks of an incomplete field remain borders, which end a text unit.
+    The marks of an incomplete field, or of a field nested too deeply, remain borders, which end a text unit.
     """
     found: list[WordLeaf] = []
     opened: list[list[int]] = []  # for each open field: first index of the field, first index of its result
@@ -47,7 +47,7 @@ def field_mark(leaf: WordLeaf) -> str:
 
 
 def wrap_field(code: Sequence[WordLeaf], result: Sequence[WordLeaf], end: WordLeaf) -> list[WordLeaf]:
-    """Returns the leaves of a complete field.
+    """Returns the leaves that replace the leaves of a complete field.
 
     Args:
         code: Leaves from the beginning of the field to its result.
@@ -55,9 +55,9 @@ def wrap_field(code: Sequence[WordLeaf], result: Sequence[WordLeaf], end: WordLe
         end: Leaf that ends the field.
 
     Returns:
-        All leaves unchanged, if the field crosses the border of another wrapper or of a text unit. Otherwise one
-        protected leaf, if the result has no letters, such as a page number. Otherwise the leaves of the result, with
-        the field as a wrapper in their paths.
+        If the field crosses the border of another wrapper or of a text unit, all leaves unchanged. If the result has no
+        letters, such as a page number, one protected leaf. In all other cases, the leaves of the result, with the
+        temporary element of the field in their paths.
     """
     path = end.path
     is_level = all(leaf.path == path for leaf in code) and all(leaf.path[: len(path)] == path for leaf in result)
@@ -75,7 +75,7 @@ def wrap_field(code: Sequence[WordLeaf], result: Sequence[WordLeaf], end: WordLe
 
 
 def unwrap_fields(paragraph: Element) -> None:
-    """Replaces the wrapper of each field by the field's instructions, result and end mark."""
+    """Replaces the temporary element of each field by its content: the instructions, the result and the end mark."""
     for field in list(paragraph.iter(FIELD)):
         code, end, *content = field
         for element in (*code, *content, *end):
@@ -84,12 +84,12 @@ def unwrap_fields(paragraph: Element) -> None:
 
 
 def protected_text(leaves: Sequence[WordLeaf]) -> Protected:
-    """Returns the text of all leaves as one protected span."""
+    """Returns the text of all leaves as one protected span, without white space at the ends."""
     return Protected("".join(leaf.text for leaf in leaves).strip())
 
 
 def elements_below(leaves: Sequence[WordLeaf], depth: int) -> list[Element]:
-    """Returns, in order, the wrapper of each leaf at `depth`, or the leaf's elements if it has no wrapper there.
+    """Returns, for each leaf in order, element `depth` of its path, or the leaf's elements if the path is shorter.
 
     A wrapper that encloses several leaves is returned once.
     """

@@ -1,6 +1,6 @@
-"""Functions that read and write Word documents. They run in separate processes.
+"""Functions that read and write Word documents. The server runs these functions in separate processes.
 
-A document is an archive of XML files. Files without text are copied byte by byte.
+A document is an archive of XML files. Files in the archive without text are copied byte by byte.
 """
 
 import io
@@ -22,7 +22,7 @@ from keras_nmt.app.server.errors import RequestError, TooLargeError
 
 MAX_PARAGRAPHS = 5_000
 MAX_RUNS = 20_000
-MAX_TAGS = 400_000  # of all files in the archive
+MAX_TAGS = 400_000  # in all files of the archive together
 MAX_FILES = 2_000
 MAX_UNPACKED_BYTES = 16 * 1024 * 1024  # a small archive may expand to much more
 CONTENT_TYPES = "[Content_Types].xml"
@@ -45,7 +45,7 @@ class PictureDescription(NamedTuple):
 
 
 def read_word(content: bytes, attributes: bool) -> list[list[str]]:
-    """Returns the texts of a document, each as a list of spans.
+    """Returns the texts of a document, each as a list of spans: first the text units, then the descriptions.
 
     Args:
         content: Bytes of the file.
@@ -60,7 +60,13 @@ def read_word(content: bytes, attributes: bool) -> list[list[str]]:
 
 
 def write_word(content: bytes, attributes: bool, translations: Sequence[Sequence[Span]]) -> bytes:
-    """Returns the document with translations in place of the texts that `read_word` returned."""
+    """Returns the document with translations in place of the texts that `read_word` returned.
+
+    Args:
+        content: Bytes of the file that `read_word` read.
+        attributes: The value that was passed to `read_word`.
+        translations: Spans of each translation, in the order of the texts.
+    """
     document = open_document(content)
     for place, spans in zip(list(document.places(attributes)), translations, strict=True):
         if isinstance(place, PictureDescription):
@@ -93,7 +99,11 @@ def open_document(content: bytes) -> "Document":
 
 
 class Document:
-    """A Word document. The XML files that contain text are parsed."""
+    """A Word document whose XML files with text are parsed.
+
+    Attributes:
+        paragraphs: All paragraphs of these XML files.
+    """
 
     def __init__(self, content: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -120,9 +130,9 @@ class Document:
             yield from root.iter(f"{{{etree.QName(root).namespace}}}{name}")
 
     def places(self, attributes: bool) -> Iterator[TextUnit | PictureDescription]:
-        """Yields the text units and, if `attributes` is true, the descriptions of pictures.
+        """Yields all text units. If `attributes` is true, then yields the descriptions of pictures that have letters.
 
-        The caller may replace each of them before it takes the next one.
+        The caller may replace a text unit or description before the caller takes the next one.
         """
         for paragraph in self.paragraphs:
             yield from text_units(paragraph)
@@ -145,7 +155,12 @@ class Document:
 
 
 def check_count(count: int, most: int, what: str) -> None:
-    """Checks that a number is within its limit.
+    """Checks that the document has at most `most` parts of a kind.
+
+    Args:
+        count: Number of parts.
+        most: Maximum number of parts.
+        what: Name of the kind, for the error message.
 
     Raises:
         TooLargeError: `count` is more than `most`.
@@ -168,7 +183,11 @@ def parse_xml(content: bytes) -> Element:
 
 
 def content_types(content: bytes) -> Callable[[str], str]:
-    """Parses the list of content types. Returns a function from a file name in the archive to the file's type."""
+    """Parses the list of content types.
+
+    Returns:
+        A function that returns the content type of a file in the archive, or "" if the list lacks the file.
+    """
     root = parse_xml(content)
     overrides = {e.get("PartName"): e.get("ContentType") for e in root.iter("{*}Override")}
     defaults = {str(e.get("Extension")).lower(): e.get("ContentType") for e in root.iter("{*}Default")}

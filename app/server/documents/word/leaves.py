@@ -22,7 +22,7 @@ class WordLeaf:
         text: Text that the model reads; "" for a placeholder, `Protected` for text that Word generates, such as a page
             number.
         look: Properties of the runs, for comparison with other leaves.
-        is_border: True if a text unit ends at this leaf.
+        is_border: True if a text unit ends at this leaf, such as a tab or a break.
     """
 
     elements: tuple[Element, ...]
@@ -33,7 +33,7 @@ class WordLeaf:
 
     @property
     def is_translatable(self) -> bool:
-        """True for text that is translated."""
+        """True if the leaf has text that is translated."""
         return bool(self.text) and not isinstance(self.text, Protected)
 
     @property

@@ -29,7 +29,7 @@ MAX_WRAPPER_DEPTH = 20  # limited because each word of a translation may need co
 def text_units(paragraph: Element) -> Iterator[TextUnit]:
     """Yields the text units of a paragraph that have something to translate.
 
-    This changes the XML of the paragraph but not its look: every run is divided into runs with one content each.
+    The function changes the paragraph's XML but not its look: every run is divided into runs with one content each.
     """
     leaves = wrap_fields(leaves_of(paragraph, ()))
     torn = {id(wrapper) for leaf in leaves for wrapper in leaf.path[: None if leaf.is_border else -MAX_WRAPPER_DEPTH]}
@@ -43,11 +43,12 @@ def text_units(paragraph: Element) -> Iterator[TextUnit]:
 def fixed_wrappers(leaf: WordLeaf, torn: set[int]) -> tuple[int, ...]:
     """Returns the ids of a leaf's wrappers that cannot move with their words.
 
-    These are the innermost wrapper in `torn` and the wrappers around it.
+    These wrappers are the innermost wrapper in `torn` and all wrappers that enclose it.
 
     Args:
         leaf: A leaf.
-        torn: Ids of the wrappers inside which a text unit ends, and of those with too many levels of wrappers inside.
+        torn: Ids of the wrappers inside which a text unit ends, and of the wrappers that contain `MAX_WRAPPER_DEPTH` or
+            more levels of wrappers.
     """
     last = max((i for i, wrapper in enumerate(leaf.path) if id(wrapper) in torn), default=-1)
     return tuple(map(id, leaf.path[: last + 1]))
@@ -77,7 +78,7 @@ def leaves_of(element: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]
 
 
 def leaves_of_run(run: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]:
-    """Yields a leaf for each content of a run. Moves each content after the first into a separate run."""
+    """Yields a leaf for each content of a run. Moves each content except the first into a separate run."""
     properties = next((one for one in run if local_name(one) == "rPr"), ())
     look = tuple(map(comparable, properties))
     contents = [one for one in run if isinstance(one.tag, str) and one is not properties]
@@ -99,7 +100,7 @@ def leaves_of_run(run: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]
 
 
 def visible_text(element: Element) -> str:
-    """Returns the text that Word shows for a `w:t`. Outer spaces count only with `xml:space="preserve"`."""
+    """Returns the text that Word shows for an element `w:t`. Outer spaces count only with `xml:space="preserve"`."""
     text = re.sub(r"[\t\n\r]", " ", element.text or "").replace("\N{SOFT HYPHEN}", "")
     values = (outer.get(XML_SPACE) for outer in (element, *element.iterancestors()))
     return text if next(filter(None, values), "") == "preserve" else text.strip(" ")
@@ -118,13 +119,19 @@ def merge_runs(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
 
 
 def trimmed(leaves: Sequence[WordLeaf]) -> TextUnit:
-    """Returns the leaves without the placeholders before and after the text. These placeholders stay in place."""
+    """Returns the leaves without the placeholders at the beginning and end.
+
+    The removed placeholders stay in place in the paragraph. A placeholder inside a wrapper is not removed.
+    """
     words = [i for i, leaf in enumerate(leaves) if leaf.text or leaf.path]
     return leaves[words[0] : words[-1] + 1] if words else []
 
 
 def comparable(element: Element) -> tuple[object, ...]:
-    """Returns an element's name, attributes and content as a value that can be compared with ==."""
+    """Returns an element's name, attributes and content as a value that == can compare.
+
+    Returns () for elements that do not change the look.
+    """
     if local_name(element) in INVISIBLE_PROPERTIES:
         return ()
     return element.tag, tuple(sorted(element.attrib.items())), tuple(map(comparable, element))

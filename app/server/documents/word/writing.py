@@ -16,7 +16,14 @@ INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def replace_unit(unit: TextUnit, spans: Sequence[Span]) -> None:
-    """Replaces a text unit by its translation. Each span is written in copies of the run and wrappers of its source."""
+    """Replaces a text unit in a paragraph by its translation.
+
+    Each span of the translation is written into copies of the run and wrappers that contained the source span.
+
+    Args:
+        unit: Leaves of the text unit.
+        spans: Spans of the translation.
+    """
     anchor = etree.Element("anchor")
     unit[0].outermost[0].addprevious(anchor)
     copied: set[int] = set()
@@ -44,7 +51,7 @@ def replace_unit(unit: TextUnit, spans: Sequence[Span]) -> None:
 
 
 def items_of(unit: TextUnit, spans: Sequence[Span]) -> Iterator[tuple[Sequence[Element], Element]]:
-    """Yields each element to write, with the wrappers that enclose it.
+    """Yields each element to write, after the wrappers that will enclose the element, the outermost first.
 
     A space at the end of a wrapper is moved behind the wrapper.
     """
@@ -85,7 +92,7 @@ def merge_spans(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
 
 
 def ordered_ranges(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
-    """Returns the spans in an order in which each bookmark or comment begins before it ends."""
+    """Returns the spans with the start mark of each bookmark or comment before its end mark."""
     found = list(spans)
     ends: dict[tuple[str, str], int] = {}
     for i, (number, _) in enumerate(found):
@@ -100,7 +107,7 @@ def ordered_ranges(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
 
 
 def remove_identity(element: Element) -> None:
-    """Removes the number of a copied content control, which must be unique in a document."""
+    """Removes the `id` of a copied content control, because each `id` must be unique in a document."""
     for properties in element:
         for one in [one for one in properties if local_name(one) == "id"]:
             properties.remove(one)

@@ -11,7 +11,7 @@ TRIM_INTERVAL_SECONDS = 5.0
 
 
 class Trimmer:
-    """Trims glibc's heaps at intervals. Does nothing on systems without glibc."""
+    """Callable that returns the freed memory in glibc's heaps to the system. Does nothing without glibc."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -22,7 +22,7 @@ class Trimmer:
             return
 
     def __call__(self) -> None:
-        """Trims the heaps, unless they were trimmed less than `TRIM_INTERVAL_SECONDS` ago."""
+        """Trims the heaps, unless the last trim was less than `TRIM_INTERVAL_SECONDS` ago."""
         if self._trim and time.monotonic() - self._last > TRIM_INTERVAL_SECONDS:
             self._last = time.monotonic()
             self._trim(0)

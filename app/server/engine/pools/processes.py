@@ -32,7 +32,7 @@ class ProcessPool:
 
     Args:
         count: Maximum number of processes.
-        most: Maximum number of calls that run or wait.
+        most: Maximum number of calls that run or wait for a process.
     """
 
     def __init__(self, count: int = PROCESSES, most: int = MAX_PENDING) -> None:
@@ -54,7 +54,7 @@ class ProcessPool:
             BusyError: Too many calls run or wait, or the server is shutting down.
             RequestError: The function raised this error.
             TooLargeError: The function needed too much memory, or the process ended for another reason.
-            RuntimeError: The function raised any other error.
+            RuntimeError: The function raised another error.
         """
         if not self._capacity.acquire(blocking=False):
             raise BusyError("too many requests of this kind; try again in a moment")
@@ -110,7 +110,7 @@ class ProcessPool:
 
 
 class PendingCall:
-    """A call and the process that runs it. One thread may cancel the call while another finishes it, in any order."""
+    """A call and the process that runs it. One thread may cancel the call while another thread finishes the call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -139,7 +139,7 @@ class PendingCall:
 
 
 class WorkerProcess:
-    """A process that runs one function after another."""
+    """A process that runs the functions that it receives, one after another."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -149,7 +149,7 @@ class WorkerProcess:
         theirs.close()
 
     def answer(self, job: object) -> Any:
-        """Runs a function in the process and returns its result, or the error that `outcome` returns.
+        """Runs a function in the process. Returns the function's result, or the error that `outcome` returns.
 
         Args:
             job: The function, its positional arguments and its named arguments.
@@ -177,7 +177,7 @@ class WorkerProcess:
 
 
 def serve_calls(connection: Connection) -> None:
-    """Runs the calls that arrive over a connection until it is closed. Main function of a worker process."""
+    """Main function of a worker process: runs the calls that arrive over a connection until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the server stops this process itself
     limit_memory(MAX_MEMORY_BYTES)
     trim = Trimmer()

@@ -18,7 +18,7 @@ class ThreadPool:
     """Thread pool that refuses calls beyond its capacity.
 
     Args:
-        most: Maximum number of calls that run or wait.
+        most: Maximum number of calls that run or wait for a thread.
     """
 
     def __init__(self, most: int = MAX_PENDING) -> None:

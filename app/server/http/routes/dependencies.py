@@ -1,7 +1,7 @@
-"""Objects that route handlers get from the running application.
+"""FastAPI dependencies with which route handlers get the service and the store of translated files.
 
-The function `application` stores these objects in `app.state`. The functions here are coroutines, because FastAPI would
-run an ordinary function in a thread, which costs time on every request.
+The function `application` stores these two objects in `app.state`. The functions below are coroutines, because FastAPI
+would run an ordinary function in a thread, which costs time on every request.
 """
 
 from typing import Annotated

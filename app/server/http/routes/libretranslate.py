@@ -27,9 +27,12 @@ routes = APIRouter(tags=["LibreTranslate"])
 
 
 def check_texts(value: Any) -> Any:
-    """Returns the value if it is a string or a list of strings.
+    """Returns `value` unchanged if it is a string or a list of strings.
 
-    This check runs before pydantic's own check of the union, whose error message names only the first alternative.
+    This check runs before pydantic's own check of `str | list[str]`, whose first error mentions only `str`.
+
+    Raises:
+        PydanticCustomError: `value` is neither a string nor a list of strings.
     """
     if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)):
         return value
@@ -140,7 +143,10 @@ async def translate_texts(request: Request, service: CurrentService) -> dict[str
 
 @routes.post("/detect", openapi_extra=request_body_schema(DetectRequest))
 async def detect_language(request: Request, service: CurrentService) -> list[dict[str, Any]]:
-    """Returns the possible languages of a text, the most likely first. All served languages are in the result."""
+    """Returns the likely languages of a text and all served languages, the most likely first.
+
+    For a text without letters, returns only one served language, with confidence 0.
+    """
     body = DetectRequest.model_validate(await fields_of(request))
     service.admit(request, body.api_key)
     service.limits.check([body.q])
@@ -150,7 +156,7 @@ async def detect_language(request: Request, service: CurrentService) -> list[dic
 
 @routes.post("/translate_file", openapi_extra=FILE_BODY)
 async def translate_file(request: Request, service: CurrentService, files: CurrentFiles) -> dict[str, str]:
-    """Translates a file and returns a link to the translation. The link works for some minutes."""
+    """Translates a file and returns a link to the translation. The link works for at most 10 minutes."""
     stored_name = files.keep(*await translated_file(service, request))
     return {"translatedFileUrl": str(request.url_for("download_file", name=stored_name))}
 
@@ -213,6 +219,8 @@ async def translated_file(service: Service, request: Request) -> tuple[str, byte
 async def fields_of(request: Request) -> Mapping[str, Any]:
     """Returns the fields of a request's body, which is JSON or a form.
 
+    A form field that occurs several times has a list of values. In JSON, lone surrogates are replaced.
+
     Raises:
         RequestError: The body is neither a form nor a JSON object.
     """
@@ -231,17 +239,17 @@ async def fields_of(request: Request) -> Mapping[str, Any]:
 
 
 async def form_value(value: UploadFile | str) -> UploadedFile | str:
-    """Returns the value of a form's field: its text, or its file."""
+    """Returns the value of a form field: a string, or the name and content of an uploaded file."""
     return value if isinstance(value, str) else UploadedFile(value.filename or "", await value.read())
 
 
 async def translations(
     service: Service, texts: Sequence[str], directions: Sequence[Direction], body: TranslateRequest
 ) -> list[list[str]]:
-    """Translates each text in its direction.
+    """Translates texts. Each text has its own translation direction.
 
     Returns:
-        A list for each text: its translation, followed by the alternatives. HTML has no alternatives.
+        For each text, a list of its translation and the alternatives. HTML has no alternatives.
     """
     answers: list[list[str]] = [[] for _ in texts]
     for direction in dict.fromkeys(directions):
@@ -259,6 +267,6 @@ async def translations(
 
 
 def alternatives_of(text: TranslatedText, count: int) -> list[str]:
-    """Returns up to `count` other translations of a whole text, without duplicates."""
+    """Returns up to `count` alternative translations of a whole text, without duplicates."""
     others = dict.fromkeys(text.alternative(number) for number in range(count))
     return [other for other in others if other != text.text]

@@ -37,7 +37,7 @@ routes = APIRouter(prefix="/api", tags=["nmt"])
 
 
 class DirectedRequest(BaseModel):
-    """The fields that all requests have: the two languages and the domain."""
+    """The fields that all requests of this interface have: the two languages and the domain."""
 
     _without_lone_surrogates = model_validator(mode="before")(replace_lone_surrogates)
 
@@ -49,20 +49,20 @@ class DirectedRequest(BaseModel):
 
 
 class TextToStream(DirectedRequest):
-    """A text of any length."""
+    """A request to translate a text of any length."""
 
     text: str = Field(examples=["Good morning. How are you?"])
     words: bool = Field(default=True, description="Return the confidence of each word.")
 
 
 class TextToTranslate(TextToStream):
-    """A text of any length, and the number of alternative translations."""
+    """A request to translate a text of any length, with alternative translations."""
 
     alternatives: int = Field(default=0, ge=0, le=16, description="Alternative translations of each sentence.")
 
 
 class PlaceToGoOn(DirectedRequest):
-    """A sentence and the beginning of its translation."""
+    """A request for translations of a sentence that begin with a prefix."""
 
     sentence: str = Field(examples=["Good morning."], max_length=MAX_SENTENCE_CHARACTERS)
     prefix: str = Field(default="", examples=["Guten"], max_length=MAX_SENTENCE_CHARACTERS)
@@ -70,20 +70,23 @@ class PlaceToGoOn(DirectedRequest):
 
 
 class SentenceToExplain(DirectedRequest):
-    """A sentence. If the sentence is too long for the model, the answer describes only its beginning."""
+    """A request for the model's internals. If the sentence is too long, the answer describes only its beginning."""
 
     sentence: str = Field(examples=["Good morning."], max_length=MAX_EXPLAINED_CHARACTERS)
 
 
 class GivenTranslation(DirectedRequest):
-    """A sentence and its translation."""
+    """A request to align a sentence with its translation."""
 
     sentence: str = Field(examples=["Good morning."], max_length=MAX_SENTENCE_CHARACTERS)
     translation: str = Field(examples=["Guten Morgen."], max_length=MAX_SENTENCE_CHARACTERS)
 
 
 def admitted_direction(service: Service, request: Request, body: DirectedRequest, texts: list[str]) -> Direction:
-    """Admits a request, checks the size of its texts and returns the translation direction."""
+    """Admits a request, checks the size of its texts and returns the translation direction.
+
+    If the source language is "auto", the first text determines the language.
+    """
     service.admit(request)
     service.limits.check(texts)
     return service.direction_for(body.source, body.target, texts[0], body.domain)[0]
@@ -119,7 +122,7 @@ async def translate_text(request: Request, body: TextToTranslate, service: Curre
 
 @routes.post("/stream", response_class=StreamingResponse)
 async def stream_text(request: Request, body: TextToStream, service: CurrentService) -> StreamingResponse:
-    """Translates a text. Sends each sentence with its index as a server-sent event as soon as it is translated."""
+    """Translates a text. As soon as a sentence is translated, sends it with its index as a server-sent event."""
     direction = admitted_direction(service, request, body, [body.text])
     found = stream(service.batcher, direction, body.text, with_words=body.words)
     return StreamingResponse(
@@ -131,7 +134,7 @@ async def stream_text(request: Request, body: TextToStream, service: CurrentServ
 
 @routes.post("/alternatives")
 async def alternatives(request: Request, body: PlaceToGoOn, service: CurrentService) -> list[dict[str, Any]]:
-    """Returns translations of a sentence that begin with the prefix and then differ, the most likely first."""
+    """Returns translations that begin with the prefix and differ in the token after it, the most likely first."""
     direction = admitted_direction(service, request, body, [body.sentence, body.prefix])
     if not body.sentence.strip():
         raise RequestError("the sentence is empty")
@@ -144,7 +147,7 @@ async def align(request: Request, body: GivenTranslation, service: CurrentServic
     """Aligns a sentence with its translation.
 
     Each item of `pairs` has two numbers: the index of a source word, and the index of a target word that translates it.
-    `weights` contains the attention of each target word to each source word.
+    `weights` contains the attention of each target word to each source word; empty for a long sentence.
     """
     direction = admitted_direction(service, request, body, [body.sentence, body.translation])
     work = align_words(service.batcher, direction, [(body.sentence, body.translation)])
@@ -169,7 +172,7 @@ async def explain(request: Request, body: SentenceToExplain, service: CurrentSer
 def explanation_json(direction: Direction, sentence: str) -> bytes:
     """Returns the outputs of the signature `explain` as JSON, with `sentence`, `is_cut` and `translation` added.
 
-    Numbers are rounded to 4 decimals, which is enough for the web page. -inf becomes -1e9, as JSON has no infinity.
+    Numbers are rounded to 4 decimals, which is enough for the web page. JSON has no infinity, so -inf becomes -1e9.
     """
     text = direction.encoded(sentence)
     found = call_signature(direction.version, EXPLAIN, {"text": np.array(text, object)})
@@ -194,7 +197,9 @@ def joined_pieces(pieces: Iterable[bytes]) -> str:
 
 
 async def server_sent_events(found: AsyncIterator[tuple[int, Sentence]], seconds: float) -> AsyncIterator[str]:
-    """Yields one event for each sentence. The last event is "end", or "error" if a sentence was not translated.
+    """Yields one server-sent event for each sentence.
+
+    The last event is "end", or "error" if a sentence was refused or the time limit was exceeded.
 
     Args:
         found: Pairs of the index of a sentence and the translated sentence.

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def replace_lone_surrogates(value: Any) -> Any:
-    """Replaces every lone surrogate by U+FFFD in all strings of a JSON value, at any depth."""
+    """Returns a JSON value in which U+FFFD replaces every lone surrogate, in all strings and names at any depth."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, Mapping):

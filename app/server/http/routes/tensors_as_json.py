@@ -51,7 +51,7 @@ def inputs_of_body(body: Any, definition: SignatureDef) -> tuple[dict[str, np.nd
 
 
 def columns_of(instances: Any, required: list[str]) -> dict[str, list[Any]]:
-    """Converts rows to columns.
+    """Converts rows to columns: returns the values of all rows for each input.
 
     Args:
         instances: List of rows. A row is an object of values by name, or the value of the only required input.
@@ -98,7 +98,7 @@ def array_of(name: str, value: Any, definition: SignatureDef) -> np.ndarray:
 
 
 def decoded(value: Any) -> Any:
-    """Converts strings and objects {"b64": …} to bytes, in lists of any depth. Other values stay unchanged.
+    """Converts strings and objects {"b64": …} to bytes, also in nested lists. Other values stay unchanged.
 
     Raises:
         RequestError: The value of "b64" is not base64.
@@ -116,7 +116,7 @@ def decoded(value: Any) -> Any:
 
 
 def body_of_outputs(outputs: Mapping[str, np.ndarray], *, by_rows: bool) -> dict[str, Any]:
-    """Returns the JSON of the answer, by rows or by columns like the request."""
+    """Returns the JSON of the answer, by rows or by columns. The name of a single output is left out."""
     plain = {name: json_values(values, binary=name.endswith(BINARY)) for name, values in outputs.items()}
     if by_rows:
         rows = [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
@@ -129,10 +129,10 @@ def json_values(values: Any, *, binary: bool) -> Any:
 
     Args:
         values: An array, or an element of an array.
-        binary: True to write strings as base64.
+        binary: True to write strings as objects {"b64": …}, False to decode them as UTF-8.
 
     Returns:
-        Nested lists, or a single value for an element. A float32 has the fewest digits that identify it.
+        Nested lists, or a single value for an element. A float32 has the fewest digits that distinguish it from others.
     """
     if isinstance(values, np.ndarray):
         return [json_values(one, binary=binary) for one in values]
@@ -142,7 +142,7 @@ def json_values(values: Any, *, binary: bool) -> Any:
 
 
 def metadata_of(model: str, number: int, definitions: Mapping[str, SignatureDef]) -> dict[str, Any]:
-    """Returns the description of a model's signatures in TensorFlow Serving's form."""
+    """Returns the description of a model's signatures as TensorFlow Serving writes it in JSON."""
     by_name = {}
     for name, definition in definitions.items():
         without_defaults = SignatureDef()

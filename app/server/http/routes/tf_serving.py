@@ -1,7 +1,7 @@
 """TensorFlow Serving's REST interface, so that clients of TensorFlow Serving work with this server.
 
-The paths are `/v1/models/NAME`, `/v1/models/NAME/metadata` and `/v1/models/NAME:predict`. In each, `/versions/N` may
-follow the name. Requests for other parts of the interface get an error that says what to use instead.
+The paths are `/v1/models/NAME`, `/v1/models/NAME/metadata` and `/v1/models/NAME:predict`. In each path, `/versions/N`
+may follow the name. Requests for other parts of the interface get an error that says what to use instead.
 """
 
 import json
@@ -21,7 +21,7 @@ from keras_nmt.app.server.errors import NotFoundError, RequestError, TooLargeErr
 from keras_nmt.app.server.http.routes.dependencies import CurrentService
 from keras_nmt.app.server.http.routes.tensors_as_json import body_of_outputs, inputs_of_body, metadata_of
 
-# The signatures whose rows can be batched. In other signatures, the shapes of the outputs differ from row to row.
+# The signatures whose rows (one per text) can be batched. In other signatures, output shapes differ from row to row.
 BATCHED = (DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE)
 MAX_STRING_BYTES = 4_000  # for strings that are not split into sentences
 MAX_BEAMS = 64  # beam size times number of alternatives, for one text
@@ -62,7 +62,7 @@ routes = APIRouter(tags=["TensorFlow Serving"])
 
 
 class BareNumbersResponse(Response):
-    """JSON response that may contain the bare word -Infinity, as TensorFlow Serving writes it.
+    """JSON response that may contain -Infinity without quotation marks, as TensorFlow Serving writes it.
 
     -Infinity is the score of a missing hypothesis. FastAPI's own JSON response refuses infinite numbers.
     """
@@ -77,7 +77,7 @@ class BareNumbersResponse(Response):
 @routes.get("/v1/models/{name}")
 @routes.get("/v1/models/{name}/versions/{number}")
 def status(service: CurrentService, name: str, number: int | None = None) -> JSONResponse:
-    """Returns the states of a model's versions."""
+    """Returns the states of the versions that were loaded or failed to load, or only of the version in the path."""
     return JSONResponse({"model_version_status": status_of(service, name, number)})
 
 
@@ -116,7 +116,7 @@ async def predict(request: Request, service: CurrentService, name: str, number: 
 @routes.post("/v1/models/{name}/versions/{number}:classify", include_in_schema=False)
 @routes.post("/v1/models/{name}/versions/{number}:regress", include_in_schema=False)
 def other_verb(request: Request, service: CurrentService, name: str, number: int | None = None) -> None:
-    """Refuses classification and regression. The error names the path for translation."""
+    """Refuses classification and regression. The error message names the path for translation."""
     service.admit(request)
     version = service.models.get(name, number)
     raise RequestError(f"{name} has no signature for this; use /v1/models/{name}/versions/{version.number}:predict")
@@ -140,10 +140,10 @@ def status_of(service: Service, name: str, number: int | None) -> list[dict[str,
     Args:
         service: Service with the models.
         name: Name of the model.
-        number: Return only this version; None returns all.
+        number: Number of the only version to return; None returns all.
 
     Raises:
-        NotFoundError: The model or the version does not exist.
+        NotFoundError: The model does not exist, or version `number` is neither loaded nor failed to load.
     """
     served = service.models.served.get(name)
     if served is None:
@@ -161,7 +161,7 @@ def status_of(service: Service, name: str, number: int | None) -> list[dict[str,
 
 
 def signature_in(body: Any, version: Version) -> str:
-    """Returns the name of the signature that a request asks for.
+    """Returns the name of the signature in a request's body, or `DEFAULT` if the body contains no name.
 
     Raises:
         NotFoundError: The version has no such signature.
@@ -173,16 +173,20 @@ def signature_in(body: Any, version: Version) -> str:
 
 
 def strings_of(values: np.ndarray | None) -> list[bytes]:
-    """Returns the strings of an input, or [] if the input is missing or contains numbers."""
+    """Returns all strings of an input as a flat list, or [] if the input is missing or contains numbers."""
     return values.ravel().tolist() if values is not None and values.dtype == object else []
 
 
 def check_inputs(inputs: Mapping[str, np.ndarray]) -> None:
-    """Checks the values of a signature's inputs.
+    """Checks the inputs of a signature.
+
+    Args:
+        inputs: Values in the request, by the name of the input.
 
     Raises:
-        RequestError: A setting is out of range, or the lists of terms differ in length.
-        TooLargeError: A string is too long.
+        RequestError: A number is outside the range that `RANGES` contains for the input, `alternatives` times
+            `beam_size` is greater than `MAX_BEAMS`, or `source_terms` and `target_terms` differ in length.
+        TooLargeError: A string is too long, or a text and its target are together too long for an alignment.
     """
     for name, (least, most) in RANGES.items():
         if name in inputs and not least <= float(inputs[name]) <= most:
@@ -198,7 +202,8 @@ def check_string_lengths(inputs: Mapping[str, np.ndarray]) -> None:
     """Checks the length of strings that are not split into sentences.
 
     Raises:
-        TooLargeError: A string is too long, or a text and its target are together too long for an alignment.
+        TooLargeError: A string has more than `MAX_STRING_BYTES` bytes, or the lengths of a text and its target have a
+            product greater than `MAX_ALIGNED`.
     """
     texts, targets = (strings_of(inputs.get(name)) for name in ("texts", "targets"))
     for name in UNSPLIT_STRINGS:
@@ -213,7 +218,9 @@ def check_string_lengths(inputs: Mapping[str, np.ndarray]) -> None:
 async def run(
     service: Service, version: Version, signature: str, inputs: Mapping[str, np.ndarray]
 ) -> Mapping[str, np.ndarray]:
-    """Runs a signature. If its rows can be batched, they may share a batch with other requests.
+    """Runs a signature and returns its outputs.
+
+    The rows of a signature in `BATCHED` may share a batch with rows of other requests. Other signatures run separately.
 
     Raises:
         RequestError: The inputs have different numbers of rows.
@@ -234,9 +241,9 @@ async def run(
 
 
 def stacked(rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    """Stacks the outputs of a request's rows.
+    """Stacks the outputs of a request's rows into one array for each output.
 
-    The token axis is as long as the longest of these rows. Other requests in the batch do not change its length.
+    The token axis is as long as the longest row of the request. The length of the batch's token axis has no influence.
     """
     if "pieces" in rows[0]:
         longest = max(1, *(int((row["pieces"] != b"").sum(axis=-1).max()) for row in rows))
@@ -245,7 +252,7 @@ def stacked(rows: Sequence[Row]) -> dict[str, np.ndarray]:
 
 
 def resized(values: np.ndarray, length: int) -> np.ndarray:
-    """Cuts or pads the last axis of `values` [..., T] to `length`. Only padding may be cut off."""
+    """Cuts or pads the last axis of `values` [..., T] to `length`. The part that is cut off must be padding."""
     missing = [(0, 0)] * (values.ndim - 1) + [(0, max(0, length - values.shape[-1]))]
     padding: Any = b"" if values.dtype == object else 0
     return np.pad(values[..., :length], missing, constant_values=padding)

@@ -1,4 +1,4 @@
-"""Temporary store of translated files. A client can download a file for some minutes under an unguessable name."""
+"""Temporary store of translated files. A client can download a stored file under an unguessable name."""
 
 import tempfile
 import threading
@@ -14,7 +14,11 @@ MAX_TOTAL_BYTES = 256 * 1024 * 1024
 
 
 class TranslatedFiles:
-    """Thread-safe store of files in a temporary folder that is deleted with the process."""
+    """Thread-safe store of files in a temporary folder. The folder is deleted by `close` or when Python exits.
+
+    Each call of `keep` or `get` deletes the files that are older than `LIFETIME_SECONDS`. If the other files together
+    are larger than `MAX_TOTAL_BYTES`, the call also deletes the oldest of them.
+    """
 
     def __init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="nmt-files-")
@@ -33,7 +37,7 @@ class TranslatedFiles:
         """
         stored_name = f"{uuid.uuid4()}{Path(name).suffix.lower()}"
         with self._lock:
-            if not Path(self.folder.name).is_dir():  # a clean-up job of the system has deleted the folder
+            if not Path(self.folder.name).is_dir():  # the system's clean-up of temporary files has deleted the folder
                 self.close()
                 self.folder = tempfile.TemporaryDirectory(prefix="nmt-files-")
             (Path(self.folder.name) / stored_name).write_bytes(content)
@@ -54,11 +58,11 @@ class TranslatedFiles:
         raise NotFoundError("this file does not exist, or no longer")
 
     def close(self) -> None:
-        """Deletes all files."""
+        """Deletes all files and their folder."""
         self.folder.cleanup()
 
     def _evict(self) -> None:
-        """Deletes expired files, and the oldest files if all files together are too large."""
+        """Deletes expired files. If the other files together are too large, also deletes the oldest of these files."""
         folder = Path(self.folder.name)
         stats = {file: file.stat() for file in (folder.iterdir() if folder.is_dir() else ())}
         size = 0
