@@ -192,7 +192,7 @@ class CTranslate2Graph(tf.Module):
         )
 
     def _score(self, sources: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """Computes the result of `token_log_probabilities`. The length of `sources` is N. A row of only PAD stays 0."""
+        """Computes the result of `token_log_probabilities` in Python, for N sources. A row of only PAD stays 0."""
         by_token = np.zeros(labels.shape, np.float32)
         rows = np.flatnonzero((labels != PAD).any(axis=1)).tolist()
         targets = [labels[row][(labels[row] != PAD) & (labels[row] != EOS)] for row in rows]

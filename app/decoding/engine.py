@@ -102,12 +102,12 @@ class TransformerEngine(TranslationEngine, Protocol):
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
         """Aligns the words of translations `targets` (string [N]) with the words of their sources `texts` (string [N]).
 
-        A tag before a text counts as a source word, but no target word is aligned with the tag. Texts are cut by
-        `given_pieces`, and the words of a piece are aligned only with words of the same piece.
+        A tag before a text counts as a source word, but no target word is aligned with the tag. `given_pieces` cuts
+        texts and translations into pairs of pieces, and words are aligned only within a pair.
         """
 
     def explain(self, text: tf.Tensor) -> "Explanation":
-        """Records the search and the attention for one sentence of a text (string []): the first that is not copied.
+        """Records the search and the attention for the first sentence of a text (string []) that is not copied.
 
         If the sentence is too long for the model, only its first part is translated.
         """

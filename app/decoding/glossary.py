@@ -64,8 +64,8 @@ def term_phrases(
 ) -> TermPhrases:
     """Returns the tokenised target terms that the translation of each piece must contain.
 
-    These are the g-th target term for each g for which `terms_in` finds the g-th source term in the piece, and an empty
-    term.
+    If `terms_in` finds the g-th source term in a piece, the result for the piece includes the g-th target term. The
+    last term of every piece is empty.
 
     Args:
         vocabulary: The vocabulary of the model.
@@ -87,9 +87,9 @@ def term_phrases(
 def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
     """Returns True for each term that a text contains as whole words: bool [N, G].
 
-    A term without capital letters matches in any case. A term with capital letters matches only exactly. Longer terms
-    are searched for first; among terms of the same length, those with capital letters are first. Text that one term has
-    matched cannot match a later term.
+    A term without capital letters also matches text with capital letters. A term with capital letters matches only
+    exactly. Longer terms are searched for first. Of terms of the same length, those with capital letters are first.
+    Text that one term has matched cannot match a later term.
 
     Args:
         texts: string [N].
@@ -127,6 +127,7 @@ def word_continuations(pieces: Sequence[str]) -> np.ndarray:
 def word_may_continue(terms: tf.Tensor) -> tf.Tensor:
     """Returns True for terms (string [G]) whose last word could have more letters after the term: bool [G].
 
-    The result is False for a term that ends in punctuation, such as "C++", or in a script without spaces.
+    The result is False for a term that ends in punctuation, such as "C++", or in a script that has no spaces between
+    words, such as Chinese.
     """
     return tf.strings.regex_full_match(terms, f"(?s:.*){_IN_WORD}")

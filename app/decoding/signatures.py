@@ -7,10 +7,10 @@ Signatures that translate all take `texts` (string [N]):
 - `translate_nbest` returns all fields of `TranslatedTexts` for the K best translations ([N, K], best first), where K is
   the beam size. It searches longer than `translate`.
 - `translate_prefix` also takes `prefixes` (string [N]), and returns K translations that begin with the prefix.
-- `translate_alternatives` also takes `prefixes` and a number `alternatives`. It returns so many translations, which
-  begin with the prefix and differ in the token after the prefix.
-- `translate_sample` also takes `seeds` (int32 [N]), a number `samples`, and the fields of `Sampling`: `temperature`,
-  `top_k` and `top_p`. It returns so many random translations.
+- `translate_alternatives` also takes `prefixes` and the number of translations to return, `alternatives`. The
+  translations begin with the prefix and differ in the token after the prefix.
+- `translate_sample` also takes `seeds` (int32 [N]), the number of translations to draw, `samples`, and the fields of
+  `Sampling`: `temperature`, `top_k` and `top_p`.
 - `translate_glossary` also takes `source_terms` and `target_terms` (string [G]), and returns `BEST_OUTPUTS`.
 
 All of these signatures except `serving_default` take the scalars `beam_size`, `length_penalty`, `max_extra_tokens`,

@@ -190,8 +190,8 @@ class TranslationGraph(tf.Module):
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
         """Aligns the words of translations `targets` (string [N]) with the words of their sources `texts` (string [N]).
 
-        A tag before a text counts as a source word, but no target word is aligned with the tag. Texts are cut by
-        `given_pieces`, and the words of a piece are aligned only with words of the same piece.
+        A tag before a text counts as a source word, but no target word is aligned with the tag. `given_pieces` cuts
+        texts and translations into pairs of pieces, and words are aligned only within a pair.
         """
         pieces = self.text.pair(texts, targets)
         tags = row_lengths(tf.strings.split(self.text.cutter.without_tags(at_least_one(texts))[0]))
@@ -207,7 +207,7 @@ class TranslationGraph(tf.Module):
         return Alignments(*(values[: tf.size(texts)] for values in found))
 
     def explain(self, text: tf.Tensor) -> Explanation:
-        """Records the search and the attention for one sentence of a text (string []): the first that is not copied.
+        """Records the search and the attention for the first sentence of a text (string []) that is not copied.
 
         If the sentence is too long for the model, only its first part is translated.
         """

@@ -86,7 +86,7 @@ class TranslationRequest:
     glossary: Glossary = ()
 
     def signature(self, with_prefixes: bool) -> str:
-        """Returns the name of the signature that answers the request."""
+        """Returns the name of the signature that answers the request, for lines with or without prefixes."""
         if self.sampling:
             return SAMPLE
         if self.at_prefix:

@@ -58,7 +58,7 @@ class Scored(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """The best extensions of the live beams of each sentence by one token; every field is [B, C]."""
+    """The C best extensions of the live beams of each sentence: beams with one more token. Every field is [B, C]."""
 
     log_probabilities: tf.Tensor  # of the whole extended hypotheses
     beams: tf.Tensor  # the beam that is extended, 0 … K - 1
@@ -84,9 +84,9 @@ def beam_search(
     algorithm). With K = 1, the only candidate is the most probable token, which is greedy search. PAD and BOS are never
     chosen. At the last position that the length limit allows, EOS is forced.
 
-    The search of a sentence stops when none of its beams can reach a better score than its N-th finished hypothesis.
-    Hypotheses after the N-th are the best that were found until then. The result of a sentence does not depend on the
-    other sentences in the batch.
+    The search of a sentence stops when none of its live beams can reach a better score than its N-th best finished
+    hypothesis, where N is `hypotheses`. Hypotheses after the N-th are the best that were found before the search
+    stopped. The result of a sentence does not depend on the other sentences in the batch.
 
     Args:
         step: (newest tokens int32 [B * K], number of tokens before them int32 [], state) -> (logits [B * K, V] of the
@@ -118,7 +118,7 @@ def beam_search(
 
 
 class BeamSearch:
-    """The steps of `beam_search`, as methods that `ConstrainedSearch` and `RecordedSearch` can change.
+    """The steps of `beam_search`, as methods that `ConstrainedSearch` and `RecordedSearch` can override.
 
     Args:
         step: The step function, as in `beam_search`.
@@ -270,9 +270,10 @@ class BeamSearch:
         return best
 
     def prune_unpromising(self, state: BeamState) -> tf.Tensor:
-        """Returns the live log-probabilities, [B, K]: all -inf for a sentence whose best hypotheses cannot improve.
+        """Returns the live log-probabilities, [B, K], with -inf for all beams of a sentence whose search can stop.
 
-        These are its first `self.hypotheses` finished hypotheses.
+        It can stop when no live beam can reach a better score than the N-th best finished hypothesis, where N is
+        `self.hypotheses`.
 
         Log-probabilities only decrease, and the length penalty is monotone in the length. So the best score that a live
         beam can reach is its present log-probability divided by a penalty: the larger one of the penalties at the next

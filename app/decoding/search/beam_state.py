@@ -106,7 +106,7 @@ def remove_stopped(state: BeamState, beam_size: tf.Tensor) -> BeamState:
 
 
 def store_results(state: BeamState) -> BeamState:
-    """Writes the finished hypotheses of the remaining sentences to their rows of `results`."""
+    """Writes the finished hypotheses of the sentences in the state to the rows of these sentences in `results`."""
     rows = state.rows[:, tf.newaxis]
     results = tf.nest.map_structure(
         lambda every, own: tf.tensor_scatter_nd_update(every, rows, own), state.results, state.finished

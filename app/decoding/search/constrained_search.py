@@ -121,7 +121,7 @@ def advance(progress: PhraseProgress, phrases: Phrases, tokens: tf.Tensor, conti
 
 
 def is_complete(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
-    """Returns True for an unmet phrase if the hypothesis ends with all its tokens: bool [R, P].
+    """Returns True for an unmet phrase if the hypothesis ends with all tokens of the phrase: bool [R, P].
 
     Such a phrase is met unless the next token continues its last word.
     """
@@ -210,9 +210,9 @@ class ConstrainedSearch(BeamSearch):
         return Candidates(tf.where(tf.reduce_any(is_known, axis=2), IMPOSSIBLE, log_probabilities), beams, tokens)
 
     def best_end(self, is_ending: tf.Tensor, scored: Scored) -> tf.Tensor:
-        """Returns the most probable token that does not continue a word, int32 [B * K, 1].
+        """Returns for each beam the most probable token that does not continue a word, int32 [B * K, 1].
 
-        Returns only PAD if `is_ending`, bool [B * K, 1], is False for all beams.
+        If `is_ending`, bool [B * K, 1], is False for all beams, returns PAD for all beams.
         """
 
         def likeliest() -> tf.Tensor:

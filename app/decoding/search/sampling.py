@@ -39,7 +39,7 @@ class Sampling(NamedTuple):
 
 
 class _State(NamedTuple):
-    """The state between two steps."""
+    """The state of sampling between two steps."""
 
     position: tf.Tensor  # int32 [], tokens already drawn
     tokens: tf.Tensor  # int32 [B, 1 + T], BOS first
@@ -101,7 +101,7 @@ class _Sampler:
         self.no_prefixes = tf.zeros([self.rows, 0], tf.int32)
 
     def run(self, step_state: SearchState) -> _State:
-        """Draws until all hypotheses have ended."""
+        """Draws tokens until all hypotheses have ended; returns the last state."""
         tokens = tf.pad(tf.fill([self.rows, self.longest], PAD), [[0, 0], [1, 0]], constant_values=BOS)
         state = _State(tf.constant(0), tokens, tf.zeros([self.rows, self.longest]), step_state)
         table = tf.TensorShape([None, None])

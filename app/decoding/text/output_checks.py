@@ -87,10 +87,10 @@ def has_loop(tokens: tf.Tensor) -> tf.Tensor:
 
 
 def wanted_repeats(period: int) -> int:
-    """Returns how many successive tokens must each equal the token `period` positions earlier to be a repetition.
+    """Returns the number of successive tokens in a repetition that must each equal the token `period` positions before.
 
-    With so many equal tokens, a sequence of `period` tokens occurs at least three times in a row, with at least six
-    tokens in all.
+    With this number, a sequence of `period` tokens occurs at least three times in a row and has at least six tokens in
+    all.
     """
     return max(2 * period, 6 - period)
 
@@ -124,12 +124,12 @@ def _links(texts: tf.Tensor) -> tf.Tensor:
 def _hash(strings: tf.RaggedTensor, counts: tf.Tensor) -> tf.Tensor:
     """Hashes the strings of each row, [R, (n)], regardless of their order: int64 [R].
 
-    Only strings for which `counts`, bool [all], is True are hashed.
+    Only the strings where `counts` (bool, one value for each string) is True are hashed.
     """
     hashes = tf.strings.to_hash_bucket_fast(strings.values, HASHES)
     return _summed(strings, tf.where(counts, hashes, 0))
 
 
 def _summed(rows: tf.RaggedTensor, values: tf.Tensor) -> tf.Tensor:
-    """Sums the flat `values`, [all], over each row, [R, (n)]: [R]. A ragged sum would need fifty more ops."""
+    """Sums `values`, one for each entry of `rows`, [R, (n)], over each row: [R]. A ragged sum needs fifty more ops."""
     return tf.math.unsorted_segment_sum(values, rows.value_rowids(), rows.nrows())

@@ -89,5 +89,5 @@ def _links(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Splits at ASCII whitespace, as TensorFlow does."""
+    """Splits a text at ASCII whitespace, as `tf.strings.split` does."""
     return [word.decode("utf-8", "replace") for word in text.encode("utf-8", "replace").split()]
