@@ -18,7 +18,7 @@ from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.pipelines.vocabulary.loading import load_vocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
-VOCABULARY = "vocabulary.model"  # a file beside the model, which contains the pieces but not the rules for tokenising
+VOCABULARY = "vocabulary.model"  # a file beside model.bin, which contains the pieces but no rules for tokenising
 LIMIT_STEP = 8  # sources whose lengths round up to the same multiple of it share a batch and a length limit
 SENTENCES_AT_ONCE = 64  # batch size of each worker; larger batches are no faster on a CPU
 

@@ -23,7 +23,7 @@ class BeamCache(NamedTuple):
     The decoder layers have H heads and width D.
     """
 
-    slots: tf.Tensor  # int32 [B * K, L], 0 … K - 1; the search reorders these rows with the beams
+    slots: tf.Tensor  # int32 [B * K, L], the slot of each position in a beam's history; reordered with the beams
     written: TensorNest  # a tf.nest of `KeysValues`, each [B, H, L, K * D/H]; 0 if not written yet
 
     def with_room(self, network: Network, position: tf.Tensor) -> "BeamCache":

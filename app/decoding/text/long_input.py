@@ -18,7 +18,7 @@ _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")  # noqa: RUF001
 _UNSPACED_SENTENCE_END = re.compile(r"[。！？｡][”’」』）]*$")  # noqa: RUF001
 
 _NO_CUT, _WORD, _SENTENCE = 0, 1, 2
-_LATE = 2  # makes a word boundary in the second half of the window better than a sentence end in the first half
+_LATE = 2  # makes a word boundary in the second half of the tokens better than a sentence end in the first half
 
 
 class CutTables(NamedTuple):

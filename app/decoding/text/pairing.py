@@ -12,7 +12,7 @@ import tensorflow as tf
 _BEADS = ((1, 1, 0.0), (1, 2, 3.0), (2, 1, 3.0), (1, 3, 5.0), (3, 1, 5.0), (1, 4, 7.0), (4, 1, 7.0))
 _MOST = 4
 _VARIANCE = 6.8  # variance of a length for each character of the other side (Gale and Church)
-MOST_CELLS = 2**20  # sentences of the text times sentences of the translation; above, a text is one group
+MOST_CELLS = 2**20  # sentences of the text times sentences of the translation; if there are more, a text is one group
 
 
 class Groups(NamedTuple):
