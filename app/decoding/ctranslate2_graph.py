@@ -18,22 +18,26 @@ from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.pipelines.vocabulary.loading import load_vocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
-VOCABULARY = "vocabulary.model"  # a file beside the model, which contains the pieces but not the rules for tokenising
-LIMIT_STEP = 8  # sources whose lengths round up to the same multiple share a batch and a length limit
+VOCABULARY = "vocabulary.model"  # a file beside model.bin, which contains the pieces but no rules for tokenising
+LIMIT_STEP = 8  # sources whose lengths round up to the same multiple of it share a batch and a length limit
 SENTENCES_AT_ONCE = 64  # batch size of each worker; larger batches are no faster on a CPU
 
 
 class CTranslate2Graph(tf.Module):
     """A `TranslationEngine` that translates text with a CTranslate2 model. It cannot be saved in a SavedModel.
 
-    CTranslate2 divides log-probabilities by length ^ alpha, but `beam_search` divides by ((5 + length) / 6) ^ alpha. So
-    this class ranks the K hypotheses of CTranslate2 again. In CTranslate2, a hypothesis may end only if EOS is among
-    the K best extensions, not the 2K best.
+    The search of CTranslate2 differs from `beam_search` in two points; K is the beam size:
+
+    - CTranslate2 divides the log-probability of a hypothesis by length ^ alpha, but `beam_search` divides it by
+      ((5 + length) / 6) ^ alpha. So this class computes the scores of `beam_search` for the K hypotheses that
+      CTranslate2 returns, and sorts the hypotheses by these scores.
+    - At each step, CTranslate2 finishes a hypothesis if its extension by EOS is among the K most probable extensions of
+      all beams of a sentence. `beam_search` considers the 2K most probable extensions.
 
     Args:
         folder: The model folder, as written by `app.models.ctranslate2_model`.
-        options: The settings of the search.
-        workers: The number of parallel workers, each with `threads` threads. 1 uses all processors for each batch.
+        options: The default settings of the search.
+        workers: The number of workers. Each translates one batch at a time, with `threads` threads.
         threads: The number of threads of each worker. 0 lets CTranslate2 choose.
     """
 
@@ -54,7 +58,10 @@ class CTranslate2Graph(tf.Module):
         )
 
     def signatures(self) -> Signatures:
-        """Returns the signatures that every engine has. `translate` and `serving_default` mostly bypass TensorFlow."""
+        """Returns the signatures of `engine_signatures`, by name.
+
+        `translate` and `serving_default` are computed in Python instead of a TensorFlow graph (see `PlainTranslation`).
+        """
         in_graph = engine_signatures(self)
         translate = PlainTranslation(self, in_graph[TRANSLATE])
         return {**in_graph, TRANSLATE: translate, DEFAULT: OnlyTexts(translate, in_graph[DEFAULT])}
@@ -85,7 +92,11 @@ class CTranslate2Graph(tf.Module):
         return self.text.score(texts, targets, self.token_log_probabilities, alpha)
 
     def search(self, pieces: tf.RaggedTensor, hypotheses: int | tf.Tensor, search: Search) -> Hypotheses:
-        """Searches for the best hypotheses of the pieces, int32 [B, (L)]."""
+        """Searches for the best hypotheses of pieces, given as token ids, int32 [B, (L)].
+
+        The result has K = `search.beam_size` hypotheses of each piece. Their `token_log_probabilities` are computed
+        only if `hypotheses` is K; otherwise they are 0.
+        """
         found = tf.numpy_function(
             lambda ids, splits, *settings: self.find(np.split(ids, splits[1:-1]), Search(*settings)),
             [pieces.values, pieces.row_splits, *search],
@@ -101,7 +112,7 @@ class CTranslate2Graph(tf.Module):
             of_each = tf.gather(pieces, tf.repeat(tf.range(pieces.nrows(out_type=tf.int32)), search.beam_size))
             return tf.reshape(self.token_log_probabilities(of_each, every), tf.shape(tokens))
 
-        # CTranslate2 returns no token scores, so another pass computes them, only if the whole beam is returned.
+        # CTranslate2 does not return the log-probabilities of tokens. Another pass computes them if they are needed.
         by_token = tf.cond(
             tf.equal(hypotheses, search.beam_size), scored, lambda: tf.zeros(tf.shape(tokens), tf.float32)
         )
@@ -114,7 +125,12 @@ class CTranslate2Graph(tf.Module):
         )
 
     def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
-        """Scores labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
+        """Computes the log-probability of each token of given translations: float32 [N, T], 0 at PAD.
+
+        Args:
+            sources: int32 [N, (L)], the source tokens.
+            labels: int32 [N, T], the tokens of the translations, EOS included, then PAD.
+        """
         by_token = tf.numpy_function(
             lambda ids, splits, labels: self._score(np.split(ids, splits[1:-1]), labels),
             [sources.values, sources.row_splits, labels],
@@ -123,7 +139,10 @@ class CTranslate2Graph(tf.Module):
         return tf.reshape(by_token, tf.shape(labels))
 
     def find(self, sources: Sequence[np.ndarray | Sequence[int]], search: Search) -> Found:
-        """Searches for the best hypotheses of sources, given as token ids. A source without tokens only gets EOS."""
+        """Searches for the best hypotheses of sources, given as token ids.
+
+        The only hypothesis of a source without tokens is EOS, with score 0.
+        """
         results = self._results(sources, search)
         beam_size, alpha = int(search.beam_size), float(search.length_penalty)
         longest = 1 + max((len(pieces) for result in results.values() for pieces in result.hypotheses), default=0)
@@ -143,7 +162,7 @@ class CTranslate2Graph(tf.Module):
     def _results(
         self, sources: Sequence[np.ndarray | Sequence[int]], search: Search
     ) -> dict[int, ctranslate2.TranslationResult]:
-        """Returns the engine's result for each source that has tokens, by the row of the source."""
+        """Returns CTranslate2's result for each source that has tokens, by the index of the source."""
         rows = [row for row, ids in enumerate(sources) if len(ids)]
         limits = [-(-len(sources[row]) // LIMIT_STEP) * LIMIT_STEP + int(search.max_extra_tokens) for row in rows]
         waiting: dict[int, ctranslate2.AsyncTranslationResult] = {}
@@ -155,7 +174,7 @@ class CTranslate2Graph(tf.Module):
     def _submit(
         self, sources: Sequence[np.ndarray | Sequence[int]], limit: int, search: Search
     ) -> list[ctranslate2.AsyncTranslationResult]:
-        """Starts the search for hypotheses of at most `limit` tokens, not counting EOS."""
+        """Starts a search for hypotheses of at most `limit` tokens, not counting EOS. Does not wait for the results."""
         return self.engine.translate_batch(
             [self.spelling[ids].tolist() for ids in sources],
             max_batch_size=SENTENCES_AT_ONCE,
@@ -173,7 +192,7 @@ class CTranslate2Graph(tf.Module):
         )
 
     def _score(self, sources: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """Scores labels, int32 [N, T], as translations of `sources`: float32 [N, T], 0 in rows without tokens."""
+        """Computes the result of `token_log_probabilities` in Python, for N sources. A row of only PAD stays 0."""
         by_token = np.zeros(labels.shape, np.float32)
         rows = np.flatnonzero((labels != PAD).any(axis=1)).tolist()
         targets = [labels[row][(labels[row] != PAD) & (labels[row] != EOS)] for row in rows]

@@ -1,4 +1,4 @@
-"""The interface of an engine that translates texts in a TensorFlow graph, as the signatures need it."""
+"""Interfaces of translation engines: the methods that the functions in `signatures` call."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,18 +33,19 @@ class TranslationEngine(Protocol):
         hypotheses: int | tf.Tensor = 1,
         retry: bool | tf.Tensor = False,
     ) -> TranslatedTexts:
-        """Translates `texts` (string [N]; N may be 0) into the `hypotheses` best translations of each.
+        """Translates each of `texts` (string [N]; N may be 0) into its `hypotheses` best translations.
 
         A text is translated in pieces: its sentences, and the parts of sentences that are too long for the model. The
-        j-th translation of a text joins the j-th translations of its pieces, and its score is the sum of their scores.
-        Text that is copied instead of translated adds nothing to the score. The translation of a text without tokens,
-        such as an empty text, is empty and has score 0.
+        j-th translation of a text joins the j-th translations of its pieces. Its score is the sum of the scores of
+        these translations. Text that is copied instead of translated, such as links (see `split_copied`), adds nothing
+        to the score. The translation of a blank text is empty and has score 0.
 
         Args:
             texts: The texts to translate.
             search: The settings of the search; None for those of `options`.
             hypotheses: The number of translations of each text, at most the beam size.
-            retry: True if the second translation of a piece replaces the first one when it has fewer warnings.
+            retry: True to replace the best translation of a piece by the second-best one if the second-best one has
+                fewer warnings (see `find_warnings`).
         """
 
     def score(
@@ -60,29 +61,30 @@ class TranslationEngine(Protocol):
 
 
 class TransformerEngine(TranslationEngine, Protocol):
-    """A `TranslationEngine` in TensorFlow, which can also force parts of translations and show attention."""
+    """A `TranslationEngine` that can also force parts of translations, sample translations and show attention."""
 
     def translate_with_prefixes(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, hypotheses: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Translates `texts` (string [N]); each translation begins with its prefix (string [N]).
+        """Translates each of `texts` (string [N]) into the `hypotheses` best translations that begin with its prefix.
 
-        A prefix is divided among the sentences of its text. The translation of a text without tokens has no prefix.
+        There is one prefix for each text (string [N]). It is divided among the sentences of the text (see
+        `Cutter.prefixes`). Sentences that are copied or blank ignore their part of the prefix.
         """
 
     def alternatives(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Returns `count` translations of each text (string [N]) that begin with its prefix and differ right after it.
+        """Returns `count` translations of each text that begin with its prefix and differ in the token after it.
 
-        The prefix is continued with each of the `count` most probable next tokens, the most probable first. Each
-        alternative is the best translation that begins with the prefix and this token.
+        The i-th translation is the best one that begins with the prefix and the i-th most probable token after the
+        prefix. There is one prefix for each text; both are string [N].
         """
 
     def sample(
         self, texts: tf.Tensor, seeds: tf.Tensor, sampling: Sampling, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Draws `count` random translations of each of `texts` (string [N]). They are not sorted.
+        """Draws `count` random translations of each of `texts` (string [N]), not sorted by score.
 
         The translations of a text depend on its seed (int32 [N]) and not on the other texts. The beam size of `search`
         has no effect.
@@ -91,17 +93,21 @@ class TransformerEngine(TranslationEngine, Protocol):
     def with_glossary(
         self, texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, search: Search
     ) -> TranslatedTexts:
-        """Returns the best translations of `texts` (string [N]) that use the terms of a glossary.
+        """Returns the best translation of each of `texts` (string [N]) that uses the terms of a glossary.
 
         If `terms_in` finds the g-th source term (string [G]) in a sentence, the translation of the sentence contains
-        the g-th target term verbatim. The target term is not followed by more letters of the same word.
+        the g-th target term (string [G]) verbatim. The target term is not followed by more letters of the same word.
         """
 
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
         """Aligns the words of translations `targets` (string [N]) with the words of their sources `texts` (string [N]).
 
-        A tag before a text counts as a word, but no word is aligned with it. Each piece is aligned separately.
+        A tag before a text counts as a source word, but no target word is aligned with the tag. `given_pieces` cuts
+        texts and translations into pairs of pieces, and words are aligned only within a pair.
         """
 
     def explain(self, text: tf.Tensor) -> "Explanation":
-        """Records how a text (string []) is translated: only its first sentence that is not copied."""
+        """Records the search and the attention for the first sentence of a text (string []) that is not copied.
+
+        If the sentence is too long for the model, only its first part is translated.
+        """

@@ -34,11 +34,12 @@ class Scorer:
     """Scores given translations.
 
     Args:
-        signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel that contains them.
-        length_penalty: The exponent of the length penalty; None for that of the engine. The signatures of a SavedModel
-            need a value.
-        batch_tokens: The largest number of pairs in a batch times the tokens of the longest source or translation.
-        window_lines: The number of pairs that are read and sorted by length before the first pair is scored.
+        signatures: The signatures of an engine, or the attribute `signatures` of a loaded SavedModel.
+        length_penalty: The exponent of the length penalty; None for the engine's default. It must not be None if the
+            signatures are those of a SavedModel.
+        batch_tokens: The limit of a batch: the number of its pairs times the number of tokens in its longest text. A
+            pair with more tokens is a batch on its own.
+        window_lines: The number of pairs that are read and sorted by length before the first of them is scored.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Scorer:
         self.rows = _Rows(signatures, SCORE, settings, batch_tokens=batch_tokens, window_lines=window_lines)
 
     def score_lines(self, pairs: Pairs) -> Iterator[Score]:
-        """Yields the score of each pair of a source and its translation, in order, window by window."""
+        """Yields the score of each pair of a source and its translation, in the order of `pairs`."""
         for row in self.rows.of(pairs):
             spelt = [piece.decode("utf-8", "replace") for piece in row["pieces"] if piece]
             tokens = tuple(zip(spelt, row["token_log_probabilities"].tolist(), strict=False))
@@ -61,7 +62,7 @@ class Scorer:
 
 
 class Aligner:
-    """Aligns the words of given translations with those of their sources. The arguments are those of `Scorer`."""
+    """Aligns the words of given translations with the words of their sources. `Scorer` describes the arguments."""
 
     def __init__(
         self, signatures: Signatures, *, batch_tokens: int = BATCH_TOKENS, window_lines: int = WINDOW_LINES
@@ -69,7 +70,11 @@ class Aligner:
         self.rows = _Rows(signatures, ALIGN, {}, batch_tokens=batch_tokens, window_lines=window_lines)
 
     def align_lines(self, pairs: Pairs) -> Iterator[str]:
-        """Yields the alignment of each pair of a source and its translation in Pharaoh's format, such as "0-0 2-1"."""
+        """Yields the alignment of each pair of a source and its translation, in the order of `pairs`.
+
+        The format is Pharaoh's: "0-0 2-1" aligns source word 0 with target word 0, and source word 2 with target
+        word 1.
+        """
         return (row["alignments"].decode() for row in self.rows.of(pairs))
 
 

@@ -18,20 +18,23 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 Glossary = tuple[tuple[str, str], ...]  # pairs of a source term and its translation
 
-# `_IN_WORD` matches marks, digits, and letters of scripts that put spaces between words.
+# `_IN_WORD` matches combining marks, digits, and letters of scripts that put spaces between words.
 _UNSPACED = "\\p{Han}\\p{Hiragana}\\p{Katakana}\\p{Thai}\\p{Lao}\\p{Khmer}\\p{Myanmar}\\p{Tibetan}"
 _IN_WORD = f"(?:[^\\P{{L}}{_UNSPACED}]|[\\p{{M}}\\p{{N}}])"
 _MARK = "\x01"  # occurs in no text, since the tokeniser removes it
 
 
 class TermPhrases(NamedTuple):
-    """The target terms that the translations of M pieces must contain: P for each piece, of which the last is empty."""
+    """The target terms that the translations of M pieces must contain.
+
+    Each piece has P terms. P differs between pieces and is at least 1, since the last term of each piece is empty.
+    """
 
     tokens: tf.RaggedTensor  # int32 [M, (P), (L)]
     is_open: tf.RaggedTensor  # bool [M, (P)], True if the last word of the term could continue after it
 
     def of(self, numbers: tf.Tensor) -> Phrases:
-        """Returns the terms of the pieces `numbers`, int32 [B], as input of a constrained search."""
+        """Returns the terms of B pieces, given by their indices `numbers`, as an argument of `constrained_search`."""
         tokens = tf.gather(self.tokens, numbers).to_tensor(PAD)  # [M, (P), (L)] -> [B, P, L]
         tokens = tf.pad(tokens, [[0, 0], [0, 0], [0, 1]], constant_values=PAD)
         return Phrases(tokens, tf.gather(self.is_open, numbers).to_tensor(False))
@@ -59,7 +62,18 @@ def read_glossary(path: Path) -> Glossary:
 def term_phrases(
     vocabulary: AnyVocabulary, tags: TagTables, pieces: Pieces, source_terms: tf.Tensor, target_terms: tf.Tensor
 ) -> TermPhrases:
-    """Finds source terms (string [G]) in the pieces; returns the tokenised target terms (string [G]) to use."""
+    """Returns the tokenised target terms that the translation of each piece must contain.
+
+    If `terms_in` finds the g-th source term in a piece, the result for the piece includes the g-th target term. The
+    last term of every piece is empty.
+
+    Args:
+        vocabulary: The vocabulary of the model.
+        tags: The tags of the vocabulary.
+        pieces: The pieces of the texts.
+        source_terms: string [G].
+        target_terms: string [G], the translations of the source terms.
+    """
     sources = without_tags(pieces.tokens, tags).to_tensor(PAD)
     matched = terms_in(vocabulary.decode(sources), source_terms)  # [M, G]
     target_terms = tf.concat([target_terms, [""]], axis=0)  # every piece gets the empty term, so that P is at least 1
@@ -73,8 +87,9 @@ def term_phrases(
 def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
     """Returns True for each term that a text contains as whole words: bool [N, G].
 
-    A term without capital letters matches in any case. A term with capital letters matches only exactly, and is tried
-    before a term of the same length without. If terms overlap in a text, only the longer one is found.
+    A term without capital letters also matches text with capital letters. A term with capital letters matches only
+    exactly. Longer terms are searched for first. Of terms of the same length, those with capital letters are first.
+    Text that one term has matched cannot match a later term.
 
     Args:
         texts: string [N].
@@ -105,10 +120,14 @@ def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
 
 
 def word_continuations(pieces: Sequence[str]) -> np.ndarray:
-    """Returns True for pieces of a vocabulary that continue the word before them, byte pieces included: bool [V]."""
+    """Returns True for pieces of a vocabulary that continue a word, byte pieces included: bool [V]."""
     return np.array([bool(regex.match(f"{_IN_WORD}|<0x[0-9A-F]{{2}}>$", piece)) for piece in pieces], bool)
 
 
 def word_may_continue(terms: tf.Tensor) -> tf.Tensor:
-    """Returns True for terms (string [G]) whose last word could continue, unlike "C++" or Chinese: bool [G]."""
+    """Returns True for terms (string [G]) whose last word could have more letters after the term: bool [G].
+
+    The result is False for a term that ends in punctuation, such as "C++", or in a script that has no spaces between
+    words, such as Chinese.
+    """
     return tf.strings.regex_full_match(terms, f"(?s:.*){_IN_WORD}")

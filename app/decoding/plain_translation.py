@@ -1,8 +1,8 @@
 """The signatures `translate` and `serving_default` for CTranslate2, in Python with almost no TensorFlow.
 
-In a TensorFlow graph, hundreds of operations tokenise, cut, check and join texts. With a small model, they take as long
-as CTranslate2 needs to translate a sentence. So this module does the same in Python, for all texts whose sentences are
-not too long for the model.
+In a TensorFlow graph, hundreds of operations tokenise, cut, check and join texts. With a small model, these operations
+take as long as CTranslate2 needs to translate a sentence. So this module does the same in Python. If a sentence is too
+long for the model, the graph is used.
 """
 
 import re
@@ -31,7 +31,7 @@ from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
 _LINE_ENDS = re.compile(r"[\r\n]+")
-EXAMINED = 2  # hypotheses that are checked: the second one replaces the first if it has fewer warnings
+EXAMINED = 2  # hypotheses that are checked: the second-best replaces the best one if the second-best has fewer warnings
 
 
 class Found(NamedTuple):
@@ -64,8 +64,8 @@ class PlainEngine(Protocol):
 class PlainTranslation:
     """The signature `translate`, computed in Python.
 
-    It calls the signature `fallback` instead if there are no texts, or if any source is too long for the model or
-    contains only tags.
+    If there are no texts, or if any sentence is too long for the model or contains only tags, `fallback` computes the
+    translations of all texts instead.
 
     Args:
         engine: The engine that searches.
@@ -102,14 +102,22 @@ class PlainTranslation:
         }
 
     def pieces(self, text: str) -> list[Parts]:
-        """Cuts a text into sentences as `Cutter.cut` does, but does not split sentences that are too long."""
+        """Cuts a text into sentences as `Cutter.cut` does, but does not split sentences that are too long.
+
+        The leading tags of the text are put before the part of each sentence that is translated.
+        """
         found = self.tags and self.tags.match(text)
         tags = found[0] if found else ""
         parts = [split_copied_outside(stretch.text) for stretch in stretches_in_python(text[len(tags) :])]
         return [Parts(copied, tags + rest if rest else "") for copied, rest in parts] or [Parts("", "")]
 
     def chosen(self, sources: Sequence[Sequence[int]], found: Found) -> list["Chosen"]:
-        """Returns the first hypothesis of each source, or the second one if it has fewer warnings."""
+        """Returns the best hypothesis of each source, or the second-best one if that has fewer warnings than the best.
+
+        Args:
+            sources: The token ids of each source, without leading tags.
+            found: The hypotheses of the sources.
+        """
         hypotheses = [[without_padding(ids) for ids in of_source] for of_source in found.tokens]
         texts = self.engine.vocabulary.decode_in_python([*sources, *(ids[:-1] for each in hypotheses for ids in each)])
         of_hypotheses = iter(texts[len(sources) :])
@@ -146,7 +154,7 @@ class Chosen(NamedTuple):
         translation: The translated text.
         score: The score of the piece, or the sum of the scores of a text's pieces.
         log_probability: The summed log-probability of the tokens.
-        tokens: The number of tokens, without copied text.
+        tokens: The number of translated tokens, EOS included; copied text does not count.
         warnings: The names of the warnings.
     """
 
@@ -163,7 +171,11 @@ class Chosen(NamedTuple):
 
 
 def joined_pieces(pieces: Sequence[tuple[str, Chosen]]) -> Chosen:
-    """Joins the pieces of a text. Each piece is a copied part and the translation that follows it."""
+    """Joins the pieces of a text: concatenates the texts, sums the numbers, and collects the warnings.
+
+    Args:
+        pieces: The copied part of each piece, and the translation that follows the copied part.
+    """
     text, last = "", ""
     for copied, found in pieces:
         part = joined_outside(copied, found.translation)
@@ -193,7 +205,7 @@ def _best(source: Side, hypotheses: Sequence[Side], scores: np.ndarray, log_prob
 
 
 def without_padding(ids: np.ndarray) -> list[int]:
-    """Removes PAD from a hypothesis, int32 [T], that ends in EOS; returns [EOS] if it has only PAD."""
+    """Returns the token ids of a hypothesis, int32 [T], without PAD, or [EOS] if all of them are PAD."""
     return ids[ids != PAD].tolist() or [EOS]
 
 

@@ -2,19 +2,20 @@
 
 Signatures that translate all take `texts` (string [N]):
 
-- `serving_default` takes nothing else, and returns `translations` and `scores` ([N]).
+- `serving_default` takes only `texts`, and returns `translations` and `scores` ([N]).
 - `translate` returns `BEST_OUTPUTS`, which are fields of `TranslatedTexts`, for the best translation ([N]).
 - `translate_nbest` returns all fields of `TranslatedTexts` for the K best translations ([N, K], best first), where K is
   the beam size. It searches longer than `translate`.
 - `translate_prefix` also takes `prefixes` (string [N]), and returns K translations that begin with the prefix.
-- `translate_alternatives` also takes `prefixes`, and returns `alternatives` translations that differ right after it.
-- `translate_sample` also takes `seeds` (int32 [N]), and returns `samples` translations that are drawn with
-  `temperature`, `top_k` and `top_p`.
+- `translate_alternatives` also takes `prefixes` and the number of translations to return, `alternatives`. The
+  translations begin with the prefix and differ in the token after the prefix.
+- `translate_sample` also takes `seeds` (int32 [N]), the number of translations to draw, `samples`, and the fields of
+  `Sampling`: `temperature`, `top_k` and `top_p`.
 - `translate_glossary` also takes `source_terms` and `target_terms` (string [G]), and returns `BEST_OUTPUTS`.
 
-All of them but `serving_default` take the scalars `beam_size`, `length_penalty`, `max_extra_tokens`,
-`no_repeat_ngram_size` and `repetition_penalty`. Their defaults are the engine's settings. `translate_sample` takes no
-`beam_size`.
+All of these signatures except `serving_default` take the scalars `beam_size`, `length_penalty`, `max_extra_tokens`,
+`no_repeat_ngram_size` and `repetition_penalty`. The defaults of these scalars are the engine's settings.
+`translate_sample` takes no `beam_size`.
 
 The other signatures:
 
@@ -70,7 +71,7 @@ DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN
     "detokenize",
 )
 DEFAULT_OUTPUTS = ("translations", "scores")
-BEST_OUTPUTS = ("translations", "scores", "confidences", "warnings")  # where only the best translation is returned
+BEST_OUTPUTS = ("translations", "scores", "confidences", "warnings")  # of signatures that return one translation
 
 
 def _strings(name: str) -> tf.TensorSpec:
@@ -89,13 +90,13 @@ def _no_defaults(_: DecodingOptions) -> Tensors:
 
 
 class Definition(NamedTuple):
-    """One signature of an engine.
+    """The definition of a signature, which is the same for all engines.
 
     Attributes:
         body: The function that computes the outputs from the engine and the named inputs.
         inputs: The specs of the inputs without a default.
-        defaults: The function that returns the default values of the other inputs, all scalars, from the engine's
-            options.
+        defaults: The function that maps the engine's options to the default values of the other inputs, which are all
+            scalars.
     """
 
     body: Callable[..., Tensors]
@@ -104,13 +105,19 @@ class Definition(NamedTuple):
 
 
 def engine_signatures(engine: TranslationEngine) -> Signatures:
-    """Returns the signatures that every engine has. Each is traced once, for any number of texts."""
+    """Returns the signatures that every engine has, by name: `ENGINE_SIGNATURES` and `serving_default`.
+
+    Each signature is traced once, for any number of texts.
+    """
     made = _made(engine, ENGINE_SIGNATURES)
     return {DEFAULT: default_signature(made[TRANSLATE], engine.options), **made}
 
 
 def transformer_signatures(engine: TransformerEngine) -> Signatures:
-    """Returns all signatures. Each is traced once, for any number of texts."""
+    """Returns the signatures of `engine_signatures` and `TRANSFORMER_SIGNATURES`, by name.
+
+    Each signature is traced once, for any number of texts.
+    """
     return {**engine_signatures(engine), **_made(engine, TRANSFORMER_SIGNATURES)}
 
 
@@ -126,7 +133,7 @@ def default_signature(translate: Signature, options: DecodingOptions) -> Signatu
 
 
 def search_settings(options: DecodingOptions) -> dict[str, tf.Tensor]:
-    """Returns the settings of a search as default values of inputs, by name."""
+    """Converts the settings of the search to default values of a signature's inputs, by name."""
     return Search.of(options)._asdict()
 
 
@@ -240,8 +247,8 @@ def signature(
 ) -> Signature:
     """Makes a `tf.function` with named inputs that is traced once. Callers may omit inputs that have a default.
 
-    TF Serving and the methods of a loaded SavedModel also use the defaults. The functions in the `signatures` of a
-    loaded SavedModel need every input.
+    After the function is saved in a SavedModel, its defaults still apply in TF Serving and in calls of methods of the
+    loaded model. Calls of functions in the attribute `signatures` of the loaded model need every input.
 
     Args:
         body: The function that computes the outputs from the named inputs.

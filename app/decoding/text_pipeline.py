@@ -1,4 +1,4 @@
-"""The text processing of an engine: cuts texts into pieces, and joins the results for pieces. It has no model."""
+"""The text processing of an engine, without the model: cuts texts into pieces, and joins the results of the pieces."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +28,8 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 BEAM_TOKENS_AT_ONCE = 65_536  # padded source tokens times beams of a batch; bounds the memory (2 GB for a base model)
 
-# (tokens of some pieces, int32 [B, (L)], indices of these pieces, int32 [B]) -> at least the requested hypotheses.
+# (tokens of some pieces, int32 [B, (L)], indices of these pieces, int32 [B]) -> their hypotheses, at least as many as
+# were requested.
 Finder = Callable[[tf.RaggedTensor, tf.Tensor], Hypotheses]
 # (sources, int32 [N, (L)], labels, int32 [N, T]) -> the log-probability of each label, float32 [N, T], 0 at PAD.
 TokenScorer = Callable[[tf.RaggedTensor, tf.Tensor], tf.Tensor]
@@ -41,7 +42,8 @@ class TextPipeline(tf.Module):
 
     Attributes:
         cut: The function texts, string [N] -> `Pieces`.
-        prefixes: The function (`Pieces`, prefixes, string [N]) -> the tokens that each piece's translation begins with.
+        prefixes: The function (`Pieces`, prefixes, string [N]) -> the tokens that the translation of each piece begins
+            with, int32 [M, (P)].
         pair: The function (texts, targets, each string [N]) -> `GivenPieces`.
     """
 
@@ -76,10 +78,11 @@ class TextPipeline(tf.Module):
         Args:
             pieces: The pieces of the texts.
             texts: The texts that were cut into pieces.
-            find: The search.
+            find: The function that searches for hypotheses of some pieces.
             hypotheses: The number of translations of each text.
-            beams: The number of rows that the search uses for each piece.
-            retry: True if the second translation of a piece replaces the first one when it has fewer warnings.
+            beams: The number of hypotheses that the search extends at once for each piece. It limits the batch size.
+            retry: True to replace the best translation of a piece by the second-best one if the second-best one has
+                fewer warnings.
         """
         rows = pieces.tokens.nrows(out_type=tf.int32)
         beam_tokens = tf.maximum(4, beams) * (1 + tf.reduce_max(row_lengths(pieces.tokens)))
@@ -106,13 +109,13 @@ class TextPipeline(tf.Module):
     ) -> ScoredTexts:
         """Scores `targets` (string [N]) as translations of `texts` (string [N]; N may be 0).
 
-        A text is cut into the same pieces as for translation. Its score is the sum of the scores of its pieces, and
-        copied text adds nothing. If a text and its translation have no tokens, the score is 0, as in translation.
+        `given_pieces` cuts each text and its translation into pairs of pieces. The score of a text is the sum of the
+        scores of its pairs. Copied text adds nothing. A pair in which neither piece has tokens has score 0.
 
         Args:
             texts: The source texts.
             targets: The translations of the source texts.
-            token_log_probabilities: The engine's function that scores labels.
+            token_log_probabilities: The engine's function that computes the log-probabilities of target tokens.
             alpha: The exponent of the length penalty.
         """
         pieces = self.pair(texts, targets)

@@ -1,6 +1,7 @@
 """Translation of text as one TensorFlow graph: cuts into sentences, tokenises, encodes, searches, detokenises, joins.
 
-`nmt translate` runs this graph, and an export contains it. The graph does not deal with files, lines or batches.
+`nmt translate` runs this graph, and an export contains it. The graph reads no files; `translator` reads lines and forms
+batches of them.
 """
 
 import tensorflow as tf
@@ -23,7 +24,7 @@ from keras_nmt.app.decoding.text_pipeline import TextPipeline
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
-SEED_STRIDE = 2**16  # distance between the second seeds of two samples of a piece; a text has fewer pieces
+SEED_STRIDE = 2**16  # distance between the second seeds of successive samples of a piece; a text has fewer pieces
 
 
 class TranslationGraph(tf.Module):
@@ -72,9 +73,10 @@ class TranslationGraph(tf.Module):
     def translate_with_prefixes(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, hypotheses: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Translates `texts` (string [N]); each translation begins with its prefix (string [N]).
+        """Translates each of `texts` (string [N]) into the `hypotheses` best translations that begin with its prefix.
 
-        A prefix is divided among the sentences of its text. The translation of a text without tokens has no prefix.
+        There is one prefix for each text (string [N]). It is divided among the sentences of the text (see
+        `Cutter.prefixes`). Sentences that are copied or blank ignore their part of the prefix.
         """
         pieces = self.text.cut(texts)
         of_pieces = self.text.prefixes(pieces, prefixes)
@@ -99,7 +101,7 @@ class TranslationGraph(tf.Module):
     def sample(
         self, texts: tf.Tensor, seeds: tf.Tensor, sampling: Sampling, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Draws `count` random translations of each of `texts` (string [N]). They are not sorted.
+        """Draws `count` random translations of each of `texts` (string [N]), not sorted by score.
 
         The translations of a text depend on its seed (int32 [N]) and not on the other texts. The beam size of `search`
         has no effect.
@@ -130,10 +132,10 @@ class TranslationGraph(tf.Module):
     def alternatives(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Returns `count` translations of each text (string [N]) that begin with its prefix and differ right after it.
+        """Returns `count` translations of each text that begin with its prefix and differ in the token after it.
 
-        The prefix is continued with each of the `count` most probable next tokens, the most probable first. Each
-        alternative is the best translation that begins with the prefix and this token.
+        The i-th translation is the best one that begins with the prefix and the i-th most probable token after the
+        prefix. There is one prefix for each text; both are string [N].
         """
         pieces = self.text.cut(texts)
         begun = self.text.prefixes(pieces, prefixes)
@@ -153,10 +155,10 @@ class TranslationGraph(tf.Module):
     def with_glossary(
         self, texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, search: Search
     ) -> TranslatedTexts:
-        """Returns the best translations of `texts` (string [N]) that use the terms of a glossary.
+        """Returns the best translation of each of `texts` (string [N]) that uses the terms of a glossary.
 
         If `terms_in` finds the g-th source term (string [G]) in a sentence, the translation of the sentence contains
-        the g-th target term verbatim. The target term is not followed by more letters of the same word.
+        the g-th target term (string [G]) verbatim. The target term is not followed by more letters of the same word.
         """
         pieces = self.text.cut(texts)
         terms = term_phrases(self.vocabulary, self.text.tables.tags, pieces, source_terms, target_terms)
@@ -188,7 +190,8 @@ class TranslationGraph(tf.Module):
     def align(self, texts: tf.Tensor, targets: tf.Tensor) -> Alignments:
         """Aligns the words of translations `targets` (string [N]) with the words of their sources `texts` (string [N]).
 
-        A tag before a text counts as a word, but no word is aligned with it. Each piece is aligned separately.
+        A tag before a text counts as a source word, but no target word is aligned with the tag. `given_pieces` cuts
+        texts and translations into pairs of pieces, and words are aligned only within a pair.
         """
         pieces = self.text.pair(texts, targets)
         tags = row_lengths(tf.strings.split(self.text.cutter.without_tags(at_least_one(texts))[0]))
@@ -204,13 +207,21 @@ class TranslationGraph(tf.Module):
         return Alignments(*(values[: tf.size(texts)] for values in found))
 
     def explain(self, text: tf.Tensor) -> Explanation:
-        """Records how a text (string []) is translated: only its first sentence that is not copied."""
+        """Records the search and the attention for the first sentence of a text (string []) that is not copied.
+
+        If the sentence is too long for the model, only its first part is translated.
+        """
         pieces = self.text.cut(text[tf.newaxis]).tokens
         first = tf.argmax(pieces.row_lengths() > 0)
         return explain_piece(self.network, self.vocabulary, pieces[first : first + 1], Search.of(self.options))
 
     def next_logits(self, tokens: tf.RaggedTensor, prefixes: tf.RaggedTensor) -> tf.Tensor:
-        """Computes the logits of the token after each prefix, int32 [B, (P)]: float32 [B, V], -inf for EOS."""
+        """Computes the logits of the next token after each prefix: float32 [B, V], -inf for PAD, BOS and EOS.
+
+        Args:
+            tokens: int32 [B, (L)], the source tokens.
+            prefixes: int32 [B, (P)], the tokens that each translation begins with.
+        """
         target = tf.pad(prefixes.to_tensor(PAD), [[0, 0], [1, 0]], constant_values=BOS)
         logits = self.network.logits(tokens, target)
         last = tf.gather(tf.cast(logits, tf.float32), row_lengths(prefixes), batch_dims=1)
@@ -218,7 +229,12 @@ class TranslationGraph(tf.Module):
         return tf.where(never, float("-inf"), last)
 
     def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
-        """Scores labels, int32 [N, T], as translations of `sources`, int32 [N, (L)]: float32 [N, T], 0 at PAD."""
+        """Computes the log-probability of each token of given translations: float32 [N, T], 0 at PAD.
+
+        Args:
+            sources: int32 [N, (L)], the source tokens.
+            labels: int32 [N, T], the tokens of the translations, EOS included, then PAD.
+        """
         return token_log_probabilities(self.network.logits, sources, labels, vocabulary_size=self.vocabulary.size)
 
     def search(
@@ -228,9 +244,10 @@ class TranslationGraph(tf.Module):
         search: Search | None = None,
         prefixes: tf.RaggedTensor | None = None,
     ) -> Hypotheses:
-        """Searches for the best hypotheses of the pieces, int32 [B, (L)]. A piece without tokens only gets EOS.
+        """Searches for the best hypotheses of pieces, given as token ids, int32 [B, (L)].
 
-        Hypotheses begin with the prefixes, int32 [B, (P)], which may be longer than the pieces.
+        Each hypothesis of a piece begins with the prefix of the piece. A prefix, a row of int32 [B, (P)], may have more
+        tokens than the piece. The only hypothesis of a piece without tokens is EOS.
         """
         search = search or Search.of(self.options)
         lengths = row_lengths(pieces)
@@ -249,9 +266,13 @@ class TranslationGraph(tf.Module):
 
 
 def _ends_prefix(pieces: Pieces, begun: tf.RaggedTensor) -> tf.Tensor:
-    """Returns True for the piece of each text in which its prefix ends: bool [M].
+    """Finds the piece of each text in which the text's prefix ends: bool [M], True for these pieces.
 
-    For a text without a prefix, this is its first piece that is not copied.
+    If a text has no prefix, the result is True for its first piece that has tokens.
+
+    Args:
+        pieces: The M pieces of all texts.
+        begun: int32 [M, (P)], the tokens of the prefix of each piece.
     """
     most = tf.size(pieces.owner)
     rank = tf.where(begun.row_lengths() > 0, most + pieces.place, most - 1 - pieces.place)

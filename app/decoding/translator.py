@@ -30,7 +30,7 @@ from keras_nmt.app.errors import UserError
 
 WINDOW_LINES = 4096  # enough to find lines of similar length, and quick to read
 BATCH_TOKENS = 4096
-SEED_STRIDE = 1_000_003  # distance between the numbers of two seeds, in lines; most corpora are shorter
+SEED_STRIDE = 1_000_003  # distance between the numbers of line 0 for two successive seeds; most corpora are shorter
 
 Column = Sequence[bytes] | np.ndarray  # an input of a signature, one value for each line
 OnBatch = Callable[[int], None]  # receives the number of lines of each batch
@@ -68,11 +68,13 @@ class TranslationRequest:
     """What to return for each line.
 
     Attributes:
-        hypotheses: The number of translations: the best one and `hypotheses - 1` alternatives. At most the beam size.
+        hypotheses: The number of translations: the best one and `hypotheses - 1` alternatives. At most the beam size,
+            unless `at_prefix` or `sampling` is set.
         with_tokens: True if translations include their tokens.
-        at_prefix: True if the translations differ in the token after the prefix, instead of being the best ones.
-        sampling: The distribution that translations are drawn from. None to search for the best ones.
-        seed: The seed of the random numbers. The numbers of a line depend only on this seed and the line number.
+        at_prefix: True if the translations of a line must differ in the token after the prefix. False for the best
+            translations that begin with the prefix.
+        sampling: The distribution that translations are drawn from. None to search for the best translations.
+        seed: The seed of the random numbers. The random numbers of a line depend only on this seed and the line number.
         glossary: Pairs of a source term and the target term to use. Only the best translation can use a glossary.
     """
 
@@ -84,7 +86,7 @@ class TranslationRequest:
     glossary: Glossary = ()
 
     def signature(self, with_prefixes: bool) -> str:
-        """Returns the name of the signature that answers the request."""
+        """Returns the name of the signature that answers the request, for lines with or without prefixes."""
         if self.sampling:
             return SAMPLE
         if self.at_prefix:
@@ -96,7 +98,7 @@ class TranslationRequest:
         return N_BEST if self.hypotheses > 1 or self.with_tokens else TRANSLATE
 
     def settings(self) -> dict[str, tf.Tensor]:
-        """Returns the signature's inputs that this request determines, without the settings of the search."""
+        """Returns the values of the signature's inputs that depend on this request, by name."""
         if self.sampling:
             types = {"temperature": tf.float32, "top_k": tf.int32, "top_p": tf.float32}
             drawn_from = {name: tf.constant(value, types[name]) for name, value in self.sampling._asdict().items()}
@@ -114,12 +116,13 @@ class Translator:
     """Translates lines in batches of similar length.
 
     Args:
-        signatures: `TranslationGraph.signatures()`, or the `signatures` of a SavedModel that contains them.
-        options: The settings of the search; None for those of the engine. The signatures of a SavedModel need settings.
+        signatures: The signatures of an engine, or the attribute `signatures` of a loaded SavedModel.
+        options: The settings of the search; None for the engine's defaults. They must not be None if the signatures are
+            those of a SavedModel.
         request: What to return for each line.
-        batch_tokens: The largest number of lines in a batch times the tokens of its longest line. A line with more
-            tokens is a batch on its own.
-        window_lines: The number of lines that are read and sorted by length before the first line is translated.
+        batch_tokens: The limit of a batch: the number of its lines times the number of tokens in its longest line. A
+            line with more tokens is a batch on its own.
+        window_lines: The number of lines that are read and sorted by length before the first of them is translated.
         batches_at_once: The number of batches that are translated in parallel, each in its own thread. With a GPU, the
             number is always 1, because GPU memory is the limit.
     """
@@ -148,11 +151,12 @@ class Translator:
     def translate_lines(
         self, lines: Iterable[str], *, prefixes: Iterable[str] | None = None, progress: OnBatch = _silent
     ) -> Iterator[Translation]:
-        """Yields one translation for each line, in order, window by window.
+        """Yields one translation for each line, in order. Reads `window_lines` lines before it yields the first.
 
         Args:
             lines: The lines to translate.
-            prefixes: The beginning of the translation of each line. Sampling ignores prefixes.
+            prefixes: The beginning of the translation of each line; None for no prefixes. If the request has `sampling`
+                or a glossary, prefixes are ignored.
             progress: Called after each batch with the number of its lines.
 
         Raises:
@@ -211,7 +215,10 @@ class Translator:
         return 1 + self.signatures[TOKENIZE](texts=tf.constant(texts))["lengths"].numpy()
 
     def _translation(self, found: Mapping[str, np.ndarray]) -> Translation:
-        """Makes a `Translation` from the outputs for one line: each [H], or a scalar if there is only the best."""
+        """Makes a `Translation` from the signature's outputs for one line.
+
+        Each output is [H, …] for H translations, or a scalar if the signature returns only the best translation.
+        """
         best, *others = [
             self._one({name: np.atleast_1d(values)[i] for name, values in found.items()})
             for i in range(min(self.request.hypotheses, np.size(found["scores"])))
@@ -234,7 +241,7 @@ class Translator:
 
 
 def zip_prefixes(lines: Iterable[str], prefixes: Iterable[str] | None) -> Iterator[tuple[str, str]]:
-    """Yields each line with its prefix, or with an empty one if `prefixes` is None.
+    """Yields each line with its prefix. If `prefixes` is None, all prefixes are empty.
 
     Raises:
         UserError: There are fewer or more prefixes than lines.
@@ -250,7 +257,9 @@ def zip_prefixes(lines: Iterable[str], prefixes: Iterable[str] | None) -> Iterat
 
 
 def batches_of_like_length(lengths: Sequence[int] | np.ndarray, batch_tokens: int) -> list[list[int]]:
-    """Divides lines into batches of at most `batch_tokens` tokens. A longer line is a batch on its own.
+    """Divides lines into batches of similar length, each with at most `batch_tokens` tokens.
+
+    A line with more than `batch_tokens` tokens is a batch on its own.
 
     Example: lengths [3, 9, 2, 3] and 8 tokens give [[1], [0, 3], [2]].
 
@@ -259,7 +268,8 @@ def batches_of_like_length(lengths: Sequence[int] | np.ndarray, batch_tokens: in
         batch_tokens: The largest number of tokens in a batch, padding included.
 
     Returns:
-        The line indices of each batch, longest lines first, so that the first batch shows if memory is too small.
+        The indices of the lines in each batch. The longest lines come first, so that if the memory is too small, the
+        first batch fails.
     """
     batches: list[list[int]] = []
     longest = 0

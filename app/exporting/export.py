@@ -110,8 +110,8 @@ def export(
 def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
     """Writes the weights for CTranslate2; returns their precision, or "none" if they were not written.
 
-    CTranslate2 and the run must give similar probabilities to the run's translations. Otherwise the next precision is
-    tried, and a message is printed.
+    CTranslate2 and the run must give similar probabilities to the run's translations. If they do not, a message is
+    printed. If the precision was int8, float32 is tried next; otherwise, no weights are written.
     """
     if wanted == "none" or model.others:
         return "none"
@@ -158,7 +158,10 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
 
 
 def sentences_of(model: RunModel) -> list[str]:
-    """Returns sentences with tags to test an export: from the dev set if the run contains some, else random words."""
+    """Returns sentences with tags to test an export.
+
+    They are the example sentences of the dev set that the run contains, or random words if the run contains none.
+    """
     tags = model.languages.tags_of(model.languages.targets[0])
     made_up = [tagged(sentence, tags) for sentence in made_up_sentences(model.graph.vocabulary)]
     return model.run.manifest.get("examples") or made_up
@@ -175,7 +178,7 @@ def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -
     Args:
         out: The folder that contains the versions of the export.
         facts: The description of the version.
-        write: The function that writes the files into a folder. It raises an error if they must not be published.
+        write: The function that writes the files into a folder. It raises an error if the files must not be published.
 
     Raises:
         UserError: `out` cannot be written.

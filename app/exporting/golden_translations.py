@@ -39,7 +39,7 @@ class GoldenTranslation(NamedTuple):
 def golden_translations(
     translate: Signature, sentences: Sequence[str], languages: Languages, max_source_tokens: int
 ) -> list[GoldenTranslation]:
-    """Translates the sentences, an empty text, and a text that must be split, with the signature `translate`."""
+    """Translates the texts of `golden_texts` with the signature `translate`; returns the texts and translations."""
     texts = golden_texts(sentences, max_source_tokens, languages)
     found = translate(texts=tf.constant(texts))
     translations = [text.decode("utf-8", "replace") for text in found["translations"].numpy()]
@@ -47,9 +47,9 @@ def golden_translations(
 
 
 def golden_texts(sentences: Sequence[str], max_source_tokens: int, languages: Languages) -> list[str]:
-    """Returns the sentences, an empty text, and a text with more words than `max_source_tokens`, which must be split.
+    """Returns the sentences, an empty text, and a text of more than `max_source_tokens` words, which must be split.
 
-    The long text begins with the tags of the first sentence.
+    The long text repeats the words of all sentences, and begins with the tags of the first sentence.
     """
     tags, _ = languages.split(sentences[0])
     words = " ".join(languages.split(sentence)[1] for sentence in sentences).split()

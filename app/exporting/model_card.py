@@ -46,7 +46,7 @@ def model_card(facts: Facts, translations: Sequence[GoldenTranslation], usage: s
 
 
 def _front_matter(facts: Facts) -> str:
-    """Writes the YAML. All strings are quoted, because the language code of Norwegian, `no`, means false in YAML."""
+    """Writes the YAML. All strings are quoted, because the language code of Norwegian, `no`, is false in YAML."""
     has_dev_bleu = any("dev_bleu" in line for line in facts["dev_results"])
     engine = "ctranslate2" if facts.get("format") == "ctranslate2" else "tensorflow"
     lists = {

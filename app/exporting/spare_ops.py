@@ -14,7 +14,10 @@ from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 
 def remove_spare_ops(folder: Path) -> None:
-    """Removes ops from the functions of the SavedModel in `folder`. Their results stay the same."""
+    """Removes duplicate and unused ops from the functions of the SavedModel in `folder`.
+
+    The functions still return the same results.
+    """
     path = folder / "saved_model.pb"
     model = SavedModel.FromString(path.read_bytes())
     for graph in model.meta_graphs:
@@ -26,15 +29,19 @@ def remove_spare_ops(folder: Path) -> None:
 
 
 def merge_equal(function: FunctionDef) -> None:
-    """Merges ops that compute the same from the same inputs. Only the first one stays, and is read instead of the rest.
+    """Merges ops that compute the same from the same inputs.
 
-    Ops with state, such as those that read variables or draw random numbers, are not merged.
+    Only the first of equal ops stays. Ops that read one of the others read the first one instead. Ops with state, such
+    as those that read variables or draw random numbers, are not merged.
     """
     first: dict[object, str] = {}
     merged: dict[str, str] = {}  # name of a removed op -> name of the op that replaces it
 
     def renamed(tensor: str) -> str:
-        """Renames the op in "name:output:number", or in "^name", which is an op that must run before."""
+        """Replaces the name of a merged op in the input of another op.
+
+        The input is "name:output:number" for a tensor, or "^name" for an op that must run before.
+        """
         mark = "^" if tensor.startswith("^") else ""
         name, colon, output = tensor.removeprefix("^").partition(":")
         return f"{mark}{merged.get(name, name)}{colon}{output}"

@@ -2,8 +2,8 @@
 
 The server reads assets.extra/tf_serving_warmup_requests, a TFRecord file of at most 1,000 `PredictionLog`s. From the
 `model_spec` of a request, it uses only the signature name. If a request fails, the server does not load the model.
-Older servers do not know defaults, and would fail if an input was missing. So each request has all inputs, also those
-with a default.
+Older servers do not know the defaults of inputs, and a request without such an input would fail. So each request has
+all inputs, also those with a default.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +57,7 @@ def _requests(
 
 
 def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -> dict[str, Any]:
-    """Returns a value for each input that has no default, by name."""
+    """Returns values for the inputs that have no default, by the names of the inputs."""
     texts, targets = ([getattr(one, side) for one in translations] for side in ("text", "translation"))
     of_texts, of_targets = ([text.partition(" ")[0] for text in side] for side in (texts, targets))  # first words
     return {

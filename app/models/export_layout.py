@@ -1,6 +1,6 @@
 """The files of an export: EXPORT/VERSION/saved_model.pb, as TF Serving expects them.
 
-A version in CTranslate2's format has model.bin instead. The newest version is used.
+A version in CTranslate2's format has model.bin instead of saved_model.pb. The version with the highest number is used.
 """
 
 import re
@@ -22,7 +22,10 @@ def versions(export: Path) -> list[int]:
 
 
 def newest_version(path: Path) -> Path | None:
-    """Returns the folder to load: `path` if it is a version, else the newest version in it, or None without any."""
+    """Returns the folder to load: `path` if it is a version, else the newest version in `path`, or None if none exists.
+
+    The newest version is the one with the highest number.
+    """
     if _is_version(path):
         return path
     published = versions(path)

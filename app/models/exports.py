@@ -59,7 +59,7 @@ def load_export(
     Args:
         version: The folder of the version.
         given: The settings of the search that override those of the export, if not None.
-        engine: The engine to use if the export has both engines; None for the faster one.
+        engine: The engine to use if the export has both engines. None for CTranslate2 on a CPU and TensorFlow on a GPU.
 
     Raises:
         UserError: The version is damaged.
@@ -72,8 +72,8 @@ def load_export(
 class ExportModel:
     """One version of an export: a SavedModel and, in most exports, the same weights for CTranslate2.
 
-    CTranslate2, which is faster on a CPU, runs the signatures that it supports. The SavedModel runs the others. It is
-    loaded when it is first needed.
+    If CTranslate2 is used, it runs the signatures that it supports. The SavedModel runs the others, and is loaded when
+    it is first needed. If CTranslate2 is not used, the SavedModel is loaded at once and runs all signatures.
 
     Args:
         version: The folder of the version.
@@ -143,12 +143,12 @@ class ExportModel:
 
 
 class FasterSignatures(Mapping[str, Signature]):
-    """The signatures of two engines: from the faster engine if it has them, else from the slower one.
+    """The signatures of two engines. Each is that of the faster engine, if it has the signature, or of the slower one.
 
     Args:
         faster: The signatures of the faster engine.
-        load_others: The function that returns all signatures of the slower engine. It is called when one of them is
-            needed, or when names are listed.
+        load_others: The function that returns all signatures of the slower engine. It is called when a signature is
+            needed that the faster engine does not have, or when names are listed.
     """
 
     def __init__(self, faster: Signatures, load_others: Callable[[], Signatures]) -> None:
@@ -166,7 +166,7 @@ class FasterSignatures(Mapping[str, Signature]):
 
 
 def load_engine(version: Path, options: DecodingOptions, engine: EngineName | None = None) -> "CTranslate2Graph | None":
-    """Loads the CTranslate2 model of a version. Returns None if it has no such model, or if TensorFlow is to be used.
+    """Loads the CTranslate2 model of a version. Returns None if there is none, or if TensorFlow is to be used.
 
     TensorFlow is used if `engine` is "tensorflow", or if `engine` is None and there is a GPU.
     """
@@ -245,7 +245,7 @@ def reporting_damage(version: Path) -> Iterator[None]:
     """Replaces errors from damaged files of an export by a one-line `UserError`.
 
     Raises:
-        UserError: The body of the `with` statement raised an error that a damaged file causes.
+        UserError: The body of the `with` statement raised an error that a damaged file can cause.
     """
     try:
         yield
@@ -278,10 +278,12 @@ def overridden(options: DecodingOptions, given: DecodingSettings) -> DecodingOpt
 def check_hypotheses(request: TranslationRequest, beam_size: int) -> None:
     """Checks that a request asks for no more hypotheses than the beam holds.
 
+    Requests with `sampling` or `at_prefix` may ask for any number.
+
     Raises:
-        UserError: It asks for more.
+        UserError: The request asks for more hypotheses.
     """
-    searched = request.sampling is None and not request.at_prefix  # else each one is found separately
+    searched = request.sampling is None and not request.at_prefix  # otherwise, each hypothesis is found separately
     if searched and request.hypotheses > beam_size:
         raise UserError(
             f"--n-best is {request.hypotheses}, but the beam holds {beam_size}; ask for fewer or a larger beam"

@@ -40,9 +40,10 @@ def load_model(
 
     Args:
         path: A run, an export, or one version of an export.
-        checkpoint: The checkpoint of a run, as an argument of `choose_checkpoint`.
-        engine: The engine. None for TensorFlow if `path` is a run, and for the faster engine if it is an export.
-        ensemble: The runs that form an ensemble with this run, each given as RUN or RUN:CHECKPOINT.
+        checkpoint: The checkpoint of a run, in the form that `choose_checkpoint` takes.
+        engine: The engine. None for TensorFlow if `path` is a run. If `path` is an export, None is explained in
+            `load_export`.
+        ensemble: The runs that form an ensemble with the run at `path`, each given as RUN or RUN:CHECKPOINT.
         decoding: The fields of `DecodingOptions` that override those of the model, if not None.
 
     Raises:
@@ -70,7 +71,7 @@ def load_model(
 
 
 class RunModel:
-    """A run with the weights of the checkpoint that `choose_checkpoint` selects, or an ensemble with more runs."""
+    """A run with the weights of the checkpoint that `choose_checkpoint` selects, or an ensemble of several runs."""
 
     def __init__(
         self,
@@ -140,6 +141,11 @@ class RunModel:
         """Stores the scores of the model's translations of a test set in the run. Prints a warning if that fails.
 
         The scores of an ensemble are not stored, since they do not belong to one run.
+
+        Args:
+            text: The name of the test set.
+            sentences: The number of sentences in the test set.
+            scores: The scores, by name.
         """
         if self.others:
             return

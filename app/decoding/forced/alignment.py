@@ -1,8 +1,8 @@
 """Aligns the words of a translation with the words of its source by the decoder's attention, in a TensorFlow graph.
 
-Words are separated by spaces. In its last but one layer, the decoder attends to the word that it translates (Garg et
-al. 2019), so no extra training is needed. Attention is computed within one piece of a text. Words are numbered over the
-whole text.
+Words are separated by spaces. The attention of the last decoder layer but one is used, because this layer attends to
+the word that is being translated (Garg et al. 2019). So no extra training is needed. Attention is computed within one
+piece of a text. Words are numbered over the whole text.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Alignments(NamedTuple):
 class Words(NamedTuple):
     """The words on one side, source or target, of M pairs of pieces. A piece has up to L tokens."""
 
-    numbers: tf.Tensor  # int32 [M, L], the word of each token, from 0 in each piece; -1 if it is in no word
+    numbers: tf.Tensor  # int32 [M, L], the word of each token, from 0 in each piece; -1 if the token is in no word
     count: tf.Tensor  # int32 [M], the number of words in the tokens
     first: tf.Tensor  # int32 [M], the number of words in the text before the tokens
     copied: tf.Tensor  # int32 [M], the number of copied words of the piece, which are included in `first`
@@ -39,13 +39,13 @@ class Attention(NamedTuple):
     """The attention of target words to source words, summed over the tokens of both words."""
 
     sums: tf.Tensor  # float32 [N, U, W]
-    tokens: tf.Tensor  # float32 [N, U], the number of tokens in each target word; 0 if it is not aligned
+    tokens: tf.Tensor  # float32 [N, U], the number of tokens in each target word; 0 if the word is not aligned
 
 
 def word_numbers(ids: tf.Tensor, tables: CutTables) -> tf.Tensor:
-    """Numbers the words and returns the word of each token: int32 in the shape of `ids`, [M, L].
+    """Returns the number of the word that each token belongs to: int32 in the shape of `ids`, [M, L].
 
-    PAD, EOS and leading tags have -1.
+    The words of each row are numbered from 0. PAD, EOS and leading tags have -1.
     """
     is_text = (ids != PAD) & (ids != EOS)
     if tables.tags.is_tag.any():
@@ -68,8 +68,9 @@ def align_pieces(
         numbers: int32 [M, S], the word of each source token, from `word_numbers`.
         target_numbers: int32 [M, T], the word of each target token, from `word_numbers`.
         before: int32 [N], the number of words of each text before its first piece.
-        weights_of: The function (first piece, piece after the last) -> float32 [B, T, S], the attention of each target
-            token of B pieces to each source token. S may be smaller than in `numbers` if these pieces are shorter.
+        weights_of: The function (index of the first of B pieces, index after the last of them) -> float32 [B, T, S],
+            the attention of each target token to each source token. S may be smaller than in `numbers` if these B
+            pieces are shorter.
     """
     every = tf.range(tf.size(pieces.owner))
     source_words = words_of(numbers, pieces, begins=pieces.source_begins_word, source=pieces.source, before=before)
@@ -101,13 +102,13 @@ def align_pieces(
 def words_of(
     numbers: tf.Tensor, pieces: GivenPieces, *, begins: tf.Tensor, source: tf.Tensor, before: tf.Tensor
 ) -> Words:
-    """Counts the words on one side, source or target.
+    """Counts the words of all pieces on one side, source or target, and the words of the text before each piece.
 
     Args:
         numbers: int32 [M, L], the word of each token on this side, from `word_numbers`.
         pieces: The pairs of pieces.
         begins: bool [M], True if the piece starts a word, False if it continues the last word of the piece before.
-        source: int32 [M], ascending; equal for pieces that are repetitions of the same piece.
+        source: int32 [M], ascending; equal for pairs that contain the same piece on this side.
         before: int32 [N], the number of words of each text before its first piece.
     """
     count = 1 + tf.reduce_max(tf.pad(numbers, [[0, 0], [0, 1]], constant_values=-1), axis=1)
@@ -125,7 +126,7 @@ def words_of(
 
 
 def attention_of(weights: tf.Tensor, source: Words, target: Words, owner: tf.Tensor, shape: tf.Tensor) -> Attention:
-    """Sums the attention between the tokens of B pieces to attention between words.
+    """Computes the attention of target words to source words by summing the attention between their tokens.
 
     Args:
         weights: float32 [B, T, S], the attention of each target token to each source token.
@@ -149,7 +150,7 @@ def attention_of(weights: tf.Tensor, source: Words, target: Words, owner: tf.Ten
 
 
 def attention_of_copied(source: Words, target: Words, owner: tf.Tensor, shape: tf.Tensor) -> Attention:
-    """Returns attention that aligns copied words one to one. The arguments are those of `attention_of`."""
+    """Returns attention that aligns copied words one to one. `attention_of` describes the arguments."""
     piece = tf.repeat(tf.range(tf.size(owner)), source.copied)
     number = tf.range(tf.size(piece)) - tf.gather(tf.cumsum(source.copied, exclusive=True), piece)
     text = tf.gather(owner, piece)

@@ -23,18 +23,21 @@ class RecordedCandidates(NamedTuple):
     """The C candidates in each of the U steps of a search, best first. A candidate is a beam with one new token."""
 
     tokens: tf.Tensor  # int32 [U, C, 1 + T], BOS, then the candidate's tokens, then PAD
-    log_probabilities: tf.Tensor  # float32 [U, C], of all tokens of a candidate; -inf if it does not exist
+    log_probabilities: tf.Tensor  # float32 [U, C], the sum over all tokens of a candidate; -inf if there is none
 
 
 class Explanation(NamedTuple):
-    """How a model with L layers, H heads and width D translates one sentence of S tokens into T tokens."""
+    """How a model with L layers, H heads and width D translates one sentence of S tokens into T tokens.
+
+    The search has U steps. In each step, it has C candidates: beams with one new token.
+    """
 
     source_pieces: tf.Tensor  # string [S], the last one "</s>"
     target_pieces: tf.Tensor  # string [T], the last one "</s>"
     positional_encodings: tf.Tensor  # float32 [max(S, T), D]
     encoder_attention: tf.Tensor  # float32 [L, H, S, S]: row s, the attention of source piece s to each source piece
-    decoder_attention: tf.Tensor  # float32 [L, H, T, T]: row t, the attention to earlier pieces that predicts piece t
-    cross_attention: tf.Tensor  # float32 [L, H, T, S]: row t, the attention to the source that predicts piece t
+    decoder_attention: tf.Tensor  # float32 [L, H, T, T]: row t, the attention to earlier pieces for predicting piece t
+    cross_attention: tf.Tensor  # float32 [L, H, T, S]: row t, the attention to the source for predicting piece t
     candidate_texts: tf.Tensor  # string [U, C], the text of each candidate
     candidate_pieces: tf.Tensor  # string [U, C], the newest piece of each candidate
     candidate_log_probabilities: tf.Tensor  # float32 [U, C]
@@ -44,7 +47,7 @@ class RecordedSearch(BeamSearch):
     """A beam search of one sentence that records its candidates."""
 
     def run_recorded(self, step_state: SearchState) -> tuple[Hypotheses, RecordedCandidates]:
-        """Searches like `run`; returns the hypotheses, and the candidates of each step."""
+        """Searches like `BeamSearch.run`; returns the hypotheses, and the candidates of each step."""
         state = self.initial(step_state)
         count = self.candidate_count()
         none = RecordedCandidates(tf.zeros([0, count, 1 + self.longest], tf.int32), tf.zeros([0, count]))
@@ -73,7 +76,7 @@ class RecordedSearch(BeamSearch):
 def explain_piece(
     network: TracedNetwork, vocabulary: AnyVocabulary, piece: tf.RaggedTensor, search: Search
 ) -> Explanation:
-    """Translates a piece, int32 [1, (L)], and records the attention and the candidates."""
+    """Translates one piece, given as token ids, int32 [1, (L)]; records the attention and the search's candidates."""
     step, state = network.begin(piece, search.beam_size)
     settings = BeamSettings(search.beam_size, search.length_penalty, tf.constant(1), search.repetition)
     limits = search.length_limits(row_lengths(piece))
@@ -99,7 +102,10 @@ def explain_piece(
 
 
 def newest_tokens(candidates: RecordedCandidates) -> tf.Tensor:
-    """Returns the newest token of each candidate, int32 [U, C]: in step u, the token at index u + 1."""
+    """Returns the newest token of each candidate, int32 [U, C].
+
+    In step u, counted from 0, this is the token at index u + 1, since BOS is at index 0.
+    """
     steps = tf.range(tf.shape(candidates.tokens)[0])
     return tf.gather(
         candidates.tokens, tf.repeat(steps[:, tf.newaxis] + 1, tf.shape(candidates.tokens)[1], axis=1), batch_dims=2

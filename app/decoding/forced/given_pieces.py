@@ -1,4 +1,4 @@
-"""Cuts texts and their given translations into pairs of pieces. Texts are cut as for translation."""
+"""Cuts texts and their given translations into pairs of pieces, for scores and alignments."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from keras_nmt.app.decoding.text.sentences import cut_sentences, split_copied
 from keras_nmt.app.decoding.text.texts import row_lengths
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
-_ROOM = 64  # a target piece may have twice the tokens of the longest source piece, and this many more
+_ROOM = 64  # a target piece may have twice the largest number of source tokens, and this many more
 _FAR = 8  # tokens; a word is cut if no word begins within this distance
 
 
@@ -24,8 +24,8 @@ class GivenPieces(NamedTuple):
     labels: tf.RaggedTensor  # int32 [M, (T)], tokens of the translation, without EOS
     copied: tf.Tensor  # string [M], copied text that precedes the piece on both sides
     owner: tf.Tensor  # int32 [M], the text of each pair, ascending
-    source: tf.Tensor  # int32 [M], ascending; equal for pairs with the same piece of the text
-    source_begins_word: tf.Tensor  # bool [M], False if the text continues the last word of the piece before
+    source: tf.Tensor  # int32 [M], the index of the source piece, ascending; equal for pairs with the same source piece
+    source_begins_word: tf.Tensor  # bool [M], False if the source piece continues the last word of the piece before
     target_begins_word: tf.Tensor  # bool [M], the same for the translation
 
 
@@ -43,9 +43,10 @@ class _Groups(NamedTuple):
 def given_pieces(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> GivenPieces:
     """Cuts `texts` and `targets` (string [N]) into pairs of pieces. Returns one empty pair if N is 0.
 
-    If a translation has as many sentences as its text, each sentence makes a pair with its translation. Otherwise
-    `pair_up` groups the sentences. A sentence that is too long for the model is cut as for translation, and its
-    translation is cut in proportion to the lengths of the parts.
+    If a translation has as many sentences as its text, the k-th sentence of the text and the k-th sentence of the
+    translation are a pair. Otherwise `pair_up` groups the sentences, and each group is a pair. If the source side of a
+    pair is too long for the model, `split_long` cuts it, and the target side is cut in proportion to the lengths of the
+    parts.
     """
     groups = _grouped(cutter, at_least_one(texts), at_least_one(targets))
     tables, most = cutter.tables, 2 * cutter.limit + _ROOM
@@ -101,7 +102,14 @@ def _in_proportion(
 ) -> tf.RaggedTensor:
     """Cuts the labels of G groups, int32 [G, (T)], into labels of M pieces, int32 [M, (T)].
 
-    Labels are cut at starts of words, in proportion to the lengths of the group's source pieces, int32 [M, (L)].
+    The labels of a group are cut in proportion to the lengths of its source pieces, at the start of a word if one is
+    near.
+
+    Args:
+        labels: The target tokens of each group.
+        pieces: int32 [M, (L)], the source pieces of all groups.
+        group: int32 [M], the group of each source piece, ascending.
+        tables: The tables of the vocabulary.
     """
     lengths = tf.cast(pieces.row_lengths(), tf.float64)
     so_far = tf.cumsum(lengths)

@@ -69,7 +69,7 @@ def joined_scores(
     Args:
         pieces: The pairs of pieces.
         scores: The scores of the pieces.
-        shown: int32 [M, T], the labels that the result contains, then PAD.
+        shown: int32 [M, T], the labels whose pieces and log-probabilities the result contains, then PAD.
         copied: int32 [M, (K)], the tokens of copied text, whose probability is 1.
         alpha: The exponent of the length penalty.
     """

@@ -1,1 +1,1 @@
-"""A transformer or an ensemble as decoding runs it: traced once, with a key/value cache that beams share."""
+"""Runs a transformer or an ensemble for decoding: as graphs that are traced once, with a key/value cache for beams."""

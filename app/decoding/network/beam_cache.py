@@ -1,8 +1,8 @@
 """Key/value cache that is not copied when beams are reordered.
 
-At each position, the K beams of a sentence write their keys and values into K slots. When beams are reordered, only a
-small table changes, which contains the slot of each position in each beam's history. Attention covers all slots of a
-sentence, and a mask restricts each beam to its own history.
+At each position, the K beams of a sentence write their keys and values into K slots. A small table contains, for each
+beam and each earlier position, the slot that belongs to the history of the beam. When beams are reordered, only this
+table changes. Attention covers all slots of a sentence, and a mask restricts each beam to its own history.
 """
 
 from collections.abc import Callable
@@ -14,20 +14,27 @@ from keras_nmt.app.decoding.network.protocol import Encoded, Network
 from keras_nmt.app.decoding.search.hypotheses import TensorNest
 from keras_nmt.layers.sublayers.attention import KeysValues
 
-ROOM = 32  # positions that are added at once: about the length of a sentence, much less than the limit
+ROOM = 32  # positions that are added at once: about the length of a sentence, much less than the length limit
 
 
 class BeamCache(NamedTuple):
-    """The keys and values of the K beams of each of B sentences, with room for L positions."""
+    """The keys and values of the K beams of each of B sentences, with room for L positions.
 
-    slots: tf.Tensor  # int32 [B * K, L], 0 … K - 1; the search reorders these rows with the beams
+    The decoder layers have H heads and width D.
+    """
+
+    slots: tf.Tensor  # int32 [B * K, L], the slot of each position in a beam's history; reordered with the beams
     written: TensorNest  # a tf.nest of `KeysValues`, each [B, H, L, K * D/H]; 0 if not written yet
 
     def with_room(self, network: Network, position: tf.Tensor) -> "BeamCache":
-        """Returns a cache with room for `position` (int32 []), which is at most the first position without room.
+        """Returns the cache with room for `position`: extends it by `ROOM` positions if it is full.
 
-        Attention reads the whole buffer, even its empty part. Most translations are much shorter than their limit. So
-        a buffer that has room for the limit from the start would make each step slower.
+        Attention reads the whole buffer, even its empty part. Most translations are much shorter than their length
+        limit. So a buffer that has room for so many tokens from the start would make each step slower.
+
+        Args:
+            network: The network whose keys and values are cached.
+            position: int32 [], at most the first position for which the cache has no room.
         """
         return tf.cond(position < tf.shape(self.slots)[1], lambda: self, lambda: self.extended(network))
 
@@ -42,7 +49,7 @@ class BeamCache(NamedTuple):
 
 
 class LayerCache:
-    """A `layers.sublayers.attention.Cache` of one layer for one step, in which each beam appends one token.
+    """A `layers.sublayers.attention.Cache` of one layer for one decoding step. In this step, each beam adds one token.
 
     Args:
         written: The layer's part of `BeamCache.written`.
@@ -56,7 +63,7 @@ class LayerCache:
         self.slots = slots
 
     def append(self, new: KeysValues) -> KeysValues:
-        """Writes the keys and values of the new tokens, [B, H, K, D/H]; returns all slots, [B, H, L * K, D/H]."""
+        """Writes the keys and values of new tokens, [B, H, K, D/H]; returns those in all slots, [B, H, L * K, D/H]."""
         self.written = KeysValues(*(self._write(*both) for both in zip(self.written, new, strict=True)))
         shape = [-1, new.keys.shape[1], self.slots, new.keys.shape[3]]
         return KeysValues(*(tf.reshape(values, shape) for values in self.written))
@@ -82,11 +89,11 @@ def empty_cache(network: Network, sentences: tf.Tensor, beams: int | tf.Tensor) 
 def decode_step(
     network: Network, tokens: tf.Tensor, position: tf.Tensor, cache: BeamCache, **encoded: Unpack[Encoded]
 ) -> tuple[tf.Tensor, BeamCache]:
-    """Computes the logits after the newest token of each beam.
+    """Computes the logits of the next token of each beam.
 
     Args:
         network: A `layers.transformer.Transformer` or an ensemble.
-        tokens: int32 [B * K]; the K beams of a sentence are adjacent rows.
+        tokens: int32 [B * K], the newest token of each beam. The K beams of a sentence are adjacent rows.
         position: int32 [], the position of `tokens`.
         cache: The cache of the tokens before this position.
         encoded: The encoded sources.

@@ -32,7 +32,7 @@ class Ensemble:
         return sum(transformer.count_params() for transformer in self.transformers)
 
     def encode(self, source: tf.Tensor) -> tuple[list[TensorNest], tf.Tensor]:
-        """Encodes ids [B, S]; returns the output of each encoder, and the mask, which is the same for all."""
+        """Encodes ids [B, S]; returns the output of each encoder, and the mask, which is the same for all members."""
         memories, masks = zip(*self._each(lambda member: member.encode(source)), strict=True)
         return list(memories), masks[0]
 
@@ -62,7 +62,7 @@ class Ensemble:
         return tf.add_n(weights) / len(weights)
 
     def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """Returns the attention maps of the first member. Those of other members may have other shapes."""
+        """Returns the attention maps of the first member. The maps of other members may have other shapes."""
         return self.transformers[0].attention_maps(source, target)
 
     def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
@@ -81,7 +81,7 @@ class Ensemble:
         may_attend: tf.Tensor,
         **encoded: Unpack[Encoded],
     ) -> tf.Tensor:
-        """Computes the logits [B, T, V] of the next token after each new token [B, T]."""
+        """Computes the logits [B, T, V] of the next token after each new token [B, T]; see `Network.decode_step`."""
 
         def step(member: Network, own: TensorNest, cross: TensorNest) -> tf.Tensor:
             its_encoded: Encoded = {"cross": cross, "may_attend_source": encoded["may_attend_source"]}
@@ -90,7 +90,7 @@ class Ensemble:
         return mean_logits(self._each(step, caches, encoded["cross"]))
 
     def _each(self, function: Callable[..., Any], *values: Sequence[TensorNest]) -> list[Any]:
-        """Calls a function for each member, with the member and its entry of each of `values`."""
+        """Calls a function with each member and the member's entry of each of `values`; returns all results."""
         return [function(member, *own) for member, *own in zip(self.transformers, *values, strict=True)]
 
 

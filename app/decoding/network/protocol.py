@@ -35,12 +35,17 @@ class Network(Protocol):
         """Computes the logits [B, T, V] of the next token after each of the ids [B, T]."""
 
     def cross_weights(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
-        """Computes how much each target position attends to each source position: float32 [B, H, T, S]."""
+        """Computes how much each target position attends to each source position: float32 [B, H, T, S].
+
+        The weights are those of the last decoder layer but one, or of the only decoder layer.
+        """
 
     def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """Computes the attention of every layer and head, float32 [L, B, H, T, S].
+        """Computes the attention weights of every layer and head, float32.
 
-        The keys of the result are "encoder", "decoder" and "cross".
+        Returns:
+            The self-attention of the "encoder", [L, B, H, S, S], and of the "decoder", [L, B, H, T, T], and the
+            attention of the decoder to the encoder ("cross"), [L, B, H, T, S].
         """
 
     def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
@@ -59,5 +64,5 @@ class Network(Protocol):
     ) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each new token [B, T].
 
-        The keys and values of earlier tokens are in `caches`.
+        `caches` contain the keys and values of earlier tokens. The keys and values of the new tokens are appended.
         """

@@ -11,7 +11,7 @@ from keras_nmt.app.decoding.network.protocol import Encoded, Network
 from keras_nmt.app.decoding.search.hypotheses import SearchState, Step
 from keras_nmt.app.decoding.text.texts import with_end
 
-SOURCE_MULTIPLE = 8  # sources are padded to a multiple of it: TensorFlow keeps compiled kernels for every shape
+SOURCE_MULTIPLE = 8  # source lengths are padded to a multiple of 8: TensorFlow keeps compiled kernels for each shape
 
 
 class TracedNetwork(tf.Module):
@@ -37,9 +37,9 @@ class TracedNetwork(tf.Module):
         return self._decode(target, **self.encode(pieces))
 
     def begin(self, pieces: tf.RaggedTensor, beams: int | tf.Tensor) -> tuple[Step, SearchState]:
-        """Returns the step function of a search, and its first state.
+        """Encodes pieces, int32 [B, (L)]; returns the step function of a search, and the state before the first step.
 
-        The search has `beams` beams for each of the pieces, int32 [B, (L)].
+        The search has `beams` beams for each piece.
         """
         encoded = self.encode(pieces)
         cache = empty_cache(self.network, pieces.nrows(out_type=tf.int32), beams)

@@ -58,7 +58,7 @@ class Scored(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """The best extensions of the live beams of each sentence by one token; every field is [B, C]."""
+    """The C best extensions of the live beams of each sentence: beams with one more token. Every field is [B, C]."""
 
     log_probabilities: tf.Tensor  # of the whole extended hypotheses
     beams: tf.Tensor  # the beam that is extended, 0 … K - 1
@@ -78,25 +78,26 @@ def beam_search(
 ) -> Hypotheses:
     """Searches for the best hypotheses of B sentences.
 
-    At each step, the candidates of a sentence are its 2K best extensions. Candidates that end in EOS may become
-    finished hypotheses. The K best candidates that do not end in EOS become the live beams (Tensor2Tensor's algorithm).
-    With K = 1, the only candidate is the most probable token, which is greedy search. PAD and BOS are never chosen. At
-    the last position of a sentence, EOS is forced.
+    An extension is a live beam with one more token. At each step, the candidates of a sentence are its 2K most probable
+    extensions, where K is the beam size. Candidates that end in EOS become finished hypotheses, of which the K with the
+    best scores are kept. The K most probable candidates that do not end in EOS become the live beams (Tensor2Tensor's
+    algorithm). With K = 1, the only candidate is the most probable token, which is greedy search. PAD and BOS are never
+    chosen. At the last position that the length limit allows, EOS is forced.
 
-    The search of a sentence stops when none of its beams can reach a better score than its N-th finished hypothesis.
-    Hypotheses after the N-th are the best that were found until then. The result of a sentence does not depend on the
-    other sentences in the batch.
+    The search of a sentence stops when none of its live beams can reach a better score than its N-th best finished
+    hypothesis, where N is `hypotheses`. Hypotheses after the N-th are the best that were found before the search
+    stopped. The result of a sentence does not depend on the other sentences in the batch.
 
     Args:
         step: (newest tokens int32 [B * K], number of tokens before them int32 [], state) -> (logits [B * K, V] of the
             next token, state). The K beams of a sentence are adjacent rows.
-        initial_state: The state before the first step.
+        initial_state: The model's state before the first step.
         length_limits: int32 [B], the largest number of tokens in a hypothesis, EOS included; at least 1.
         beam_size: K, a number or int32 [].
         length_penalty: The exponent alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities.
-        hypotheses: N, from 1 to K, a number or int32 [].
-        prefixes: int32 [B, P], padded with PAD: the tokens that each hypothesis begins with. They do not include EOS,
-            and there are fewer than the length limit. Their probability is part of the score.
+        hypotheses: N, the number of best hypotheses that are needed, from 1 to K: a number or int32 [].
+        prefixes: int32 [B, P], padded with PAD: the tokens that each hypothesis of a sentence begins with. A prefix
+            does not include EOS and is shorter than the length limit. Its probability is part of the score.
         repetition: The rules against repetition. All returned probabilities are computed after the repetition penalty.
 
     Raises:
@@ -117,7 +118,7 @@ def beam_search(
 
 
 class BeamSearch:
-    """The steps of `beam_search`, as methods that `ConstrainedSearch` and `RecordedSearch` can change.
+    """The steps of `beam_search`, as methods that `ConstrainedSearch` and `RecordedSearch` can override.
 
     Args:
         step: The step function, as in `beam_search`.
@@ -152,7 +153,7 @@ class BeamSearch:
         )
 
     def should_continue(self, state: BeamState) -> tf.Tensor:
-        """Returns True if any sentence has a live beam: bool []."""
+        """Returns True if any sentence has a live beam and the longest length limit is not reached: bool []."""
         alive = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE)
         return tf.logical_and(state.position < self.longest, alive)
 
@@ -189,15 +190,18 @@ class BeamSearch:
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
         """Finds the best next tokens of each beam.
 
-        To save passes over all of [B * K, V], this method does not mask tokens that are never chosen. It returns that
-        many more tokens instead, and `extensions` masks them.
+        The tokens that are never chosen, PAD and BOS, may be among them: masking the logits would need a pass over
+        [B * K, V]. So this method finds two more tokens than needed, and `extensions` masks PAD and BOS.
         """
         ruled = self.repetition.apply(logits, state.history())
         best = top_k(ruled.allowed, self.candidate_count() + len(NEVER_CHOSEN))
         return Scored(ruled.logits, _log_normalizers(ruled.logits, best), best)
 
     def extensions(self, state: BeamState, scored: Scored) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the log-probabilities and tokens of the best extensions of each beam; both [B * K, C]."""
+        """Returns the log-probabilities of the best next tokens of each beam, and these tokens; both [B * K, C].
+
+        If a token is forced for a beam, all other tokens have log-probability -inf.
+        """
         best = scored.best
         log_probabilities = tf.where(is_never_chosen(best.indices), IMPOSSIBLE, best.values - scored.normalizers)
         forced = self.forced_tokens(state)
@@ -210,7 +214,13 @@ class BeamSearch:
         return tf.repeat(forced, self.beam_size)[:, tf.newaxis]
 
     def best_extensions(self, state: BeamState, log_probabilities: tf.Tensor, tokens: tf.Tensor) -> Candidates:
-        """Selects the best extensions of each sentence among the extensions of its beams, [B * K, C]."""
+        """Selects the most probable extensions of each sentence.
+
+        Args:
+            state: The state before the extension.
+            log_probabilities: float32 [B * K, C], the log-probabilities of C next tokens of each beam.
+            tokens: int32 [B * K, C], these tokens.
+        """
         sentences = tf.size(state.rows)
         by_beam = [sentences, self.beam_size, -1]
         extended = tf.reshape(log_probabilities, by_beam) + state.live_log_probabilities[:, :, tf.newaxis]
@@ -220,7 +230,7 @@ class BeamSearch:
         return Candidates(best.values, best.indices // extensions_of_beam, chosen_tokens)
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
-        """Keeps the K best among the finished hypotheses and the candidates that end in EOS."""
+        """Keeps the K hypotheses with the best scores: of the finished ones and the candidates that end in EOS."""
         ended = tf.where(candidates.tokens == EOS, candidates.log_probabilities, IMPOSSIBLE)
         scores = ended / length_penalties(state.position + 1, self.length_penalty)
         best: TopK = tf.math.top_k(tf.concat([state.finished.scores, scores], 1), self.beam_size)  # of [B, K + C]
@@ -241,7 +251,7 @@ class BeamSearch:
         return state._replace(finished=finished)
 
     def survive(self, state: BeamState, candidates: Candidates) -> tuple[BeamState, tf.Tensor]:
-        """Selects K candidates without EOS as new live beams; also returns the beam that each one extends, [B, K]."""
+        """Selects K candidates without EOS as new live beams; also returns the beam that each extends, int32 [B, K]."""
         not_ended = tf.where(candidates.tokens == EOS, IMPOSSIBLE, candidates.log_probabilities)
         best = self.select_survivors(state, candidates._replace(log_probabilities=not_ended))
         parents = gather_beams(candidates.beams, best.indices)
@@ -260,7 +270,10 @@ class BeamSearch:
         return best
 
     def prune_unpromising(self, state: BeamState) -> tf.Tensor:
-        """Returns the live log-probabilities [B, K]; those of a sentence are all -inf if its results cannot improve.
+        """Returns the live log-probabilities, [B, K], with -inf for all beams of a sentence whose search can stop.
+
+        It can stop when no live beam can reach a better score than the N-th best finished hypothesis, where N is
+        `self.hypotheses`.
 
         Log-probabilities only decrease, and the length penalty is monotone in the length. So the best score that a live
         beam can reach is its present log-probability divided by a penalty: the larger one of the penalties at the next
@@ -273,7 +286,10 @@ class BeamSearch:
         return tf.where(can_improve[:, tf.newaxis], state.live_log_probabilities, IMPOSSIBLE)
 
     def reorder(self, step_state: SearchState, parents: tf.Tensor) -> SearchState:
-        """Copies to each live beam the model's state of the beam that it extends, given as `parents`, [B, K]."""
+        """Reorders the model's state: each live beam gets the state of the beam that it extends.
+
+        `parents`, int32 [B, K], has the index of the extended beam, from 0 to K - 1.
+        """
 
         def reordered() -> TensorNest:
             first_rows = tf.range(tf.shape(parents)[0])[:, tf.newaxis] * self.beam_size
@@ -285,6 +301,6 @@ class BeamSearch:
 
 
 def _log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
-    """Computes log(sum(exp(logits))) of each row, [N, 1]. It uses softmax, one fused pass; logsumexp needs four."""
+    """Computes log(sum(exp(logits))) of each row, [N, 1], with softmax. This is one pass; logsumexp needs four."""
     probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
     return best.values[:, :1] - tf.math.log(tf.maximum(probability, SMALLEST))

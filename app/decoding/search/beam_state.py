@@ -21,8 +21,9 @@ class Finished(NamedTuple):
 class BeamState(NamedTuple):
     """The state of a beam search between two steps. Rows of tokens begin with BOS.
 
-    A dead beam has log-probability -inf and stays dead. A sentence has stopped when all its beams are dead. Stopped
-    sentences are removed from time to time. The batch has A sentences, of which B remain in the state.
+    A dead beam has log-probability -inf and stays dead. A sentence has stopped when all its beams are dead.
+    `remove_stopped` removes stopped sentences when there are enough of them. The batch has A sentences, of which B
+    remain in the state.
     """
 
     position: tf.Tensor  # int32 [], the number of tokens already chosen
@@ -47,7 +48,7 @@ _NOT_BY_SENTENCE = ("position", "step_state", "results")  # fields without a lea
 def initial_beam_state(
     step_state: SearchState, *, length_limits: tf.Tensor, prefixes: tf.Tensor, beam_size: tf.Tensor, longest: tf.Tensor
 ) -> BeamState:
-    """Returns a state in which each sentence has one live beam, which is BOS, and no finished hypothesis."""
+    """Returns a state in which each sentence has one live beam, which contains only BOS, and no finished hypothesis."""
     rows = tf.range(tf.size(length_limits))
     beams = [tf.size(rows), beam_size]
     tokens = tf.fill([*beams, 1 + longest], PAD)
@@ -69,7 +70,7 @@ def initial_beam_state(
 
 
 def shape_invariants(state: BeamState) -> BeamState:
-    """Returns the shapes that hold in every step. The number of rows may change, so it is None."""
+    """Returns the shapes that hold in every step, for `tf.while_loop`. Sizes that may change are None."""
 
     def open_rows(values: tf.Tensor) -> tf.TensorShape:
         return tf.TensorShape([None]).concatenate(values.shape[1:])
@@ -79,7 +80,10 @@ def shape_invariants(state: BeamState) -> BeamState:
 
 
 def remove_stopped(state: BeamState, beam_size: tf.Tensor) -> BeamState:
-    """Removes the stopped sentences and stores their results if they are at least a quarter of those in the state."""
+    """Removes the stopped sentences and stores their results, if at least a quarter of the sentences have stopped.
+
+    If fewer or all sentences in the state have stopped, returns the state unchanged.
+    """
     is_running = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE, axis=1)  # [B]
     running, sentences = tf.math.count_nonzero(is_running, dtype=tf.int32), tf.size(is_running)
 
@@ -102,7 +106,7 @@ def remove_stopped(state: BeamState, beam_size: tf.Tensor) -> BeamState:
 
 
 def store_results(state: BeamState) -> BeamState:
-    """Writes the finished hypotheses of the remaining sentences to their rows of `results`."""
+    """Writes the finished hypotheses of the sentences in the state to the rows of these sentences in `results`."""
     rows = state.rows[:, tf.newaxis]
     results = tf.nest.map_structure(
         lambda every, own: tf.tensor_scatter_nd_update(every, rows, own), state.results, state.finished
@@ -124,12 +128,12 @@ def hypotheses_of(results: Finished) -> Hypotheses:
 
 
 def write_at(values: tf.Tensor, position: int | tf.Tensor, value: int | tf.Tensor) -> tf.Tensor:
-    """Writes `value` at `position` into every row of `values`, [B, K, 1 + T].
+    """Returns a copy of `values`, [B, K, 1 + T], with `value` at `position` of each row.
 
     Args:
-        values: The rows; a copy is returned.
-        position: A scalar, or [B, K, 1].
-        value: A scalar, or [B, K, 1].
+        values: The rows.
+        position: A scalar, or [B, K, 1] for a position in each row. -1 changes nothing.
+        value: A scalar, or [B, K, 1] for a value in each row.
     """
     return tf.where(tf.range(tf.shape(values)[2]) == position, value, values)
 

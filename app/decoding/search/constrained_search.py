@@ -1,11 +1,11 @@
 """Beam search for translations that contain given phrases, each verbatim and in any order.
 
-It implements lexically constrained decoding with dynamic beam allocation (Post & Vilar 2018). The candidates are the
-most probable extensions and all extensions that continue a phrase. The places in the beam are divided by the number of
-phrase tokens that a hypothesis still lacks. So a hypothesis with a rare phrase need not compete with a hypothesis that
-has no phrase yet. A hypothesis may end only if it contains all its phrases. It is removed if its length limit leaves no
-room for the missing phrases. A phrase must end where a word ends: if a phrase ends in a letter, the next token must not
-continue the same word.
+The search is lexically constrained decoding with dynamic beam allocation (Post & Vilar 2018). The candidates are the
+most probable extensions and all extensions that continue a phrase. Candidates are grouped by the number of phrase
+tokens that they still lack, and each group gets places in the beam. So a hypothesis that already contains a rare phrase
+need not compete with a hypothesis that contains no phrase yet. A hypothesis may end only if it contains all its
+phrases. A hypothesis is removed if its length limit leaves no room for the missing phrases. A phrase must end where a
+word ends: if a phrase ends in a letter, the next token must not continue the same word.
 """
 
 from typing import NamedTuple
@@ -43,8 +43,9 @@ class PhraseProgress(NamedTuple):
 
     Attributes:
         met: bool, True if the hypothesis contains the phrase.
-        depth: int32, the number of tokens of an unmet phrase that the hypothesis ends with. All tokens of an open
-            phrase may be there without meeting it: the next token decides whether the phrase ends a word.
+        depth: int32, how many of the first tokens of an unmet phrase the hypothesis ends with; 0 if the phrase is met.
+            If these are all tokens of an open phrase (see `Phrases.is_open`), the phrase is met once the next token
+            does not continue its last word.
     """
 
     met: tf.Tensor
@@ -60,14 +61,15 @@ def constrained_search(
     length_limits: tf.Tensor,
     settings: BeamSettings,
 ) -> Hypotheses:
-    """Searches for the best hypotheses of B sentences that contain the phrases of their sentence.
+    """Searches for the best hypotheses of B sentences. Each hypothesis contains all phrases of its sentence.
 
     Args:
         step: The step function, as in `beam_search`.
         initial_state: The model's state before the first step, for `settings.beam_size` hypotheses of each sentence.
         phrases: The phrases that the hypotheses of each sentence must contain.
         continues_word: bool [V], True for tokens that continue a word.
-        length_limits: int32 [B], the largest number of tokens in a hypothesis; at least that of all phrases and EOS.
+        length_limits: int32 [B], the largest number of tokens in a hypothesis, EOS included. At least the number of
+            tokens in all phrases of the sentence, plus 1 for EOS.
         settings: The settings of the search; their beam size must come from `enlarged_beam`.
 
     Returns:
@@ -100,7 +102,14 @@ def enlarged_beam(phrases: tf.Tensor, beam_size: tf.Tensor) -> tf.Tensor:
 
 
 def advance(progress: PhraseProgress, phrases: Phrases, tokens: tf.Tensor, continues_word: tf.Tensor) -> PhraseProgress:
-    """Returns the progress of R hypotheses after one new token each, int32 [R]; `phrases` must have R rows."""
+    """Returns the progress of R hypotheses after each is extended by one token.
+
+    Args:
+        progress: The progress before the new tokens.
+        phrases: The phrases of each hypothesis; R rows.
+        tokens: int32 [R], the new token of each hypothesis.
+        continues_word: bool [V], True for tokens that continue a word.
+    """
     token = tokens[:, tf.newaxis]
     ends_here = is_complete(progress, phrases) & ~tf.gather(continues_word, token)
     is_next = (next_tokens(progress, phrases) == token) & ~progress.met & (token != PAD)
@@ -112,7 +121,7 @@ def advance(progress: PhraseProgress, phrases: Phrases, tokens: tf.Tensor, conti
 
 
 def is_complete(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
-    """Returns True for an unmet phrase if the hypothesis ends with all its tokens: bool [R, P].
+    """Returns True for an unmet phrase if the hypothesis ends with all tokens of the phrase: bool [R, P].
 
     Such a phrase is met unless the next token continues its last word.
     """
@@ -120,13 +129,20 @@ def is_complete(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
 
 
 def next_tokens(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
-    """Returns the next token of each phrase, or PAD if the phrase is met or complete: int32 [R, P]."""
+    """Returns the token that continues each phrase in each hypothesis: int32 [R, P].
+
+    The token is PAD if the phrase is met, or if the hypothesis ends with all tokens of the phrase.
+    """
     ended = tf.pad(phrases.tokens, [[0, 0], [0, 0], [0, 1]], constant_values=PAD)
     return tf.where(progress.met, PAD, tf.gather(ended, progress.depth, batch_dims=2))
 
 
 def tokens_missing(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
-    """Returns how many more tokens each hypothesis needs at most to contain its phrases: int32 [R]."""
+    """Returns the number of phrase tokens that each hypothesis still lacks: int32 [R].
+
+    A phrase that is met or complete lacks no token. Of the other phrases, the one with the largest `depth` lacks only
+    the tokens after that depth, and the rest lack all their tokens.
+    """
     complete = is_complete(progress, phrases)
     whole = tf.reduce_sum(tf.where(progress.met | complete, 0, phrases.lengths()), axis=1)
     return whole - tf.reduce_max(tf.where(complete, 0, progress.depth), axis=1)
@@ -155,7 +171,10 @@ class ConstrainedSearch(BeamSearch):
         self.continues_word = tf.convert_to_tensor(continues_word)
 
     def candidates(self, state: BeamState, logits: tf.Tensor) -> Candidates:
-        """Returns the 2K best extensions that have room for all phrases, and all that continue or end a phrase."""
+        """Returns the 2K best extensions of each sentence, and all extensions that continue or end a phrase.
+
+        An extension that leaves no room for the missing phrases has log-probability -inf.
+        """
         scored = self.scored(state, logits)
         log_probabilities, tokens = self.extensions(state, scored)
         log_probabilities = self.without_hopeless(state, log_probabilities, tokens)
@@ -166,7 +185,8 @@ class ConstrainedSearch(BeamSearch):
     def phrase_extensions(self, state: BeamState, scored: Scored, best: Candidates) -> Candidates:
         """Returns the extensions of the beams that continue or end a phrase, [B, K * (1 + P)].
 
-        The log-probability is -inf for an extension that is also in `best`, or that is the same as an earlier one.
+        An extension has log-probability -inf if it is also in `best`, if it is equal to an earlier extension, if it
+        leaves no room for the missing phrases, or if another token is forced.
         """
         phrases = phrases_of(state).repeat(self.beam_size)
         tokens = next_tokens(progress_of(state), phrases)  # [B * K, P]
@@ -190,9 +210,9 @@ class ConstrainedSearch(BeamSearch):
         return Candidates(tf.where(tf.reduce_any(is_known, axis=2), IMPOSSIBLE, log_probabilities), beams, tokens)
 
     def best_end(self, is_ending: tf.Tensor, scored: Scored) -> tf.Tensor:
-        """Returns the most probable token that does not continue a word, int32 [B * K, 1].
+        """Returns for each beam the most probable token that does not continue a word, int32 [B * K, 1].
 
-        Returns only PAD if `is_ending`, bool [B * K, 1], is False for all beams.
+        If `is_ending`, bool [B * K, 1], is False for all beams, returns PAD for all beams.
         """
 
         def likeliest() -> tf.Tensor:
@@ -203,7 +223,15 @@ class ConstrainedSearch(BeamSearch):
         return tf.cond(tf.reduce_any(is_ending), likeliest, lambda: tf.fill(tf.shape(is_ending), PAD))
 
     def without_hopeless(self, state: BeamState, log_probabilities: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-        """Sets log-probabilities of extensions, [B * K, C], to -inf if there is no room for the missing phrases."""
+        """Returns the log-probabilities, with -inf for extensions that leave no room for the missing phrases.
+
+        An extension by EOS leaves no room for any phrase.
+
+        Args:
+            state: The state before the extension.
+            log_probabilities: float32 [B * K, C], the log-probabilities of C extensions of each beam.
+            tokens: int32 [B * K, C], the tokens of these extensions.
+        """
         width = tf.shape(tokens)[1]
         of_beams = (tf.repeat(values, width, axis=0) for values in progress_of(state))
         phrases = phrases_of(state).repeat(self.beam_size * width)
@@ -215,9 +243,11 @@ class ConstrainedSearch(BeamSearch):
         return tf.where(is_possible, log_probabilities, IMPOSSIBLE)
 
     def select_survivors(self, state: BeamState, candidates: Candidates) -> TopK:
-        """Selects the best candidate for each number of missing phrase tokens, then the second best for each, etc.
+        """Selects the K candidates of each sentence that stay live, in rounds.
 
-        Within one round, candidates with fewer missing tokens come first.
+        The candidates of a sentence are grouped by the number of phrase tokens that they lack. The first round selects
+        the most probable candidate of each group, the second round the second most probable, and so on, until K are
+        selected. In each round, groups that lack fewer tokens come first.
         """
         first_rows = tf.range(tf.size(state.rows))[:, tf.newaxis] * self.beam_size
         rows = tf.reshape(first_rows + candidates.beams, [-1])

@@ -22,8 +22,8 @@ Step = Callable[[tf.Tensor, tf.Tensor, SearchState], tuple[tf.Tensor, SearchStat
 class Hypotheses(NamedTuple):
     """The K best translations of each of B sentences, best first.
 
-    A sentence may have fewer than K hypotheses: if the limit is one token, the only one is EOS. The missing hypotheses
-    have no tokens, length 0 and score -inf.
+    A sentence may have fewer than K hypotheses. For example, if its length limit is one token, the only hypothesis is
+    EOS. The missing hypotheses have no tokens, length 0 and score -inf.
     """
 
     tokens: tf.Tensor  # int32 [B, K, T], EOS included, then PAD

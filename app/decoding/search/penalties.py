@@ -44,7 +44,13 @@ NO_RULES = Repetition()
 
 
 def penalize_tokens(logits: tf.Tensor, tokens: tf.Tensor, penalty: float | tf.Tensor) -> tf.Tensor:
-    """Applies the repetition penalty to the logits of `tokens`, int32 [N, L]; returns all logits, float [N, V]."""
+    """Applies the repetition penalty to the logits of the tokens that a hypothesis contains; returns all logits.
+
+    Args:
+        logits: float [N, V], the logits of the next token.
+        tokens: int32 [N, L], the tokens of each hypothesis.
+        penalty: `Repetition.repetition_penalty`.
+    """
 
     def penalized() -> tf.Tensor:
         own = tf.gather(logits, tokens, batch_dims=1)  # [N, L]
@@ -55,7 +61,13 @@ def penalize_tokens(logits: tf.Tensor, tokens: tf.Tensor, penalty: float | tf.Te
 
 
 def ban_repeated_ngrams(logits: tf.Tensor, tokens: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """Sets logits, float32 [N, V], to -inf where the next token would repeat an n-gram of `tokens`, int32 [N, L]."""
+    """Returns the logits, with -inf for each next token that would repeat an n-gram of the hypothesis.
+
+    Args:
+        logits: float32 [N, V], the logits of the next token.
+        tokens: int32 [N, L], the tokens of each hypothesis.
+        size: The number of tokens in an n-gram. 0 allows all repetitions.
+    """
     size = tf.convert_to_tensor(size)
     ngrams = tf.shape(tokens)[1] - size + 1
 
@@ -76,12 +88,12 @@ def is_never_chosen(tokens: tf.Tensor) -> tf.Tensor:
 
 
 def forced_tokens(position: tf.Tensor, prefixes: tf.Tensor, length_limits: tf.Tensor) -> tf.Tensor:
-    """Returns the token that must come next in each sentence, or PAD if any token may: int32 [B].
+    """Returns the token that must come next in each sentence, or PAD if no token is forced: int32 [B].
 
     Args:
         position: int32 [], the number of tokens chosen so far.
-        prefixes: int32 [B, P], padded with PAD; the tokens that are forced at the first positions.
-        length_limits: int32 [B]; EOS is forced at the last position.
+        prefixes: int32 [B, P], padded with PAD: the tokens that are forced at the first positions.
+        length_limits: int32 [B], the largest number of tokens. EOS is forced at the last position.
     """
     prefixes = tf.pad(prefixes, [[0, 0], [0, 1]], constant_values=PAD)  # nothing is forced after the prefix
     of_prefix = prefixes[:, tf.minimum(position, tf.shape(prefixes)[1] - 1)]

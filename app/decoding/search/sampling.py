@@ -1,7 +1,7 @@
 """Draws random translations, for example for back-translation, as one pure TensorFlow function.
 
-It sees the model only as a step function. Each sentence has its own random numbers, so its result does not depend on
-the other sentences in the batch.
+The function sees the model only as a step function. Each sentence has its own random numbers, so its result does not
+depend on the other sentences in the batch.
 """
 
 from typing import NamedTuple
@@ -28,9 +28,9 @@ class Sampling(NamedTuple):
     Attributes:
         temperature: The divisor of the logits, above 0. Below 1, probable tokens become more probable.
         top_k: The number of most probable tokens that may be drawn (Fan et al. 2018, section 5.1). 0 allows all tokens.
-        top_p: The total probability, above 0, of the most probable tokens that may be drawn: the smallest number of
-            tokens that reach it (Holtzman et al. 2020, section 3.1). 1 allows all tokens. Applied after `temperature`
-            and `top_k`.
+        top_p: A probability above 0. Only the most probable tokens may be drawn: as few as reach a total probability of
+            at least `top_p` (Holtzman et al. 2020, section 3.1). 1 allows all tokens. Applied after `temperature` and
+            `top_k`.
     """
 
     temperature: float | tf.Tensor = 1.0
@@ -39,7 +39,7 @@ class Sampling(NamedTuple):
 
 
 class _State(NamedTuple):
-    """The state between two steps."""
+    """The state of sampling between two steps."""
 
     position: tf.Tensor  # int32 [], tokens already drawn
     tokens: tf.Tensor  # int32 [B, 1 + T], BOS first
@@ -101,7 +101,7 @@ class _Sampler:
         self.no_prefixes = tf.zeros([self.rows, 0], tf.int32)
 
     def run(self, step_state: SearchState) -> _State:
-        """Draws until all hypotheses have ended."""
+        """Draws tokens until all hypotheses have ended; returns the last state."""
         tokens = tf.pad(tf.fill([self.rows, self.longest], PAD), [[0, 0], [1, 0]], constant_values=BOS)
         state = _State(tf.constant(0), tokens, tf.zeros([self.rows, self.longest]), step_state)
         table = tf.TensorShape([None, None])
@@ -150,7 +150,7 @@ def _hypotheses_of(state: _State, length_penalty: float | tf.Tensor) -> Hypothes
 
 
 def draw(logits: tf.Tensor, numbers: tf.Tensor, sampling: Sampling) -> tf.Tensor:
-    """Maps the random number of each row to a token by inverting the cumulative distribution: int32 [B].
+    """Draws a token for each row by inverting the cumulative distribution at the row's random number: int32 [B].
 
     Args:
         logits: float32 [B, V].

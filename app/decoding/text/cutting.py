@@ -31,7 +31,10 @@ class Cutter:
         self.tags = tags_pattern(tags_among(spellings))
 
     def cut(self, texts: tf.Tensor) -> Pieces:
-        """Cuts `texts` (string [N]). If N is 0, returns one piece without tokens, since a model needs a row."""
+        """Cuts `texts` (string [N]) into sentences, and sentences that are too long into parts.
+
+        If N is 0, returns one piece without tokens, since a model needs at least one row.
+        """
         texts = at_least_one(texts)
         tags, texts = self.without_tags(texts)
         by_text = cut_sentences(texts).sentences
@@ -49,11 +52,19 @@ class Cutter:
         )
 
     def prefixes(self, pieces: Pieces, prefixes: tf.Tensor) -> tf.RaggedTensor:
-        """Divides the prefixes of translations (string [N]) among the pieces; returns their tokens, int32 [M, (P)].
+        """Divides the prefixes of translations among the pieces of the source texts.
 
         The k-th sentence of a prefix belongs to the k-th sentence of its text. If a prefix has more sentences than its
-        text, the rest belongs to the last sentence. If a prefix begins with the copied part of its piece, this part is
-        removed from the prefix.
+        text, the rest belongs to the last sentence of the text. If a sentence has several pieces, the first piece gets
+        the prefix of the sentence. If the prefix of a piece begins with the text that is copied before the translation
+        of the piece, the copied text is removed from the prefix.
+
+        Args:
+            pieces: The M pieces of N texts.
+            prefixes: string [N], the prefix of the translation of each text.
+
+        Returns:
+            int32 [M, (P)], the tokens of the prefix of each piece.
         """
         begun = cut_sentences(at_least_one(prefixes)).sentences
         first = tf.math.segment_min(pieces.sentence, pieces.owner)  # [N], the first sentence of each text
@@ -89,6 +100,9 @@ def at_least_one(texts: tf.Tensor) -> tf.Tensor:
 
 
 def places(owners: tf.Tensor) -> tf.Tensor:
-    """Numbers the entries of each owner from 0: [0, 0, 1, 1, 1], which must ascend, gives [0, 1, 0, 1, 2]."""
+    """Numbers the entries that have the same owner from 0. The owners must ascend.
+
+    Example: the owners [0, 0, 1, 1, 1] give [0, 1, 0, 1, 2].
+    """
     numbers = tf.range(tf.size(owners))
     return numbers - tf.gather(tf.math.segment_min(numbers, owners), owners)

@@ -21,11 +21,13 @@ def found_pieces(
 ) -> FoundPieces:
     """Decodes the best hypotheses of pieces and checks the translations.
 
+    The only hypothesis of a piece without tokens is EOS. Its score and log-probabilities become 0.
+
     Args:
         tokens: int32 [B, (L)], the tokens of the pieces.
         found: The hypotheses that a search found for the pieces.
         hypotheses: The largest number of translations to return for each piece.
-        retry: True if the second hypothesis replaces the first one when it has fewer warnings.
+        retry: True to exchange the first two hypotheses of a piece if the second one has fewer warnings.
         vocabulary: The vocabulary of the model.
         tags: The tags of the vocabulary.
     """
@@ -53,7 +55,9 @@ def found_pieces(
 
 
 def best_order(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) -> tf.Tensor:
-    """Returns the new order of hypotheses, int32 [B, H]: the second one moves to the front if it has fewer warnings.
+    """Returns the new order of the hypotheses of each piece, int32 [B, H].
+
+    The first two hypotheses are exchanged if the second one has fewer warnings. The others stay in their places.
 
     Args:
         warnings: bool [B, H, F], the warnings of each hypothesis.
@@ -69,7 +73,7 @@ def best_order(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) 
 
 
 def no_pieces(hypotheses: int | tf.Tensor) -> FoundPieces:
-    """Returns an empty result: no pieces, with `hypotheses` translations each."""
+    """Returns the result for 0 pieces: the size of the first axis is 0, that of the second axis is `hypotheses`."""
     values = tf.fill([0, hypotheses], 0.0)
     return FoundPieces(
         translations=tf.fill([0, hypotheses], ""),

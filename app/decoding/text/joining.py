@@ -12,7 +12,7 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 
 def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf.Tensor:
-    """Joins the pieces of each row, without empty pieces, with spaces, except after Chinese or Japanese.
+    """Joins the pieces of each row with spaces. Skips empty pieces, and puts no space after Chinese or Japanese.
 
     Example: ["Ja.", "Nein.", "", "So"] with owner [0, 0, 1, 2] and rows 3 gives ["Ja. Nein.", "", "So"].
 
@@ -34,15 +34,19 @@ def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf
 
 
 class _Layout(NamedTuple):
-    """Maps the H hypotheses of M pieces to the H translations of N texts."""
+    """States which hypotheses of M pieces form the H translations of each of N texts.
+
+    The j-th translation of a text consists of the j-th hypothesis of each of its pieces. If a piece has fewer than j
+    hypotheses, its last hypothesis is used.
+    """
 
     rows: tf.Tensor  # int32 [], N
     number: tf.Tensor  # int32 [], M
     hypotheses: tf.Tensor  # int32 [], H
-    exists: tf.Tensor  # bool [N, H], True if any piece of the text has so many hypotheses
-    own: tf.Tensor  # int32 [M, H], the hypothesis of the piece that each translation contains
-    owner: tf.Tensor  # int32 [M], the text of each piece
-    owners: tf.Tensor  # int32 [H * M], the row of each hypothesis in a result [H * N]
+    exists: tf.Tensor  # bool [N, H], True at j if any piece of the text has a j-th hypothesis
+    own: tf.Tensor  # int32 [M, H], the index of the piece's hypothesis in the j-th translation
+    owner: tf.Tensor  # int32 [M], the index of the text of each piece
+    owners: tf.Tensor  # int32 [H * M], j * N + text for the j-th hypothesis of each piece: its row in [H * N]
 
     @classmethod
     def of(cls, found: FoundPieces, pieces: Pieces, rows: tf.Tensor) -> "_Layout":
@@ -60,15 +64,24 @@ class _Layout(NamedTuple):
         )
 
     def select(self, values: tf.Tensor) -> tf.Tensor:
-        """Replaces the missing hypotheses of each piece by its last one: [M, H, …] -> [M, H, …]."""
+        """Replaces the values of missing hypotheses by those of the piece's last hypothesis: [M, H, …]."""
         return tf.gather(values, self.own, batch_dims=1)
 
     def sum(self, values: tf.Tensor) -> tf.Tensor:
-        """Sums values over the pieces of each text: [M, H, …] -> [N, H, …]."""
+        """Sums the values of hypotheses over the pieces of each text: [M, H, …] -> [N, H, …]."""
         return tf.math.segment_sum(self.select(values), self.owner)
 
     def join_tokens(self, values: tf.Tensor, lengths: tf.Tensor, copied: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Joins the values of copied tokens, [M, (K)], and of translated ones, [sum of lengths]: [H * N, (T)]."""
+        """Concatenates the values of the tokens of each translation, such as their ids.
+
+        Args:
+            values: [sum of lengths], the values of the tokens of all hypotheses, piece by piece.
+            lengths: int32 [M, H], the number of tokens of each hypothesis.
+            copied: [M, (K)], the values of the copied tokens that precede the translation of each piece.
+
+        Returns:
+            [H * N, (T)]. Row j * N + n has the values of the j-th translation of text n.
+        """
         of_each = tf.RaggedTensor.from_row_lengths(values, tf.reshape(lengths, [-1]))
         chosen = tf.transpose(self.hypotheses * tf.range(self.number)[:, tf.newaxis] + self.own)  # [H, M]
         of_each = tf.gather(of_each, tf.reshape(chosen, [-1]))
@@ -88,7 +101,8 @@ def join_translations(
     """Joins the translations of pieces into translations of `count` texts.
 
     The j-th translation of a text joins the j-th translation of each of its pieces. If a piece has fewer than j
-    translations, its last one is used. Copied text is the same in all translations.
+    translations, its last translation is used. Copied text is the same in all translations. The score of a translation
+    is the sum of the scores of its pieces.
     """
     rows = tf.maximum(count, 1)
     layout = _Layout.of(found, pieces, rows)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_nmt.pipelines.vocabulary.tags import is_tag
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
-_SPACE = "▁"  # SentencePiece's mark of a space before a piece; a separate piece before tags without it
+_SPACE = "▁"  # SentencePiece's mark of a space before a piece; before a tag, it may be a separate piece
 _LANGUAGE_CODE = re.compile(r">>[^<>\s]+<<")
 
 
@@ -39,7 +39,7 @@ def is_language_code(piece: str) -> bool:
 
 
 def leads(ids: tf.Tensor, tables: TagTables) -> tf.Tensor:
-    """Returns True for tokens that belong to the tags at the start of a row: bool in the shape of `ids`, [N, L].
+    """Returns True for the tags at the start of a row, with the spaces before them: bool in the shape of `ids`, [N, L].
 
     Example: in the row "▁ <2fr> ▁ <news> ▁ x <2fr>", the first four tokens are True.
     """

@@ -1,7 +1,7 @@
 """Splits sentences that are too long for a model into shorter pieces. No text is dropped.
 
-It works on token ids in a TensorFlow graph. It only knows which tokens start a word and which may end a sentence. Texts
-are cut into sentences before, by `sentences`.
+This module works on token ids in a TensorFlow graph. It only knows which tokens start a word and which may end a
+sentence. Before this step, the module `sentences` cuts texts into sentences.
 """
 
 import re
@@ -18,15 +18,15 @@ _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")  # noqa: RUF001
 _UNSPACED_SENTENCE_END = re.compile(r"[。！？｡][”’」』）]*$")  # noqa: RUF001
 
 _NO_CUT, _WORD, _SENTENCE = 0, 1, 2
-_LATE = 2  # makes a word boundary in the second half of the window better than a sentence end in the first half
+_LATE = 2  # makes a word boundary in the second half of the tokens better than a sentence end in the first half
 
 
 class CutTables(NamedTuple):
     """Properties of each token that are needed for cutting; the arrays are bool [V]."""
 
     starts_word: np.ndarray
-    ends_sentence: np.ndarray  # if the next token starts a word
-    ends_unspaced_sentence: np.ndarray  # whichever token follows
+    ends_sentence: np.ndarray  # True if a sentence ends after the token, provided that the next token starts a word
+    ends_unspaced_sentence: np.ndarray  # True if a sentence ends after the token, whichever token follows
     tags: TagTables
 
 
@@ -43,14 +43,14 @@ def cut_tables(pieces: Sequence[str]) -> CutTables:
 def split_long(tokens: tf.RaggedTensor, limit: int | tf.Tensor, tables: CutTables) -> tuple[tf.RaggedTensor, tf.Tensor]:
     """Splits each row of more than `limit` tokens into pieces of at most `limit` tokens.
 
-    A row within the limit stays one piece, even if it is empty. A longer row is cut after at most `limit` tokens, and
-    then its rest again. The cut is at the first of these places that exists:
+    A row of at most `limit` tokens stays one piece, even if it is empty. A longer row is cut within its first `limit`
+    tokens, and the rest is cut in the same way. Each cut is at the first of these places that exists:
 
     1. the last sentence end in the second half of the `limit` tokens;
     2. the last word boundary in the second half;
     3. the last sentence end in the first half;
     4. the last word boundary in the first half;
-    5. the limit, within a very long word.
+    5. after `limit` tokens, within a very long word.
 
     The leading tags of a row do not count as tokens, and are repeated at the start of each of its pieces. A row that
     contains only tags becomes an empty piece.
@@ -98,7 +98,7 @@ class _Cuts(NamedTuple):
 
 
 def _cut_quality(values: tf.Tensor, tables: CutTables) -> tf.Tensor:
-    """Rates a cut before each of the flat tokens as `_NO_CUT`, `_WORD` or `_SENTENCE`: int32 [L]."""
+    """Rates a cut before each of the flat tokens, `values`, as `_NO_CUT`, `_WORD` or `_SENTENCE`: int32 [L]."""
     before, after = values[:-1], values[1:]
     between_words = tf.gather(tables.starts_word, after)
     sentence_end = (tf.gather(tables.ends_sentence, before) & between_words) | tf.gather(
@@ -109,7 +109,14 @@ def _cut_quality(values: tf.Tensor, tables: CutTables) -> tf.Tensor:
 
 
 def _cuts(quality: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, limit: tf.Tensor) -> _Cuts:
-    """Cuts one piece from every row that is still too long, until no row is too long."""
+    """Finds all cuts: cuts one piece from the start of every row that is too long, until no rest of a row is too long.
+
+    Args:
+        quality: int32 [L], the rating of a cut before each of the flat tokens, from `_cut_quality`.
+        starts: int32 [N], the index of the first token of each row.
+        ends: int32 [N], the index after the last token of each row.
+        limit: The largest number of tokens in a piece.
+    """
 
     def any_too_long(starts: tf.Tensor, _: _Cuts) -> tf.Tensor:
         return tf.reduce_any(ends - starts > limit)
@@ -130,7 +137,8 @@ def _cuts(quality: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, limit: tf.Tens
 def _piece_lengths(quality: tf.Tensor, starts: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
     """Returns the length of the next piece of each row: int32 [R].
 
-    More than `limit` tokens of each row must remain from its position in `starts`, int32 [R].
+    `starts`, int32 [R], has the index of the first token of these pieces. From there, each row must have more than
+    `limit` tokens.
     """
     lengths = tf.range(1, limit + 1)
     found = tf.gather(quality, starts[:, tf.newaxis] + lengths)  # [R, limit]

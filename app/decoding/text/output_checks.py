@@ -21,13 +21,13 @@ def find_warnings(
 ) -> tf.Tensor:
     """Checks H translations of each of B texts.
 
-    - copied: four fifths of the translation's tokens also occur in the source, which has at least four words.
+    - copied: at least four fifths of the translation's tokens also occur in the source, which has at least four words.
     - repetition: in the translation, a sequence of up to ten tokens occurs at least three times in a row and has at
       least six tokens in all. The source has no such repetition.
     - length: one side has more than three times the tokens of the other side and more than ten tokens more, or the
       source has more than twice the tokens of the translation and at least ten tokens more.
-    - numbers: the numbers with several digits differ, or both sides have equally many numbers with one digit and these
-      differ. Other differences of small numbers are allowed, since they are often spelt out.
+    - numbers: the numbers with several digits differ, or both sides have equally many one-digit numbers and these
+      differ. Different counts of one-digit numbers cause no warning, since one-digit numbers are often spelt out.
     - links: the web or mail addresses differ.
     - empty: the translation has no text, but the source has.
 
@@ -87,9 +87,10 @@ def has_loop(tokens: tf.Tensor) -> tf.Tensor:
 
 
 def wanted_repeats(period: int) -> int:
-    """Returns how many successive tokens must equal the token one period before them.
+    """Returns the number of successive tokens in a repetition that must each equal the token `period` positions before.
 
-    With so many, a sequence of `period` tokens occurs three times in a row and has at least six tokens in all.
+    With this number, a sequence of `period` tokens occurs at least three times in a row and has at least six tokens in
+    all.
     """
     return max(2 * period, 6 - period)
 
@@ -102,7 +103,7 @@ def _numbers_differ(sources: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
 
 
 def _numbers(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns a hash of the numbers with several digits, a hash of those with one digit, and how many have one."""
+    """Returns a hash of the numbers with several digits, a hash of the one-digit numbers, and the count of these."""
     separated = r"([0-9])[.,'\x{2019}\x{a0}\x{202f}]([0-9]{3})\b"  # 1,000,000 in any style
     joined = tf.strings.regex_replace(tf.strings.regex_replace(texts, separated, r"\1\2"), separated, r"\1\2")
     digits = tf.strings.split(tf.reshape(tf.strings.regex_replace(joined, "[^0-9]+", " "), [-1]))
@@ -123,12 +124,12 @@ def _links(texts: tf.Tensor) -> tf.Tensor:
 def _hash(strings: tf.RaggedTensor, counts: tf.Tensor) -> tf.Tensor:
     """Hashes the strings of each row, [R, (n)], regardless of their order: int64 [R].
 
-    Only strings for which `counts`, bool [all], is True are hashed.
+    Only the strings where `counts` (bool, one value for each string) is True are hashed.
     """
     hashes = tf.strings.to_hash_bucket_fast(strings.values, HASHES)
     return _summed(strings, tf.where(counts, hashes, 0))
 
 
 def _summed(rows: tf.RaggedTensor, values: tf.Tensor) -> tf.Tensor:
-    """Sums the flat `values`, [all], over each row, [R, (n)]: [R]. A ragged sum would need fifty more ops."""
+    """Sums `values`, one for each entry of `rows`, [R, (n)], over each row: [R]. A ragged sum needs fifty more ops."""
     return tf.math.unsorted_segment_sum(values, rows.value_rowids(), rows.nrows())

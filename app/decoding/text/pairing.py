@@ -12,11 +12,14 @@ import tensorflow as tf
 _BEADS = ((1, 1, 0.0), (1, 2, 3.0), (2, 1, 3.0), (1, 3, 5.0), (3, 1, 5.0), (1, 4, 7.0), (4, 1, 7.0))
 _MOST = 4
 _VARIANCE = 6.8  # variance of a length for each character of the other side (Gale and Church)
-MOST_CELLS = 2**20  # sentences of the text times sentences of the translation; above, a text is one group
+MOST_CELLS = 2**20  # sentences of the text times sentences of the translation; if there are more, a text is one group
 
 
 class Groups(NamedTuple):
-    """The group of each sentence in all texts, int32 [S], and in all translations, int32 [T]; ascending from 0."""
+    """The group that each sentence belongs to: for the sentences of all texts, int32 [S], and translations, int32 [T].
+
+    Groups are numbered from 0 over all texts, so the numbers ascend.
+    """
 
     of_sources: tf.Tensor
     of_targets: tf.Tensor
@@ -24,6 +27,10 @@ class Groups(NamedTuple):
 
 def pair_up(sources: tf.RaggedTensor, targets: tf.RaggedTensor) -> Groups:
     """Groups sentences that are translations of each other. Each group has at least one sentence of each side.
+
+    If a text and its translation have equally many sentences, each sentence is grouped with its counterpart. Otherwise,
+    the whole text is one group if one side has more than four times as many sentences as the other, or if there are too
+    many sentences for dynamic programming (`MOST_CELLS`).
 
     Args:
         sources: int32 [N, (S)], the number of characters of each sentence of N texts; S is at least 1.
@@ -67,7 +74,10 @@ def _path(
     def extend(
         step: tf.Tensor, costs: tf.Tensor, choices: tf.TensorArray
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        """Computes the costs of the next sentence from `costs` of the last four, newest first, [4, R, 1 + T]."""
+        """Computes the costs of alignments that end with the next sentence of each text.
+
+        `costs`, [4, R, 1 + T], has the costs of alignments that end with each of the last four sentences, newest first.
+        """
         tried = []
         for own, its, rare in _BEADS:
             before = tf.pad(costs[own - 1], [[0, 0], [its, 0]], constant_values=float("inf"))[:, :width]

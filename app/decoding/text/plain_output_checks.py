@@ -1,7 +1,7 @@
 """The checks of `output_checks` in plain Python, for one translation at a time.
 
-In a TensorFlow graph, the checks are about two hundred operations. With a small model, they take longer than
-CTranslate2 needs to translate a sentence. A test compares the warnings of both modules.
+In a TensorFlow graph, the checks are about two hundred operations. With a small model, these operations take longer
+than CTranslate2 needs to translate a sentence. A test compares the warnings of both modules.
 """
 
 import re
@@ -37,7 +37,7 @@ class Side(NamedTuple):
 
 
 def plain_warnings(source: Side, translation: Side) -> tuple[bool, ...]:
-    """Checks one translation of one text; returns True for each of `WARNINGS` that applies."""
+    """Checks one translation of one text; returns for each of `WARNINGS`, in their order, True if it applies."""
     length, source_length = len(translation.tokens), len(source.tokens)
     longer, shorter = max(length, source_length), min(length, source_length)
     is_short = source_length > TIMES_SHORTER * length and source_length >= length + TOKENS_SHORTER
@@ -89,5 +89,5 @@ def _links(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Splits at ASCII whitespace, as TensorFlow does."""
+    """Splits a text at ASCII whitespace, as `tf.strings.split` does."""
     return [word.decode("utf-8", "replace") for word in text.encode("utf-8", "replace").split()]

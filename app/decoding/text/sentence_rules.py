@@ -1,8 +1,8 @@
 """Rules that find the ends of sentences: regular expressions with the same result in RE2 and in Python's `regex`.
 
 RE2 runs in TensorFlow graphs. The rules do not depend on the language. One list contains abbreviations of many
-languages, none of which ends a sentence in any of these languages. Each rule inserts or removes marks, and texts are
-cut at the marks that remain. Text without sentence punctuation, as in Thai, is not cut.
+languages; no abbreviation in the list ends a sentence in any of these languages. Each rule inserts or removes marks,
+and texts are cut at the marks that remain. Text without sentence punctuation, as in Thai, is cut only at line ends.
 """
 
 # ruff: noqa: RUF001  # punctuation of many scripts
@@ -18,7 +18,7 @@ class Rule(NamedTuple):
     replacement: str
 
 
-# Marks: code points that are no characters. Rules that remove CUT keep SURE_CUT, which then becomes CUT.
+# Marks: code points that are no characters. Rules that remove CUT keep SURE_CUT, and a later rule turns it into CUT.
 CUT, LINE_CUT, SURE_CUT = "\ufdd0", "\ufdd1", "\ufdd2"
 _MARKS = f"{CUT}-{SURE_CUT}"
 
@@ -36,7 +36,7 @@ _UNSPACED_CLOSING = "\"'”’»\\)\\]」』）】》〉"  # without “, which 
 
 _SPACE, _NO_LETTER = f"[{SPACES}]", "(?:^|[^\\p{L}\\p{N}\\p{M}])"
 _LOWER = "[^\\P{Ll}ა-ჿ]"  # not Georgian letters, which are all lower case in Unicode
-# Repetitions that something must follow are bounded: Python would try every end of them at every start.
+# Repetitions before another part of a pattern are bounded. Otherwise Python would try every length at every position.
 _END = (
     f"(?:[{_ENDS}](?:{_SPACE}?[{_ENDS}]){{0,20}}|\\p{{Greek}}\\p{{M}}?;|\\p{{Armenian}}:)"
     f"[{_CLOSING}]{{0,8}}(?:[ \u00a0\u202f]»)?"

@@ -49,7 +49,7 @@ class Cut(NamedTuple):
     """The sentences of N texts, without the spaces around them. A blank text has one empty sentence."""
 
     sentences: tf.RaggedTensor  # string [N, (S)]
-    is_spaced: tf.Tensor  # bool [all S], True if a space or the start of the text precedes the sentence
+    is_spaced: tf.Tensor  # bool [sum of S], True if a space or the start of the text precedes the sentence
 
 
 def cut_sentences(texts: tf.Tensor) -> Cut:
@@ -75,8 +75,9 @@ def cut_sentences(texts: tf.Tensor) -> Cut:
 def split_copied(sentences: tf.Tensor) -> Parts:
     """Splits each of `sentences` (string [S]) into a part to copy and a part to translate.
 
-    Sentences are copied as a whole if their words are links, addresses or have no letter. The numbers and bullets of
-    list items are also copied.
+    A sentence is copied as a whole if each of its words is a link, is a mail address or has no letter. If the sentence
+    is a list item, its number or bullet is copied and the rest is translated. Any other sentence is translated as a
+    whole.
 
     Examples: "1. The dog sleeps." gives "1." and "The dog sleeps."; "www.example.org" gives "www.example.org" and "";
     "***" gives "***" and "".
@@ -92,18 +93,21 @@ def split_copied(sentences: tf.Tensor) -> Parts:
 
 
 def joined(copied: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
-    """Joins copied parts and translations, with a space between if neither is empty: strings of any shape."""
+    """Joins copied parts and translations: strings of any shape. Puts a space between them if neither is empty."""
     between = tf.where((copied == "") | (translations == ""), "", " ")
     return copied + between + translations  # broadcasts, unlike `tf.strings.join`
 
 
 def is_followed_by_space(texts: tf.Tensor) -> tf.Tensor:
-    """Returns False for texts that end in Chinese or Japanese, after which no space follows: bool."""
+    """Returns False for texts that end in Chinese or Japanese, and True for texts that a space must follow: bool."""
     return ~tf.strings.regex_full_match(texts, NO_SPACE_AFTER)
 
 
 def stretches_in_python(text: str) -> list[Stretch]:
-    """Cuts one text as `cut_sentences` does, but keeps the spaces, so that the parts make up the whole text."""
+    """Cuts one text into sentences as `cut_sentences` does, but keeps the spaces around them.
+
+    All fields of the result, concatenated, are the text.
+    """
     pieces = regex.split(CUT, _replaced_outside(text, CUTTING))
     marked = [
         _replaced_outside(piece, CUTTING_SMALL) if regex.fullmatch(WITHOUT_CAPITALS, piece) else piece

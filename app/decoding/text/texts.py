@@ -36,10 +36,10 @@ class Search(NamedTuple):
         return Repetition(self.no_repeat_ngram_size, self.repetition_penalty)
 
     def length_limits(self, expected: tf.Tensor) -> tf.Tensor:
-        """Returns the largest number of tokens in translations, EOS included; 1, for EOS, if `expected` is 0.
+        """Returns the largest number of tokens in translations, EOS included: int32 in the shape of `expected`.
 
         Args:
-            expected: int32 of any shape, the number of tokens of the sources.
+            expected: int32 of any shape, the number of tokens of each source. If it is 0, the limit is 1, for EOS.
         """
         return tf.where(expected == 0, 1, expected + 1 + self.max_extra_tokens)
 
@@ -47,7 +47,7 @@ class Search(NamedTuple):
 class TranslatedTexts(NamedTuple):
     """The H best translations of each of N texts, best first; T is the largest number of tokens.
 
-    If there is no H-th translation, its text is empty, its score -inf and its confidence 0.
+    A text may have fewer than H translations. The missing ones have empty text, score -inf and confidence 0.
     """
 
     translations: tf.Tensor  # string [N, H]
@@ -113,6 +113,9 @@ def row_lengths(rows: tf.RaggedTensor) -> tf.Tensor:
 
 
 def with_end(rows: tf.RaggedTensor, *, multiple: int = 1) -> tf.Tensor:
-    """Appends EOS to rows of ids, int32 [B, (L)], and pads them to a width that is a multiple of `multiple`."""
+    """Appends EOS to rows of token ids, int32 [B, (L)], and pads the rows with PAD to equal length: int32 [B, W].
+
+    W is a multiple of `multiple`.
+    """
     ids = tf.concat([rows, tf.fill([rows.nrows(), 1], EOS)], axis=1).to_tensor(PAD)
     return tf.pad(ids, [[0, 0], [0, -tf.shape(ids)[1] % multiple]], constant_values=PAD) if multiple > 1 else ids
