@@ -66,7 +66,11 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Makes signals stop the work inside the context immediately. Used for long work that can be repeated."""
+        """Makes signals stop the work inside the context immediately. Used for long work that can be repeated.
+
+        Raises:
+            Stopped: A signal was held back before the context, or is received inside it.
+        """
         before, self._held_back = self._held_back, False
         self.check()
         yield

@@ -56,7 +56,9 @@ def shapes_of(settings: TrainingConfig, split: Split) -> list[BatchShape]:
 
 
 def with_accumulation(configuration: Configuration, data: Manifest, replicas: int) -> Configuration:
-    """Replaces accumulation = 0 by the smallest power of two for which a part fits the memory, and prints the number.
+    """Replaces accumulation = 0 by the smallest power of two for which a part fits the memory.
+
+    Prints the number of parts, and a warning if no number of parts fits. Does not replace any other value.
 
     Raises:
         UserError: The configuration does not fit the memory; see `check_memory`.
