@@ -207,7 +207,10 @@ def load_preset(name: str, settings: Iterable[str] = ()) -> dict[str, dict[str, 
 
 
 def nearest_preset(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Returns the name of the preset that differs from `sections` in the fewest settings of [model] and [training]."""
+    """Returns the name of the preset that differs from `sections` in the fewest settings of [model] and [training].
+
+    `sections` must have all settings of both sections. The vocabulary size is not compared.
+    """
 
     def differing(name: str) -> int:
         defaults = {"model": TransformerConfig(vocabulary_size=1), "training": TrainingConfig()}

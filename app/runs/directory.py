@@ -188,7 +188,11 @@ class RunDirectory:
 
 
 def shard_checksums(data: Manifest) -> dict[str, list[str]]:
-    """Returns, for each split, the SHA-256 of every shard and its companion files, and the weights of mixed corpora."""
+    """Returns values that identify the data, by name.
+
+    The value of a split's name has one string for each shard: the SHA-256 of the shard and that of its companion files.
+    If the split mixes several corpora, the value of "weights of NAME" has the weight of each corpus.
+    """
     checksums = {
         name: [shard.sha256 + shard.beside_sha256 for shard in split.shards] for name, split in data.splits.items()
     }

@@ -20,7 +20,8 @@ CHUNK_TOKENS = 512  # 512 float32 rows of 8,000 logits are 16 MB: they stay in a
 class TokenSums(NamedTuple):
     """Sums over the real target tokens of a batch, float32 scalars.
 
-    With two passes (R-Drop), each value is the mean of the two passes' sums. With loss weights, the term of each token is multiplied by the token's weight in all sums.
+    With R-Drop's two passes, each value is the mean of the two passes' sums. With loss weights, the term of each token
+    is multiplied by the token's weight in all sums.
 
     Attributes:
         loss: The label-smoothed cross entropy plus R-Drop's divergence, in nats. Only this sum has a gradient.

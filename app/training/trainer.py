@@ -1,8 +1,8 @@
 """The train step for any number of devices, which Keras' `fit` calls.
 
 The step replaces three parts of Keras. Keras' loss reduction averages the means of the replicas. Keras' optimizer sums
-the gradients over the replicas at a point where their norm is not available. Keras builds the model from the mean of the
-replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
+the gradients over the replicas at a point where their norm is not available. Keras builds the model from the mean of
+the replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
 history are those of Keras.
 """
 
@@ -72,7 +72,7 @@ class Trainer(keras.Model):
             gc.collect()  # a reference cycle in Keras refers to the iterator, too
 
     def make_train_function(self, force: bool = False) -> None:
-        """Creates the function that Keras' loop calls for each step. After a rollback, the same function is used again."""
+        """Creates the function that Keras' loop calls for each step. Does nothing if it exists, so rollbacks compile nothing."""
         if self.train_function is not None and not force:
             return
         strategy = self.distribute_strategy
@@ -255,8 +255,8 @@ def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient:
 def release_frames(error: BaseException) -> None:
     """Clears the local variables of all frames of an error, including the frames of Keras.
 
-    Keras removes its frames from the traceback. They can still be reached from the frames of functions that Keras
-    called.
+    Keras removes its frames from the traceback. Keras' frames can still be reached from the frames of functions that
+    Keras called.
     """
     for innermost, _ in traceback.walk_tb(error.__traceback__):
         frame: FrameType | None = innermost

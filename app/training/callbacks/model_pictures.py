@@ -84,8 +84,8 @@ class ModelPictures:
 def write_histograms(weights: Sequence[keras.Variable], gradient_averages: Sequence[keras.Variable]) -> None:
     """Writes histograms of the weights and of the moving averages of their gradients.
 
-    The histograms are computed in NumPy. `tf.summary.histogram` would need memory for 30 numbers for each
-    number of a weight.
+    The histograms are computed in NumPy. `tf.summary.histogram` would need memory for 30 numbers for each number
+    of a weight.
     """
     summary = Summary()
     for folder, variables in (("weights", weights), ("gradients, moving average", gradient_averages)):

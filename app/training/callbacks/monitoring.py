@@ -165,11 +165,11 @@ def sample_row(*texts: str) -> str:
 
 
 def dev_loss(trainer: Trainer, batches: tf.data.Dataset) -> dict[str, float]:
-    """Computes the means of the loss over all real target tokens of the batches.
+    """Computes the mean loss and the perplexity over all real target tokens of the batches.
 
     Returns:
         "dev_loss", the label-smoothed cross entropy in nats, and "dev_perplexity", which has no smoothing. If the data
-        has loss weights, the means are weighted by them.
+        has loss weights, each token counts by its weight.
     """
     loss = cross_entropy = weight = 0.0
     for inputs, labels, *weights in batches:

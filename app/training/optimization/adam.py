@@ -45,7 +45,7 @@ class FusedAdam(keras.optimizers.Adam):
         self.dynamic_loss_scale = dynamic_loss_scale
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Creates the moments and the rate factor. If they are used, also creates the weight averages and the loss scale."""
+        """Creates the moments and the rate factor and, if they are used, the weight averages and the loss scale."""
         if self.built:
             return
         self._build_moments(variables)
