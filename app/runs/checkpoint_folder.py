@@ -84,7 +84,7 @@ class CheckpointFolder:
         return None
 
     def set_aside(self, path: Path) -> Path:
-        """Renames a damaged checkpoint to NAME.damaged, so that `steps` no longer finds it, and returns the new path."""
+        """Renames a damaged checkpoint to NAME.damaged, which `steps` does not list, and returns the new path."""
         aside = path.with_name(f"{path.name}.damaged")
         shutil.rmtree(aside, ignore_errors=True)
         return path.rename(aside)

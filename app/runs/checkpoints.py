@@ -53,7 +53,7 @@ class DamagedCheckpoint(UserError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A finished checkpoint: its folder, its step, and facts such as `averaged` or `stopped_by`."""
+    """A finished checkpoint: its folder, its step, and the "facts" of its `checkpoint.json`, such as `stopped_by`."""
 
     path: Path
     step: int
@@ -87,7 +87,7 @@ class Checkpoint:
 
     @property
     def weights_digest(self) -> str:
-        """The SHA-256 of the weights, which distinguishes two checkpoints of the same step."""
+        """The SHA-256 of `weights.npz`, which distinguishes two checkpoints of the same step."""
         return sha256_of(self.path / "weights.npz")
 
     def is_finite(self) -> bool:

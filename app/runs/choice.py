@@ -61,7 +61,7 @@ def _at_least(run: RunDirectory, kept: list[Path], option: str, count: int, sett
 
 
 def _candidates(run: RunDirectory, choice: str | None) -> list[Path]:
-    """Returns the paths of the checkpoints that `choice` allows, best first; raises `UserError` if there are none."""
+    """Returns the paths that `choice` allows, in order of preference; raises `UserError` if there are none."""
     folder = run.checkpoints
     steps = dict(reversed(folder.steps()))
     if not steps:

@@ -53,8 +53,8 @@ class RunDirectory:
     ) -> "RunDirectory":
         """Creates the run of a new training: its vocabulary, its manifest and its configuration.
 
-        The manifest has the seed, a description of the data, and the entries `further_facts`. It does not change during
-        the training.
+        The manifest has the seed, a description of the data, and the entries `further_facts`. The manifest does not
+        change during the training.
         """
         facts = {
             "seed": configuration.training.seed,

@@ -47,7 +47,7 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
 
 @contextmanager
 def without_graph_optimization() -> Iterator[None]:
-    """Turns off graph optimization inside the context. For a few lines, it takes longer than the search itself."""
+    """Turns off graph optimization inside the context. For a few lines, it takes longer than it saves."""
     import tensorflow as tf
 
     key = "disable_meta_optimizer"

@@ -72,7 +72,10 @@ class Trainer(keras.Model):
             gc.collect()  # a reference cycle in Keras refers to the iterator, too
 
     def make_train_function(self, force: bool = False) -> None:
-        """Creates the function that Keras' loop calls for each step. Does nothing if it exists, so rollbacks compile nothing."""
+        """Creates the function that Keras' loop calls for each step.
+
+        Does nothing if the function exists and `force` is False. So a rollback does not compile it again.
+        """
         if self.train_function is not None and not force:
             return
         strategy = self.distribute_strategy

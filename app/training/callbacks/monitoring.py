@@ -145,7 +145,7 @@ class DevEvaluation:
         return found
 
     def bleu_of(self, translations: list[str], rows: Sequence[int], target_language: str) -> float:
-        """Returns the BLEU of the translations with these row numbers, in percent, rounded to two decimals."""
+        """Returns the BLEU of the translations with the indices `rows`, in percent, rounded to two decimals."""
         sides = ([side[i] for i in rows] for side in (translations, self.references))
         return round(score(*sides, target_language=target_language).bleu, 2)
 

@@ -51,7 +51,9 @@ class StopOnDivergence(keras.callbacks.Callback):
 
 
 def recover(trainer: Trainer, diverged: Diverged, rollback: "Rollback | None") -> None:
-    """Restores good weights on the chief. All machines must call this at the same time.
+    """Restores the last good weights on the chief, or raises an error after too many rollbacks.
+
+    All machines must call this at the same time.
 
     Args:
         trainer: The trainer at the step of the divergence. Its step does not change.
