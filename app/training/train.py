@@ -84,7 +84,7 @@ def train(
             signals.kept_step = trainer.step
             with reporting_errors(run, configuration):
                 fit(run, trainer, data, signals, profile=profile)
-            chiefs_decision(strategy, True)  # the others stay connected while the chief may still be busy
+            chiefs_decision(strategy, True)  # the other machines stay connected until the chief is done
         if run:
             announce_end(run, trainer)
     return run

@@ -29,8 +29,8 @@ class Trainer(keras.Model):
 
     The loss of a step is the sum of the losses of the real target tokens, divided by the number of these tokens in the
     *global* batch. So the loss does not depend on how the batch is divided among replicas and accumulated parts. Data
-    with loss weights has a weight for each row, or for each target token of packed rows. Then the sum and the number
-    are weighted, so that a pair of weight 2 has the same effect as two pairs.
+    with loss weights has a weight for each row, or for each target token of packed rows. The weights apply to the sum
+    and to the number, so that a pair of weight 2 has the same effect as two pairs.
 
     Args:
         transformer: A built model.
@@ -40,7 +40,7 @@ class Trainer(keras.Model):
         kwargs: The keyword arguments of `keras.Model`.
 
     Attributes:
-        step: The number of batches that were read, which is the position in the data. It includes batches whose update
+        step: The number of batches that were read, which is the position in the data. Includes batches whose update
             was skipped because the gradient was not finite, and batches that were skipped after a divergence.
     """
 
@@ -61,7 +61,7 @@ class Trainer(keras.Model):
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Calls Keras' `fit`, and then frees the iterator over the batches, even after an error.
 
-        Otherwise a tf.data thread that still runs Python code would prevent the interpreter from exiting.
+        If it were kept, a tf.data thread that still runs Python code would prevent the interpreter from exiting.
         """
         try:
             return super().fit(*args, **kwargs)

@@ -83,7 +83,7 @@ class Cluster:
         """Returns the error to raise if a process no longer answers.
 
         Args:
-            message: The message of TensorFlow's error, which names the process.
+            message: The message of TensorFlow's error, which usually names the process.
         """
         named = {(job, int(number)) for job, number in re.findall(r"/job:(\w+)/(?:replica:0/)?task:(\d+)", message)}
         if not named and "CoordinationService" in message:

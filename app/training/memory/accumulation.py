@@ -82,7 +82,7 @@ def with_accumulation(configuration: Configuration, data: Manifest, replicas: in
 
 
 def check_memory(configuration: Configuration, data: Manifest, replicas: int) -> None:
-    """Rejects a training that needs far too much memory. The system would kill it in its first steps without a message.
+    """Rejects a training that needs far too much memory. The system would kill it in the first steps without a message.
 
     Raises:
         UserError: The estimate is far above the free memory, or every batch has fewer rows than parts.

@@ -145,7 +145,8 @@ def settings_within(
 ) -> TrainingConfig:
     """Returns the settings with as many steps as fit into `seconds`. Adapts the warm-up and the checkpoints.
 
-    The number of checkpoints is that of `settings`, or smaller, so that evaluations take at most a quarter of the time.
+    The number of checkpoints is that of `settings`. If their evaluations would take more than a quarter of the time,
+    there are fewer checkpoints, but at least one.
 
     Raises:
         UserError: Fewer than 20 steps fit.
