@@ -8,7 +8,11 @@ from typing import Any
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse's parser, but a repeated multi-value option joins its values, and any other repetition is an error."""
+    """argparse's parser, with rules for options that store values and are given more than once.
+
+    If an option takes a list of values, the lists are joined. If an option takes one value, giving it twice is an
+    error. With argparse, the last value would silently replace the earlier ones.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -56,14 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def name_in(error: UnicodeEncodeError) -> str:
-    """Returns the file name that caused the error because it is not UTF-8. Its invalid bytes become escapes."""
+    """Returns the file name that caused the error because it is not UTF-8. The name's invalid bytes become escapes."""
     before, after = error.object[: error.start], error.object[error.start :]
     name = re.split(r"[\"'\n]", before)[-1] + re.split(r"[\"'\n]", after)[0]
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parses the command line. FILE may also come after the options, which argparse does not support."""
+    """Parses the command line. Accepts FILE also after the options; argparse accepts it only before them."""
     parser = build_parser()
     arguments, left_over = parser.parse_known_args(argv)
     if len(left_over) == 1 and not left_over[0].startswith("-") and vars(arguments).get("file") == Path("-"):

@@ -69,8 +69,8 @@ class TrainingConfig:
             "off" puts one pair into a row, and pairs of similar lengths into a batch. "auto" is "on" if there is a GPU,
             because steps are compiled only on a GPU, else "off".
         seed: Seed of the initial weights, the order of the data, the segmentations and dropout.
-        checkpoint_every: Number of updates between checkpoints; dev loss and dev BLEU are measured at each.
-        keep_checkpoints: Number of newest checkpoints to keep.
+        checkpoint_every: Number of updates between checkpoints; dev loss and dev BLEU are measured at each checkpoint.
+        keep_checkpoints: Number of newest checkpoints to keep. Checkpoints after a signal or a rollback do not count.
         keep_best: Number of checkpoints to keep that are best on the dev set.
         best_by: The dev metric that ranks checkpoints, "bleu" or "loss". "auto" is "bleu" if `dev_sentences` is above
             0, else "loss".
@@ -207,7 +207,10 @@ def load_preset(name: str, settings: Iterable[str] = ()) -> dict[str, dict[str, 
 
 
 def nearest_preset(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Returns the name of the preset that has the fewest values different from those in complete sections."""
+    """Returns the name of the preset that differs from `sections` in the fewest settings of [model] and [training].
+
+    `sections` must have all settings of both sections. The vocabulary size is not compared.
+    """
 
     def differing(name: str) -> int:
         defaults = {"model": TransformerConfig(vocabulary_size=1), "training": TrainingConfig()}
@@ -223,7 +226,11 @@ def nearest_preset(sections: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def load_configuration(path: Path) -> Configuration:
-    """Reads a run's `config.toml`."""
+    """Reads a run's `config.toml`.
+
+    Raises:
+        UserError: The file is not TOML, or a section, key or value is invalid.
+    """
     try:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

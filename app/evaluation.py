@@ -111,10 +111,10 @@ test_set.__test__ = False  # type: ignore[attr-defined]  # for pytest, which col
 
 
 def bleu_metric(target_language: str, tokenizer: str | None = None) -> BLEU:
-    """Returns sacreBLEU's BLEU metric with this tokenizer, or with the target language's tokenizer if it is None.
+    """Returns sacreBLEU's BLEU metric. If `tokenizer` is None, uses the tokenizer of the target language.
 
     Raises:
-        UserError: There is no such tokenizer, or it needs a package that is not installed.
+        UserError: There is no such tokenizer, or the tokenizer needs a package that is not installed.
     """
     language = tokenized_as(target_language)
     if tokenizer is not None and tokenizer not in BLEU.TOKENIZERS:

@@ -36,7 +36,7 @@ FLOAT32_SETTINGS = (
 class Size:
     """The size of the demo: the vocabulary size, the settings, and the numbers of training pairs and test sentences.
 
-    None means all training pairs, or all test sentences.
+    If `pairs` is None, all training pairs are used. If `test_sentences` is None, all test sentences are used.
     """
 
     vocabulary_size: int

@@ -94,7 +94,8 @@ def check_usage(arguments: argparse.Namespace) -> None:
 def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None, str]:
     """Returns the language pair to evaluate and its target language.
 
-    The pair is None if several pairs have this target language and none must be chosen, because no test set is named.
+    The pair is None if the model has several pairs with this target language and no pair is needed. A pair is needed
+    only for a named test set.
 
     Raises:
         UserError: The model does not translate the pair, or several pairs are possible and one must be chosen.

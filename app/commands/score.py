@@ -33,7 +33,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Scores the pairs of lines, one window of pairs after another, and prints each score."""
+    """Scores the pairs of lines in blocks of pairs, one block after another, and prints the scores in order."""
     if str(arguments.source) == str(arguments.target) == "-":
         raise UserError("--source and --target are both stdin; name a file for one of them")
     for path in (arguments.source, arguments.target):

@@ -104,7 +104,7 @@ def add_access_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Serves until a signal arrives, then answers the open requests and exits. Or adds an API key and exits."""
+    """Serves until a signal arrives, answers the open requests and exits. --new-api-key only adds a key."""
     check_usage(arguments)
     from keras_nmt.app.server.engine.limits import ApiKeys, add_api_key
     from keras_nmt.app.server.http.proxies import Proxies, networks, root_path_of

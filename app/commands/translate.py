@@ -84,7 +84,11 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Translates the lines, one window of lines after another. A line typed at a terminal is translated immediately."""
+    """Translates the lines and prints the translations in order.
+
+    The lines are read, translated and printed in blocks ("windows"), one block after another. If the lines are typed at
+    a terminal, a block is one line.
+    """
     check_usage(arguments)
     for path in (arguments.file, arguments.prefix, arguments.glossary):
         if path:
@@ -169,7 +173,7 @@ def request(arguments: argparse.Namespace) -> Any:
 
 
 def formatted(number: int, translation: Any, alignment: str, arguments: argparse.Namespace) -> str:
-    """Returns the output for one line: the translation, the n best in Moses' format (lines from 0), or JSON."""
+    """Returns the output for line `number`, counted from 0: the translation, the n best in Moses' format, or JSON."""
     if arguments.json:
         fields = {"translation": translation.text, **details(translation)}
         alternatives = [{"text": other.text, **details(other)} for other in translation.alternatives]

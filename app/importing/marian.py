@@ -45,7 +45,7 @@ def import_marian(directory: Path, out: Path, pair: LanguagePair | None = None) 
 
 
 def _decoding(files: MarianFiles) -> DecodingOptions:
-    """Returns the decoding options of the model: its beam size, its length penalty and its longest source."""
+    """Returns the decoding options of the model: its beam size, its length penalty and its maximum source length."""
     try:
         return DecodingOptions(
             beam_size=int(files.settings.get("num_beams", DecodingOptions.beam_size)),

@@ -126,7 +126,10 @@ class MarianFiles:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The settings of config.json and generation_config.json. Newer models store some settings in the latter."""
+        """The settings of config.json and generation_config.json.
+
+        Newer models store some settings in generation_config.json, whose value is used if both files have a setting.
+        """
         generation = self._json(GENERATION_CONFIG) if (self.path / GENERATION_CONFIG).is_file() else {}
         given = {name: value for name, value in self.config.items() if value is not None}
         return {**given, **{name: value for name, value in generation.items() if value is not None}}
@@ -143,7 +146,7 @@ class MarianFiles:
         return {name: np.asarray(array, np.float32) for name, array in tensors.items()}
 
     def tensor(self, name: str, *shape: int) -> Array:
-        """Returns the weight of this name.
+        """Returns the weight `name`, which must have the shape `shape`.
 
         Raises:
             UserError: The file has no weight of this name and shape.

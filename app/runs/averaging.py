@@ -10,7 +10,7 @@ from keras_nmt.app.runs.checkpoints import Arrays, Checkpoint, write_checkpoint
 
 
 def write_average(folder: CheckpointFolder, paths: Sequence[Path]) -> Path:
-    """Writes the average of these checkpoints into the folder and returns its path.
+    """Averages the checkpoints at `paths`. Writes the average into `folder`, and returns the path of the average.
 
     Raises:
         DamagedCheckpoint: A checkpoint is damaged.

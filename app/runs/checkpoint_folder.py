@@ -26,15 +26,18 @@ from keras_nmt.app.runs.checkpoints import (
 class CheckpointFolder:
     """The finished checkpoints of a run, named step-N, and the average that `nmt average` writes.
 
-    A checkpoint is *in turn* if training wrote it at a regular time (see `Milestones`). It is *out of turn* if a signal
-    or a rollback caused it.
+    A checkpoint is *irregular* if it was written because of a signal or a rollback. All other checkpoints are
+    *regular*: training writes one every `checkpoint_every` steps and one at the last step (see `Milestones`).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def save(self, step: int, model: keras.Model, optimizer: AveragingOptimizer, facts: Mapping[str, Any]) -> Path:
-        """Writes the checkpoint step-N.
+        """Writes the checkpoint step-N, where N is `step`, and returns its path.
+
+        The checkpoint has the moving averages of the weights if the optimizer keeps averages. `facts` are stored in
+        `checkpoint.json`.
 
         Raises:
             OSError: The checkpoint cannot be written, for example on a full disk. Earlier checkpoints are unchanged.
@@ -45,10 +48,11 @@ class CheckpointFolder:
         return write_checkpoint(self.step_path(step), step, {"weights.npz": weights, "state.npz": state}, facts)
 
     def prune(self, newest: int, best: Collection[int]) -> None:
-        """Removes old checkpoints.
+        """Removes old checkpoints. Always keeps the most recent checkpoint, even if it is irregular.
 
-        Keeps the `newest` newest checkpoints in turn and those of the steps in `best`. Also keeps the newest checkpoint
-        if it is out of turn.
+        Args:
+            newest: The number of regular checkpoints to keep, counted back from the most recent one.
+            best: The steps whose checkpoints are also kept.
         """
         kept = {step for step, _ in self.in_turn()[-newest:]} | set(best)
         for step, path in self.steps()[:-1]:
@@ -56,19 +60,20 @@ class CheckpointFolder:
                 remove_checkpoint(path)
 
     def steps(self) -> list[tuple[int, Path]]:
-        """Returns the step and path of each finished checkpoint, oldest first; the average is not included."""
+        """Returns the step and the path of each finished checkpoint, oldest first; the average is not included."""
         found = [(step_of(path), path) for path in self.path.glob("step-*")]
         return sorted((step, path) for step, path in found if step is not None)
 
     def in_turn(self) -> list[tuple[int, Path]]:
-        """Returns the step and path of each checkpoint in turn, oldest first."""
+        """Returns the step and the path of each regular checkpoint, oldest first."""
         reasons = {STOPPED_BY, ROLLED_BACK_TO}
         return [(step, path) for step, path in self.steps() if reasons.isdisjoint(_described(path, "facts") or {})]
 
     def back_to(self, step: int) -> Checkpoint | None:
-        """Returns the newest checkpoint up to `step` that is undamaged and finite, and removes all newer checkpoints.
+        """Returns the last good checkpoint, and removes all newer checkpoints.
 
-        Returns None if there is no such checkpoint; then all checkpoints are removed.
+        A checkpoint is good if its step is at most `step`, its files are undamaged, and all its numbers are finite. If
+        no checkpoint is good, removes all checkpoints and returns None.
         """
         for number, path in reversed(self.steps()):
             with suppress(DamagedCheckpoint):
@@ -79,7 +84,7 @@ class CheckpointFolder:
         return None
 
     def set_aside(self, path: Path) -> Path:
-        """Renames a damaged checkpoint so that it no longer counts as a checkpoint, and returns the new path."""
+        """Renames a damaged checkpoint to NAME.damaged, which `steps` does not list, and returns the new path."""
         aside = path.with_name(f"{path.name}.damaged")
         shutil.rmtree(aside, ignore_errors=True)
         return path.rename(aside)
@@ -90,7 +95,7 @@ class CheckpointFolder:
             shutil.rmtree(path)
 
     def step_path(self, step: int) -> Path:
-        """Returns the path of a step's checkpoint."""
+        """Returns the path of the checkpoint of `step`, whether it exists or not."""
         return self.path / f"step-{step:08d}"
 
     def average_path(self) -> Path:
@@ -104,7 +109,7 @@ class CheckpointFolder:
 
 
 def _described(path: Path, key: str) -> Any:
-    """Returns one entry of a checkpoint's description, or None if it is missing or unreadable."""
+    """Returns the entry `key` of `checkpoint.json` in a checkpoint's folder, or None if the entry cannot be read."""
     try:
         return json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, LookupError, TypeError):

@@ -3,8 +3,8 @@
 A checkpoint is a folder with a JSON file and NumPy archives that any program can read:
 
     weights.npz      the weights by their path in the model, or their moving averages if the run keeps averages
-    state.npz        the optimizer's variables and random seeds in order, and the raw weights if there are averages
-    checkpoint.json  the step, entries such as `stopped_by` ("facts"), and the SHA-256 of each archive
+    state.npz        the optimizer's variables and the random seeds, and also the raw weights if there are averages
+    checkpoint.json  the step, the "facts" (entries such as `stopped_by`), and the SHA-256 of each archive
 
 The folder is written under another name and then renamed, so a folder with the final name was complete when it was
 written. The checksums reveal later damage.
@@ -28,7 +28,7 @@ from keras_nmt.pipelines.shards.manifest import sha256_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 DESCRIPTION = "checkpoint.json"
-STOPPED_BY = "stopped_by"  # fact: a signal caused this checkpoint, out of turn; the value is the signal's name
+STOPPED_BY = "stopped_by"  # fact: a signal caused this checkpoint; the value is the signal's name
 IMPORTED = "imported"  # fact: another program trained the model; the value is the model's name
 ROLLED_BACK_TO = "rolled_back_to"  # fact: a rollback restored the weights of an earlier step; the value is that step
 
@@ -53,7 +53,7 @@ class DamagedCheckpoint(UserError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A finished checkpoint: its folder, its step, and facts such as `averaged` or `stopped_by`."""
+    """A finished checkpoint: its folder, its step, and the "facts" of its `checkpoint.json`, such as `stopped_by`."""
 
     path: Path
     step: int
@@ -61,7 +61,7 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: Path) -> "Checkpoint":
-        """Reads the description and compares each file with its checksum.
+        """Opens a checkpoint: reads `checkpoint.json`, and compares each archive with its checksum.
 
         Raises:
             DamagedCheckpoint: A file is missing or has changed since it was written.
@@ -87,7 +87,7 @@ class Checkpoint:
 
     @property
     def weights_digest(self) -> str:
-        """The SHA-256 of the weights, which distinguishes two checkpoints of the same step."""
+        """The SHA-256 of `weights.npz`, which distinguishes two checkpoints of the same step."""
         return sha256_of(self.path / "weights.npz")
 
     def is_finite(self) -> bool:
@@ -111,7 +111,7 @@ class Checkpoint:
             weight.assign(array)
 
     def restore(self, model: keras.Model, optimizer: AveragingOptimizer) -> None:
-        """Restores the weights, the random seeds and the state of a built optimizer."""
+        """Restores the weights and random seeds of a built model, and the variables of a built optimizer."""
         self.load_weights(model)
         arrays = _read(self.path / "state.npz")
         for name, variable in training_state(model, optimizer).items():
@@ -140,7 +140,7 @@ def write_checkpoint(path: Path, step: int, files: Mapping[str, Arrays], facts: 
         path: The checkpoint's folder; an earlier checkpoint at this path is replaced.
         step: The training step.
         files: The arrays of each archive, by the archive's name.
-        facts: Further entries of `checkpoint.json`; values that JSON can hold.
+        facts: The entries of "facts" in `checkpoint.json`; values that JSON can hold.
 
     Returns:
         `path`.
@@ -195,7 +195,11 @@ def step_of(path: Path) -> int | None:
 
 
 def training_state(model: keras.Model, optimizer: AveragingOptimizer) -> dict[str, keras.Variable]:
-    """Returns the variables that `state.npz` stores, by name: their kind and their number, as in "seed/0001"."""
+    """Returns the variables that `state.npz` stores, by name.
+
+    A name is the variable's kind ("optimizer", "seed" or "weight") and its number among the variables of this kind, as
+    in "seed/0001". There are "weight" variables only if the optimizer keeps averages.
+    """
     weights = {id(weight) for weight in model.weights}
     kinds = {
         "optimizer": optimizer.variables,

@@ -9,15 +9,15 @@ from keras_nmt.app.runtime.console import say
 
 
 def choose_checkpoint(run: RunDirectory, choice: str | None = None) -> Checkpoint:
-    """Returns the checkpoint to translate with. Reports a damaged checkpoint, and uses the next allowed one instead.
+    """Returns the checkpoint to translate with. If it is damaged, prints a message and uses the next allowed one.
 
     Args:
         run: The run.
-        choice: "best" (on the dev set), "last", "average" or a step. None chooses the average if it was made after the
-            newest checkpoint, else the newest checkpoint.
+        choice: "best" (on the dev set), "last", "average" or a step such as "5000". With None, the average is used if
+            it was made after the newest checkpoint, else the newest checkpoint.
 
     Raises:
-        UserError: There is no such checkpoint, or all of them are damaged.
+        UserError: No checkpoint is allowed by `choice`, or all allowed checkpoints are damaged.
     """
     found, damaged = first_undamaged(_candidates(run, choice))
     for error in damaged:
@@ -26,20 +26,20 @@ def choose_checkpoint(run: RunDirectory, choice: str | None = None) -> Checkpoin
 
 
 def newest(run: RunDirectory, count: int) -> list[Path]:
-    """Returns the newest `count` checkpoints in turn, oldest first.
+    """Returns the paths of the `count` newest regular checkpoints (see `CheckpointFolder`), oldest first.
 
     Raises:
-        UserError: There are fewer than `count`.
+        UserError: `count` is larger than the setting `keep_checkpoints`, or there are fewer regular checkpoints.
     """
     kept = [path for _, path in run.checkpoints.in_turn()][-run.configuration.training.keep_checkpoints :]
     return _at_least(run, kept, "--last", count, "keep_checkpoints")[-count:]
 
 
 def best(run: RunDirectory, count: int) -> list[Path]:
-    """Returns the `count` checkpoints that are best on the dev set, of those that still exist, best first.
+    """Returns the paths of the `count` existing checkpoints with the best results on the dev set, best first.
 
     Raises:
-        UserError: There are fewer than `count`.
+        UserError: Fewer than `count` evaluated checkpoints exist.
     """
     return _at_least(run, _best_first(run), "--best", count, "keep_best")[:count]
 
@@ -61,7 +61,7 @@ def _at_least(run: RunDirectory, kept: list[Path], option: str, count: int, sett
 
 
 def _candidates(run: RunDirectory, choice: str | None) -> list[Path]:
-    """Returns the checkpoints that a choice allows, the preferred one first; raises `UserError` if there is none."""
+    """Returns the paths that `choice` allows, in order of preference; raises `UserError` if there are none."""
     folder = run.checkpoints
     steps = dict(reversed(folder.steps()))
     if not steps:

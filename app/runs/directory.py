@@ -51,7 +51,11 @@ class RunDirectory:
     def create(
         cls, path: Path, configuration: Configuration, data: Manifest, further_facts: Mapping[str, Any]
     ) -> "RunDirectory":
-        """Creates the run of a new training, with all entries that stay the same while it trains."""
+        """Creates the run of a new training: its vocabulary, its manifest and its configuration.
+
+        The manifest has the seed, a description of the data, and the entries `further_facts`. The manifest does not
+        change during the training.
+        """
         facts = {
             "seed": configuration.training.seed,
             "data": shard_checksums(data),
@@ -139,16 +143,16 @@ class RunDirectory:
         return CheckpointFolder(self.path / "checkpoints")
 
     def dev_results(self) -> DevResults:
-        """Returns the dev results of each evaluated step, including those whose checkpoint was removed."""
+        """Returns the dev results of each evaluated step, by step, even if the checkpoint of the step was removed."""
         return {line["step"]: line for line in step_lines.read(self.path / "dev.jsonl")}
 
     def evaluations(self, checkpoint: Checkpoint) -> list[dict[str, Any]]:
-        """Returns the latest result of `nmt evaluate` for this checkpoint on each text."""
+        """Returns the results of `nmt evaluate` for this checkpoint: the latest result for each evaluated text."""
         lines = step_lines.read(self.path / "evaluations.jsonl")
         return [*{line["text"]: line for line in lines if line["weights"] == checkpoint.weights_digest}.values()]
 
     def add_evaluation(self, checkpoint: Checkpoint, text: str, evaluation: Mapping[str, Any]) -> None:
-        """Appends the evaluation of a checkpoint on a text to `evaluations.jsonl`.
+        """Appends the evaluation of a checkpoint on the text named `text` to `evaluations.jsonl`.
 
         Raises:
             OSError: The file cannot be written.
@@ -157,7 +161,7 @@ class RunDirectory:
         step_lines.append(self.path / "evaluations.jsonl", {**subject, **evaluation})
 
     def ranked_steps(self) -> list[int]:
-        """Returns the evaluated steps, best on the dev set first."""
+        """Returns the evaluated steps, the step with the best dev result first."""
         return ranked(self.dev_results(), self.configuration.training.ranked_by)
 
     def vocabulary(self) -> AnyVocabulary:
@@ -184,7 +188,11 @@ class RunDirectory:
 
 
 def shard_checksums(data: Manifest) -> dict[str, list[str]]:
-    """Returns, for each split, the SHA-256 of every shard and its companion files, and the weights of mixed corpora."""
+    """Returns values that identify the data, by name.
+
+    The value of a split's name has one string for each shard: the SHA-256 of the shard and that of its companion files.
+    If the split mixes several corpora, the value of "weights of NAME" has the weight of each corpus.
+    """
     checksums = {
         name: [shard.sha256 + shard.beside_sha256 for shard in split.shards] for name, split in data.splits.items()
     }
@@ -193,7 +201,11 @@ def shard_checksums(data: Manifest) -> dict[str, list[str]]:
 
 
 def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
-    """Returns for each split the origin of its text, its size, and the number of dropped pairs by reason."""
+    """Returns a description of each split, by the split's name.
+
+    A description has the origins of the text, the numbers of pairs and tokens, and the number of dropped pairs by
+    reason.
+    """
     return {
         name: {
             "origins": [without_folders(origin) for origin in split.origins],
@@ -216,7 +228,10 @@ def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:
-    """Returns `count` dev source sentences, short to long, at evenly spaced quantiles of length; all if fewer exist."""
+    """Returns `count` source sentences of the dev set, short to long, at evenly spaced quantiles of their length.
+
+    Returns all different sentences if there are at most `count`, and an empty list if the data has no dev text.
+    """
     if "dev" not in data.splits or not data.split("dev").text:
         return []
     sentences = sorted({line for line in read_lines(data.text("dev")[0]) if line.strip()}, key=lambda s: (len(s), s))

@@ -9,13 +9,16 @@ DevResults = Mapping[int, Mapping[str, float]]  # step -> the metrics of that st
 
 
 def ranked(results: DevResults, best_by: BestBy) -> list[int]:
-    """Returns the evaluated steps, best first; ties are in step order. Omits steps without a finite value."""
+    """Returns the evaluated steps in the order of their metric `best_by`, best first.
+
+    Steps with equal values are in ascending order. Steps without a finite value are omitted.
+    """
     cost = {step: _cost(values, best_by) for step, values in results.items()}
     return sorted((step for step, value in cost.items() if math.isfinite(value)), key=lambda s: (cost[s], s))
 
 
 def evaluations_since_best(results: DevResults, best_by: BestBy) -> int:
-    """Returns the number of evaluated checkpoints after the best one."""
+    """Returns the number of evaluated steps after the step with the best result; 0 if no step was evaluated."""
     order = ranked(results, best_by)
     return sum(step > order[0] for step in order)
 

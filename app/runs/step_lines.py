@@ -9,7 +9,7 @@ from typing import Any
 
 
 def append(file: Path, line: Mapping[str, Any]) -> None:
-    """Appends a line, and closes the file.
+    """Appends `line` to the file as JSON, and closes the file.
 
     Raises:
         OSError: The line cannot be written; the error names the file.
@@ -28,12 +28,12 @@ def sync(file: Path) -> None:
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """Returns all complete lines; an empty list if there is no file."""
+    """Returns the objects of all complete lines, in order; an empty list if the file does not exist."""
     return [line for line, _ in _lines_and_ends(file)]
 
 
 def cut_after(file: Path, last: int) -> None:
-    """Removes the lines after step `last` and an incomplete last line. Also works on a full disk."""
+    """Removes the lines of all steps after `last`, and an incomplete last line. Also works on a full disk."""
     if file.is_file():
         kept = takewhile(lambda line_and_end: line_and_end[0]["step"] <= last, _lines_and_ends(file))
         os.truncate(file, max((end for _, end in kept), default=0))

@@ -80,7 +80,7 @@ class WorkBar:
         self.task = self.bar.add_task("", total=None)
 
     def __call__(self, phase: str, done: int, total: int | None) -> None:
-        """Shows that `done` of `total` units of a phase are done; `total` is None if it is unknown."""
+        """Shows that `done` of `total` units of a phase are done; `total` is None if the number is unknown."""
         if phase != self.phase:
             self.finish()
             self.phase, self.started = phase, time.perf_counter()
@@ -93,7 +93,7 @@ class WorkBar:
         self(phase, self.done + units, self.total)
 
     def finish(self) -> None:
-        """Ends the current phase."""
+        """Ends the current phase, if there is one, and prints the number of its units and its duration."""
         if self.phase is not None:
             seconds = time.perf_counter() - self.started
             say(f"{self.names.get(self.phase, self.phase)}: {self.done:,} in {seconds:.1f} s")

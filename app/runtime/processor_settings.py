@@ -1,8 +1,8 @@
 """Chooses how TensorFlow computes on this machine's processor, before TensorFlow is imported.
 
 By default, TensorFlow enables oneDNN's kernels only on processors with AVX512-VNNI, AVX-VNNI or AMX. But the kernels
-halve the processor time of a training step on other x86 processors, too. They also allocate large tensors from a pool.
-If glibc keeps freed memory as well, hardly any time is spent in the operating system's kernel.
+halve the processor time of a training step on other x86 processors, too. oneDNN also allocates large tensors from a
+pool. If glibc keeps freed memory, too, the operating system spends hardly any time on memory.
 """
 
 import os
@@ -42,7 +42,7 @@ class ProcessorSettings:
 
 @cache
 def apply_processor_settings() -> ProcessorSettings:
-    """Sets the environment variable and the allocator at the first call, and returns the settings.
+    """At the first call, sets `TF_ENABLE_ONEDNN_OPTS` and makes glibc keep freed memory. Returns the settings.
 
     Must be called before TensorFlow is imported, because TensorFlow reads the environment only once. A variable that
     the user has set is not changed.

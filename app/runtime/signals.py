@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):
-    """The error raised if a signal stops the training. The message names the signal and the step.
+    """The error raised if a signal stops the training. The message names the signal and the kept step.
 
     Attributes:
         exit_code: The exit code that shells use for a signal: 128 + the signal's number.
@@ -66,7 +66,11 @@ class StopSignals:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Makes signals stop the work inside the context immediately. Used for long work that can be repeated."""
+        """Makes signals stop the work inside the context immediately. Used for long work that can be repeated.
+
+        Raises:
+            Stopped: A signal was held back before the context, or is received inside it.
+        """
         before, self._held_back = self._held_back, False
         self.check()
         yield

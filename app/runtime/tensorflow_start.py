@@ -22,8 +22,8 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
         logical_cpus: The number of logical devices into which the CPU is divided. Two devices are enough to test
             distributed training without a GPU.
         start: True to start the devices, too; must be False in a process that is to join a cluster.
-        batches_at_once: The number of threads that will call TensorFlow. Each op then uses the number of processors
-            divided by this number, at least one thread, unless TF_NUM_INTRAOP_THREADS is set.
+        batches_at_once: The number of threads that will call TensorFlow. If it is above 1, each op uses
+            `processors() // batches_at_once` threads, at least one, unless TF_NUM_INTRAOP_THREADS is set.
     """
     apply_processor_settings()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -47,7 +47,7 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
 
 @contextmanager
 def without_graph_optimization() -> Iterator[None]:
-    """Turns off graph optimization inside the context, because it takes longer than the search of a few lines."""
+    """Turns off graph optimization inside the context. For a few lines, it takes longer than it saves."""
     import tensorflow as tf
 
     key = "disable_meta_optimizer"

@@ -1,4 +1,4 @@
-"""Builds the trainer that a configuration describes: the model, frozen layers, the optimizer, and their first state."""
+"""Builds the trainer that a configuration describes: model, frozen layers, optimizer, and their initial state."""
 
 from collections.abc import Sequence
 from pathlib import Path

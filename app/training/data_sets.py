@@ -41,7 +41,10 @@ class DataSets:
         return cls(manifest, training, dev)
 
     def stream(self, after_step: int, host: Host = ONLY_HOST) -> tf.data.Dataset:
-        """Returns the endless training batches after a step. With several machines, returns only the rows of `host`."""
+        """Returns the endless stream of training batches after a step.
+
+        With several machines, the batches have only the rows of `host`.
+        """
         return stream_from(replace(self.training, host=host), start_batch=after_step)
 
     def first_epoch(self) -> list[PlannedBatch]:

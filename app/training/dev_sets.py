@@ -37,7 +37,7 @@ def dev_translator(trainer: Trainer, configuration: Configuration, data: Manifes
 
 
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
-    """Returns `dev_sentences` source sentences of the dev set, and their target sentences.
+    """Returns `settings.dev_sentences` source sentences of the dev set, or all if there are fewer, and their targets.
 
     Without language or domain tags, these are the first sentences. With tags, the sentences are spread evenly over the
     dev text, because the text of one language or domain may follow that of another.

@@ -18,9 +18,10 @@ CHUNK_TOKENS = 512  # 512 float32 rows of 8,000 logits are 16 MB: they stay in a
 
 
 class TokenSums(NamedTuple):
-    """Sums over the real target tokens of a batch, float32 scalars. With two passes, each sum is the mean of both.
+    """Sums over the real target tokens of a batch, float32 scalars.
 
-    With loss weights, the term of each token is multiplied by the token's weight in all sums.
+    With R-Drop's two passes, each value is the mean of the two passes' sums. With loss weights, the term of each token
+    is multiplied by the token's weight in all sums.
 
     Attributes:
         loss: The label-smoothed cross entropy plus R-Drop's divergence, in nats. Only this sum has a gradient.
@@ -69,8 +70,8 @@ def token_objective(
 
     With label smoothing e, the target distribution has probability 1 - e + e / V at the label and e / V at every other
     piece. With logits z, loss = logsumexp(z) - (1 - e) z[label] - e mean(z). With two passes, whose predictions are p
-    and q, the loss is the mean of both losses plus r_drop / 4 (KL(p||q) + KL(q||p)). This is half of Eq. 4 of Liang et
-    al.
+    and q, the loss is the mean of both losses plus r_drop / 4 (KL(p||q) + KL(q||p)). This loss is half of Eq. 4 of
+    Liang et al.
 
     Args:
         states: The decoder's output of P = 1 or 2 passes, [N, P, D] in the compute dtype.

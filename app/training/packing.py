@@ -7,14 +7,17 @@ from keras_nmt.pipelines.streaming.options import StreamOptions
 
 
 def resolve_packing(packing: Packing) -> Packing:
-    """Returns "on" or "off". "auto" is "on" with a GPU, where a compilation is needed for each batch shape."""
+    """Returns `packing`. Replaces "auto" by "on" if there is a GPU, else by "off".
+
+    On a GPU, each batch shape needs a compilation, and packed batches have only one shape.
+    """
     if packing != "auto":
         return packing
     return "on" if tf.config.list_physical_devices("GPU") else "off"
 
 
 def is_packed(settings: TrainingConfig) -> bool:
-    """True if pairs share rows in a training with these settings."""
+    """True if several sentence pairs share a row in a training with these settings."""
     return resolve_packing(settings.packing) == "on"
 
 

@@ -9,7 +9,7 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # processors with one of these mul
 
 
 def resolve_precision(precision: PrecisionPolicy) -> PrecisionPolicy:
-    """Returns a Keras dtype policy. "auto" is mixed_bfloat16 if `multiplies_bfloat16()`, else float32."""
+    """Returns `precision`. Replaces "auto" by mixed_bfloat16 if `multiplies_bfloat16()`, else by float32."""
     if precision != "auto":
         return precision
     return "mixed_bfloat16" if multiplies_bfloat16() else "float32"

@@ -12,7 +12,7 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 
 
 def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:
-    """Returns the configuration, with the vocabulary size, the precision, packing and the longest input filled in.
+    """Returns the configuration, with the vocabulary size, precision, packing and maximum source length filled in.
 
     Args:
         sections: The sections of a configuration, as `load_preset` returns them.

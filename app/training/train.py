@@ -50,13 +50,13 @@ def train(
         data_dir: The folder that `nmt prepare` wrote.
         out: The folder of the run: a new or empty folder, or an earlier run with the same data and configuration.
         sections: The sections of the configuration, as `load_preset` returns them.
-        origin: The source of the sections, for messages.
+        origin: The source of the sections, for messages, such as "preset base".
         profile: The steps to profile; None to profile no step.
         cluster: The machines that train together; each machine calls this function.
         facts: Further entries of the manifest of a new run.
 
     Returns:
-        On the chief, which is the only machine that writes the run: the run. On the other machines: None.
+        The run, on the chief, which is the only machine that writes the run. None on the other machines.
 
     Raises:
         UserError: The data, the configuration, the folder or the cluster cannot be used.
@@ -84,14 +84,14 @@ def train(
             signals.kept_step = trainer.step
             with reporting_errors(run, configuration):
                 fit(run, trainer, data, signals, profile=profile)
-            chiefs_decision(strategy, True)  # the others stay connected while the chief may still be busy
+            chiefs_decision(strategy, True)  # the other machines stay connected until the chief is done
         if run:
             announce_end(run, trainer)
     return run
 
 
 def shared_facts(configuration: Configuration, data: Manifest) -> dict[str, Any]:
-    """Returns the values that must be equal on all machines, by name. Different values would cause no error."""
+    """Returns the values that must be equal on all machines, by name. TensorFlow would not detect different values."""
     sections = configuration.as_sections()
     shards = json.dumps(shard_checksums(data))
     return {
@@ -108,8 +108,8 @@ def start(
 ) -> Trainer:
     """Returns a trainer in the state from which all machines continue.
 
-    The chief, which has the run, restores the run's last checkpoint. For a new run with a warm start, it loads the
-    weights of the other run. Then the chief's state is copied to all machines.
+    The chief, which has the run, restores the run's last checkpoint. For a new run with a warm start, the chief loads
+    the weights of the run that `warm_start` names. Then the chief's state is copied to all machines.
     """
     trainer = build_on_devices(strategy, configuration)
     if run:

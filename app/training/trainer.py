@@ -1,7 +1,7 @@
 """The train step for any number of devices, which Keras' `fit` calls.
 
-The step replaces three parts of Keras. Keras' loss reduction averages the means of the replicas. Its optimizer sums the
-gradients over the replicas at a point where their norm is not available. And Keras builds the model from the mean of
+The step replaces three parts of Keras. Keras' loss reduction averages the means of the replicas. Keras' optimizer sums
+the gradients over the replicas at a point where their norm is not available. Keras builds the model from the mean of
 the replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
 history are those of Keras.
 """
@@ -29,8 +29,8 @@ class Trainer(keras.Model):
 
     The loss of a step is the sum of the losses of the real target tokens, divided by the number of these tokens in the
     *global* batch. So the loss does not depend on how the batch is divided among replicas and accumulated parts. Data
-    with loss weights has a weight for each row, or for each target token of packed rows. Then the sum and the number
-    are weighted, so that a pair of weight 2 has the same effect as two pairs.
+    with loss weights has a weight for each row, or for each target token of packed rows. The weights apply to the sum
+    and to the number, so that a pair of weight 2 has the same effect as two pairs.
 
     Args:
         transformer: A built model.
@@ -40,7 +40,7 @@ class Trainer(keras.Model):
         kwargs: The keyword arguments of `keras.Model`.
 
     Attributes:
-        step: The number of batches that were read, which is the position in the data. It includes batches whose update
+        step: The number of batches that were read, which is the position in the data. Includes batches whose update
             was skipped because the gradient was not finite, and batches that were skipped after a divergence.
     """
 
@@ -61,7 +61,7 @@ class Trainer(keras.Model):
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Calls Keras' `fit`, and then frees the iterator over the batches, even after an error.
 
-        Otherwise a tf.data thread that still runs Python code would prevent the interpreter from exiting.
+        If it were kept, a tf.data thread that still runs Python code would prevent the interpreter from exiting.
         """
         try:
             return super().fit(*args, **kwargs)
@@ -72,7 +72,10 @@ class Trainer(keras.Model):
             gc.collect()  # a reference cycle in Keras refers to the iterator, too
 
     def make_train_function(self, force: bool = False) -> None:
-        """Creates the function that Keras' loop calls for each step. It is kept, so rollbacks compile nothing."""
+        """Creates the function that Keras' loop calls for each step.
+
+        Does nothing if the function exists and `force` is False. So a rollback does not compile it again.
+        """
         if self.train_function is not None and not force:
             return
         strategy = self.distribute_strategy
@@ -128,7 +131,7 @@ class Trainer(keras.Model):
         }
 
     def accumulated_gradients(self, batch: tuple[Any, ...], total: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
-        """Computes the sums over a batch and the gradients of its scaled loss, one accumulated part after another.
+        """Computes the sums of a batch and the gradients of its scaled loss, one part of the batch after another.
 
         Args:
             batch: The batch, as for `replica_step`.
@@ -176,7 +179,7 @@ class Trainer(keras.Model):
             inputs: The model's inputs.
             labels: The labels, int32 [B, T].
             projection: The tied embeddings, float32 [V, D], as a separate tensor. So the gradient of the projection is
-                separate from that of the embedding look-ups.
+                separate from the gradient of the embedding look-ups.
             loss_weights: The loss weights of the rows, float32 [B], or of the tokens, float32 [B, T]; None for a weight
                 of 1 for each token.
         """
@@ -245,7 +248,7 @@ def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient:
     """Returns the gradient of a weight. For the embeddings, adds the gradient of the tied projection.
 
     The gradient of the embedding look-ups has only some rows of the table. These rows are added to the projection's
-    gradient. TensorFlow would first expand the gradient of each look-up to a whole table.
+    gradient. TensorFlow's own sum would first expand the gradient of each look-up to a whole table.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
@@ -255,7 +258,8 @@ def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient:
 def release_frames(error: BaseException) -> None:
     """Clears the local variables of all frames of an error, including the frames of Keras.
 
-    Keras removes its frames from the traceback. They can be reached from the frames of the functions that Keras called.
+    Keras removes its frames from the traceback. Keras' frames can still be reached from the frames of functions that
+    Keras called.
     """
     for innermost, _ in traceback.walk_tb(error.__traceback__):
         frame: FrameType | None = innermost
@@ -297,10 +301,10 @@ def token_counts(
 
 
 def target_weight(labels: tf.Tensor, loss_weights: tf.Tensor) -> tf.Tensor:
-    """Returns the sum of the weights, [B] or [B, T], of the real target tokens, float32; `labels` is int32 [B, T]."""
+    """Returns the summed loss weight of the real target tokens, float32. The weights are [B] or [B, T]."""
     return tf.reduce_sum(tf.where(labels != PAD, token_weights(loss_weights, labels), 0.0))
 
 
 def token_weights(loss_weights: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns the loss weight of each token, [B, T]. Repeats the weights along T if they are those of the rows, [B]."""
+    """Returns the loss weight of each token, [B, T]. Weights of rows, [B], are repeated along T."""
     return tf.broadcast_to(loss_weights if len(loss_weights.shape) == 2 else loss_weights[:, None], tf.shape(labels))

@@ -23,7 +23,7 @@ def attention_picture(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Draws the attention maps of all layers and heads in a grid.
 
     Args:
-        weights: The attention weights [L, H, T, S] in [0, 1].
+        weights: The attention weights [L, H, T, S] of T queries and S keys, in [0, 1].
 
     Returns:
         An RGB picture, uint8 [height, width, 3]. It has a row of maps for each layer and a column of maps for each
@@ -65,7 +65,16 @@ def write_attention(transformer: Transformer, vocabulary: AnyVocabulary, sentenc
 def attention_maps(
     transformer: Transformer, source: Sequence[int], target: Sequence[int]
 ) -> Mapping[str, NDArray[np.float32]]:
-    """Returns the attention weights of one sentence pair by name: "encoder", "decoder", "cross", each [L, H, T, S]."""
+    """Returns the attention weights of one sentence pair by name: "encoder", "decoder" and "cross".
+
+    Args:
+        transformer: The model.
+        source: The ids of the source, with EOS.
+        target: The ids of the decoder's input: BOS and the translation.
+
+    Returns:
+        The weights of each kind of attention, float32 [L, H, queries, keys].
+    """
     maps = transformer.attention_maps(np.array([source], np.int32), np.array([target], np.int32))
     of_pair = {name: keras.ops.cast(weights[:, 0], "float32") for name, weights in maps.items()}
     return {name: keras.ops.convert_to_numpy(weights) for name, weights in of_pair.items()}

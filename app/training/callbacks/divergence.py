@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 REMEMBERED_STEPS = 500  # so many that the median stays low if the loss rises for a few hundred steps
-FIRST_STEPS = 20  # with fewer losses, there is no usual loss
+FIRST_STEPS = 20  # with fewer losses, the usual loss is unknown and no finite loss is a spike
 STORM_SHARE = 4  # a storm is `storm_steps` bad steps among the last 4 * `storm_steps`
 USUAL_SPREAD = 3.0  # standard deviations from the median; the losses of small batches vary much
 SIGMA_OF_MEDIAN_DEVIATION = 1.4826  # standard deviation over median deviation, for a normal distribution
@@ -25,7 +25,7 @@ class BadStep(NamedTuple):
         step: The number of the step.
         loss: The loss in nats per target token.
         skipped: True if the update of the step was skipped.
-        usual: The usual loss before the step: the median loss of earlier steps that were not bad.
+        usual: The median loss of earlier steps that were not bad; infinite if there were fewer than 20 such steps.
     """
 
     step: int
@@ -46,8 +46,8 @@ class Diverged(Exception):
     """The error raised when a training diverges.
 
     Attributes:
-        bad: The bad steps of the storm, oldest first.
-        good_step: The last step after which the weights can be trusted, because the loss of the next step was usual.
+        bad: The bad steps that show the divergence, oldest first.
+        good_step: The last step after which the weights can be trusted, because the next step's loss was usual.
     """
 
     def __init__(self, bad: Sequence[BadStep], good_step: int) -> None:
@@ -61,8 +61,9 @@ class DivergenceDetector:
 
     A step is bad if its loss is not finite, if its update was skipped, or if its loss is a spike. A spike is a loss
     above `spike_factor` times the median of the last 500 losses of steps that were not bad, and more than 3 standard
-    deviations above that median. The standard deviation is estimated from the median deviation. A single bad step is
-    ignored, because a batch may be unusual. A storm is `storm_steps` bad steps among the last 4 * `storm_steps` steps.
+    deviations above that median. The standard deviation is estimated from the median deviation. For the factor, a
+    median below 1 counts as 1. With fewer than 20 losses, no loss is a spike. A single bad step is ignored, because a
+    batch may be unusual. A storm is `storm_steps` bad steps among the last 4 * `storm_steps` steps.
 
     Worked example, with storm_steps = 2 and spike_factor = 3: after many losses near 2, the losses 2.1, 4.5, 6.5, 2.0
     and nan raise `Diverged` at the last loss. The third and the fifth step are bad. The second step is not bad, but its
@@ -93,11 +94,11 @@ class DivergenceDetector:
         Args:
             step: The number of the step, counted from 1.
             loss: The loss of the global batch in nats per target token.
-            skipped: True if the update was skipped because the gradient was not finite, except if only a large loss
-                scale was the cause.
+            skipped: True if the update was skipped because the gradient was not finite. False if the only cause was a
+                large loss scale.
 
         Raises:
-            Diverged: With this step, the bad steps are a storm.
+            Diverged: With this step, there are `storm_steps` bad steps among the last 4 * `storm_steps` steps.
         """
         self.bad = [bad for bad in self.bad if bad.step > step - STORM_SHARE * self.storm_steps]
         usual = statistics.median(self.losses) if len(self.losses) >= FIRST_STEPS else math.inf
@@ -113,7 +114,7 @@ class DivergenceDetector:
             self.good_step = step - 1
 
     def _spike_above(self, usual: float) -> float:
-        """Returns the value above which a loss is a spike."""
+        """Returns the value above which a loss is a spike; `usual` is the median of the remembered losses."""
         if not math.isfinite(usual):
             return math.inf
         spread = SIGMA_OF_MEDIAN_DEVIATION * statistics.median(abs(loss - usual) for loss in self.losses)

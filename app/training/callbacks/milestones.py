@@ -20,9 +20,9 @@ Agreement = Callable[[bool], bool]  # all machines call it at the same time; it 
 class Milestones(keras.callbacks.Callback):
     """The chief's callback for milestones, which are the multiples of `checkpoint_every` and the last step.
 
-    This callback must come after `StepLog` in the list of callbacks. At a milestone it first writes a checkpoint, and
-    then evaluates it. If the evaluation is interrupted, `catch_up` repeats it when the training resumes. After a
-    signal, a checkpoint out of turn is written, which is removed at the next milestone.
+    This callback must come after `StepLog` in the list of callbacks. At a milestone, it writes a regular checkpoint and
+    then evaluates the checkpoint. If the evaluation is interrupted, `catch_up` repeats the evaluation when the training
+    resumes. After a signal, the callback writes an irregular checkpoint, which is removed at the next milestone.
 
     Args:
         run: The run, to which checkpoints and results are written.
@@ -58,7 +58,7 @@ class Milestones(keras.callbacks.Callback):
             self.evaluate()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """At a milestone, saves and evaluates a checkpoint. After a signal, saves a checkpoint and stops."""
+        """At a milestone, saves and evaluates a checkpoint. After a signal, saves a checkpoint and raises `Stopped`."""
         step = self.trainer.step
         if is_milestone(self.settings, step):
             self.save({})
@@ -72,13 +72,13 @@ class Milestones(keras.callbacks.Callback):
             self.signals.check()
 
     def save(self, facts: dict[str, Any]) -> None:
-        """Writes a checkpoint of the current step, with these facts in its description."""
+        """Writes a checkpoint of the current step, and stores `facts` in its `checkpoint.json`."""
         self.log.flush()
         self.run.checkpoints.save(self.trainer.step, self.trainer.transformer, self.trainer.optimizer, facts)
         self.signals.kept_step = self.trainer.step
 
     def evaluate(self) -> None:
-        """Evaluates the current checkpoint, and removes checkpoints that are not to be kept.
+        """Evaluates the current weights, and removes all checkpoints except the newest and the best ones.
 
         Also stops the training after its last step, or after `patience` checkpoints without improvement.
         """
@@ -109,17 +109,17 @@ class ChiefFollower(keras.callbacks.Callback):
 
 
 def is_milestone(settings: TrainingConfig, step: int) -> bool:
-    """True if a checkpoint in turn is written after `step`."""
+    """True if a regular checkpoint is written after `step`."""
     return step % settings.checkpoint_every == 0 or step >= settings.steps
 
 
 def is_over(run: RunDirectory, step: int) -> bool:
-    """True if the training ends at `step`."""
+    """True if `step` is the last step, or the training has stopped early."""
     return step >= run.configuration.training.steps or bool(stopped_early(run))
 
 
 def is_unevaluated(run: RunDirectory, step: int) -> bool:
-    """True if `step` has a checkpoint in turn that was not evaluated."""
+    """True if `step` has a regular checkpoint that was not evaluated."""
     return step in dict(run.checkpoints.in_turn()) and step not in run.dev_results()
 
 

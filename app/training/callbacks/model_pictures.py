@@ -40,7 +40,7 @@ class ModelPictures:
         self._due = 0.0
 
     def write(self, trainer: Trainer, sentences: Sequence[tuple[str, str]], results: Mapping[str, float]) -> None:
-        """Writes everything to the current TensorBoard writer. Does nothing if the last write was less than 60 s ago.
+        """Writes all data to the current TensorBoard writer. Does nothing if the last write was less than 60 s ago.
 
         Args:
             trainer: The trainer of the model to show.
@@ -53,7 +53,7 @@ class ModelPictures:
         self.write_all(trainer, sentences, results)
 
     def write_all(self, trainer: Trainer, sentences: Sequence[tuple[str, str]], results: Mapping[str, float]) -> None:
-        """Writes everything, even if the last write was less than 60 s ago."""
+        """Writes all data as `write` does, even if the last write was less than 60 s ago."""
         transformer = trainer.transformer
         write_attention(transformer, self.vocabulary, sentences[:ATTENTION_SENTENCES])
         write_histograms(transformer.trainable_variables, trainer.optimizer.gradient_averages)
@@ -84,7 +84,8 @@ class ModelPictures:
 def write_histograms(weights: Sequence[keras.Variable], gradient_averages: Sequence[keras.Variable]) -> None:
     """Writes histograms of the weights and of the moving averages of their gradients.
 
-    The histograms are computed in NumPy. The op of `tf.summary.histogram` would need memory for 30 numbers per weight.
+    The histograms are computed in NumPy. `tf.summary.histogram` would need memory for 30 numbers for each number
+    of a weight.
     """
     summary = Summary()
     for folder, variables in (("weights", weights), ("gradients, moving average", gradient_averages)):

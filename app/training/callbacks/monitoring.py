@@ -23,7 +23,7 @@ SAMPLES = 5
 
 
 class StepLog(keras.callbacks.Callback):
-    """Writes the metrics of each step to `metrics.jsonl` and TensorBoard, and shows some on the progress bar.
+    """Writes the metrics of each step to `metrics.jsonl` and TensorBoard, and shows loss and speed on the progress bar.
 
     A line of `metrics.jsonl` has the fields step (counted from 1), loss and cross_entropy (nats per target token),
     accuracy, gradient_norm, learning_rate, source_tokens, target_tokens, padding_share, skipped (1 if the update was
@@ -61,13 +61,13 @@ class StepLog(keras.callbacks.Callback):
                 tf.summary.scalar(f"{name}_per_second", figures[name] / seconds)
 
     def flush(self) -> None:
-        """Flushes the log files. Called before a checkpoint is written, so that the logs include its step."""
+        """Flushes the log files. Called before a checkpoint is written, so that they include the checkpoint's step."""
         step_lines.sync(self.file)
         self.writer.flush()
 
 
 def skipped_steps(run: Path) -> int:
-    """Returns the number of steps whose update was skipped because the gradient was not finite."""
+    """Returns the number of steps in a run's `metrics.jsonl` without an update, because the gradient was not finite."""
     return sum(bool(line.get("skipped")) for line in step_lines.read(run / "metrics.jsonl"))
 
 
@@ -106,10 +106,11 @@ class DevEvaluation:
         self.progress = progress
 
     def evaluate(self, trainer: Trainer) -> None:
-        """Evaluates the current weights, or their moving averages, and records the results.
+        """Evaluates the current weights, or their moving averages if there are any.
 
-        The results are dev_loss and dev_perplexity and, if sentences are translated, dev_bleu. With several target
-        languages, there is also a BLEU for each language, for example dev_bleu_fr.
+        Writes the results to `dev.jsonl` and TensorBoard, and prints them. The results are dev_loss and dev_perplexity
+        and, if sentences are translated, dev_bleu. With several target languages, there is also a BLEU for each
+        language, for example dev_bleu_fr.
         """
         with trainer.averaged_weights():
             results = dev_loss(trainer, self.batches)
@@ -144,7 +145,7 @@ class DevEvaluation:
         return found
 
     def bleu_of(self, translations: list[str], rows: Sequence[int], target_language: str) -> float:
-        """Returns the BLEU of the translations with these row numbers, in percent, rounded to two decimals."""
+        """Returns the BLEU of the translations with the indices `rows`, in percent, rounded to two decimals."""
         sides = ([side[i] for i in rows] for side in (translations, self.references))
         return round(score(*sides, target_language=target_language).bleu, 2)
 
@@ -164,9 +165,11 @@ def sample_row(*texts: str) -> str:
 
 
 def dev_loss(trainer: Trainer, batches: tf.data.Dataset) -> dict[str, float]:
-    """Computes label-smoothed loss and perplexity over all real target tokens of the batches.
+    """Computes the mean loss and the perplexity over all real target tokens of the batches.
 
-    Tokens count by their loss weights, if the data has loss weights.
+    Returns:
+        "dev_loss", the label-smoothed cross entropy in nats, and "dev_perplexity", which has no smoothing. If the data
+        has loss weights, each token counts by its weight.
     """
     loss = cross_entropy = weight = 0.0
     for inputs, labels, *weights in batches:

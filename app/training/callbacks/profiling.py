@@ -17,10 +17,14 @@ class ProfiledSteps(NamedTuple):
     last: int
 
     def check(self, step: int, steps: int) -> None:
-        """Checks that these steps come after the current step, `step`, and not after the last step, `steps`.
+        """Checks that the steps from `first` to `last` are among the remaining steps of the training.
+
+        Args:
+            step: The number of steps that the training has already run.
+            steps: The number of the training's last step.
 
         Raises:
-            UserError: A step to profile is not among the remaining steps.
+            UserError: `first` is not after `step`, `last` is after `steps`, or `first` is after `last`.
         """
         if not step < self.first <= self.last <= steps:
             raise UserError(
@@ -30,7 +34,9 @@ class ProfiledSteps(NamedTuple):
 
 
 class Profile(keras.callbacks.Callback):
-    """Writes a profile of some steps. Must come after `StepLog`, which waits until the device has finished the step.
+    """Writes a profile of some steps to TensorBoard.
+
+    Must come after `StepLog` in the list of callbacks, because `StepLog` waits until the device has finished the step.
 
     Args:
         folder: The folder that TensorBoard reads.
@@ -45,7 +51,10 @@ class Profile(keras.callbacks.Callback):
         self.mark: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Initializes the profiler. On a GPU this takes seconds, which the first step would otherwise include."""
+        """Initializes the profiler.
+
+        On a GPU this takes seconds, which would otherwise be part of the first profiled step.
+        """
         tf.profiler.experimental.start("")
         tf.profiler.experimental.stop(save=False)
 

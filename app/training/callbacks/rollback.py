@@ -1,7 +1,8 @@
 """Rolls back after a divergence: restores the last good checkpoint, skips batches and halves the learning rate.
 
-The batches between that checkpoint and the divergence are skipped. They count as steps, so that `Trainer.step` is still
-the position in the data. But they make no updates, and the learning-rate schedule continues from the checkpoint.
+The batches between that checkpoint and the divergence are skipped. Skipped batches count as steps, so that
+`Trainer.step` is still the position in the data. But there are no updates on skipped batches, and the learning-rate
+schedule continues from the checkpoint.
 
 The restored state is saved immediately as a checkpoint of the step at which the training diverged. So a run that is
 killed after the rollback resumes as if it had not been killed. `metrics.jsonl` keeps the lines of the skipped steps,
@@ -32,7 +33,7 @@ USUAL_LOSS_SCALE = 1.0  # if the scale is lower and a gradient still overflows, 
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Ends `fit` at a divergence. Must come before the callback that saves the state after a step.
+    """Ends `fit` at a divergence. Must come before `Milestones`, which saves checkpoints.
 
     With float16, an update may be skipped because the loss scale is too large and a gradient overflows. This is
     harmless, because the scale is then halved. Such an update counts as skipped only if the scale is below 1.
@@ -50,7 +51,9 @@ class StopOnDivergence(keras.callbacks.Callback):
 
 
 def recover(trainer: Trainer, diverged: Diverged, rollback: "Rollback | None") -> None:
-    """Restores good weights on the chief. All machines must call this at the same time.
+    """Restores the last good weights on the chief, or raises an error after too many rollbacks.
+
+    All machines must call this at the same time.
 
     Args:
         trainer: The trainer at the step of the divergence. Its step does not change.
@@ -61,8 +64,8 @@ def recover(trainer: Trainer, diverged: Diverged, rollback: "Rollback | None") -
         UserError: The training has already rolled back `max_rollbacks` times.
     """
     allowed = trainer.settings.max_rollbacks
-    # Each rollback halves the rate factor, so the factor gives the number of rollbacks. It is the same on all machines
-    # and is stored in each checkpoint.
+    # Each rollback halves the rate factor, so the factor gives the number of rollbacks. The factor is the same on
+    # all machines and is stored in each checkpoint.
     exhausted = round(math.log(_number(trainer.optimizer.rate_factor), RATE_FACTOR)) >= allowed
     if rollback:
         rollback.write_bad_batches(trainer.step, diverged)
@@ -93,7 +96,7 @@ class Rollback:
         vocabulary: The vocabulary, which decodes batches into text.
         batches_after: A function that returns the batches after a step.
         reset: A function that resets the trainer to the state with which its training started.
-        save: A function that writes a checkpoint with the given facts.
+        save: A function that writes a checkpoint of the current step, with the given facts in `checkpoint.json`.
     """
 
     run: RunDirectory
@@ -124,17 +127,18 @@ class Rollback:
                     text.writelines(f"{s.decode()} ||| {t.decode()}\n" for s, t in pairs if s or t)  # omits empty rows
 
     def drop_untrusted(self, diverged: Diverged) -> Checkpoint | None:
-        """Removes checkpoints after the last trusted step, and their dev results.
+        """Removes all checkpoints after the last good checkpoint, and their dev results.
 
         Returns:
-            The last trusted checkpoint, or None if there is none.
+            The last good checkpoint: undamaged, finite, and of a step up to `diverged.good_step`. None if no checkpoint
+            is good.
         """
         good = self.run.checkpoints.back_to(diverged.good_step)
         step_lines.cut_after(self.run.path / "dev.jsonl", good.step if good else 0)
         return good
 
     def go_back(self, trainer: Trainer, diverged: Diverged, good: Checkpoint | None) -> None:
-        """Restores the good checkpoint, or the first state if `good` is None, and halves the learning rate.
+        """Restores the good checkpoint, or the initial state if `good` is None, and halves the learning rate.
 
         Saves the restored state as a checkpoint, and reports the rollback.
         """

@@ -39,7 +39,7 @@ class _Translating(keras.callbacks.Callback):
 
 
 class DevBleu(_Translating):
-    """Translates a dev set after each epoch, and adds its BLEU to the logs as `val_bleu`.
+    """Translates a dev set after each epoch, and adds the BLEU of the translations to the logs as `val_bleu`.
 
     Callbacks that come later in the list of callbacks can use `val_bleu`, for example
     `ModelCheckpoint(monitor="val_bleu", mode="max")`.

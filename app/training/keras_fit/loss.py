@@ -23,7 +23,7 @@ class LabelSmoothedCrossEntropy(losses.LabelSmoothedCrossEntropy):
     """
 
     def __call__(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns this replica's share of the mean loss, a float32 scalar. The shares of all replicas add up to it.
+        """Returns this replica's share of the mean loss, a float32 scalar. The mean loss is the sum of all shares.
 
         Args:
             y_true: The labels, int32 [B, T]; padding is ignored.

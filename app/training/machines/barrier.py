@@ -31,7 +31,7 @@ Facts = Mapping[str, Any]
 
 
 def barrier(cluster: Cluster, facts: Facts) -> AbstractContextManager[None]:
-    """Returns a context that every machine enters once all report the same facts, and leaves after the chief.
+    """Returns a context that all machines enter once all report the same facts. Workers leave it after the chief.
 
     Args:
         cluster: The machines that train together; a single machine does not wait.
@@ -161,7 +161,7 @@ def _require_ready(cluster: Cluster, answer: str) -> None:
 
 
 def listening(task: Task) -> socket.socket:
-    """Returns a server socket on the port of this process, on all network interfaces.
+    """Returns a server socket on the port of `task`, which is this process, on all network interfaces.
 
     Raises:
         UserError: The port cannot be used.
@@ -200,7 +200,7 @@ def receive(connection: socket.socket) -> Any:
 
 
 def drop_disconnected(connections: dict[int, socket.socket]) -> None:
-    """Closes and removes the connections that a worker has closed.
+    """Closes and removes the connections that their workers have closed.
 
     Workers send nothing while they wait, so a readable connection is a closed one.
     """

@@ -80,7 +80,11 @@ class Cluster:
         return f"the chief ({task.address})" if index == 0 else f"{task.job} {task.number} ({task.address})"
 
     def lost(self, message: str) -> TemporaryError:
-        """Returns the error to raise if a process no longer answers; `message` is that of TensorFlow's error."""
+        """Returns the error to raise if a process no longer answers.
+
+        Args:
+            message: The message of TensorFlow's error, which usually names the process.
+        """
         named = {(job, int(number)) for job, number in re.findall(r"/job:(\w+)/(?:replica:0/)?task:(\d+)", message)}
         if not named and "CoordinationService" in message:
             named = {self.tasks[0][:2]}  # the service runs in the chief

@@ -1,6 +1,6 @@
 """Distributes a global batch over the devices of one or several machines.
 
-The contents of a global batch do not depend on the devices. Only its division among the devices does.
+The devices do not change the contents of a global batch. They change only how the batch is divided.
 """
 
 import signal
@@ -53,11 +53,11 @@ def mirrored_strategy() -> tf.distribute.Strategy:
 def divide(stream_of: Callable[[Host], tf.data.Dataset], strategy: tf.distribute.Strategy) -> Any:
     """Distributes the rows of each global batch round-robin, so that all replicas get rows of similar lengths.
 
-    With H machines of R replicas each, row i goes to machine i mod H, and there to replica i // H mod R. If the number
-    of rows is not a multiple of H * R, empty rows (all padding) are added, which have no effect on the loss.
+    With H machines of R replicas each, row i goes to machine i mod H, and there to replica (i // H) mod R. If the
+    number of rows is not a multiple of H * R, empty rows (all padding) are added, which have no effect on the loss.
 
     Args:
-        stream_of: A function that returns the endless stream of batches with the rows of one machine.
+        stream_of: A function that returns the endless stream of batches with only the rows of the given machine.
         strategy: The strategy whose replicas get the rows.
 
     Returns:

@@ -56,7 +56,9 @@ def shapes_of(settings: TrainingConfig, split: Split) -> list[BatchShape]:
 
 
 def with_accumulation(configuration: Configuration, data: Manifest, replicas: int) -> Configuration:
-    """Replaces accumulation = 0 by the smallest power of two for which a part fits the memory, and prints the number.
+    """Replaces accumulation = 0 by the smallest power of two for which a part fits the memory.
+
+    Prints the number of parts, and a warning if no number of parts fits. Does not replace any other value.
 
     Raises:
         UserError: The configuration does not fit the memory; see `check_memory`.
@@ -80,7 +82,7 @@ def with_accumulation(configuration: Configuration, data: Manifest, replicas: in
 
 
 def check_memory(configuration: Configuration, data: Manifest, replicas: int) -> None:
-    """Rejects a training that needs far too much memory. The system would kill it in its first steps without a message.
+    """Rejects a training that needs far too much memory. The system would kill it in the first steps without a message.
 
     Raises:
         UserError: The estimate is far above the free memory, or every batch has fewer rows than parts.

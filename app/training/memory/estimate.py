@@ -61,7 +61,14 @@ class MemoryEstimate:
 
 
 def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas: int, parts: int) -> MemoryEstimate:
-    """Estimates the memory of a step on one device. The batch is divided among the replicas, then into parts."""
+    """Estimates the memory of a step on one device.
+
+    Args:
+        configuration: The resolved configuration.
+        shape: The shape of the global batch.
+        replicas: The number of replicas among which the rows of the batch are divided.
+        parts: The number of parts into which each replica's rows are split.
+    """
     model, settings = configuration.model, configuration.training
     table, parameters = model.vocabulary_size * model.model_width, parameter_count(model)
     mixed = settings.precision != "float32"

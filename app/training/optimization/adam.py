@@ -17,8 +17,8 @@ class Update(NamedTuple):
     """The result of an update step.
 
     Attributes:
-        gradient_norm: The norm of the gradients before clipping, float32.
-        applied: True if the weights were updated, bool.
+        gradient_norm: The norm of all gradients before clipping and without the loss scale, float32.
+        applied: True if the weights were updated; False if a gradient was not finite.
     """
 
     gradient_norm: tf.Tensor
@@ -30,12 +30,12 @@ class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam for gradients that are already summed over the replicas, with TensorFlow's fused kernel.
 
     All replicas have the same summed gradients, so each replica updates its own copy of the weights. The whole update
-    can therefore be inside a `tf.cond`, which skips it if a gradient is not finite. One kernel for each weight, instead
-    of a dozen ops, saves a tenth of the time of a small model's step.
+    can therefore be inside a `tf.cond`, which skips the update if a gradient is not finite. One kernel for each weight
+    replaces a dozen ops and shortens the step of a small model by a tenth.
 
     Args:
         args: The positional arguments of `keras.optimizers.Adam`.
-        dynamic_loss_scale: True to multiply the loss, and thus the gradients, by `loss_scale`, for float16. The scale
+        dynamic_loss_scale: True to multiply the loss, and thus the gradients, by a loss scale, for float16. The scale
             is halved when a gradient overflows, and doubled after 2,000 steps without an overflow.
         kwargs: The keyword arguments of `keras.optimizers.Adam`.
     """
@@ -45,7 +45,7 @@ class FusedAdam(keras.optimizers.Adam):
         self.dynamic_loss_scale = dynamic_loss_scale
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Creates the moments, the averages of the weights, the learning-rate factor and the loss scale."""
+        """Creates the moments and the rate factor and, if they are used, the weight averages and the loss scale."""
         if self.built:
             return
         self._build_moments(variables)
@@ -75,7 +75,7 @@ class FusedAdam(keras.optimizers.Adam):
         return tf.cast(self.learning_rate, tf.float32) * tf.convert_to_tensor(self.rate_factor)
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
-        """Returns the loss to differentiate: the loss times `loss_scale`, if there is a loss scale."""
+        """Returns the loss to differentiate: `loss` times the loss scale, or `loss` if there is no loss scale."""
         return loss * tf.convert_to_tensor(self.loss_scale) if self.dynamic_loss_scale else loss
 
     def apply_summed(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> Update:
@@ -135,7 +135,7 @@ class FusedAdam(keras.optimizers.Adam):
             )
 
     def _rescale(self, finite: tf.Tensor) -> None:
-        """Halves the loss scale after an overflow, and doubles it after many steps without one."""
+        """Halves the loss scale after an overflow. Doubles the scale after 2,000 steps in a row without an overflow."""
         steps = tf.where(finite, tf.convert_to_tensor(self.finite_steps) + 1.0, 0.0)
         grow = steps >= LOSS_SCALE_GROWTH_STEPS
         factor = tf.where(finite, tf.where(grow, 2.0, 1.0), 0.5)

@@ -1,8 +1,9 @@
 """Muon: an optimizer whose update of a weight matrix has the same size in all directions.
 
 Adam updates each number of a matrix separately. The gradient of a weight matrix is nearly of low rank, so a few
-directions get nearly all of the update. Muon replaces the momentum matrix U S V' by U V', the nearest matrix whose
-singular values are all equal. U V' is computed by a few matrix products instead of a singular value decomposition.
+directions get nearly all of the update. If U S V' is the singular value decomposition of the momentum matrix, Muon's
+update is U V', the nearest matrix whose singular values are all 1. U V' is computed approximately by a few matrix
+products, without the decomposition.
 
 K. Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; J. Liu et al. 2025, "Muon is scalable
 for LLM training" (arXiv:2502.16982), the source of the update's scale.
@@ -18,7 +19,7 @@ import tensorflow as tf
 from keras_nmt.app.training.optimization.adam import FusedAdam, WeightState, handle
 
 MOMENTUM = 0.95
-ROOT_MEAN_SQUARE = 0.2  # of an update at learning rate 1; similar to Adam's, so Adam's learning rates can be used
+ROOT_MEAN_SQUARE = 0.2  # of an update at learning rate 1; Adam's is similar, so Adam's learning rates can be used
 ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz iteration
 EPSILON = 1e-7
 
@@ -27,11 +28,11 @@ EPSILON = 1e-7
 class Muon(FusedAdam):
     """Muon for the matrices of attention and feed-forward networks; Adam for embeddings, biases and normalization.
 
-    With Muon, a matrix has only one moment. With Adam, a weight has two.
+    The optimizer stores one moment for a weight that Muon updates, and two moments for a weight that Adam updates.
 
     Args:
         args: The positional arguments of `FusedAdam`.
-        product_dtype: The dtype of the products that orthogonalize an update; bfloat16 is precise enough.
+        product_dtype: The dtype of the matrix products that orthogonalize an update; bfloat16 is precise enough.
         kwargs: The keyword arguments of `FusedAdam`.
     """
 
@@ -76,8 +77,9 @@ def is_hidden_matrix(variable: keras.Variable) -> bool:
 def orthogonalized(matrices: Sequence[tf.Tensor], dtype: str = "float32") -> list[tf.Tensor]:
     """Makes the singular values of each matrix about equal, and the root mean square of the matrix's numbers about 0.2.
 
-    The iteration makes the singular values about 0.7 to 1.2, which works as well as equal values. Matrices of the same
-    shape, transposed or not, are computed in one batch.
+    A Newton-Schulz iteration brings all singular values to about 0.7 to 1.2, and then each matrix is scaled. Such
+    updates work as well as updates whose singular values are exactly equal. Matrices [M, N] and [N, M] are computed in
+    one batch.
 
     Args:
         matrices: The matrices, float32, each [M, N].
@@ -100,7 +102,7 @@ def orthogonalized(matrices: Sequence[tf.Tensor], dtype: str = "float32") -> lis
 
 
 def _newton_schulz(x: tf.Tensor) -> tf.Tensor:
-    """Changes the singular values of each matrix in [B, M, N], M <= N, from values of at most 1 to values near 1."""
+    """Brings the singular values of each matrix close to 1. `x` is [B, M, N], M <= N, with singular values up to 1."""
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         gram = tf.matmul(x, x, transpose_b=True)
@@ -117,6 +119,9 @@ def _wide(matrix: tf.Tensor) -> tf.Tensor:
 
 
 def _fused(weight: keras.Variable) -> int:
-    """Returns the number of projections in an attention matrix. Each projection is orthogonalized separately."""
+    """Returns N for an attention matrix [D, N D], which joins N projections [D, D]. Returns 1 for any other matrix.
+
+    For example, N is 3 for the matrix of queries, keys and values. Each projection is orthogonalized separately.
+    """
     rows, columns = weight.shape
     return columns // rows if "attention" in weight.path else 1

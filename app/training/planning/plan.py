@@ -68,7 +68,7 @@ class DataPlan:
     """The part of a plan that describes the data of the first epoch.
 
     Attributes:
-        training_pairs: The number of pairs that are not too long.
+        training_pairs: The number of pairs that are not longer than `max_length`.
         skipped_pairs: The number of pairs that are skipped because they are longer than `max_length`.
         max_length: The maximum length of either side of a pair, in tokens.
         batches: The number of batches.
@@ -97,7 +97,7 @@ class MemoryPlan:
         largest_batch: The batch shape for which memory is estimated. No batch of any epoch needs more memory.
         program: The memory of the process before the model was built; 0 on a GPU.
         estimated: The estimated peak, including `program`.
-        estimated_parts: The parts of the estimate, on each device.
+        estimated_parts: The estimated memory of one device by purpose, without `program`.
         there: The available memory, including `program`.
         measured: The measured peak. The measured steps include the batch of the first epoch that needs most memory.
     """
@@ -113,7 +113,7 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Speed:
-    """The speed of some steps whose shapes were already compiled.
+    """The speed of some steps whose batch shapes were already compiled.
 
     Attributes:
         steps: The number of measured steps.
@@ -171,7 +171,7 @@ def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], ori
 
 
 def plan_model(trainer: Trainer) -> ModelPlan:
-    """Returns the parameter counts of the embedding, the encoder and the decoder, and describes the devices."""
+    """Returns the parameter counts of the embedding, encoder and decoder, and describes the devices and the CPU."""
     model = trainer.transformer
     parts = {layer.name: layer.count_params() for layer in model.layers if layer.weights}
     gpus = tf.config.list_physical_devices("GPU")
@@ -189,7 +189,7 @@ def plan_model(trainer: Trainer) -> ModelPlan:
 
 
 def plan_data(data: Manifest, settings: TrainingConfig, epoch: Sequence[PlannedBatch]) -> DataPlan:
-    """Summarizes the batches of an epoch."""
+    """Returns a summary of the training data and of the batches of an epoch."""
     skipped = data.split("train").longer_than(settings.max_length)
     source, target = sum(batch.source_tokens for batch in epoch), sum(batch.target_tokens for batch in epoch)
     shapes = Counter(batch.shape for batch in epoch)
@@ -214,7 +214,7 @@ def plan_memory(configuration: Configuration, data: Manifest, replicas: int, pro
         data: The data to train on.
         replicas: The number of replicas among which a batch is divided.
         program: The bytes that the process used before the model was built; 0 on a GPU.
-        free: The bytes that were free for each replica at that time.
+        free: The bytes that were free for each replica before the model was built.
     """
     parts = configuration.training.accumulation
     shape, need = largest_need(configuration, data, replicas=replicas, parts=parts)
@@ -244,8 +244,8 @@ def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
     """Measures the speed of train steps.
 
     The first batch is used only for one step, which traces the graph and reaches the peak of memory. Each further batch
-    gets one warm-up step, until a time limit for the warm-up is reached. Then steps on the warmed-up batches are
-    measured.
+    gets one warm-up step, until the warm-up has taken 15 seconds. Then steps on the warmed-up batches are measured for
+    at least 5 seconds.
     """
     trainer.make_train_function()
     traced = run_steps(trainer, batches[:1])

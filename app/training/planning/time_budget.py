@@ -69,8 +69,8 @@ class TimeBudget:
     """The time that a training may take.
 
     Attributes:
-        minutes: The length of the time in minutes; the measurement of the speed is part of the time.
-        started: The value of `time.perf_counter()` when the time started.
+        minutes: The time in minutes, including the time in which the speed is measured.
+        started: The value of `time.perf_counter()` at the start of this time.
         most_steps: The maximum number of steps to train, even if more steps would fit; None for no limit.
     """
 
@@ -120,7 +120,7 @@ def train_within(
 
 
 def kept_numbers(run: RunDirectory) -> tuple[TrainingConfig, dict[str, Any]]:
-    """Returns the settings of an existing run, and its manifest's entry `time_budget`, if there is one."""
+    """Returns the settings of an existing run, and the entry `time_budget` of its manifest, if there is one."""
     settings = run.configuration.training
     say(f"{run.path}: keeps its {settings.steps:,} steps; to measure again choose another --out")
     name = "time_budget"
@@ -143,9 +143,10 @@ def choose_numbers(
 def settings_within(
     seconds: float, settings: TrainingConfig, measured: Measured, *, most_steps: int | None = None
 ) -> TrainingConfig:
-    """Returns the settings with as many steps as fit the time. Adapts the warm-up and the checkpoints to these steps.
+    """Returns the settings with as many steps as fit into `seconds`. Adapts the warm-up and the checkpoints.
 
-    The number of checkpoints stays the same, unless their evaluations would take more than a quarter of the time.
+    The number of checkpoints is that of `settings`. If their evaluations would take more than a quarter of the time,
+    there are fewer checkpoints, but at least one.
 
     Raises:
         UserError: Fewer than 20 steps fit.
@@ -171,7 +172,7 @@ def settings_within(
 def measure_training(
     data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str
 ) -> tuple[Measured, TrainingConfig]:
-    """Trains a model for some steps and evaluates it. Returns the speed, and the settings that were used."""
+    """Trains a model for some steps, evaluates and discards it. Returns the speed, and the settings that were used."""
     started = time.perf_counter()
     manifest = Manifest.load(data_dir)
     verify_shards(manifest)
@@ -197,7 +198,7 @@ def measure_training(
 
 
 def time_evaluation(trainer: Trainer, configuration: Configuration, data: DataSets) -> tuple[float, float]:
-    """Estimates the seconds of an evaluation on the dev set, without tracing.
+    """Estimates the seconds that an evaluation on the dev set takes, without the time to trace the graphs.
 
     Only a part of the dev set is evaluated. With random weights, translations would not end with EOS, so the search is
     limited to a few more tokens than the source has.
