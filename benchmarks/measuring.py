@@ -84,7 +84,7 @@ class StepClock:
         """Records the end of a step. Must be called after each step, also in the warm-up.
 
         Returns:
-            True if at least MIN_STEPS steps have been measured, and all measured steps together took at least `seconds`.
+            True if at least MIN_STEPS steps have been measured and took at least `seconds` together.
         """
         now = (time.perf_counter(), time.process_time())
         if self._warmed_up == WARMUP_STEPS:
