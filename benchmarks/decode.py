@@ -4,8 +4,7 @@ A trained model is exported three times: with the defaults of `nmt export`, and 
 Three kinds of engine are measured: this program with the faster engine of its export, the SavedModel of the same
 export, and CTranslate2 called directly. All engines translate the same sentences, in batches of similar length and one
 by one. In each round, all engines are measured one after another, because the speed of a shared machine changes within
-minutes. Prints a table to stderr and one JSON
-object as the last line of stdout. README.md explains the numbers.
+minutes. Prints a table to stderr and one JSON object as the last line of stdout. README.md explains the numbers.
 """
 
 import argparse

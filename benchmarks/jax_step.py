@@ -1,6 +1,6 @@
 """Measures the training step of the preset paper-base on JAX: packed batches of one shape, one compiled program.
 
-`layers/` is written with `keras.ops`, so it also runs on Keras' JAX backend. The loss is that of
+The model in `layers/` is written with `keras.ops`, so it also runs on Keras' JAX backend. The loss is that of
 `nmt train`: label-smoothed cross entropy of the real tokens, computed in chunks. The script needs jax, keras and NumPy,
 and does not import TensorFlow. Prints a table to stderr and one JSON object as the last line of stdout. README.md
 explains the numbers.
@@ -117,7 +117,8 @@ def packed_batches(vocabulary_size: int, tokens: int, width: int) -> Iterator[Me
 
     Args:
         vocabulary_size: Number of different ids.
-        tokens: Maximum number of target tokens in a batch, padding included. It determines the number of rows.
+        tokens: Maximum number of target tokens in a batch, padding included. This limit determines the number of rows.
+            Exits if the limit is too small for ROWS_MULTIPLE rows.
         width: Number of tokens in a row.
     """
     rows = tokens // width // ROWS_MULTIPLE * ROWS_MULTIPLE

@@ -88,7 +88,7 @@ def score(runs: Sequence[Path], text: Path, split: str, options: argparse.Namesp
 
 
 def run_nmt(*arguments: str) -> str:
-    """Runs the command `nmt` and returns its stdout. Its stderr goes to the terminal."""
+    """Runs the command `nmt` and returns its stdout. The stderr of `nmt` goes to the terminal."""
     print("nmt", *arguments, file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "keras_nmt", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout

@@ -133,7 +133,7 @@ def named_python(text: str) -> tuple[str, str]:
     """Splits an argument such as "hf-marian=envs/hf/bin/python" into the peer's name and an absolute path.
 
     Raises:
-        ArgumentTypeError: The name is not that of a peer, or the path is not an executable file.
+        argparse.ArgumentTypeError: The name is not that of a peer, or the path is not an executable file.
     """
     name, _, python = text.partition("=")
     if name not in PEERS or not python:
@@ -197,8 +197,8 @@ def our_figures(results: Sequence[TurnResult], precision: str) -> dict[str, dict
     """Returns the results of our training in one precision.
 
     Returns:
-        A dictionary from the name of a result, such as "peak_memory_gib", and the batch size to the value. Speeds are
-        medians over the rounds.
+        A nested dictionary: name of the result, such as "peak_memory_gib" -> batch size -> value. Speeds are medians
+        over the rounds.
     """
     figures: dict[str, dict[str, Any]] = {}
     ours = [result for result in results if result.turn.program == OURS and result.turn.precision == precision]
@@ -231,8 +231,9 @@ def comparison(own: Sequence[TurnResult], peers: Sequence[TurnResult]) -> dict[s
     In each round, our value is divided by the peer's value. The ratio to a peer is the median of these quotients.
 
     Returns:
-        The lowest ratio of speed with the name of this peer, the lowest ratio of speed per CPU-second, and the smallest
-        peak memory of a peer. The result is empty if no peer was measured in the same rounds.
+        The lowest ratio of tokens per second and the name of the peer with this ratio, the lowest ratio of tokens per
+        CPU-second, and the smallest peak memory of a peer. The result is empty if no peer was measured in the same
+        rounds.
     """
     ours = {result.turn.round: result for result in own}
     by_peer: dict[str, list[TurnResult]] = {}

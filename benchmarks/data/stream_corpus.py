@@ -42,7 +42,7 @@ class Templates(NamedTuple):
     Attributes:
         data: The serialised records.
         changing: For each record, the offset of a two-byte id that may be replaced, or 0 if there is none.
-        lengths: For each record, the number of source and target tokens, int32 [N, 2].
+        lengths: For each record, the numbers of source and target tokens, int32 [N, 2].
     """
 
     data: list[bytes]

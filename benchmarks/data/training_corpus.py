@@ -23,7 +23,7 @@ SPREAD, DIFFERENCE = (
     0.55,
     0.12,
 )  # standard deviations of log length, and of log target length / source length
-MAX_LENGTH = 104  # of the stream; no sentence is longer, and 8 sentences of this length fit into 1,024 tokens
+MAX_LENGTH = 104  # limit of the stream: no sentence is longer, and 8 sentences of this length fit into 1,024 tokens
 SEED = 1
 STORED_BATCHES = 200
 
@@ -52,8 +52,8 @@ def write_corpus(
 def sentence_pairs(pairs: int, vocabulary_size: int) -> list[Pair]:
     """Returns pairs of lists of random ids, without EOS.
 
-    Source lengths are lognormal with mean 25, and target lengths are similar. All lengths are limited to 4 to 100. The
-    ids follow Zipf's law.
+    Source lengths are lognormal with mean 25, and target lengths are similar. All lengths are between 4 and 100.
+    The ids follow Zipf's law.
     """
     random = np.random.default_rng(SEED)
     source = np.exp(random.normal(np.log(MEAN_LENGTH) - SPREAD**2 / 2, SPREAD, pairs))
