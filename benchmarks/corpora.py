@@ -1,9 +1,9 @@
-"""Measures the speed and memory of preparing a corpus and of streaming training batches from it.
+"""Measures the speed and memory of preparing a corpus and of streaming training batches from prepared data.
 
-`nmt prepare` runs on real text that is repeated with small differences. The training stream is compared with the usual
-`tf.data` pipeline over the same shards. In each round, both programs are measured one after the other. One measurement
-is called a turn and runs in its own process. Prints a table to stderr and one JSON object as the last line of stdout.
-README.md explains the numbers.
+`nmt prepare` runs on real text that is repeated with small differences. Our training stream is compared with its peer,
+the usual `tf.data` pipeline, over the same shards. In each round, both streams are measured one after the other. One
+measurement of one stream is called a turn and runs in its own process. Prints a table to stderr and one JSON object as
+the last line of stdout. README.md explains the numbers.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from benchmarks.programs.watched_preparation import measure_preparation
 ROOT = Path(__file__).resolve().parents[1]
 OURS, PEER = "nmt", "per-example"
 
-Turns = dict[str, list[dict[str, float]]]  # program -> the numbers that each of its turns measured, by name
+Turns = dict[str, list[dict[str, float]]]  # OURS or PEER -> for each turn, the measured values by name
 
 
 def main() -> None:
@@ -60,9 +60,16 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def measure_stream(text: Path, pairs: int, *, rounds: int, seconds: float, batch_tokens: int) -> dict[str, float]:
-    """Builds the corpus, measures both programs in each round, and returns the results of our stream.
+    """Measures our stream and the usual `tf.data` pipeline in each round, and returns the results of `figures`.
 
     Prints a table to stderr.
+
+    Args:
+        text: A folder with files train….en and train….de, at any depth. A prepared corpus is built from these files.
+        pairs: Number of pairs in the prepared corpus.
+        rounds: Number of measurements of each stream.
+        seconds: Duration of one measurement, without the first batches.
+        batch_tokens: Maximum number of tokens per side of a batch.
     """
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
@@ -77,7 +84,10 @@ def measure_stream(text: Path, pairs: int, *, rounds: int, seconds: float, batch
 
 
 def run(module: str, *arguments: Any) -> str:
-    """Runs a module and returns the last line that it prints; exits with its error message if it fails."""
+    """Runs a module in a new process without a GPU, and returns the last line of its stdout.
+
+    If the module fails, exits with the end of its stderr as the message.
+    """
     command = [sys.executable, "-m", module, *map(str, arguments)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -87,9 +97,10 @@ def run(module: str, *arguments: Any) -> str:
 
 
 def figures(turns: Turns) -> dict[str, float]:
-    """Returns medians over our turns, the peak memory, and ratios to the peer.
+    """Returns the results of our stream: medians over the rounds, the highest peak memory, and ratios to the peer.
 
-    A ratio is the median over the rounds of the ratio between the two turns of a round.
+    The peer is the usual `tf.data` pipeline. In each round, our value is divided by the peer's value. The returned
+    ratio is the median of these quotients.
     """
     ours = turns[OURS]
 
@@ -114,7 +125,10 @@ def figures(turns: Turns) -> dict[str, float]:
 
 
 def table(turns: Turns) -> Iterator[str]:
-    """Yields the lines of a table: for each program the medians over the rounds, and its slowest and fastest round."""
+    """Yields the lines of a Markdown table with one row for each stream.
+
+    A row has the medians over the rounds, the slowest and the fastest round, and the highest peak memory.
+    """
     yield "| program | real tokens/s (all rounds) | per CPU-second | padding | first batch | resumed | peak MiB |"
     yield "|---|---|---|---|---|---|---|"
     for program, records in turns.items():

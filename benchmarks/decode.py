@@ -1,10 +1,10 @@
-"""Compares the translation speed of an export with CTranslate2 on the same weights.
+"""Compares the translation speed of an export with that of CTranslate2 on the same weights.
 
-The run is exported with the defaults of `nmt export`, and for CTranslate2 in float32 and int8. Three engines are
-measured: this program (with the faster engine of its export), the SavedModel, and CTranslate2 called directly. They
-translate the same sentences, in batches of similar length and one by one. In each round, all engines are measured one
-after another, because the speed of a shared machine changes within minutes. Prints a table to stderr and one JSON
-object as the last line of stdout. README.md explains the numbers.
+A trained model is exported three times: with the defaults of `nmt export`, and for CTranslate2 in float32 and in int8.
+Three kinds of engine are measured: this program with the faster engine of its export, the SavedModel of the same
+export, and CTranslate2 called directly. All engines translate the same sentences, in batches of similar length and one
+by one. In each round, all engines are measured one after another, because the speed of a shared machine changes within
+minutes. Prints a table to stderr and one JSON object as the last line of stdout. README.md explains the numbers.
 """
 
 import argparse
@@ -36,7 +36,14 @@ Translate = Callable[[Sequence[list[str]]], list[str]]
 
 
 class Speed(NamedTuple):
-    """Speed of an engine in one round: target tokens per second and per CPU-second, and milliseconds per sentence."""
+    """Speed of an engine in one round.
+
+    Attributes:
+        tokens_per_second: Target tokens per second in batches, with a beam.
+        tokens_per_processor_second: Target tokens per second of CPU time in batches, with a beam.
+        milliseconds_beam: Median time to translate a single sentence with a beam.
+        milliseconds_greedy: Median time to translate a single sentence greedily.
+    """
 
     tokens_per_second: float
     tokens_per_processor_second: float
@@ -45,7 +52,7 @@ class Speed(NamedTuple):
 
 
 class Engine(NamedTuple):
-    """Two functions of an engine that translate batches of sentences: with a beam, and greedily."""
+    """An engine as two functions, which translate batches of sentences with a beam and greedily."""
 
     beam: Translate
     greedy: Translate
@@ -86,7 +93,10 @@ def read_options() -> argparse.Namespace:
 
 
 def write_exports(run: Path, folder: Path) -> dict[str, Path]:
-    """Writes the exports to measure. Leaves out any that `nmt export` rejects, such as an inexact int8 model."""
+    """Exports a run three times into `folder`, and returns the folder of each export's version by name.
+
+    Leaves out an export that `nmt export` rejects, such as an int8 model that is too inexact.
+    """
     for name, arguments in {
         "nmt": [],
         "ctranslate2-float32": ["--format", "ctranslate2"],
@@ -99,7 +109,11 @@ def write_exports(run: Path, folder: Path) -> dict[str, Path]:
 
 
 def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engine]:
-    """Loads the engines. CTranslate2 is loaded with all threads on one batch, and with single-threaded workers."""
+    """Returns the engines of all exports by name.
+
+    Each CTranslate2 export is loaded twice: with one worker that uses all threads, and with `workers` workers that use
+    one thread each.
+    """
     engines = {"nmt": program(exports["nmt"], workers=workers)}
     engines["saved model"] = program(exports["nmt"], workers=workers, engine="tensorflow")
     for name in exports.keys() - {"nmt"}:
@@ -109,7 +123,13 @@ def load_engines(exports: Mapping[str, Path], *, workers: int) -> dict[str, Engi
 
 
 def program(version: Path, *, workers: int, engine: Literal["tensorflow"] | None = None) -> Engine:
-    """Returns this program as an engine that translates as `nmt translate` does."""
+    """Returns an engine that translates as `nmt translate` does.
+
+    Args:
+        version: Folder of the export's version.
+        workers: Number of batches that are translated at once.
+        engine: "tensorflow" for the SavedModel; None for the faster engine of the export.
+    """
     from keras_nmt.app.models.exports import load_export
 
     def translate(beam_size: int) -> Translate:
@@ -120,7 +140,11 @@ def program(version: Path, *, workers: int, engine: Literal["tensorflow"] | None
 
 
 def ctranslate2_model(version: Path, *, workers: int, threads: int) -> Engine:
-    """Returns CTranslate2 as its users call it: with its default search, and SentencePiece before and after it."""
+    """Returns an engine that calls CTranslate2 as its users do, with SentencePiece to split and join the words.
+
+    The length penalty and the maximum length are those of the export. The other search options are CTranslate2's
+    defaults, except for the beam size.
+    """
     import ctranslate2
     import sentencepiece
 
@@ -146,10 +170,10 @@ def ctranslate2_model(version: Path, *, workers: int, threads: int) -> Engine:
 
 
 def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
-    """Measures all engines in each round and returns the results.
+    """Measures all engines in each round, prints a table and returns the results.
 
-    In each round, an engine translates all sentences in batches with a beam. Then it translates some sentences one by
-    one, with a beam and greedily.
+    In each round, each engine translates all sentences in batches with a beam. Then the engine translates the first
+    `options.single` sentences one by one, with a beam and greedily. A first round for warm-up is not counted.
     """
     by_length = sorted(sentences, key=len)
     batches = [by_length[i : i + options.batch] for i in range(0, len(by_length), options.batch)]
@@ -179,21 +203,22 @@ def measure(engines: Mapping[str, Engine], sentences: Sequence[str], options: ar
 
 
 def milliseconds_single(translate: Translate, singles: Sequence[list[str]]) -> float:
-    """Returns the median time of a single sentence."""
+    """Returns the median time to translate one sentence, in milliseconds."""
     return 1000 * median(timed(translate, [sentence])[0] for sentence in singles)
 
 
 def timed(translate: Translate, batches: Sequence[list[str]]) -> tuple[float, list[str]]:
-    """Translates the batches; returns the seconds and the translations."""
+    """Translates the batches. Returns the duration in seconds, and the translations."""
     begun = time.perf_counter()
     texts = translate(batches)
     return time.perf_counter() - begun, texts
 
 
 def ratios(speeds: Mapping[str, Sequence[Speed]]) -> dict[str, Any]:
-    """Returns the medians over the rounds, and ratios of this program to CTranslate2's best mode.
+    """Returns the median speeds of all engines, and ratios of this program's values to those of CTranslate2.
 
-    A ratio is the median over the rounds of the ratio within a round.
+    In each round, this program's value is divided by the better value of CTranslate2's two modes (one worker or several
+    workers). The returned ratio is the median of these quotients, or None if CTranslate2 was not measured.
     """
 
     def ratio(kind: str, field: str, best: Callable[..., float]) -> float | None:
@@ -217,7 +242,7 @@ def ratios(speeds: Mapping[str, Sequence[Speed]]) -> dict[str, Any]:
 
 
 def count_tokens(run: Path, texts: Sequence[str]) -> int:
-    """Counts the tokens of translations, EOS included."""
+    """Returns the number of tokens in all translations, including one EOS for each."""
     import sentencepiece
 
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(run / "vocabulary.model"))

@@ -23,7 +23,14 @@ GARBLED = "garbled"
 
 
 class Shares(NamedTuple):
-    """Shares of dropped pairs in one language: by each filter, by any filter, and of misaligned pairs by any filter."""
+    """Shares of the pairs of one language that the filters drop.
+
+    Attributes:
+        language: Label of the translations: a file name or a language.
+        by_filter: Share of the aligned pairs that each filter drops. Filters that drop no pair are left out.
+        dropped: Share of the aligned pairs that at least one filter drops.
+        misaligned_dropped: Share of the misaligned pairs that at least one filter drops.
+    """
 
     language: str
     by_filter: dict[str, float]
@@ -32,7 +39,7 @@ class Shares(NamedTuple):
 
 
 def main() -> None:
-    """Prints a table and one JSON object."""
+    """Prints a table to stderr and one JSON object to stdout."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="example: python -m benchmarks.filters --source NTREX-128/newstest2019-src.eng.txt "
@@ -63,7 +70,11 @@ def main() -> None:
 
 
 def measure(source: Path, folder: Path) -> Iterator[Shares]:
-    """Yields the shares of each file in the folder that has a language in its name and as many lines as the source."""
+    """Yields the shares of dropped pairs for each translation of `source` in the folder.
+
+    A translation is a file that has a language in its name and as many lines as `source`. Other files are skipped.
+    Exits if `source` has no language in its name.
+    """
     sources, from_language = _lines(source), language_of(source)
     if from_language is None:
         sys.exit(f"{source} has no language in its name; expected a name like en.txt")
@@ -79,7 +90,9 @@ def measure(source: Path, folder: Path) -> Iterator[Shares]:
 def shares_dropped(
     sources: Sequence[str], targets: Sequence[str], languages: tuple[str, str], name: str = ""
 ) -> Shares:
-    """Returns the shares of dropped pairs in one language.
+    """Returns the shares of pairs that the filters drop in one language.
+
+    A misaligned pair consists of a source sentence and the translation of the next source sentence.
 
     Args:
         sources: Source sentences.
@@ -105,7 +118,10 @@ def shares_dropped(
 
 
 def language_of(file: Path) -> str | None:
-    """Returns the language in a file's name: `deu` for `newstest2019-ref.deu.txt`, `deu_Latn` for `deu_Latn.dev`."""
+    """Returns the language in a file's name, or None if there is none.
+
+    Examples are `deu` for `newstest2019-ref.deu.txt`, and `deu_Latn` for `deu_Latn.dev`.
+    """
     parts = file.name.removesuffix(".txt").split(".")
     return next((part for part in reversed(parts) if langcodes.tag_is_valid(part)), None)
 
@@ -119,7 +135,11 @@ def worst_shares(found: Sequence[Shares]) -> list[tuple[float, str, str]]:
 
 
 def table(found: Sequence[Shares]) -> list[str]:
-    """Returns a table with a line for each language, and a column for each filter that drops any pair."""
+    """Returns the lines of a table in percent, with a line for each language.
+
+    There is a column for each filter that drops at least one pair, one for all filters together, and one for misaligned
+    pairs.
+    """
     reasons = sorted({reason for shares in found for reason in shares.by_filter})
     width = max(len(shares.language) for shares in found)
     lines = [" ".join([f"{'dropped, %':{width}}", *(f"{name:>12}" for name in [*reasons, "any", "misaligned"])])]
@@ -130,7 +150,10 @@ def table(found: Sequence[Shares]) -> list[str]:
 
 
 def _reasons(source: str, target: str, languages: tuple[str, str]) -> list[str] | None:
-    """Returns the names of the filters that drop a pair, or None if a side has no text, which happens in test sets."""
+    """Returns the names of the filters that drop a pair, or None if a side has no text, which happens in test sets.
+
+    If the encoding of a side cannot be repaired, the only name is "garbled".
+    """
     left, right = repaired(source), repaired(target)
     if left is None or right is None:
         return [GARBLED]

@@ -19,7 +19,7 @@ MIN_LETTERS, MIN_PAIRS, MIN_DICE = 4, 30, 0.6  # letters in a word; sentence pai
 
 
 def main() -> None:
-    """Prints one JSON object."""
+    """Translates with and without the glossary, and prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="output of `nmt train`")
     parser.add_argument("--train", required=True, metavar="PREFIX", help="text from which the glossary is extracted")
@@ -54,18 +54,21 @@ def main() -> None:
 
 
 def words(text: str) -> set[str]:
-    """Returns the words of a text that are long enough to be terms."""
+    """Returns the words of a text that have at least MIN_LETTERS letters."""
     return {word for word in re.findall(r"\w+", text) if len(word) >= MIN_LETTERS}
 
 
 def agrees(glossary: dict[str, str], source: str, reference: str) -> bool:
-    """Returns True if the source has a term, and the reference has the translation of each term in the source."""
+    """Returns True if the source has terms of the glossary, and the reference has the translation of each of them."""
     terms = words(source) & glossary.keys()
     return bool(terms) and all(glossary[term] in words(reference) for term in terms)
 
 
 def extract_glossary(sources: list[str], targets: list[str]) -> dict[str, str]:
-    """Returns a dictionary of source words, each with the target word that nearly always occurs in the same pairs."""
+    """Returns source words, each with the target word that nearly always occurs in the same sentence pairs.
+
+    Two words must occur together in at least MIN_PAIRS pairs, with a Dice coefficient of at least MIN_DICE.
+    """
     source_counts, target_counts, pair_counts = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     for source, target in zip(sources, targets, strict=True):
         left, right = words(source), words(target)

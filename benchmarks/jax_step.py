@@ -1,7 +1,7 @@
 """Measures the training step of the preset paper-base on JAX: packed batches of one shape, one compiled program.
 
-`layers/` is written with `keras.ops`, so it also runs on Keras' JAX backend. The loss is that of training:
-label-smoothed cross entropy of the real tokens, computed in chunks. The script needs jax, keras and NumPy,
+The model in `layers/` is written with `keras.ops`, so it also runs on Keras' JAX backend. The loss is that of
+`nmt train`: label-smoothed cross entropy of the real tokens, computed in chunks. The script needs jax, keras and NumPy,
 and does not import TensorFlow. Prints a table to stderr and one JSON object as the last line of stdout. README.md
 explains the numbers.
 """
@@ -38,7 +38,15 @@ PackedBatch = dict[str, NDArray[np.int32]]
 
 
 class Work(NamedTuple):
-    """Work in a batch: the number of real tokens, and of pairs of positions of which one attends to the other."""
+    """Counts for one batch, from which the number of operations is computed. Padding is not counted.
+
+    Attributes:
+        source_tokens: Number of source tokens.
+        target_tokens: Number of target tokens.
+        source_pairs: Number of (query, key) pairs in the encoder's self-attention.
+        target_pairs: Number of (query, key) pairs in the decoder's self-attention, without a causal mask.
+        cross_pairs: Number of (query, key) pairs in the decoder's attention to the encoder.
+    """
 
     source_tokens: int
     target_tokens: int
@@ -48,7 +56,7 @@ class Work(NamedTuple):
 
 
 class MeasuredBatch(NamedTuple):
-    """A batch and its work."""
+    """A batch and the counts from which its number of operations is computed."""
 
     batch: PackedBatch
     work: Work
@@ -105,7 +113,14 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def packed_batches(vocabulary_size: int, tokens: int, width: int) -> Iterator[MeasuredBatch]:
-    """Yields batches of one shape from the corpus of the training benchmark."""
+    """Yields BATCHES batches of one shape, with sentence pairs of the training benchmark.
+
+    Args:
+        vocabulary_size: Number of different ids.
+        tokens: Maximum number of target tokens in a batch, padding included. This limit determines the number of rows.
+            Exits if the limit is too small for ROWS_MULTIPLE rows.
+        width: Number of tokens in a row.
+    """
     rows = tokens // width // ROWS_MULTIPLE * ROWS_MULTIPLE
     if not rows:
         sys.exit(f"{tokens} tokens are too few for {ROWS_MULTIPLE} rows of {width}; raise --tokens")
@@ -115,7 +130,11 @@ def packed_batches(vocabulary_size: int, tokens: int, width: int) -> Iterator[Me
 
 
 def choose(pairs: Iterator[Pair], tokens: int) -> list[Pair]:
-    """Takes pairs until their longer sides have `tokens` tokens in all, and sorts the pairs, the longest first."""
+    """Takes as many of the next pairs as fit into a batch, and returns them sorted by length, the longest first.
+
+    The longer sides of the returned pairs have at most `tokens` tokens in total, EOS included. The first pair that does
+    not fit is discarded.
+    """
     chosen: list[Pair] = []
     left = tokens
     for source, target in pairs:
@@ -127,7 +146,10 @@ def choose(pairs: Iterator[Pair], tokens: int) -> list[Pair]:
 
 
 def pack(pairs: Sequence[Pair], rows: int, width: int) -> MeasuredBatch:
-    """Packs each pair into the row with the most free space. Skips pairs that do not fit."""
+    """Packs each pair into the row with the most free space. Skips a pair if it does not fit into this row.
+
+    Several pairs share a row. Their segment ids are 1, 2, … in each row, and 0 at padding.
+    """
     names = (*SIDES, "labels", *(f"{side}_segments" for side in SIDES))
     batch: PackedBatch = {name: np.zeros((rows, width), np.int32) for name in names}
     filled, segments = np.zeros((rows, 2), int), np.zeros(rows, int)
@@ -152,13 +174,18 @@ def pack(pairs: Sequence[Pair], rows: int, width: int) -> MeasuredBatch:
 
 
 def model_flops(model: TransformerConfig, work: Work) -> float:
-    """Returns the number of floating point operations of a step: 2 per multiplication of its matrix products.
+    """Returns the number of floating-point operations in the matrix products of one training step.
 
-    The backward pass has twice as many operations as the forward pass. Attention is counted between all positions of
-    the same pair, as if there were no causal mask. Recomputed operations and padding are not counted.
+    Each multiplication counts as two operations, because an addition belongs to it. The backward pass has twice as many
+    operations as the forward pass. Attention is counted between all positions of the same sentence pair, as if there
+    were no causal mask. Recomputed operations and padding are not counted.
+
+    Args:
+        model: The hyperparameters of the model.
+        work: The numbers of tokens and (query, key) pairs in the batch.
     """
     width, inner = model.model_width, model.inner_width
-    block = 4 * width**2 + 2 * width * inner  # self-attention's and the feed-forward network's weights
+    block = 4 * width**2 + 2 * width * inner  # weights of self-attention and feed-forward network
     per_source_token = model.encoder_layers * block + model.decoder_layers * 2 * width**2
     per_target_token = model.decoder_layers * (block + 2 * width**2) + model.vocabulary_size * width
     attended = model.encoder_layers * work.source_pairs + model.decoder_layers * (work.target_pairs + work.cross_pairs)
@@ -167,7 +194,10 @@ def model_flops(model: TransformerConfig, work: Work) -> float:
 
 
 def training_step(transformer: Transformer, smoothing: float) -> tuple[Any, Any]:
-    """Returns the compiled step, a function (state, batch) -> (state, loss), and the initial state."""
+    """Returns the compiled training step, a function (state, batch) -> (new state, loss), and the initial state.
+
+    The state has the trainable variables, the other variables of the model, and the variables of the optimizer.
+    """
     optimizer = keras.optimizers.Adam(1e-4, beta_2=0.98, epsilon=1e-9)
     optimizer.build(transformer.trainable_variables)
     variables = (transformer.trainable_variables, transformer.non_trainable_variables)
@@ -191,7 +221,16 @@ def training_step(transformer: Transformer, smoothing: float) -> tuple[Any, Any]
 
 
 def smoothed_loss(logits_of: Callable[[Any], Any], states: Any, labels: Any, smoothing: float) -> Any:
-    """Returns the mean label-smoothed cross entropy of the real tokens, computed chunk by chunk."""
+    """Returns the mean label-smoothed cross entropy of the real tokens.
+
+    The loss is computed chunk by chunk, so that the logits of the whole batch are never in memory at once.
+
+    Args:
+        logits_of: The projection from decoder outputs [N, D] to logits [N, V].
+        states: Decoder outputs, [rows, width, D].
+        labels: Labels, int32 [rows, width].
+        smoothing: Share of the target distribution that is spread over all pieces.
+    """
     ops = keras.ops
     tokens, width = labels.size, states.shape[-1]
     chunks = next(n for n in range(max(1, tokens // CHUNK_TOKENS), tokens + 1) if tokens % n == 0)
@@ -207,7 +246,12 @@ def smoothed_loss(logits_of: Callable[[Any], Any], states: Any, labels: Any, smo
 
 
 def run(step: Any, state: Any, packed: Sequence[MeasuredBatch], steps: int) -> tuple[float, list[float], list[float]]:
-    """Returns the seconds of the first step (with compilation), the seconds of each measured step, and all losses."""
+    """Trains for a few warm-up steps and then for `steps` measured steps. The batches of `packed` are repeated.
+
+    Returns:
+        The seconds of the first step, which includes compilation, the seconds of each measured step, and the losses of
+        all steps.
+    """
     batches = [jax.device_put(each.batch) for each in packed]
     ends, losses = [time.perf_counter()], []
     for number in range(WARMUP_STEPS + steps):
@@ -221,7 +265,10 @@ def run(step: Any, state: Any, packed: Sequence[MeasuredBatch], steps: int) -> t
 def summary(
     options: argparse.Namespace, model: TransformerConfig, works: Sequence[Work], seconds: Sequence[float]
 ) -> dict[str, Any]:
-    """Returns speed, utilisation and padding, computed from the median duration of a step."""
+    """Returns the speed for the median duration of a step, and the share of padding.
+
+    With `options.peak_tflops`, also returns the share of the peak that the model's operations use.
+    """
     step = median(seconds)
     flops, tokens = (
         float(np.mean(values)) for values in zip(*((model_flops(model, w), w[1]) for w in works), strict=True)

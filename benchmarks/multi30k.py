@@ -19,7 +19,7 @@ DEV, TEST = "val", "test_2016_flickr"
 
 
 def main() -> None:
-    """Prints one JSON object: scores by model and test set."""
+    """Prepares the data, trains all runs, and prints their scores as one JSON object: model -> split -> scores."""
     options = read_options()
     text = options.out / "text"
     copy_text(options.data, text, options.target, keep_case=options.keep_case)
@@ -63,7 +63,7 @@ def read_options() -> argparse.Namespace:
 
 
 def copy_text(data: Path, text: Path, target: str, *, keep_case: bool) -> None:
-    """Copies the text of all splits, lowercased unless `keep_case` is true."""
+    """Copies both languages of all splits to the folder `text`. Lowercases the text unless `keep_case` is true."""
     text.mkdir(parents=True, exist_ok=True)
     pair = LanguagePair("en", target)
     for split in ("train", DEV, TEST):
@@ -74,7 +74,10 @@ def copy_text(data: Path, text: Path, target: str, *, keep_case: bool) -> None:
 
 
 def score(runs: Sequence[Path], text: Path, split: str, options: argparse.Namespace) -> dict[str, float]:
-    """Returns two BLEU scores of a run or an ensemble: on lowercased Moses tokens, and by sacreBLEU."""
+    """Translates a split and returns two BLEU scores: on lowercased Moses tokens, and by sacreBLEU.
+
+    With several `runs`, their ensemble translates.
+    """
     source, reference = (text / f"{split}.{language}" for language in ("en", options.target))
     output = options.out / f"{'ensemble' if len(runs) > 1 else runs[0].name}.{split}.{options.target}"
     others = [word for run in runs[1:] for word in ("--ensemble", str(run))]
@@ -85,7 +88,7 @@ def score(runs: Sequence[Path], text: Path, split: str, options: argparse.Namesp
 
 
 def run_nmt(*arguments: str) -> str:
-    """Runs `nmt` and returns its stdout. Its stderr is shown."""
+    """Runs the command `nmt` and returns its stdout. The stderr of `nmt` goes to the terminal."""
     print("nmt", *arguments, file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "keras_nmt", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout

@@ -45,7 +45,7 @@ def main() -> None:
     by_clients: dict[int, list[dict[str, float]]] = {clients: [] for clients in CLIENTS}
     offline, memory = [], {}
     with Server(options.export) as server:
-        asyncio.run(load(server, sentences[:64], clients=8, requests=64))  # so that every kernel has run once
+        asyncio.run(load(server, sentences[:64], clients=8, requests=64))  # warm-up: each kernel runs once
         for number in range(options.rounds):
             server.pause()
             offline.append(offline_speed(options, len(sentences)))
@@ -96,7 +96,10 @@ def read_options() -> argparse.Namespace:
 
 
 class Server:
-    """A process that runs `nmt serve`."""
+    """A context manager that runs `nmt serve` in a process.
+
+    Entering the context waits until the server is ready. Leaving the context ends the process.
+    """
 
     def __init__(self, export: Path) -> None:
         command = [sys.executable, "-m", "keras_nmt", "serve", str(export), "--port", "0", "--no-access-log"]
@@ -112,7 +115,7 @@ class Server:
                 model = json.loads(asyncio.run(get(self.port, "/api/models")))[0]
                 self.pair = {side: model[side]["code"] for side in ("source", "target")}
                 while re.search(rb"nmt_model_warm\{.*\} 0", self.metrics()):
-                    time.sleep(0.5)  # wait until every signature has run once, measured or not
+                    time.sleep(0.5)  # the server runs every signature once, also those not measured
                 return self
         raise RuntimeError(f"the server ended with {self.process.wait()}")
 
@@ -121,32 +124,32 @@ class Server:
         self.process.wait()
 
     def pause(self) -> None:
-        """Stops the process, so that it does not slow down another measurement."""
+        """Suspends the server process, so that it does not slow down another measurement."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Continues the process."""
+        """Continues the suspended server process."""
         self.process.send_signal(signal.SIGCONT)
 
     def memory_mib(self) -> float:
-        """Returns the resident memory of the process."""
+        """Returns the resident memory of the server process in MiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found
         return int(found.group(1)) / 1024
 
     def answered(self) -> int:
-        """Returns the number of successful requests to /translate so far."""
+        """Returns the number of requests to /translate that the server has answered with status 200."""
         found = re.findall(rb'nmt_requests_total\{route="/translate",status="200"\} ([\d.e+]+)', self.metrics())
         return int(float(found[0])) if found else 0
 
     def metrics(self) -> bytes:
-        """Returns the Prometheus metrics."""
+        """Returns the Prometheus metrics of the server in text format."""
         return asyncio.run(get(self.port, "/metrics"))
 
 
 async def get(port: int, path: str) -> bytes:
-    """Sends a GET request and returns the body of the response."""
+    """Sends a GET request to the local server at `port`, and returns the body of the response."""
     connection = await asyncio.open_connection("127.0.0.1", port)
     _, body = await exchange(connection, f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
     connection[1].close()
@@ -154,7 +157,13 @@ async def get(port: int, path: str) -> bytes:
 
 
 async def load(server: "Server", sentences: Sequence[str], *, clients: int, requests: int) -> dict[str, float]:
-    """Sends `requests` requests from `clients` clients. Returns throughput, latency percentiles and failures."""
+    """Sends `requests` sentences to the server, from `clients` concurrent clients.
+
+    If there are fewer sentences than requests, the sentences are repeated.
+
+    Returns:
+        Sentences per second, latency percentiles in milliseconds, and the number of failed requests.
+    """
     left = iter(list(islice(cycle(sentences), max(0, requests))))
     milliseconds: list[float] = []
     failed = 0
@@ -186,9 +195,9 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def exchange(connection: Connection, request: bytes) -> tuple[int, bytes]:
-    """Sends an HTTP request and returns status and body.
+    """Sends an HTTP request and returns the status and the body of the response.
 
-    No client library is used, because it would take CPU time from the server.
+    No client library is used, because a library would take CPU time from the server.
     """
     reader, writer = connection
     writer.write(request)
@@ -199,13 +208,22 @@ async def exchange(connection: Connection, request: bytes) -> tuple[int, bytes]:
 
 
 def offline_speed(options: argparse.Namespace, sentences: int) -> float:
-    """Returns the sentences per second of `nmt translate` in a process of its own, without the time for loading."""
+    """Returns the sentences per second of offline translation in a new process, without the time for loading.
+
+    The first `sentences` lines of the source text are translated.
+    """
     command = [sys.executable, "-c", OFFLINE, str(options.export), str(options.source), str(sentences)]
     return float(subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout)
 
 
 def show(number: int, offline: float, found: dict[int, dict[str, float]]) -> None:
-    """Prints the results of one round."""
+    """Prints the results of one round to stderr.
+
+    Args:
+        number: Number of the round, from 0.
+        offline: Sentences per second of offline translation.
+        found: Number of clients -> result of `load`.
+    """
     print(f"round {number + 1}: offline {offline:.1f} sentences/s", file=sys.stderr)
     for clients, figures in found.items():
         print(f"  {clients:>2} clients: " + "  ".join(f"{k} {v:g}" for k, v in figures.items()), file=sys.stderr)

@@ -36,7 +36,7 @@ def tokenized_bleu(hypotheses: list[str], references: list[str], language: str) 
 
 
 def tokenized(lines: list[str], language: str) -> list[str]:
-    """Returns the lines with a space between Moses tokens."""
+    """Returns the lines split into Moses tokens, with a space between tokens."""
     moses = MosesTokenizer(language)
     return [moses.tokenize(line, return_str=True, escape=False) for line in lines]
 

@@ -1,4 +1,4 @@
-"""Compares the training speed and memory of this program with those of its peers.
+"""Compares the training speed and memory of this program with those of other libraries, its peers.
 
 Whole training steps of Transformer base, with a shared vocabulary of 32,000 pieces, are measured on the CPU. In each
 round, all programs are measured one after another, because the speed of a shared machine changes within minutes. Prints
@@ -37,7 +37,14 @@ STARTING_SECONDS = 900  # for imports, tracing and warm-up on a busy machine
 
 @dataclass(frozen=True)
 class Turn:
-    """One measurement of one program, which trains for some seconds in its own process."""
+    """One measurement of one program, which trains for some seconds in its own process.
+
+    Attributes:
+        program: Name of the program, a key of MODULES.
+        precision: Precision of the training, one of PRECISIONS.
+        batch_tokens: Batch size in target tokens.
+        round: Number of the round, from 0.
+    """
 
     program: str
     precision: str
@@ -47,7 +54,14 @@ class Turn:
 
 @dataclass(frozen=True)
 class TurnResult:
-    """Result of a turn: medians over its steps, and the peak memory of its process."""
+    """Result of one measurement.
+
+    Attributes:
+        turn: The measurement.
+        tokens_per_second: Target tokens per second, the median over the steps.
+        tokens_per_cpu_second: Target tokens per second of CPU time, the median over the steps.
+        peak_memory_gib: Peak memory of the process, in GiB.
+    """
 
     turn: Turn
     tokens_per_second: float
@@ -116,7 +130,11 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def named_python(text: str) -> tuple[str, str]:
-    """Splits "hf-marian=envs/hf/bin/python" into name and path."""
+    """Splits an argument such as "hf-marian=envs/hf/bin/python" into the peer's name and an absolute path.
+
+    Raises:
+        argparse.ArgumentTypeError: The name is not that of a peer, or the path is not an executable file.
+    """
     name, _, python = text.partition("=")
     if name not in PEERS or not python:
         raise argparse.ArgumentTypeError(f"expected NAME=PYTHON with NAME one of {', '.join(PEERS)}; found {text!r}")
@@ -126,7 +144,13 @@ def named_python(text: str) -> tuple[str, str]:
 
 
 def measure_all(options: argparse.Namespace, pythons: Mapping[str, str], data: Path) -> Iterator[TurnResult]:
-    """Runs all turns and yields the result of each turn that succeeds."""
+    """Measures all programs and yields the results, round by round. Failed measurements are left out.
+
+    Args:
+        options: The command line. Programs are measured in each round with each precision and batch size.
+        pythons: Program name -> path of the Python that runs the program.
+        data: The folder of the training corpus.
+    """
     for number, precision, tokens, program in product(
         range(options.rounds), options.precision, options.tokens, pythons
     ):
@@ -138,7 +162,7 @@ def measure_all(options: argparse.Namespace, pythons: Mapping[str, str], data: P
 
 
 def measure(turn: Turn, python: str, data: Path, seconds: float) -> TurnResult | None:
-    """Runs a turn; if it fails, prints a line to stderr and returns None."""
+    """Runs one measurement and returns the result, or prints a line to stderr and returns None if the program fails."""
     command = [python, "-m", MODULES[turn.program], "--data", data, "--tokens", turn.batch_tokens]
     command += ["--precision", turn.precision, "--seconds", seconds]
     try:
@@ -160,13 +184,22 @@ def measure(turn: Turn, python: str, data: Path, seconds: float) -> TurnResult |
 
 
 def summary(results: Sequence[TurnResult], precisions: Sequence[str]) -> dict[str, Any]:
-    """Returns our results by batch size: for the first precision at the top level, for each other under its name."""
+    """Returns the results of our training in each precision (see `our_figures`).
+
+    The results of the first precision are at the top level of the dictionary. The results of each other precision are
+    in a nested dictionary with the precision as its key.
+    """
     first, *others = precisions
     return {**our_figures(results, first), **{name: our_figures(results, name) for name in others}}
 
 
 def our_figures(results: Sequence[TurnResult], precision: str) -> dict[str, dict[str, Any]]:
-    """Returns the results of our training in one precision: name -> batch size -> value."""
+    """Returns the results of our training in one precision.
+
+    Returns:
+        A nested dictionary: name of the result, such as "peak_memory_gib" -> batch size -> value. Speeds are medians
+        over the rounds.
+    """
     figures: dict[str, dict[str, Any]] = {}
     ours = [result for result in results if result.turn.program == OURS and result.turn.precision == precision]
     for tokens in sorted({result.turn.batch_tokens for result in ours}, reverse=True):
@@ -184,18 +217,23 @@ def our_figures(results: Sequence[TurnResult], precision: str) -> dict[str, dict
 
 
 def competes(turn: Turn, precision: str) -> bool:
-    """Returns True if our training in `precision` is compared with this turn of a peer.
+    """Returns True if our training in `precision` is compared with this measurement of a peer.
 
-    A peer in float32 is compared with both precisions, since a user would choose whichever is faster.
+    A peer's measurement in float32 is compared with our training in both precisions, because a user of the peer would
+    choose the faster precision.
     """
     return turn.program != OURS and turn.precision in (precision, "float32")
 
 
 def comparison(own: Sequence[TurnResult], peers: Sequence[TurnResult]) -> dict[str, Any]:
-    """Compares our turns with the peers' turns for one batch size. The result is empty if there are no peers.
+    """Compares our measurements with those of the peers, all for the same batch size.
 
-    The ratio to a peer is the median over the rounds of the ratio within a round. The result has the lowest of these
-    ratios.
+    In each round, our value is divided by the peer's value. The ratio to a peer is the median of these quotients.
+
+    Returns:
+        The lowest ratio of tokens per second and the name of the peer with this ratio, the lowest ratio of tokens per
+        CPU-second, and the smallest peak memory of a peer. The result is empty if no peer was measured in the same
+        rounds.
     """
     ours = {result.turn.round: result for result in own}
     by_peer: dict[str, list[TurnResult]] = {}
@@ -221,7 +259,10 @@ def comparison(own: Sequence[TurnResult], peers: Sequence[TurnResult]) -> dict[s
 
 
 def table(results: Iterable[TurnResult]) -> Iterator[str]:
-    """Yields a table line for each program, precision and batch size: medians, and the slowest and fastest round."""
+    """Yields the lines of a Markdown table with one row for each precision, batch size and program.
+
+    A row has the medians over the rounds, the slowest and the fastest round, and the highest peak memory.
+    """
     groups: dict[tuple[str, int, str], list[TurnResult]] = {}
     for result in results:
         turn = result.turn

@@ -1,7 +1,7 @@
 """The Transformer of *Attention Is All You Need* for Keras 3 and TensorFlow: the Python API.
 
-Each name is imported when it is first used, so that `import keras_nmt` takes no time. The code is in `layers/`,
-`pipelines/` and `app/`. docs/python.md has examples.
+A public name is imported only when it is first used, so that `import keras_nmt` does not import TensorFlow. The code is
+in `layers/`, `pipelines/` and `app/`. docs/python.md has examples.
 """
 
 import importlib
@@ -62,7 +62,7 @@ __all__ = sorted(_MODULES)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used.
+    """Imports a public name when it is first used, and returns its value.
 
     Raises:
         AttributeError: The package has no public name `name`.
@@ -71,12 +71,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from keras_nmt.app.runtime.processor_settings import apply_processor_settings
 
-    apply_processor_settings()  # has an effect if TensorFlow is not imported yet
+    apply_processor_settings()  # has no effect if TensorFlow is already imported
     value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """Lists the public names."""
+    """Returns the names of this module, including the public names that are not imported yet."""
     return [*globals(), *_MODULES]

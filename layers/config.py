@@ -1,8 +1,7 @@
-"""The hyperparameters of a Transformer, as in one row of the paper's Table 3.
+"""The hyperparameters of a Transformer, as in one row of Table 3 in Vaswani et al. 2017 ("the paper").
 
-Vaswani et al. 2017, sections 3 and 5.4. Every default is the value in the paper. Some settings exist for Marian's
-models, which differ from the paper (Junczys-Dowmunt et al. 2018). The settings of training and decoding are defined
-elsewhere.
+See sections 3 and 5.4 of the paper. Some settings exist for Marian's models, which differ from the paper
+(Junczys-Dowmunt et al. 2018). The settings of training and decoding are defined in `app/`.
 """
 
 import math
@@ -17,29 +16,34 @@ EPSILON = 1e-6  # Tensor2Tensor's value; small compared with the variance of a r
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """The hyperparameters of a Transformer. The defaults are those of the paper's base model.
+    """The hyperparameters of a Transformer.
+
+    The defaults are those of the base model in Vaswani et al. 2017, which is called "the paper" below.
 
     Attributes:
-        vocabulary_size: Number of pieces in the vocabulary that both languages share (V).
-        model_width: Width of every sublayer's output, d_model (D).
+        vocabulary_size: Number of subword pieces in the vocabulary that both languages share (V).
+        model_width: Width of every sublayer's output, d_model (D). It must be even.
         inner_width: Width inside the feed-forward sublayer, d_ff.
-        heads: Number of attention heads (H). It must divide `model_width`.
+        heads: Number of attention heads (H). `model_width` must be a multiple of this number.
         encoder_layers: Number of encoder layers, N in the paper.
         decoder_layers: Number of decoder layers, also N in the paper.
         normalization: Place of layer normalisation. "post" normalises after the residual sum, as in the paper. "pre"
             normalises each sublayer's input and the stack's output, which makes the training of deep stacks more stable
             (Xiong et al. 2020).
-        residual_dropout: Dropout rate of each sublayer's output and of the embedded input (section 5.4).
+        residual_dropout: Dropout rate of each sublayer's output, and of the sum of embeddings and positional encodings
+            (section 5.4).
         attention_dropout: Dropout rate of the attention weights; 0 in the paper.
         inner_dropout: Dropout rate inside the feed-forward sublayer; 0 in the paper.
         activation: Activation inside the feed-forward sublayer: "relu", max(0, x), as in the paper, or "swish",
             x * sigmoid(x) (Ramachandran et al. 2017), as in most Marian models.
-        attention_bias: True if the projections of attention have a bias, as in Marian. In the paper they have none.
-        logits_bias: True if the logits have a bias for each piece, as in Marian. In the paper they have none.
-        normalization_epsilon: Number that layer normalisation adds to the variance. PyTorch's default is 1e-5.
+        attention_bias: True if the linear projections of attention have a bias, as in Marian. In the paper, they have
+            none.
+        logits_bias: True if each piece has a bias in the logits, as in Marian. In the paper, there is no such bias.
+        normalization_epsilon: Number that layer normalisation adds to the variance. The default is Tensor2Tensor's
+            value. The paper gives no value, and PyTorch's default is 1e-5.
 
     Raises:
-        ValueError: A value is out of range, or `model_width` is not a multiple of `heads`.
+        ValueError: A value is not allowed, or `model_width` is odd or not a multiple of `heads`.
     """
 
     vocabulary_size: int

@@ -1,7 +1,8 @@
 """The decoder: masked self-attention, attention to the encoder, feed-forward. Vaswani et al. 2017, section 3.1.
 
 The same code decodes a whole sequence at once, or only the new tokens if caches hold the keys and values of the earlier
-tokens. A property test checks that both ways give the same result wherever a sequence is split.
+tokens. A property test checks that both ways give the same result, no matter where a sequence is split into earlier and
+new tokens.
 """
 
 from collections.abc import Sequence
@@ -52,7 +53,10 @@ class DecoderLayer(ConfiguredLayer):
         source: SourceContext,
         training: bool | None = None,
     ) -> keras.KerasTensor:
-        """Computes the layer: [B, T, D] -> [B, T, D]."""
+        """Computes the layer: [B, T, D] -> [B, T, D].
+
+        `context` is passed to the self-attention, and `source` to the encoder-decoder attention.
+        """
         x = self.residuals[0](
             x,
             sublayer=lambda y: self.self_attention(y, context=context, training=training),
@@ -84,9 +88,10 @@ class Decoder(Stack):
         """Decodes embedded tokens: [B, T, D] -> [B, T, D].
 
         Args:
-            x: The embedded target tokens. If the contexts have caches, only the embedded new tokens.
-            contexts: Mask, positions and cache of each layer's self-attention. The masks must hide later positions.
-            sources: Keys, values and mask of each layer's attention to the encoder.
+            x: The embedded target tokens. If `contexts` have caches, only the new tokens.
+            contexts: For each layer, the mask, positions and cache of the self-attention. The masks must hide later
+                positions.
+            sources: For each layer, the keys, values and mask of the encoder-decoder attention.
             training: True if dropout is active.
         """
         for block, context, source in zip(self.blocks, contexts, sources, strict=True):
@@ -98,7 +103,7 @@ class Decoder(Stack):
         return [block.cross_attention.keys_values(memory) for block in self.blocks]
 
     def zero_keys_values(self, sentences: int, length: int) -> list[KeysValues]:
-        """Returns zeros [sentences, H, length, D/H] as the keys and values of each layer."""
+        """Returns keys and values for each layer that are all zero: [sentences, H, length, D/H]."""
         head_width = self.config.model_width // self.config.heads
         zeros = keras.ops.zeros((sentences, self.config.heads, length, head_width), dtype=self.compute_dtype)
         return [KeysValues(zeros, zeros) for _ in self.blocks]

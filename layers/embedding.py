@@ -12,9 +12,9 @@ import keras
 class SharedEmbedding(keras.layers.Layer):
     """Source embedding, target embedding and pre-softmax projection, which share one matrix [V, D].
 
-    The weights are initialised from N(0, 1/D). So the embeddings, which are multiplied by sqrt(D), have variance 1, and
-    the logits are small at the start of training. With `use_bias`, the logits have a bias [V], as in Marian, which is
-    initialised with 0.
+    The matrix is initialised from N(0, 1/D). So the embeddings, which are multiplied by sqrt(D), have variance 1, and
+    the logits are small at the start of training. With `use_bias`, a bias [V] is added to the logits, as in Marian. The
+    bias is initialised with 0.
     """
 
     def __init__(self, vocabulary_size: int, width: int, use_bias: bool = False, **kwargs: Any) -> None:
@@ -36,15 +36,15 @@ class SharedEmbedding(keras.layers.Layer):
 
     def call(self, ids: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the embeddings of ids [B, T], multiplied by sqrt(D): [B, T, D]."""
-        # Keras builds metrics from a batch that it averages over replicas, so its ids are float32.
+        # To build the metrics, Keras calls the model with a batch averaged over replicas, whose ids are float32.
         ids = keras.ops.cast(ids, "int32")
         rows = keras.ops.take(self.embeddings, ids, axis=0)
         return keras.ops.cast(rows * self.width**0.5, self.compute_dtype)
 
     def logits(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns a score for each piece in the compute dtype: [N, D] -> [N, V] or [B, T, D] -> [B, T, V]."""
+        """Returns the score of each piece, in the compute dtype: [N, D] -> [N, V] or [B, T, D] -> [B, T, V]."""
         table = keras.ops.cast(self.embeddings, self.compute_dtype)
-        rows = keras.ops.reshape(x, (-1, self.width))  # the gradient of a 2-D matrix product is cheaper
+        rows = keras.ops.reshape(x, (-1, self.width))  # a 2-D matrix product has a cheaper gradient than a 3-D one
         scores = keras.ops.matmul(rows, keras.ops.transpose(table))
         if self.use_bias:
             scores = scores + keras.ops.cast(self.bias, self.compute_dtype)

@@ -47,7 +47,7 @@ class Encoder(Stack):
         super().__init__(config, make_block=EncoderLayer, depth=depth, **kwargs)
 
     def call(self, x: keras.KerasTensor, context: AttentionContext, training: bool | None = None) -> keras.KerasTensor:
-        """Encodes embedded tokens: [B, S, D] -> [B, S, D]."""
+        """Encodes embedded tokens: [B, S, D] -> [B, S, D]. All layers use the same `context`."""
         for block in self.blocks:
             x = block(x, context=context, training=training)
         return self.finish(x)

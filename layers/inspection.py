@@ -1,4 +1,7 @@
-"""Computes attention weights for inspection. The forward pass does not store them, so they are computed again here."""
+"""Computes attention weights for inspection.
+
+The forward pass does not store the attention weights, so these functions compute them again.
+"""
 
 from collections.abc import Sequence
 
@@ -10,7 +13,7 @@ from keras_nmt.layers.sublayers.attention import AttentionContext, SourceContext
 
 
 def encoder_attention(encoder: Encoder, x: keras.KerasTensor, context: AttentionContext) -> list[keras.KerasTensor]:
-    """Returns the self-attention weights of each layer for embedded tokens [B, S, D]: float32 [B, H, S, S]."""
+    """Returns the self-attention weights of each layer, each float32 [B, H, S, S], for embedded tokens [B, S, D]."""
     weights = []
     for block in encoder.blocks:
         weights.append(self_attention_weights(block, x, context))
@@ -24,8 +27,8 @@ def decoder_attention(
     """Returns the self-attention and the cross-attention weights of each layer for embedded tokens [B, T, D].
 
     Returns:
-        For each layer, the self-attention weights, float32 [B, H, T, T], and, in a second list, the cross-attention
-        weights, float32 [B, H, T, S].
+        Two lists with one tensor for each layer: the self-attention weights, float32 [B, H, T, T], and the
+        cross-attention weights, float32 [B, H, T, S].
     """
     self_weights, cross_weights = [], []
     for block, source in zip(decoder.blocks, sources, strict=True):
@@ -51,13 +54,13 @@ def cross_attention_of_layer(
 def self_attention_weights(
     block: EncoderLayer | DecoderLayer, x: keras.KerasTensor, context: AttentionContext
 ) -> keras.KerasTensor:
-    """Returns the self-attention weights of a layer for its input [B, T, D]: float32 [B, H, T, T]."""
+    """Returns the self-attention weights of one layer for the layer's input `x` [B, T, D]: float32 [B, H, T, T]."""
     return block.self_attention.attention_weights(block.residuals[0].sublayer_input(x), context)
 
 
 def cross_attention_weights(
     block: DecoderLayer, x: keras.KerasTensor, context: AttentionContext, source: SourceContext
 ) -> keras.KerasTensor:
-    """Returns the cross-attention weights of a layer for its input [B, T, D]: float32 [B, H, T, S]."""
+    """Returns the cross-attention weights of one layer for the layer's input `x` [B, T, D]: float32 [B, H, T, S]."""
     x = block.residuals[0](x, sublayer=lambda y: block.self_attention(y, context=context), training=False)
     return block.cross_attention.attention_weights(block.residuals[1].sublayer_input(x), source)

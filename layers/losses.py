@@ -15,8 +15,8 @@ def token_weights(labels: keras.KerasTensor, sample_weight: keras.KerasTensor | 
     """Returns the weight of each label: float32 [B, T], 0 at padding.
 
     Args:
-        labels: int32 [B, T].
-        sample_weight: Weights of the rows [B] or of the tokens [B, T]. None gives every token weight 1.
+        labels: Ids of the target tokens, int32 [B, T].
+        sample_weight: Weights of the rows [B] or of the tokens [B, T]. None gives every real token weight 1.
     """
     real = keras.ops.cast(keras.ops.not_equal(labels, PAD), "float32")
     if sample_weight is None:
@@ -28,12 +28,12 @@ def token_weights(labels: keras.KerasTensor, sample_weight: keras.KerasTensor | 
 def token_losses(labels: keras.KerasTensor, logits: keras.KerasTensor, smoothing: float = 0.0) -> keras.KerasTensor:
     """Returns the label-smoothed cross entropy of each token in nats: float32 [B, T].
 
-    The target distribution gives 1 - e to the label, and in addition e / V to every piece. So with z = logits the loss
+    The target distribution gives e / V to every piece, and another 1 - e to the label. With z for the logits, the loss
     is logsumexp(z) - (1 - e) z[label] - e mean(z).
 
     Args:
-        labels: int32 [B, T].
-        logits: [B, T, V].
+        labels: Ids of the target tokens, int32 [B, T].
+        logits: Scores of all pieces, [B, T, V].
         smoothing: The number e in the formula, in [0, 1).
     """
     logits = keras.ops.cast(logits, "float32")
@@ -47,10 +47,10 @@ class LabelSmoothedCrossEntropy(keras.losses.Loss):
     """Label-smoothed cross entropy in nats, averaged over the real target tokens of a batch.
 
     With several replicas, Keras averages the mean losses of the replicas. `keras_nmt.LabelSmoothedCrossEntropy` divides
-    the summed loss by the number of tokens in the whole batch instead, as `nmt train` does.
+    the summed loss of all replicas by their number of real tokens instead, as `nmt train` does.
 
     Args:
-        smoothing: Share of the target distribution that is spread over all pieces; 0.1 in the paper.
+        smoothing: Share of the target distribution that is spread over all pieces; 0.1 in Vaswani et al. 2017.
 
     Raises:
         ValueError: `smoothing` is not in [0, 1).
@@ -65,12 +65,12 @@ class LabelSmoothedCrossEntropy(keras.losses.Loss):
     def __call__(
         self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor, sample_weight: keras.KerasTensor | None = None
     ) -> keras.KerasTensor:
-        """Returns the mean loss of the real tokens, a float32 scalar.
+        """Returns the mean loss of the real tokens, weighted by `sample_weight`: a float32 scalar.
 
         Args:
             y_true: Labels, int32 [B, T]. Padding is ignored.
             y_pred: Logits [B, T, V].
-            sample_weight: Weights of the rows [B] or of the tokens [B, T].
+            sample_weight: Weights of the rows [B] or of the tokens [B, T]. None gives every real token weight 1.
         """
         return super().__call__(y_true, y_pred, sample_weight=token_weights(y_true, sample_weight))
 

@@ -1,8 +1,8 @@
 """Attention masks. True means that a query may attend to a key.
 
 Vaswani et al. 2017, section 3.2.3. If several sentence pairs share a row, segment ids separate the pairs: 1 at the
-tokens of the first pair, 2 at those of the second, and so on, and 0 at padding. A position then attends only to
-positions of its own segment.
+tokens of the first pair, 2 at the tokens of the second pair, and so on, and 0 at padding. A position then attends only
+to positions with the same segment id.
 """
 
 import keras
@@ -16,15 +16,22 @@ def padding_mask(ids: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def causal_mask(length: int) -> keras.KerasTensor:
-    """Returns the mask with which a position attends to itself and earlier positions: bool [1, 1, length, length]."""
+    """Returns a mask that hides later positions: bool [1, 1, length, length].
+
+    With this mask, a position attends only to itself and to earlier positions.
+    """
     positions = keras.ops.arange(length)
     return (positions[None, :] <= positions[:, None])[None, None, :, :]
 
 
 def segment_mask(queries: keras.KerasTensor, keys: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns a mask that is True where segment ids are equal: bool [B, 1, T, S] from segment ids [B, T] and [B, S].
+    """Returns a mask that is True where query and key have the same segment id: bool [B, 1, T, S].
 
-    Padding has segment id 0, so padding attends only to padding, and no token attends to padding.
+    Padding has segment id 0. So padding attends only to padding, and no token attends to padding.
+
+    Args:
+        queries: Segment ids of the queries, int32 [B, T].
+        keys: Segment ids of the keys, int32 [B, S].
     """
     return keras.ops.equal(queries[:, :, None], keys[:, None, :])[:, None]
 
@@ -32,7 +39,7 @@ def segment_mask(queries: keras.KerasTensor, keys: keras.KerasTensor) -> keras.K
 def segment_positions(segments: keras.KerasTensor) -> keras.KerasTensor:
     """Numbers the positions within each segment from 0: int32 [B, T] from segment ids [B, T].
 
-    Segments [1, 1, 1, 2, 2, 0] have positions [0, 1, 2, 0, 1, 0].
+    Segment ids [1, 1, 1, 2, 2, 0, 0] give positions [0, 1, 2, 0, 1, 0, 1]. Padding is numbered like a segment.
     """
     own = segment_mask(segments, segments)
     before = keras.ops.logical_and(own, causal_mask(keras.ops.shape(segments)[1]))

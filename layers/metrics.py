@@ -17,7 +17,13 @@ class TokenAccuracy(keras.metrics.Mean):
     def update_state(
         self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor, sample_weight: keras.KerasTensor | None = None
     ) -> Any:
-        """Adds a batch: labels int32 [B, T], logits [B, T, V], weights of the rows [B] or of the tokens [B, T]."""
+        """Adds a batch to the mean.
+
+        Args:
+            y_true: Labels, int32 [B, T]. Padding is ignored.
+            y_pred: Logits [B, T, V].
+            sample_weight: Weights of the rows [B] or of the tokens [B, T]. None gives every real token weight 1.
+        """
         predicted = keras.ops.argmax(y_pred, axis=-1)
         is_correct = keras.ops.equal(keras.ops.cast(predicted, "int32"), keras.ops.cast(y_true, "int32"))
         return super().update_state(keras.ops.cast(is_correct, "float32"), token_weights(y_true, sample_weight))
@@ -33,9 +39,15 @@ class Perplexity(keras.metrics.Mean):
     def update_state(
         self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor, sample_weight: keras.KerasTensor | None = None
     ) -> Any:
-        """Adds a batch: labels int32 [B, T], logits [B, T, V], weights of the rows [B] or of the tokens [B, T]."""
+        """Adds a batch to the mean.
+
+        Args:
+            y_true: Labels, int32 [B, T]. Padding is ignored.
+            y_pred: Logits [B, T, V].
+            sample_weight: Weights of the rows [B] or of the tokens [B, T]. None gives every real token weight 1.
+        """
         return super().update_state(token_losses(y_true, y_pred), token_weights(y_true, sample_weight))
 
     def result(self) -> keras.KerasTensor:
-        """Returns the perplexity so far, a scalar."""
+        """Returns the perplexity over all batches since the last reset, a scalar."""
         return keras.ops.exp(super().result())

@@ -5,14 +5,15 @@ from typing import Any
 
 import keras
 
-LONGEST_WAVELENGTH = 10_000.0  # in units of 2 pi positions, from the paper
+LONGEST_WAVELENGTH = 10_000.0  # times 2 pi positions; from the paper
 
 
 def sinusoids(positions: keras.KerasTensor, width: int) -> keras.KerasTensor:
     """Returns the encodings of positions [..., T]: float32 [..., T, D].
 
-    PE(pos, 2i) = sin(pos / 10000^(2i/D)) and PE(pos, 2i+1) = cos of the same angle. The result is
-    always float32: in bfloat16, a third of the first 600 positions would have the same encoding as a neighbour.
+    PE(pos, 2i) = sin(pos / 10000^(2i/D)) and PE(pos, 2i+1) = cos(pos / 10000^(2i/D)), where D is `width`. The result
+    is always float32. In bfloat16, a third of the first 600 positions would have the same encoding as the position
+    before or after.
     """
     pairs = keras.ops.arange(width // 2, dtype="float32")
     rates = keras.ops.exp(pairs * (-2.0 * math.log(LONGEST_WAVELENGTH) / width))
@@ -23,10 +24,10 @@ def sinusoids(positions: keras.KerasTensor, width: int) -> keras.KerasTensor:
 
 @keras.saving.register_keras_serializable(package="nmt")
 class PositionalEncoding(keras.layers.Layer):
-    """Adds to each embedded token the encoding of its position. The layer has no weights."""
+    """Adds positional encodings to embedded tokens. The layer has no weights."""
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Stores the width, which is the last axis of `input_shape`."""
+        """Stores the width D of inputs [B, T, D]. Creates no weights."""
         self.width = input_shape[-1]
 
     def call(self, x: keras.KerasTensor, positions: keras.KerasTensor | None = None) -> keras.KerasTensor:

@@ -8,7 +8,10 @@ import keras
 
 @keras.saving.register_keras_serializable(package="nmt")
 class NoamSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warmup, then inverse square root decay: scale * D^-0.5 * min(step^-0.5, step * warmup^-1.5)."""
+    """Linear warmup, then inverse square root decay.
+
+    The learning rate is scale * model_width^-0.5 * min(step^-0.5, step * warmup_steps^-1.5), where the first step is 1.
+    """
 
     def __init__(self, model_width: int, warmup_steps: int, scale: float = 1.0) -> None:
         self.model_width = model_width
@@ -16,7 +19,7 @@ class NoamSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.scale = scale
 
     def __call__(self, step: Any) -> Any:
-        """Returns the learning rate of update `step`, which counts from 0; the paper counts from 1."""
+        """Returns the learning rate of update `step`. The first update has number 0. In the paper, it is 1."""
         number = keras.ops.cast(step, "float32") + 1.0
         rise = number * self.warmup_steps**-1.5
         return self.scale * self.model_width**-0.5 * keras.ops.minimum(keras.ops.rsqrt(number), rise)
@@ -28,7 +31,10 @@ class NoamSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="nmt")
 class InverseSquareRootSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warmup to `peak`, then peak * (warmup / step)^0.5. Noam's curve, defined by its highest rate."""
+    """Linear warmup to `peak`, then inverse square root decay: peak * (warmup_steps / step)^0.5.
+
+    Like `NoamSchedule`, but with the highest learning rate as an argument.
+    """
 
     def __init__(self, peak: float, warmup_steps: int) -> None:
         self.peak = peak
@@ -46,9 +52,10 @@ class InverseSquareRootSchedule(keras.optimizers.schedules.LearningRateSchedule)
 
 @keras.saving.register_keras_serializable(package="nmt")
 class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warmup to `peak`, then cosine decay to 0 at `steps` (Loshchilov & Hutter 2017).
+    """Linear warmup to `peak`, then cosine decay to 0 at the last of `steps` updates (Loshchilov & Hutter 2017).
 
-    Use it for a short run of known length: there, the small rates of the last steps gain several BLEU points.
+    Use this schedule for a short training run of known length. In such a run, the small learning rates of the last
+    updates improve BLEU by several points.
     """
 
     def __init__(self, peak: float, warmup_steps: int, steps: int) -> None:

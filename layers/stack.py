@@ -1,4 +1,4 @@
-"""Base classes of encoder and decoder: layers made from a configuration, and stacks of them.
+"""Base classes of encoder and decoder: a layer made from a configuration, and a stack of such layers.
 
 Vaswani et al. 2017, section 3.1.
 """
@@ -14,7 +14,7 @@ from keras_nmt.layers.sublayers.residual import Residual, layer_normalization
 
 
 class ConfiguredLayer(keras.layers.Layer):
-    """A layer whose argument is the configuration, or the dictionary to which Keras serialised the configuration."""
+    """A layer made from a `TransformerConfig` or, when Keras loads a saved model, from a dictionary of its fields."""
 
     def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -36,7 +36,10 @@ class ConfiguredLayer(keras.layers.Layer):
 
 
 class Stack(ConfiguredLayer):
-    """A stack of `depth` layers of one kind. With `normalization="pre"`, the output of the stack is normalised too."""
+    """A stack of `depth` layers made by `make_block`.
+
+    If the configuration has `normalization="pre"`, the output of the last layer is normalised too.
+    """
 
     def __init__(
         self,
@@ -56,5 +59,5 @@ class Stack(ConfiguredLayer):
             layer.build(input_shape)
 
     def finish(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Normalises the last layer's output [B, T, D] if `normalization` is "pre", else returns it unchanged."""
+        """Returns the last layer's output `x` [B, T, D], normalised if `normalization` is "pre", else unchanged."""
         return self.final_norm(x) if self.final_norm else x

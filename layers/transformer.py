@@ -1,8 +1,9 @@
 """The whole model: embeddings, encoder, decoder and the tied projection. Vaswani et al. 2017, Figure 1.
 
 `call` returns logits, for training with any Keras loss. `states` returns the decoder's output before the projection, so
-that a loss can project only the real tokens. To decode, call `encode` and `cross_cache` once for the sources. Then call
-`decode` or `cross_weights` with whole targets, or `decode_step` with an `empty_cache` for each new token.
+that a loss can project only the real tokens. To decode, call `encode` and `cross_cache` once for the sources. For whole
+targets, then call `decode` or `cross_weights`. To decode token by token, call `decode_step` for each new token, with
+caches that start from `empty_cache`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ class Transformer(keras.Model):
         return self.embedding.logits(self.states(inputs, training=training))
 
     def states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
-        """Returns the decoder's output before the projection, [B, T, D]. The inputs are those of `call`."""
+        """Returns the decoder's output [B, T, D], before the projection to logits. Takes the arguments of `call`."""
         of_source, of_target, may_attend_source = _contexts(inputs)
         x = self.embed(inputs["source"], positions=of_source.positions, training=training)
         memory = self.encoder(x, context=of_source, training=training)
@@ -85,16 +86,17 @@ class Transformer(keras.Model):
     def embed(
         self, ids: keras.KerasTensor, positions: keras.KerasTensor | None = None, training: bool | None = None
     ) -> keras.KerasTensor:
-        """Embeds ids [B, T] at `positions`, [T] or [B, T] (default 0 … T - 1): [B, T, D]."""
+        """Embeds ids [B, T] and adds the encodings of `positions`, [T] or [B, T] (default 0 … T - 1): [B, T, D]."""
         return self.drop(self.positions(self.embedding(ids), positions=positions), training=training)
 
     def encode(
         self, source: keras.KerasTensor, training: bool | None = None
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """Encodes ids [B, S].
+        """Encodes source ids [B, S].
 
         Returns:
-            The encoder's output (`memory`) [B, S, D], and the mask of its real positions, bool [B, 1, 1, S].
+            The encoder's output (`memory`) [B, S, D], and a mask that is True at the real tokens of the source, bool
+            [B, 1, 1, S].
         """
         may_attend = padding_mask(source)
         x = self.embed(source, training=training)
@@ -107,10 +109,10 @@ class Transformer(keras.Model):
     def decode(
         self, target: keras.KerasTensor, *, cross: Sequence[KeysValues], may_attend_source: keras.KerasTensor
     ) -> keras.KerasTensor:
-        """Returns the same logits [B, T, V] as `call`, for target ids [B, T] and an encoded source.
+        """Returns the logits [B, T, V] that `call` returns without dropout, for sources that are already encoded.
 
         Args:
-            target: Target ids, int32 [B, T].
+            target: Target ids, int32 [B, T]: the labels shifted right, with BOS in front.
             cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
         """
@@ -118,7 +120,7 @@ class Transformer(keras.Model):
         return self.embedding.logits(self.decoder(x, contexts=contexts, sources=sources, training=False))
 
     def empty_cache(self, sentences: int, length: int) -> list[KeysValues]:
-        """Returns zeros [sentences, H, length, D/H] as the keys and values of each decoder layer."""
+        """Returns keys and values for each decoder layer that are all zero: [sentences, H, length, D/H]."""
         return self.decoder.zero_keys_values(sentences, length)
 
     def decode_step(
@@ -139,13 +141,15 @@ class Transformer(keras.Model):
         Args:
             tokens: The new tokens, int32 [B, T].
             positions: Position of each new token in its hypothesis, int32 [T].
-            caches: One cache for each decoder layer. Its `append` returns S keys and values, the new ones included.
-            may_attend: Mask of the S tokens that each new token may attend to: bool, broadcast to [B, H, T, S].
+            caches: One cache for each decoder layer. `append` of the cache returns S keys and values, including the
+                keys and values of the new tokens.
+            may_attend: Mask that is True where a new token may attend to one of the S keys: bool, broadcast to
+                [B, H, T, S].
             cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
 
         Returns:
-            Logits [B, T, V].
+            Logits [B, T, V]. The logits at index t score the token after new token t.
         """
         x = self.embed(tokens, positions=positions, training=False)
         contexts = [AttentionContext(may_attend, positions, cache) for cache in caches]
@@ -162,9 +166,9 @@ class Transformer(keras.Model):
     ) -> keras.KerasTensor:
         """Returns the cross-attention weights of one decoder layer: float32 [B, H, T, S].
 
-        Row t holds the weights with which the model predicts the token after target t. The default is the last layer
-        but one, where attention is strongest at the word being translated (Garg et al. 2019). If the decoder has only
-        one layer, the weights of that layer are returned.
+        Row t holds the weights with which the model predicts the token after target t. The default layer is the second
+        to last, where attention is strongest at the word being translated (Garg et al. 2019). If the decoder has only
+        one layer, the weights of this layer are returned.
 
         Args:
             target: Target ids, int32 [B, T].
@@ -191,7 +195,7 @@ class Transformer(keras.Model):
         return {name: keras.ops.stack(weights) for name, weights in maps.items()}
 
     def positional_encodings(self, length: int) -> keras.KerasTensor:
-        """Returns the positional encodings of the first `length` positions: float32 [length, D]."""
+        """Returns the sinusoidal encodings of positions 0 … length - 1: float32 [length, D]."""
         return sinusoids(keras.ops.arange(length), self.config.model_width)
 
     def get_config(self) -> dict[str, Any]:
@@ -201,7 +205,11 @@ class Transformer(keras.Model):
     def _embedded_target(
         self, target: keras.KerasTensor, cross: Sequence[KeysValues], may_attend_source: keras.KerasTensor
     ) -> tuple[keras.KerasTensor, list[AttentionContext], list[SourceContext]]:
-        """Returns the decoder's input [B, T, D] and the contexts of its layers for whole targets [B, T]."""
+        """Embeds whole targets [B, T].
+
+        Returns:
+            The decoder's input [B, T, D], and the contexts of self-attention and cross-attention for each layer.
+        """
         context = AttentionContext(causal_mask(keras.ops.shape(target)[1]))
         sources = _source_contexts(cross, may_attend_source)
         return self.embed(target, training=False), [context] * len(sources), sources

@@ -1,1 +1,1 @@
-"""Builds the corpora that benchmarks train on, stream and prepare."""
+"""Builds the corpora of the benchmarks for training, streaming and preparation."""

@@ -1,6 +1,7 @@
 """Builds the corpus on which `nmt prepare` is measured: real sentence pairs, repeated any number of times.
 
-Three random words of the text are added at the end of both sides of each copy, so that no copy is a duplicate.
+In each copy of a pair, three random words of the text are added at the end of both sides, so that no copy is a
+duplicate.
 """
 
 import random
@@ -15,7 +16,13 @@ SEED, ADDED_WORDS = 1, 3
 
 
 def write_text(text: Path, prefix: Path, pairs: int) -> None:
-    """Writes `pairs` pairs, built from the files in the folder `text`, to PREFIX.en and PREFIX.de."""
+    """Writes `pairs` sentence pairs to the files PREFIX.en and PREFIX.de.
+
+    Args:
+        text: The folder with the real sentence pairs, in files train….en and train….de.
+        prefix: The path PREFIX.
+        pairs: Number of pairs to write.
+    """
     sides = read_text(text)
     streams = (repeated(side, random.Random(SEED + number)) for number, side in enumerate(sides))
     for language, lines in zip(("en", "de"), streams, strict=True):
@@ -24,7 +31,10 @@ def write_text(text: Path, prefix: Path, pairs: int) -> None:
 
 
 def repeated(sentences: Sequence[str], draw: random.Random) -> Iterator[str]:
-    """Yields the sentences as lines, in an endless loop. From the second pass on, adds random words to each line."""
+    """Yields the sentences as lines, again and again without end.
+
+    The first time, the sentences are unchanged. Later, each line ends with three words that `draw` chooses at random.
+    """
     words = sorted({word for sentence in sentences for word in sentence.split() if word.isalpha()})
     yield from (f"{sentence}\n" for sentence in sentences)
     while True:

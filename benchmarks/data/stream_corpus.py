@@ -1,8 +1,8 @@
 """Builds the corpus of the stream benchmark: prepared data with real pairs, repeated any number of times.
 
-Lengths and words are those of a real text. In each copy of a pair, one id of the target is replaced by a random one, so
-that few records are equal. The id is replaced within the encoded record, which is much faster than encoding the text
-again.
+Lengths and words are those of a real text. In each copy of a pair, one id of the target is replaced by a random id, so
+that few records are equal. The id is replaced within the serialised record, which is much faster than encoding and
+serialising the pair again.
 """
 
 import gzip
@@ -37,15 +37,24 @@ SEED = 1
 
 
 class Templates(NamedTuple):
-    """Serialised records of the sentence pairs of a text, without TFRecord framing."""
+    """The sentence pairs of a text as serialised records, without TFRecord framing.
+
+    Attributes:
+        data: The serialised records.
+        changing: For each record, the offset of a two-byte id that may be replaced, or 0 if there is none.
+        lengths: For each record, the numbers of source and target tokens, int32 [N, 2].
+    """
 
     data: list[bytes]
-    changing: list[int]  # for each record the offset of the two bytes that may be changed, or 0
+    changing: list[int]
     lengths: Lengths
 
 
 def write_corpus(text: Path, out: Path, pairs: int, vocabulary_size: int = VOCABULARY_SIZE) -> Manifest:
-    """Writes `pairs` pairs, built from all English-German training text in the folder `text`. Returns the manifest."""
+    """Writes prepared data with `pairs` pairs to the new folder `out`, and returns the manifest.
+
+    Vocabulary and pairs are built from all English-German training text in the folder `text` (see `read_text`).
+    """
     sources, targets = read_text(text)
     step = max(1, 2 * len(sources) // VOCABULARY_SENTENCES)
     vocabulary = train_vocabulary((*sources[::step], *targets[::step]), vocabulary_size)
@@ -60,12 +69,13 @@ def write_corpus(text: Path, out: Path, pairs: int, vocabulary_size: int = VOCAB
 
 
 def read_text(folder: Path) -> tuple[list[str], list[str]]:
-    """Reads all files train….en and train….de in a folder, at any depth.
+    """Returns the English and the German sentences of all files train….en and train….de in a folder, at any depth.
 
-    Skips a tokenised file (….tok.en) if the folder also has the same file without .tok.
+    Skips a tokenised file (….tok.en) if the folder also has the same file without .tok. Skips an English file without
+    a German file.
 
     Raises:
-        FileNotFoundError: The folder has no such files.
+        FileNotFoundError: No sentences are found.
     """
     names = {str(path).removesuffix(".gz").removesuffix(".en"): path for path in sorted(folder.rglob("train*.en*"))}
     plain = [name for name in names if not (name.endswith(".tok") and name.removesuffix(".tok") in names)]
@@ -81,7 +91,7 @@ def read_text(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Reads the lines of a file, which may be compressed with gzip."""
+    """Returns the lines of a file. A file that ends in .gz is decompressed."""
     data = path.read_bytes()
     return (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")[:-1]
 
@@ -94,18 +104,23 @@ def encode(vocabulary: Vocabulary, sentences: Sequence[str]) -> Iterator[list[in
 
 
 def make_templates(sources: Iterator[list[int]], targets: Iterator[list[int]]) -> Templates:
-    """Serialises all pairs that have at most LONGEST tokens on each side."""
+    """Serialises all pairs that have at most LONGEST tokens on each side, and skips longer pairs."""
     data, changing, lengths = [], [], []
     for source, target in zip(sources, targets, strict=True):
         if max(len(source), len(target)) <= LONGEST:
-            data.append(record(source, target)[12:-4])
+            data.append(record(source, target)[12:-4])  # without the framing: 12 bytes before, 4 after
             changing.append(last_two_bytes(target, len(data[-1])))
             lengths.append((len(source), len(target)))
     return Templates(data, changing, np.array(lengths, np.int32))
 
 
 def last_two_bytes(target: Sequence[int], end: int) -> int:
-    """Returns the offset of the last two-byte id in a record that ends with `target`, or 0 if no id has two bytes."""
+    """Returns the offset of the last target id that takes two bytes, or 0 if no id takes two bytes.
+
+    Args:
+        target: Target ids, which are the last bytes of a serialised record.
+        end: Length of the record in bytes.
+    """
     for id_ in reversed(target):
         end -= 1 if id_ < TWO_BYTES else 2 if id_ < THREE_BYTES else 3
         if TWO_BYTES <= id_ < THREE_BYTES:
@@ -114,9 +129,14 @@ def last_two_bytes(target: Sequence[int], end: int) -> int:
 
 
 def deal_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[NDArray[np.int32]]]:
-    """Returns the names of the shards, and for each shard the template numbers of its pairs.
+    """Returns the names of the shards, and for each shard the index of the template of each pair.
 
-    Each pair is a random template. The pairs are dealt to the shards in chunks, as in `nmt prepare`.
+    A random template is drawn for each pair. Chunk by chunk, the pairs are divided among the shards, as in
+    `nmt prepare`.
+
+    Args:
+        lengths: Source and target length of each template, int32 [N, 2].
+        pairs: Number of pairs in all shards.
     """
     random = np.random.default_rng(SEED)
     count = default_shards(pairs)
@@ -132,7 +152,16 @@ def deal_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[NDArray[np.
 
 
 def write_shard(out: Path, file: str, rows: NDArray[np.int32], templates: Templates, vocabulary_size: int) -> Shard:
-    """Writes a shard with the records of the templates numbered `rows`, and a random id in each record."""
+    """Writes the shard `file` and its lengths to the folder `out`.
+
+    Args:
+        out: The folder of the prepared data.
+        file: Name of the shard.
+        rows: For each record of the shard, the index of the template. One id of the template is replaced by a random
+            id if `templates.changing` allows it.
+        templates: All templates.
+        vocabulary_size: Random ids are less than this number.
+    """
     random = np.random.default_rng([SEED, int(file.split("-")[1])])
     ids = random.integers(TWO_BYTES, max(TWO_BYTES + 1, min(vocabulary_size, THREE_BYTES)), len(rows))
     records = []

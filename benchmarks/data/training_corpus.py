@@ -1,7 +1,7 @@
 """Writes the corpus of the training benchmark: the same random sentences in each form that a program needs.
 
-These forms are prepared data for this program, text for programs that read text, and batches for libraries without a
-data pipeline. The batches are those that this program trains on.
+The forms are prepared data for this program, text for programs that read text, and batches for libraries without a data
+pipeline. The batches are the first batches of this program's training stream.
 
 Usage: python -m benchmarks.data.training_corpus DIR TOKENS...
 """
@@ -33,7 +33,14 @@ Pair = tuple[list[int], list[int]]
 def write_corpus(
     data: Path, batch_tokens: Iterable[int], pairs: int = PAIRS, vocabulary_size: int = VOCABULARY_SIZE
 ) -> None:
-    """Writes the corpus in all forms into a new folder."""
+    """Writes the corpus in all forms into a new folder.
+
+    Args:
+        data: The new folder.
+        batch_tokens: The batch sizes in tokens. One file of batches is written for each size.
+        pairs: Number of sentence pairs.
+        vocabulary_size: Number of different ids, including those of the special tokens.
+    """
     data.mkdir(parents=True)
     sentences = sentence_pairs(pairs, vocabulary_size)
     write_text(data, sentences, vocabulary_size)
@@ -43,7 +50,11 @@ def write_corpus(
 
 
 def sentence_pairs(pairs: int, vocabulary_size: int) -> list[Pair]:
-    """Returns pairs of random ids without EOS. Lengths are lognormal with mean 25, and ids follow Zipf's law."""
+    """Returns pairs of lists of random ids, without EOS.
+
+    Source lengths are lognormal with mean 25, and target lengths are similar. All lengths are between 4 and 100.
+    The ids follow Zipf's law.
+    """
     random = np.random.default_rng(SEED)
     source = np.exp(random.normal(np.log(MEAN_LENGTH) - SPREAD**2 / 2, SPREAD, pairs))
     target = source * np.exp(random.normal(0.0, DIFFERENCE, pairs))
@@ -57,7 +68,7 @@ def sentence_pairs(pairs: int, vocabulary_size: int) -> list[Pair]:
 
 
 def write_text(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
-    """Writes train.source, train.target and words.txt. The word of an id is w and its number, such as w7."""
+    """Writes train.source, train.target and the list of words, words.txt. Id 7 is written as the word w7."""
     with (data / "train.source").open("w") as sources, (data / "train.target").open("w") as targets:
         for pair in sentences:
             for file, ids in zip((sources, targets), pair, strict=True):
@@ -66,7 +77,10 @@ def write_text(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> N
 
 
 def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) -> None:
-    """Writes shards and manifest as `nmt prepare` does. The vocabulary file is empty, as the ids stand for no text."""
+    """Writes shards and a manifest as `nmt prepare` does.
+
+    The vocabulary file is empty, because the random ids do not stand for text.
+    """
     from keras_nmt.pipelines.shards.manifest import VOCABULARY, Manifest
     from keras_nmt.pipelines.shards.records import length_histogram, write_shards
     from keras_nmt.pipelines.shards.splits import Split
@@ -81,7 +95,10 @@ def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) 
 
 
 def write_batches(data: Path, tokens: int) -> None:
-    """Writes the first batches that this program trains on."""
+    """Writes the first STORED_BATCHES batches of this program's training stream to one file.
+
+    A batch has at most `tokens` tokens per side, padding included. `data` must have the prepared data already.
+    """
     from keras_nmt.pipelines.streaming.options import StreamOptions
     from keras_nmt.pipelines.streaming.stream import training_stream
 

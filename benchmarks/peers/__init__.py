@@ -1,1 +1,4 @@
-"""Scripts that train the peers of the training benchmark, one for each peer, run by its environment's Python."""
+"""Scripts that measure the training of other libraries, the peers in benchmarks/train.py.
+
+There is one script for each peer. The script runs with the Python of the environment in which the peer is installed.
+"""

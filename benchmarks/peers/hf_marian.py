@@ -44,7 +44,7 @@ def build() -> torch.nn.Module:
 
 
 def main() -> None:
-    """Measures the training and prints the result."""
+    """Trains until enough steps are measured, and prints the result."""
     arguments = read_arguments(__doc__)
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)

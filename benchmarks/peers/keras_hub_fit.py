@@ -46,7 +46,7 @@ class SmoothedCrossEntropy(keras.losses.Loss):
     """Label-smoothed cross entropy, averaged over the real target tokens."""
 
     def call(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Returns the loss of labels [B, T] and logits [B, T, V], a scalar."""
+        """Returns the mean loss for labels [B, T] and logits [B, T, V], a scalar."""
         logits, labels = keras.ops.cast(logits, "float32"), keras.ops.cast(labels, "int32")
         normalizer = keras.ops.logsumexp(logits, axis=-1)
         label_logits = keras.ops.take_along_axis(logits, keras.ops.expand_dims(labels, -1), axis=-1)
@@ -56,7 +56,7 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 
 
 def main() -> None:
-    """Measures the training and prints the result."""
+    """Trains until enough steps are measured, and prints the result."""
     arguments = read_arguments(__doc__)
     keras.utils.set_random_seed(0)
     if arguments.precision == "bfloat16":

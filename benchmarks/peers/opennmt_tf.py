@@ -19,18 +19,26 @@ from benchmarks.measuring import StepClock, read_arguments
 
 
 class EnoughError(Exception):
-    """Raised within a step to end the training, because the runner has no function that ends it."""
+    """Raised within a step to end the training, because the runner has no method to stop."""
 
 
 def use_bfloat16() -> None:
-    """Makes OpenNMT-tf compute in bfloat16 with float32 weights."""
+    """Makes OpenNMT-tf compute in bfloat16 with float32 weights.
+
+    The replaced functions skip the check for a GPU, and report that mixed precision is off, so that OpenNMT-tf does not
+    scale the loss.
+    """
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     opennmt.utils.misc.enable_mixed_precision = lambda **_: True
     opennmt.utils.misc.mixed_precision_enabled = lambda: False
 
 
 def watch(clock: StepClock) -> list[Any]:
-    """Reports each step to the clock. Returns a list to which the first step adds the model."""
+    """Makes OpenNMT-tf report the end of each training step to `clock`.
+
+    Returns:
+        A list that is empty now, and has the model as its only element after the first step.
+    """
     models: list[Any] = []
 
     def update_on_step(statistics: Any, *_: Any) -> None:
@@ -45,7 +53,14 @@ def watch(clock: StepClock) -> list[Any]:
 
 
 def runner(data: Path, work: Path, tokens: int, *, mixed_precision: bool) -> opennmt.Runner:
-    """Returns a runner of Transformer base with tied embeddings."""
+    """Returns a runner that trains Transformer base with tied embeddings.
+
+    Args:
+        data: The folder with train.source, train.target and words.txt.
+        work: A folder for the vocabulary and the model.
+        tokens: Batch size in tokens.
+        mixed_precision: True if the training uses mixed precision.
+    """
     vocabulary = work / "vocabulary.txt"
     vocabulary.write_text("<blank>\n<s>\n</s>\n" + (data / "words.txt").read_text())
     configuration = {
@@ -59,7 +74,7 @@ def runner(data: Path, work: Path, tokens: int, *, mixed_precision: bool) -> ope
         "train": {
             "batch_size": tokens,
             "batch_type": "tokens",
-            "effective_batch_size": None,  # no accumulation
+            "effective_batch_size": None,  # no gradient accumulation
             "max_step": 10**6,
             "save_checkpoints_steps": None,
             "save_summary_steps": 10**6,
@@ -71,7 +86,7 @@ def runner(data: Path, work: Path, tokens: int, *, mixed_precision: bool) -> ope
 
 
 def main() -> None:
-    """Measures the training and prints the result."""
+    """Trains until enough steps are measured, and prints the result."""
     arguments = read_arguments(__doc__)
     tf.get_logger().setLevel("ERROR")
     mixed = arguments.precision == "bfloat16"

@@ -1,1 +1,1 @@
-"""Measures parts of this program, each in a process of its own."""
+"""Scripts that measure parts of this program. Each script runs in its own process."""

@@ -13,7 +13,7 @@ from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
 
 def main() -> None:
-    """Measures the training and prints the result."""
+    """Trains until enough steps are measured, and prints the result."""
     arguments = read_arguments(__doc__)
     import_tensorflow()
     import keras
@@ -26,7 +26,12 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any]]) -> tuple[StepClock, int]:
-    """Trains until the clock has enough steps; returns the clock and the number of parameters."""
+    """Trains until enough steps are measured. Returns the clock, and the number of parameters of the model.
+
+    Args:
+        arguments: The options of `read_arguments`. Batch size and precision replace those of the preset.
+        preset: The settings of the model and the training, by section.
+    """
     import keras
 
     from keras_nmt.app.runtime.console import TrainingProgress

@@ -1,4 +1,6 @@
-"""One turn (measurement) of the stream benchmark: reads batches as fast as possible, without a model.
+"""Measures one stream of training batches once, for benchmarks/corpora.py.
+
+The batches are read as fast as possible, and no model is trained.
 
 Usage: python -m benchmarks.programs.stream_turn PROGRAM DATA TOKENS SECONDS
 
@@ -23,13 +25,13 @@ from keras_nmt.pipelines.streaming.options import StreamOptions
 from keras_nmt.pipelines.streaming.stream import training_stream
 
 LONGEST = 256
-SHUFFLED_EXAMPLES = 20_000  # fill the buffer quickly; OpenNMT-tf's usual half a million would take minutes
+SHUFFLED_EXAMPLES = 20_000  # filled quickly; OpenNMT-tf's usual 500,000 would take minutes
 SEED = 1
 WARMUP_BATCHES = 5
 
 
 def main() -> None:
-    """Measures one program and prints a line of JSON."""
+    """Measures the stream of the given program and prints a line of JSON."""
     program, data, tokens, seconds = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     open_stream = {"nmt": stream_of_windows, "per-example": stream_of_examples}[program]
     figures = consume(partial(open_stream, data, tokens), seconds)
@@ -40,7 +42,12 @@ def main() -> None:
 
 
 def consume(open_stream: Callable[[], tf.data.Dataset], seconds: float) -> dict[str, float]:
-    """Reads batches for `seconds` after a warm-up. Returns the measured speed, padding and time to the first batch."""
+    """Reads batches for `seconds` after WARMUP_BATCHES batches.
+
+    Returns:
+        Real tokens of both sides per second, per CPU-second and per batch, the share of padding, and the time to the
+        first batch.
+    """
     first, batches = first_batch(open_stream, "first_batch")
     for _ in range(WARMUP_BATCHES):
         next(batches)
@@ -61,7 +68,12 @@ def consume(open_stream: Callable[[], tf.data.Dataset], seconds: float) -> dict[
 
 
 def first_batch(open_stream: Callable[[], tf.data.Dataset], name: str) -> tuple[dict[str, float], Iterator[Any]]:
-    """Returns the time from opening a stream to its first batch, and an iterator over the later batches."""
+    """Opens a stream and reads its first batch.
+
+    Returns:
+        A dictionary with the wall time, "{name}_seconds", and the CPU time, "{name}_cpu_seconds", until the first batch
+        was read, and an iterator over the later batches.
+    """
     wall, cpu = time.perf_counter(), time.process_time()
     batches = iter(open_stream())
     next(batches)
@@ -70,25 +82,32 @@ def first_batch(open_stream: Callable[[], tf.data.Dataset], name: str) -> tuple[
 
 
 def sides(batch: Any) -> tuple[Any, Any]:
-    """Returns the source and the labels, the two arrays whose padding is counted."""
+    """Returns the source ids and the labels of a batch, whose tokens and padding are counted."""
     inputs, labels = batch
     return inputs["source"].numpy(), labels.numpy()
 
 
 def resumed(data: Path, tokens: int, tokens_per_batch: float) -> dict[str, float]:
-    """Returns the time to the first batch of a stream that resumes late in its second epoch."""
+    """Returns the time to the first batch of this program's stream if it resumes late in its second epoch.
+
+    The number of batches in an epoch is estimated from `tokens_per_batch`, the mean number of real tokens.
+    """
     shards = Manifest.load(data).split("train").shards
     epoch = sum(shard.source_tokens + shard.target_tokens for shard in shards) / tokens_per_batch
     return first_batch(partial(stream_of_windows, data, tokens, start_batch=int(1.9 * epoch)), "resume")[0]
 
 
 def stream_of_windows(data: Path, tokens: int, start_batch: int = 0) -> tf.data.Dataset:
-    """Returns this program's training stream."""
+    """Returns this program's training stream from batch `start_batch` on."""
     return training_stream(data, StreamOptions(tokens, max_length=LONGEST, seed=SEED), start_batch=start_batch)
 
 
 def stream_of_examples(data: Path, tokens: int) -> tf.data.Dataset:
-    """Returns the usual `tf.data` pipeline over the same shards. Its steps are parallel where `tf.data` allows it."""
+    """Returns the usual `tf.data` pipeline over the same shards.
+
+    The pipeline parses, filters, shuffles and buckets examples one by one. Its steps run in parallel where `tf.data`
+    allows it.
+    """
     files = [str(data / shard.file) for shard in Manifest.load(data).split("train").shards]
     ends = bucket_ends()
     return (
@@ -108,7 +127,11 @@ def stream_of_examples(data: Path, tokens: int) -> tf.data.Dataset:
 
 
 def bucket_ends() -> list[int]:
-    """Returns the bucket boundaries of tensor2tensor: from 8 up to LONGEST, each a tenth larger (at least 1)."""
+    """Returns the largest length of each bucket, as in tensor2tensor.
+
+    The lengths start with 8 and end with LONGEST. Each length is a tenth larger than the length before, but at least 1
+    larger.
+    """
     ends = [8]
     while ends[-1] < LONGEST:
         ends.append(max(ends[-1] + 1, int(ends[-1] * 1.1)))
@@ -116,14 +139,14 @@ def bucket_ends() -> list[int]:
 
 
 def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Parses the ids of one record."""
+    """Returns the source ids and the target ids of one serialised record, each int32 [length]."""
     kind = tf.io.VarLenFeature(tf.int64)
     example = tf.io.parse_single_example(record, {"source": kind, "target": kind})
     return tf.cast(example["source"].values, tf.int32), tf.cast(example["target"].values, tf.int32)
 
 
 def longer_side(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Returns the number of tokens of the longer side."""
+    """Returns the number of ids on the longer side of a pair."""
     return tf.maximum(tf.size(source), tf.size(target))
 
 

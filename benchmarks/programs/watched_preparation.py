@@ -13,7 +13,9 @@ SAMPLE_SECONDS = 0.25
 
 
 def measure_preparation(text: Path, pairs: int) -> dict[str, float]:
-    """Builds the corpus, prepares it with the default filters, and returns speed and peak memory.
+    """Builds a corpus, measures `nmt prepare` on this corpus, and returns speed and peak memory.
+
+    The default filters are used. Exits if `nmt prepare` fails.
 
     Args:
         text: A folder with files train….en and train….de, at any depth.
@@ -46,7 +48,10 @@ def measure_preparation(text: Path, pairs: int) -> dict[str, float]:
 
 
 class PeakMemory:
-    """Peak memory of a running process and its descendants together; shared pages count once."""
+    """Watches the memory of a running process and all its descendants, until the process ends.
+
+    `mib` is the largest sum so far, in MiB. A page that several processes share counts once.
+    """
 
     def __init__(self, pid: int) -> None:
         self.mib = 0.0
@@ -60,7 +65,7 @@ class PeakMemory:
 
 
 def descendants(pid: int) -> list[int]:
-    """Returns the ids of the process and of all its descendants."""
+    """Returns the ids of a process and of all its descendants, the process first."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -76,7 +81,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def proportional_mib(pid: int) -> float:
-    """Returns the proportional set size of a process in MiB (a page shared by n counts 1/n); 0 if it has ended."""
+    """Returns the proportional set size of a process in MiB, or 0 if the process has ended.
+
+    A page that n processes share counts as 1/n of a page.
+    """
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -2,8 +2,8 @@
 
 `ScaledDotProductAttention` is Eq. 1. `SelfAttention` and `CrossAttention` are the multi-head attention of section
 3.2.2: they project the input, attend in H heads at once, and project the result. Self-attention computes queries, keys
-and values from one sequence with one fused matrix product. Cross-attention computes keys and values from the encoder's
-output, once per sentence.
+and values from one sequence with one fused matrix product. Cross-attention computes queries from the decoder's input,
+and keys and values from the encoder's output. When decoding, keys and values are computed once per sentence.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ import keras
 
 from keras_nmt.layers.sublayers.dropout import Dropout
 
-MASKED_SCORE = -1e9  # exp(-1e9) is 0 in float32; it is finite, so a row whose keys are all masked has no NaN
+MASKED_SCORE = -1e9  # exp(-1e9) is 0; unlike -inf, it gives no NaN in a row whose keys are all masked
 
 
 class KeysValues(NamedTuple):
-    """Projected keys and values, each [B, H, S, D/H]."""
+    """The projected keys and values of S positions for H heads, each [B, H, S, D/H]."""
 
     keys: keras.KerasTensor
     values: keras.KerasTensor
@@ -27,18 +27,18 @@ class Cache(Protocol):
     """Keys and values of earlier decoding steps, for one self-attention layer."""
 
     def append(self, new: KeysValues) -> KeysValues:
-        """Adds the keys and values of new tokens, [B, H, T, D/H], and returns all of them, [B, H, S, D/H]."""
+        """Adds the keys and values of T new tokens, [B, H, T, D/H]. Returns the whole cache, [B, H, S, D/H]."""
 
 
 @dataclass(frozen=True)
 class AttentionContext:
-    """Mask, positions and cache of a self-attention, which are its arguments besides the input [B, T, D].
+    """The arguments of a self-attention layer besides the input [B, T, D]: mask, positions and cache.
 
     Attributes:
-        may_attend: Mask of the keys that each query may attend to: bool, broadcast to [B, H, T, S]. Without a cache, S
-            is T.
-        positions: Position of each query in its own sequence: int32 [T] or [B, T]. None means 0 … T - 1.
-        cache: Keys and values of earlier steps. With a cache, the input holds only the new tokens.
+        may_attend: Mask that is True where a query may attend to a key: bool, broadcast to [B, H, T, S], for T queries
+            and S keys. Without a cache, S is T.
+        positions: Position of each input token in its sequence: int32 [T] or [B, T]. None means 0 … T - 1.
+        cache: Keys and values of earlier decoding steps. With a cache, the input holds only the new tokens.
     """
 
     may_attend: keras.KerasTensor
@@ -48,11 +48,11 @@ class AttentionContext:
 
 @dataclass(frozen=True)
 class SourceContext:
-    """Keys, values and mask of a cross-attention, which are its arguments besides the input [B, T, D].
+    """The arguments of a cross-attention layer besides the input [B, T, D]: keys, values and mask.
 
     Attributes:
-        keys_values: Keys and values that this layer projected from the encoder's output.
-        may_attend: Mask of the source positions that each query may attend to: bool, broadcast to [B, H, T, S].
+        keys_values: Keys and values that the same layer projected from the encoder's output.
+        may_attend: Mask that is True where a query may attend to a source position: bool, broadcast to [B, H, T, S].
     """
 
     keys_values: KeysValues
@@ -61,9 +61,9 @@ class SourceContext:
 
 @keras.saving.register_keras_serializable(package="nmt")
 class ScaledDotProductAttention(keras.layers.Layer):
-    """Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V (Eq. 1), without weights.
+    """Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V (Eq. 1).
 
-    The softmax is computed in float32 under every precision policy.
+    The layer has no trainable weights. The softmax is computed in float32 under every precision policy.
     """
 
     def __init__(self, dropout: float = 0.0, **kwargs: Any) -> None:
@@ -86,7 +86,7 @@ class ScaledDotProductAttention(keras.layers.Layer):
         """Attends from T queries to S keys: [B, H, T, d_k] -> [B, H, T, d_k].
 
         `may_attend` is bool, broadcast to [B, H, T, S]. A query that may attend to no key gets the mean of all values.
-        Only queries at padding are of this kind.
+        This happens only to queries at padding.
         """
         weights = self.attention_weights(query, key, may_attend)
         weights = self.drop(keras.ops.cast(weights, self.compute_dtype), training=training)
@@ -101,7 +101,7 @@ class ScaledDotProductAttention(keras.layers.Layer):
         # The mask is not added: TensorFlow would fuse the addition into the matrix product, and the fused kernel is
         # hundreds of times slower when the mask is broadcast.
         scores = keras.ops.where(may_attend, keras.ops.cast(scores, "float32"), MASKED_SCORE)
-        # With one key the weight is always 1; Keras warns about such a softmax.
+        # With one key the weight is always 1, and Keras would warn about a softmax over one score.
         return keras.ops.ones_like(scores) if scores.shape[-1] == 1 else keras.ops.softmax(scores, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
@@ -110,9 +110,10 @@ class ScaledDotProductAttention(keras.layers.Layer):
 
 
 class MultiHeadAttention(keras.layers.Layer):
-    """The heads and projections that self-attention and cross-attention share.
+    """Base class of self-attention and cross-attention, with methods for projections and heads.
 
-    By default the projections have no bias, as in the paper. With `use_bias` each has one, as in Marian.
+    By default, the projections have no bias, as in Vaswani et al. 2017. With `use_bias`, each projection has a bias, as
+    in Marian.
     """
 
     def __init__(self, heads: int, dropout: float = 0.0, use_bias: bool = False, **kwargs: Any) -> None:
@@ -123,9 +124,9 @@ class MultiHeadAttention(keras.layers.Layer):
         self.attend = ScaledDotProductAttention(dropout, name="attend", dtype=self.dtype_policy)
 
     def projection(self, name: str, width: int, count: int = 1) -> keras.layers.Dense:
-        """Returns one layer that fuses `count` projections D -> D.
+        """Returns one dense layer that computes `count` projections from `width` to `width` features.
 
-        Each projection is initialised as a D x D matrix of its own (Glorot uniform).
+        Each projection is initialised like a separate width x width matrix (Glorot uniform).
         """
         limit = (6.0 / (2 * width)) ** 0.5
         dense = keras.layers.Dense(
@@ -139,7 +140,7 @@ class MultiHeadAttention(keras.layers.Layer):
         return dense
 
     def into_heads(self, projection: keras.layers.Dense, x: keras.KerasTensor, count: int = 1) -> list[Any]:
-        """Projects [B, T, D] to `count` tensors [B, H, T, D/H]."""
+        """Projects x [B, T, D] with `projection` and splits the result into `count` tensors [B, H, T, D/H]."""
         _, length, width = keras.ops.shape(x)
         rows = projection(keras.ops.reshape(x, (-1, width)))  # TensorFlow needs a dozen ops for a 3-D matrix product
         heads = keras.ops.reshape(rows, (-1, length, count, self.heads, width // self.heads))
@@ -148,7 +149,7 @@ class MultiHeadAttention(keras.layers.Layer):
         return keras.ops.unstack(heads, count)
 
     def out_of_heads(self, projection: keras.layers.Dense, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Projects [B, H, T, D/H] to [B, T, D]."""
+        """Joins the heads of x and projects the result: [B, H, T, D/H] -> [B, T, D]."""
         _, heads, length, head_width = keras.ops.shape(x)
         rows = keras.ops.reshape(keras.ops.transpose(x, (0, 2, 1, 3)), (-1, heads * head_width))
         return keras.ops.reshape(projection(rows), (-1, length, heads * head_width))
@@ -169,7 +170,10 @@ class SelfAttention(MultiHeadAttention):
         self.output_projection = self.projection("output_projection", width)
 
     def call(self, x: keras.KerasTensor, context: AttentionContext, training: bool | None = None) -> keras.KerasTensor:
-        """Attends within a sequence: [B, T, D] -> [B, T, D]."""
+        """Attends within a sequence: [B, T, D] -> [B, T, D].
+
+        If `context` has a cache, x holds only the new tokens, which also attend to the earlier tokens in the cache.
+        """
         query, key, value = self.into_heads(self.query_key_value, x, count=3)
         if context.cache is not None:
             key, value = context.cache.append(KeysValues(key, value))
@@ -177,7 +181,10 @@ class SelfAttention(MultiHeadAttention):
         return self.out_of_heads(self.output_projection, attended)
 
     def attention_weights(self, x: keras.KerasTensor, context: AttentionContext) -> keras.KerasTensor:
-        """Returns the weights of the positions of x [B, T, D] for each other, without a cache: float32 [B, H, T, T]."""
+        """Returns the weight of each position of x [B, T, D] for each position of x: float32 [B, H, queries, keys].
+
+        The cache of `context` is not used.
+        """
         query, key, _ = self.into_heads(self.query_key_value, x, count=3)
         return self.attend.attention_weights(query, key, context.may_attend)
 
@@ -198,7 +205,7 @@ class CrossAttention(MultiHeadAttention):
         return KeysValues(*self.into_heads(self.key_value, memory, count=2))
 
     def call(self, x: keras.KerasTensor, source: SourceContext, training: bool | None = None) -> keras.KerasTensor:
-        """Attends to the source: [B, T, D] -> [B, T, D]."""
+        """Attends from target positions to source positions: [B, T, D] -> [B, T, D]."""
         (query,) = self.into_heads(self.query, x)
         keys, values = source.keys_values
         attended = self.attend(query, keys, values, may_attend=source.may_attend, training=training)

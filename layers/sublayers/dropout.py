@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-LEVELS = 256  # values of a random byte
+LEVELS = 256  # number of values that a random byte can have
 
 _shift: ContextVar[keras.KerasTensor | int] = ContextVar("shift of dropout seeds", default=0)
 
@@ -16,7 +16,7 @@ _shift: ContextVar[keras.KerasTensor | int] = ContextVar("shift of dropout seeds
 def shifted_seeds(shift: keras.KerasTensor | int) -> Iterator[None]:
     """Adds `shift`, an int32 scalar, to the seeds of all dropout layers within the context.
 
-    The replicas of a model hold equal seeds. With a different shift in each replica, they draw different masks.
+    The replicas of a model hold equal seeds. With a different shift in each replica, the replicas draw different masks.
     """
     token = _shift.set(shift)
     try:
@@ -26,21 +26,22 @@ def shifted_seeds(shift: keras.KerasTensor | int) -> Iterator[None]:
 
 
 class ShiftedSeeds(keras.random.SeedGenerator):
-    """Keras' seed generator, which adds the shift of `shifted_seeds` to each seed."""
+    """A Keras seed generator that adds the shift of `shifted_seeds` to each seed."""
 
     def next(self, ordered: bool = True) -> keras.KerasTensor:
-        """Returns the next seed, an integer tensor [2]."""
+        """Returns the next seed, an integer tensor [2]. The shift is added to its first number."""
         seed = super().next(ordered=ordered)
         return seed + keras.ops.cast(keras.ops.stack([_shift.get(), 0]), seed.dtype)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
 class Dropout(keras.layers.Layer):
-    """Sets a share `rate` of its input to 0 in training, and scales the rest so that the mean does not change.
+    """In training, sets a share `rate` of the input to 0 and scales the rest so that the mean does not change.
 
-    A mask uses one random byte for each value, where `keras.layers.Dropout` uses a random float. On a CPU this is three
-    times as fast; with floats, the masks would take a sixth of the training step of a small model. The rate is rounded
-    to a multiple of 1/256 (0.1 becomes 26/256), and the scale is computed from the rounded rate.
+    A mask is drawn with one random byte for each value, while `keras.layers.Dropout` draws a random float. On a CPU,
+    drawing bytes is three times as fast. With floats, the masks would take a sixth of the training step of a small
+    model. The rate is rounded to a multiple of 1/256 (0.1 becomes 26/256), and the scale is computed from the rounded
+    rate.
     """
 
     def __init__(self, rate: float, **kwargs: Any) -> None:
@@ -54,7 +55,7 @@ class Dropout(keras.layers.Layer):
         """Creates no weights."""
 
     def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
-        """Returns x with some values dropped in training, else x unchanged."""
+        """Returns x with dropout if `training` is true, else x unchanged."""
         if not training or not self.dropped_levels:
             return x
         scale = LEVELS / (LEVELS - self.dropped_levels)

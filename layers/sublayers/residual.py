@@ -11,7 +11,7 @@ from keras_nmt.layers.sublayers.normalization import LayerNormalization
 
 
 def layer_normalization(name: str, epsilon: float, dtype: Any) -> LayerNormalization:
-    """Returns layer normalisation over the last axis."""
+    """Returns a new layer that normalises over the last axis."""
     return LayerNormalization(epsilon=epsilon, name=name, dtype=dtype)
 
 
@@ -19,8 +19,8 @@ def layer_normalization(name: str, epsilon: float, dtype: Any) -> LayerNormaliza
 class Residual(keras.layers.Layer):
     """A residual connection around a sublayer: LayerNorm(x + Dropout(Sublayer(x))), as in the paper.
 
-    `normalization="pre"` computes x + Dropout(Sublayer(LayerNorm(x))) instead. The stack of layers then normalises its
-    output.
+    With `normalization="pre"`, the layer computes x + Dropout(Sublayer(LayerNorm(x))) instead, and `Stack` normalises
+    the output of the last layer of the stack.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Residual(keras.layers.Layer):
         return total if self.normalization == "pre" else self.norm(total)
 
     def sublayer_input(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns the input of the sublayer for x [B, T, D]: normalised x if `normalization` is "pre", else x."""
+        """Returns the tensor on which the sublayer is called: x [B, T, D], normalised if `normalization` is "pre"."""
         return self.norm(x) if self.normalization == "pre" else x
 
     def get_config(self) -> dict[str, Any]:
