@@ -57,7 +57,7 @@ def _requests(
 
 
 def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -> dict[str, Any]:
-    """Returns values for the inputs that have no default, by the names of the inputs."""
+    """Returns warm-up values by the name of a signature's input; an input with a default does not use its value."""
     texts, targets = ([getattr(one, side) for one in translations] for side in ("text", "translation"))
     of_texts, of_targets = ([text.partition(" ")[0] for text in side] for side in (texts, targets))  # first words
     return {

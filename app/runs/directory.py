@@ -128,7 +128,7 @@ class RunDirectory:
         return not path.exists() or (path.is_dir() and {entry.name for entry in path.iterdir()} <= ours)
 
     def with_configuration(self, configuration: Configuration) -> "RunDirectory":
-        """Replaces the configuration of the run, and returns the changed run."""
+        """Writes a new config.toml into the run's folder; returns a copy of this object with the new configuration."""
         replace_file(self.path / "config.toml", tomli_w.dumps(configuration.as_sections()))
         return replace(self, configuration=configuration)
 

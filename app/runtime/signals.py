@@ -12,7 +12,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):
-    """The error raised if a signal stops the training. The message names the signal and the kept step.
+    """The error raised if a signal stops the training.
+
+    The message names the signal and the step of the last checkpoint, or says that there is no checkpoint yet.
 
     Attributes:
         exit_code: The exit code that shells use for a signal: 128 + the signal's number.

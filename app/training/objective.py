@@ -191,7 +191,10 @@ def _over_chunks(
 
 
 class Predicted(NamedTuple):
-    """The model's predictions for a chunk of n tokens in P passes: m = n P rows. The P rows of a token are adjacent."""
+    """The model's predictions for a chunk of n tokens.
+
+    The decoder ran P times (2 with R-Drop, else 1), so there are m = n * P rows. The P rows of a token are adjacent.
+    """
 
     states: tf.Tensor  # [m, D] in the compute dtype
     labels: tf.Tensor  # int32 [m]
@@ -223,7 +226,7 @@ def _predict(tokens: Tokens, table: tf.Tensor) -> Predicted:
 
 
 def _sums(predicted: Predicted, mean_row: tf.Tensor, options: Regularization) -> tf.Tensor:
-    """Computes the fields of `TokenSums`, float32 [3], without R-Drop's divergence."""
+    """Computes the three sums of `TokenSums`, float32 [3]. The loss does not include R-Drop's divergence yet."""
     label_logit = tf.gather_nd(predicted.logits, predicted.at_label)
     mean = tf.linalg.matvec(tf.cast(predicted.states, tf.float32), mean_row)
     weights, logsumexp = predicted.weights, predicted.logsumexp

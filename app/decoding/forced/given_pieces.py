@@ -100,13 +100,13 @@ def _grouped(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> _Groups:
 def _in_proportion(
     labels: tf.RaggedTensor, pieces: tf.RaggedTensor, group: tf.Tensor, tables: CutTables
 ) -> tf.RaggedTensor:
-    """Cuts the labels of G groups, int32 [G, (T)], into labels of M pieces, int32 [M, (T)].
+    """Cuts the target tokens of each group into one part for each source piece of the group.
 
-    The labels of a group are cut in proportion to the lengths of its source pieces, at the start of a word if one is
-    near.
+    The lengths of the parts are in proportion to the lengths of the source pieces. Each cut moves forward to the next
+    start of a word if that start is at most `_FAR` tokens away.
 
     Args:
-        labels: The target tokens of each group.
+        labels: The target tokens of each group, int32 [G, (T)].
         pieces: int32 [M, (L)], the source pieces of all groups.
         group: int32 [M], the group of each source piece, ascending.
         tables: The tables of the vocabulary.

@@ -78,9 +78,9 @@ class SpannedText:
         self._space_span = next((n for n, span in enumerate(spans) if span and n not in self.protected), 0)
 
     def is_uniform(self, begin: int, end: int) -> bool:
-        """Returns True if a sentence lies in one span and therefore needs no alignment.
+        """Returns True if a sentence lies in one span and has no placeholder and no no-break space inside.
 
-        A sentence with a placeholder or a no-break space inside is not uniform.
+        Such a sentence needs no alignment.
         """
         inner = bisect_right(self._placeholder_begins, begin)
         has_placeholder = inner < len(self._placeholders) and self._placeholder_begins[inner] < end

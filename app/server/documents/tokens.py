@@ -61,7 +61,7 @@ def canonical_mark(mark: str) -> str:
 def is_droppable(text: str) -> bool:
     """Returns True if a text consists only of marks that a correct translation may lack, such as commas.
 
-    Brackets count as such marks, because a single bracket without its partner would look wrong.
+    Brackets count as such marks: a missing bracket is not inserted, since it could be without its partner.
     """
     return bool(text) and all(
         canonical_mark(one) in _DROPPABLE or unicodedata.category(one) in ("Ps", "Pe") for one in text
