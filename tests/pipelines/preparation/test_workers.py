@@ -68,5 +68,6 @@ def test_no_workers_are_refused() -> None:
 
 def test_beam_that_is_not_installed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "apache_beam", None)
-    with pytest.raises(DataError, match=r"Apache Beam is not installed; install the extra: pip install 'keras-nmt\[beam\]'"):
+    message = r"Apache Beam is not installed; install the extra: pip install 'keras-nmt\[beam\]'"
+    with pytest.raises(DataError, match=message):
         BeamWorkers([])
