@@ -29,7 +29,7 @@ WeightPrecision = Literal["float32", "bfloat16"]  # data type of the weights and
 
 
 def load_model(
-    path: Path,
+    path: str | Path,
     *,
     checkpoint: str | None = None,
     engine: EngineName | None = None,
@@ -50,6 +50,7 @@ def load_model(
         UserError: `path` is neither a run nor an export, or it does not have the requested checkpoint, engine or
             ensemble.
     """
+    path = Path(path)
     if RunDirectory.is_run(path):
         model = RunModel(path, checkpoint=checkpoint, ensemble=ensemble, **decoding)
         return model.in_ctranslate2() if engine == "ctranslate2" else model

@@ -47,6 +47,9 @@ def prepare(
 ) -> Manifest:
     """Writes prepared data to `options.out` and returns its manifest; the same options and text give the same bytes.
 
+    The workers are new processes, which import the calling script again: a script must call this function below
+    `if __name__ == "__main__":`.
+
     Args:
         options: The options of the preparation.
         workers: The processes or machines that run the phases; if None, one local process per core.

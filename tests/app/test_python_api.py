@@ -176,7 +176,7 @@ def test_a_model_in_memory_translates_as_its_run_does(data: Path, tmp_path: Path
         translation.text for translation in keras_nmt.translator(model, vocabulary, decoding).translate(sources)
     ]
     run = keras_nmt.save_run(model, data, tmp_path / "run", decoding)
-    loaded = keras_nmt.load_model(run).translator().translate(sources)
+    loaded = keras_nmt.load_model(str(run)).translator().translate(sources)
     assert [translation.text for translation in loaded] == in_memory
     text = tmp_path / "text"
     text.write_text("\n".join(sources))
