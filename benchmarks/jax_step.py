@@ -71,7 +71,6 @@ def main() -> None:
     packed = list(packed_batches(vocabulary, options.tokens, options.width))
     keras.utils.set_random_seed(SEED)
     transformer = Transformer(configuration.model, name="transformer", dtype=POLICIES[options.precision])
-    transformer.build()
     step, state = training_step(transformer, configuration.training.label_smoothing)
     compiling, seconds, losses = run(step, state, packed, options.steps)
     result = summary(options, configuration.model, [each.work for each in packed], seconds)

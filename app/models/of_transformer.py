@@ -59,7 +59,6 @@ def save_run(
             f"{data.vocabulary_size}; pass the data that it was trained on"
         )
     in_file = Transformer(transformer.config, name="transformer")  # its weights have the names that a run uses
-    in_file.build()
     values = (keras.ops.convert_to_numpy(weight) for weight in transformer.weights)
     weights = dict(zip((weight.path for weight in in_file.weights), values, strict=True))
     configuration = Configuration(transformer.config, TrainingConfig(), decoding or DecodingOptions())

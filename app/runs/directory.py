@@ -182,7 +182,6 @@ class RunDirectory:
     def load_transformer(self, checkpoint: Checkpoint, precision: str) -> Transformer:
         """Builds the model under the Keras dtype policy `precision`, and loads the checkpoint's weights into it."""
         transformer = Transformer(self.configuration.model, name="transformer", dtype=precision)
-        transformer.build()
         checkpoint.load_weights(transformer)
         return transformer
 

@@ -29,7 +29,6 @@ def build_trainer(configuration: Configuration) -> Trainer:
     """Builds the model, the optimizer and their variables, in the scope of the current strategy."""
     settings = configuration.training
     transformer = Transformer(configuration.model, name="transformer", dtype=settings.precision)
-    transformer.build()
     freeze(transformer, settings.freeze)
     xla = bool(tf.config.list_logical_devices("GPU"))
     trainer = Trainer(transformer, settings, xla=xla)

@@ -1,5 +1,6 @@
 """Callbacks for Keras' own `fit` with a `Transformer`: dev BLEU, sample translations, pictures of attention."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from keras_nmt.app.decoding.translator import Translator
 from keras_nmt.app.evaluation import score
 from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.app.training.callbacks.attention_pictures import write_attention
+from keras_nmt.app.training.callbacks.monitoring import sample_row
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
@@ -74,8 +76,8 @@ class DevBleu(_Translating):
             logs["val_bleu"] = found.bleu
 
 
-class SampleTranslations(_Translating):
-    """Writes translations of a few sentences to TensorBoard after each epoch.
+class _TensorBoardSentences(_Translating):
+    """Translates a few sentences after each epoch and writes something about them to TensorBoard.
 
     Args:
         vocabulary: The vocabulary of the training data.
@@ -97,15 +99,34 @@ class SampleTranslations(_Translating):
         self.writer = tf.summary.create_file_writer(in_utf8(Path(log_dir)))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Writes a table with a column of sources and a column of translations."""
-        rows = zip(self.sources, self.translate(self.sources), strict=True)
-        table = "\n".join(f"{source.replace('|', '&#124;')} | {text.replace('|', '&#124;')}" for source, text in rows)
+        """Translates the sentences and calls `write`."""
+        sentences = list(zip(self.sources, self.translate(self.sources), strict=True))
         with self.writer.as_default(step=epoch):
-            tf.summary.text("samples", f"source | translation\n---|---\n{table}")
+            self.write(sentences)
         self.writer.flush()
 
+    @abstractmethod
+    def write(self, sentences: Sequence[tuple[str, str]]) -> None:
+        """Writes to the current TensorBoard writer, given pairs of a source and its translation."""
 
-class AttentionPictures(_Translating):
+
+class SampleTranslations(_TensorBoardSentences):
+    """Writes translations of a few sentences to TensorBoard after each epoch.
+
+    Args:
+        vocabulary: The vocabulary of the training data.
+        sources: The lines to translate.
+        log_dir: The directory of TensorBoard's files.
+        decoding: The settings of the search.
+    """
+
+    def write(self, sentences: Sequence[tuple[str, str]]) -> None:
+        """Writes a table with a column of sources and a column of translations."""
+        table = "\n".join(sample_row(*sentence) for sentence in sentences)
+        tf.summary.text("samples", f"source | translation\n---|---\n{table}")
+
+
+class AttentionPictures(_TensorBoardSentences):
     """Writes pictures of the attention weights in a few translated sentences to TensorBoard after each epoch.
 
     For each sentence, there is one picture for each kind of attention ("encoder", "decoder", "cross"). A picture has a
@@ -118,21 +139,6 @@ class AttentionPictures(_Translating):
         decoding: The settings of the search.
     """
 
-    def __init__(
-        self,
-        vocabulary: AnyVocabulary,
-        sources: Sequence[str],
-        log_dir: str | Path,
-        *,
-        decoding: DecodingOptions | None = None,
-    ) -> None:
-        super().__init__(vocabulary, decoding)
-        self.sources = list(sources)
-        self.writer = tf.summary.create_file_writer(in_utf8(Path(log_dir)))
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Translates the sentences and draws their attention weights."""
-        sentences = list(zip(self.sources, self.translate(self.sources), strict=True))
-        with self.writer.as_default(step=epoch):
-            write_attention(self.model, self.vocabulary, sentences)
-        self.writer.flush()
+    def write(self, sentences: Sequence[tuple[str, str]]) -> None:
+        """Draws the attention weights of the sentences."""
+        write_attention(self.model, self.vocabulary, sentences)
