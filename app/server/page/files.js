@@ -13,15 +13,18 @@ export function startFiles(settings, chosenLanguages) {
   limit = settings.bodyLimit;
   languages = chosenLanguages;
   at("file").accept = settings.supportedFilesFormat.join();
-  at("file").addEventListener("change", () => {
-    translateFile([...at("file").files]);
-    at("file").value = "";
-  });
+  at("file").addEventListener("change", chooseFile);
+  chooseFile(); // the user may have chosen a file while the page was loading
   document.addEventListener("dragover", (event) => dragFiles(event, true));
   document.addEventListener("dragleave", (event) => event.relatedTarget ?? dragFiles(event, false));
   document.addEventListener("drop", (event) => {
     if (dragFiles(event, false)) translateFile([...event.dataTransfer.files]);
   });
+}
+
+function chooseFile() {
+  translateFile([...at("file").files]);
+  at("file").value = "";
 }
 
 // Highlights the drop area while files are dragged. Returns false for dragged text, which the browser handles itself.

@@ -90,11 +90,12 @@ class ProcessPool:
         if not process or not process.is_alive():
             process = WorkerProcess()
         call.start(process)
+        is_usable = True
         try:
             answer = process.answer(job)
-        except (EOFError, OSError):
-            answer = TooLargeError(OUT_OF_MEMORY)
-        if call.finish() and process.is_alive():
+        except (EOFError, OSError):  # a process whose connection is closed may be alive for a moment more
+            answer, is_usable = TooLargeError(OUT_OF_MEMORY), False
+        if call.finish() and is_usable:
             with self._lock:
                 self._idle.append(process)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from keras_nmt.app.models.export_layout import DESCRIPTION
 from keras_nmt.app.server.engine.limits import ApiKeys, Limits, add_api_key
@@ -45,6 +45,7 @@ def page(browser: Browser, copying_server: Running) -> Iterator[Page]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if "Security" in message.text else None)
     page.goto(copying_server.url)
+    expect(page.locator("#source-language option")).not_to_have_count(0)  # the page has started
     yield page
     context.close()
     assert errors == []
@@ -115,6 +116,18 @@ def test_a_file_is_translated(page: Page, tmp_path: Path) -> None:
     with page.expect_download() as download:
         link.click()
     assert download.value.suggested_filename == "a.de.txt"
+
+
+def test_a_file_that_is_chosen_while_the_page_loads_is_translated(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("It rains.\n")
+    held: list[Route] = []
+    page.route("**/api/models", lambda route: held.append(route))
+    with page.expect_request("**/api/models"):
+        page.reload(wait_until="domcontentloaded")
+    page.locator("#file").set_input_files(tmp_path / "a.txt")
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("link", name="Download the translated file")).to_be_visible()
 
 
 def test_an_unreachable_server_is_reported(browser: Browser, copies: Path) -> None:
