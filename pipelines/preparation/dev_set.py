@@ -12,7 +12,6 @@ from keras_nmt.pipelines.preparation.job import Job
 from keras_nmt.pipelines.shards.records import IdPair, length_histogram, write_shards
 from keras_nmt.pipelines.shards.splits import Split
 from keras_nmt.pipelines.sources.corpora import Corpus, RawPair
-from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
 from keras_nmt.pipelines.vocabulary.tags import Tagger
 
 
@@ -90,12 +89,12 @@ class DevSet:
         """Returns the token ids of the pairs that are not too long; counts other pairs as dropped in `report`."""
         processor = sentencepiece.SentencePieceProcessor(model_proto=job.vocabulary.read_bytes())
         encoded: list[IdPair] = []
-        for pair in self.pairs:
-            ids = encode_with_eos(processor, [pair.source, pair.target])
+        of_pairs = job.recipe.encode(processor, [(pair.source, pair.target) for pair in self.pairs])
+        for pair, ids in zip(self.pairs, of_pairs, strict=True):
             if max(map(len, ids)) > job.max_tokens:
                 report.drop_kept("too_many_tokens", pair.source, pair.target)
             else:
-                encoded.append((ids[0], ids[1]))
+                encoded.append(ids)
         if not encoded:
             raise DataError(f"every pair of the dev set has more than {job.max_tokens} tokens; raise --max-tokens")
         return encoded

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.cleaning.filters import CleaningOptions, CleaningReport
+from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
@@ -55,6 +56,7 @@ class Job:
         keep_dropped: True to write dropped pairs to a file.
         max_tokens: The maximum number of tokens on a side, EOS included; longer pairs are dropped.
         seed: The seed for distributing the pairs to the shards.
+        recipe: The recipe of the task.
     """
 
     work: Path
@@ -65,6 +67,7 @@ class Job:
     keep_dropped: bool = False
     max_tokens: int = 256
     seed: int = 0
+    recipe: Recipe = field(default_factory=Recipe)
 
     def file(self, number: int, suffix: str) -> Path:
         """Returns the path of a file of a chunk: `000007.records` in `work` for number 7 and suffix `records`."""

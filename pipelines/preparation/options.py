@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from keras_nmt.pipelines.cleaning.filters import CleaningOptions
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.job import CHUNK_PAIRS
+from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.shards.buckets import LONGEST
 from keras_nmt.pipelines.shards.lanes import LANES
 from keras_nmt.pipelines.sources.corpora import Corpus, CorpusSpec, LanguagePair, open_corpus, parse_spec
@@ -54,6 +55,7 @@ class PreparationOptions:
         force: True to replace prepared data that is in `out`.
         tfds_dir: The data folder of TFDS; if None, the default of TFDS.
         downloads: The folder for files from the network; if None, a folder in the user's cache.
+        recipe: The recipe of the task.
     """
 
     pair: LanguagePair
@@ -74,6 +76,7 @@ class PreparationOptions:
     force: bool = False
     tfds_dir: str | None = None
     downloads: Path | None = None
+    recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
         if not self.corpora:
@@ -103,9 +106,9 @@ class PreparationOptions:
             raise DataError(f"seed must not be negative, got {self.seed}")
 
     def recorded(self) -> dict[str, Any]:
-        """Returns the options that affect the data, except `pair`, as JSON values for the manifest."""
+        """Returns the options that affect the data, except `pair` and `recipe`, as JSON values for the manifest."""
         recorded = asdict(self)
-        for name in ("pair", "out", "force", "tfds_dir", "downloads"):
+        for name in ("pair", "out", "force", "tfds_dir", "downloads", "recipe"):
             del recorded[name]
         if self.vocabulary:
             return recorded | {"vocabulary": str(self.vocabulary)}
@@ -185,6 +188,7 @@ def fingerprint(options: PreparationOptions, opened: OpenedCorpora) -> str:
         _METHOD,
         CHUNK_PAIRS,
         options.recorded(),
+        options.recipe.task,
         {package: importlib.metadata.version(package) for package in _VERSIONED},
         hashlib.sha256(_read(options.vocabulary)).hexdigest() if options.vocabulary else "",
         str(options.pair),

@@ -112,4 +112,5 @@ def _write_manifest(preparation: Preparation, splits: dict[str, Split]) -> None:
         splits=splits,
         options=preparation.options.recorded(),
         versions={package: importlib.metadata.version(package) for package in _PACKAGES},
+        task=preparation.options.recipe.task,
     ).save()

@@ -3,7 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -50,15 +50,17 @@ class Preparation:
         The phases will write the shards to the parent of the working folder.
         """
         work.mkdir(exist_ok=True)
+        skip = dict.fromkeys((*options.cleaning.skip, *options.recipe.unused_filters))
         job = Job(
             work=work,
             out=work.parent,
             corpora=tuple(ChunkedCorpus(c.pair, c.spec.tag, c.spec.loss_weight) for c in opened.train),
             languages=opened.languages,
-            cleaning=options.cleaning,
+            cleaning=replace(options.cleaning, skip=tuple(skip)),
             keep_dropped=options.keep_dropped,
             max_tokens=options.max_tokens,
             seed=options.seed,
+            recipe=options.recipe,
         )
         return cls(options, opened, job, workers, progress, reports=[CleaningReport() for _ in opened.train])
 

@@ -41,6 +41,7 @@ class Manifest:
         versions: The versions of the packages that prepared the data.
         pairs: All language pairs, the main pair first; an empty tuple is replaced by a tuple of only the main pair.
         domains: The domains that have a tag (`pipelines.vocabulary.tags`).
+        task: The name of the task that the data is for.
     """
 
     data_dir: Path
@@ -52,6 +53,7 @@ class Manifest:
     versions: dict[str, str]
     pairs: tuple[LanguagePair, ...] = ()
     domains: tuple[str, ...] = ()
+    task: str = "translation"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pairs", self.pairs or (self.pair,))
@@ -86,6 +88,7 @@ class Manifest:
         """Writes `manifest.json`. Must be called last, because this file marks the data as complete."""
         contents = {
             "format": FORMAT,
+            "task": self.task,
             "pair": asdict(self.pair),
             "pairs": [asdict(pair) for pair in self.pairs],
             "domains": list(self.domains),
@@ -155,6 +158,7 @@ def _parse(contents: dict[str, Any], data_dir: Path) -> Manifest:
             versions=contents["versions"],
             pairs=tuple(LanguagePair(**pair) for pair in contents.get("pairs", ())),
             domains=tuple(contents.get("domains", ())),
+            task=contents.get("task", "translation"),
         )
     except (KeyError, TypeError) as error:
         raise DataError(f"{data_dir / MANIFEST} is damaged (at {error}); {PREPARE_AGAIN}") from error

@@ -34,7 +34,12 @@ class ImpossibleSizeError(DataError):
 
 
 def train_model(
-    sentences: Iterable[str], size: int, *, tags: Sequence[str] = (), normalization: str = DEFAULT
+    sentences: Iterable[str],
+    size: int,
+    *,
+    tags: Sequence[str] = (),
+    symbols: Sequence[str] = (),
+    normalization: str = DEFAULT,
 ) -> bytes:
     """Trains a model and returns it serialised; the same sentences give the same model.
 
@@ -42,6 +47,7 @@ def train_model(
         sentences: The sentences of both languages, which are read once and held in memory; a million are plenty.
         size: The number of pieces. It must be a multiple of 8, because matrix units (tensor cores) are fastest then.
         tags: The words, such as `<2fr>`, that become one piece each.
+        symbols: The control pieces, which have ids, but which no text is encoded to.
         normalization: One of `NORMALIZATIONS`. The model stores it, and applies it to all text.
 
     Raises:
@@ -67,6 +73,7 @@ def train_model(
                 bos_id=BOS,
                 eos_id=EOS,
                 user_defined_symbols=[WORD_START + tag for tag in tags],
+                control_symbols=list(symbols),
                 num_threads=_TRAINING_THREADS,
                 minloglevel=2,
                 **options,

@@ -97,19 +97,18 @@ def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], re
     """Encodes the pairs. Drops pairs that are empty after normalisation or too long, and counts them in `report`."""
     processor = _processor(job.vocabulary)
     with_tags = job.languages.tagger(corpus.pair.target, corpus.domain)
-    sources = encode_with_eos(processor, [with_tags(source) for source, _ in pairs])
-    targets = encode_with_eos(processor, [target for _, target in pairs])
+    encoded = job.recipe.encode(processor, [(with_tags(source), target) for source, target in pairs])
     tags = " ".join(job.languages.tags_of(corpus.pair.target, corpus.domain))
     empty_source = len(encode_with_eos(processor, [tags])[0])
     fit = []
-    for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
+    for i, (source, target) in enumerate(encoded):
         if len(source) <= empty_source or len(target) == 1:
             report.drop_kept("empty", *pairs[i])
         elif max(len(source), len(target)) > job.max_tokens:
             report.drop_kept("too_many_tokens", *pairs[i])
         else:
             fit.append(i)
-    return EncodedPairs([(sources[i], targets[i]) for i in fit], np.array(fit, np.int64))
+    return EncodedPairs([encoded[i] for i in fit], np.array(fit, np.int64))
 
 
 @cache

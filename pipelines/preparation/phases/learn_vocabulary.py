@@ -42,16 +42,18 @@ def learn_vocabulary(preparation: Preparation) -> None:
 
 def _train(preparation: Preparation) -> bytes:
     """Trains on the sample. If the sample has too many characters, uses only every n-th pair."""
-    options = preparation.options
-    characters = sum(sum(map(len, pair)) for pair in _sample(preparation))
+    options, recipe = preparation.options, preparation.options.recipe
+    characters = sum(map(len, recipe.vocabulary_text(_sample(preparation))))
     every = max(1, -(-characters // SAMPLE_CHARACTERS))
+    symbols = recipe.symbols(_sample(preparation))
 
     def train(size: int) -> bytes:
         pairs = _sample(preparation) if every == 1 else islice(_sample(preparation), 0, None, every)
         return train_model(
-            chain.from_iterable(pairs),
+            recipe.vocabulary_text(pairs),
             size,
             tags=preparation.job.languages.tags,
+            symbols=symbols,
             normalization=options.normalization or DEFAULT,
         )
 

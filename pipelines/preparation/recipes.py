@@ -1,0 +1,53 @@
+"""Recipes: how a task turns pairs of text into examples, which are pairs of token ids.
+
+Every corpus yields pairs of a source and a target. A recipe says what the two sides are, which filters apply to them,
+which text the vocabulary is trained on, and how a pair is encoded. `Recipe` itself is the recipe of translation. Worker
+processes receive recipes, so a recipe must be picklable and must not import TensorFlow.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import sentencepiece
+
+from keras_nmt.pipelines.preparation.chunk_files import TextPair
+from keras_nmt.pipelines.shards.records import IdPair
+from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
+
+TRANSLATION = "translation"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The recipe of translation, and the base class of other recipes.
+
+    Attributes:
+        task: The name of the task, which the manifest records.
+        unused_filters: The names of the filters that do not apply to the pairs of this task.
+    """
+
+    task: str = TRANSLATION
+    unused_filters: tuple[str, ...] = ()
+
+    def symbols(self, pairs: Iterable[TextPair]) -> tuple[str, ...]:
+        """Returns the pieces that the vocabulary needs beside those of the text. They never occur in encoded text.
+
+        Args:
+            pairs: The pairs that the vocabulary is trained on.
+        """
+        return ()
+
+    def vocabulary_text(self, pairs: Iterable[TextPair]) -> Iterator[str]:
+        """Yields the text of `pairs` that the vocabulary is trained on."""
+        return chain.from_iterable(pairs)
+
+    def encode(self, processor: sentencepiece.SentencePieceProcessor, pairs: Sequence[TextPair]) -> list[IdPair]:
+        """Returns the token ids of each pair, EOS included. A side without text has only EOS.
+
+        Args:
+            processor: The SentencePiece model.
+            pairs: The sources, with their tags, and the targets.
+        """
+        sources, targets = (encode_with_eos(processor, [pair[side] for pair in pairs]) for side in (0, 1))
+        return list(zip(sources, targets, strict=True))
