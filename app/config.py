@@ -23,7 +23,7 @@ from keras_nmt.layers.config import TransformerConfig
 PrecisionPolicy = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 Packing = Literal["auto", "on", "off"]
-BestBy = Literal["bleu", "loss"]
+BestBy = Literal["score", "loss"]
 PACKINGS = ("auto", "on", "off")
 OPTIMIZERS = ("adam", "muon")
 MOST_LENGTH = 1_000_000
@@ -72,8 +72,9 @@ class TrainingConfig:
         checkpoint_every: Number of updates between checkpoints; dev loss and dev BLEU are measured at each checkpoint.
         keep_checkpoints: Number of newest checkpoints to keep. Checkpoints after a signal or a rollback do not count.
         keep_best: Number of checkpoints to keep that are best on the dev set.
-        best_by: The dev metric that ranks checkpoints, "bleu" or "loss". "auto" is "bleu" if `dev_sentences` is above
-            0, else "loss".
+        best_by: The dev result that ranks checkpoints: "score" is the metric of the task, such as BLEU, and "loss" is
+            the dev loss. "auto" is "score" if `dev_sentences` is above 0, else "loss". "bleu" is an older name of
+            "score".
         patience: Number of checkpoints without improvement after which training stops; 0 trains to the last step.
         deterministic: True to use only deterministic kernels, even if they are slower.
         dev_sentences: Number of dev sentences to translate at a checkpoint; 0 translates none.
@@ -108,7 +109,7 @@ class TrainingConfig:
     checkpoint_every: int = 1_000
     keep_checkpoints: int = 5
     keep_best: int = 1
-    best_by: Literal["auto", "bleu", "loss"] = "auto"
+    best_by: Literal["auto", "score", "bleu", "loss"] = "auto"
     patience: int = 0
     deterministic: bool = False
     dev_sentences: int = 500
@@ -137,20 +138,20 @@ class TrainingConfig:
             "packing": PACKINGS,
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,
-            "best_by": ("auto", "bleu", "loss"),
+            "best_by": ("auto", "score", "bleu", "loss"),
         }
         for name, known in words.items():
             if getattr(self, name) not in known:
                 raise ValueError(f'{name} is "{getattr(self, name)}"; it is one of {", ".join(known)}')
-        if self.best_by == "bleu" and not self.dev_sentences:
-            raise ValueError('best_by is "bleu", which needs dev_sentences above 0; raise it, or use "loss"')
+        if self.best_by in ("score", "bleu") and not self.dev_sentences:
+            raise ValueError(f'best_by is "{self.best_by}", which needs dev_sentences above 0; raise it, or use "loss"')
 
     @property
     def ranked_by(self) -> BestBy:
-        """The dev metric that ranks checkpoints, "bleu" or "loss": `best_by` with "auto" resolved."""
+        """The dev result that ranks checkpoints, "score" or "loss": `best_by` with "auto" resolved."""
         if self.best_by == "auto":
-            return "bleu" if self.dev_sentences else "loss"
-        return self.best_by
+            return "score" if self.dev_sentences else "loss"
+        return "loss" if self.best_by == "loss" else "score"
 
     def _require(self, names: Iterable[str], fits: Callable[[Any], bool], words: str) -> None:
         for name in names:

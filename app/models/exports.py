@@ -19,7 +19,10 @@ from keras_nmt.app.errors import UserError
 from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, is_ctranslate2
 from keras_nmt.app.runtime.processors import processors
 from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.app.tasks.known import task_named
+from keras_nmt.app.tasks.task import Task
 from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.preparation.recipes import TRANSLATION
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
@@ -38,6 +41,10 @@ class Model(Protocol):
     @property
     def languages(self) -> Languages:
         """The languages that the model translates."""
+
+    @property
+    def task(self) -> Task:
+        """The task of the model."""
 
     def translator(
         self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
@@ -87,6 +94,7 @@ class ExportModel:
         with reporting_damage(version):
             description = json.loads((version / DESCRIPTION).read_text(encoding="utf-8"))
             self.languages = languages_of(description)
+            self.task = task_of(description)
             self.examples = list(description["run"].get("examples") or [])
             self.known: Sequence[str] = description.get("signatures", ())
             options = DecodingOptions(**description["decoding"])
@@ -185,6 +193,7 @@ class CTranslate2Model:
     def __init__(
         self, folder: Path, languages: Languages, options: DecodingOptions, examples: Sequence[str] = ()
     ) -> None:
+        self.task = task_named(TRANSLATION)
         self.languages = languages
         self.options = options
         self.examples = list(examples)
@@ -238,6 +247,11 @@ def languages_of(description: Mapping[str, Any]) -> Languages:
     """Returns the languages in an export's description. Older descriptions have only one language pair."""
     pairs = description.get("pairs") or [description["pair"]]
     return Languages(tuple(LanguagePair.written(pair) for pair in pairs), tuple(description.get("domains", ())))
+
+
+def task_of(description: Mapping[str, Any]) -> Task:
+    """Returns the task in an export's description. Older descriptions have none, and are of translation."""
+    return task_named(description["run"].get("task", TRANSLATION))
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from keras_nmt.app.runs.checkpoints import IMPORTED, Checkpoint
 from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
+from keras_nmt.app.tasks.task import Task
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 WeightPrecision = Literal["float32", "bfloat16"]  # data type of the weights and of the computation
@@ -95,19 +96,24 @@ class RunModel:
         """The languages that the model translates."""
         return self.run.languages
 
+    @property
+    def task(self) -> Task:
+        """The task of the model."""
+        return self.run.task
+
     @cached_property
     def graph(self) -> TranslationGraph:
-        """The translation graph of the model, which is loaded when it is first needed."""
+        """The engine of the model's task, which is loaded when it is first needed."""
         members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
         transformer: Network = Ensemble(members) if self.others else members[0]
-        return TranslationGraph(transformer, self.run.vocabulary(), self.options)
+        return self.run.task.engine(transformer, self.run.vocabulary(), self.options)
 
     def in_float32(self) -> TranslationGraph:
-        """Returns a translation graph with float32 weights. Returns `graph` if its weights are float32."""
+        """Returns an engine with float32 weights. Returns `graph` if its weights are float32."""
         if self.precision == "float32":
             return self.graph
         transformer = self.run.load_transformer(self.checkpoint, "float32")
-        return TranslationGraph(transformer, self.run.vocabulary(), self.options)
+        return self.run.task.engine(transformer, self.run.vocabulary(), self.options)
 
     def _member(self, text: str) -> "RunModel":
         path, separator, checkpoint = text.rpartition(":")

@@ -26,9 +26,12 @@ from keras_nmt.app.runs import step_lines
 from keras_nmt.app.runs.checkpoint_folder import CheckpointFolder
 from keras_nmt.app.runs.checkpoints import Checkpoint
 from keras_nmt.app.runs.lock import LOCK
-from keras_nmt.app.runs.ranking import DevResults, ranked
+from keras_nmt.app.runs.ranking import LOSS, DevResults, ranked
 from keras_nmt.app.runtime.text_files import read_lines, replace_file
+from keras_nmt.app.tasks.known import task_named
+from keras_nmt.app.tasks.task import Task
 from keras_nmt.layers import Transformer
+from keras_nmt.pipelines.preparation.recipes import TRANSLATION
 from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary, load_vocabulary
@@ -63,6 +66,7 @@ class RunDirectory:
             "examples": example_sentences(data),
             "pairs": [asdict(pair) for pair in data.pairs],
             "domains": list(data.domains),
+            "task": data.task,
             **further_facts,
         }
         return cls.create_with(path, configuration, data.pair, data.vocabulary(), facts)
@@ -138,6 +142,11 @@ class RunDirectory:
         return Languages.of(self.manifest)
 
     @property
+    def task(self) -> Task:
+        """The task that the run is trained for."""
+        return task_named(self.manifest.get("task", TRANSLATION))
+
+    @property
     def checkpoints(self) -> CheckpointFolder:
         """The run's checkpoints."""
         return CheckpointFolder(self.path / "checkpoints")
@@ -162,7 +171,12 @@ class RunDirectory:
 
     def ranked_steps(self) -> list[int]:
         """Returns the evaluated steps, the step with the best dev result first."""
-        return ranked(self.dev_results(), self.configuration.training.ranked_by)
+        return ranked(self.dev_results(), self.ranking_metric)
+
+    @property
+    def ranking_metric(self) -> str:
+        """The name of the dev metric that ranks checkpoints: "loss", or the metric of the task, such as "bleu"."""
+        return LOSS if self.configuration.training.ranked_by == LOSS else self.task.metric
 
     def vocabulary(self) -> AnyVocabulary:
         """Loads the vocabulary the run was trained with.

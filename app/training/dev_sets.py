@@ -1,13 +1,14 @@
-"""The evaluation of checkpoints on the dev set: the sentences to translate and the translator."""
+"""The evaluation of checkpoints on the dev set: the sentences, and the function that computes the model's output."""
 
 from collections.abc import Callable
 
 from keras_nmt.app.config import Configuration, TrainingConfig
-from keras_nmt.app.decoding.translation_graph import TranslationGraph
 from keras_nmt.app.decoding.translator import Translator
+from keras_nmt.app.errors import UserError
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import TrainingProgress
 from keras_nmt.app.runtime.text_files import read_lines
+from keras_nmt.app.tasks.known import task_named
 from keras_nmt.app.training.callbacks.model_pictures import ModelPictures
 from keras_nmt.app.training.callbacks.monitoring import DevEvaluation
 from keras_nmt.app.training.data_sets import DataSets
@@ -22,18 +23,27 @@ def dev_evaluation(run: RunDirectory, trainer: Trainer, data: DataSets, progress
         run.path,
         data.dev,
         dev_sentences(manifest, settings),
-        dev_translator(trainer, run.configuration, manifest),
+        dev_runner(trainer, run.configuration, manifest),
+        task=run.task,
         languages=manifest.languages,
         pictures=ModelPictures(run.path / "tensorboard", manifest.vocabulary(), run.configuration.as_sections()),
         progress=progress,
     )
 
 
-def dev_translator(trainer: Trainer, configuration: Configuration, data: Manifest) -> Callable[[list[str]], list[str]]:
-    """Returns a function that translates lines with the trainer's current weights."""
-    graph = TranslationGraph(trainer.transformer, data.vocabulary(), configuration.decoding)
-    translator = Translator(graph.signatures())
-    return lambda lines: [translation.text for translation in translator.translate(lines)]
+def dev_runner(trainer: Trainer, configuration: Configuration, data: Manifest) -> Callable[[list[str]], list[str]]:
+    """Returns a function that computes the output for each line, such as its translation, with the current weights."""
+    engine = task_named(data.task).engine(trainer.transformer, data.vocabulary(), configuration.decoding)
+    translator = Translator(engine.signatures())
+    return lambda lines: [output.text for output in translator.translate(lines)]
+
+
+def check_scoring(data: Manifest) -> None:
+    """Raises `UserError` if a package is missing that the scores on the dev set need."""
+    try:
+        task_named(data.task).check_scoring(data.languages)
+    except UserError as error:
+        raise UserError(f"{error}, or set training.dev_sentences=0") from error
 
 
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:

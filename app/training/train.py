@@ -17,9 +17,10 @@ from keras_nmt.app.runtime.signals import StopSignals
 from keras_nmt.app.training.building import build_on_devices, share_state
 from keras_nmt.app.training.callbacks.full_disk import reporting_full_disk
 from keras_nmt.app.training.callbacks.milestones import stopped_early
-from keras_nmt.app.training.callbacks.monitoring import require_bleu_packages, skipped_steps
+from keras_nmt.app.training.callbacks.monitoring import skipped_steps
 from keras_nmt.app.training.callbacks.profiling import ProfiledSteps
 from keras_nmt.app.training.data_sets import DataSets
+from keras_nmt.app.training.dev_sets import check_scoring
 from keras_nmt.app.training.fitting import fit
 from keras_nmt.app.training.machines.barrier import barrier
 from keras_nmt.app.training.machines.cluster import ALONE, Cluster
@@ -74,7 +75,7 @@ def train(
             # The data is opened before anything is written, so that wrong settings leave no files.
             data = DataSets.open(manifest, configuration.training)
             if configuration.training.dev_sentences:
-                require_bleu_packages(manifest.languages)
+                check_scoring(manifest)
             opening = locked_run(out, configuration, manifest, facts or {}) if cluster.is_chief else nullcontext()
             run = held.enter_context(opening)
         with reporting_lost_workers(cluster):

@@ -8,7 +8,7 @@ import keras
 from keras_nmt.app.config import TrainingConfig
 from keras_nmt.app.runs.checkpoints import STOPPED_BY
 from keras_nmt.app.runs.directory import RunDirectory
-from keras_nmt.app.runs.ranking import evaluations_since_best, figure, ranked
+from keras_nmt.app.runs.ranking import LOSS, evaluations_since_best, ranked
 from keras_nmt.app.runtime.console import say
 from keras_nmt.app.runtime.signals import StopSignals
 from keras_nmt.app.training.callbacks.monitoring import DevEvaluation, StepLog
@@ -125,13 +125,14 @@ def is_unevaluated(run: RunDirectory, step: int) -> bool:
 
 def stopped_early(run: RunDirectory) -> str:
     """Returns a line that says why the training stopped early, or "" if it did not stop early."""
-    settings, results = run.configuration.training, run.dev_results()
-    since = evaluations_since_best(results, settings.ranked_by)
+    settings, results, metric = run.configuration.training, run.dev_results(), run.ranking_metric
+    since = evaluations_since_best(results, metric)
     if not settings.patience or since < settings.patience:
         return ""
-    best = ranked(results, settings.ranked_by)[0]
+    best = ranked(results, metric)[0]
+    label = metric if metric == LOSS else run.task.metric_label
     return (
         f"stopped early at step {max(results)}: {since} checkpoint(s) without an improvement on "
-        f"{figure(results[best], settings.ranked_by)} at step {best}; raise training.patience, or set it to 0, to "
+        f"dev {label} {results[best][f'dev_{metric}']:g} at step {best}; raise training.patience, or set it to 0, to "
         "continue"
     )

@@ -2,18 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_nmt.app.errors import UserError
-from keras_nmt.app.evaluation import bleu_metric, score
 from keras_nmt.app.runs import step_lines
 from keras_nmt.app.runtime.console import TrainingProgress
 from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.app.tasks.task import Task
 from keras_nmt.app.training.callbacks.model_pictures import ModelPictures
 from keras_nmt.app.training.trainer import Trainer, target_weight
 from keras_nmt.pipelines.vocabulary.tags import Languages
@@ -72,15 +71,15 @@ def skipped_steps(run: Path) -> int:
 
 
 class DevEvaluation:
-    """The evaluation of a checkpoint: dev loss, BLEU of translated dev sentences, and sample translations.
+    """The evaluation of a checkpoint: dev loss, the score of the output for dev sources, and samples of the output.
 
     Args:
         run: The folder for `dev.jsonl` and the TensorBoard files.
         batches: The dev set, in batches like those of training.
-        sentences: The source lines to translate and their references. If there are no lines, BLEU is not computed.
-        translate: A function that translates lines with the current weights.
-        languages: The languages of the data. The target language determines BLEU's tokenizer (see `score`). With
-            several target languages, BLEU is also computed for each language.
+        sentences: The source lines and their references. If there are no lines, there is no output to score.
+        run_model: A function that returns the output of the current weights for each line.
+        task: The task, which scores the output.
+        languages: The languages of the data.
         pictures: The writer of attention pictures, histograms and other data about the model.
         progress: The progress bar, which prints the results.
     """
@@ -90,8 +89,9 @@ class DevEvaluation:
         run: Path,
         batches: tf.data.Dataset,
         sentences: tuple[list[str], list[str]],
-        translate: Callable[[list[str]], list[str]],
+        run_model: Callable[[list[str]], list[str]],
         *,
+        task: Task,
         languages: Languages,
         pictures: ModelPictures,
         progress: TrainingProgress,
@@ -100,7 +100,8 @@ class DevEvaluation:
         self.writer = tf.summary.create_file_writer(in_utf8(run / "tensorboard"))
         self.batches = batches
         self.sources, self.references = sentences
-        self.translate = translate
+        self.run_model = run_model
+        self.task = task
         self.languages = languages
         self.pictures = pictures
         self.progress = progress
@@ -109,54 +110,24 @@ class DevEvaluation:
         """Evaluates the current weights, or their moving averages if there are any.
 
         Writes the results to `dev.jsonl` and TensorBoard, and prints them. The results are dev_loss and dev_perplexity
-        and, if sentences are translated, dev_bleu. With several target languages, there is also a BLEU for each
-        language, for example dev_bleu_fr.
+        and, if there are sentences, the scores of the task, for example dev_bleu.
         """
         with trainer.averaged_weights():
             results = dev_loss(trainer, self.batches)
-            translations = self.translate(self.sources) if self.sources else []
-            if translations:
-                results |= self.bleu(translations)
+            outputs = self.run_model(self.sources) if self.sources else []
+            if outputs:
+                results |= self.task.dev_scores(self.sources, outputs, self.references, self.languages)
             with self.writer.as_default(step=trainer.step):
-                self.pictures.write(trainer, list(zip(self.sources, translations, strict=False)), results)
+                self.pictures.write(trainer, list(zip(self.sources, outputs, strict=False)), results)
         step_lines.append(self.file, {"step": trainer.step, **results})
         with self.writer.as_default(step=trainer.step):
             for name, value in results.items():
                 tf.summary.scalar(name, value)
-            samples = zip(self.sources, translations, self.references, strict=False)
+            samples = zip(self.sources, outputs, self.references, strict=False)
             table = "\n".join(sample_row(*sample) for sample in list(samples)[:SAMPLES])
-            tf.summary.text("samples", f"source | translation | reference\n---|---|---\n{table}")
+            tf.summary.text("samples", f"source | {self.task.output} | reference\n---|---|---\n{table}")
         self.writer.flush()
         self.progress.evaluated(trainer.step, results)
-
-    def bleu(self, translations: list[str]) -> dict[str, float]:
-        """Returns the BLEU of all translations. With several target languages, also returns the BLEU of each language.
-
-        The key is "dev_bleu" for all translations, and for example "dev_bleu_fr" for a language.
-        """
-        targets = self.languages.targets
-        if len(targets) == 1:
-            return {"dev_bleu": self.bleu_of(translations, range(len(translations)), targets[0])}
-        found = {"dev_bleu": self.bleu_of(translations, range(len(translations)), "")}
-        for target in targets:
-            tag = self.languages.tags_of(target)
-            rows = [i for i, source in enumerate(self.sources) if self.languages.split(source)[0][:1] == tag]
-            found |= {f"dev_bleu_{target}": self.bleu_of(translations, rows, target)} if rows else {}
-        return found
-
-    def bleu_of(self, translations: list[str], rows: Sequence[int], target_language: str) -> float:
-        """Returns the BLEU of the translations with the indices `rows`, in percent, rounded to two decimals."""
-        sides = ([side[i] for i in rows] for side in (translations, self.references))
-        return round(score(*sides, target_language=target_language).bleu, 2)
-
-
-def require_bleu_packages(languages: Languages) -> None:
-    """Raises `UserError` if BLEU for one of the target languages needs a package that is not installed."""
-    for target in languages.targets:
-        try:
-            bleu_metric(target)
-        except UserError as error:
-            raise UserError(f"{error}, or set training.dev_sentences=0") from error
 
 
 def sample_row(*texts: str) -> str:

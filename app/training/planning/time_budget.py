@@ -22,7 +22,7 @@ from keras_nmt.app.training.building import build_on_devices
 from keras_nmt.app.training.callbacks.monitoring import dev_loss
 from keras_nmt.app.training.callbacks.profiling import ProfiledSteps
 from keras_nmt.app.training.data_sets import DataSets
-from keras_nmt.app.training.dev_sets import dev_sentences, dev_translator
+from keras_nmt.app.training.dev_sets import dev_runner, dev_sentences
 from keras_nmt.app.training.machines.distribution import mirrored_strategy
 from keras_nmt.app.training.memory.accumulation import reporting_exhausted_memory, with_accumulation
 from keras_nmt.app.training.planning.plan import measure
@@ -208,7 +208,7 @@ def time_evaluation(trainer: Trainer, configuration: Configuration, data: DataSe
     """
     settings, decoding = configuration.training, configuration.decoding
     short = replace(decoding, max_extra_tokens=min(decoding.max_extra_tokens, EXTRA_TOKENS))
-    translate = dev_translator(trainer, replace(configuration, decoding=short), data.manifest)
+    translate = dev_runner(trainer, replace(configuration, decoding=short), data.manifest)
     sentences = dev_sentences(data.manifest, settings)[0]
     part_of_sentences = max(1, len(sentences) // MEASURED_SENTENCES)
     sentences = sentences[::part_of_sentences]

@@ -1,0 +1,1 @@
+"""The tasks of the Transformer, one module each: translation, summarization, and so on."""

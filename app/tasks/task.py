@@ -1,0 +1,87 @@
+"""The interface of a task: everything that differs between translation, summarization and so on.
+
+A task is one object. It says how pairs become examples (`recipe`), which engine turns input text into output text
+(`engine`), and how output is scored (`dev_scores`, `score`). The rest of the program gets the task from the data, the
+run or the export (`app.tasks.known`), and calls these methods.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from keras_nmt.pipelines.preparation.recipes import Recipe
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tags import Languages
+
+if TYPE_CHECKING:  # these modules import TensorFlow, and the command line must start fast
+    from keras_nmt.app.decoding.network.protocol import Network
+    from keras_nmt.app.decoding.options import DecodingOptions
+    from keras_nmt.app.decoding.translation_graph import TranslationGraph
+    from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+
+
+class OutputScores(Protocol):
+    """The scores of a model's output."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the scores as values for JSON."""
+
+    def lines(self) -> list[str]:
+        """Returns one line of text for each score."""
+
+
+class Task(Protocol):
+    """A task.
+
+    Attributes:
+        name: The name in `nmt prepare --task`, in manifests, and in exports.
+        verb: The command that applies a model of this task to text.
+        output: The noun for one output, such as "translation".
+        roles: The names of input and output if both are in one language: file suffixes, fields of JSON lines. None if
+            the two sides are languages, which the user names.
+        metric: The name of the dev metric that ranks checkpoints; `dev_scores` returns it as `dev_{metric}`.
+        metric_label: The name of the metric in messages.
+    """
+
+    name: str
+    verb: str
+    output: str
+    roles: LanguagePair | None
+    metric: str
+    metric_label: str
+
+    @property
+    def recipe(self) -> Recipe:
+        """How pairs of text become examples."""
+
+    def engine(
+        self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
+    ) -> "TranslationGraph":
+        """Returns the engine that turns input text into output text."""
+
+    def check_scoring(self, languages: Languages) -> None:
+        """Raises `UserError` if a package is missing that `dev_scores` needs for these languages."""
+
+    def dev_scores(
+        self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages
+    ) -> dict[str, float]:
+        """Scores the outputs for dev sources; returns the scores by name. One of them is `dev_{metric}`."""
+
+    def score(
+        self,
+        outputs: Sequence[str],
+        references: Sequence[Sequence[str]],
+        *,
+        language: str = "",
+        tokenizer: str | None = None,
+    ) -> OutputScores:
+        """Scores outputs for `nmt evaluate`.
+
+        Args:
+            outputs: The outputs.
+            references: One or more sequences of references, each with one reference for each output.
+            language: The language of the outputs.
+            tokenizer: The name of the tokenizer that the metric uses; None for the one of the language.
+
+        Raises:
+            UserError: The numbers of outputs and references differ, there is nothing to score, or a package is missing.
+        """
