@@ -19,7 +19,19 @@ from keras_nmt.app.runtime.signals import Stopped
 from keras_nmt.app.runtime.streams import prepare_streams
 from keras_nmt.pipelines.errors import DataError
 
-VERBS = ("demo", "prepare", "train", "average", "import-marian", "evaluate", "translate", "score", "export", "serve")
+VERBS = {  # the module of each command, in `app.commands`
+    "demo": "demo",
+    "prepare": "prepare",
+    "train": "train",
+    "average": "average",
+    "import-marian": "import_marian",
+    "evaluate": "evaluate",
+    "translate": "text.translate",
+    "summarize": "text.summarize",
+    "score": "text.score",
+    "export": "export",
+    "serve": "serve",
+}
 DESCRIPTION = "Neural machine translation: from raw parallel text to a served model."
 
 
@@ -78,6 +90,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(prog="nmt", description=DESCRIPTION, epilog="example: nmt demo")
     parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version of nmt and of TensorFlow")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in VERBS:
-        importlib.import_module(f"keras_nmt.app.commands.{verb.replace('-', '_')}").add_parser(verbs)
+    for module in VERBS.values():
+        importlib.import_module(f"keras_nmt.app.commands.{module}").add_parser(verbs)
     return parser

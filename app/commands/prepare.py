@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from keras_nmt.app.errors import UserError
+
 SPECS = (
     "SPEC is tfds:NAME[SUBSETS][:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de), "
     "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, or sample:tatoeba-en-de (bundled); files may be compressed "
@@ -14,6 +16,7 @@ SPECS = (
     "reversed:SPEC swaps source and target; options may follow, as in "
     "files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5."
 )
+TASK = "translation"
 PHASES = {
     "download": "downloading bytes",
     "clean": "cleaning pairs",
@@ -44,7 +47,8 @@ def add_parser(verbs: Any) -> None:
 def add_text_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options for the text to read and the folder to write."""
     add = parser.add_argument
-    add("--pair", required=True, metavar="SRC-TGT", help="translation direction, such as en-de")
+    add("--task", default=TASK, metavar="NAME", help="what the model will do: translation (default) or summarization")
+    add("--pair", metavar="SRC-TGT", help="translation direction, such as en-de; only translation needs it")
     add("--corpus", dest="corpora", nargs="+", required=True, metavar="SPEC", help="training text; several are joined")
     add("--dev", nargs="+", required=True, metavar="SPEC", help="text on which training measures loss and BLEU")
     add("--held-out", nargs="+", default=[], metavar="SPEC", help="test sets; drop training pairs that hold their text")
@@ -133,9 +137,10 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Prepares the data, and prints the numbers of kept and dropped pairs and the path of the data."""
     from keras_nmt.pipelines.cleaning.filters import CleaningOptions
+    from keras_nmt.app.tasks.known import task_named
     from keras_nmt.pipelines.preparation.prepare import PreparationOptions
-    from keras_nmt.pipelines.sources.corpora import LanguagePair
 
+    task = task_named(arguments.task)
     cleaning = CleaningOptions(
         max_words=arguments.max_words,
         max_length_ratio=arguments.max_length_ratio,
@@ -144,7 +149,7 @@ def run(arguments: argparse.Namespace) -> None:
         skip=filter_names(arguments.skip_filter),
     )
     options = PreparationOptions(
-        pair=LanguagePair.parse(arguments.pair),
+        pair=sides(arguments.pair, task),
         corpora=tuple(arguments.corpora),
         dev=tuple(arguments.dev),
         out=arguments.out,
@@ -162,10 +167,27 @@ def run(arguments: argparse.Namespace) -> None:
         force=arguments.force,
         tfds_dir=arguments.tfds_dir,
         downloads=arguments.downloads,
+        recipe=task.recipe,
     )
     with opened_workers(arguments) as workers:
         prepare_and_report(options, workers)
     print(options.out)
+
+
+def sides(pair: str | None, task: Any) -> Any:
+    """Returns the `LanguagePair` of the data: the translation direction `pair`, or the roles of the `Task`.
+
+    Raises:
+        UserError: A translation has no direction, or another task has one.
+        DataError: `pair` is not a language pair.
+    """
+    from keras_nmt.pipelines.sources.corpora import LanguagePair
+
+    if task.roles and pair:
+        raise UserError(f"--pair is for translation; {task.name} has the sides {task.roles}; leave --pair out")
+    if not task.roles and not pair:
+        raise UserError("give the translation direction: --pair SRC-TGT, such as --pair en-de")
+    return task.roles or LanguagePair.parse(pair or "")
 
 
 def filter_names(words: Sequence[str]) -> tuple[str, ...]:

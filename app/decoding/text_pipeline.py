@@ -5,13 +5,14 @@ from functools import partial
 
 import tensorflow as tf
 
-from keras_nmt.app.decoding.forced.given_pieces import given_pieces
+from keras_nmt.app.decoding.forced.given_pieces import GivenPieces, given_pieces
 from keras_nmt.app.decoding.forced.scoring import Scores, joined_scores
 from keras_nmt.app.decoding.network.traced import traced
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.search.hypotheses import HYPOTHESES_SPEC, Hypotheses
 from keras_nmt.app.decoding.text.cutting import Cutter
-from keras_nmt.app.decoding.text.found_pieces import found_pieces, no_pieces
+from keras_nmt.app.decoding.text.found_pieces import OutputChecks, found_pieces, no_pieces
+from keras_nmt.app.decoding.text.output_checks import find_warnings
 from keras_nmt.app.decoding.text.joining import join_translations
 from keras_nmt.app.decoding.text.texts import (
     FOUND_PIECES_SPEC,
@@ -31,6 +32,7 @@ BEAM_TOKENS_AT_ONCE = 65_536  # padded source tokens times beams of a batch; bou
 # (tokens of some pieces, int32 [B, (L)], indices of these pieces, int32 [B]) -> their hypotheses, at least as many as
 # were requested.
 Finder = Callable[[tf.RaggedTensor, tf.Tensor], Hypotheses]
+Pairing = Callable[[Cutter, tf.Tensor, tf.Tensor], GivenPieces]  # texts and their given outputs -> pairs of pieces
 # (sources, int32 [N, (L)], labels, int32 [N, T]) -> the log-probability of each label, float32 [N, T], 0 at PAD.
 TokenScorer = Callable[[tf.RaggedTensor, tf.Tensor], tf.Tensor]
 
@@ -40,6 +42,13 @@ class TextPipeline(tf.Module):
 
     Each part is traced once and shared by all signatures, because the time to load a SavedModel grows with its ops.
 
+    Args:
+        vocabulary: The vocabulary of the model.
+        options: The settings of the search, of which only `max_source_tokens` is used.
+        cutter: Cuts texts into pieces; None to cut them into sentences.
+        pairing: Cuts texts and given outputs into pairs of pieces.
+        checks: Finds warnings about outputs.
+
     Attributes:
         cut: The function texts, string [N] -> `Pieces`.
         prefixes: The function (`Pieces`, prefixes, string [N]) -> the tokens that the translation of each piece begins
@@ -47,18 +56,26 @@ class TextPipeline(tf.Module):
         pair: The function (texts, targets, each string [N]) -> `GivenPieces`.
     """
 
-    def __init__(self, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
+    def __init__(
+        self,
+        vocabulary: AnyVocabulary,
+        options: DecodingOptions,
+        *,
+        cutter: Cutter | None = None,
+        pairing: Pairing = given_pieces,
+        checks: OutputChecks = find_warnings,
+    ) -> None:
         super().__init__(name="text")
         self.vocabulary = vocabulary
-        self.cutter = Cutter(vocabulary, options.max_source_tokens)
+        self.cutter = cutter or Cutter(vocabulary, options.max_source_tokens)
         self.tables = self.cutter.tables
         ids, text = tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.string)
         whole = tf.TensorSpec([], tf.int32)
         self.cut = traced(self.cutter.cut, text)
         self.prefixes = traced(self.cutter.prefixes, PIECES_SPEC, text)
-        self.pair = traced(partial(given_pieces, self.cutter), text, text)
+        self.pair = traced(partial(pairing, self.cutter), text, text)
         self._found = traced(
-            lambda *values: found_pieces(*values, vocabulary=vocabulary, tags=self.cutter.tables.tags),
+            lambda *values: found_pieces(*values, vocabulary=vocabulary, tags=self.cutter.tables.tags, checks=checks),
             *(ids, HYPOTHESES_SPEC, whole, tf.TensorSpec([], tf.bool)),
         )
         self._joined = traced(partial(join_translations, vocabulary), FOUND_PIECES_SPEC, PIECES_SPEC, whole)

@@ -34,14 +34,21 @@ class TranslationGraph(tf.Module):
         transformer: A `layers.transformer.Transformer` or an ensemble.
         vocabulary: The vocabulary that the transformer was trained with.
         options: The settings of the search. A call can override all but `max_source_tokens`.
+        text: The text processing; None for that of translation.
     """
 
-    def __init__(self, transformer: Network, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
+    def __init__(
+        self,
+        transformer: Network,
+        vocabulary: AnyVocabulary,
+        options: DecodingOptions,
+        text: TextPipeline | None = None,
+    ) -> None:
         super().__init__(name="translation")
         self.transformer = transformer
         self.vocabulary = vocabulary
         self.options = options
-        self.text = TextPipeline(vocabulary, options)
+        self.text = text or TextPipeline(vocabulary, options)
         self.network = TracedNetwork(transformer)
         self.continues_word = word_continuations(vocabulary.pieces())
         ids, whole = tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.int32)

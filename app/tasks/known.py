@@ -3,10 +3,11 @@
 import difflib
 
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.tasks.summarization import Summarization
 from keras_nmt.app.tasks.task import Task
 from keras_nmt.app.tasks.translation import Translation
 
-TASKS: dict[str, Task] = {task.name: task for task in (Translation(),)}
+TASKS: dict[str, Task] = {task.name: task for task in (Translation(), Summarization())}
 
 
 def task_named(name: str) -> Task:

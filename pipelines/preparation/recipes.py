@@ -25,10 +25,12 @@ class Recipe:
     Attributes:
         task: The name of the task, which the manifest records.
         unused_filters: The names of the filters that do not apply to the pairs of this task.
+        cuts_sources: True to cut a source that is too long, False to drop its pair.
     """
 
     task: str = TRANSLATION
     unused_filters: tuple[str, ...] = ()
+    cuts_sources: bool = False
 
     def symbols(self, pairs: Iterable[TextPair]) -> tuple[str, ...]:
         """Returns the pieces that the vocabulary needs beside those of the text. They never occur in encoded text.

@@ -1,13 +1,18 @@
 """Turns the hypotheses of a search into translations with warnings, piece by piece."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses
 from keras_nmt.app.decoding.text.leading_tags import TagTables, without_tags
-from keras_nmt.app.decoding.text.output_checks import WARNINGS, find_warnings
+from keras_nmt.app.decoding.text.output_checks import WARNINGS
 from keras_nmt.app.decoding.text.texts import FoundPieces, row_lengths
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
+
+# (source texts, their ids, output texts, their ids) -> warnings; see `output_checks.find_warnings`
+OutputChecks = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def found_pieces(
@@ -18,6 +23,7 @@ def found_pieces(
     *,
     vocabulary: AnyVocabulary,
     tags: TagTables,
+    checks: OutputChecks,
 ) -> FoundPieces:
     """Decodes the best hypotheses of pieces and checks the translations.
 
@@ -30,6 +36,7 @@ def found_pieces(
         retry: True to exchange the first two hypotheses of a piece if the second one has fewer warnings.
         vocabulary: The vocabulary of the model.
         tags: The tags of the vocabulary.
+        checks: The function that finds warnings, with the arguments and the result of `find_warnings`.
     """
     examined = tf.minimum(tf.maximum(hypotheses, 2), tf.shape(found.scores)[1])
     found = Hypotheses(*(values[:, :examined] for values in found))
@@ -38,7 +45,7 @@ def found_pieces(
     # Byte pieces may spell a line break, but a translation is one line.
     texts = tf.strings.regex_replace(tf.reshape(texts, shape), r"[\r\n]+", " ")
     source = without_tags(tokens, tags).to_tensor(PAD)
-    warnings = find_warnings(vocabulary.decode(source), source, texts, found.tokens)
+    warnings = checks(vocabulary.decode(source), source, texts, found.tokens)
     exists = found.lengths > 0
     has_no_token = (row_lengths(tokens) == 0)[:, tf.newaxis] & exists
     scores, log_probabilities, by_token = (

@@ -35,56 +35,75 @@ def add_parser(verbs: Any) -> None:
         description="Translates each line of FILE or stdin, and prints one line for each line, in order.",
         epilog='example: echo "Good morning." | nmt translate run',
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a run or an export")
-    parser.add_argument(
-        "file", nargs="?", type=Path, default=Path("-"), metavar="FILE", help="text to translate (default: -, stdin)"
-    )
+    add_input_arguments(parser, "text to translate")
     add_language_options(parser)
     add_checkpoint_options(parser)
     parser.add_argument(
         "--engine", choices=ENGINES, help="what computes (default: tensorflow for a run, the faster for an export)"
     )
-    add_search_options(parser)
+    search = add_search_options(parser)
+    add_constraint_options(search)
     add_sampling_options(parser)
-    add_output_options(parser)
+    add_alignment_option(add_output_options(parser))
     parser.set_defaults(run=run)
 
 
-def add_search_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of beam search and of its constraints, such as a glossary."""
+def add_input_arguments(parser: argparse.ArgumentParser, text: str) -> None:
+    """Adds the arguments MODEL and FILE; `text` describes the file."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a run or an export")
+    parser.add_argument(
+        "file", nargs="?", type=Path, default=Path("-"), metavar="FILE", help=f"{text} (default: -, stdin)"
+    )
+
+
+def add_search_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the options of beam search; returns their group."""
     group = parser.add_argument_group("search")
     add = group.add_argument
     add("--beam-size", type=int, metavar="K", help="number of hypotheses in the beam; 1: greedy search")
     add_penalty_option(group)
     add("--no-repeat-ngram-size", type=int, metavar="N", help="do not repeat any N tokens in a row")
     add("--repetition-penalty", type=float, metavar="P", help="above 1, make tokens that were used before less likely")
+    return group
+
+
+def add_constraint_options(group: argparse._ArgumentGroup) -> None:
+    """Adds the options that constrain a translation: a glossary, and a prefix."""
+    add = group.add_argument
     add("--glossary", type=Path, metavar="TSV", help="required translations of terms: SOURCE TERM, tab, TARGET TERM")
     add("--prefix", type=Path, metavar="F", help="file with the beginning of the translation of each line")
     add("--alternatives", action="store_true", help="make the --n-best differ right after their --prefix")
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for random translations instead of beam search."""
-    add = parser.add_argument_group("sampling", "Translations drawn at random, as for back-translation.").add_argument
-    add("--sample", action="store_true", help="draw --n-best translations of each line instead of searching")
+    """Adds the options for random output instead of beam search."""
+    add = parser.add_argument_group("sampling", "Output drawn at random, as for back-translation.").add_argument
+    add("--sample", action="store_true", help="draw --n-best outputs for each line instead of searching")
     add("--temperature", type=float, metavar="T", help="below 1, make likely tokens more likely (default: 1)")
     add("--top-k", type=int, metavar="K", help="draw from the K most likely tokens (default: all)")
     add("--top-p", type=float, metavar="P", help="draw from the fewest tokens with this probability (default: 1)")
     add("--seed", type=int, metavar="S", help="seed of the draws; equal seeds draw the same (default: 1)")
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for what is printed."""
-    add = parser.add_argument_group("output").add_argument
+def add_output_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the options for what is printed; returns their group."""
+    group = parser.add_argument_group("output")
+    add = group.add_argument
     add("--n-best", type=int, default=1, metavar="N", help="print the N best as LINE ||| TEXT ||| SCORE")
     add("--scores", action="store_true", help="print TEXT, a tab and the score")
-    add("--alignment", action="store_true", help="print TEXT ||| 0-0 2-1 …: source word 2 is aligned to word 1 of TEXT")
     add("--json", action="store_true", help="print one JSON object a line, with confidence and warnings")
     add("--token-scores", action="store_true", help="with --json, add each token and its log-probability")
+    return group
+
+
+def add_alignment_option(group: argparse._ArgumentGroup) -> None:
+    """Adds `--alignment`."""
+    text = "print TEXT ||| 0-0 2-1 …: source word 2 is aligned to word 1 of TEXT"
+    group.add_argument("--alignment", action="store_true", help=text)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Translates the lines and prints the translations in order.
+    """Translates the lines and prints the translations in order; also runs the other verbs that print a line for each.
 
     The lines are read, translated and printed in blocks ("windows"), one block after another. If the lines are typed at
     a terminal, a block is one line.
@@ -103,6 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
     search = {name: getattr(arguments, name) for name in SEARCH}
     which = {name: getattr(arguments, name) for name in ("checkpoint", "engine", "ensemble")}
     model = load_model(arguments.model, **which, **search)
+    check_verb(arguments, model.task)
     tag = model.languages.tagger(arguments.to, arguments.domain)
     window = {"window_lines": 1} if typed else {}
     translator = model.translator(request(arguments), **window, batches_at_once=at_once)
@@ -184,6 +204,12 @@ def formatted(number: int, translation: Any, alignment: str, arguments: argparse
         return "\n".join(f"{number} ||| {one.text} ||| {one.score:.6f}" for one in best)
     text = f"{translation.text} ||| {alignment}" if arguments.alignment else translation.text
     return f"{text}\t{translation.score:.6f}" if arguments.scores else str(text)
+
+
+def check_verb(arguments: argparse.Namespace, task: Any) -> None:
+    """Raises `UserError` if the model's `Task` has another verb than this command."""
+    if task.verb != arguments.verb:
+        raise UserError(f"{arguments.model} is a model of {task.name}; use nmt {task.verb}")
 
 
 def without_tags(alignment: str, tags: int) -> str:

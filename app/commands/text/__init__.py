@@ -1,0 +1,1 @@
+"""Commands that apply a model to text, line by line."""

@@ -1,0 +1,65 @@
+"""Summarization: a text into a short text of the same language, scored by ROUGE."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from keras_nmt.pipelines.preparation.recipes import Recipe
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tags import Languages
+
+if TYPE_CHECKING:
+    from keras_nmt.app.decoding.network.protocol import Network
+    from keras_nmt.app.decoding.options import DecodingOptions
+    from keras_nmt.app.decoding.translation_graph import TranslationGraph
+    from keras_nmt.app.scoring.rouge import RougeScores
+    from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+
+
+class Summarization:
+    """The task of summarization; see `Task`."""
+
+    name, verb, output = "summarization", "summarize", "summary"
+    roles: LanguagePair | None = LanguagePair("text", "summary")
+    metric, metric_label = "rougeL", "ROUGE-L"
+    recipe = Recipe(
+        "summarization",
+        # A summary is shorter than its text and omits most of its numbers and links.
+        unused_filters=("too_long", "length_ratio", "few_letters", "numbers", "links", "language"),
+        cuts_sources=True,
+    )
+
+    def engine(
+        self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
+    ) -> "TranslationGraph":
+        """Returns the engine that summarizes each text as a whole."""
+        from keras_nmt.app.decoding.text.whole_texts import WholeTextCutter, meaningful_warnings, whole_pairs
+        from keras_nmt.app.decoding.text_pipeline import TextPipeline
+        from keras_nmt.app.decoding.translation_graph import TranslationGraph
+
+        cutter = WholeTextCutter(vocabulary, options.max_source_tokens)
+        text = TextPipeline(vocabulary, options, cutter=cutter, pairing=whole_pairs, checks=meaningful_warnings)
+        return TranslationGraph(transformer, vocabulary, options, text)
+
+    def check_scoring(self, languages: Languages) -> None:
+        """Does nothing: ROUGE needs no package that may be missing."""
+
+    def dev_scores(
+        self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages
+    ) -> dict[str, float]:
+        """Returns ROUGE-1, ROUGE-2 and ROUGE-L as "dev_rouge1", "dev_rouge2" and "dev_rougeL", in percent."""
+        found = self.score(outputs, [references])
+        measures = {"rouge1": found.rouge1, "rouge2": found.rouge2, "rougeL": found.rougeL}
+        return {f"dev_{name}": round(value, 2) for name, value in measures.items()}
+
+    def score(
+        self,
+        outputs: Sequence[str],
+        references: Sequence[Sequence[str]],
+        *,
+        language: str = "",
+        tokenizer: str | None = None,
+    ) -> "RougeScores":
+        """Returns ROUGE-1, ROUGE-2 and ROUGE-L."""
+        from keras_nmt.app.scoring.rouge import score
+
+        return score(outputs, *references)
