@@ -18,7 +18,6 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 CHINESE = {"yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"}  # other languages that are written in Chinese characters
-_SAMPLE = "sample:"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,8 @@ def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:
     """Returns the source lines and the reference lines of a test set.
 
     Args:
-        name: A test set of sacreBLEU (`wmt14`, `wmt14/full`), downloaded at its first use, or a bundled `sample:NAME`.
+        name: A test set of sacreBLEU (`wmt14`, `wmt14/full`), downloaded at its first use, or the SPEC of a corpus,
+            such as `sample:NAME`.
         pair: The translation direction, such as `en-de`.
 
     Returns:
@@ -91,12 +91,11 @@ def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:
 
     Raises:
         UserError: There is no such test set or pair, or the download fails.
-        DataError: There is no such sample, or `pair` is not a language pair.
+        DataError: There is no such corpus, or `pair` is not a language pair.
     """
     direction = LanguagePair.parse(pair)
-    if name.startswith(_SAMPLE):
-        lines = [(raw.source.decode(), raw.target.decode()) for raw in open_corpus(name, direction, split="test")]
-        return [source for source, _ in lines], [reference for _, reference in lines]
+    if ":" in name:
+        return corpus_lines(name, direction)
     known = sacrebleu.get_available_testsets()
     if name not in known:
         raise UserError(f"unknown test set {name!r}; {_nearest(name, known)}")
@@ -105,6 +104,20 @@ def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:
     if known_pair is None:
         raise UserError(f"test set {name} has no pair {pair!r}; {_nearest(pair, pairs)}")
     return _downloaded(name, str(known_pair))
+
+
+def corpus_lines(spec: str, pair: LanguagePair) -> tuple[list[str], list[str]]:
+    """Returns the source lines and the reference lines of a corpus, split `test` if it has splits.
+
+    Bytes that are not UTF-8 become U+FFFD.
+
+    Raises:
+        DataError: The corpus cannot be read.
+    """
+    raw = list(open_corpus(spec, pair, split="test"))
+    sides = [pair.source for pair in raw], [pair.target for pair in raw]
+    sources, references = ([text.decode("utf-8", "replace") for text in side] for side in sides)
+    return sources, references
 
 
 test_set.__test__ = False  # type: ignore[attr-defined]  # for pytest, which collects by name

@@ -160,7 +160,7 @@ def show_scores(trained: Path, size: Size) -> "RunModel":
     """Translates and scores held-out sentences as `nmt evaluate` does, prints some translations, returns the model."""
     from rich.table import Table
 
-    from keras_nmt.app.commands.evaluate import translate_all
+    from keras_nmt.app.commands.evaluate import outputs_of
     from keras_nmt.app.evaluation import score, test_set
     from keras_nmt.app.models.loading import RunModel
     from keras_nmt.app.runtime.console import console
@@ -168,7 +168,7 @@ def show_scores(trained: Path, size: Size) -> "RunModel":
     heading("evaluate: translate sentences the model has not seen")
     sources, references = (lines[: size.test_sentences] for lines in test_set(SAMPLE, PAIR))
     model = RunModel(trained)
-    translations = translate_all(model, sources)
+    translations = outputs_of(model, sources)
     scores = score(translations, references)
     print("\n".join(scores.lines()), flush=True)
     model.keep_scores(SAMPLE, len(sources), scores.as_dict())

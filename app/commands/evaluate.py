@@ -1,4 +1,4 @@
-"""`nmt evaluate`: computes BLEU, chrF and TER of a model, or of translations in a file."""
+"""`nmt evaluate`: scores a model on a test set, or output in a file, with the measures of its task."""
 
 import argparse
 import json
@@ -11,31 +11,35 @@ from keras_nmt.app.errors import UserError
 from keras_nmt.app.runtime.processors import batches_at_once
 from keras_nmt.app.runtime.text_files import check_readable, read_lines
 
+TRANSLATION = "translation"
+
 
 def add_parser(verbs: Any) -> None:
     """Adds the parser of this command."""
     parser = verbs.add_parser(
         "evaluate",
-        help="score a model or a file of translations",
-        description="Translates a test set and scores it with sacreBLEU: BLEU, chrF and TER, each with its signature.",
+        help="score a model or a file of its output",
+        description="Scores the output of a model for a test set, or output in a file, with the measures of the task. "
+        "Translations: BLEU, chrF and TER by sacreBLEU, with signatures. Summaries: ROUGE.",
         epilog="example: nmt evaluate run --test-set sample:tatoeba-en-de --json",
     )
     add = parser.add_argument
     add("model", nargs="?", type=Path, metavar="MODEL", help="a run or an export")
-    add("--hypothesis", type=Path, metavar="F", help="score these translations instead of a model's")
-    add("--source", type=Path, metavar="F", help="text to translate")
+    add("--hypothesis", type=Path, metavar="F", help="score this output instead of a model's")
+    add("--task", metavar="NAME", help="task of the --hypothesis (default: translation)")
+    add("--source", type=Path, metavar="F", help="input of the model")
     add(
         "--reference",
         type=Path,
         nargs="+",
         default=[],
         metavar="F",
-        help="reference translation of the text, or several",
+        help="reference for the output, or several",
     )
-    add("--test-set", metavar="NAME", help="test set of sacreBLEU, such as wmt14, or sample:tatoeba-en-de")
+    add("--test-set", metavar="NAME", help="test set of sacreBLEU, such as wmt14, or a SPEC as of nmt prepare")
     add("--pair", metavar="SRC-TGT", help="translation direction; not needed for a model with one pair")
     add_language_options(parser)
-    add("--output", type=Path, metavar="F", help="write the translations to this file")
+    add("--output", type=Path, metavar="F", help="write the output of the model to this file")
     add_checkpoint_options(parser)
     add("--tokenize", metavar="NAME", help="sacreBLEU's tokenizer for BLEU (default: the one for the language)")
     add("--json", action="store_true", help="print one JSON object")
@@ -43,29 +47,30 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Scores the translations, and prints a line for each of the three metrics, or one JSON object."""
+    """Scores the output, and prints a line for each metric, or one JSON object."""
     check_usage(arguments)
     from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     if arguments.model:
         import_tensorflow(batches_at_once=batches_at_once())
-    from keras_nmt.app.evaluation import bleu_metric, score
+    from keras_nmt.app.tasks.known import task_named
 
     model = open_model(arguments.model, arguments.checkpoint, arguments.ensemble)
-    pair, target = direction(arguments, model.languages) if model else given_pair(arguments.pair)
-    bleu_metric(target, arguments.tokenize)  # fails before long work if a package is missing
-    sources, *references = test_text(arguments, pair)
+    task = model.task if model else task_named(arguments.task or TRANSLATION)
+    pair, target = sides(arguments, task, model)
+    task.check_scoring([target], arguments.tokenize)  # fails before long work if a package is missing
+    sources, *references = test_text(arguments, task, pair)
     if model:
         tag = model.languages.tagger(target, arguments.domain)
-        hypotheses = translate_all(model, [tag(source) for source in sources])
+        outputs = outputs_of(model, [tag(source) for source in sources])
     else:
-        hypotheses = read_lines(arguments.hypothesis)
-    scores = score(hypotheses, *references, target_language=target, tokenizer=arguments.tokenize)
+        outputs = read_lines(arguments.hypothesis)
+    scores = task.score(outputs, references, language=target, tokenizer=arguments.tokenize)
     print(json.dumps(scores.as_dict()) if arguments.json else "\n".join(scores.lines()))
     if model:
-        keep_scores(model, name_of_text(arguments, model.languages, target), len(hypotheses), scores.as_dict())
+        keep_scores(model, name_of_text(arguments, model.languages, target), len(outputs), scores.as_dict())
     if arguments.output:
-        arguments.output.write_text("".join(f"{line}\n" for line in hypotheses), encoding="utf-8")
+        arguments.output.write_text("".join(f"{line}\n" for line in outputs), encoding="utf-8")
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
@@ -76,10 +81,10 @@ def check_usage(arguments: argparse.Namespace) -> None:
         raise UserError("give either --test-set NAME, or --reference FILE (and --source FILE for a MODEL)")
     if arguments.model and not arguments.test_set and not arguments.source:
         raise UserError("a MODEL needs text to translate: give --source FILE beside --reference")
+    if arguments.model and arguments.task:
+        raise UserError("--task is for a --hypothesis; a MODEL knows its task")
     if arguments.test_set and arguments.source:
         raise UserError("--test-set has its own source; leave --source out")
-    if arguments.hypothesis and arguments.test_set and not arguments.pair:
-        raise UserError("give --pair SRC-TGT beside --test-set, such as --pair en-de")
     if arguments.hypothesis and (arguments.to or arguments.domain):
         raise UserError("--to and --domain are for a MODEL; give --pair for the language of a --hypothesis")
     if arguments.output and not arguments.output.parent.is_dir():
@@ -89,6 +94,24 @@ def check_usage(arguments: argparse.Namespace) -> None:
     for path in (arguments.source, *arguments.reference, arguments.hypothesis):
         if path:
             check_readable(path)
+
+
+def sides(arguments: argparse.Namespace, task: Any, model: Any) -> tuple[str | None, str]:
+    """Returns the language pair of the text, or None if it is not needed or unknown, and the language of the output.
+
+    The language is the target language, or "" if it is unknown.
+
+    Raises:
+        UserError: The pair or the language does not fit the `Task` or the model.
+    """
+    if task.roles:
+        given = {"--pair": arguments.pair, "--to": arguments.to, "--tokenize": arguments.tokenize}
+        if unused := [option for option, value in given.items() if value]:
+            raise UserError(f"{unused[0]} is for translation, not for {task.name}; leave it out")
+        return str(task.roles), model.languages.targets[0] if model else task.roles.target
+    if not model and arguments.test_set and not arguments.pair:
+        raise UserError("give --pair SRC-TGT beside --test-set, such as --pair en-de")
+    return direction(arguments, model.languages) if model else given_pair(arguments.pair)
 
 
 def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None, str]:
@@ -155,24 +178,25 @@ def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -
         model.keep_scores(text, sentences, scores)
 
 
-def translate_all(model: Any, sources: list[str]) -> list[str]:
-    """Translates all lines under a progress bar, and returns the best translation of each line."""
+def outputs_of(model: Any, sources: list[str]) -> list[str]:
+    """Runs the model on all lines under a progress bar, and returns the best output for each line."""
     from keras_nmt.app.runtime.console import work_bar
 
-    phase = "translating sentences"
+    phase = f"{model.task.verb}: lines"
     with work_bar({}) as bar:
         bar(phase, 0, len(sources))
         translator = model.translator(batches_at_once=batches_at_once())
-        translations = translator.translate(sources, progress=lambda lines: bar.add(phase, lines))
-    return [translation.text for translation in translations]
+        outputs = translator.translate(sources, progress=lambda lines: bar.add(phase, lines))
+    return [output.text for output in outputs]
 
 
-def test_text(arguments: argparse.Namespace, pair: str | None) -> list[list[str]]:
+def test_text(arguments: argparse.Namespace, task: Any, pair: str | None) -> list[list[str]]:
     """Returns the source lines (none if there is no source text), then the lines of each reference."""
     if arguments.test_set:
-        from keras_nmt.app.evaluation import test_set
+        from keras_nmt.app.evaluation import corpus_lines, test_set
 
-        return list(test_set(arguments.test_set, str(pair)))
+        found = corpus_lines(arguments.test_set, task.roles) if task.roles else test_set(arguments.test_set, str(pair))
+        return list(found)
     references = [read_lines(path) for path in arguments.reference]
     sources = read_lines(arguments.source) if arguments.source else []
     for path, lines in zip(arguments.reference, references, strict=True):

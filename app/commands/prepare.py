@@ -136,8 +136,8 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prepares the data, and prints the numbers of kept and dropped pairs and the path of the data."""
-    from keras_nmt.pipelines.cleaning.filters import CleaningOptions
     from keras_nmt.app.tasks.known import task_named
+    from keras_nmt.pipelines.cleaning.filters import CleaningOptions
     from keras_nmt.pipelines.preparation.prepare import PreparationOptions
 
     task = task_named(arguments.task)

@@ -12,8 +12,8 @@ from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.search.hypotheses import HYPOTHESES_SPEC, Hypotheses
 from keras_nmt.app.decoding.text.cutting import Cutter
 from keras_nmt.app.decoding.text.found_pieces import OutputChecks, found_pieces, no_pieces
-from keras_nmt.app.decoding.text.output_checks import find_warnings
 from keras_nmt.app.decoding.text.joining import join_translations
+from keras_nmt.app.decoding.text.output_checks import find_warnings
 from keras_nmt.app.decoding.text.texts import (
     FOUND_PIECES_SPEC,
     PIECES_SPEC,

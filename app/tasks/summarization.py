@@ -8,10 +8,11 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
+    from keras_nmt.app.scoring.rouge import RougeScores
+
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
-    from keras_nmt.app.scoring.rouge import RougeScores
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
@@ -40,7 +41,7 @@ class Summarization:
         text = TextPipeline(vocabulary, options, cutter=cutter, pairing=whole_pairs, checks=meaningful_warnings)
         return TranslationGraph(transformer, vocabulary, options, text)
 
-    def check_scoring(self, languages: Languages) -> None:
+    def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
         """Does nothing: ROUGE needs no package that may be missing."""
 
     def dev_scores(

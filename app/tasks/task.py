@@ -58,8 +58,8 @@ class Task(Protocol):
     ) -> "TranslationGraph":
         """Returns the engine that turns input text into output text."""
 
-    def check_scoring(self, languages: Languages) -> None:
-        """Raises `UserError` if a package is missing that `dev_scores` needs for these languages."""
+    def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
+        """Raises `UserError` if a package is missing that scoring needs for these languages of the output."""
 
     def dev_scores(
         self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages

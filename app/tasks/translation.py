@@ -32,12 +32,12 @@ class Translation:
 
         return TranslationGraph(transformer, vocabulary, options)
 
-    def check_scoring(self, languages: Languages) -> None:
-        """Raises `UserError` if BLEU for one of the target languages needs a package that is not installed."""
+    def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
+        """Raises `UserError` if BLEU for one of the languages needs a package that is not installed."""
         from keras_nmt.app.evaluation import bleu_metric
 
-        for target in languages.targets:
-            bleu_metric(target)
+        for language in languages:
+            bleu_metric(language, tokenizer)
 
     def dev_scores(
         self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages

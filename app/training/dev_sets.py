@@ -41,7 +41,7 @@ def dev_runner(trainer: Trainer, configuration: Configuration, data: Manifest) -
 def check_scoring(data: Manifest) -> None:
     """Raises `UserError` if a package is missing that the scores on the dev set need."""
     try:
-        task_named(data.task).check_scoring(data.languages)
+        task_named(data.task).check_scoring(data.languages.targets)
     except UserError as error:
         raise UserError(f"{error}, or set training.dev_sentences=0") from error
 

@@ -23,8 +23,8 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "summarize",
         help="summarize lines of text",
-        description="Summarizes each line of FILE or stdin, and prints one line for each line, in order. A line that is "
-        "longer than the model reads is cut at the end of a sentence.",
+        description="Summarizes each line of FILE or stdin, and prints one line for each line, in order. A line that "
+        "is longer than the model reads is cut at the end of a sentence.",
         epilog="example: nmt summarize run articles.txt",
     )
     add_input_arguments(parser, "text to summarize, one a line")
