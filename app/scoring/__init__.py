@@ -1,0 +1,1 @@
+"""Scores of model output against references, one module a measure."""
