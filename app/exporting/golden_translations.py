@@ -1,6 +1,6 @@
-"""Golden translations: sentences with the run's translations, which an export stores and must reproduce.
+"""Golden translations: sentences and the run's translations of them, which an export stores and must reproduce.
 
-`check_golden_translations` compares the translations in a separate process.
+The script `check_golden_translations` runs in a separate process and compares new translations with the stored ones.
 """
 
 import json
@@ -80,7 +80,7 @@ def write_golden_translations(
 
 
 def check_in_fresh_process(version: Path) -> None:
-    """Runs the check script of an export in a new process, which uses only TensorFlow and TensorFlow Text.
+    """Runs the check script of an export in a new process, which imports only TensorFlow and TensorFlow Text.
 
     Raises:
         UserError: The golden translations were not reproduced; the message shows the first one that differs.
