@@ -110,9 +110,9 @@ def export(
 def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
     """Writes the weights for CTranslate2; returns their precision, or "none" if they were not written.
 
-    The weights are kept only if CTranslate2 computes similar probabilities for the run's translations as the run
-    itself. Otherwise, prints a message, removes the int8 weights and tries float32, or removes the float32 weights and
-    returns "none". `wanted` is the precision to try first; "none" writes nothing.
+    The run translates some test sentences. The weights are kept only if CTranslate2 gives these translations about the
+    same probabilities as the run does. Otherwise, the weights are removed and a message is printed. After int8, float32
+    is tried. `wanted` is the precision to try first; "none" writes nothing.
     """
     if wanted == "none" or model.others:
         return "none"
@@ -136,7 +136,8 @@ def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
 def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *, license: str | None = None) -> Path:
     """Writes the next version as a CTranslate2 model with its vocabulary; returns its folder, `out`/VERSION.
 
-    For the run's translations of some test sentences, CTranslate2 must compute similar probabilities as the run itself.
+    The run translates some test sentences. CTranslate2 must give these translations about the same probabilities as the
+    run does.
 
     Raises:
         UserError: `out` cannot be written, `model` is an ensemble, or the probabilities differ too much.

@@ -39,7 +39,7 @@ class GoldenTranslation(NamedTuple):
 def golden_translations(
     translate: Signature, sentences: Sequence[str], languages: Languages, max_source_tokens: int
 ) -> list[GoldenTranslation]:
-    """Translates the texts of `golden_texts` with the signature `translate`; returns the texts and translations."""
+    """Translates the texts that `golden_texts` returns, with the signature `translate` of an export."""
     texts = golden_texts(sentences, max_source_tokens, languages)
     found = translate(texts=tf.constant(texts))
     translations = [text.decode("utf-8", "replace") for text in found["translations"].numpy()]
