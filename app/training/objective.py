@@ -43,7 +43,7 @@ class Chunk(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """A chunk of n tokens: states [n, P, D] of P passes, labels [n], and weights, float32 [n], which are 0 for PAD."""
+    """A chunk of n tokens: decoder states [n, P, D] of P passes, labels [n], and weights, float32 [n], 0 for PAD."""
 
     states: tf.Tensor
     labels: tf.Tensor

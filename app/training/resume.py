@@ -51,7 +51,7 @@ def require_free_or_run(out: Path) -> None:
 
 
 def open_or_create(out: Path, configuration: Configuration, data: Manifest, facts: Mapping[str, Any]) -> RunDirectory:
-    """Opens the run in `out` if it has a checkpoint, else creates a new run, which replaces a run without checkpoints.
+    """Opens the run in `out` if it has a checkpoint, else creates a new run. A run without checkpoints is replaced.
 
     Raises:
         UserError: The run was trained on other data, or a setting that must stay the same differs.

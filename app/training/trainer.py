@@ -136,7 +136,7 @@ class Trainer(keras.Model):
     def accumulated_gradients(self, batch: tuple[Any, ...], total: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
         """Computes the loss sums and the gradients of a batch, one accumulated part of the batch after another.
 
-        The gradients are those of the loss times the loss scale.
+        The gradients are those of the loss divided by `total` and multiplied by the loss scale.
 
         Args:
             batch: The batch, as for `replica_step`.
@@ -246,7 +246,7 @@ class Trainer(keras.Model):
         return evaluated_objective(tokens[0], projection, *tokens[1:], smoothing=self.settings.label_smoothing)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Does nothing: the model is already built. Keras would build it from a mean of the replicas' batches."""
+        """Does nothing, since the model is already built. Keras would build it from a mean of the replicas' batches."""
 
 
 def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient: tf.Tensor) -> tf.Tensor:

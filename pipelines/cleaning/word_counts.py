@@ -38,9 +38,10 @@ _INVISIBLE = re.compile(  # format characters, and the tsheg between Tibetan syl
 def count_words(text: str) -> int:
     """Returns the number of words of a text whose only whitespace is single spaces.
 
-    The number is the larger of two counts. The first is the number of words between spaces, including zero-width
-    spaces. The second counts scripts without spaces as one word per two ideographs or kana, and one word per four other
-    letters. So a text in such a script has about the same count whether its words are separated by spaces or not.
+    The number is the larger of two counts. For the first count, words are separated by spaces, including zero-width
+    spaces. For the second count, in scripts without spaces, two ideographs or kana are one word, and four other letters
+    are one word. So a text in such a script has about the same number of words with and without spaces between its
+    words.
     """
     if text.isascii() or not _SPECIAL.search(text):
         return text.count(" ") + 1

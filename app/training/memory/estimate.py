@@ -27,8 +27,7 @@ precision (4, or 2 with mixed precision):
 
 The terms follow from the layers. The constants 12, 16, 20 and `WORKSPACE` were fitted to measurements of processes on a
 CPU. `SAFETY` is a margin for terms that are left out. A slow test compares the estimate with the peak memory of a
-process. If the step is compiled with XLA, it needs less memory than estimated, because XLA fuses many of these
-operations.
+process. XLA fuses many of these operations, so XLA reports fewer bytes for the same step.
 """
 
 import math

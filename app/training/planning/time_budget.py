@@ -172,7 +172,7 @@ def settings_within(
 def measure_training(
     data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str
 ) -> tuple[Measured, TrainingConfig]:
-    """Trains a model for some steps, evaluates and discards it. Returns the speed, and the settings that were used."""
+    """Trains a model for some steps, evaluates it, and discards it. Returns its speed and its training settings."""
     started = time.perf_counter()
     manifest = Manifest.load(data_dir)
     verify_shards(manifest)

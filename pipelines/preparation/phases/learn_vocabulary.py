@@ -41,7 +41,7 @@ def learn_vocabulary(preparation: Preparation) -> None:
 
 
 def _train(preparation: Preparation) -> bytes:
-    """Trains on the sample. If the sample has too many characters, uses only every n-th pair."""
+    """Trains a model on the sample and returns it. If the sample has too many characters, uses only every n-th pair."""
     options = preparation.options
     characters = sum(sum(map(len, pair)) for pair in _sample(preparation))
     every = max(1, -(-characters // SAMPLE_CHARACTERS))
