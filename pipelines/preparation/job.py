@@ -77,7 +77,7 @@ class Job:
 
     @property
     def removed(self) -> Path:
-        """The path of the file with the fate of each cleaned pair, uint8 [N]: `KEPT`, `DUPLICATE` and so on."""
+        """The path of the file with the decision on each cleaned pair, uint8 [N]: `KEPT`, `DUPLICATE` and so on."""
         return self.work / REMOVED
 
     @property
@@ -86,7 +86,7 @@ class Job:
         return self.work / "vocabulary.model"
 
     def fates(self, start: int, pairs: int) -> NDArray[np.uint8]:
-        """Returns the fate (`KEPT`, `DUPLICATE` and so on) of each of `pairs` consecutive cleaned pairs, uint8 [pairs].
+        """Returns the decisions (`KEPT`, `DUPLICATE` and so on) on consecutive cleaned pairs, uint8 [pairs].
 
         Args:
             start: The index of the first pair among the cleaned pairs of all chunks.

@@ -15,7 +15,7 @@ from keras_nmt.pipelines.shards.splits import LEAST_WEIGHT, NO_USABLE_WEIGHT
 
 
 def deduplicate(preparation: Preparation) -> None:
-    """Decides for each cleaned pair whether it is kept, and writes the fates of all pairs to `Job.removed`.
+    """Decides for each cleaned pair whether it is kept, and writes the decisions on all pairs to `Job.removed`.
 
     Key column 0 has the digests of the exact text, and the other key columns have the MinHash bands. First, exact
     duplicates are found. Then the bands of the other pairs are compared to find near duplicates. If the options have a
