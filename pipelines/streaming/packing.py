@@ -193,7 +193,8 @@ def _fill(row: Rows, room: Rows, left: Rows, lengths: Lengths, widths: Rows) -> 
 def _fill_round(row: Rows, room: Rows, pairs: Rows, lengths: Lengths, widths: Rows) -> None:
     """Places at most one pair in each row, and updates `row` and `room`. Pairs that do not fit are not placed.
 
-    The longest pair is placed in the emptiest row, the second longest in the second emptiest, and so on.
+    The longest pairs go to the emptiest rows. Within a group of pairs of similar length, the pairs whose sources are
+    long compared to their targets go to the rows with most room for sources.
     """
     empty = room / widths
     emptiest = np.argsort(-empty.min(axis=1), kind="stable")[: len(pairs)]
