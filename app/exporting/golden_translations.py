@@ -47,9 +47,10 @@ def golden_translations(
 
 
 def golden_texts(sentences: Sequence[str], max_source_tokens: int, languages: Languages) -> list[str]:
-    """Returns the sentences, an empty text, and a text of more than `max_source_tokens` words, which must be split.
+    """Returns the sentences, an empty text, and a text of more than `max_source_tokens` words.
 
-    The long text repeats the words of all sentences, and begins with the tags of the first sentence.
+    The long text must be split to be translated. It repeats the words of all sentences, and begins with the tags of the
+    first sentence.
     """
     tags, _ = languages.split(sentences[0])
     words = " ".join(languages.split(sentence)[1] for sentence in sentences).split()

@@ -2,8 +2,8 @@
 
 The server reads assets.extra/tf_serving_warmup_requests, a TFRecord file of at most 1,000 `PredictionLog`s. From the
 `model_spec` of a request, it uses only the signature name. If a request fails, the server does not load the model.
-Older servers do not know the defaults of inputs, and a request without such an input would fail. So each request
-contains all inputs, including the inputs that have a default.
+Older servers do not know that inputs have defaults. On such a server, a request that omits an input with a default
+would fail. So each request contains all inputs, including the inputs that have a default.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -228,9 +228,10 @@ def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:
-    """Returns `count` source sentences of the dev set, short to long, at evenly spaced quantiles of their length.
+    """Returns `count` different source sentences of the dev set, from the shortest to the longest.
 
-    Returns all different sentences if there are at most `count`, and an empty list if the data has no dev text.
+    Their lengths are evenly spaced quantiles of the lengths of all sentences. If the dev set has at most `count`
+    different sentences, returns all of them. If the data has no dev text, returns an empty list.
     """
     if "dev" not in data.splits or not data.split("dev").text:
         return []

@@ -1,8 +1,9 @@
 """The train step for any number of devices, which Keras' `fit` calls.
 
-The step replaces three parts of Keras. Keras' loss reduction averages the means of the replicas. Keras' optimizer sums
-the gradients over the replicas at a point where their norm is not available. Keras builds the model from the mean of
-the replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
+The step replaces three parts of Keras. It replaces the loss reduction, because Keras averages the means of the
+replicas. It replaces the summation of the gradients over the replicas, because Keras' optimizer sums them at a point
+where their norm is not available. It replaces the building of the model, because Keras builds it from the mean of the
+replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
 history are those of Keras.
 """
 

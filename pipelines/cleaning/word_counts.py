@@ -1,9 +1,9 @@
 """Counts words in any script, including scripts without spaces between words.
 
-The characters of such scripts are found by Unicode's line-breaking classes (UAX #14), not by a list of languages. A
-line may break between ideographs and kana (classes ID, CJ, NS), within text whose words only a dictionary can find (SA:
-Thai, Lao, Khmer, Burmese ...), and between aksaras (AK, AP, AS: Javanese, Balinese ...). The mean number of characters
-per word was measured on translations of the same English text.
+The characters of such scripts are found by Unicode's line-breaking classes (UAX #14), not by a list of languages.
+According to these classes, a line may break without a space between ideographs and kana (classes ID, CJ, NS), within
+text whose words only a dictionary can find (SA: Thai, Lao, Khmer, Burmese ...), and between aksaras (AK, AP, AS:
+Javanese, Balinese ...). The mean number of characters per word was measured on translations of the same English text.
 """
 
 import re

@@ -48,7 +48,7 @@ class Job:
 
     Attributes:
         work: The working folder.
-        out: The folder that shards are written to.
+        out: The folder to which the shards are written.
         corpora: The training corpora.
         languages: The language pairs and domains of all corpora, which determine the tags.
         cleaning: The limits of the filters.

@@ -93,7 +93,10 @@ class Preparation:
         return total
 
     def counter(self, phase: str, total: int | None) -> Callable[[int], None]:
-        """Returns a function that takes a number of newly finished pairs, and reports the sum of these numbers so far.
+        """Returns a function that reports the progress of a phase.
+
+        The function takes the number of pairs that were finished since the last call, and reports the sum of these
+        numbers.
 
         Args:
             phase: The name of the phase whose progress is reported.

@@ -140,7 +140,7 @@ def _load_array(path: Path, kind: np.dtype[_Kind], columns: tuple[int, ...]) -> 
 
 
 def _read_shard(path: Path, shard: Shard, lengths: Lengths) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Returns the source and the target ids of a shard, given their lengths."""
+    """Returns the source ids and the target ids of a shard, given the lengths of its pairs."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -46,8 +46,8 @@ class Downloads:
 
     Attributes:
         folder: The folder.
-        progress: A function that is called with the number of bytes of a file received so far, and the size of the
-            file, or None if the host does not report it.
+        progress: A function that is called during a download with two arguments: the number of bytes received so far,
+            and the size of the file, or None if the host does not report the size.
     """
 
     folder: Path = field(default_factory=default_folder)

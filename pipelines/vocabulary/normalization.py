@@ -73,7 +73,10 @@ def _composed() -> Iterator[str]:
 
 
 def _spellings(composed: str) -> set[str]:
-    """Returns the canonically equivalent sequences of a character: for \u1ec7 e^. , e.^ , \u00ea. and \u1eb9^."""
+    """Returns the sequences that are canonically equivalent to a character.
+
+    For \u1ec7, they are e^., e.^, \u00ea. and \u1eb9^, where ^ and . stand for the combining marks.
+    """
     if ord(composed) in _HANGUL:
         return _jamo(composed)
     base, *marks = list(unicodedata.normalize("NFD", composed))

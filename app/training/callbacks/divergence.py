@@ -48,7 +48,8 @@ class Diverged(Exception):
 
     Attributes:
         bad: The bad steps that show the divergence, oldest first.
-        good_step: The last step after which the weights can be trusted, because the next step's loss was usual.
+        good_step: The last step after which the weights are trusted. They gave the loss of the next step, and this loss
+            was usual.
     """
 
     def __init__(self, bad: Sequence[BadStep], good_step: int) -> None:

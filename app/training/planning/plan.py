@@ -244,9 +244,9 @@ def batches_to_measure(configuration: Configuration, data: DataSets, epoch: Sequ
 def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
     """Measures the speed of train steps.
 
-    The first batch is used only for one step, which traces the graph and reaches the peak of memory. Each further batch
-    gets one warm-up step, until the warm-up has taken 15 seconds. Then steps on the warmed-up batches are measured for
-    at least 5 seconds.
+    The first batch is used only for one step, which traces the graph and reaches the peak of memory. Then each further
+    batch is used for one warm-up step, until the warm-up has taken 15 seconds. Finally, steps on the batches of the
+    warm-up are repeated and measured for at least 5 seconds.
     """
     trainer.make_train_function()
     traced = run_steps(trainer, batches[:1])
