@@ -1,6 +1,6 @@
 """The whole model: embeddings, encoder, decoder and the tied projection. Vaswani et al. 2017, Figure 1.
 
-For training: `call` returns logits, for any Keras loss; `states` returns the decoder's output before the projection to
+For training with any Keras loss, `call` returns logits. `states` returns the decoder's output before the projection to
 logits, so that a loss can project only the real tokens. For decoding, first call `encode` and `cross_cache` once for
 the sources. If the whole targets are known, then call `decode` or `cross_weights`. To decode token by token, call
 `decode_step` for each new token, with caches that start from `empty_cache`.

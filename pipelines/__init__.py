@@ -1,1 +1,1 @@
-"""Converts text to batches of tensors and back. The package uses disk and network, not the model."""
+"""Converts text to batches of tensors and back. Uses disk and network, and does not depend on the model."""

@@ -31,7 +31,7 @@ def standard(code: str) -> str:
 
 @cache
 def base_of(code: str) -> str:
-    """Returns only the language of a code: `zh` for `zh_CN` and `cmn`. Returns other texts unchanged."""
+    """Returns only the language of a code: `zh` for `zh_CN` and `cmn`. Returns a text that is no code unchanged."""
     try:
         return Language.get(code).prefer_macrolanguage().language or code
     except LanguageTagError:

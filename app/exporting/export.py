@@ -111,8 +111,8 @@ def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
     """Writes the weights for CTranslate2; returns their precision, or "none" if they were not written.
 
     The run translates some test sentences. The weights are kept only if CTranslate2 gives these translations about the
-    same probabilities as the run does. Otherwise, the weights are removed and a message is printed. After int8, float32
-    is tried. `wanted` is the precision to try first; "none" writes nothing.
+    same probabilities as the run does. Otherwise, the weights are removed and a message is printed. If int8 was
+    removed, float32 is tried. `wanted` is the precision to try first; "none" writes nothing.
     """
     if wanted == "none" or model.others:
         return "none"

@@ -16,7 +16,9 @@ from keras_nmt.app.decoding.signatures import DEFAULT, Signature, Signatures
 
 
 def signature_definitions(version: Path) -> dict[str, SignatureDef]:
-    """Reads the inputs, outputs and defaults of a SavedModel's signatures.
+    """Reads the inputs, outputs and defaults of a SavedModel's signatures from its file.
+
+    The descriptions are returned by name, `serving_default` first.
 
     Args:
         version: The folder with saved_model.pb.

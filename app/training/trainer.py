@@ -264,8 +264,8 @@ def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient:
 def release_frames(error: BaseException) -> None:
     """Clears the local variables of all frames of an error, including the frames of Keras.
 
-    Keras removes its own frames from the traceback. They are found as the callers of the frames that are still in the
-    traceback.
+    Keras removes its own frames from the traceback. Here, these frames are found as the callers of the frames that are
+    still in the traceback.
     """
     for innermost, _ in traceback.walk_tb(error.__traceback__):
         frame: FrameType | None = innermost

@@ -212,8 +212,8 @@ def repaired(text: str) -> str | None:
 def is_garbled(text: str) -> bool:
     """Returns True if a text contains control characters or U+FFFD, or seems to be decoded with the wrong encoding.
 
-    The test of ftfy would also reject correct text in which a quotation mark is beside a letter such as Ä. This
-    function returns False for such text.
+    For correct text in which a quotation mark is beside a letter such as Ä, ftfy's test returns True, but this function
+    returns False.
     """
     if not _SUSPICIOUS.search(text):
         return False

@@ -2,8 +2,7 @@
 
 Decimal digits of all scripts are equivalent, and so are different notations: `1,000.5` and `1.000,5`, `12:00` and `12`,
 `7.30 pm` and `19:30`, `20 million`, `2000万` and `2 करोड़`, `3` and `三`, `1980s` and `80年代`. If only one side has
-numbers, the result is that the numbers are not different, because the other side may have them as words (`two`,
-`March`).
+numbers, they are not reported as different, because the other side may have them as words (`two`, `March`).
 """
 
 import re

@@ -31,7 +31,7 @@ _TURN = (5**0.5 - 1) / 2
 
 
 class Host(NamedTuple):
-    """One of the machines that read the same batches; each machine reads other rows of them.
+    """One of the machines that read the same batches. Each machine reads different rows of a batch.
 
     Attributes:
         number: The number of the machine, counted from 0.

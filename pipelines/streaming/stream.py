@@ -130,7 +130,7 @@ class PlannedBatch(NamedTuple):
 def plan_first_epoch(data_dir: str | Path, options: StreamOptions) -> list[PlannedBatch]:
     """Returns the batches of the first epoch of `training_stream`, in order, without reading tokens.
 
-    If an epoch has several windows, later epochs may have a few more or a few less batches than the first one.
+    If an epoch has several windows, later epochs may have a few more or a few fewer batches than the first epoch.
     """
     return planned_batches(TrainingData.open(data_dir, options))
 

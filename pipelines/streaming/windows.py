@@ -201,7 +201,7 @@ class TrainingData:
         return count_batches(histograms, batch_tokens=self.options.batch_tokens, max_length=self.options.max_length)
 
     def _count_packed(self, window: Window) -> int:
-        """Returns the number of packed batches of a window, for which it plans these batches.
+        """Returns the number of packed batches of a window. To count the batches, plans them.
 
         Without a mixture, the number is cached, because windows with the same shards then have the same number of
         batches.

@@ -70,7 +70,7 @@ class TimeBudget:
 
     Attributes:
         minutes: The time in minutes, including the time in which the speed is measured.
-        started: The value of `time.perf_counter()` at which the time begins.
+        started: The value of `time.perf_counter()` at the moment from which the time counts.
         most_steps: The maximum number of steps to train, even if more steps would fit; None for no limit.
     """
 
