@@ -57,7 +57,7 @@ def _requests(
 
 
 def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -> dict[str, Any]:
-    """Returns a value for each input name that signatures have. A request uses it if the input has no default."""
+    """Returns values for the inputs of signatures, by input name. A request uses them for inputs without default."""
     texts, targets = ([getattr(one, side) for one in translations] for side in ("text", "translation"))
     of_texts, of_targets = ([text.partition(" ")[0] for text in side] for side in (texts, targets))  # first words
     return {

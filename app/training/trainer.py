@@ -1,10 +1,9 @@
 """The train step for any number of devices, which Keras' `fit` calls.
 
-The step replaces three parts of Keras. It replaces the loss reduction, because Keras averages the means of the
-replicas. It replaces the summation of the gradients over the replicas, because Keras' optimizer sums them at a point
-where their norm is not available. It replaces the building of the model, because Keras builds it from the mean of the
-replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
-history are those of Keras.
+The step replaces three parts of Keras: the loss reduction, because Keras averages the means of the replicas; the
+summation of the gradients over the replicas, because Keras sums them at a point where their norm is not available; and
+the building of the model, because Keras builds it from the mean of the replicas' first batches, which fails if the
+batches have different shapes. The training loop, the callbacks and the history are those of Keras.
 """
 
 import gc
@@ -63,8 +62,7 @@ class Trainer(keras.Model):
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Calls Keras' `fit`, and then frees the iterator over the batches, even after an error.
 
-        If the iterator were kept, its tf.data thread, which may still run Python code, would prevent the interpreter
-        from exiting.
+        Otherwise, a tf.data thread that still runs Python code would prevent the interpreter from exiting.
         """
         try:
             return super().fit(*args, **kwargs)
@@ -77,8 +75,7 @@ class Trainer(keras.Model):
     def make_train_function(self, force: bool = False) -> None:
         """Creates the function that Keras' loop calls for each step.
 
-        Does nothing if the function exists and `force` is False. So the function is not compiled again after a
-        rollback.
+        Does nothing if the function exists and `force` is False. So a rollback does not compile the function again.
         """
         if self.train_function is not None and not force:
             return
@@ -264,8 +261,7 @@ def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient:
 def release_frames(error: BaseException) -> None:
     """Clears the local variables of all frames of an error, including the frames of Keras.
 
-    Keras removes its own frames from the traceback. Here, these frames are found as the callers of the frames that are
-    still in the traceback.
+    Keras removes its frames from the traceback. They are found here as the callers of the frames that are left in it.
     """
     for innermost, _ in traceback.walk_tb(error.__traceback__):
         frame: FrameType | None = innermost
@@ -292,8 +288,7 @@ def token_counts(
 ) -> dict[str, tf.Tensor]:
     """Counts the real source tokens, the real target tokens and all positions of a batch, as float32 scalars.
 
-    If `loss_weights` are given, for rows [B] or for tokens [B, T], also returns the sum of the weights of the real
-    target tokens.
+    With `loss_weights`, [B] or [B, T], also returns the sum of the weights of the real target tokens.
     """
 
     def real(ids: tf.Tensor) -> tf.Tensor:

@@ -32,10 +32,9 @@ Facts = Mapping[str, Any]
 
 
 def barrier(cluster: Cluster, facts: Facts) -> AbstractContextManager[None]:
-    """Returns a context in which a machine waits for the other machines, at the start and at the end.
+    """Returns a context that all machines enter together, and that the workers leave after the chief.
 
-    The context is entered as soon as all machines have connected and reported the same facts. Workers leave the context
-    after the chief has left it.
+    A machine enters the context when all machines have connected and have reported the same facts.
 
     Args:
         cluster: The machines that train together; a single machine does not wait.
