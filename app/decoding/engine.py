@@ -68,17 +68,17 @@ class TransformerEngine(TranslationEngine, Protocol):
     ) -> TranslatedTexts:
         """Translates each of `texts` (string [N]) into the `hypotheses` best translations that begin with its prefix.
 
-        There is one prefix for each text (string [N]). It is divided among the sentences of the text (see
+        `prefixes` (string [N]) has one prefix for each text. The prefix is divided among the sentences of the text (see
         `Cutter.prefixes`). Sentences that are copied or blank ignore their part of the prefix.
         """
 
     def alternatives(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Returns `count` translations of each text that begin with its prefix and differ in the token after it.
+        """Returns, for each text, `count` translations that begin with its prefix and differ in the next token.
 
-        The i-th translation is the best one that begins with the prefix and the i-th most probable token after the
-        prefix. There is one prefix for each text; both are string [N].
+        The i-th translation is the best one in which the i-th most probable next token follows the prefix. `texts` and
+        `prefixes` are string [N], with one prefix for each text.
         """
 
     def sample(
@@ -86,14 +86,14 @@ class TransformerEngine(TranslationEngine, Protocol):
     ) -> TranslatedTexts:
         """Draws `count` random translations of each of `texts` (string [N]), not sorted by score.
 
-        The translations of a text depend on its seed (int32 [N]) and not on the other texts. The beam size of `search`
-        has no effect.
+        `seeds` (int32 [N]) has one seed for each text. The translations of a text depend on its seed, but not on the
+        other texts. The beam size of `search` has no effect.
         """
 
     def with_glossary(
         self, texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, search: Search
     ) -> TranslatedTexts:
-        """Returns the best translation of each of `texts` (string [N]) that uses the terms of a glossary.
+        """Returns, for each of `texts` (string [N]), the best translation that uses the terms of a glossary.
 
         If `terms_in` finds the g-th source term (string [G]) in a sentence, the translation of the sentence contains
         the g-th target term (string [G]) verbatim. The target term is not followed by more letters of the same word.
@@ -107,7 +107,8 @@ class TransformerEngine(TranslationEngine, Protocol):
         """
 
     def explain(self, text: tf.Tensor) -> "Explanation":
-        """Records the search and the attention for the first sentence of a text (string []) that is not copied.
+        """Translates one sentence of `text` (string []), and records the search and the attention.
 
-        If the sentence is too long for the model, only its first part is translated.
+        The sentence is the first one that has something to translate; earlier sentences that are only copied, such as
+        links, are skipped. If the sentence is too long for the model, only its first part is translated.
         """

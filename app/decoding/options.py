@@ -32,7 +32,7 @@ class DecodingOptions:
 
 
 class DecodingSettings(TypedDict, total=False):
-    """Values for fields of `DecodingOptions`, which replace those of a model. None keeps the model's value."""
+    """Values of `DecodingOptions` fields that replace the values of a model. None keeps the model's value."""
 
     beam_size: int | None
     length_penalty: float | None

@@ -80,7 +80,8 @@ class TextPipeline(tf.Module):
             texts: The texts that were cut into pieces.
             find: The function that searches for hypotheses of some pieces.
             hypotheses: The number of translations of each text.
-            beams: The number of hypotheses that the search extends at once for each piece. It limits the batch size.
+            beams: The number of hypotheses that the search extends at once for each piece. A larger number makes the
+                batches smaller.
             retry: True to replace the best translation of a piece by the second-best one if the second-best one has
                 fewer warnings.
         """

@@ -37,7 +37,7 @@ OnBatch = Callable[[int], None]  # receives the number of lines of each batch
 
 
 def _silent(lines: int) -> None:
-    """Reports nothing."""
+    """Does nothing. This is the default of the argument `progress`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Translation:
         confidence: The geometric mean of the tokens' probabilities, from 0 to 1.
         warnings: The names of the warnings, from `output_checks.WARNINGS`.
         tokens: The piece of each token and its log-probability given the tokens before it. The last piece is "</s>".
-            Empty if the request does not ask for tokens.
+            This field is empty if the request does not ask for tokens.
         alternatives: The next best translations, best first.
     """
 
@@ -209,7 +209,7 @@ class Translator:
         return [by_line[i] for i in range(len(lengths))]
 
     def _lengths(self, texts: Sequence[bytes]) -> np.ndarray:
-        """Counts the tokens of each text, EOS included. Returns 1 for a single text, which needs no sorting."""
+        """Returns the number of tokens of each text, EOS included, or 1 for a single text, which needs no sorting."""
         if len(texts) == 1:
             return np.ones(1, np.int32)
         return 1 + self.signatures[TOKENIZE](texts=tf.constant(texts))["lengths"].numpy()

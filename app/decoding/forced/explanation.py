@@ -76,7 +76,7 @@ class RecordedSearch(BeamSearch):
 def explain_piece(
     network: TracedNetwork, vocabulary: AnyVocabulary, piece: tf.RaggedTensor, search: Search
 ) -> Explanation:
-    """Translates one piece, given as token ids, int32 [1, (L)]; records the attention and the search's candidates."""
+    """Translates one piece of text, token ids int32 [1, (L)]; records the attention and the search's candidates."""
     step, state = network.begin(piece, search.beam_size)
     settings = BeamSettings(search.beam_size, search.length_penalty, tf.constant(1), search.repetition)
     limits = search.length_limits(row_lengths(piece))

@@ -90,7 +90,7 @@ class Ensemble:
         return mean_logits(self._each(step, caches, encoded["cross"]))
 
     def _each(self, function: Callable[..., Any], *values: Sequence[TensorNest]) -> list[Any]:
-        """Calls a function with each member and the member's entry of each of `values`; returns all results."""
+        """Calls `function` for each member, with the member and its entry in each of `values`; returns all results."""
         return [function(member, *own) for member, *own in zip(self.transformers, *values, strict=True)]
 
 

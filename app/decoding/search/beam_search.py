@@ -190,8 +190,9 @@ class BeamSearch:
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
         """Finds the best next tokens of each beam.
 
-        The tokens that are never chosen, PAD and BOS, may be among them: masking the logits would need a pass over
-        [B * K, V]. So this method finds two more tokens than needed, and `extensions` masks PAD and BOS.
+        The result may contain PAD and BOS, which a search never chooses. Masking their logits here would need a pass
+        over all logits, [B * K, V]. So this method finds two more tokens than needed, and `extensions` masks PAD and
+        BOS.
         """
         ruled = self.repetition.apply(logits, state.history())
         best = top_k(ruled.allowed, self.candidate_count() + len(NEVER_CHOSEN))
@@ -230,7 +231,7 @@ class BeamSearch:
         return Candidates(best.values, best.indices // extensions_of_beam, chosen_tokens)
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
-        """Keeps the K hypotheses with the best scores: of the finished ones and the candidates that end in EOS."""
+        """Keeps the K best hypotheses among the finished hypotheses and the candidates that end in EOS."""
         ended = tf.where(candidates.tokens == EOS, candidates.log_probabilities, IMPOSSIBLE)
         scores = ended / length_penalties(state.position + 1, self.length_penalty)
         best: TopK = tf.math.top_k(tf.concat([state.finished.scores, scores], 1), self.beam_size)  # of [B, K + C]
@@ -251,7 +252,7 @@ class BeamSearch:
         return state._replace(finished=finished)
 
     def survive(self, state: BeamState, candidates: Candidates) -> tuple[BeamState, tf.Tensor]:
-        """Selects K candidates without EOS as new live beams; also returns the beam that each extends, int32 [B, K]."""
+        """Makes K candidates without EOS the new live beams; also returns the beam that each extends, int32 [B, K]."""
         not_ended = tf.where(candidates.tokens == EOS, IMPOSSIBLE, candidates.log_probabilities)
         best = self.select_survivors(state, candidates._replace(log_probabilities=not_ended))
         parents = gather_beams(candidates.beams, best.indices)
@@ -272,12 +273,12 @@ class BeamSearch:
     def prune_unpromising(self, state: BeamState) -> tf.Tensor:
         """Returns the live log-probabilities, [B, K], with -inf for all beams of a sentence whose search can stop.
 
-        It can stop when no live beam can reach a better score than the N-th best finished hypothesis, where N is
+        A search can stop when no live beam can reach a better score than the N-th best finished hypothesis, where N is
         `self.hypotheses`.
 
         Log-probabilities only decrease, and the length penalty is monotone in the length. So the best score that a live
-        beam can reach is its present log-probability divided by a penalty: the larger one of the penalties at the next
-        length and at the length limit.
+        beam can reach is its present log-probability divided by the larger of two penalties: the penalty at the next
+        length and the penalty at the length limit.
         """
         next_penalty = length_penalties(state.position + 2, self.length_penalty)
         best_penalty = tf.maximum(next_penalty, length_penalties(state.length_limits, self.length_penalty))  # [B]
@@ -286,9 +287,9 @@ class BeamSearch:
         return tf.where(can_improve[:, tf.newaxis], state.live_log_probabilities, IMPOSSIBLE)
 
     def reorder(self, step_state: SearchState, parents: tf.Tensor) -> SearchState:
-        """Reorders the model's state: each live beam gets the state of the beam that it extends.
+        """Reorders the model's state so that each new live beam gets the state of the beam that it extends.
 
-        `parents`, int32 [B, K], has the index of the extended beam, from 0 to K - 1.
+        `parents`, int32 [B, K], has the index of the extended beam for each new live beam, from 0 to K - 1.
         """
 
         def reordered() -> TensorNest:
@@ -301,6 +302,6 @@ class BeamSearch:
 
 
 def _log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
-    """Computes log(sum(exp(logits))) of each row, [N, 1], with softmax. This is one pass; logsumexp needs four."""
+    """Computes log(sum(exp(logits))) of each row, [N, 1]. Uses softmax: one pass, while logsumexp needs four."""
     probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
     return best.values[:, :1] - tf.math.log(tf.maximum(probability, SMALLEST))

@@ -48,7 +48,7 @@ _NOT_BY_SENTENCE = ("position", "step_state", "results")  # fields without a lea
 def initial_beam_state(
     step_state: SearchState, *, length_limits: tf.Tensor, prefixes: tf.Tensor, beam_size: tf.Tensor, longest: tf.Tensor
 ) -> BeamState:
-    """Returns a state in which each sentence has one live beam, which contains only BOS, and no finished hypothesis."""
+    """Returns a state in which each sentence has one live beam, [BOS], and no finished hypothesis."""
     rows = tf.range(tf.size(length_limits))
     beams = [tf.size(rows), beam_size]
     tokens = tf.fill([*beams, 1 + longest], PAD)
@@ -115,7 +115,7 @@ def store_results(state: BeamState) -> BeamState:
 
 
 def hypotheses_of(results: Finished) -> Hypotheses:
-    """Converts results to `Hypotheses`: removes BOS, and the tokens of hypotheses that do not exist."""
+    """Converts results to `Hypotheses`: removes BOS, and replaces the tokens of missing hypotheses by PAD."""
     exists = (results.scores > IMPOSSIBLE)[:, :, tf.newaxis]
     tokens = tf.where(exists, results.tokens[:, :, 1:], PAD)
     return Hypotheses(

@@ -14,7 +14,7 @@ NEVER_CHOSEN = (PAD, BOS)
 
 
 class RuledLogits(NamedTuple):
-    """Logits of the next token to which the rules against repetition were applied; both float32 [N, V]."""
+    """Logits of the next token after the rules against repetition; both fields are float32 [N, V]."""
 
     logits: tf.Tensor  # with the repetition penalty; probabilities are the softmax of these logits
     allowed: tf.Tensor  # the same logits, but -inf for tokens that would repeat an n-gram

@@ -73,7 +73,7 @@ def best_order(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) 
 
 
 def no_pieces(hypotheses: int | tf.Tensor) -> FoundPieces:
-    """Returns the result for 0 pieces: the size of the first axis is 0, that of the second axis is `hypotheses`."""
+    """Returns the result for 0 pieces. The first axis has size 0, and the second axis has size `hypotheses`."""
     values = tf.fill([0, hypotheses], 0.0)
     return FoundPieces(
         translations=tf.fill([0, hypotheses], ""),
