@@ -44,7 +44,7 @@ class _StoreOnce(argparse._StoreAction):
 
 
 class ShowVersion(argparse.Action):
-    """The action of `--version`: prints the version of nmt and of the packages its results depend on most."""
+    """The action of `--version`: prints the version of nmt and of the packages that its results depend on most."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         """Prints the versions and exits; reads the installed packages' metadata without importing them."""

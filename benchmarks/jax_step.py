@@ -63,7 +63,7 @@ class MeasuredBatch(NamedTuple):
 
 
 def main() -> None:
-    """Measures and prints the result."""
+    """Measures the training step and prints the results."""
     options = read_options()
     vocabulary = options.vocabulary_size
     preset = load_preset("paper-base", [f"model.vocabulary_size={vocabulary}", *options.set])

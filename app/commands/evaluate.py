@@ -13,7 +13,7 @@ from keras_nmt.app.runtime.text_files import check_readable, read_lines
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt evaluate` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "evaluate",
         help="score a model or a file of translations",
@@ -168,7 +168,7 @@ def translate_all(model: Any, sources: list[str]) -> list[str]:
 
 
 def test_text(arguments: argparse.Namespace, pair: str | None) -> list[list[str]]:
-    """Returns the source lines (none if there is no source text), then the lines of each reference."""
+    """Returns a list of texts: first the source lines, or [] without a source, then the lines of each reference."""
     if arguments.test_set:
         from keras_nmt.app.evaluation import test_set
 

@@ -25,7 +25,7 @@ PHASES = {
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt prepare` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "prepare",
         help="turn parallel text into a vocabulary and shards",
@@ -186,7 +186,7 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 
 @contextmanager
 def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Yields the `pipelines.preparation.workers.Workers` that run the phases, and ends them after the context."""
+    """Yields the `pipelines.preparation.workers.Workers` of a preparation. Ends them when the context ends."""
     from keras_nmt.pipelines.errors import DataError
     from keras_nmt.pipelines.preparation.workers import BeamWorkers, local_workers
 
@@ -207,7 +207,7 @@ def prepare_and_report(options: Any, workers: Any = None) -> None:
 
     Args:
         options: The `PreparationOptions` of the preparation.
-        workers: The workers that run the phases; None for one process per core.
+        workers: The workers that run the phases of the preparation; None for one process per core.
     """
     from keras_nmt.app.runtime.console import say, work_bar
     from keras_nmt.pipelines.cleaning.filters import CleaningReport

@@ -67,7 +67,10 @@ def write_ctranslate2(
 
 
 def _fill_layer(layer: Any, block: Any) -> None:
-    """Copies the weights of an encoder or decoder block into CTranslate2's layer, which fuses the same projections."""
+    """Copies the weights of an encoder or decoder block into a layer of CTranslate2.
+
+    Both sides store the same projections, such as query, key and value, in one matrix.
+    """
     own = block.self_attention
     sublayers = [(layer.self_attention, layer.self_attention.linear, [own.query_key_value, own.output_projection])]
     if hasattr(block, "cross_attention"):

@@ -143,7 +143,7 @@ class ExportModel:
 
 
 class FasterSignatures(Mapping[str, Signature]):
-    """The signatures of two engines. Each is that of the faster engine, if it has the signature, or of the slower one.
+    """The signatures of two engines. A signature of the slower engine is used only if the faster engine lacks it.
 
     Args:
         faster: The signatures of the faster engine.

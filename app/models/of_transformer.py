@@ -25,7 +25,7 @@ def translator(
     Args:
         transformer: The model.
         vocabulary: The vocabulary that the model was trained with.
-        decoding: The settings of the search; None for those of the paper.
+        decoding: The settings of the search; None for the defaults of `DecodingOptions`.
     """
     return Translator(TranslationGraph(transformer, vocabulary, decoding or DecodingOptions()).signatures())
 
@@ -41,7 +41,7 @@ def save_run(
         transformer: The model.
         data_dir: The prepared data that the model was trained on.
         out: The folder of the run, which must be new or empty. The run is written to another folder, then renamed.
-        decoding: The settings of the search; None for those of the paper.
+        decoding: The settings of the search; None for the defaults of `DecodingOptions`.
 
     Returns:
         `out`.

@@ -1,7 +1,8 @@
-"""Measures OpenNMT-tf: `Runner.train` with its automatic configuration and its own pipeline over the same sentences.
+"""Measures OpenNMT-tf: `Runner.train` with its automatic configuration and its own data pipeline.
 
-OpenNMT-tf's mixed precision is float16 and requires a GPU. Here the Keras policy is set to bfloat16, which needs no
-loss scaling, and the two functions that check for a GPU are replaced.
+The pipeline reads the sentences on which all programs are measured. OpenNMT-tf's mixed precision is float16 and
+requires a GPU. Here the Keras policy is set to bfloat16, which needs no loss scaling, and the two functions that check
+for a GPU are replaced.
 """
 
 import os

@@ -67,7 +67,8 @@ def place_translations(
     Args:
         sources: The source texts.
         translated: The translated sentences of each source text.
-        alignments: Alignment of each pair of a sentence and its translation. A sentence in one span needs none.
+        alignments: Alignment of each pair of a sentence and its translation. A sentence that lies in one span needs no
+            alignment.
     """
     found = []
     for source, text in zip(sources, translated, strict=True):

@@ -28,7 +28,7 @@ class Token(NamedTuple):
     Attributes:
         text: Characters of the token.
         begin: Index of the token's first character in the sentence.
-        word: Index of the word that contains the token, where white space separates words.
+        word: Index of the word that contains the token. Words are separated by white space.
         is_mark: True for a punctuation mark or symbol.
     """
 

@@ -92,7 +92,7 @@ class Batcher:
     async def run(
         self, version: Version, signature: str, rows: Sequence[Row], settings: Mapping[str, Any]
     ) -> list[Row]:
-        """Runs a signature on rows (one per text). If the call is cancelled, its rows in the queue are dropped.
+        """Runs a signature on rows, one row for each text. If the call is cancelled, its queued rows are dropped.
 
         Args:
             version: Version of a model.

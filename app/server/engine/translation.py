@@ -1,7 +1,7 @@
 """Translates texts of any length, sentence by sentence.
 
-Line breaks and multiple spaces between sentences are kept. All other sentences are separated by a single space, or by
-no space in languages such as Chinese.
+Line breaks and multiple spaces between sentences are kept. All other translated sentences are separated by a single
+space, or by no space in languages such as Chinese.
 """
 
 import asyncio
@@ -198,7 +198,7 @@ async def translate_sentences(
 
 
 async def continuations(batcher: Batcher, direction: Direction, source: str, prefix: str, count: int) -> list[Sentence]:
-    """Returns translations that begin with a prefix and differ in the token after it, the most likely first.
+    """Returns translations that begin with a prefix and differ in the next token, the most likely first.
 
     Args:
         batcher: Batcher that runs the signature.

@@ -43,7 +43,15 @@ def match_marks_in_words(
     links: Sequence[int],
     opens: Sequence[bool],
 ) -> list[int]:
-    """Matches the marks of a target word with equivalent marks on the same side of the linked source word.
+    """Matches marks of a target word with equivalent marks of the linked source word.
+
+    Both marks must be before the first letter or digit of their word, or both must not.
+
+    Args:
+        fragments: Fragments of the source sentence.
+        projected: Fragments of the translation, whose spans the function changes.
+        links: Index of the source word for each target word.
+        opens: For each fragment of the translation, True if it is a mark before the first letter or digit of its word.
 
     Returns:
         The indices in `fragments` of the source marks that are still unmatched, ascending.

@@ -23,7 +23,8 @@ def gather_protected(projected: Sequence[TargetFragment], protected: Mapping[int
     Args:
         projected: Fragments of the translation, whose spans the function changes.
         protected: Texts of the protected spans, by span number.
-        default: Number of the span to which these fragments are assigned if the translation has no unprotected span.
+        default: Number of the span to which these other fragments are assigned if the translation has no unprotected
+            span.
     """
     by_span: dict[int, list[int]] = defaultdict(list)
     by_text: dict[str, list[int]] = defaultdict(list)

@@ -92,7 +92,7 @@ def merge_spans(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
 
 
 def ordered_ranges(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
-    """Returns the spans with the start mark of each bookmark or comment before its end mark."""
+    """Reorders the spans so that the start mark of each bookmark or comment comes before its end mark."""
     found = list(spans)
     ends: dict[tuple[str, str], int] = {}
     for i, (number, _) in enumerate(found):

@@ -134,7 +134,7 @@ async def stream_text(request: Request, body: TextToStream, service: CurrentServ
 
 @routes.post("/alternatives")
 async def alternatives(request: Request, body: PlaceToGoOn, service: CurrentService) -> list[dict[str, Any]]:
-    """Returns translations that begin with the prefix and differ in the token after it, the most likely first."""
+    """Returns translations that begin with the prefix and differ in the next token, the most likely first."""
     direction = admitted_direction(service, request, body, [body.sentence, body.prefix])
     if not body.sentence.strip():
         raise RequestError("the sentence is empty")
