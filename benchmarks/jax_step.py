@@ -175,7 +175,7 @@ def pack(pairs: Sequence[Pair], rows: int, width: int) -> MeasuredBatch:
 def model_flops(model: TransformerConfig, work: Work) -> float:
     """Returns the number of floating-point operations in the matrix products of one training step.
 
-    Each multiplication counts as two operations, because an addition belongs to it. The backward pass has twice as many
+    Each multiplication counts as two operations, because an addition follows it. The backward pass has twice as many
     operations as the forward pass. Attention is counted between all positions of the same sentence pair, as if there
     were no causal mask. Recomputed operations and padding are not counted.
 

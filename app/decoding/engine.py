@@ -36,13 +36,13 @@ class TranslationEngine(Protocol):
         """Translates each of `texts` (string [N]; N may be 0) into its `hypotheses` best translations.
 
         A text is translated in pieces: its sentences, and the parts of sentences that are too long for the model. The
-        j-th translation of a text joins the j-th translations of its pieces. Its score is the sum of the scores of
-        these translations. Text that is copied instead of translated, such as links (see `split_copied`), adds nothing
-        to the score. The translation of a blank text is empty and has score 0.
+        j-th translation of a text joins the j-th translations of its pieces, and its score is the sum of their scores.
+        Text that is copied instead of translated, such as links (see `split_copied`), adds nothing to the score. The
+        translation of a blank text is empty and has score 0.
 
         Args:
             texts: The texts to translate.
-            search: The settings of the search; None for those of `options`.
+            search: The settings of the search; None for the settings in `options`.
             hypotheses: The number of translations of each text, at most the beam size.
             retry: True to replace the best translation of a piece by the second-best one if the second-best one has
                 fewer warnings (see `find_warnings`).
@@ -56,7 +56,7 @@ class TranslationEngine(Protocol):
         Args:
             texts: The source texts.
             targets: The translations of the source texts.
-            length_penalty: The exponent of the length penalty; None for that of `options`.
+            length_penalty: The exponent of the length penalty; None for the exponent in `options`.
         """
 
 
@@ -66,7 +66,7 @@ class TransformerEngine(TranslationEngine, Protocol):
     def translate_with_prefixes(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, hypotheses: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Translates each of `texts` (string [N]) into the `hypotheses` best translations that begin with its prefix.
+        """Returns, for each of `texts` (string [N]), the `hypotheses` best translations that begin with its prefix.
 
         `prefixes` (string [N]) has one prefix for each text. The prefix is divided among the sentences of the text (see
         `Cutter.prefixes`). Sentences that are copied or blank ignore their part of the prefix.

@@ -38,7 +38,8 @@ TokenScorer = Callable[[tf.RaggedTensor, tf.Tensor], tf.Tensor]
 class TextPipeline(tf.Module):
     """Tokenisation, cutting and joining of texts, before and after an engine's search.
 
-    Each part is traced once and shared by all signatures, because the time to load a SavedModel grows with its ops.
+    Each part is traced once and shared by all signatures, because the time to load a SavedModel grows with its number
+    of operations.
 
     Attributes:
         cut: The function texts, string [N] -> `Pieces`.

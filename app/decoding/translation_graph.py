@@ -73,7 +73,7 @@ class TranslationGraph(tf.Module):
     def translate_with_prefixes(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, hypotheses: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Translates each of `texts` (string [N]) into the `hypotheses` best translations that begin with its prefix.
+        """Returns, for each of `texts` (string [N]), the `hypotheses` best translations that begin with its prefix.
 
         `prefixes` (string [N]) has one prefix for each text. The prefix is divided among the sentences of the text (see
         `Cutter.prefixes`). Sentences that are copied or blank ignore their part of the prefix.

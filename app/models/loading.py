@@ -44,7 +44,7 @@ def load_model(
         engine: The engine. None for TensorFlow if `path` is a run. If `path` is an export, None is explained in
             `load_export`.
         ensemble: The runs that form an ensemble with the run at `path`, each given as RUN or RUN:CHECKPOINT.
-        decoding: The fields of `DecodingOptions` that override those of the model, if not None.
+        decoding: The values of `DecodingOptions` fields that override the values of the model. None overrides nothing.
 
     Raises:
         UserError: `path` is neither a run nor an export, or it does not have the requested checkpoint, engine or
@@ -103,7 +103,7 @@ class RunModel:
         return TranslationGraph(transformer, self.run.vocabulary(), self.options)
 
     def in_float32(self) -> TranslationGraph:
-        """Returns a translation graph with float32 weights. Returns `graph` if its weights are float32."""
+        """Returns a translation graph with float32 weights. If the weights of `graph` are float32, returns `graph`."""
         if self.precision == "float32":
             return self.graph
         transformer = self.run.load_transformer(self.checkpoint, "float32")
@@ -160,7 +160,7 @@ class RunModel:
         """Converts the model to CTranslate2.
 
         Raises:
-            UserError: This is an ensemble.
+            UserError: The model is an ensemble.
         """
         self.refuse_ensemble()
         with tempfile.TemporaryDirectory() as folder:
@@ -168,10 +168,10 @@ class RunModel:
             return CTranslate2Model(Path(folder), self.languages, self.options)
 
     def refuse_ensemble(self) -> None:
-        """Checks that this is not an ensemble, which CTranslate2 does not support.
+        """Checks that the model is not an ensemble, because CTranslate2 does not support ensembles.
 
         Raises:
-            UserError: This is an ensemble.
+            UserError: The model is an ensemble.
         """
         if self.others:
             raise UserError("CTranslate2 does not support ensembles; leave --ensemble out, or use TensorFlow")

@@ -20,7 +20,7 @@ from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 def translator(
     transformer: Transformer, vocabulary: AnyVocabulary, decoding: DecodingOptions | None = None
 ) -> Translator:
-    """Returns a translator that uses a model in memory. If the weights change, the translator uses the new ones.
+    """Returns a translator that uses a model in memory. If the weights change, the translator uses the new weights.
 
     Args:
         transformer: The model.

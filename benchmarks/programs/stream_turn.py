@@ -82,13 +82,13 @@ def first_batch(open_stream: Callable[[], tf.data.Dataset], name: str) -> tuple[
 
 
 def sides(batch: Any) -> tuple[Any, Any]:
-    """Returns the source ids and the labels of a batch, whose tokens and padding are counted."""
+    """Returns the source ids and the labels of a batch. The benchmark counts their tokens and padding."""
     inputs, labels = batch
     return inputs["source"].numpy(), labels.numpy()
 
 
 def resumed(data: Path, tokens: int, tokens_per_batch: float) -> dict[str, float]:
-    """Returns the time to the first batch of this program's stream if it resumes late in its second epoch.
+    """Returns the time to the first batch of this program's stream when it resumes late in the second epoch.
 
     The number of batches in an epoch is estimated from `tokens_per_batch`, the mean number of real tokens.
     """

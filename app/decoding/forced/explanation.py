@@ -29,7 +29,7 @@ class RecordedCandidates(NamedTuple):
 class Explanation(NamedTuple):
     """How a model with L layers, H heads and width D translates one sentence of S tokens into T tokens.
 
-    The search has U steps. In each step, it has C candidates: beams with one new token.
+    The search has U steps. In each step, the search has C candidates, which are beams with one new token.
     """
 
     source_pieces: tf.Tensor  # string [S], the last one "</s>"

@@ -15,7 +15,7 @@ SOURCE_MULTIPLE = 8  # source lengths are padded to a multiple of 8: TensorFlow 
 
 
 class TracedNetwork(tf.Module):
-    """A network whose parts are each traced once, because the time to load a SavedModel grows with its ops."""
+    """A network whose parts are each traced once, because a SavedModel with more operations takes longer to load."""
 
     def __init__(self, network: Network) -> None:
         super().__init__(name="network")

@@ -162,7 +162,7 @@ class BeamSearch:
         return (self.choose(*self.propose(state)),)
 
     def propose(self, state: BeamState) -> tuple[BeamState, Candidates]:
-        """Runs the model's step function; returns the search state after it, and the candidates."""
+        """Runs the step function; returns the search state with the new state of the model, and the candidates."""
         newest = tf.reshape(tf.gather(state.live_tokens, state.position, axis=2), [-1])  # [B * K]
         logits, step_state = self.step(newest, state.position, state.step_state)
         state = state._replace(step_state=step_state)
@@ -266,7 +266,7 @@ class BeamSearch:
         return state, parents
 
     def select_survivors(self, state: BeamState, candidates: Candidates) -> TopK:
-        """Selects the candidates that stay live, [B, K]: the most probable ones."""
+        """Selects the K most probable candidates of each sentence, which stay live: [B, K]."""
         best: TopK = tf.math.top_k(candidates.log_probabilities, self.beam_size)
         return best
 

@@ -82,7 +82,7 @@ def shape_invariants(state: BeamState) -> BeamState:
 def remove_stopped(state: BeamState, beam_size: tf.Tensor) -> BeamState:
     """Removes the stopped sentences and stores their results, if at least a quarter of the sentences have stopped.
 
-    If fewer or all sentences in the state have stopped, returns the state unchanged.
+    If fewer sentences have stopped, or if all have stopped, returns the state unchanged.
     """
     is_running = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE, axis=1)  # [B]
     running, sentences = tf.math.count_nonzero(is_running, dtype=tf.int32), tf.size(is_running)

@@ -140,8 +140,8 @@ def next_tokens(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
 def tokens_missing(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
     """Returns the number of phrase tokens that each hypothesis still lacks: int32 [R].
 
-    A phrase that is met or complete lacks no token. Of the other phrases, the one with the largest `depth` lacks only
-    the tokens after that depth, and the rest lack all their tokens.
+    A phrase that is met or complete lacks no token. Among the other phrases, the phrase with the largest `depth` lacks
+    only the tokens after its first `depth` tokens. Every remaining phrase lacks all its tokens.
     """
     complete = is_complete(progress, phrases)
     whole = tf.reduce_sum(tf.where(progress.met | complete, 0, phrases.lengths()), axis=1)
@@ -161,7 +161,7 @@ def phrases_of(state: BeamState) -> Phrases:
 
 
 class ConstrainedSearch(BeamSearch):
-    """The steps of `constrained_search`, where they differ from those of `beam_search`."""
+    """The steps of `constrained_search` that differ from the steps of `beam_search`."""
 
     def __init__(
         self, step: Step, settings: BeamSettings, *, length_limits: tf.Tensor, continues_word: tf.Tensor

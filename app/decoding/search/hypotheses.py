@@ -1,4 +1,4 @@
-"""The input and output types of a search: the step function, its state, and the hypotheses."""
+"""The input and output types of a search: the step function, the model's state, and the hypotheses."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -21,7 +21,7 @@ class RuledLogits(NamedTuple):
 
 
 class Repetition(NamedTuple):
-    """Two rules against repetition. The default values turn them off.
+    """Two rules against repetition. The default values turn both rules off.
 
     Attributes:
         no_repeat_ngram_size: The number of tokens in n-grams that may not occur twice in a hypothesis (Paulus et al.

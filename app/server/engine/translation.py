@@ -81,8 +81,8 @@ class TranslatedText:
 def sentences_of(text: str) -> list[Sentence]:
     """Splits a text into sentences that are not translated yet.
 
-    Joining the sentences and the white space around them gives the text again. The exported graph would split the text
-    at the same places, so the graph does not split these sentences again.
+    The sentences and the white space around them, joined, are the text. The exported graph would split the text at the
+    same places, so the graph does not split these sentences again.
     """
     found: list[Sentence] = []
     for before, core, after in stretches_in_python(text):

@@ -122,7 +122,7 @@ async def translate_text(request: Request, body: TextToTranslate, service: Curre
 
 @routes.post("/stream", response_class=StreamingResponse)
 async def stream_text(request: Request, body: TextToStream, service: CurrentService) -> StreamingResponse:
-    """Translates a text. As soon as a sentence is translated, sends it with its index as a server-sent event."""
+    """Translates a text. Sends each translated sentence at once, with its index, as a server-sent event."""
     direction = admitted_direction(service, request, body, [body.text])
     found = stream(service.batcher, direction, body.text, with_words=body.words)
     return StreamingResponse(
