@@ -21,7 +21,7 @@ class ArgumentParser(argparse.ArgumentParser):
         self.given: set[str] = set()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Forgets the options of an earlier command line, then parses as argparse does."""
+        """Forgets which options an earlier call has parsed, then parses as argparse does."""
         self.given = set()
         return super().parse_known_args(args, namespace)
 

@@ -36,7 +36,7 @@ def load_model(
     ensemble: Sequence[str] = (),
     **decoding: Unpack[DecodingSettings],
 ) -> Model:
-    """Loads the run or export at `path`.
+    """Loads the model at `path`: a run (the folder of a training) or an export (written by `nmt export`).
 
     Args:
         path: A run, an export, or one version of an export.

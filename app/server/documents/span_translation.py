@@ -17,10 +17,11 @@ NO_ALIGNMENT = Alignment([], np.zeros((0, 0), np.float32))
 
 
 async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequence[Sequence[str]]) -> list[list[Span]]:
-    """Translates texts that consist of spans.
+    """Translates texts that consist of spans, which are stretches with the same formatting.
 
-    Every source span with letters has a word in the translation if the translation has enough words. A placeholder
-    appears once, as an empty span. A span of white space or of marks for which `is_droppable` is true may be missing.
+    Every source span with letters has a word in the translation if the translation has enough words. A placeholder,
+    which is an empty span such as a picture, appears exactly once in the translation. A span of white space or of marks
+    for which `is_droppable` is true may be missing.
 
     Args:
         batcher: Batcher that runs the signatures.

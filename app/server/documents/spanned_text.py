@@ -54,7 +54,7 @@ class Anchors(NamedTuple):
 
 
 class SpannedText:
-    """A source text that consists of spans.
+    """A source text that consists of spans, which are stretches with the same formatting.
 
     The methods that return spans must be called in the order of the text, because the object records which placeholders
     and protected spans it has already returned.
@@ -216,7 +216,7 @@ class SpannedText:
         return insertions
 
     def _trimmed(self, span: Span, begin: int, end: int) -> tuple[int, int]:
-        """Returns the begin and end of the part of a span between two characters, without white space at its ends."""
+        """Returns the begin and end of the part of a span between `begin` and `end`, without white space at its ends."""
         first, last = max(begin, self._begins[span.number]), min(end, self._begins[span.number + 1])
         while span.text and self.text[first].isspace():
             first += 1

@@ -154,7 +154,7 @@ async def translate(
 async def stream(
     batcher: Batcher, direction: Direction, text: str, *, with_words: bool = False
 ) -> AsyncIterator[tuple[int, Sentence]]:
-    """Yields each sentence of a text, after its index, as soon as the sentence is translated.
+    """Yields pairs of the index of a sentence and the sentence, each pair as soon as the sentence is translated.
 
     A later sentence may be yielded before an earlier one.
     """

@@ -16,7 +16,7 @@ SENTENCE_END = canonical_mark(".")
 def project_marks(
     fragments: Sequence[SourceFragment], projected: Sequence[TargetFragment], links: Sequence[int]
 ) -> None:
-    """Assigns each mark of the translation to a span.
+    """Assigns each punctuation mark or symbol of the translation to a source span.
 
     A mark gets the span of an equivalent source mark. If the function finds no such source mark, an opening mark gets
     the span of the next token, and any other mark gets the span of the previous token.
@@ -43,7 +43,7 @@ def match_marks_in_words(
     links: Sequence[int],
     opens: Sequence[bool],
 ) -> list[int]:
-    """Matches marks of a target word with equivalent marks of the linked source word.
+    """Matches the punctuation marks of a target word with equivalent marks of the linked source word.
 
     Both marks must be before the first letter or digit of their word, or both must not.
 
@@ -72,7 +72,7 @@ def match_marks_in_words(
 def match_marks_in_sentence(
     fragments: Sequence[SourceFragment], projected: Sequence[TargetFragment], unused: Sequence[int]
 ) -> None:
-    """Matches the remaining marks of the translation with the remaining source marks, in order.
+    """Matches the remaining punctuation marks of the translation with the remaining source marks, in order.
 
     A mark that does not end a sentence matches only if the source mark's span has no token in the translation yet, or
     if a neighbour of the mark is in the source mark's span. Otherwise this span would no longer be contiguous.
@@ -97,7 +97,7 @@ def match_marks_in_sentence(
 
 
 def opening_marks(fragments: Sequence[SourceFragment | TargetFragment]) -> list[bool]:
-    """Returns, for each fragment, True if the fragment is a mark before the first letter or digit of its word."""
+    """Returns True for each fragment that is a punctuation mark before the first letter or digit of its word."""
     found: list[bool] = []
     for _, group in groupby(fragments, lambda fragment: fragment.word):
         in_word = list(group)
