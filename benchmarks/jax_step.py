@@ -266,7 +266,8 @@ def summary(
 ) -> dict[str, Any]:
     """Returns the speed for the median duration of a step, and the share of padding.
 
-    With `options.peak_tflops`, also returns the share of the peak that the model's operations use.
+    With `options.peak_tflops`, the peak speed of the hardware, also returns the speed of the model's operations as a
+    share of the peak.
     """
     step = median(seconds)
     flops, tokens = (

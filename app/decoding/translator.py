@@ -120,8 +120,8 @@ class Translator:
         options: The settings of the search; None for the engine's defaults. They must not be None if the signatures are
             those of a SavedModel.
         request: What to return for each line.
-        batch_tokens: The limit of a batch: the number of its lines times the number of tokens in its longest line. A
-            line with more tokens is a batch on its own.
+        batch_tokens: The largest batch size in tokens, padding included: the number of lines in the batch times the
+            number of tokens in its longest line. A line with more tokens forms a batch of one line.
         window_lines: The number of lines that are read and sorted by length before the first of them is translated.
         batches_at_once: The number of batches that are translated in parallel, each in its own thread. With a GPU, the
             number is always 1, because GPU memory is the limit.
@@ -268,8 +268,8 @@ def batches_of_like_length(lengths: Sequence[int] | np.ndarray, batch_tokens: in
         batch_tokens: The largest number of tokens in a batch, padding included.
 
     Returns:
-        The indices of the lines in each batch. The longest lines come first, so that if the memory is too small, the
-        first batch fails.
+        The indices of the lines in each batch. The batch with the longest lines is first. So if the memory is too
+        small, the first batch already fails.
     """
     batches: list[list[int]] = []
     longest = 0

@@ -22,7 +22,7 @@ POSITIONS = 4096  # rows of the table that CTranslate2 reads; no source or trans
 def write_ctranslate2(
     transformer: Network, vocabulary: AnyVocabulary, folder: Path, quantization: Quantization
 ) -> None:
-    """Writes the model and vocabulary.model into an existing folder.
+    """Writes the model, in CTranslate2's format, and vocabulary.model into an existing folder.
 
     Args:
         transformer: A `layers.Transformer`, post-norm or pre-norm.

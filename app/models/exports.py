@@ -167,7 +167,7 @@ class FasterSignatures(Mapping[str, Signature]):
 
 
 def load_engine(version: Path, options: DecodingOptions, engine: EngineName | None = None) -> "CTranslate2Graph | None":
-    """Loads the CTranslate2 model of a version. Returns None if there is none, or if TensorFlow is to be used.
+    """Loads the CTranslate2 model of a version. Returns None if it has no such model or TensorFlow is to be used.
 
     TensorFlow is used if `engine` is "tensorflow", or if `engine` is None and there is a GPU.
     """

@@ -45,8 +45,8 @@ def consume(open_stream: Callable[[], tf.data.Dataset], seconds: float) -> dict[
     """Reads batches for `seconds` after WARMUP_BATCHES batches.
 
     Returns:
-        Real tokens of both sides per second, per CPU-second and per batch, the share of padding, and the time to the
-        first batch.
+        Tokens of both sides, without padding, per second, per CPU-second and per batch; the share of padding; and the
+        time to the first batch.
     """
     first, batches = first_batch(open_stream, "first_batch")
     for _ in range(WARMUP_BATCHES):

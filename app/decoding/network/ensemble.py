@@ -12,8 +12,8 @@ from keras_nmt.app.decoding.search.hypotheses import TensorNest
 class Ensemble:
     """A `Network` of several members. Encoder outputs and caches are lists with one entry for each member.
 
-    The logits of the ensemble are the logarithm of the members' mean probability, float32. So their softmax is the mean
-    probability.
+    The logits of the ensemble are the logarithm of the members' mean probability, float32. So the softmax of these
+    logits is the mean probability.
 
     Args:
         transformers: At least one `layers.transformer.Transformer`. The shapes of their layers may differ.

@@ -252,7 +252,7 @@ class BeamSearch:
         return state._replace(finished=finished)
 
     def survive(self, state: BeamState, candidates: Candidates) -> tuple[BeamState, tf.Tensor]:
-        """Makes K candidates without EOS the new live beams; also returns the beam that each extends, int32 [B, K]."""
+        """Selects K candidates without EOS as new live beams; also returns the beam that each extends, int32 [B, K]."""
         not_ended = tf.where(candidates.tokens == EOS, IMPOSSIBLE, candidates.log_probabilities)
         best = self.select_survivors(state, candidates._replace(log_probabilities=not_ended))
         parents = gather_beams(candidates.beams, best.indices)

@@ -57,7 +57,8 @@ def found_pieces(
 def best_order(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) -> tf.Tensor:
     """Returns the new order of the hypotheses of each piece, int32 [B, H].
 
-    The first two hypotheses are exchanged if the second one has fewer warnings. The others stay in their places.
+    The first two hypotheses are exchanged if the second one has fewer warnings. All other hypotheses stay in their
+    places.
 
     Args:
         warnings: bool [B, H, F], the warnings of each hypothesis.

@@ -105,7 +105,12 @@ def _numbers_differ(sources: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
 
 
 def _numbers(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns, for each text, a hash of the longer numbers, a hash of the one-digit numbers and their count."""
+    """Hashes the numbers of each text.
+
+    Returns:
+        A hash of the numbers with several digits, a hash of the one-digit numbers, and the count of the one-digit
+        numbers; all three are int64 in the shape of `texts`.
+    """
     separated = r"([0-9])[.,'\x{2019}\x{a0}\x{202f}]([0-9]{3})\b"  # 1,000,000 in any style
     joined = tf.strings.regex_replace(tf.strings.regex_replace(texts, separated, r"\1\2"), separated, r"\1\2")
     digits = tf.strings.split(tf.reshape(tf.strings.regex_replace(joined, "[^0-9]+", " "), [-1]))
@@ -126,7 +131,7 @@ def _links(texts: tf.Tensor) -> tf.Tensor:
 def _hash(strings: tf.RaggedTensor, counts: tf.Tensor) -> tf.Tensor:
     """Hashes the strings of each row, [R, (n)], regardless of their order: int64 [R].
 
-    `counts` (bool) has one value for each string. A string is hashed only if its value is True.
+    `counts` (bool) has one value for each string. A string is hashed only if its value in `counts` is True.
     """
     hashes = tf.strings.to_hash_bucket_fast(strings.values, HASHES)
     return _summed(strings, tf.where(counts, hashes, 0))

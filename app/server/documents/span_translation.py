@@ -44,7 +44,7 @@ async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequenc
 
 
 def located_sentences(text: str, translated: TranslatedText) -> Iterator[tuple[int, int, Sentence]]:
-    """Yields each sentence with text as a triple: its begin in `text`, its end (exclusive), and the sentence.
+    """Yields a triple for each sentence that has text: its begin and its end (exclusive) in `text`, and the sentence.
 
     Args:
         text: The source text.

@@ -216,7 +216,7 @@ class SpannedText:
         return insertions
 
     def _trimmed(self, span: Span, begin: int, end: int) -> tuple[int, int]:
-        """Returns the begin and end of the part of a span between `begin` and `end`, without white space at its ends."""
+        """Returns the begin and end of a span's part between `begin` and `end`, without white space at its ends."""
         first, last = max(begin, self._begins[span.number]), min(end, self._begins[span.number + 1])
         while span.text and self.text[first].isspace():
             first += 1

@@ -176,7 +176,10 @@ class Batcher:
                     self._changed.wait()
 
     def _share(self, queued_tokens: int) -> int:
-        """Returns a worker's share of the tokens that are queued or being computed, at most `batch_tokens`."""
+        """Returns a worker's share of the tokens that are queued or being computed, at most `batch_tokens`.
+
+        The share is the number of these tokens divided by the number of workers.
+        """
         return min(self.batch_tokens, -(-(queued_tokens + self._computing_tokens) // len(self._threads)))
 
     def _gather_seconds(self) -> float:

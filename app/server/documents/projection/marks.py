@@ -45,7 +45,8 @@ def match_marks_in_words(
 ) -> list[int]:
     """Matches the punctuation marks of a target word with equivalent marks of the linked source word.
 
-    Both marks must be before the first letter or digit of their word, or both must not.
+    An opening mark, which is before the first letter or digit of its word, matches only opening marks. Any other mark
+    matches only marks that are not opening marks.
 
     Args:
         fragments: Fragments of the source sentence.

@@ -27,7 +27,7 @@ MAX_WRAPPER_DEPTH = 20  # limited because each word of a translation may need co
 
 
 def text_units(paragraph: Element) -> Iterator[TextUnit]:
-    """Yields the text units of a paragraph that have text to translate, each as leaves translated together.
+    """Yields each text unit of a paragraph that has text to translate: the leaves that are translated as one text.
 
     The function changes the paragraph's XML but not its look: every run is divided into runs with one content each.
     """
