@@ -59,7 +59,7 @@ def words(text: str) -> set[str]:
 
 
 def agrees(glossary: dict[str, str], source: str, reference: str) -> bool:
-    """Returns True if the source has terms of the glossary, and the reference has the translation of each of them."""
+    """Returns True if the source has terms of the glossary, and the reference has the translations of these terms."""
     terms = words(source) & glossary.keys()
     return bool(terms) and all(glossary[term] in words(reference) for term in terms)
 

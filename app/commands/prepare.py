@@ -186,7 +186,7 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 
 @contextmanager
 def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Yields the `pipelines.preparation.workers.Workers` of a preparation. They end with the context."""
+    """Yields the `pipelines.preparation.workers.Workers` of a preparation. The workers end with the context."""
     from keras_nmt.pipelines.errors import DataError
     from keras_nmt.pipelines.preparation.workers import BeamWorkers, local_workers
 

@@ -192,7 +192,7 @@ class CTranslate2Graph(tf.Module):
         )
 
     def _score(self, sources: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """Computes the result of `token_log_probabilities` in Python. It is 0 for a row of labels that has only PAD."""
+        """Computes the result of `token_log_probabilities` in Python. A row of labels that has only PAD gets 0."""
         by_token = np.zeros(labels.shape, np.float32)
         rows = np.flatnonzero((labels != PAD).any(axis=1)).tolist()
         targets = [labels[row][(labels[row] != PAD) & (labels[row] != EOS)] for row in rows]

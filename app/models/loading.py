@@ -1,6 +1,6 @@
 """Loads the model that a MODEL argument of the command line names: a run or an export.
 
-A run and its SavedModel translate with the same graph.
+A run and a SavedModel that is exported from the run use the same translation graph.
 """
 
 import tempfile
@@ -41,8 +41,7 @@ def load_model(
     Args:
         path: A run, an export, or one version of an export.
         checkpoint: The checkpoint of a run, in the form that `choose_checkpoint` takes.
-        engine: The engine. None for TensorFlow if `path` is a run. If `path` is an export, None is explained in
-            `load_export`.
+        engine: The engine. With None, a run uses TensorFlow, and an export uses the engine that `load_export` chooses.
         ensemble: The runs that form an ensemble with the run at `path`, each given as RUN or RUN:CHECKPOINT.
         decoding: The values of `DecodingOptions` fields that override the values of the model. None overrides nothing.
 
@@ -139,7 +138,7 @@ class RunModel:
         return Aligner(self.graph.signatures(), window_lines=window_lines)
 
     def keep_scores(self, text: str, sentences: int, scores: Mapping[str, Any]) -> None:
-        """Stores the scores of the model's translations of a test set in the run. Prints a warning if that fails.
+        """Stores the model's scores on a test set in the run. Prints a warning if the scores cannot be stored.
 
         The scores of an ensemble are not stored, since they do not belong to one run.
 

@@ -302,6 +302,10 @@ class BeamSearch:
 
 
 def _log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
-    """Computes log(sum(exp(logits))) of each row, [N, 1]. Uses softmax: one pass, while logsumexp needs four."""
+    """Computes log(sum(exp(logits))) of each row: [N, 1].
+
+    The result is the best logit minus the logarithm of its softmax. The softmax is one pass over the logits, while
+    `tf.reduce_logsumexp` needs four.
+    """
     probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
     return best.values[:, :1] - tf.math.log(tf.maximum(probability, SMALLEST))

@@ -22,7 +22,7 @@ class BeamState(NamedTuple):
     """The state of a beam search between two steps. Rows of tokens begin with BOS.
 
     A dead beam has log-probability -inf and stays dead. A sentence has stopped when all its beams are dead.
-    `remove_stopped` removes stopped sentences when there are enough of them. The batch has A sentences, of which B
+    `remove_stopped` removes stopped sentences when enough sentences have stopped. The batch has A sentences, of which B
     remain in the state.
     """
 

@@ -183,7 +183,7 @@ def draw(logits: tf.Tensor, numbers: tf.Tensor, sampling: Sampling) -> tf.Tensor
 def _uniform_numbers(seeds: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Draws at least `count` numbers in [0, 1) from each seed: float32 [B, >= count].
 
-    A row depends only on its seed. Drawing more numbers does not change the first ones.
+    A row depends only on its seed. Drawing more numbers does not change the first numbers.
     """
     parts = -(-count // NUMBERS_AT_ONCE)
     rows = tf.repeat(seeds, parts, axis=0)

@@ -21,7 +21,7 @@ def found_pieces(
 ) -> FoundPieces:
     """Decodes the best hypotheses of pieces and checks the translations.
 
-    The only hypothesis of a piece without tokens is EOS. Its score and log-probabilities become 0.
+    The only hypothesis of a piece without tokens is EOS. This hypothesis gets score 0 and log-probability 0.
 
     Args:
         tokens: int32 [B, (L)], the tokens of the pieces.

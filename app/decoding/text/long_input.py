@@ -115,7 +115,7 @@ def _cut_quality(values: tf.Tensor, tables: CutTables) -> tf.Tensor:
 
 
 def _cuts(quality: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, limit: tf.Tensor) -> _Cuts:
-    """Finds all cuts: cuts a piece from the start of each row that is too long, until every rest is short enough.
+    """Finds all cuts: repeatedly cuts a piece from the start of each row until its rest has at most `limit` tokens.
 
     Args:
         quality: int32 [L], the rating of a cut before each token of the concatenated rows, from `_cut_quality`.

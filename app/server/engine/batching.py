@@ -4,7 +4,7 @@ Each worker is a thread. A worker takes the text that has waited longest and add
 number of tokens in a batch has two limits: `batch_tokens`, and the worker's share. The share is the number of tokens
 that are queued or being computed, divided by the number of workers. If fewer tokens than the share are queued, the
 worker waits some milliseconds for more texts, because clients that have just received an answer often send the next
-request.
+request at once.
 """
 
 import asyncio

@@ -68,8 +68,8 @@ class TranslatedText:
         """Returns an alternative translation of the whole text.
 
         Args:
-            number: Index of the alternative in each sentence. A sentence with fewer alternatives uses its last one, or
-                its translation if it has no alternatives.
+            number: Index of the alternative in each sentence. A sentence with fewer alternatives uses its last
+                alternative, or its translation if it has no alternatives.
         """
         parts = []
         for sentence in self.sentences:
