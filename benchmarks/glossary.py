@@ -19,7 +19,7 @@ MIN_LETTERS, MIN_PAIRS, MIN_DICE = 4, 30, 0.6  # letters in a word; sentence pai
 
 
 def main() -> None:
-    """Translates with and without the glossary, and prints one JSON object."""
+    """Translates with and without the glossary, and prints the results as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="output of `nmt train`")
     parser.add_argument("--train", required=True, metavar="PREFIX", help="text from which the glossary is extracted")

@@ -56,7 +56,7 @@ class Work(NamedTuple):
 
 
 class MeasuredBatch(NamedTuple):
-    """A batch and the counts from which its number of operations is computed."""
+    """A batch, and the counts from which the number of operations of a training step is computed."""
 
     batch: PackedBatch
     work: Work

@@ -122,7 +122,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for the processes or the Apache Beam runner that do the work."""
+    """Adds the options for the processes or the Apache Beam runner that prepare the data."""
     add = parser.add_argument
     add("--workers", type=int, metavar="N", help="number of processes (default: one a core); the result is the same")
     add("--beam", action="store_true", help="run as Apache Beam pipelines (extra `beam`); all workers must share DATA")

@@ -74,7 +74,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for what is printed."""
+    """Adds the options that select what is printed."""
     add = parser.add_argument_group("output").add_argument
     add("--n-best", type=int, default=1, metavar="N", help="print the N best as LINE ||| TEXT ||| SCORE")
     add("--scores", action="store_true", help="print TEXT, a tab and the score")

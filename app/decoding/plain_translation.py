@@ -35,7 +35,7 @@ EXAMINED = 2  # hypotheses that are checked: the second-best replaces the best o
 
 
 class Found(NamedTuple):
-    """The result of a search for B sources: the K best hypotheses of each, best first."""
+    """The result of a search for B sources: the K best hypotheses of each source, best first."""
 
     tokens: np.ndarray  # int32 [B, K, T], EOS included, then PAD
     scores: np.ndarray  # float32 [B, K], -inf where there is no hypothesis

@@ -44,7 +44,7 @@ class Explanation(NamedTuple):
 
 
 class RecordedSearch(BeamSearch):
-    """A beam search of one sentence that records its candidates."""
+    """A beam search for one sentence, which records the candidates of each step."""
 
     def run_recorded(self, step_state: SearchState) -> tuple[Hypotheses, RecordedCandidates]:
         """Searches like `BeamSearch.run`; returns the hypotheses, and the candidates of each step."""

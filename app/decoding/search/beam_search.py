@@ -53,7 +53,7 @@ class Scored(NamedTuple):
     best: TopK  # the best logits of the allowed tokens, [B * K, C]
 
     def log_probabilities(self, tokens: tf.Tensor) -> tf.Tensor:
-        """Returns the log-probabilities of `tokens`, int32 [B * K, n]."""
+        """Returns the log-probabilities of `tokens`, int32 [B * K, n], as the next tokens of each beam."""
         return tf.gather(self.logits, tokens, batch_dims=1) - self.normalizers
 
 

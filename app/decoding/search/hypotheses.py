@@ -9,7 +9,7 @@ TensorNest = Any  # a tensor or a tf.nest of tensors; only the model knows its s
 
 
 class SearchState(NamedTuple):
-    """The model's state between two steps."""
+    """The model's state between two steps of a search."""
 
     beams: TensorNest  # leading axis B * K; the rows are reordered with the beams
     sentences: TensorNest = ()  # leading axis B

@@ -32,7 +32,7 @@ _WHOLE_LISTED = f"^{LISTED}$"
 
 
 class Parts(NamedTuple):
-    """The copied start of a sentence, and the rest, which is translated. Each is a string or a string tensor [S]."""
+    """The copied start of a sentence, and the rest, which is translated. Both are a string or a string tensor [S]."""
 
     copied: str | tf.Tensor
     rest: str | tf.Tensor
