@@ -84,7 +84,8 @@ class TrainingConfig:
         storm_steps: Number of bad steps, among the last 4 * `storm_steps` steps, that count as a divergence. Training
             then returns to the last good checkpoint, skips the batches since that checkpoint, and continues at half the
             learning rate.
-        max_rollbacks: Number of divergences from which training recovers; the next divergence ends it with an error.
+        max_rollbacks: Number of divergences from which training recovers; the next divergence ends training with an
+            error.
     """
 
     steps: int = 100_000
@@ -169,7 +170,7 @@ class Configuration:
 
     @classmethod
     def from_sections(cls, sections: Mapping[str, Mapping[str, Any]], origin: str) -> Self:
-        """Builds and checks the configuration; `origin` names its source in messages.
+        """Builds and checks the configuration; `origin` is the name of its source in error messages.
 
         Raises:
             UserError: A section or key is unknown (the message names the nearest known one), or a value is invalid.

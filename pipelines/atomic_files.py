@@ -1,7 +1,7 @@
 """Files and folders that are complete or absent: each is written under a temporary name and then renamed.
 
-A reader, another process or the next run never sees a half-written file. Downloads do not use this module, since they
-keep an incomplete file in order to resume it.
+So other processes and later runs never see a half-written file. Downloads do not use this module, because an incomplete
+download is kept so that it can be resumed.
 """
 
 import shutil
@@ -45,6 +45,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file, so that it is either complete or absent. Replaces an existing file."""
+    """Writes a file under a temporary name and renames it to `path`. Replaces an existing file."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

@@ -8,7 +8,7 @@ DEFAULT_LAST = 5  # as in section 6.1 of the paper
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt average` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "average",
         help="average a run's newest or best checkpoints",

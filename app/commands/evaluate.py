@@ -15,7 +15,7 @@ TRANSLATION = "translation"
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt evaluate` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "evaluate",
         help="score a model or a file of its output",
@@ -153,8 +153,8 @@ def given_pair(pair: str | None) -> tuple[str | None, str]:
 def name_of_text(arguments: argparse.Namespace, languages: Any, target: str) -> str:
     """Returns the name of the evaluated text.
 
-    The name is that of the test set or file, with the target language if the model has several, and the domain if it is
-    given.
+    The name consists of the name of the test set or file, the target language if the model has several target
+    languages, and the domain if a domain is given.
     """
     name = str(arguments.test_set or arguments.reference[0].name)
     language = f" into {target}" if len(languages.targets) > 1 else ""

@@ -14,7 +14,7 @@ QUANTIZATIONS: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt export` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "export",
         help="write a SavedModel, string to string",

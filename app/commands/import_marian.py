@@ -6,7 +6,7 @@ from typing import Any
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt import-marian` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "import-marian",
         help="make a run from a published Marian model (OPUS-MT)",

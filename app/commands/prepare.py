@@ -28,7 +28,7 @@ PHASES = {
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt prepare` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "prepare",
         help="turn parallel text into a vocabulary and shards",
@@ -126,7 +126,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for the processes or the Apache Beam runner that do the work."""
+    """Adds the options for the processes or the Apache Beam runner that prepare the data."""
     add = parser.add_argument
     add("--workers", type=int, metavar="N", help="number of processes (default: one a core); the result is the same")
     add("--beam", action="store_true", help="run as Apache Beam pipelines (extra `beam`); all workers must share DATA")
@@ -208,7 +208,7 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 
 @contextmanager
 def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Yields the `pipelines.preparation.workers.Workers` that run the phases, and ends them after the context."""
+    """Yields the `pipelines.preparation.workers.Workers` of a preparation. The workers end with the context."""
     from keras_nmt.pipelines.errors import DataError
     from keras_nmt.pipelines.preparation.workers import BeamWorkers, local_workers
 
@@ -229,7 +229,7 @@ def prepare_and_report(options: Any, workers: Any = None) -> None:
 
     Args:
         options: The `PreparationOptions` of the preparation.
-        workers: The workers that run the phases; None for one process per core.
+        workers: The workers that run the phases of the preparation; None for one process per core.
     """
     from keras_nmt.app.runtime.console import say, work_bar
     from keras_nmt.pipelines.cleaning.filters import CleaningReport

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt serve` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "serve",
         help="translate over HTTP and on a web page",
@@ -104,7 +104,7 @@ def add_access_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Serves until a signal arrives, answers the open requests and exits. --new-api-key only adds a key."""
+    """Serves until a signal arrives, then answers the open requests. With --new-api-key, only adds a key."""
     check_usage(arguments)
     from keras_nmt.app.server.engine.limits import ApiKeys, add_api_key
     from keras_nmt.app.server.http.proxies import Proxies, networks, root_path_of

@@ -14,7 +14,7 @@ CHOSEN_BY_MINUTES = {"training.steps", "training.checkpoint_every"}
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt train` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "train",
         help="train a model on prepared data; the same command again resumes",
@@ -34,7 +34,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def add_configuration_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that choose the preset, the settings, the time and the initial weights."""
+    """Adds the options that choose the preset, the settings, the training time and the initial weights."""
     add = parser.add_argument
     add(
         "--preset",

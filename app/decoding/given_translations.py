@@ -37,8 +37,8 @@ class Scorer:
         signatures: The signatures of an engine, or the attribute `signatures` of a loaded SavedModel.
         length_penalty: The exponent of the length penalty; None for the engine's default. It must not be None if the
             signatures are those of a SavedModel.
-        batch_tokens: The limit of a batch: the number of its pairs times the number of tokens in its longest text. A
-            pair with more tokens is a batch on its own.
+        batch_tokens: The largest batch size in tokens, padding included: the number of pairs in the batch times the
+            number of tokens in its longest text. A pair with more tokens forms a batch of one pair.
         window_lines: The number of pairs that are read and sorted by length before the first of them is scored.
     """
 

@@ -51,7 +51,7 @@ class Signature(Protocol):
         """The specs of the inputs, in the order of the arguments; each spec has the name of its input."""
 
     def __call__(self, *inputs: Any, **named_inputs: Any) -> Tensors:
-        """Computes the outputs, by name."""
+        """Computes the outputs and returns them by name."""
 
 
 Signatures = Mapping[str, Signature]

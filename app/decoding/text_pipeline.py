@@ -40,7 +40,8 @@ TokenScorer = Callable[[tf.RaggedTensor, tf.Tensor], tf.Tensor]
 class TextPipeline(tf.Module):
     """Tokenisation, cutting and joining of texts, before and after an engine's search.
 
-    Each part is traced once and shared by all signatures, because the time to load a SavedModel grows with its ops.
+    Each part is traced once and shared by all signatures, because the time to load a SavedModel grows with its number
+    of operations.
 
     Args:
         vocabulary: The vocabulary of the model.
@@ -97,7 +98,8 @@ class TextPipeline(tf.Module):
             texts: The texts that were cut into pieces.
             find: The function that searches for hypotheses of some pieces.
             hypotheses: The number of translations of each text.
-            beams: The number of hypotheses that the search extends at once for each piece. It limits the batch size.
+            beams: The number of hypotheses that the search extends at once for each piece. A larger number makes the
+                batches smaller.
             retry: True to replace the best translation of a piece by the second-best one if the second-best one has
                 fewer warnings.
         """

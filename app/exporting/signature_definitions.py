@@ -16,7 +16,9 @@ from keras_nmt.app.decoding.signatures import DEFAULT, Signature, Signatures
 
 
 def signature_definitions(version: Path) -> dict[str, SignatureDef]:
-    """Reads inputs, outputs and defaults of a SavedModel's signatures, by name, `serving_default` first.
+    """Reads the inputs, outputs and defaults of a SavedModel's signatures from its file.
+
+    The descriptions are returned by name, `serving_default` first.
 
     Args:
         version: The folder with saved_model.pb.
@@ -29,7 +31,10 @@ def signature_definitions(version: Path) -> dict[str, SignatureDef]:
 
 
 def definitions_of(signatures: Signatures) -> dict[str, SignatureDef]:
-    """Describes functions made by `app.decoding.signatures.signature`, by name, `serving_default` first."""
+    """Describes the signatures of an engine, which are TensorFlow functions.
+
+    The descriptions are returned by name, `serving_default` first.
+    """
     names = sorted(signatures, key=lambda n: (n != DEFAULT, n))
     return {name: _definition(signatures[name]) for name in names}
 

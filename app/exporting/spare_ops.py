@@ -1,7 +1,7 @@
 """Removes duplicate and unused ops from a SavedModel, because its loading time grows with the number of ops.
 
-Tracing adds an op for a shape, axis or constant each time it is used, and also ops that nothing reads. TensorFlow
-removes such ops too, but only when a function is first called, and again after each loading of the model.
+Tracing adds a new op each time that a shape, axis or constant is used, and also adds ops whose outputs are never read.
+TensorFlow removes such ops too, but only when a function is first called, and again after each loading of the model.
 """
 
 from pathlib import Path
@@ -31,8 +31,9 @@ def remove_spare_ops(folder: Path) -> None:
 def merge_equal(function: FunctionDef) -> None:
     """Merges ops that compute the same from the same inputs.
 
-    Only the first of equal ops stays. Ops that read one of the others read the first one instead. Ops with state, such
-    as those that read variables or draw random numbers, are not merged.
+    Of several equal ops, the first is kept and the others are removed. Ops that read the output of a removed op then
+    read the output of the first op. Ops with state, such as ops that read variables or draw random numbers, are not
+    merged.
     """
     first: dict[object, str] = {}
     merged: dict[str, str] = {}  # name of a removed op -> name of the op that replaces it

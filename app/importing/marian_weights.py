@@ -5,13 +5,14 @@ The conversion handles these differences, so that the layers need not:
 - Marian's position vectors have all sines first, then all cosines (`MarianSinusoidalPositionalEmbedding`). Our position
   vectors alternate sines and cosines, as in section 3.5 of the paper. The order of the width axis is arbitrary, so the
   conversion permutes this axis in every matrix.
-- PyTorch's matrices are [out, in], our matrices are [in, out]. Our layers have one matrix for queries, keys and values.
+- PyTorch's matrices are [out, in], our matrices are [in, out]. Our self-attention layers have one matrix for queries,
+  keys and values, and our cross-attention layers have one matrix for keys and values.
 - Our embeddings are always scaled by sqrt(D). If a model has `scale_embedding` false, its embedding table is divided by
   sqrt(D). The projection uses the same table, so the weights of the decoder's last normalization are multiplied by
   sqrt(D).
-- The ids of pieces are those of `MarianVocabulary`. Its BOS is Marian's <pad>, which starts a translation and never
-  occurs in it. So BOS and our PAD get a bias that makes their probability 0. (Marian itself has no <pad>. The
-  conversion for `transformers` adds one, with a score of 0.)
+- The pieces get the ids of `MarianVocabulary`, in which the <pad> of the files has two ids, BOS and PAD. The decoder
+  reads BOS before the first token, and must never predict BOS or PAD. So the biases of both make their probability 0.
+  (The original Marian program has no <pad>. The conversion to the format of `transformers` adds it, with a score of 0.)
 """
 
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def our_weights(files: MarianFiles) -> Weights:
 
 
 class _Conversion:
-    """The conversion of one model."""
+    """Converts the weights of one model."""
 
     def __init__(self, files: MarianFiles) -> None:
         self.files = files
@@ -125,21 +126,25 @@ class _Conversion:
         return _below(f"transformer/{stack}/layer_{i}", found)
 
     def dense(self, name: str, inputs: int, outputs: int, reorder: Callable[[Array, Array], Weights]) -> Weights:
-        """Returns a projection whose inputs or outputs have the model width; `reorder` permutes that side."""
+        """Returns the weights of the projection `name`.
+
+        Its inputs or its outputs have the model width. `reorder` permutes this side: `rows` the inputs, `columns` the
+        outputs.
+        """
         return reorder(
             self.files.tensor(f"{name}.weight", outputs, inputs).T, self.files.tensor(f"{name}.bias", outputs)
         )
 
     def rows(self, kernel: Array, bias: Array) -> Weights:
-        """Permutes the inputs of a projection whose inputs have the model width."""
+        """Returns a projection whose inputs have the model width, with the inputs permuted into our order."""
         return {"kernel": kernel[self.order], "bias": bias}
 
     def columns(self, kernel: Array, bias: Array) -> Weights:
-        """Permutes the outputs of a projection whose outputs have the model width."""
+        """Returns a projection whose outputs have the model width, with the outputs permuted into our order."""
         return {"kernel": kernel[:, self.order], "bias": bias[self.order]}
 
     def norm(self, name: str) -> Weights:
-        """Returns the permuted weights of a normalization over the model width."""
+        """Returns the weights of a normalization over the model width, permuted into our order."""
         gamma, beta = (self.files.tensor(f"{name}.{part}", self.width)[self.order] for part in ("weight", "bias"))
         return {"gamma": gamma, "beta": beta}
 

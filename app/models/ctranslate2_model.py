@@ -22,7 +22,7 @@ POSITIONS = 4096  # rows of the table that CTranslate2 reads; no source or trans
 def write_ctranslate2(
     transformer: Network, vocabulary: AnyVocabulary, folder: Path, quantization: Quantization
 ) -> None:
-    """Writes the model and vocabulary.model into an existing folder.
+    """Writes the model, in CTranslate2's format, and vocabulary.model into an existing folder.
 
     Args:
         transformer: A `layers.Transformer`, post-norm or pre-norm.
@@ -67,7 +67,10 @@ def write_ctranslate2(
 
 
 def _fill_layer(layer: Any, block: Any) -> None:
-    """Copies the weights of an encoder or decoder block into CTranslate2's layer, which fuses the same projections."""
+    """Copies the weights of an encoder or decoder block into a layer of CTranslate2.
+
+    Both sides store the same projections, such as query, key and value, in one matrix.
+    """
     own = block.self_attention
     sublayers = [(layer.self_attention, layer.self_attention.linear, [own.query_key_value, own.output_projection])]
     if hasattr(block, "cross_attention"):

@@ -103,7 +103,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
-        """Reads a run.
+        """Opens an existing run, and reads its configuration and manifest.
 
         Raises:
             UserError: The folder is missing, is not a run, or is damaged.
@@ -152,7 +152,7 @@ class RunDirectory:
         return CheckpointFolder(self.path / "checkpoints")
 
     def dev_results(self) -> DevResults:
-        """Returns the dev results of each evaluated step, by step, even if the checkpoint of the step was removed."""
+        """Returns the dev results by evaluated step, also for steps whose checkpoints were removed."""
         return {line["step"]: line for line in step_lines.read(self.path / "dev.jsonl")}
 
     def evaluations(self, checkpoint: Checkpoint) -> list[dict[str, Any]]:
@@ -183,7 +183,7 @@ class RunDirectory:
 
         Raises:
             DataError: The file is missing or damaged.
-            UserError: The file holds another vocabulary.
+            UserError: The file holds another vocabulary than the one that the run was trained with.
         """
         path = self.path / "vocabulary.model"
         vocabulary = load_vocabulary(path)
@@ -201,10 +201,11 @@ class RunDirectory:
 
 
 def shard_checksums(data: Manifest) -> dict[str, list[str]]:
-    """Returns values that identify the data, by name.
+    """Returns a dictionary that differs if the data differs.
 
-    The value of a split's name has one string for each shard: the SHA-256 of the shard and that of its companion files.
-    If the split mixes several corpora, the value of "weights of NAME" has the weight of each corpus.
+    The entry NAME, the name of a split, has one string for each shard of the split: the SHA-256 of the shard, followed
+    by the SHA-256 of its companion files. If the split mixes several corpora, the entry "weights of NAME" has the
+    weight of each corpus.
     """
     checksums = {
         name: [shard.sha256 + shard.beside_sha256 for shard in split.shards] for name, split in data.splits.items()
@@ -241,9 +242,10 @@ def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:
-    """Returns `count` source sentences of the dev set, short to long, at evenly spaced quantiles of their length.
+    """Returns `count` different source sentences of the dev set, from the shortest to the longest.
 
-    Returns all different sentences if there are at most `count`, and an empty list if the data has no dev text.
+    Their lengths are evenly spaced quantiles of the lengths of all sentences. If the dev set has at most `count`
+    different sentences, returns all of them. If the data has no dev text, returns an empty list.
     """
     if "dev" not in data.splits or not data.split("dev").text:
         return []

@@ -1,4 +1,4 @@
-"""Completes a preset with the settings that depend on the data and on the machine."""
+"""Completes a configuration with the settings that depend on the data and on the machine."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -57,7 +57,7 @@ def train(
         facts: Further entries of the manifest of a new run.
 
     Returns:
-        The run, on the chief, which is the only machine that writes the run. None on the other machines.
+        On the chief, the run. On the other machines, None, because only the chief writes the run.
 
     Raises:
         UserError: The data, the configuration, the folder or the cluster cannot be used.
@@ -92,7 +92,7 @@ def train(
 
 
 def shared_facts(configuration: Configuration, data: Manifest) -> dict[str, Any]:
-    """Returns the values that must be equal on all machines, by name. TensorFlow would not detect different values."""
+    """Returns the values that must be equal on all machines, by name. TensorFlow does not detect a difference."""
     sections = configuration.as_sections()
     shards = json.dumps(shard_checksums(data))
     return {
@@ -157,7 +157,7 @@ def announce(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
 
 
 def announce_end(run: RunDirectory, trainer: Trainer) -> None:
-    """Prints the reason if the training ended early, and the number of skipped updates if there were any."""
+    """Prints why the training ended early, if it did, and the number of skipped updates, if there were any."""
     if trainer.step < run.configuration.training.steps:
         say(stopped_early(run))
     if skipped := skipped_steps(run.path):

@@ -1,9 +1,9 @@
 """The train step for any number of devices, which Keras' `fit` calls.
 
-The step replaces three parts of Keras. Keras' loss reduction averages the means of the replicas. Keras' optimizer sums
-the gradients over the replicas at a point where their norm is not available. Keras builds the model from the mean of
-the replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
-history are those of Keras.
+The step replaces three parts of Keras: the loss reduction, because Keras averages the means of the replicas; the
+summation of the gradients over the replicas, because Keras sums them at a point where their norm is not available; and
+the building of the model, because Keras builds it from the mean of the replicas' first batches, which fails if the
+batches have different shapes. The training loop, the callbacks and the history are those of Keras.
 """
 
 import gc
@@ -29,8 +29,9 @@ class Trainer(keras.Model):
 
     The loss of a step is the sum of the losses of the real target tokens, divided by the number of these tokens in the
     *global* batch. So the loss does not depend on how the batch is divided among replicas and accumulated parts. Data
-    with loss weights has a weight for each row, or for each target token of packed rows. The weights apply to the sum
-    and to the number, so that a pair of weight 2 has the same effect as two pairs.
+    with loss weights has a weight for each row, or for each target token of packed rows. In the sum, the loss of each
+    token is multiplied by its weight, and instead of the number of tokens, the sum of their weights is used. So a pair
+    of weight 2 has the same effect as two equal pairs.
 
     Args:
         transformer: A built model.
@@ -61,7 +62,7 @@ class Trainer(keras.Model):
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Calls Keras' `fit`, and then frees the iterator over the batches, even after an error.
 
-        If it were kept, a tf.data thread that still runs Python code would prevent the interpreter from exiting.
+        Otherwise, a tf.data thread that still runs Python code would prevent the interpreter from exiting.
         """
         try:
             return super().fit(*args, **kwargs)
@@ -74,7 +75,7 @@ class Trainer(keras.Model):
     def make_train_function(self, force: bool = False) -> None:
         """Creates the function that Keras' loop calls for each step.
 
-        Does nothing if the function exists and `force` is False. So a rollback does not compile it again.
+        Does nothing if the function exists and `force` is False. So a rollback does not compile the function again.
         """
         if self.train_function is not None and not force:
             return
@@ -131,7 +132,9 @@ class Trainer(keras.Model):
         }
 
     def accumulated_gradients(self, batch: tuple[Any, ...], total: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
-        """Computes the sums of a batch and the gradients of its scaled loss, one part of the batch after another.
+        """Computes the loss sums and the gradients of a batch, one accumulated part of the batch after another.
+
+        The gradients are those of the loss divided by `total` and multiplied by the loss scale.
 
         Args:
             batch: The batch, as for `replica_step`.
@@ -178,8 +181,8 @@ class Trainer(keras.Model):
         Args:
             inputs: The model's inputs.
             labels: The labels, int32 [B, T].
-            projection: The tied embeddings, float32 [V, D], as a separate tensor. So the gradient of the projection is
-                separate from the gradient of the embedding look-ups.
+            projection: The tied embeddings, float32 [V, D], as a tensor of their own, so that the gradient of the
+                projection is computed separately from the gradient of the embedding look-ups.
             loss_weights: The loss weights of the rows, float32 [B], or of the tokens, float32 [B, T]; None for a weight
                 of 1 for each token.
         """
@@ -194,7 +197,7 @@ class Trainer(keras.Model):
     def real_tokens(
         self, states: tf.Tensor, labels: tf.Tensor, loss_weights: tf.Tensor | None, passes: int
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Selects the N real target tokens of a batch. With XLA, returns all N = B T positions, including padding.
+        """Selects the N real target tokens of a batch. With XLA, selects all N = B T positions, including padding.
 
         Args:
             states: The decoder's states of P passes, [P B, T, D].
@@ -241,14 +244,14 @@ class Trainer(keras.Model):
         return evaluated_objective(tokens[0], projection, *tokens[1:], smoothing=self.settings.label_smoothing)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Does nothing: the model is already built. Keras would build it from a mean of the replicas' batches."""
+        """Does nothing, since the model is already built. Keras would build it from a mean of the replicas' batches."""
 
 
 def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient: tf.Tensor) -> tf.Tensor:
     """Returns the gradient of a weight. For the embeddings, adds the gradient of the tied projection.
 
     The gradient of the embedding look-ups has only some rows of the table. These rows are added to the projection's
-    gradient. TensorFlow's own sum would first expand the gradient of each look-up to a whole table.
+    gradient. If TensorFlow added the gradients, it would first expand the gradient of each look-up to a whole table.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
@@ -258,8 +261,7 @@ def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient:
 def release_frames(error: BaseException) -> None:
     """Clears the local variables of all frames of an error, including the frames of Keras.
 
-    Keras removes its frames from the traceback. Keras' frames can still be reached from the frames of functions that
-    Keras called.
+    Keras removes its frames from the traceback. They are found here as the callers of the frames that are left in it.
     """
     for innermost, _ in traceback.walk_tb(error.__traceback__):
         frame: FrameType | None = innermost
@@ -286,7 +288,7 @@ def token_counts(
 ) -> dict[str, tf.Tensor]:
     """Counts the real source tokens, the real target tokens and all positions of a batch, as float32 scalars.
 
-    With loss weights (of the rows or of the tokens), also returns the sum of the weights of the real target tokens.
+    With `loss_weights`, [B] or [B, T], also returns the sum of the weights of the real target tokens.
     """
 
     def real(ids: tf.Tensor) -> tf.Tensor:

@@ -2,8 +2,8 @@
 
 A record is a `tf.train.Example` with the int64 lists `source` and `target`, each ending in EOS. A file beside the shard
 has the lengths of its pairs (int32 [N, 2], source and target, EOS included), so that batches are planned without
-reading tokens. If corpora are mixed, a second file has the index of each pair's corpus (uint8 [N]). If there are loss
-weights, another file has the weight of each pair (float32 [N]).
+reading tokens. If corpora are mixed, a second file beside the shard has the index of each pair's corpus (uint8 [N]). If
+the pairs have loss weights, another file beside the shard has the weight of each pair (float32 [N]).
 """
 
 import hashlib
@@ -126,8 +126,9 @@ def _read_beside(path: Path, kind: type[_Kind], shape: tuple[int, ...]) -> NDArr
 def _load_array(path: Path, kind: np.dtype[_Kind], columns: tuple[int, ...]) -> NDArray[_Kind]:
     """Returns the array that `np.save` wrote, [N, *columns]. Does not use `np.load`, which calls Python's parser.
 
-    Before Python 3.11.8 and 3.12.2, two threads must not use the parser at the same time (python/cpython#106905). One
-    thread may run TensorFlow's autograph, which uses the parser, while another thread reads shards.
+    In versions of Python before 3.11.8 and 3.12.2, two threads must not use this parser at the same time
+    (python/cpython#106905). But while one thread reads shards, another thread may run TensorFlow's autograph, which
+    uses the parser.
     """
     content = path.read_bytes()
     if content[:8] != b"\x93NUMPY\x01\x00":
@@ -139,7 +140,7 @@ def _load_array(path: Path, kind: np.dtype[_Kind], columns: tuple[int, ...]) -> 
 
 
 def _read_shard(path: Path, shard: Shard, lengths: Lengths) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Returns the source and the target ids of a shard, given their lengths."""
+    """Returns the source ids and the target ids of a shard, given the lengths of its pairs."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -22,7 +22,7 @@ _NO_TAB = " has no tab; expected source, a tab, target on each line"
 
 
 class MalformedLineError(ValueError):
-    """A line is not a pair. The message is the reason, to be appended to "FILE line N"."""
+    """The error raised if a line is not a pair. Its message is the reason, which is appended to "FILE line N"."""
 
 
 def open_files(request: CorpusRequest) -> Corpus:
@@ -87,7 +87,10 @@ def checked_weight(value: str | float | None, what: str) -> float:
 
 
 def in_one_line(text: str) -> bytes:
-    """Encodes text, with spaces for line ends. Lone surrogates become invalid UTF-8, so cleaning drops the pair."""
+    """Encodes text, with spaces for line ends.
+
+    Lone surrogates are encoded as bytes that are not valid UTF-8. So cleaning will drop the pair.
+    """
     return text.replace("\r\n", " ").replace("\n", " ").encode(errors="surrogatepass")
 
 
@@ -111,7 +114,7 @@ def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
 
 
 def _read_pairs(path: str, parse: Callable[[bytes], RawPair | None]) -> Iterator[RawPair]:
-    """Yields the pair of each line; skips a line if `parse` returns None. Malformed lines are yielded as such."""
+    """Yields the pair of each line. Skips a line if `parse` returns None; yields malformed lines as malformed pairs."""
     for number, line in enumerate(read_lines(path), start=1):
         try:
             pair = parse(line)

@@ -20,7 +20,8 @@ def open_tfds(request: CorpusRequest) -> Corpus:
     """Opens a TFDS translation data set. On first use, TFDS downloads and prepares the data set.
 
     Raises:
-        DataError: TFDS does not have the data set, split or subset, cannot download it, or has it in other languages.
+        DataError: TFDS does not have the data set, the split or a subset, cannot download the data set, or has it only
+            in other languages.
     """
     spec, pair = request.spec, request.pair
     name, _, chosen = request.name.partition(":")
@@ -53,7 +54,7 @@ def _builder(spec: str, name: str, tfds_dir: str | None) -> Any:
 
 
 def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | None) -> Any:
-    """Returns a builder for the chosen training corpora of a WMT task; the builder has only the split `train`."""
+    """Returns a TFDS builder for the chosen training corpora of a WMT task. The builder has only the split `train`."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.translate import wmt
 
@@ -77,7 +78,7 @@ def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | No
 
 
 def _prepare(spec: str, builder: Any) -> None:
-    """Downloads and prepares the data if necessary; TFDS itself shows the progress on stderr."""
+    """Downloads and prepares the data set if necessary. TFDS shows the progress on stderr."""
     try:
         builder.download_and_prepare()
     except Exception as error:  # the download errors of TFDS have no common base class

@@ -29,8 +29,8 @@ def pack_rows(
 
     Args:
         plan: The positions of the N pairs in the packed batch.
-        batch: `({"source": [N, S'], "target": [N, T']}, labels [N, T'])`. No source or target is longer than the room
-            that the plan has for it.
+        batch: `({"source": [N, S'], "target": [N, T']}, labels [N, T'])`. The plan must have enough room for each
+            source and each target.
         weights: The loss weights of the pairs, float32 [N].
 
     Returns:
@@ -81,10 +81,10 @@ def _broadcast(segments: Rows, ids: Ids) -> Ids:
 
 
 class _Side:
-    """The positions of the tokens of one side of a batch in packed rows."""
+    """The positions that the tokens of one side (source or target) of a batch get in packed rows."""
 
     def __init__(self, plan: PackedPlan, side: int, ids: Ids) -> None:
-        """Computes the positions.
+        """Computes the positions from the plan and from the places of the tokens in `ids`.
 
         Args:
             plan: The positions of the pairs in the packed batch.
@@ -97,7 +97,7 @@ class _Side:
         self.places = plan.rows[pair], plan.starts[pair, side] + column
 
     def place(self, values: NDArray[_Number]) -> NDArray[_Number]:
-        """Moves values, one per token, from [N, L] to packed rows [B, W]; padding gets 0."""
+        """Moves the value of each token from its place in [N, L] to its place in packed rows [B, W]. Padding gets 0."""
         rows = np.zeros(self.shape, values.dtype)
         rows[self.places] = values[self.taken]
         return rows

@@ -1,4 +1,4 @@
-"""Reads the tokens of a window and fills the window's batches. A machine reads only the shards of its own lanes."""
+"""Reads the tokens of a window and fills the batches of the window. A machine reads only the shards of its lanes."""
 
 from collections.abc import Callable
 from itertools import compress
@@ -59,5 +59,5 @@ def read_window(data: TrainingData, window: Window) -> Fill:
 
 
 def weights_of(plan: BatchPlan, weights: Weights) -> Weights:
-    """Returns the loss weights of the rows of a batch, given the weights of all pairs; 0 for empty rows."""
+    """Returns the loss weight of each row of a batch, 0 for empty rows. `weights` has the loss weights of all pairs."""
     return np.where(plan.rows == EMPTY_ROW, np.float32(0), weights[plan.rows])

@@ -13,7 +13,7 @@ from keras_nmt.app.runtime.text_files import check_readable, stream_lines
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt score` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "score",
         help="print a model's scores of existing translations",

@@ -28,7 +28,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 
 
 def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+    """Adds the parser of `nmt translate` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "translate",
         help="translate lines of text",
@@ -193,7 +193,7 @@ def request(arguments: argparse.Namespace) -> Any:
 
 
 def formatted(number: int, translation: Any, alignment: str, arguments: argparse.Namespace) -> str:
-    """Returns the output for line `number`, counted from 0: the translation, the n best in Moses' format, or JSON."""
+    """Returns the output for line `number`, counted from 0: a translation, an n-best list as in Moses, or JSON."""
     if arguments.json:
         fields = {"translation": translation.text, **details(translation)}
         alternatives = [{"text": other.text, **details(other)} for other in translation.alternatives]

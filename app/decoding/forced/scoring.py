@@ -1,4 +1,4 @@
-"""Scores given translations by a model's probabilities, in a TensorFlow graph."""
+"""Scores given translations by the probabilities of a model, in a TensorFlow graph."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -64,12 +64,12 @@ def joined_scores(
 ) -> ScoredTexts:
     """Joins the scores of M pieces into the scores of N texts.
 
-    The field `pieces` of the result contains ids, int32 [N, T], instead of strings.
+    The field `pieces` of the result contains token ids, int32 [N, T], instead of strings.
 
     Args:
         pieces: The pairs of pieces.
         scores: The scores of the pieces.
-        shown: int32 [M, T], the labels whose pieces and log-probabilities the result contains, then PAD.
+        shown: int32 [M, T], the labels whose ids and log-probabilities the result contains, then PAD.
         copied: int32 [M, (K)], the tokens of copied text, whose probability is 1.
         alpha: The exponent of the length penalty.
     """

@@ -12,8 +12,8 @@ from keras_nmt.app.decoding.search.hypotheses import TensorNest
 class Ensemble:
     """A `Network` of several members. Encoder outputs and caches are lists with one entry for each member.
 
-    The logits of the ensemble are the logarithm of the members' mean probability, float32. So their softmax is the mean
-    probability.
+    The logits of the ensemble are the logarithm of the members' mean probability, float32. So the softmax of these
+    logits is the mean probability.
 
     Args:
         transformers: At least one `layers.transformer.Transformer`. The shapes of their layers may differ.
@@ -90,7 +90,7 @@ class Ensemble:
         return mean_logits(self._each(step, caches, encoded["cross"]))
 
     def _each(self, function: Callable[..., Any], *values: Sequence[TensorNest]) -> list[Any]:
-        """Calls a function with each member and the member's entry of each of `values`; returns all results."""
+        """Calls `function` for each member, with the member and its entry in each of `values`; returns all results."""
         return [function(member, *own) for member, *own in zip(self.transformers, *values, strict=True)]
 
 

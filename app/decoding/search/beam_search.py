@@ -53,7 +53,7 @@ class Scored(NamedTuple):
     best: TopK  # the best logits of the allowed tokens, [B * K, C]
 
     def log_probabilities(self, tokens: tf.Tensor) -> tf.Tensor:
-        """Returns the log-probabilities of `tokens`, int32 [B * K, n]."""
+        """Returns the log-probabilities of `tokens`, int32 [B * K, n], as the next tokens of each beam."""
         return tf.gather(self.logits, tokens, batch_dims=1) - self.normalizers
 
 
@@ -162,7 +162,7 @@ class BeamSearch:
         return (self.choose(*self.propose(state)),)
 
     def propose(self, state: BeamState) -> tuple[BeamState, Candidates]:
-        """Runs the model's step function; returns the search state after it, and the candidates."""
+        """Runs the step function; returns the search state with the new state of the model, and the candidates."""
         newest = tf.reshape(tf.gather(state.live_tokens, state.position, axis=2), [-1])  # [B * K]
         logits, step_state = self.step(newest, state.position, state.step_state)
         state = state._replace(step_state=step_state)
@@ -190,8 +190,9 @@ class BeamSearch:
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
         """Finds the best next tokens of each beam.
 
-        The tokens that are never chosen, PAD and BOS, may be among them: masking the logits would need a pass over
-        [B * K, V]. So this method finds two more tokens than needed, and `extensions` masks PAD and BOS.
+        The result may contain PAD and BOS, which a search never chooses. Masking their logits here would need a pass
+        over all logits, [B * K, V]. So this method finds two more tokens than needed, and `extensions` masks PAD and
+        BOS.
         """
         ruled = self.repetition.apply(logits, state.history())
         best = top_k(ruled.allowed, self.candidate_count() + len(NEVER_CHOSEN))
@@ -230,7 +231,7 @@ class BeamSearch:
         return Candidates(best.values, best.indices // extensions_of_beam, chosen_tokens)
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
-        """Keeps the K hypotheses with the best scores: of the finished ones and the candidates that end in EOS."""
+        """Keeps the K best hypotheses among the finished hypotheses and the candidates that end in EOS."""
         ended = tf.where(candidates.tokens == EOS, candidates.log_probabilities, IMPOSSIBLE)
         scores = ended / length_penalties(state.position + 1, self.length_penalty)
         best: TopK = tf.math.top_k(tf.concat([state.finished.scores, scores], 1), self.beam_size)  # of [B, K + C]
@@ -265,19 +266,19 @@ class BeamSearch:
         return state, parents
 
     def select_survivors(self, state: BeamState, candidates: Candidates) -> TopK:
-        """Selects the candidates that stay live, [B, K]: the most probable ones."""
+        """Selects the K most probable candidates of each sentence, which stay live: [B, K]."""
         best: TopK = tf.math.top_k(candidates.log_probabilities, self.beam_size)
         return best
 
     def prune_unpromising(self, state: BeamState) -> tf.Tensor:
         """Returns the live log-probabilities, [B, K], with -inf for all beams of a sentence whose search can stop.
 
-        It can stop when no live beam can reach a better score than the N-th best finished hypothesis, where N is
+        A search can stop when no live beam can reach a better score than the N-th best finished hypothesis, where N is
         `self.hypotheses`.
 
         Log-probabilities only decrease, and the length penalty is monotone in the length. So the best score that a live
-        beam can reach is its present log-probability divided by a penalty: the larger one of the penalties at the next
-        length and at the length limit.
+        beam can reach is its present log-probability divided by the larger of two penalties: the penalty at the next
+        length and the penalty at the length limit.
         """
         next_penalty = length_penalties(state.position + 2, self.length_penalty)
         best_penalty = tf.maximum(next_penalty, length_penalties(state.length_limits, self.length_penalty))  # [B]
@@ -286,9 +287,9 @@ class BeamSearch:
         return tf.where(can_improve[:, tf.newaxis], state.live_log_probabilities, IMPOSSIBLE)
 
     def reorder(self, step_state: SearchState, parents: tf.Tensor) -> SearchState:
-        """Reorders the model's state: each live beam gets the state of the beam that it extends.
+        """Reorders the model's state so that each new live beam gets the state of the beam that it extends.
 
-        `parents`, int32 [B, K], has the index of the extended beam, from 0 to K - 1.
+        `parents`, int32 [B, K], has the index of the extended beam for each new live beam, from 0 to K - 1.
         """
 
         def reordered() -> TensorNest:
@@ -301,6 +302,10 @@ class BeamSearch:
 
 
 def _log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
-    """Computes log(sum(exp(logits))) of each row, [N, 1], with softmax. This is one pass; logsumexp needs four."""
+    """Computes log(sum(exp(logits))) of each row: [N, 1].
+
+    The result is the best logit minus the logarithm of its softmax. The softmax is one pass over the logits, while
+    `tf.reduce_logsumexp` needs four.
+    """
     probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
     return best.values[:, :1] - tf.math.log(tf.maximum(probability, SMALLEST))

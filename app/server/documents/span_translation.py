@@ -17,10 +17,11 @@ NO_ALIGNMENT = Alignment([], np.zeros((0, 0), np.float32))
 
 
 async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequence[Sequence[str]]) -> list[list[Span]]:
-    """Translates texts that consist of spans.
+    """Translates texts that consist of spans, which are stretches with the same formatting.
 
-    Every source span with letters has a word in the translation if the translation has enough words. A placeholder
-    appears once, as an empty span. A span of white space or of marks for which `is_droppable` is true may be missing.
+    Every source span with letters has a word in the translation if the translation has enough words. A placeholder,
+    which is an empty span such as a picture, appears exactly once in the translation. A span of white space or of marks
+    for which `is_droppable` is true may be missing.
 
     Args:
         batcher: Batcher that runs the signatures.
@@ -43,7 +44,7 @@ async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequenc
 
 
 def located_sentences(text: str, translated: TranslatedText) -> Iterator[tuple[int, int, Sentence]]:
-    """Yields each sentence with text as a triple: its begin in `text`, its end (exclusive), and the sentence.
+    """Yields a triple for each sentence that has text: its begin and its end (exclusive) in `text`, and the sentence.
 
     Args:
         text: The source text.
@@ -67,7 +68,8 @@ def place_translations(
     Args:
         sources: The source texts.
         translated: The translated sentences of each source text.
-        alignments: Alignment of each pair of a sentence and its translation. A sentence in one span needs none.
+        alignments: Alignment of each pair of a sentence and its translation. A sentence that lies in one span needs no
+            alignment.
     """
     found = []
     for source, text in zip(sources, translated, strict=True):

@@ -4,7 +4,7 @@ Each worker is a thread. A worker takes the text that has waited longest and add
 number of tokens in a batch has two limits: `batch_tokens`, and the worker's share. The share is the number of tokens
 that are queued or being computed, divided by the number of workers. If fewer tokens than the share are queued, the
 worker waits some milliseconds for more texts, because clients that have just received an answer often send the next
-request.
+request at once.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class Batcher:
     async def run(
         self, version: Version, signature: str, rows: Sequence[Row], settings: Mapping[str, Any]
     ) -> list[Row]:
-        """Runs a signature on rows (one per text). If the call is cancelled, its rows in the queue are dropped.
+        """Runs a signature on rows, one row for each text. If the call is cancelled, its queued rows are dropped.
 
         Args:
             version: Version of a model.
@@ -176,7 +176,10 @@ class Batcher:
                     self._changed.wait()
 
     def _share(self, queued_tokens: int) -> int:
-        """Returns a worker's share of the tokens that are queued or being computed, at most `batch_tokens`."""
+        """Returns a worker's share of the tokens that are queued or being computed, at most `batch_tokens`.
+
+        The share is the number of these tokens divided by the number of workers.
+        """
         return min(self.batch_tokens, -(-(queued_tokens + self._computing_tokens) // len(self._threads)))
 
     def _gather_seconds(self) -> float:

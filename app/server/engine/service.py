@@ -24,7 +24,7 @@ AUTO = "auto"  # given as the source language, makes the server identify the lan
 
 
 class ClientGoneError(RequestError):
-    """A client that disconnected before the answer."""
+    """A request whose client disconnected before the answer was sent."""
 
     status = CLIENT_GONE
 

@@ -1,7 +1,7 @@
 """Translates texts of any length, sentence by sentence.
 
-Line breaks and multiple spaces between sentences are kept. All other sentences are separated by a single space, or by
-no space in languages such as Chinese.
+Line breaks and multiple spaces between sentences are kept. All other translated sentences are separated by a single
+space, or by no space in languages such as Chinese.
 """
 
 import asyncio
@@ -68,8 +68,8 @@ class TranslatedText:
         """Returns an alternative translation of the whole text.
 
         Args:
-            number: Index of the alternative in each sentence. A sentence with fewer alternatives uses its last one, or
-                its translation if it has no alternatives.
+            number: Index of the alternative in each sentence. A sentence with fewer alternatives uses its last
+                alternative, or its translation if it has no alternatives.
         """
         parts = []
         for sentence in self.sentences:
@@ -81,8 +81,8 @@ class TranslatedText:
 def sentences_of(text: str) -> list[Sentence]:
     """Splits a text into sentences that are not translated yet.
 
-    Joining the sentences and the white space around them gives the text again. The exported graph would split the text
-    at the same places, so the graph does not split these sentences again.
+    The sentences and the white space around them, joined, are the text. The exported graph would split the text at the
+    same places, so the graph does not split these sentences again.
     """
     found: list[Sentence] = []
     for before, core, after in stretches_in_python(text):
@@ -154,7 +154,7 @@ async def translate(
 async def stream(
     batcher: Batcher, direction: Direction, text: str, *, with_words: bool = False
 ) -> AsyncIterator[tuple[int, Sentence]]:
-    """Yields each sentence of a text, after its index, as soon as the sentence is translated.
+    """Yields pairs of the index of a sentence and the sentence, each pair as soon as the sentence is translated.
 
     A later sentence may be yielded before an earlier one.
     """
@@ -198,7 +198,7 @@ async def translate_sentences(
 
 
 async def continuations(batcher: Batcher, direction: Direction, source: str, prefix: str, count: int) -> list[Sentence]:
-    """Returns translations that begin with a prefix and differ in the token after it, the most likely first.
+    """Returns translations that begin with a prefix and differ in the next token, the most likely first.
 
     Args:
         batcher: Batcher that runs the signature.

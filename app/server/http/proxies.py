@@ -93,7 +93,7 @@ def forwarded_by(hop: Hop, scope: Scope) -> Scope:
 
 
 def hops_of(scope: Scope) -> list[Hop]:
-    """Returns the values that each proxy added to the headers, from the client's side to this server.
+    """Returns the values that each proxy added to the headers, in the order from the client to this server.
 
     If a request has both Forwarded and X-Forwarded-*, the result is empty, because a client may have forged either.
     """

@@ -70,7 +70,7 @@ class ModelPictures:
         hparams.hparams(known)
 
     def write_projector(self, embeddings: keras.Variable) -> None:
-        """Writes the embeddings and their pieces for the Projector tab. Replaces the embeddings of an earlier step."""
+        """Writes the embedding of each piece for TensorBoard's Projector tab. Replaces earlier embeddings."""
         self.folder.mkdir(parents=True, exist_ok=True)
         labels = (piece.replace("\t", " ").replace("\n", " ") or " " for piece in self.vocabulary.pieces())
         (self.folder / METADATA).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
@@ -84,8 +84,8 @@ class ModelPictures:
 def write_histograms(weights: Sequence[keras.Variable], gradient_averages: Sequence[keras.Variable]) -> None:
     """Writes histograms of the weights and of the moving averages of their gradients.
 
-    The histograms are computed in NumPy. `tf.summary.histogram` would need memory for 30 numbers for each number
-    of a weight.
+    The histograms are computed in NumPy. `tf.summary.histogram` would need memory for 30 numbers per element of a
+    weight.
     """
     summary = Summary()
     for folder, variables in (("weights", weights), ("gradients, moving average", gradient_averages)):

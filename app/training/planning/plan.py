@@ -1,6 +1,6 @@
 """`nmt train --plan`: describes a training from its data, its configuration and a few measured steps.
 
-No files are written. The steps train a model that is then discarded.
+No files are written. The measured steps train a model that is discarded afterwards.
 """
 
 import math
@@ -70,7 +70,7 @@ class DataPlan:
     Attributes:
         training_pairs: The number of pairs that are not longer than `max_length`.
         skipped_pairs: The number of pairs that are skipped because they are longer than `max_length`.
-        max_length: The maximum length of either side of a pair, in tokens.
+        max_length: The maximum length of the source and of the target of a pair, in tokens.
         batches: The number of batches.
         source_tokens: The mean number of real source tokens of a batch, with EOS.
         target_tokens: The mean number of real target tokens of a batch, with EOS.
@@ -99,7 +99,8 @@ class MemoryPlan:
         estimated: The estimated peak, including `program`.
         estimated_parts: The estimated memory of one device by purpose, without `program`.
         there: The available memory, including `program`.
-        measured: The measured peak. The measured steps include the batch of the first epoch that needs most memory.
+        measured: The measured peak. One of the measured steps is on that batch of the first epoch that needs most
+            memory.
     """
 
     accumulation: int
@@ -113,7 +114,7 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Speed:
-    """The speed of some steps whose batch shapes were already compiled.
+    """The speed of measured steps, without the time of compilation.
 
     Attributes:
         steps: The number of measured steps.
@@ -243,9 +244,9 @@ def batches_to_measure(configuration: Configuration, data: DataSets, epoch: Sequ
 def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
     """Measures the speed of train steps.
 
-    The first batch is used only for one step, which traces the graph and reaches the peak of memory. Each further batch
-    gets one warm-up step, until the warm-up has taken 15 seconds. Then steps on the warmed-up batches are measured for
-    at least 5 seconds.
+    The first batch is used only for one step, which traces the graph and reaches the peak of memory. Then each further
+    batch is used for one warm-up step, until the warm-up has taken 15 seconds. Finally, steps on the batches of the
+    warm-up are repeated and measured for at least 5 seconds.
     """
     trainer.make_train_function()
     traced = run_steps(trainer, batches[:1])

@@ -27,7 +27,7 @@ MAX_WRAPPER_DEPTH = 20  # limited because each word of a translation may need co
 
 
 def text_units(paragraph: Element) -> Iterator[TextUnit]:
-    """Yields the text units of a paragraph that have something to translate.
+    """Yields each text unit of a paragraph that has text to translate: the leaves that are translated as one text.
 
     The function changes the paragraph's XML but not its look: every run is divided into runs with one content each.
     """
@@ -41,7 +41,7 @@ def text_units(paragraph: Element) -> Iterator[TextUnit]:
 
 
 def fixed_wrappers(leaf: WordLeaf, torn: set[int]) -> tuple[int, ...]:
-    """Returns the ids of a leaf's wrappers that cannot move with their words.
+    """Returns the ids of a leaf's wrappers (enclosing elements) that cannot move with their words.
 
     These wrappers are the innermost wrapper in `torn` and all wrappers that enclose it.
 

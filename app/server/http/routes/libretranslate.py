@@ -109,7 +109,7 @@ FILE_BODY = {
 
 @routes.get("/languages")
 def languages(service: CurrentService) -> list[dict[str, Any]]:
-    """Lists the languages. Each has the list of languages that it can be translated into."""
+    """Lists the languages. The entry of a language lists the languages that it can be translated into."""
     targets: dict[str, list[str]] = {}
     for direction in service.models.directions():
         targets.setdefault(direction.source, []).append(direction.target)

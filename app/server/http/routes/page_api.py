@@ -122,7 +122,7 @@ async def translate_text(request: Request, body: TextToTranslate, service: Curre
 
 @routes.post("/stream", response_class=StreamingResponse)
 async def stream_text(request: Request, body: TextToStream, service: CurrentService) -> StreamingResponse:
-    """Translates a text. As soon as a sentence is translated, sends it with its index as a server-sent event."""
+    """Translates a text. Sends each translated sentence at once, with its index, as a server-sent event."""
     direction = admitted_direction(service, request, body, [body.text])
     found = stream(service.batcher, direction, body.text, with_words=body.words)
     return StreamingResponse(
@@ -134,7 +134,7 @@ async def stream_text(request: Request, body: TextToStream, service: CurrentServ
 
 @routes.post("/alternatives")
 async def alternatives(request: Request, body: PlaceToGoOn, service: CurrentService) -> list[dict[str, Any]]:
-    """Returns translations that begin with the prefix and differ in the token after it, the most likely first."""
+    """Returns translations that begin with the prefix and differ in the next token, the most likely first."""
     direction = admitted_direction(service, request, body, [body.sentence, body.prefix])
     if not body.sentence.strip():
         raise RequestError("the sentence is empty")

@@ -77,7 +77,7 @@ class BareNumbersResponse(Response):
 @routes.get("/v1/models/{name}")
 @routes.get("/v1/models/{name}/versions/{number}")
 def status(service: CurrentService, name: str, number: int | None = None) -> JSONResponse:
-    """Returns the states of the versions that were loaded or failed to load, or only of the version in the path."""
+    """Returns the state of the version in the path, or of all versions that were loaded or failed to load."""
     return JSONResponse({"model_version_status": status_of(service, name, number)})
 
 
@@ -92,7 +92,7 @@ def metadata(service: CurrentService, name: str, number: int | None = None) -> J
 @routes.post("/v1/models/{name}:predict", openapi_extra=PREDICT_BODY)
 @routes.post("/v1/models/{name}/versions/{number}:predict", openapi_extra=PREDICT_BODY)
 async def predict(request: Request, service: CurrentService, name: str, number: int | None = None) -> Response:
-    """Runs a signature. Bodies: `{"instances": ["Good morning."]}` or `{"signature_name": …, "inputs": {…}}`."""
+    """Runs a signature. Example bodies: `{"instances": ["Good day."]}`, `{"signature_name": …, "inputs": {…}}`."""
     service.admit(request)
     version = service.models.get(name, number)
     try:
