@@ -28,6 +28,7 @@ VERBS = {  # the module of each command, in `app.commands`
     "evaluate": "evaluate",
     "translate": "text.translate",
     "summarize": "text.summarize",
+    "parse": "text.parse",
     "score": "text.score",
     "export": "export",
     "serve": "serve",

@@ -121,6 +121,12 @@ def transformer_signatures(engine: TransformerEngine) -> Signatures:
     return {**engine_signatures(engine), **_made(engine, TRANSFORMER_SIGNATURES)}
 
 
+def parser_signatures(engine: TranslationEngine) -> Signatures:
+    """Returns the signatures of a parser, by name. Their `translations` are trees."""
+    made = _made(engine, {name: ENGINE_SIGNATURES[name] for name in (TRANSLATE, N_BEST, TOKENIZE)})
+    return {DEFAULT: default_signature(made[TRANSLATE], engine.options), **made}
+
+
 def default_signature(translate: Signature, options: DecodingOptions) -> Signature:
     """Returns the signature `serving_default`, which runs `translate` with the settings in `options`."""
     settings = search_settings(options)

@@ -1,7 +1,7 @@
 """Summarization: a text into a short text of the same language, scored by ROUGE."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
@@ -28,6 +28,10 @@ class Summarization:
         unused_filters=("too_long", "length_ratio", "few_letters", "numbers", "links", "language"),
         cuts_sources=True,
     )
+
+    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """Returns no settings: the preset decides."""
+        return {}
 
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"

@@ -53,6 +53,9 @@ class Task(Protocol):
     def recipe(self) -> Recipe:
         """How pairs of text become examples."""
 
+    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """Returns the values of fields of `TransformerConfig` that the task fixes, given the vocabulary's pieces."""
+
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
     ) -> "TranslationGraph":

@@ -1,7 +1,7 @@
 """Translation: text of one language into another (Vaswani et al. 2017, section 6.1), scored by BLEU, chrF and TER."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_nmt.app.errors import UserError
 from keras_nmt.pipelines.preparation.recipes import TRANSLATION, Recipe
@@ -23,6 +23,10 @@ class Translation:
     roles: LanguagePair | None = None
     metric, metric_label = "bleu", "BLEU"
     recipe = Recipe()
+
+    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """Returns no settings: the preset decides."""
+        return {}
 
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"

@@ -103,10 +103,25 @@ def add_alignment_option(group: argparse._ArgumentGroup) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Runs the command; see `run_lines`."""
+    run_lines(arguments)
+
+
+def run_lines(
+    arguments: argparse.Namespace,
+    *,
+    before: Callable[[str], str] = str,
+    after: Callable[[str], str] = str,
+) -> None:
     """Translates the lines and prints the translations in order; also runs the other verbs that print a line for each.
 
     The lines are read, translated and printed in blocks ("windows"), one block after another. If the lines are typed at
     a terminal, a block is one line.
+
+    Args:
+        arguments: The command line.
+        before: A function that is applied to each line before the model reads it.
+        after: A function that is applied to each line before it is printed.
     """
     check_usage(arguments)
     for path in (arguments.file, arguments.prefix, arguments.glossary):
@@ -127,7 +142,7 @@ def run(arguments: argparse.Namespace) -> None:
     window = {"window_lines": 1} if typed else {}
     translator = model.translator(request(arguments), **window, batches_at_once=at_once)
     prefixes = stream_lines(arguments.prefix) if arguments.prefix else None
-    text = stream_lines(arguments.file)
+    text = map(before, stream_lines(arguments.file))
     first = [] if typed else list(islice(text, FEW_LINES + 1))
     lines, sources = tee(map(tag, chain(first, text)))
     translations = translator.translate_lines(lines, prefixes=prefixes)
@@ -141,7 +156,7 @@ def run(arguments: argparse.Namespace) -> None:
         del sources  # otherwise `tee` would keep all lines in memory for this iterator
     with without_graph_optimization() if len(first) <= FEW_LINES else nullcontext():
         for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
-            print(formatted(number, translation, alignment, arguments), flush=typed)
+            print(after(formatted(number, translation, alignment, arguments)), flush=typed)
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
