@@ -8,11 +8,10 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
-    from keras_nmt.app.scoring.rouge import RougeScores
-
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
+    from keras_nmt.app.scoring.rouge import RougeScores
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
@@ -37,9 +36,9 @@ class Summarization:
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
     ) -> "TranslationGraph":
         """Returns the engine that summarizes each text as a whole."""
-        from keras_nmt.app.decoding.text.whole_texts import WholeTextCutter, meaningful_warnings, whole_pairs
         from keras_nmt.app.decoding.text_pipeline import TextPipeline
         from keras_nmt.app.decoding.translation_graph import TranslationGraph
+        from keras_nmt.app.decoding.whole_texts import WholeTextCutter, meaningful_warnings, whole_pairs
 
         cutter = WholeTextCutter(vocabulary, options.max_source_tokens)
         text = TextPipeline(vocabulary, options, cutter=cutter, pairing=whole_pairs, checks=meaningful_warnings)

@@ -9,8 +9,8 @@ import tensorflow as tf
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.text.output_checks import WARNINGS
 from keras_nmt.app.decoding.text.texts import Pieces, TranslatedTexts
-from keras_nmt.app.decoding.text.whole_texts import WholeTextCutter, whole_pairs
 from keras_nmt.app.decoding.text_pipeline import Finder, TextPipeline
+from keras_nmt.app.decoding.whole_texts import WholeTextCutter, whole_pairs
 from keras_nmt.pipelines.trees.pieces import WORD_PIECE
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
