@@ -1,4 +1,4 @@
-"""Constituency parsing: the words of a sentence into its tree (Vaswani et al. 2017, section 6.3), scored as by EVALB."""
+"""Constituency parsing: words into their tree (Vaswani et al. 2017, section 6.3), scored by the rules of EVALB."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Parsing of words as one TensorFlow graph: the graph of translation with a search that yields only well-formed trees."""
+"""Parsing as one TensorFlow graph: that of translation, with a search that finds only well-formed trees."""
 
 import tensorflow as tf
 from keras_nmt.app.decoding.search.tree_search import TreeSymbols, tree_search

@@ -1,7 +1,7 @@
 """Text processing of a parser, in a TensorFlow graph: words to tokens, and actions to bracketed trees.
 
-The words of a text are the strings between its spaces. Before the pieces of each word stands the token `<XX>`, which the
-decoder emits to read the word; see `pipelines.trees.linearization` for the actions.
+The words of a text are the strings between its spaces. The token `<XX>` stands before the
+pieces of each word, and the decoder emits it to read the word; see `pipelines.trees.linearization` for the actions.
 """
 
 import tensorflow as tf
@@ -63,7 +63,7 @@ def words_of(texts: tf.Tensor) -> tf.RaggedTensor:
     return tf.strings.split(texts)
 
 
-def no_warnings(sources: tf.Tensor, source_tokens: tf.Tensor, outputs: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+def no_warnings(_sources: tf.Tensor, _source_tokens: tf.Tensor, outputs: tf.Tensor, _tokens: tf.Tensor) -> tf.Tensor:
     """Returns no warning for any output: bool [B, H, F], as `find_warnings`. A tree cannot be malformed."""
     return tf.fill([*tf.unstack(tf.shape(outputs)), len(WARNINGS)], False)
 
