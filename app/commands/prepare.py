@@ -36,7 +36,7 @@ def add_parser(verbs: Any) -> None:
     add_text_options(parser)
     add_vocabulary_options(parser)
     add_cleaning_options(parser)
-    add_output_options(parser)
+    add_shard_options(parser)
     add_worker_options(parser)
     parser.set_defaults(run=run)
 
@@ -105,7 +105,7 @@ def add_cleaning_options(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=int, default=256, metavar="N", help="drop pairs with more tokens on a side (default: 256)")
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
+def add_shard_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options for downloads and for the number, size and order of the shards."""
     add = parser.add_argument
     add("--limit", type=int, metavar="N", help="use only the first N clean pairs")

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     tag = model.languages.tagger(arguments.to, arguments.domain)
     pairs = ((tag(line), translation) for line, translation in line_pairs(arguments.source, arguments.target))
     for found in model.scorer().score_lines(pairs):
-        print(formatted(found) if arguments.json else f"{found.score:.6f}")
+        print(scores_as_json(found) if arguments.json else f"{found.score:.6f}")
 
 
 def line_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
@@ -64,7 +64,7 @@ def line_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
         yield line, translation
 
 
-def formatted(found: Any) -> str:
+def scores_as_json(found: Any) -> str:
     """Formats the scores of one pair as JSON."""
     tokens = [{"piece": piece, "log_probability": round(value, 6)} for piece, value in found.tokens]
     fields = {"score": round(found.score, 6), "log_probability": round(found.log_probability, 6), "tokens": tokens}

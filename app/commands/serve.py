@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> None:
     proxies = Proxies(networks(arguments.proxy), root_path_of(arguments.root_path))
     check_address(arguments.host, arguments.port)
     server = server_of(arguments, keys, proxies)
-    announce(server)
+    announce_address(server)
     server.run()
 
 
@@ -134,7 +134,7 @@ def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "P
         from keras_nmt.app.server.http.protocol import with_deadline
     from keras_nmt.app.server.http.origins import allowed_hosts
 
-    service = service_of(arguments, workers, keys)
+    service = made_service(arguments, workers, keys)
     log_requests(arguments.no_access_log)
     return uvicorn.Server(
         uvicorn.Config(
@@ -152,7 +152,7 @@ def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "P
     )
 
 
-def service_of(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | None") -> "Service":
+def made_service(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | None") -> "Service":
     """Returns the service that translates requests, with the limits of the command line."""
     from keras_nmt.app.server.engine.batching import Batcher
     from keras_nmt.app.server.engine.limits import Limits, RateLimiter
@@ -226,7 +226,7 @@ def log_requests(silent: bool) -> None:
     log.addHandler(logging.StreamHandler(sys.stderr))
 
 
-def announce(server: Any) -> None:
+def announce_address(server: Any) -> None:
     """Makes the server print the address of its web page as soon as it listens."""
     from keras_nmt.app.runtime.console import say
 

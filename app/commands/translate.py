@@ -116,12 +116,12 @@ def run(arguments: argparse.Namespace) -> None:
         translations, copies = tee(translations)
         pairs = ((source, copy.text) for source, copy in zip(sources, copies, strict=True))
         tags = len(model.languages.tags_of(arguments.to, arguments.domain))
-        alignments = (without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
+        alignments = (alignment_without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
     else:
         del sources  # otherwise `tee` would keep all lines in memory for this iterator
     with without_graph_optimization() if len(first) <= FEW_LINES else nullcontext():
         for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
-            print(formatted(number, translation, alignment, arguments), flush=typed)
+            print(output_line(number, translation, alignment, arguments), flush=typed)
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
@@ -172,7 +172,7 @@ def request(arguments: argparse.Namespace) -> Any:
     )
 
 
-def formatted(number: int, translation: Any, alignment: str, arguments: argparse.Namespace) -> str:
+def output_line(number: int, translation: Any, alignment: str, arguments: argparse.Namespace) -> str:
     """Returns the output for line `number`, counted from 0: the translation, the n best in Moses' format, or JSON."""
     if arguments.json:
         fields = {"translation": translation.text, **details(translation)}
@@ -186,7 +186,7 @@ def formatted(number: int, translation: Any, alignment: str, arguments: argparse
     return f"{text}\t{translation.score:.6f}" if arguments.scores else str(text)
 
 
-def without_tags(alignment: str, tags: int) -> str:
+def alignment_without_tags(alignment: str, tags: int) -> str:
     """Removes the tags from an alignment, and numbers the source words from 0: "2-0 3-1" with 2 tags -> "0-0 1-1"."""
     pairs = (map(int, pair.split("-")) for pair in alignment.split())
     return " ".join(f"{source - tags}-{target}" for source, target in pairs if source >= tags)

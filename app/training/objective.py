@@ -42,7 +42,7 @@ class Chunk(NamedTuple):
     table_gradient: tf.Tensor
 
 
-class Tokens(NamedTuple):
+class TokenChunk(NamedTuple):
     """A chunk of n tokens: states [n, P, D] of P passes, labels [n], and weights, float32 [n], which are 0 for PAD."""
 
     states: tf.Tensor
@@ -126,22 +126,22 @@ def evaluated_objective(
     return TokenSums(*tf.unstack(sums))
 
 
-def _in_chunks(states: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> Tokens:
+def _in_chunks(states: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> TokenChunk:
     """Splits the tokens into C chunks of n tokens; each field becomes [C, n, ...]. Pads the last chunk with PAD."""
     tokens, (passes, width) = tf.shape(states)[0], states.shape[1:]
     chunks = tf.maximum(1, -(-tokens * passes // CHUNK_TOKENS))
     chunk_tokens = -(-tokens // chunks)
     missing = chunks * chunk_tokens - tokens
     token_weights = tf.cast(labels != PAD, tf.float32) * (1.0 if weights is None else weights)
-    return Tokens(
+    return TokenChunk(
         states=tf.reshape(tf.pad(states, [[0, missing], [0, 0], [0, 0]]), [chunks, chunk_tokens, passes, width]),
         labels=tf.reshape(tf.pad(labels, [[0, missing]], constant_values=PAD), [chunks, chunk_tokens]),
         weights=tf.reshape(tf.pad(token_weights, [[0, missing]]), [chunks, chunk_tokens]),
     )
 
 
-def _chunk_of(chunks: Tokens, i: tf.Tensor) -> Tokens:
-    return Tokens(*(field[i] for field in chunks))
+def _chunk_of(chunks: TokenChunk, i: tf.Tensor) -> TokenChunk:
+    return TokenChunk(*(field[i] for field in chunks))
 
 
 def _mean_row(table: tf.Tensor) -> tf.Tensor:
@@ -211,7 +211,7 @@ class Predicted(NamedTuple):
         return tf.stack([tf.range(tf.size(self.labels)), self.labels], axis=1)
 
 
-def _predict(tokens: Tokens, table: tf.Tensor) -> Predicted:
+def _predict(tokens: TokenChunk, table: tf.Tensor) -> Predicted:
     """Computes the logits and probabilities of a chunk."""
     passes, width = tokens.states.shape[1:]
     states = tf.reshape(tokens.states, [-1, width])
@@ -236,7 +236,7 @@ def _sums(predicted: Predicted, mean_row: tf.Tensor, options: Regularization) ->
     return tf.stack([loss, cross_entropy, correct]) / predicted.passes
 
 
-def _chunk(tokens: Tokens, table: tf.Tensor, mean_row: tf.Tensor, options: Regularization) -> Chunk:
+def _chunk(tokens: TokenChunk, table: tf.Tensor, mean_row: tf.Tensor, options: Regularization) -> Chunk:
     """Computes the sums and gradients of one chunk, except the term that smoothing adds to the table's gradient.
 
     d loss / dz = softmax(z) - (1 - e) onehot - e / V. The term - e / V is the same for all pieces. Here it is added

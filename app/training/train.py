@@ -116,7 +116,7 @@ def start(
         restore_latest(run, trainer)
         if configuration.training.warm_start and not trainer.step:
             warm_start(trainer.transformer, Path(configuration.training.warm_start), data)
-        announce(run, trainer, data)
+        announce_start(run, trainer, data)
     share_state(trainer)
     return trainer
 
@@ -137,7 +137,7 @@ def reporting_errors(run: RunDirectory | None, configuration: Configuration) -> 
         yield
 
 
-def announce(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
+def announce_start(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
     """Prints the size of the model and the data, and the step from which training resumes."""
     settings = run.configuration.training
     parameters = sum(math.prod(weight.shape) for weight in trainer.transformer.trainable_variables)
