@@ -7,16 +7,15 @@ history are those of Keras.
 """
 
 import gc
-import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_nmt.app.config import TrainingConfig
+from keras_nmt.app.runtime.frames import release_frames
 from keras_nmt.app.training.objective import TokenSums, evaluated_objective, token_objective
 from keras_nmt.layers import Transformer
 from keras_nmt.layers.losses import token_weights
@@ -254,20 +253,6 @@ def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient:
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     return tf.tensor_scatter_nd_add(projection_gradient, gradient.indices[:, None], gradient.values)
-
-
-def release_frames(error: BaseException) -> None:
-    """Clears the local variables of all frames of an error, including the frames of Keras.
-
-    Keras removes its frames from the traceback. Keras' frames can still be reached from the frames of functions that
-    Keras called.
-    """
-    for innermost, _ in traceback.walk_tb(error.__traceback__):
-        frame: FrameType | None = innermost
-        with suppress(RuntimeError):  # a frame that is still running cannot be cleared
-            while frame:
-                frame.clear()
-                frame = frame.f_back
 
 
 def split_rows(rows: tf.Tensor, parts: int) -> tf.Tensor:
