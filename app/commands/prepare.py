@@ -5,7 +5,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from keras_nmt.app.arguments import Verbs
+
+if TYPE_CHECKING:
+    from keras_nmt.pipelines.preparation.options import PreparationOptions
+    from keras_nmt.pipelines.preparation.workers import Workers
 
 SPECS = (
     "SPEC is tfds:NAME[SUBSETS][:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de), "
@@ -24,7 +30,7 @@ PHASES = {
 }
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Adds the parser of this command."""
     parser = verbs.add_parser(
         "prepare",
@@ -185,7 +191,7 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
+def opened_workers(arguments: argparse.Namespace) -> Iterator["Workers"]:
     """Yields the `pipelines.preparation.workers.Workers` that run the phases, and ends them after the context."""
     from keras_nmt.pipelines.errors import DataError
     from keras_nmt.pipelines.preparation.workers import BeamWorkers, local_workers
@@ -202,7 +208,7 @@ def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
             yield workers
 
 
-def prepare_and_report(options: Any, workers: Any = None) -> None:
+def prepare_and_report(options: "PreparationOptions", workers: "Workers | None" = None) -> None:
     """Prepares data under a progress bar, and prints the number of dropped pairs for each reason.
 
     Args:

@@ -6,8 +6,9 @@ import logging
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from keras_nmt.app.arguments import Verbs
 from keras_nmt.app.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from keras_nmt.app.server.http.proxies import Proxies
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Adds the parser of this command."""
     parser = verbs.add_parser(
         "serve",
@@ -226,16 +227,16 @@ def log_requests(silent: bool) -> None:
     log.addHandler(logging.StreamHandler(sys.stderr))
 
 
-def announce_address(server: Any) -> None:
+def announce_address(server: "uvicorn.Server") -> None:
     """Makes the server print the address of its web page as soon as it listens."""
     from keras_nmt.app.runtime.console import say
 
     start = server.startup
 
-    async def startup(sockets: Any = None) -> None:
+    async def startup(sockets: list[socket.socket] | None = None) -> None:
         await start(sockets)
         if server.started:
             host, port = server.servers[0].sockets[0].getsockname()[:2]
             say(f"http://{f'[{host}]' if ':' in host else host}:{port} (stop: Ctrl-C)")
 
-    server.startup = startup
+    server.startup = startup  # type: ignore[method-assign]

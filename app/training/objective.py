@@ -8,13 +8,16 @@ With R-Drop (Liang et al. 2021), each token is predicted twice, under two dropou
 two predictions is added to the loss. With loss weights, the loss of each token is multiplied by the token's weight.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 CHUNK_TOKENS = 512  # 512 float32 rows of 8,000 logits are 16 MB: they stay in a last-level cache
+
+Gradient = Callable[..., tuple[tf.Tensor, tf.Tensor]]  # of the first sum -> of the states and of the table
 
 
 class TokenSums(NamedTuple):
@@ -86,7 +89,7 @@ def token_objective(
     """
 
     @tf.custom_gradient
-    def sums(states: tf.Tensor, table: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
+    def sums(states: tf.Tensor, table: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Gradient]:
         compute_table = tf.cast(table, states.dtype)
         total = _over_chunks(states, compute_table, labels, weights, Regularization(smoothing, r_drop))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_nmt.app.config import Configuration
+from keras_nmt.app.config import Configuration, Sections
 from keras_nmt.app.runs.directory import RunDirectory, shard_checksums
 from keras_nmt.app.runtime.console import say
 from keras_nmt.app.runtime.signals import StopSignals
@@ -37,7 +37,7 @@ from keras_nmt.pipelines.shards.reading import reporting_data_errors, verify_sha
 def train(
     data_dir: Path,
     out: Path,
-    sections: Mapping[str, Mapping[str, Any]],
+    sections: Sections,
     origin: str,
     *,
     profile: ProfiledSteps | None = None,

@@ -98,7 +98,7 @@ def take_from_chief(strategy: tf.distribute.Strategy, variables: Sequence[keras.
         variable.assign(value)
 
 
-def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[Any]) -> Iterator[tf.Tensor]:
+def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[keras.Variable | int]) -> Iterator[tf.Tensor]:
     """Yields the chief's values. All machines must call this at the same time, with values of the same shapes."""
     for value in map(tf.convert_to_tensor, values):
         if _has_others(strategy):
