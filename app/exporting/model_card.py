@@ -18,10 +18,10 @@ LICENSE_UNKNOWN = "unknown"  # the identifier that the Hub uses
 SHOWN = 5  # number of translations in the card
 NOT_RECORDED = "Not recorded: an older version of this program, which did not record it, began the run."
 
-Facts = Mapping[str, Any]
+RunFacts = Mapping[str, Any]
 
 
-def model_card(facts: Facts, translations: Sequence[GoldenTranslation], usage: str) -> str:
+def model_card(facts: RunFacts, translations: Sequence[GoldenTranslation], usage: str) -> str:
     """Writes the card of one version of an export.
 
     Args:
@@ -45,7 +45,7 @@ def model_card(facts: Facts, translations: Sequence[GoldenTranslation], usage: s
     return f"{_front_matter(facts)}\n\n{body}\n"
 
 
-def _front_matter(facts: Facts) -> str:
+def _front_matter(facts: RunFacts) -> str:
     """Writes the YAML. All strings are quoted, because the language code of Norwegian, `no`, is false in YAML."""
     has_dev_bleu = any("dev_bleu" in line for line in facts["dev_results"])
     engine = "ctranslate2" if facts.get("format") == "ctranslate2" else "tensorflow"
@@ -96,7 +96,7 @@ def _tags(languages: Languages) -> str:
     )
 
 
-def _introduction(facts: Facts, languages: Languages) -> str:
+def _introduction(facts: RunFacts, languages: Languages) -> str:
     only, shared = (", in this direction only", "both") if len(languages.pairs) == 1 else ("", "all")
     rows = {
         "languages": ", ".join(f"`{pair.source}` to `{pair.target}`" for pair in languages.pairs) + only,
@@ -114,13 +114,13 @@ def _introduction(facts: Facts, languages: Languages) -> str:
     )
 
 
-def _weights(facts: Facts) -> str:
+def _weights(facts: RunFacts) -> str:
     own = _checkpoint(facts["checkpoint"])
     others = [f"those of step {other['step']:,} of the run `{other['run']}`" for other in facts["ensemble"]]
     return f"an ensemble of {len(others) + 1}: {own}; {'; '.join(others)}" if others else own
 
 
-def _checkpoint(checkpoint: Facts) -> str:
+def _checkpoint(checkpoint: RunFacts) -> str:
     if IMPORTED in checkpoint:
         return f"those of `{checkpoint[IMPORTED]}`"
     if "averaged" in checkpoint:
@@ -128,7 +128,7 @@ def _checkpoint(checkpoint: Facts) -> str:
     return f"those of step {checkpoint['step']:,}"
 
 
-def _precision(facts: Facts) -> str:
+def _precision(facts: RunFacts) -> str:
     if facts.get("format") == "ctranslate2":
         if facts["quantization"] == "int8":
             return "int8 matrices, the rest float32; CTranslate2 converts them where a processor has no int8 products"
@@ -147,21 +147,21 @@ def _engine(quantization: str) -> str:
     return f"nmt translates with CTranslate2 ({how}); the weights are in `assets.extra/ctranslate2`"
 
 
-def _decoding(options: Facts) -> str:
+def _decoding(options: RunFacts) -> str:
     size = options["beam_size"]
     search = "greedy search" if size == 1 else f"beam search with {size} hypotheses"
     longest = f"up to {options['max_extra_tokens']} tokens more than the source"
     return f"{search}, length penalty {options['length_penalty']}, {longest}"
 
 
-def _translations(run: Facts, translations: Sequence[GoldenTranslation]) -> str:
+def _translations(run: RunFacts, translations: Sequence[GoldenTranslation]) -> str:
     of = "sentences of the dev set" if run.get("examples") else "words drawn at random, as the run holds no sentences"
     shown = [line for line in translations if line.text][:SHOWN]
     rows = [(_cell(line.text), _cell(line.translation), f"{line.score:.4f}") for line in shown]
     return f"The model's own, of {of}:\n\n{_table(('source', 'translation', 'score'), rows)}"
 
 
-def _training_data(run: Facts) -> str:
+def _training_data(run: RunFacts) -> str:
     if "corpora" not in run:
         return NOT_RECORDED
     rows = [
@@ -178,18 +178,18 @@ def _training_data(run: Facts) -> str:
     return _table(("", "corpora", "pairs kept", "source tokens", "target tokens", "pairs dropped"), rows)
 
 
-def _origin(origin: Facts) -> str:
+def _origin(origin: RunFacts) -> str:
     """Formats the name of a corpus with its licence and attribution, if known."""
     known = [str(origin[key]) for key in ("licence", "attribution") if key in origin]
     return f"`{origin['spec']}`" + (f" ({', '.join(known)})" if known else "")
 
 
-def _scores(facts: Facts) -> str:
+def _scores(facts: RunFacts) -> str:
     parts = [part(facts) for part in (_test_scores, _dev_scores) if part(facts)]
     return "\n\n".join(parts) or "None was measured, neither by `nmt evaluate` nor on the dev set at this checkpoint."
 
 
-def _test_scores(facts: Facts) -> str:
+def _test_scores(facts: RunFacts) -> str:
     """Shows the results of `nmt evaluate`, with the sacreBLEU signatures that make scores comparable (Post 2018)."""
     if not facts["evaluations"]:
         return ""
@@ -207,7 +207,7 @@ def _test_scores(facts: Facts) -> str:
     return "\n".join(["Measured by `nmt evaluate` with the run in float32:", "", table, "", *signatures])
 
 
-def _dev_scores(facts: Facts) -> str:
+def _dev_scores(facts: RunFacts) -> str:
     if not facts["dev_results"]:
         return ""
     languages = Languages.of(facts["run"])
@@ -228,7 +228,7 @@ def _dev_scores(facts: Facts) -> str:
     )
 
 
-def _training(facts: Facts) -> str:
+def _training(facts: RunFacts) -> str:
     model, training = facts["model"], facts["training"]
     settings = {name: facts[name] for name in ("model", "training", "decoding")}
     versions = ", ".join(f"{name} {version}" for name, version in facts["run"]["versions"].items())
@@ -247,7 +247,7 @@ def _training(facts: Facts) -> str:
     )
 
 
-def _limits(facts: Facts) -> str:
+def _limits(facts: RunFacts) -> str:
     options = facts["decoding"]
     return "\n".join(
         [
@@ -261,7 +261,7 @@ def _limits(facts: Facts) -> str:
     )
 
 
-def _licence(facts: Facts) -> str:
+def _licence(facts: RunFacts) -> str:
     origins = [origin for split in facts["run"].get("corpora", {}).values() for origin in split["origins"]]
     known = sorted({f"{_origin(origin)}" for origin in origins if "licence" in origin})
     data = f" Licences of the data: {'; '.join(known)}." if known else ""

@@ -96,7 +96,7 @@ def test_sentences_of_the_dev_set_are_stored_with_their_translations(golden: dic
 def test_a_run_without_sentences_gets_made_up_ones(run: Path) -> None:
     model = RunModel(run)
     model.run.manifest.pop("examples")
-    sentences = exporter.sentences_of(model)
+    sentences = exporter.tagged_examples(model)
     assert sentences == made_up_sentences(model.graph.vocabulary)
     assert [len(sentence.split()) for sentence in sentences] == [1, 3, 10, 30]
     assert len(golden_texts(["a b"], 7, model.languages)[-1].split()) == 8
