@@ -4,7 +4,7 @@ import argparse
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -24,6 +24,13 @@ class ArgumentParser(argparse.ArgumentParser):
         """Forgets which options an earlier call has parsed, then parses as argparse does."""
         self.given = set()
         return super().parse_known_args(args, namespace)
+
+
+class Verbs(Protocol):
+    """The commands of the command line: what `ArgumentParser.add_subparsers` returns."""
+
+    def add_parser(self, name: str, *, help: str, description: str, epilog: str) -> ArgumentParser:
+        """Adds a command, and returns the parser of its options."""
 
 
 class _StoreOnce(argparse._StoreAction):

@@ -24,6 +24,7 @@ PrecisionPolicy = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 Packing = Literal["auto", "on", "off"]
 BestBy = Literal["score", "loss"]
+Sections = Mapping[str, Mapping[str, object]]  # the settings of each section of a TOML file
 PACKINGS = ("auto", "on", "off")
 OPTIMIZERS = ("adam", "muon")
 MOST_LENGTH = 1_000_000
@@ -169,8 +170,8 @@ class Configuration:
     decoding: DecodingOptions
 
     @classmethod
-    def from_sections(cls, sections: Mapping[str, Mapping[str, Any]], origin: str) -> Self:
-        """Builds and checks the configuration; `origin` is the name of its source in error messages.
+    def from_sections(cls, sections: Sections, origin: str) -> Self:
+        """Builds and checks the configuration; `origin` names its source in messages.
 
         Raises:
             UserError: A section or key is unknown (the message names the nearest known one), or a value is invalid.
@@ -208,7 +209,7 @@ def load_preset(name: str, settings: Iterable[str] = ()) -> dict[str, dict[str, 
     return sections
 
 
-def nearest_preset(sections: Mapping[str, Mapping[str, Any]]) -> str:
+def nearest_preset(sections: Sections) -> str:
     """Returns the name of the preset that differs from `sections` in the fewest settings of [model] and [training].
 
     `sections` must have all settings of both sections. The vocabulary size is not compared.

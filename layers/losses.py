@@ -42,8 +42,8 @@ def token_losses(labels: keras.KerasTensor, logits: keras.KerasTensor, smoothing
     return loss - smoothing * keras.ops.mean(logits, axis=-1) if smoothing else loss
 
 
-@keras.saving.register_keras_serializable(package="nmt")
-class LabelSmoothedCrossEntropy(keras.losses.Loss):
+@keras.saving.register_keras_serializable(package="nmt", name="LabelSmoothedCrossEntropy")
+class ReplicaCrossEntropy(keras.losses.Loss):
     """Label-smoothed cross entropy in nats, averaged over the real target tokens of a batch.
 
     With several replicas, Keras averages the mean losses of the replicas. Unlike this class,

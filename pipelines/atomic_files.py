@@ -12,13 +12,18 @@ from pathlib import Path
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, temporary: Path | None = None) -> Iterator[Path]:
     """Yields a temporary path beside `path` and renames it to `path` at the end of the block.
 
-    The temporary name is unique, so two processes may write the same file: the last rename wins. If the block raises,
-    the temporary file is removed and `path` is not changed.
+    If the block raises, the temporary file is removed and `path` is not changed.
+
+    Args:
+        path: The file that is written or replaced.
+        temporary: The temporary path, for a file that only one process writes: a file that a killed process left there
+            is replaced by the next one. By default, the path is unique, so several processes may write the same file,
+            and the last rename wins.
     """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    temporary = temporary or path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield temporary
         temporary.replace(path)

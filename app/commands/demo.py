@@ -6,8 +6,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from keras_nmt.app.arguments import Verbs
 from keras_nmt.app.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ QUICK = Size(
 )
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Adds the parser of `nmt demo` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "demo",

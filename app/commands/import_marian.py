@@ -2,10 +2,11 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from keras_nmt.app.arguments import Verbs
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Adds the parser of `nmt import-marian` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "import-marian",

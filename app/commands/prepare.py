@@ -5,7 +5,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from keras_nmt.app.arguments import Verbs
+
+if TYPE_CHECKING:
+    from keras_nmt.pipelines.preparation.options import PreparationOptions
+    from keras_nmt.pipelines.preparation.workers import Workers
 
 from keras_nmt.app.errors import UserError
 
@@ -27,7 +33,7 @@ PHASES = {
 }
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Adds the parser of `nmt prepare` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "prepare",
@@ -39,7 +45,7 @@ def add_parser(verbs: Any) -> None:
     add_text_options(parser)
     add_vocabulary_options(parser)
     add_cleaning_options(parser)
-    add_output_options(parser)
+    add_shard_options(parser)
     add_worker_options(parser)
     parser.set_defaults(run=run)
 
@@ -109,7 +115,7 @@ def add_cleaning_options(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=int, default=256, metavar="N", help="drop pairs with more tokens on a side (default: 256)")
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
+def add_shard_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options for downloads and for the number, size and order of the shards."""
     add = parser.add_argument
     add("--limit", type=int, metavar="N", help="use only the first N clean pairs")
@@ -174,7 +180,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(options.out)
 
 
-def sides(pair: str | None, task: Any) -> Any:
+def sides(pair: str | None, task: "Task") -> "LanguagePair":
     """Returns the `LanguagePair` of the data: the translation direction `pair`, or the roles of the `Task`.
 
     Raises:
@@ -207,8 +213,8 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Yields the `pipelines.preparation.workers.Workers` of a preparation. The workers end with the context."""
+def opened_workers(arguments: argparse.Namespace) -> Iterator["Workers"]:
+    """Yields the `pipelines.preparation.workers.Workers` that run the phases, and ends them after the context."""
     from keras_nmt.pipelines.errors import DataError
     from keras_nmt.pipelines.preparation.workers import BeamWorkers, local_workers
 
@@ -224,7 +230,7 @@ def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
             yield workers
 
 
-def prepare_and_report(options: Any, workers: Any = None) -> None:
+def prepare_and_report(options: "PreparationOptions", workers: "Workers | None" = None) -> None:
     """Prepares data under a progress bar, and prints the number of dropped pairs for each reason.
 
     Args:

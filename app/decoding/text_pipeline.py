@@ -6,7 +6,7 @@ from functools import partial
 import tensorflow as tf
 
 from keras_nmt.app.decoding.forced.given_pieces import GivenPieces, given_pieces
-from keras_nmt.app.decoding.forced.scoring import Scores, joined_scores
+from keras_nmt.app.decoding.forced.scoring import TokenScores, joined_scores
 from keras_nmt.app.decoding.network.traced import traced
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.search.hypotheses import HYPOTHESES_SPEC, Hypotheses
@@ -144,6 +144,6 @@ class TextPipeline(tf.Module):
         by_token = token_log_probabilities(pieces.tokens, scored)
         copied = self.vocabulary.encode_target(pieces.copied)
         shown = tf.where((row_lengths(copied) > 0)[:, tf.newaxis], labels, scored)
-        found = joined_scores(pieces, Scores(scored, by_token), shown=shown, copied=copied, alpha=alpha)
+        found = joined_scores(pieces, TokenScores(scored, by_token), shown=shown, copied=copied, alpha=alpha)
         found = found._replace(pieces=self.vocabulary.spell(found.pieces))
         return ScoredTexts(*(values[: tf.size(texts)] for values in found))

@@ -92,7 +92,7 @@ def export(
         exported = ExportedTranslation(graph, signatures)
         tf.saved_model.save(exported, str(folder), signatures=signatures, options=no_training)
         remove_spare_ops(folder)
-        sentences = sentences_of(model)
+        sentences = tagged_examples(model)
         translations = golden_translations(
             signatures[TRANSLATE], sentences, model.languages, model.options.max_source_tokens
         )
@@ -121,7 +121,7 @@ def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
     for quantization in quantizations:
         folder.mkdir(parents=True)
         write_ctranslate2(reference.transformer, reference.vocabulary, folder, quantization)
-        apart = nats_apart(reference, CTranslate2Graph(folder, model.options), sentences_of(model))
+        apart = nats_apart(reference, CTranslate2Graph(folder, model.options), tagged_examples(model))
         if apart <= PROBABILITY_TOLERANCES[quantization]:
             return quantization
         shutil.rmtree(folder)
@@ -148,7 +148,7 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
     def write(folder: Path) -> None:
         write_ctranslate2(model.graph.transformer, model.graph.vocabulary, folder, quantization)
         theirs = CTranslate2Graph(folder, model.options)
-        sentences = sentences_of(model)
+        sentences = tagged_examples(model)
         check_probabilities(model.graph, theirs, sentences, PROBABILITY_TOLERANCES[quantization])
         translate = theirs.signatures()[TRANSLATE]
         translations = golden_translations(translate, sentences, model.languages, model.options.max_source_tokens)
@@ -159,8 +159,8 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
     return published(out, facts, write)
 
 
-def sentences_of(model: RunModel) -> list[str]:
-    """Returns sentences, with their tags, on which an export is tested.
+def tagged_examples(model: RunModel) -> list[str]:
+    """Returns sentences with tags to test an export.
 
     They are the example sentences that were taken from the dev set and stored in the run. If the run has none, the
     sentences consist of random words.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from keras_nmt.app.decoding.signatures import DEFAULT, Signature, Signatures
@@ -52,6 +52,6 @@ def _definition(function: Signature) -> SignatureDef:
     return definition
 
 
-def _describe(info: Any, value: Any) -> None:
+def _describe(info: TensorInfo, value: tf.Tensor | tf.TensorSpec) -> None:
     info.dtype = tf.as_dtype(value.dtype).as_datatype_enum
     info.tensor_shape.CopyFrom(tf.TensorShape(value.shape).as_proto())

@@ -67,14 +67,14 @@ def merge_equal(function: FunctionDef) -> None:
 def drop_unread(function: FunctionDef) -> None:
     """Removes ops that neither the function's outputs nor an op with state depends on."""
     nodes = {node.name: node for node in function.node_def}
-    to_visit = [*map(name_of, function.ret.values()), *function.control_ret.values()]
+    to_visit = [*map(op_of, function.ret.values()), *function.control_ret.values()]
     to_visit += [node.name for node in function.node_def if has_state(node)]
     read: set[str] = set()
     while to_visit:
         name = to_visit.pop()
         if name in nodes and name not in read:  # names that are not nodes are inputs of the function
             read.add(name)
-            to_visit += map(name_of, nodes[name].input)
+            to_visit += map(op_of, nodes[name].input)
     for number in reversed(range(len(function.node_def))):
         if function.node_def[number].name not in read:
             del function.node_def[number]
@@ -85,6 +85,6 @@ def has_state(node: NodeDef) -> bool:
     return bool(op_def_registry.get(node.op).is_stateful)
 
 
-def name_of(tensor: str) -> str:
+def op_of(tensor: str) -> str:
     """Returns the name of the op in "name:output:number" or "^name"."""
     return tensor.removeprefix("^").partition(":")[0]

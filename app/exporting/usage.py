@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 from keras_nmt.app.decoding.ctranslate2_graph import VOCABULARY
 from keras_nmt.app.exporting.golden_translations import GoldenTranslation
@@ -109,7 +109,7 @@ def signature_table(definitions: Mapping[str, SignatureDef]) -> str:
     return "\n".join(rows)
 
 
-def _tensor(name: str, info: Any) -> str:
+def _tensor(name: str, info: TensorInfo) -> str:
     """Formats the name, data type and shape of a tensor, such as "`texts` string [?]"."""
     axes = [str(axis.size) if axis.size >= 0 else "?" for axis in info.tensor_shape.dim]
     return f"`{name}` {tf.as_dtype(info.dtype).name} [{', '.join(axes)}]"

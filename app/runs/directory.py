@@ -27,7 +27,7 @@ from keras_nmt.app.runs.checkpoint_folder import CheckpointFolder
 from keras_nmt.app.runs.checkpoints import Checkpoint
 from keras_nmt.app.runs.lock import LOCK
 from keras_nmt.app.runs.ranking import LOSS, DevResults, ranked
-from keras_nmt.app.runtime.text_files import read_lines, replace_file
+from keras_nmt.app.runtime.text_files import partial_path, read_lines, replace_file
 from keras_nmt.app.tasks.known import task_named
 from keras_nmt.app.tasks.task import Task
 from keras_nmt.layers import Transformer
@@ -128,7 +128,7 @@ class RunDirectory:
     def can_be_created(path: Path) -> bool:
         """True if the folder is missing or empty, or has only files that an interrupted `create` left."""
         finished = ("vocabulary.model", "manifest.json")
-        ours = {*finished, LOCK, *(f".{name}.partial" for name in (*finished, "config.toml"))}
+        ours = {*finished, LOCK, *(partial_path(path / name).name for name in (*finished, "config.toml"))}
         return not path.exists() or (path.is_dir() and {entry.name for entry in path.iterdir()} <= ours)
 
     def with_configuration(self, configuration: Configuration) -> "RunDirectory":

@@ -43,7 +43,7 @@ class TreeRecipe(Recipe):
     def encode(self, processor: sentencepiece.SentencePieceProcessor, pairs: Sequence[TextPair]) -> list[IdPair]:
         """Returns the token ids of the words and of the actions of each tree."""
         word = processor.piece_to_id(WORD_PIECE)
-        encoded = []
+        encoded: list[IdPair] = []
         for source, tree in pairs:
             words = processor.encode(source.split(), num_threads=1)
             actions = [processor.piece_to_id(piece_of(action)) for action in linearize(parse_tree(tree)).actions]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
-    from keras_nmt.app.evaluation import Scores
+    from keras_nmt.app.evaluation import CorpusScores
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
@@ -68,7 +68,7 @@ class Translation:
         *,
         language: str = "",
         tokenizer: str | None = None,
-    ) -> "Scores":
+    ) -> "CorpusScores":
         """Returns BLEU, chrF and TER by sacreBLEU."""
         from keras_nmt.app.evaluation import score
 

@@ -8,13 +8,16 @@ With R-Drop (Liang et al. 2021), each token is predicted twice, under two dropou
 two predictions is added to the loss. With loss weights, the loss of each token is multiplied by the token's weight.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 CHUNK_TOKENS = 512  # 512 float32 rows of 8,000 logits are 16 MB: they stay in a last-level cache
+
+Gradient = Callable[..., tuple[tf.Tensor, tf.Tensor]]  # of the first sum -> of the states and of the table
 
 
 class TokenSums(NamedTuple):
@@ -42,8 +45,8 @@ class Chunk(NamedTuple):
     table_gradient: tf.Tensor
 
 
-class Tokens(NamedTuple):
-    """A chunk of n tokens: decoder states [n, P, D] of P passes, labels [n], and weights, float32 [n], 0 for PAD."""
+class TokenChunk(NamedTuple):
+    """A chunk of n tokens: states [n, P, D] of P passes, labels [n], and weights, float32 [n], which are 0 for PAD."""
 
     states: tf.Tensor
     labels: tf.Tensor
@@ -86,7 +89,7 @@ def token_objective(
     """
 
     @tf.custom_gradient
-    def sums(states: tf.Tensor, table: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
+    def sums(states: tf.Tensor, table: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Gradient]:
         compute_table = tf.cast(table, states.dtype)
         total = _over_chunks(states, compute_table, labels, weights, Regularization(smoothing, r_drop))
 
@@ -126,22 +129,22 @@ def evaluated_objective(
     return TokenSums(*tf.unstack(sums))
 
 
-def _in_chunks(states: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> Tokens:
-    """Splits the tokens into C chunks of n tokens: each field is [C, n, ...]. The last chunk is padded with PAD."""
+def _in_chunks(states: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> TokenChunk:
+    """Splits the tokens into C chunks of n tokens; each field becomes [C, n, ...]. Pads the last chunk with PAD."""
     tokens, (passes, width) = tf.shape(states)[0], states.shape[1:]
     chunks = tf.maximum(1, -(-tokens * passes // CHUNK_TOKENS))
     chunk_tokens = -(-tokens // chunks)
     missing = chunks * chunk_tokens - tokens
     token_weights = tf.cast(labels != PAD, tf.float32) * (1.0 if weights is None else weights)
-    return Tokens(
+    return TokenChunk(
         states=tf.reshape(tf.pad(states, [[0, missing], [0, 0], [0, 0]]), [chunks, chunk_tokens, passes, width]),
         labels=tf.reshape(tf.pad(labels, [[0, missing]], constant_values=PAD), [chunks, chunk_tokens]),
         weights=tf.reshape(tf.pad(token_weights, [[0, missing]]), [chunks, chunk_tokens]),
     )
 
 
-def _chunk_of(chunks: Tokens, i: tf.Tensor) -> Tokens:
-    return Tokens(*(field[i] for field in chunks))
+def _chunk_of(chunks: TokenChunk, i: tf.Tensor) -> TokenChunk:
+    return TokenChunk(*(field[i] for field in chunks))
 
 
 def _mean_row(table: tf.Tensor) -> tf.Tensor:
@@ -213,7 +216,7 @@ class Predicted(NamedTuple):
         return tf.stack([tf.range(tf.size(self.labels)), self.labels], axis=1)
 
 
-def _predict(tokens: Tokens, table: tf.Tensor) -> Predicted:
+def _predict(tokens: TokenChunk, table: tf.Tensor) -> Predicted:
     """Computes the logits and probabilities of a chunk."""
     passes, width = tokens.states.shape[1:]
     states = tf.reshape(tokens.states, [-1, width])
@@ -238,7 +241,7 @@ def _sums(predicted: Predicted, mean_row: tf.Tensor, options: Regularization) ->
     return tf.stack([loss, cross_entropy, correct]) / predicted.passes
 
 
-def _chunk(tokens: Tokens, table: tf.Tensor, mean_row: tf.Tensor, options: Regularization) -> Chunk:
+def _chunk(tokens: TokenChunk, table: tf.Tensor, mean_row: tf.Tensor, options: Regularization) -> Chunk:
     """Computes the sums and gradients of one chunk, except the term that smoothing adds to the table's gradient.
 
     d loss / dz = softmax(z) - (1 - e) onehot - e / V. The term - e / V is the same for all pieces. Here this term is

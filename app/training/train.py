@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_nmt.app.config import Configuration
+from keras_nmt.app.config import Configuration, Sections
 from keras_nmt.app.runs.directory import RunDirectory, shard_checksums
 from keras_nmt.app.runtime.console import say
 from keras_nmt.app.runtime.signals import StopSignals
@@ -38,7 +38,7 @@ from keras_nmt.pipelines.shards.reading import reporting_data_errors, verify_sha
 def train(
     data_dir: Path,
     out: Path,
-    sections: Mapping[str, Mapping[str, Any]],
+    sections: Sections,
     origin: str,
     *,
     profile: ProfiledSteps | None = None,
@@ -117,7 +117,7 @@ def start(
         restore_latest(run, trainer)
         if configuration.training.warm_start and not trainer.step:
             warm_start(trainer.transformer, Path(configuration.training.warm_start), data)
-        announce(run, trainer, data)
+        announce_start(run, trainer, data)
     share_state(trainer)
     return trainer
 
@@ -138,7 +138,7 @@ def reporting_errors(run: RunDirectory | None, configuration: Configuration) -> 
         yield
 
 
-def announce(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
+def announce_start(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
     """Prints the size of the model and the data, and the step from which training resumes."""
     settings = run.configuration.training
     parameters = sum(math.prod(weight.shape) for weight in trainer.transformer.trainable_variables)

@@ -7,18 +7,18 @@ batches have different shapes. The training loop, the callbacks and the history 
 """
 
 import gc
-import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_nmt.app.config import TrainingConfig
+from keras_nmt.app.runtime.frames import release_frames
 from keras_nmt.app.training.objective import TokenSums, evaluated_objective, token_objective
 from keras_nmt.layers import Transformer
+from keras_nmt.layers.losses import token_weights
 from keras_nmt.layers.sublayers.dropout import shifted_seeds
 from keras_nmt.pipelines.streaming.stream import BATCH_SPEC
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
@@ -209,7 +209,7 @@ class Trainer(keras.Model):
             The states [N, P, D], the labels [N], and the weights [N] or None.
         """
         passes_apart = tf.split(states, passes)
-        loss_weights = None if loss_weights is None else token_weights(loss_weights, labels)
+        loss_weights = None if loss_weights is None else token_weights(labels, loss_weights)
         if self.xla:  # XLA cannot gather a number of tokens that is unknown at compile time
             tokens = [tf.reshape(part, [-1, part.shape[-1]]) for part in passes_apart]
             labels, loss_weights = (None if rows is None else tf.reshape(rows, [-1]) for rows in (labels, loss_weights))
@@ -258,19 +258,6 @@ def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient:
     return tf.tensor_scatter_nd_add(projection_gradient, gradient.indices[:, None], gradient.values)
 
 
-def release_frames(error: BaseException) -> None:
-    """Clears the local variables of all frames of an error, including the frames of Keras.
-
-    Keras removes its frames from the traceback. They are found here as the callers of the frames that are left in it.
-    """
-    for innermost, _ in traceback.walk_tb(error.__traceback__):
-        frame: FrameType | None = innermost
-        with suppress(RuntimeError):  # a frame that is still running cannot be cleared
-            while frame:
-                frame.clear()
-                frame = frame.f_back
-
-
 def split_rows(rows: tf.Tensor, parts: int) -> tf.Tensor:
     """Splits rows [B, …] into [parts, ceil(B / parts), …].
 
@@ -304,9 +291,4 @@ def token_counts(
 
 def target_weight(labels: tf.Tensor, loss_weights: tf.Tensor) -> tf.Tensor:
     """Returns the summed loss weight of the real target tokens, float32. The weights are [B] or [B, T]."""
-    return tf.reduce_sum(tf.where(labels != PAD, token_weights(loss_weights, labels), 0.0))
-
-
-def token_weights(loss_weights: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns the loss weight of each token, [B, T]. Weights of rows, [B], are repeated along T."""
-    return tf.broadcast_to(loss_weights if len(loss_weights.shape) == 2 else loss_weights[:, None], tf.shape(labels))
+    return tf.reduce_sum(token_weights(labels, loss_weights))

@@ -34,8 +34,8 @@ _WORD = regex.compile(r"[\w\p{M}]+")  # combining marks are included, since they
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _MIXERS = np.random.Generator(np.random.PCG64(_SEED)).integers(1, 2**63, HASHES, dtype=np.uint64) | np.uint64(1)
 
-Keys = NDArray[np.uint64]
-Rows = NDArray[np.int64]
+FingerprintKeys = NDArray[np.uint64]
+PairNumbers = NDArray[np.int64]
 
 
 class Fingerprints(NamedTuple):
@@ -46,7 +46,7 @@ class Fingerprints(NamedTuple):
         sketches: uint8 [N, HASHES], the lowest byte of each MinHash.
     """
 
-    keys: Keys
+    keys: FingerprintKeys
     sketches: NDArray[np.uint8]
 
 
@@ -62,7 +62,7 @@ def fingerprints(pairs: Sequence[tuple[str, str]]) -> Fingerprints:
     return Fingerprints(np.concatenate((exact[None], bands.T)), (signatures & np.uint64(0xFF)).astype(np.uint8))
 
 
-def digests(texts: Sequence[str]) -> Keys:
+def digests(texts: Sequence[str]) -> FingerprintKeys:
     """Returns a 64-bit digest of each text."""
     joined = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
     return np.frombuffer(joined, "<u8").astype(np.uint64)
@@ -98,8 +98,8 @@ class EqualKeys(NamedTuple):
         first: For each of these rows, the first row that has the same key.
     """
 
-    rows: Rows
-    first: Rows
+    rows: PairNumbers
+    first: PairNumbers
 
 
 def equal_keys(files: Sequence[Path], column: int, left_out: NDArray[np.bool_] | None = None) -> Iterator[EqualKeys]:
@@ -129,7 +129,7 @@ def equal_keys(files: Sequence[Path], column: int, left_out: NDArray[np.bool_] |
         yield _later_rows(np.concatenate(all_rows), np.concatenate(all_keys))
 
 
-def _later_rows(rows: Rows, keys: Keys) -> EqualKeys:
+def _later_rows(rows: PairNumbers, keys: FingerprintKeys) -> EqualKeys:
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     firsts = first[group]  # the index of the first row with the same key
     later = np.flatnonzero(firsts != np.arange(len(keys)))
@@ -149,8 +149,8 @@ def similarity(files: Sequence[Path], found: EqualKeys) -> NDArray[np.float32]:
     return estimated
 
 
-def _gather(files: Sequence[Path], rows: Rows) -> NDArray[np.uint8]:
-    """Returns the sketch of each given row, uint8 [n, HASHES]. Opens one file at a time."""
+def _gather(files: Sequence[Path], rows: PairNumbers) -> NDArray[np.uint8]:
+    """Returns the sketches of rows, [n, HASHES]; opens one file at a time."""
     gathered = np.zeros((len(rows), HASHES), np.uint8)
     order = np.argsort(rows, kind="stable")
     done = start = 0

@@ -12,8 +12,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.atomic_files import write_atomically
-
-TextPair = tuple[str, str]
+from keras_nmt.pipelines.cleaning.filters import TextPair
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:

@@ -25,10 +25,10 @@ _KEY = len(b"\x0a\x06source")  # the key of the target has the same length
 
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
-Ids = NDArray[np.int32]
+RecordIds = NDArray[np.int32]
 
 
-def parse_records(content: bytes, lengths: NDArray[np.int32]) -> tuple[Ids, Ids]:
+def parse_records(content: bytes, lengths: NDArray[np.int32]) -> tuple[RecordIds, RecordIds]:
     """Returns the source ids of all records, concatenated, and the target ids of all records, concatenated.
 
     Args:
@@ -93,7 +93,7 @@ def _varints(data: Bytes, at: Places) -> tuple[Places, Places]:
     return numbers, at
 
 
-def _unpacked(data: Bytes, starts: Places, sizes: Places, lengths: NDArray[np.int32]) -> Ids:
+def _unpacked(data: Bytes, starts: Places, sizes: Places, lengths: NDArray[np.int32]) -> RecordIds:
     """Decodes packed lists, given the place of the first byte, the size in bytes and the length of each list."""
     ends = starts + sizes
     if (ends > len(data)).any() or (starts[1:] < ends[:-1]).any():

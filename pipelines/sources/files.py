@@ -43,7 +43,7 @@ def open_stream(name: str) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def read_lines(name: str) -> Iterator[bytes]:
+def raw_lines(name: str) -> Iterator[bytes]:
     """Yields the lines of a file, without line ends (`\\n` or `\\r\\n`) and without a byte order mark.
 
     Raises:

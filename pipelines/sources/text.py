@@ -14,7 +14,7 @@ from typing import Any
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.language_codes import match
 from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, Malformed, RawPair
-from keras_nmt.pipelines.sources.files import display_name, read_lines
+from keras_nmt.pipelines.sources.files import display_name, raw_lines
 from keras_nmt.pipelines.sources.locating import TextFile, locate, locate_sides
 
 _EMPTY = RawPair(b"", b"")  # dropped and counted by cleaning
@@ -101,7 +101,7 @@ def _corpus(request: CorpusRequest, kind: str, found: list[TextFile], read: Call
 
 
 def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
-    sources, targets = read_lines(source), read_lines(target)
+    sources, targets = raw_lines(source), raw_lines(target)
     for number, (left, right) in enumerate(zip_longest(sources, targets)):
         if left is None or right is None:
             longer = number + 1 + sum(1 for _ in (targets if left is None else sources))
@@ -114,8 +114,8 @@ def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
 
 
 def _read_pairs(path: str, parse: Callable[[bytes], RawPair | None]) -> Iterator[RawPair]:
-    """Yields the pair of each line. Skips a line if `parse` returns None; yields malformed lines as malformed pairs."""
-    for number, line in enumerate(read_lines(path), start=1):
+    """Yields the pair of each line; skips a line if `parse` returns None. Malformed lines are yielded as such."""
+    for number, line in enumerate(raw_lines(path), start=1):
         try:
             pair = parse(line)
         except MalformedLineError as error:

@@ -38,7 +38,7 @@ from keras_nmt.pipelines.shards.buckets import (
     longer_sides,
 )
 from keras_nmt.pipelines.shards.lanes import Host
-from keras_nmt.pipelines.shards.reading import Tokens
+from keras_nmt.pipelines.shards.reading import TokenizedPairs
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
 ROWS_MULTIPLE = 8  # so that a batch can be divided among 2, 4 or 8 replicas or accumulation steps
@@ -217,7 +217,7 @@ def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Ro
     return batches
 
 
-def fill_batch(tokens: Tokens, plan: BatchPlan) -> NumpyBatch:
+def fill_batch(tokens: TokenizedPairs, plan: BatchPlan) -> NumpyBatch:
     """Returns the batch of a plan, padded with PAD: `({"source": [B, S], "target": [B, T]}, labels [B, T])`."""
     return with_decoder_input(
         padded(tokens, 0, plan.rows, plan.source_length), padded(tokens, 1, plan.rows, plan.target_length)
@@ -239,7 +239,7 @@ def shift_right(labels: Ids) -> Ids:
     return np.where(labels == PAD, np.int32(PAD), shifted)
 
 
-def padded(tokens: Tokens, side: int, rows: Rows, width: int) -> Ids:
+def padded(tokens: TokenizedPairs, side: int, rows: Rows, width: int) -> Ids:
     """Returns the source (side 0) or target (side 1) ids of the rows, int32 [B, width], padded with PAD."""
     columns = np.arange(width)
     present = columns < np.where(rows == EMPTY_ROW, 0, tokens.lengths[rows, side])[:, None]

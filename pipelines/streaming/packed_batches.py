@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.shards.buckets import Rows
-from keras_nmt.pipelines.shards.reading import Weights
+from keras_nmt.pipelines.shards.reading import LossWeights
 from keras_nmt.pipelines.streaming.batching import Ids, NumpyBatch
 from keras_nmt.pipelines.streaming.packing import PackedPlan
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
@@ -23,8 +23,8 @@ _Number = TypeVar("_Number", np.int32, np.float32)
 
 
 def pack_rows(
-    plan: PackedPlan, batch: NumpyBatch, weights: Weights | None = None
-) -> tuple[dict[str, Ids], Ids] | tuple[dict[str, Ids], Ids, Weights]:
+    plan: PackedPlan, batch: NumpyBatch, weights: LossWeights | None = None
+) -> tuple[dict[str, Ids], Ids] | tuple[dict[str, Ids], Ids, LossWeights]:
     """Packs a batch that has one pair per row.
 
     Args:
@@ -50,7 +50,7 @@ def pack_rows(
     return packed, target.place(labels), target.place(np.broadcast_to(weights[:, None], labels.shape))
 
 
-def sentences_of(inputs: Mapping[str, Ids], labels: Ids) -> tuple[Ids, Ids]:
+def unpacked_sentences(inputs: Mapping[str, Ids], labels: Ids) -> tuple[Ids, Ids]:
     """Returns the token ids of the sources and of the targets of a batch, one sentence per row.
 
     The batch may be packed. A batch that is not packed is returned unchanged.

@@ -1,9 +1,7 @@
 """`nmt parse`: prints the constituency tree of each line of a text."""
 
 import argparse
-from typing import Any
-
-from keras_nmt.app.arguments import add_checkpoint_options
+from keras_nmt.app.arguments import Verbs, add_checkpoint_options
 from keras_nmt.app.commands.text.summarize import NOT_FOR_SUMMARIES
 from keras_nmt.app.commands.text.translate import (
     add_input_arguments,
@@ -14,7 +12,7 @@ from keras_nmt.app.commands.text.translate import (
 from keras_nmt.app.errors import UserError
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Adds the parser of `nmt parse` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "parse",

@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from itertools import chain, islice, repeat, tee
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_nmt.app.arguments import add_checkpoint_options, add_language_options, add_penalty_option
+from keras_nmt.app.arguments import Verbs, add_checkpoint_options, add_language_options, add_penalty_option
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runtime.processors import batches_at_once
 from keras_nmt.app.runtime.text_files import check_readable, stream_lines
+
+if TYPE_CHECKING:
+    from keras_nmt.app.decoding.translator import Translation, TranslationRequest
+    from keras_nmt.app.tasks.task import Task
 
 FEW_LINES = 30  # for at most this many lines, graph optimization takes longer than the time it saves
 ENGINES = ("tensorflow", "ctranslate2")
@@ -27,7 +31,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 }
 
 
-def add_parser(verbs: Any) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Adds the parser of `nmt translate` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "translate",
@@ -151,12 +155,12 @@ def run_lines(
         translations, copies = tee(translations)
         pairs = ((source, copy.text) for source, copy in zip(sources, copies, strict=True))
         tags = len(model.languages.tags_of(arguments.to, arguments.domain))
-        alignments = (without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
+        alignments = (alignment_without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
     else:
         del sources  # otherwise `tee` would keep all lines in memory for this iterator
     with without_graph_optimization() if len(first) <= FEW_LINES else nullcontext():
         for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
-            print(after(formatted(number, translation, alignment, arguments)), flush=typed)
+            print(after(output_line(number, translation, alignment, arguments)), flush=typed)
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
@@ -189,7 +193,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be {allowed}")
 
 
-def request(arguments: argparse.Namespace) -> Any:
+def request(arguments: argparse.Namespace) -> "TranslationRequest":
     """Returns the `TranslationRequest` that the options describe."""
     from keras_nmt.app.decoding.glossary import read_glossary
     from keras_nmt.app.decoding.search.sampling import Sampling
@@ -207,8 +211,8 @@ def request(arguments: argparse.Namespace) -> Any:
     )
 
 
-def formatted(number: int, translation: Any, alignment: str, arguments: argparse.Namespace) -> str:
-    """Returns the output for line `number`, counted from 0: a translation, an n-best list as in Moses, or JSON."""
+def output_line(number: int, translation: "Translation", alignment: str, arguments: argparse.Namespace) -> str:
+    """Returns the output for line `number`, counted from 0: the translation, the n best in Moses' format, or JSON."""
     if arguments.json:
         fields = {"translation": translation.text, **details(translation)}
         alternatives = [{"text": other.text, **details(other)} for other in translation.alternatives]
@@ -221,19 +225,19 @@ def formatted(number: int, translation: Any, alignment: str, arguments: argparse
     return f"{text}\t{translation.score:.6f}" if arguments.scores else str(text)
 
 
-def check_verb(arguments: argparse.Namespace, task: Any) -> None:
+def check_verb(arguments: argparse.Namespace, task: "Task") -> None:
     """Raises `UserError` if the model's `Task` has another verb than this command."""
     if task.verb != arguments.verb:
         raise UserError(f"{arguments.model} is a model of {task.name}; use nmt {task.verb}")
 
 
-def without_tags(alignment: str, tags: int) -> str:
+def alignment_without_tags(alignment: str, tags: int) -> str:
     """Removes the tags from an alignment, and numbers the source words from 0: "2-0 3-1" with 2 tags -> "0-0 1-1"."""
     pairs = (map(int, pair.split("-")) for pair in alignment.split())
     return " ".join(f"{source - tags}-{target}" for source, target in pairs if source >= tags)
 
 
-def details(translation: Any) -> dict[str, Any]:
+def details(translation: "Translation") -> dict[str, Any]:
     """Returns the fields of a translation's JSON object, except the text."""
     tokens = [[piece, round(log_probability, 6)] for piece, log_probability in translation.tokens]
     return {

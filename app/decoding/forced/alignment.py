@@ -73,8 +73,10 @@ def align_pieces(
             pieces are shorter.
     """
     every = tf.range(tf.size(pieces.owner))
-    source_words = words_of(numbers, pieces, begins=pieces.source_begins_word, source=pieces.source, before=before)
-    target_words = words_of(
+    source_words = words_per_piece(
+        numbers, pieces, begins=pieces.source_begins_word, source=pieces.source, before=before
+    )
+    target_words = words_per_piece(
         target_numbers, pieces, begins=pieces.target_begins_word, source=every, before=tf.zeros_like(before)
     )
     words = (tf.maximum(0, tf.reduce_max(side.first + side.count)) for side in (target_words, source_words))
@@ -99,7 +101,7 @@ def align_pieces(
     return align_words(attention)
 
 
-def words_of(
+def words_per_piece(
     numbers: tf.Tensor, pieces: GivenPieces, *, begins: tf.Tensor, source: tf.Tensor, before: tf.Tensor
 ) -> Words:
     """Counts the words of all pieces on one side, source or target, and the words of the text before each piece.

@@ -11,7 +11,7 @@ from keras_nmt.app.decoding.text.texts import ScoredTexts
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
 
-class Scores(NamedTuple):
+class TokenScores(NamedTuple):
     """A model's scores of the labels of M pieces."""
 
     labels: tf.Tensor  # int32 [M, T], with EOS, then PAD
@@ -60,7 +60,7 @@ def token_log_probabilities(
 
 
 def joined_scores(
-    pieces: GivenPieces, scores: Scores, *, shown: tf.Tensor, copied: tf.RaggedTensor, alpha: float | tf.Tensor
+    pieces: GivenPieces, scores: TokenScores, *, shown: tf.Tensor, copied: tf.RaggedTensor, alpha: float | tf.Tensor
 ) -> ScoredTexts:
     """Joins the scores of M pieces into the scores of N texts.
 

@@ -1,8 +1,9 @@
 """Several transformers with the same vocabulary that translate together by averaging their probabilities."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
+import keras
 import tensorflow as tf
 
 from keras_nmt.app.decoding.network.protocol import Encoded, Network
@@ -23,7 +24,7 @@ class Ensemble:
         self.transformers = list(transformers)
 
     @property
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[keras.Variable]:
         """The weights of all members."""
         return [weight for transformer in self.transformers for weight in transformer.weights]
 
@@ -89,8 +90,8 @@ class Ensemble:
 
         return mean_logits(self._each(step, caches, encoded["cross"]))
 
-    def _each(self, function: Callable[..., Any], *values: Sequence[TensorNest]) -> list[Any]:
-        """Calls `function` for each member, with the member and its entry in each of `values`; returns all results."""
+    def _each(self, function: Callable[..., TensorNest], *values: Sequence[TensorNest]) -> list[TensorNest]:
+        """Calls a function with each member and the member's entry of each of `values`; returns all results."""
         return [function(member, *own) for member, *own in zip(self.transformers, *values, strict=True)]
 
 

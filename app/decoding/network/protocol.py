@@ -1,8 +1,9 @@
 """The interface of a neural network that decoding uses: some methods of `layers.transformer.Transformer`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Protocol, TypedDict, Unpack
 
+import keras
 import tensorflow as tf
 
 from keras_nmt.app.decoding.search.hypotheses import TensorNest
@@ -19,8 +20,8 @@ class Network(Protocol):
     """A transformer, or an ensemble of them."""
 
     @property
-    def weights(self) -> Sequence[Any]:
-        """All weights, as Keras variables."""
+    def weights(self) -> Sequence[keras.Variable]:
+        """All weights."""
 
     def count_params(self) -> int:
         """Returns the number of values in all weights."""

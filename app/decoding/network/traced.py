@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import tensorflow as tf
 
 from keras_nmt.app.decoding.network.beam_cache import BeamCache, decode_step, empty_cache
 from keras_nmt.app.decoding.network.protocol import Encoded, Network
-from keras_nmt.app.decoding.search.hypotheses import SearchState, Step
+from keras_nmt.app.decoding.search.hypotheses import SearchState, Step, TensorNest
 from keras_nmt.app.decoding.text.texts import with_end
 
+_Result = TypeVar("_Result")
 SOURCE_MULTIPLE = 8  # source lengths are padded to a multiple of 8: TensorFlow keeps compiled kernels for each shape
 
 
@@ -56,6 +57,6 @@ class TracedNetwork(tf.Module):
         return {"cross": self.network.cross_cache(memory), "may_attend_source": may_attend}
 
 
-def traced(function: Callable[..., Any], *signature: Any) -> Any:
+def traced(function: Callable[..., _Result], *signature: TensorNest) -> Callable[..., _Result]:
     """Returns the function as a graph that is traced once, for arguments with the specs `signature`."""
     return tf.function(function, input_signature=signature, autograph=False)

@@ -20,6 +20,7 @@ from keras_nmt.app.decoding.search.beam_state import (
     store_results,
     write_at,
 )
+from keras_nmt.app.decoding.search.candidates import Candidates, Scored, log_normalizers
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step, TensorNest
 from keras_nmt.app.decoding.search.penalties import (
     IMPOSSIBLE,
@@ -33,8 +34,6 @@ from keras_nmt.app.decoding.search.penalties import (
 from keras_nmt.app.decoding.search.top_k import TopK, top_k
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
-SMALLEST = 1.2e-38  # about the smallest normal float32; a lower bound for the probability of the best allowed token
-
 
 class BeamSettings(NamedTuple):
     """Settings of a beam search."""
@@ -43,26 +42,6 @@ class BeamSettings(NamedTuple):
     length_penalty: float | tf.Tensor  # alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities
     hypotheses: tf.Tensor  # N, int32 [], from 1 to K: the search stops when the N best are known
     repetition: Repetition = NO_RULES
-
-
-class Scored(NamedTuple):
-    """The model's scores of the next token of each beam."""
-
-    logits: tf.Tensor  # float32 [B * K, V]
-    normalizers: tf.Tensor  # float32 [B * K, 1]; logit - normalizer is the log-probability
-    best: TopK  # the best logits of the allowed tokens, [B * K, C]
-
-    def log_probabilities(self, tokens: tf.Tensor) -> tf.Tensor:
-        """Returns the log-probabilities of `tokens`, int32 [B * K, n], as the next tokens of each beam."""
-        return tf.gather(self.logits, tokens, batch_dims=1) - self.normalizers
-
-
-class Candidates(NamedTuple):
-    """The C best extensions of the live beams of each sentence: beams with one more token. Every field is [B, C]."""
-
-    log_probabilities: tf.Tensor  # of the whole extended hypotheses
-    beams: tf.Tensor  # the beam that is extended, 0 … K - 1
-    tokens: tf.Tensor  # the new token
 
 
 def beam_search(
@@ -196,7 +175,7 @@ class BeamSearch:
         """
         ruled = self.repetition.apply(logits, state.history())
         best = top_k(ruled.allowed, self.candidate_count() + len(NEVER_CHOSEN))
-        return Scored(ruled.logits, _log_normalizers(ruled.logits, best), best)
+        return Scored(ruled.logits, log_normalizers(ruled.logits, best), best)
 
     def extensions(self, state: BeamState, scored: Scored) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the log-probabilities of the best next tokens of each beam, and these tokens; both [B * K, C].
@@ -299,13 +278,3 @@ class BeamSearch:
 
         # A single beam always extends itself.
         return step_state._replace(beams=tf.cond(self.beam_size > 1, reordered, lambda: step_state.beams))
-
-
-def _log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
-    """Computes log(sum(exp(logits))) of each row: [N, 1].
-
-    The result is the best logit minus the logarithm of its softmax. The softmax is one pass over the logits, while
-    `tf.reduce_logsumexp` needs four.
-    """
-    probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
-    return best.values[:, :1] - tf.math.log(tf.maximum(probability, SMALLEST))

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_nmt.app.decoding.search.beam_search import BeamSearch, BeamSettings, Candidates, Scored
+from keras_nmt.app.decoding.search.beam_search import BeamSearch, BeamSettings
 from keras_nmt.app.decoding.search.beam_state import BeamState, gather_beams
+from keras_nmt.app.decoding.search.candidates import Candidates, Scored
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step
 from keras_nmt.app.decoding.search.penalties import IMPOSSIBLE, is_never_chosen
 from keras_nmt.app.decoding.search.top_k import TopK

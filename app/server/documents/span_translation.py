@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_nmt.app.server.documents.spanned_text import SpannedText
 from keras_nmt.app.server.documents.spans import Span
-from keras_nmt.app.server.engine.alignment import Alignment, align_words
+from keras_nmt.app.server.engine.alignment import Alignment, align_sentences
 from keras_nmt.app.server.engine.batching import Batcher
 from keras_nmt.app.server.engine.translation import Sentence, TranslatedText, translate
 from keras_nmt.app.server.engine.versions import Direction
@@ -39,7 +39,7 @@ async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequenc
         for begin, end, sentence in located_sentences(source.text, text)
         if sentence.text and not source.is_uniform(begin, end)
     }
-    found = await align_words(batcher, direction, list(pairs)) if pairs else []
+    found = await align_sentences(batcher, direction, list(pairs)) if pairs else []
     return await asyncio.to_thread(place_translations, sources, translated, dict(zip(pairs, found, strict=True)))
 
 

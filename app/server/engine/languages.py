@@ -56,7 +56,7 @@ def pair_distance(asked: tuple[str, str], served: tuple[str, str]) -> int | None
 
 
 @lru_cache
-def name_of(code: str) -> str:
+def language_name(code: str) -> str:
     """Returns the English name of a language code, or the code itself if the code is unknown."""
     try:
         return Locale.parse(standard(code), sep="-").english_name or code

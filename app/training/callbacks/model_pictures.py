@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,6 +11,7 @@ from tensorboard.plugins import projector
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.hparams import summary_v2 as hparams
 
+from keras_nmt.app.config import Sections
 from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.app.training.callbacks.attention_pictures import write_attention
 from keras_nmt.app.training.trainer import Trainer
@@ -32,7 +32,7 @@ class ModelPictures:
         settings: The configuration by section, for the HParams tab.
     """
 
-    def __init__(self, folder: Path, vocabulary: AnyVocabulary, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path, vocabulary: AnyVocabulary, settings: Sections) -> None:
         self.folder = folder
         self.vocabulary = vocabulary
         self.settings = settings

@@ -49,7 +49,7 @@ class Profile(keras.callbacks.Callback):
         self.folder = folder
         self.steps = steps
         self.running = False
-        self.mark: Any = None
+        self.mark: tf.profiler.experimental.Trace | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Initializes the profiler.

@@ -25,7 +25,7 @@ from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
 from keras_nmt.app.training.callbacks.divergence import Diverged, DivergenceDetector
 from keras_nmt.app.training.trainer import Trainer
-from keras_nmt.pipelines.streaming.packed_batches import sentences_of
+from keras_nmt.pipelines.streaming.packed_batches import unpacked_sentences
 from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 
 RATE_FACTOR = 0.5
@@ -123,7 +123,7 @@ class Rollback:
         with file.open("w", encoding="utf-8") as text:
             for number, (inputs, labels, *_) in enumerate(batches.as_numpy_iterator(), start=first):
                 if number in bad:
-                    sides = (self.vocabulary.decode(ids).numpy().tolist() for ids in sentences_of(inputs, labels))
+                    sides = (self.vocabulary.decode(ids).numpy().tolist() for ids in unpacked_sentences(inputs, labels))
                     text.write(f"# step {number}: {bad[number]}\n")
                     pairs = zip(*sides, strict=True)
                     text.writelines(f"{s.decode()} ||| {t.decode()}\n" for s, t in pairs if s or t)  # omits empty rows

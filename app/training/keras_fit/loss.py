@@ -3,12 +3,11 @@
 import keras
 import tensorflow as tf
 
-from keras_nmt.layers import losses
-from keras_nmt.layers.losses import token_weights
+from keras_nmt.layers.losses import ReplicaCrossEntropy, token_weights
 
 
 @keras.saving.register_keras_serializable(package="nmt", name="GlobalLabelSmoothedCrossEntropy")
-class LabelSmoothedCrossEntropy(losses.LabelSmoothedCrossEntropy):
+class LabelSmoothedCrossEntropy(ReplicaCrossEntropy):
     """Label-smoothed cross entropy in nats, averaged over the real target tokens of the global batch.
 
     Keras' own reduction averages the means of the replicas. If the replicas have different numbers of tokens, that

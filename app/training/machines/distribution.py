@@ -99,11 +99,8 @@ def take_from_chief(strategy: tf.distribute.Strategy, variables: Sequence[keras.
         variable.assign(value)
 
 
-def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[Any]) -> Iterator[tf.Tensor]:
-    """Yields, on all machines, the values that the chief passed as `values`.
-
-    All machines must call this at the same time, with values of the same shapes.
-    """
+def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[keras.Variable | int]) -> Iterator[tf.Tensor]:
+    """Yields the chief's values. All machines must call this at the same time, with values of the same shapes."""
     for value in map(tf.convert_to_tensor, values):
         if _has_others(strategy):
             taken = _of_chief(strategy, value.dtype)(tf.reshape(value, [-1]))

@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
-from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.config import Configuration, Sections, TrainingConfig
 from keras_nmt.app.runtime.processor_settings import apply_processor_settings
 from keras_nmt.app.runtime.processors import processor_name
 from keras_nmt.app.training.building import build_on_devices
@@ -144,7 +143,7 @@ class Plan:
     hours: float
 
 
-def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str) -> Plan:
+def plan_training(data_dir: Path, sections: Sections, origin: str) -> Plan:
     """Plans a training and measures some of its steps. The arguments and errors are those of `train`."""
     manifest = Manifest.load(data_dir)
     verify_shards(manifest)

@@ -8,12 +8,12 @@ settings, and resumes in the same way.
 import gc
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.config import Configuration, Sections, TrainingConfig
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
@@ -87,7 +87,7 @@ def train_within(
     budget: TimeBudget,
     data_dir: Path,
     out: Path,
-    sections: Mapping[str, Mapping[str, Any]],
+    sections: Sections,
     origin: str,
     *,
     profile: ProfiledSteps | None = None,
@@ -128,7 +128,7 @@ def kept_numbers(run: RunDirectory) -> tuple[TrainingConfig, dict[str, Any]]:
 
 
 def choose_numbers(
-    budget: TimeBudget, data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], origin: str
+    budget: TimeBudget, data_dir: Path, out: Path, sections: Sections, origin: str
 ) -> tuple[TrainingConfig, dict[str, Any]]:
     """Measures the speed, and returns the settings of a new run and the entry `time_budget` for its manifest."""
     measured, settings = measure_training(data_dir, sections, origin)
@@ -169,10 +169,8 @@ def settings_within(
     )
 
 
-def measure_training(
-    data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str
-) -> tuple[Measured, TrainingConfig]:
-    """Trains a model for some steps, evaluates it, and discards it. Returns its speed and its training settings."""
+def measure_training(data_dir: Path, sections: Sections, origin: str) -> tuple[Measured, TrainingConfig]:
+    """Trains a model for some steps, evaluates and discards it. Returns the speed, and the settings that were used."""
     started = time.perf_counter()
     manifest = Manifest.load(data_dir)
     verify_shards(manifest)

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.cleaning.duplicates import fingerprints
-from keras_nmt.pipelines.cleaning.filters import Cleaner, CleaningOptions, CleaningReport
+from keras_nmt.pipelines.cleaning.filters import Cleaner, CleaningOptions, CleaningReport, TextPair
 from keras_nmt.pipelines.cleaning.word_counts import count_words
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.chunk_files import (
-    TextPair,
     read_object,
     write_array,
     write_json,

@@ -11,9 +11,9 @@ import sentencepiece
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.atomic_files import write_atomically
-from keras_nmt.pipelines.cleaning.filters import CleaningReport
+from keras_nmt.pipelines.cleaning.filters import CleaningReport, TextPair
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.preparation.chunk_files import TextPair, read_pairs, write_array, write_json
+from keras_nmt.pipelines.preparation.chunk_files import read_pairs, write_array, write_json
 from keras_nmt.pipelines.preparation.dropped_pairs import write_dropped
 from keras_nmt.pipelines.preparation.job import BEYOND_LIMIT, DUPLICATE, KEPT, NEAR_DUPLICATE, ChunkedCorpus, Job
 from keras_nmt.pipelines.preparation.phases.clean import read_cleaned

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_nmt.pipelines.atomic_files import write_atomically
-from keras_nmt.pipelines.preparation.chunk_files import TextPair, read_pairs, write_pairs
+from keras_nmt.pipelines.cleaning.filters import TextPair
+from keras_nmt.pipelines.preparation.chunk_files import read_pairs, write_pairs
 from keras_nmt.pipelines.preparation.job import KEPT, Job
 from keras_nmt.pipelines.preparation.state import Preparation
 from keras_nmt.pipelines.vocabulary.normalization import DEFAULT

@@ -29,7 +29,7 @@ _UNREACHABLE = -1e30  # log of 0; -inf would become nan
 _MULTIPLIER, _INCREMENT = np.uint64(6364136223846793005), np.uint64(1442695040888963407)
 
 Floats = NDArray[np.float64]
-Keys = NDArray[np.uint64]
+RandomKeys = NDArray[np.uint64]
 
 
 class Trie(NamedTuple):
@@ -112,7 +112,7 @@ class Lattices(NamedTuple):
         last = after[words.starts + words.counts - 1]
         return cls(last, first.astype(np.int32), cumulative, starts.astype(np.int32), pieces.astype(np.int32))
 
-    def draw(self, words: Integers, keys: Keys) -> Ragged:
+    def draw(self, words: Integers, keys: RandomKeys) -> Ragged:
         """Draws a segmentation of each given word, and returns the pieces of each segmentation.
 
         Args:
@@ -150,7 +150,7 @@ class Lattices(NamedTuple):
         return edges
 
 
-def mixed_keys(keys: Keys, numbers: Integers) -> Keys:
+def mixed_keys(keys: RandomKeys, numbers: Integers) -> RandomKeys:
     """Returns a new key for each pair of a key and a number: the hash of SplitMix64 (Steele, Lea and Flood 2014)."""
     keys = keys + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     keys = (keys ^ keys >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
@@ -158,8 +158,8 @@ def mixed_keys(keys: Keys, numbers: Integers) -> Keys:
     return keys ^ keys >> np.uint64(31)
 
 
-def _between_0_and_1(keys: Keys) -> NDArray[np.float32]:
-    """Converts the high bits of each key to a number in [0, 1)."""
+def _between_0_and_1(keys: RandomKeys) -> NDArray[np.float32]:
+    """Returns the high bits of the keys as numbers in [0, 1)."""
     return (keys >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 
 

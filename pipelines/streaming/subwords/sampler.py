@@ -20,9 +20,9 @@ from sentencepiece import sentencepiece_model_pb2
 
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.shards.buckets import Lengths, Rows
-from keras_nmt.pipelines.shards.reading import Tokens
+from keras_nmt.pipelines.shards.reading import TokenizedPairs
 from keras_nmt.pipelines.streaming.batching import EMPTY_ROW, BatchPlan, Ids, NumpyBatch, padded, with_decoder_input
-from keras_nmt.pipelines.streaming.subwords.lattices import Floats, Keys, Lattices, Trie, mixed_keys
+from keras_nmt.pipelines.streaming.subwords.lattices import Floats, Lattices, RandomKeys, Trie, mixed_keys
 from keras_nmt.pipelines.streaming.subwords.ragged import Integers, Ragged, positions
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 from keras_nmt.pipelines.vocabulary.training import WORD_START
@@ -34,7 +34,7 @@ _ATTEMPTS = 4  # number of draws of a sentence; then at most one sentence in a h
 _MEASURED_DRAWS = 100_000
 
 
-def row_keys(rows: int, random: np.random.Generator) -> Keys:
+def row_keys(rows: int, random: np.random.Generator) -> RandomKeys:
     """Returns the keys that determine the draws of a batch, uint64 [2, attempts, B]: for each side, attempt and row."""
     return random.integers(1 << 64, size=(2, _ATTEMPTS, rows), dtype=np.uint64)
 
@@ -92,8 +92,8 @@ class SubwordSampler:
         """
         return np.minimum(1 + (lengths - 1.0) * self._growth, self.room(lengths, max_length))
 
-    def segmentations(self, tokens: Tokens) -> "Segmentations":
-        """Builds the lattices of all words of the pairs. For 100,000 pairs of European news, they take about 100 MB."""
+    def segmentations(self, tokens: TokenizedPairs) -> "Segmentations":
+        """Builds the lattices of all words of the pairs; they take about 100 MB for 100,000 pairs of European news."""
         begins = [self._begins_word[values] for values in tokens.values]
         for side in (0, 1):
             begins[side][tokens.starts[:, side]] = True
@@ -129,11 +129,11 @@ class Segmentations(NamedTuple):
         lattices: The lattices of all distinct words.
     """
 
-    tokens: Tokens
+    tokens: TokenizedPairs
     words: tuple[Ragged, Ragged]
     lattices: Lattices
 
-    def draw_batch(self, plan: BatchPlan, keys: Keys, room: Lengths) -> NumpyBatch:
+    def draw_batch(self, plan: BatchPlan, keys: RandomKeys, room: Lengths) -> NumpyBatch:
         """Returns the batch of a plan, as `fill_batch` does, but with newly drawn segmentations.
 
         If a drawn segmentation does not fit, another one is drawn. So the mean length of the sentences is slightly
@@ -150,7 +150,7 @@ class Segmentations(NamedTuple):
             self._draw_side(1, padded(self.tokens, 1, plan.rows, plan.target_length), plan.rows, keys[1], room[:, 1]),
         )
 
-    def _draw_side(self, side: int, batch: Ids, rows: Rows, keys: Keys, room: Integers) -> Ids:
+    def _draw_side(self, side: int, batch: Ids, rows: Rows, keys: RandomKeys, room: Integers) -> Ids:
         """Replaces the stored segmentations in one side of a batch by drawn segmentations that fit in `room`."""
         left = np.flatnonzero(rows != EMPTY_ROW)
         for attempt_keys in keys:
