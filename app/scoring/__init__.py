@@ -1,0 +1,1 @@
+"""Scores of outputs against references, beyond those of sacreBLEU."""
