@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_nmt.app.arguments import Verbs
+from keras_nmt.app.errors import UserError
 
 if TYPE_CHECKING:
+    from keras_nmt.app.tasks.task import Task
     from keras_nmt.pipelines.preparation.options import PreparationOptions
     from keras_nmt.pipelines.preparation.workers import Workers
-
-from keras_nmt.app.errors import UserError
+    from keras_nmt.pipelines.sources.corpora import LanguagePair
 
 SPECS = (
     "SPEC is tfds:NAME[SUBSETS][:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de), "
-    "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, or sample:tatoeba-en-de (bundled); files may be compressed "
-    "(.gz, .xz, .zst, .bz2), glob patterns, or addresses (gs://, s3://, https://), and tsv:- is standard input; "
+    "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, trees:FILE (a treebank in brackets), or "
+    "sample:tatoeba-en-de (bundled); files may be compressed (.gz, .xz, .zst, .bz2), glob patterns, or addresses "
+    "(gs://, s3://, https://), and tsv:- is standard input; "
     "reversed:SPEC swaps source and target; options may follow, as in "
     "files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5."
 )

@@ -15,6 +15,7 @@ from keras_nmt.pipelines.sources.sample import SAMPLES, in_direction, open_sampl
 from keras_nmt.pipelines.sources.specs import CorpusSpec, parse_spec
 from keras_nmt.pipelines.sources.text import open_files, open_jsonl, open_tsv
 from keras_nmt.pipelines.sources.tmx import open_tmx
+from keras_nmt.pipelines.sources.trees import open_trees
 from keras_nmt.pipelines.sources.wmt import open_tfds
 
 __all__ = ["SAMPLES", "Corpus", "CorpusSpec", "LanguagePair", "RawPair", "open_corpus", "parse_spec"]
@@ -34,8 +35,8 @@ def open_corpus(
     other options: weights, tags and language pairs.
 
     Args:
-        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE` or `sample:NAME`. A
-            leading `reversed:` swaps source and target, to train both directions at once.
+        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE`, `trees:FILE` or
+            `sample:NAME`. A leading `reversed:` swaps source and target, to train both directions at once.
         pair: The source and the target language. A TFDS configuration, a sample, JSON lines and TMX can be read in
             either direction.
         split: `train`, `dev` or `test`; ignored for files.
@@ -96,6 +97,7 @@ _FORMS = {
     "tsv": "tsv:FILE",
     "jsonl": "jsonl:FILE",
     "tmx": "tmx:FILE",
+    "trees": "trees:FILE",
     "sample": "sample:tatoeba-en-de",
     _REVERSED: "reversed:SPEC",
 }
@@ -105,5 +107,6 @@ _OPENERS: dict[str, Callable[[CorpusRequest], Corpus]] = {
     "tsv": open_tsv,
     "jsonl": open_jsonl,
     "tmx": open_tmx,
+    "trees": open_trees,
     "sample": open_sample,
 }

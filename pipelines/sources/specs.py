@@ -50,7 +50,7 @@ class CorpusSpec:
     def is_piped(self) -> bool:
         """True if the text comes from standard input, as in `tsv:-`."""
         *_, kind, name = ("", *self.location.split(":"))
-        return name == STDIN and kind in ("tsv", "jsonl", "tmx")
+        return name == STDIN and kind in ("tsv", "jsonl", "tmx", "trees")
 
     def __post_init__(self) -> None:
         for name in ("weight", "loss_weight"):
