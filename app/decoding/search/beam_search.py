@@ -103,6 +103,19 @@ def beam_search(
     Raises:
         tf.errors.InvalidArgumentError: `beam_size` or `hypotheses` is out of range.
     """
+    if prefixes is None:
+        prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
+    settings = beam_settings(beam_size, length_penalty, hypotheses, repetition)
+    return BeamSearch(step, settings, length_limits=length_limits, prefixes=prefixes).run(initial_state)
+
+
+def beam_settings(
+    beam_size: int | tf.Tensor,
+    length_penalty: float | tf.Tensor,
+    hypotheses: int | tf.Tensor,
+    repetition: Repetition = NO_RULES,
+) -> BeamSettings:
+    """Returns the settings of a search, which check the numbers when the search runs; see `beam_search`."""
     beam_size, hypotheses = tf.convert_to_tensor(beam_size), tf.convert_to_tensor(hypotheses)
     in_range = [
         tf.debugging.assert_positive(beam_size, "the beam size must be at least 1"),
@@ -111,14 +124,11 @@ def beam_search(
     ]
     with tf.control_dependencies([check for check in in_range if check is not None]):  # None outside a graph
         beam_size = tf.identity(beam_size)
-    if prefixes is None:
-        prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
-    settings = BeamSettings(beam_size, length_penalty, hypotheses, repetition)
-    return BeamSearch(step, settings, length_limits=length_limits, prefixes=prefixes).run(initial_state)
+    return BeamSettings(beam_size, length_penalty, hypotheses, repetition)
 
 
 class BeamSearch:
-    """The steps of `beam_search`, as methods that `ConstrainedSearch` and `RecordedSearch` can override.
+    """The steps of `beam_search`, as methods that `ConstrainedSearch`, `TreeSearch` and `RecordedSearch` can override.
 
     Args:
         step: The step function, as in `beam_search`.
@@ -195,7 +205,7 @@ class BeamSearch:
         """
         ruled = self.repetition.apply(logits, state.history())
         best = top_k(ruled.allowed, self.candidate_count() + len(NEVER_CHOSEN))
-        return Scored(ruled.logits, _log_normalizers(ruled.logits, best), best)
+        return Scored(ruled.logits, log_normalizers(ruled.logits, best), best)
 
     def extensions(self, state: BeamState, scored: Scored) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the log-probabilities of the best next tokens of each beam, and these tokens; both [B * K, C].
@@ -300,7 +310,10 @@ class BeamSearch:
         return step_state._replace(beams=tf.cond(self.beam_size > 1, reordered, lambda: step_state.beams))
 
 
-def _log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
-    """Computes log(sum(exp(logits))) of each row, [N, 1], with softmax. This is one pass; logsumexp needs four."""
+def log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
+    """Computes log(sum(exp(logits))) of each row, [N, 1], with softmax. This is one pass; logsumexp needs four.
+
+    The first of `best` must be about as probable as the row's best token, or its probability may be 0 in float32.
+    """
     probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
     return best.values[:, :1] - tf.math.log(tf.maximum(probability, SMALLEST))
