@@ -74,8 +74,9 @@ def export(
     Args:
         model: The run to export.
         out: The folder that contains the versions of the export.
-        cpu_engine: The precision of the weights for CTranslate2: "int8" or "float32". "int8" is replaced by "float32"
-            if int8 is too inexact for this model. "none" omits these weights. For an ensemble, they are always omitted.
+        cpu_engine: The precision of CTranslate2: "int8", which becomes "float32" if int8 is too inexact for this model,
+            or "float32". "none" omits CTranslate2, as is always done for a model that it does not support: an ensemble,
+            or a model with `word_token`.
         license: The model's licence, as an identifier of the Hugging Face Hub. If None, the model card asks for it.
         precision_reason: The reason for the precision of the model, shown in the model card.
 
@@ -110,11 +111,14 @@ def export(
 def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
     """Writes the weights for CTranslate2; returns their precision, or "none" if they were not written.
 
-    The run translates some test sentences. The weights are kept only if CTranslate2 gives these translations about the
-    same probabilities as the run does. Otherwise, the weights are removed and a message is printed. If int8 was
-    removed, float32 is tried. `wanted` is the precision to try first; "none" writes nothing.
+    If CTranslate2 does not support the model, a message is printed.
+    CTranslate2 and the run must give similar probabilities to the run's translations. If they do not, a message is
+    printed. If the precision was int8, float32 is tried next; otherwise, no weights are written.
     """
-    if wanted == "none" or model.others:
+    if wanted == "none":
+        return "none"
+    if reason := model.not_for_ctranslate2():
+        say(f"{reason}; using the SavedModel alone")
         return "none"
     reference = model.in_float32()
     quantizations: list[Quantization] = ["int8", "float32"] if wanted == "int8" else ["float32"]
@@ -140,10 +144,11 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
     run does.
 
     Raises:
-        UserError: `out` cannot be written, `model` is an ensemble, or the probabilities differ too much.
+        UserError: `out` cannot be written, CTranslate2 does not support the model, or the probabilities differ too
+            much.
     """
     facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
-    model.refuse_ensemble()
+    model.refuse_ctranslate2()
 
     def write(folder: Path) -> None:
         write_ctranslate2(model.graph.transformer, model.graph.vocabulary, folder, quantization)

@@ -35,9 +35,12 @@ def write_ctranslate2(
 
     Raises:
         TypeError: `transformer` is an ensemble.
+        ValueError: `transformer` has a `word_token`.
     """
     if not isinstance(transformer, Transformer):
         raise TypeError(f"expected a Transformer, got {type(transformer).__name__}")
+    if transformer.word_token:
+        raise ValueError("CTranslate2 does not support a decoder that is told the next word (word_token)")
     pieces = vocabulary.pieces()
     config = transformer.config
     spec = specs.TransformerSpec.from_config(

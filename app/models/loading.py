@@ -124,6 +124,10 @@ class RunModel:
                 f"{path} has another vocabulary than {self.run.path}; only runs on the same prepared data, or on data "
                 "prepared with the --vocabulary of the other, can be an ensemble"
             )
+        if member.run.configuration.model.word_token != self.run.configuration.model.word_token:
+            raise UserError(
+                f"{path} has another word_token than {self.run.path}; only runs with the same one can be an ensemble"
+            )
         return member
 
     def translator(
@@ -165,21 +169,29 @@ class RunModel:
         """Converts the model to CTranslate2.
 
         Raises:
-            UserError: The model is an ensemble.
+            UserError: CTranslate2 does not support the model.
         """
-        self.refuse_ensemble()
+        self.refuse_ctranslate2()
         with tempfile.TemporaryDirectory() as folder:
             write_ctranslate2(self.graph.transformer, self.graph.vocabulary, Path(folder), "float32")
             return CTranslate2Model(Path(folder), self.languages, self.options)
 
-    def refuse_ensemble(self) -> None:
-        """Checks that the model is not an ensemble, because CTranslate2 does not support ensembles.
+    def not_for_ctranslate2(self) -> str:
+        """Returns the reason if CTranslate2 does not support this model, else ""."""
+        if self.others:
+            return "CTranslate2 does not support ensembles"
+        if self.run.configuration.model.word_token:
+            return "CTranslate2 does not support a decoder that is told the next word (word_token)"
+        return ""
+
+    def refuse_ctranslate2(self) -> None:
+        """Checks that CTranslate2 supports the model.
 
         Raises:
-            UserError: The model is an ensemble.
+            UserError: This is an ensemble, or a model with `word_token`.
         """
-        if self.others:
-            raise UserError("CTranslate2 does not support ensembles; leave --ensemble out, or use TensorFlow")
+        if reason := self.not_for_ctranslate2():
+            raise UserError(f"{reason}; {'leave --ensemble out, or ' if self.others else ''}use TensorFlow")
 
 
 def _origin(checkpoint: Checkpoint) -> str:

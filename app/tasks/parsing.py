@@ -5,24 +5,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sentencepiece
-from keras_nmt.pipelines.trees.linearization import linearize
-from keras_nmt.pipelines.trees.tree import Tree, parse_tree
 
 from keras_nmt.app.errors import UserError
 from keras_nmt.pipelines.preparation.chunk_files import TextPair
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.shards.records import IdPair
 from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.trees.linearization import linearize
 from keras_nmt.pipelines.trees.pieces import WORD_PIECE, piece_of
+from keras_nmt.pipelines.trees.tree import Tree, parse_tree
 from keras_nmt.pipelines.vocabulary.tags import Languages
 from keras_nmt.pipelines.vocabulary.training import EOS
 
 if TYPE_CHECKING:
-    from keras_nmt.app.scoring.evalb import EvalbScores
-
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
+    from keras_nmt.app.scoring.evalb import EvalbScores
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 

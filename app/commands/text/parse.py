@@ -1,6 +1,7 @@
 """`nmt parse`: prints the constituency tree of each line of a text."""
 
 import argparse
+
 from keras_nmt.app.arguments import Verbs, add_checkpoint_options
 from keras_nmt.app.commands.text.summarize import NOT_FOR_SUMMARIES
 from keras_nmt.app.commands.text.translate import (
@@ -34,8 +35,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.pretty and (arguments.json or arguments.scores or arguments.n_best > 1):
         raise UserError("--pretty draws the best tree; leave --json, --scores and --n-best out")
     from keras_nmt.pipelines.trees.drawing import drawn
-    from keras_nmt.pipelines.trees.tree import parse_tree
     from keras_nmt.pipelines.trees.words import ptb_words
+
+    from keras_nmt.pipelines.trees.tree import parse_tree
 
     def words(line: str) -> str:
         return line if arguments.tokenized else " ".join(ptb_words(line))

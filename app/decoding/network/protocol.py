@@ -1,7 +1,7 @@
 """The interface of a neural network that decoding uses: some methods of `layers.transformer.Transformer`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypedDict, Unpack
+from typing import NotRequired, Protocol, TypedDict, Unpack
 
 import keras
 import tensorflow as tf
@@ -14,6 +14,7 @@ class Encoded(TypedDict):
 
     cross: TensorNest  # the result of `cross_cache`
     may_attend_source: tf.Tensor  # the mask that `encode` returned
+    words: NotRequired[TensorNest]  # the result of `word_memory`; only for a network with `word_token`
 
 
 class Network(Protocol):
@@ -23,6 +24,10 @@ class Network(Protocol):
     def weights(self) -> Sequence[keras.Variable]:
         """All weights."""
 
+    @property
+    def word_token(self) -> int:
+        """The id of a word in source and target, if the decoder is told the next unread word; else 0."""
+
     def count_params(self) -> int:
         """Returns the number of values in all weights."""
 
@@ -31,6 +36,9 @@ class Network(Protocol):
 
     def cross_cache(self, memory: TensorNest) -> TensorNest:
         """Returns the cross-attention input of the decoder, computed from the encoder's output."""
+
+    def word_memory(self, source: tf.Tensor, memory: TensorNest) -> TensorNest:
+        """Returns what the decoder of a network with `word_token` is told about each word of the source ids [B, S]."""
 
     def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each of the ids [B, T]."""
@@ -64,9 +72,11 @@ class Network(Protocol):
         positions: tf.Tensor,
         caches: TensorNest,
         may_attend: tf.Tensor,
+        words_read: tf.Tensor | None = None,
         **encoded: Unpack[Encoded],
     ) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each new token [B, T].
 
         `caches` contain the keys and values of earlier tokens. The keys and values of the new tokens are appended.
+        A network with `word_token` needs `words_read`, int32 [B, T], the number of words up to each new token.
         """

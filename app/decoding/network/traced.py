@@ -47,14 +47,18 @@ class TracedNetwork(tf.Module):
 
         def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
             written, encoded = state.sentences
-            logits, cache = self._step(tokens, position, BeamCache(state.beams, written), **encoded)
-            return logits, SearchState(cache.slots, (cache.written, encoded))
+            logits, cache = self._step(tokens, position, BeamCache(written, *state.beams), **encoded)
+            return logits, SearchState(cache.of_beams(), (cache.written, encoded))
 
-        return step, SearchState(cache.slots, (cache.written, encoded))
+        return step, SearchState(cache.of_beams(), (cache.written, encoded))
 
     def _encoded(self, pieces: tf.RaggedTensor) -> Encoded:
-        memory, may_attend = self.network.encode(with_end(pieces, multiple=SOURCE_MULTIPLE))
-        return {"cross": self.network.cross_cache(memory), "may_attend_source": may_attend}
+        source = with_end(pieces, multiple=SOURCE_MULTIPLE)
+        memory, may_attend = self.network.encode(source)
+        encoded: Encoded = {"cross": self.network.cross_cache(memory), "may_attend_source": may_attend}
+        if self.network.word_token:
+            encoded["words"] = self.network.word_memory(source, memory)
+        return encoded
 
 
 def traced(function: Callable[..., _Result], *signature: TensorNest) -> Callable[..., _Result]:

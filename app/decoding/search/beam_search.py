@@ -82,6 +82,19 @@ def beam_search(
     Raises:
         tf.errors.InvalidArgumentError: `beam_size` or `hypotheses` is out of range.
     """
+    if prefixes is None:
+        prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
+    settings = beam_settings(beam_size, length_penalty, hypotheses, repetition)
+    return BeamSearch(step, settings, length_limits=length_limits, prefixes=prefixes).run(initial_state)
+
+
+def beam_settings(
+    beam_size: int | tf.Tensor,
+    length_penalty: float | tf.Tensor,
+    hypotheses: int | tf.Tensor,
+    repetition: Repetition = NO_RULES,
+) -> BeamSettings:
+    """Returns the settings of a search, which check the numbers when the search runs; see `beam_search`."""
     beam_size, hypotheses = tf.convert_to_tensor(beam_size), tf.convert_to_tensor(hypotheses)
     in_range = [
         tf.debugging.assert_positive(beam_size, "the beam size must be at least 1"),
@@ -90,14 +103,11 @@ def beam_search(
     ]
     with tf.control_dependencies([check for check in in_range if check is not None]):  # None outside a graph
         beam_size = tf.identity(beam_size)
-    if prefixes is None:
-        prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
-    settings = BeamSettings(beam_size, length_penalty, hypotheses, repetition)
-    return BeamSearch(step, settings, length_limits=length_limits, prefixes=prefixes).run(initial_state)
+    return BeamSettings(beam_size, length_penalty, hypotheses, repetition)
 
 
 class BeamSearch:
-    """The steps of `beam_search`, as methods that `ConstrainedSearch` and `RecordedSearch` can override.
+    """The steps of `beam_search`, as methods that `ConstrainedSearch`, `TreeSearch` and `RecordedSearch` can override.
 
     Args:
         step: The step function, as in `beam_search`.

@@ -103,10 +103,11 @@ def parameter_count(model: TransformerConfig) -> int:
 
 
 def hidden_matrices(model: TransformerConfig) -> int:
-    """Returns the number of weights in the matrices of attention and feed-forward networks."""
+    """Returns the number of weights in the matrices of attention, feed-forward networks and the word pointer."""
     attention, feed_forward = 4 * model.model_width**2, 2 * model.model_width * model.inner_width
     encoder = model.encoder_layers * (attention + feed_forward)
-    return encoder + model.decoder_layers * (2 * attention + feed_forward)
+    word_pointer = model.model_width**2 if model.word_token else 0
+    return encoder + model.decoder_layers * (2 * attention + feed_forward) + word_pointer
 
 
 def _row_bytes(model: TransformerConfig, shape: BatchShape, compute_bytes: int) -> int:
