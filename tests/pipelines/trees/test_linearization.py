@@ -16,7 +16,7 @@ def actions(text: str) -> str:
 
 
 def fault(written: str, words: int = 2, tags: list[str] | None = None) -> str:
-    with pytest.raises(ValueError, match=".") as error:
+    with pytest.raises(ValueError, match=r".") as error:
         tree_of(["w"] * words, written.split(), tags)
     return str(error.value)
 
