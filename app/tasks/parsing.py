@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import sentencepiece
 
 from keras_nmt.app.errors import UserError
-from keras_nmt.pipelines.preparation.chunk_files import TextPair
+from keras_nmt.pipelines.cleaning.filters import TextPair
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.shards.records import IdPair
 from keras_nmt.pipelines.sources.corpora import LanguagePair
-from keras_nmt.pipelines.trees.linearization import linearize
+from keras_nmt.pipelines.trees.linearization import linearize, tree_of
 from keras_nmt.pipelines.trees.pieces import WORD_PIECE, piece_of
 from keras_nmt.pipelines.trees.tree import Tree, parse_tree
 from keras_nmt.pipelines.vocabulary.tags import Languages
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
-    from keras_nmt.app.scoring.evalb import EvalbScores
+    from keras_nmt.app.scoring.evalb import Evaluation
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
@@ -93,24 +93,31 @@ class Parsing:
         *,
         language: str = "",
         tokenizer: str | None = None,
-    ) -> "EvalbScores":
+    ) -> "Evaluation":
         """Returns labelled precision, recall, F1 and so on by the rules of EVALB.
 
         The parser predicts no tags, so each word of an output gets the tag that it has in the reference.
         """
-        from keras_nmt.app.scoring.evalb import score
+        from keras_nmt.app.scoring.evalb import evaluate
 
+        if len(references) > 1:
+            raise UserError(f"expected one reference for each tree, got {len(references)}")
         (gold,) = references
         if len(gold) != len(outputs):
-            raise UserError(f"{len(outputs)} trees but {len(gold)} references: expected one reference a tree")
-        return score([with_tags_of(parse_tree(r), o) for o, r in zip(outputs, gold, strict=True)], gold)
+            raise UserError(f"{len(outputs)} trees but {len(gold)} references: expected one reference for each tree")
+        if not gold:
+            raise UserError("nothing to score: expected at least one tree, got none")
+        trees = [parse_tree(line) for line in gold]
+        return evaluate(trees, [tagged_like(tree, output) for tree, output in zip(trees, outputs, strict=True)])
 
 
-def with_tags_of(gold: Tree, output: str) -> str:
-    """Returns the tree `output` with the tags of the words of `gold`. Returns it unchanged if the words differ."""
-    from keras_nmt.pipelines.trees.linearization import tree_of
+def tagged_like(gold: Tree, output: str) -> Tree | None:
+    """Returns the tree `output` with the tags that the words have in `gold`, or None if there is no output.
 
+    If the words of the two trees differ, the tags are those of the output.
+    """
     if not output:
-        return output
-    found, wanted = linearize(parse_tree(output)), linearize(gold)
-    return str(tree_of(found.words, found.actions, wanted.tags)) if found.words == wanted.words else output
+        return None
+    tree = parse_tree(output)
+    found, wanted = linearize(tree), linearize(gold)
+    return tree_of(found.words, found.actions, wanted.tags) if found.words == wanted.words else tree

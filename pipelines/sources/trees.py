@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, Malformed, RawPair
-from keras_nmt.pipelines.sources.files import display_name, read_lines
+from keras_nmt.pipelines.sources.files import display_name, raw_lines
 from keras_nmt.pipelines.sources.locating import locate
 from keras_nmt.pipelines.trees.reading import damage, tree_texts
 from keras_nmt.pipelines.trees.tree import TreeError, normal_form, parse_tree
@@ -23,7 +23,7 @@ def read_file(path: str) -> Iterator[RawPair]:
 
     A damaged tree is yielded as malformed, and a tree without words as an empty pair.
     """
-    lines = (_text(line) for line in read_lines(path))
+    lines = (_text(line) for line in raw_lines(path))
     for number, text in tree_texts(lines):
         try:
             tree = normal_form(parse_tree(text))
