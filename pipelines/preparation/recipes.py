@@ -11,7 +11,7 @@ from itertools import chain
 
 import sentencepiece
 
-from keras_nmt.pipelines.preparation.chunk_files import TextPair
+from keras_nmt.pipelines.cleaning.filters import TextPair
 from keras_nmt.pipelines.shards.records import IdPair
 from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
 

@@ -25,8 +25,8 @@ def deduplicate(preparation: Preparation) -> None:
         DataError: No pair is left, or the loss weights of all pairs that are left are too small to learn from.
     """
     job, options, pairs = preparation.job, preparation.options, preparation.pairs
-    exact = [0] * ("duplicate" not in options.cleaning.skip)
-    bands = [*range(1, 1 + BANDS)] * ("near_duplicate" not in options.cleaning.skip)
+    exact = [0] * ("duplicate" not in job.cleaning.skip)
+    bands = [*range(1, 1 + BANDS)] * ("near_duplicate" not in job.cleaning.skip)
     advance = preparation.counter("duplicates", len(exact) + len(bands))
     fates = np.full(pairs, KEPT, np.uint8)
     for columns, fate in ((exact, DUPLICATE), (bands, NEAR_DUPLICATE)):
