@@ -178,6 +178,8 @@ class RunModel:
 
     def not_for_ctranslate2(self) -> str:
         """Returns the reason if CTranslate2 does not support this model, else ""."""
+        if not self.task.in_ctranslate2:
+            return f"CTranslate2 does not do {self.task.name}"
         if self.others:
             return "CTranslate2 does not support ensembles"
         if self.run.configuration.model.word_token:

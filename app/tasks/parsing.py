@@ -56,6 +56,7 @@ class Parsing:
     name, verb, output = "parsing", "parse", "tree"
     roles: LanguagePair | None = LanguagePair("words", "tree")
     metric, metric_label = "f1", "F1"
+    in_ctranslate2 = False
     recipe: Recipe = TreeRecipe(
         "parsing",
         unused_filters=(

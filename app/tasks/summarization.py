@@ -21,6 +21,7 @@ class Summarization:
     name, verb, output = "summarization", "summarize", "summary"
     roles: LanguagePair | None = LanguagePair("text", "summary")
     metric, metric_label = "rougeL", "ROUGE-L"
+    in_ctranslate2 = False
     recipe = Recipe(
         "summarization",
         # A summary is shorter than its text and omits most of its numbers and links.

@@ -40,6 +40,7 @@ class Task(Protocol):
             the two sides are languages, which the user names.
         metric: The name of the dev metric that ranks checkpoints; `dev_scores` returns it as `dev_{metric}`.
         metric_label: The name of the metric in messages.
+        in_ctranslate2: True if the engine of CTranslate2 does this task.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Task(Protocol):
     roles: LanguagePair | None
     metric: str
     metric_label: str
+    in_ctranslate2: bool
 
     @property
     def recipe(self) -> Recipe:

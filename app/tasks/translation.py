@@ -22,6 +22,7 @@ class Translation:
     name, verb, output = TRANSLATION, "translate", "translation"
     roles: LanguagePair | None = None
     metric, metric_label = "bleu", "BLEU"
+    in_ctranslate2 = True
     recipe = Recipe()
 
     def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:

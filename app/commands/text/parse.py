@@ -1,6 +1,7 @@
 """`nmt parse`: prints the constituency tree of each line of a text."""
 
 import argparse
+import shutil
 
 from keras_nmt.app.arguments import Verbs, add_checkpoint_options
 from keras_nmt.app.commands.text.summarize import NOT_FOR_SUMMARIES
@@ -43,6 +44,6 @@ def run(arguments: argparse.Namespace) -> None:
         return line if arguments.tokenized else " ".join(ptb_words(line))
 
     def shown(tree: str) -> str:
-        return drawn(parse_tree(tree)) if arguments.pretty and tree else tree
+        return drawn(parse_tree(tree), shutil.get_terminal_size().columns) if arguments.pretty and tree else tree
 
     run_lines(arguments, before=words, after=shown)
