@@ -31,14 +31,14 @@ def open_corpus(
 ) -> Corpus:
     """Opens the corpus that `spec` names, in the direction of `pair`.
 
-    Only two options in `spec` are used here: `sha256` and `loss_weight=column`. The code that mixes corpora uses the
-    other options: weights, tags and language pairs.
+    Only these options in `spec` are used here: `sha256`, `source`, `target` and `loss_weight=column`. The code that
+    mixes corpora uses the other options: weights, tags and language pairs.
 
     Args:
         spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE`, `trees:FILE` or
             `sample:NAME`. A leading `reversed:` swaps source and target, to train both directions at once.
-        pair: The source and the target language. A TFDS configuration, a sample, JSON lines and TMX can be read in
-            either direction.
+        pair: The source and the target language, or `LanguagePair("text", "summary")`. A TFDS configuration, a sample,
+            JSON lines and TMX can be read in either direction.
         split: `train`, `dev` or `test`; ignored for files.
         data_dir: The data folder of TFDS; if None, the default of TFDS.
         downloads: The folder for files from `https://`; if None, a folder in the user's cache.
@@ -67,6 +67,7 @@ def open_corpus(
             downloads=downloads or Downloads(),
             checksums=wanted.sha256,
             weight_column=wanted.loss_weight_column,
+            fields=(wanted.source_field or pair.source, wanted.target_field or pair.target),
         )
     )
 
@@ -80,6 +81,8 @@ def _unknown_kind(location: str, kind: str) -> DataError:
 def _check_options(spec: CorpusSpec, kind: str) -> None:
     if spec.loss_weight_column and kind != "tsv":
         raise DataError(f"corpus {spec.text}: loss_weight=column needs tsv:FILE; give a number")
+    if (spec.source_field or spec.target_field) and kind != "jsonl":
+        raise DataError(f"corpus {spec.text}: source and target are fields of jsonl:FILE; leave them out")
     if spec.sha256 and kind in ("tfds", "sample"):
         raise DataError(f"corpus {spec.text}: sha256 is for files from https://; leave it out")
 

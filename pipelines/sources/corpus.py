@@ -132,6 +132,7 @@ class CorpusRequest:
         downloads: The folder for downloaded files.
         checksums: The expected SHA-256 of each downloaded file; empty if the SPEC gives none.
         weight_column: True to read the loss weights from the third column of each line.
+        fields: The names of the source and the target in a JSON object.
     """
 
     spec: str
@@ -142,3 +143,4 @@ class CorpusRequest:
     downloads: Downloads
     checksums: tuple[str, ...]
     weight_column: bool
+    fields: tuple[str, str]

@@ -29,6 +29,8 @@ class CorpusSpec:
         loss_weight_column: True if the third column of each line contains the loss weight of the pair; `loss_weight` is
             1 then.
         sha256: The expected SHA-256 of each downloaded file; empty if the SPEC gives none.
+        source_field: The field of a JSON object that contains the source; if None, the field is named by the language.
+        target_field: The field of a JSON object that contains the target; if None, the field is named by the language.
     """
 
     text: str
@@ -39,6 +41,8 @@ class CorpusSpec:
     loss_weight: float = 1.0
     loss_weight_column: bool = False
     sha256: tuple[str, ...] = ()
+    source_field: str | None = None
+    target_field: str | None = None
 
     @property
     def is_reversed(self) -> bool:
@@ -67,6 +71,8 @@ class CorpusSpec:
                     f"corpus {self.text}: expected a sha256 of 64 hexadecimal digits, got {checksum!r}; "
                     "sha256sum FILE prints it"
                 )
+        if "" in (self.source_field, self.target_field):
+            raise DataError(f"corpus {self.text}: expected the name of a field, as in source=body&target=subject")
 
 
 def parse_spec(spec: str) -> CorpusSpec:
@@ -134,10 +140,17 @@ def _checksums(spec: str, name: str, value: str) -> dict[str, Any]:
     return {name: tuple(value.lower().split(","))}
 
 
+def _field(spec: str, name: str, value: str) -> dict[str, Any]:
+    del spec
+    return {f"{name}_field": value}
+
+
 _OPTIONS: dict[str, Callable[[str, str, str], dict[str, Any]]] = {
     "weight": _number,
     "tag": _tag,
     "pair": _pair,
     "loss_weight": _loss_weight,
     "sha256": _checksums,
+    "source": _field,
+    "target": _field,
 }

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.text.leading_tags import is_language_code
 from keras_nmt.app.decoding.text.long_input import CutTables, cut_tables, split_long
-from keras_nmt.app.decoding.text.sentence_rules import tags_pattern
 from keras_nmt.app.decoding.text.sentences import cut_sentences, split_copied
 from keras_nmt.app.decoding.text.texts import Pieces
+from keras_nmt.pipelines.sentences.rules import tags_pattern
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tags import is_tag
 

@@ -113,6 +113,10 @@ CUTTING_SMALL = (
     Rule(f"({_NO_LETTER}(?:mr|mrs|etc|usw|max|min|dept|govt|{_NEVER_LAST})\\.){CUT}", "\\1"),
 )
 
+# Cuts between words and between characters, for texts that cannot be cut between sentences.
+WORDS = (Rule(f"([^{SPACES}{LINE_ENDS}]+)", f"\\1{CUT}"),)
+CHARACTERS = (Rule("((?s:.)\\p{M}*)", f"\\1{CUT}"),)
+
 # Ranges instead of Unicode properties: RE2 runs out of memory if large character classes are repeated.
 _ADDRESS = "A-Za-z0-9À-ɏͰ-ԯ"  # Latin, Greek and Cyrillic
 _URL = f"[^{SPACES}{LINE_ENDS}ぁ-ゖ、。，！？「」（）]+"
