@@ -7,11 +7,15 @@ cannot read at once is cut off.
 import tensorflow as tf
 
 from keras_nmt.app.decoding.forced.given_pieces import GivenPieces
-from keras_nmt.app.decoding.text.cutting import Cutter, at_least_one, places
-from keras_nmt.app.decoding.text.long_input import split_long
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.text.cutting import Cutter, at_least_one
 from keras_nmt.app.decoding.text.output_checks import WARNINGS, find_warnings
-from keras_nmt.app.decoding.text.texts import Pieces
+from keras_nmt.app.decoding.text.texts import Pieces, TranslatedTexts
+from keras_nmt.app.decoding.text_pipeline import Finder, TextPipeline
+from keras_nmt.pipelines.sentences.graph_cutting import cut_at_sentence_in_graph
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
+CUT_OFF = "cut"  # the warning about an output for the beginning of a text alone
 MEANINGFUL = ("repetition", "empty")  # the warnings that fit an output that is shorter than its source
 
 
@@ -31,9 +35,36 @@ class WholeTextCutter(Cutter):
         )
 
     def tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Encodes `texts` (string [N]) to at most `limit` tokens each, cut where `split_long` cuts: int32 [N, (L)]."""
-        parts, owner = split_long(self.vocabulary.encode(texts), self.limit, self.tables)
-        return tf.ragged.boolean_mask(parts, places(owner) == 0).with_row_splits_dtype(tf.int64)
+        """Encodes `texts` (string [N]), each cut at the end of a sentence to at most `limit` tokens: int32 [N, (L)]."""
+        return self.vocabulary.encode(self.fitting(texts)[0]).with_row_splits_dtype(tf.int64)
+
+    def fitting(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Cuts `texts` (string [N]); returns what is left, and whether each text was cut, bool [N]."""
+        return cut_at_sentence_in_graph(texts, self.limit, lambda some: self.vocabulary.encode(some).row_lengths())
+
+
+class WholeTextPipeline(TextPipeline):
+    """The `TextPipeline` of tasks that read texts as a whole. If a text is cut, its output has the warning "cut"."""
+
+    def __init__(self, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
+        self.whole = WholeTextCutter(vocabulary, options.max_source_tokens)
+        super().__init__(vocabulary, options, cutter=self.whole, pairing=whole_pairs, checks=meaningful_warnings)
+
+    def translate(
+        self,
+        pieces: Pieces,
+        texts: tf.Tensor,
+        find: Finder,
+        *,
+        hypotheses: int | tf.Tensor,
+        beams: tf.Tensor,
+        retry: bool | tf.Tensor = False,
+    ) -> TranslatedTexts:
+        """Computes the outputs for `texts`, string [N]; see `TextPipeline.translate`."""
+        found = super().translate(pieces, texts, find, hypotheses=hypotheses, beams=beams, retry=retry)
+        is_cut = self.whole.fitting(texts)[1][:, tf.newaxis]
+        between = tf.where(found.warnings == "", "", ",")
+        return found._replace(warnings=tf.where(is_cut, found.warnings + between + CUT_OFF, found.warnings))
 
 
 def whole_pairs(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> GivenPieces:

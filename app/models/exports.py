@@ -46,6 +46,10 @@ class Model(Protocol):
     def task(self) -> Task:
         """The task of the model."""
 
+    @property
+    def options(self) -> DecodingOptions:
+        """The settings of the search."""
+
     def translator(
         self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:

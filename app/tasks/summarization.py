@@ -37,13 +37,10 @@ class Summarization:
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
     ) -> "TranslationGraph":
         """Returns the engine that summarizes each text as a whole."""
-        from keras_nmt.app.decoding.text_pipeline import TextPipeline
         from keras_nmt.app.decoding.translation_graph import TranslationGraph
-        from keras_nmt.app.decoding.whole_texts import WholeTextCutter, meaningful_warnings, whole_pairs
+        from keras_nmt.app.decoding.whole_texts import WholeTextPipeline
 
-        cutter = WholeTextCutter(vocabulary, options.max_source_tokens)
-        text = TextPipeline(vocabulary, options, cutter=cutter, pairing=whole_pairs, checks=meaningful_warnings)
-        return TranslationGraph(transformer, vocabulary, options, text)
+        return TranslationGraph(transformer, vocabulary, options, WholeTextPipeline(vocabulary, options))
 
     def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
         """Does nothing: ROUGE needs no package that may be missing."""

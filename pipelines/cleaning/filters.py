@@ -100,6 +100,7 @@ class CleaningReport:
     Attributes:
         kept: The number of kept pairs.
         repaired: The number of pairs that were kept by `Cleaner` and whose mis-decoded text was repaired.
+        cut: The number of pairs whose source was too long and was cut.
         dropped: The number of dropped pairs by reason.
         examples: The first dropped pairs by reason, up to `EXAMPLES_KEPT` for each.
         everything: A list to which all dropped pairs are added with their reasons, or None to collect only examples.
@@ -108,6 +109,7 @@ class CleaningReport:
 
     kept: int = 0
     repaired: int = 0
+    cut: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     everything: list[DroppedPair] | None = None
@@ -130,6 +132,7 @@ class CleaningReport:
         """Adds the counts and examples of another report."""
         self.kept += other.kept
         self.repaired += other.repaired
+        self.cut += other.cut
         self.dropped = dict(Counter(self.dropped) + Counter(other.dropped))
         for reason, pairs in other.examples.items():
             shown = self.examples.setdefault(reason, [])
@@ -140,6 +143,7 @@ class CleaningReport:
         return {
             "kept": self.kept,
             "repaired": self.repaired,
+            **({"cut": self.cut} if self.cut else {}),
             "dropped": dict(sorted(self.dropped.items())),
             "examples": dict(sorted(self.examples.items())),
         }
@@ -150,6 +154,8 @@ class CleaningReport:
         report = [f"kept {self.kept:,} of {total:,} pairs"]
         if self.repaired:
             report.append(f"repaired {self.repaired:,} with mis-decoded text")
+        if self.cut:
+            report.append(f"cut {self.cut:,} long sources at the end of a sentence")
         for reason, count in sorted(self.dropped.items(), key=lambda item: -item[1]):
             source, target = self.examples[reason][0]
             report.append(f"dropped {count:,}: {reason.replace('_', ' ')}, such as {source!r} | {target!r}")

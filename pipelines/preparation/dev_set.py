@@ -89,7 +89,9 @@ class DevSet:
         """Returns the token ids of the pairs that are not too long; counts other pairs as dropped in `report`."""
         processor = sentencepiece.SentencePieceProcessor(model_proto=job.vocabulary.read_bytes())
         encoded: list[IdPair] = []
-        of_pairs = job.recipe.encode(processor, [(pair.source, pair.target) for pair in self.pairs])
+        texts = [(pair.source, pair.target) for pair in self.pairs]
+        fitting, report.cut = job.recipe.fitting(processor, texts, job.max_tokens)
+        of_pairs = job.recipe.encode(processor, fitting)
         for pair, ids in zip(self.pairs, of_pairs, strict=True):
             if max(map(len, ids)) > job.max_tokens:
                 report.drop_kept("too_many_tokens", pair.source, pair.target)

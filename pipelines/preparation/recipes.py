@@ -12,6 +12,7 @@ from itertools import chain
 import sentencepiece
 
 from keras_nmt.pipelines.cleaning.filters import TextPair
+from keras_nmt.pipelines.sentences.cutting import cut_at_sentence
 from keras_nmt.pipelines.shards.records import IdPair
 from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
 
@@ -25,12 +26,26 @@ class Recipe:
     Attributes:
         task: The name of the task, which the manifest records.
         unused_filters: The names of the filters that do not apply to the pairs of this task.
-        cuts_sources: True to cut a source that is too long, False to drop its pair.
+        cuts_sources: True to cut a source that is too long at the end of a sentence; False to drop its pair.
     """
 
     task: str = TRANSLATION
     unused_filters: tuple[str, ...] = ()
     cuts_sources: bool = False
+
+    def fitting(
+        self, processor: sentencepiece.SentencePieceProcessor, pairs: Sequence[TextPair], max_tokens: int
+    ) -> tuple[list[TextPair], int]:
+        """Cuts the sources of more than `max_tokens` tokens, EOS included, if the recipe does so.
+
+        Returns:
+            The pairs, and the number of sources that were cut.
+        """
+        if not self.cuts_sources:
+            return list(pairs), 0
+        cut = [cut_at_sentence(source, max_tokens - 1, lambda text: len(processor.encode(text))) for source, _ in pairs]
+        fitting = [(source, target) for (source, _), (_, target) in zip(cut, pairs, strict=True)]
+        return fitting, sum(is_cut for _, is_cut in cut)
 
     def symbols(self, pairs: Iterable[TextPair]) -> tuple[str, ...]:
         """Returns the pieces that the vocabulary needs beside those of the text. They never occur in encoded text.

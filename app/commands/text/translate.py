@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_nmt.app.arguments import Verbs, add_checkpoint_options, add_language_options, add_penalty_option
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.console import say
 from keras_nmt.app.runtime.processors import batches_at_once
 from keras_nmt.app.runtime.text_files import check_readable, stream_lines
 
@@ -159,8 +160,24 @@ def run_lines(
     else:
         del sources  # otherwise `tee` would keep all lines in memory for this iterator
     with without_graph_optimization() if len(first) <= FEW_LINES else nullcontext():
-        for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
-            print(after(output_line(number, translation, alignment, arguments)), flush=typed)
+        cut = print_outputs(zip(translations, alignments, strict=False), arguments, after, flush=typed)
+    if cut:
+        say(f"{cut} line(s) had more than {model.options.max_source_tokens} tokens; the rest was not read")
+
+
+def print_outputs(
+    outputs: "Iterable[tuple[Translation, str]]",
+    arguments: argparse.Namespace,
+    after: Callable[[str], str],
+    *,
+    flush: bool,
+) -> int:
+    """Prints a line for each output and its alignment; returns the number of outputs for a text that was cut."""
+    cut = 0
+    for number, (output, alignment) in enumerate(outputs):
+        print(after(output_line(number, output, alignment, arguments)), flush=flush)
+        cut += "cut" in output.warnings
+    return cut
 
 
 def check_usage(arguments: argparse.Namespace) -> None:

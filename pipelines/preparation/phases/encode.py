@@ -97,7 +97,10 @@ def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], re
     """Encodes the pairs. Drops pairs that are empty after normalisation or too long, and counts them in `report`."""
     processor = _processor(job.vocabulary)
     with_tags = job.languages.tagger(corpus.pair.target, corpus.domain)
-    encoded = job.recipe.encode(processor, [(with_tags(source), target) for source, target in pairs])
+    tagged = [(with_tags(source), target) for source, target in pairs]
+    fitting, cut = job.recipe.fitting(processor, tagged, job.max_tokens)
+    report.cut += cut
+    encoded = job.recipe.encode(processor, fitting)
     tags = " ".join(job.languages.tags_of(corpus.pair.target, corpus.domain))
     empty_source = len(encode_with_eos(processor, [tags])[0])
     fit = []
