@@ -11,29 +11,23 @@ from keras_nmt.pipelines.trees.linearization import linearize
 from keras_nmt.pipelines.trees.tree import parse_tree
 from tests.app.command_line import nmt, succeeded, train_arguments
 
-TREES = [
-    f"(TOP (S (NP (DT {article}) (NN {noun})) (VP (VBD {verb}) (PP (IN on) (NP (DT the) (NN {place})))) (. .)))"
-    for article in ("the", "a")
-    for noun in ("cat", "dog", "bird", "fox")
-    for verb in ("sat", "slept", "sang")
-    for place in ("mat", "roof", "tree")
-]
+TREES = (Path(__file__).parents[1] / "scoring" / "evalb" / "gold.trees").read_text(encoding="utf-8").splitlines()
 SENTENCES = ["the cat sat on the mat .", "(", "wholly unseen words ( with brackets ) here", "", "word " * 60]
 
 
 @pytest.fixture(scope="module")
 def treebank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trees")
-    (folder / "train.trees").write_text("\n".join(TREES[4:]) + "\n")
-    (folder / "dev.trees").write_text("\n".join(TREES[:4]) + "\n")
+    (folder / "train.trees").write_text("\n".join(TREES[20:180]) + "\n")
+    (folder / "dev.trees").write_text("\n".join(TREES[180:184]) + "\n")
     return folder
 
 
 @pytest.fixture(scope="module")
 def parser_run(treebank: Path) -> Path:
     specs = ("--corpus", f"trees:{treebank / 'train.trees'}", "--dev", f"trees:{treebank / 'dev.trees'}")
-    succeeded(nmt("prepare", "--task", "parsing", *specs, "--vocabulary-size", "304", "--out", treebank / "data"))
-    settings = ("decoding.max_extra_tokens=60", "decoding.max_source_tokens=300")
+    succeeded(nmt("prepare", "--task", "parsing", *specs, "--vocabulary-size", "384", "--out", treebank / "data"))
+    settings = ("training.max_length=256", "decoding.max_extra_tokens=60")
     succeeded(nmt(*train_arguments(treebank / "data", treebank / "run", *settings)))
     return treebank / "run"
 
@@ -41,7 +35,7 @@ def parser_run(treebank: Path) -> Path:
 def test_the_data_has_a_marker_before_each_word_and_the_actions_of_each_tree(parser_run: Path, treebank: Path) -> None:
     manifest = Manifest.load(treebank / "data")
     assert manifest.task == "parsing"
-    assert manifest.split("train").examples == len(TREES) - 4  # no filter and no duplicate is dropped
+    assert manifest.split("train").cleaning["dropped"].keys() <= {"too_many_tokens"}  # no filter, no duplicate
     pieces = manifest.vocabulary().pieces()
     assert {"<XX>", "<(S>", "<)S>", "<(NP>", "<)NP>"} <= set(pieces)
     processor = manifest.vocabulary().processor
@@ -67,7 +61,7 @@ def test_evaluate_prints_the_scores_of_evalb(parser_run: Path, treebank: Path) -
     done = succeeded(nmt("evaluate", parser_run, "--test-set", f"trees:{treebank / 'dev.trees'}", "--json"))
     assert json.loads(done.out)["all"]["sentences"] == 4
     output = treebank / "gold.txt"
-    output.write_text("\n".join(TREES[:4]) + "\n")
+    output.write_text("\n".join(TREES[180:184]) + "\n")
     given = ("--hypothesis", output, "--reference", output, "--task", "parsing", "--json")
     assert json.loads(succeeded(nmt("evaluate", *given)).out)["all"]["f1"] == 100.0
 
