@@ -1,7 +1,7 @@
 """Splits English text into words as the Penn Treebank does, with NLTK's copy of the treebank's own script.
 
 What that script leaves out is done here: typographic quotes and dashes, single quotes that open, signs within words
-(`AT&T`, `US$`), and the period of an abbreviation at the end. Slashes stay as they are, without a backslash.
+(`AT&T`, `US$`), and `U.S.` at the end. Slashes stay as they are, without a backslash.
 """
 
 import re
@@ -11,7 +11,8 @@ from functools import cache
 _TYPOGRAPHY = {"“": " `` ", "\u2018": " ` ", "\u2019": "'", "…": "...", "—": " -- ", "―": " -- "}
 _NOT_OPENING = r"(?!(?:tis|twas|em|cause|n|til|d|s|ll|re|ve|m|t)\b)"  # 'Tis, 'em, 's: an apostrophe, not a quote
 _REPLACED = (
-    (re.compile(r"\s*”"), "'' "),
+    (re.compile(r"\s*”"), "''"),
+    (re.compile("(?<!`)`(?!`)"), " ` "),
     (re.compile(r"(?<=\d)\u2013(?=\d)"), "-"),
     (re.compile("\u2013"), " -- "),
     (re.compile(rf"(?<![^\s(\[{{\"])'{_NOT_OPENING}(?=[^\W\d_])", re.IGNORECASE), " ` "),
@@ -26,23 +27,20 @@ _WITHIN_WORDS = (
 )
 _SIGNS = str.maketrans({"\ufdd0": "&", "\ufdd1": "@", "\ufdd2": ":", "\ufdd3": "%", "\ufdd4": "$"})
 _CLOSING = {"''", "'", "-RRB-", "-RSB-", "-RCB-"}
-_ABBREVIATION = re.compile(
-    r"(?:[^\W\d_]\.)+[^\W\d_]|(?:Inc|Corp|Co|Cos|Ltd|Bros|Jr|Sr|Esq|etc|vs|Mr|Mrs|Ms|Dr|Prof|St|Ave|Blvd)"
-)
 
 
 def ptb_words(text: str) -> list[str]:
     """Splits a sentence into words by the conventions of the Penn Treebank.
 
     `They can't (yet) say "no".` becomes `They ca n't -LRB- yet -RRB- say `` no '' .`. Only the period at the end is set
-    apart, so text of several sentences must be split into sentences first. A sentence that ends with an abbreviation
-    gets a period of its own, `the U.S. .`, as in the treebank.
+    apart, so text of several sentences must be split into sentences first. An abbreviation at the end loses its period,
+    `Acme Inc .`, but `U.S. .` has two, as in the treebank.
     """
     for sign, replacement in _TYPOGRAPHY.items():
         text = text.replace(sign, replacement)
     for pattern, replacement in (*_REPLACED, *_WITHIN_WORDS):
         text = pattern.sub(replacement, text)
-    return _with_last_abbreviation([word.translate(_SIGNS) for word in _script()(text)])
+    return _with_periods_of_us([word.translate(_SIGNS) for word in _script()(text)])
 
 
 @cache
@@ -53,11 +51,11 @@ def _script() -> Callable[[str], list[str]]:
     return lambda text: tokenizer.tokenize(text, convert_parentheses=True)
 
 
-def _with_last_abbreviation(words: list[str]) -> list[str]:
-    """Gives a last abbreviation its period, which the script has cut off: `U.S .` becomes `U.S. .`."""
+def _with_periods_of_us(words: list[str]) -> list[str]:
+    """Returns the words with `U.S. .` for `U.S .` at the end."""
     end = len(words)
     while end and words[end - 1] in _CLOSING:
         end -= 1
-    if end > 1 and words[end - 1] == "." and _ABBREVIATION.fullmatch(words[end - 2]):
+    if words[max(end - 2, 0) : end] == ["U.S", "."]:
         words[end - 2] += "."
     return words

@@ -21,8 +21,9 @@ from keras_nmt.pipelines.trees.words import ptb_words
         ("It rose 12.5% (to $1,234.50) in 1990–95.", "It rose 12.5 % -LRB- to $ 1,234.50 -RRB- in 1990-95 ."),  # noqa: RUF001
         ("Mr. Smith of Acme Inc. left the U.S. in Jan. 1990.", "Mr. Smith of Acme Inc. left the U.S. in Jan. 1990 ."),
         ("It is made in the U.S.", "It is made in the U.S. ."),
-        ("(He works for Acme Corp.)", "-LRB- He works for Acme Corp. . -RRB-"),
-        ("Cats, dogs, etc.", "Cats , dogs , etc. ."),
+        ("(“Made in the U.S.”)", "-LRB- `` Made in the U.S. . '' -RRB-"),
+        ("(He works for Acme Corp.)", "-LRB- He works for Acme Corp . -RRB-"),
+        ("Cats, dogs, etc.", "Cats , dogs , etc ."),
         ("AT&T paid HK$3 and a 62%-owned unit C$5 & more.", "AT&T paid HK$ 3 and a 62%-owned unit C$ 5 & more ."),
         (
             "See [2] and {x}: http://a.org/b?c or me@a.org.",
@@ -33,8 +34,8 @@ from keras_nmt.pipelines.trees.words import ptb_words
             "You can not ; we 're gon na -- 'T is well-known at 10:30 .",
         ),
         (
-            "Is 'this' a quote? No: 'em, the '90s and O'Brien's!",
-            "Is ` this ' a quote ? No : 'em , the '90s and O'Brien 's !",
+            "Is 'this' a `quote'? No: 'em, the '90s and O'Brien's!",
+            "Is ` this ' a ` quote ' ? No : 'em , the '90s and O'Brien 's !",
         ),
         ("One—two---three and/or four...", "One -- two -- -three and/or four ..."),
         ("He said: “I left.”", "He said : `` I left . ''"),
