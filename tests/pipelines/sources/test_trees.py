@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.sources.corpora import Corpus, LanguagePair, RawPair, open_corpus
+from keras_nmt.pipelines.sources.corpora import Corpus, LanguagePair, RawPair, open_corpus, parse_spec
 
 PAIR = LanguagePair("words", "tree")
 ONE = "(TOP (S (NP (PRP It)) (VP (VBZ works)) (. .)))"
@@ -46,6 +46,7 @@ def test_files_may_be_compressed_matched_by_a_pattern_and_reversed(tmp_path: Pat
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(ONE.encode())))
     assert list(open_corpus("trees:-", PAIR)) == [RawPair(b"It works .", ONE.encode())]
+    assert parse_spec("trees:-").is_piped
 
 
 def test_a_tree_without_words_is_an_empty_pair(tmp_path: Path) -> None:
