@@ -43,7 +43,7 @@ def add_configuration_options(parser: argparse.ArgumentParser) -> None:
         "--preset",
         default="base",
         metavar="NAME",
-        help="demo, tiny, small, base, big, paper-base, paper-big (default: base)",
+        help="demo, tiny, small, base, big, treebank, paper-base, paper-big, paper-parsing (default: base)",
     )
     add(
         "--set",

@@ -27,7 +27,7 @@ def treebank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def parser_run(treebank: Path) -> Path:
     specs = ("--corpus", f"trees:{treebank / 'train.trees'}", "--dev", f"trees:{treebank / 'dev.trees'}")
     succeeded(nmt("prepare", "--task", "parsing", *specs, "--vocabulary-size", "384", "--out", treebank / "data"))
-    settings = ("training.max_length=256", "decoding.max_extra_tokens=60")
+    settings = ("training.max_length=256", "training.batch_tokens=2048", "decoding.max_extra_tokens=60")
     succeeded(nmt(*train_arguments(treebank / "data", treebank / "run", *settings)))
     return treebank / "run"
 
