@@ -1,7 +1,7 @@
 """The hyperparameters of a Transformer, as in one row of Table 3 in Vaswani et al. 2017 ("the paper").
 
-See sections 3 and 5.4 of the paper. Some settings exist for Marian's models, which differ from the paper
-(Junczys-Dowmunt et al. 2018). The settings of training and decoding are defined in `app/`.
+See sections 3 and 5.4 of the paper. Some settings exist only for models of Marian (Junczys-Dowmunt et al. 2018), which
+differ from the paper. The settings of training and decoding are defined in `app/`.
 """
 
 import math

@@ -1,9 +1,9 @@
 """The whole model: embeddings, encoder, decoder and the tied projection. Vaswani et al. 2017, Figure 1.
 
-`call` returns logits, for training with any Keras loss. `states` returns the decoder's output before the projection, so
-that a loss can project only the real tokens. To decode, call `encode` and `cross_cache` once for the sources. For whole
-targets, then call `decode` or `cross_weights`. To decode token by token, call `decode_step` for each new token, with
-caches that start from `empty_cache`.
+For training with any Keras loss, `call` returns logits. `states` returns the decoder's output before the projection to
+logits, so that a loss can project only the real tokens. For decoding, first call `encode` and `cross_cache` once for
+the sources. If the whole targets are known, then call `decode` or `cross_weights`. To decode token by token, call
+`decode_step` for each new token, with caches that start from `empty_cache`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -109,7 +109,7 @@ class Transformer(keras.Model):
     def decode(
         self, target: keras.KerasTensor, *, cross: Sequence[KeysValues], may_attend_source: keras.KerasTensor
     ) -> keras.KerasTensor:
-        """Returns the logits [B, T, V] that `call` returns without dropout, for sources that are already encoded.
+        """Returns the same logits [B, T, V] as `call` without dropout, for sources that are already encoded.
 
         Args:
             target: Target ids, int32 [B, T]: the labels shifted right, with BOS in front.
@@ -135,14 +135,14 @@ class Transformer(keras.Model):
     ) -> keras.KerasTensor:
         """Scores the token that follows each new token. `caches` hold the keys and values of the earlier tokens.
 
-        The new tokens of a sentence may be consecutive tokens, or the last tokens of several hypotheses. `positions`
-        and `may_attend` must be given accordingly.
+        The T new tokens of a row may be consecutive tokens, or the last tokens of several hypotheses for one sentence.
+        `positions` and `may_attend` say which of the two is the case.
 
         Args:
             tokens: The new tokens, int32 [B, T].
             positions: Position of each new token in its hypothesis, int32 [T].
-            caches: One cache for each decoder layer. `append` of the cache returns S keys and values, including the
-                keys and values of the new tokens.
+            caches: One cache for each decoder layer. Its method `append` returns the keys and values of S tokens,
+                including the new tokens.
             may_attend: Mask that is True where a new token may attend to one of the S keys: bool, broadcast to
                 [B, H, T, S].
             cross: The keys and values that `cross_cache` returned.
@@ -181,7 +181,7 @@ class Transformer(keras.Model):
         return inspection.cross_attention_of_layer(self.decoder, x, contexts[0], sources, layer)
 
     def attention_maps(self, source: keras.KerasTensor, target: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        """Returns the attention weights of every layer and head for `source` [B, S] and `target` [B, T], as in `call`.
+        """Returns the attention weights of every layer and head. `source` [B, S] and `target` [B, T] are as in `call`.
 
         Returns:
             A dictionary with the self-attention weights of the "encoder" and the "decoder", and the weights of the

@@ -5,7 +5,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from keras_nmt.app.arguments import Verbs
+
+if TYPE_CHECKING:
+    from keras_nmt.pipelines.preparation.options import PreparationOptions
+    from keras_nmt.pipelines.preparation.workers import Workers
 
 SPECS = (
     "SPEC is tfds:NAME[SUBSETS][:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de), "
@@ -24,8 +30,8 @@ PHASES = {
 }
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt prepare` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "prepare",
         help="turn parallel text into a vocabulary and shards",
@@ -36,7 +42,7 @@ def add_parser(verbs: Any) -> None:
     add_text_options(parser)
     add_vocabulary_options(parser)
     add_cleaning_options(parser)
-    add_output_options(parser)
+    add_shard_options(parser)
     add_worker_options(parser)
     parser.set_defaults(run=run)
 
@@ -105,7 +111,7 @@ def add_cleaning_options(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=int, default=256, metavar="N", help="drop pairs with more tokens on a side (default: 256)")
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
+def add_shard_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options for downloads and for the number, size and order of the shards."""
     add = parser.add_argument
     add("--limit", type=int, metavar="N", help="use only the first N clean pairs")
@@ -122,7 +128,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for the processes or the Apache Beam runner that do the work."""
+    """Adds the options for the processes or the Apache Beam runner that prepare the data."""
     add = parser.add_argument
     add("--workers", type=int, metavar="N", help="number of processes (default: one a core); the result is the same")
     add("--beam", action="store_true", help="run as Apache Beam pipelines (extra `beam`); all workers must share DATA")
@@ -185,7 +191,7 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
+def opened_workers(arguments: argparse.Namespace) -> Iterator["Workers"]:
     """Yields the `pipelines.preparation.workers.Workers` that run the phases, and ends them after the context."""
     from keras_nmt.pipelines.errors import DataError
     from keras_nmt.pipelines.preparation.workers import BeamWorkers, local_workers
@@ -202,12 +208,12 @@ def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
             yield workers
 
 
-def prepare_and_report(options: Any, workers: Any = None) -> None:
+def prepare_and_report(options: "PreparationOptions", workers: "Workers | None" = None) -> None:
     """Prepares data under a progress bar, and prints the number of dropped pairs for each reason.
 
     Args:
         options: The `PreparationOptions` of the preparation.
-        workers: The workers that run the phases; None for one process per core.
+        workers: The workers that run the phases of the preparation; None for one process per core.
     """
     from keras_nmt.app.runtime.console import say, work_bar
     from keras_nmt.pipelines.cleaning.filters import CleaningReport

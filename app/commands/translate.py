@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from itertools import chain, islice, repeat, tee
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_nmt.app.arguments import add_checkpoint_options, add_language_options, add_penalty_option
+from keras_nmt.app.arguments import Verbs, add_checkpoint_options, add_language_options, add_penalty_option
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runtime.processors import batches_at_once
 from keras_nmt.app.runtime.text_files import check_readable, stream_lines
+
+if TYPE_CHECKING:
+    from keras_nmt.app.decoding.translator import Translation, TranslationRequest
 
 FEW_LINES = 30  # for at most this many lines, graph optimization takes longer than the time it saves
 ENGINES = ("tensorflow", "ctranslate2")
@@ -27,8 +30,8 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 }
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt translate` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "translate",
         help="translate lines of text",
@@ -74,7 +77,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for what is printed."""
+    """Adds the options that select what is printed."""
     add = parser.add_argument_group("output").add_argument
     add("--n-best", type=int, default=1, metavar="N", help="print the N best as LINE ||| TEXT ||| SCORE")
     add("--scores", action="store_true", help="print TEXT, a tab and the score")
@@ -116,12 +119,12 @@ def run(arguments: argparse.Namespace) -> None:
         translations, copies = tee(translations)
         pairs = ((source, copy.text) for source, copy in zip(sources, copies, strict=True))
         tags = len(model.languages.tags_of(arguments.to, arguments.domain))
-        alignments = (without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
+        alignments = (alignment_without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
     else:
         del sources  # otherwise `tee` would keep all lines in memory for this iterator
     with without_graph_optimization() if len(first) <= FEW_LINES else nullcontext():
         for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
-            print(formatted(number, translation, alignment, arguments), flush=typed)
+            print(output_line(number, translation, alignment, arguments), flush=typed)
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
@@ -154,7 +157,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be {allowed}")
 
 
-def request(arguments: argparse.Namespace) -> Any:
+def request(arguments: argparse.Namespace) -> "TranslationRequest":
     """Returns the `TranslationRequest` that the options describe."""
     from keras_nmt.app.decoding.glossary import read_glossary
     from keras_nmt.app.decoding.search.sampling import Sampling
@@ -172,7 +175,7 @@ def request(arguments: argparse.Namespace) -> Any:
     )
 
 
-def formatted(number: int, translation: Any, alignment: str, arguments: argparse.Namespace) -> str:
+def output_line(number: int, translation: "Translation", alignment: str, arguments: argparse.Namespace) -> str:
     """Returns the output for line `number`, counted from 0: the translation, the n best in Moses' format, or JSON."""
     if arguments.json:
         fields = {"translation": translation.text, **details(translation)}
@@ -186,13 +189,13 @@ def formatted(number: int, translation: Any, alignment: str, arguments: argparse
     return f"{text}\t{translation.score:.6f}" if arguments.scores else str(text)
 
 
-def without_tags(alignment: str, tags: int) -> str:
+def alignment_without_tags(alignment: str, tags: int) -> str:
     """Removes the tags from an alignment, and numbers the source words from 0: "2-0 3-1" with 2 tags -> "0-0 1-1"."""
     pairs = (map(int, pair.split("-")) for pair in alignment.split())
     return " ".join(f"{source - tags}-{target}" for source, target in pairs if source >= tags)
 
 
-def details(translation: Any) -> dict[str, Any]:
+def details(translation: "Translation") -> dict[str, Any]:
     """Returns the fields of a translation's JSON object, except the text."""
     tokens = [[piece, round(log_probability, 6)] for piece, log_probability in translation.tokens]
     return {

@@ -29,7 +29,7 @@ The other signatures:
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import tensorflow as tf
 
@@ -50,7 +50,7 @@ class Signature(Protocol):
     def input_signature(self) -> Sequence[tf.TensorSpec]:
         """The specs of the inputs, in the order of the arguments; each spec has the name of its input."""
 
-    def __call__(self, *inputs: Any, **named_inputs: Any) -> Tensors:
+    def __call__(self, *inputs: tf.Tensor, **named_inputs: tf.Tensor) -> Tensors:
         """Computes the outputs, by name."""
 
 

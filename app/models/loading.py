@@ -1,6 +1,6 @@
 """Loads the model that a MODEL argument of the command line names: a run or an export.
 
-A run and its SavedModel translate with the same graph.
+A run and a SavedModel that is exported from the run use the same translation graph.
 """
 
 import tempfile
@@ -36,15 +36,14 @@ def load_model(
     ensemble: Sequence[str] = (),
     **decoding: Unpack[DecodingSettings],
 ) -> Model:
-    """Loads the run or export at `path`.
+    """Loads the model at `path`: a run (the folder of a training) or an export (written by `nmt export`).
 
     Args:
         path: A run, an export, or one version of an export.
         checkpoint: The checkpoint of a run, in the form that `choose_checkpoint` takes.
-        engine: The engine. None for TensorFlow if `path` is a run. If `path` is an export, None is explained in
-            `load_export`.
+        engine: The engine. With None, a run uses TensorFlow, and an export uses the engine that `load_export` chooses.
         ensemble: The runs that form an ensemble with the run at `path`, each given as RUN or RUN:CHECKPOINT.
-        decoding: The fields of `DecodingOptions` that override those of the model, if not None.
+        decoding: The values of `DecodingOptions` fields that override the values of the model. None overrides nothing.
 
     Raises:
         UserError: `path` is neither a run nor an export, or it does not have the requested checkpoint, engine or
@@ -103,7 +102,7 @@ class RunModel:
         return TranslationGraph(transformer, self.run.vocabulary(), self.options)
 
     def in_float32(self) -> TranslationGraph:
-        """Returns a translation graph with float32 weights. Returns `graph` if its weights are float32."""
+        """Returns a translation graph with float32 weights. If the weights of `graph` are float32, returns `graph`."""
         if self.precision == "float32":
             return self.graph
         transformer = self.run.load_transformer(self.checkpoint, "float32")
@@ -139,7 +138,7 @@ class RunModel:
         return Aligner(self.graph.signatures(), window_lines=window_lines)
 
     def keep_scores(self, text: str, sentences: int, scores: Mapping[str, Any]) -> None:
-        """Stores the scores of the model's translations of a test set in the run. Prints a warning if that fails.
+        """Stores the model's scores on a test set in the run. Prints a warning if the scores cannot be stored.
 
         The scores of an ensemble are not stored, since they do not belong to one run.
 
@@ -160,7 +159,7 @@ class RunModel:
         """Converts the model to CTranslate2.
 
         Raises:
-            UserError: This is an ensemble.
+            UserError: The model is an ensemble.
         """
         self.refuse_ensemble()
         with tempfile.TemporaryDirectory() as folder:
@@ -168,10 +167,10 @@ class RunModel:
             return CTranslate2Model(Path(folder), self.languages, self.options)
 
     def refuse_ensemble(self) -> None:
-        """Checks that this is not an ensemble, which CTranslate2 does not support.
+        """Checks that the model is not an ensemble, because CTranslate2 does not support ensembles.
 
         Raises:
-            UserError: This is an ensemble.
+            UserError: The model is an ensemble.
         """
         if self.others:
             raise UserError("CTranslate2 does not support ensembles; leave --ensemble out, or use TensorFlow")

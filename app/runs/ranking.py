@@ -9,7 +9,7 @@ DevResults = Mapping[int, Mapping[str, float]]  # step -> the metrics of that st
 
 
 def ranked(results: DevResults, best_by: BestBy) -> list[int]:
-    """Returns the evaluated steps in the order of their metric `best_by`, best first.
+    """Returns the evaluated steps, sorted by their dev results in the metric `best_by`, best first.
 
     Steps with equal values are in ascending order. Steps without a finite value are omitted.
     """

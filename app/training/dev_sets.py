@@ -1,4 +1,4 @@
-"""The evaluation of checkpoints on the dev set: the sentences to translate and the translator."""
+"""Prepares the evaluation of checkpoints on the dev set: chooses the sentences to translate, makes the translator."""
 
 from collections.abc import Callable
 
@@ -37,10 +37,10 @@ def dev_translator(trainer: Trainer, configuration: Configuration, data: Manifes
 
 
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
-    """Returns `settings.dev_sentences` source sentences of the dev set, or all if there are fewer, and their targets.
+    """Returns at most `settings.dev_sentences` source sentences of the dev set, and their target sentences.
 
-    Without language or domain tags, these are the first sentences. With tags, the sentences are spread evenly over the
-    dev text, because the text of one language or domain may follow that of another.
+    If the data has no language or domain tags, the first sentences are returned. If it has tags, the sentences are
+    taken at even distances from the dev text, because the text may consist of one part for each language or domain.
     """
     source, target = (read_lines(path) for path in data.text("dev"))
     count = min(settings.dev_sentences, len(source))

@@ -1,17 +1,15 @@
-"""Completes a preset with the settings that depend on the data and on the machine."""
+"""Completes a configuration with the settings that depend on the data and on the machine."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from keras_nmt.app.config import Configuration
+from keras_nmt.app.config import Configuration, Sections
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.training.packing import resolve_packing
 from keras_nmt.app.training.precision import resolve_precision
 from keras_nmt.pipelines.shards.manifest import Manifest
 
 
-def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:
+def resolve(sections: Sections, origin: str, data: Manifest) -> Configuration:
     """Returns the configuration, with the vocabulary size, precision, packing and maximum source length filled in.
 
     Args:

@@ -99,7 +99,7 @@ class CleaningReport:
 
     Attributes:
         kept: The number of kept pairs.
-        repaired: The number of pairs that had mis-decoded text, which was repaired, and that `Cleaner` did not drop.
+        repaired: The number of pairs that were kept by `Cleaner` and whose mis-decoded text was repaired.
         dropped: The number of dropped pairs by reason.
         examples: The first dropped pairs by reason, up to `EXAMPLES_KEPT` for each.
         everything: A list to which all dropped pairs are added with their reasons, or None to collect only examples.
@@ -113,7 +113,7 @@ class CleaningReport:
     everything: list[DroppedPair] | None = None
 
     def drop(self, reason: str, source: str | bytes, target: str | bytes) -> None:
-        """Counts a dropped pair, and stores it as an example if there are few examples of this reason."""
+        """Counts a dropped pair. Stores it as an example, too, if there are few examples of this reason."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         shown = self.examples.setdefault(reason, [])
         if len(shown) < EXAMPLES_KEPT:
@@ -122,7 +122,7 @@ class CleaningReport:
             self.everything.append(DroppedPair(reason, source, target))
 
     def drop_kept(self, reason: str, source: str, target: str) -> None:
-        """Counts a pair as dropped that was counted as kept before, such as a duplicate that is found later."""
+        """Counts a pair as dropped that was first counted as kept, such as a duplicate."""
         self.kept -= 1
         self.drop(reason, source, target)
 
@@ -157,7 +157,7 @@ class CleaningReport:
 
 
 class Cleaner:
-    """Cleans pairs, one at a time.
+    """Cleans one pair at each call.
 
     Args:
         options: The limits of the filters.
@@ -169,7 +169,7 @@ class Cleaner:
         self._repairs = "garbled" not in options.skip
 
     def __call__(self, source: bytes, target: bytes, report: CleaningReport) -> TextPair | None:
-        """Returns the cleaned text of a pair, or None if the pair is dropped; counts the pair in `report`."""
+        """Returns the cleaned pair, or None if the pair is dropped. Counts the pair in `report`."""
         text = decode(source, target)
         if text is None:
             report.drop("undecodable", source, target)
@@ -212,8 +212,8 @@ def repaired(text: str) -> str | None:
 def is_garbled(text: str) -> bool:
     """Returns True if a text contains control characters or U+FFFD, or seems to be decoded with the wrong encoding.
 
-    Unlike the test of ftfy, this function returns False for correct text in which a quotation mark is beside a letter
-    such as Ä.
+    For correct text in which a quotation mark is beside a letter such as Ä, ftfy's test returns True, but this function
+    returns False.
     """
     if not _SUSPICIOUS.search(text):
         return False
@@ -221,7 +221,7 @@ def is_garbled(text: str) -> bool:
 
 
 def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[str, Predicate]]:
-    """Returns the filters to apply, the cheapest first, each with the reason that it reports."""
+    """Returns the filters to apply, the fastest first, each with the reason under which it drops pairs."""
     may_be_alike = are_close_relatives(*languages)
     by_thousands = all(map(counts_by_thousands, languages))
     known: list[tuple[str, Predicate]] = [
@@ -254,7 +254,7 @@ def length_ratio(source: str, target: str) -> float:
 
 
 def is_identical(source: str, target: str) -> bool:
-    """Returns True if the target is a copy of the source and has more than two words; shorter text may be a name."""
+    """Returns True if the target is a copy of the source and has more than two words. Shorter copies may be names."""
     return source == target and count_words(source) > _IDENTICAL_WORDS
 
 

@@ -12,8 +12,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.atomic_files import write_atomically
-
-TextPair = tuple[str, str]
+from keras_nmt.pipelines.cleaning.filters import TextPair
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -24,12 +23,12 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 
 def write_json(path: Path, contents: Any) -> None:
-    """Writes contents as JSON. Bytes that are not UTF-8, as in some file names, become escapes."""
+    """Writes `contents` as JSON. Bytes that are not UTF-8, as in some file names, are written as escape sequences."""
     write_atomically(path, json.dumps(contents, ensure_ascii=False).encode("utf-8", errors="backslashreplace"))
 
 
 def write_pairs(path: Path, pairs: Sequence[TextPair]) -> None:
-    """Writes cleaned pairs, one tab-separated line each; cleaned text contains neither tabs nor line ends."""
+    """Writes each cleaned pair as a line with a tab. Cleaned text contains neither tabs nor line ends."""
     write_atomically(path, _compress("".join(f"{source}\t{target}\n" for source, target in pairs).encode()))
 
 

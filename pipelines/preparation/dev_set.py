@@ -17,7 +17,7 @@ from keras_nmt.pipelines.vocabulary.tags import Tagger
 
 
 class DevCorpus(NamedTuple):
-    """One corpus of a dev set: its raw pairs, and the function that puts the corpus' tags before a source text."""
+    """One corpus of a dev set: its raw pairs, and a function that puts the tags of the corpus before a source text."""
 
     corpus: Corpus
     raw: Sequence[RawPair]
@@ -48,7 +48,7 @@ class DevSet:
 
     @classmethod
     def read(cls, corpora: Sequence[DevCorpus]) -> "DevSet":
-        """Collects the pairs of all corpora in order, and drops only malformed, undecodable and empty pairs.
+        """Collects the pairs of all corpora in order. Drops malformed, undecodable and empty pairs, and no others.
 
         Raises:
             DataError: No pair is left.

@@ -44,7 +44,7 @@ _END = (
 
 
 def _words(text: str) -> str:
-    """Turns words separated by spaces into the alternatives of a regular expression."""
+    """Turns words separated by spaces into the alternatives of a regular expression: "a b" -> "a|b"."""
     return "|".join(text.split())
 
 

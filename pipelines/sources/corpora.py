@@ -1,7 +1,7 @@
 """Opens corpora: a SPEC such as `files:news` or `tfds:wmt14_translate/de-en` becomes raw pairs.
 
-Nothing is cleaned or reordered here. A corpus yields bytes, so that cleaning can count text that is not UTF-8. Each
-kind of corpus is a module of `pipelines.sources`.
+The pairs are neither cleaned nor reordered here. A corpus yields bytes, so that cleaning can count the pairs that are
+not UTF-8. For each kind of corpus, there is a module in `pipelines.sources`.
 """
 
 import difflib
@@ -43,7 +43,8 @@ def open_corpus(
         downloads: The folder for files from `https://`; if None, a folder in the user's cache.
 
     Raises:
-        DataError: The kind of corpus is unknown, the text cannot be found, or it is not in these languages.
+        DataError: The kind of corpus is unknown, its text cannot be found, or its text is not in the languages of
+            `pair`.
     """
     wanted = parse_spec(spec) if isinstance(spec, str) else spec
     kind, colon, name = wanted.location.partition(":")

@@ -22,7 +22,7 @@ class CorpusSpec:
     Attributes:
         text: The SPEC as the user gave it.
         location: The part before the options, such as `files:europarl`.
-        weight: The number of times that an epoch takes each pair; may be a fraction.
+        weight: The number of times that an epoch takes each pair; need not be an integer.
         tag: The domain of the text, or None.
         pair: The languages of this corpus; if None, the main language pair of the preparation.
         loss_weight: The weight of each pair in the loss.
@@ -46,7 +46,7 @@ class CorpusSpec:
 
     @property
     def is_reversed(self) -> bool:
-        """True if source and target are swapped, as in `reversed:files:news`; a second `reversed:` swaps them back."""
+        """True if source and target are swapped, as in `reversed:files:news`. A second `reversed:` swaps them back."""
         kinds = self.location.split(":")
         return len(list(takewhile("reversed".__eq__, kinds))) % 2 == 1
 

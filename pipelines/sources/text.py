@@ -14,7 +14,7 @@ from typing import Any
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.language_codes import match
 from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, Malformed, RawPair
-from keras_nmt.pipelines.sources.files import display_name, read_lines
+from keras_nmt.pipelines.sources.files import display_name, raw_lines
 from keras_nmt.pipelines.sources.locating import TextFile, locate, locate_sides
 
 _EMPTY = RawPair(b"", b"")  # dropped and counted by cleaning
@@ -22,7 +22,7 @@ _NO_TAB = " has no tab; expected source, a tab, target on each line"
 
 
 class MalformedLineError(ValueError):
-    """A line is not a pair. The message is the reason, to be appended to "FILE line N"."""
+    """The error raised if a line is not a pair. Its message is the reason, which is appended to "FILE line N"."""
 
 
 def open_files(request: CorpusRequest) -> Corpus:
@@ -107,7 +107,7 @@ def _corpus(request: CorpusRequest, kind: str, found: list[TextFile], read: Call
 
 
 def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
-    sources, targets = read_lines(source), read_lines(target)
+    sources, targets = raw_lines(source), raw_lines(target)
     for number, (left, right) in enumerate(zip_longest(sources, targets)):
         if left is None or right is None:
             longer = number + 1 + sum(1 for _ in (targets if left is None else sources))
@@ -121,7 +121,7 @@ def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
 
 def _read_pairs(path: str, parse: Callable[[bytes], RawPair | None]) -> Iterator[RawPair]:
     """Yields the pair of each line; skips a line if `parse` returns None. Malformed lines are yielded as such."""
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(raw_lines(path), start=1):
         try:
             pair = parse(line)
         except MalformedLineError as error:
@@ -175,7 +175,7 @@ def _parse_object(line: bytes) -> dict[str, Any]:
 def _side(texts: dict[str, Any], field: str) -> bytes:
     """Returns the text of one side; null becomes an empty text, which cleaning drops and counts.
 
-    Lone surrogates become invalid UTF-8, so cleaning drops the pair.
+    Lone surrogates are encoded as bytes that are not valid UTF-8. So cleaning will drop the pair.
     """
     name = match(field, texts)
     text = texts[name] if name else 0

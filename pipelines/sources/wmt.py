@@ -27,8 +27,8 @@ def open_tfds(request: CorpusRequest) -> Corpus:
     supervised keys of the data set, whatever their names: `article` and `highlights` in cnn_dailymail.
 
     Raises:
-        DataError: TFDS does not have the data set, split or subset, cannot download it, or has it in other languages or
-            without summaries.
+        DataError: TFDS does not have the data set, the split or a subset, cannot download the data set, or has it only
+            in other languages or without summaries.
     """
     spec, pair = request.spec, request.pair
     name, _, chosen = request.name.partition(":")
@@ -83,7 +83,7 @@ def _builder(spec: str, name: str, tfds_dir: str | None) -> Any:
 
 
 def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | None) -> Any:
-    """Returns a builder for the chosen training corpora of a WMT task; the builder has only the split `train`."""
+    """Returns a TFDS builder for the chosen training corpora of a WMT task. The builder has only the split `train`."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.translate import wmt
 
@@ -107,7 +107,7 @@ def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | No
 
 
 def _prepare(spec: str, builder: Any) -> None:
-    """Downloads and prepares the data if necessary; TFDS itself shows the progress on stderr."""
+    """Downloads and prepares the data set if necessary. TFDS shows the progress on stderr."""
     try:
         builder.download_and_prepare()
     except Exception as error:  # the download errors of TFDS have no common base class

@@ -1,7 +1,8 @@
 """Trains and checks SentencePiece models without TensorFlow; the module `tokenizer` applies them in TensorFlow graphs.
 
 One unigram model serves both languages (Kudo 2018). The paper uses byte-pair encoding instead (section 5.1); a unigram
-model is as good and faster to train. Unseen characters are spelt in bytes, so no text becomes UNK.
+model is as good and faster to train. Characters that are not in the vocabulary are encoded as bytes, so no text becomes
+UNK.
 """
 
 import io
@@ -23,9 +24,10 @@ _TRAINING_THREADS = 16  # fixed, since the result depends on it; harmless if the
 
 
 class ImpossibleSizeError(DataError):
-    """The text does not allow the vocabulary size.
+    """The error raised if a vocabulary size is impossible for a text.
 
-    `nearest` is a size to try instead: the multiple of 8 that is closest to the given size and may be possible.
+    `nearest` is a size to try instead: of the multiples of 8 that may be possible, the one that is closest to the given
+    size.
     """
 
     def __init__(self, message: str, nearest: int) -> None:
@@ -36,10 +38,11 @@ class ImpossibleSizeError(DataError):
 def train_model(
     sentences: Iterable[str], size: int, *, tags: Sequence[str] = (), normalization: str = DEFAULT
 ) -> bytes:
-    """Trains a model and returns it serialised; the same sentences give the same model.
+    """Trains a model and returns it serialised. The same arguments give the same model.
 
     Args:
-        sentences: The sentences of both languages, which are read once and held in memory; a million are plenty.
+        sentences: The sentences of both languages, which are read once and held in memory. A million sentences are
+            plenty.
         size: The number of pieces. It must be a multiple of 8, because matrix units (tensor cores) are fastest then.
         tags: The words, such as `<2fr>`, that become one piece each.
         normalization: One of `NORMALIZATIONS`. The model stores it, and applies it to all text.

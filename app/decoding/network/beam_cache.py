@@ -27,14 +27,14 @@ class BeamCache(NamedTuple):
     written: TensorNest  # a tf.nest of `KeysValues`, each [B, H, L, K * D/H]; 0 if not written yet
 
     def with_room(self, network: Network, position: tf.Tensor) -> "BeamCache":
-        """Returns the cache with room for `position`: extends it by `ROOM` positions if it is full.
+        """Returns the cache with room for `position`. A cache without this room is extended by `ROOM` positions.
 
         Attention reads the whole buffer, even its empty part. Most translations are much shorter than their length
-        limit. So a buffer that has room for so many tokens from the start would make each step slower.
+        limit. So a buffer with room for the length limit from the start would make each step slower.
 
         Args:
             network: The network whose keys and values are cached.
-            position: int32 [], at most the first position for which the cache has no room.
+            position: int32 [], a position in the cache, or the first position after its end.
         """
         return tf.cond(position < tf.shape(self.slots)[1], lambda: self, lambda: self.extended(network))
 
@@ -63,7 +63,11 @@ class LayerCache:
         self.slots = slots
 
     def append(self, new: KeysValues) -> KeysValues:
-        """Writes the keys and values of new tokens, [B, H, K, D/H]; returns those in all slots, [B, H, L * K, D/H]."""
+        """Writes the keys and values of the new tokens, [B, H, K, D/H].
+
+        Returns:
+            The keys and values in all slots, [B, H, L * K, D/H].
+        """
         self.written = KeysValues(*(self._write(*both) for both in zip(self.written, new, strict=True)))
         shape = [-1, new.keys.shape[1], self.slots, new.keys.shape[3]]
         return KeysValues(*(tf.reshape(values, shape) for values in self.written))

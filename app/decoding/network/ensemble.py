@@ -1,8 +1,9 @@
 """Several transformers with the same vocabulary that translate together by averaging their probabilities."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
+import keras
 import tensorflow as tf
 
 from keras_nmt.app.decoding.network.protocol import Encoded, Network
@@ -12,8 +13,8 @@ from keras_nmt.app.decoding.search.hypotheses import TensorNest
 class Ensemble:
     """A `Network` of several members. Encoder outputs and caches are lists with one entry for each member.
 
-    The logits of the ensemble are the logarithm of the members' mean probability, float32. So their softmax is the mean
-    probability.
+    The logits of the ensemble are the logarithm of the members' mean probability, float32. So the softmax of these
+    logits is the mean probability.
 
     Args:
         transformers: At least one `layers.transformer.Transformer`. The shapes of their layers may differ.
@@ -23,7 +24,7 @@ class Ensemble:
         self.transformers = list(transformers)
 
     @property
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[keras.Variable]:
         """The weights of all members."""
         return [weight for transformer in self.transformers for weight in transformer.weights]
 
@@ -89,7 +90,7 @@ class Ensemble:
 
         return mean_logits(self._each(step, caches, encoded["cross"]))
 
-    def _each(self, function: Callable[..., Any], *values: Sequence[TensorNest]) -> list[Any]:
+    def _each(self, function: Callable[..., TensorNest], *values: Sequence[TensorNest]) -> list[TensorNest]:
         """Calls a function with each member and the member's entry of each of `values`; returns all results."""
         return [function(member, *own) for member, *own in zip(self.transformers, *values, strict=True)]
 

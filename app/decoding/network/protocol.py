@@ -1,8 +1,9 @@
 """The interface of a neural network that decoding uses: some methods of `layers.transformer.Transformer`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Protocol, TypedDict, Unpack
 
+import keras
 import tensorflow as tf
 
 from keras_nmt.app.decoding.search.hypotheses import TensorNest
@@ -19,8 +20,8 @@ class Network(Protocol):
     """A transformer, or an ensemble of them."""
 
     @property
-    def weights(self) -> Sequence[Any]:
-        """All weights, as Keras variables."""
+    def weights(self) -> Sequence[keras.Variable]:
+        """All weights."""
 
     def count_params(self) -> int:
         """Returns the number of values in all weights."""
@@ -37,15 +38,18 @@ class Network(Protocol):
     def cross_weights(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes how much each target position attends to each source position: float32 [B, H, T, S].
 
-        The weights are those of the last decoder layer but one, or of the only decoder layer.
+        The weights are those of the second-to-last decoder layer, or of the only decoder layer.
         """
 
     def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
         """Computes the attention weights of every layer and head, float32.
 
         Returns:
-            The self-attention of the "encoder", [L, B, H, S, S], and of the "decoder", [L, B, H, T, T], and the
-            attention of the decoder to the encoder ("cross"), [L, B, H, T, S].
+            A mapping with three keys:
+
+            - "encoder": the self-attention of the encoder, [L, B, H, S, S];
+            - "decoder": the self-attention of the decoder, [L, B, H, T, T];
+            - "cross": the attention of the decoder to the encoder, [L, B, H, T, S].
         """
 
     def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,8 @@
 """Cuts texts into sentences, and splits a sentence into a copied part and a part to translate.
 
-Each function exists for TensorFlow graphs and, with the suffix `_outside` or `_in_python`, in plain Python, for the
-server and for `plain_translation`. If a sentence is cut again, it stays whole, so texts may be cut more than once.
+Functions without a suffix are for TensorFlow graphs. Functions with the suffix `_outside` or `_in_python` do the same
+in plain Python, for the server and for `plain_translation`. If a sentence is cut again, it stays whole, so texts may be
+cut more than once.
 """
 
 from typing import NamedTuple
@@ -19,7 +20,7 @@ _WHOLE_LISTED = f"^{LISTED}$"
 
 
 class Parts(NamedTuple):
-    """The copied start of a sentence, and the rest, which is translated. Each is a string or a string tensor [S]."""
+    """The copied start of a sentence, and the rest, which is translated. Both are a string or a string tensor [S]."""
 
     copied: str | tf.Tensor
     rest: str | tf.Tensor
@@ -84,7 +85,7 @@ def joined(copied: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
 
 
 def is_followed_by_space(texts: tf.Tensor) -> tf.Tensor:
-    """Returns False for texts that end in Chinese or Japanese, and True for texts that a space must follow: bool."""
+    """Returns False for each text that ends in Chinese or Japanese, and True for all other texts: bool."""
     return ~tf.strings.regex_full_match(texts, NO_SPACE_AFTER)
 
 

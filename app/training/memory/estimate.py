@@ -25,9 +25,9 @@ precision (4, or 2 with mixed precision):
                    the table           16 V D for the parts of the embedding table's gradient
     workspace    the graph, the kernels and their scratch memory
 
-The terms follow from the layers. The constants 12, 16, 20 and `WORKSPACE` were fitted to measurements of processes on
-a CPU. `SAFETY` is a margin for terms that are left out. A slow test compares the estimate with the peak of a process.
-XLA fuses many of these operations, and reports fewer bytes for the same step.
+The terms follow from the layers. The constants 12, 16, 20 and `WORKSPACE` were fitted to measurements of processes on a
+CPU. `SAFETY` is a margin for terms that are left out. A slow test compares the estimate with the peak memory of a
+process. XLA fuses many of these operations, so XLA reports fewer bytes for the same step.
 """
 
 import math

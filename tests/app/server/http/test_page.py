@@ -121,7 +121,11 @@ def test_a_file_is_translated(page: Page, tmp_path: Path) -> None:
 def test_a_file_that_is_chosen_while_the_page_loads_is_translated(page: Page, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("It rains.\n")
     held: list[Route] = []
-    page.route("**/api/models", lambda route: held.append(route))
+
+    def hold(route: Route) -> None:  # Playwright does not accept the method `append`
+        held.append(route)
+
+    page.route("**/api/models", hold)
     with page.expect_request("**/api/models"):
         page.reload(wait_until="domcontentloaded")
     page.locator("#file").set_input_files(tmp_path / "a.txt")
