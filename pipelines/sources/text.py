@@ -175,7 +175,7 @@ def _parse_object(line: bytes) -> dict[str, Any]:
 def _side(texts: dict[str, Any], field: str) -> bytes:
     """Returns the text of one side; null becomes an empty text, which cleaning drops and counts.
 
-    Lone surrogates become invalid UTF-8, so cleaning drops the pair.
+    Lone surrogates are encoded as bytes that are not valid UTF-8. So cleaning will drop the pair.
     """
     name = match(field, texts)
     text = texts[name] if name else 0

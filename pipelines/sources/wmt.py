@@ -27,8 +27,8 @@ def open_tfds(request: CorpusRequest) -> Corpus:
     supervised keys of the data set, whatever their names: `article` and `highlights` in cnn_dailymail.
 
     Raises:
-        DataError: TFDS does not have the data set, split or subset, cannot download it, or has it in other languages or
-            without summaries.
+        DataError: TFDS does not have the data set, the split or a subset, cannot download the data set, or has it only
+            in other languages or without summaries.
     """
     spec, pair = request.spec, request.pair
     name, _, chosen = request.name.partition(":")
