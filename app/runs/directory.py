@@ -28,7 +28,7 @@ from keras_nmt.app.runs.checkpoints import Checkpoint
 from keras_nmt.app.runs.lock import LOCK
 from keras_nmt.app.runs.ranking import DevResults, ranked
 from keras_nmt.app.runtime.text_files import read_lines, replace_file
-from keras_nmt.layers import Transformer
+from keras_nmt.layers import AnyModel, network_of
 from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary, load_vocabulary
@@ -179,9 +179,9 @@ class RunDirectory:
             )
         return vocabulary
 
-    def load_transformer(self, checkpoint: Checkpoint, precision: str) -> Transformer:
+    def load_transformer(self, checkpoint: Checkpoint, precision: str) -> AnyModel:
         """Builds the model under the Keras dtype policy `precision`, and loads the checkpoint's weights into it."""
-        transformer = Transformer(self.configuration.model, name="transformer", dtype=precision)
+        transformer = network_of(self.configuration.model, name="transformer", dtype=precision)
         checkpoint.load_weights(transformer)
         return transformer
 
