@@ -1,8 +1,8 @@
 """A decoder-only language model: embeddings, decoder layers without attention to an encoder, and the tied projection.
 
-It is the decoder of Vaswani et al. 2017, section 3.1, without the attention to the encoder (Liu et al. 2018, "Generating
-Wikipedia by Summarizing Long Sequences", section 4.2.3; Radford et al. 2018). Positions, dropout and initialisation are
-those of `Transformer`.
+It is the decoder of Vaswani et al. 2017, section 3.1, without the attention to the encoder (Liu et al. 2018, section
+4.2.3, "Generating Wikipedia by Summarizing Long Sequences"; Radford et al. 2018). Positions, dropout and initialisation
+are those of `Transformer`.
 """
 
 from collections.abc import Mapping, Sequence

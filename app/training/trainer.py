@@ -25,7 +25,9 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 
 class Trainer(keras.Model):
-    """A `Transformer` or `LanguageModel` with its objective and train step. `fit` takes distributed batches of the training stream.
+    """A `Transformer` or `LanguageModel` with its objective and train step.
+
+    `fit` takes distributed batches of the training stream.
 
     The loss of a step is the sum of the losses of the real target tokens, divided by the number of these tokens in the
     *global* batch. So the loss does not depend on how the batch is divided among replicas and accumulated parts. Data

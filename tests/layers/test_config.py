@@ -39,7 +39,7 @@ def test_a_size_below_one_is_refused(name: str, value: int) -> None:
 
 def test_a_model_may_have_no_encoder_layers_but_not_fewer() -> None:
     assert replace(PAPER_BASE, encoder_layers=0).encoder_layers == 0
-    with pytest.raises(ValueError, match="^encoder_layers is -1; it must be at least 0$"):
+    with pytest.raises(ValueError, match=r"^encoder_layers is -1; it must be at least 0$"):
         replace(PAPER_BASE, encoder_layers=-1)
 
 

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from keras_nmt.layers import LanguageModel, Transformer
 from keras_nmt.layers.decoder import Decoder, DecoderLayer
-from keras_nmt.layers.sublayers.embedding import SharedEmbedding
 from keras_nmt.layers.encoder import Encoder, EncoderLayer
 from keras_nmt.layers.masks import causal_mask, padding_mask
 from keras_nmt.layers.positions import PositionalEncoding
@@ -26,6 +25,7 @@ from keras_nmt.layers.sublayers.attention import (
     SourceContext,
 )
 from keras_nmt.layers.sublayers.dropout import Dropout
+from keras_nmt.layers.sublayers.embedding import SharedEmbedding
 from keras_nmt.layers.sublayers.feed_forward import FeedForward
 from keras_nmt.layers.sublayers.residual import Residual
 from tests.layers.samples import (
