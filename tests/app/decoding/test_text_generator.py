@@ -36,11 +36,13 @@ def reciting(text: str, vocabulary: Vocabulary, tokens_at_once: int = 1) -> Text
 def test_the_joined_parts_are_the_text_that_generate_gives(generator: TextGenerator, prompt: str) -> None:
     seeds = range(4)
     expected = generator.graph.generate(tf.constant([prompt] * len(seeds)), tf.range(len(seeds))).texts[:, 0].numpy()
+    counts = []
     for seed in seeds:
         parts = list(generator.generate(prompt, seed=seed))
         assert "".join(parts) == expected[seed].decode()
-        assert len(parts) > 1
         assert all(parts)
+        counts.append(len(parts))
+    assert max(counts) > 3
 
 
 def test_the_settings_have_an_effect(generator: TextGenerator) -> None:
@@ -96,7 +98,7 @@ def test_a_stop_string_in_the_prompt_does_not_end_the_text(vocabulary: Vocabular
 
 
 def test_an_empty_stop_string_is_refused(generator: TextGenerator) -> None:
-    with pytest.raises(ValueError, match="^a stop string is empty; remove it, or write the text to stop at$"):
+    with pytest.raises(ValueError, match=r"^a stop string is empty; remove it, or write the text to stop at$"):
         generator.generate("", stop=["x", ""])
 
 
