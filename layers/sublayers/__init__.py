@@ -1,1 +1,1 @@
-"""The parts of an encoder or decoder layer: attention, feed-forward, residual connection, normalisation, dropout."""
+"""The parts of a model: embedding, attention, feed-forward network, residual connection, normalisation, dropout."""
