@@ -238,9 +238,8 @@ def _training(facts: Facts) -> str:
     )
     if imported := facts["run"].get(IMPORTED):
         how = f"Trained elsewhere and imported from {imported['from']}: `{imported['name']}`."
-    encoder = f"{model['encoder_layers']} encoder and " if model["encoder_layers"] else ""
     return (
-        f"{encoder}{model['decoder_layers']} decoder layers of width "
+        f"{model['encoder_layers']} encoder and {model['decoder_layers']} decoder layers of width "
         f"{model['model_width']} with {model['heads']} heads, {model['inner_width']} wide inside, normalised "
         f"{'before' if model['normalization'] == 'pre' else 'after'} each sublayer; source, target and output share "
         f"one embedding. {how}\n\n"
