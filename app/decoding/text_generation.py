@@ -37,9 +37,11 @@ from keras_nmt.app.decoding.signatures import (
     made_signatures,
     signature,
 )
-from keras_nmt.app.decoding.text.texts import with_end
+from keras_nmt.app.decoding.text.texts import row_lengths, with_end
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
+
+TOKENS_AT_ONCE = 65_536  # tokens whose keys and values are in memory at once: 2 GB for a base model
 
 GENERATE = "generate"
 PROMPTS = tf.TensorSpec([None], tf.string, name="prompts")
@@ -144,11 +146,8 @@ class GenerationGraph(tf.Module):
         ids = self.vocabulary.encode(prompts)
         numbers = tf.repeat(tf.range(tf.size(prompts)), samples)  # of the prompts, one for each continuation
         sample_numbers = tf.tile(tf.range(samples), [tf.size(prompts)])
-        sampler = self.sampler(tf.stack([tf.gather(seeds, numbers), sample_numbers], axis=1), settings)
-        read = self.read(ids, settings.max_tokens)
-        drawn = sampler.begin(tf.nest.map_structure(lambda rows: tf.gather(rows, numbers), read))
-        drawn = sampler.run(drawn, settings.max_tokens)
-        tokens, by_token = drawn.tokens[:, 1:], drawn.log_probabilities
+        row_seeds = tf.stack([tf.gather(seeds, numbers), sample_numbers], axis=1)
+        tokens, by_token = self._drawn(ids, numbers, row_seeds, settings)
         longest = tf.reduce_max(tf.math.count_nonzero(tokens != PAD, axis=1, dtype=tf.int32), keepdims=True)
         longest = tf.maximum(0, longest[0])  # without rows, reduce_max is negative
         tokens, by_token = tokens[:, :longest], by_token[:, :longest]
@@ -162,6 +161,45 @@ class GenerationGraph(tf.Module):
         )
         lead = tf.stack([tf.size(prompts), samples])
         return GeneratedTexts(*(tf.reshape(rows, tf.concat([lead, tf.shape(rows)[1:]], axis=0)) for rows in by_row))
+
+    def _drawn(
+        self, prompts: tf.RaggedTensor, numbers: tf.Tensor, seeds: tf.Tensor, settings: GenerationSettings
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws continuations of prompts, int32 [N, (P)], in batches with a bounded number of tokens.
+
+        Args:
+            prompts: The tokens of the prompts.
+            numbers: The prompt of each continuation, int32 [R], ascending.
+            seeds: The seed of each continuation, int32 [R, 2].
+            settings: The settings.
+
+        Returns:
+            The tokens, int32 [R, max_tokens + 1], and their log-probabilities, float32 in the same shape.
+        """
+        longest = tf.maximum(0, tf.reduce_max(row_lengths(prompts)))
+        row_tokens = tf.minimum(self.reader.context_tokens, 1 + longest + settings.max_tokens)
+        rows_at_once = tf.maximum(1, TOKENS_AT_ONCE // row_tokens)
+
+        def draw_some(first: tf.Tensor, tokens: tf.Tensor, by_token: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            own = numbers[first : first + rows_at_once]
+            read = self.read(prompts[own[0] : own[-1] + 1], settings.max_tokens)
+            sampler = self.sampler(seeds[first : first + rows_at_once], settings)
+            state = sampler.begin(tf.nest.map_structure(lambda rows: tf.gather(rows, own - own[0]), read))
+            found = sampler.run(state, settings.max_tokens)
+            return (
+                first + rows_at_once,
+                tf.concat([tokens, found.tokens[:, 1:]], axis=0),
+                tf.concat([by_token, found.log_probabilities], axis=0),
+            )
+
+        width, table = settings.max_tokens + 1, tf.TensorShape([None, None])
+        _, tokens, by_token = tf.while_loop(
+            lambda first, *_: first < tf.size(numbers),
+            draw_some,
+            (tf.constant(0), tf.zeros([0, width], tf.int32), tf.zeros([0, width])),
+            shape_invariants=(tf.TensorShape([]), table, table),
+        )
+        return tokens, by_token
 
     def read(self, prompts: tf.RaggedTensor, max_tokens: tf.Tensor) -> SearchState:
         """Reads prompts, int32 [N, (P)]; returns the state in which `sampler` begins."""

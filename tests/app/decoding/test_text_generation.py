@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_nmt.app.decoding import text_generation
 from keras_nmt.app.decoding.forced.text_scoring import text_log_probabilities
+from keras_nmt.app.decoding.network.block import BlockReader
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.text_generation import GenerationGraph, GenerationSettings
 from keras_nmt.layers import LanguageModel, TransformerConfig
@@ -97,6 +99,27 @@ def test_a_continuation_does_not_depend_on_the_other_rows(graph: GenerationGraph
         assert float(alone.scores[0, 0]) == pytest.approx(float(together.scores[row, 0]), rel=1e-4)
     drawn = together.texts.numpy().ravel().tolist()
     assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_continuations_are_drawn_a_few_rows_at_a_time(
+    graph: GenerationGraph, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    prompts, few = tf.constant(PROMPTS), settings(max_tokens=6)
+    whole = graph.generate(prompts, tf.range(4), few, samples=2)
+    begun: list[int] = []
+    begin = BlockReader.begin
+
+    def count(reader: BlockReader, ids: tf.RaggedTensor, more: tf.Tensor) -> object:
+        begun.append(int(ids.nrows()))
+        return begin(reader, ids, more)
+
+    monkeypatch.setattr(BlockReader, "begin", count)
+    monkeypatch.setattr(text_generation, "TOKENS_AT_ONCE", rows * CONTEXT)
+    found = graph.generate(prompts, tf.range(4), few, samples=2)
+    assert begun == {1: [1] * 8, 3: [2, 2, 1]}[rows]  # the prompts of the rows 0-2, 3-5 and 6-7
+    assert found.texts.numpy().tolist() == whole.texts.numpy().tolist()
+    np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-4)
 
 
 def test_the_settings_have_an_effect(graph: GenerationGraph) -> None:
