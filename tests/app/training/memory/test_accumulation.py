@@ -35,7 +35,13 @@ def total(configuration: Configuration, shape: BatchShape = SHAPE, replicas: int
 
 
 @pytest.mark.parametrize(
-    "changes", [{"normalization": "pre"}, {"normalization": "post"}, {"attention_bias": True, "logits_bias": True}]
+    "changes",
+    [
+        {"normalization": "pre"},
+        {"normalization": "post"},
+        {"attention_bias": True, "logits_bias": True},
+        {"word_token": 5},
+    ],
 )
 def test_parameters_are_counted_without_building_the_model(changes: dict[str, Any]) -> None:
     model = Transformer(replace(MODEL, **changes))
