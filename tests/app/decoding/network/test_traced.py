@@ -31,14 +31,16 @@ def test_a_parser_scores_its_trees_as_whole_targets(make: type[Network]) -> None
     pieces = tf.ragged.constant(SENTENCES, tf.int32)
     words = tf.constant([sentence.count(WORD) for sentence in SENTENCES])
 
-    @tf.function(autograph=False)
-    def parse() -> dict[str, tf.Tensor]:
+    specs = tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+
+    @tf.function(input_signature=specs, autograph=False)
+    def parse(pieces: tf.RaggedTensor, words: tf.Tensor) -> dict[str, tf.Tensor]:
         step, state = network.begin(pieces, BEAMS)
         limits = tree_length_limit(words, 8)
         options = {"length_limits": limits, "beam_size": BEAMS, "length_penalty": 0.6, "hypotheses": BEAMS}
         return tree_search(step, state, words=words, symbols=SYMBOLS, **options)._asdict()
 
-    found = parse()
+    found = parse(pieces, words)
     for beam in range(BEAMS):
         labels = found["tokens"][:, beam]
         exists = found["lengths"][:, beam].numpy() > 0
