@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,12 +114,11 @@ def test_the_sentences_of_a_run_are_neither_its_shortest_nor_its_longest(tmp_pat
 
 
 def test_a_decoder_that_is_told_its_words_is_exported_without_ctranslate2(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = RunModel(run)
-    of_run = model.run.configuration
-    told = replace(of_run, model=replace(of_run.model, word_token=9))
-    model.run = mock.Mock(wraps=model.run, configuration=told)
+    config = run_copy / "config.toml"
+    config.write_text(config.read_text().replace("word_token = 0", "word_token = 9"))
+    model = RunModel(run_copy)
     assert exporter.write_engine(model, tmp_path / "engine", "int8") == "none"
     assert not (tmp_path / "engine").exists()
     reason = "CTranslate2 does not support a decoder that is told the next word (word_token)"
@@ -128,7 +126,7 @@ def test_a_decoder_that_is_told_its_words_is_exported_without_ctranslate2(
     with pytest.raises(UserError, match=re.escape(f"{reason}; use TensorFlow")):
         exporter.export_ctranslate2(model, tmp_path / "out", "float32")
     with pytest.raises(ValueError, match=re.escape(reason)):
-        write_ctranslate2(Transformer(told.model), model.run.vocabulary(), tmp_path, "float32")
+        write_ctranslate2(Transformer(model.run.configuration.model), model.run.vocabulary(), tmp_path, "float32")
 
 
 def test_an_export_with_changed_weights_is_not_published(
