@@ -147,8 +147,8 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
         UserError: `out` cannot be written, CTranslate2 does not support the model, or the probabilities differ too
             much.
     """
-    facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
     model.refuse_ctranslate2()
+    facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
 
     def write(folder: Path) -> None:
         write_ctranslate2(model.graph.transformer, model.graph.vocabulary, folder, quantization)

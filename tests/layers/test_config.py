@@ -27,6 +27,7 @@ def test_the_defaults_are_the_papers_base_model() -> None:
         "attention_bias": False,
         "logits_bias": False,
         "normalization_epsilon": 1e-6,
+        "word_token": 0,
     }
 
 
@@ -96,3 +97,11 @@ def test_an_epsilon_outside_of_zero_to_one_is_refused(value: float) -> None:
 def test_a_dropout_rate_outside_of_zero_to_one_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name} is {value}; it must be at least 0 and less than 1$"):
         replace(PAPER_BASE, **{name: value})
+
+
+@pytest.mark.parametrize("value", [-1, 37_000])
+def test_a_word_token_outside_the_vocabulary_is_refused(value: int) -> None:
+    message = f"word_token is {value}; it must be the id of a piece, less than 37000, or 0"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        replace(PAPER_BASE, word_token=value)
+    assert replace(PAPER_BASE, word_token=36_999).word_token == 36_999

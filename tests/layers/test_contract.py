@@ -28,6 +28,7 @@ from keras_nmt.layers.sublayers.dropout import Dropout
 from keras_nmt.layers.sublayers.embedding import SharedEmbedding
 from keras_nmt.layers.sublayers.feed_forward import FeedForward
 from keras_nmt.layers.sublayers.residual import Residual
+from keras_nmt.layers.sublayers.word_pointer import WordPointer
 from tests.layers.samples import (
     BATCH,
     CONFIG,
@@ -52,6 +53,7 @@ Tensors = Mapping[str, Any]
 POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
 SHALLOW = replace(CONFIG, encoder_layers=2, decoder_layers=1)
 MARIAN = {"activation": "swish", "attention_bias": True, "logits_bias": True, "normalization_epsilon": 1e-5}
+WORD = 18  # occurs in both "source" and "target"
 INPUTS = {
     "x": normal(BATCH, TARGET, WIDTH, seed=1),
     "memory": normal(BATCH, SOURCE, WIDTH, seed=2),
@@ -130,6 +132,11 @@ def call_transformer(layer: Any, tensors: Tensors, training: bool) -> Any:
     return layer({"source": tensors["source"], "target": tensors["target"]}, training=training)
 
 
+def call_word_pointer(layer: Any, tensors: Tensors, training: bool) -> Any:
+    words = layer.memory(tensors["source"], keras.ops.cast(tensors["memory"], layer.compute_dtype))
+    return layer(layer.words_read(tensors["target"]), words=words, may_tell=padding_mask(tensors["source"]))
+
+
 def call_packed_transformer(layer: Any, tensors: Tensors, training: bool) -> Any:
     ids = {"source": tensors["source"], "target": tensors["target"]}
     segments = {"source_segments": tensors["source_segments"], "target_segments": tensors["target_segments"]}
@@ -203,6 +210,9 @@ CASES = {
     "Transformer": Case(configured(Transformer), call_transformer),
     "Transformer, pre": Case(configured(Transformer, normalization="pre"), call_transformer),
     "Transformer, packed": Case(configured(Transformer), call_packed_transformer),
+    "WordPointer": Case(lambda dropout, **kwargs: WordPointer(WORD, **kwargs), call_word_pointer, drops=False),
+    "Transformer, told words": Case(configured(Transformer, word_token=WORD), call_transformer),
+    "Transformer, packed, told words": Case(configured(Transformer, word_token=WORD), call_packed_transformer),
     "Transformer, as Marian's": Case(configured(Transformer, **MARIAN), call_transformer),
 }
 

@@ -1,1 +1,1 @@
-"""Beam search, constrained search and sampling. They see a model only as a step function, and handle no strings."""
+"""Beam search, constrained search, tree search and sampling. They see a model only as a step function; no strings."""

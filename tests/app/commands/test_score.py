@@ -68,3 +68,11 @@ def test_an_ensemble_needs_runs_with_one_vocabulary(run_copy: Path, run: Path, e
     assert done.code == 1
     assert f"{run_copy} has another vocabulary than {run}" in done.complaints[0]
     assert "--ensemble is for runs" in nmt("translate", export, "--ensemble", run).complaints[0]
+
+
+def test_an_ensemble_needs_runs_with_one_word_token(run_copy: Path, run: Path) -> None:
+    config = run_copy / "config.toml"
+    config.write_text(config.read_text().replace("word_token = 0", "word_token = 9"))
+    done = nmt("translate", run, "--ensemble", run_copy)
+    assert done.code == 1
+    assert f"{run_copy} has another word_token than {run}; only runs with the same one" in done.complaints[0]

@@ -32,11 +32,13 @@ from keras_nmt.app.exporting.golden_translations import (
 )
 from keras_nmt.app.exporting.model_card import model_card
 from keras_nmt.app.exporting.signature_definitions import signature_definitions
+from keras_nmt.app.models.ctranslate2_model import write_ctranslate2
 from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, newest_version
 from keras_nmt.app.models.exports import ExportModel
 from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import EXAMPLES, RunDirectory, example_sentences
+from keras_nmt.layers import Transformer
 from keras_nmt.pipelines.shards.manifest import Manifest
 from tests.app.command_line import nmt, succeeded
 from tests.app.traced_once import save_as
@@ -109,6 +111,22 @@ def test_the_sentences_of_a_run_are_neither_its_shortest_nor_its_longest(tmp_pat
     assert example_sentences(data) == [lines[i] for i in (6, 18, 31, 43, 56, 68, 81, 93)]
     assert EXAMPLES == 8
     assert example_sentences(mock.Mock(spec=Manifest, splits={})) == []
+
+
+def test_a_decoder_that_is_told_its_words_is_exported_without_ctranslate2(
+    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = run_copy / "config.toml"
+    config.write_text(config.read_text().replace("word_token = 0", "word_token = 9"))
+    model = RunModel(run_copy)
+    assert exporter.write_engine(model, tmp_path / "engine", "int8") == "none"
+    assert not (tmp_path / "engine").exists()
+    reason = "CTranslate2 does not support a decoder that is told the next word (word_token)"
+    assert f"{reason}; using the SavedModel alone\n" in capsys.readouterr().err
+    with pytest.raises(UserError, match=re.escape(f"{reason}; use TensorFlow")):
+        exporter.export_ctranslate2(model, tmp_path / "out", "float32")
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        write_ctranslate2(Transformer(model.run.configuration.model), model.run.vocabulary(), tmp_path, "float32")
 
 
 def test_an_export_with_changed_weights_is_not_published(

@@ -10,23 +10,20 @@ from keras_nmt.app.decoding.network.ensemble import Ensemble, mean_logits
 from keras_nmt.layers.config import TransformerConfig
 from keras_nmt.layers.transformer import Transformer
 
-STEPS, BEAMS, VOCABULARY = 7, 3, 17
-SOURCE = tf.constant([[5, 6, 7, 3], [9, 3, 0, 0]])
+STEPS, BEAMS, VOCABULARY, WORD = 7, 3, 17, 5
+SOURCE = tf.constant([[WORD, 6, WORD, 3], [9, WORD, 3, 0]])
 
 
-def transformer(heads: int, decoder_layers: int) -> Transformer:
-    made = Transformer(
-        TransformerConfig(
-            VOCABULARY, model_width=12, inner_width=20, heads=heads, encoder_layers=1, decoder_layers=decoder_layers
-        )
-    )
-    made.build()
-    return made
+def transformer(heads: int, decoder_layers: int, word_token: int) -> Transformer:
+    width = {"model_width": 12, "inner_width": 20, "heads": heads}
+    depth = {"encoder_layers": 1, "decoder_layers": decoder_layers}
+    return Transformer(TransformerConfig(VOCABULARY, **width, **depth, word_token=word_token))
 
 
-@pytest.fixture(scope="module")
-def transformers() -> list[Transformer]:
-    return [transformer(heads=3, decoder_layers=2), transformer(heads=2, decoder_layers=1)]
+@pytest.fixture(scope="module", params=[0, WORD], ids=["plain", "told words"])
+def transformers(request: pytest.FixtureRequest) -> list[Transformer]:
+    shapes = [{"heads": 3, "decoder_layers": 2}, {"heads": 2, "decoder_layers": 1}]
+    return [transformer(**shape, word_token=request.param) for shape in shapes]
 
 
 @pytest.mark.parametrize("members", [1, 2])
@@ -38,6 +35,8 @@ def test_reordered_beams_keep_their_histories(
     model: Any = Ensemble(transformers) if members == 2 else transformers[0]
     memory, may_attend = model.encode(SOURCE)
     encoded = {"cross": model.cross_cache(memory), "may_attend_source": may_attend}
+    if model.word_token:
+        encoded["words"] = model.word_memory(SOURCE, memory)
     random = np.random.default_rng(3)
     history = np.zeros((2 * BEAMS, 0), np.int32)
     cache = empty_cache(model, tf.constant(2), tf.constant(BEAMS))
@@ -48,6 +47,7 @@ def test_reordered_beams_keep_their_histories(
     step = tf.function(step, autograph=False, reduce_retracing=True) if is_traced else step
     for position in range(STEPS):
         tokens = random.integers(4, VOCABULARY, 2 * BEAMS, dtype=np.int32)
+        tokens = np.where(random.random(2 * BEAMS) < 0.3, WORD, tokens).astype(np.int32)
         history = np.concatenate([history, tokens[:, None]], axis=1)
         logits, cache = step(tf.constant(tokens), tf.constant(position), cache)
         inputs = {"source": tf.repeat(SOURCE, BEAMS, axis=0), "target": tf.constant(history)}
@@ -57,5 +57,6 @@ def test_reordered_beams_keep_their_histories(
         survivors = (
             random.integers(0, BEAMS, (2, BEAMS)) + np.array([[0], [BEAMS]])
         ).ravel()  # some survive twice, some not at all
-        history, cache = history[survivors], cache._replace(slots=tf.gather(cache.slots, survivors))
+        of_beams = tf.nest.map_structure(lambda values: tf.gather(values, survivors), cache.of_beams())  # noqa: B023
+        history, cache = history[survivors], BeamCache(cache.written, *of_beams)
     assert cache.slots.shape == (2 * BEAMS, 9)

@@ -42,6 +42,7 @@ def total(configuration: Configuration, shape: BatchShape = SHAPE, replicas: int
         {"attention_bias": True, "logits_bias": True},
         {"normalization": "pre", "encoder_layers": 0},
         {"normalization": "post", "encoder_layers": 0, "attention_bias": True},
+        {"word_token": 5},
     ],
 )
 def test_parameters_are_counted_without_building_the_model(changes: dict[str, Any]) -> None:
