@@ -234,7 +234,7 @@ def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
 def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a corpus' origin with each path reduced to its file name. Runs are shared, and paths may be private."""
     *kinds, name = origin["spec"].split(":")
-    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx")  # not for gs://…
+    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx", "text")  # not for gs://…
     spec = ":".join([*kinds, Path(name).name]) if is_local else origin["spec"]
     files = [{**file, "path": Path(file["path"]).name} for file in origin.get("files", [])]
     return {**origin, "spec": spec, "files": files}

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, RawPair
+from keras_nmt.pipelines.sources.corpus import DOCUMENTS, Corpus, CorpusRequest, LanguagePair, RawPair
 from keras_nmt.pipelines.sources.downloads import Downloads
+from keras_nmt.pipelines.sources.running_text import open_text
 from keras_nmt.pipelines.sources.sample import SAMPLES, in_direction, open_sample
 from keras_nmt.pipelines.sources.specs import CorpusSpec, parse_spec
 from keras_nmt.pipelines.sources.text import open_files, open_jsonl, open_tsv
@@ -30,12 +31,12 @@ def open_corpus(
 ) -> Corpus:
     """Opens the corpus that `spec` names, in the direction of `pair`.
 
-    Only two options in `spec` are used here: `sha256` and `loss_weight=column`. The code that mixes corpora uses the
+    Only three options in `spec` are used here: `sha256`, `documents` and `loss_weight=column`. The code that mixes corpora uses the
     other options: weights, tags and language pairs.
 
     Args:
-        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE` or `sample:NAME`. A
-            leading `reversed:` swaps source and target, to train both directions at once.
+        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE`, `text:FILE` or
+            `sample:NAME`. A leading `reversed:` swaps source and target, to train both directions at once.
         pair: The source and the target language. A TFDS configuration, a sample, JSON lines and TMX can be read in
             either direction.
         split: `train`, `dev` or `test`; ignored for files.
@@ -65,6 +66,7 @@ def open_corpus(
             downloads=downloads or Downloads(),
             checksums=wanted.sha256,
             weight_column=wanted.loss_weight_column,
+            documents=wanted.documents or DOCUMENTS[0],
         )
     )
 
@@ -80,6 +82,8 @@ def _check_options(spec: CorpusSpec, kind: str) -> None:
         raise DataError(f"corpus {spec.text}: loss_weight=column needs tsv:FILE; give a number")
     if spec.sha256 and kind in ("tfds", "sample"):
         raise DataError(f"corpus {spec.text}: sha256 is for files from https://; leave it out")
+    if spec.documents and kind != "text":
+        raise DataError(f"corpus {spec.text}: documents is for text:FILE; leave it out")
 
 
 def _reversed(spec: CorpusSpec, corpus: Corpus) -> Corpus:
@@ -95,6 +99,7 @@ _FORMS = {
     "tsv": "tsv:FILE",
     "jsonl": "jsonl:FILE",
     "tmx": "tmx:FILE",
+    "text": "text:FILE",
     "sample": "sample:tatoeba-en-de",
     _REVERSED: "reversed:SPEC",
 }
@@ -104,5 +109,6 @@ _OPENERS: dict[str, Callable[[CorpusRequest], Corpus]] = {
     "tsv": open_tsv,
     "jsonl": open_jsonl,
     "tmx": open_tmx,
+    "text": open_text,
     "sample": open_sample,
 }

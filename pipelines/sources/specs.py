@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.sources.corpus import LanguagePair
+from keras_nmt.pipelines.sources.corpus import DOCUMENTS, LanguagePair
 from keras_nmt.pipelines.sources.files import STDIN
 
 _COLUMN = "column"
@@ -29,6 +29,8 @@ class CorpusSpec:
         loss_weight_column: True if the third column of each line contains the loss weight of the pair; `loss_weight` is
             1 then.
         sha256: The expected SHA-256 of each downloaded file; empty if the SPEC gives none.
+        documents: One of `DOCUMENTS`, the part of a file of running text that is a document; None if the SPEC gives
+            none.
     """
 
     text: str
@@ -39,6 +41,12 @@ class CorpusSpec:
     loss_weight: float = 1.0
     loss_weight_column: bool = False
     sha256: tuple[str, ...] = ()
+    documents: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of corpus, such as `files`, without `reversed:`."""
+        return next((kind for kind in self.location.split(":") if kind != "reversed"), "")
 
     @property
     def is_reversed(self) -> bool:
@@ -50,7 +58,7 @@ class CorpusSpec:
     def is_piped(self) -> bool:
         """True if the text comes from standard input, as in `tsv:-`."""
         *_, kind, name = ("", *self.location.split(":"))
-        return name == STDIN and kind in ("tsv", "jsonl", "tmx")
+        return name == STDIN and kind in ("tsv", "jsonl", "tmx", "text")
 
     def __post_init__(self) -> None:
         for name in ("weight", "loss_weight"):
@@ -134,10 +142,17 @@ def _checksums(spec: str, name: str, value: str) -> dict[str, Any]:
     return {name: tuple(value.lower().split(","))}
 
 
+def _documents(spec: str, name: str, value: str) -> dict[str, Any]:
+    if value not in DOCUMENTS:
+        raise DataError(f"corpus {spec}: {name} must be {', '.join(DOCUMENTS[:-1])} or {DOCUMENTS[-1]}, got {value!r}")
+    return {name: value}
+
+
 _OPTIONS: dict[str, Callable[[str, str, str], dict[str, Any]]] = {
     "weight": _number,
     "tag": _tag,
     "pair": _pair,
     "loss_weight": _loss_weight,
     "sha256": _checksums,
+    "documents": _documents,
 }
