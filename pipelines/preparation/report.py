@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ def write_report(
     corpora: Sequence[tuple[str, CleaningReport]],
     splits: Mapping[str, Split],
     histograms: Mapping[tuple[str, int], int],
+    *,
+    counted: str = "pairs",
 ) -> None:
     """Writes report.json and report.html.
 
@@ -27,12 +30,15 @@ def write_report(
         corpora: The specification and the report of each training corpus.
         splits: The splits `train` and `dev`.
         histograms: The number of pairs for each (histogram name, bin).
+        counted: What the reports count: "pairs", or "sections" of running text.
     """
     report = {
+        "counted": counted,
         "corpora": [{"corpus": name, **report.as_dict()} for name, report in corpora],
         "total": splits["train"].cleaning,
         "dev": splits["dev"].cleaning,
         "tokens": {name: _tokens(split) for name, split in splits.items()},
+        "text": {name: asdict(split.text_counts) for name, split in splits.items() if split.text_counts},
         "histograms": {
             **_by_name(histograms),
             "tokens": list(splits["train"].length_histogram),
@@ -55,22 +61,40 @@ def _by_name(histograms: Mapping[tuple[str, int], int]) -> dict[str, list[int]]:
 
 
 def _page(report: Mapping[str, Any]) -> str:
-    total, tokens = report["total"], report["tokens"]["train"]
+    total = report["total"]
     read = total["kept"] + sum(total["dropped"].values())
     parts = [
-        f"<p class=big>{total['kept']:,} of {read:,} pairs were kept: {tokens['source']:,} source and "
-        f"{tokens['target']:,} target tokens. {total['repaired']:,} had mis-decoded text that was repaired.</p>",
+        f"<p class=big>{total['kept']:,} of {read:,} {report['counted']} were kept: {_size(report)}</p>",
         "<h2>Corpora</h2>",
         _table_of_corpora(report["corpora"]),
-        "<h2>Dropped pairs by reason</h2>",
+        f"<h2>Dropped {report['counted']} by reason</h2>",
         *(_reason(name, count, total["examples"].get(name, [])) for name, count in _by_count(total["dropped"])),
-        "<h2>Lengths of the pairs that passed the filters</h2>",
-        _histogram("Words of the source", report["histograms"].get("source_words", [])),
-        _histogram("Words of the target", report["histograms"].get("target_words", [])),
-        _histogram("Target words to source words, in tenths", report["histograms"].get("ratio_tenths", [])),
-        _histogram("Tokens of the longer side, end included", _shortened(report["histograms"]["tokens"])),
+        "<h2>Lengths</h2>",
+        *_histograms(report["histograms"]),
     ]
     return _HTML.format(body="\n".join(parts))
+
+
+def _size(report: Mapping[str, Any]) -> str:
+    tokens = report["tokens"]["train"]
+    if text := report["text"].get("train"):
+        return (
+            f"{text['documents']:,} document(s) with {text['words']:,} words and {text['characters']:,} characters, "
+            f"which are {tokens['target']:,} tokens."
+        )
+    repaired = f"{report['total']['repaired']:,} had mis-decoded text that was repaired."
+    return f"{tokens['source']:,} source and {tokens['target']:,} target tokens. {repaired}"
+
+
+def _histograms(histograms: Mapping[str, Sequence[int]]) -> list[str]:
+    """Returns the histograms of the pairs that passed the filters; running text has only that of its blocks."""
+    titles = {
+        "source_words": "Words of the source",
+        "target_words": "Words of the target",
+        "ratio_tenths": "Target words to source words, in tenths",
+    }
+    words = [_histogram(title, histograms[name]) for name, title in titles.items() if name in histograms]
+    return [*words, _histogram("Tokens of the longer side, end included", _shortened(histograms["tokens"]))]
 
 
 def _table_of_corpora(corpora: Sequence[Mapping[str, Any]]) -> str:

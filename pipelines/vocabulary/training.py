@@ -19,6 +19,7 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3
 WORD_START = "\u2581"  # represents the space before a word
 
 _BYTES_AND_MARKS = 256 + 4  # pieces that every vocabulary has: bytes, and PAD, UNK, BOS, EOS
+_LINE_AND_TAB = ("\n", "\t")  # as symbols of the user, they are kept by every normalisation
 _TRAINING_THREADS = 16  # fixed, since the result depends on it; harmless if there are fewer cores
 
 
@@ -40,6 +41,7 @@ def train_model(
     tags: Sequence[str] = (),
     symbols: Sequence[str] = (),
     normalization: str = DEFAULT,
+    keeps_whitespace: bool = False,
 ) -> bytes:
     """Trains a model and returns it serialised; the same sentences give the same model.
 
@@ -49,6 +51,7 @@ def train_model(
         tags: The words, such as `<2fr>`, that become one piece each.
         symbols: The control pieces, which have ids, but which no text is encoded to.
         normalization: One of `NORMALIZATIONS`. The model stores it, and applies it to all text.
+        keeps_whitespace: True to encode all whitespace as it is, and to encode nothing else: no space before the text.
 
     Raises:
         DataError: `size` is not a multiple of 8, or there is no text.
@@ -72,7 +75,10 @@ def train_model(
                 unk_id=UNK,
                 bos_id=BOS,
                 eos_id=EOS,
-                user_defined_symbols=[WORD_START + tag for tag in tags],
+                user_defined_symbols=[*(WORD_START + tag for tag in tags), *(_LINE_AND_TAB if keeps_whitespace else ())],
+                add_dummy_prefix=not keeps_whitespace,
+                remove_extra_whitespaces=not keeps_whitespace,
+                required_chars=WORD_START if keeps_whitespace else "",  # as bytes, it would be decoded as a character
                 control_symbols=list(symbols),
                 num_threads=_TRAINING_THREADS,
                 minloglevel=2,
