@@ -175,8 +175,8 @@ class RunDirectory:
 
     @property
     def ranking_metric(self) -> str:
-        """The name of the dev metric that ranks checkpoints: "loss", or the metric of the task, such as "bleu"."""
-        return LOSS if self.configuration.training.ranked_by == LOSS else self.task.metric
+        """The name of the dev metric that ranks checkpoints: "loss", or the task's metric, such as "bleu", if any."""
+        return LOSS if self.configuration.training.ranked_by == LOSS else self.task.metric or LOSS
 
     def vocabulary(self) -> AnyVocabulary:
         """Loads the vocabulary the run was trained with.

@@ -8,11 +8,10 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
-    from keras_nmt.app.scoring.rouge import RougeScores
-
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
+    from keras_nmt.app.scoring.rouge import RougeScores
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
@@ -21,7 +20,8 @@ class Summarization:
 
     name, verb, output = "summarization", "summarize", "summary"
     roles: LanguagePair | None = LanguagePair("text", "summary")
-    metric, metric_label = "rougeL", "ROUGE-L"
+    metric: str | None = "rougeL"
+    metric_label = "ROUGE-L"
     recipe = Recipe(
         "summarization",
         # A summary is shorter than its text and omits most of its numbers and links.

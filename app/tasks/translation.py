@@ -21,7 +21,8 @@ class Translation:
 
     name, verb, output = TRANSLATION, "translate", "translation"
     roles: LanguagePair | None = None
-    metric, metric_label = "bleu", "BLEU"
+    metric: str | None = "bleu"
+    metric_label = "BLEU"
     recipe = Recipe()
 
     def engine(

@@ -19,11 +19,12 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 def dev_evaluation(run: RunDirectory, trainer: Trainer, data: DataSets, progress: TrainingProgress) -> DevEvaluation:
     """Returns the `DevEvaluation` of a run's checkpoints."""
     settings, manifest = run.configuration.training, data.manifest
+    sentences = dev_sentences(manifest, settings)
     return DevEvaluation(
         run.path,
         data.dev,
-        dev_sentences(manifest, settings),
-        dev_runner(trainer, run.configuration, manifest),
+        sentences,
+        dev_runner(trainer, run.configuration, manifest) if sentences[0] else list,
         task=run.task,
         languages=manifest.languages,
         pictures=ModelPictures(run.path / "tensorboard", manifest.vocabulary(), run.configuration.as_sections()),
@@ -49,9 +50,13 @@ def check_scoring(data: Manifest) -> None:
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
     """Returns `settings.dev_sentences` source sentences of the dev set, or all if there are fewer, and their targets.
 
+    Running text has no such sentences.
+
     Without language or domain tags, these are the first sentences. With tags, the sentences are spread evenly over the
     dev text, because the text of one language or domain may follow that of another.
     """
+    if not data.split("dev").text:
+        return [], []
     source, target = (read_lines(path) for path in data.text("dev"))
     count = min(settings.dev_sentences, len(source))
     chosen = [i * len(source) // count for i in range(count)] if data.languages.tags else range(count)

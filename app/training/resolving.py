@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_nmt.app.config import Configuration
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.tasks.known import task_named
 from keras_nmt.app.training.packing import resolve_packing
 from keras_nmt.app.training.precision import resolve_precision
 from keras_nmt.pipelines.shards.manifest import Manifest
@@ -13,6 +14,8 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 
 def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:
     """Returns the configuration, with the vocabulary size, precision, packing and maximum source length filled in.
+
+    If output of the task is not scored, `dev_sentences` becomes 0, so that the dev loss ranks checkpoints.
 
     Args:
         sections: The sections of a configuration, as `load_preset` returns them.
@@ -36,6 +39,10 @@ def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manife
         precision=resolve_precision(configuration.training.precision),
         packing=resolve_packing(configuration.training.packing),
     )
+    if task_named(data.task).metric is None:
+        if training.best_by in ("score", "bleu"):
+            raise UserError(f'{origin}: best_by is "{training.best_by}", but a {data.task} has no score; use "loss"')
+        training = replace(training, dev_sentences=0)
     trained_tokens = training.max_length - 1  # the longest source in training, without EOS
     decoding = configuration.decoding
     decoding = replace(decoding, max_source_tokens=min(decoding.max_source_tokens, max(1, trained_tokens)))

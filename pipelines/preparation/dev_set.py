@@ -101,7 +101,9 @@ class DevSet:
         """Writes the documents, each with a line end after it if it has none."""
         name = f"dev.{job.languages.pairs[0].target}"
         ends = (b"" if pair.source or pair.target.endswith("\n") else b"\n" for pair in self.pairs)
-        (job.out / name).write_bytes(b"".join(pair.raw_target + end for pair, end in zip(self.pairs, ends, strict=True)))
+        (job.out / name).write_bytes(
+            b"".join(pair.raw_target + end for pair, end in zip(self.pairs, ends, strict=True))
+        )
         counts = job.recipe.text_counts((pair.source, pair.target) for pair in self.pairs)
         return replace(split, running_text=name, text_counts=counts)
 

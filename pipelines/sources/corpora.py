@@ -31,8 +31,8 @@ def open_corpus(
 ) -> Corpus:
     """Opens the corpus that `spec` names, in the direction of `pair`.
 
-    Only three options in `spec` are used here: `sha256`, `documents` and `loss_weight=column`. The code that mixes corpora uses the
-    other options: weights, tags and language pairs.
+    Only three options in `spec` are used here: `sha256`, `documents` and `loss_weight=column`. The code that mixes
+    corpora uses the other options: weights, tags and language pairs.
 
     Args:
         spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE`, `text:FILE` or

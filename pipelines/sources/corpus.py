@@ -11,7 +11,6 @@ from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.language_codes import split_pair
 from keras_nmt.pipelines.sources.downloads import Downloads
 
-
 DOCUMENTS = ("file", "paragraphs", "lines")  # the parts of a file that can be documents of running text
 
 
@@ -38,7 +37,8 @@ class Malformed(NamedTuple):
 class RawPair(NamedTuple):
     """The bytes of a source and a target, without line ends, and the weight of the pair in the loss.
 
-    Running text has no source and keeps its line ends (`pipelines.sources.running_text`). If a line of the text is not a pair, `source` is the whole line, and `malformed` gives the reason.
+    Running text has no source and keeps its line ends (`pipelines.sources.running_text`). If a line of the text is not
+    a pair, `source` is the whole line, and `malformed` gives the reason.
     """
 
     source: bytes

@@ -69,20 +69,14 @@ def _numbered(parts: Iterable[bytes], documents: str) -> Iterator[tuple[int | No
 def _document(parts: Iterable[bytes], *, keeps_line_end: bool = True) -> Iterator[RawPair]:
     """Yields the sections of a document; all except the last have the mark `CONTINUED`."""
     section = b""
-    for section_before, section in _with_previous(_sections(parts)):
-        if section_before:
-            yield RawPair(CONTINUED, section_before)
+    for following in _sections(parts):
+        if section:
+            yield RawPair(CONTINUED, section)
+        section = following
     if not keeps_line_end:
         section = section.removesuffix(b"\n").removesuffix(b"\r")
     if section:
         yield RawPair(b"", section)
-
-
-def _with_previous(sections: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    previous = b""
-    for section in sections:
-        yield previous, section
-        previous = section
 
 
 def _sections(parts: Iterable[bytes]) -> Iterator[bytes]:

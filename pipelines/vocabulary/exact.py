@@ -40,7 +40,9 @@ def most_frequent_characters(texts: Iterable[str], vocabulary_size: int | None =
         return found
     room = vocabulary_size - len(_MARKS) - 256
     if room < 1:
-        raise DataError(f"{vocabulary_size} pieces do not hold 256 bytes and characters; use --vocabulary-size 264 or more")
+        raise DataError(
+            f"{vocabulary_size} pieces do not hold 256 bytes and characters; use --vocabulary-size 264 or more"
+        )
     return found[:room]
 
 

@@ -75,7 +75,10 @@ def train_model(
                 unk_id=UNK,
                 bos_id=BOS,
                 eos_id=EOS,
-                user_defined_symbols=[*(WORD_START + tag for tag in tags), *(_LINE_AND_TAB if keeps_whitespace else ())],
+                user_defined_symbols=[
+                    *(WORD_START + tag for tag in tags),
+                    *(_LINE_AND_TAB if keeps_whitespace else ()),
+                ],
                 add_dummy_prefix=not keeps_whitespace,
                 remove_extra_whitespaces=not keeps_whitespace,
                 required_chars=WORD_START if keeps_whitespace else "",  # as bytes, it would be decoded as a character

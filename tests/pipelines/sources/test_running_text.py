@@ -114,7 +114,7 @@ def test_another_division_into_documents_is_another_corpus(tmp_path: Path) -> No
     spec = write(tmp_path / "a", b"one\ntwo")
     kinds = ("file", "paragraphs", "lines")
     assert len({open_corpus(f"{spec}?documents={kind}", PAIR).fingerprint() for kind in kinds}) == 3
-    assert running_text.DOCUMENTS == kinds
+    assert kinds == running_text.DOCUMENTS
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,12 @@ TEXT = st.text(
 
 KINDS = {
     "pieces": train_model(LINES * 20, 296, normalization="identity", keeps_whitespace=True),
-    "pieces without a space": train_model(["日本語文の話です", "語る日本人と言う国", "話の国で人が語る"] * 50, 280, normalization="nfc", keeps_whitespace=True),
+    "pieces without a space": train_model(
+        ["日本語文の話です", "語る日本人と言う国", "話の国で人が語る"] * 50,
+        280,
+        normalization="nfc",
+        keeps_whitespace=True,
+    ),
     "characters": exact_model(most_frequent_characters(LINES)),
     "bytes": exact_model(()),
 }
