@@ -2,9 +2,9 @@
 
 A chunk consists of up to 16,384 consecutive pairs of one corpus, and of fewer if they are long. A phase runs a function
 once per chunk, per key column (`phases.deduplicate`) or per group of shards (`phases.assemble`), in any process on any
-machine that can access the working folder. Results depend only on the chunks, not on the number of workers. A function writes its last file when
-its work is done. If this file already exists, the function does not do the work again. These are the files in the
-working folder; 000007 is the number of a chunk:
+machine that can access the working folder. Results depend only on the chunks, not on the number of workers. A function
+writes its last file when its work is done. If this file already exists, the function does not do the work again. These
+are the files in the working folder; 000007 is the number of a chunk:
 
     000007.raw                                                               raw pairs, only if `Workers.small_items`
     000007.text.zst  .keys.npy  .sketches.npy  .weights.npy  .clean.json     cleaned pairs, fingerprints, loss weights

@@ -76,11 +76,12 @@ def read_parts(name: str, size: int) -> Iterator[bytes]:
 
 
 def _last_cut(part: bytes) -> int:
-    """Returns the last index in a part of a line at which it may be cut."""
+    """Returns the last index in a part of a line at which it may be cut. What follows is more than a line end."""
     if (space := part.rfind(b" ")) > 0:
         return space
     # The last character may be incomplete. UTF-8 has at most four bytes; other bytes are cut anywhere.
-    begins = (i for i in range(len(part) - 1, max(0, len(part) - 4), -1) if part[i] & 0xC0 != 0x80)
+    last = range(len(part) - 1, max(0, len(part) - 5), -1)
+    begins = (i for i in last if part[i] & 0xC0 != 0x80 and part[i : i + 1] != b"\r")
     return next(begins, len(part))
 
 
