@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.vocabulary.normalization import NO_RULES
 from keras_nmt.pipelines.vocabulary.training import BOS, EOS, PAD, UNK, WORD_START
 
 UNITS = ("pieces", "characters", "bytes")
@@ -63,7 +64,7 @@ def exact_model(characters: Sequence[str]) -> bytes:
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     trainer.model_type, trainer.byte_fallback, trainer.vocab_size = trainer.CHAR, True, len(model.pieces)
     trainer.pad_id, trainer.unk_id, trainer.bos_id, trainer.eos_id = PAD, UNK, BOS, EOS
-    normalizer.name = "identity"
+    normalizer.name, normalizer.precompiled_charsmap = "identity", NO_RULES
     normalizer.add_dummy_prefix = normalizer.remove_extra_whitespaces = normalizer.escape_whitespaces = False
     serialized: bytes = model.SerializeToString(deterministic=True)
     return serialized

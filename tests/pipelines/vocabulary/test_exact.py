@@ -60,6 +60,13 @@ def test_whitespace_survives_in_the_graph_too(vocabulary: Vocabulary) -> None:
     assert vocabulary.decode_in_python(ids.to_list()) == texts
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_printed_when_a_model_is_loaded(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    vocabulary = Vocabulary(KINDS[kind])
+    assert vocabulary.decode_in_python(vocabulary.encode_in_python(["日 本"])) == ["日 本"]
+    assert capfd.readouterr().err == ""
+
+
 def test_the_sign_for_a_space_is_spelt_in_bytes() -> None:
     for kind in ("characters", "bytes"):
         vocabulary = Vocabulary(exact_model(most_frequent_characters([f"a{SIGN} b"] if kind == "characters" else ())))
