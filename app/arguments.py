@@ -4,7 +4,7 @@ import argparse
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -21,9 +21,16 @@ class ArgumentParser(argparse.ArgumentParser):
         self.given: set[str] = set()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Forgets the options of an earlier command line, then parses as argparse does."""
+        """Forgets which options an earlier call has parsed, then parses as argparse does."""
         self.given = set()
         return super().parse_known_args(args, namespace)
+
+
+class Verbs(Protocol):
+    """The commands of the command line: what `ArgumentParser.add_subparsers` returns."""
+
+    def add_parser(self, name: str, *, help: str, description: str, epilog: str) -> ArgumentParser:
+        """Adds a command, and returns the parser of its options."""
 
 
 class _StoreOnce(argparse._StoreAction):
@@ -44,7 +51,7 @@ class _StoreOnce(argparse._StoreAction):
 
 
 class ShowVersion(argparse.Action):
-    """The action of `--version`: prints the version of nmt and of the packages its results depend on most."""
+    """The action of `--version`: prints the version of nmt and of the packages that its results depend on most."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         """Prints the versions and exits; reads the installed packages' metadata without importing them."""

@@ -28,6 +28,7 @@ VERBS = {  # the module of each command, in `app.commands`
     "evaluate": "evaluate",
     "translate": "text.translate",
     "summarize": "text.summarize",
+    "parse": "text.parse",
     "score": "text.score",
     "export": "export",
     "serve": "serve",
@@ -75,7 +76,7 @@ def name_in(error: UnicodeEncodeError) -> str:
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parses the command line. Accepts FILE also after the options; argparse accepts it only before them."""
+    """Parses the command line. Accepts FILE also after the options; argparse accepts FILE only before them."""
     parser = build_parser()
     arguments, left_over = parser.parse_known_args(argv)
     if len(left_over) == 1 and not left_over[0].startswith("-") and vars(arguments).get("file") == Path("-"):

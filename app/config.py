@@ -24,6 +24,7 @@ PrecisionPolicy = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 Packing = Literal["auto", "on", "off"]
 BestBy = Literal["score", "loss"]
+Sections = Mapping[str, Mapping[str, object]]  # the settings of each section of a TOML file
 PACKINGS = ("auto", "on", "off")
 OPTIMIZERS = ("adam", "muon")
 MOST_LENGTH = 1_000_000
@@ -84,7 +85,8 @@ class TrainingConfig:
         storm_steps: Number of bad steps, among the last 4 * `storm_steps` steps, that count as a divergence. Training
             then returns to the last good checkpoint, skips the batches since that checkpoint, and continues at half the
             learning rate.
-        max_rollbacks: Number of divergences from which training recovers; the next divergence ends it with an error.
+        max_rollbacks: Number of divergences from which training recovers; the next divergence ends training with an
+            error.
     """
 
     steps: int = 100_000
@@ -168,7 +170,7 @@ class Configuration:
     decoding: DecodingOptions
 
     @classmethod
-    def from_sections(cls, sections: Mapping[str, Mapping[str, Any]], origin: str) -> Self:
+    def from_sections(cls, sections: Sections, origin: str) -> Self:
         """Builds and checks the configuration; `origin` names its source in messages.
 
         Raises:
@@ -187,7 +189,7 @@ class Configuration:
 
 def preset_names() -> list[str]:
     """Returns the names of the presets, smallest model first."""
-    order = ("demo", "tiny", "small", "base", "big", "paper-base", "paper-big")
+    order = ("demo", "tiny", "small", "base", "big", "paper-base", "paper-big", "treebank", "paper-parsing")
     return [name for name in order if _preset_file(name).is_file()]
 
 
@@ -207,7 +209,7 @@ def load_preset(name: str, settings: Iterable[str] = ()) -> dict[str, dict[str, 
     return sections
 
 
-def nearest_preset(sections: Mapping[str, Mapping[str, Any]]) -> str:
+def nearest_preset(sections: Sections) -> str:
     """Returns the name of the preset that differs from `sections` in the fewest settings of [model] and [training].
 
     `sections` must have all settings of both sections. The vocabulary size is not compared.

@@ -6,4 +6,7 @@ class UserError(Exception):
 
 
 class TemporaryError(UserError):
-    """The error raised if the input is not the cause. The same command may succeed when it is started again."""
+    """The error raised for a temporary problem, which the input does not cause.
+
+    The same command may succeed when it is started again.
+    """

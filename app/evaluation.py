@@ -21,7 +21,7 @@ CHINESE = {"yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"}  # other languages t
 
 
 @dataclass(frozen=True)
-class Scores:
+class CorpusScores:
     """Corpus scores in percent, and sacreBLEU's signature of each score. For TER, lower is better."""
 
     bleu: float
@@ -45,7 +45,7 @@ def score(
     *further_references: Sequence[str],
     target_language: str = "",
     tokenizer: str | None = None,
-) -> Scores:
+) -> CorpusScores:
     """Scores translations against one or more references.
 
     Args:
@@ -75,7 +75,7 @@ def score(
     every = [references, *further_references]
     values = {name: metric.corpus_score(hypotheses, every).score for name, metric in metrics.items()}
     signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
-    return Scores(**values, signatures=signatures)
+    return CorpusScores(**values, signatures=signatures)
 
 
 def test_set(name: str, pair: str) -> tuple[list[str], list[str]]:

@@ -26,7 +26,7 @@ Turns = dict[str, list[dict[str, float]]]  # OURS or PEER -> for each turn, the 
 
 
 def main() -> None:
-    """Measures and prints the result."""
+    """Measures preparation, streaming or both, and prints the results."""
     options = read_options()
     result: dict[str, float] = {}
     if options.only != "stream":

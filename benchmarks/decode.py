@@ -52,14 +52,14 @@ class Speed(NamedTuple):
 
 
 class Engine(NamedTuple):
-    """An engine as two functions, which translate batches of sentences with a beam and greedily."""
+    """Two functions of an engine that translate batches of sentences: one with a beam, one greedily."""
 
     beam: Translate
     greedy: Translate
 
 
 def main() -> None:
-    """Measures and prints the result."""
+    """Measures all engines and prints the results."""
     options = read_options()
     from keras_nmt.app.runtime.processors import processor_name
     from keras_nmt.app.runtime.tensorflow_start import import_tensorflow

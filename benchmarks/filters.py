@@ -39,7 +39,7 @@ class Shares(NamedTuple):
 
 
 def main() -> None:
-    """Prints a table to stderr and one JSON object to stdout."""
+    """Measures the filters. Prints a table to stderr and one JSON object to stdout."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="example: python -m benchmarks.filters --source NTREX-128/newstest2019-src.eng.txt "

@@ -19,7 +19,7 @@ MIN_LETTERS, MIN_PAIRS, MIN_DICE = 4, 30, 0.6  # letters in a word; sentence pai
 
 
 def main() -> None:
-    """Translates with and without the glossary, and prints one JSON object."""
+    """Translates with and without the glossary, and prints the results as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="output of `nmt train`")
     parser.add_argument("--train", required=True, metavar="PREFIX", help="text from which the glossary is extracted")
@@ -59,7 +59,7 @@ def words(text: str) -> set[str]:
 
 
 def agrees(glossary: dict[str, str], source: str, reference: str) -> bool:
-    """Returns True if the source has terms of the glossary, and the reference has the translation of each of them."""
+    """Returns True if the source has terms of the glossary, and the reference has the translations of these terms."""
     terms = words(source) & glossary.keys()
     return bool(terms) and all(glossary[term] in words(reference) for term in terms)
 

@@ -56,14 +56,14 @@ class Work(NamedTuple):
 
 
 class MeasuredBatch(NamedTuple):
-    """A batch and the counts from which its number of operations is computed."""
+    """A batch, and the counts from which the number of operations of a training step is computed."""
 
     batch: PackedBatch
     work: Work
 
 
 def main() -> None:
-    """Measures and prints the result."""
+    """Measures the training step and prints the results."""
     options = read_options()
     vocabulary = options.vocabulary_size
     preset = load_preset("paper-base", [f"model.vocabulary_size={vocabulary}", *options.set])
@@ -175,7 +175,7 @@ def pack(pairs: Sequence[Pair], rows: int, width: int) -> MeasuredBatch:
 def model_flops(model: TransformerConfig, work: Work) -> float:
     """Returns the number of floating-point operations in the matrix products of one training step.
 
-    Each multiplication counts as two operations, because an addition belongs to it. The backward pass has twice as many
+    Each multiplication counts as two operations, because an addition follows it. The backward pass has twice as many
     operations as the forward pass. Attention is counted between all positions of the same sentence pair, as if there
     were no causal mask. Recomputed operations and padding are not counted.
 
@@ -266,7 +266,8 @@ def summary(
 ) -> dict[str, Any]:
     """Returns the speed for the median duration of a step, and the share of padding.
 
-    With `options.peak_tflops`, also returns the share of the peak that the model's operations use.
+    With `options.peak_tflops`, the peak speed of the hardware, also returns the speed of the model's operations as a
+    share of the peak.
     """
     step = median(seconds)
     flops, tokens = (

@@ -1,4 +1,4 @@
-"""Trains the preset `tiny` on Multi30k and scores it as papers do: on Moses tokens of lowercased text.
+"""Trains the preset `tiny` on Multi30k and scores the model as papers do: on Moses tokens of lowercased text.
 
 Each seed has its own run, whose last five checkpoints are averaged. With several seeds, the ensemble of all runs is
 scored too. The command keeps the work that is already in the output folder, so it resumes where it was stopped.

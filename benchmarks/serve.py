@@ -39,7 +39,7 @@ print(len(lines) / (time.perf_counter() - begun))
 
 
 def main() -> None:
-    """Measures and prints the result."""
+    """Measures the server and prints the results."""
     options = read_options()
     sentences = read_lines(options.source)[: options.sentences]
     by_clients: dict[int, list[dict[str, float]]] = {clients: [] for clients in CLIENTS}

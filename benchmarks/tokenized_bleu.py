@@ -17,7 +17,7 @@ METRIC = BLEU(lowercase=True, tokenize="none", smooth_method="none", force=True)
 
 
 def main() -> None:
-    """Prints one JSON object."""
+    """Prints the BLEU score of a file of translations as one JSON object."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="example: python -m benchmarks.tokenized_bleu --language de --hypothesis out.de --reference test.de",

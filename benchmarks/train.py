@@ -70,7 +70,7 @@ class TurnResult:
 
 
 def main() -> None:
-    """Measures and prints the result."""
+    """Measures all programs and prints the results."""
     options = read_options()
     apply_processor_settings()  # the peers inherit the environment, so oneDNN is on for all programs
     pythons = {OURS: sys.executable, **dict(options.peer)}

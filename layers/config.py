@@ -1,7 +1,7 @@
 """The hyperparameters of a Transformer, as in one row of Table 3 in Vaswani et al. 2017 ("the paper").
 
-See sections 3 and 5.4 of the paper. Some settings exist for Marian's models, which differ from the paper
-(Junczys-Dowmunt et al. 2018). The settings of training and decoding are defined in `app/`.
+See sections 3 and 5.4 of the paper. Some settings exist only for models of Marian (Junczys-Dowmunt et al. 2018), which
+differ from the paper. The settings of training and decoding are defined in `app/`.
 """
 
 import math
@@ -41,6 +41,9 @@ class TransformerConfig:
         logits_bias: True if each piece has a bias in the logits, as in Marian. In the paper, there is no such bias.
         normalization_epsilon: Number that layer normalisation adds to the variance. The default is Tensor2Tensor's
             value. The paper gives no value, and PyTorch's default is 1e-5.
+        word_token: Id of the piece that stands for a word in both source and target, as in parsing. With it, the
+            decoder is told the encoder's output at the next unread word (see `WordPointer`). 0 if there is no such
+            piece.
 
     Raises:
         ValueError: A value is not allowed, or `model_width` is odd or not a multiple of `heads`.
@@ -60,6 +63,7 @@ class TransformerConfig:
     attention_bias: bool = False
     logits_bias: bool = False
     normalization_epsilon: float = EPSILON
+    word_token: int = 0
 
     def __post_init__(self) -> None:
         for name in (
@@ -89,6 +93,10 @@ class TransformerConfig:
             raise ValueError(f'activation is "{self.activation}"; it is "relu" (the paper) or "swish"')
         if not 0 < self.normalization_epsilon < 1:
             raise ValueError(f"normalization_epsilon is {self.normalization_epsilon}; it must be between 0 and 1")
+        if not 0 <= self.word_token < self.vocabulary_size:
+            raise ValueError(
+                f"word_token is {self.word_token}; it must be the id of a piece, less than {self.vocabulary_size}, or 0"
+            )
         for name in ("residual_dropout", "attention_dropout", "inner_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and less than 1")

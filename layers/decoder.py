@@ -89,8 +89,8 @@ class Decoder(Stack):
 
         Args:
             x: The embedded target tokens. If `contexts` have caches, only the new tokens.
-            contexts: For each layer, the mask, positions and cache of the self-attention. The masks must hide later
-                positions.
+            contexts: For each layer, the mask, positions and cache of the self-attention. The masks must hide the
+                positions after each query.
             sources: For each layer, the keys, values and mask of the encoder-decoder attention.
             training: True if dropout is active.
         """

@@ -1,6 +1,6 @@
 """Computes attention weights for inspection.
 
-The forward pass does not store the attention weights, so these functions compute them again.
+The layers do not store their attention weights, so the functions of this module compute the weights again.
 """
 
 from collections.abc import Sequence

@@ -28,8 +28,8 @@ def token_weights(labels: keras.KerasTensor, sample_weight: keras.KerasTensor | 
 def token_losses(labels: keras.KerasTensor, logits: keras.KerasTensor, smoothing: float = 0.0) -> keras.KerasTensor:
     """Returns the label-smoothed cross entropy of each token in nats: float32 [B, T].
 
-    The target distribution gives e / V to every piece, and another 1 - e to the label. With z for the logits, the loss
-    is logsumexp(z) - (1 - e) z[label] - e mean(z).
+    The target distribution gives the probability e / V to every piece, and an additional 1 - e to the label. With the
+    logits z, the loss is logsumexp(z) - (1 - e) z[label] - e mean(z).
 
     Args:
         labels: Ids of the target tokens, int32 [B, T].
@@ -42,12 +42,13 @@ def token_losses(labels: keras.KerasTensor, logits: keras.KerasTensor, smoothing
     return loss - smoothing * keras.ops.mean(logits, axis=-1) if smoothing else loss
 
 
-@keras.saving.register_keras_serializable(package="nmt")
-class LabelSmoothedCrossEntropy(keras.losses.Loss):
+@keras.saving.register_keras_serializable(package="nmt", name="LabelSmoothedCrossEntropy")
+class ReplicaCrossEntropy(keras.losses.Loss):
     """Label-smoothed cross entropy in nats, averaged over the real target tokens of a batch.
 
-    With several replicas, Keras averages the mean losses of the replicas. `keras_nmt.LabelSmoothedCrossEntropy` divides
-    the summed loss of all replicas by their number of real tokens instead, as `nmt train` does.
+    With several replicas, Keras averages the mean losses of the replicas. Unlike this class,
+    `keras_nmt.LabelSmoothedCrossEntropy` divides the summed loss of all replicas by their total number of real tokens,
+    as `nmt train` does.
 
     Args:
         smoothing: Share of the target distribution that is spread over all pieces; 0.1 in Vaswani et al. 2017.

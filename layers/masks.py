@@ -1,8 +1,8 @@
 """Attention masks. True means that a query may attend to a key.
 
-Vaswani et al. 2017, section 3.2.3. If several sentence pairs share a row, segment ids separate the pairs: 1 at the
-tokens of the first pair, 2 at the tokens of the second pair, and so on, and 0 at padding. A position then attends only
-to positions with the same segment id.
+Vaswani et al. 2017, section 3.2.3. If several sentence pairs share a row, segment ids separate the pairs. The segment
+id is 1 at the tokens of the first pair, 2 at the tokens of the second pair, and so on, and 0 at padding. A position
+attends only to positions with the same segment id.
 """
 
 import keras

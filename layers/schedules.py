@@ -10,7 +10,8 @@ import keras
 class NoamSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warmup, then inverse square root decay.
 
-    The learning rate is scale * model_width^-0.5 * min(step^-0.5, step * warmup_steps^-1.5), where the first step is 1.
+    The learning rate is scale * model_width^-0.5 * min(step^-0.5, step * warmup_steps^-1.5), where `step` counts from
+    1.
     """
 
     def __init__(self, model_width: int, warmup_steps: int, scale: float = 1.0) -> None:
@@ -19,7 +20,7 @@ class NoamSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.scale = scale
 
     def __call__(self, step: Any) -> Any:
-        """Returns the learning rate of update `step`. The first update has number 0. In the paper, it is 1."""
+        """Returns the learning rate of update `step`, which counts from 0. (In the formula, `step` counts from 1.)"""
         number = keras.ops.cast(step, "float32") + 1.0
         rise = number * self.warmup_steps**-1.5
         return self.scale * self.model_width**-0.5 * keras.ops.minimum(keras.ops.rsqrt(number), rise)
@@ -52,7 +53,7 @@ class InverseSquareRootSchedule(keras.optimizers.schedules.LearningRateSchedule)
 
 @keras.saving.register_keras_serializable(package="nmt")
 class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warmup to `peak`, then cosine decay to 0 at the last of `steps` updates (Loshchilov & Hutter 2017).
+    """Linear warmup to `peak`, then cosine decay, which reaches 0 at update `steps` (Loshchilov & Hutter 2017).
 
     Use this schedule for a short training run of known length. In such a run, the small learning rates of the last
     updates improve BLEU by several points.

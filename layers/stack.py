@@ -1,4 +1,4 @@
-"""Base classes of encoder and decoder: a layer made from a configuration, and a stack of such layers.
+"""Base classes for encoder and decoder: a layer that is made from a configuration, and a stack of such layers.
 
 Vaswani et al. 2017, section 3.1.
 """
@@ -14,7 +14,7 @@ from keras_nmt.layers.sublayers.residual import Residual, layer_normalization
 
 
 class ConfiguredLayer(keras.layers.Layer):
-    """A layer made from a `TransformerConfig` or, when Keras loads a saved model, from a dictionary of its fields."""
+    """A layer made from a `TransformerConfig`, or from its fields as a dictionary when Keras loads a saved model."""
 
     def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -1,9 +1,9 @@
 """The whole model: embeddings, encoder, decoder and the tied projection. Vaswani et al. 2017, Figure 1.
 
-`call` returns logits, for training with any Keras loss. `states` returns the decoder's output before the projection, so
-that a loss can project only the real tokens. To decode, call `encode` and `cross_cache` once for the sources. For whole
-targets, then call `decode` or `cross_weights`. To decode token by token, call `decode_step` for each new token, with
-caches that start from `empty_cache`.
+For training with any Keras loss, `call` returns logits. `states` returns the decoder's output before the projection to
+logits, so that a loss can project only the real tokens. For decoding, first call `encode` and `cross_cache` once for
+the sources. If the whole targets are known, then call `decode` or `cross_weights`. To decode token by token, call
+`decode_step` for each new token, with caches that start from `empty_cache`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,7 @@ from keras_nmt.layers.masks import causal_mask, padding_mask, segment_mask, segm
 from keras_nmt.layers.positions import PositionalEncoding, sinusoids
 from keras_nmt.layers.sublayers.attention import AttentionContext, Cache, KeysValues, SourceContext
 from keras_nmt.layers.sublayers.dropout import Dropout
+from keras_nmt.layers.sublayers.word_pointer import WordMemory, WordPointer
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -48,6 +49,8 @@ class Transformer(keras.Model):
         self.drop = Dropout(self.config.residual_dropout, name="drop", dtype=dtype)
         self.encoder = Encoder(self.config, name="encoder", dtype=dtype)
         self.decoder = Decoder(self.config, name="decoder", dtype=dtype)
+        word = self.config.word_token
+        self.word_pointer = WordPointer(word, name="word_pointer", dtype=dtype) if word else None
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
@@ -58,6 +61,13 @@ class Transformer(keras.Model):
         self.embedding.build()
         for layer in (self.positions, self.encoder, self.decoder):
             layer.build(width)
+        if self.word_pointer:
+            self.word_pointer.build(width)
+
+    @property
+    def word_token(self) -> int:
+        """The id of a word in source and target; 0 if the decoder is not told the next word."""
+        return self.config.word_token
 
     def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
         """Scores the next token at each target position.
@@ -80,6 +90,10 @@ class Transformer(keras.Model):
         x = self.embed(inputs["source"], positions=of_source.positions, training=training)
         memory = self.encoder(x, context=of_source, training=training)
         x = self.embed(inputs["target"], positions=of_target.positions, training=training)
+        if self.word_pointer:
+            words = self.word_pointer.memory(inputs["source"], memory, inputs.get("source_segments"))
+            words_read = self.word_pointer.words_read(inputs["target"], inputs.get("target_segments"))
+            x = self._told(x, words_read, words, may_attend_source)
         sources = _source_contexts(self.cross_cache(memory), may_attend_source)
         return self.decoder(x, contexts=[of_target] * len(sources), sources=sources, training=training)
 
@@ -106,17 +120,37 @@ class Transformer(keras.Model):
         """Projects the encoder's output [B, S, D] to the keys and values of each decoder layer."""
         return self.decoder.keys_values(memory)
 
+    def word_memory(self, source: keras.KerasTensor, memory: keras.KerasTensor) -> WordMemory:
+        """Returns what the decoder of a model with `word_token` is told about each word.
+
+        Args:
+            source: Source ids, int32 [B, S].
+            memory: The encoder's output [B, S, D].
+
+        Raises:
+            ValueError: The model has no `word_token`.
+        """
+        if not self.word_pointer:
+            raise ValueError("the model has no word_token, so its decoder is told no words")
+        return self.word_pointer.memory(source, memory)
+
     def decode(
-        self, target: keras.KerasTensor, *, cross: Sequence[KeysValues], may_attend_source: keras.KerasTensor
+        self,
+        target: keras.KerasTensor,
+        *,
+        cross: Sequence[KeysValues],
+        may_attend_source: keras.KerasTensor,
+        words: WordMemory | None = None,
     ) -> keras.KerasTensor:
-        """Returns the logits [B, T, V] that `call` returns without dropout, for sources that are already encoded.
+        """Returns the same logits [B, T, V] as `call` without dropout, for sources that are already encoded.
 
         Args:
             target: Target ids, int32 [B, T]: the labels shifted right, with BOS in front.
             cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
+            words: The result of `word_memory`, for a model with `word_token`.
         """
-        x, contexts, sources = self._embedded_target(target, cross, may_attend_source)
+        x, contexts, sources = self._embedded_target(target, cross, may_attend_source, words)
         return self.embedding.logits(self.decoder(x, contexts=contexts, sources=sources, training=False))
 
     def empty_cache(self, sentences: int, length: int) -> list[KeysValues]:
@@ -129,29 +163,34 @@ class Transformer(keras.Model):
         positions: keras.KerasTensor,
         caches: Sequence[Cache],
         may_attend: keras.KerasTensor,
+        words_read: keras.KerasTensor | None = None,
         *,
         cross: Sequence[KeysValues],
         may_attend_source: keras.KerasTensor,
+        words: WordMemory | None = None,
     ) -> keras.KerasTensor:
         """Scores the token that follows each new token. `caches` hold the keys and values of the earlier tokens.
 
-        The new tokens of a sentence may be consecutive tokens, or the last tokens of several hypotheses. `positions`
-        and `may_attend` must be given accordingly.
+        The T new tokens of a row may be consecutive tokens, or the last tokens of several hypotheses for one sentence.
+        `positions` and `may_attend` say which of the two is the case.
 
         Args:
             tokens: The new tokens, int32 [B, T].
             positions: Position of each new token in its hypothesis, int32 [T].
-            caches: One cache for each decoder layer. `append` of the cache returns S keys and values, including the
-                keys and values of the new tokens.
+            caches: One cache for each decoder layer. Its method `append` returns the keys and values of S tokens,
+                including the new tokens.
             may_attend: Mask that is True where a new token may attend to one of the S keys: bool, broadcast to
                 [B, H, T, S].
+            words_read: For a model with `word_token`, the number of words in the hypothesis up to each new token, the
+                new token included: int32 [B, T].
             cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
+            words: The result of `word_memory`, for a model with `word_token`.
 
         Returns:
             Logits [B, T, V]. The logits at index t score the token after new token t.
         """
-        x = self.embed(tokens, positions=positions, training=False)
+        x = self._told(self.embed(tokens, positions=positions, training=False), words_read, words, may_attend_source)
         contexts = [AttentionContext(may_attend, positions, cache) for cache in caches]
         sources = _source_contexts(cross, may_attend_source)
         return self.embedding.logits(self.decoder(x, contexts=contexts, sources=sources, training=False))
@@ -162,6 +201,7 @@ class Transformer(keras.Model):
         *,
         cross: Sequence[KeysValues],
         may_attend_source: keras.KerasTensor,
+        words: WordMemory | None = None,
         layer: int = -2,
     ) -> keras.KerasTensor:
         """Returns the cross-attention weights of one decoder layer: float32 [B, H, T, S].
@@ -174,14 +214,15 @@ class Transformer(keras.Model):
             target: Target ids, int32 [B, T].
             cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
+            words: The result of `word_memory`, for a model with `word_token`.
             layer: Index of the layer as in a Python list: 0 is the first layer, -1 the last.
         """
-        x, contexts, sources = self._embedded_target(target, cross, may_attend_source)
+        x, contexts, sources = self._embedded_target(target, cross, may_attend_source, words)
         layer = max(layer, -self.config.decoder_layers)
         return inspection.cross_attention_of_layer(self.decoder, x, contexts[0], sources, layer)
 
     def attention_maps(self, source: keras.KerasTensor, target: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        """Returns the attention weights of every layer and head for `source` [B, S] and `target` [B, T], as in `call`.
+        """Returns the attention weights of every layer and head. `source` [B, S] and `target` [B, T] are as in `call`.
 
         Returns:
             A dictionary with the self-attention weights of the "encoder" and the "decoder", and the weights of the
@@ -190,7 +231,8 @@ class Transformer(keras.Model):
         memory, may_attend = self.encode(source, training=False)
         x = self.embed(source, training=False)
         maps = {"encoder": inspection.encoder_attention(self.encoder, x, AttentionContext(may_attend))}
-        x, contexts, sources = self._embedded_target(target, self.cross_cache(memory), may_attend)
+        words = self.word_memory(source, memory) if self.word_pointer else None
+        x, contexts, sources = self._embedded_target(target, self.cross_cache(memory), may_attend, words)
         maps["decoder"], maps["cross"] = inspection.decoder_attention(self.decoder, x, contexts[0], sources)
         return {name: keras.ops.stack(weights) for name, weights in maps.items()}
 
@@ -203,7 +245,11 @@ class Transformer(keras.Model):
         return {**super().get_config(), "config": asdict(self.config)}
 
     def _embedded_target(
-        self, target: keras.KerasTensor, cross: Sequence[KeysValues], may_attend_source: keras.KerasTensor
+        self,
+        target: keras.KerasTensor,
+        cross: Sequence[KeysValues],
+        may_attend_source: keras.KerasTensor,
+        words: WordMemory | None,
     ) -> tuple[keras.KerasTensor, list[AttentionContext], list[SourceContext]]:
         """Embeds whole targets [B, T].
 
@@ -212,7 +258,27 @@ class Transformer(keras.Model):
         """
         context = AttentionContext(causal_mask(keras.ops.shape(target)[1]))
         sources = _source_contexts(cross, may_attend_source)
-        return self.embed(target, training=False), [context] * len(sources), sources
+        words_read = self.word_pointer.words_read(target) if self.word_pointer else None
+        x = self._told(self.embed(target, training=False), words_read, words, may_attend_source)
+        return x, [context] * len(sources), sources
+
+    def _told(
+        self,
+        x: keras.KerasTensor,
+        words_read: keras.KerasTensor | None,
+        words: WordMemory | None,
+        may_attend_source: keras.KerasTensor,
+    ) -> keras.KerasTensor:
+        """Adds what the decoder is told about the next word to embedded target tokens [B, T, D].
+
+        Raises:
+            ValueError: The model has a `word_token`, but `words_read` or `words` is None.
+        """
+        if not self.word_pointer:
+            return x
+        if words_read is None or words is None:
+            raise ValueError("the model has a word_token, so its decoder needs `words`, and each step `words_read`")
+        return x + self.word_pointer(words_read, words=words, may_tell=may_attend_source)
 
 
 def _source_contexts(cross: Sequence[KeysValues], may_attend: keras.KerasTensor) -> list[SourceContext]:

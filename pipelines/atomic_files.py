@@ -1,7 +1,7 @@
 """Files and folders that are complete or absent: each is written under a temporary name and then renamed.
 
-A reader, another process or the next run never sees a half-written file. Downloads do not use this module, since they
-keep an incomplete file in order to resume it.
+So other processes and later runs never see a half-written file. Downloads do not use this module, because an incomplete
+download is kept so that it can be resumed.
 """
 
 import shutil
@@ -12,13 +12,18 @@ from pathlib import Path
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, temporary: Path | None = None) -> Iterator[Path]:
     """Yields a temporary path beside `path` and renames it to `path` at the end of the block.
 
-    The temporary name is unique, so two processes may write the same file: the last rename wins. If the block raises,
-    the temporary file is removed and `path` is not changed.
+    If the block raises, the temporary file is removed and `path` is not changed.
+
+    Args:
+        path: The file that is written or replaced.
+        temporary: The temporary path, for a file that only one process writes: a file that a killed process left there
+            is replaced by the next one. By default, the path is unique, so several processes may write the same file,
+            and the last rename wins.
     """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    temporary = temporary or path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield temporary
         temporary.replace(path)
@@ -45,6 +50,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file, so that it is either complete or absent. Replaces an existing file."""
+    """Writes a file under a temporary name and renames it to `path`. Replaces an existing file."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

@@ -2,8 +2,14 @@
 
 
 class DataError(ValueError):
-    """A user's error about data, in one line: what was expected, what was found, where, and what to do."""
+    """An error in the data or the options that the user can fix.
+
+    The message is one line: what was expected, what was found, where, and what to do.
+    """
 
 
 class LostWorkerError(DataError):
-    """A worker process died. Finished work is kept, and the same command does only the rest of the work."""
+    """The error raised if a worker process died.
+
+    Finished work is kept. If the user runs the same command again, it does only the rest of the work.
+    """

@@ -1,7 +1,7 @@
 """Language codes: BCP 47 (`pt-BR`, `zh-Hans`) in any spelling (`pt_br`, `zho`, `deu_Latn`, `iw`).
 
-A code that a user types is standardised once. Names of files, fields and columns are then found with `match`, which
-accepts any spelling.
+A code that a user types is converted to its standard form. Then `match` finds files, fields and columns whose names
+have this code in any spelling.
 """
 
 import re
@@ -31,7 +31,7 @@ def standard(code: str) -> str:
 
 @cache
 def base_of(code: str) -> str:
-    """Returns the language of a code: `zh` for `zh_CN` and `cmn`. A text that is not a code is returned unchanged."""
+    """Returns only the language of a code: `zh` for `zh_CN` and `cmn`. Returns a text that is no code unchanged."""
     try:
         return Language.get(code).prefer_macrolanguage().language or code
     except LanguageTagError:
@@ -39,10 +39,10 @@ def base_of(code: str) -> str:
 
 
 def match(wanted: str, names: Collection[str]) -> str | None:
-    """Chooses the name that means the wanted language; returns None if there is none.
+    """Returns the name in `names` that means the language `wanted`, or None if there is no such name.
 
-    A name with the same spelling is preferred, then a name with the same standard code, then the first name that only
-    adds or omits a script or region: en matches en-US, and pt-BR matches pt.
+    The first choice is a name with the same spelling, the second choice a name with the same standard form, and the
+    third choice the first name that only adds or omits a script or region: en matches en-US, and pt-BR matches pt.
     """
     if wanted in names:
         return wanted
@@ -82,7 +82,7 @@ def split_pair(text: str) -> tuple[str, str]:
 
 
 def _halves(text: str) -> Iterator[tuple[str, str]]:
-    """Yields all possible splits of a pair; there may be several, since codes may contain hyphens too."""
+    """Yields all possible splits of a pair. There may be several, because a code may contain hyphens too."""
     parts = text.split("-")
     for i in range(1, len(parts)):
         pair = "-".join(parts[:i]), "-".join(parts[i:])

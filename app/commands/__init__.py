@@ -1,1 +1,1 @@
-"""The commands of the command line, one module each. `add_parser` adds the command's options, `run` runs it."""
+"""The commands of the command line, one module each. `add_parser` adds the options, `run` runs the command."""

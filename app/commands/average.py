@@ -2,13 +2,14 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from keras_nmt.app.arguments import Verbs
 
 DEFAULT_LAST = 5  # as in section 6.1 of the paper
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt average` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "average",
         help="average a run's newest or best checkpoints",

@@ -6,8 +6,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from keras_nmt.app.arguments import Verbs
 from keras_nmt.app.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ QUICK = Size(
 )
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt demo` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "demo",
         help="prepare, train, evaluate and export on the bundled corpus, in ten minutes",
@@ -191,7 +192,7 @@ def export_model(model: "RunModel", out: Path) -> Path:
 
 
 def show_next(trained: Path, exported: Path, seconds: float) -> None:
-    """Prints commands to try next."""
+    """Prints the duration of the demo, `seconds`, in minutes, and commands to try next."""
     from keras_nmt.app.runtime.console import say
 
     nmt = command()

@@ -4,18 +4,23 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_nmt.app.arguments import add_checkpoint_options, add_language_options
+from keras_nmt.app.arguments import Verbs, add_checkpoint_options, add_language_options
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runtime.processors import batches_at_once
 from keras_nmt.app.runtime.text_files import check_readable, read_lines
 
+if TYPE_CHECKING:
+    from keras_nmt.app.models.exports import Model
+    from keras_nmt.app.tasks.task import Task
+    from keras_nmt.pipelines.vocabulary.tags import Languages
+
 TRANSLATION = "translation"
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt evaluate` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "evaluate",
         help="score a model or a file of its output",
@@ -96,7 +101,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
             check_readable(path)
 
 
-def sides(arguments: argparse.Namespace, task: Any, model: Any) -> tuple[str | None, str]:
+def sides(arguments: argparse.Namespace, task: "Task", model: "Model | None") -> tuple[str | None, str]:
     """Returns the language pair of the text, or None if it is not needed or unknown, and the language of the output.
 
     The language is the target language, or "" if it is unknown.
@@ -114,7 +119,7 @@ def sides(arguments: argparse.Namespace, task: Any, model: Any) -> tuple[str | N
     return direction(arguments, model.languages) if model else given_pair(arguments.pair)
 
 
-def direction(arguments: argparse.Namespace, languages: Any) -> tuple[str | None, str]:
+def direction(arguments: argparse.Namespace, languages: "Languages") -> tuple[str | None, str]:
     """Returns the language pair to evaluate and its target language.
 
     The pair is None if the model has several pairs with this target language and no pair is needed. A pair is needed
@@ -150,18 +155,18 @@ def given_pair(pair: str | None) -> tuple[str | None, str]:
     return pair, LanguagePair.parse(pair).target if pair else ""
 
 
-def name_of_text(arguments: argparse.Namespace, languages: Any, target: str) -> str:
+def name_of_text(arguments: argparse.Namespace, languages: "Languages", target: str) -> str:
     """Returns the name of the evaluated text.
 
-    The name is that of the test set or file, with the target language if the model has several, and the domain if it is
-    given.
+    The name consists of the name of the test set or file, the target language if the model has several target
+    languages, and the domain if a domain is given.
     """
     name = str(arguments.test_set or arguments.reference[0].name)
     language = f" into {target}" if len(languages.targets) > 1 else ""
     return name + language + (f" as {arguments.domain}" if arguments.domain else "")
 
 
-def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str]) -> Any:
+def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str]) -> "Model | None":
     """Returns the model at `path`, or None if `path` is None."""
     if path is None:
         return None
@@ -170,7 +175,7 @@ def open_model(path: Path | None, checkpoint: str | None, ensemble: Sequence[str
     return load_model(path, checkpoint=checkpoint, ensemble=ensemble)
 
 
-def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -> None:
+def keep_scores(model: "Model", text: str, sentences: int, scores: dict[str, Any]) -> None:
     """Stores the scores in the run, if the model is a run, for the model card of a later export."""
     from keras_nmt.app.models.loading import RunModel
 
@@ -178,7 +183,7 @@ def keep_scores(model: Any, text: str, sentences: int, scores: dict[str, Any]) -
         model.keep_scores(text, sentences, scores)
 
 
-def outputs_of(model: Any, sources: list[str]) -> list[str]:
+def outputs_of(model: "Model", sources: list[str]) -> list[str]:
     """Runs the model on all lines under a progress bar, and returns the best output for each line."""
     from keras_nmt.app.runtime.console import work_bar
 
@@ -190,7 +195,7 @@ def outputs_of(model: Any, sources: list[str]) -> list[str]:
     return [output.text for output in outputs]
 
 
-def test_text(arguments: argparse.Namespace, task: Any, pair: str | None) -> list[list[str]]:
+def test_text(arguments: argparse.Namespace, task: "Task", pair: str | None) -> list[list[str]]:
     """Returns the source lines (none if there is no source text), then the lines of each reference."""
     if arguments.test_set:
         from keras_nmt.app.evaluation import corpus_lines, test_set

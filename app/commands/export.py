@@ -2,9 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from keras_nmt.app.arguments import add_checkpoint_options, add_penalty_option
+from keras_nmt.app.arguments import Verbs, add_checkpoint_options, add_penalty_option
 from keras_nmt.app.errors import UserError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -13,8 +13,8 @@ CPU_ENGINES: tuple[Literal["int8", "float32", "none"], ...] = ("int8", "float32"
 QUANTIZATIONS: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt export` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "export",
         help="write a SavedModel, string to string",

@@ -2,11 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from keras_nmt.app.arguments import Verbs
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt import-marian` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "import-marian",
         help="make a run from a published Marian model (OPUS-MT)",

@@ -5,16 +5,25 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from keras_nmt.app.arguments import Verbs
 from keras_nmt.app.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_nmt.app.tasks.task import Task
+    from keras_nmt.pipelines.preparation.options import PreparationOptions
+    from keras_nmt.pipelines.preparation.workers import Workers
+    from keras_nmt.pipelines.shards.splits import Split
+    from keras_nmt.pipelines.sources.corpora import LanguagePair
 
 SPECS = (
     "SPEC is tfds:NAME[SUBSETS][:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de), "
-    "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, text:FILE (running text for language models), or "
-    "sample:tatoeba-en-de (bundled); files may be compressed (.gz, .xz, .zst, .bz2), glob patterns, or addresses "
-    "(gs://, s3://, https://), and tsv:- is standard input; reversed:SPEC swaps source and target; options may follow, "
-    "as in files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5 or text:books/*.txt?documents=paragraphs."
+    "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, trees:FILE (a treebank in brackets), text:FILE (running text "
+    "for language models), or sample:tatoeba-en-de (bundled); files may be compressed (.gz, .xz, .zst, .bz2), glob "
+    "patterns, or addresses (gs://, s3://, https://), and tsv:- is standard input; reversed:SPEC swaps source and "
+    "target; options may follow, as in files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5 or "
+    "text:books/*.txt?documents=paragraphs."
 )
 TASK = "translation"
 PHASES = {
@@ -27,8 +36,8 @@ PHASES = {
 }
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt prepare` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "prepare",
         help="turn parallel text into a vocabulary and shards",
@@ -39,7 +48,7 @@ def add_parser(verbs: Any) -> None:
     add_text_options(parser)
     add_vocabulary_options(parser)
     add_cleaning_options(parser)
-    add_output_options(parser)
+    add_shard_options(parser)
     add_worker_options(parser)
     parser.set_defaults(run=run)
 
@@ -51,7 +60,7 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
         "--task",
         default=TASK,
         metavar="NAME",
-        help="what the model will do: translation (default), summarization, language-model",
+        help="what the model will do: translation (default), summarization, parsing, language-model",
     )
     add("--pair", metavar="SRC-TGT", help="translation direction, such as en-de; only translation needs it")
     add("--corpus", dest="corpora", nargs="+", required=True, metavar="SPEC", help="training text; several are joined")
@@ -127,7 +136,7 @@ def add_cleaning_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
+def add_shard_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options for downloads and for the number, size and order of the shards."""
     add = parser.add_argument
     add("--limit", type=int, metavar="N", help="use only the first N clean pairs")
@@ -144,7 +153,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for the processes or the Apache Beam runner that do the work."""
+    """Adds the options for the processes or the Apache Beam runner that prepare the data."""
     add = parser.add_argument
     add("--workers", type=int, metavar="N", help="number of processes (default: one a core); the result is the same")
     add("--beam", action="store_true", help="run as Apache Beam pipelines (extra `beam`); all workers must share DATA")
@@ -193,7 +202,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(options.out)
 
 
-def sides(pair: str | None, task: Any) -> Any:
+def sides(pair: str | None, task: "Task") -> "LanguagePair":
     """Returns the `LanguagePair` of the data: the translation direction `pair`, or the roles of the `Task`.
 
     Raises:
@@ -226,7 +235,7 @@ def filter_names(words: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
+def opened_workers(arguments: argparse.Namespace) -> Iterator["Workers"]:
     """Yields the `pipelines.preparation.workers.Workers` that run the phases, and ends them after the context."""
     from keras_nmt.pipelines.errors import DataError
     from keras_nmt.pipelines.preparation.workers import BeamWorkers, local_workers
@@ -243,12 +252,12 @@ def opened_workers(arguments: argparse.Namespace) -> Iterator[Any]:
             yield workers
 
 
-def prepare_and_report(options: Any, workers: Any = None) -> None:
+def prepare_and_report(options: "PreparationOptions", workers: "Workers | None" = None) -> None:
     """Prepares data under a progress bar, and prints the number of dropped pairs for each reason.
 
     Args:
         options: The `PreparationOptions` of the preparation.
-        workers: The workers that run the phases; None for one process per core.
+        workers: The workers that run the phases of the preparation; None for one process per core.
     """
     from keras_nmt.app.runtime.console import say, work_bar
     from keras_nmt.pipelines.cleaning.filters import CleaningReport
@@ -268,7 +277,7 @@ def prepare_and_report(options: Any, workers: Any = None) -> None:
     say(f"what was dropped, and why: {options.out / PAGE}")
 
 
-def size_of(split: Any) -> str:
+def size_of(split: "Split") -> str:
     """Returns the size of a `Split` in words."""
     source, target = (sum(getattr(shard, f"{side}_tokens") for shard in split.shards) for side in ("source", "target"))
     if counts := split.text_counts:

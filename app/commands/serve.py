@@ -6,8 +6,9 @@ import logging
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from keras_nmt.app.arguments import Verbs
 from keras_nmt.app.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from keras_nmt.app.server.http.proxies import Proxies
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt serve` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "serve",
         help="translate over HTTP and on a web page",
@@ -104,7 +105,7 @@ def add_access_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Serves until a signal arrives, answers the open requests and exits. --new-api-key only adds a key."""
+    """Serves until a signal arrives, then answers the open requests. With --new-api-key, only adds a key."""
     check_usage(arguments)
     from keras_nmt.app.server.engine.limits import ApiKeys, add_api_key
     from keras_nmt.app.server.http.proxies import Proxies, networks, root_path_of
@@ -116,7 +117,7 @@ def run(arguments: argparse.Namespace) -> None:
     proxies = Proxies(networks(arguments.proxy), root_path_of(arguments.root_path))
     check_address(arguments.host, arguments.port)
     server = server_of(arguments, keys, proxies)
-    announce(server)
+    announce_address(server)
     server.run()
 
 
@@ -134,7 +135,7 @@ def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "P
         from keras_nmt.app.server.http.protocol import with_deadline
     from keras_nmt.app.server.http.origins import allowed_hosts
 
-    service = service_of(arguments, workers, keys)
+    service = made_service(arguments, workers, keys)
     log_requests(arguments.no_access_log)
     return uvicorn.Server(
         uvicorn.Config(
@@ -152,7 +153,7 @@ def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "P
     )
 
 
-def service_of(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | None") -> "Service":
+def made_service(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | None") -> "Service":
     """Returns the service that translates requests, with the limits of the command line."""
     from keras_nmt.app.server.engine.batching import Batcher
     from keras_nmt.app.server.engine.limits import Limits, RateLimiter
@@ -226,16 +227,16 @@ def log_requests(silent: bool) -> None:
     log.addHandler(logging.StreamHandler(sys.stderr))
 
 
-def announce(server: Any) -> None:
+def announce_address(server: "uvicorn.Server") -> None:
     """Makes the server print the address of its web page as soon as it listens."""
     from keras_nmt.app.runtime.console import say
 
     start = server.startup
 
-    async def startup(sockets: Any = None) -> None:
+    async def startup(sockets: list[socket.socket] | None = None) -> None:
         await start(sockets)
         if server.started:
             host, port = server.servers[0].sockets[0].getsockname()[:2]
             say(f"http://{f'[{host}]' if ':' in host else host}:{port} (stop: Ctrl-C)")
 
-    server.startup = startup
+    server.startup = startup  # type: ignore[method-assign]

@@ -3,18 +3,21 @@
 import argparse
 import math
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from keras_nmt.app.arguments import Verbs
 from keras_nmt.app.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_nmt.app.config import Sections
 
 EXAMPLE = "nmt train data --out run --preset base --set training.steps=1000"
 CHOSEN_BY_MINUTES = {"training.steps", "training.checkpoint_every"}
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt train` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "train",
         help="train a model on prepared data; the same command again resumes",
@@ -34,13 +37,13 @@ def add_parser(verbs: Any) -> None:
 
 
 def add_configuration_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that choose the preset, the settings, the time and the initial weights."""
+    """Adds the options that choose the preset, the settings, the training time and the initial weights."""
     add = parser.add_argument
     add(
         "--preset",
         default="base",
         metavar="NAME",
-        help="demo, tiny, small, base, big, paper-base, paper-big (default: base)",
+        help="demo, tiny, small, base, big, treebank, paper-base, paper-big, paper-parsing (default: base)",
     )
     add(
         "--set",
@@ -131,7 +134,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(done.path)
 
 
-def print_plan(arguments: argparse.Namespace, sections: Mapping[str, Mapping[str, Any]], origin: str) -> None:
+def print_plan(arguments: argparse.Namespace, sections: "Sections", origin: str) -> None:
     """Prints the plan of a training as text or JSON."""
     from keras_nmt.app.training.planning.plan import plan_training
     from keras_nmt.app.training.planning.report import as_json, as_text

@@ -32,7 +32,7 @@ class CTranslate2Graph(tf.Module):
       ((5 + length) / 6) ^ alpha. So this class computes the scores of `beam_search` for the K hypotheses that
       CTranslate2 returns, and sorts the hypotheses by these scores.
     - At each step, CTranslate2 finishes a hypothesis if its extension by EOS is among the K most probable extensions of
-      all beams of a sentence. `beam_search` considers the 2K most probable extensions.
+      all beams of a sentence. `beam_search` finishes it if this extension is among the 2K most probable ones.
 
     Args:
         folder: The model folder, as written by `app.models.ctranslate2_model`.
@@ -58,7 +58,7 @@ class CTranslate2Graph(tf.Module):
         )
 
     def signatures(self) -> Signatures:
-        """Returns the signatures of `engine_signatures`, by name.
+        """Returns the signatures that `engine_signatures` lists, by name.
 
         `translate` and `serving_default` are computed in Python instead of a TensorFlow graph (see `PlainTranslation`).
         """
@@ -92,10 +92,10 @@ class CTranslate2Graph(tf.Module):
         return self.text.score(texts, targets, self.token_log_probabilities, alpha)
 
     def search(self, pieces: tf.RaggedTensor, hypotheses: int | tf.Tensor, search: Search) -> Hypotheses:
-        """Searches for the best hypotheses of pieces, given as token ids, int32 [B, (L)].
+        """Searches for the best hypotheses of each piece of text, a row of token ids in `pieces`, int32 [B, (L)].
 
-        The result has K = `search.beam_size` hypotheses of each piece. Their `token_log_probabilities` are computed
-        only if `hypotheses` is K; otherwise they are 0.
+        The result has K = `search.beam_size` hypotheses of each piece. The field `token_log_probabilities` of the
+        result is computed only if `hypotheses` is K. Otherwise all values of this field are 0.
         """
         found = tf.numpy_function(
             lambda ids, splits, *settings: self.find(np.split(ids, splits[1:-1]), Search(*settings)),
@@ -139,7 +139,7 @@ class CTranslate2Graph(tf.Module):
         return tf.reshape(by_token, tf.shape(labels))
 
     def find(self, sources: Sequence[np.ndarray | Sequence[int]], search: Search) -> Found:
-        """Searches for the best hypotheses of sources, given as token ids.
+        """Searches for the best hypotheses of each source, a sequence of token ids.
 
         The only hypothesis of a source without tokens is EOS, with score 0.
         """
@@ -174,7 +174,7 @@ class CTranslate2Graph(tf.Module):
     def _submit(
         self, sources: Sequence[np.ndarray | Sequence[int]], limit: int, search: Search
     ) -> list[ctranslate2.AsyncTranslationResult]:
-        """Starts a search for hypotheses of at most `limit` tokens, not counting EOS. Does not wait for the results."""
+        """Starts a search for hypotheses of at most `limit` tokens, EOS excluded. Does not wait for the results."""
         return self.engine.translate_batch(
             [self.spelling[ids].tolist() for ids in sources],
             max_batch_size=SENTENCES_AT_ONCE,
@@ -192,7 +192,7 @@ class CTranslate2Graph(tf.Module):
         )
 
     def _score(self, sources: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """Computes the result of `token_log_probabilities` in Python, for N sources. A row of only PAD stays 0."""
+        """Computes the result of `token_log_probabilities` in Python. A row of labels that has only PAD gets 0."""
         by_token = np.zeros(labels.shape, np.float32)
         rows = np.flatnonzero((labels != PAD).any(axis=1)).tolist()
         targets = [labels[row][(labels[row] != PAD) & (labels[row] != EOS)] for row in rows]

@@ -36,13 +36,13 @@ class TranslationEngine(Protocol):
         """Translates each of `texts` (string [N]; N may be 0) into its `hypotheses` best translations.
 
         A text is translated in pieces: its sentences, and the parts of sentences that are too long for the model. The
-        j-th translation of a text joins the j-th translations of its pieces. Its score is the sum of the scores of
-        these translations. Text that is copied instead of translated, such as links (see `split_copied`), adds nothing
-        to the score. The translation of a blank text is empty and has score 0.
+        j-th translation of a text joins the j-th translations of its pieces, and its score is the sum of their scores.
+        Text that is copied instead of translated, such as links (see `split_copied`), adds nothing to the score. The
+        translation of a blank text is empty and has score 0.
 
         Args:
             texts: The texts to translate.
-            search: The settings of the search; None for those of `options`.
+            search: The settings of the search; None for the settings in `options`.
             hypotheses: The number of translations of each text, at most the beam size.
             retry: True to replace the best translation of a piece by the second-best one if the second-best one has
                 fewer warnings (see `find_warnings`).
@@ -56,7 +56,7 @@ class TranslationEngine(Protocol):
         Args:
             texts: The source texts.
             targets: The translations of the source texts.
-            length_penalty: The exponent of the length penalty; None for that of `options`.
+            length_penalty: The exponent of the length penalty; None for the exponent in `options`.
         """
 
 
@@ -66,19 +66,19 @@ class TransformerEngine(TranslationEngine, Protocol):
     def translate_with_prefixes(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, hypotheses: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Translates each of `texts` (string [N]) into the `hypotheses` best translations that begin with its prefix.
+        """Returns, for each of `texts` (string [N]), the `hypotheses` best translations that begin with its prefix.
 
-        There is one prefix for each text (string [N]). It is divided among the sentences of the text (see
+        `prefixes` (string [N]) has one prefix for each text. The prefix is divided among the sentences of the text (see
         `Cutter.prefixes`). Sentences that are copied or blank ignore their part of the prefix.
         """
 
     def alternatives(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Returns `count` translations of each text that begin with its prefix and differ in the token after it.
+        """Returns, for each text, `count` translations that begin with its prefix and differ in the next token.
 
-        The i-th translation is the best one that begins with the prefix and the i-th most probable token after the
-        prefix. There is one prefix for each text; both are string [N].
+        The i-th translation is the best one in which the i-th most probable next token follows the prefix. `texts` and
+        `prefixes` are string [N], with one prefix for each text.
         """
 
     def sample(
@@ -86,14 +86,14 @@ class TransformerEngine(TranslationEngine, Protocol):
     ) -> TranslatedTexts:
         """Draws `count` random translations of each of `texts` (string [N]), not sorted by score.
 
-        The translations of a text depend on its seed (int32 [N]) and not on the other texts. The beam size of `search`
-        has no effect.
+        `seeds` (int32 [N]) has one seed for each text. The translations of a text depend on its seed, but not on the
+        other texts. The beam size of `search` has no effect.
         """
 
     def with_glossary(
         self, texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, search: Search
     ) -> TranslatedTexts:
-        """Returns the best translation of each of `texts` (string [N]) that uses the terms of a glossary.
+        """Returns, for each of `texts` (string [N]), the best translation that uses the terms of a glossary.
 
         If `terms_in` finds the g-th source term (string [G]) in a sentence, the translation of the sentence contains
         the g-th target term (string [G]) verbatim. The target term is not followed by more letters of the same word.
@@ -107,7 +107,8 @@ class TransformerEngine(TranslationEngine, Protocol):
         """
 
     def explain(self, text: tf.Tensor) -> "Explanation":
-        """Records the search and the attention for the first sentence of a text (string []) that is not copied.
+        """Translates one sentence of `text` (string []), and records the search and the attention.
 
-        If the sentence is too long for the model, only its first part is translated.
+        The sentence is the first one that has something to translate; earlier sentences that are only copied, such as
+        links, are skipped. If the sentence is too long for the model, only its first part is translated.
         """

@@ -12,7 +12,7 @@ from keras_nmt.app.decoding.signatures import ALIGN, SCORE, TOKENIZE, Signatures
 from keras_nmt.app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, batches_of_like_length
 
 Pairs = Iterable[tuple[str, str]]
-Row = dict[str, Any]  # the outputs of a signature for one pair: NumPy scalars and arrays
+PairOutputs = dict[str, Any]  # the outputs of a signature for one pair: NumPy scalars and arrays
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Scorer:
         signatures: The signatures of an engine, or the attribute `signatures` of a loaded SavedModel.
         length_penalty: The exponent of the length penalty; None for the engine's default. It must not be None if the
             signatures are those of a SavedModel.
-        batch_tokens: The limit of a batch: the number of its pairs times the number of tokens in its longest text. A
-            pair with more tokens is a batch on its own.
+        batch_tokens: The largest batch size in tokens, padding included: the number of pairs in the batch times the
+            number of tokens in its longest text. A pair with more tokens forms a batch of one pair.
         window_lines: The number of pairs that are read and sorted by length before the first of them is scored.
     """
 
@@ -96,15 +96,15 @@ class _Rows:
         self.batch_tokens = batch_tokens
         self.window_lines = window_lines
 
-    def of(self, pairs: Pairs) -> Iterator[Row]:
+    def of(self, pairs: Pairs) -> Iterator[PairOutputs]:
         remaining = iter(pairs)
         while window := list(islice(remaining, self.window_lines)):
             sides = ([text.encode("utf-8", "replace") for text in side] for side in zip(*window, strict=True))
             yield from self._of_window(*sides)
 
-    def _of_window(self, sources: list[bytes], targets: list[bytes]) -> list[Row]:
+    def _of_window(self, sources: list[bytes], targets: list[bytes]) -> list[PairOutputs]:
         lengths = [self.tokenize(texts=tf.constant(side))["lengths"].numpy() for side in (sources, targets)]
-        rows: dict[int, Row] = {}
+        rows: dict[int, PairOutputs] = {}
         for batch in batches_of_like_length(np.maximum(*lengths) + 1, self.batch_tokens):  # + 1 for EOS
             texts, of_texts = (tf.constant([side[i] for i in batch]) for side in (sources, targets))
             found = self.run_graph(texts=texts, targets=of_texts, **self.settings)

@@ -34,7 +34,7 @@ class TermPhrases(NamedTuple):
     is_open: tf.RaggedTensor  # bool [M, (P)], True if the last word of the term could continue after it
 
     def of(self, numbers: tf.Tensor) -> Phrases:
-        """Returns the terms of B pieces, given by their indices `numbers`, as an argument of `constrained_search`."""
+        """Returns the terms of the B pieces with the indices `numbers`, in the form that `constrained_search` takes."""
         tokens = tf.gather(self.tokens, numbers).to_tensor(PAD)  # [M, (P), (L)] -> [B, P, L]
         tokens = tf.pad(tokens, [[0, 0], [0, 0], [0, 1]], constant_values=PAD)
         return Phrases(tokens, tf.gather(self.is_open, numbers).to_tensor(False))
@@ -87,9 +87,9 @@ def term_phrases(
 def terms_in(texts: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
     """Returns True for each term that a text contains as whole words: bool [N, G].
 
-    A term without capital letters also matches text with capital letters. A term with capital letters matches only
-    exactly. Longer terms are searched for first. Of terms of the same length, those with capital letters are first.
-    Text that one term has matched cannot match a later term.
+    A term without capital letters also matches text with capital letters. A term with capital letters matches only text
+    with the same capital letters. Longer terms are matched before shorter terms. Among terms of the same length, terms
+    with capital letters are matched first. Text that has matched one term cannot match another term.
 
     Args:
         texts: string [N].

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """Settings of the search. The defaults are those of Vaswani et al. (2017, section 6.1), if stated there.
+    """Settings of the search. The defaults are the values of Vaswani et al. (2017, section 6.1), if given there.
 
     Raises:
         ValueError: A value is out of its range.
@@ -32,7 +32,7 @@ class DecodingOptions:
 
 
 class DecodingSettings(TypedDict, total=False):
-    """Values for fields of `DecodingOptions`, which replace those of a model. None keeps the model's value."""
+    """Values of `DecodingOptions` fields that replace the values of a model. None keeps the model's value."""
 
     beam_size: int | None
     length_penalty: float | None

@@ -1,8 +1,8 @@
 """The signatures `translate` and `serving_default` for CTranslate2, in Python with almost no TensorFlow.
 
 In a TensorFlow graph, hundreds of operations tokenise, cut, check and join texts. With a small model, these operations
-take as long as CTranslate2 needs to translate a sentence. So this module does the same in Python. If a sentence is too
-long for the model, the graph is used.
+take as long as CTranslate2 needs to translate a sentence. So this module processes the texts in Python. If a sentence
+is too long for the model, the graph is used.
 """
 
 import re
@@ -35,7 +35,7 @@ EXAMINED = 2  # hypotheses that are checked: the second-best replaces the best o
 
 
 class Found(NamedTuple):
-    """The result of a search for B sources: the K best hypotheses of each, best first."""
+    """The result of a search for B sources: the K best hypotheses of each source, best first."""
 
     tokens: np.ndarray  # int32 [B, K, T], EOS included, then PAD
     scores: np.ndarray  # float32 [B, K], -inf where there is no hypothesis
@@ -112,7 +112,7 @@ class PlainTranslation:
         return [Parts(copied, tags + rest if rest else "") for copied, rest in parts] or [Parts("", "")]
 
     def chosen(self, sources: Sequence[Sequence[int]], found: Found) -> list["Chosen"]:
-        """Returns the best hypothesis of each source, or the second-best one if that has fewer warnings than the best.
+        """Returns the best hypothesis of each source, or the second-best hypothesis if it has fewer warnings.
 
         Args:
             sources: The token ids of each source, without leading tags.
@@ -133,7 +133,7 @@ class OnlyTexts:
 
     Args:
         translate: The signature `translate`.
-        fallback: The engine's signature `serving_default` as a graph, which this object replaces.
+        fallback: The engine's own signature `serving_default`, a graph. This object replaces it.
     """
 
     def __init__(self, translate: PlainTranslation, fallback: Signature) -> None:
@@ -205,7 +205,7 @@ def _best(source: Side, hypotheses: Sequence[Side], scores: np.ndarray, log_prob
 
 
 def without_padding(ids: np.ndarray) -> list[int]:
-    """Returns the token ids of a hypothesis, int32 [T], without PAD, or [EOS] if all of them are PAD."""
+    """Returns the token ids of a hypothesis, int32 [T], without PAD. Returns [EOS] if all ids are PAD."""
     return ids[ids != PAD].tolist() or [EOS]
 
 

@@ -29,7 +29,7 @@ The other signatures:
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import tensorflow as tf
 
@@ -50,7 +50,7 @@ class Signature(Protocol):
     def input_signature(self) -> Sequence[tf.TensorSpec]:
         """The specs of the inputs, in the order of the arguments; each spec has the name of its input."""
 
-    def __call__(self, *inputs: Any, **named_inputs: Any) -> Tensors:
+    def __call__(self, *inputs: tf.Tensor, **named_inputs: tf.Tensor) -> Tensors:
         """Computes the outputs, by name."""
 
 
@@ -119,6 +119,12 @@ def transformer_signatures(engine: TransformerEngine) -> Signatures:
     Each signature is traced once, for any number of texts.
     """
     return {**engine_signatures(engine), **_made(engine, TRANSFORMER_SIGNATURES)}
+
+
+def parser_signatures(engine: TranslationEngine) -> Signatures:
+    """Returns the signatures of a parser, by name. Their `translations` are trees."""
+    made = _made(engine, {name: ENGINE_SIGNATURES[name] for name in (TRANSLATE, N_BEST, TOKENIZE)})
+    return {DEFAULT: default_signature(made[TRANSLATE], engine.options), **made}
 
 
 def default_signature(translate: Signature, options: DecodingOptions) -> Signature:

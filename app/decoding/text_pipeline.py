@@ -6,7 +6,7 @@ from functools import partial
 import tensorflow as tf
 
 from keras_nmt.app.decoding.forced.given_pieces import GivenPieces, given_pieces
-from keras_nmt.app.decoding.forced.scoring import Scores, joined_scores
+from keras_nmt.app.decoding.forced.scoring import TokenScores, joined_scores
 from keras_nmt.app.decoding.network.traced import traced
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.search.hypotheses import HYPOTHESES_SPEC, Hypotheses
@@ -40,7 +40,8 @@ TokenScorer = Callable[[tf.RaggedTensor, tf.Tensor], tf.Tensor]
 class TextPipeline(tf.Module):
     """Tokenisation, cutting and joining of texts, before and after an engine's search.
 
-    Each part is traced once and shared by all signatures, because the time to load a SavedModel grows with its ops.
+    Each part is traced once and shared by all signatures, because the time to load a SavedModel grows with its number
+    of operations.
 
     Args:
         vocabulary: The vocabulary of the model.
@@ -97,7 +98,8 @@ class TextPipeline(tf.Module):
             texts: The texts that were cut into pieces.
             find: The function that searches for hypotheses of some pieces.
             hypotheses: The number of translations of each text.
-            beams: The number of hypotheses that the search extends at once for each piece. It limits the batch size.
+            beams: The number of hypotheses that the search extends at once for each piece. A larger number makes the
+                batches smaller.
             retry: True to replace the best translation of a piece by the second-best one if the second-best one has
                 fewer warnings.
         """
@@ -142,6 +144,6 @@ class TextPipeline(tf.Module):
         by_token = token_log_probabilities(pieces.tokens, scored)
         copied = self.vocabulary.encode_target(pieces.copied)
         shown = tf.where((row_lengths(copied) > 0)[:, tf.newaxis], labels, scored)
-        found = joined_scores(pieces, Scores(scored, by_token), shown=shown, copied=copied, alpha=alpha)
+        found = joined_scores(pieces, TokenScores(scored, by_token), shown=shown, copied=copied, alpha=alpha)
         found = found._replace(pieces=self.vocabulary.spell(found.pieces))
         return ScoredTexts(*(values[: tf.size(texts)] for values in found))

@@ -80,9 +80,9 @@ class TranslationGraph(tf.Module):
     def translate_with_prefixes(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, hypotheses: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Translates each of `texts` (string [N]) into the `hypotheses` best translations that begin with its prefix.
+        """Returns, for each of `texts` (string [N]), the `hypotheses` best translations that begin with its prefix.
 
-        There is one prefix for each text (string [N]). It is divided among the sentences of the text (see
+        `prefixes` (string [N]) has one prefix for each text. The prefix is divided among the sentences of the text (see
         `Cutter.prefixes`). Sentences that are copied or blank ignore their part of the prefix.
         """
         pieces = self.text.cut(texts)
@@ -110,8 +110,8 @@ class TranslationGraph(tf.Module):
     ) -> TranslatedTexts:
         """Draws `count` random translations of each of `texts` (string [N]), not sorted by score.
 
-        The translations of a text depend on its seed (int32 [N]) and not on the other texts. The beam size of `search`
-        has no effect.
+        `seeds` (int32 [N]) has one seed for each text. The translations of a text depend on its seed, but not on the
+        other texts. The beam size of `search` has no effect.
         """
         pieces = self.text.cut(texts)
         of_pieces = tf.gather(tf.pad(seeds, [[0, 1]]), pieces.owner)
@@ -139,10 +139,10 @@ class TranslationGraph(tf.Module):
     def alternatives(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, count: int | tf.Tensor
     ) -> TranslatedTexts:
-        """Returns `count` translations of each text that begin with its prefix and differ in the token after it.
+        """Returns, for each text, `count` translations that begin with its prefix and differ in the next token.
 
-        The i-th translation is the best one that begins with the prefix and the i-th most probable token after the
-        prefix. There is one prefix for each text; both are string [N].
+        The i-th translation is the best one in which the i-th most probable next token follows the prefix. `texts` and
+        `prefixes` are string [N], with one prefix for each text.
         """
         pieces = self.text.cut(texts)
         begun = self.text.prefixes(pieces, prefixes)
@@ -162,7 +162,7 @@ class TranslationGraph(tf.Module):
     def with_glossary(
         self, texts: tf.Tensor, source_terms: tf.Tensor, target_terms: tf.Tensor, search: Search
     ) -> TranslatedTexts:
-        """Returns the best translation of each of `texts` (string [N]) that uses the terms of a glossary.
+        """Returns, for each of `texts` (string [N]), the best translation that uses the terms of a glossary.
 
         If `terms_in` finds the g-th source term (string [G]) in a sentence, the translation of the sentence contains
         the g-th target term (string [G]) verbatim. The target term is not followed by more letters of the same word.
@@ -214,9 +214,10 @@ class TranslationGraph(tf.Module):
         return Alignments(*(values[: tf.size(texts)] for values in found))
 
     def explain(self, text: tf.Tensor) -> Explanation:
-        """Records the search and the attention for the first sentence of a text (string []) that is not copied.
+        """Translates one sentence of `text` (string []), and records the search and the attention.
 
-        If the sentence is too long for the model, only its first part is translated.
+        The sentence is the first one that has something to translate; earlier sentences that are only copied, such as
+        links, are skipped. If the sentence is too long for the model, only its first part is translated.
         """
         pieces = self.text.cut(text[tf.newaxis]).tokens
         first = tf.argmax(pieces.row_lengths() > 0)
@@ -251,10 +252,10 @@ class TranslationGraph(tf.Module):
         search: Search | None = None,
         prefixes: tf.RaggedTensor | None = None,
     ) -> Hypotheses:
-        """Searches for the best hypotheses of pieces, given as token ids, int32 [B, (L)].
+        """Searches for the best hypotheses of each piece of text, a row of token ids in `pieces`, int32 [B, (L)].
 
-        Each hypothesis of a piece begins with the prefix of the piece. A prefix, a row of int32 [B, (P)], may have more
-        tokens than the piece. The only hypothesis of a piece without tokens is EOS.
+        Each hypothesis of a piece begins with the prefix of the piece, a row of token ids in `prefixes`, int32 [B,
+        (P)]. A prefix may have more tokens than the piece. The only hypothesis of a piece without tokens is EOS.
         """
         search = search or Search.of(self.options)
         lengths = row_lengths(pieces)
@@ -273,7 +274,7 @@ class TranslationGraph(tf.Module):
 
 
 def _ends_prefix(pieces: Pieces, begun: tf.RaggedTensor) -> tf.Tensor:
-    """Finds the piece of each text in which the text's prefix ends: bool [M], True for these pieces.
+    """Returns True for the piece of each text in which the text's prefix ends: bool [M].
 
     If a text has no prefix, the result is True for its first piece that has tokens.
 

@@ -37,7 +37,7 @@ OnBatch = Callable[[int], None]  # receives the number of lines of each batch
 
 
 def _silent(lines: int) -> None:
-    """Reports nothing."""
+    """Does nothing. This is the default of the argument `progress`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Translation:
         confidence: The geometric mean of the tokens' probabilities, from 0 to 1.
         warnings: The names of the warnings, from `output_checks.WARNINGS`.
         tokens: The piece of each token and its log-probability given the tokens before it. The last piece is "</s>".
-            Empty if the request does not ask for tokens.
+            This field is empty if the request does not ask for tokens.
         alternatives: The next best translations, best first.
     """
 
@@ -120,8 +120,8 @@ class Translator:
         options: The settings of the search; None for the engine's defaults. They must not be None if the signatures are
             those of a SavedModel.
         request: What to return for each line.
-        batch_tokens: The limit of a batch: the number of its lines times the number of tokens in its longest line. A
-            line with more tokens is a batch on its own.
+        batch_tokens: The largest batch size in tokens, padding included: the number of lines in the batch times the
+            number of tokens in its longest line. A line with more tokens forms a batch of one line.
         window_lines: The number of lines that are read and sorted by length before the first of them is translated.
         batches_at_once: The number of batches that are translated in parallel, each in its own thread. With a GPU, the
             number is always 1, because GPU memory is the limit.
@@ -209,7 +209,7 @@ class Translator:
         return [by_line[i] for i in range(len(lengths))]
 
     def _lengths(self, texts: Sequence[bytes]) -> np.ndarray:
-        """Counts the tokens of each text, EOS included. Returns 1 for a single text, which needs no sorting."""
+        """Returns the number of tokens of each text, EOS included, or 1 for a single text, which needs no sorting."""
         if len(texts) == 1:
             return np.ones(1, np.int32)
         return 1 + self.signatures[TOKENIZE](texts=tf.constant(texts))["lengths"].numpy()
@@ -268,8 +268,8 @@ def batches_of_like_length(lengths: Sequence[int] | np.ndarray, batch_tokens: in
         batch_tokens: The largest number of tokens in a batch, padding included.
 
     Returns:
-        The indices of the lines in each batch. The longest lines come first, so that if the memory is too small, the
-        first batch fails.
+        The indices of the lines in each batch. The batch with the longest lines is first. So if the memory is too
+        small, the first batch already fails.
     """
     batches: list[list[int]] = []
     longest = 0

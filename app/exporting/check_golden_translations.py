@@ -1,9 +1,10 @@
-"""Checks that the SavedModel of the export that contains this script reproduces the export's golden translations.
+"""Checks that a SavedModel still returns the translations that were stored when it was exported (golden translations).
 
-`nmt export` copies the script into assets.extra and runs it in a new process before it publishes a version. To run it
-again: `python EXPORT/VERSION/assets.extra/check_golden_translations.py [TOLERANCE]`. TOLERANCE is the allowed relative
-difference of scores, and replaces the stored tolerance. Another processor may need a larger one, because it rounds sums
-differently. The script needs TensorFlow and TensorFlow Text, but not the program that wrote the export.
+`nmt export` copies this script into the folder assets.extra of each version, and runs it in a new process before it
+publishes the version. To run it again: `python EXPORT/VERSION/assets.extra/check_golden_translations.py [TOLERANCE]`.
+TOLERANCE is the allowed relative difference of scores, and replaces the stored tolerance. Another processor may need a
+larger tolerance, because it rounds sums differently. The script needs TensorFlow and TensorFlow Text, but not the
+program that wrote the export.
 """
 
 import json
@@ -15,7 +16,7 @@ GOLDEN_TRANSLATIONS = "golden_translations.json"
 
 
 def main() -> None:
-    """Prints that all translations were reproduced, or exits with 1 and shows the first translation that was not."""
+    """Prints that all translations are reproduced, or shows the first one that differs and exits with code 1."""
     golden = read_golden_translations(Path(__file__).with_name(GOLDEN_TRANSLATIONS))
     share = float(sys.argv[1]) if len(sys.argv) > 1 else golden["score_tolerance"]
     import tensorflow as tf

@@ -42,7 +42,7 @@ class ExportedTranslation(tf.Module):
     """The contents of a SavedModel: the weights, the tokeniser's resource, and the signatures as methods.
 
     After `model = tf.saved_model.load(…)`, calls of methods, such as `model.translate(["…"])`, may omit arguments that
-    have defaults. Calls of functions in `model.signatures` may not.
+    have defaults. Calls of functions in `model.signatures` must give all arguments.
     """
 
     def __init__(self, graph: TranslationGraph, signatures: Signatures) -> None:
@@ -75,12 +75,13 @@ def export(
         model: The run to export.
         out: The folder that contains the versions of the export.
         cpu_engine: The precision of CTranslate2: "int8", which becomes "float32" if int8 is too inexact for this model,
-            or "float32". "none" omits CTranslate2, as is always done for an ensemble.
+            or "float32". "none" omits CTranslate2, as is always done for a model that it does not support: an ensemble,
+            or a model with `word_token`.
         license: The model's licence, as an identifier of the Hugging Face Hub. If None, the model card asks for it.
         precision_reason: The reason for the precision of the model, shown in the model card.
 
     Raises:
-        UserError: `out` cannot be written, or the new process translates differently.
+        UserError: `out` cannot be written, or the new process does not reproduce the golden translations.
     """
     facts = {**description(model), "license": license, "precision_reason": precision_reason}
 
@@ -92,7 +93,7 @@ def export(
         exported = ExportedTranslation(graph, signatures)
         tf.saved_model.save(exported, str(folder), signatures=signatures, options=no_training)
         remove_spare_ops(folder)
-        sentences = sentences_of(model)
+        sentences = tagged_examples(model)
         translations = golden_translations(
             signatures[TRANSLATE], sentences, model.languages, model.options.max_source_tokens
         )
@@ -110,17 +111,21 @@ def export(
 def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
     """Writes the weights for CTranslate2; returns their precision, or "none" if they were not written.
 
+    If CTranslate2 does not support the model, a message is printed.
     CTranslate2 and the run must give similar probabilities to the run's translations. If they do not, a message is
     printed. If the precision was int8, float32 is tried next; otherwise, no weights are written.
     """
-    if wanted == "none" or model.others:
+    if wanted == "none":
+        return "none"
+    if reason := model.not_for_ctranslate2():
+        say(f"{reason}; using the SavedModel alone")
         return "none"
     reference = model.in_float32()
     quantizations: list[Quantization] = ["int8", "float32"] if wanted == "int8" else ["float32"]
     for quantization in quantizations:
         folder.mkdir(parents=True)
         write_ctranslate2(reference.transformer, reference.vocabulary, folder, quantization)
-        apart = nats_apart(reference, CTranslate2Graph(folder, model.options), sentences_of(model))
+        apart = nats_apart(reference, CTranslate2Graph(folder, model.options), tagged_examples(model))
         if apart <= PROBABILITY_TOLERANCES[quantization]:
             return quantization
         shutil.rmtree(folder)
@@ -135,18 +140,20 @@ def write_engine(model: RunModel, folder: Path, wanted: CpuEngine) -> CpuEngine:
 def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *, license: str | None = None) -> Path:
     """Writes the next version as a CTranslate2 model with its vocabulary; returns its folder, `out`/VERSION.
 
-    CTranslate2 and the run must give similar probabilities to the run's translations.
+    The run translates some test sentences. CTranslate2 must give these translations about the same probabilities as the
+    run does.
 
     Raises:
-        UserError: `out` cannot be written, `model` is an ensemble, or the probabilities differ too much.
+        UserError: `out` cannot be written, CTranslate2 does not support the model, or the probabilities differ too
+            much.
     """
     facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
-    model.refuse_ensemble()
+    model.refuse_ctranslate2()
 
     def write(folder: Path) -> None:
         write_ctranslate2(model.graph.transformer, model.graph.vocabulary, folder, quantization)
         theirs = CTranslate2Graph(folder, model.options)
-        sentences = sentences_of(model)
+        sentences = tagged_examples(model)
         check_probabilities(model.graph, theirs, sentences, PROBABILITY_TOLERANCES[quantization])
         translate = theirs.signatures()[TRANSLATE]
         translations = golden_translations(translate, sentences, model.languages, model.options.max_source_tokens)
@@ -157,10 +164,11 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
     return published(out, facts, write)
 
 
-def sentences_of(model: RunModel) -> list[str]:
+def tagged_examples(model: RunModel) -> list[str]:
     """Returns sentences with tags to test an export.
 
-    They are the example sentences of the dev set that the run contains, or random words if the run contains none.
+    They are the example sentences that were taken from the dev set and stored in the run. If the run has none, the
+    sentences consist of random words.
     """
     tags = model.languages.tags_of(model.languages.targets[0])
     made_up = [tagged(sentence, tags) for sentence in made_up_sentences(model.graph.vocabulary)]
@@ -198,9 +206,9 @@ def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -
 
 
 def description(model: RunModel) -> dict[str, Any]:
-    """Describes the export: its languages, configuration, run and measured scores.
+    """Returns the description of an export: the languages, the configuration, the run and the measured scores.
 
-    For averaged weights, the dev results are those of the checkpoints that were averaged.
+    If the weights are an average of several checkpoints, the dev results are those of the averaged checkpoints.
     """
     configuration = model.run.configuration.as_sections()
     training = configuration["training"]
@@ -227,7 +235,7 @@ def description(model: RunModel) -> dict[str, Any]:
 def check_probabilities(
     graph: TranslationEngine, other: TranslationEngine, texts: Sequence[str], tolerance: float
 ) -> None:
-    """Checks that two engines give similar log-probabilities to the translations of texts by `graph`.
+    """Translates texts with `graph`, and checks that both engines give these translations similar log-probabilities.
 
     Raises:
         UserError: The log-probabilities differ by more than `tolerance`, in nats per token.
@@ -242,7 +250,7 @@ def check_probabilities(
 def nats_apart(graph: TranslationEngine, other: TranslationEngine, texts: Sequence[str]) -> float:
     """Returns the largest difference between two engines' log-probabilities of a translation, in nats per token.
 
-    The translations are those of `texts` by `graph`.
+    `graph` translates the texts and an empty text. Both engines then score each of these translations.
     """
     texts = [*texts, ""]
     translations = graph.translate(tf.constant(texts)).translations[:, 0]

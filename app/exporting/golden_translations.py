@@ -1,6 +1,6 @@
-"""Golden translations: sentences with the run's translations, which an export stores and must reproduce.
+"""Golden translations: sentences and the run's translations of them, which an export stores and must reproduce.
 
-`check_golden_translations` compares the translations in a separate process.
+The script `check_golden_translations` runs in a separate process and compares new translations with the stored ones.
 """
 
 import json
@@ -39,7 +39,7 @@ class GoldenTranslation(NamedTuple):
 def golden_translations(
     translate: Signature, sentences: Sequence[str], languages: Languages, max_source_tokens: int
 ) -> list[GoldenTranslation]:
-    """Translates the texts of `golden_texts` with the signature `translate`; returns the texts and translations."""
+    """Translates the texts that `golden_texts` returns, with the signature `translate` of an export."""
     texts = golden_texts(sentences, max_source_tokens, languages)
     found = translate(texts=tf.constant(texts))
     translations = [text.decode("utf-8", "replace") for text in found["translations"].numpy()]
@@ -47,9 +47,10 @@ def golden_translations(
 
 
 def golden_texts(sentences: Sequence[str], max_source_tokens: int, languages: Languages) -> list[str]:
-    """Returns the sentences, an empty text, and a text of more than `max_source_tokens` words, which must be split.
+    """Returns the sentences, an empty text, and a text of more than `max_source_tokens` words.
 
-    The long text repeats the words of all sentences, and begins with the tags of the first sentence.
+    The long text must be split to be translated. It repeats the words of all sentences, and begins with the tags of the
+    first sentence.
     """
     tags, _ = languages.split(sentences[0])
     words = " ".join(languages.split(sentence)[1] for sentence in sentences).split()
@@ -80,7 +81,7 @@ def write_golden_translations(
 
 
 def check_in_fresh_process(version: Path) -> None:
-    """Runs the check script of an export in a new process, which uses only TensorFlow and TensorFlow Text.
+    """Runs the check script of an export in a new process, which imports only TensorFlow and TensorFlow Text.
 
     Raises:
         UserError: The golden translations were not reproduced; the message shows the first one that differs.

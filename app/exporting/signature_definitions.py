@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from keras_nmt.app.decoding.signatures import DEFAULT, Signature, Signatures
 
 
 def signature_definitions(version: Path) -> dict[str, SignatureDef]:
-    """Reads inputs, outputs and defaults of a SavedModel's signatures, by name, `serving_default` first.
+    """Reads the inputs, outputs and defaults of a SavedModel's signatures from its file.
+
+    The descriptions are returned by name, `serving_default` first.
 
     Args:
         version: The folder with saved_model.pb.
@@ -29,7 +31,10 @@ def signature_definitions(version: Path) -> dict[str, SignatureDef]:
 
 
 def definitions_of(signatures: Signatures) -> dict[str, SignatureDef]:
-    """Describes functions made by `app.decoding.signatures.signature`, by name, `serving_default` first."""
+    """Describes the signatures of an engine, which are TensorFlow functions.
+
+    The descriptions are returned by name, `serving_default` first.
+    """
     names = sorted(signatures, key=lambda n: (n != DEFAULT, n))
     return {name: _definition(signatures[name]) for name in names}
 
@@ -47,6 +52,6 @@ def _definition(function: Signature) -> SignatureDef:
     return definition
 
 
-def _describe(info: Any, value: Any) -> None:
+def _describe(info: TensorInfo, value: tf.Tensor | tf.TensorSpec) -> None:
     info.dtype = tf.as_dtype(value.dtype).as_datatype_enum
     info.tensor_shape.CopyFrom(tf.TensorShape(value.shape).as_proto())

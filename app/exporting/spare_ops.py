@@ -1,7 +1,7 @@
 """Removes duplicate and unused ops from a SavedModel, because its loading time grows with the number of ops.
 
-Tracing adds an op for a shape, axis or constant each time it is used, and also ops that nothing reads. TensorFlow
-removes such ops too, but only when a function is first called, and again after each loading of the model.
+Tracing adds a new op each time that a shape, axis or constant is used, and also adds ops whose outputs are never read.
+TensorFlow removes such ops too, but only when a function is first called, and again after each loading of the model.
 """
 
 from pathlib import Path
@@ -31,8 +31,9 @@ def remove_spare_ops(folder: Path) -> None:
 def merge_equal(function: FunctionDef) -> None:
     """Merges ops that compute the same from the same inputs.
 
-    Only the first of equal ops stays. Ops that read one of the others read the first one instead. Ops with state, such
-    as those that read variables or draw random numbers, are not merged.
+    Of several equal ops, the first is kept and the others are removed. Ops that read the output of a removed op then
+    read the output of the first op. Ops with state, such as ops that read variables or draw random numbers, are not
+    merged.
     """
     first: dict[object, str] = {}
     merged: dict[str, str] = {}  # name of a removed op -> name of the op that replaces it
@@ -66,14 +67,14 @@ def merge_equal(function: FunctionDef) -> None:
 def drop_unread(function: FunctionDef) -> None:
     """Removes ops that neither the function's outputs nor an op with state depends on."""
     nodes = {node.name: node for node in function.node_def}
-    to_visit = [*map(name_of, function.ret.values()), *function.control_ret.values()]
+    to_visit = [*map(op_of, function.ret.values()), *function.control_ret.values()]
     to_visit += [node.name for node in function.node_def if has_state(node)]
     read: set[str] = set()
     while to_visit:
         name = to_visit.pop()
         if name in nodes and name not in read:  # names that are not nodes are inputs of the function
             read.add(name)
-            to_visit += map(name_of, nodes[name].input)
+            to_visit += map(op_of, nodes[name].input)
     for number in reversed(range(len(function.node_def))):
         if function.node_def[number].name not in read:
             del function.node_def[number]
@@ -84,6 +85,6 @@ def has_state(node: NodeDef) -> bool:
     return bool(op_def_registry.get(node.op).is_stateful)
 
 
-def name_of(tensor: str) -> str:
+def op_of(tensor: str) -> str:
     """Returns the name of the op in "name:output:number" or "^name"."""
     return tensor.removeprefix("^").partition(":")[0]

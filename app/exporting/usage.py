@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 from keras_nmt.app.decoding.ctranslate2_graph import VOCABULARY
 from keras_nmt.app.exporting.golden_translations import GoldenTranslation
@@ -14,7 +14,7 @@ from keras_nmt.app.exporting.warm_up import MODEL_NAME
 
 
 def saved_model_usage(definitions: Mapping[str, SignatureDef], example: GoldenTranslation) -> str:
-    """Shows the use of a SavedModel in Python and over HTTP, and a table of its signatures.
+    """Returns Markdown that shows how to call a SavedModel in Python and over HTTP, with a table of its signatures.
 
     Args:
         definitions: The signatures of the SavedModel, by name.
@@ -70,11 +70,11 @@ swap."""
 
 
 def ctranslate2_usage(example: GoldenTranslation, options: Mapping[str, Any]) -> str:
-    """Shows the use of a CTranslate2 model in Python.
+    """Returns Markdown that shows how to call a CTranslate2 model in Python.
 
     Args:
         example: The example text, with its translation.
-        options: The settings of the search: the fields of `DecodingOptions`.
+        options: The settings of the beam search, by the names of the fields of `DecodingOptions`.
     """
     return f"""\
 A model for [CTranslate2](https://github.com/OpenNMT/CTranslate2), an engine in C++ for CPUs and GPUs. With
@@ -109,14 +109,14 @@ def signature_table(definitions: Mapping[str, SignatureDef]) -> str:
     return "\n".join(rows)
 
 
-def _tensor(name: str, info: Any) -> str:
+def _tensor(name: str, info: TensorInfo) -> str:
     """Formats the name, data type and shape of a tensor, such as "`texts` string [?]"."""
     axes = [str(axis.size) if axis.size >= 0 else "?" for axis in info.tensor_shape.dim]
     return f"`{name}` {tf.as_dtype(info.dtype).name} [{', '.join(axes)}]"
 
 
 def _defaults(definition: SignatureDef) -> dict[str, Any]:
-    """Returns the default values of a signature's inputs, all scalars, as JSON values."""
+    """Returns the default values of a signature's inputs as JSON values, by input name. All defaults are scalars."""
     return {key: _plain(tf.make_ndarray(definition.defaults[key])[()]) for key in sorted(definition.defaults)}
 
 

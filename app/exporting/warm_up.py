@@ -2,8 +2,8 @@
 
 The server reads assets.extra/tf_serving_warmup_requests, a TFRecord file of at most 1,000 `PredictionLog`s. From the
 `model_spec` of a request, it uses only the signature name. If a request fails, the server does not load the model.
-Older servers do not know the defaults of inputs, and a request without such an input would fail. So each request has
-all inputs, also those with a default.
+Older servers do not know that inputs have defaults. On such a server, a request that omits an input with a default
+would fail. So each request contains all inputs, including the inputs that have a default.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,9 +46,9 @@ def write_warm_up(version: Path, translations: Sequence[GoldenTranslation], voca
 def _requests(
     definitions: Mapping[str, SignatureDef], translations: Sequence[GoldenTranslation], vocabulary: Vocabulary
 ) -> Iterator[PredictRequest]:
-    """Yields one request with all texts for each signature, and for `translate` also one request for each text.
+    """For each signature, yields one request that contains all texts.
 
-    `translate` is the most common signature.
+    For `translate`, the signature that is called most, also yields one request for each single text.
     """
     alone = [[translation] for translation in translations][: MOST_REQUESTS - len(definitions)]
     for name, definition in definitions.items():
@@ -57,7 +57,7 @@ def _requests(
 
 
 def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -> dict[str, Any]:
-    """Returns warm-up values by the name of a signature's input; an input with a default does not use its value."""
+    """Returns values for the inputs of signatures, by input name. A request uses them for inputs without default."""
     texts, targets = ([getattr(one, side) for one in translations] for side in ("text", "translation"))
     of_texts, of_targets = ([text.partition(" ")[0] for text in side] for side in (texts, targets))  # first words
     return {
@@ -84,7 +84,7 @@ def _request(name: str, definition: SignatureDef, values: Mapping[str, Any]) -> 
 
 
 def _zeros(info: TensorInfo, rows: int) -> np.ndarray:
-    """Returns zeros or empty strings, [N, 1, …], as the value of an input that `_inputs` does not know."""
+    """Returns zeros or empty strings, [rows, 1, …], as the value of an input for which `_inputs` has no value."""
     free = [rows, *[1] * len(info.tensor_shape.dim)]
     shape = [axis.size if axis.size >= 0 else size for axis, size in zip(info.tensor_shape.dim, free, strict=False)]
     return np.full(shape, "" if info.dtype == tf.string else 0)

@@ -29,7 +29,7 @@ def import_marian(directory: Path, out: Path, pair: LanguagePair | None = None) 
         The run.
 
     Raises:
-        UserError: `out` exists and is not an empty folder, or the files cannot be used; the message says why.
+        UserError: `out` exists and is not an empty folder, or the model's files cannot be used. The message says why.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out} exists; choose another --out")

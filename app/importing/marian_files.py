@@ -128,7 +128,8 @@ class MarianFiles:
     def settings(self) -> dict[str, Any]:
         """The settings of config.json and generation_config.json.
 
-        Newer models store some settings in generation_config.json, whose value is used if both files have a setting.
+        Newer models store some settings in generation_config.json. If both files have a setting, the value in
+        generation_config.json is used.
         """
         generation = self._json(GENERATION_CONFIG) if (self.path / GENERATION_CONFIG).is_file() else {}
         given = {name: value for name, value in self.config.items() if value is not None}
@@ -161,7 +162,7 @@ class MarianFiles:
         """Returns the matrix [V, D] that both embeddings and the projection share.
 
         Raises:
-            UserError: The matrix is missing, or the embeddings and the projection have different matrices.
+            UserError: The matrix is missing, or the two embeddings and the projection do not share one matrix.
         """
         names = [name for name in TABLES if name in self.tensors] or [TABLES[0]]
         tables = [self.tensor(name, self.shape.vocabulary_size, self.shape.model_width) for name in names]

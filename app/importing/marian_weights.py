@@ -5,13 +5,14 @@ The conversion handles these differences, so that the layers need not:
 - Marian's position vectors have all sines first, then all cosines (`MarianSinusoidalPositionalEmbedding`). Our position
   vectors alternate sines and cosines, as in section 3.5 of the paper. The order of the width axis is arbitrary, so the
   conversion permutes this axis in every matrix.
-- PyTorch's matrices are [out, in], our matrices are [in, out]. Our layers have one matrix for queries, keys and values.
+- PyTorch's matrices are [out, in], our matrices are [in, out]. Our self-attention layers have one matrix for queries,
+  keys and values, and our cross-attention layers have one matrix for keys and values.
 - Our embeddings are always scaled by sqrt(D). If a model has `scale_embedding` false, its embedding table is divided by
   sqrt(D). The projection uses the same table, so the weights of the decoder's last normalization are multiplied by
   sqrt(D).
-- The ids of pieces are those of `MarianVocabulary`. Its BOS is Marian's <pad>, which starts a translation and never
-  occurs in it. So BOS and our PAD get a bias that makes their probability 0. (Marian itself has no <pad>. The
-  conversion for `transformers` adds one, with a score of 0.)
+- The pieces get the ids of `MarianVocabulary`, in which the <pad> of the files has two ids, BOS and PAD. The decoder
+  reads BOS before the first token, and must never predict BOS or PAD. So the biases of both make their probability 0.
+  (The original Marian program has no <pad>. The conversion to the format of `transformers` adds it, with a score of 0.)
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ IMPOSSIBLE = -1e4  # a bias that makes a probability 0; finite in float16, too
 EPSILON = 1e-5  # of PyTorch's layer normalization
 POSITION_TOLERANCE = 1e-2  # for a table of positions; in half precision, the error is at most 5e-4
 
-Weights = dict[str, Array]
+MarianWeights = dict[str, Array]
 
 
 def model_config(files: MarianFiles) -> TransformerConfig:
@@ -55,7 +56,7 @@ def model_config(files: MarianFiles) -> TransformerConfig:
         raise UserError(f"{files.path}: {error}") from error
 
 
-def our_weights(files: MarianFiles) -> Weights:
+def our_weights(files: MarianFiles) -> MarianWeights:
     """Returns the weights of a `layers.Transformer` with the configuration `model_config`, by their path in the model.
 
     Raises:
@@ -65,7 +66,7 @@ def our_weights(files: MarianFiles) -> Weights:
 
 
 class _Conversion:
-    """The conversion of one model."""
+    """Converts the weights of one model."""
 
     def __init__(self, files: MarianFiles) -> None:
         self.files = files
@@ -74,7 +75,7 @@ class _Conversion:
         self.order = np.stack([half, half + self.width // 2], axis=1).reshape(-1)  # [D]: 0, D/2, 1, D/2 + 1, …
         self.output_scale = 1.0 if files.shape.scale_embedding else self.width**0.5
 
-    def weights(self) -> Weights:
+    def weights(self) -> MarianWeights:
         self.check_positions()
         shape, found = self.files.shape, self.embedding()
         for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
@@ -94,7 +95,7 @@ class _Conversion:
                     f"{self.files.weights_path}: {name} is not sinusoidal; learned positions cannot be imported"
                 )
 
-    def embedding(self) -> Weights:
+    def embedding(self) -> MarianWeights:
         """Returns the embedding table and the bias of each piece, in the order of our ids."""
         ids, pieces = self.files.vocabulary.marian_ids, self.files.shape.vocabulary_size
         bias = self.files.tensor("final_logits_bias", 1, pieces)[0, ids]
@@ -102,9 +103,9 @@ class _Conversion:
         table = self.files.table()[ids][:, self.order] / np.float32(self.output_scale)
         return {"transformer/embedding/embeddings": table, "transformer/embedding/bias": bias}
 
-    def layer(self, stack: str, i: int) -> Weights:
+    def layer(self, stack: str, i: int) -> MarianWeights:
         """Returns the weights of one layer of the encoder or decoder."""
-        theirs, inner, found = f"model.{stack}.layers.{i}", self.files.shape.inner_width, Weights()
+        theirs, inner, found = f"model.{stack}.layers.{i}", self.files.shape.inner_width, MarianWeights()
         fused: dict[str, tuple[str, ...]] = {"query_key_value": ("q", "k", "v"), "output_projection": ("out",)}
         attentions = {"self_attention": ("self_attn", fused)}
         if stack == "decoder":
@@ -124,27 +125,29 @@ class _Conversion:
         found |= _below("feed_forward_residual/norm", self.norm(f"{theirs}.final_layer_norm"))
         return _below(f"transformer/{stack}/layer_{i}", found)
 
-    def dense(self, name: str, inputs: int, outputs: int, reorder: Callable[[Array, Array], Weights]) -> Weights:
+    def dense(
+        self, name: str, inputs: int, outputs: int, reorder: Callable[[Array, Array], MarianWeights]
+    ) -> MarianWeights:
         """Returns a projection whose inputs or outputs have the model width; `reorder` permutes that side."""
         return reorder(
             self.files.tensor(f"{name}.weight", outputs, inputs).T, self.files.tensor(f"{name}.bias", outputs)
         )
 
-    def rows(self, kernel: Array, bias: Array) -> Weights:
+    def rows(self, kernel: Array, bias: Array) -> MarianWeights:
         """Permutes the inputs of a projection whose inputs have the model width."""
         return {"kernel": kernel[self.order], "bias": bias}
 
-    def columns(self, kernel: Array, bias: Array) -> Weights:
+    def columns(self, kernel: Array, bias: Array) -> MarianWeights:
         """Permutes the outputs of a projection whose outputs have the model width."""
         return {"kernel": kernel[:, self.order], "bias": bias[self.order]}
 
-    def norm(self, name: str) -> Weights:
+    def norm(self, name: str) -> MarianWeights:
         """Returns the permuted weights of a normalization over the model width."""
         gamma, beta = (self.files.tensor(f"{name}.{part}", self.width)[self.order] for part in ("weight", "bias"))
         return {"gamma": gamma, "beta": beta}
 
 
-def _below(prefix: str, weights: Weights) -> Weights:
+def _below(prefix: str, weights: MarianWeights) -> MarianWeights:
     return {f"{prefix}/{path}": weight for path, weight in weights.items()}
 
 

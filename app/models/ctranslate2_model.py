@@ -10,7 +10,10 @@ from ctranslate2 import specs
 from keras_nmt.app.decoding.ctranslate2_graph import VOCABULARY
 from keras_nmt.app.decoding.network.protocol import Network
 from keras_nmt.layers import Transformer
+from keras_nmt.layers.decoder import DecoderLayer
+from keras_nmt.layers.encoder import EncoderLayer
 from keras_nmt.layers.positions import sinusoids
+from keras_nmt.layers.sublayers.normalization import LayerNormalization
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, UNK
 
@@ -22,7 +25,7 @@ POSITIONS = 4096  # rows of the table that CTranslate2 reads; no source or trans
 def write_ctranslate2(
     transformer: Network, vocabulary: AnyVocabulary, folder: Path, quantization: Quantization
 ) -> None:
-    """Writes the model and vocabulary.model into an existing folder.
+    """Writes the model, in CTranslate2's format, and vocabulary.model into an existing folder.
 
     Args:
         transformer: A `layers.Transformer`, post-norm or pre-norm.
@@ -32,9 +35,12 @@ def write_ctranslate2(
 
     Raises:
         TypeError: `transformer` is an ensemble.
+        ValueError: `transformer` has a `word_token`.
     """
     if not isinstance(transformer, Transformer):
         raise TypeError(f"expected a Transformer, got {type(transformer).__name__}")
+    if transformer.word_token:
+        raise ValueError("CTranslate2 does not support a decoder that is told the next word (word_token)")
     pieces = vocabulary.pieces()
     config = transformer.config
     spec = specs.TransformerSpec.from_config(
@@ -66,11 +72,11 @@ def write_ctranslate2(
     vocabulary.save(folder / VOCABULARY)
 
 
-def _fill_layer(layer: Any, block: Any) -> None:
+def _fill_layer(layer: Any, block: EncoderLayer | DecoderLayer) -> None:
     """Copies the weights of an encoder or decoder block into CTranslate2's layer, which fuses the same projections."""
     own = block.self_attention
     sublayers = [(layer.self_attention, layer.self_attention.linear, [own.query_key_value, own.output_projection])]
-    if hasattr(block, "cross_attention"):
+    if isinstance(block, DecoderLayer):
         cross = block.cross_attention
         projections = [cross.query, cross.key_value, cross.output_projection]
         sublayers.append((layer.attention, layer.attention.linear, projections))
@@ -84,9 +90,9 @@ def _fill_layer(layer: Any, block: Any) -> None:
                 linear.bias = _array(projection.bias)
 
 
-def _fill_norm(theirs: Any, ours: Any) -> None:
+def _fill_norm(theirs: Any, ours: LayerNormalization) -> None:
     theirs.gamma, theirs.beta = _array(ours.gamma), _array(ours.beta)
 
 
-def _array(weight: Any) -> np.ndarray:
+def _array(weight: keras.Variable | keras.KerasTensor) -> np.ndarray:
     return keras.ops.convert_to_numpy(weight)

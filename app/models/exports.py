@@ -46,16 +46,20 @@ class Model(Protocol):
     def task(self) -> Task:
         """The task of the model."""
 
+    @property
+    def options(self) -> DecodingOptions:
+        """The settings of the search."""
+
     def translator(
         self, request: TranslationRequest = BEST, *, window_lines: int = WINDOW_LINES, batches_at_once: int = 1
     ) -> Translator:
         """Returns a translator of lines."""
 
     def scorer(self) -> Scorer:
-        """Returns a scorer of pairs of a line and its translation."""
+        """Returns a scorer, which scores pairs of a line and its translation."""
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
-        """Returns an aligner of the words of a line and its translation."""
+        """Returns an aligner, which aligns the words of lines with the words of their translations."""
 
 
 def load_export(
@@ -65,7 +69,7 @@ def load_export(
 
     Args:
         version: The folder of the version.
-        given: The settings of the search that override those of the export, if not None.
+        given: The settings of the search that override the settings of the export. None overrides nothing.
         engine: The engine to use if the export has both engines. None for CTranslate2 on a CPU and TensorFlow on a GPU.
 
     Raises:
@@ -79,12 +83,13 @@ def load_export(
 class ExportModel:
     """One version of an export: a SavedModel and, in most exports, the same weights for CTranslate2.
 
-    If CTranslate2 is used, it runs the signatures that it supports. The SavedModel runs the others, and is loaded when
-    it is first needed. If CTranslate2 is not used, the SavedModel is loaded at once and runs all signatures.
+    If CTranslate2 is used, it runs the signatures that it supports. The SavedModel runs the other signatures, and is
+    loaded when it is first needed. If CTranslate2 is not used, the SavedModel is loaded at once and runs all
+    signatures.
 
     Args:
         version: The folder of the version.
-        given: The settings of the search that override those of the export, if not None.
+        given: The settings of the search that override the settings of the export. None overrides nothing.
         engine: The engine for signatures that both engines support. None for CTranslate2 on a CPU and TensorFlow on a
             GPU.
     """
@@ -151,7 +156,7 @@ class ExportModel:
 
 
 class FasterSignatures(Mapping[str, Signature]):
-    """The signatures of two engines. Each is that of the faster engine, if it has the signature, or of the slower one.
+    """The signatures of two engines. A signature of the slower engine is used only if the faster engine lacks it.
 
     Args:
         faster: The signatures of the faster engine.
@@ -174,7 +179,7 @@ class FasterSignatures(Mapping[str, Signature]):
 
 
 def load_engine(version: Path, options: DecodingOptions, engine: EngineName | None = None) -> "CTranslate2Graph | None":
-    """Loads the CTranslate2 model of a version. Returns None if there is none, or if TensorFlow is to be used.
+    """Loads the CTranslate2 model of a version. Returns None if it has no such model or TensorFlow is to be used.
 
     TensorFlow is used if `engine` is "tensorflow", or if `engine` is None and there is a GPU.
     """

@@ -1,6 +1,6 @@
 """Loads the model that a MODEL argument of the command line names: a run or an export.
 
-A run and its SavedModel translate with the same graph.
+A run and a SavedModel that is exported from the run use the same translation graph.
 """
 
 import tempfile
@@ -37,15 +37,14 @@ def load_model(
     ensemble: Sequence[str] = (),
     **decoding: Unpack[DecodingSettings],
 ) -> Model:
-    """Loads the run or export at `path`.
+    """Loads the model at `path`: a run (the folder of a training) or an export (written by `nmt export`).
 
     Args:
         path: A run, an export, or one version of an export.
         checkpoint: The checkpoint of a run, in the form that `choose_checkpoint` takes.
-        engine: The engine. None for TensorFlow if `path` is a run. If `path` is an export, None is explained in
-            `load_export`.
+        engine: The engine. With None, a run uses TensorFlow, and an export uses the engine that `load_export` chooses.
         ensemble: The runs that form an ensemble with the run at `path`, each given as RUN or RUN:CHECKPOINT.
-        decoding: The fields of `DecodingOptions` that override those of the model, if not None.
+        decoding: The values of `DecodingOptions` fields that override the values of the model. None overrides nothing.
 
     Raises:
         UserError: `path` is neither a run nor an export, or it does not have the requested checkpoint, engine or
@@ -125,6 +124,10 @@ class RunModel:
                 f"{path} has another vocabulary than {self.run.path}; only runs on the same prepared data, or on data "
                 "prepared with the --vocabulary of the other, can be an ensemble"
             )
+        if member.run.configuration.model.word_token != self.run.configuration.model.word_token:
+            raise UserError(
+                f"{path} has another word_token than {self.run.path}; only runs with the same one can be an ensemble"
+            )
         return member
 
     def translator(
@@ -145,7 +148,7 @@ class RunModel:
         return Aligner(self.graph.signatures(), window_lines=window_lines)
 
     def keep_scores(self, text: str, sentences: int, scores: Mapping[str, Any]) -> None:
-        """Stores the scores of the model's translations of a test set in the run. Prints a warning if that fails.
+        """Stores the model's scores on a test set in the run. Prints a warning if the scores cannot be stored.
 
         The scores of an ensemble are not stored, since they do not belong to one run.
 
@@ -166,21 +169,31 @@ class RunModel:
         """Converts the model to CTranslate2.
 
         Raises:
-            UserError: This is an ensemble.
+            UserError: CTranslate2 does not support the model.
         """
-        self.refuse_ensemble()
+        self.refuse_ctranslate2()
         with tempfile.TemporaryDirectory() as folder:
             write_ctranslate2(self.graph.transformer, self.graph.vocabulary, Path(folder), "float32")
             return CTranslate2Model(Path(folder), self.languages, self.options)
 
-    def refuse_ensemble(self) -> None:
-        """Checks that this is not an ensemble, which CTranslate2 does not support.
+    def not_for_ctranslate2(self) -> str:
+        """Returns the reason if CTranslate2 does not support this model, else ""."""
+        if not self.task.in_ctranslate2:
+            return f"CTranslate2 does not do {self.task.name}"
+        if self.others:
+            return "CTranslate2 does not support ensembles"
+        if self.run.configuration.model.word_token:
+            return "CTranslate2 does not support a decoder that is told the next word (word_token)"
+        return ""
+
+    def refuse_ctranslate2(self) -> None:
+        """Checks that CTranslate2 supports the model.
 
         Raises:
-            UserError: This is an ensemble.
+            UserError: This is an ensemble, or a model with `word_token`.
         """
-        if self.others:
-            raise UserError("CTranslate2 does not support ensembles; leave --ensemble out, or use TensorFlow")
+        if reason := self.not_for_ctranslate2():
+            raise UserError(f"{reason}; {'leave --ensemble out, or ' if self.others else ''}use TensorFlow")
 
 
 def _origin(checkpoint: Checkpoint) -> str:

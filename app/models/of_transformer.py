@@ -20,12 +20,12 @@ from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 def translator(
     transformer: Transformer, vocabulary: AnyVocabulary, decoding: DecodingOptions | None = None
 ) -> Translator:
-    """Returns a translator that uses a model in memory. If the weights change, the translator uses the new ones.
+    """Returns a translator that uses a model in memory. If the weights change, the translator uses the new weights.
 
     Args:
         transformer: The model.
         vocabulary: The vocabulary that the model was trained with.
-        decoding: The settings of the search; None for those of the paper.
+        decoding: The settings of the search; None for the defaults of `DecodingOptions`.
     """
     return Translator(TranslationGraph(transformer, vocabulary, decoding or DecodingOptions()).signatures())
 
@@ -41,7 +41,7 @@ def save_run(
         transformer: The model.
         data_dir: The prepared data that the model was trained on.
         out: The folder of the run, which must be new or empty. The run is written to another folder, then renamed.
-        decoding: The settings of the search; None for those of the paper.
+        decoding: The settings of the search; None for the defaults of `DecodingOptions`.
 
     Returns:
         `out`.

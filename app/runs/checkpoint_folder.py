@@ -70,7 +70,7 @@ class CheckpointFolder:
         return [(step, path) for step, path in self.steps() if reasons.isdisjoint(_described(path, "facts") or {})]
 
     def back_to(self, step: int) -> Checkpoint | None:
-        """Returns the last good checkpoint, and removes all newer checkpoints.
+        """Returns the newest good checkpoint, and removes all checkpoints that are newer than it.
 
         A checkpoint is good if its step is at most `step`, its files are undamaged, and all its numbers are finite. If
         no checkpoint is good, removes all checkpoints and returns None.

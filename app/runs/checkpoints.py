@@ -6,8 +6,8 @@ A checkpoint is a folder with a JSON file and NumPy archives that any program ca
     state.npz        the optimizer's variables and the random seeds, and also the raw weights if there are averages
     checkpoint.json  the step, the "facts" (entries such as `stopped_by`), and the SHA-256 of each archive
 
-The folder is written under another name and then renamed, so a folder with the final name was complete when it was
-written. The checksums reveal later damage.
+The folder is written under another name and then renamed. So a folder with the final name is always complete. The
+checksums show whether a file was damaged later.
 """
 
 import json
@@ -44,7 +44,7 @@ class AveragingOptimizer(Protocol):
 
 
 class DamagedCheckpoint(UserError):
-    """The error raised if a checkpoint's files are missing or have changed since they were written."""
+    """The error raised if a file of a checkpoint is missing or has changed since it was written."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path} is damaged: {what}")
@@ -111,7 +111,7 @@ class Checkpoint:
             weight.assign(array)
 
     def restore(self, model: keras.Model, optimizer: AveragingOptimizer) -> None:
-        """Restores the weights and random seeds of a built model, and the variables of a built optimizer."""
+        """Assigns the stored weights and seeds to a built model, and the stored variables to a built optimizer."""
         self.load_weights(model)
         arrays = _read(self.path / "state.npz")
         for name, variable in training_state(model, optimizer).items():

@@ -9,15 +9,17 @@ from keras_nmt.app.runtime.console import say
 
 
 def choose_checkpoint(run: RunDirectory, choice: str | None = None) -> Checkpoint:
-    """Returns the checkpoint to translate with. If it is damaged, prints a message and uses the next allowed one.
+    """Returns the checkpoint to translate with: the first undamaged one of the checkpoints that `choice` allows.
+
+    If damaged checkpoints were skipped, prints a message for each.
 
     Args:
         run: The run.
-        choice: "best" (on the dev set), "last", "average" or a step such as "5000". With None, the average is used if
-            it was made after the newest checkpoint, else the newest checkpoint.
+        choice: "best" (best on the dev set first), "last" (newest first), "average" or a step such as "5000". None
+            means the same as "last", but the average comes first if it was made after the newest checkpoint.
 
     Raises:
-        UserError: No checkpoint is allowed by `choice`, or all allowed checkpoints are damaged.
+        UserError: `choice` allows no checkpoint, or all allowed checkpoints are damaged.
     """
     found, damaged = first_undamaged(_candidates(run, choice))
     for error in damaged:
@@ -50,7 +52,11 @@ def _best_first(run: RunDirectory) -> list[Path]:
 
 
 def _at_least(run: RunDirectory, kept: list[Path], option: str, count: int, setting: str) -> list[Path]:
-    """Returns `kept`; raises `UserError` if it has fewer than `count` checkpoints."""
+    """Returns `kept`; raises `UserError` if it has fewer than `count` checkpoints.
+
+    `option` is the command-line option that asks for the checkpoints, and `setting` is the setting that keeps more. The
+    message names both.
+    """
     if len(kept) < count:
         evaluated = "evaluated " if option == "--best" else ""
         raise UserError(

@@ -27,7 +27,7 @@ from keras_nmt.app.runs.checkpoint_folder import CheckpointFolder
 from keras_nmt.app.runs.checkpoints import Checkpoint
 from keras_nmt.app.runs.lock import LOCK
 from keras_nmt.app.runs.ranking import LOSS, DevResults, ranked
-from keras_nmt.app.runtime.text_files import read_lines, replace_file
+from keras_nmt.app.runtime.text_files import partial_path, read_lines, replace_file
 from keras_nmt.app.tasks.known import task_named
 from keras_nmt.app.tasks.task import Task
 from keras_nmt.layers import Transformer
@@ -103,7 +103,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
-        """Reads a run.
+        """Opens an existing run, and reads its configuration and manifest.
 
         Raises:
             UserError: The folder is missing, is not a run, or is damaged.
@@ -128,7 +128,7 @@ class RunDirectory:
     def can_be_created(path: Path) -> bool:
         """True if the folder is missing or empty, or has only files that an interrupted `create` left."""
         finished = ("vocabulary.model", "manifest.json")
-        ours = {*finished, LOCK, *(f".{name}.partial" for name in (*finished, "config.toml"))}
+        ours = {*finished, LOCK, *(partial_path(path / name).name for name in (*finished, "config.toml"))}
         return not path.exists() or (path.is_dir() and {entry.name for entry in path.iterdir()} <= ours)
 
     def with_configuration(self, configuration: Configuration) -> "RunDirectory":
@@ -152,7 +152,7 @@ class RunDirectory:
         return CheckpointFolder(self.path / "checkpoints")
 
     def dev_results(self) -> DevResults:
-        """Returns the dev results of each evaluated step, by step, even if the checkpoint of the step was removed."""
+        """Returns the dev results by evaluated step, also for steps whose checkpoints were removed."""
         return {line["step"]: line for line in step_lines.read(self.path / "dev.jsonl")}
 
     def evaluations(self, checkpoint: Checkpoint) -> list[dict[str, Any]]:
@@ -183,7 +183,7 @@ class RunDirectory:
 
         Raises:
             DataError: The file is missing or damaged.
-            UserError: The file holds another vocabulary.
+            UserError: The file holds another vocabulary than the one that the run was trained with.
         """
         path = self.path / "vocabulary.model"
         vocabulary = load_vocabulary(path)
@@ -201,10 +201,11 @@ class RunDirectory:
 
 
 def shard_checksums(data: Manifest) -> dict[str, list[str]]:
-    """Returns values that identify the data, by name.
+    """Returns a dictionary that differs if the data differs.
 
-    The value of a split's name has one string for each shard: the SHA-256 of the shard and that of its companion files.
-    If the split mixes several corpora, the value of "weights of NAME" has the weight of each corpus.
+    The entry NAME, the name of a split, has one string for each shard of the split: the SHA-256 of the shard, followed
+    by the SHA-256 of its companion files. If the split mixes several corpora, the entry "weights of NAME" has the
+    weight of each corpus.
     """
     checksums = {
         name: [shard.sha256 + shard.beside_sha256 for shard in split.shards] for name, split in data.splits.items()
@@ -234,16 +235,17 @@ def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
 def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a corpus' origin with each path reduced to its file name. Runs are shared, and paths may be private."""
     *kinds, name = origin["spec"].split(":")
-    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx", "text")  # not for gs://…
+    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx", "trees", "text")  # not for gs://…
     spec = ":".join([*kinds, Path(name).name]) if is_local else origin["spec"]
     files = [{**file, "path": Path(file["path"]).name} for file in origin.get("files", [])]
     return {**origin, "spec": spec, "files": files}
 
 
 def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:
-    """Returns `count` source sentences of the dev set, short to long, at evenly spaced quantiles of their length.
+    """Returns `count` different source sentences of the dev set, from the shortest to the longest.
 
-    Returns all different sentences if there are at most `count`, and an empty list if the data has no dev text.
+    Their lengths are evenly spaced quantiles of the lengths of all sentences. If the dev set has at most `count`
+    different sentences, returns all of them. If the data has no dev text, returns an empty list.
     """
     if "dev" not in data.splits or not data.split("dev").text:
         return []

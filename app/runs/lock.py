@@ -14,7 +14,7 @@ LOCK = ".lock"  # in the run's folder
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Locks a run's folder until the context is left or the process ends, even if the process is killed.
+    """Locks a run's folder inside the context. The lock also ends if the process ends or is killed.
 
     On a file system without locks, nothing is locked.
 

@@ -80,7 +80,7 @@ class WorkBar:
         self.task = self.bar.add_task("", total=None)
 
     def __call__(self, phase: str, done: int, total: int | None) -> None:
-        """Shows that `done` of `total` units of a phase are done; `total` is None if the number is unknown."""
+        """Shows that `done` of `total` units of a phase are done; `total` is None if the total is unknown."""
         if phase != self.phase:
             self.finish()
             self.phase, self.started = phase, time.perf_counter()

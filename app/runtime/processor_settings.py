@@ -1,8 +1,8 @@
 """Chooses how TensorFlow computes on this machine's processor, before TensorFlow is imported.
 
-By default, TensorFlow enables oneDNN's kernels only on processors with AVX512-VNNI, AVX-VNNI or AMX. But the kernels
-halve the processor time of a training step on other x86 processors, too. oneDNN also allocates large tensors from a
-pool. If glibc keeps freed memory, too, the operating system spends hardly any time on memory.
+By default, TensorFlow enables oneDNN's kernels only on processors with AVX512-VNNI, AVX-VNNI or AMX. But on other x86
+processors, too, these kernels halve the processor time of a training step. oneDNN also allocates large tensors from a
+memory pool. If glibc also keeps freed memory, the operating system spends hardly any time on allocating memory.
 """
 
 import os
@@ -44,8 +44,8 @@ class ProcessorSettings:
 def apply_processor_settings() -> ProcessorSettings:
     """At the first call, sets `TF_ENABLE_ONEDNN_OPTS` and makes glibc keep freed memory. Returns the settings.
 
-    Must be called before TensorFlow is imported, because TensorFlow reads the environment only once. A variable that
-    the user has set is not changed.
+    Must be called before TensorFlow is imported, because TensorFlow reads the environment only once. An environment
+    variable that the user has set is not changed.
     """
     from_user = ONEDNN in os.environ
     if is_x86():

@@ -58,7 +58,7 @@ class StopSignals:
             self.check()
 
     def hold_back(self) -> None:
-        """Holds signals back from now on: they take effect at the next `check`."""
+        """Holds back all signals from now on: a signal takes effect at the next call of `check`."""
         self._held_back = True
 
     def check(self) -> None:

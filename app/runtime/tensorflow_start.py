@@ -21,7 +21,7 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
     Args:
         logical_cpus: The number of logical devices into which the CPU is divided. Two devices are enough to test
             distributed training without a GPU.
-        start: True to start the devices, too; must be False in a process that is to join a cluster.
+        start: True to also initialize the devices. Must be False in a process that will join a cluster.
         batches_at_once: The number of threads that will call TensorFlow. If it is above 1, each op uses
             `processors() // batches_at_once` threads, at least one, unless TF_NUM_INTRAOP_THREADS is set.
     """
@@ -47,7 +47,10 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
 
 @contextmanager
 def without_graph_optimization() -> Iterator[None]:
-    """Turns off graph optimization inside the context. For a few lines, it takes longer than it saves."""
+    """Turns off TensorFlow's graph optimization inside the context.
+
+    To translate only a few lines, the optimization takes longer than the time that it saves.
+    """
     import tensorflow as tf
 
     key = "disable_meta_optimizer"

@@ -12,6 +12,7 @@ from typing import IO
 
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runtime.console import say
+from keras_nmt.pipelines.atomic_files import atomic_path
 
 
 def read_lines(path: Path) -> list[str]:
@@ -56,21 +57,23 @@ def stream_lines(path: Path) -> Iterator[str]:
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
-    """Replaces a file atomically: writes a temporary file and renames it, so readers see the old or the new content.
+    """Replaces a file atomically: readers see the old or the new content. Only one process may write it at a time.
 
     Raises:
         OSError: The file cannot be written; the error names `path`.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with atomic_path(path, temporary=partial_path(path)) as temporary, temporary.open("wb") as file:
             file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def partial_path(path: Path) -> Path:
+    """Returns the temporary path that `replace_file` writes to, for the file `path`."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def _decoded(file: IO[bytes], name: str) -> Iterator[str]:

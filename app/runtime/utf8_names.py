@@ -10,7 +10,7 @@ from pathlib import Path
 def in_utf8(folder: Path) -> str:
     """Returns the folder's name if it is UTF-8, else the name of a symbolic link to the folder.
 
-    The link is removed at exit. If the folder needs a link and is missing, it is created first.
+    The link is removed when the process exits. If the folder is missing and needs a link, the folder is created first.
     """
     name = str(folder)
     try:

@@ -1,7 +1,7 @@
 """Language models: text that goes on from a prompt (Radford et al. 2019), measured by perplexity."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_nmt.app.errors import UserError
 from keras_nmt.pipelines.preparation.running_text import RunningText
@@ -22,9 +22,13 @@ class LanguageModelling:
 
     name, verb, output = "language-model", "generate", "text"
     roles: LanguagePair | None = LanguagePair("prompt", "text")
-    metric: str | None = None
-    metric_label = "perplexity"
+    metric, metric_label = None, "perplexity"
+    in_ctranslate2 = False
     recipe = RunningText()
+
+    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """Returns that the model has no encoder."""
+        return {"encoder_layers": 0}
 
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"

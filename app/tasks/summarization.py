@@ -1,7 +1,7 @@
 """Summarization: a text into a short text of the same language, scored by ROUGE."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
@@ -20,8 +20,8 @@ class Summarization:
 
     name, verb, output = "summarization", "summarize", "summary"
     roles: LanguagePair | None = LanguagePair("text", "summary")
-    metric: str | None = "rougeL"
-    metric_label = "ROUGE-L"
+    metric, metric_label = "rougeL", "ROUGE-L"
+    in_ctranslate2 = False
     recipe = Recipe(
         "summarization",
         # A summary is shorter than its text and omits most of its numbers and links.
@@ -29,17 +29,18 @@ class Summarization:
         cuts_sources=True,
     )
 
+    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """Returns no settings: the preset decides."""
+        return {}
+
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
     ) -> "TranslationGraph":
         """Returns the engine that summarizes each text as a whole."""
-        from keras_nmt.app.decoding.text.whole_texts import WholeTextCutter, meaningful_warnings, whole_pairs
-        from keras_nmt.app.decoding.text_pipeline import TextPipeline
         from keras_nmt.app.decoding.translation_graph import TranslationGraph
+        from keras_nmt.app.decoding.whole_texts import WholeTextPipeline
 
-        cutter = WholeTextCutter(vocabulary, options.max_source_tokens)
-        text = TextPipeline(vocabulary, options, cutter=cutter, pairing=whole_pairs, checks=meaningful_warnings)
-        return TranslationGraph(transformer, vocabulary, options, text)
+        return TranslationGraph(transformer, vocabulary, options, WholeTextPipeline(vocabulary, options))
 
     def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
         """Does nothing: ROUGE needs no package that may be missing."""

@@ -38,21 +38,30 @@ class Task(Protocol):
         output: The noun for one output, such as "translation".
         roles: The names of input and output if both are in one language: file suffixes, fields of JSON lines. None if
             the two sides are languages, which the user names.
-        metric: The name of the dev metric that ranks checkpoints; `dev_scores` returns it as `dev_{metric}`. None if no
-            output is scored, and the dev loss ranks checkpoints.
         metric_label: The name of the metric in messages.
+        in_ctranslate2: True if the engine of CTranslate2 does this task.
     """
 
     name: str
     verb: str
     output: str
     roles: LanguagePair | None
-    metric: str | None
     metric_label: str
+    in_ctranslate2: bool
+
+    @property
+    def metric(self) -> str | None:
+        """The name of the dev metric that ranks checkpoints; `dev_scores` returns it as `dev_{metric}`.
+
+        None if no output is scored, and the dev loss ranks checkpoints.
+        """
 
     @property
     def recipe(self) -> Recipe:
         """How pairs of text become examples."""
+
+    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """Returns the values of fields of `TransformerConfig` that the task fixes, given the vocabulary's pieces."""
 
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"

@@ -1,7 +1,7 @@
 """Translation: text of one language into another (Vaswani et al. 2017, section 6.1), scored by BLEU, chrF and TER."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_nmt.app.errors import UserError
 from keras_nmt.pipelines.preparation.recipes import TRANSLATION, Recipe
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
-    from keras_nmt.app.evaluation import Scores
+    from keras_nmt.app.evaluation import CorpusScores
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
@@ -21,9 +21,13 @@ class Translation:
 
     name, verb, output = TRANSLATION, "translate", "translation"
     roles: LanguagePair | None = None
-    metric: str | None = "bleu"
-    metric_label = "BLEU"
+    metric, metric_label = "bleu", "BLEU"
+    in_ctranslate2 = True
     recipe = Recipe()
+
+    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """Returns no settings: the preset decides."""
+        return {}
 
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
@@ -65,7 +69,7 @@ class Translation:
         *,
         language: str = "",
         tokenizer: str | None = None,
-    ) -> "Scores":
+    ) -> "CorpusScores":
         """Returns BLEU, chrF and TER by sacreBLEU."""
         from keras_nmt.app.evaluation import score
 

@@ -42,7 +42,7 @@ def freeze(transformer: Transformer, layers: Sequence[str]) -> None:
     """Makes the weights of the named layers untrainable.
 
     Raises:
-        UserError: The model has no layer with one of the names, or no trainable weight is left.
+        UserError: A name is not the name of a layer of the model, or no trainable weight is left.
     """
     for name in layers:
         named = [weight for weight in transformer.weights if f"/{name}/" in f"/{weight.path}"]

@@ -1,4 +1,4 @@
-"""The training data and dev set of one training, opened once. All data streams of the training are made here."""
+"""The training data and the dev set of a training, which are opened once and provide all its data streams."""
 
 from dataclasses import dataclass, replace
 
@@ -41,9 +41,9 @@ class DataSets:
         return cls(manifest, training, dev)
 
     def stream(self, after_step: int, host: Host = ONLY_HOST) -> tf.data.Dataset:
-        """Returns the endless stream of training batches after a step.
+        """Returns an endless data set of the training batches that follow step `after_step`.
 
-        With several machines, the batches have only the rows of `host`.
+        With several machines, each batch has only the rows of the machine `host`.
         """
         return stream_from(replace(self.training, host=host), start_batch=after_step)
 

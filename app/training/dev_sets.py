@@ -48,12 +48,12 @@ def check_scoring(data: Manifest) -> None:
 
 
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
-    """Returns `settings.dev_sentences` source sentences of the dev set, or all if there are fewer, and their targets.
+    """Returns at most `settings.dev_sentences` source sentences of the dev set, and their target sentences.
 
     Running text has no such sentences.
 
-    Without language or domain tags, these are the first sentences. With tags, the sentences are spread evenly over the
-    dev text, because the text of one language or domain may follow that of another.
+    If the data has no language or domain tags, the first sentences are returned. If it has tags, the sentences are
+    taken at even distances from the dev text, because the text may consist of one part for each language or domain.
     """
     if not data.split("dev").text:
         return [], []

@@ -23,7 +23,7 @@ from keras_nmt.app.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Fit:
-    """The callbacks of `fit`, and the objects that handle a divergence.
+    """The callbacks for Keras' `fit`, and the objects that detect and handle a divergence.
 
     Attributes:
         callbacks: The callbacks in the order in which Keras calls them.

@@ -1,14 +1,15 @@
 """The training objective: label-smoothed cross entropy over the real target tokens.
 
-The logits are computed for one chunk of tokens at a time, and the chunk's loss and gradient are computed while its
-logits are in the CPU cache. The logits of a whole batch are never in memory together. Label smoothing: Vaswani et al.
-2017, section 5.4; Szegedy et al. 2016.
+The tokens are divided into chunks. The logits are computed for one chunk at a time, and the loss and the gradient of
+this chunk are computed while its logits are in the CPU cache. The logits of a whole batch are never in memory together.
+Label smoothing: Vaswani et al. 2017, section 5.4; Szegedy et al. 2016.
 
 With R-Drop (Liang et al. 2021), each token is predicted twice, under two dropout masks, and the divergence between the
 two predictions is added to the loss. With loss weights, the loss of each token is multiplied by the token's weight.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -16,12 +17,14 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 CHUNK_TOKENS = 512  # 512 float32 rows of 8,000 logits are 16 MB: they stay in a last-level cache
 
+Gradient = Callable[..., tuple[tf.Tensor, tf.Tensor]]  # of the first sum -> of the states and of the table
+
 
 class TokenSums(NamedTuple):
     """Sums over the real target tokens of a batch, float32 scalars.
 
-    With R-Drop's two passes, each value is the mean of the two passes' sums. With loss weights, the term of each token
-    is multiplied by the token's weight in all sums.
+    With R-Drop, the decoder runs twice, and each value is the mean of the sums of both passes. With loss weights, the
+    term of each token is multiplied by the token's weight in every sum.
 
     Attributes:
         loss: The label-smoothed cross entropy plus R-Drop's divergence, in nats. Only this sum has a gradient.
@@ -35,14 +38,14 @@ class TokenSums(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """The results of a chunk of n tokens: the sums [3], d loss / d states [n, P, D] and d loss / d table [V, D]."""
+    """The results of a chunk of n tokens: `TokenSums` as [3], d loss / d states [n, P, D], d loss / d table [V, D]."""
 
     sums: tf.Tensor
     states_gradient: tf.Tensor
     table_gradient: tf.Tensor
 
 
-class Tokens(NamedTuple):
+class TokenChunk(NamedTuple):
     """A chunk of n tokens: states [n, P, D] of P passes, labels [n], and weights, float32 [n], which are 0 for PAD."""
 
     states: tf.Tensor
@@ -86,7 +89,7 @@ def token_objective(
     """
 
     @tf.custom_gradient
-    def sums(states: tf.Tensor, table: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
+    def sums(states: tf.Tensor, table: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Gradient]:
         compute_table = tf.cast(table, states.dtype)
         total = _over_chunks(states, compute_table, labels, weights, Regularization(smoothing, r_drop))
 
@@ -126,35 +129,36 @@ def evaluated_objective(
     return TokenSums(*tf.unstack(sums))
 
 
-def _in_chunks(states: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> Tokens:
+def _in_chunks(states: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> TokenChunk:
     """Splits the tokens into C chunks of n tokens; each field becomes [C, n, ...]. Pads the last chunk with PAD."""
     tokens, (passes, width) = tf.shape(states)[0], states.shape[1:]
     chunks = tf.maximum(1, -(-tokens * passes // CHUNK_TOKENS))
     chunk_tokens = -(-tokens // chunks)
     missing = chunks * chunk_tokens - tokens
     token_weights = tf.cast(labels != PAD, tf.float32) * (1.0 if weights is None else weights)
-    return Tokens(
+    return TokenChunk(
         states=tf.reshape(tf.pad(states, [[0, missing], [0, 0], [0, 0]]), [chunks, chunk_tokens, passes, width]),
         labels=tf.reshape(tf.pad(labels, [[0, missing]], constant_values=PAD), [chunks, chunk_tokens]),
         weights=tf.reshape(tf.pad(token_weights, [[0, missing]]), [chunks, chunk_tokens]),
     )
 
 
-def _chunk_of(chunks: Tokens, i: tf.Tensor) -> Tokens:
-    return Tokens(*(field[i] for field in chunks))
+def _chunk_of(chunks: TokenChunk, i: tf.Tensor) -> TokenChunk:
+    return TokenChunk(*(field[i] for field in chunks))
 
 
 def _mean_row(table: tf.Tensor) -> tf.Tensor:
-    """Returns the mean of the table's rows, float32 [D]. The product of this mean and a state is mean(z)."""
+    """Returns the mean of the table's rows, float32 [D]. Its product with a state is the mean of the state's logits."""
     return tf.reduce_mean(tf.cast(table, tf.float32), axis=0)
 
 
 def _over_chunks(
     states: tf.Tensor, table: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None, options: Regularization
 ) -> Chunk:
-    """Computes all chunks, adds up their sums and table gradients, and joins the gradients of their states.
+    """Computes the results of all chunks and combines them.
 
-    The table's gradient is added up in float32.
+    The sums and the table gradients of the chunks are added up, the table gradients in float32. The gradients of the
+    states are concatenated.
     """
     tokens, (passes, width) = tf.shape(states)[0], states.shape[1:]
     all_tokens = _in_chunks(states, labels, weights)
@@ -193,7 +197,8 @@ def _over_chunks(
 class Predicted(NamedTuple):
     """The model's predictions for a chunk of n tokens.
 
-    The decoder ran P times (2 with R-Drop, else 1), so there are m = n * P rows. The P rows of a token are adjacent.
+    The decoder ran P times (twice with R-Drop, else once), so there are m = n * P rows. The P rows of a token are
+    adjacent.
     """
 
     states: tf.Tensor  # [m, D] in the compute dtype
@@ -211,7 +216,7 @@ class Predicted(NamedTuple):
         return tf.stack([tf.range(tf.size(self.labels)), self.labels], axis=1)
 
 
-def _predict(tokens: Tokens, table: tf.Tensor) -> Predicted:
+def _predict(tokens: TokenChunk, table: tf.Tensor) -> Predicted:
     """Computes the logits and probabilities of a chunk."""
     passes, width = tokens.states.shape[1:]
     states = tf.reshape(tokens.states, [-1, width])
@@ -236,11 +241,12 @@ def _sums(predicted: Predicted, mean_row: tf.Tensor, options: Regularization) ->
     return tf.stack([loss, cross_entropy, correct]) / predicted.passes
 
 
-def _chunk(tokens: Tokens, table: tf.Tensor, mean_row: tf.Tensor, options: Regularization) -> Chunk:
+def _chunk(tokens: TokenChunk, table: tf.Tensor, mean_row: tf.Tensor, options: Regularization) -> Chunk:
     """Computes the sums and gradients of one chunk, except the term that smoothing adds to the table's gradient.
 
-    d loss / dz = softmax(z) - (1 - e) onehot - e / V. The term - e / V is the same for all pieces. Here it is added
-    to the states' gradient by means of the table's mean row. `_over_chunks` adds it to the table's gradient.
+    d loss / dz = softmax(z) - (1 - e) onehot - e / V. The term - e / V is the same for all pieces. Here this term is
+    added to the gradient of the states, with the help of the mean row of the table. `_over_chunks` adds the term to the
+    gradient of the table.
     """
     predicted = _predict(tokens, table)
     sums, states, passes = _sums(predicted, mean_row, options), predicted.states, predicted.passes

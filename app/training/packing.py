@@ -9,7 +9,7 @@ from keras_nmt.pipelines.streaming.options import StreamOptions
 def resolve_packing(packing: Packing) -> Packing:
     """Returns `packing`. Replaces "auto" by "on" if there is a GPU, else by "off".
 
-    On a GPU, each batch shape needs a compilation, and packed batches have only one shape.
+    On a GPU, the program is compiled for each batch shape. Packed batches all have the same shape.
     """
     if packing != "auto":
         return packing

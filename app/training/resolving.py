@@ -1,10 +1,8 @@
-"""Completes a preset with the settings that depend on the data and on the machine."""
+"""Completes a configuration with the settings that depend on the data and on the machine."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from keras_nmt.app.config import Configuration
+from keras_nmt.app.config import Configuration, Sections
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.tasks.known import task_named
 from keras_nmt.app.training.packing import resolve_packing
@@ -12,7 +10,7 @@ from keras_nmt.app.training.precision import resolve_precision
 from keras_nmt.pipelines.shards.manifest import Manifest
 
 
-def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manifest) -> Configuration:
+def resolve(sections: Sections, origin: str, data: Manifest) -> Configuration:
     """Returns the configuration, with the vocabulary size, precision, packing and maximum source length filled in.
 
     If output of the task is not scored, `dev_sentences` becomes 0, so that the dev loss ranks checkpoints.
@@ -25,7 +23,8 @@ def resolve(sections: Mapping[str, Mapping[str, Any]], origin: str, data: Manife
     Raises:
         UserError: A value is invalid, or does not fit the data.
     """
-    model = {"vocabulary_size": data.vocabulary_size, **sections.get("model", {})}
+    of_task = task_named(data.task).model_settings(data.vocabulary().pieces())
+    model = {"vocabulary_size": data.vocabulary_size, **of_task, **sections.get("model", {})}
     if model["vocabulary_size"] != data.vocabulary_size:
         raise UserError(
             f"{origin}: [model] vocabulary_size is {model['vocabulary_size']}, but the vocabulary of {data.data_dir} "

@@ -37,7 +37,7 @@ def locked_run(
         facts: Further entries of the manifest of a new run.
 
     Raises:
-        UserError: The folder cannot hold this run, or another training is writing it.
+        UserError: The folder cannot be used for this run, or another training is writing to it.
     """
     require_free_or_run(out)
     with locked(out):
@@ -51,7 +51,7 @@ def require_free_or_run(out: Path) -> None:
 
 
 def open_or_create(out: Path, configuration: Configuration, data: Manifest, facts: Mapping[str, Any]) -> RunDirectory:
-    """Opens the run in `out` if it has a checkpoint, else creates a new run, which replaces a run without checkpoints.
+    """Opens the run in `out` if it has a checkpoint, else creates a new run. A run without checkpoints is replaced.
 
     Raises:
         UserError: The run was trained on other data, or a setting that must stay the same differs.
@@ -100,8 +100,8 @@ def _require_same_settings(run: RunDirectory, configuration: Configuration) -> N
 def with_earlier_accumulation(configuration: Configuration, out: Path) -> Configuration:
     """Replaces accumulation = 0 by the value of the run in `out`, if there is a run and training must be deterministic.
 
-    Without this, the number of parts would depend on the memory that is free now. Another number of parts would change
-    the last bits of the result.
+    Without this replacement, the number of parts of a batch would depend on the memory that is free now. Another number
+    of parts than before would change the last bits of the result.
     """
     settings = configuration.training
     if not (settings.deterministic and settings.accumulation == 0 and RunDirectory.is_run(out)):
@@ -113,7 +113,8 @@ def with_earlier_accumulation(configuration: Configuration, out: Path) -> Config
 def restore_latest(run: RunDirectory, trainer: Trainer) -> int:
     """Restores the newest undamaged checkpoint, and returns its step. Returns 0 if the run has no checkpoint.
 
-    Also renames newer checkpoints, which are damaged, and removes later steps from `metrics.jsonl` and `dev.jsonl`.
+    Also renames the newer checkpoints, all of which are damaged, and removes the lines of later steps from
+    `metrics.jsonl` and `dev.jsonl`.
 
     Raises:
         UserError: The run has checkpoints, but all are damaged.

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_nmt.app.config import Configuration
+from keras_nmt.app.config import Configuration, Sections
 from keras_nmt.app.runs.directory import RunDirectory, shard_checksums
 from keras_nmt.app.runtime.console import say
 from keras_nmt.app.runtime.signals import StopSignals
@@ -38,7 +38,7 @@ from keras_nmt.pipelines.shards.reading import reporting_data_errors, verify_sha
 def train(
     data_dir: Path,
     out: Path,
-    sections: Mapping[str, Mapping[str, Any]],
+    sections: Sections,
     origin: str,
     *,
     profile: ProfiledSteps | None = None,
@@ -57,7 +57,7 @@ def train(
         facts: Further entries of the manifest of a new run.
 
     Returns:
-        The run, on the chief, which is the only machine that writes the run. None on the other machines.
+        On the chief, the run. On the other machines, None, because only the chief writes the run.
 
     Raises:
         UserError: The data, the configuration, the folder or the cluster cannot be used.
@@ -92,7 +92,7 @@ def train(
 
 
 def shared_facts(configuration: Configuration, data: Manifest) -> dict[str, Any]:
-    """Returns the values that must be equal on all machines, by name. TensorFlow would not detect different values."""
+    """Returns the values that must be equal on all machines, by name. TensorFlow does not detect a difference."""
     sections = configuration.as_sections()
     shards = json.dumps(shard_checksums(data))
     return {
@@ -117,7 +117,7 @@ def start(
         restore_latest(run, trainer)
         if configuration.training.warm_start and not trainer.step:
             warm_start(trainer.transformer, Path(configuration.training.warm_start), data)
-        announce(run, trainer, data)
+        announce_start(run, trainer, data)
     share_state(trainer)
     return trainer
 
@@ -138,7 +138,7 @@ def reporting_errors(run: RunDirectory | None, configuration: Configuration) -> 
         yield
 
 
-def announce(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
+def announce_start(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
     """Prints the size of the model and the data, and the step from which training resumes."""
     settings = run.configuration.training
     parameters = sum(math.prod(weight.shape) for weight in trainer.transformer.trainable_variables)
@@ -157,7 +157,7 @@ def announce(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
 
 
 def announce_end(run: RunDirectory, trainer: Trainer) -> None:
-    """Prints the reason if the training ended early, and the number of skipped updates if there were any."""
+    """Prints why the training ended early, if it did, and the number of skipped updates, if there were any."""
     if trainer.step < run.configuration.training.steps:
         say(stopped_early(run))
     if skipped := skipped_steps(run.path):

@@ -1,24 +1,24 @@
 """The train step for any number of devices, which Keras' `fit` calls.
 
-The step replaces three parts of Keras. Keras' loss reduction averages the means of the replicas. Keras' optimizer sums
-the gradients over the replicas at a point where their norm is not available. Keras builds the model from the mean of
-the replicas' first batches, which fails if the batches have different shapes. The training loop, the callbacks and the
-history are those of Keras.
+The step replaces three parts of Keras: the loss reduction, because Keras averages the means of the replicas; the
+summation of the gradients over the replicas, because Keras sums them at a point where their norm is not available; and
+the building of the model, because Keras builds it from the mean of the replicas' first batches, which fails if the
+batches have different shapes. The training loop, the callbacks and the history are those of Keras.
 """
 
 import gc
-import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_nmt.app.config import TrainingConfig
+from keras_nmt.app.runtime.frames import release_frames
 from keras_nmt.app.training.objective import TokenSums, evaluated_objective, token_objective
 from keras_nmt.layers import Transformer
+from keras_nmt.layers.losses import token_weights
 from keras_nmt.layers.sublayers.dropout import shifted_seeds
 from keras_nmt.pipelines.streaming.stream import BATCH_SPEC
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
@@ -29,8 +29,9 @@ class Trainer(keras.Model):
 
     The loss of a step is the sum of the losses of the real target tokens, divided by the number of these tokens in the
     *global* batch. So the loss does not depend on how the batch is divided among replicas and accumulated parts. Data
-    with loss weights has a weight for each row, or for each target token of packed rows. The weights apply to the sum
-    and to the number, so that a pair of weight 2 has the same effect as two pairs.
+    with loss weights has a weight for each row, or for each target token of packed rows. In the sum, the loss of each
+    token is multiplied by its weight, and instead of the number of tokens, the sum of their weights is used. So a pair
+    of weight 2 has the same effect as two equal pairs.
 
     Args:
         transformer: A built model.
@@ -61,7 +62,7 @@ class Trainer(keras.Model):
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Calls Keras' `fit`, and then frees the iterator over the batches, even after an error.
 
-        If it were kept, a tf.data thread that still runs Python code would prevent the interpreter from exiting.
+        Otherwise, a tf.data thread that still runs Python code would prevent the interpreter from exiting.
         """
         try:
             return super().fit(*args, **kwargs)
@@ -74,7 +75,7 @@ class Trainer(keras.Model):
     def make_train_function(self, force: bool = False) -> None:
         """Creates the function that Keras' loop calls for each step.
 
-        Does nothing if the function exists and `force` is False. So a rollback does not compile it again.
+        Does nothing if the function exists and `force` is False. So a rollback does not compile the function again.
         """
         if self.train_function is not None and not force:
             return
@@ -131,7 +132,9 @@ class Trainer(keras.Model):
         }
 
     def accumulated_gradients(self, batch: tuple[Any, ...], total: tf.Tensor) -> tuple[TokenSums, list[tf.Tensor]]:
-        """Computes the sums of a batch and the gradients of its scaled loss, one part of the batch after another.
+        """Computes the loss sums and the gradients of a batch, one accumulated part of the batch after another.
+
+        The gradients are those of the loss divided by `total` and multiplied by the loss scale.
 
         Args:
             batch: The batch, as for `replica_step`.
@@ -178,8 +181,8 @@ class Trainer(keras.Model):
         Args:
             inputs: The model's inputs.
             labels: The labels, int32 [B, T].
-            projection: The tied embeddings, float32 [V, D], as a separate tensor. So the gradient of the projection is
-                separate from the gradient of the embedding look-ups.
+            projection: The tied embeddings, float32 [V, D], as a tensor of their own, so that the gradient of the
+                projection is computed separately from the gradient of the embedding look-ups.
             loss_weights: The loss weights of the rows, float32 [B], or of the tokens, float32 [B, T]; None for a weight
                 of 1 for each token.
         """
@@ -194,7 +197,7 @@ class Trainer(keras.Model):
     def real_tokens(
         self, states: tf.Tensor, labels: tf.Tensor, loss_weights: tf.Tensor | None, passes: int
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Selects the N real target tokens of a batch. With XLA, returns all N = B T positions, including padding.
+        """Selects the N real target tokens of a batch. With XLA, selects all N = B T positions, including padding.
 
         Args:
             states: The decoder's states of P passes, [P B, T, D].
@@ -206,7 +209,7 @@ class Trainer(keras.Model):
             The states [N, P, D], the labels [N], and the weights [N] or None.
         """
         passes_apart = tf.split(states, passes)
-        loss_weights = None if loss_weights is None else token_weights(loss_weights, labels)
+        loss_weights = None if loss_weights is None else token_weights(labels, loss_weights)
         if self.xla:  # XLA cannot gather a number of tokens that is unknown at compile time
             tokens = [tf.reshape(part, [-1, part.shape[-1]]) for part in passes_apart]
             labels, loss_weights = (None if rows is None else tf.reshape(rows, [-1]) for rows in (labels, loss_weights))
@@ -241,32 +244,18 @@ class Trainer(keras.Model):
         return evaluated_objective(tokens[0], projection, *tokens[1:], smoothing=self.settings.label_smoothing)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Does nothing: the model is already built. Keras would build it from a mean of the replicas' batches."""
+        """Does nothing, since the model is already built. Keras would build it from a mean of the replicas' batches."""
 
 
 def summed_gradient(gradient: tf.Tensor | tf.IndexedSlices, projection_gradient: tf.Tensor) -> tf.Tensor:
     """Returns the gradient of a weight. For the embeddings, adds the gradient of the tied projection.
 
     The gradient of the embedding look-ups has only some rows of the table. These rows are added to the projection's
-    gradient. TensorFlow's own sum would first expand the gradient of each look-up to a whole table.
+    gradient. If TensorFlow added the gradients, it would first expand the gradient of each look-up to a whole table.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     return tf.tensor_scatter_nd_add(projection_gradient, gradient.indices[:, None], gradient.values)
-
-
-def release_frames(error: BaseException) -> None:
-    """Clears the local variables of all frames of an error, including the frames of Keras.
-
-    Keras removes its frames from the traceback. Keras' frames can still be reached from the frames of functions that
-    Keras called.
-    """
-    for innermost, _ in traceback.walk_tb(error.__traceback__):
-        frame: FrameType | None = innermost
-        with suppress(RuntimeError):  # a frame that is still running cannot be cleared
-            while frame:
-                frame.clear()
-                frame = frame.f_back
 
 
 def split_rows(rows: tf.Tensor, parts: int) -> tf.Tensor:
@@ -286,7 +275,7 @@ def token_counts(
 ) -> dict[str, tf.Tensor]:
     """Counts the real source tokens, the real target tokens and all positions of a batch, as float32 scalars.
 
-    With loss weights (of the rows or of the tokens), also returns the sum of the weights of the real target tokens.
+    With `loss_weights`, [B] or [B, T], also returns the sum of the weights of the real target tokens.
     """
 
     def real(ids: tf.Tensor) -> tf.Tensor:
@@ -302,9 +291,4 @@ def token_counts(
 
 def target_weight(labels: tf.Tensor, loss_weights: tf.Tensor) -> tf.Tensor:
     """Returns the summed loss weight of the real target tokens, float32. The weights are [B] or [B, T]."""
-    return tf.reduce_sum(tf.where(labels != PAD, token_weights(loss_weights, labels), 0.0))
-
-
-def token_weights(loss_weights: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns the loss weight of each token, [B, T]. Weights of rows, [B], are repeated along T."""
-    return tf.broadcast_to(loss_weights if len(loss_weights.shape) == 2 else loss_weights[:, None], tf.shape(labels))
+    return tf.reduce_sum(token_weights(labels, loss_weights))

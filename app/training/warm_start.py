@@ -15,8 +15,8 @@ def warm_start(transformer: Transformer, other: Path, data: Manifest) -> None:
     """Loads the weights of the run `other` into a built model. Uses the checkpoint with which `other` translates.
 
     Raises:
-        UserError: `other` is not a run, was imported, has no checkpoint, has another vocabulary than the data, or has a
-            model of another shape.
+        UserError: `other` is not a run, is a run that was imported, has no checkpoint, has another vocabulary than the
+            data, or has a model of another shape.
     """
     run = RunDirectory.open(other)
     if IMPORTED in run.manifest:

@@ -131,8 +131,8 @@ def last_two_bytes(target: Sequence[int], end: int) -> int:
 def deal_rows(lengths: Lengths, pairs: int) -> tuple[list[str], list[NDArray[np.int32]]]:
     """Returns the names of the shards, and for each shard the index of the template of each pair.
 
-    A random template is drawn for each pair. Chunk by chunk, the pairs are divided among the shards, as in
-    `nmt prepare`.
+    A template is a serialised pair of real sentences. A random template is drawn for each pair. Chunk by chunk, the
+    pairs are divided among the shards, as in `nmt prepare`.
 
     Args:
         lengths: Source and target length of each template, int32 [N, 2].

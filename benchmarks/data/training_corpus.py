@@ -97,7 +97,8 @@ def write_prepared(data: Path, sentences: Iterable[Pair], vocabulary_size: int) 
 def write_batches(data: Path, tokens: int) -> None:
     """Writes the first STORED_BATCHES batches of this program's training stream to one file.
 
-    A batch has at most `tokens` tokens per side, padding included. `data` must have the prepared data already.
+    A batch has at most `tokens` tokens per side, padding included. The folder `data` must already contain the prepared
+    data.
     """
     from keras_nmt.pipelines.streaming.options import StreamOptions
     from keras_nmt.pipelines.streaming.stream import training_stream

@@ -1,6 +1,6 @@
 """Measures Hugging Face's `MarianMTModel` on PyTorch.
 
-It is trained in an eager loop over prepared batches, with fused Adam and autocast to bfloat16.
+The model is trained in an eager loop over prepared batches, with fused Adam and autocast to bfloat16.
 """
 
 import os

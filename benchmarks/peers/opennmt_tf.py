@@ -1,7 +1,8 @@
-"""Measures OpenNMT-tf: `Runner.train` with its automatic configuration and its own pipeline over the same sentences.
+"""Measures OpenNMT-tf: `Runner.train` with its automatic configuration and its own data pipeline.
 
-OpenNMT-tf's mixed precision is float16 and requires a GPU. Here the Keras policy is set to bfloat16, which needs no
-loss scaling, and the two functions that check for a GPU are replaced.
+The pipeline reads the sentences on which all programs are measured. OpenNMT-tf's mixed precision is float16 and
+requires a GPU. Here the Keras policy is set to bfloat16, which needs no loss scaling, and the two functions that check
+for a GPU are replaced.
 """
 
 import os
@@ -25,8 +26,8 @@ class EnoughError(Exception):
 def use_bfloat16() -> None:
     """Makes OpenNMT-tf compute in bfloat16 with float32 weights.
 
-    The replaced functions skip the check for a GPU, and report that mixed precision is off, so that OpenNMT-tf does not
-    scale the loss.
+    Replaces two functions of OpenNMT-tf. The first replacement skips the check for a GPU. The second reports that mixed
+    precision is off, so that OpenNMT-tf does not scale the loss.
     """
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     opennmt.utils.misc.enable_mixed_precision = lambda **_: True

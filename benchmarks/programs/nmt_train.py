@@ -29,7 +29,7 @@ def measure(arguments: argparse.Namespace, preset: Mapping[str, Mapping[str, Any
     """Trains until enough steps are measured. Returns the clock, and the number of parameters of the model.
 
     Args:
-        arguments: The options of `read_arguments`. Batch size and precision replace those of the preset.
+        arguments: The options of `read_arguments`. Their batch size and precision replace the values of the preset.
         preset: The settings of the model and the training, by section.
     """
     import keras

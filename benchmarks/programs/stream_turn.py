@@ -45,8 +45,8 @@ def consume(open_stream: Callable[[], tf.data.Dataset], seconds: float) -> dict[
     """Reads batches for `seconds` after WARMUP_BATCHES batches.
 
     Returns:
-        Real tokens of both sides per second, per CPU-second and per batch, the share of padding, and the time to the
-        first batch.
+        Tokens of both sides, without padding, per second, per CPU-second and per batch; the share of padding; and the
+        time to the first batch.
     """
     first, batches = first_batch(open_stream, "first_batch")
     for _ in range(WARMUP_BATCHES):
@@ -82,13 +82,13 @@ def first_batch(open_stream: Callable[[], tf.data.Dataset], name: str) -> tuple[
 
 
 def sides(batch: Any) -> tuple[Any, Any]:
-    """Returns the source ids and the labels of a batch, whose tokens and padding are counted."""
+    """Returns the source ids and the labels of a batch. The benchmark counts their tokens and padding."""
     inputs, labels = batch
     return inputs["source"].numpy(), labels.numpy()
 
 
 def resumed(data: Path, tokens: int, tokens_per_batch: float) -> dict[str, float]:
-    """Returns the time to the first batch of this program's stream if it resumes late in its second epoch.
+    """Returns the time to the first batch of this program's stream when it resumes late in the second epoch.
 
     The number of batches in an epoch is estimated from `tokens_per_batch`, the mean number of real tokens.
     """

@@ -50,7 +50,8 @@ def measure_preparation(text: Path, pairs: int) -> dict[str, float]:
 class PeakMemory:
     """Watches the memory of a running process and all its descendants, until the process ends.
 
-    `mib` is the largest sum so far, in MiB. A page that several processes share counts once.
+    `mib` is the largest memory of all these processes together so far, in MiB. A page that several processes share
+    counts once.
     """
 
     def __init__(self, pid: int) -> None:

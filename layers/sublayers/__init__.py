@@ -1,1 +1,1 @@
-"""The parts of an encoder or decoder layer: attention, feed-forward, residual connection, normalisation, dropout."""
+"""Parts of encoder and decoder: attention, feed-forward, residual connection, normalisation, dropout, word pointer."""

@@ -124,9 +124,9 @@ class MultiHeadAttention(keras.layers.Layer):
         self.attend = ScaledDotProductAttention(dropout, name="attend", dtype=self.dtype_policy)
 
     def projection(self, name: str, width: int, count: int = 1) -> keras.layers.Dense:
-        """Returns one dense layer that computes `count` projections from `width` to `width` features.
+        """Returns one dense layer that computes `count` projections, each from `width` to `width` features.
 
-        Each projection is initialised like a separate width x width matrix (Glorot uniform).
+        Each projection is initialised as if it were a matrix of its own, [width, width] (Glorot uniform).
         """
         limit = (6.0 / (2 * width)) ** 0.5
         dense = keras.layers.Dense(
@@ -181,9 +181,9 @@ class SelfAttention(MultiHeadAttention):
         return self.out_of_heads(self.output_projection, attended)
 
     def attention_weights(self, x: keras.KerasTensor, context: AttentionContext) -> keras.KerasTensor:
-        """Returns the weight of each position of x [B, T, D] for each position of x: float32 [B, H, queries, keys].
+        """Returns the weight of each key for each query: float32 [B, H, queries, keys].
 
-        The cache of `context` is not used.
+        The positions of x [B, T, D] are the queries and the keys. The cache of `context` is not used.
         """
         query, key, _ = self.into_heads(self.query_key_value, x, count=3)
         return self.attend.attention_weights(query, key, context.may_attend)
@@ -212,6 +212,9 @@ class CrossAttention(MultiHeadAttention):
         return self.out_of_heads(self.output_projection, attended)
 
     def attention_weights(self, x: keras.KerasTensor, source: SourceContext) -> keras.KerasTensor:
-        """Returns the weight of each source position for each position of x [B, T, D]: float32 [B, H, T, S]."""
+        """Returns the weight of each key for each query: float32 [B, H, T, S].
+
+        The positions of x [B, T, D] are the queries, and the source positions are the keys.
+        """
         (query,) = self.into_heads(self.query, x)
         return self.attend.attention_weights(query, source.keys_values.keys, source.may_attend)

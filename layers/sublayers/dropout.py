@@ -29,7 +29,7 @@ class ShiftedSeeds(keras.random.SeedGenerator):
     """A Keras seed generator that adds the shift of `shifted_seeds` to each seed."""
 
     def next(self, ordered: bool = True) -> keras.KerasTensor:
-        """Returns the next seed, an integer tensor [2]. The shift is added to its first number."""
+        """Returns the next seed, an integer tensor [2]. The shift is added to the first of the two numbers."""
         seed = super().next(ordered=ordered)
         return seed + keras.ops.cast(keras.ops.stack([_shift.get(), 0]), seed.dtype)
 
@@ -39,9 +39,9 @@ class Dropout(keras.layers.Layer):
     """In training, sets a share `rate` of the input to 0 and scales the rest so that the mean does not change.
 
     A mask is drawn with one random byte for each value, while `keras.layers.Dropout` draws a random float. On a CPU,
-    drawing bytes is three times as fast. With floats, the masks would take a sixth of the training step of a small
-    model. The rate is rounded to a multiple of 1/256 (0.1 becomes 26/256), and the scale is computed from the rounded
-    rate.
+    drawing bytes is three times as fast. With random floats, drawing the masks would take a sixth of the time of a
+    small model's training step. The rate is rounded to a multiple of 1/256 (0.1 becomes 26/256), and the scale is
+    computed from the rounded rate.
     """
 
     def __init__(self, rate: float, **kwargs: Any) -> None:

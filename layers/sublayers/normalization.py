@@ -10,8 +10,8 @@ class LayerNormalization(keras.layers.LayerNormalization):
     """gamma * (x - mean) / sqrt(variance + epsilon) + beta over the last axis, in float32.
 
     The statistics are computed in float32 under every precision policy. The layer differs from Keras' layer only in its
-    gradient, which computes every sum as a matrix product. On a CPU, forward and backward pass together take about
-    three quarters of the time that they take with automatic differentiation.
+    gradient, which computes every sum as a matrix product. On a CPU, the forward and the backward pass together take
+    about three quarters of the time that they would take with automatic differentiation.
     """
 
     def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
@@ -35,7 +35,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
     def _with_gradient(
         self, x: keras.KerasTensor, gamma: keras.KerasTensor, beta: keras.KerasTensor
     ) -> keras.KerasTensor:
-        """Normalises x [..., D] with gamma and beta [D]. All three gradients are written by hand."""
+        """Normalises x [..., D] with gamma and beta [D]. The gradients of x, gamma and beta are written by hand."""
         ops, dtype, width = keras.ops, x.dtype, x.shape[-1]
 
         @keras.ops.custom_gradient

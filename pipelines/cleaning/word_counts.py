@@ -1,9 +1,9 @@
 """Counts words in any script, including scripts without spaces between words.
 
-The characters of such scripts are found by Unicode's line-breaking classes (UAX #14), not by a list of languages. A
-line may break between ideographs and kana (classes ID, CJ, NS), within text whose words only a dictionary can find (SA:
-Thai, Lao, Khmer, Burmese ...), and between aksaras (AK, AP, AS: Javanese, Balinese ...). The mean number of characters
-per word was measured on translations of the same English text.
+The characters of such scripts are found by Unicode's line-breaking classes (UAX #14), not by a list of languages.
+According to these classes, a line may break without a space between ideographs and kana (classes ID, CJ, NS), within
+text whose words only a dictionary can find (SA: Thai, Lao, Khmer, Burmese ...), and between aksaras (AK, AP, AS:
+Javanese, Balinese ...). The mean number of characters per word was measured on translations of the same English text.
 """
 
 import re
@@ -38,9 +38,10 @@ _INVISIBLE = re.compile(  # format characters, and the tsheg between Tibetan syl
 def count_words(text: str) -> int:
     """Returns the number of words of a text whose only whitespace is single spaces.
 
-    The number is the larger of two counts. The first is the number of words between spaces, including zero-width
-    spaces. The second counts scripts without spaces as one word per two ideographs or kana, and one word per four other
-    letters. So a text in such a script has about the same count whether its words are separated by spaces or not.
+    The number is the larger of two counts. For the first count, words are separated by spaces, including zero-width
+    spaces. For the second count, in scripts without spaces, two ideographs or kana are one word, and four other letters
+    are one word. So a text in such a script has about the same number of words with and without spaces between its
+    words.
     """
     if text.isascii() or not _SPECIAL.search(text):
         return text.count(" ") + 1

@@ -12,8 +12,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.atomic_files import write_atomically
-
-TextPair = tuple[str, str]
+from keras_nmt.pipelines.cleaning.filters import TextPair
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -24,7 +23,7 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 
 def write_json(path: Path, contents: Any) -> None:
-    """Writes contents as JSON. Bytes that are not UTF-8, as in some file names, become escapes."""
+    """Writes `contents` as JSON. Bytes that are not UTF-8, as in some file names, are written as escape sequences."""
     write_atomically(path, json.dumps(contents, ensure_ascii=False).encode("utf-8", errors="backslashreplace"))
 
 

@@ -20,7 +20,7 @@ from keras_nmt.pipelines.vocabulary.tags import Tagger
 
 
 class DevCorpus(NamedTuple):
-    """One corpus of a dev set: its raw pairs, and the function that puts the corpus' tags before a source text."""
+    """One corpus of a dev set: its raw pairs, and a function that puts the tags of the corpus before a source text."""
 
     corpus: Corpus
     raw: Sequence[RawPair]
@@ -30,7 +30,7 @@ class DevCorpus(NamedTuple):
 class DevPair(NamedTuple):
     """A source with its tags, the target, and the bytes of the target as they were read.
 
-    Running text has no sources; see `pipelines.sources.running_text`.
+    Running text has no sources; see `pipelines.sources.monolingual.running_text`.
     """
 
     source: str
@@ -54,7 +54,7 @@ class DevSet:
 
     @classmethod
     def read(cls, corpora: Sequence[DevCorpus], recipe: Recipe) -> "DevSet":
-        """Collects the pairs of all corpora in order, and drops only malformed, undecodable and empty pairs.
+        """Collects the pairs of all corpora in order. Drops malformed, undecodable and empty pairs, and no others.
 
         Raises:
             DataError: No pair is left.
@@ -112,7 +112,8 @@ class DevSet:
         processor = sentencepiece.SentencePieceProcessor(model_proto=job.vocabulary.read_bytes())
         encoded: list[IdPair] = []
         pairs = [(pair.source, pair.target) for pair in self.pairs]
-        for pair, ids in job.recipe.examples(processor, pairs, job.max_tokens):
+        fitting, report.cut = job.recipe.fitting(processor, pairs, job.max_tokens)
+        for pair, ids in job.recipe.examples(processor, fitting, job.max_tokens):
             if max(map(len, ids)) > job.max_tokens:
                 report.drop_kept("too_many_tokens", *pairs[pair])
             else:

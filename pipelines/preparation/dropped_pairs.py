@@ -12,8 +12,8 @@ HELD_OUT, DROPPED = "held_out", "dropped"
 def write_dropped(job: Job, number: int, phase: str, report: CleaningReport) -> None:
     """Writes the pairs that a phase dropped from a chunk.
 
-    Pairs that were found in dev or test sets are always written, to a file of their own, so that the user can look at
-    them. If `Job.keep_dropped` is True, another file gets all dropped pairs.
+    Pairs whose text occurs in a dev or test set are always written to a file of their own, so that the user can look at
+    them. If `Job.keep_dropped` is True, all dropped pairs are also written to a second file.
 
     Args:
         job: The settings of the preparation.

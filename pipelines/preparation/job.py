@@ -1,10 +1,10 @@
 """The job of a preparation, which holds the settings that every worker needs, and the chunks that its phases process.
 
 A chunk consists of up to 16,384 consecutive pairs of one corpus, and of fewer if they are long. A phase runs a function
-once per chunk, per key column (`phases.deduplicate`) or per group of shards (`phases.assemble`), in any process on any
-machine that can access the working folder. Results depend only on the chunks, not on the number of workers. A function
-writes its last file when its work is done. If this file already exists, the function does not do the work again. These
-are the files in the working folder; 000007 is the number of a chunk:
+once for each chunk, for each key column (`phases.deduplicate`) or for each group of shards (`phases.assemble`). The
+function may run in any process on any machine that can access the working folder. Results depend only on the chunks,
+not on the number of workers. A function writes its last file when its work is done. If this file already exists, the
+function does not do the work again. These are the files in the working folder; 000007 is the number of a chunk:
 
     000007.raw                                                               raw pairs, only if `Workers.small_items`
     000007.text.zst  .keys.npy  .sketches.npy  .weights.npy  .clean.json     cleaned pairs, fingerprints, loss weights
@@ -50,7 +50,7 @@ class Job:
 
     Attributes:
         work: The working folder.
-        out: The folder that shards are written to.
+        out: The folder to which the shards are written.
         corpora: The training corpora.
         languages: The language pairs and domains of all corpora, which determine the tags.
         cleaning: The limits of the filters.
@@ -81,7 +81,7 @@ class Job:
 
     @property
     def removed(self) -> Path:
-        """The path of the file with the fate of each cleaned pair, uint8 [N]: `KEPT`, `DUPLICATE` and so on."""
+        """The path of the file with the decision on each cleaned pair, uint8 [N]: `KEPT`, `DUPLICATE` and so on."""
         return self.work / REMOVED
 
     @property
@@ -90,7 +90,7 @@ class Job:
         return self.work / "vocabulary.model"
 
     def fates(self, start: int, pairs: int) -> NDArray[np.uint8]:
-        """Returns the fates (`KEPT`, `DUPLICATE` and so on) of consecutive cleaned pairs, uint8 [pairs].
+        """Returns the decisions (`KEPT`, `DUPLICATE` and so on) on consecutive cleaned pairs, uint8 [pairs].
 
         Args:
             start: The index of the first pair among the cleaned pairs of all chunks.
@@ -106,10 +106,10 @@ class RawChunk:
     Attributes:
         number: The number of the chunk. The chunks of all corpora are numbered consecutively, from 0.
         corpus: The index of the corpus in `Job.corpora`.
-        sources: The source of each pair; for a malformed line, the whole line.
+        sources: The source of each pair. If a line is malformed, this is the whole line.
         targets: The target of each pair.
         weights: The loss weight of each pair, or None if all are 1.
-        malformed: The reason why a line is not a pair, by the index of the malformed line in the chunk.
+        malformed: For each malformed line, the reason why it is not a pair, by the index of the line in the chunk.
     """
 
     number: int
@@ -145,6 +145,6 @@ class CleanedChunk:
 def is_reading(work: Path) -> bool:
     """Returns True if the preparation in the working folder `work` may still be reading text.
 
-    This is the case if some chunks are cleaned, but duplicates are not removed yet.
+    This may be the case if some chunks have been cleaned, but duplicates have not been removed yet.
     """
     return any(work.glob("*.clean.json")) and not (work / REMOVED).exists()

@@ -36,7 +36,7 @@ class PreparationOptions:
     """The options of `prepare`.
 
     Attributes:
-        pair: The languages of the corpora whose specification names no pair; `files:a?pair=en-fr` names one.
+        pair: The languages of each corpus whose specification names no language pair. `files:a?pair=en-fr` names one.
         corpora: The specifications of the training corpora, which are concatenated.
         dev: The specifications of the dev set, on which training is evaluated.
         out: The folder to write.
@@ -136,7 +136,7 @@ class PreparationOptions:
 
 @dataclass(frozen=True)
 class OpenedCorpus:
-    """A corpus, its parsed specification, and its language pair. For `reversed:`, the pair is already swapped."""
+    """A corpus, its parsed specification, and its language pair. For a `reversed:` corpus, the pair is swapped."""
 
     spec: CorpusSpec
     pair: LanguagePair
@@ -161,8 +161,8 @@ def default_shards(pairs: int) -> int:
     """Returns the number of training shards for a number of pairs.
 
     The number of shards is 8, or a multiple of 16 up to 8192. If there are fewer than 8192 shards, each shard has at
-    most 37,000 pairs. So the shards can be divided into 8 lanes (`pipelines.shards.lanes`), and a training window holds
-    two shards of each lane. With fewer than 8 pairs, each pair gets a shard of its own.
+    most 37,000 pairs. With such numbers, the shards can be divided into 8 lanes (`pipelines.shards.lanes`), and a
+    training window holds two shards of each lane. If there are fewer than 8 pairs, each pair gets a shard of its own.
     """
     if pairs <= LANES * _PAIRS_PER_SHARD:
         return min(LANES, pairs)
@@ -201,7 +201,7 @@ def open_corpora(options: PreparationOptions, progress: PhaseProgress) -> Opened
 def fingerprint(options: PreparationOptions, opened: OpenedCorpora) -> str:
     """Returns a digest of everything that the prepared data depends on.
 
-    The text is represented by the fingerprints of the corpora, so the text is not read.
+    Instead of the text, which is not read, the digest includes the fingerprints of the corpora.
     """
     facts = [
         _METHOD,

@@ -1,9 +1,9 @@
 """Converts text to prepared data in six phases: hold out, clean, deduplicate, learn a vocabulary, encode, assemble.
 
 Each phase processes chunks of the corpora on any number of workers (`phases`, `workers`). Memory use grows by only one
-byte per pair. Everything is written to OUT.partial, which is renamed to OUT at the end, so prepared data is complete or
-absent. If a preparation was interrupted, the next run with the same options and text continues with the chunks that are
-not done.
+byte per pair. Everything is written to the folder OUT.partial, which is renamed to OUT at the end. So OUT is either
+complete or absent. If a preparation was interrupted, the next run with the same options and text continues with the
+chunks that are not done.
 """
 
 import hashlib
@@ -47,8 +47,8 @@ def prepare(
 ) -> Manifest:
     """Writes prepared data to `options.out` and returns its manifest; the same options and text give the same bytes.
 
-    The workers are new processes, which import the calling script again: a script must call this function below
-    `if __name__ == "__main__":`.
+    The workers are new processes, and each of them imports the calling script again. So a script must call this
+    function below `if __name__ == "__main__":`.
 
     Args:
         options: The options of the preparation.
@@ -90,7 +90,7 @@ def _run_phases(preparation: Preparation) -> None:
 
 
 def _write_report(preparation: Preparation, splits: dict[str, Split]) -> None:
-    """Writes the report and the dropped pairs."""
+    """Writes the report of the preparation and the files of dropped pairs."""
     job = preparation.job
     corpora = [one.spec.text for one in preparation.opened.train]
     reports = list(zip(corpora, preparation.reports, strict=True))

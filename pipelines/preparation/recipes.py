@@ -8,22 +8,20 @@ processes receive recipes, so a recipe must be picklable and must not import Ten
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import sentencepiece
 
-from keras_nmt.pipelines.preparation.chunk_files import TextPair
+from keras_nmt.pipelines.cleaning.filters import Cleaner, CleaningOptions, CleaningReport, TextPair
+from keras_nmt.pipelines.sentences.cutting import cut_at_sentence
 from keras_nmt.pipelines.shards.records import IdPair
 from keras_nmt.pipelines.shards.splits import TextCounts
 from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
 from keras_nmt.pipelines.vocabulary.normalization import DEFAULT
 
-if TYPE_CHECKING:  # the filters import a language identifier, and the command line must start fast
-    from keras_nmt.pipelines.cleaning.filters import CleaningOptions, CleaningReport
-
 TRANSLATION = "translation"
 
-Clean = Callable[[bytes, bytes, "CleaningReport"], TextPair | None]
+Clean = Callable[[bytes, bytes, CleaningReport], TextPair | None]
 
 
 class Example(NamedTuple):
@@ -45,7 +43,7 @@ class Recipe:
     Attributes:
         task: The name of the task, which the manifest records.
         unused_filters: The names of the filters that do not apply to the pairs of this task.
-        cuts_sources: True to cut a source that is too long, False to drop its pair.
+        cuts_sources: True to cut a source that is too long at the end of a sentence; False to drop its pair.
         keeps_text: True if the pairs are running text without sources, which must be kept exactly. Only `text:` has it.
         counted: What the reports count.
         normalization: The normalisation of a new vocabulary if the user names none.
@@ -58,10 +56,8 @@ class Recipe:
     counted: str = "pairs"
     normalization: str = DEFAULT
 
-    def cleaner(self, options: "CleaningOptions", languages: tuple[str, str]) -> Clean:
+    def cleaner(self, options: CleaningOptions, languages: tuple[str, str]) -> Clean:
         """Returns the function that cleans the pairs in these languages; it works like `Cleaner`."""
-        from keras_nmt.pipelines.cleaning.filters import Cleaner
-
         return Cleaner(options, languages)
 
     def has_text(self, source: str, target: str) -> bool:
@@ -71,6 +67,20 @@ class Recipe:
     def text_counts(self, pairs: Iterable[TextPair]) -> TextCounts | None:
         """Returns the size of running text, or None if the pairs are no running text."""
         return None
+
+    def fitting(
+        self, processor: sentencepiece.SentencePieceProcessor, pairs: Sequence[TextPair], max_tokens: int
+    ) -> tuple[list[TextPair], int]:
+        """Cuts the sources of more than `max_tokens` tokens, EOS included, if the recipe does so.
+
+        Returns:
+            The pairs, and the number of sources that were cut.
+        """
+        if not self.cuts_sources:
+            return list(pairs), 0
+        cut = [cut_at_sentence(source, max_tokens - 1, lambda text: len(processor.encode(text))) for source, _ in pairs]
+        fitting = [(source, target) for (source, _), (_, target) in zip(cut, pairs, strict=True)]
+        return fitting, sum(is_cut for _, is_cut in cut)
 
     def symbols(self, pairs: Iterable[TextPair]) -> tuple[str, ...]:
         """Returns the pieces that the vocabulary needs beside those of the text. They never occur in encoded text.

@@ -1,4 +1,7 @@
-"""The report on kept and dropped pairs: report.json for programs, report.html for people."""
+"""The report on kept and dropped pairs: report.json for programs, report.html for people.
+
+`report.html.jinja` is the text of the page; the functions here compute the values in it.
+"""
 
 import json
 from collections import Counter
@@ -6,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_nmt.pipelines.cleaning.filters import CleaningReport
 from keras_nmt.pipelines.shards.splits import Split
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 JSON, PAGE = "report.json", "report.html"
 _MAX_BARS = 60  # limit for the histogram of tokens, which has a long tail
@@ -62,99 +68,65 @@ def _by_name(histograms: Mapping[tuple[str, int], int]) -> dict[str, list[int]]:
 
 def _page(report: Mapping[str, Any]) -> str:
     total = report["total"]
-    read = total["kept"] + sum(total["dropped"].values())
-    parts = [
-        f"<p class=big>{total['kept']:,} of {read:,} {report['counted']} were kept: {_size(report)}</p>",
-        "<h2>Corpora</h2>",
-        _table_of_corpora(report["corpora"]),
-        f"<h2>Dropped {report['counted']} by reason</h2>",
-        *(_reason(name, count, total["examples"].get(name, [])) for name, count in _by_count(total["dropped"])),
-        "<h2>Lengths</h2>",
-        *_histograms(report["histograms"]),
-    ]
-    return _HTML.format(body="\n".join(parts))
+    return _template().render(
+        report,
+        pairs_read=total["kept"] + sum(total["dropped"].values()),
+        reasons=_most_first(total["dropped"]),
+        corpora_reasons=_most_first(sum((Counter(corpus["dropped"]) for corpus in report["corpora"]), Counter())),
+    )
 
 
-def _size(report: Mapping[str, Any]) -> str:
-    tokens = report["tokens"]["train"]
-    if text := report["text"].get("train"):
-        return (
-            f"{text['documents']:,} document(s) with {text['words']:,} words and {text['characters']:,} characters, "
-            f"which are {tokens['target']:,} tokens."
-        )
-    repaired = f"{report['total']['repaired']:,} had mis-decoded text that was repaired."
-    return f"{tokens['source']:,} source and {tokens['target']:,} target tokens. {repaired}"
+def _template() -> "Template":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # not in the processes that clean text
 
-
-def _histograms(histograms: Mapping[str, Sequence[int]]) -> list[str]:
-    """Returns the histograms of the pairs that passed the filters; running text has only that of its blocks."""
-    titles = {
-        "source_words": "Words of the source",
-        "target_words": "Words of the target",
-        "ratio_tenths": "Target words to source words, in tenths",
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        autoescape=True,
+        finalize=_escaped,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "bars": _bars,
+        "shortened": _shortened,
+        "thousands": "{:,}".format,
+        "words": lambda name: name.replace("_", " "),
     }
-    words = [_histogram(title, histograms[name]) for name, title in titles.items() if name in histograms]
-    return [*words, _histogram("Tokens of the longer side, end included", _shortened(histograms["tokens"]))]
+    return environment.get_template("report.html.jinja")
 
 
-def _table_of_corpora(corpora: Sequence[Mapping[str, Any]]) -> str:
-    dropped = sum((Counter(corpus["dropped"]) for corpus in corpora), Counter())
-    reasons = [name for name, _ in _by_count(dropped)]
-    head = "".join(f"<th>{escape(_words(name))}" for name in ("corpus", "kept", *reasons))
-    rows = [
-        f"<tr><td>{escape(corpus['corpus'])}<td>{corpus['kept']:,}"
-        + "".join(f"<td>{corpus['dropped'].get(reason, 0):,}" for reason in reasons)
-        for corpus in corpora
-    ]
-    return f"<div class=wide><table><tr>{head}{''.join(rows)}</table></div>"
+def _escaped(value: Any) -> Any:
+    """Escapes a string as Python's library does (`&#x27;`), not as Jinja (`&#39;`), so that reports stay the same."""
+    from jinja2.filters import do_mark_safe
+
+    return do_mark_safe(escape(value)) if type(value) is str else value
 
 
-def _reason(name: str, count: int, examples: Sequence[Sequence[str]]) -> str:
-    rows = "".join(f"<tr><td>{escape(source)}<td>{escape(target)}" for source, target in examples)
-    return f"<details><summary>{escape(_words(name))}: {count:,}</summary><table>{rows}</table></details>"
+class _Bar(NamedTuple):
+    """A bar of a histogram, in units of the picture, and the number of pairs that it stands for."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    pairs: int
 
 
-def _histogram(title: str, counts: Sequence[int]) -> str:
+def _bars(counts: Sequence[int]) -> list[_Bar]:
+    """Computes the bars of a histogram: 640 wide together, the longest 100 high."""
     most = max(counts, default=0) or 1
     width = 640 / max(1, len(counts))
-    bars = "".join(
-        f"<rect x={i * width:.1f} y={100 - 100 * count / most:.1f} width={max(1, width - 1):.1f} "
-        f"height={100 * count / most:.1f}><title>{i}: {count:,}</title></rect>"
-        for i, count in enumerate(counts)
-    )
-    last = len(counts) - 1
-    return (
-        f"<figure><figcaption>{escape(title)}</figcaption>"
-        f'<svg viewBox="0 0 640 100" role=img aria-label="{escape(title)}: histogram from 0 to {last} and more">{bars}'
-        f"</svg><div class=axis><span>0</span><span>{last} and more</span></div></figure>"
-    )
+    heights = [100 * count / most for count in counts]
+    return [
+        _Bar(i * width, 100 - height, max(1, width - 1), height, count)
+        for i, (height, count) in enumerate(zip(heights, counts, strict=True))
+    ]
 
 
 def _shortened(counts: Sequence[int]) -> list[int]:
     return [*counts[:_MAX_BARS], sum(counts[_MAX_BARS:])]
 
 
-def _by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-_HTML = """<!doctype html>
-<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width"><title>Prepared data</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
-.big {{ font-size: 1.25rem }} .wide {{ overflow-x: auto }}
-table {{ border-collapse: collapse; margin: .5rem 0 }}
-td, th {{ border-bottom: 1px solid #8886; padding: .25rem .75rem .25rem 0; text-align: left; vertical-align: top }}
-summary {{ cursor: pointer; font-weight: 600; padding: .25rem 0 }}
-figure {{ margin: 1.5rem 0; max-width: 640px }} svg {{ width: 100%; height: 100px }} rect {{ fill: #2a7de1 }}
-.axis {{ display: flex; justify-content: space-between; border-top: 1px solid #8888; font-size: .8rem }}
-</style>
-<h1>Prepared data</h1>
-{body}
-</html>
-"""
+def _most_first(counts: Mapping[str, int]) -> list[str]:
+    return sorted(counts, key=lambda name: (-counts[name], name))

@@ -9,30 +9,29 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import sentencepiece
 
-from keras_nmt.pipelines.preparation.chunk_files import TextPair
+from keras_nmt.pipelines.cleaning.filters import CleaningOptions, CleaningReport, TextPair, decode
 from keras_nmt.pipelines.preparation.recipes import Clean, Example, Recipe
 from keras_nmt.pipelines.shards.splits import TextCounts
-from keras_nmt.pipelines.sources.running_text import CONTINUED
+from keras_nmt.pipelines.sources.monolingual.running_text import CONTINUED
 from keras_nmt.pipelines.vocabulary.training import EOS
-
-if TYPE_CHECKING:
-    from keras_nmt.pipelines.cleaning.filters import CleaningOptions, CleaningReport
 
 
 @dataclass(frozen=True)
 class RunningText(Recipe):
-    """The recipe of language models. A pair is a section of a document; see `pipelines.sources.running_text`."""
+    """The recipe of language models, in which a pair is a section of a document.
+
+    The sections come from `pipelines.sources.monolingual.running_text`.
+    """
 
     task: str = "language-model"
     keeps_text: bool = True
     counted: str = "sections"
     normalization: str = "identity"
 
-    def cleaner(self, options: "CleaningOptions", languages: tuple[str, str]) -> Clean:
+    def cleaner(self, options: CleaningOptions, languages: tuple[str, str]) -> Clean:
         """Returns a function that drops only undecodable and blank sections, and returns all others unchanged."""
         return kept_exactly
 
@@ -68,10 +67,8 @@ class RunningText(Recipe):
         return [Example(bisect_right(ends, begin), ([EOS], ids[begin : begin + max_tokens])) for begin in begins]
 
 
-def kept_exactly(source: bytes, target: bytes, report: "CleaningReport") -> TextPair | None:
+def kept_exactly(source: bytes, target: bytes, report: CleaningReport) -> TextPair | None:
     """Returns the text of a section unchanged, or None if it is undecodable or blank; counts it in `report`."""
-    from keras_nmt.pipelines.cleaning.filters import decode
-
     text = decode(source, target)
     if text is None:
         report.drop("undecodable", source, target)

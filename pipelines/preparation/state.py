@@ -1,4 +1,4 @@
-"""The state of a running preparation: the results of the phases so far. Only the coordinating process has it."""
+"""The state of a running preparation: the results of the phases so far. Only the main process has this state."""
 
 import shutil
 from collections import Counter
@@ -28,8 +28,8 @@ class Preparation:
         job: The settings that every worker needs.
         workers: The processes or machines that run the functions of each phase.
         progress: The function that is called with the progress of each phase, as described in `prepare`.
-        chunks: The statistics of the cleaned chunks, in the order of their numbers. `report` and `histograms` of each
-            chunk are empty; the sums over the chunks are in `reports` and `histograms` of this object.
+        chunks: The statistics of the cleaned chunks, in the order of their numbers. The fields `report` and
+            `histograms` of these objects are empty. Their sums are in `reports` and `histograms` below.
         reports: The report of kept and dropped pairs, for each training corpus.
         examples: The number of encoded examples of each training corpus.
         text_counts: The size of the encoded running text; None if the examples are pairs.
@@ -115,7 +115,10 @@ class Preparation:
         return total
 
     def counter(self, phase: str, total: int | None) -> Callable[[int], None]:
-        """Returns a function that takes a number of newly finished pairs, and reports the sum of these numbers so far.
+        """Returns a function that reports the progress of a phase.
+
+        The function takes the number of pairs that were finished since the last call, and reports the sum of these
+        numbers.
 
         Args:
             phase: The name of the phase whose progress is reported.
@@ -134,7 +137,7 @@ class Preparation:
     def check_some_left(self, pairs: int) -> None:
         """Raises a `DataError` if no pair is left. The message says why pairs were dropped.
 
-        Before that, the working folder is removed. `pairs` is the number of pairs that are left.
+        `pairs` is the number of pairs that are left. Before the error is raised, the working folder is removed.
         """
         if not pairs:
             shutil.rmtree(self.job.work)  # resuming would fail again

@@ -1,4 +1,4 @@
-"""The folder OUT.partial. Data is written there, and the folder is renamed to OUT when the data is complete."""
+"""The folder OUT.partial, to which data is written. The folder is renamed to OUT when the data is complete."""
 
 import fcntl
 import shutil
@@ -16,8 +16,8 @@ LOCK, FINGERPRINT, WORK, REPLACED = "lock", "fingerprint", "work", "replaced"
 def check_out(out: Path, force: bool) -> None:
     """Raises a `DataError` if prepared data must not be written to `out`.
 
-    This is the case if `out` is a file, the current folder, a mount point, or a folder with other files. If `out` is
-    prepared data, it may be replaced only if `force` is True.
+    Data must not be written to a file, to the current folder, to a mount point, or to a folder that has other files.
+    Prepared data may be replaced only if `force` is True.
     """
     if out.is_file():
         raise DataError(f"{out} is a file; expected the name of a new directory")
@@ -37,8 +37,8 @@ def check_out(out: Path, force: bool) -> None:
 def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
     """Yields the folder `out`.partial, which is renamed to `out` at the end of the block.
 
-    If the folder contains files of an interrupted preparation with the same fingerprint, they are kept, so that the
-    preparation can be resumed. Files of a preparation with another fingerprint are removed first.
+    If the folder contains files of an interrupted preparation, they are kept if that preparation had the same
+    fingerprint, so that it can be resumed. Otherwise they are removed first.
 
     If the block raises a `DataError`, the folder is removed, except in two cases in which resuming may help: a worker
     was lost, or the text was still being read. After other exceptions, such as an interruption, the folder is kept.
@@ -78,7 +78,7 @@ def unfinished(out: Path, fingerprint: str, *, force: bool) -> Iterator[Path]:
 
 
 def _claim(partial: Path, fingerprint: str) -> None:
-    """Writes the fingerprint to the folder. First removes files of a preparation with another fingerprint.
+    """Writes the fingerprint to the folder, after removing files of a preparation with another fingerprint.
 
     Raises:
         DataError: The folder has files, but no fingerprint, so `nmt prepare` did not create it.

@@ -63,7 +63,7 @@ class LocalWorkers:
         self._started: list[BaseProcess] = []
 
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
-        """Runs the function on all items. Takes the items from the iterable in order, and only a few in advance.
+        """Runs the function on all items. The items are taken from the iterable in order, only a few in advance.
 
         Raises:
             LostWorkerError: A worker process was killed.
@@ -96,7 +96,7 @@ class LocalWorkers:
             self._pool.shutdown()
 
     def kill(self) -> None:
-        """Kills the processes. Half-written files do no harm, since the next run writes them again."""
+        """Kills the processes. Files that were being written do no harm, because the next run writes them again."""
         for process in self._started:
             process.kill()
 
@@ -139,8 +139,8 @@ class BeamWorkers:
     def run(self, function: Callable[[Item], int], items: Iterable[Item], done: Done) -> None:
         """Runs the function on all items.
 
-        All items are read before the pipeline starts, because they are part of its description. `done` is called only
-        once, at the end, with 0, because Beam does not report the progress.
+        All items are read before the pipeline starts, because they are part of the pipeline's description. Beam does
+        not report the progress, so `done` is called only once, at the end, with 0.
         """
         beam = self._beam
         with beam.Pipeline(options=self._options) as pipeline:
@@ -177,7 +177,7 @@ def _ignore_sigint() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Sets up a worker process to ignore Ctrl-C, which the main program handles, and to end with the main program."""
+    """Makes a worker process ignore Ctrl-C, which the main program handles, and end when the main program ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["RAYON_NUM_THREADS"] = "1"  # there is already one worker per core
     threading.Thread(target=_end_with_parent, daemon=True).start()

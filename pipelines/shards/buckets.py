@@ -1,4 +1,4 @@
-"""The lengths that batches are padded to, and an order of pairs in which neighbours have similar lengths."""
+"""The lengths to which batches are padded (buckets), and an order of pairs in which neighbours have similar lengths."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ Buckets = NDArray[np.uint8]  # indices into `bucket_lengths`
 
 
 def bucket_lengths(longest: int) -> list[int]:
-    """Returns the lengths that batches are padded to; the last one is `longest`.
+    """Returns the lengths to which batches are padded, ascending. The last one is `longest`.
 
     Each length is about 1.06 times the previous one. Lengths above 65 are multiples of 8, except for `longest`: 4, 5,
     6, ..., 17, 19, 21, ..., 57, 61, 65, 72, 80, 88.
@@ -28,14 +28,15 @@ def bucket_lengths(longest: int) -> list[int]:
 
 
 def bucket_of_each(buckets: list[int]) -> Buckets:
-    """Returns the index of the bucket for each of the lengths 0, 1, 2, ..., up to the last bucket's length."""
+    """Returns, for each of the lengths 0, 1, 2, ..., up to the length of the last bucket, the index of its bucket."""
     return np.searchsorted(buckets, np.arange(buckets[-1] + 1)).astype(np.uint8)
 
 
 def from_wide_to_narrow(bucket: Buckets, buckets: int) -> Rows:
     """Returns an order of rows from wide to narrow, in which neighbours have similar lengths.
 
-    The order follows the path that `_places` describes. Rows with the same two buckets keep their order.
+    The order follows the path that `_places` describes. Rows whose source buckets and target buckets are equal keep
+    their order.
 
     Args:
         bucket: [N, 2], the bucket of the source and the bucket of the target of each row.

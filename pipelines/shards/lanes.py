@@ -2,20 +2,20 @@
 
 Shard s belongs to lane s mod L, and row i of every batch holds a pair of lane i mod L, where L is the number of lanes.
 L is 8 if the number of shards is a multiple of 8, which is the default of `nmt prepare`, and if 8 shards fit in a
-window of the stream; otherwise L is 4, 2 or 1. So a batch is the same for any number of machines. With 8 lanes and 2, 4
-or 8 machines, each machine reads only the shards of its own lanes. With 3 machines, each machine reads all lanes. With
-16 machines, two machines read the same lane.
+window of the stream. Otherwise L is 4, 2 or 1. L does not depend on the number of machines, so the batches do not
+depend on it either. With 8 lanes and 2, 4 or 8 machines, each machine reads only the shards of its own lanes. With 3
+machines, each machine reads all lanes. With 16 machines, two machines read the same lane.
 
-Each of 8 lanes fills an eighth of every batch. All lanes need pairs of similar lengths; otherwise the rows of one lane
-would be padded to the lengths of another lane. Therefore `deal` sorts the pairs of a chunk by length, and cuts them
-into runs of S pairs, where S is the number of shards. Each shard gets one pair of each run. Each run has a random order
-of the shards, and this order is rotated from chunk to chunk. A worked example, with 4 shards and two chunks of 8 pairs
-that are already sorted:
+With 8 lanes, each lane fills an eighth of every batch. All lanes need pairs of similar lengths. Otherwise, the rows of
+one lane would be padded to the lengths of the rows of another lane. Therefore `deal` sorts the pairs of a chunk by
+length, and cuts them into runs of S pairs, where S is the number of shards. Each shard gets one pair of each run. The
+order of the shards within a run is random. A run has the same order in every chunk, but the order is rotated from chunk
+to chunk. A worked example, with 4 shards and two chunks of 8 pairs that are already sorted:
 
     chunk 0   lengths 9 8 7 6 | 5 4 3 2   to shards 2 0 3 1 | 1 3 0 2
     chunk 1   lengths 9 9 8 7 | 6 5 4 3   to shards 3 1 2 0 | 0 2 1 3
 
-So the shard that gets the longest of four pairs from one chunk gets a shorter one from the next chunk.
+So a shard that gets the longest pair of a run in one chunk gets a shorter pair of this run in the next chunk.
 """
 
 from math import gcd
@@ -31,10 +31,10 @@ _TURN = (5**0.5 - 1) / 2
 
 
 class Host(NamedTuple):
-    """This machine among the machines that read the same batches.
+    """One of the machines that read the same batches. Each machine reads different rows of a batch.
 
     Attributes:
-        number: The number of this machine, from 0.
+        number: The number of the machine, counted from 0.
         of: The number of machines.
     """
 

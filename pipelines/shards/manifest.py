@@ -41,7 +41,8 @@ class Manifest:
         splits: The splits `train` and `dev`.
         options: The options of the preparation.
         versions: The versions of the packages that prepared the data.
-        pairs: All language pairs, the main pair first; an empty tuple is replaced by a tuple of only the main pair.
+        pairs: All language pairs, the main pair first. If an empty tuple is given, it is replaced by a tuple that has
+            only the main pair.
         domains: The domains that have a tag (`pipelines.vocabulary.tags`).
         task: The name of the task that the data is for.
     """
@@ -69,7 +70,7 @@ class Manifest:
 
     @classmethod
     def of(cls, data: "str | Path | Manifest") -> "Manifest":
-        """Returns a given manifest unchanged; loads the manifest if a data directory is given."""
+        """Returns `data` unchanged if it is a manifest. If it is a data directory, loads its manifest."""
         return data if isinstance(data, Manifest) else cls.load(data)
 
     @classmethod
@@ -116,7 +117,7 @@ class Manifest:
         return Vocabulary.load(self.data_dir / VOCABULARY)
 
     def text(self, split: str = "dev") -> tuple[Path, Path]:
-        """Returns the paths of the raw source and target text; raises a `DataError` if the split has no such files."""
+        """Returns the paths of the raw source and target text. Raises a `DataError` if the split has no such files."""
         names = self.split(split).text
         if names is None:
             raise DataError(f"{self.data_dir} keeps no raw text of split {split!r}; use dev")

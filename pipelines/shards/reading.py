@@ -2,8 +2,8 @@
 
 A record is a `tf.train.Example` with the int64 lists `source` and `target`, each ending in EOS. A file beside the shard
 has the lengths of its pairs (int32 [N, 2], source and target, EOS included), so that batches are planned without
-reading tokens. If corpora are mixed, a second file has the index of each pair's corpus (uint8 [N]). If there are loss
-weights, another file has the weight of each pair (float32 [N]).
+reading tokens. If corpora are mixed, a second file beside the shard has the index of each pair's corpus (uint8 [N]). If
+the pairs have loss weights, another file beside the shard has the weight of each pair (float32 [N]).
 """
 
 import hashlib
@@ -24,15 +24,15 @@ from keras_nmt.pipelines.shards.manifest import PREPARE_AGAIN, Manifest, sha256_
 from keras_nmt.pipelines.shards.record_parsing import parse_records
 from keras_nmt.pipelines.shards.splits import Shard
 
-Ids = NDArray[np.integer[Any]]
+AnyIds = NDArray[np.integer[Any]]
 Corpora = NDArray[np.uint8]
-Weights = NDArray[np.float32]
+LossWeights = NDArray[np.float32]
 _Kind = TypeVar("_Kind", np.int32, np.uint8, np.float32)
 _MANY = 1 << 16  # ids of smaller vocabularies fit in two bytes
 _READERS = 2  # threads; they run in parallel, since NumPy releases the global interpreter lock most of the time
 
 
-class Tokens(NamedTuple):
+class TokenizedPairs(NamedTuple):
     """The token ids of N pairs.
 
     Attributes:
@@ -41,7 +41,7 @@ class Tokens(NamedTuple):
         starts: int64 [N, 2], the index where each source and target begins in its array of `values`.
     """
 
-    values: tuple[Ids, Ids]
+    values: tuple[AnyIds, AnyIds]
     lengths: Lengths
     starts: NDArray[np.int64]
 
@@ -70,12 +70,12 @@ def read_corpora(data_dir: Path, shards: Sequence[Shard]) -> Corpora:
     return np.concatenate([_read_beside(data_dir / s.corpus_file, np.uint8, (s.examples,)) for s in shards])
 
 
-def read_weights(data_dir: Path, shards: Sequence[Shard]) -> Weights:
+def read_weights(data_dir: Path, shards: Sequence[Shard]) -> LossWeights:
     """Returns the loss weights of all pairs of the shards, float32 [N]."""
     return np.concatenate([_read_beside(data_dir / s.weights_file, np.float32, (s.examples,)) for s in shards])
 
 
-def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int = _MANY) -> Tokens:
+def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int = _MANY) -> TokenizedPairs:
     """Returns the token ids of all pairs of the shards, as uint16 if the vocabulary is small enough, else as int32.
 
     Raises:
@@ -93,7 +93,7 @@ def read_tokens(data_dir: Path, shards: Sequence[Shard], *, vocabulary_size: int
             for side in (0, 1):
                 values[side][filled[side] : filled[side] + len(parts[side])] = parts[side]
                 filled[side] += len(parts[side])
-    return Tokens(values, lengths, np.cumsum(lengths, axis=0, dtype=np.int64) - lengths)
+    return TokenizedPairs(values, lengths, np.cumsum(lengths, axis=0, dtype=np.int64) - lengths)
 
 
 @contextmanager
@@ -126,8 +126,9 @@ def _read_beside(path: Path, kind: type[_Kind], shape: tuple[int, ...]) -> NDArr
 def _load_array(path: Path, kind: np.dtype[_Kind], columns: tuple[int, ...]) -> NDArray[_Kind]:
     """Returns the array that `np.save` wrote, [N, *columns]. Does not use `np.load`, which calls Python's parser.
 
-    Before Python 3.11.8 and 3.12.2, two threads must not use the parser at the same time (python/cpython#106905). One
-    thread may run TensorFlow's autograph, which uses the parser, while another thread reads shards.
+    In versions of Python before 3.11.8 and 3.12.2, two threads must not use this parser at the same time
+    (python/cpython#106905). But while one thread reads shards, another thread may run TensorFlow's autograph, which
+    uses the parser.
     """
     content = path.read_bytes()
     if content[:8] != b"\x93NUMPY\x01\x00":
@@ -139,7 +140,7 @@ def _load_array(path: Path, kind: np.dtype[_Kind], columns: tuple[int, ...]) -> 
 
 
 def _read_shard(path: Path, shard: Shard, lengths: Lengths) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Returns the source and the target ids of a shard, given their lengths."""
+    """Returns the source ids and the target ids of a shard, given the lengths of its pairs."""
     try:
         content = path.read_bytes()
     except OSError as error:

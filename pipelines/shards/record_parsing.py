@@ -1,16 +1,17 @@
 """Parses all records of a shard at once: TFRecord framing, `tf.train.Example`, and the two packed lists in it.
 
 Only the layout of our shards is supported: the lists `source` and `target`, in this order and nothing else. The
-checksums of single records are skipped, because the checksum of the file is verified. TensorFlow's own parser takes
-three times as long, because it creates a string and lists for every record.
+checksums of single records are not verified, because the checksum of the whole file is verified elsewhere. TensorFlow's
+own parser takes three times as long, because it creates a string and lists for every record.
 
 A worked example is the record of source 7 300 3 and target 9 3 without its framing:
 
     0a 26 | 0a 12 0a 06 source 12 08 1a 06 0a 04 | 07 ac 02 03 | 0a 10 0a 06 target 12 06 1a 04 0a 02 | 09 03
 
-Before each list come the headers of the messages that contain the list, each with the size of the message. A number is
-stored in one or more bytes: the last byte is below 80 (hex), the others are 80 or more. The last byte of the size
-before a list is below 80 too. So a number has a further byte if the byte before its last byte is 80 or more.
+Each list follows the headers of the messages that contain the list. Each header has the size of its message. A number
+is stored in one or more bytes: the last byte is below 80 (hex), the others are 80 or more. The size before a list is
+stored in the same way, so the byte before the first number is below 80 too. Therefore a byte of 80 or more belongs to
+the same number as the next byte.
 """
 
 import struct
@@ -24,10 +25,10 @@ _KEY = len(b"\x0a\x06source")  # the key of the target has the same length
 
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
-Ids = NDArray[np.int32]
+RecordIds = NDArray[np.int32]
 
 
-def parse_records(content: bytes, lengths: NDArray[np.int32]) -> tuple[Ids, Ids]:
+def parse_records(content: bytes, lengths: NDArray[np.int32]) -> tuple[RecordIds, RecordIds]:
     """Returns the source ids of all records, concatenated, and the target ids of all records, concatenated.
 
     Args:
@@ -78,7 +79,10 @@ def _after_headers(data: Bytes, at: Places, count: int) -> Places:
 
 
 def _varints(data: Bytes, at: Places) -> tuple[Places, Places]:
-    """Returns the numbers that begin at these places, and where they end. Each byte has 7 bits, the lowest first."""
+    """Returns the numbers that begin at the places `at`, and the places where they end.
+
+    A byte holds 7 bits of a number. The first byte holds the lowest bits.
+    """
     byte = data.take(at, mode="clip")
     numbers = (byte & 127).astype(np.int64)
     at, shift = at + 1, 7
@@ -89,7 +93,7 @@ def _varints(data: Bytes, at: Places) -> tuple[Places, Places]:
     return numbers, at
 
 
-def _unpacked(data: Bytes, starts: Places, sizes: Places, lengths: NDArray[np.int32]) -> Ids:
+def _unpacked(data: Bytes, starts: Places, sizes: Places, lengths: NDArray[np.int32]) -> RecordIds:
     """Decodes packed lists, given the place of the first byte, the size in bytes and the length of each list."""
     ends = starts + sizes
     if (ends > len(data)).any() or (starts[1:] < ends[:-1]).any():

@@ -1,7 +1,7 @@
 """Writes TFRecords of `tf.train.Example` without TensorFlow, which would take too much memory in each worker process.
 
-The files have the same framing as those of `tf.io.TFRecordWriter`. The message type is the one in
-tensorflow/core/example/example.proto, reduced to int64 lists.
+The records are framed as `tf.io.TFRecordWriter` frames them. The message type is that of
+tensorflow/core/example/example.proto, but with int64 lists only.
 """
 
 import hashlib

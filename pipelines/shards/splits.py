@@ -18,10 +18,10 @@ NO_USABLE_WEIGHT = (
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard. Lengths and numbers of tokens include EOS.
+    """The description of a shard. Its lengths and its numbers of tokens include EOS.
 
-    `sha256` is the checksum of the shard. `beside_sha256` is the checksum of the files with corpora and loss weights
-    beside the shard; it is empty if there are no such files.
+    `sha256` is the checksum of the shard. `beside_sha256` is one checksum of the files beside the shard that have the
+    corpora and the loss weights of its pairs. It is empty if the shard has no such files.
     """
 
     file: str
@@ -106,7 +106,7 @@ class Split:
         shards: The shards.
         length_histogram: The element at index n is the number of pairs whose longer side has n tokens.
         cleaning: The report of what cleaning kept and dropped, as JSON values.
-        origins: Descriptions that say, for each corpus, where its text came from.
+        origins: For each corpus, a description that says where its text came from.
         text: The names of the files with raw source and target text, which BLEU needs; None for training data.
         corpora: The mixed corpora; `Shard.corpus_file` contains indices into them. Empty if there is only one corpus.
         has_loss_weights: True if the pairs have loss weights.
@@ -131,7 +131,7 @@ class Split:
 
     @property
     def times_taken(self) -> float:
-        """The mean number of times that an epoch takes a pair (`pipelines.streaming.mixing`)."""
+        """The number of times that an epoch takes a pair, averaged over all pairs (`pipelines.streaming.mixing`)."""
         pairs = sum(corpus.pairs for corpus in self.corpora)
         return sum(corpus.pairs * corpus.weight for corpus in self.corpora) / pairs if pairs else 1.0
 

@@ -1,7 +1,7 @@
 """Opens corpora: a SPEC such as `files:news` or `tfds:wmt14_translate/de-en` becomes raw pairs.
 
-Nothing is cleaned or reordered here. A corpus yields bytes, so that cleaning can count text that is not UTF-8. Each
-kind of corpus is a module of `pipelines.sources`.
+The pairs are neither cleaned nor reordered here. A corpus yields bytes, so that cleaning can count the pairs that are
+not UTF-8. For each kind of corpus, there is a module in `pipelines.sources`.
 """
 
 import difflib
@@ -11,7 +11,8 @@ from dataclasses import replace
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.sources.corpus import DOCUMENTS, Corpus, CorpusRequest, LanguagePair, RawPair
 from keras_nmt.pipelines.sources.downloads import Downloads
-from keras_nmt.pipelines.sources.running_text import open_text
+from keras_nmt.pipelines.sources.monolingual.running_text import open_text
+from keras_nmt.pipelines.sources.monolingual.trees import open_trees
 from keras_nmt.pipelines.sources.sample import SAMPLES, in_direction, open_sample
 from keras_nmt.pipelines.sources.specs import CorpusSpec, parse_spec
 from keras_nmt.pipelines.sources.text import open_files, open_jsonl, open_tsv
@@ -31,20 +32,22 @@ def open_corpus(
 ) -> Corpus:
     """Opens the corpus that `spec` names, in the direction of `pair`.
 
-    Only three options in `spec` are used here: `sha256`, `documents` and `loss_weight=column`. The code that mixes
-    corpora uses the other options: weights, tags and language pairs.
+    Only these options in `spec` are used here: `sha256`, `documents`, `source`, `target` and `loss_weight=column`. The
+    code that mixes corpora uses the other options: weights, tags and language pairs.
 
     Args:
-        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE`, `text:FILE` or
-            `sample:NAME`. A leading `reversed:` swaps source and target, to train both directions at once.
-        pair: The source and the target language. A TFDS configuration, a sample, JSON lines and TMX can be read in
-            either direction.
+        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE`, `trees:FILE`,
+            `text:FILE` or `sample:NAME`. A leading `reversed:` swaps source and target, to train both directions at
+            once.
+        pair: The source and the target language, or `LanguagePair("text", "summary")`. A TFDS configuration, a sample,
+            JSON lines and TMX can be read in either direction.
         split: `train`, `dev` or `test`; ignored for files.
         data_dir: The data folder of TFDS; if None, the default of TFDS.
         downloads: The folder for files from `https://`; if None, a folder in the user's cache.
 
     Raises:
-        DataError: The kind of corpus is unknown, the text cannot be found, or it is not in these languages.
+        DataError: The kind of corpus is unknown, its text cannot be found, or its text is not in the languages of
+            `pair`.
     """
     wanted = parse_spec(spec) if isinstance(spec, str) else spec
     kind, colon, name = wanted.location.partition(":")
@@ -67,6 +70,7 @@ def open_corpus(
             checksums=wanted.sha256,
             weight_column=wanted.loss_weight_column,
             documents=wanted.documents or DOCUMENTS[0],
+            fields=(wanted.source_field or pair.source, wanted.target_field or pair.target),
         )
     )
 
@@ -80,6 +84,8 @@ def _unknown_kind(location: str, kind: str) -> DataError:
 def _check_options(spec: CorpusSpec, kind: str) -> None:
     if spec.loss_weight_column and kind != "tsv":
         raise DataError(f"corpus {spec.text}: loss_weight=column needs tsv:FILE; give a number")
+    if (spec.source_field or spec.target_field) and kind != "jsonl":
+        raise DataError(f"corpus {spec.text}: source and target are fields of jsonl:FILE; leave them out")
     if spec.sha256 and kind in ("tfds", "sample"):
         raise DataError(f"corpus {spec.text}: sha256 is for files from https://; leave it out")
     if spec.documents and kind != "text":
@@ -100,6 +106,7 @@ _FORMS = {
     "jsonl": "jsonl:FILE",
     "tmx": "tmx:FILE",
     "text": "text:FILE",
+    "trees": "trees:FILE",
     "sample": "sample:tatoeba-en-de",
     _REVERSED: "reversed:SPEC",
 }
@@ -110,5 +117,6 @@ _OPENERS: dict[str, Callable[[CorpusRequest], Corpus]] = {
     "jsonl": open_jsonl,
     "tmx": open_tmx,
     "text": open_text,
+    "trees": open_trees,
     "sample": open_sample,
 }

@@ -19,7 +19,7 @@ class Malformed(NamedTuple):
 
     Attributes:
         path: The path of the file.
-        reason: The reason, as it follows the path in a message: " line 3 has no tab".
+        reason: The end of a message that begins with the path, such as " line 3 has no tab".
     """
 
     path: str
@@ -37,8 +37,8 @@ class Malformed(NamedTuple):
 class RawPair(NamedTuple):
     """The bytes of a source and a target, without line ends, and the weight of the pair in the loss.
 
-    Running text has no source and keeps its line ends (`pipelines.sources.running_text`). If a line of the text is not
-    a pair, `source` is the whole line, and `malformed` gives the reason.
+    Running text has no source and keeps its line ends (`pipelines.sources.monolingual.running_text`). If a line of the
+    text is not a pair, `source` is the whole line, and `malformed` gives the reason.
     """
 
     source: bytes
@@ -69,7 +69,7 @@ class LanguagePair:
 
     @classmethod
     def written(cls, text: str) -> "LanguagePair":
-        """Parses a pair that this program wrote to a file with `str`; does not standardise its codes again."""
+        """Parses a pair that this program wrote to a file with `str`. The codes are not standardised again."""
         return cls(*text.split("-")) if text.count("-") == 1 else cls.parse(text)
 
     def reversed(self) -> "LanguagePair":
@@ -89,7 +89,7 @@ class Corpus:
 
     Attributes:
         spec: The SPEC that the user gave.
-        origin: A description of where the text comes from, for people, as JSON values.
+        origin: A description of where the text comes from, to be read by people, as JSON values.
         identity: Values that change when the text changes.
         read: A function that returns a new iterator over the pairs.
         keeps_malformed: True to yield malformed lines, so that the caller can count them.
@@ -116,8 +116,8 @@ class Corpus:
     def fingerprint(self) -> str:
         """Returns a digest of the corpus' identity, without reading the text.
 
-        The digest stays the same if the same text is opened again. The digest changes if a file has been written
-        meanwhile, if a TFDS data set has another version, or if a download has another checksum.
+        If the same text is opened again, the digest is the same. The digest changes if one of the files has been
+        written since, if the TFDS data set has another version, or if the download has another checksum.
         """
         return hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()
 
@@ -135,6 +135,7 @@ class CorpusRequest:
         downloads: The folder for downloaded files.
         checksums: The expected SHA-256 of each downloaded file; empty if the SPEC gives none.
         weight_column: True to read the loss weights from the third column of each line.
+        fields: The names of the source and the target in a JSON object.
         documents: One of `DOCUMENTS`, the part of a file of running text that is a document.
     """
 
@@ -146,4 +147,5 @@ class CorpusRequest:
     downloads: Downloads
     checksums: tuple[str, ...]
     weight_column: bool
+    fields: tuple[str, str]
     documents: str = DOCUMENTS[0]

@@ -1,7 +1,8 @@
 """Decompresses text as a stream. The suffix of a file determines the format.
 
-If the suffix is unknown, the first bytes of the file determine the format. Archives and other files without lines of
-text are recognised by their first bytes and rejected. Without this check, their content would be read as one odd line.
+If the suffix is unknown, the first bytes of the file determine the format. Archives and other files that do not contain
+lines of text are recognised by their first bytes and rejected. Without this check, the content of such a file would be
+read as one odd line.
 """
 
 import bz2
@@ -76,7 +77,7 @@ def _refused(name: str, what: str, advice: str) -> DataError:
 
 
 def _with_peek(file: Any) -> Any:
-    """Returns the file with a `peek` method, which some files of remote stores lack."""
+    """Returns the file, with a method `peek` if it has none. Some files of remote stores have none."""
     return file if hasattr(file, "peek") else _reader(iter(lambda: file.read(_CHUNK_BYTES), b""))
 
 
@@ -85,7 +86,10 @@ def _reader(chunks: Iterator[bytes]) -> IO[bytes]:
 
 
 def _streams(file: IO[bytes], decompressor: Callable[[], Any]) -> Iterator[bytes]:
-    """Yields the content of all streams of a file; Python's own readers silently stop at a damaged second stream."""
+    """Yields the content of all compressed streams of a file, and raises an error if one is damaged.
+
+    Python's own readers would silently stop before a damaged second stream.
+    """
     stream, left = None, b""
     while chunk := left or file.read(_CHUNK_BYTES):
         if stream is None:
@@ -110,7 +114,7 @@ def _decompress(stream: Any, data: bytes) -> bytes:
 
 
 def _frames(file: IO[bytes]) -> Iterator[bytes]:
-    """Yields the content of all zstd frames of a file; unlike the reader of zstandard, detects a truncated file."""
+    """Yields the content of all zstd frames of a file. Unlike the reader of zstandard, detects a truncated file."""
     frame, left = None, b""
     while chunk := left or file.read(_CHUNK_BYTES):
         frame = frame or zstandard.ZstdDecompressor().decompressobj()
@@ -147,7 +151,7 @@ class _Chunks(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Reads from the current chunk into `buffer`, and returns the number of bytes; 0 at the end."""
+        """Reads from the current chunk into `buffer`. Returns the number of bytes read; 0 at the end of all chunks."""
         while not self._left:
             chunk = next(self._chunks, None)
             if chunk is None:

@@ -1,4 +1,4 @@
-"""Downloads files over HTTP into a folder: resumes broken connections, verifies checksums, and keeps complete files.
+"""Downloads files over HTTP into a folder: resumes interrupted downloads, verifies checksums, keeps complete files.
 
 A file that is already in the folder is not downloaded again. Users may also put files into the folder themselves.
 """
@@ -46,8 +46,8 @@ class Downloads:
 
     Attributes:
         folder: The folder.
-        progress: A function that is called with the number of bytes of a file received so far, and the size of the
-            file, or None if the host does not report it.
+        progress: A function that is called during a download with two arguments: the number of bytes received so far,
+            and the size of the file, or None if the host does not report the size.
     """
 
     folder: Path = field(default_factory=default_folder)
@@ -66,11 +66,11 @@ class Downloads:
         return self.folder.joinpath(address.netloc.rpartition("@")[2].replace(":", "_"), *parts)
 
     def fetch(self, urls: Sequence[str], sha256: str | None = None) -> Path:
-        """Returns a file that has several alternative addresses, and downloads it if necessary.
+        """Returns the path of a file that is available at any of the addresses `urls`. Downloads it if necessary.
 
         If the file is already in the folder, either at HOST/PATH or directly under its name, this file is returned.
-        Otherwise the file is downloaded from the first address that exists. An incomplete download has the suffix
-        `.part`, and is resumed if the host confirms that the content is unchanged.
+        Otherwise the file is downloaded from the first of the addresses that exists. An incomplete download is kept
+        with the suffix `.part`. The next call resumes it if the host confirms that the file has not changed.
 
         Raises:
             DataError: No address exists, the network fails, or the content does not have the checksum `sha256`.
@@ -92,11 +92,11 @@ class Downloads:
 
 
 class _AbsentError(Exception):
-    """The host does not have the file; some hosts answer 403 for files that do not exist."""
+    """The error raised if the host does not have the file. Some hosts answer 403 for files that do not exist."""
 
 
 class _CutShortError(OSError):
-    """The connection ended before the file was complete."""
+    """The error raised if the connection ended before the file was complete."""
 
 
 def _download(url: str, path: Path, sha256: str | None, progress: ByteProgress) -> Path:
@@ -120,7 +120,7 @@ def _download(url: str, path: Path, sha256: str | None, progress: ByteProgress) 
 
 
 def _receive_all(url: str, part: Path, progress: ByteProgress) -> None:
-    """Downloads the missing bytes of `part`; gives up after several consecutive attempts without new bytes."""
+    """Downloads the missing bytes of `part`. Raises an error after several consecutive attempts without new bytes."""
     failures, most = 0, _size(part)
     while True:
         try:

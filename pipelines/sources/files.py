@@ -1,7 +1,8 @@
-"""Opens the files of corpora, local or at gs:// and s3://, as decompressed streams. No other module opens such files.
+"""Opens the files of corpora, local or at gs:// and s3://, as decompressed streams. No other module opens them.
 
-Files from the web are downloaded first (`pipelines.sources.downloads`). Remote stores are read with the fsspec backend
-of epath. By default epath would prefer its TensorFlow backend, which does not support S3 and takes seconds to load.
+Files from the web are first downloaded by `pipelines.sources.downloads`. Remote stores are read with the fsspec backend
+of the package epath. By default, epath would use its TensorFlow backend, which does not support S3 and takes seconds to
+load.
 """
 
 import os
@@ -42,7 +43,7 @@ def open_stream(name: str) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def read_lines(name: str) -> Iterator[bytes]:
+def raw_lines(name: str) -> Iterator[bytes]:
     """Yields the lines of a file, without line ends (`\\n` or `\\r\\n`) and without a byte order mark.
 
     Raises:
@@ -118,7 +119,7 @@ def is_file(name: str) -> bool:
 
 
 def matches(pattern: str) -> list[str]:
-    """Returns the files that match a pattern, sorted; the name of an existing file is not a pattern."""
+    """Returns the files that match a pattern, sorted. If `pattern` is the name of a file, returns only this file."""
     if not has_magic(pattern) or is_file(pattern):
         return [pattern] if is_file(pattern) else []
     with _explained(pattern):
@@ -126,7 +127,7 @@ def matches(pattern: str) -> list[str]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Returns the full path and the size of a file, for people."""
+    """Returns the full path and the size of a file, for descriptions that people read."""
     if name == STDIN:
         return {"path": STDIN}
     path = name if _is_remote(name) else str(Path(name).resolve())

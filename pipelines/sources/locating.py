@@ -1,4 +1,4 @@
-"""Finds the files of a corpus, whose name in the SPEC is a path, a pattern of paths, or the address of a download."""
+"""Finds the files of a corpus. The SPEC names them by a path, a pattern of paths, or the address of a download."""
 
 from dataclasses import dataclass
 from glob import escape, has_magic

@@ -22,13 +22,15 @@ class CorpusSpec:
     Attributes:
         text: The SPEC as the user gave it.
         location: The part before the options, such as `files:europarl`.
-        weight: The number of times that an epoch takes each pair; may be a fraction.
+        weight: The number of times that an epoch takes each pair; need not be an integer.
         tag: The domain of the text, or None.
         pair: The languages of this corpus; if None, the main language pair of the preparation.
         loss_weight: The weight of each pair in the loss.
         loss_weight_column: True if the third column of each line contains the loss weight of the pair; `loss_weight` is
             1 then.
         sha256: The expected SHA-256 of each downloaded file; empty if the SPEC gives none.
+        source_field: The field of a JSON object that contains the source; if None, the field is named by the language.
+        target_field: The field of a JSON object that contains the target; if None, the field is named by the language.
         documents: One of `DOCUMENTS`, the part of a file of running text that is a document; None if the SPEC gives
             none.
     """
@@ -41,6 +43,8 @@ class CorpusSpec:
     loss_weight: float = 1.0
     loss_weight_column: bool = False
     sha256: tuple[str, ...] = ()
+    source_field: str | None = None
+    target_field: str | None = None
     documents: str | None = None
 
     @property
@@ -50,7 +54,7 @@ class CorpusSpec:
 
     @property
     def is_reversed(self) -> bool:
-        """True if source and target are swapped, as in `reversed:files:news`; a second `reversed:` swaps them back."""
+        """True if source and target are swapped, as in `reversed:files:news`. A second `reversed:` swaps them back."""
         kinds = self.location.split(":")
         return len(list(takewhile("reversed".__eq__, kinds))) % 2 == 1
 
@@ -58,7 +62,7 @@ class CorpusSpec:
     def is_piped(self) -> bool:
         """True if the text comes from standard input, as in `tsv:-`."""
         *_, kind, name = ("", *self.location.split(":"))
-        return name == STDIN and kind in ("tsv", "jsonl", "tmx", "text")
+        return name == STDIN and kind in ("tsv", "jsonl", "tmx", "trees", "text")
 
     def __post_init__(self) -> None:
         for name in ("weight", "loss_weight"):
@@ -75,6 +79,8 @@ class CorpusSpec:
                     f"corpus {self.text}: expected a sha256 of 64 hexadecimal digits, got {checksum!r}; "
                     "sha256sum FILE prints it"
                 )
+        if "" in (self.source_field, self.target_field):
+            raise DataError(f"corpus {self.text}: expected the name of a field, as in source=body&target=subject")
 
 
 def parse_spec(spec: str) -> CorpusSpec:
@@ -142,6 +148,11 @@ def _checksums(spec: str, name: str, value: str) -> dict[str, Any]:
     return {name: tuple(value.lower().split(","))}
 
 
+def _field(spec: str, name: str, value: str) -> dict[str, Any]:
+    del spec
+    return {f"{name}_field": value}
+
+
 def _documents(spec: str, name: str, value: str) -> dict[str, Any]:
     if value not in DOCUMENTS:
         raise DataError(f"corpus {spec}: {name} must be {', '.join(DOCUMENTS[:-1])} or {DOCUMENTS[-1]}, got {value!r}")
@@ -154,5 +165,7 @@ _OPTIONS: dict[str, Callable[[str, str, str], dict[str, Any]]] = {
     "pair": _pair,
     "loss_weight": _loss_weight,
     "sha256": _checksums,
+    "source": _field,
+    "target": _field,
     "documents": _documents,
 }

@@ -13,8 +13,8 @@ from typing import Any
 
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.language_codes import match
-from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, Malformed, RawPair
-from keras_nmt.pipelines.sources.files import display_name, read_lines
+from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, Malformed, RawPair
+from keras_nmt.pipelines.sources.files import display_name, raw_lines
 from keras_nmt.pipelines.sources.locating import TextFile, locate, locate_sides
 
 _EMPTY = RawPair(b"", b"")  # dropped and counted by cleaning
@@ -22,7 +22,7 @@ _NO_TAB = " has no tab; expected source, a tab, target on each line"
 
 
 class MalformedLineError(ValueError):
-    """A line is not a pair. The message is the reason, to be appended to "FILE line N"."""
+    """The error raised if a line is not a pair. Its message is the reason, which is appended to "FILE line N"."""
 
 
 def open_files(request: CorpusRequest) -> Corpus:
@@ -51,13 +51,19 @@ def open_tsv(request: CorpusRequest) -> Corpus:
 
 
 def open_jsonl(request: CorpusRequest) -> Corpus:
-    """Opens `jsonl:FILE`, in which each line is a JSON object with one text per language.
+    """Opens `jsonl:FILE`, in which each line is a JSON object with a source and a target.
 
-    The texts may also be in a nested object `translation`. The field `weight`, if present, is the loss weight.
+    The fields are named by the languages, unless the SPEC names others. The texts may also be in a nested object
+    `translation`. The field `weight`, if present, is the loss weight.
+
+    Raises:
+        DataError: No file is found, or source and target are the same field.
     """
-    pair = request.pair
-    parse = partial(_object, pair=pair)
-    found = locate(request, f'{{"{pair.source}": …, "{pair.target}": …}} on each line')
+    source, target = request.fields
+    if source == target:
+        raise DataError(f"corpus {request.spec}: source and target are both the field {source!r}; name two fields")
+    parse = partial(_object, fields=request.fields)
+    found = locate(request, f'{{"{source}": …, "{target}": …}} on each line')
     return _corpus(request, "jsonl", found, lambda: chain.from_iterable(_read_pairs(f.path, parse) for f in found))
 
 
@@ -86,19 +92,22 @@ def checked_weight(value: str | float | None, what: str) -> float:
     return weight
 
 
-def in_one_line(text: str) -> bytes:
-    """Encodes text, with spaces for line ends. Lone surrogates become invalid UTF-8, so cleaning drops the pair."""
-    return text.replace("\r\n", " ").replace("\n", " ").encode(errors="surrogatepass")
+def in_one_line(text: bytes) -> bytes:
+    r"""Joins the lines of a text by spaces; removes blank lines, as between paragraphs, and the spaces around lines.
+
+    Only `\n`, `\r` and `\r\n` are line ends. Example: "One.\n\n Two.\r\n" becomes "One. Two.".
+    """
+    return b" ".join(filter(None, map(bytes.strip, text.splitlines())))
 
 
 def _corpus(request: CorpusRequest, kind: str, found: list[TextFile], read: Callable[[], Iterator[RawPair]]) -> Corpus:
     origin = {"kind": kind, "spec": request.spec, "files": [file.describe() for file in found]}
-    identity = (kind, str(request.pair), request.weight_column, [file.identify() for file in found])
+    identity = (kind, str(request.pair), request.fields, request.weight_column, [file.identify() for file in found])
     return Corpus(request.spec, origin, identity, read)
 
 
 def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
-    sources, targets = read_lines(source), read_lines(target)
+    sources, targets = raw_lines(source), raw_lines(target)
     for number, (left, right) in enumerate(zip_longest(sources, targets)):
         if left is None or right is None:
             longer = number + 1 + sum(1 for _ in (targets if left is None else sources))
@@ -112,7 +121,7 @@ def _read_two_files(source: str, target: str) -> Iterator[RawPair]:
 
 def _read_pairs(path: str, parse: Callable[[bytes], RawPair | None]) -> Iterator[RawPair]:
     """Yields the pair of each line; skips a line if `parse` returns None. Malformed lines are yielded as such."""
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(raw_lines(path), start=1):
         try:
             pair = parse(line)
         except MalformedLineError as error:
@@ -144,12 +153,12 @@ def _source_and_rest(line: bytes) -> tuple[bytes, bytes]:
     return source, rest
 
 
-def _object(line: bytes, pair: LanguagePair) -> RawPair | None:
+def _object(line: bytes, fields: tuple[str, str]) -> RawPair | None:
     if not line.strip():
         return None
     found = _parse_object(line)
     texts = found["translation"] if isinstance(found.get("translation"), dict) else found
-    source, target = (_side(texts, language) for language in (pair.source, pair.target))
+    source, target = (_side(texts, field) for field in fields)
     return RawPair(source, target, checked_weight(found.get("weight", 1.0), "weight"))
 
 
@@ -163,12 +172,15 @@ def _parse_object(line: bytes) -> dict[str, Any]:
     return found
 
 
-def _side(texts: dict[str, Any], language: str) -> bytes:
-    """Returns the text of one language; null becomes an empty text, which cleaning drops and counts."""
-    name = match(language, texts)
+def _side(texts: dict[str, Any], field: str) -> bytes:
+    """Returns the text of one side; null becomes an empty text, which cleaning drops and counts.
+
+    Lone surrogates are encoded as bytes that are not valid UTF-8. So cleaning will drop the pair.
+    """
+    name = match(field, texts)
     text = texts[name] if name else 0
     if text is None:
         return b""
     if not isinstance(text, str):
-        raise MalformedLineError(f" has no text in {language!r}; its fields are: {', '.join(texts)}")
-    return in_one_line(text)
+        raise MalformedLineError(f" has no text in {field!r}; its fields are: {', '.join(texts)}")
+    return in_one_line(text.encode(errors="surrogatepass"))

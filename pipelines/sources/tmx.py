@@ -23,7 +23,7 @@ _SUBFLOW = "sub"  # text within a formatting code, such as a footnote; it is kep
 
 
 class _UnknownEntityError(Exception):
-    """An unknown entity; the message gives its name and line."""
+    """The error raised at an unknown entity. The message gives the entity's name and line."""
 
 
 def open_tmx(request: CorpusRequest) -> Corpus:
@@ -39,7 +39,7 @@ def open_tmx(request: CorpusRequest) -> Corpus:
 def read_tmx(path: str, pair: LanguagePair) -> Iterator[RawPair]:
     """Yields pairs from the translation units that have both languages. Memory use does not grow with the file.
 
-    Language codes may have any spelling, and `en` also matches `en-US` if a unit has no `en`.
+    The language codes in the file may have any spelling. If a unit has no text in `en`, `en` also matches `en-US`.
 
     Raises:
         DataError: The document is not well-formed, defines entities, or has no unit with both languages.

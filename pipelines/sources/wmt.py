@@ -1,4 +1,6 @@
-"""Corpora from TensorFlow Datasets (TFDS), mainly those of WMT: `tfds:NAME/CONFIG[SUBSETS]:SPLIT`.
+"""Corpora from TensorFlow Datasets (TFDS): translations, mainly those of WMT, and summaries.
+
+A SPEC is `tfds:NAME/CONFIG[SUBSETS]:SPLIT`, such as `tfds:wmt14_translate/de-en`, `tfds:cnn_dailymail`.
 
 TensorFlow and TFDS are imported only when a corpus is opened, because the import takes seconds.
 """
@@ -9,26 +11,30 @@ from typing import Any
 
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.language_codes import match
-from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, RawPair
+from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, RawPair
 from keras_nmt.pipelines.sources.files import first_line
+from keras_nmt.pipelines.sources.text import in_one_line
 
 _SPLITS = {"dev": "validation"}  # our names of splits -> the names in TFDS, where they differ
+_SUMMARY_PAIR = ("text", "summary")  # the codes of a language pair that read a data set of summaries
 _READ_AT_ONCE = 1024  # pairs per batch; if each pair were read singly, the overhead of tf.data would dominate
 
 
 def open_tfds(request: CorpusRequest) -> Corpus:
-    """Opens a TFDS translation data set. On first use, TFDS downloads and prepares the data set.
+    """Opens a TFDS data set of translations or summaries. On first use, TFDS downloads and prepares the data set.
+
+    The languages of the pair name the features of the data set. For the pair text-summary, the features are the
+    supervised keys of the data set, whatever their names: `article` and `highlights` in cnn_dailymail.
 
     Raises:
-        DataError: TFDS does not have the data set, split or subset, cannot download it, or has it in other languages.
+        DataError: TFDS does not have the data set, the split or a subset, cannot download the data set, or has it only
+            in other languages or without summaries.
     """
     spec, pair = request.spec, request.pair
     name, _, chosen = request.name.partition(":")
     builder = _builder(spec, name, request.tfds_dir)
-    languages = sorted(builder.info.features or ())
-    source, target = (match(language, languages) for language in (pair.source, pair.target))
-    if source is None or target is None or source == target:
-        raise DataError(f"corpus {spec} is in {' and '.join(languages)}, not {pair}; choose another configuration")
+    is_summary = sorted((pair.source, pair.target)) == sorted(_SUMMARY_PAIR)
+    source, target = (_summary_features if is_summary else _language_features)(spec, builder, pair)
     split = chosen or _SPLITS.get(request.split, request.split)
     _prepare(spec, builder)
     splits = builder.info.splits  # empty in the mock data of tfds.testing, which accepts any split
@@ -36,6 +42,30 @@ def open_tfds(request: CorpusRequest) -> Corpus:
         raise DataError(f"corpus {spec} has no split {split!r}; it has {', '.join(splits)}")
     identity = ("tfds", str(pair), builder.info.full_name, split)
     return Corpus(spec, _origin(spec, builder, split), identity, lambda: _read(builder, split, source, target))
+
+
+def _language_features(spec: str, builder: Any, pair: LanguagePair) -> tuple[str, str]:
+    """Returns the names of the features that contain the source and the target of a translation."""
+    languages = sorted(builder.info.features or ())
+    source, target = (match(language, languages) for language in (pair.source, pair.target))
+    if source is None or target is None or source == target:
+        raise DataError(f"corpus {spec} is in {' and '.join(languages)}, not {pair}; choose another configuration")
+    return source, target
+
+
+def _summary_features(spec: str, builder: Any, pair: LanguagePair) -> tuple[str, str]:
+    """Returns the names of the features that contain the source and the target of a summary, in either direction."""
+    from tensorflow_datasets.core.features import Text, Translation
+
+    features, keys = builder.info.features, builder.info.supervised_keys or ()
+    are_texts = all(isinstance(key, str) and isinstance(features[key], Text) for key in keys)
+    if len(keys) != len(_SUMMARY_PAIR) or not are_texts or isinstance(features, Translation):
+        raise DataError(
+            f"corpus {spec} is no data set of summaries: expected a text and its summary as supervised keys, got "
+            f"{' and '.join(map(str, keys)) or 'none'}; choose one such as tfds:xsum"
+        )
+    names = dict(zip(_SUMMARY_PAIR, keys, strict=True))
+    return names[pair.source], names[pair.target]
 
 
 def _builder(spec: str, name: str, tfds_dir: str | None) -> Any:
@@ -53,7 +83,7 @@ def _builder(spec: str, name: str, tfds_dir: str | None) -> Any:
 
 
 def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | None) -> Any:
-    """Returns a builder for the chosen training corpora of a WMT task; the builder has only the split `train`."""
+    """Returns a TFDS builder for the chosen training corpora of a WMT task. The builder has only the split `train`."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.translate import wmt
 
@@ -77,7 +107,7 @@ def _with_subsets(spec: str, builder: Any, chosen: list[str], tfds_dir: str | No
 
 
 def _prepare(spec: str, builder: Any) -> None:
-    """Downloads and prepares the data if necessary; TFDS itself shows the progress on stderr."""
+    """Downloads and prepares the data set if necessary. TFDS shows the progress on stderr."""
     try:
         builder.download_and_prepare()
     except Exception as error:  # the download errors of TFDS have no common base class
@@ -119,8 +149,8 @@ def _origin(spec: str, builder: Any, split: str) -> dict[str, Any]:
     }
 
 
-def _read(builder: Any, split: str, *languages: str) -> Iterator[RawPair]:
+def _read(builder: Any, split: str, *features: str) -> Iterator[RawPair]:
     examples = builder.as_dataset(split=split, shuffle_files=False)
     for block in examples.batch(_READ_AT_ONCE).prefetch(2).as_numpy_iterator():
-        for source, target in zip(*(block[language] for language in languages), strict=True):
-            yield RawPair(source.replace(b"\n", b" "), target.replace(b"\n", b" "))
+        for source, target in zip(*(block[feature] for feature in features), strict=True):
+            yield RawPair(in_one_line(source), in_one_line(target))

@@ -1,8 +1,9 @@
 """Makes glibc's `malloc` keep the memory of freed tensors.
 
-By default glibc returns large blocks to the system when they are freed, and each training step causes page faults to
-get its memory again. Up to 40 % of the processor time is then spent in the kernel. TensorFlow makes this worse when it
-first reads a generator: `GeneratorDatasetOp` calls `mallopt(M_TRIM_THRESHOLD, 128 KiB)` for the whole process.
+By default, glibc returns large blocks of memory to the operating system when they are freed. Each training step must
+then get its memory again, which causes page faults. Up to 40 % of the processor time is spent in the kernel. TensorFlow
+makes this worse when it reads a generator for the first time: `GeneratorDatasetOp` calls `mallopt(M_TRIM_THRESHOLD, 128
+KiB)` for the whole process.
 """
 
 import ctypes
@@ -31,11 +32,12 @@ KEPT = (
 def keep_freed_memory() -> bool:
     """Tells glibc to keep freed memory. Does not change parameters that environment variables set.
 
-    A call takes a microsecond. The call is needed again after every op that resets the parameters.
+    Some TensorFlow ops reset the parameters. After each such op, this function must be called again. A call takes a
+    microsecond.
 
     Returns:
-        True if the allocator is that of glibc and accepts the parameters. False without glibc, or if GLIBC_TUNABLES
-        sets parameters of the allocator; then nothing is changed.
+        True if the allocator is that of glibc and accepts the parameters. If there is no glibc, or if GLIBC_TUNABLES
+        sets parameters of the allocator, changes nothing and returns False.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,9 +1,9 @@
-"""Divides pairs into batches that keep a token budget and have few different shapes; reads only the pairs' lengths.
+"""Divides pairs into batches within a token budget, with few different shapes. Reads only the lengths of the pairs.
 
 A plan says which rows go into a batch, and to which lengths the source and the target are padded. Plans are made
-without tokens, so a position in an epoch is found without reading the data. Only a small set of batch shapes is
-possible: the source and target length come from `bucket_lengths`, and the longer of these two lengths determines the
-number of rows.
+without reading tokens. So a training can resume in the middle of an epoch without reading the data before that
+position. Only a small set of batch shapes is possible: the source and target length come from `bucket_lengths`, and the
+longer of these two lengths determines the number of rows.
 
 A worked example: the buckets are 4, 5, 6, 7, 8, and the budget is 64 tokens per side. The number of rows is a multiple
 of 8, so a batch has 64 // 8 = 8 rows if its width is 5 to 8, and 16 rows if its width is 4. The width of a row is the
@@ -38,7 +38,7 @@ from keras_nmt.pipelines.shards.buckets import (
     longer_sides,
 )
 from keras_nmt.pipelines.shards.lanes import Host
-from keras_nmt.pipelines.shards.reading import Tokens
+from keras_nmt.pipelines.shards.reading import TokenizedPairs
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
 ROWS_MULTIPLE = 8  # so that a batch can be divided among 2, 4 or 8 replicas or accumulation steps
@@ -57,7 +57,7 @@ class BatchShape(NamedTuple):
 
 
 class BatchPlan(NamedTuple):
-    """The pairs of a batch, and the lengths that its source and target are padded to."""
+    """The pairs of a batch, and the lengths to which its source and its target are padded."""
 
     rows: Rows  # [B], the index of the pair in each row, or EMPTY_ROW
     source_length: int
@@ -75,7 +75,7 @@ class BatchPlan(NamedTuple):
 
     @property
     def one_per_row(self) -> "BatchPlan":
-        """This plan, since it already has one pair per row; `PackedPlan.one_per_row` returns another plan."""
+        """This plan itself, because it already has one pair per row. (`PackedPlan.one_per_row` returns a new plan.)"""
         return self
 
     @property
@@ -88,13 +88,14 @@ class BatchPlan(NamedTuple):
         return np.arange(len(self.rows))[host.rows]
 
     def part(self, host: Host, places: Rows) -> "BatchPlan":
-        """Returns the plan of the rows that a host reads.
+        """Returns the plan of the rows of this batch that a host reads.
 
-        Empty rows are added if necessary, so that every host gets the same number of rows.
+        If the rows cannot be divided equally among the hosts, empty rows are added, so that every host gets the same
+        number of rows.
 
         Args:
             host: One of the machines that read together.
-            places: For each pair of the window, its index among the pairs that the host has read.
+            places: For each pair of the window, its index among those pairs of the window that the host has read.
         """
         missing = -len(self.rows) % host.of
         rows = np.pad(self.rows, (0, missing), constant_values=EMPTY_ROW)[host.rows]
@@ -108,7 +109,10 @@ def rounded_rows(rows: int) -> int:
 
 
 def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
-    """Returns the number of rows of a batch for each length: the largest multiple of 8 within `batch_tokens` tokens.
+    """Returns the number of rows of a batch for each length to which the rows may be padded.
+
+    If the rows are padded to a length, their number is the largest multiple of 8 with which one side of the batch has
+    at most `batch_tokens` tokens.
 
     Raises:
         DataError: `batch_tokens` is too small for 8 rows of the longest length.
@@ -129,7 +133,8 @@ def largest_shapes(
     Args:
         longest_source: The length of the longest source.
         longest_target: The length of the longest target.
-        rows: An upper bound on the number of pairs: the number of lanes times the number of pairs in the largest lane.
+        rows: An upper bound on the number of pairs to divide into batches: the number of lanes times the number of
+            pairs in the largest lane.
         batch_tokens: The maximum number of tokens on each side of a batch, padding included.
         max_length: The maximum number of tokens on a side; longer pairs are skipped.
 
@@ -190,7 +195,8 @@ def _widest_first(lengths: Lengths, rows: Rows, buckets: list[int]) -> tuple[Row
 def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Rows:
     """Returns the number of batches into which `plan_batches` would divide each of W windows, int64 [W].
 
-    Histograms are enough to count batches, because the end of a batch depends only on how many pairs have each width.
+    Histograms are enough to count batches, because only the numbers of pairs of each width determine where a batch
+    ends.
 
     Args:
         histograms: int64 [W, L, buckets], the number of pairs by window, lane and bucket of the longer side.
@@ -211,7 +217,7 @@ def count_batches(histograms: Rows, *, batch_tokens: int, max_length: int) -> Ro
     return batches
 
 
-def fill_batch(tokens: Tokens, plan: BatchPlan) -> NumpyBatch:
+def fill_batch(tokens: TokenizedPairs, plan: BatchPlan) -> NumpyBatch:
     """Returns the batch of a plan, padded with PAD: `({"source": [B, S], "target": [B, T]}, labels [B, T])`."""
     return with_decoder_input(
         padded(tokens, 0, plan.rows, plan.source_length), padded(tokens, 1, plan.rows, plan.target_length)
@@ -233,7 +239,7 @@ def shift_right(labels: Ids) -> Ids:
     return np.where(labels == PAD, np.int32(PAD), shifted)
 
 
-def padded(tokens: Tokens, side: int, rows: Rows, width: int) -> Ids:
+def padded(tokens: TokenizedPairs, side: int, rows: Rows, width: int) -> Ids:
     """Returns the source (side 0) or target (side 1) ids of the rows, int32 [B, width], padded with PAD."""
     columns = np.arange(width)
     present = columns < np.where(rows == EMPTY_ROW, 0, tokens.lengths[rows, side])[:, None]

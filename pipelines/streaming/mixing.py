@@ -4,12 +4,12 @@ A pair of a corpus with weight w is taken floor(w) times, and once more with pro
 an epoch contains a random half of the corpus, and the next epoch another random half. With weight 2, an epoch contains
 the corpus twice.
 
-The pairs to take are found by systematic sampling. The pairs of a corpus are sorted by length bucket, in random order
-within each bucket. Pair i is taken floor(u + w * (i + 1)) - floor(u + w * i) times, where u in [0, 1) is a random
-offset that is different for each window, lane and corpus. With u = 0.3 and w = 0.5, pairs 1, 3, 5, ... are taken once
-and the other pairs not at all. With u = 0.3 and w = 1.5, pairs 1, 3, 5, ... are taken twice and the other pairs once.
-So it is random which pairs are taken, but each bucket gets its share, and a histogram of lengths is enough to count
-batches.
+The pairs to take are chosen by systematic sampling. The pairs of a corpus are sorted by length bucket, in random order
+within each bucket, and numbered from 0 in this order. Pair i is taken floor(u + w * (i + 1)) - floor(u + w * i) times,
+where u in [0, 1) is a random offset that is different for each window, lane and corpus. With u = 0.3 and w = 0.5, pairs
+1, 3, 5, ... are taken once and the other pairs not at all. With u = 0.3 and w = 1.5, pairs 1, 3, 5, ... are taken twice
+and the other pairs once. So it is random which pairs are taken, but each bucket gets its share, and a histogram of
+lengths is enough to count batches.
 """
 
 import math
@@ -29,7 +29,7 @@ MAX_TIMES = 100  # limit of the mean number of times that an epoch takes a pair;
 
 
 class Mixture:
-    """The mean number of times that an epoch takes a pair, for each corpus."""
+    """For each corpus, the mean number of times that an epoch takes a pair of the corpus (the rate)."""
 
     def __init__(self, rates: NDArray[np.float64]) -> None:
         """Creates a mixture from the rate of each corpus, float64 [corpora]: how often an epoch takes a pair."""
@@ -37,12 +37,12 @@ class Mixture:
 
     @classmethod
     def of(cls, split: Split, temperature: float) -> Self | None:
-        """Returns the mixture of a split at a temperature, or None if each pair is taken once.
+        """Returns the mixture of a split at a temperature, or None if an epoch takes each pair exactly once.
 
-        If a corpus has the share p of all pairs, temperature T multiplies its weight by p**(1/T - 1). Then all weights
-        are rescaled so that the length of an epoch stays the same. With T above 1, small corpora are sampled more
-        often: with two corpora of 10,000 and 1,000,000 pairs, equal weights and T = 2, the small corpus makes 9% of an
-        epoch instead of 1%.
+        If a corpus has the share p of all pairs, the temperature T multiplies the weight of the corpus by p**(1/T - 1).
+        Then all weights are rescaled so that the length of an epoch stays the same. With T above 1, small corpora are
+        sampled more often: with two corpora of 10,000 and 1,000,000 pairs, equal weights and T = 2, the small corpus
+        makes 9% of an epoch instead of 1%.
 
         Raises:
             DataError: The temperature is not above 0, or the weights make an epoch empty or far longer than the data.
@@ -72,13 +72,13 @@ class Mixture:
     def offsets(self, random: np.random.Generator, lanes: int) -> Offsets:
         """Draws the offset u (see the module's docstring) for each lane and corpus, float64 [lanes, corpora].
 
-        For each corpus, the offsets of the lanes are evenly spaced modulo 1, so that the numbers of taken pairs are not
-        all rounded in the same direction.
+        For each corpus, the offsets of the lanes are evenly spaced modulo 1. So the number of taken pairs is rounded up
+        in some lanes and rounded down in others.
         """
         return (random.random(len(self.rates)) + np.arange(lanes)[:, None] / lanes) % 1
 
     def draw(self, rows: Rows, corpora: Corpora, buckets: Buckets, offsets: Offsets) -> Rows:
-        """Returns the pairs that an epoch takes from a lane of a window; a pair that is taken n times occurs n times.
+        """Returns the pairs that an epoch takes from a lane of a window. A pair that is taken n times occurs n times.
 
         Args:
             rows: The indices of the pairs of the lane, shuffled.
@@ -104,5 +104,5 @@ class Mixture:
         return np.diff(self._taken(np.cumsum(histograms, axis=-1), corpus, offsets[..., None]), axis=-1, prepend=0)
 
     def _taken(self, first: Rows, corpus: NDArray[Any], offsets: Offsets) -> Rows:
-        """Returns how often the first n pairs of a corpus are taken in total, where n is `first`."""
+        """Returns how many times the first `first` pairs of a corpus are taken, added up over these pairs."""
         return np.floor(offsets + self.rates[corpus] * first).astype(np.int64)

@@ -17,10 +17,10 @@ class StreamOptions:
         sampling_alpha: The exponent alpha of subword regularisation. With 0, the stored segmentation is read, which is
             the most probable one. Above 0, the segmentation of each sentence is drawn anew in each epoch, with a
             probability proportional to P(segmentation)**alpha. Batches are planned with room for longer segmentations,
-            up to `max_length`. A segmentation that does not fit is drawn again; if no draw fits, the sentence keeps its
-            stored segmentation (`pipelines.streaming.subwords.sampler`).
+            up to `max_length`. If a drawn segmentation does not fit, another one is drawn. If no draw fits, the
+            sentence keeps its stored segmentation (`pipelines.streaming.subwords.sampler`).
         corpus_temperature: The temperature for mixing corpora. Above 1, small corpora are sampled more often than their
-            weights say. It has no effect on a single corpus (`pipelines.streaming.mixing`).
+            weights say. The temperature has no effect on a single corpus (`pipelines.streaming.mixing`).
         packed: True to place several pairs in each row. All batches then have the shape that
             `pipelines.streaming.packing.packed_shape` returns.
     """

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.shards.buckets import Rows
-from keras_nmt.pipelines.shards.reading import Weights
+from keras_nmt.pipelines.shards.reading import LossWeights
 from keras_nmt.pipelines.streaming.batching import Ids, NumpyBatch
 from keras_nmt.pipelines.streaming.packing import PackedPlan
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
@@ -23,14 +23,14 @@ _Number = TypeVar("_Number", np.int32, np.float32)
 
 
 def pack_rows(
-    plan: PackedPlan, batch: NumpyBatch, weights: Weights | None = None
-) -> tuple[dict[str, Ids], Ids] | tuple[dict[str, Ids], Ids, Weights]:
+    plan: PackedPlan, batch: NumpyBatch, weights: LossWeights | None = None
+) -> tuple[dict[str, Ids], Ids] | tuple[dict[str, Ids], Ids, LossWeights]:
     """Packs a batch that has one pair per row.
 
     Args:
         plan: The positions of the N pairs in the packed batch.
-        batch: `({"source": [N, S'], "target": [N, T']}, labels [N, T'])`. No source or target is longer than the room
-            that the plan has for it.
+        batch: `({"source": [N, S'], "target": [N, T']}, labels [N, T'])`. The plan must have enough room for each
+            source and each target.
         weights: The loss weights of the pairs, float32 [N].
 
     Returns:
@@ -50,7 +50,7 @@ def pack_rows(
     return packed, target.place(labels), target.place(np.broadcast_to(weights[:, None], labels.shape))
 
 
-def sentences_of(inputs: Mapping[str, Ids], labels: Ids) -> tuple[Ids, Ids]:
+def unpacked_sentences(inputs: Mapping[str, Ids], labels: Ids) -> tuple[Ids, Ids]:
     """Returns the token ids of the sources and of the targets of a batch, one sentence per row.
 
     The batch may be packed. A batch that is not packed is returned unchanged.
@@ -81,10 +81,10 @@ def _broadcast(segments: Rows, ids: Ids) -> Ids:
 
 
 class _Side:
-    """The positions of the tokens of one side of a batch in packed rows."""
+    """The positions that the tokens of one side (source or target) of a batch get in packed rows."""
 
     def __init__(self, plan: PackedPlan, side: int, ids: Ids) -> None:
-        """Computes the positions.
+        """Computes the positions from the plan and from the places of the tokens in `ids`.
 
         Args:
             plan: The positions of the pairs in the packed batch.
@@ -97,7 +97,7 @@ class _Side:
         self.places = plan.rows[pair], plan.starts[pair, side] + column
 
     def place(self, values: NDArray[_Number]) -> NDArray[_Number]:
-        """Moves values, one per token, from [N, L] to packed rows [B, W]; padding gets 0."""
+        """Moves the value of each token from its place in [N, L] to its place in packed rows [B, W]. Padding gets 0."""
         rows = np.zeros(self.shape, values.dtype)
         rows[self.places] = values[self.taken]
         return rows

@@ -1,8 +1,9 @@
-"""Plans packed batches, which have several pairs in each row and all have one shape; reads only the pairs' lengths.
+"""Plans packed batches, which have several pairs in each row and all have one shape. Reads only the pairs' lengths.
 
-On a GPU a program is compiled for each batch shape, so with one shape only one program is compiled. Segment ids
-distinguish the pairs of a row: the source of pair k is where `source_segments` is k, its target is where
-`target_segments` is k, and both segment ids are 0 at padding. `pipelines.streaming.packed_batches` places the tokens.
+On a GPU, a program is compiled for each batch shape. Packed batches all have one shape, so only one program is
+compiled. Segment ids distinguish the pairs of a row: the source of pair k is where `source_segments` is k, its target
+is where `target_segments` is k, and both segment ids are 0 at padding. `pipelines.streaming.packed_batches` places the
+tokens.
 
 Rows are filled by worst-fit decreasing, vectorised in rounds. The pairs are sorted by their longer side. In each round,
 each row gets at most one pair, and the emptiest row gets the longest remaining pair. A worked example, with 2 rows of 8
@@ -57,13 +58,14 @@ class PackedPlan(NamedTuple):
         return np.flatnonzero(self.rows % host.of == host.number)
 
     def part(self, host: Host, places: Rows) -> "PackedPlan":
-        """Returns the plan of the rows that a host reads.
+        """Returns the plan of the rows of this batch that a host reads.
 
-        Empty rows are added if necessary, so that every host gets the same number of rows.
+        If the rows cannot be divided equally among the hosts, empty rows are added, so that every host gets the same
+        number of rows.
 
         Args:
             host: One of the machines that read together.
-            places: For each pair of the window, its index among the pairs that the host has read.
+            places: For each pair of the window, its index among those pairs of the window that the host has read.
         """
         own = self.read_by(host)
         _, rows, segments, starts, room, shape = self
@@ -72,7 +74,7 @@ class PackedPlan(NamedTuple):
 
     @property
     def one_per_row(self) -> BatchPlan:
-        """A plan of the same pairs with one pair per row; their tokens are read with this plan and then packed."""
+        """A plan of the same pairs with one pair per row. The tokens are read with that plan, and then packed."""
         source_length, target_length = self.room.max(axis=0, initial=1).tolist()
         return BatchPlan(self.pairs, source_length, target_length)
 
@@ -81,9 +83,9 @@ def packed_shape(split: Split, *, batch_tokens: int, max_length: int, sampling_a
     """Returns the shape of all packed batches of a split.
 
     The source width and the target width have the same ratio as the numbers of source and target tokens in the data,
-    so that both sides fill up. Each side is wide enough for its longest sentence. With 110 target tokens per 100 source
-    tokens, a `max_length` of 256 gives rows of 256 source and 288 target tokens. A batch has at most about twice as
-    many rows as the pairs of an epoch fill.
+    so that both sides fill up. Each side is wide enough for its longest sentence. Widths are rounded up to multiples of
+    8: with 110 target tokens per 100 source tokens, a `max_length` of 256 gives rows of 256 source and 288 target
+    tokens. The number of rows is limited to about twice the number of rows that all pairs of an epoch fill.
 
     Args:
         split: The training split.
@@ -114,7 +116,7 @@ def pack_batches(
 ) -> list[PackedPlan]:
     """Plans packed batches of one shape that contain each pair of the lanes once.
 
-    The filled rows of each lane are shuffled before they are divided into batches.
+    In each lane, rows are filled with pairs. Then the rows are shuffled and divided into batches.
 
     Args:
         lengths: int32 [N, 2], the number of positions that the source and the target of each pair get, EOS included.
@@ -143,9 +145,10 @@ def pack_batches(
 def _longest_first(lengths: Lengths, widths: Rows) -> Rows:
     """Returns the order of the pairs by the share of a row that a pair needs, largest first, int64 [N].
 
-    The share of a pair is the larger of its source length / source width and its target length / target width. Among
-    pairs with the same share, pairs with the same two lengths are spread evenly and keep their order. So the lengths
-    that are packed in one row do not depend on how the pairs were shuffled.
+    The share of a pair is the larger of source length / source width and target length / target width. Several
+    combinations of source and target length may have the same share. The pairs of each combination are spread evenly
+    among the pairs with this share, and keep their order. So the lengths that are packed in one row do not depend on
+    how the pairs were shuffled.
     """
     _, kind, counts = np.unique(lengths @ np.array([1 << 32, 1]), return_inverse=True, return_counts=True)
     by_kind = np.argsort(kind, kind="stable")
@@ -160,10 +163,10 @@ def _rows_for(lengths: Lengths, widths: Rows) -> int:
 
 
 def _rows_of(lengths: Lengths, widths: Rows, rows: int) -> Rows:
-    """Returns the number of the row that each pair is placed in, int64 [N].
+    """Returns the number of the row in which each pair is placed, int64 [N].
 
-    The pairs must be in the order of `_longest_first`. At first there are `rows` empty rows. If some pairs fit in none
-    of them, more rows are added.
+    The pairs must be in the order of `_longest_first`. At first, there are `rows` empty rows. If some pairs do not fit
+    in any of these rows, more rows are added.
     """
     row = np.full(len(lengths), NOWHERE)
     room = np.tile(widths, (rows, 1))
@@ -190,7 +193,8 @@ def _fill(row: Rows, room: Rows, left: Rows, lengths: Lengths, widths: Rows) -> 
 def _fill_round(row: Rows, room: Rows, pairs: Rows, lengths: Lengths, widths: Rows) -> None:
     """Places at most one pair in each row, and updates `row` and `room`. Pairs that do not fit are not placed.
 
-    The longest pairs go to the emptiest rows.
+    The longest pairs go to the emptiest rows. Within a group of pairs of similar length, the pairs whose sources are
+    long compared to their targets go to the rows with most room for sources.
     """
     empty = room / widths
     emptiest = np.argsort(-empty.min(axis=1), kind="stable")[: len(pairs)]

@@ -1,16 +1,16 @@
-"""The data sets that a model reads: prepared shards become batches `({"source", "target"}, labels)`.
+"""The data sets that a model reads: they make batches `({"source", "target"}, labels)` from prepared shards.
 
 The training stream works on windows. A window is a group of whole shards that are read together. Its pairs are shuffled
 and batched by length, and its batches are shuffled too. All random numbers depend only on (seed, epoch, window), so the
-n-th batch is the same on every machine, and a stream may start at any batch. A worked example, with 4 shards of 100
-pairs and windows of 200 pairs:
+n-th batch is always the same, on every machine, and a stream can start at any batch. A worked example, with 4 shards of
+100 pairs and windows of 200 pairs:
 
     epoch 0   shards in the order 2 0 | 3 1   window 0 = shards 2, 0   window 1 = shards 3, 1
               window 0 yields batches 0..11, window 1 yields batches 12..22
     epoch 1   shards in the order 1 2 | 0 3   ...
 
-To start at batch 15, the stream skips the 12 batches of window 0, which it counts from the lengths of the pairs. Then
-it plans window 1 from the lengths, reads the tokens of window 1, and skips the first three batches.
+To start at batch 15, the stream skips window 0. From the lengths of the pairs, it counts that this window has 12
+batches. Then it plans window 1 from the lengths, reads the tokens of window 1, and skips the first three batches.
 """
 
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def batch_spec(manifest: Manifest, *, packed: bool = False) -> tuple[Any, ...]:
 def training_stream(
     data_dir: str | Path, options: StreamOptions, *, start_batch: int = 0, host: Host = ONLY_HOST
 ) -> tf.data.Dataset:
-    """Returns an endless data set of training batches: each pair once per epoch, in a new order in each epoch.
+    """Returns an endless data set of training batches: an epoch has each pair once, and each epoch has another order.
 
     If corpora with different weights are mixed, an epoch may contain a pair several times or not at all
     (`pipelines.streaming.mixing`).
@@ -74,8 +74,8 @@ def training_stream(
 
     Raises:
         DataError: The data cannot be used, no pair is short enough, `batch_tokens` is too small for `max_length`, or
-            segmentations are to be drawn but the vocabulary is not a unigram model. If a shard turns out to be damaged
-            while it is read, iterating raises an error of tf.data that names the shard, and
+            the options ask for drawn segmentations but the vocabulary is not a unigram model. If a shard turns out to
+            be damaged while it is read, iterating raises an error of tf.data that names the shard, and
             `shards.reading.reporting_data_errors` converts this error to a `DataError`.
     """
     data = TrainingData.open(data_dir, options, host)
@@ -119,7 +119,7 @@ def evaluation_stream(
 class PlannedBatch(NamedTuple):
     """A batch that is planned but not read: its shape, and its numbers of source and target tokens.
 
-    If segmentations are drawn, the numbers of tokens are expected values.
+    If the stream draws segmentations, the numbers of tokens are expected values.
     """
 
     shape: BatchShape
@@ -130,7 +130,7 @@ class PlannedBatch(NamedTuple):
 def plan_first_epoch(data_dir: str | Path, options: StreamOptions) -> list[PlannedBatch]:
     """Returns the batches of the first epoch of `training_stream`, in order, without reading tokens.
 
-    If an epoch has several windows, later epochs may have a few batches more or less.
+    If an epoch has several windows, later epochs may have a few more or a few fewer batches than the first epoch.
     """
     return planned_batches(TrainingData.open(data_dir, options))
 
@@ -154,7 +154,7 @@ def _planned(data: TrainingData, window: Window) -> Iterator[PlannedBatch]:
 
 
 def _batches(data: TrainingData, start_batch: int) -> Iterator[NumpyBatch | WeightedBatch]:
-    """Yields the batches from `start_batch` on. A thread reads the next window while the caller uses the batches."""
+    """Yields the batches from `start_batch` on. While the caller uses batches, a thread reads the next window."""
     windows = data.windows_from(start_batch)
 
     def read_next() -> tuple[list[NumberedPlan], Fill]:
@@ -173,8 +173,8 @@ def dataset_of(batches: Callable[[], Iterator[Any]], spec: Any) -> tf.data.Datas
     """Returns a data set of batches that are given as NumPy arrays.
 
     Args:
-        batches: A function that returns a new iterator over the batches. The function is called whenever an iteration
-            over the data set starts.
+        batches: A function that returns a new iterator over the batches. It is called each time that an iteration over
+            the data set starts.
         spec: The `tf.TypeSpec` of a batch.
     """
 

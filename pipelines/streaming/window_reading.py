@@ -1,4 +1,4 @@
-"""Reads the tokens of a window and fills the window's batches. A machine reads only the shards of its own lanes."""
+"""Reads the tokens of a window and fills the batches of the window. A machine reads only the shards of its lanes."""
 
 from collections.abc import Callable
 from itertools import compress
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_nmt.pipelines.shards.reading import Weights, read_tokens, read_weights
+from keras_nmt.pipelines.shards.reading import LossWeights, read_tokens, read_weights
 from keras_nmt.pipelines.streaming.batching import EMPTY_ROW, BatchPlan, Ids, NumpyBatch, fill_batch
 from keras_nmt.pipelines.streaming.packed_batches import pack_rows
 from keras_nmt.pipelines.streaming.packing import PackedPlan
 from keras_nmt.pipelines.streaming.subwords.sampler import row_keys
 from keras_nmt.pipelines.streaming.windows import TrainingData, Window
 
-WeightedBatch = tuple[dict[str, Ids], Ids, Weights]
+WeightedBatch = tuple[dict[str, Ids], Ids, LossWeights]
 
 
 class NumberedPlan(NamedTuple):
@@ -58,6 +58,6 @@ def read_window(data: TrainingData, window: Window) -> Fill:
     return fill
 
 
-def weights_of(plan: BatchPlan, weights: Weights) -> Weights:
+def weights_of(plan: BatchPlan, weights: LossWeights) -> LossWeights:
     """Returns the loss weights of the rows of a batch, given the weights of all pairs; 0 for empty rows."""
     return np.where(plan.rows == EMPTY_ROW, np.float32(0), weights[plan.rows])

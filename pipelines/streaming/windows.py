@@ -1,8 +1,8 @@
 """The windows of training data: groups of whole shards that are read, shuffled and divided into batches together.
 
 This module decides which shards are in each window of an epoch, the order of the windows, how many batches a window
-has, and which pairs each batch contains. All this depends only on (seed, epoch, window) and on the lengths of the
-pairs. Tokens are not read here, but in `pipelines.streaming.window_reading`.
+has, and which pairs each batch contains. The results depend only on (seed, epoch, window) and on the lengths of the
+pairs. Tokens are not read in this module, but in `pipelines.streaming.window_reading`.
 """
 
 from collections.abc import Iterator
@@ -57,7 +57,8 @@ class TrainingData:
         host: The machine that reads.
         sampler: The sampler that draws segmentations; None to read the stored segmentations.
         mixture: The number of times that an epoch takes a pair of each corpus; None to take each pair once.
-        window_pairs: The maximum number of pairs in a window. If the largest shard has more, each window is one shard.
+        window_pairs: The maximum number of pairs in a window. If the largest shard has more pairs, each window consists
+            of one shard.
         packed_shape: The shape of all packed batches; None for batches with one pair per row.
     """
 
@@ -126,8 +127,9 @@ class TrainingData:
     def windows_from(self, batch: int) -> Iterator[tuple[Window, int]]:
         """Yields the windows of all epochs endlessly, beginning with the window that contains a given batch.
 
-        Each window comes with the number of its first batch to read: 0 for all windows except the first. The batches of
-        the skipped windows are only counted. Packed batches must be planned in order to count them.
+        Each window comes with the index, within the window, of the first batch to read: 0 for all windows except the
+        first. The batches of the windows before the first one are only counted. Packed batches must be planned in order
+        to count them.
 
         Args:
             batch: The number of the first batch to read, counted from 0 through all epochs.
@@ -161,7 +163,7 @@ class TrainingData:
         return [plans[i] for i in random.permutation(len(plans))]
 
     def expected_lengths(self, window: Window) -> Lengths | NDArray[np.float64]:
-        """Returns the lengths of the pairs of a window, [N, 2]; mean lengths (float64) if segmentations are drawn."""
+        """Returns the lengths of a window's pairs, [N, 2], or expected lengths (float64) if segmentations are drawn."""
         stored = self._lengths(window)
         return self.sampler.expected(stored, self.options.max_length) if self.sampler else stored
 
@@ -189,16 +191,20 @@ class TrainingData:
         ]
 
     def count(self, windows: list[Window]) -> Rows:
-        """Returns the number of batches of each window. Only packed batches must be planned to count them."""
+        """Returns the number of batches of each window, int64 [W].
+
+        Packed batches are planned in order to count them. Other batches are counted from histograms of lengths.
+        """
         if self.packed_shape:
             return np.array([self._count_packed(window) for window in windows])
         histograms = np.stack([self._histogram(window) for window in windows])
         return count_batches(histograms, batch_tokens=self.options.batch_tokens, max_length=self.options.max_length)
 
     def _count_packed(self, window: Window) -> int:
-        """Returns the number of packed batches of a window, which must be planned to count them.
+        """Returns the number of packed batches of a window. To count the batches, plans them.
 
-        Without a mixture, the number is cached, because windows with the same shards have equal numbers of batches.
+        Without a mixture, the number is cached, because windows with the same shards then have the same number of
+        batches.
         """
         shards = frozenset(window.shards)
         if self.mixture or shards not in self._packed_counts:
@@ -207,13 +213,13 @@ class TrainingData:
 
     @cached_property
     def _packed_counts(self) -> dict[frozenset[int], int]:
-        """A cache: the number of packed batches of a window, by the set of its shards."""
+        """A cache of the number of packed batches of a window, by the set of the window's shards."""
         return {}
 
     def _histogram(self, window: Window) -> Rows:
-        """Returns the number of pairs that an epoch takes from a window, [lanes, buckets].
+        """Returns the number of pairs that an epoch takes from a window, by lane and length bucket, [lanes, buckets].
 
-        The bucket of a pair is that of its longer side.
+        The bucket of a pair is the bucket of its longer side.
         """
         by_shard = self._histograms[list(window.shards)]
         by_lane: Rows = by_shard.reshape(-1, self.lanes, *by_shard.shape[1:]).sum(axis=0)
@@ -224,7 +230,7 @@ class TrainingData:
 
     @cached_property
     def _histograms(self) -> NDArray[np.int32]:
-        """The number of pairs by shard, corpus and bucket of the longer side, [shards, corpora, buckets]."""
+        """The numbers of pairs by shard, corpus and bucket of the longer side, int32 [shards, corpora, buckets]."""
         buckets = len(bucket_lengths(self.options.max_length)) + 1  # the last bin counts skipped rows
         corpora = len(self.mixture.rates) if self.mixture else 1
         found = np.empty((len(self.shards), corpora, buckets), np.int32)
@@ -238,8 +244,8 @@ class TrainingData:
     def _buckets(self, lengths: Lengths) -> Buckets:
         """Returns the index of the bucket of each pair's longer side, given the stored lengths [N, 2].
 
-        If segmentations are drawn, the bucket is that of the length with which batches are planned
-        (`SubwordSampler.room`). Pairs that are too long get the number of buckets, which is one more than the last
+        If segmentations are drawn, the bucket is that of the planned length (`SubwordSampler.room`) instead of the
+        stored length. A pair that is too long gets the number of buckets as its index, one more than the last bucket's
         index.
         """
         max_length = self.options.max_length

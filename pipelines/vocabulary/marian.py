@@ -2,8 +2,8 @@
 
 Each language is segmented by its own model, and vocab.json maps the pieces of both languages to ids (Tiedemann and
 Thottingal 2020, OPUS-MT; `MarianTokenizer` of Hugging Face). The ids are renumbered for this program: PAD, UNK, BOS and
-EOS come first, then the other pieces in the order of vocab.json. Marian has no BOS: its decoder starts with <pad>, so
-<pad> has two ids here, PAD and BOS.
+EOS come first, then the other pieces in the order of vocab.json. Marian has no BOS, and its decoder starts with <pad>.
+So this program gives <pad> two ids, PAD and BOS.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ class MarianVocabulary(tf.Module):
         """Creates a vocabulary from the contents of `FILES`.
 
         Raises:
-            DataError: A file is damaged or incomplete; the message names it.
+            DataError: A file is damaged or incomplete. The message names the file.
         """
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
@@ -93,12 +93,12 @@ class MarianVocabulary(tf.Module):
 
         Args:
             texts: string [N], UTF-8; malformed bytes are read as U+FFFD. A text may begin with the code of a target
-                language, such as >>fra<<. If vocab.json has the code, the code becomes the first token; otherwise it is
-                encoded as text.
+                language, such as >>fra<<. If vocab.json has the code, the code becomes the first token. Otherwise the
+                code is encoded as text.
 
         Returns:
-            int32 [N, (L)]; UNK for pieces that vocab.json lacks. A text that is empty or only whitespace has no ids,
-            even if it begins with a language code.
+            int32 [N, (L)]; UNK for pieces that vocab.json lacks. If a text is empty or consists of only whitespace,
+            possibly after a language code, it gets no ids.
         """
         code_ids = self.ids.lookup(tf.strings.regex_replace(texts, _LANGUAGE_CODE + _REST, r"\1"))
         has_code = tf.strings.regex_full_match(texts, _LANGUAGE_CODE + _REST) & (code_ids != UNK)
@@ -136,7 +136,7 @@ class MarianVocabulary(tf.Module):
         return found
 
     def decode_in_python(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """Decodes rows of ids as `decode` does, and returns a list; the rows must not contain EOS."""
+        """Decodes rows of ids as `decode` does, and returns a list. The rows must not contain EOS."""
         ids = tf.ragged.constant([list(row) for row in rows], tf.int32, ragged_rank=1).to_tensor(PAD)
         return [text.decode("utf-8", "replace") for text in self.decode(ids).numpy()]
 

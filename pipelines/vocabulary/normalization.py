@@ -46,7 +46,7 @@ def trainer_options(normalization: str) -> Iterator[dict[str, Any]]:
 
 
 def with_normalization_name(model_proto: bytes, normalization: str) -> bytes:
-    """Returns a trained model in which the name of its normalisation replaces the path of its rules file."""
+    """Returns a trained model that stores the name of its normalisation instead of the path of the rules file."""
     model = ModelProto.FromString(model_proto)
     model.normalizer_spec.name = normalization
     model.normalizer_spec.ClearField("normalization_rule_tsv")
@@ -70,7 +70,7 @@ def nfc_rules() -> Rules:
 
 
 def _composed() -> Iterator[str]:
-    """Yields the characters that NFC composes from several characters."""
+    """Yields each character that NFC composes from several characters."""
     yield from map(chr, _HANGUL)
     for character in map(chr, range(_LAST_COMPOSED + 1)):
         parts = unicodedata.decomposition(character)
@@ -79,7 +79,10 @@ def _composed() -> Iterator[str]:
 
 
 def _spellings(composed: str) -> set[str]:
-    """Returns the canonically equivalent sequences of a character: for \u1ec7 e^. , e.^ , \u00ea. and \u1eb9^."""
+    """Returns the sequences that are canonically equivalent to a character.
+
+    For \u1ec7, they are e^., e.^, \u00ea. and \u1eb9^, where ^ and . stand for the combining marks.
+    """
     if ord(composed) in _HANGUL:
         return _jamo(composed)
     base, *marks = list(unicodedata.normalize("NFD", composed))

@@ -1,7 +1,8 @@
-"""Finds a vocabulary size that a text allows.
+"""Finds a vocabulary size that is possible for a text.
 
-A text allows sizes between a minimum, which its distinct characters need, and a maximum, which grows with the length of
-the text. In a small text there may be no multiple of 8 between the minimum and the maximum.
+Possible sizes are between a minimum and a maximum. The minimum depends on the number of distinct characters in the
+text. The maximum grows with the length of the text. In a small text there may be no multiple of 8 between the minimum
+and the maximum.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def train_feasible_model(train: Callable[[int], bytes], size: int | None, *, cha
 
 
 def _train_nearest(train: Callable[[int], bytes], error: ImpossibleSizeError) -> bytes:
-    """Trains a model of the size that an error suggests; raises a `DataError` if that size is impossible too."""
+    """Trains a model of the size that `error` suggests. Raises a `DataError` if that size is impossible, too."""
     try:
         return train(error.nearest)
     except ImpossibleSizeError as other:

@@ -2,8 +2,8 @@
 
 If the data has several target languages, each source text begins with the tag of its target language, such as
 `<2fr> The house is small.` The tag of a domain follows: `<2fr> <news> The house is small.` Each tag is a piece of the
-vocabulary. If a user's text contains the characters of a tag, they must not be read as a tag. Therefore
-`Languages.tagger` inserts a space into them.
+vocabulary. If the text of a user happens to contain the characters of a tag, these characters must not be read as a
+tag. Therefore `Languages.tagger` inserts a space into them.
 """
 
 import difflib
@@ -71,7 +71,7 @@ class Languages:
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> "Languages":
-        """Reads the pairs and domains from a manifest of data or of a run; older manifests have only one `pair`."""
+        """Reads the pairs and domains from the manifest of data or of a run. Older manifests have only a `pair`."""
         pairs = manifest.get("pairs") or [manifest["pair"]]
         return cls(tuple(LanguagePair(**pair) for pair in pairs), tuple(manifest.get("domains", ())))
 
@@ -95,7 +95,7 @@ class Languages:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """All tags; each is a piece of the vocabulary. Empty if there is one target language and no domain."""
+        """All tags. Each is a piece of the vocabulary. Empty if there is only one target language and no domain."""
         languages = self.targets if len(self.targets) > 1 else ()
         return (*map(language_tag, languages), *map(domain_tag, self.domains))
 
@@ -107,7 +107,8 @@ class Languages:
             domain: The domain; if None, the text gets no domain tag.
 
         Raises:
-            DataError: The language or domain does not exist, or `target` is None and there are several languages.
+            DataError: The language or domain does not exist, or `target` is None although there are several target
+                languages.
         """
         if target is None and len(self.targets) > 1:
             raise DataError(f"there are several target languages: {', '.join(self.targets)}; choose one with --to")
@@ -122,7 +123,7 @@ class Languages:
     def tagger(self, target: str | None, domain: str | None = None) -> Tagger:
         """Returns a function that puts the tags of `tags_of` before a text.
 
-        If the text itself contains a tag, the function inserts a space into it: "<2de>" -> "< 2de>".
+        If the text itself contains a tag, the function inserts a space into this tag: "<2de>" -> "< 2de>".
 
         Raises:
             DataError: For the same reasons as in `tags_of`.
@@ -155,7 +156,7 @@ class Languages:
 
 
 def _known(what: str, name: str, known: Sequence[str]) -> str:
-    """Returns the part of an error message that suggests known names instead of an unknown one."""
+    """Returns the end of a message about an unknown name: the most similar known name, and all known names."""
     if not known:
         return f"there is no {what} with a tag"
     near = difflib.get_close_matches(name, known, n=1)

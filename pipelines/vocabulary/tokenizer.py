@@ -20,8 +20,8 @@ class _NamedModel(tf.saved_model.experimental.TrackableResource):
     """A SentencePiece model as a TensorFlow resource whose name is the digest of the model.
 
     tensorflow-text creates the resource without a name. Such a resource belongs to the kernel that created it, and is
-    lost when TensorFlow drops its cached kernels, as `tf.random.set_seed` does. Every tokeniser that was created
-    earlier then fails.
+    lost when TensorFlow drops its cached kernels, for example in `tf.random.set_seed`. After that, every tokeniser that
+    was created earlier fails.
     """
 
     def __init__(self, model_proto: bytes, digest: str) -> None:
@@ -88,7 +88,7 @@ class Vocabulary(tf.Module):
             ids: int32 [N, L]; PAD and BOS are ignored, and so is everything from the first EOS on.
 
         Returns:
-            string [N]; the text in the normalised form that the vocabulary uses, with single spaces.
+            string [N], the texts in the normalised form that the vocabulary uses, with single spaces.
         """
         is_text = before_end(ids) & (ids != PAD) & (ids != BOS)
         return self.tokenizer.detokenize(tf.ragged.boolean_mask(ids, is_text))
@@ -100,7 +100,7 @@ class Vocabulary(tf.Module):
     def encode_in_python(self, texts: Sequence[str]) -> list[list[int]]:
         """Encodes texts as `encode` does, but without TensorFlow.
 
-        Fast engines use this method, because their whole search takes no longer than one TensorFlow op.
+        Fast translation engines use this method, because one TensorFlow op takes as long as their whole search.
         """
         # One text at a time: given a list, SentencePiece starts threads.
         found: list[list[int]] = [self.processor.encode(text) for text in texts]

@@ -1,7 +1,8 @@
 """Trains and checks SentencePiece models without TensorFlow; the module `tokenizer` applies them in TensorFlow graphs.
 
 One unigram model serves both languages (Kudo 2018). The paper uses byte-pair encoding instead (section 5.1); a unigram
-model is as good and faster to train. Unseen characters are spelt in bytes, so no text becomes UNK.
+model is as good and faster to train. Characters that are not in the vocabulary are encoded as bytes, so no text becomes
+UNK.
 """
 
 import io
@@ -20,13 +21,19 @@ WORD_START = "\u2581"  # represents the space before a word
 
 _BYTES_AND_MARKS = 256 + 4  # pieces that every vocabulary has: bytes, and PAD, UNK, BOS, EOS
 _LINE_AND_TAB = ("\n", "\t")  # as symbols of the user, they are kept by every normalisation
+_KEEPS_WHITESPACE = {
+    "add_dummy_prefix": False,
+    "remove_extra_whitespaces": False,
+    "required_chars": WORD_START,  # spelt in bytes, it would be decoded as the character itself
+}
 _TRAINING_THREADS = 16  # fixed, since the result depends on it; harmless if there are fewer cores
 
 
 class ImpossibleSizeError(DataError):
-    """The text does not allow the vocabulary size.
+    """The error raised if a vocabulary size is impossible for a text.
 
-    `nearest` is a size to try instead: the multiple of 8 that is closest to the given size and may be possible.
+    `nearest` is a size to try instead: of the multiples of 8 that may be possible, the one that is closest to the given
+    size.
     """
 
     def __init__(self, message: str, nearest: int) -> None:
@@ -43,10 +50,11 @@ def train_model(
     normalization: str = DEFAULT,
     keeps_whitespace: bool = False,
 ) -> bytes:
-    """Trains a model and returns it serialised; the same sentences give the same model.
+    """Trains a model and returns it serialised. The same arguments give the same model.
 
     Args:
-        sentences: The sentences of both languages, which are read once and held in memory; a million are plenty.
+        sentences: The sentences of both languages, which are read once and held in memory. A million sentences are
+            plenty.
         size: The number of pieces. It must be a multiple of 8, because matrix units (tensor cores) are fastest then.
         tags: The words, such as `<2fr>`, that become one piece each.
         symbols: The control pieces, which have ids, but which no text is encoded to.
@@ -79,12 +87,10 @@ def train_model(
                     *(WORD_START + tag for tag in tags),
                     *(_LINE_AND_TAB if keeps_whitespace else ()),
                 ],
-                add_dummy_prefix=not keeps_whitespace,
-                remove_extra_whitespaces=not keeps_whitespace,
-                required_chars=WORD_START if keeps_whitespace else "",  # as bytes, it would be decoded as a character
                 control_symbols=list(symbols),
                 num_threads=_TRAINING_THREADS,
                 minloglevel=2,
+                **(_KEEPS_WHITESPACE if keeps_whitespace else {}),
                 **options,
             )
     except RuntimeError as error:

@@ -1,7 +1,7 @@
 """Prepares text for the SentencePiece trainer, which would skip long lines and lines with its reserved character.
 
-The trainer has an option for longer lines, which does not help: in long lines without spaces, the trainer's sums lose
-precision, and training finally fails.
+The trainer has an option to accept longer lines, but this option does not help: in long lines without spaces, the
+trainer's sums lose precision, and in the end the training fails.
 """
 
 from collections.abc import Iterable, Iterator

@@ -31,12 +31,24 @@ def configured(preset: str, *settings: str) -> Configuration:
 
 
 def test_presets_are_listed_from_small_to_large() -> None:
-    assert preset_names() == ["demo", "tiny", "small", "base", "big", "paper-base", "paper-big"]
+    assert preset_names() == [
+        "demo",
+        "tiny",
+        "small",
+        "base",
+        "big",
+        "paper-base",
+        "paper-big",
+        "treebank",
+        "paper-parsing",
+    ]
     presets = Path(config.__file__).parent / "presets"
     assert {path.stem for path in presets.glob("*.toml")} == set(preset_names())
 
 
-@pytest.mark.parametrize("name", ["demo", "tiny", "small", "base", "big", "paper-base", "paper-big"])
+@pytest.mark.parametrize(
+    "name", ["demo", "tiny", "small", "base", "big", "paper-base", "paper-big", "treebank", "paper-parsing"]
+)
 def test_each_preset_is_a_configuration_and_is_restored_from_a_file(name: str, tmp_path: Path) -> None:
     configuration = configured(name)
     assert configuration.model.vocabulary_size == 8000
@@ -110,7 +122,7 @@ def test_a_setting_in_another_form_is_answered_with_an_example(setting: str) -> 
         ("training.storm_steps=0", "storm_steps is 0; it must be at least 1"),
         ("training.spike_factor=1", "spike_factor is 1; it must be more than 1, or 0 for none"),
         ("training.spike_factor=-2", "spike_factor is -2; it must be more than 1, or 0 for none"),
-        ("training.best_by=chrf", 'best_by is "chrf"; it is one of auto, bleu, loss'),
+        ("training.best_by=chrf", 'best_by is "chrf"; it is one of auto, score, bleu, loss'),
         ("training.deterministic=1", "here: [training] deterministic is 1; it must be true or false"),
         ("training.deterministic=yes", "here: [training] deterministic is 'yes'; it must be true or false"),
         ("training.label_smoothing=1.0", "label_smoothing is 1.0; it must be at least 0 and less than 1"),
@@ -147,18 +159,20 @@ def test_an_integer_is_accepted_for_a_float() -> None:
 
 
 @pytest.mark.parametrize(
-    ("best_by", "sentences", "ranked_by"), [("auto", 4, "bleu"), ("auto", 0, "loss"), ("loss", 4, "loss")]
+    ("best_by", "sentences", "ranked_by"),
+    [("auto", 4, "score"), ("auto", 0, "loss"), ("loss", 4, "loss"), ("bleu", 4, "score")],
 )
-def test_checkpoints_are_ranked_by_bleu_if_dev_sentences_are_translated(
+def test_checkpoints_are_ranked_by_the_score_if_dev_sentences_are_translated(
     best_by: str, sentences: int, ranked_by: str
 ) -> None:
     settings = (f"training.best_by={best_by}", f"training.dev_sentences={sentences}")
     assert configured("tiny", *settings).training.ranked_by == ranked_by
 
 
-def test_checkpoints_cannot_be_ranked_by_bleu_without_dev_sentences() -> None:
-    with pytest.raises(UserError, match='best_by is "bleu", which needs dev_sentences above 0; raise it, or use'):
-        configured("tiny", "training.best_by=bleu", "training.dev_sentences=0")
+@pytest.mark.parametrize("best_by", ["score", "bleu"])
+def test_checkpoints_cannot_be_ranked_by_a_score_without_dev_sentences(best_by: str) -> None:
+    with pytest.raises(UserError, match=f'best_by is "{best_by}", which needs dev_sentences above 0; raise it, or use'):
+        configured("tiny", f"training.best_by={best_by}", "training.dev_sentences=0")
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest_and_all_names() -> None:

@@ -9,10 +9,10 @@ from sacrebleu.dataset import base
 from keras_nmt.app import evaluation
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.evaluation import score, tokenized_as
-from keras_nmt.app.training.callbacks.monitoring import require_bleu_packages
+from keras_nmt.app.training.dev_sets import check_scoring
 from keras_nmt.pipelines.errors import DataError
+from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.sources.corpora import LanguagePair
-from keras_nmt.pipelines.vocabulary.tags import Languages
 
 HYPOTHESIS, REFERENCE = "the cat sat on the mat", "the cat is on the mat"
 
@@ -64,7 +64,7 @@ def test_a_missing_tokenizer_package_is_named(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(UserError, match=r"BLEU for ja needs another package; run: pip install 'sacrebleu\[ja\]'"):
         score(["猫"], ["猫"], target_language="ja")
     with pytest.raises(UserError, match=r"'sacrebleu\[ja\]', or set training.dev_sentences=0"):  # before a training
-        require_bleu_packages(Languages((LanguagePair("en", "ja"),)))
+        check_scoring(Manifest(Path("data"), LanguagePair("en", "ja"), 8, "", {}, {}, {}))
 
 
 def test_scores_are_formatted_as_json_and_as_text() -> None:

@@ -37,9 +37,11 @@ def test_it_holds_one_import_package_and_all_files(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"keras_nmt"}
     for name in (
         "py.typed",
+        "app/exporting/model_card.md.jinja",
         "app/presets/paper-base.toml",
         "app/server/page/index.html",
         "layers/sublayers/attention.py",
+        "pipelines/preparation/report.html.jinja",
         "pipelines/sample/tatoeba-en-de/train.tsv.xz",
     ):
         assert f"keras_nmt/{name}" in names

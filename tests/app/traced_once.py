@@ -19,7 +19,8 @@ from keras_nmt.app.config import Configuration
 from keras_nmt.app.decoding.signatures import Signatures
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
 from keras_nmt.app.models.loading import RunModel
-from keras_nmt.app.training import building, dev_sets
+from keras_nmt.app.tasks.translation import Translation
+from keras_nmt.app.training import building
 from keras_nmt.app.training.trainer import Trainer
 from keras_nmt.pipelines.shards.manifest import sha256_of
 
@@ -117,7 +118,7 @@ def tracing_once() -> Iterator[None]:
     graph.__set_name__(RunModel, "graph")
     with (
         mock.patch.object(building, "build_trainer", trainer_of),
-        mock.patch.object(dev_sets, "TranslationGraph", graph_of),
+        mock.patch.object(Translation, "engine", lambda _, *of: graph_of(*of)),
         mock.patch.object(TranslationGraph, "signatures", signatures),
         mock.patch.object(RunModel, "graph", graph),
     ):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_nmt.layers.losses import LabelSmoothedCrossEntropy
+from keras_nmt.layers.losses import ReplicaCrossEntropy
 from keras_nmt.layers.metrics import Perplexity, TokenAccuracy
 from tests.layers.samples import BATCH, TARGET, VOCABULARY, normal, padded_ids
 
@@ -34,7 +34,7 @@ def weights(sample_weight: np.ndarray | None) -> np.ndarray:
 def test_the_loss_is_the_weighted_mean_over_real_tokens(smoothing, sample_weight):
     counts = weights(sample_weight)
     expected = (losses(smoothing) * counts).sum() / counts.sum()
-    found = LabelSmoothedCrossEntropy(smoothing)(LABELS, LOGITS, sample_weight=sample_weight)
+    found = ReplicaCrossEntropy(smoothing)(LABELS, LOGITS, sample_weight=sample_weight)
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
@@ -53,8 +53,8 @@ def test_metrics_are_means_over_all_batches(sample_weight):
 
 
 def test_loss_and_metrics_survive_serialization():
-    loss = keras.losses.deserialize(keras.losses.serialize(LabelSmoothedCrossEntropy(0.25)))
-    assert isinstance(loss, LabelSmoothedCrossEntropy)
+    loss = keras.losses.deserialize(keras.losses.serialize(ReplicaCrossEntropy(0.25)))
+    assert isinstance(loss, ReplicaCrossEntropy)
     assert loss.smoothing == 0.25
     for metric in (Perplexity(), TokenAccuracy()):
         again = keras.metrics.deserialize(keras.metrics.serialize(metric))
@@ -64,4 +64,4 @@ def test_loss_and_metrics_survive_serialization():
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0])
 def test_a_smoothing_outside_its_range_is_refused(smoothing):
     with pytest.raises(ValueError, match="at least 0 and less than 1"):
-        LabelSmoothedCrossEntropy(smoothing)
+        ReplicaCrossEntropy(smoothing)

@@ -46,6 +46,16 @@ def test_two_writers_of_one_file_do_not_share_a_temporary_file(tmp_path: Path) -
     assert names(tmp_path) == ["file"]
 
 
+def test_what_a_killed_process_left_at_a_fixed_temporary_path_is_replaced(tmp_path: Path) -> None:
+    path, left = tmp_path / "file", tmp_path / ".file.partial"
+    left.write_bytes(b"half of a longer content")
+    with atomic_path(path, temporary=left) as temporary:
+        assert temporary == left
+        temporary.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
 def test_a_folder_is_absent_until_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     (tmp_path / ".folder.partial").mkdir()

@@ -5,15 +5,18 @@ import json
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from keras_nmt.app.arguments import add_checkpoint_options, add_language_options, add_penalty_option
+from keras_nmt.app.arguments import Verbs, add_checkpoint_options, add_language_options, add_penalty_option
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runtime.text_files import check_readable, stream_lines
 
+if TYPE_CHECKING:
+    from keras_nmt.app.decoding.given_translations import Score
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt score` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "score",
         help="print a model's scores of existing translations",
@@ -48,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     tag = model.languages.tagger(arguments.to, arguments.domain)
     pairs = ((tag(line), translation) for line, translation in line_pairs(arguments.source, arguments.target))
     for found in model.scorer().score_lines(pairs):
-        print(formatted(found) if arguments.json else f"{found.score:.6f}")
+        print(scores_as_json(found) if arguments.json else f"{found.score:.6f}")
 
 
 def line_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
@@ -64,7 +67,7 @@ def line_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
         yield line, translation
 
 
-def formatted(found: Any) -> str:
+def scores_as_json(found: "Score") -> str:
     """Formats the scores of one pair as JSON."""
     tokens = [{"piece": piece, "log_probability": round(value, 6)} for piece, value in found.tokens]
     fields = {"score": round(found.score, 6), "log_probability": round(found.log_probability, 6), "tokens": tokens}

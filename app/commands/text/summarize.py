@@ -1,8 +1,6 @@
 """`nmt summarize`: prints a summary of each line of a text."""
 
-from typing import Any
-
-from keras_nmt.app.arguments import add_checkpoint_options
+from keras_nmt.app.arguments import Verbs, add_checkpoint_options
 from keras_nmt.app.commands.text.translate import (
     add_input_arguments,
     add_output_options,
@@ -18,8 +16,8 @@ NOT_FOR_SUMMARIES = {
 }
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt summarize` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "summarize",
         help="summarize lines of text",

@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from itertools import chain, islice, repeat, tee
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_nmt.app.arguments import add_checkpoint_options, add_language_options, add_penalty_option
+from keras_nmt.app.arguments import Verbs, add_checkpoint_options, add_language_options, add_penalty_option
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.runtime.console import say
 from keras_nmt.app.runtime.processors import batches_at_once
 from keras_nmt.app.runtime.text_files import check_readable, stream_lines
+
+if TYPE_CHECKING:
+    from keras_nmt.app.decoding.translator import Translation, TranslationRequest
+    from keras_nmt.app.tasks.task import Task
 
 FEW_LINES = 30  # for at most this many lines, graph optimization takes longer than the time it saves
 ENGINES = ("tensorflow", "ctranslate2")
@@ -27,8 +32,8 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 }
 
 
-def add_parser(verbs: Any) -> None:
-    """Adds the parser of this command."""
+def add_parser(verbs: Verbs) -> None:
+    """Adds the parser of `nmt translate` to `verbs`, the subparsers of `nmt`."""
     parser = verbs.add_parser(
         "translate",
         help="translate lines of text",
@@ -103,10 +108,25 @@ def add_alignment_option(group: argparse._ArgumentGroup) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Runs the command; see `run_lines`."""
+    run_lines(arguments)
+
+
+def run_lines(
+    arguments: argparse.Namespace,
+    *,
+    before: Callable[[str], str] = str,
+    after: Callable[[str], str] = str,
+) -> None:
     """Translates the lines and prints the translations in order; also runs the other verbs that print a line for each.
 
     The lines are read, translated and printed in blocks ("windows"), one block after another. If the lines are typed at
     a terminal, a block is one line.
+
+    Args:
+        arguments: The command line.
+        before: A function that is applied to each line before the model reads it.
+        after: A function that is applied to each line before it is printed.
     """
     check_usage(arguments)
     for path in (arguments.file, arguments.prefix, arguments.glossary):
@@ -127,7 +147,7 @@ def run(arguments: argparse.Namespace) -> None:
     window = {"window_lines": 1} if typed else {}
     translator = model.translator(request(arguments), **window, batches_at_once=at_once)
     prefixes = stream_lines(arguments.prefix) if arguments.prefix else None
-    text = stream_lines(arguments.file)
+    text = map(before, stream_lines(arguments.file))
     first = [] if typed else list(islice(text, FEW_LINES + 1))
     lines, sources = tee(map(tag, chain(first, text)))
     translations = translator.translate_lines(lines, prefixes=prefixes)
@@ -136,12 +156,28 @@ def run(arguments: argparse.Namespace) -> None:
         translations, copies = tee(translations)
         pairs = ((source, copy.text) for source, copy in zip(sources, copies, strict=True))
         tags = len(model.languages.tags_of(arguments.to, arguments.domain))
-        alignments = (without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
+        alignments = (alignment_without_tags(found, tags) for found in model.aligner(**window).align_lines(pairs))
     else:
         del sources  # otherwise `tee` would keep all lines in memory for this iterator
     with without_graph_optimization() if len(first) <= FEW_LINES else nullcontext():
-        for number, (translation, alignment) in enumerate(zip(translations, alignments, strict=False)):
-            print(formatted(number, translation, alignment, arguments), flush=typed)
+        cut = print_outputs(zip(translations, alignments, strict=False), arguments, after, flush=typed)
+    if cut:
+        say(f"{cut} line(s) had more than {model.options.max_source_tokens} tokens; the rest was not read")
+
+
+def print_outputs(
+    outputs: "Iterable[tuple[Translation, str]]",
+    arguments: argparse.Namespace,
+    after: Callable[[str], str],
+    *,
+    flush: bool,
+) -> int:
+    """Prints a line for each output and its alignment; returns the number of outputs for a text that was cut."""
+    cut = 0
+    for number, (output, alignment) in enumerate(outputs):
+        print(after(output_line(number, output, alignment, arguments)), flush=flush)
+        cut += "cut" in output.warnings
+    return cut
 
 
 def check_usage(arguments: argparse.Namespace) -> None:
@@ -174,7 +210,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be {allowed}")
 
 
-def request(arguments: argparse.Namespace) -> Any:
+def request(arguments: argparse.Namespace) -> "TranslationRequest":
     """Returns the `TranslationRequest` that the options describe."""
     from keras_nmt.app.decoding.glossary import read_glossary
     from keras_nmt.app.decoding.search.sampling import Sampling
@@ -192,7 +228,7 @@ def request(arguments: argparse.Namespace) -> Any:
     )
 
 
-def formatted(number: int, translation: Any, alignment: str, arguments: argparse.Namespace) -> str:
+def output_line(number: int, translation: "Translation", alignment: str, arguments: argparse.Namespace) -> str:
     """Returns the output for line `number`, counted from 0: the translation, the n best in Moses' format, or JSON."""
     if arguments.json:
         fields = {"translation": translation.text, **details(translation)}
@@ -206,19 +242,19 @@ def formatted(number: int, translation: Any, alignment: str, arguments: argparse
     return f"{text}\t{translation.score:.6f}" if arguments.scores else str(text)
 
 
-def check_verb(arguments: argparse.Namespace, task: Any) -> None:
+def check_verb(arguments: argparse.Namespace, task: "Task") -> None:
     """Raises `UserError` if the model's `Task` has another verb than this command."""
     if task.verb != arguments.verb:
         raise UserError(f"{arguments.model} is a model of {task.name}; use nmt {task.verb}")
 
 
-def without_tags(alignment: str, tags: int) -> str:
+def alignment_without_tags(alignment: str, tags: int) -> str:
     """Removes the tags from an alignment, and numbers the source words from 0: "2-0 3-1" with 2 tags -> "0-0 1-1"."""
     pairs = (map(int, pair.split("-")) for pair in alignment.split())
     return " ".join(f"{source - tags}-{target}" for source, target in pairs if source >= tags)
 
 
-def details(translation: Any) -> dict[str, Any]:
+def details(translation: "Translation") -> dict[str, Any]:
     """Returns the fields of a translation's JSON object, except the text."""
     tokens = [[piece, round(log_probability, 6)] for piece, log_probability in translation.tokens]
     return {

@@ -1,8 +1,8 @@
 """Aligns the words of a translation with the words of its source by the decoder's attention, in a TensorFlow graph.
 
-Words are separated by spaces. The attention of the last decoder layer but one is used, because this layer attends to
-the word that is being translated (Garg et al. 2019). So no extra training is needed. Attention is computed within one
-piece of a text. Words are numbered over the whole text.
+Words are separated by spaces. The attention of the second-to-last decoder layer is used, because this layer attends to
+the source word that is being translated (Garg et al. 2019). So no extra training is needed. Attention is computed
+within one piece of a text. Words are numbered over the whole text.
 """
 
 from collections.abc import Callable
@@ -36,14 +36,14 @@ class Words(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """The attention of target words to source words, summed over the tokens of both words."""
+    """The attention of each target word to each source word, summed over the tokens of the two words."""
 
     sums: tf.Tensor  # float32 [N, U, W]
     tokens: tf.Tensor  # float32 [N, U], the number of tokens in each target word; 0 if the word is not aligned
 
 
 def word_numbers(ids: tf.Tensor, tables: CutTables) -> tf.Tensor:
-    """Returns the number of the word that each token belongs to: int32 in the shape of `ids`, [M, L].
+    """Returns the number of the word that contains each token: int32 in the shape of `ids`, [M, L].
 
     The words of each row are numbered from 0. PAD, EOS and leading tags have -1.
     """
@@ -65,16 +65,18 @@ def align_pieces(
 
     Args:
         pieces: M pairs of source and target pieces.
-        numbers: int32 [M, S], the word of each source token, from `word_numbers`.
-        target_numbers: int32 [M, T], the word of each target token, from `word_numbers`.
+        numbers: int32 [M, S], the word number of each source token, from `word_numbers`.
+        target_numbers: int32 [M, T], the word number of each target token, from `word_numbers`.
         before: int32 [N], the number of words of each text before its first piece.
-        weights_of: The function (index of the first of B pieces, index after the last of them) -> float32 [B, T, S],
-            the attention of each target token to each source token. S may be smaller than in `numbers` if these B
+        weights_of: The function (first, end) -> float32 [B, T, S], the attention of each target token to each source
+            token in the B pairs with the indices first to end - 1. S may be smaller than in `numbers` if these B source
             pieces are shorter.
     """
     every = tf.range(tf.size(pieces.owner))
-    source_words = words_of(numbers, pieces, begins=pieces.source_begins_word, source=pieces.source, before=before)
-    target_words = words_of(
+    source_words = words_per_piece(
+        numbers, pieces, begins=pieces.source_begins_word, source=pieces.source, before=before
+    )
+    target_words = words_per_piece(
         target_numbers, pieces, begins=pieces.target_begins_word, source=every, before=tf.zeros_like(before)
     )
     words = (tf.maximum(0, tf.reduce_max(side.first + side.count)) for side in (target_words, source_words))
@@ -99,16 +101,17 @@ def align_pieces(
     return align_words(attention)
 
 
-def words_of(
+def words_per_piece(
     numbers: tf.Tensor, pieces: GivenPieces, *, begins: tf.Tensor, source: tf.Tensor, before: tf.Tensor
 ) -> Words:
     """Counts the words of all pieces on one side, source or target, and the words of the text before each piece.
 
     Args:
-        numbers: int32 [M, L], the word of each token on this side, from `word_numbers`.
+        numbers: int32 [M, L], the word number of each token on this side, from `word_numbers`.
         pieces: The pairs of pieces.
-        begins: bool [M], True if the piece starts a word, False if it continues the last word of the piece before.
-        source: int32 [M], ascending; equal for pairs that contain the same piece on this side.
+        begins: bool [M], True if the piece starts a word, False if it continues the last word of the previous piece.
+        source: int32 [M], the index of the piece that each pair contains on this side, ascending. Several pairs may
+            contain the same piece.
         before: int32 [N], the number of words of each text before its first piece.
     """
     count = 1 + tf.reduce_max(tf.pad(numbers, [[0, 0], [0, 1]], constant_values=-1), axis=1)
@@ -150,7 +153,7 @@ def attention_of(weights: tf.Tensor, source: Words, target: Words, owner: tf.Ten
 
 
 def attention_of_copied(source: Words, target: Words, owner: tf.Tensor, shape: tf.Tensor) -> Attention:
-    """Returns attention that aligns copied words one to one. `attention_of` describes the arguments."""
+    """Returns attention that aligns each copied word with itself. `attention_of` describes the arguments."""
     piece = tf.repeat(tf.range(tf.size(owner)), source.copied)
     number = tf.range(tf.size(piece)) - tf.gather(tf.cumsum(source.copied, exclusive=True), piece)
     text = tf.gather(owner, piece)

@@ -29,7 +29,7 @@ class RecordedCandidates(NamedTuple):
 class Explanation(NamedTuple):
     """How a model with L layers, H heads and width D translates one sentence of S tokens into T tokens.
 
-    The search has U steps. In each step, it has C candidates: beams with one new token.
+    The search has U steps. In each step, the search has C candidates, which are beams with one new token.
     """
 
     source_pieces: tf.Tensor  # string [S], the last one "</s>"
@@ -44,7 +44,7 @@ class Explanation(NamedTuple):
 
 
 class RecordedSearch(BeamSearch):
-    """A beam search of one sentence that records its candidates."""
+    """A beam search for one sentence, which records the candidates of each step."""
 
     def run_recorded(self, step_state: SearchState) -> tuple[Hypotheses, RecordedCandidates]:
         """Searches like `BeamSearch.run`; returns the hypotheses, and the candidates of each step."""
@@ -76,7 +76,7 @@ class RecordedSearch(BeamSearch):
 def explain_piece(
     network: TracedNetwork, vocabulary: AnyVocabulary, piece: tf.RaggedTensor, search: Search
 ) -> Explanation:
-    """Translates one piece, given as token ids, int32 [1, (L)]; records the attention and the search's candidates."""
+    """Translates one piece of text, token ids int32 [1, (L)]; records the attention and the search's candidates."""
     step, state = network.begin(piece, search.beam_size)
     settings = BeamSettings(search.beam_size, search.length_penalty, tf.constant(1), search.repetition)
     limits = search.length_limits(row_lengths(piece))

@@ -131,6 +131,6 @@ def _in_proportion(
 
 
 def _starts_word(rows: tf.RaggedTensor, tables: CutTables) -> tf.Tensor:
-    """Returns True for rows, int32 [M, (L)], that are empty or whose first token starts a word: bool [M]."""
+    """Returns True for each row, int32 [M, (L)], that is empty or whose first token starts a word: bool [M]."""
     first = rows[:, :1].to_tensor(PAD)
     return tf.reduce_any(tf.gather(tables.starts_word, first), axis=1) | (rows.row_lengths() == 0)

@@ -1,4 +1,4 @@
-"""Scores given translations by a model's probabilities, in a TensorFlow graph."""
+"""Scores given translations by the probabilities of a model, in a TensorFlow graph."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from keras_nmt.app.decoding.text.texts import ScoredTexts
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
 
-class Scores(NamedTuple):
+class TokenScores(NamedTuple):
     """A model's scores of the labels of M pieces."""
 
     labels: tf.Tensor  # int32 [M, T], with EOS, then PAD
@@ -60,16 +60,16 @@ def token_log_probabilities(
 
 
 def joined_scores(
-    pieces: GivenPieces, scores: Scores, *, shown: tf.Tensor, copied: tf.RaggedTensor, alpha: float | tf.Tensor
+    pieces: GivenPieces, scores: TokenScores, *, shown: tf.Tensor, copied: tf.RaggedTensor, alpha: float | tf.Tensor
 ) -> ScoredTexts:
     """Joins the scores of M pieces into the scores of N texts.
 
-    The field `pieces` of the result contains ids, int32 [N, T], instead of strings.
+    The field `pieces` of the result contains token ids, int32 [N, T], instead of strings.
 
     Args:
         pieces: The pairs of pieces.
         scores: The scores of the pieces.
-        shown: int32 [M, T], the labels whose pieces and log-probabilities the result contains, then PAD.
+        shown: int32 [M, T], the labels whose ids and log-probabilities the result contains, then PAD.
         copied: int32 [M, (K)], the tokens of copied text, whose probability is 1.
         alpha: The exponent of the length penalty.
     """

@@ -23,18 +23,23 @@ class BeamCache(NamedTuple):
     The decoder layers have H heads and width D.
     """
 
-    slots: tf.Tensor  # int32 [B * K, L], the slot of each position in a beam's history; reordered with the beams
     written: TensorNest  # a tf.nest of `KeysValues`, each [B, H, L, K * D/H]; 0 if not written yet
+    slots: tf.Tensor  # int32 [B * K, L], the slot of each position in a beam's history
+    words_read: TensorNest  # int32 [B * K], the number of words in a beam's history; () without a `word_token`
+
+    def of_beams(self) -> tuple[tf.Tensor, TensorNest]:
+        """Returns the fields whose rows are reordered with the beams: `slots` and `words_read`."""
+        return self.slots, self.words_read
 
     def with_room(self, network: Network, position: tf.Tensor) -> "BeamCache":
-        """Returns the cache with room for `position`: extends it by `ROOM` positions if it is full.
+        """Returns the cache with room for `position`. A cache without this room is extended by `ROOM` positions.
 
         Attention reads the whole buffer, even its empty part. Most translations are much shorter than their length
-        limit. So a buffer that has room for so many tokens from the start would make each step slower.
+        limit. So a buffer with room for the length limit from the start would make each step slower.
 
         Args:
             network: The network whose keys and values are cached.
-            position: int32 [], at most the first position for which the cache has no room.
+            position: int32 [], a position in the cache, or the first position after its end.
         """
         return tf.cond(position < tf.shape(self.slots)[1], lambda: self, lambda: self.extended(network))
 
@@ -43,8 +48,9 @@ class BeamCache(NamedTuple):
         rows, sentences = tf.shape(self.slots)[0], tf.shape(tf.nest.flatten(self.written)[0])[0]
         more = empty_cache(network, sentences, rows // tf.maximum(sentences, 1))
         return BeamCache(
-            tf.concat([self.slots, more.slots], axis=1),
             tf.nest.map_structure(lambda full, empty: tf.concat([full, empty], axis=2), self.written, more.written),
+            tf.concat([self.slots, more.slots], axis=1),
+            self.words_read,
         )
 
 
@@ -63,7 +69,11 @@ class LayerCache:
         self.slots = slots
 
     def append(self, new: KeysValues) -> KeysValues:
-        """Writes the keys and values of new tokens, [B, H, K, D/H]; returns those in all slots, [B, H, L * K, D/H]."""
+        """Writes the keys and values of the new tokens, [B, H, K, D/H].
+
+        Returns:
+            The keys and values in all slots, [B, H, L * K, D/H].
+        """
         self.written = KeysValues(*(self._write(*both) for both in zip(self.written, new, strict=True)))
         shape = [-1, new.keys.shape[1], self.slots, new.keys.shape[3]]
         return KeysValues(*(tf.reshape(values, shape) for values in self.written))
@@ -83,7 +93,8 @@ def empty_cache(network: Network, sentences: tf.Tensor, beams: int | tf.Tensor) 
         lambda zeros: tf.reshape(zeros, [sentences, zeros.shape[1], length, beams * zeros.shape[3]]),
         network.empty_cache(sentences, length * beams),
     )
-    return BeamCache(tf.zeros([sentences * beams, length], tf.int32), written)
+    words_read = tf.zeros([sentences * beams], tf.int32) if network.word_token else ()
+    return BeamCache(written, tf.zeros([sentences * beams, length], tf.int32), words_read)
 
 
 def decode_step(
@@ -104,6 +115,9 @@ def decode_step(
     cache = cache.with_room(network, position)
     sentences = tf.shape(tf.nest.flatten(cache.written)[0])[0]
     length = tf.shape(cache.slots)[1]
+    words_read = cache.words_read
+    if network.word_token:
+        words_read += tf.cast(tokens == network.word_token, tf.int32)
     tokens = tf.reshape(tokens, [sentences, -1])
     beams = tf.shape(tokens)[1]
     own = tf.tile(tf.range(beams), [sentences])[:, tf.newaxis]
@@ -118,9 +132,10 @@ def decode_step(
         return LayerCache(written, places[written.keys.shape[1]], length * beams)
 
     caches = _map_layers(layer_cache, cache.written)
-    logits = network.decode_step(tokens, tf.fill([beams], position), caches, may_attend, **encoded)
+    of_words = [tf.reshape(words_read, tf.shape(tokens))] if network.word_token else []
+    logits = network.decode_step(tokens, tf.fill([beams], position), caches, may_attend, *of_words, **encoded)
     written = tf.nest.map_structure(lambda layer: layer.written, caches)
-    return tf.reshape(logits, [-1, logits.shape[-1]]), BeamCache(slots, written)
+    return tf.reshape(logits, [-1, logits.shape[-1]]), BeamCache(written, slots, words_read)
 
 
 def _places(sentences: tf.Tensor, heads: int, position: tf.Tensor) -> tf.Tensor:

@@ -1,8 +1,9 @@
 """Several transformers with the same vocabulary that translate together by averaging their probabilities."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
+import keras
 import tensorflow as tf
 
 from keras_nmt.app.decoding.network.protocol import Encoded, Network
@@ -12,8 +13,10 @@ from keras_nmt.app.decoding.search.hypotheses import TensorNest
 class Ensemble:
     """A `Network` of several members. Encoder outputs and caches are lists with one entry for each member.
 
-    The logits of the ensemble are the logarithm of the members' mean probability, float32. So their softmax is the mean
-    probability.
+    If a member has a `word_token`, all have the same one.
+
+    The logits of the ensemble are the logarithm of the members' mean probability, float32. So the softmax of these
+    logits is the mean probability.
 
     Args:
         transformers: At least one `layers.transformer.Transformer`. The shapes of their layers may differ.
@@ -23,9 +26,14 @@ class Ensemble:
         self.transformers = list(transformers)
 
     @property
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[keras.Variable]:
         """The weights of all members."""
         return [weight for transformer in self.transformers for weight in transformer.weights]
+
+    @property
+    def word_token(self) -> int:
+        """The `word_token` of all members."""
+        return self.transformers[0].word_token
 
     def count_params(self) -> int:
         """Returns the number of values in the weights of all members."""
@@ -40,13 +48,13 @@ class Ensemble:
         """Returns the cross-attention input of each decoder, computed from the output of its encoder."""
         return self._each(lambda member, own: member.cross_cache(own), memory)
 
+    def word_memory(self, source: tf.Tensor, memory: Sequence[TensorNest]) -> list[TensorNest]:
+        """Returns what each decoder is told about each word, from the output of its encoder."""
+        return self._each(lambda member, own: member.word_memory(source, own), memory)
+
     def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each of the ids [B, T]."""
-
-        def decode(member: Network, cross: TensorNest) -> tf.Tensor:
-            return member.decode(target, cross=cross, may_attend_source=encoded["may_attend_source"])
-
-        return mean_logits(self._each(decode, encoded["cross"]))
+        return mean_logits(self._each(lambda member, own: member.decode(target, **own), _of_members(encoded)))
 
     def cross_weights(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes how much each target position attends to each source position: float32 [B, 1, T, S].
@@ -54,11 +62,10 @@ class Ensemble:
         The attention is averaged over heads and members.
         """
 
-        def mean_over_heads(member: Network, cross: TensorNest) -> tf.Tensor:
-            weights = member.cross_weights(target, cross=cross, may_attend_source=encoded["may_attend_source"])
-            return tf.reduce_mean(weights, axis=1, keepdims=True)
+        def mean_over_heads(member: Network, its_encoded: Encoded) -> tf.Tensor:
+            return tf.reduce_mean(member.cross_weights(target, **its_encoded), axis=1, keepdims=True)
 
-        weights = self._each(mean_over_heads, encoded["cross"])
+        weights = self._each(mean_over_heads, _of_members(encoded))
         return tf.add_n(weights) / len(weights)
 
     def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
@@ -79,19 +86,29 @@ class Ensemble:
         positions: tf.Tensor,
         caches: Sequence[TensorNest],
         may_attend: tf.Tensor,
+        words_read: tf.Tensor | None = None,
         **encoded: Unpack[Encoded],
     ) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each new token [B, T]; see `Network.decode_step`."""
 
-        def step(member: Network, own: TensorNest, cross: TensorNest) -> tf.Tensor:
-            its_encoded: Encoded = {"cross": cross, "may_attend_source": encoded["may_attend_source"]}
-            return member.decode_step(tokens, positions, own, may_attend, **its_encoded)
+        def step(member: Network, own: TensorNest, its_encoded: Encoded) -> tf.Tensor:
+            return member.decode_step(tokens, positions, own, may_attend, words_read, **its_encoded)
 
-        return mean_logits(self._each(step, caches, encoded["cross"]))
+        return mean_logits(self._each(step, caches, _of_members(encoded)))
 
-    def _each(self, function: Callable[..., Any], *values: Sequence[TensorNest]) -> list[Any]:
+    def _each(self, function: Callable[..., TensorNest], *values: Sequence[TensorNest]) -> list[TensorNest]:
         """Calls a function with each member and the member's entry of each of `values`; returns all results."""
         return [function(member, *own) for member, *own in zip(self.transformers, *values, strict=True)]
+
+
+def _of_members(encoded: Encoded) -> list[Encoded]:
+    """Returns the encoded sources of each member."""
+    of_each: list[Encoded] = [
+        {"cross": cross, "may_attend_source": encoded["may_attend_source"]} for cross in encoded["cross"]
+    ]
+    for own, words in zip(of_each, encoded.get("words", ()), strict=False):
+        own["words"] = words
+    return of_each
 
 
 def mean_logits(logits: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -1,8 +1,9 @@
 """The interface of a neural network that decoding uses: some methods of `layers.transformer.Transformer`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import NotRequired, Protocol, TypedDict, Unpack
 
+import keras
 import tensorflow as tf
 
 from keras_nmt.app.decoding.search.hypotheses import TensorNest
@@ -13,14 +14,19 @@ class Encoded(TypedDict):
 
     cross: TensorNest  # the result of `cross_cache`
     may_attend_source: tf.Tensor  # the mask that `encode` returned
+    words: NotRequired[TensorNest]  # the result of `word_memory`; only for a network with `word_token`
 
 
 class Network(Protocol):
     """A transformer, or an ensemble of them."""
 
     @property
-    def weights(self) -> Sequence[Any]:
-        """All weights, as Keras variables."""
+    def weights(self) -> Sequence[keras.Variable]:
+        """All weights."""
+
+    @property
+    def word_token(self) -> int:
+        """The id of a word in source and target, if the decoder is told the next unread word; else 0."""
 
     def count_params(self) -> int:
         """Returns the number of values in all weights."""
@@ -31,21 +37,27 @@ class Network(Protocol):
     def cross_cache(self, memory: TensorNest) -> TensorNest:
         """Returns the cross-attention input of the decoder, computed from the encoder's output."""
 
+    def word_memory(self, source: tf.Tensor, memory: TensorNest) -> TensorNest:
+        """Returns what the decoder of a network with `word_token` is told about each word of the source ids [B, S]."""
+
     def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each of the ids [B, T]."""
 
     def cross_weights(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes how much each target position attends to each source position: float32 [B, H, T, S].
 
-        The weights are those of the last decoder layer but one, or of the only decoder layer.
+        The weights are those of the second-to-last decoder layer, or of the only decoder layer.
         """
 
     def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
         """Computes the attention weights of every layer and head, float32.
 
         Returns:
-            The self-attention of the "encoder", [L, B, H, S, S], and of the "decoder", [L, B, H, T, T], and the
-            attention of the decoder to the encoder ("cross"), [L, B, H, T, S].
+            A mapping with three keys:
+
+            - "encoder": the self-attention of the encoder, [L, B, H, S, S];
+            - "decoder": the self-attention of the decoder, [L, B, H, T, T];
+            - "cross": the attention of the decoder to the encoder, [L, B, H, T, S].
         """
 
     def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
@@ -60,9 +72,11 @@ class Network(Protocol):
         positions: tf.Tensor,
         caches: TensorNest,
         may_attend: tf.Tensor,
+        words_read: tf.Tensor | None = None,
         **encoded: Unpack[Encoded],
     ) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each new token [B, T].
 
         `caches` contain the keys and values of earlier tokens. The keys and values of the new tokens are appended.
+        A network with `word_token` needs `words_read`, int32 [B, T], the number of words up to each new token.
         """

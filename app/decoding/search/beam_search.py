@@ -20,6 +20,7 @@ from keras_nmt.app.decoding.search.beam_state import (
     store_results,
     write_at,
 )
+from keras_nmt.app.decoding.search.candidates import Candidates, Scored, log_normalizers
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step, TensorNest
 from keras_nmt.app.decoding.search.penalties import (
     IMPOSSIBLE,
@@ -33,8 +34,6 @@ from keras_nmt.app.decoding.search.penalties import (
 from keras_nmt.app.decoding.search.top_k import TopK, top_k
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
-SMALLEST = 1.2e-38  # about the smallest normal float32; a lower bound for the probability of the best allowed token
-
 
 class BeamSettings(NamedTuple):
     """Settings of a beam search."""
@@ -43,26 +42,6 @@ class BeamSettings(NamedTuple):
     length_penalty: float | tf.Tensor  # alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities
     hypotheses: tf.Tensor  # N, int32 [], from 1 to K: the search stops when the N best are known
     repetition: Repetition = NO_RULES
-
-
-class Scored(NamedTuple):
-    """The model's scores of the next token of each beam."""
-
-    logits: tf.Tensor  # float32 [B * K, V]
-    normalizers: tf.Tensor  # float32 [B * K, 1]; logit - normalizer is the log-probability
-    best: TopK  # the best logits of the allowed tokens, [B * K, C]
-
-    def log_probabilities(self, tokens: tf.Tensor) -> tf.Tensor:
-        """Returns the log-probabilities of `tokens`, int32 [B * K, n]."""
-        return tf.gather(self.logits, tokens, batch_dims=1) - self.normalizers
-
-
-class Candidates(NamedTuple):
-    """The C best extensions of the live beams of each sentence: beams with one more token. Every field is [B, C]."""
-
-    log_probabilities: tf.Tensor  # of the whole extended hypotheses
-    beams: tf.Tensor  # the beam that is extended, 0 … K - 1
-    tokens: tf.Tensor  # the new token
 
 
 def beam_search(
@@ -103,6 +82,19 @@ def beam_search(
     Raises:
         tf.errors.InvalidArgumentError: `beam_size` or `hypotheses` is out of range.
     """
+    if prefixes is None:
+        prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
+    settings = beam_settings(beam_size, length_penalty, hypotheses, repetition)
+    return BeamSearch(step, settings, length_limits=length_limits, prefixes=prefixes).run(initial_state)
+
+
+def beam_settings(
+    beam_size: int | tf.Tensor,
+    length_penalty: float | tf.Tensor,
+    hypotheses: int | tf.Tensor,
+    repetition: Repetition = NO_RULES,
+) -> BeamSettings:
+    """Returns the settings of a search, which check the numbers when the search runs; see `beam_search`."""
     beam_size, hypotheses = tf.convert_to_tensor(beam_size), tf.convert_to_tensor(hypotheses)
     in_range = [
         tf.debugging.assert_positive(beam_size, "the beam size must be at least 1"),
@@ -111,14 +103,11 @@ def beam_search(
     ]
     with tf.control_dependencies([check for check in in_range if check is not None]):  # None outside a graph
         beam_size = tf.identity(beam_size)
-    if prefixes is None:
-        prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
-    settings = BeamSettings(beam_size, length_penalty, hypotheses, repetition)
-    return BeamSearch(step, settings, length_limits=length_limits, prefixes=prefixes).run(initial_state)
+    return BeamSettings(beam_size, length_penalty, hypotheses, repetition)
 
 
 class BeamSearch:
-    """The steps of `beam_search`, as methods that `ConstrainedSearch` and `RecordedSearch` can override.
+    """The steps of `beam_search`, as methods that `ConstrainedSearch`, `TreeSearch` and `RecordedSearch` can override.
 
     Args:
         step: The step function, as in `beam_search`.
@@ -162,7 +151,7 @@ class BeamSearch:
         return (self.choose(*self.propose(state)),)
 
     def propose(self, state: BeamState) -> tuple[BeamState, Candidates]:
-        """Runs the model's step function; returns the search state after it, and the candidates."""
+        """Runs the step function; returns the search state with the new state of the model, and the candidates."""
         newest = tf.reshape(tf.gather(state.live_tokens, state.position, axis=2), [-1])  # [B * K]
         logits, step_state = self.step(newest, state.position, state.step_state)
         state = state._replace(step_state=step_state)
@@ -190,12 +179,13 @@ class BeamSearch:
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
         """Finds the best next tokens of each beam.
 
-        The tokens that are never chosen, PAD and BOS, may be among them: masking the logits would need a pass over
-        [B * K, V]. So this method finds two more tokens than needed, and `extensions` masks PAD and BOS.
+        The result may contain PAD and BOS, which a search never chooses. Masking their logits here would need a pass
+        over all logits, [B * K, V]. So this method finds two more tokens than needed, and `extensions` masks PAD and
+        BOS.
         """
         ruled = self.repetition.apply(logits, state.history())
         best = top_k(ruled.allowed, self.candidate_count() + len(NEVER_CHOSEN))
-        return Scored(ruled.logits, _log_normalizers(ruled.logits, best), best)
+        return Scored(ruled.logits, log_normalizers(ruled.logits, best), best)
 
     def extensions(self, state: BeamState, scored: Scored) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the log-probabilities of the best next tokens of each beam, and these tokens; both [B * K, C].
@@ -230,7 +220,7 @@ class BeamSearch:
         return Candidates(best.values, best.indices // extensions_of_beam, chosen_tokens)
 
     def finish(self, state: BeamState, candidates: Candidates) -> BeamState:
-        """Keeps the K hypotheses with the best scores: of the finished ones and the candidates that end in EOS."""
+        """Keeps the K best hypotheses among the finished hypotheses and the candidates that end in EOS."""
         ended = tf.where(candidates.tokens == EOS, candidates.log_probabilities, IMPOSSIBLE)
         scores = ended / length_penalties(state.position + 1, self.length_penalty)
         best: TopK = tf.math.top_k(tf.concat([state.finished.scores, scores], 1), self.beam_size)  # of [B, K + C]
@@ -265,19 +255,19 @@ class BeamSearch:
         return state, parents
 
     def select_survivors(self, state: BeamState, candidates: Candidates) -> TopK:
-        """Selects the candidates that stay live, [B, K]: the most probable ones."""
+        """Selects the K most probable candidates of each sentence, which stay live: [B, K]."""
         best: TopK = tf.math.top_k(candidates.log_probabilities, self.beam_size)
         return best
 
     def prune_unpromising(self, state: BeamState) -> tf.Tensor:
         """Returns the live log-probabilities, [B, K], with -inf for all beams of a sentence whose search can stop.
 
-        It can stop when no live beam can reach a better score than the N-th best finished hypothesis, where N is
+        A search can stop when no live beam can reach a better score than the N-th best finished hypothesis, where N is
         `self.hypotheses`.
 
         Log-probabilities only decrease, and the length penalty is monotone in the length. So the best score that a live
-        beam can reach is its present log-probability divided by a penalty: the larger one of the penalties at the next
-        length and at the length limit.
+        beam can reach is its present log-probability divided by the larger of two penalties: the penalty at the next
+        length and the penalty at the length limit.
         """
         next_penalty = length_penalties(state.position + 2, self.length_penalty)
         best_penalty = tf.maximum(next_penalty, length_penalties(state.length_limits, self.length_penalty))  # [B]
@@ -286,9 +276,9 @@ class BeamSearch:
         return tf.where(can_improve[:, tf.newaxis], state.live_log_probabilities, IMPOSSIBLE)
 
     def reorder(self, step_state: SearchState, parents: tf.Tensor) -> SearchState:
-        """Reorders the model's state: each live beam gets the state of the beam that it extends.
+        """Reorders the model's state so that each new live beam gets the state of the beam that it extends.
 
-        `parents`, int32 [B, K], has the index of the extended beam, from 0 to K - 1.
+        `parents`, int32 [B, K], has the index of the extended beam for each new live beam, from 0 to K - 1.
         """
 
         def reordered() -> TensorNest:
@@ -298,9 +288,3 @@ class BeamSearch:
 
         # A single beam always extends itself.
         return step_state._replace(beams=tf.cond(self.beam_size > 1, reordered, lambda: step_state.beams))
-
-
-def _log_normalizers(logits: tf.Tensor, best: TopK) -> tf.Tensor:
-    """Computes log(sum(exp(logits))) of each row, [N, 1], with softmax. This is one pass; logsumexp needs four."""
-    probability = tf.gather(tf.nn.softmax(logits), best.indices[:, :1], batch_dims=1)
-    return best.values[:, :1] - tf.math.log(tf.maximum(probability, SMALLEST))

@@ -22,7 +22,7 @@ class BeamState(NamedTuple):
     """The state of a beam search between two steps. Rows of tokens begin with BOS.
 
     A dead beam has log-probability -inf and stays dead. A sentence has stopped when all its beams are dead.
-    `remove_stopped` removes stopped sentences when there are enough of them. The batch has A sentences, of which B
+    `remove_stopped` removes stopped sentences when enough sentences have stopped. The batch has A sentences, of which B
     remain in the state.
     """
 
@@ -48,7 +48,7 @@ _NOT_BY_SENTENCE = ("position", "step_state", "results")  # fields without a lea
 def initial_beam_state(
     step_state: SearchState, *, length_limits: tf.Tensor, prefixes: tf.Tensor, beam_size: tf.Tensor, longest: tf.Tensor
 ) -> BeamState:
-    """Returns a state in which each sentence has one live beam, which contains only BOS, and no finished hypothesis."""
+    """Returns a state in which each sentence has one live beam, [BOS], and no finished hypothesis."""
     rows = tf.range(tf.size(length_limits))
     beams = [tf.size(rows), beam_size]
     tokens = tf.fill([*beams, 1 + longest], PAD)
@@ -82,7 +82,7 @@ def shape_invariants(state: BeamState) -> BeamState:
 def remove_stopped(state: BeamState, beam_size: tf.Tensor) -> BeamState:
     """Removes the stopped sentences and stores their results, if at least a quarter of the sentences have stopped.
 
-    If fewer or all sentences in the state have stopped, returns the state unchanged.
+    If fewer sentences have stopped, or if all have stopped, returns the state unchanged.
     """
     is_running = tf.reduce_any(state.live_log_probabilities > IMPOSSIBLE, axis=1)  # [B]
     running, sentences = tf.math.count_nonzero(is_running, dtype=tf.int32), tf.size(is_running)
@@ -115,7 +115,7 @@ def store_results(state: BeamState) -> BeamState:
 
 
 def hypotheses_of(results: Finished) -> Hypotheses:
-    """Converts results to `Hypotheses`: removes BOS, and the tokens of hypotheses that do not exist."""
+    """Converts results to `Hypotheses`: removes BOS, and replaces the tokens of missing hypotheses by PAD."""
     exists = (results.scores > IMPOSSIBLE)[:, :, tf.newaxis]
     tokens = tf.where(exists, results.tokens[:, :, 1:], PAD)
     return Hypotheses(

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_nmt.app.decoding.search.beam_search import BeamSearch, BeamSettings, Candidates, Scored
+from keras_nmt.app.decoding.search.beam_search import BeamSearch, BeamSettings
 from keras_nmt.app.decoding.search.beam_state import BeamState, gather_beams
+from keras_nmt.app.decoding.search.candidates import Candidates, Scored
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step
 from keras_nmt.app.decoding.search.penalties import IMPOSSIBLE, is_never_chosen
 from keras_nmt.app.decoding.search.top_k import TopK
@@ -30,7 +31,7 @@ class Phrases(NamedTuple):
     is_open: tf.Tensor  # bool [B, P], True if the last word of the phrase could continue after it
 
     def repeat(self, times: tf.Tensor) -> "Phrases":
-        """Repeats the phrases of each sentence `times` times, once for each of its hypotheses."""
+        """Repeats the phrases of each sentence `times` times, once for each hypothesis of the sentence."""
         return Phrases(*(tf.repeat(values, times, axis=0) for values in self))
 
     def lengths(self) -> tf.Tensor:
@@ -43,9 +44,9 @@ class PhraseProgress(NamedTuple):
 
     Attributes:
         met: bool, True if the hypothesis contains the phrase.
-        depth: int32, how many of the first tokens of an unmet phrase the hypothesis ends with; 0 if the phrase is met.
-            If these are all tokens of an open phrase (see `Phrases.is_open`), the phrase is met once the next token
-            does not continue its last word.
+        depth: int32, the number of tokens at the end of the hypothesis that match the first tokens of an unmet phrase;
+            0 if the phrase is met. An open phrase (see `Phrases.is_open`) whose tokens all match is met when the next
+            token of the hypothesis does not continue the last word of the phrase.
     """
 
     met: tf.Tensor
@@ -68,8 +69,8 @@ def constrained_search(
         initial_state: The model's state before the first step, for `settings.beam_size` hypotheses of each sentence.
         phrases: The phrases that the hypotheses of each sentence must contain.
         continues_word: bool [V], True for tokens that continue a word.
-        length_limits: int32 [B], the largest number of tokens in a hypothesis, EOS included. At least the number of
-            tokens in all phrases of the sentence, plus 1 for EOS.
+        length_limits: int32 [B], the largest number of tokens in a hypothesis, EOS included. It must be at least the
+            number of tokens in all phrases of the sentence, plus 1 for EOS.
         settings: The settings of the search; their beam size must come from `enlarged_beam`.
 
     Returns:
@@ -95,7 +96,7 @@ def enlarged_beam(phrases: tf.Tensor, beam_size: tf.Tensor) -> tf.Tensor:
 
     Args:
         phrases: int32 [B, P, L], the tokens of the phrases, padded with PAD.
-        beam_size: int32 [], the smallest result.
+        beam_size: int32 [], the smallest beam size to return.
     """
     most = tf.reduce_max(tf.math.count_nonzero(phrases != PAD, axis=[1, 2], dtype=tf.int32))
     return tf.maximum(beam_size, tf.minimum(1 + tf.maximum(most, 0), LARGEST_BEAM))
@@ -140,8 +141,8 @@ def next_tokens(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
 def tokens_missing(progress: PhraseProgress, phrases: Phrases) -> tf.Tensor:
     """Returns the number of phrase tokens that each hypothesis still lacks: int32 [R].
 
-    A phrase that is met or complete lacks no token. Of the other phrases, the one with the largest `depth` lacks only
-    the tokens after that depth, and the rest lack all their tokens.
+    A phrase that is met or complete lacks no token. Among the other phrases, the phrase with the largest `depth` lacks
+    only the tokens after its first `depth` tokens. Every remaining phrase lacks all its tokens.
     """
     complete = is_complete(progress, phrases)
     whole = tf.reduce_sum(tf.where(progress.met | complete, 0, phrases.lengths()), axis=1)
@@ -161,7 +162,7 @@ def phrases_of(state: BeamState) -> Phrases:
 
 
 class ConstrainedSearch(BeamSearch):
-    """The steps of `constrained_search`, where they differ from those of `beam_search`."""
+    """The steps of `constrained_search` that differ from the steps of `beam_search`."""
 
     def __init__(
         self, step: Step, settings: BeamSettings, *, length_limits: tf.Tensor, continues_word: tf.Tensor
@@ -246,8 +247,8 @@ class ConstrainedSearch(BeamSearch):
         """Selects the K candidates of each sentence that stay live, in rounds.
 
         The candidates of a sentence are grouped by the number of phrase tokens that they lack. The first round selects
-        the most probable candidate of each group, the second round the second most probable, and so on, until K are
-        selected. In each round, groups that lack fewer tokens come first.
+        the most probable candidate of each group. The second round selects the second most probable candidate of each
+        group, and so on, until K candidates are selected. In each round, groups that lack fewer tokens come first.
         """
         first_rows = tf.range(tf.size(state.rows))[:, tf.newaxis] * self.beam_size
         rows = tf.reshape(first_rows + candidates.beams, [-1])

@@ -1,4 +1,4 @@
-"""The input and output types of a search: the step function, its state, and the hypotheses."""
+"""The input and output types of a search: the step function, the model's state, and the hypotheses."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ TensorNest = Any  # a tensor or a tf.nest of tensors; only the model knows its s
 
 
 class SearchState(NamedTuple):
-    """The model's state between two steps."""
+    """The model's state between two steps of a search."""
 
     beams: TensorNest  # leading axis B * K; the rows are reordered with the beams
     sentences: TensorNest = ()  # leading axis B

@@ -14,14 +14,14 @@ NEVER_CHOSEN = (PAD, BOS)
 
 
 class RuledLogits(NamedTuple):
-    """Logits of the next token to which the rules against repetition were applied; both float32 [N, V]."""
+    """Logits of the next token after the rules against repetition; both fields are float32 [N, V]."""
 
     logits: tf.Tensor  # with the repetition penalty; probabilities are the softmax of these logits
     allowed: tf.Tensor  # the same logits, but -inf for tokens that would repeat an n-gram
 
 
 class Repetition(NamedTuple):
-    """Two rules against repetition. The default values turn them off.
+    """Two rules against repetition. The default values turn both rules off.
 
     Attributes:
         no_repeat_ngram_size: The number of tokens in n-grams that may not occur twice in a hypothesis (Paulus et al.

@@ -28,9 +28,9 @@ class Sampling(NamedTuple):
     Attributes:
         temperature: The divisor of the logits, above 0. Below 1, probable tokens become more probable.
         top_k: The number of most probable tokens that may be drawn (Fan et al. 2018, section 5.1). 0 allows all tokens.
-        top_p: A probability above 0. Only the most probable tokens may be drawn: as few as reach a total probability of
-            at least `top_p` (Holtzman et al. 2020, section 3.1). 1 allows all tokens. Applied after `temperature` and
-            `top_k`.
+        top_p: A probability above 0. Only the smallest set of most probable tokens whose total probability is at least
+            `top_p` may be drawn (Holtzman et al. 2020, section 3.1). 1 allows all tokens. `top_p` is applied after
+            `temperature` and `top_k`.
     """
 
     temperature: float | tf.Tensor = 1.0
@@ -69,7 +69,8 @@ def sample(
         repetition: The rules against repetition.
 
     Returns:
-        One hypothesis for each sentence (K = 1). Its probabilities are those of the model without `sampling`.
+        One hypothesis for each sentence (K = 1). Its probabilities are computed from the model's logits after the
+        repetition penalty, without the changes that `sampling` makes.
 
     Raises:
         tf.errors.InvalidArgumentError: `temperature` or `top_p` is not above 0, or `top_k` is negative.
@@ -182,7 +183,7 @@ def draw(logits: tf.Tensor, numbers: tf.Tensor, sampling: Sampling) -> tf.Tensor
 def _uniform_numbers(seeds: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Draws at least `count` numbers in [0, 1) from each seed: float32 [B, >= count].
 
-    A row depends only on its seed. Drawing more numbers does not change the first ones.
+    A row depends only on its seed. Drawing more numbers does not change the first numbers.
     """
     parts = -(-count // NUMBERS_AT_ONCE)
     rows = tf.repeat(seeds, parts, axis=0)

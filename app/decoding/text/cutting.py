@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.text.leading_tags import is_language_code
 from keras_nmt.app.decoding.text.long_input import CutTables, cut_tables, split_long
-from keras_nmt.app.decoding.text.sentence_rules import tags_pattern
 from keras_nmt.app.decoding.text.sentences import cut_sentences, split_copied
 from keras_nmt.app.decoding.text.texts import Pieces
+from keras_nmt.pipelines.sentences.rules import tags_pattern
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tags import is_tag
 
@@ -55,9 +55,9 @@ class Cutter:
         """Divides the prefixes of translations among the pieces of the source texts.
 
         The k-th sentence of a prefix belongs to the k-th sentence of its text. If a prefix has more sentences than its
-        text, the rest belongs to the last sentence of the text. If a sentence has several pieces, the first piece gets
-        the prefix of the sentence. If the prefix of a piece begins with the text that is copied before the translation
-        of the piece, the copied text is removed from the prefix.
+        text, the extra sentences belong to the last sentence of the text. If a sentence has several pieces, the first
+        piece gets the prefix of the sentence. If the prefix of a piece begins with the text that is copied before the
+        translation of the piece, the copied text is removed from the prefix.
 
         Args:
             pieces: The M pieces of N texts.
@@ -89,7 +89,7 @@ class Cutter:
 
 
 def tags_among(spellings: Sequence[str]) -> list[str]:
-    """Returns the pieces that are tags, without SentencePiece's mark of a space before them."""
+    """Returns the pieces that are tags. Removes SentencePiece's mark for a space before each tag."""
     texts = [spelling.removeprefix("▁") for spelling in spellings]
     return [text for text in texts if is_tag(text) or is_language_code(text)]
 
@@ -100,7 +100,7 @@ def at_least_one(texts: tf.Tensor) -> tf.Tensor:
 
 
 def places(owners: tf.Tensor) -> tf.Tensor:
-    """Numbers the entries that have the same owner from 0. The owners must ascend.
+    """Numbers the entries of each owner from 0. The owners must ascend.
 
     Example: the owners [0, 0, 1, 1, 1] give [0, 1, 0, 1, 2].
     """

@@ -27,7 +27,7 @@ def found_pieces(
 ) -> FoundPieces:
     """Decodes the best hypotheses of pieces and checks the translations.
 
-    The only hypothesis of a piece without tokens is EOS. Its score and log-probabilities become 0.
+    The only hypothesis of a piece without tokens is EOS. This hypothesis gets score 0 and log-probability 0.
 
     Args:
         tokens: int32 [B, (L)], the tokens of the pieces.
@@ -64,7 +64,8 @@ def found_pieces(
 def best_order(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) -> tf.Tensor:
     """Returns the new order of the hypotheses of each piece, int32 [B, H].
 
-    The first two hypotheses are exchanged if the second one has fewer warnings. The others stay in their places.
+    The first two hypotheses are exchanged if the second one has fewer warnings. All other hypotheses stay in their
+    places.
 
     Args:
         warnings: bool [B, H, F], the warnings of each hypothesis.
@@ -80,7 +81,7 @@ def best_order(warnings: tf.Tensor, exists: tf.Tensor, retry: bool | tf.Tensor) 
 
 
 def no_pieces(hypotheses: int | tf.Tensor) -> FoundPieces:
-    """Returns the result for 0 pieces: the size of the first axis is 0, that of the second axis is `hypotheses`."""
+    """Returns the result for 0 pieces. The first axis has size 0, and the second axis has size `hypotheses`."""
     values = tf.fill([0, hypotheses], 0.0)
     return FoundPieces(
         translations=tf.fill([0, hypotheses], ""),

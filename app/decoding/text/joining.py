@@ -22,7 +22,7 @@ def join_pieces(texts: tf.Tensor, owner: tf.Tensor, rows: int | tf.Tensor) -> tf
         rows: N, the number of rows.
 
     Returns:
-        string [N], the joined text of each row.
+        string [N], the joined pieces of each row.
     """
     has_text = texts != ""
     texts, owner = texts[has_text], owner[has_text]
@@ -64,7 +64,7 @@ class _Layout(NamedTuple):
         )
 
     def select(self, values: tf.Tensor) -> tf.Tensor:
-        """Replaces the values of missing hypotheses by those of the piece's last hypothesis: [M, H, …]."""
+        """Replaces the values of missing hypotheses by the values of the piece's last hypothesis: [M, H, …]."""
         return tf.gather(values, self.own, batch_dims=1)
 
     def sum(self, values: tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """Splits sentences that are too long for a model into shorter pieces. No text is dropped.
 
 This module works on token ids in a TensorFlow graph. It only knows which tokens start a word and which may end a
-sentence. Before this step, the module `sentences` cuts texts into sentences.
+sentence. The module `sentences` has already cut the texts into sentences.
 """
 
 import re
@@ -91,14 +91,20 @@ def _split(tokens: tf.RaggedTensor, limit: tf.Tensor, tables: CutTables) -> tupl
 
 
 class _Cuts(NamedTuple):
-    """The C places where the flat tokens are cut, and the row of each place; both int32 [C]."""
+    """The C places at which rows are cut, and the row of each place; both int32 [C].
+
+    A place is the index of the token after the cut in the concatenated rows.
+    """
 
     places: tf.Tensor
     rows: tf.Tensor
 
 
 def _cut_quality(values: tf.Tensor, tables: CutTables) -> tf.Tensor:
-    """Rates a cut before each of the flat tokens, `values`, as `_NO_CUT`, `_WORD` or `_SENTENCE`: int32 [L]."""
+    """Rates a cut before each token as `_NO_CUT`, `_WORD` or `_SENTENCE`: int32 [L].
+
+    `values`, int32 [L], contains the tokens of all rows, concatenated.
+    """
     before, after = values[:-1], values[1:]
     between_words = tf.gather(tables.starts_word, after)
     sentence_end = (tf.gather(tables.ends_sentence, before) & between_words) | tf.gather(
@@ -109,10 +115,10 @@ def _cut_quality(values: tf.Tensor, tables: CutTables) -> tf.Tensor:
 
 
 def _cuts(quality: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, limit: tf.Tensor) -> _Cuts:
-    """Finds all cuts: cuts one piece from the start of every row that is too long, until no rest of a row is too long.
+    """Finds all cuts: repeatedly cuts a piece from the start of each row until its rest has at most `limit` tokens.
 
     Args:
-        quality: int32 [L], the rating of a cut before each of the flat tokens, from `_cut_quality`.
+        quality: int32 [L], the rating of a cut before each token of the concatenated rows, from `_cut_quality`.
         starts: int32 [N], the index of the first token of each row.
         ends: int32 [N], the index after the last token of each row.
         limit: The largest number of tokens in a piece.
@@ -137,8 +143,8 @@ def _cuts(quality: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, limit: tf.Tens
 def _piece_lengths(quality: tf.Tensor, starts: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
     """Returns the length of the next piece of each row: int32 [R].
 
-    `starts`, int32 [R], has the index of the first token of these pieces. From there, each row must have more than
-    `limit` tokens.
+    `starts`, int32 [R], has the index of the first token of each of these pieces. From this token on, the row must have
+    more than `limit` tokens.
     """
     lengths = tf.range(1, limit + 1)
     found = tf.gather(quality, starts[:, tf.newaxis] + lengths)  # [R, limit]

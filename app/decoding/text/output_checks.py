@@ -22,12 +22,14 @@ def find_warnings(
     """Checks H translations of each of B texts.
 
     - copied: at least four fifths of the translation's tokens also occur in the source, which has at least four words.
-    - repetition: in the translation, a sequence of up to ten tokens occurs at least three times in a row and has at
-      least six tokens in all. The source has no such repetition.
-    - length: one side has more than three times the tokens of the other side and more than ten tokens more, or the
-      source has more than twice the tokens of the translation and at least ten tokens more.
-    - numbers: the numbers with several digits differ, or both sides have equally many one-digit numbers and these
-      differ. Different counts of one-digit numbers cause no warning, since one-digit numbers are often spelt out.
+    - repetition: in the translation, a sequence of up to ten tokens occurs at least three times in a row, and all
+      occurrences together have at least six tokens. The source has no such repetition.
+    - length: one side has more than three times as many tokens as the other side, and the difference is more than ten
+      tokens. Or the source has more than twice as many tokens as the translation, and the difference is at least ten
+      tokens.
+    - numbers: the numbers with several digits differ, or both sides have equally many one-digit numbers and the
+      one-digit numbers differ. Different counts of one-digit numbers cause no warning, since one-digit numbers are
+      often spelt out.
     - links: the web or mail addresses differ.
     - empty: the translation has no text, but the source has.
 
@@ -87,10 +89,10 @@ def has_loop(tokens: tf.Tensor) -> tf.Tensor:
 
 
 def wanted_repeats(period: int) -> int:
-    """Returns the number of successive tokens in a repetition that must each equal the token `period` positions before.
+    """Returns how many successive tokens of a repetition must equal the token `period` positions before them.
 
-    With this number, a sequence of `period` tokens occurs at least three times in a row and has at least six tokens in
-    all.
+    With this number, a sequence of `period` tokens occurs at least three times in a row, and all occurrences together
+    have at least six tokens.
     """
     return max(2 * period, 6 - period)
 
@@ -103,7 +105,12 @@ def _numbers_differ(sources: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
 
 
 def _numbers(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns a hash of the numbers with several digits, a hash of the one-digit numbers, and the count of these."""
+    """Hashes the numbers of each text.
+
+    Returns:
+        A hash of the numbers with several digits, a hash of the one-digit numbers, and the count of the one-digit
+        numbers; all three are int64 in the shape of `texts`.
+    """
     separated = r"([0-9])[.,'\x{2019}\x{a0}\x{202f}]([0-9]{3})\b"  # 1,000,000 in any style
     joined = tf.strings.regex_replace(tf.strings.regex_replace(texts, separated, r"\1\2"), separated, r"\1\2")
     digits = tf.strings.split(tf.reshape(tf.strings.regex_replace(joined, "[^0-9]+", " "), [-1]))
@@ -124,12 +131,15 @@ def _links(texts: tf.Tensor) -> tf.Tensor:
 def _hash(strings: tf.RaggedTensor, counts: tf.Tensor) -> tf.Tensor:
     """Hashes the strings of each row, [R, (n)], regardless of their order: int64 [R].
 
-    Only the strings where `counts` (bool, one value for each string) is True are hashed.
+    `counts` (bool) has one value for each string. A string is hashed only if its value in `counts` is True.
     """
     hashes = tf.strings.to_hash_bucket_fast(strings.values, HASHES)
     return _summed(strings, tf.where(counts, hashes, 0))
 
 
 def _summed(rows: tf.RaggedTensor, values: tf.Tensor) -> tf.Tensor:
-    """Sums `values`, one for each entry of `rows`, [R, (n)], over each row: [R]. A ragged sum needs fifty more ops."""
+    """Sums `values` over each row of `rows`, [R, (n)]: [R].
+
+    `values` has one value for each entry of `rows`. A ragged sum would need fifty more operations.
+    """
     return tf.math.unsorted_segment_sum(values, rows.value_rowids(), rows.nrows())

@@ -1,7 +1,8 @@
 """Aligns the sentences of a text with the sentences of its translation, by their lengths (Gale and Church 1993).
 
-If both have equally many sentences, they are aligned one to one. Otherwise one sentence may be aligned with up to four
-sentences. Dynamic programming finds the alignment in which the lengths of both sides differ least.
+If the text and its translation have equally many sentences, the sentences are aligned one to one. Otherwise one
+sentence may be aligned with up to four sentences of the other side. Dynamic programming finds the alignment in which
+the lengths of aligned sentences differ least.
 """
 
 from typing import NamedTuple
@@ -16,9 +17,9 @@ MOST_CELLS = 2**20  # sentences of the text times sentences of the translation; 
 
 
 class Groups(NamedTuple):
-    """The group that each sentence belongs to: for the sentences of all texts, int32 [S], and translations, int32 [T].
+    """The group number of each sentence of all texts, int32 [S], and of all translations, int32 [T].
 
-    Groups are numbered from 0 over all texts, so the numbers ascend.
+    The groups of all texts are numbered from 0 in the order of the texts, so the numbers ascend.
     """
 
     of_sources: tf.Tensor
@@ -56,11 +57,11 @@ def pair_up(sources: tf.RaggedTensor, targets: tf.RaggedTensor) -> Groups:
 def _path(
     lengths: tf.Tensor, its_lengths: tf.Tensor, many: tf.Tensor, its_many: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Finds the cheapest alignment; returns True for sentences that begin a group: bool [R, S] and [R, T].
+    """Finds the cheapest alignment. Returns True for each sentence that begins a group: bool [R, S] and [R, T].
 
     Args:
         lengths: int32 [R, S], the number of characters of the sentences of the texts, padded with 0.
-        its_lengths: int32 [R, T], the same for the translations.
+        its_lengths: int32 [R, T], the number of characters of the sentences of the translations, padded with 0.
         many: int32 [R], the number of sentences of each text.
         its_many: int32 [R], the number of sentences of each translation.
     """
@@ -76,7 +77,8 @@ def _path(
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
         """Computes the costs of alignments that end with the next sentence of each text.
 
-        `costs`, [4, R, 1 + T], has the costs of alignments that end with each of the last four sentences, newest first.
+        `costs`, [4, R, 1 + T], has the costs of alignments that end with each of the last four sentences of a text, the
+        latest sentence first.
         """
         tried = []
         for own, its, rare in _BEADS:
@@ -100,7 +102,7 @@ def _path(
 def _backtrace(
     choices: tf.TensorArray, many: tf.Tensor, its_many: tf.Tensor, *, steps: tf.Tensor, width: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Follows the choices back from the ends of both sides; returns True where groups begin: bool [R, S] and [R, T]."""
+    """Follows the choices back from the ends of both sides. Returns the result of `_path`."""
     own, its = (tf.constant([bead[side] for bead in _BEADS]) for side in (0, 1))
 
     def back(step: tf.Tensor, at: tf.Tensor, its_at: tf.Tensor, *marks: tf.Tensor) -> tuple[tf.Tensor, ...]:

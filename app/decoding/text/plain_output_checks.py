@@ -37,7 +37,7 @@ class Side(NamedTuple):
 
 
 def plain_warnings(source: Side, translation: Side) -> tuple[bool, ...]:
-    """Checks one translation of one text; returns for each of `WARNINGS`, in their order, True if it applies."""
+    """Checks one translation of one text; returns, for each warning in `WARNINGS`, True if the warning applies."""
     length, source_length = len(translation.tokens), len(source.tokens)
     longer, shorter = max(length, source_length), min(length, source_length)
     is_short = source_length > TIMES_SHORTER * length and source_length >= length + TOKENS_SHORTER

@@ -1,29 +1,18 @@
 """Cuts texts into sentences, and splits a sentence into a copied part and a part to translate.
 
-Each function exists for TensorFlow graphs and, with the suffix `_outside` or `_in_python`, in plain Python, for the
-server and for `plain_translation`. If a sentence is cut again, it stays whole, so texts may be cut more than once.
+Functions without a suffix are for TensorFlow graphs. Functions with the suffix `_outside` or `_in_python` do the same
+in plain Python, for the server and for `plain_translation`. If a sentence is cut again, it stays whole, so texts may be
+cut more than once.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import regex
 import tensorflow as tf
 
-from keras_nmt.app.decoding.text.sentence_rules import (
-    BLANKS,
-    COPIED,
-    CUT,
-    CUTTING,
-    CUTTING_SMALL,
-    DATE,
-    LINE_ENDS,
-    LISTED,
-    NO_SPACE_AFTER,
-    SPACES,
-    WITHOUT_CAPITALS,
-    Rule,
-)
+from keras_nmt.pipelines.sentences.cutting import sentence_pieces
+from keras_nmt.pipelines.sentences.graph_cutting import sentence_pieces_in_graph
+from keras_nmt.pipelines.sentences.rules import BLANKS, COPIED, DATE, LINE_ENDS, LISTED, NO_SPACE_AFTER, SPACES
 
 _AROUND = f"^[{SPACES}{LINE_ENDS}]+|[{SPACES}{LINE_ENDS}]+$"
 _BEGINS_BLANK, _ENDS_BLANK = f"[{SPACES}{LINE_ENDS}](?s:.*)", f"(?s:.*)[{SPACES}{LINE_ENDS}]"
@@ -31,7 +20,7 @@ _WHOLE_LISTED = f"^{LISTED}$"
 
 
 class Parts(NamedTuple):
-    """The copied start of a sentence, and the rest, which is translated. Each is a string or a string tensor [S]."""
+    """The copied start of a sentence, and the rest, which is translated. Both are a string or a string tensor [S]."""
 
     copied: str | tf.Tensor
     rest: str | tf.Tensor
@@ -57,18 +46,15 @@ def cut_sentences(texts: tf.Tensor) -> Cut:
 
     Example: "Yes. I see Dr. Smith." becomes "Yes." and "I see Dr. Smith.".
     """
-    pieces = tf.strings.split(_replaced(texts, CUTTING), CUT)
-    small = tf.strings.regex_full_match(pieces.values, WITHOUT_CAPITALS)
-    marked = tf.where(small, _replaced(pieces.values, CUTTING_SMALL), pieces.values)
-    sentences = tf.strings.split(marked, CUT)
-    owners = tf.gather(pieces.value_rowids(), sentences.value_rowids())
+    sentences = sentence_pieces_in_graph(texts)
+    owners = sentences.value_rowids()
     found = tf.strings.regex_replace(sentences.values, _AROUND, "")
     is_first = tf.concat([tf.ones_like(owners[:1], tf.bool), owners[1:] != owners[:-1]], axis=0)
     begins, ends = (tf.strings.regex_full_match(sentences.values, pattern) for pattern in (_BEGINS_BLANK, _ENDS_BLANK))
     is_spaced = begins | is_first | tf.concat([is_first[:1], ends[:-1]], axis=0)
     is_blank = tf.math.segment_sum(tf.cast(found != "", tf.int32), owners) == 0  # every text has at least one piece
     stays = (found != "") | (is_first & tf.gather(is_blank, owners))
-    by_text = tf.RaggedTensor.from_value_rowids(found[stays], owners[stays], pieces.nrows())
+    by_text = tf.RaggedTensor.from_value_rowids(found[stays], owners[stays], sentences.nrows())
     return Cut(by_text, is_spaced[stays])
 
 
@@ -99,7 +85,7 @@ def joined(copied: tf.Tensor, translations: tf.Tensor) -> tf.Tensor:
 
 
 def is_followed_by_space(texts: tf.Tensor) -> tf.Tensor:
-    """Returns False for texts that end in Chinese or Japanese, and True for texts that a space must follow: bool."""
+    """Returns False for each text that ends in Chinese or Japanese, and True for all other texts: bool."""
     return ~tf.strings.regex_full_match(texts, NO_SPACE_AFTER)
 
 
@@ -108,14 +94,9 @@ def stretches_in_python(text: str) -> list[Stretch]:
 
     All fields of the result, concatenated, are the text.
     """
-    pieces = regex.split(CUT, _replaced_outside(text, CUTTING))
-    marked = [
-        _replaced_outside(piece, CUTTING_SMALL) if regex.fullmatch(WITHOUT_CAPITALS, piece) else piece
-        for piece in pieces
-    ]
     found: list[Stretch] = []
     blank = ""
-    for piece in CUT.join(marked).split(CUT):
+    for piece in sentence_pieces(text):
         core = piece.strip(BLANKS)
         if core:
             before, _, after = piece.partition(core)
@@ -146,15 +127,3 @@ def joined_outside(copied: str, translation: str) -> str:
 def is_followed_by_space_in_python(text: str) -> bool:
     """Computes `is_followed_by_space` for one text in Python."""
     return regex.fullmatch(NO_SPACE_AFTER, text) is None
-
-
-def _replaced(texts: tf.Tensor, rules: Sequence[Rule]) -> tf.Tensor:
-    for rule in rules:
-        texts = tf.strings.regex_replace(texts, rule.pattern, rule.replacement)
-    return texts
-
-
-def _replaced_outside(text: str, rules: Sequence[Rule]) -> str:
-    for rule in rules:
-        text = regex.sub(rule.pattern, rule.replacement, text)
-    return text

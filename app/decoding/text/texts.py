@@ -39,15 +39,16 @@ class Search(NamedTuple):
         """Returns the largest number of tokens in translations, EOS included: int32 in the shape of `expected`.
 
         Args:
-            expected: int32 of any shape, the number of tokens of each source. If it is 0, the limit is 1, for EOS.
+            expected: int32 of any shape, the expected number of tokens of each translation, usually the number of
+                source tokens. The limit is `max_extra_tokens` above this number, plus 1 for EOS. For 0, the limit is 1.
         """
         return tf.where(expected == 0, 1, expected + 1 + self.max_extra_tokens)
 
 
 class TranslatedTexts(NamedTuple):
-    """The H best translations of each of N texts, best first; T is the largest number of tokens.
+    """The H best translations of each of N texts, best first. A translation has at most T tokens.
 
-    A text may have fewer than H translations. The missing ones have empty text, score -inf and confidence 0.
+    A text may have fewer than H translations. A missing translation has empty text, score -inf and confidence 0.
     """
 
     translations: tf.Tensor  # string [N, H]

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-Element = TypeVar("Element")
-Content = TypeVar("Content")
+AnyElement = TypeVar("AnyElement")
+AnyContent = TypeVar("AnyContent")
 
 
 def write_in_copies(
-    items: Iterable[tuple[Sequence[Element], Content]],
-    copy_empty: Callable[[Element], Element],
-    append: Callable[[Element | None, Content | Element], None],
+    items: Iterable[tuple[Sequence[AnyElement], AnyContent]],
+    copy_empty: Callable[[AnyElement], AnyElement],
+    append: Callable[[AnyElement | None, AnyContent | AnyElement], None],
 ) -> None:
     """Appends each content inside copies of the elements that enclose the content in the source.
 
@@ -22,7 +22,7 @@ def write_in_copies(
         append: Function that appends a content or a copy to an element. If the element is None, the function inserts
             the content or copy at the place of the source text.
     """
-    opened: list[tuple[Element, Element]] = []  # pairs of an element and its current copy
+    opened: list[tuple[AnyElement, AnyElement]] = []  # pairs of an element and its current copy
     for path, content in items:
         del opened[common_depth(path, [element for element, _ in opened]) :]
         for element in path[len(opened) :]:
@@ -32,7 +32,7 @@ def write_in_copies(
         append(opened[-1][1] if opened else None, content)
 
 
-def common_depth(path: Sequence[Element], other: Sequence[Element]) -> int:
+def common_depth(path: Sequence[AnyElement], other: Sequence[AnyElement]) -> int:
     """Returns the number of elements that two paths have in common, counted from the outermost element."""
     count = 0
     while count < min(len(path), len(other)) and path[count] is other[count]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_nmt.app.server.documents.spanned_text import SpannedText
 from keras_nmt.app.server.documents.spans import Span
-from keras_nmt.app.server.engine.alignment import Alignment, align_words
+from keras_nmt.app.server.engine.alignment import Alignment, align_sentences
 from keras_nmt.app.server.engine.batching import Batcher
 from keras_nmt.app.server.engine.translation import Sentence, TranslatedText, translate
 from keras_nmt.app.server.engine.versions import Direction
@@ -17,10 +17,11 @@ NO_ALIGNMENT = Alignment([], np.zeros((0, 0), np.float32))
 
 
 async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequence[Sequence[str]]) -> list[list[Span]]:
-    """Translates texts that consist of spans.
+    """Translates texts that consist of spans, which are stretches with the same formatting.
 
-    Every source span with letters has a word in the translation if the translation has enough words. A placeholder
-    appears once, as an empty span. A span of white space or of marks for which `is_droppable` is true may be missing.
+    Every source span with letters has a word in the translation if the translation has enough words. A placeholder,
+    which is an empty span such as a picture, appears exactly once in the translation. A span of white space or of marks
+    for which `is_droppable` is true may be missing.
 
     Args:
         batcher: Batcher that runs the signatures.
@@ -38,12 +39,12 @@ async def translate_spans(batcher: Batcher, direction: Direction, texts: Sequenc
         for begin, end, sentence in located_sentences(source.text, text)
         if sentence.text and not source.is_uniform(begin, end)
     }
-    found = await align_words(batcher, direction, list(pairs)) if pairs else []
+    found = await align_sentences(batcher, direction, list(pairs)) if pairs else []
     return await asyncio.to_thread(place_translations, sources, translated, dict(zip(pairs, found, strict=True)))
 
 
 def located_sentences(text: str, translated: TranslatedText) -> Iterator[tuple[int, int, Sentence]]:
-    """Yields each sentence with text as a triple: its begin in `text`, its end (exclusive), and the sentence.
+    """Yields a triple for each sentence that has text: its begin and its end (exclusive) in `text`, and the sentence.
 
     Args:
         text: The source text.
@@ -67,7 +68,8 @@ def place_translations(
     Args:
         sources: The source texts.
         translated: The translated sentences of each source text.
-        alignments: Alignment of each pair of a sentence and its translation. A sentence in one span needs none.
+        alignments: Alignment of each pair of a sentence and its translation. A sentence that lies in one span needs no
+            alignment.
     """
     found = []
     for source, text in zip(sources, translated, strict=True):

@@ -54,7 +54,7 @@ class Anchors(NamedTuple):
 
 
 class SpannedText:
-    """A source text that consists of spans.
+    """A source text that consists of spans, which are stretches with the same formatting.
 
     The methods that return spans must be called in the order of the text, because the object records which placeholders
     and protected spans it has already returned.
@@ -156,7 +156,7 @@ class SpannedText:
         return Span(number, self.spans[number])
 
     def _span_within(self, number: int, begin: int, end: int) -> str:
-        """Returns the part of a span's text that lies in a sentence."""
+        """Returns the text of span `number` between the characters `begin` and `end` of the source text."""
         return self.text[max(begin, self._begins[number]) : min(end, self._begins[number + 1])]
 
     def _fragments(self, begin: int, end: int) -> list[SourceFragment]:
@@ -216,7 +216,7 @@ class SpannedText:
         return insertions
 
     def _trimmed(self, span: Span, begin: int, end: int) -> tuple[int, int]:
-        """Returns the begin and end of the part of a span that lies in a sentence, without white space at the ends."""
+        """Returns the begin and end of a span's part between `begin` and `end`, without white space at its ends."""
         first, last = max(begin, self._begins[span.number]), min(end, self._begins[span.number + 1])
         while span.text and self.text[first].isspace():
             first += 1

@@ -28,7 +28,7 @@ class Token(NamedTuple):
     Attributes:
         text: Characters of the token.
         begin: Index of the token's first character in the sentence.
-        word: Index of the word that contains the token, where white space separates words.
+        word: Index of the word that contains the token. Words are separated by white space.
         is_mark: True for a punctuation mark or symbol.
     """
 
@@ -61,7 +61,8 @@ def canonical_mark(mark: str) -> str:
 def is_droppable(text: str) -> bool:
     """Returns True if a text consists only of marks that a correct translation may lack, such as commas.
 
-    Brackets count as such marks: a missing bracket is not inserted, since it could be without its partner.
+    Brackets count as such marks: a missing bracket is not inserted, since the other bracket of the pair could be
+    missing too.
     """
     return bool(text) and all(
         canonical_mark(one) in _DROPPABLE or unicodedata.category(one) in ("Ps", "Pe") for one in text

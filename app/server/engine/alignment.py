@@ -26,7 +26,9 @@ class Alignment(NamedTuple):
     weights: np.ndarray
 
 
-async def align_words(batcher: Batcher, direction: Direction, sentences: Sequence[tuple[str, str]]) -> list[Alignment]:
+async def align_sentences(
+    batcher: Batcher, direction: Direction, sentences: Sequence[tuple[str, str]]
+) -> list[Alignment]:
     """Aligns sentences with their translations.
 
     The attention matrix of a long sentence needs too much memory, so `monotonic_alignment` aligns such a sentence.

@@ -4,7 +4,7 @@ Each worker is a thread. A worker takes the text that has waited longest and add
 number of tokens in a batch has two limits: `batch_tokens`, and the worker's share. The share is the number of tokens
 that are queued or being computed, divided by the number of workers. If fewer tokens than the share are queued, the
 worker waits some milliseconds for more texts, because clients that have just received an answer often send the next
-request.
+request at once.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ MAX_GATHER_SECONDS = 0.05  # the longest time that a text waits for other texts 
 ROWS_MULTIPLE = 8
 ROW_INPUTS = ("texts", "prefixes", "targets", "seeds")  # inputs with one value per row; other inputs have one per batch
 
-Row = Mapping[str, Any]  # inputs or outputs of a signature for one text
+SignatureRow = Mapping[str, Any]  # inputs or outputs of a signature for one text
 Settings = tuple[tuple[str, Any], ...]  # names and values of the inputs that are not in `ROW_INPUTS`; hashable
 BatchKey = tuple[Version, str, Settings]  # the texts of a batch have the same version, signature, settings
 
@@ -49,9 +49,9 @@ class QueuedText:
     """
 
     key: BatchKey
-    row: Row
+    row: SignatureRow
     tokens: int
-    answer: "asyncio.Future[Row]"
+    answer: "asyncio.Future[SignatureRow]"
     queued_at: float = field(default_factory=time.monotonic)
 
 
@@ -90,8 +90,8 @@ class Batcher:
             thread.start()
 
     async def run(
-        self, version: Version, signature: str, rows: Sequence[Row], settings: Mapping[str, Any]
-    ) -> list[Row]:
+        self, version: Version, signature: str, rows: Sequence[SignatureRow], settings: Mapping[str, Any]
+    ) -> list[SignatureRow]:
         """Runs a signature on rows (one per text). If the call is cancelled, its rows in the queue are dropped.
 
         Args:
@@ -108,13 +108,13 @@ class Batcher:
             NotFoundError: The version has no such signature.
         """
         version.check_signature(signature)
-        answers: list[Row] = []
+        answers: list[SignatureRow] = []
         key = (version, signature, tuple(sorted(settings.items())))
         for begin in range(0, len(rows), self.max_per_request):
             answers += await self._run(key, rows[begin : begin + self.max_per_request])
         return answers
 
-    async def _run(self, key: BatchKey, rows: Sequence[Row]) -> list[Row]:
+    async def _run(self, key: BatchKey, rows: Sequence[SignatureRow]) -> list[SignatureRow]:
         loop = asyncio.get_running_loop()
         texts = [QueuedText(key, row, estimated_tokens(row), loop.create_future()) for row in rows]
         with self._changed:
@@ -146,7 +146,7 @@ class Batcher:
             tokens = total_tokens(batch)
             loop = batch[0].answer.get_loop()
             try:
-                answers: Sequence[Row | Exception] = compute(batch)
+                answers: Sequence[SignatureRow | Exception] = compute(batch)
                 self._record(batch)
             except Exception as error:  # every request in the batch gets the error
                 answers = [error] * len(batch)
@@ -176,7 +176,10 @@ class Batcher:
                     self._changed.wait()
 
     def _share(self, queued_tokens: int) -> int:
-        """Returns a worker's share of the tokens that are queued or being computed, at most `batch_tokens`."""
+        """Returns a worker's share of the tokens that are queued or being computed, at most `batch_tokens`.
+
+        The share is the number of these tokens divided by the number of workers.
+        """
         return min(self.batch_tokens, -(-(queued_tokens + self._computing_tokens) // len(self._threads)))
 
     def _gather_seconds(self) -> float:
@@ -223,7 +226,7 @@ def select_batch(texts: Sequence[QueuedText], batch_tokens: int) -> list[QueuedT
     return batch[: len(batch) // ROWS_MULTIPLE * ROWS_MULTIPLE or None]
 
 
-def estimated_tokens(row: Row) -> int:
+def estimated_tokens(row: SignatureRow) -> int:
     """Estimates the number of tokens of a row's longest text, including the end-of-sentence token."""
     return 1 + max(len(text) for text in row.values() if isinstance(text, bytes)) // BYTES_PER_TOKEN
 
@@ -233,7 +236,7 @@ def total_tokens(texts: Sequence[QueuedText]) -> int:
     return sum(text.tokens for text in texts)
 
 
-def compute(batch: Sequence[QueuedText]) -> list[Row]:
+def compute(batch: Sequence[QueuedText]) -> list[SignatureRow]:
     """Runs the signature of a batch and returns the outputs for each text, in the order of the batch."""
     version, signature, settings = batch[0].key
     rows = {name: tf.constant([text.row[name] for text in batch]) for name in batch[0].row}
@@ -249,7 +252,7 @@ def call_signature(version: Version, signature: str, inputs: Mapping[str, Any]) 
     return {name: values.numpy() for name, values in found.items()}
 
 
-def deliver(batch: Sequence[QueuedText], answers: Sequence[Row | Exception]) -> None:
+def deliver(batch: Sequence[QueuedText], answers: Sequence[SignatureRow | Exception]) -> None:
     """Sets each text's answer or error as the result of the text's future, unless the future was cancelled."""
     for text, answer in zip(batch, answers, strict=True):
         if text.answer.done():

@@ -56,7 +56,7 @@ def pair_distance(asked: tuple[str, str], served: tuple[str, str]) -> int | None
 
 
 @lru_cache
-def name_of(code: str) -> str:
+def language_name(code: str) -> str:
     """Returns the English name of a language code, or the code itself if the code is unknown."""
     try:
         return Locale.parse(standard(code), sep="-").english_name or code
@@ -82,8 +82,9 @@ def detect(text: str, languages: Collection[str]) -> list[Detected]:
 def source_of(text: str, languages: Collection[str]) -> Detected:
     """Returns the most likely language of a text among the served languages.
 
-    If all served languages are less likely than `UNLIKELY`, returns the most likely of all languages, unless the
-    identifier does not know one of the served languages. Such a language cannot be excluded.
+    If all served languages are less likely than `UNLIKELY`, returns the most likely of all languages that the
+    identifier knows. This rule is not used if the identifier does not know one of the served languages, because such a
+    language cannot be excluded.
 
     Args:
         text: A text of any length.

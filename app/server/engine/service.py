@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from keras_nmt.app.server.engine.batching import Batcher
-from keras_nmt.app.server.engine.languages import Detected, distance, name_of, source_of
+from keras_nmt.app.server.engine.languages import Detected, distance, language_name, source_of
 from keras_nmt.app.server.engine.limits import ApiKeys, Limits, RateLimiter
 from keras_nmt.app.server.engine.metrics import Metrics
 from keras_nmt.app.server.engine.models import Models
@@ -17,14 +17,14 @@ from keras_nmt.app.server.engine.pools.threads import ThreadPool
 from keras_nmt.app.server.engine.versions import Direction
 from keras_nmt.app.server.errors import CLIENT_GONE, DeadlineError, RequestError, UnauthorizedError
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 MAX_PENDING_PAGES = 1024  # calls that read or write HTML; each takes a few milliseconds
 WRONG_KEYS_PER_MINUTE = 60
 AUTO = "auto"  # given as the source language, makes the server identify the language
 
 
 class ClientGoneError(RequestError):
-    """A client that disconnected before the answer."""
+    """A request whose client disconnected before the answer was sent."""
 
     status = CLIENT_GONE
 
@@ -78,7 +78,7 @@ class Service:
                 raise
         self.limiter.count(client)
 
-    async def answer(self, request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    async def answer(self, request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Runs a coroutine and returns its result. Cancels the coroutine at the deadline or if the client disconnects.
 
         Args:
@@ -134,7 +134,7 @@ class Service:
         found = source_of(text, sources)
         if found.language not in sources:
             raise RequestError(
-                f"the text seems to be in {name_of(found.language)}, and there is no model for "
+                f"the text seems to be in {language_name(found.language)}, and there is no model for "
                 f"{found.language}-{target}; there are: {self.models.pairs()}"
             )
         return self.models.for_pair(found.language, target, domain), found

@@ -1,7 +1,7 @@
 """Translates texts of any length, sentence by sentence.
 
-Line breaks and multiple spaces between sentences are kept. All other sentences are separated by a single space, or by
-no space in languages such as Chinese.
+Line breaks and multiple spaces between sentences are kept. All other translated sentences are separated by a single
+space, or by no space in languages such as Chinese.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from keras_nmt.app.decoding.signatures import ALTERNATIVES, N_BEST, TRANSLATE
 from keras_nmt.app.decoding.text.sentences import is_followed_by_space_in_python, stretches_in_python
-from keras_nmt.app.server.engine.batching import Batcher, Row
+from keras_nmt.app.server.engine.batching import Batcher, SignatureRow
 from keras_nmt.app.server.engine.versions import Direction
 
 MAX_SENTENCE_CHARACTERS = 2_000  # longer sentences are cut
@@ -68,8 +68,8 @@ class TranslatedText:
         """Returns an alternative translation of the whole text.
 
         Args:
-            number: Index of the alternative in each sentence. A sentence with fewer alternatives uses its last one, or
-                its translation if it has no alternatives.
+            number: Index of the alternative in each sentence. A sentence with fewer alternatives uses its last
+                alternative, or its translation if it has no alternatives.
         """
         parts = []
         for sentence in self.sentences:
@@ -78,11 +78,11 @@ class TranslatedText:
         return "".join(parts)
 
 
-def sentences_of(text: str) -> list[Sentence]:
+def split_sentences(text: str) -> list[Sentence]:
     """Splits a text into sentences that are not translated yet.
 
-    Joining the sentences and the white space around them gives the text again. The exported graph would split the text
-    at the same places, so the graph does not split these sentences again.
+    The sentences and the white space around them, joined, are the text. The exported graph would split the text at the
+    same places, so the graph does not split these sentences again.
     """
     found: list[Sentence] = []
     for before, core, after in stretches_in_python(text):
@@ -144,7 +144,7 @@ async def translate(
         alternatives: Number of alternative translations of each sentence.
         with_words: True to return the words of the translations with their confidences.
     """
-    of_texts = [sentences_of(text) for text in texts]
+    of_texts = [split_sentences(text) for text in texts]
     flat = [sentence for sentences in of_texts for sentence in sentences]
     translated = await translate_sentences(batcher, direction, flat, alternatives=alternatives, with_words=with_words)
     remaining = iter(translated)
@@ -154,11 +154,11 @@ async def translate(
 async def stream(
     batcher: Batcher, direction: Direction, text: str, *, with_words: bool = False
 ) -> AsyncIterator[tuple[int, Sentence]]:
-    """Yields each sentence of a text, after its index, as soon as the sentence is translated.
+    """Yields pairs of the index of a sentence and the sentence, each pair as soon as the sentence is translated.
 
     A later sentence may be yielded before an earlier one.
     """
-    sentences = sentences_of(text)
+    sentences = split_sentences(text)
     semaphore = asyncio.Semaphore(batcher.max_per_request)
 
     async def translate_one(number: int, sentence: Sentence) -> tuple[int, Sentence]:
@@ -198,7 +198,7 @@ async def translate_sentences(
 
 
 async def continuations(batcher: Batcher, direction: Direction, source: str, prefix: str, count: int) -> list[Sentence]:
-    """Returns translations that begin with a prefix and differ in the token after it, the most likely first.
+    """Returns translations that begin with a prefix and differ in the next token, the most likely first.
 
     Args:
         batcher: Batcher that runs the signature.
@@ -213,7 +213,7 @@ async def continuations(batcher: Batcher, direction: Direction, source: str, pre
     return [with_hypothesis(Sentence(source), answer, i, with_words=True) for i in exist]
 
 
-def with_translation(sentence: Sentence, answer: Row, *, alternatives: int, with_words: bool) -> Sentence:
+def with_translation(sentence: Sentence, answer: SignatureRow, *, alternatives: int, with_words: bool) -> Sentence:
     """Returns a sentence with its best translation and alternatives.
 
     Args:
@@ -232,7 +232,7 @@ def with_translation(sentence: Sentence, answer: Row, *, alternatives: int, with
     return replace(with_hypothesis(sentence, answer, order[0], with_words=with_words), alternatives=others)
 
 
-def with_hypothesis(sentence: Sentence, answer: Row, number: int, *, with_words: bool) -> Sentence:
+def with_hypothesis(sentence: Sentence, answer: SignatureRow, number: int, *, with_words: bool) -> Sentence:
     """Returns a sentence with the translation that has the index `number` in the outputs `answer` of a signature."""
     text = answer["translations"][number].decode("utf-8", "replace")
     warnings = answer["warnings"][number].decode()
@@ -243,7 +243,7 @@ def with_hypothesis(sentence: Sentence, answer: Row, number: int, *, with_words:
         score=rounded(answer["scores"][number]),
         confidence=rounded(answer["confidences"][number]),
         warnings=tuple(warnings.split(",")) if warnings else (),
-        words=words_of(text, *tokens) if tokens else (),
+        words=words_with_confidence(text, *tokens) if tokens else (),
     )
 
 
@@ -252,7 +252,7 @@ def rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def words_of(text: str, pieces: Sequence[bytes], log_probabilities: Sequence[float]) -> tuple[Word, ...]:
+def words_with_confidence(text: str, pieces: Sequence[bytes], log_probabilities: Sequence[float]) -> tuple[Word, ...]:
     """Returns the words of a translation with their confidences.
 
     Args:

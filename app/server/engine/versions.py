@@ -94,7 +94,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Direction:
-    """A language pair of a model version, and the domain of the text; None if the request names no domain."""
+    """A language pair of a model version, and the text's domain. The domain is None if the request names none."""
 
     version: Version
     source: str

@@ -112,7 +112,7 @@ def describe_keys(app: FastAPI) -> None:
     app.openapi = with_keys  # type: ignore[method-assign]  # as in FastAPI's documentation
 
 
-def first_line(error: Exception) -> str:
+def printable_first_line(error: Exception) -> str:
     """Returns the first line of an error's message, without characters that UTF-8 cannot encode."""
     return (str(error).splitlines() or [""])[0].encode("utf-8", "replace").decode()
 
@@ -127,7 +127,7 @@ def add_error_handlers(app: FastAPI) -> None:
             headers = {"Retry-After": str(error.retry_after)}
         elif isinstance(error, UnauthorizedError):
             headers = {"WWW-Authenticate": "Bearer"}  # tells the web page to ask for a key
-        return JSONResponse({"error": first_line(error)}, error.status, headers=headers)
+        return JSONResponse({"error": printable_first_line(error)}, error.status, headers=headers)
 
     @app.exception_handler(ClientDisconnect)
     async def client_gone(_: Request, __: ClientDisconnect) -> Response:
@@ -136,7 +136,7 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(tf.errors.InvalidArgumentError)
     @app.exception_handler(tf.errors.OutOfRangeError)
     async def not_computed(_: Request, error: tf.errors.OpError) -> JSONResponse:
-        return JSONResponse({"error": first_line(error)}, 400)
+        return JSONResponse({"error": printable_first_line(error)}, 400)
 
     @app.exception_handler(Exception)
     async def broken(_: Request, __: Exception) -> JSONResponse:

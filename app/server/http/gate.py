@@ -75,7 +75,7 @@ class Gate:
                 message = {**message, "headers": [*message["headers"], *security_headers(scope)]}
             await send(message)
 
-        inner = normalized(scope)
+        inner = with_get_for_head(scope)
         try:
             await self._answer(inner, body, with_headers)
         except Exception:
@@ -103,7 +103,7 @@ def security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-def normalized(scope: Scope) -> Scope:
+def with_get_for_head(scope: Scope) -> Scope:
     """Returns the scope that the application gets, in which GET replaces HEAD.
 
     The application then answers HEAD with all headers of GET, and uvicorn leaves out the body of the answer. For a gzip

@@ -14,8 +14,8 @@ from starlette.types import Scope
 
 from keras_nmt.app.errors import UserError
 
-Network = IPv4Network | IPv6Network
-Address = IPv4Address | IPv6Address
+IpNetwork = IPv4Network | IPv6Network
+IpAddress = IPv4Address | IPv6Address
 Hop = Mapping[str, str]  # values that one proxy added; the keys are "for", "proto" and "host"
 
 SCHEMES = ("http", "https")
@@ -34,7 +34,7 @@ class Proxies:
             path from the requests or keep it.
     """
 
-    def __init__(self, trusted: Collection[Network] = (), root_path: str = "") -> None:
+    def __init__(self, trusted: Collection[IpNetwork] = (), root_path: str = "") -> None:
         self.trusted = tuple(trusted)
         self.root_path = root_path
 
@@ -60,7 +60,7 @@ class Proxies:
                 break
         return scope
 
-    def _is_trusted(self, address: Address | None) -> bool:
+    def _is_trusted(self, address: IpAddress | None) -> bool:
         return address is not None and any(address in network for network in self.trusted)
 
 
@@ -93,7 +93,7 @@ def forwarded_by(hop: Hop, scope: Scope) -> Scope:
 
 
 def hops_of(scope: Scope) -> list[Hop]:
-    """Returns the values that each proxy added to the headers, from the client's side to this server.
+    """Returns the values that each proxy added to the headers, in the order from the client to this server.
 
     If a request has both Forwarded and X-Forwarded-*, the result is empty, because a client may have forged either.
     """
@@ -131,7 +131,7 @@ def parse_forwarded(header: str) -> list[Hop]:
     return list(hops)
 
 
-def address_of(text: str) -> Address | None:
+def address_of(text: str) -> IpAddress | None:
     """Parses an address with or without a port: 192.0.2.1, 192.0.2.1:80, [2001:db8::1]:80.
 
     Returns:
@@ -146,7 +146,7 @@ def address_of(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def networks(names: Collection[str]) -> list[Network]:
+def networks(names: Collection[str]) -> list[IpNetwork]:
     """Parses addresses and networks from the command line. An address becomes a network of one address.
 
     Raises:

@@ -26,8 +26,9 @@ def attention_picture(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
         weights: The attention weights [L, H, T, S] of T queries and S keys, in [0, 1].
 
     Returns:
-        An RGB picture, uint8 [height, width, 3]. It has a row of maps for each layer and a column of maps for each
-        head. A map has a row of squares for each query and a column for each key. Brighter squares are larger weights.
+        An RGB picture, uint8 [height, width, 3]. The picture has a row of maps for each layer and a column of maps for
+        each head. Within a map, each query is a row of squares and each key is a column of squares. The brighter a
+        square, the larger is the weight.
     """
     at = np.clip(weights, 0.0, 1.0) * (len(COLOURS) - 1)
     below = np.minimum(at.astype(int), len(COLOURS) - 2)
@@ -45,7 +46,7 @@ def write_attention(transformer: Transformer, vocabulary: AnyVocabulary, sentenc
     """Writes the attention weights of sentences and their translations to the current TensorBoard writer.
 
     For each sentence, there are three pictures: the encoder's self-attention, the decoder's self-attention and the
-    cross-attention. A text lists the pieces of the pictures' rows and columns.
+    cross-attention. A text beside the pictures lists the pieces that their rows and columns stand for.
 
     Args:
         transformer: The model.

@@ -25,7 +25,8 @@ class BadStep(NamedTuple):
         step: The number of the step.
         loss: The loss in nats per target token.
         skipped: True if the update of the step was skipped.
-        usual: The median loss of earlier steps that were not bad; infinite if there were fewer than 20 such steps.
+        usual: The median of the remembered losses of earlier steps that were not bad; infinite if there are fewer than
+            20.
     """
 
     step: int
@@ -47,7 +48,8 @@ class Diverged(Exception):
 
     Attributes:
         bad: The bad steps that show the divergence, oldest first.
-        good_step: The last step after which the weights can be trusted, because the next step's loss was usual.
+        good_step: The last step after which the weights are trusted. They gave the loss of the next step, and this loss
+            was usual.
     """
 
     def __init__(self, bad: Sequence[BadStep], good_step: int) -> None:
@@ -57,13 +59,14 @@ class Diverged(Exception):
 
 
 class DivergenceDetector:
-    """Observes each step, and raises `Diverged` at a storm of bad steps.
+    """Observes each step, and raises `Diverged` if too many of the last steps were bad (a storm).
 
     A step is bad if its loss is not finite, if its update was skipped, or if its loss is a spike. A spike is a loss
     above `spike_factor` times the median of the last 500 losses of steps that were not bad, and more than 3 standard
-    deviations above that median. The standard deviation is estimated from the median deviation. For the factor, a
-    median below 1 counts as 1. With fewer than 20 losses, no loss is a spike. A single bad step is ignored, because a
-    batch may be unusual. A storm is `storm_steps` bad steps among the last 4 * `storm_steps` steps.
+    deviations above that median. The standard deviation is estimated from the median absolute deviation. If the median
+    is below 1, `spike_factor` multiplies 1 instead of the median. As long as there are fewer than 20 losses, no loss is
+    a spike. A single bad step is ignored, because a batch may be unusual. A storm is `storm_steps` bad steps among the
+    last 4 * `storm_steps` steps.
 
     Worked example, with storm_steps = 2 and spike_factor = 3: after many losses near 2, the losses 2.1, 4.5, 6.5, 2.0
     and nan raise `Diverged` at the last loss. The third and the fifth step are bad. The second step is not bad, but its
@@ -84,7 +87,7 @@ class DivergenceDetector:
         self.good_step = 0
 
     def reset(self, step: int) -> None:
-        """Marks the weights after `step` as trusted, and forgets the bad steps. Keeps the remembered losses."""
+        """Marks the weights after `step` as trusted, and forgets the bad steps. Does not forget the losses."""
         self.bad = []
         self.good_step = step
 
@@ -94,11 +97,11 @@ class DivergenceDetector:
         Args:
             step: The number of the step, counted from 1.
             loss: The loss of the global batch in nats per target token.
-            skipped: True if the update was skipped because the gradient was not finite. False if the only cause was a
-                large loss scale.
+            skipped: True if the update was skipped because the gradient was not finite. Must be False if the only cause
+                was that the loss scale was too large.
 
         Raises:
-            Diverged: With this step, there are `storm_steps` bad steps among the last 4 * `storm_steps` steps.
+            Diverged: At least `storm_steps` of the last 4 * `storm_steps` steps, including this step, are bad.
         """
         self.bad = [bad for bad in self.bad if bad.step > step - STORM_SHARE * self.storm_steps]
         usual = statistics.median(self.losses) if len(self.losses) >= FIRST_STEPS else math.inf

@@ -1,4 +1,4 @@
-"""Reports a full disk by one line that names the last checkpoint, instead of a traceback."""
+"""If the disk is full, shows one line that names the last checkpoint instead of a traceback."""
 
 import errno
 from collections.abc import Iterator

@@ -30,7 +30,7 @@ class Milestones(keras.callbacks.Callback):
         log: The log of the steps, which is flushed before a checkpoint is written.
         dev: The evaluation on the dev set.
         signals: The signals that stop the training.
-        agree: The function that tells the other machines whether the training is over; see `ChiefFollower`.
+        agree: A function that sends the other machines the decision whether the training is over; see `ChiefFollower`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Milestones(keras.callbacks.Callback):
     def evaluate(self) -> None:
         """Evaluates the current weights, and removes all checkpoints except the newest and the best ones.
 
-        Also stops the training after its last step, or after `patience` checkpoints without improvement.
+        Also ends the training if this was its last step, or if the last `patience` evaluations brought no improvement.
         """
         with self.signals.at_once():
             self.dev.evaluate(self.trainer)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,6 +11,7 @@ from tensorboard.plugins import projector
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.hparams import summary_v2 as hparams
 
+from keras_nmt.app.config import Sections
 from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.app.training.callbacks.attention_pictures import write_attention
 from keras_nmt.app.training.trainer import Trainer
@@ -32,7 +32,7 @@ class ModelPictures:
         settings: The configuration by section, for the HParams tab.
     """
 
-    def __init__(self, folder: Path, vocabulary: AnyVocabulary, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path, vocabulary: AnyVocabulary, settings: Sections) -> None:
         self.folder = folder
         self.vocabulary = vocabulary
         self.settings = settings
@@ -70,7 +70,7 @@ class ModelPictures:
         hparams.hparams(known)
 
     def write_projector(self, embeddings: keras.Variable) -> None:
-        """Writes the embeddings and their pieces for the Projector tab. Replaces the embeddings of an earlier step."""
+        """Writes the embedding of each piece for TensorBoard's Projector tab. Replaces earlier embeddings."""
         self.folder.mkdir(parents=True, exist_ok=True)
         labels = (piece.replace("\t", " ").replace("\n", " ") or " " for piece in self.vocabulary.pieces())
         (self.folder / METADATA).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
@@ -84,8 +84,8 @@ class ModelPictures:
 def write_histograms(weights: Sequence[keras.Variable], gradient_averages: Sequence[keras.Variable]) -> None:
     """Writes histograms of the weights and of the moving averages of their gradients.
 
-    The histograms are computed in NumPy. `tf.summary.histogram` would need memory for 30 numbers for each number
-    of a weight.
+    The histograms are computed in NumPy. `tf.summary.histogram` would need memory for 30 numbers per element of a
+    weight.
     """
     summary = Summary()
     for folder, variables in (("weights", weights), ("gradients, moving average", gradient_averages)):

@@ -60,7 +60,7 @@ class StepLog(keras.callbacks.Callback):
                 tf.summary.scalar(f"{name}_per_second", figures[name] / seconds)
 
     def flush(self) -> None:
-        """Flushes the log files. Called before a checkpoint is written, so that they include the checkpoint's step."""
+        """Flushes the log files. Called before a checkpoint is written, so the files include the checkpoint's step."""
         step_lines.sync(self.file)
         self.writer.flush()
 
@@ -140,7 +140,7 @@ def dev_loss(trainer: Trainer, batches: tf.data.Dataset) -> dict[str, float]:
 
     Returns:
         "dev_loss", the label-smoothed cross entropy in nats, and "dev_perplexity", which has no smoothing. If the data
-        has loss weights, each token counts by its weight.
+        has loss weights, the means are weighted by the loss weights of the tokens.
     """
     loss = cross_entropy = weight = 0.0
     for inputs, labels, *weights in batches:

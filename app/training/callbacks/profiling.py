@@ -36,7 +36,8 @@ class ProfiledSteps(NamedTuple):
 class Profile(keras.callbacks.Callback):
     """Writes a profile of some steps to TensorBoard.
 
-    Must come after `StepLog` in the list of callbacks, because `StepLog` waits until the device has finished the step.
+    Must come after `StepLog` in the list of callbacks. `StepLog` waits until the device has finished the step, so the
+    profile then includes the whole step.
 
     Args:
         folder: The folder that TensorBoard reads.
@@ -48,12 +49,12 @@ class Profile(keras.callbacks.Callback):
         self.folder = folder
         self.steps = steps
         self.running = False
-        self.mark: Any = None
+        self.mark: tf.profiler.experimental.Trace | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Initializes the profiler.
 
-        On a GPU this takes seconds, which would otherwise be part of the first profiled step.
+        On a GPU, the initialization takes seconds. Without this call, they would be part of the first profiled step.
         """
         tf.profiler.experimental.start("")
         tf.profiler.experimental.stop(save=False)
@@ -68,7 +69,7 @@ class Profile(keras.callbacks.Callback):
             self.mark = tf.profiler.experimental.Trace("train", step_num=number, _r=1)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Marks the end of the step, and writes the profile after the last step to profile."""
+        """Marks the end of a profiled step in the profile. After the last step to profile, writes the profile."""
         if self.mark:
             self.mark.__exit__(None, None, None)
             self.mark = None

@@ -1,8 +1,8 @@
 """Rolls back after a divergence: restores the last good checkpoint, skips batches and halves the learning rate.
 
 The batches between that checkpoint and the divergence are skipped. Skipped batches count as steps, so that
-`Trainer.step` is still the position in the data. But there are no updates on skipped batches, and the learning-rate
-schedule continues from the checkpoint.
+`Trainer.step` is still the position in the data. But the weights are not updated on skipped batches, and the
+learning-rate schedule continues from its position at the checkpoint.
 
 The restored state is saved immediately as a checkpoint of the step at which the training diverged. So a run that is
 killed after the rollback resumes as if it had not been killed. `metrics.jsonl` keeps the lines of the skipped steps,
@@ -25,7 +25,7 @@ from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
 from keras_nmt.app.training.callbacks.divergence import Diverged, DivergenceDetector
 from keras_nmt.app.training.trainer import Trainer
-from keras_nmt.pipelines.streaming.packed_batches import sentences_of
+from keras_nmt.pipelines.streaming.packed_batches import unpacked_sentences
 from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
 
 RATE_FACTOR = 0.5
@@ -33,10 +33,11 @@ USUAL_LOSS_SCALE = 1.0  # if the scale is lower and a gradient still overflows, 
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Ends `fit` at a divergence. Must come before `Milestones`, which saves checkpoints.
+    """Ends `fit` at a divergence. Must come before `Milestones`, so that bad weights are not saved as a checkpoint.
 
-    With float16, an update may be skipped because the loss scale is too large and a gradient overflows. This is
-    harmless, because the scale is then halved. Such an update counts as skipped only if the scale is below 1.
+    With float16, an update may be skipped because the loss scale is too large and a gradient overflows. Such a skipped
+    update is harmless, because the optimizer then halves the scale. So a skipped update makes a step bad only if the
+    loss scale is below 1.
     """
 
     def __init__(self, detector: DivergenceDetector) -> None:
@@ -58,7 +59,8 @@ def recover(trainer: Trainer, diverged: Diverged, rollback: "Rollback | None") -
     Args:
         trainer: The trainer at the step of the divergence. Its step does not change.
         diverged: The divergence.
-        rollback: The chief's rollback. None on the other machines, which must copy the chief's state afterwards.
+        rollback: The object that restores the run, on the chief. None on the other machines, which must copy the
+            chief's state afterwards.
 
     Raises:
         UserError: The training has already rolled back `max_rollbacks` times.
@@ -83,7 +85,7 @@ def recover(trainer: Trainer, diverged: Diverged, rollback: "Rollback | None") -
 
 
 def batches_name(step: int) -> str:
-    """Returns the name of the file in the run that lists the bad batches of a divergence at `step`."""
+    """Returns the path, in the run's folder, of the file that lists the bad batches of a divergence at `step`."""
     return f"divergence/step-{step:08d}.txt"
 
 
@@ -111,7 +113,7 @@ class Rollback:
         return self.run.path / "metrics.jsonl"
 
     def write_bad_batches(self, step: int, diverged: Diverged) -> None:
-        """Reports the divergence, and writes the sentences of the bad steps to a file, as `source ||| target`."""
+        """Reports the divergence, and writes the sentence pairs of the bad steps to a file, as `source ||| target`."""
         file = self.run.path / batches_name(step)
         say(f"step {step}  diverged: {diverged}; see {file}")
         bad = {each.step: each for each in diverged.bad}
@@ -121,17 +123,17 @@ class Rollback:
         with file.open("w", encoding="utf-8") as text:
             for number, (inputs, labels, *_) in enumerate(batches.as_numpy_iterator(), start=first):
                 if number in bad:
-                    sides = (self.vocabulary.decode(ids).numpy().tolist() for ids in sentences_of(inputs, labels))
+                    sides = (self.vocabulary.decode(ids).numpy().tolist() for ids in unpacked_sentences(inputs, labels))
                     text.write(f"# step {number}: {bad[number]}\n")
                     pairs = zip(*sides, strict=True)
                     text.writelines(f"{s.decode()} ||| {t.decode()}\n" for s, t in pairs if s or t)  # omits empty rows
 
     def drop_untrusted(self, diverged: Diverged) -> Checkpoint | None:
-        """Removes all checkpoints after the last good checkpoint, and their dev results.
+        """Removes all checkpoints that are newer than the last good checkpoint, and all dev results of later steps.
 
         Returns:
-            The last good checkpoint: undamaged, finite, and of a step up to `diverged.good_step`. None if no checkpoint
-            is good.
+            The last good checkpoint: its files are undamaged, all its numbers are finite, and its step is at most
+            `diverged.good_step`. None if no checkpoint is good.
         """
         good = self.run.checkpoints.back_to(diverged.good_step)
         step_lines.cut_after(self.run.path / "dev.jsonl", good.step if good else 0)
@@ -156,7 +158,7 @@ class Rollback:
         say(f"{batches}, continuing at {rate_factor:g} times the learning rate")
 
     def report(self, step: int, diverged: Diverged, good: Checkpoint | None) -> str:
-        """Returns lines of text: all divergences of the run, what to look at and which settings to change."""
+        """Returns lines that list the run's divergences, and say what to look at and which settings to change."""
         settings = self.run.configuration.training
         before = [line for line in step_lines.read(self.metrics) if ROLLED_BACK_TO in line]
         names = ("learning_rate", "warmup_steps", "clip_norm", "batch_tokens", "precision")

@@ -77,7 +77,7 @@ class DevBleu(_Translating):
 
 
 class _TensorBoardSentences(_Translating):
-    """Translates a few sentences after each epoch and writes something about them to TensorBoard.
+    """Base class of callbacks that translate a few sentences after each epoch and write about them to TensorBoard.
 
     Args:
         vocabulary: The vocabulary of the training data.
@@ -99,7 +99,7 @@ class _TensorBoardSentences(_Translating):
         self.writer = tf.summary.create_file_writer(in_utf8(Path(log_dir)))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Translates the sentences and calls `write`."""
+        """Translates the sentences and calls `write` with the sources and their translations."""
         sentences = list(zip(self.sources, self.translate(self.sources), strict=True))
         with self.writer.as_default(step=epoch):
             self.write(sentences)
@@ -107,7 +107,7 @@ class _TensorBoardSentences(_Translating):
 
     @abstractmethod
     def write(self, sentences: Sequence[tuple[str, str]]) -> None:
-        """Writes to the current TensorBoard writer, given pairs of a source and its translation."""
+        """Writes to the current TensorBoard writer. `sentences` are pairs of a source and its translation."""
 
 
 class SampleTranslations(_TensorBoardSentences):

@@ -1,19 +1,18 @@
-"""The loss for Keras' `compile` under a distribution strategy: the mean over the tokens of the whole batch."""
+"""A loss for Keras' `compile` under a distribution strategy: the mean over the tokens of all replicas."""
 
 import keras
 import tensorflow as tf
 
-from keras_nmt.layers import losses
-from keras_nmt.layers.losses import token_weights
+from keras_nmt.layers.losses import ReplicaCrossEntropy, token_weights
 
 
 @keras.saving.register_keras_serializable(package="nmt", name="GlobalLabelSmoothedCrossEntropy")
-class LabelSmoothedCrossEntropy(losses.LabelSmoothedCrossEntropy):
+class LabelSmoothedCrossEntropy(ReplicaCrossEntropy):
     """Label-smoothed cross entropy in nats, averaged over the real target tokens of the global batch.
 
     Keras' own reduction averages the means of the replicas. If the replicas have different numbers of tokens, that
-    average is not the mean over all tokens. This loss divides by the number of tokens of all replicas, as `nmt train`
-    does, so that one device and several devices compute the same step.
+    average is not the mean over all tokens. This loss divides the sum of the token losses by the number of tokens of
+    all replicas, as `nmt train` does. So a step on several devices gives the same result as on one device.
 
     Args:
         smoothing: The share of the target distribution that is spread over all pieces; 0.1 in the paper.

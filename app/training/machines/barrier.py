@@ -1,12 +1,13 @@
 """The barrier at which the machines of a training meet before TensorFlow connects them.
 
-TensorFlow's own wait cannot be interrupted and does not say which machine is missing. Workers with different data would
-train without an error. So every worker first connects to the chief over plain TCP, at the addresses in `TF_CONFIG`. The
-chief compares the worker's facts with its own. Facts are the values that must be equal on all machines.
+When TensorFlow waits for the other machines, the wait cannot be interrupted, and no message says which machine is
+missing. TensorFlow would also train without an error if the workers had different data. So every worker first connects
+to the chief over plain TCP, at the addresses in `TF_CONFIG`. The chief compares the worker's facts with its own. Facts
+are the values that must be equal on all machines.
 
 The protocol is lines of JSON. A worker sends `[index, facts]`. The chief sends `READY` when all workers may enter the
-context, and again when all may leave it; instead of `READY` it may send an error message. Tensors are exchanged in
-`distribution`.
+context of `barrier`, and again when all workers may leave it. Instead of `READY`, the chief may send an error message.
+The exchange of tensors is in the module `distribution`.
 """
 
 import json
@@ -31,7 +32,9 @@ Facts = Mapping[str, Any]
 
 
 def barrier(cluster: Cluster, facts: Facts) -> AbstractContextManager[None]:
-    """Returns a context that all machines enter once all report the same facts. Workers leave it after the chief.
+    """Returns a context that all machines enter together, and that the workers leave after the chief.
+
+    A machine enters the context when all machines have connected and have reported the same facts.
 
     Args:
         cluster: The machines that train together; a single machine does not wait.
@@ -48,7 +51,7 @@ def barrier(cluster: Cluster, facts: Facts) -> AbstractContextManager[None]:
 
 @contextmanager
 def _lead(cluster: Cluster, facts: Facts) -> Iterator[None]:
-    """The chief's context: waits for all workers, and sends them `READY` or an error message."""
+    """The chief's part of `barrier`: waits for all workers, and sends them `READY` or an error message."""
     workers: dict[int, socket.socket] = {}
     try:
         with listening(cluster.tasks[0]) as server:
@@ -104,7 +107,7 @@ def _compare(cluster: Cluster, index: int, facts: Facts, theirs: Facts) -> None:
 
 
 def _unreachable(task: Task) -> OSError | None:
-    """Tries to connect to a worker, as TensorFlow will do. Returns the error if the connection fails."""
+    """Tries to connect to a worker, as TensorFlow will do. Returns the error if the connection fails, else None."""
     try:
         socket.create_connection(task.host_and_port, ANSWER_SECONDS).close()
     except OSError as error:
@@ -114,7 +117,7 @@ def _unreachable(task: Task) -> OSError | None:
 
 @contextmanager
 def _follow(cluster: Cluster, facts: Facts) -> Iterator[None]:
-    """A worker's context: connects to the chief, and is left only after the chief has left its own context."""
+    """A worker's part of `barrier`: connects to the chief, and finally waits until the chief has left its context."""
     with listening(cluster.tasks[cluster.index]):
         connection = _join(cluster, facts)
     with connection:
@@ -161,7 +164,7 @@ def _require_ready(cluster: Cluster, answer: str) -> None:
 
 
 def listening(task: Task) -> socket.socket:
-    """Returns a server socket on the port of `task`, which is this process, on all network interfaces.
+    """Returns a server socket on all network interfaces; its port is that of `task`, the task of this process.
 
     Raises:
         UserError: The port cannot be used.
@@ -200,9 +203,9 @@ def receive(connection: socket.socket) -> Any:
 
 
 def drop_disconnected(connections: dict[int, socket.socket]) -> None:
-    """Closes and removes the connections that their workers have closed.
+    """Closes and removes each connection that the worker has closed.
 
-    Workers send nothing while they wait, so a readable connection is a closed one.
+    Workers send nothing while they wait. So if a connection is readable, the worker has closed it.
     """
     readable, _, _ = select.select(list(connections.values()), [], [], 0)
     for index, connection in list(connections.items()):

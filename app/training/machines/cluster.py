@@ -14,7 +14,7 @@ MOST_PORT = 65535
 
 
 class Task(NamedTuple):
-    """One process of the training: its job ("chief" or "worker"), its number in that job, and its HOST:PORT."""
+    """One process of a training: its job ("chief" or "worker"), its number in this job, its address HOST:PORT."""
 
     job: str
     number: int
@@ -29,7 +29,7 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Cluster:
-    """The processes of a training, and the index of this process. A single process is the chief.
+    """The processes of a training, and the index of this process. If there is only one process, it is the chief.
 
     Attributes:
         tasks: All processes, the chief first.

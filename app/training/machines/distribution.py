@@ -1,6 +1,6 @@
 """Distributes a global batch over the devices of one or several machines.
 
-The devices do not change the contents of a global batch. They change only how the batch is divided.
+The global batch does not depend on the devices. Only its division among the devices does.
 """
 
 import signal
@@ -57,7 +57,8 @@ def divide(stream_of: Callable[[Host], tf.data.Dataset], strategy: tf.distribute
     number of rows is not a multiple of H * R, empty rows (all padding) are added, which have no effect on the loss.
 
     Args:
-        stream_of: A function that returns the endless stream of batches with only the rows of the given machine.
+        stream_of: A function that takes a machine, and returns the endless stream of batches with only the rows of this
+            machine.
         strategy: The strategy whose replicas get the rows.
 
     Returns:
@@ -98,7 +99,7 @@ def take_from_chief(strategy: tf.distribute.Strategy, variables: Sequence[keras.
         variable.assign(value)
 
 
-def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[Any]) -> Iterator[tf.Tensor]:
+def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[keras.Variable | int]) -> Iterator[tf.Tensor]:
     """Yields the chief's values. All machines must call this at the same time, with values of the same shapes."""
     for value in map(tf.convert_to_tensor, values):
         if _has_others(strategy):
@@ -110,7 +111,7 @@ def chiefs_values(strategy: tf.distribute.Strategy, values: Iterable[Any]) -> It
 
 @cache
 def _of_chief(strategy: tf.distribute.Strategy, dtype: tf.DType) -> Any:
-    """Returns a function that takes a vector on each machine, and returns the chief's vector on every replica."""
+    """Returns a collective function: each machine passes a vector, and every replica gets the vector of the chief."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], dtype)])
     def of_chief(value: tf.Tensor) -> Any:
@@ -125,7 +126,10 @@ def _of_chief(strategy: tf.distribute.Strategy, dtype: tf.DType) -> Any:
 
 
 def chiefs_decision(strategy: tf.distribute.Strategy, own: bool) -> bool:
-    """Returns the chief's value of `own`. All machines must call this at the same time; they wait for each other."""
+    """Returns, on all machines, the value that the chief passed as `own`.
+
+    All machines must call this at the same time. They wait for each other.
+    """
     return bool(next(chiefs_values(strategy, [int(own)])))
 
 

@@ -27,21 +27,21 @@ GIB = 1 << 30
 
 
 class Need(NamedTuple):
-    """The batch shape that needs most memory, and the memory that it needs on each device."""
+    """The batch shape that needs most memory, and the memory that a batch of this shape needs on each device."""
 
     shape: BatchShape
     memory: MemoryEstimate
 
 
 def largest_need(configuration: Configuration, data: Manifest, *, replicas: int, parts: int) -> Need:
-    """Returns the shape and memory of the batch that needs most memory in any epoch, if split into `parts` parts."""
+    """Returns the shape and the memory of the batch that needs most memory, if batches are split into `parts` parts."""
     shapes = shapes_of(configuration.training, data.split("train"))
     needs = (Need(shape, estimate_memory(configuration, shape, replicas=replicas, parts=parts)) for shape in shapes)
     return max(needs, key=lambda need: need.memory.total)
 
 
 def shapes_of(settings: TrainingConfig, split: Split) -> list[BatchShape]:
-    """Returns upper bounds of the batch shapes: every batch of every epoch is at most as large as one of them."""
+    """Returns a few shapes such that every batch of every epoch is at most as large as one of these shapes."""
     sizes = {"batch_tokens": settings.batch_tokens, "max_length": settings.max_length}
     if is_packed(settings):
         return [packed_shape(split, **sizes, sampling_alpha=settings.sampling_alpha)]
@@ -56,9 +56,10 @@ def shapes_of(settings: TrainingConfig, split: Split) -> list[BatchShape]:
 
 
 def with_accumulation(configuration: Configuration, data: Manifest, replicas: int) -> Configuration:
-    """Replaces accumulation = 0 by the smallest power of two for which a part fits the memory.
+    """Replaces accumulation = 0 by the smallest power of two for which a part of a batch fits the memory.
 
-    Prints the number of parts, and a warning if no number of parts fits. Does not replace any other value.
+    Prints the number of parts, and a warning if no number of parts is enough. If accumulation is not 0, only checks the
+    memory.
 
     Raises:
         UserError: The configuration does not fit the memory; see `check_memory`.
@@ -82,7 +83,9 @@ def with_accumulation(configuration: Configuration, data: Manifest, replicas: in
 
 
 def check_memory(configuration: Configuration, data: Manifest, replicas: int) -> None:
-    """Rejects a training that needs far too much memory. The system would kill it in the first steps without a message.
+    """Rejects a training that needs far too much memory.
+
+    Without this check, the operating system would kill the training in the first steps without a message.
 
     Raises:
         UserError: The estimate is far above the free memory, or every batch has fewer rows than parts.

@@ -25,9 +25,9 @@ precision (4, or 2 with mixed precision):
                    the table           16 V D for the parts of the embedding table's gradient
     workspace    the graph, the kernels and their scratch memory
 
-The terms follow from the layers. The constants 12, 16, 20 and `WORKSPACE` were fitted to measurements of processes on
-a CPU. `SAFETY` is a margin for terms that are left out. A slow test compares the estimate with the peak of a process.
-XLA fuses many of these operations, and reports fewer bytes for the same step.
+The terms follow from the layers. The constants 12, 16, 20 and `WORKSPACE` were fitted to measurements of processes on a
+CPU. `SAFETY` is a margin for terms that are left out. A slow test compares the estimate with the peak memory of a
+process. XLA fuses many of these operations, so XLA reports fewer bytes for the same step.
 """
 
 import math
@@ -103,10 +103,11 @@ def parameter_count(model: TransformerConfig) -> int:
 
 
 def hidden_matrices(model: TransformerConfig) -> int:
-    """Returns the number of weights in the matrices of attention and feed-forward networks."""
+    """Returns the number of weights in the matrices of attention, feed-forward networks and the word pointer."""
     attention, feed_forward = 4 * model.model_width**2, 2 * model.model_width * model.inner_width
     encoder = model.encoder_layers * (attention + feed_forward)
-    return encoder + model.decoder_layers * (2 * attention + feed_forward)
+    word_pointer = model.model_width**2 if model.word_token else 0
+    return encoder + model.decoder_layers * (2 * attention + feed_forward) + word_pointer
 
 
 def _row_bytes(model: TransformerConfig, shape: BatchShape, compute_bytes: int) -> int:

@@ -11,7 +11,7 @@ from tensorflow.python.client import device_lib
 
 
 def memory_per_replica() -> int:
-    """Returns the free bytes for each replica: of the smallest GPU, or a share of main memory if there is no GPU."""
+    """Returns the free bytes of the smallest GPU. Without a GPU, returns a replica's share of the free main memory."""
     gpus = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
     if gpus:
         return min(gpus)
@@ -29,7 +29,7 @@ def available_memory(root: Path = Path("/")) -> int:
 
 
 def peak_memory() -> int:
-    """Returns the peak memory of the process so far, in bytes: on the GPU with the highest peak, or in main memory."""
+    """Returns the peak memory of this process so far, in bytes: of the GPU with the highest peak, or of main memory."""
     gpus = tf.config.list_logical_devices("GPU")
     if gpus:
         return max(tf.config.experimental.get_memory_info(gpu.name)["peak"] for gpu in gpus)

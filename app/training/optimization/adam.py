@@ -30,13 +30,13 @@ class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam for gradients that are already summed over the replicas, with TensorFlow's fused kernel.
 
     All replicas have the same summed gradients, so each replica updates its own copy of the weights. The whole update
-    can therefore be inside a `tf.cond`, which skips the update if a gradient is not finite. One kernel for each weight
-    replaces a dozen ops and shortens the step of a small model by a tenth.
+    can therefore be inside a `tf.cond`, which skips the update if a gradient is not finite. For each weight, one kernel
+    replaces a dozen ops. This makes the step of a small model a tenth shorter.
 
     Args:
         args: The positional arguments of `keras.optimizers.Adam`.
-        dynamic_loss_scale: True to multiply the loss, and thus the gradients, by a loss scale, for float16. The scale
-            is halved when a gradient overflows, and doubled after 2,000 steps without an overflow.
+        dynamic_loss_scale: True to multiply the loss, and thus the gradients, by a loss scale, which float16 needs. The
+            scale is halved when a gradient overflows, and doubled after 2,000 steps without an overflow.
         kwargs: The keyword arguments of `keras.optimizers.Adam`.
     """
 
@@ -45,7 +45,7 @@ class FusedAdam(keras.optimizers.Adam):
         self.dynamic_loss_scale = dynamic_loss_scale
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Creates the moments and the rate factor and, if they are used, the weight averages and the loss scale."""
+        """Creates the moments, the rate factor and, if used, the averages of the weights and the loss scale."""
         if self.built:
             return
         self._build_moments(variables)
@@ -75,7 +75,7 @@ class FusedAdam(keras.optimizers.Adam):
         return tf.cast(self.learning_rate, tf.float32) * tf.convert_to_tensor(self.rate_factor)
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
-        """Returns the loss to differentiate: `loss` times the loss scale, or `loss` if there is no loss scale."""
+        """Returns the loss to differentiate: `loss` times the loss scale, or just `loss` if there is no loss scale."""
         return loss * tf.convert_to_tensor(self.loss_scale) if self.dynamic_loss_scale else loss
 
     def apply_summed(self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]) -> Update:

@@ -77,9 +77,9 @@ def is_hidden_matrix(variable: keras.Variable) -> bool:
 def orthogonalized(matrices: Sequence[tf.Tensor], dtype: str = "float32") -> list[tf.Tensor]:
     """Makes the singular values of each matrix about equal, and the root mean square of the matrix's numbers about 0.2.
 
-    A Newton-Schulz iteration brings all singular values to about 0.7 to 1.2, and then each matrix is scaled. Such
-    updates work as well as updates whose singular values are exactly equal. Matrices [M, N] and [N, M] are computed in
-    one batch.
+    A Newton-Schulz iteration brings all singular values to about 0.7 to 1.2, and then each matrix is scaled. As
+    updates, such matrices work as well as matrices whose singular values are exactly equal. Matrices of the shapes [M,
+    N] and [N, M] are computed together in one batch.
 
     Args:
         matrices: The matrices, float32, each [M, N].
@@ -119,9 +119,10 @@ def _wide(matrix: tf.Tensor) -> tf.Tensor:
 
 
 def _fused(weight: keras.Variable) -> int:
-    """Returns N for an attention matrix [D, N D], which joins N projections [D, D]. Returns 1 for any other matrix.
+    """Returns the number of separate projections that a matrix consists of.
 
-    For example, N is 3 for the matrix of queries, keys and values. Each projection is orthogonalized separately.
+    An attention matrix [D, N D] consists of N projections [D, D], for example of N = 3 projections to queries, keys and
+    values. `Muon` orthogonalizes each projection separately. Any other matrix is one projection, so 1 is returned.
     """
     rows, columns = weight.shape
     return columns // rows if "attention" in weight.path else 1

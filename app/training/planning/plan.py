@@ -1,6 +1,6 @@
 """`nmt train --plan`: describes a training from its data, its configuration and a few measured steps.
 
-No files are written. The steps train a model that is then discarded.
+No files are written. The measured steps train a model that is discarded afterwards.
 """
 
 import math
@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
-from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.config import Configuration, Sections, TrainingConfig
 from keras_nmt.app.runtime.processor_settings import apply_processor_settings
 from keras_nmt.app.runtime.processors import processor_name
 from keras_nmt.app.training.building import build_on_devices
@@ -70,7 +69,7 @@ class DataPlan:
     Attributes:
         training_pairs: The number of pairs that are not longer than `max_length`.
         skipped_pairs: The number of pairs that are skipped because they are longer than `max_length`.
-        max_length: The maximum length of either side of a pair, in tokens.
+        max_length: The maximum length of the source and of the target of a pair, in tokens.
         batches: The number of batches.
         source_tokens: The mean number of real source tokens of a batch, with EOS.
         target_tokens: The mean number of real target tokens of a batch, with EOS.
@@ -99,7 +98,8 @@ class MemoryPlan:
         estimated: The estimated peak, including `program`.
         estimated_parts: The estimated memory of one device by purpose, without `program`.
         there: The available memory, including `program`.
-        measured: The measured peak. The measured steps include the batch of the first epoch that needs most memory.
+        measured: The measured peak. One of the measured steps is on that batch of the first epoch that needs most
+            memory.
     """
 
     accumulation: int
@@ -113,7 +113,7 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Speed:
-    """The speed of some steps whose batch shapes were already compiled.
+    """The speed of measured steps, without the time of compilation.
 
     Attributes:
         steps: The number of measured steps.
@@ -143,7 +143,7 @@ class Plan:
     hours: float
 
 
-def plan_training(data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str) -> Plan:
+def plan_training(data_dir: Path, sections: Sections, origin: str) -> Plan:
     """Plans a training and measures some of its steps. The arguments and errors are those of `train`."""
     manifest = Manifest.load(data_dir)
     verify_shards(manifest)
@@ -243,9 +243,9 @@ def batches_to_measure(configuration: Configuration, data: DataSets, epoch: Sequ
 def measure(trainer: Trainer, batches: Sequence[NumpyBatch]) -> Speed:
     """Measures the speed of train steps.
 
-    The first batch is used only for one step, which traces the graph and reaches the peak of memory. Each further batch
-    gets one warm-up step, until the warm-up has taken 15 seconds. Then steps on the warmed-up batches are measured for
-    at least 5 seconds.
+    The first batch is used only for one step, which traces the graph and reaches the peak of memory. Then each further
+    batch is used for one warm-up step, until the warm-up has taken 15 seconds. Finally, steps on the batches of the
+    warm-up are repeated and measured for at least 5 seconds.
     """
     trainer.make_train_function()
     traced = run_steps(trainer, batches[:1])

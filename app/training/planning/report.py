@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
+from keras_nmt.app.training.memory.accumulation import GIB
 from keras_nmt.app.training.planning.plan import DataPlan, MemoryPlan, ModelPlan, Plan, Speed
 
 SHOWN_SHAPES = 6
 INDENT = 11
-GIB = 1 << 30
 
 
 def as_json(plan: Plan) -> str:

@@ -1,19 +1,19 @@
 """`nmt train --minutes`: chooses the number of steps that fit a given time, then trains like `nmt train`.
 
 The speed is measured with a model that is then discarded. The chosen settings (`CHOSEN`) are written into the
-configuration before the run starts. So the run is the same as a run with these settings and no time limit, and it
-resumes in the same way.
+configuration before the run starts. So the run is the same as a run that was started by `nmt train` with these
+settings, and resumes in the same way.
 """
 
 import gc
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from keras_nmt.app.config import Configuration, TrainingConfig
+from keras_nmt.app.config import Configuration, Sections, TrainingConfig
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
@@ -70,7 +70,7 @@ class TimeBudget:
 
     Attributes:
         minutes: The time in minutes, including the time in which the speed is measured.
-        started: The value of `time.perf_counter()` at the start of this time.
+        started: The value of `time.perf_counter()` at the moment from which the time counts.
         most_steps: The maximum number of steps to train, even if more steps would fit; None for no limit.
     """
 
@@ -79,7 +79,7 @@ class TimeBudget:
     most_steps: int | None = None
 
     def seconds_left(self) -> float:
-        """Returns the seconds until the time is over."""
+        """Returns the number of seconds that are left of the given time."""
         return self.minutes * 60 - (time.perf_counter() - self.started)
 
 
@@ -87,12 +87,12 @@ def train_within(
     budget: TimeBudget,
     data_dir: Path,
     out: Path,
-    sections: Mapping[str, Mapping[str, Any]],
+    sections: Sections,
     origin: str,
     *,
     profile: ProfiledSteps | None = None,
 ) -> RunDirectory | None:
-    """Trains as many steps as fit the time. An existing run resumes with its own number of steps.
+    """Trains as many steps as fit the time. If `out` is an existing run, resumes it with its own number of steps.
 
     Args:
         budget: The time that the training may take; ignored when a run resumes.
@@ -106,7 +106,7 @@ def train_within(
         The same as `train`.
 
     Raises:
-        UserError: `train` raises it, or the time is too short.
+        UserError: The time is too short, or `train` raises this error.
     """
     if RunDirectory.is_run(out):
         chosen, facts = kept_numbers(RunDirectory.open(out))
@@ -128,7 +128,7 @@ def kept_numbers(run: RunDirectory) -> tuple[TrainingConfig, dict[str, Any]]:
 
 
 def choose_numbers(
-    budget: TimeBudget, data_dir: Path, out: Path, sections: Mapping[str, Mapping[str, Any]], origin: str
+    budget: TimeBudget, data_dir: Path, out: Path, sections: Sections, origin: str
 ) -> tuple[TrainingConfig, dict[str, Any]]:
     """Measures the speed, and returns the settings of a new run and the entry `time_budget` for its manifest."""
     measured, settings = measure_training(data_dir, sections, origin)
@@ -145,8 +145,8 @@ def settings_within(
 ) -> TrainingConfig:
     """Returns the settings with as many steps as fit into `seconds`. Adapts the warm-up and the checkpoints.
 
-    The number of checkpoints is that of `settings`. If their evaluations would take more than a quarter of the time,
-    there are fewer checkpoints, but at least one.
+    The training writes as many checkpoints as `settings` would. If the evaluations of the checkpoints would take more
+    than a quarter of the time, it writes fewer checkpoints, but at least one.
 
     Raises:
         UserError: Fewer than 20 steps fit.
@@ -169,9 +169,7 @@ def settings_within(
     )
 
 
-def measure_training(
-    data_dir: Path, sections: Mapping[str, Mapping[str, Any]], origin: str
-) -> tuple[Measured, TrainingConfig]:
+def measure_training(data_dir: Path, sections: Sections, origin: str) -> tuple[Measured, TrainingConfig]:
     """Trains a model for some steps, evaluates and discards it. Returns the speed, and the settings that were used."""
     started = time.perf_counter()
     manifest = Manifest.load(data_dir)

@@ -92,12 +92,15 @@ def write_group(job: Job, chunks: int, names: Sequence[str], side_files: SideFil
 
 
 def _read_group(job: Job, group: int) -> list[Shard]:
-    """Returns the descriptions of the shards of a group that `write_group` wrote."""
+    """Returns the descriptions of the shards in a group, which `write_group` has written."""
     return [Shard(**shard) for shard in json.loads((job.work / f"shards-{group:05d}.json").read_text("utf-8"))]
 
 
 def _records_of(job: Job, chunk: int, first: int, count: int) -> Iterator[tuple[NDArray[Any], bytes]]:
-    """Yields what each of `count` shards, from shard `first` on, gets from a chunk: `encode.ROW`s and the records."""
+    """Yields the part of a chunk that belongs to each of `count` shards, beginning with shard `first`.
+
+    The part consists of the `encode.ROW`s and of the bytes of the records.
+    """
     begins = np.load(job.file(chunk, "begins.npy"), mmap_mode="r")[:, first : first + count + 1]
     rows = np.load(job.file(chunk, "rows.npy"), mmap_mode="r")
     with job.file(chunk, "records").open("rb") as file:

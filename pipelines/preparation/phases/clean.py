@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.cleaning.duplicates import fingerprints
-from keras_nmt.pipelines.cleaning.filters import CleaningOptions, CleaningReport
+from keras_nmt.pipelines.cleaning.filters import CleaningOptions, CleaningReport, TextPair
 from keras_nmt.pipelines.cleaning.word_counts import count_words
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.chunk_files import (
-    TextPair,
     read_object,
     write_array,
     write_json,
@@ -36,7 +35,7 @@ _MIN_CHUNK_PAIRS = 1024
 
 
 def clean(preparation: Preparation) -> None:
-    """Cleans the training corpora. If there is a limit, stops when this number of distinct pairs is found.
+    """Cleans the training corpora. If the options have a limit, stops as soon as that many distinct pairs are found.
 
     Raises:
         DataError: A corpus cannot be read, or no pair is left.
@@ -98,8 +97,8 @@ def _clean_all(preparation: Preparation, raw: Iterable[RawChunk], advance: Calla
 def _clean_up_to(preparation: Preparation, limit: int, raw: Iterator[RawChunk], advance: Callable[[int], None]) -> int:
     """Cleans up to 16 chunks at a time until `limit` distinct pairs are found or the text ends.
 
-    Returns the number of chunks that contain these pairs, counted from the first chunk. A few more chunks may have been
-    cleaned.
+    Returns how many chunks, counted from the first chunk, are enough to contain these pairs. A few more chunks may have
+    been cleaned.
     """
     seen = np.zeros(0, np.uint64)
     needed = 0

@@ -15,17 +15,18 @@ from keras_nmt.pipelines.shards.splits import LEAST_WEIGHT, NO_USABLE_WEIGHT
 
 
 def deduplicate(preparation: Preparation) -> None:
-    """Decides for each cleaned pair whether it is kept, and writes the fates of all pairs to `Job.removed`.
+    """Decides for each cleaned pair whether it is kept, and writes the decisions on all pairs to `Job.removed`.
 
-    Key column 0 has the digests of the exact text, and the other key columns have the MinHash bands. Exact duplicates
-    are found first, and are left out when the bands are compared. If there is a limit, only the first pairs are kept.
+    Key column 0 has the digests of the exact text, and the other key columns have the MinHash bands. First, exact
+    duplicates are found. Then the bands of the other pairs are compared to find near duplicates. If the options have a
+    limit, only that many pairs are kept: the first ones of the pairs that are left.
 
     Raises:
-        DataError: No pair is left, or no pair that is left has a loss weight large enough to learn from.
+        DataError: No pair is left, or the loss weights of all pairs that are left are too small to learn from.
     """
     job, options, pairs = preparation.job, preparation.options, preparation.pairs
-    exact = [0] * ("duplicate" not in options.cleaning.skip)
-    bands = [*range(1, 1 + BANDS)] * ("near_duplicate" not in options.cleaning.skip)
+    exact = [0] * ("duplicate" not in job.cleaning.skip)
+    bands = [*range(1, 1 + BANDS)] * ("near_duplicate" not in job.cleaning.skip)
     advance = preparation.counter("duplicates", len(exact) + len(bands))
     fates = np.full(pairs, KEPT, np.uint8)
     for columns, fate in ((exact, DUPLICATE), (bands, NEAR_DUPLICATE)):
@@ -41,7 +42,7 @@ def deduplicate(preparation: Preparation) -> None:
 
 
 def _check_usable_weights(preparation: Preparation, fates: NDArray[np.uint8]) -> None:
-    """Raises a `DataError` if no kept pair has a loss weight large enough to learn from."""
+    """Raises a `DataError` if the loss weights of all kept pairs are too small to learn from."""
     for chunk, (number, start) in zip(preparation.chunks, preparation.starts, strict=True):
         kept = fates[start : start + chunk.pairs] == KEPT
         weights = np.load(preparation.job.file(number, "weights.npy")) if chunk.weighted else np.ones(chunk.pairs)
@@ -54,7 +55,8 @@ def _check_usable_weights(preparation: Preparation, fates: NDArray[np.uint8]) ->
 def find_equal(job: Job, chunks: int, pairs: int, column: int) -> int:
     """Writes the indices of all cleaned pairs whose key in one key column equals the key of an earlier pair.
 
-    If the column is a band, a pair must also be similar enough to the earlier pair (`CleaningOptions.near_duplicates`).
+    If the column is a band, only pairs that are also similar enough to that earlier pair are written
+    (`CleaningOptions.near_duplicates`).
 
     Args:
         job: The settings of the preparation.

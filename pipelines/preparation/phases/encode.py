@@ -12,9 +12,9 @@ import sentencepiece
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.atomic_files import write_atomically
-from keras_nmt.pipelines.cleaning.filters import CleaningReport
+from keras_nmt.pipelines.cleaning.filters import CleaningReport, TextPair
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.preparation.chunk_files import TextPair, read_pairs, write_array, write_json
+from keras_nmt.pipelines.preparation.chunk_files import read_pairs, write_array, write_json
 from keras_nmt.pipelines.preparation.dropped_pairs import write_dropped
 from keras_nmt.pipelines.preparation.job import BEYOND_LIMIT, DUPLICATE, KEPT, NEAR_DUPLICATE, ChunkedCorpus, Job
 from keras_nmt.pipelines.preparation.phases.clean import read_cleaned
@@ -29,11 +29,11 @@ _REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
 
 
 class EncodedPairs(NamedTuple):
-    """The examples that are neither empty nor too long.
+    """The examples of a list of pairs. Examples that are empty or too long are left out.
 
     Attributes:
-        ids: The token ids of each of these examples.
-        indices: For each of these examples, the index of its pair in the list that was encoded.
+        ids: The token ids of each example.
+        indices: The index in the list of the pair that each example comes from.
     """
 
     ids: list[IdPair]
@@ -62,8 +62,8 @@ def encode(preparation: Preparation) -> None:
 def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
     """Writes the records of a chunk, sorted by shard.
 
-    `lanes.deal` spreads the pairs of the chunk over all shards, so no shard is a contiguous part of one corpus. From
-    each chunk, the numbers of pairs that two shards get differ by at most one.
+    `lanes.deal` spreads the pairs of the chunk over all shards, so no shard is a contiguous part of one corpus. All
+    shards get equal numbers of pairs from the chunk, or numbers that differ by one.
 
     Args:
         job: The settings of the preparation.
@@ -106,10 +106,12 @@ def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], re
     processor = _processor(job.vocabulary)
     with_tags = job.languages.tagger(corpus.pair.target, corpus.domain)
     tagged = [(with_tags(source), target) for source, target in pairs]
+    fitting, cut = job.recipe.fitting(processor, tagged, job.max_tokens)
+    report.cut += cut
     tags = " ".join(job.languages.tags_of(corpus.pair.target, corpus.domain))
     empty_source = len(encode_with_eos(processor, [tags])[0])
     fit = []
-    for example in job.recipe.examples(processor, tagged, job.max_tokens):
+    for example in job.recipe.examples(processor, fitting, job.max_tokens):
         source, target = example.ids
         if not job.recipe.keeps_text and (len(source) <= empty_source or len(target) == 1):
             report.drop_kept("empty", *pairs[example.pair])
@@ -127,7 +129,7 @@ def _processor(model: Path) -> sentencepiece.SentencePieceProcessor:
 
 
 def _rows_of(pairs: Sequence[IdPair], corpus: int, weights: NDArray[np.float32]) -> NDArray[Any]:
-    """Returns the lengths, the corpus and the loss weight of each pair, as `ROW`s."""
+    """Returns a `ROW` for each pair: its source length, target length, corpus and loss weight."""
     rows = np.zeros(len(pairs), ROW)
     rows["source"] = [len(source) for source, _ in pairs]
     rows["target"] = [len(target) for _, target in pairs]
@@ -136,7 +138,10 @@ def _rows_of(pairs: Sequence[IdPair], corpus: int, weights: NDArray[np.float32])
 
 
 def _write_records(job: Job, number: int, shards: int, pairs: Sequence[IdPair], rows: NDArray[Any]) -> None:
-    """Writes the records and the rows of a chunk, sorted by shard, and the row and the byte where each shard begins."""
+    """Writes the records and the rows of a chunk, sorted by shard.
+
+    Also writes, for each shard, the index of its first row and the offset of the first byte of its records.
+    """
     lengths = np.stack([rows["source"], rows["target"]], axis=1)
     shard_of = deal(lengths, shards, longest=job.max_tokens, seed=job.seed, chunk=number)
     order = np.argsort(shard_of, kind="stable")

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.cleaning.duplicates import digests, normalized
-from keras_nmt.pipelines.cleaning.filters import decode, repaired
+from keras_nmt.pipelines.cleaning.filters import TextPair, decode, repaired
 from keras_nmt.pipelines.cleaning.language_identification import language_code
-from keras_nmt.pipelines.preparation.chunk_files import TextPair, write_array
+from keras_nmt.pipelines.preparation.chunk_files import write_array
 from keras_nmt.pipelines.preparation.dev_set import DevCorpus, DevSet
 from keras_nmt.pipelines.preparation.state import Preparation
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_nmt.pipelines.atomic_files import write_atomically
-from keras_nmt.pipelines.preparation.chunk_files import TextPair, read_pairs, write_pairs
+from keras_nmt.pipelines.cleaning.filters import TextPair
+from keras_nmt.pipelines.preparation.chunk_files import read_pairs, write_pairs
 from keras_nmt.pipelines.preparation.job import KEPT, Job
 from keras_nmt.pipelines.preparation.state import Preparation
 from keras_nmt.pipelines.vocabulary.exact import CHARACTERS, PIECES, exact_model, most_frequent_characters
@@ -22,7 +23,8 @@ SAMPLE_CHARACTERS = 200_000_000  # limits memory if lines are long: the trainer 
 def learn_vocabulary(preparation: Preparation) -> None:
     """Writes the vocabulary to the working folder, unless an interrupted run has written it already.
 
-    The sample consists of the pairs with the lowest digests, so the sample does not depend on the order of the text.
+    A new vocabulary is trained on a sample of the kept pairs. The sample consists of the pairs with the lowest digests,
+    so it does not depend on the order of the text.
 
     Raises:
         DataError: The text is too small for the vocabulary size, or has too many characters.
@@ -70,7 +72,7 @@ def _sample(preparation: Preparation) -> Iterator[TextPair]:
 
 
 def sample_chunk(job: Job, below: int, chunk: tuple[int, int]) -> int:
-    """Writes the kept pairs of a chunk whose digest is at most `below`.
+    """Writes those kept pairs of a chunk that have a digest of at most `below`.
 
     Args:
         job: The settings of the preparation.

@@ -1,18 +1,18 @@
 """Lattices of words: all segmentations of a word into pieces, with the probability of each.
 
 A worked example: the pieces are ▁ a n ▁a an ▁an. The lattice of the word "▁an" has one edge for each piece. Its nodes 0
-to 3 are the positions before, between and after the characters. Many paths may lead to a node. The share of an edge
-is the part of the total probability of these paths that belongs to paths with this edge as the last one (forward
-algorithm):
+to 3 are the positions before, between and after the characters. Several paths may lead from node 0 to another node.
+Each path ends with one of the edges that end in that node. The share of an edge is the probability of the paths that
+end with this edge, divided by the probability of all paths to the node (forward algorithm):
 
     node 1   ▁ from node 0: 1.0
     node 2   a from node 1: 0.4   ▁a from node 0: 0.6
     node 3   n from node 2: 0.2   an from node 1: 0.3   ▁an from node 0: 0.5
 
 A segmentation is drawn backwards. The draw starts at node 3, selects one of the edges that end there, each with the
-probability of its share, and goes on at the node where that edge starts, until it reaches node 0. The cumulative shares
-are stored, for node 3 the numbers 0.2 0.5 1.0: a random number in [0, 1) selects the first edge whose cumulative share
-is greater. Each step is done for all words at the same time.
+probability of its share, and goes on at the node where that edge starts, until it reaches node 0. The shares are stored
+as cumulative sums, for node 3 the numbers 0.2 0.5 1.0. A random number in [0, 1) selects the first edge whose
+cumulative share is greater than the number. Each step is done for all words at the same time.
 """
 
 from itertools import count, pairwise
@@ -29,11 +29,11 @@ _UNREACHABLE = -1e30  # log of 0; -inf would become nan
 _MULTIPLIER, _INCREMENT = np.uint64(6364136223846793005), np.uint64(1442695040888963407)
 
 Floats = NDArray[np.float64]
-Keys = NDArray[np.uint64]
+RandomKeys = NDArray[np.uint64]
 
 
 class Trie(NamedTuple):
-    """A trie of the spellings of all pieces; state 0 is the root.
+    """A trie of the spellings of all pieces. State 0 is the root.
 
     Attributes:
         keys: The transitions, sorted; each is encoded as state << 32 | character.
@@ -62,18 +62,19 @@ class Trie(NamedTuple):
         return cls(keys[order], targets[order], pieces)
 
     def step(self, states: Integers, characters: Integers) -> Integers:
-        """Returns the state that each state leads to with the given character, or -1 if there is no transition."""
+        """Returns the next state for each state and its character, or -1 if there is no transition."""
         wanted = states << 32 | characters
         places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         return np.where(self.keys[places] == wanted, self.targets[places], -1)
 
 
 class Lattices(NamedTuple):
-    """The lattices of W words. Nodes 0 to W - 1 are the beginnings of the words; each other node follows a character.
+    """The lattices of W words. Nodes 0 to W - 1 are the beginnings of the words. Each other node is after a character.
 
     Attributes:
         last: int [W], the node at the end of each word.
-        first: int32 [nodes], the index of the first edge that ends in each node; the node's other edges follow it.
+        first: int32 [nodes], the index of the first edge that ends in each node. The other edges that end in the node
+            follow this edge.
         cumulative: float32 [edges], the sum of the shares of each edge and of the edges before it that end in the same
             node; 1 for the last edge of a node.
         starts: int32 [edges], the node where each edge starts.
@@ -111,7 +112,7 @@ class Lattices(NamedTuple):
         last = after[words.starts + words.counts - 1]
         return cls(last, first.astype(np.int32), cumulative, starts.astype(np.int32), pieces.astype(np.int32))
 
-    def draw(self, words: Integers, keys: Keys) -> Ragged:
+    def draw(self, words: Integers, keys: RandomKeys) -> Ragged:
         """Draws a segmentation of each given word, and returns the pieces of each segmentation.
 
         Args:
@@ -137,7 +138,7 @@ class Lattices(NamedTuple):
         return Ragged(pieces, ends - counts, counts)
 
     def _choose(self, nodes: Integers, numbers: NDArray[np.float32]) -> Integers:
-        """Selects for each node one of the edges that end there, by a number in [0, 1).
+        """Selects, for each node, one of the edges that end in the node, by a random number in [0, 1).
 
         The search is linear, because few edges end in a node.
         """
@@ -149,7 +150,7 @@ class Lattices(NamedTuple):
         return edges
 
 
-def mixed_keys(keys: Keys, numbers: Integers) -> Keys:
+def mixed_keys(keys: RandomKeys, numbers: Integers) -> RandomKeys:
     """Returns a new key for each pair of a key and a number: the hash of SplitMix64 (Steele, Lea and Flood 2014)."""
     keys = keys + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     keys = (keys ^ keys >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
@@ -157,7 +158,7 @@ def mixed_keys(keys: Keys, numbers: Integers) -> Keys:
     return keys ^ keys >> np.uint64(31)
 
 
-def _between_0_and_1(keys: Keys) -> NDArray[np.float32]:
+def _between_0_and_1(keys: RandomKeys) -> NDArray[np.float32]:
     """Returns the high bits of the keys as numbers in [0, 1)."""
     return (keys >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 
@@ -180,7 +181,7 @@ class _Edges(NamedTuple):
 
 
 def _find_edges(characters: _Characters, trie: Trie) -> _Edges:
-    """Finds all pieces in all words: follows the trie from every character on."""
+    """Finds all pieces that occur in the words. Follows the trie from each character of each word."""
     at: Integers = np.arange(len(characters.values))
     states: Integers = np.zeros_like(at)
     found = []
@@ -200,13 +201,13 @@ def _find_edges(characters: _Characters, trie: Trie) -> _Edges:
 
 
 def _shares(edges: _Edges, weights: Floats, bounds: Integers) -> Floats:
-    """Returns the share of each edge in the total probability of all paths to the node where it ends.
+    """Returns the share of each edge (see the module's docstring), float64 [edges].
 
     Args:
         edges: The edges.
         weights: The weight of each edge: alpha times the log probability of its piece.
-        bounds: The first node of each position, and finally the number of all nodes. The W nodes at the beginnings of
-            the words belong to no position.
+        bounds: The number of the first node after the first, second, ... character of the words, and finally the number
+            of all nodes. The W nodes at the beginnings of the words come before all these nodes.
     """
     arrived = np.full(bounds[-1], _UNREACHABLE)  # log probabilities
     arrived[: bounds[0]] = 0
@@ -222,7 +223,7 @@ def _shares(edges: _Edges, weights: Floats, bounds: Integers) -> Floats:
 
 
 def _cumulative(shares: Floats, first: Integers, counts: Integers) -> NDArray[np.float32]:
-    """Returns the cumulative shares of the edges of each node, which has `counts` edges, from edge `first` on."""
+    """Returns the cumulative shares of the edges of each node. A node has `counts` edges, the first is `first`."""
     sums = np.cumsum(shares)
     sums -= np.repeat(sums[first] - shares[first], counts)
     sums[first + counts - 1] = 1  # otherwise rounding might give less than 1, and a random number could be greater

@@ -33,10 +33,9 @@ class Ragged(NamedTuple):
         return Ragged(self.values[ranges(self.starts[rows], counts)], np.cumsum(counts) - counts, counts)
 
     def joined(self, groups: "Ragged") -> "Ragged":
-        """Concatenates consecutive rows: row k of the result consists of as many rows as group k has members.
+        """Concatenates consecutive rows: row k of the result consists of the next `groups.counts[k]` rows.
 
-        The total number of members of all groups must be the number of rows. Only `starts` and `counts` of `groups` are
-        used.
+        The sum of `groups.counts` must be the number of rows. The values of `groups` are not used.
         """
         ends = np.append(0, np.cumsum(self.counts))
         starts = ends[groups.starts]

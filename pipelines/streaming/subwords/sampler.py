@@ -1,15 +1,15 @@
 """Subword regularisation: a new segmentation is drawn each time a sentence is read (Kudo 2018, section 3.2).
 
-A segmentation is drawn among all possible segmentations of a text, with a probability proportional to
-P(segmentation)**alpha, where P is the probability in the unigram model of the vocabulary. The algorithm is forward
-filtering and backward sampling in a lattice.
+A segmentation of a text is drawn from all possible ones, with a probability proportional to P(segmentation)**alpha,
+where P is the probability in the unigram model of the vocabulary. The algorithm is forward filtering and backward
+sampling in a lattice.
 
 SentencePiece's own `SampleEncode`, which tensorflow-text uses too, draws from the same distribution but is not
 reproducible: from version 0.2.2 on, its random numbers differ between processes even with the same seed, so a resumed
-training would read other batches. Here each row of a batch has a key that determines its draws. So the draws of a row
-are the same on a machine that draws only some rows of the batch and on a machine that draws all rows. This
-implementation is also several times faster. No piece crosses a word boundary, so the lattices of all distinct words of
-a window are built once, and the segmentations of all words of a batch are drawn at the same time.
+training would read other batches. In this module, each row of a batch has a key that determines its draws. So the draws
+of a row are the same on a machine that draws only some rows of the batch and on a machine that draws all rows. This
+module is also several times faster than `SampleEncode`. No piece crosses a word boundary, so the lattices of all
+distinct words of a window are built once, and the segmentations of all words of a batch are drawn at the same time.
 """
 
 from typing import NamedTuple
@@ -20,9 +20,9 @@ from sentencepiece import sentencepiece_model_pb2
 
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.shards.buckets import Lengths, Rows
-from keras_nmt.pipelines.shards.reading import Tokens
+from keras_nmt.pipelines.shards.reading import TokenizedPairs
 from keras_nmt.pipelines.streaming.batching import EMPTY_ROW, BatchPlan, Ids, NumpyBatch, padded, with_decoder_input
-from keras_nmt.pipelines.streaming.subwords.lattices import Floats, Keys, Lattices, Trie, mixed_keys
+from keras_nmt.pipelines.streaming.subwords.lattices import Floats, Lattices, RandomKeys, Trie, mixed_keys
 from keras_nmt.pipelines.streaming.subwords.ragged import Integers, Ragged, positions
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 from keras_nmt.pipelines.vocabulary.training import WORD_START
@@ -34,7 +34,7 @@ _ATTEMPTS = 4  # number of draws of a sentence; then at most one sentence in a h
 _MEASURED_DRAWS = 100_000
 
 
-def row_keys(rows: int, random: np.random.Generator) -> Keys:
+def row_keys(rows: int, random: np.random.Generator) -> RandomKeys:
     """Returns the keys that determine the draws of a batch, uint64 [2, attempts, B]: for each side, attempt and row."""
     return random.integers(1 << 64, size=(2, _ATTEMPTS, rows), dtype=np.uint64)
 
@@ -73,24 +73,26 @@ class SubwordSampler:
         self._growth, self._variance = self._measure(np.flatnonzero(normal), scores)
 
     def room(self, lengths: Lengths, max_length: int) -> Lengths:
-        """Returns the lengths to plan batches with, int32 [N, 2]. Most drawn segmentations fit in these lengths.
+        """Returns the lengths with which batches are planned, int32 [N, 2].
+
+        Most drawn segmentations are not longer than the planned lengths. `lengths` has the lengths of the stored ones.
 
         A drawn segmentation is usually longer than the most probable one, by a factor that depends on the vocabulary.
-        The planned length is the expected length plus one standard deviation, but at most `max_length`. It is never
-        below the stored length.
+        The planned length is the expected length plus one standard deviation, but at most `max_length`. The planned
+        length is never below the length of the stored segmentation.
         """
         tokens = lengths - 1.0  # EOS stays one token
         room = 1 + np.ceil(tokens * self._growth + _ROOM_DEVIATIONS * np.sqrt(tokens * self._variance))
         return np.maximum(lengths, np.minimum(room, max_length)).astype(np.int32)
 
     def expected(self, lengths: Lengths, max_length: int) -> NDArray[np.float64]:
-        """Returns the expected lengths of drawn segmentations, which are limited by the planned lengths (`room`).
+        """Returns the expected length of each drawn segmentation, but at most the planned length (`room`).
 
-        The real mean is slightly lower, because segmentations that do not fit are drawn again.
+        The real mean is slightly lower, because a segmentation that does not fit is replaced by another draw.
         """
         return np.minimum(1 + (lengths - 1.0) * self._growth, self.room(lengths, max_length))
 
-    def segmentations(self, tokens: Tokens) -> "Segmentations":
+    def segmentations(self, tokens: TokenizedPairs) -> "Segmentations":
         """Builds the lattices of all words of the pairs; they take about 100 MB for 100,000 pairs of European news."""
         begins = [self._begins_word[values] for values in tokens.values]
         for side in (0, 1):
@@ -109,7 +111,7 @@ class SubwordSampler:
         return Lattices.of(self._spelling.take(words.values).joined(words), self._trie, self._weights)
 
     def _measure(self, normal: Integers, scores: Floats) -> tuple[float, float]:
-        """Returns the mean and the variance of the number of tokens that are drawn for one stored token."""
+        """Returns the mean and the variance of the number of drawn tokens that replace one stored token."""
         probability = np.exp(scores[normal])
         lattices = self._lattices(Ragged(normal, np.arange(len(normal)), np.ones(len(normal), np.int64)))
         random = np.random.Generator(np.random.PCG64(0))
@@ -127,16 +129,16 @@ class Segmentations(NamedTuple):
         lattices: The lattices of all distinct words.
     """
 
-    tokens: Tokens
+    tokens: TokenizedPairs
     words: tuple[Ragged, Ragged]
     lattices: Lattices
 
-    def draw_batch(self, plan: BatchPlan, keys: Keys, room: Lengths) -> NumpyBatch:
+    def draw_batch(self, plan: BatchPlan, keys: RandomKeys, room: Lengths) -> NumpyBatch:
         """Returns the batch of a plan, as `fill_batch` does, but with newly drawn segmentations.
 
-        If a drawn segmentation does not fit, another one is drawn. So mean lengths are slightly below the means of the
-        distribution: by 2 to 5% at alpha 0.1, by 1 to 3% at alpha 0.2. If no draw of a sentence fits, the sentence
-        keeps its stored segmentation.
+        If a drawn segmentation does not fit, another one is drawn. So the mean length of the sentences is slightly
+        below that of the distribution: by 2 to 5% at alpha 0.1, by 1 to 3% at alpha 0.2. If no draw of a sentence fits,
+        the sentence keeps its stored segmentation.
 
         Args:
             plan: The plan, with one pair per row.
@@ -148,7 +150,7 @@ class Segmentations(NamedTuple):
             self._draw_side(1, padded(self.tokens, 1, plan.rows, plan.target_length), plan.rows, keys[1], room[:, 1]),
         )
 
-    def _draw_side(self, side: int, batch: Ids, rows: Rows, keys: Keys, room: Integers) -> Ids:
+    def _draw_side(self, side: int, batch: Ids, rows: Rows, keys: RandomKeys, room: Integers) -> Ids:
         """Replaces the stored segmentations in one side of a batch by drawn segmentations that fit in `room`."""
         left = np.flatnonzero(rows != EMPTY_ROW)
         for attempt_keys in keys:

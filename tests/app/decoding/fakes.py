@@ -76,6 +76,8 @@ class CopyingTransformer(tf.Module):
     It reads its position from the cache, as the number of tokens there.
     """
 
+    word_token = 0
+
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
         self.vocabulary = vocabulary

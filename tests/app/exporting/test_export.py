@@ -30,7 +30,7 @@ from keras_nmt.app.exporting.golden_translations import (
     golden_texts,
     made_up_sentences,
 )
-from keras_nmt.app.exporting.model_card import NOT_RECORDED, model_card
+from keras_nmt.app.exporting.model_card import model_card
 from keras_nmt.app.exporting.signature_definitions import signature_definitions
 from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, newest_version
 from keras_nmt.app.models.exports import ExportModel
@@ -96,7 +96,7 @@ def test_sentences_of_the_dev_set_are_stored_with_their_translations(golden: dic
 def test_a_run_without_sentences_gets_made_up_ones(run: Path) -> None:
     model = RunModel(run)
     model.run.manifest.pop("examples")
-    sentences = exporter.sentences_of(model)
+    sentences = exporter.tagged_examples(model)
     assert sentences == made_up_sentences(model.graph.vocabulary)
     assert [len(sentence.split()) for sentence in sentences] == [1, 3, 10, 30]
     assert len(golden_texts(["a b"], 7, model.languages)[-1].split()) == 8
@@ -418,7 +418,7 @@ def test_the_card_of_an_older_run_says_what_is_not_recorded(facts: dict[str, Any
     del facts["run"]["corpora"]
     facts["dev_results"] = []
     _, body = parts(model_card(facts, [], "usage"))
-    assert NOT_RECORDED in body
+    assert "\nNot recorded: an older version of this program" in body
     assert "None was measured" in body
     assert "of sentences of the dev set:" in body
     facts["run"]["examples"] = []

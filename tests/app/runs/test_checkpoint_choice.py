@@ -20,7 +20,7 @@ BLEU = {1: 5.0, 2: 9.0, 3: 7.0, 4: 6.0, 99: 50.0}  # 99 is not there any more
 
 @pytest.fixture
 def trained(run_copy: Path) -> RunDirectory:
-    """Steps 1 to 4 in turn, with 2 the best by BLEU and 1 the best by loss, and step 5 written after a signal."""
+    """A run with checkpoints 1 to 5: 2 is the best by BLEU, 1 the best by loss, and 5 was written after a signal."""
     opened = RunDirectory.open(run_copy)
     weights = {"weights.npz": Checkpoint.open(opened.checkpoints.step_path(4)).weights()}
     for step in range(1, 6):

@@ -14,7 +14,7 @@ from keras_nmt.app.server.documents.span_translation import translate_spans
 from keras_nmt.app.server.documents.spans import Span
 from keras_nmt.app.server.documents.word.files import read_word, write_word
 from keras_nmt.app.server.engine.alignment import Alignment
-from keras_nmt.app.server.engine.translation import Sentence, TranslatedText, sentences_of
+from keras_nmt.app.server.engine.translation import Sentence, TranslatedText, split_sentences
 
 
 def backwards(text: str) -> str:
@@ -24,7 +24,7 @@ def backwards(text: str) -> str:
 
 
 async def translate(batcher: Any, direction: Any, texts: list[str]) -> list[TranslatedText]:
-    found = [sentences_of(text) for text in texts]
+    found = [split_sentences(text) for text in texts]
     return [
         TranslatedText(
             tuple(Sentence(s.source, backwards(s.source), before=s.before, after=s.after) for s in sentences)
@@ -33,14 +33,14 @@ async def translate(batcher: Any, direction: Any, texts: list[str]) -> list[Tran
     ]
 
 
-async def align_words(batcher: Any, direction: Any, sentences: list[tuple[str, str]]) -> list[Alignment]:
+async def align_sentences(batcher: Any, direction: Any, sentences: list[tuple[str, str]]) -> list[Alignment]:
     lengths = [len(source.split()) for source, _ in sentences]
     return [Alignment([(n - 1 - i, i) for i in range(n)], np.eye(n)[::-1]) for n in lengths]
 
 
 @contextmanager
 def fake_model() -> Iterator[None]:
-    with mock.patch.multiple(span_translation, translate=translate, align_words=align_words):
+    with mock.patch.multiple(span_translation, translate=translate, align_sentences=align_sentences):
         yield
 
 

@@ -249,7 +249,7 @@ def test_dropped_pairs_are_written_on_request(tmp_path: Path) -> None:
 
 def test_the_report_covers_each_corpus_and_escapes_html(tmp_path: Path) -> None:
     bad = write_tsv(
-        tmp_path / "bad.tsv", [(b"<b>It costs 5.</b>", b"<i>Es kostet 7.</i>"), (b"A house.", b"Ein Haus.")]
+        tmp_path / "bad.tsv", [(b'<b>It\'s 5 "euros".</b>', b"<i>Es kostet 7.</i>"), (b"A house.", b"Ein Haus.")]
     )
     prepare(options(tmp_path / "out", corpora=(whole_corpus(tmp_path), bad), limit=None))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -258,7 +258,10 @@ def test_the_report_covers_each_corpus_and_escapes_html(tmp_path: Path) -> None:
     assert sample["kept"] + 1 == report["total"]["kept"] == sum(report["histograms"]["tokens"])
     assert sum(report["histograms"]["source_words"]) >= report["total"]["kept"]
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "&lt;i&gt;Es kostet 7.&lt;/i&gt;" in page
+    assert "<td>&lt;b&gt;It&#x27;s 5 &quot;euros&quot;.&lt;/b&gt;<td>&lt;i&gt;Es kostet 7.&lt;/i&gt;" in page
+    assert f"<tr><td>{bad}<td>1<td>1<td>" in page
+    most = max(words := report["histograms"]["source_words"])
+    assert f"height=100.0><title>{words.index(most)}: {most}</title>" in page
     assert "<i>" not in page
 
 

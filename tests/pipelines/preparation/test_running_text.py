@@ -163,7 +163,7 @@ def test_a_batch_has_no_text_in_its_source_and_its_target_is_the_shifted_block(t
 
 
 def test_long_texts_are_prepared_in_several_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keras_nmt.pipelines.sources.running_text.SECTION_BYTES", 1000)
+    monkeypatch.setattr("keras_nmt.pipelines.sources.monolingual.running_text.SECTION_BYTES", 1000)
     monkeypatch.setattr("keras_nmt.pipelines.preparation.phases.clean.CHUNK_BYTES", 4000)
     data = prepared(tmp_path)
     found = blocks(data, "train")

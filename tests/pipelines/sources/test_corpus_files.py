@@ -23,6 +23,7 @@ from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.sources.corpora import LanguagePair, RawPair, open_corpus
 
 EN_DE = LanguagePair("en", "de")
+TEXT_SUMMARY = LanguagePair("text", "summary")
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": gzip.compress,
@@ -278,8 +279,39 @@ class TestJsonLines:
         assert [raw.weight for raw in open_corpus(spec, EN_DE)] == [0.5, 2.0]
 
     def test_line_ends_in_a_text_become_spaces_and_null_is_an_empty_side(self, tmp_path: Path) -> None:
-        spec = self.write(tmp_path, {"en": "one\ntwo\r\nthree\u2028", "de": None})
-        assert read(spec) == [("one two three\u2028", "")]
+        spec = self.write(tmp_path, {"en": "one\ntwo\r\nthree\rfour\u2028", "de": None})
+        assert read(spec) == [("one two three four\u2028", "")]
+
+    def test_paragraphs_are_joined_by_one_space(self, tmp_path: Path) -> None:
+        spec = self.write(tmp_path, {"text": "\n A cat.\n\n \n\tIt  sleeps. \n", "summary": "A cat\nsleeps"})
+        assert read(spec, TEXT_SUMMARY) == [("A cat. It  sleeps.", "A cat sleeps")]
+
+    def test_text_and_summary_are_read_in_both_directions(self, tmp_path: Path) -> None:
+        spec = self.write(tmp_path, {"summary": "Cats", "text": "All about cats.", "id": 1})
+        assert read(spec, TEXT_SUMMARY) == [("All about cats.", "Cats")]
+        assert read(spec, TEXT_SUMMARY.reversed()) == read(f"reversed:{spec}", TEXT_SUMMARY)
+        assert read(spec, TEXT_SUMMARY.reversed()) == [("Cats", "All about cats.")]
+
+    def test_a_spec_can_name_the_fields(self, tmp_path: Path) -> None:
+        mails = {"body": "See you.", "subject": "Lunch", "text": "other", "summary": "other"}
+        spec = self.write(tmp_path, mails, {"translation": mails})
+        assert read(f"{spec}?source=body&target=subject", TEXT_SUMMARY) == [("See you.", "Lunch")] * 2
+        assert read(f"{spec}?source=body", TEXT_SUMMARY) == [("See you.", "other")] * 2
+        assert read(f"reversed:{spec}?source=body&target=subject", TEXT_SUMMARY) == [("Lunch", "See you.")] * 2
+        assert read(f"{spec}?source=body&target=subject") == [("See you.", "Lunch")] * 2  # for a translation too
+
+    def test_a_missing_field_is_reported(self, tmp_path: Path) -> None:
+        spec = self.write(tmp_path, {"body": "See you.", "summary": "Lunch"})
+        with pytest.raises(DataError, match="line 1 has no text in 'subject'; its fields are: body, summary"):
+            read(f"{spec}?source=body&target=subject", TEXT_SUMMARY)
+        with pytest.raises(DataError, match=r'no file none\.jsonl; give a file with {"body": …, "summary": …} on each'):
+            read("jsonl:none.jsonl?source=body", TEXT_SUMMARY)
+
+    @pytest.mark.parametrize("options", ["source=body&target=body", "target=text"])
+    def test_source_and_target_are_different_fields(self, tmp_path: Path, options: str) -> None:
+        field = options.rpartition("=")[2]
+        with pytest.raises(DataError, match=f"source and target are both the field '{field}'; name two fields"):
+            read(f"{self.write(tmp_path, {'text': 'a'})}?{options}", TEXT_SUMMARY)
 
     def test_a_lone_surrogate_is_left_to_cleaning(self, tmp_path: Path) -> None:
         raw = next(iter(open_corpus(self.write(tmp_path, {"en": "\ud800", "de": "x"}), EN_DE)))
@@ -407,6 +439,14 @@ class TestFingerprints:
         write(tmp_path, "2.tsv", "two\tzwei\t1")
         assert len({*prints, open_corpus(spec, EN_DE).fingerprint()}) == 5
         assert all(len(print_) == 64 for print_ in prints)
+
+    def test_another_field_changes_the_fingerprint(self, tmp_path: Path) -> None:
+        spec = f"jsonl:{write(tmp_path, 'a.jsonl', '{}')}"
+        options = ("", "?source=text", "?source=body", "?target=body", "?source=body&weight=2")
+        prints = [open_corpus(spec + option, TEXT_SUMMARY).fingerprint() for option in options]
+        assert prints[0] == prints[1]
+        assert prints[2] == prints[4]
+        assert len(set(prints)) == 3
 
     def test_the_fingerprint_of_a_sample_depends_on_split_and_direction(self) -> None:
         opened = [("train", EN_DE), ("dev", EN_DE), ("train", LanguagePair("de", "en")), ("train", EN_DE)]

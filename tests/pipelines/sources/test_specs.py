@@ -19,6 +19,12 @@ def test_every_option_is_read() -> None:
     )
 
 
+def test_the_fields_of_json_lines_are_read() -> None:
+    spec = parse_spec("jsonl:mails.jsonl?source=body&target=subject line&weight=2")
+    assert (spec.source_field, spec.target_field, spec.weight) == ("body", "subject line", 2.0)
+    assert parse_spec("jsonl:mails.jsonl?target=subject").source_field is None
+
+
 def test_the_weight_of_each_pair_may_be_in_a_column() -> None:
     assert parse_spec("tsv:a.tsv?loss_weight=column").loss_weight_column
     assert not parse_spec("tsv:a.tsv?loss_weight=0.5").loss_weight_column
@@ -44,8 +50,9 @@ def test_options_begin_at_the_last_question_mark_followed_by_a_name(text: str, l
     [
         (
             "wieght=2",
-            r"unknown option 'wieght'; did you mean weight\? known: weight, tag, pair, loss_weight, sha256, documents$",
+            r"unknown option 'wieght'; did you mean weight\? known: weight, tag, pair, loss_weight, sha256, so",
         ),
+        ("colour=red", "known: weight, tag, pair, loss_weight, sha256, source, target, documents$"),
         ("colour=red", "unknown option 'colour'; known: weight"),
         ("weight=2&tag", "expected tag=VALUE, got 'tag'"),
         ("weight=2&weight=3", "gives weight twice; leave one"),
@@ -58,6 +65,8 @@ def test_options_begin_at_the_last_question_mark_followed_by_a_name(text: str, l
         ("tag=a b", "expected a tag of letters, digits, _ and - such as news, got 'a b'"),
         ("tag=", "expected a tag of letters, digits, _ and - such as news, got ''"),
         ("pair=en", "corpus .*: expected a language pair such as en-de, got 'en'"),
+        ("source=", "expected the name of a field, as in source=body&target=subject"),
+        ("target=a&target=b", "gives target twice; leave one"),
         ("sha256=12", "expected a sha256 of 64 hexadecimal digits, got '12'; sha256sum FILE prints it"),
     ],
 )
@@ -75,6 +84,11 @@ def test_the_query_of_an_address_is_distinguished_from_options() -> None:
     ("spec", "message"),
     [
         ("files:a?loss_weight=column", r"files:a\?loss_weight=column: loss_weight=column needs tsv:FILE"),
+        (
+            "tsv:a.tsv?source=body",
+            r"tsv:a.tsv\?source=body: source and target are fields of jsonl:FILE; leave them out",
+        ),
+        ("reversed:files:a?target=body", "source and target are fields of jsonl:FILE"),
         (f"sample:tatoeba-en-de?sha256={SHA256}", "sha256 is for files from https://; leave it out"),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.shards.buckets import bucket_lengths
-from keras_nmt.pipelines.shards.reading import Tokens
+from keras_nmt.pipelines.shards.reading import TokenizedPairs
 from keras_nmt.pipelines.streaming.batching import (
     EMPTY_ROW,
     count_batches,
@@ -138,7 +138,7 @@ def test_the_decoder_input_is_bos_and_the_labels_without_eos() -> None:
 
 def test_a_batch_is_filled_with_its_rows_and_padding() -> None:
     values = (np.array([11, 3, 21, 22, 3], np.int32), np.array([15, 16, 3, 25, 3], np.int32))
-    tokens = Tokens(values, np.array([[2, 3], [3, 2]], np.int32), np.array([[0, 0], [2, 3]]))
+    tokens = TokenizedPairs(values, np.array([[2, 3], [3, 2]], np.int32), np.array([[0, 0], [2, 3]]))
     (plan,) = plan_batches(tokens.lengths, [np.array([1, 0])], batch_tokens=32, max_length=4)
     inputs, labels = fill_batch(tokens, plan)
     padding = [[0, 0, 0, 0]] * 6

@@ -20,7 +20,7 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.shards.reading import read_tokens
 from keras_nmt.pipelines.shards.splits import MixedCorpus, Shard, Split
 from keras_nmt.pipelines.streaming.batching import BatchShape
-from keras_nmt.pipelines.streaming.packed_batches import pack_rows, sentences_of
+from keras_nmt.pipelines.streaming.packed_batches import pack_rows, unpacked_sentences
 from keras_nmt.pipelines.streaming.packing import PackedPlan, pack_batches, packed_shape
 from keras_nmt.pipelines.streaming.stream import batch_spec
 from keras_nmt.pipelines.streaming.windows import TrainingData, Window
@@ -90,7 +90,7 @@ def pairs_in(epoch: Sequence[Any]) -> list[int]:
     """Returns the pairs in reading order, and checks that source and target belong together."""
     found: list[int] = []
     for inputs, labels, *_ in epoch:
-        source, target = sentences_of(inputs, labels)
+        source, target = unpacked_sentences(inputs, labels)
         assert np.array_equal(source[:, 0], target[:, 0])
         found += (source[:, 0] - FIRST_ID).tolist()
     return found
@@ -246,7 +246,7 @@ def texts_and_tokens(data_dir: Path, stream: tf.data.Dataset, count: int) -> tup
     texts: Counter[Any] = Counter()
     tokens = 0
     for inputs, labels in stream.take(count).as_numpy_iterator():
-        sides = (vocabulary.decode(ids).numpy().tolist() for ids in sentences_of(inputs, labels))
+        sides = (vocabulary.decode(ids).numpy().tolist() for ids in unpacked_sentences(inputs, labels))
         texts.update(zip(*sides, strict=True))
         tokens += np.count_nonzero(labels)
     return texts, tokens
@@ -335,4 +335,4 @@ def test_two_pairs_share_a_row_as_in_the_worked_example() -> None:
     assert inputs["target"].tolist() == [[BOS, 9, BOS, 5, PAD]]
     assert inputs["target_segments"].tolist() == [[1, 1, 2, 2, 0]]
     assert packed.tolist() == [[9, EOS, 5, EOS, PAD]]
-    assert [side.tolist() for side in sentences_of(inputs, packed)] == [source.tolist(), labels.tolist()]
+    assert [side.tolist() for side in unpacked_sentences(inputs, packed)] == [source.tolist(), labels.tolist()]

@@ -18,7 +18,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.shards.manifest import Manifest
-from keras_nmt.pipelines.shards.reading import Tokens, read_tokens
+from keras_nmt.pipelines.shards.reading import TokenizedPairs, read_tokens
 from keras_nmt.pipelines.streaming.batching import BatchPlan
 from keras_nmt.pipelines.streaming.subwords.sampler import SubwordSampler, row_keys
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
@@ -44,12 +44,12 @@ def example_model() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def as_tokens(sentences: Sequence[list[int]]) -> Tokens:
+def as_tokens(sentences: Sequence[list[int]]) -> TokenizedPairs:
     """Returns pairs that have the same sentence, followed by EOS, as source and target."""
     rows = [[*sentence, EOS] for sentence in sentences]
     values = np.array([token for row in rows for token in row], np.int32)
     lengths = np.repeat(np.array([[len(row)] for row in rows], np.int32), 2, axis=1)
-    return Tokens((values, values), lengths, np.cumsum(lengths, axis=0, dtype=np.int64) - lengths)
+    return TokenizedPairs((values, values), lengths, np.cumsum(lengths, axis=0, dtype=np.int64) - lengths)
 
 
 def draws(model: bytes, alpha: float, sentence: list[int], times: int, width: int = 64) -> Counter[tuple[int, ...]]:

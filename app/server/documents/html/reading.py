@@ -13,6 +13,7 @@ from typing import NamedTuple
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
+from keras_nmt.app.server.documents.placeholders import trimmed
 from keras_nmt.app.server.documents.spans import Protected
 from keras_nmt.app.server.documents.tokens import has_letters
 from keras_nmt.app.server.errors import RequestError, TooLargeError
@@ -69,7 +70,7 @@ class HtmlLeaf(NamedTuple):
     space: str = ""
 
 
-class Element(Tag):
+class ElementByIdentity(Tag):
     """An element that == compares by identity. Beautiful Soup's own == compares the whole content recursively."""
 
     __eq__ = object.__eq__
@@ -97,7 +98,7 @@ class Page:
     def __init__(self, html: str, attributes: bool) -> None:
         if html.count("<") > MAX_TAGS:
             raise TooLargeError(f"the page has more than {MAX_TAGS} tags")
-        self.soup = BeautifulSoup(html, "html.parser", element_classes={Tag: Element})
+        self.soup = BeautifulSoup(html, "html.parser", element_classes={Tag: ElementByIdentity})
         tags = self.soup.find_all(True)
         self._is_text: dict[int, bool | None] = {id(self.soup): True}  # see `is_text`
         for tag in tags:
@@ -211,15 +212,6 @@ def is_words(node: PageElement) -> bool:
 def visible_text(node: PageElement) -> str:
     """Returns the text of a node as a reader sees it: with collapsed white space and without soft hyphens."""
     return SPACE.sub(" ", node.get_text()).replace(SOFT_HYPHEN, "")
-
-
-def trimmed(unit: Sequence[HtmlLeaf]) -> Sequence[HtmlLeaf]:
-    """Returns a text unit without the placeholders at its beginning and end.
-
-    The removed placeholders stay in place in the page. A placeholder inside an inline element is not removed.
-    """
-    words = [i for i, leaf in enumerate(unit) if leaf.text or leaf.path]
-    return unit[words[0] : words[-1] + 1] if words else ()
 
 
 def with_own_spaces(unit: Sequence[HtmlLeaf]) -> list[HtmlLeaf]:

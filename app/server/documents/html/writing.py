@@ -10,7 +10,7 @@ from keras_nmt.app.server.documents.spans import Protected, Span
 
 
 def replace_unit(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> None:
-    """Replaces a text unit in a page by its translation.
+    """Replaces a text unit, which is a sequence of leaves translated as one text, by its translation.
 
     Each span of the translation is written inside copies of the inline elements that enclosed the source span. Only the
     first copy of an element keeps the `id`.
@@ -43,7 +43,7 @@ def replace_unit(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> None:
 
 
 def items_of(unit: Sequence[HtmlLeaf], spans: Sequence[Span]) -> Iterator[tuple[Sequence[Tag], PageElement]]:
-    """Yields each node to write, after the inline elements that will enclose the node, the outermost first.
+    """Yields pairs: the inline elements that will enclose a node, the outermost first, and the node to write.
 
     A space at the end of an inline element is moved behind the element.
     """

@@ -16,7 +16,7 @@ SENTENCE_END = canonical_mark(".")
 def project_marks(
     fragments: Sequence[SourceFragment], projected: Sequence[TargetFragment], links: Sequence[int]
 ) -> None:
-    """Assigns each mark of the translation to a span.
+    """Assigns each punctuation mark or symbol of the translation to a source span.
 
     A mark gets the span of an equivalent source mark. If the function finds no such source mark, an opening mark gets
     the span of the next token, and any other mark gets the span of the previous token.
@@ -43,7 +43,16 @@ def match_marks_in_words(
     links: Sequence[int],
     opens: Sequence[bool],
 ) -> list[int]:
-    """Matches the marks of a target word with equivalent marks on the same side of the linked source word.
+    """Matches the punctuation marks of a target word with equivalent marks of the linked source word.
+
+    An opening mark, which is before the first letter or digit of its word, matches only opening marks. Any other mark
+    matches only marks that are not opening marks.
+
+    Args:
+        fragments: Fragments of the source sentence.
+        projected: Fragments of the translation, whose spans the function changes.
+        links: Index of the source word for each target word.
+        opens: For each fragment of the translation, True if it is a mark before the first letter or digit of its word.
 
     Returns:
         The indices in `fragments` of the source marks that are still unmatched, ascending.
@@ -64,7 +73,7 @@ def match_marks_in_words(
 def match_marks_in_sentence(
     fragments: Sequence[SourceFragment], projected: Sequence[TargetFragment], unused: Sequence[int]
 ) -> None:
-    """Matches the remaining marks of the translation with the remaining source marks, in order.
+    """Matches the remaining punctuation marks of the translation with the remaining source marks, in order.
 
     A mark that does not end a sentence matches only if the source mark's span has no token in the translation yet, or
     if a neighbour of the mark is in the source mark's span. Otherwise this span would no longer be contiguous.
@@ -89,7 +98,7 @@ def match_marks_in_sentence(
 
 
 def opening_marks(fragments: Sequence[SourceFragment | TargetFragment]) -> list[bool]:
-    """Returns, for each fragment, True if the fragment is a mark before the first letter or digit of its word."""
+    """Returns True for each fragment that is a punctuation mark before the first letter or digit of its word."""
     found: list[bool] = []
     for _, group in groupby(fragments, lambda fragment: fragment.word):
         in_word = list(group)

@@ -14,7 +14,7 @@ NEAR_WORDS = 25  # words tried before and after the expected position if there a
 
 
 def gather_protected(projected: Sequence[TargetFragment], protected: Mapping[int, str], default: int) -> None:
-    """Reduces each protected span to one contiguous stretch of the translation.
+    """Reduces each protected span, such as code or a name, to one contiguous stretch of the translation.
 
     The function chooses the first stretch that has the same text as the span, in upper or lower case. If there is no
     such stretch, the function chooses the longest stretch that is assigned to the span. The other fragments of the span
@@ -23,7 +23,8 @@ def gather_protected(projected: Sequence[TargetFragment], protected: Mapping[int
     Args:
         projected: Fragments of the translation, whose spans the function changes.
         protected: Texts of the protected spans, by span number.
-        default: Number of the span to which these fragments are assigned if the translation has no unprotected span.
+        default: Number of the span to which these other fragments are assigned if the translation has no unprotected
+            span.
     """
     by_span: dict[int, list[int]] = defaultdict(list)
     by_text: dict[str, list[int]] = defaultdict(list)

@@ -48,7 +48,7 @@ def link_words(fragments: Sequence[SourceFragment], tokens: Sequence[Token], pai
 def project_words(
     fragments: Sequence[SourceFragment], tokens: Sequence[Token], links: Sequence[int]
 ) -> list[TargetFragment]:
-    """Splits the tokens of a translation into fragments, and assigns all fragments except marks to spans.
+    """Splits the tokens of a translation into fragments; assigns all fragments except punctuation marks to spans.
 
     Args:
         fragments: Fragments of the source sentence.

@@ -55,9 +55,9 @@ def wrap_field(code: Sequence[WordLeaf], result: Sequence[WordLeaf], end: WordLe
         end: Leaf that ends the field.
 
     Returns:
-        If the field crosses the border of another wrapper or of a text unit, all leaves unchanged. If the result has no
-        letters, such as a page number, one protected leaf. In all other cases, the leaves of the result, with the
-        temporary element of the field in their paths.
+        All leaves, unchanged, if the field crosses the border of another wrapper or of a text unit. One protected leaf
+        if the result has no letters, such as a page number. Otherwise, the leaves of the result, with the temporary
+        element of the field in their paths.
     """
     path = end.path
     is_level = all(leaf.path == path for leaf in code) and all(leaf.path[: len(path)] == path for leaf in result)

@@ -183,7 +183,7 @@ def parse_xml(content: bytes) -> Element:
 
 
 def content_types(content: bytes) -> Callable[[str], str]:
-    """Parses the list of content types.
+    """Parses the XML list of the content types of the files in the archive.
 
     Returns:
         A function that returns the content type of a file in the archive, or "" if the list lacks the file.

@@ -7,12 +7,13 @@ text unit.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 
 from lxml.etree import _Element as Element
 
+from keras_nmt.app.server.documents.placeholders import trimmed
 from keras_nmt.app.server.documents.tokens import has_letters
 from keras_nmt.app.server.documents.word.fields import protected_text, wrap_fields
 from keras_nmt.app.server.documents.word.leaves import XML_SPACE, TextUnit, WordLeaf, copy_empty, local_name
@@ -27,7 +28,7 @@ MAX_WRAPPER_DEPTH = 20  # limited because each word of a translation may need co
 
 
 def text_units(paragraph: Element) -> Iterator[TextUnit]:
-    """Yields the text units of a paragraph that have something to translate.
+    """Yields each text unit of a paragraph that has text to translate: the leaves that are translated as one text.
 
     The function changes the paragraph's XML but not its look: every run is divided into runs with one content each.
     """
@@ -41,7 +42,7 @@ def text_units(paragraph: Element) -> Iterator[TextUnit]:
 
 
 def fixed_wrappers(leaf: WordLeaf, torn: set[int]) -> tuple[int, ...]:
-    """Returns the ids of a leaf's wrappers that cannot move with their words.
+    """Returns the ids of a leaf's wrappers (enclosing elements) that cannot move with their words.
 
     These wrappers are the innermost wrapper in `torn` and all wrappers that enclose it.
 
@@ -94,12 +95,12 @@ def leaves_of_run(run: Element, path: tuple[Element, ...]) -> Iterator[WordLeaf]
             own.append(one)
             before.addnext(own)
         name = local_name(one)
-        text = "-" if name == "noBreakHyphen" else visible_text(one) if name == "t" else ""
+        text = "-" if name == "noBreakHyphen" else shown_text(one) if name == "t" else ""
         if text or name != "t":
             yield WordLeaf((own,), path, text, look if text else "", name in BORDERS)
 
 
-def visible_text(element: Element) -> str:
+def shown_text(element: Element) -> str:
     """Returns the text that Word shows for an element `w:t`. Outer spaces count only with `xml:space="preserve"`."""
     text = re.sub(r"[\t\n\r]", " ", element.text or "").replace("\N{SOFT HYPHEN}", "")
     values = (outer.get(XML_SPACE) for outer in (element, *element.iterancestors()))
@@ -116,15 +117,6 @@ def merge_runs(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
         else:
             found.append(leaf)
     return found
-
-
-def trimmed(leaves: Sequence[WordLeaf]) -> TextUnit:
-    """Returns the leaves without the placeholders at the beginning and end.
-
-    The removed placeholders stay in place in the paragraph. A placeholder inside a wrapper is not removed.
-    """
-    words = [i for i, leaf in enumerate(leaves) if leaf.text or leaf.path]
-    return leaves[words[0] : words[-1] + 1] if words else []
 
 
 def comparable(element: Element) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def replace_unit(unit: TextUnit, spans: Sequence[Span]) -> None:
-    """Replaces a text unit in a paragraph by its translation.
+    """Replaces a text unit, which is a sequence of leaves translated as one text, by its translation.
 
     Each span of the translation is written into copies of the run and wrappers that contained the source span.
 
@@ -51,7 +51,7 @@ def replace_unit(unit: TextUnit, spans: Sequence[Span]) -> None:
 
 
 def items_of(unit: TextUnit, spans: Sequence[Span]) -> Iterator[tuple[Sequence[Element], Element]]:
-    """Yields each element to write, after the wrappers that will enclose the element, the outermost first.
+    """Yields pairs: the wrappers that will enclose an element, the outermost first, and the element to write.
 
     A space at the end of a wrapper is moved behind the wrapper.
     """
@@ -92,7 +92,7 @@ def merge_spans(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
 
 
 def ordered_ranges(unit: TextUnit, spans: Sequence[Span]) -> list[Span]:
-    """Returns the spans with the start mark of each bookmark or comment before its end mark."""
+    """Reorders the spans so that the start mark of each bookmark or comment comes before its end mark."""
     found = list(spans)
     ends: dict[tuple[str, str], int] = {}
     for i, (number, _) in enumerate(found):

@@ -23,8 +23,8 @@ MAX_MEMORY_BYTES = 1024 * 1024 * 1024  # memory limit of each process
 SHUTTING_DOWN = "the server is shutting down"
 OUT_OF_MEMORY = "this needs more memory than is allowed"
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 class ProcessPool:
@@ -44,8 +44,8 @@ class ProcessPool:
         self._is_stopped = False
 
     async def run(
-        self, function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
-    ) -> Result:
+        self, function: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
+    ) -> _Result:
         """Runs a module-level function in a process and returns its result.
 
         If the call is cancelled, the process that runs the function is killed.
@@ -67,7 +67,7 @@ class ProcessPool:
             work = self._threads.submit(self._work, call, (function, arguments, named))
         work.add_done_callback(lambda _: self._done(call))
         try:
-            result: Result = await asyncio.wrap_future(work)
+            result: _Result = await asyncio.wrap_future(work)
         finally:
             call.cancel()
         return result

@@ -11,7 +11,7 @@ from keras_nmt.app.server.errors import BusyError
 THREADS = 4
 MAX_PENDING = 64  # calls that run or wait for a thread
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 class ThreadPool:
@@ -25,7 +25,7 @@ class ThreadPool:
         self._capacity = threading.BoundedSemaphore(most)
         self._threads = ThreadPoolExecutor(THREADS, "side-work")
 
-    async def run(self, function: Callable[..., Result], *arguments: object) -> Result:
+    async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Runs a function in a thread and returns its result.
 
         A cancelled call whose function has started counts towards the capacity until the function returns.

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from starlette.datastructures import UploadFile
 
 from keras_nmt.app.server.documents.documents import FORMATS, translate_document, translate_html
-from keras_nmt.app.server.engine.languages import detect, name_of, text_of_html
+from keras_nmt.app.server.engine.languages import detect, language_name, text_of_html
 from keras_nmt.app.server.engine.service import AUTO, Service
 from keras_nmt.app.server.engine.translation import TranslatedText, translate
 from keras_nmt.app.server.engine.versions import Direction
@@ -109,13 +109,13 @@ FILE_BODY = {
 
 @routes.get("/languages")
 def languages(service: CurrentService) -> list[dict[str, Any]]:
-    """Lists the languages. Each has the list of languages that it can be translated into."""
+    """Lists the languages. The entry of a language lists the languages that it can be translated into."""
     targets: dict[str, list[str]] = {}
     for direction in service.models.directions():
         targets.setdefault(direction.source, []).append(direction.target)
         targets.setdefault(direction.target, [])
     return [
-        {"code": code, "name": name_of(code), "targets": list(dict.fromkeys(into))}
+        {"code": code, "name": language_name(code), "targets": list(dict.fromkeys(into))}
         for code, into in sorted(targets.items())
     ]
 
@@ -187,7 +187,7 @@ def settings(service: CurrentService) -> dict[str, Any]:
         "bodyLimit": service.limits.body_bytes,  # not in LibreTranslate's answer
         "frontendTimeout": FRONTEND_TIMEOUT_MS,
         "keyRequired": service.keys is not None,
-        "language": {side: {"code": code, "name": name_of(code)} for side, code in pair.items()},
+        "language": {side: {"code": code, "name": language_name(code)} for side, code in pair.items()},
         "suggestions": False,
         "supportedFilesFormat": list(FORMATS),
     }

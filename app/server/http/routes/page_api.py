@@ -17,9 +17,9 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, model_validator
 
 from keras_nmt.app.decoding.signatures import EXPLAIN
-from keras_nmt.app.server.engine.alignment import align_words
+from keras_nmt.app.server.engine.alignment import align_sentences
 from keras_nmt.app.server.engine.batching import call_signature
-from keras_nmt.app.server.engine.languages import name_of
+from keras_nmt.app.server.engine.languages import language_name
 from keras_nmt.app.server.engine.service import Service
 from keras_nmt.app.server.engine.translation import WORD_START, Sentence, continuations, stream, translate
 from keras_nmt.app.server.engine.versions import Direction
@@ -99,8 +99,8 @@ def models(service: CurrentService) -> list[dict[str, Any]]:
         {
             "name": direction.version.model,
             "version": direction.version.number,
-            "source": {"code": direction.source, "name": name_of(direction.source)},
-            "target": {"code": direction.target, "name": name_of(direction.target)},
+            "source": {"code": direction.source, "name": language_name(direction.source)},
+            "target": {"code": direction.target, "name": language_name(direction.target)},
             "domains": list(direction.version.languages.domains),
             "examples": direction.examples,
         }
@@ -122,7 +122,7 @@ async def translate_text(request: Request, body: TextToTranslate, service: Curre
 
 @routes.post("/stream", response_class=StreamingResponse)
 async def stream_text(request: Request, body: TextToStream, service: CurrentService) -> StreamingResponse:
-    """Translates a text. As soon as a sentence is translated, sends it with its index as a server-sent event."""
+    """Translates a text. Sends each translated sentence at once, with its index, as a server-sent event."""
     direction = admitted_direction(service, request, body, [body.text])
     found = stream(service.batcher, direction, body.text, with_words=body.words)
     return StreamingResponse(
@@ -134,7 +134,7 @@ async def stream_text(request: Request, body: TextToStream, service: CurrentServ
 
 @routes.post("/alternatives")
 async def alternatives(request: Request, body: PlaceToGoOn, service: CurrentService) -> list[dict[str, Any]]:
-    """Returns translations that begin with the prefix and differ in the token after it, the most likely first."""
+    """Returns translations that begin with the prefix and differ in the next token, the most likely first."""
     direction = admitted_direction(service, request, body, [body.sentence, body.prefix])
     if not body.sentence.strip():
         raise RequestError("the sentence is empty")
@@ -150,7 +150,7 @@ async def align(request: Request, body: GivenTranslation, service: CurrentServic
     `weights` contains the attention of each target word to each source word; empty for a long sentence.
     """
     direction = admitted_direction(service, request, body, [body.sentence, body.translation])
-    work = align_words(service.batcher, direction, [(body.sentence, body.translation)])
+    work = align_sentences(service.batcher, direction, [(body.sentence, body.translation)])
     ((pairs, weights),) = await service.answer(request, work)
     source, target = body.sentence.split(), body.translation.split()
     used = weights[: len(target), : len(source)]
@@ -178,9 +178,9 @@ def explanation_json(direction: Direction, sentence: str) -> bytes:
     found = call_signature(direction.version, EXPLAIN, {"text": np.array(text, object)})
     source = [piece for piece in found["source_pieces"] if piece != END]
     explanation: dict[str, Any] = {
-        "sentence": joined_pieces(source[len(direction.tags) :]),
+        "sentence": text_of_pieces(source[len(direction.tags) :]),
         "is_cut": direction.version.token_counts([text])[0] > len(source),
-        "translation": joined_pieces(piece for piece in found["target_pieces"] if piece != END),
+        "translation": text_of_pieces(piece for piece in found["target_pieces"] if piece != END),
     }
     for name, values in found.items():
         if values.dtype == object:
@@ -190,7 +190,7 @@ def explanation_json(direction: Direction, sentence: str) -> bytes:
     return json.dumps(explanation, ensure_ascii=False).encode("utf-8")
 
 
-def joined_pieces(pieces: Iterable[bytes]) -> str:
+def text_of_pieces(pieces: Iterable[bytes]) -> str:
     """Returns the text of SentencePiece pieces. A piece such as <0x41> stands for one byte."""
     text = b"".join(bytes.fromhex(piece[3:5].decode()) if BYTE_PIECE.fullmatch(piece) else piece for piece in pieces)
     return text.decode("utf-8", "replace").replace(WORD_START, " ").strip()

@@ -28,7 +28,7 @@ def inputs_of_body(body: Any, definition: SignatureDef) -> tuple[dict[str, np.nd
         definition: Definition of the signature.
 
     Returns:
-        The inputs by name, and True if the request contains the inputs by rows.
+        The inputs by name, and True if the request contains the inputs by rows, else False.
 
     Raises:
         RequestError: The body does not have exactly one of "instances" and "inputs", an input is missing or unknown, or
@@ -54,7 +54,8 @@ def columns_of(instances: Any, required: list[str]) -> dict[str, list[Any]]:
     """Converts rows to columns: returns the values of all rows for each input.
 
     Args:
-        instances: List of rows. A row is an object of values by name, or the value of the only required input.
+        instances: List of rows. A row is a JSON object with the values of the inputs by name, or the value of the only
+            required input.
         required: Names of the inputs without a default.
 
     Raises:
@@ -116,7 +117,7 @@ def decoded(value: Any) -> Any:
 
 
 def body_of_outputs(outputs: Mapping[str, np.ndarray], *, by_rows: bool) -> dict[str, Any]:
-    """Returns the JSON of the answer, by rows or by columns. The name of a single output is left out."""
+    """Returns the JSON of the answer, by rows or by columns. If there is only one output, its name is left out."""
     plain = {name: json_values(values, binary=name.endswith(BINARY)) for name, values in outputs.items()}
     if by_rows:
         rows = [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
@@ -132,7 +133,8 @@ def json_values(values: Any, *, binary: bool) -> Any:
         binary: True to write strings as objects {"b64": …}, False to decode them as UTF-8.
 
     Returns:
-        Nested lists, or a single value for an element. A float32 has the fewest digits that distinguish it from others.
+        Nested lists, or a single value for an element. A float32 is written with the fewest digits that distinguish it
+        from all other float32 numbers.
     """
     if isinstance(values, np.ndarray):
         return [json_values(one, binary=binary) for one in values]

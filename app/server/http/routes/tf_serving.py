@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 
 from keras_nmt.app.decoding.signatures import ALTERNATIVES, DEFAULT, GLOSSARY, N_BEST, PREFIX, SAMPLE, SCORE, TRANSLATE
 from keras_nmt.app.server.engine.alignment import MAX_ALIGNED, can_be_aligned
-from keras_nmt.app.server.engine.batching import ROW_INPUTS, Row, call_signature
+from keras_nmt.app.server.engine.batching import ROW_INPUTS, SignatureRow, call_signature
 from keras_nmt.app.server.engine.service import Service
 from keras_nmt.app.server.engine.versions import Version
 from keras_nmt.app.server.errors import NotFoundError, RequestError, TooLargeError
@@ -77,7 +77,7 @@ class BareNumbersResponse(Response):
 @routes.get("/v1/models/{name}")
 @routes.get("/v1/models/{name}/versions/{number}")
 def status(service: CurrentService, name: str, number: int | None = None) -> JSONResponse:
-    """Returns the states of the versions that were loaded or failed to load, or only of the version in the path."""
+    """Returns the state of the version in the path, or of all versions that were loaded or failed to load."""
     return JSONResponse({"model_version_status": status_of(service, name, number)})
 
 
@@ -92,7 +92,7 @@ def metadata(service: CurrentService, name: str, number: int | None = None) -> J
 @routes.post("/v1/models/{name}:predict", openapi_extra=PREDICT_BODY)
 @routes.post("/v1/models/{name}/versions/{number}:predict", openapi_extra=PREDICT_BODY)
 async def predict(request: Request, service: CurrentService, name: str, number: int | None = None) -> Response:
-    """Runs a signature. Bodies: `{"instances": ["Good morning."]}` or `{"signature_name": …, "inputs": {…}}`."""
+    """Runs a signature. Example bodies: `{"instances": ["Good day."]}`, `{"signature_name": …, "inputs": {…}}`."""
     service.admit(request)
     version = service.models.get(name, number)
     try:
@@ -107,7 +107,7 @@ async def predict(request: Request, service: CurrentService, name: str, number: 
     texts = [text.decode("utf-8", "replace") for values in inputs.values() for text in strings_of(values)]
     service.limits.check(texts)
     check_inputs(inputs)
-    outputs = await service.answer(request, run(service, version, signature, inputs))
+    outputs = await service.answer(request, run_signature(service, version, signature, inputs))
     return BareNumbersResponse(body_of_outputs(outputs, by_rows=by_rows))
 
 
@@ -215,7 +215,7 @@ def check_string_lengths(inputs: Mapping[str, np.ndarray]) -> None:
         raise TooLargeError(f"the bytes of a text times those of its target may be at most {MAX_ALIGNED}")
 
 
-async def run(
+async def run_signature(
     service: Service, version: Version, signature: str, inputs: Mapping[str, np.ndarray]
 ) -> Mapping[str, np.ndarray]:
     """Runs a signature and returns its outputs.
@@ -240,7 +240,7 @@ async def run(
     return stacked(await service.batcher.run(version, signature, by_row, settings))
 
 
-def stacked(rows: Sequence[Row]) -> dict[str, np.ndarray]:
+def stacked(rows: Sequence[SignatureRow]) -> dict[str, np.ndarray]:
     """Stacks the outputs of a request's rows into one array for each output.
 
     The token axis is as long as the longest row of the request. The length of the batch's token axis has no influence.

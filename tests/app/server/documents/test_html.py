@@ -12,8 +12,8 @@ import pytest
 from keras_nmt.app.server.documents.html.pages import read_html, write_html
 from keras_nmt.app.server.documents.html.reading import MAX_TAGS
 from keras_nmt.app.server.documents.spans import Span
-from keras_nmt.app.server.engine.alignment import align_words
-from keras_nmt.app.server.engine.translation import MAX_SENTENCE_CHARACTERS, sentences_of
+from keras_nmt.app.server.engine.alignment import align_sentences
+from keras_nmt.app.server.engine.translation import MAX_SENTENCE_CHARACTERS, split_sentences
 from keras_nmt.app.server.errors import RequestError, TooLargeError
 from tests.app.server.backwards import translated_html
 
@@ -138,19 +138,19 @@ def test_deeply_nested_markup_is_refused() -> None:
 
 def test_joined_sentences_are_the_text() -> None:
     for text in ("", " ", "\n\n", "A b. C d!  E?\n\n F", "a\r\nb", "Dr. Smith came. He left.", "\u3000a。b。"):
-        sentences = sentences_of(text)
+        sentences = split_sentences(text)
         assert "".join(s.before + s.source + s.after for s in sentences) == text
         assert all(s.source == s.source.strip() for s in sentences)
-    assert [s.source for s in sentences_of("Dr. Smith came. He left.")] == ["Dr. Smith came.", "He left."]
+    assert [s.source for s in split_sentences("Dr. Smith came. He left.")] == ["Dr. Smith came.", "He left."]
 
 
 def test_a_text_without_sentences_is_cut() -> None:
     for text in ("dog " * 10_000, " We go. " + "x" * 5_000 + " Here", "a" * MAX_SENTENCE_CHARACTERS):
-        sentences = sentences_of(text)
+        sentences = split_sentences(text)
         assert "".join(s.before + s.source + s.after for s in sentences) == text
         assert max(len(s.source) for s in sentences) <= MAX_SENTENCE_CHARACTERS
-    assert len(sentences_of("dog " * 10_000)) == 20
-    assert len(sentences_of("a" * MAX_SENTENCE_CHARACTERS)) == 1
+    assert len(split_sentences("dog " * 10_000)) == 20
+    assert len(split_sentences("a" * MAX_SENTENCE_CHARACTERS)) == 1
 
 
 def test_the_training_code_is_not_loaded() -> None:
@@ -167,6 +167,6 @@ def test_long_sentences_are_aligned_monotonically_without_attention() -> None:
             pytest.fail("the attention matrix of a long sentence needs too much memory")
 
     direction: Any = SimpleNamespace(tags=(), version=None, encoded=str.encode)
-    ((pairs, weights),) = asyncio.run(align_words(UnusedBatcher(), direction, [("a b " * 1000, "x " * 1000)]))  # type: ignore[arg-type]
+    ((pairs, weights),) = asyncio.run(align_sentences(UnusedBatcher(), direction, [("a b " * 1000, "x " * 1000)]))  # type: ignore[arg-type]
     assert pairs == [(2 * i, i) for i in range(1000)]
     assert weights.shape == (0, 2000)

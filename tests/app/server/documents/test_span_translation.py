@@ -133,12 +133,12 @@ def test_only_sentences_with_several_spans_are_aligned() -> None:
     async def translate(_: Any, __: Any, texts: list[str]) -> list[TranslatedText]:
         return [TranslatedText((Sentence("a b.", "A B.", after=" "), Sentence("c d.", "C D."))) for _ in texts]
 
-    async def align_words(_: Any, __: Any, pairs: list[tuple[str, str]]) -> list[Alignment]:
+    async def align_sentences(_: Any, __: Any, pairs: list[tuple[str, str]]) -> list[Alignment]:
         asked.append(pairs)
         return [Alignment([(0, 0), (1, 1)], np.eye(2)) for _ in pairs]
 
     none: Any = None
-    with mock.patch.multiple(span_translation, translate=translate, align_words=align_words):
+    with mock.patch.multiple(span_translation, translate=translate, align_sentences=align_sentences):
         (found,) = asyncio.run(translate_spans(none, none, [["a b. c ", "d", "."]]))
     assert asked == [[("c d.", "C D.")]]
     assert found == [(0, "A B. C "), (1, "D"), (2, ".")]

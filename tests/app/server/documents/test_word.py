@@ -32,10 +32,25 @@ SPLIT = 'w:rsidR="00A77B3E"'  # Word divides runs by the session in which they w
 
 def from_word() -> bytes:
     """Returns a document as Word writes it."""
+    separator = '<w:footnote w:type="separator" w:id="0"><w:p><w:r><w:separator/></w:r></w:p></w:footnote>'
+    mark = run("<w:footnoteRef/>", "<w:vertAlign/>")
+    others = {
+        "header1": paragraph(run("on each page.")),
+        "header2": paragraph(run("on the first page.")),
+        "footer1": paragraph(run("on even pages.")),
+        "footnotes": f'{separator}<w:footnote w:id="2">{paragraph(mark, run(" very old."))}</w:footnote>',
+        "endnotes": f'<w:endnote w:id="2">{paragraph(run("at the end."))}</w:endnote>',
+        "comments": f'<w:comment w:id="1">{paragraph(run("<w:annotationRef/>"), run("is it so?"))}</w:comment>',
+    }
+    return document("".join(body_from_word()), others)
+
+
+def body_from_word() -> list[str]:
+    """Returns the paragraphs and the table of a document as Word writes it."""
     spelling = [f'<w:proofErr w:type="{kind}"/>' for kind in ("spellStart", "spellEnd", "gramStart", "gramEnd")]
     box = paragraph(run("in the box."))
     shape = f"<wps:wsp><wps:txbx><w:txbxContent>{box}</w:txbxContent></wps:txbx></wps:wsp>"
-    body = [
+    return [
         paragraph(run("this is the "), run("<w:lastRenderedPageBreak/><w:t>second page.</w:t>", "", SPLIT)),
         paragraph(run("we "), spelling[0], run("lve", "", SPLIT), spelling[1], run(" here."), spelling[2], spelling[3]),
         paragraph(run("we live "), run("here", '<w:lang w:val="en-GB"/><w:noProof/>'), run(".")),
@@ -67,17 +82,6 @@ def from_word() -> bytes:
         paragraph(run("a smile "), run('<w:sym w:font="Wingdings" w:char="F04A"/>'), run(" for you.")),
         f"<w:tbl><w:tr><w:tc>{paragraph(run('in a table.'))}</w:tc></w:tr></w:tbl>",
     ]
-    separator = '<w:footnote w:type="separator" w:id="0"><w:p><w:r><w:separator/></w:r></w:p></w:footnote>'
-    mark = run("<w:footnoteRef/>", "<w:vertAlign/>")
-    others = {
-        "header1": paragraph(run("on each page.")),
-        "header2": paragraph(run("on the first page.")),
-        "footer1": paragraph(run("on even pages.")),
-        "footnotes": f'{separator}<w:footnote w:id="2">{paragraph(mark, run(" very old."))}</w:footnote>',
-        "endnotes": f'<w:endnote w:id="2">{paragraph(run("at the end."))}</w:endnote>',
-        "comments": f'<w:comment w:id="1">{paragraph(run("<w:annotationRef/>"), run("is it so?"))}</w:comment>',
-    }
-    return document("".join(body), others)
 
 
 def test_all_text_that_word_writes_is_translated() -> None:

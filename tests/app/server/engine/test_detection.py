@@ -8,7 +8,7 @@ from keras_nmt.app.server.engine.languages import (
     base_of,
     detect,
     distance,
-    name_of,
+    language_name,
     pair_distance,
     source_of,
     standard,
@@ -40,12 +40,12 @@ def test_another_region_is_farther_and_another_language_or_script_has_no_distanc
 
 def test_unknown_codes_stay_as_they_are() -> None:
     for code in ("", "a b", "xx"):
-        assert standard(code) == base_of(code) == name_of(code) == code
+        assert standard(code) == base_of(code) == language_name(code) == code
 
 
 def test_codes_in_any_notation_have_a_name() -> None:
     codes = ("eng", "iw", "pt_BR", "zh_CN", "es-419", "zh-Hant")
-    assert [name_of(code) for code in codes] == [
+    assert [language_name(code) for code in codes] == [
         "English", "Hebrew", "Portuguese (Brazil)", "Chinese (Simplified, China)", "Spanish (Latin America)",
         "Chinese (Traditional)",
     ]  # fmt: skip

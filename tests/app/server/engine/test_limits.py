@@ -61,13 +61,11 @@ def test_requests_per_minute_are_limited_for_each_client() -> None:
 def test_a_server_with_keys_answers_only_their_holders(
     tmp_path: Path, export: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        RateLimiter, "count", partialmethod(RateLimiter.count, now=0.0)
-    )  # independent of the machine's speed
+    # Independent of the machine's speed.
+    monkeypatch.setattr(RateLimiter, "count", partialmethod(RateLimiter.count, now=0.0))
     key = add_api_key(tmp_path / "keys", "ann")
     limits = Limits(requests_per_minute=6)
-    pages = ["https://friend.example"]
-    with serving(export, keys=ApiKeys.read(tmp_path / "keys"), limits=limits, pages=pages) as running:
+    with serving(export, keys=ApiKeys.read(tmp_path / "keys"), limits=limits) as running:
         assert running.ok("/frontend/settings")["keyRequired"] is True
         for how in (
             {"json": ASKED | {"api_key": key}},
@@ -84,24 +82,29 @@ def test_a_server_with_keys_answers_only_their_holders(
         response = running.post("/translate", ASKED, headers={"X-API-Key": key})
         assert response.status_code == 429
         assert int(response.headers["retry-after"]) > 0
-        described = running.ok("/openapi.json")
-        assert described["components"]["securitySchemes"] == {
-            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}
-        }
-        assert described["security"] == [{"key": []}]
-        asks = {"Origin": pages[0], "Access-Control-Request-Method": "POST"}
-        leave = httpx.options(running.url + "/translate", headers=asks)
-        assert leave.headers["access-control-allow-origin"] == pages[0]
-        assert (
-            running.post("/translate", ASKED, headers={"Origin": pages[0]}).status_code == 403
-        )  # because the key is missing
-        assert "pages of" in running.post("/translate", ASKED, headers={"Origin": "https://evil.example"}).text
         codes = [running.post("/translate", ASKED).status_code for _ in range(WRONG_KEYS_PER_MINUTE)]
         assert codes[-1] == 429
         (tmp_path / "keys").write_text("")
         os.utime(tmp_path / "keys", (0, 0))
         with pytest.raises(UnauthorizedError, match="unknown"):
             running.service.keys.holder(key)  # type: ignore[union-attr]
+
+
+def test_a_server_with_keys_describes_them_and_lets_allowed_pages_send_them(tmp_path: Path, export: Path) -> None:
+    add_api_key(tmp_path / "keys", "ann")
+    page = "https://friend.example"
+    with serving(export, keys=ApiKeys.read(tmp_path / "keys"), pages=[page]) as running:
+        described = running.ok("/openapi.json")
+        schemes = described["components"]["securitySchemes"]
+        assert schemes == {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        assert described["security"] == [{"key": []}]
+        asks = {"Origin": page, "Access-Control-Request-Method": "POST"}
+        leave = httpx.options(running.url + "/translate", headers=asks)
+        assert leave.headers["access-control-allow-origin"] == page
+        without_key = running.post("/translate", ASKED, headers={"Origin": page})
+        assert without_key.status_code == 403
+        assert "pages of" not in without_key.text
+        assert "pages of" in running.post("/translate", ASKED, headers={"Origin": "https://evil.example"}).text
 
 
 def test_the_command_creates_keys(tmp_path: Path) -> None:

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from keras_nmt.app.server.engine.translation import TranslatedText, respaced, sentences_of, stream, translate, words_of
+from keras_nmt.app.server.engine.translation import (
+    TranslatedText,
+    respaced,
+    split_sentences,
+    stream,
+    translate,
+    words_with_confidence,
+)
 
 
 class TableBatcher:
@@ -42,7 +49,7 @@ class TableBatcher:
 def test_the_space_between_sentences_follows_the_target_language(
     text: str, translations: list[str], expected: str
 ) -> None:
-    sources = [sentence.source for sentence in sentences_of(text)]
+    sources = [sentence.source for sentence in split_sentences(text)]
     batcher: Any = TableBatcher(dict(zip(sources, translations, strict=True)))
     direction: Any = SimpleNamespace(version=None, encoded=str.encode)
     (found,) = asyncio.run(translate(batcher, direction, [text]))
@@ -57,12 +64,12 @@ def test_the_space_between_sentences_follows_the_target_language(
 
 
 def test_space_around_a_text_and_repeated_spaces_stay() -> None:
-    sentences = [replace(one, text=one.source) for one in sentences_of("\n 好。  不。\t是。 ")]
+    sentences = [replace(one, text=one.source) for one in split_sentences("\n 好。  不。\t是。 ")]
     assert TranslatedText(tuple(respaced(sentences))).text == "\n 好。  不。\t是。 "
     assert respaced([]) == []
 
 
 def test_the_words_of_a_sentence_translated_in_parts_have_confidences() -> None:
     pieces = [b"\xe2\x96\x81Ja", b",", b"</s>", b"\xe2\x96\x81wohl", b"</s>", b"", b""]
-    words = words_of("Ja, wohl", pieces, [-1.0, -2.0, -0.1, -0.5, -0.1, 0.0, 0.0])
+    words = words_with_confidence("Ja, wohl", pieces, [-1.0, -2.0, -0.1, -0.5, -0.1, 0.0, 0.0])
     assert [(word.text, word.confidence) for word in words] == [("Ja,", 0.1353), ("wohl", 0.6065)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keras_nmt.app.exporting.signature_definitions import signature_definitions
 from keras_nmt.app.server.documents.html.pages import read_html, write_html
 from keras_nmt.app.server.documents.spans import Span
-from keras_nmt.app.server.engine.translation import sentences_of
+from keras_nmt.app.server.engine.translation import split_sentences
 from keras_nmt.app.server.errors import RequestError
 from keras_nmt.app.server.http.routes.tensors_as_json import inputs_of_body
 from tests.app.server.serving import Running
@@ -35,7 +35,7 @@ def test_no_request_of_the_openapi_description_is_a_server_error(server: Running
 
 @given(text=st.text())
 def test_joined_sentences_are_any_text(text: str) -> None:
-    assert "".join(s.before + s.source + s.after for s in sentences_of(text)) == text
+    assert "".join(s.before + s.source + s.after for s in split_sentences(text)) == text
 
 
 @settings(max_examples=300)

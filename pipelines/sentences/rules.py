@@ -44,7 +44,7 @@ _END = (
 
 
 def _words(text: str) -> str:
-    """Turns words separated by spaces into the alternatives of a regular expression."""
+    """Turns words separated by spaces into the alternatives of a regular expression: "a b" -> "a|b"."""
     return "|".join(text.split())
 
 
@@ -112,6 +112,10 @@ CUTTING_SMALL = (
     Rule(f"((?:\\p{{L}}{{3}}\\.|[!?])[.!?]{{0,20}})({_SPACE}{_LOWER})", f"\\1{CUT}\\2"),
     Rule(f"({_NO_LETTER}(?:mr|mrs|etc|usw|max|min|dept|govt|{_NEVER_LAST})\\.){CUT}", "\\1"),
 )
+
+# Cuts between words and between characters, for texts that cannot be cut between sentences.
+WORDS = (Rule(f"([^{SPACES}{LINE_ENDS}]+)", f"\\1{CUT}"),)
+CHARACTERS = (Rule("((?s:.)\\p{M}*)", f"\\1{CUT}"),)
 
 # Ranges instead of Unicode properties: RE2 runs out of memory if large character classes are repeated.
 _ADDRESS = "A-Za-z0-9À-ɏͰ-ԯ"  # Latin, Greek and Cyrillic

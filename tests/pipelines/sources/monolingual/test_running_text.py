@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.sources import running_text
 from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
 from keras_nmt.pipelines.sources.files import read_parts
-from keras_nmt.pipelines.sources.running_text import CONTINUED, SECTION_BYTES
+from keras_nmt.pipelines.sources.monolingual import running_text
+from keras_nmt.pipelines.sources.monolingual.running_text import CONTINUED, SECTION_BYTES
 
 PAIR = LanguagePair("prompt", "text")
 

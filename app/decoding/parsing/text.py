@@ -1,0 +1,99 @@
+"""Text processing of a parser, in a TensorFlow graph: words to tokens, and actions to bracketed trees.
+
+The words of a text are the strings between its spaces. The token `<XX>` stands before the
+pieces of each word, and the decoder emits it to read the word; see `pipelines.trees.linearization` for the actions.
+"""
+
+import tensorflow as tf
+
+from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.text.output_checks import WARNINGS
+from keras_nmt.app.decoding.text.texts import Pieces, TranslatedTexts
+from keras_nmt.app.decoding.text_pipeline import Finder, TextPipeline
+from keras_nmt.app.decoding.whole_texts import WholeTextCutter, whole_pairs
+from keras_nmt.pipelines.trees.pieces import WORD_PIECE
+from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+
+_BRACKETS = (("(", "-LRB-"), (")", "-RRB-"))  # a bracket in a tree is structure, so a bracket as a word is escaped
+
+
+class WordCutter(WholeTextCutter):
+    """A `Cutter` that makes one piece of each text: for each word, the token `<XX>` and the tokens of the word."""
+
+    def tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Encodes the words of `texts`, string [N]: int32 [N, (L)]. Drops the words that exceed `limit` tokens."""
+        words = words_of(texts)
+        of_words = self.vocabulary.encode(words.values)
+        marker = tf.fill([of_words.nrows(), 1], self.word)
+        of_words = tf.concat([marker, of_words], axis=1)
+        by_text = of_words.with_row_splits_dtype(words.row_splits.dtype)
+        tokens = tf.RaggedTensor.from_row_splits(by_text, words.row_splits).merge_dims(1, 2)
+        return tokens.with_row_splits_dtype(tf.int64)
+
+    @property
+    def word(self) -> int:
+        """The id of the token `<XX>`."""
+        return self.vocabulary.pieces().index(WORD_PIECE)
+
+
+class TreePipeline(TextPipeline):
+    """The `TextPipeline` of a parser. Its input are words separated by spaces, and its output are trees in one line."""
+
+    def __init__(self, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
+        cutter = WordCutter(vocabulary, options.max_source_tokens)
+        super().__init__(vocabulary, options, cutter=cutter, pairing=whole_pairs, checks=no_warnings)
+
+    def translate(
+        self,
+        pieces: Pieces,
+        texts: tf.Tensor,
+        find: Finder,
+        *,
+        hypotheses: int | tf.Tensor,
+        beams: tf.Tensor,
+        retry: bool | tf.Tensor = False,
+    ) -> TranslatedTexts:
+        """Finds the trees over the words of `texts`, string [N]; see `TextPipeline.translate`."""
+        found = super().translate(pieces, texts, find, hypotheses=hypotheses, beams=beams, retry=False)
+        return found._replace(translations=bracketed(texts, found.pieces))
+
+
+def words_of(texts: tf.Tensor) -> tf.RaggedTensor:
+    """Splits `texts`, string [N], at spaces: string [N, (W)]."""
+    return tf.strings.split(texts)
+
+
+def no_warnings(_sources: tf.Tensor, _source_tokens: tf.Tensor, outputs: tf.Tensor, _tokens: tf.Tensor) -> tf.Tensor:
+    """Returns no warning for any output: bool [B, H, F], as `find_warnings`. A tree cannot be malformed."""
+    return tf.fill([*tf.unstack(tf.shape(outputs)), len(WARNINGS)], False)
+
+
+def bracketed(texts: tf.Tensor, pieces: tf.Tensor) -> tf.Tensor:
+    """Writes actions as trees in one line.
+
+    Example: the words "It works" and the pieces `<(S>`, `<XX>`, `<XX>`, `<)S>`, `</s>` give
+    `(TOP (S (XX It) (XX works)))`.
+
+    Args:
+        texts: string [N], the words of each text, separated by spaces.
+        pieces: string [N, H, T], the pieces of the actions of H trees of each text; after `</s>`, "".
+
+    Returns:
+        string [N, H]; "" for a tree without actions.
+    """
+    words = words_of(texts)
+    for bracket, escaped in _BRACKETS:
+        words = words.with_values(tf.strings.regex_replace(words.values, rf"\{bracket}", escaped))
+    words = words.to_tensor("")  # [N, W]
+    words = tf.pad(words, [[0, 0], [0, 1]], constant_values="")  # at least one column
+    is_word = pieces == WORD_PIECE
+    number = tf.cumsum(tf.cast(is_word, tf.int32), axis=2) - 1
+    number = tf.clip_by_value(number, 0, tf.shape(words)[1] - 1)
+    leaves = tf.strings.join([" (XX ", tf.gather(words, number, batch_dims=1), ")"])
+    opens = tf.strings.regex_replace(pieces, r"^<\((.*)>$", r" (\1")
+    is_close = tf.strings.regex_full_match(pieces, r"<\).*>")
+    parts = tf.where(is_word, leaves, tf.where(is_close, ")", tf.where(pieces == "</s>", "", opens)))
+    trees = tf.strings.reduce_join(parts, axis=2)
+    has_top = tf.strings.regex_full_match(trees, r" \(TOP .*")
+    whole = tf.where(has_top, tf.strings.regex_replace(trees, "^ ", ""), tf.strings.join(["(TOP", trees, ")"]))
+    return tf.where(trees == "", "", whole)

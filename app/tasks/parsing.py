@@ -1,0 +1,124 @@
+"""Constituency parsing: words into their tree (Vaswani et al. 2017, section 6.3), scored by the rules of EVALB."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sentencepiece
+
+from keras_nmt.app.errors import UserError
+from keras_nmt.pipelines.cleaning.filters import TextPair
+from keras_nmt.pipelines.preparation.recipes import Recipe
+from keras_nmt.pipelines.shards.records import IdPair
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.trees.linearization import linearize, tree_of
+from keras_nmt.pipelines.trees.pieces import WORD_PIECE, piece_of
+from keras_nmt.pipelines.trees.tree import Tree, parse_tree
+from keras_nmt.pipelines.vocabulary.tags import Languages
+from keras_nmt.pipelines.vocabulary.training import EOS
+
+if TYPE_CHECKING:
+    from keras_nmt.app.decoding.network.protocol import Network
+    from keras_nmt.app.decoding.options import DecodingOptions
+    from keras_nmt.app.decoding.translation_graph import TranslationGraph
+    from keras_nmt.app.scoring.evalb import Evaluation
+    from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+
+
+@dataclass(frozen=True)
+class TreeRecipe(Recipe):
+    """The recipe of parsing: the source is words with a marker before each, the target is the actions of the tree."""
+
+    def symbols(self, pairs: Iterable[TextPair]) -> tuple[str, ...]:
+        """Returns the pieces of all actions of the trees, `<XX>` first."""
+        actions = {action for _, tree in pairs for action in linearize(parse_tree(tree)).actions}
+        labels = sorted({action[1:] for action in actions if action[0] == "("})
+        return (WORD_PIECE, *(piece_of(f"{bracket}{label}") for label in labels for bracket in "()"))
+
+    def vocabulary_text(self, pairs: Iterable[TextPair]) -> Iterator[str]:
+        """Yields the words of each sentence."""
+        return (source for source, _ in pairs)
+
+    def encode(self, processor: sentencepiece.SentencePieceProcessor, pairs: Sequence[TextPair]) -> list[IdPair]:
+        """Returns the token ids of the words and of the actions of each tree."""
+        word = processor.piece_to_id(WORD_PIECE)
+        encoded: list[IdPair] = []
+        for source, tree in pairs:
+            words = processor.encode(source.split(), num_threads=1)
+            actions = [processor.piece_to_id(piece_of(action)) for action in linearize(parse_tree(tree)).actions]
+            encoded.append(([token for pieces in words for token in (word, *pieces)] + [EOS], [*actions, EOS]))
+        return encoded
+
+
+class Parsing:
+    """The task of parsing; see `Task`."""
+
+    name, verb, output = "parsing", "parse", "tree"
+    roles: LanguagePair | None = LanguagePair("words", "tree")
+    metric, metric_label = "f1", "F1"
+    in_ctranslate2 = False
+    recipe: Recipe = TreeRecipe(
+        "parsing",
+        unused_filters=(
+            *("garbled", "too_long", "length_ratio", "identical", "few_letters", "numbers", "links", "language"),
+            *("duplicate", "near_duplicate"),
+        ),
+    )
+
+    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """Returns the id of the marker before each word, by which the decoder is told the next word."""
+        return {"word_token": pieces.index(WORD_PIECE)}
+
+    def engine(
+        self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
+    ) -> "TranslationGraph":
+        """Returns the engine whose search yields only trees over the words of its input."""
+        from keras_nmt.app.decoding.parsing.graph import ParsingGraph
+
+        return ParsingGraph(transformer, vocabulary, options)
+
+    def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
+        """Does nothing: the scores need no package."""
+
+    def dev_scores(
+        self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages
+    ) -> dict[str, float]:
+        """Returns the labelled F1 and the share of sentences whose tree is right, in percent."""
+        found = self.score(outputs, [references])
+        return {"dev_f1": round(found.all.f1, 2), "dev_complete_match": round(found.all.complete_match, 2)}
+
+    def score(
+        self,
+        outputs: Sequence[str],
+        references: Sequence[Sequence[str]],
+        *,
+        language: str = "",
+        tokenizer: str | None = None,
+    ) -> "Evaluation":
+        """Returns labelled precision, recall, F1 and so on by the rules of EVALB.
+
+        The parser predicts no tags, so each word of an output gets the tag that it has in the reference.
+        """
+        from keras_nmt.app.scoring.evalb import evaluate
+
+        if len(references) > 1:
+            raise UserError(f"expected one reference for each tree, got {len(references)}")
+        (gold,) = references
+        if len(gold) != len(outputs):
+            raise UserError(f"{len(outputs)} trees but {len(gold)} references: expected one reference for each tree")
+        if not gold:
+            raise UserError("nothing to score: expected at least one tree, got none")
+        trees = [parse_tree(line) for line in gold]
+        return evaluate(trees, [tagged_like(tree, output) for tree, output in zip(trees, outputs, strict=True)])
+
+
+def tagged_like(gold: Tree, output: str) -> Tree | None:
+    """Returns the tree `output` with the tags that the words have in `gold`, or None if there is no output.
+
+    If the words of the two trees differ, the tags are those of the output.
+    """
+    if not output:
+        return None
+    tree = parse_tree(output)
+    found, wanted = linearize(tree), linearize(gold)
+    return tree_of(found.words, found.actions, wanted.tags) if found.words == wanted.words else tree

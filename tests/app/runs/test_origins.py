@@ -1,0 +1,18 @@
+"""What a run says of its corpora does not show the folders of the machine."""
+
+import pytest
+
+from keras_nmt.app.runs.directory import without_folders
+
+
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [
+        ("tsv:/home/me/a.tsv?weight=2", "tsv:a.tsv?weight=2"),
+        ("reversed:trees:/home/me/wsj.mrg", "reversed:trees:wsj.mrg"),
+        ("tfds:wmt14_translate/de-en", "tfds:wmt14_translate/de-en"),
+    ],
+)
+def test_only_the_names_of_files_are_kept(spec: str, shown: str) -> None:
+    origin = {"kind": "any", "spec": spec, "files": [{"path": "/home/me/a.tsv", "bytes": 3}]}
+    assert without_folders(origin) == {"kind": "any", "spec": shown, "files": [{"path": "a.tsv", "bytes": 3}]}

@@ -1,0 +1,83 @@
+"""Parsing by the command line: from a treebank to trees, with a parser that has hardly learnt anything."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from keras_nmt.app.tasks.parsing import Parsing, tagged_like
+from keras_nmt.pipelines.shards.manifest import Manifest
+from keras_nmt.pipelines.trees.linearization import linearize
+from keras_nmt.pipelines.trees.tree import parse_tree
+from tests.app.command_line import nmt, succeeded, train_arguments
+
+TREES = (Path(__file__).parents[1] / "scoring" / "evalb" / "gold.trees").read_text(encoding="utf-8").splitlines()
+SENTENCES = ["the cat sat on the mat .", "(", "wholly unseen words ( with brackets ) here", "", "word " * 60]
+
+
+@pytest.fixture(scope="module")
+def treebank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trees")
+    (folder / "train.trees").write_text("\n".join(TREES[20:180]) + "\n")
+    (folder / "dev.trees").write_text("\n".join(TREES[180:184]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parser_run(treebank: Path) -> Path:
+    specs = ("--corpus", f"trees:{treebank / 'train.trees'}", "--dev", f"trees:{treebank / 'dev.trees'}")
+    succeeded(nmt("prepare", "--task", "parsing", *specs, "--vocabulary-size", "384", "--out", treebank / "data"))
+    settings = ("training.max_length=256", "training.batch_tokens=2048", "decoding.max_extra_tokens=60")
+    succeeded(nmt(*train_arguments(treebank / "data", treebank / "run", *settings)))
+    return treebank / "run"
+
+
+def test_the_data_has_a_marker_before_each_word_and_the_actions_of_each_tree(parser_run: Path, treebank: Path) -> None:
+    manifest = Manifest.load(treebank / "data")
+    assert manifest.task == "parsing"
+    assert manifest.split("train").cleaning["dropped"].keys() <= {"too_many_tokens"}  # no filter, no duplicate
+    pieces = manifest.vocabulary().pieces()
+    assert {"<XX>", "<(S>", "<)S>", "<(NP>", "<)NP>"} <= set(pieces)
+    processor = manifest.vocabulary().processor
+    ((source, target),) = Parsing.recipe.encode(processor, [("a cat", "(TOP (NP (DT a) (NN cat)))")])
+    assert source.count(pieces.index("<XX>")) == 2
+    assert [pieces[i] for i in target] == ["<(NP>", "<XX>", "<XX>", "<)NP>", "</s>"]
+
+
+def test_every_line_gets_a_tree_over_exactly_its_words(parser_run: Path) -> None:
+    done = succeeded(nmt("parse", parser_run, "--tokenized", stdin="".join(f"{s}\n" for s in SENTENCES).encode()))
+    assert len(done.lines) == len(SENTENCES)
+    for sentence, line in zip(SENTENCES, done.lines, strict=True):
+        words = [{"(": "-LRB-", ")": "-RRB-"}.get(word, word) for word in sentence.split()]
+        assert [leaf.word for leaf in parse_tree(line).leaves()] == words if words else line == ""
+
+
+def test_the_dev_set_is_scored_by_f1(parser_run: Path) -> None:
+    results = [json.loads(line) for line in (parser_run / "dev.jsonl").read_text().splitlines()]
+    assert {"dev_f1", "dev_complete_match", "dev_loss"} <= results[-1].keys()
+
+
+def test_evaluate_prints_the_scores_of_evalb(parser_run: Path, treebank: Path) -> None:
+    done = succeeded(nmt("evaluate", parser_run, "--test-set", f"trees:{treebank / 'dev.trees'}", "--json"))
+    assert json.loads(done.out)["all"]["sentences"] == 4
+    output = treebank / "gold.txt"
+    output.write_text("\n".join(TREES[180:184]) + "\n")
+    given = ("--hypothesis", output, "--reference", output, "--task", "parsing", "--json")
+    assert json.loads(succeeded(nmt("evaluate", *given)).out)["all"]["f1"] == 100.0
+
+
+def test_the_wrong_verb_names_the_right_one(parser_run: Path) -> None:
+    for verb in ("translate", "summarize"):
+        done = nmt(verb, parser_run, stdin=b"a cat\n")
+        assert done.complaints == [f"nmt {verb}: {parser_run} is a model of parsing; use nmt parse"]
+
+
+def test_output_gets_the_tags_of_the_reference_if_the_words_are_the_same() -> None:
+    gold = parse_tree("(TOP (S (NP (PRP It)) (VP (VBZ works)) (. .)))")
+    same = tagged_like(gold, "(TOP (NP (XX It) (XX works) (XX .)))")
+    assert same is not None
+    assert linearize(same).tags == ("PRP", "VBZ", ".")
+    other = tagged_like(gold, "(TOP (NP (XX It)))")
+    assert other is not None
+    assert linearize(other).tags == ("XX",)
+    assert tagged_like(gold, "") is None

@@ -1,0 +1,80 @@
+"""Summaries by the command line: from texts with their summaries to a run that cuts what it cannot read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from keras_nmt.pipelines.shards.manifest import Manifest
+from tests.app.command_line import nmt, succeeded, train_arguments
+
+NOUNS = ("cat", "dog", "bird", "fox", "cow", "horse", "sheep", "goat")
+PLACES = ("garden", "house", "forest", "river", "city", "kitchen")
+PAIRS = [
+    (
+        f"On day {day} we saw a {noun} in the {place}. It was a fine day. Nobody knew why the {noun} came.",
+        f"{noun} seen",
+    )
+    for day, place in enumerate(PLACES * 5)
+    for noun in NOUNS
+]
+LONG = " ".join(f"The {noun} slept in the {place}." for noun in NOUNS for place in PLACES)
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("summaries")
+    train = [*PAIRS[8:], (LONG, "much sleep")]
+    (folder / "train.tsv").write_text("".join(f"{text}\t{summary}\n" for text, summary in train))
+    lines = [json.dumps({"text": text, "summary": summary}) for text, summary in PAIRS[:8]]
+    (folder / "dev.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def summary_run(texts: Path) -> Path:
+    specs = ("--corpus", f"tsv:{texts / 'train.tsv'}", "--dev", f"jsonl:{texts / 'dev.jsonl'}")
+    sizes = ("--vocabulary-size", "352", "--max-tokens", "63", "--near-duplicates", "1")
+    succeeded(nmt("prepare", "--task", "summarization", *specs, *sizes, "--out", texts / "data"))
+    succeeded(nmt(*train_arguments(texts / "data", texts / "run", "decoding.max_source_tokens=63")))
+    return texts / "run"
+
+
+def test_a_text_that_is_too_long_is_cut_and_counted_not_dropped(summary_run: Path, texts: Path) -> None:
+    manifest = Manifest.load(texts / "data")
+    assert (manifest.task, str(manifest.pair)) == ("summarization", "text-summary")
+    assert manifest.split("train").cleaning["cut"] == 1
+    assert "too_many_tokens" not in manifest.split("train").cleaning["dropped"]
+
+
+def test_each_line_gets_a_summary_and_the_lines_that_were_cut_are_counted(summary_run: Path) -> None:
+    done = succeeded(nmt("summarize", summary_run, "--json", stdin=f"{PAIRS[0][0]}\n\n{LONG}\n".encode()))
+    short, empty, long = map(json.loads, done.lines)
+    assert "cut" not in short.get("warnings", [])
+    assert empty["translation"] == ""
+    assert "cut" in long["warnings"]
+    assert "1 line(s) had more than 62 tokens; the rest was not read" in done.err
+
+
+def test_the_dev_set_and_evaluate_are_scored_by_rouge(summary_run: Path, texts: Path) -> None:
+    results = [json.loads(line) for line in (summary_run / "dev.jsonl").read_text().splitlines()]
+    assert {"dev_rouge1", "dev_rouge2", "dev_rougeL"} <= results[-1].keys()
+    done = succeeded(nmt("evaluate", summary_run, "--test-set", f"jsonl:{texts / 'dev.jsonl'}", "--json"))
+    assert {"rouge1", "rouge2", "rougeL"} <= json.loads(done.out).keys()
+    text = succeeded(nmt("evaluate", summary_run, "--test-set", f"jsonl:{texts / 'dev.jsonl'}")).out
+    assert [line.split()[0] for line in text.splitlines()] == ["ROUGE-1", "ROUGE-2", "ROUGE-L"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--pair", "en-de"), "--pair is for translation; summarization has the sides text-summary; leave --pair out"),
+        (("--task", "summarisation"), "unknown task 'summarisation'; did you mean summarization? known: "),
+    ],
+)
+def test_wrong_sides_and_tasks_are_refused(texts: Path, arguments: tuple[str, ...], message: str) -> None:
+    task = () if "--task" in arguments else ("--task", "summarization")
+    specs = ("--corpus", f"tsv:{texts / 'train.tsv'}", "--dev", f"jsonl:{texts / 'dev.jsonl'}")
+    done = nmt("prepare", *task, *arguments, *specs, "--out", texts / "other")
+    assert done.code == 1
+    assert done.complaints[0].startswith(f"nmt prepare: {message}")
