@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
@@ -21,7 +22,7 @@ WORD_START = "\u2581"  # represents the space before a word
 
 _BYTES_AND_MARKS = 256 + 4  # pieces that every vocabulary has: bytes, and PAD, UNK, BOS, EOS
 _LINE_AND_TAB = ("\n", "\t")  # as symbols of the user, they are kept by every normalisation
-_KEEPS_WHITESPACE = {
+_KEEPS_WHITESPACE: dict[str, Any] = {
     "add_dummy_prefix": False,
     "remove_extra_whitespaces": False,
     "required_chars": WORD_START,  # spelt in bytes, it would be decoded as the character itself
