@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_nmt.app.training.keras_fit.callbacks import SampleTranslations as SampleTranslations
     from keras_nmt.app.training.keras_fit.loss import LabelSmoothedCrossEntropy as LabelSmoothedCrossEntropy
     from keras_nmt.layers.config import TransformerConfig as TransformerConfig
+    from keras_nmt.layers.language_model import LanguageModel as LanguageModel
     from keras_nmt.layers.metrics import Perplexity as Perplexity
     from keras_nmt.layers.metrics import TokenAccuracy as TokenAccuracy
     from keras_nmt.layers.schedules import CosineSchedule as CosineSchedule
@@ -38,6 +39,7 @@ _MODULES = {
     "DecodingOptions": "keras_nmt.app.decoding.options",
     "DevBleu": "keras_nmt.app.training.keras_fit.callbacks",
     "LabelSmoothedCrossEntropy": "keras_nmt.app.training.keras_fit.loss",
+    "LanguageModel": "keras_nmt.layers.language_model",
     "LanguagePair": "keras_nmt.pipelines.sources.corpora",
     "Manifest": "keras_nmt.pipelines.shards.manifest",
     "NoamSchedule": "keras_nmt.layers.schedules",

@@ -7,7 +7,20 @@ Shapes in the docstrings use these letters: B rows of a batch, S source position
 attention heads, V pieces in the vocabulary. In attention, T counts the queries and S the keys.
 """
 
+from typing import Any
+
 from keras_nmt.layers.config import TransformerConfig
+from keras_nmt.layers.language_model import LanguageModel
 from keras_nmt.layers.transformer import Transformer
 
-__all__ = ["Transformer", "TransformerConfig"]
+__all__ = ["AnyModel", "LanguageModel", "Transformer", "TransformerConfig", "network_of"]
+
+AnyModel = Transformer | LanguageModel
+
+
+def network_of(config: TransformerConfig, **kwargs: Any) -> AnyModel:
+    """Returns a new model with random weights: a `LanguageModel` if there are no encoder layers, else a `Transformer`.
+
+    `kwargs` are the keyword arguments of `keras.Model`.
+    """
+    return Transformer(config, **kwargs) if config.encoder_layers else LanguageModel(config, **kwargs)

@@ -25,7 +25,8 @@ class TransformerConfig:
         model_width: Width of every sublayer's output, d_model (D). It must be even.
         inner_width: Width inside the feed-forward sublayer, d_ff.
         heads: Number of attention heads (H). `model_width` must be a multiple of this number.
-        encoder_layers: Number of encoder layers, N in the paper.
+        encoder_layers: Number of encoder layers, N in the paper. 0 for a `LanguageModel`, which has only a decoder,
+            without attention to an encoder.
         decoder_layers: Number of decoder layers, also N in the paper.
         normalization: Place of layer normalisation. "post" normalises after the residual sum, as in the paper. "pre"
             normalises each sublayer's input and the stack's output, which makes the training of deep stacks more stable
@@ -66,16 +67,11 @@ class TransformerConfig:
     word_token: int = 0
 
     def __post_init__(self) -> None:
-        for name in (
-            "vocabulary_size",
-            "model_width",
-            "inner_width",
-            "heads",
-            "encoder_layers",
-            "decoder_layers",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        sizes = ("vocabulary_size", "model_width", "inner_width", "heads", "encoder_layers", "decoder_layers")
+        for name in sizes:
+            least = 0 if name == "encoder_layers" else 1
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if self.model_width % self.heads:
             step = math.lcm(self.heads, 2)
             nearest = max(1, round(self.model_width / step)) * step

@@ -24,25 +24,28 @@ from keras_nmt.layers.sublayers.feed_forward import FeedForward
 
 @keras.saving.register_keras_serializable(package="nmt")
 class DecoderLayer(ConfiguredLayer):
-    """Masked self-attention, encoder-decoder attention, then feed-forward, each with a residual connection."""
+    """Masked self-attention, encoder-decoder attention, then feed-forward, each with a residual connection.
+
+    In a model without an encoder (`encoder_layers` is 0), the layer has no encoder-decoder attention.
+    """
 
     def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         c, dtype = self.config, self.dtype_policy
         attention = (c.heads, c.attention_dropout, c.attention_bias)
         self.self_attention = SelfAttention(*attention, name="self_attention", dtype=dtype)
-        self.cross_attention = CrossAttention(*attention, name="cross_attention", dtype=dtype)
+        self.attends_source = c.encoder_layers > 0
+        if self.attends_source:
+            self.cross_attention = CrossAttention(*attention, name="cross_attention", dtype=dtype)
         self.feed_forward = FeedForward(c.inner_width, c.inner_dropout, c.activation, name="feed_forward", dtype=dtype)
-        self.residuals = [self.residual(n) for n in ("self_attention", "cross_attention", "feed_forward")]
+        attentions = ("self_attention", "cross_attention") if self.attends_source else ("self_attention",)
+        self.residuals = [self.residual(name) for name in (*attentions, "feed_forward")]
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Creates the weights for inputs [B, T, D]."""
-        layers: list[keras.layers.Layer] = [
-            self.self_attention,
-            self.cross_attention,
-            self.feed_forward,
-            *self.residuals,
-        ]
+        layers: list[keras.layers.Layer] = [self.self_attention, self.feed_forward, *self.residuals]
+        if self.attends_source:
+            layers.insert(1, self.cross_attention)
         for layer in layers:
             layer.build(input_shape)
 
@@ -50,24 +53,25 @@ class DecoderLayer(ConfiguredLayer):
         self,
         x: keras.KerasTensor,
         context: AttentionContext,
-        source: SourceContext,
+        source: SourceContext | None = None,
         training: bool | None = None,
     ) -> keras.KerasTensor:
         """Computes the layer: [B, T, D] -> [B, T, D].
 
-        `context` is passed to the self-attention, and `source` to the encoder-decoder attention.
+        `context` is passed to the self-attention, and `source` to the encoder-decoder attention, if there is one.
         """
         x = self.residuals[0](
             x,
             sublayer=lambda y: self.self_attention(y, context=context, training=training),
             training=training,
         )
-        x = self.residuals[1](
-            x,
-            sublayer=lambda y: self.cross_attention(y, source=source, training=training),
-            training=training,
-        )
-        return self.residuals[2](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
+        if self.attends_source:
+            x = self.residuals[1](
+                x,
+                sublayer=lambda y: self.cross_attention(y, source=source, training=training),
+                training=training,
+            )
+        return self.residuals[-1](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -82,19 +86,21 @@ class Decoder(Stack):
         self,
         x: keras.KerasTensor,
         contexts: Sequence[AttentionContext],
-        sources: Sequence[SourceContext],
+        sources: Sequence[SourceContext] | None = None,
         training: bool | None = None,
     ) -> keras.KerasTensor:
         """Decodes embedded tokens: [B, T, D] -> [B, T, D].
 
         Args:
             x: The embedded target tokens. If `contexts` have caches, only the new tokens.
-            contexts: For each layer, the mask, positions and cache of the self-attention. The masks must hide the
-                positions after each query.
-            sources: For each layer, the keys, values and mask of the encoder-decoder attention.
+            contexts: For each layer, the mask, positions and cache of the self-attention. The masks must hide later
+                positions.
+            sources: For each layer, the keys, values and mask of the encoder-decoder attention. None if the model has
+                no encoder.
             training: True if dropout is active.
         """
-        for block, context, source in zip(self.blocks, contexts, sources, strict=True):
+        of_layers: Sequence[SourceContext | None] = sources or [None] * len(self.blocks)
+        for block, context, source in zip(self.blocks, contexts, of_layers, strict=True):
             x = block(x, context=context, source=source, training=training)
         return self.finish(x)
 

@@ -7,7 +7,6 @@ the sources. If the whole targets are known, then call `decode` or `cross_weight
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import keras
@@ -15,17 +14,15 @@ import keras
 from keras_nmt.layers import inspection
 from keras_nmt.layers.config import TransformerConfig
 from keras_nmt.layers.decoder import Decoder
-from keras_nmt.layers.embedding import SharedEmbedding
 from keras_nmt.layers.encoder import Encoder
 from keras_nmt.layers.masks import causal_mask, padding_mask, segment_mask, segment_positions
-from keras_nmt.layers.positions import PositionalEncoding, sinusoids
+from keras_nmt.layers.stack import TokenModel, target_context
 from keras_nmt.layers.sublayers.attention import AttentionContext, Cache, KeysValues, SourceContext
-from keras_nmt.layers.sublayers.dropout import Dropout
 from keras_nmt.layers.sublayers.word_pointer import WordMemory, WordPointer
 
 
 @keras.saving.register_keras_serializable(package="nmt")
-class Transformer(keras.Model):
+class Transformer(TokenModel):
     """An encoder and a decoder with one shared vocabulary.
 
     Example::
@@ -35,42 +32,22 @@ class Transformer(keras.Model):
     """
 
     def __init__(self, config: TransformerConfig | dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.config = TransformerConfig(**config) if isinstance(config, dict) else config
-        dtype = self.dtype_policy
-        self.embedding = SharedEmbedding(
-            self.config.vocabulary_size,
-            self.config.model_width,
-            self.config.logits_bias,
-            name="embedding",
-            dtype=dtype,
-        )
-        self.positions = PositionalEncoding(name="positions", dtype=dtype)
-        self.drop = Dropout(self.config.residual_dropout, name="drop", dtype=dtype)
+        super().__init__(config, **kwargs)
+        if not self.config.encoder_layers:
+            raise ValueError("encoder_layers is 0; use at least 1, or LanguageModel for a model without an encoder")
+        dtype, word = self.dtype_policy, self.config.word_token
         self.encoder = Encoder(self.config, name="encoder", dtype=dtype)
         self.decoder = Decoder(self.config, name="decoder", dtype=dtype)
-        word = self.config.word_token
         self.word_pointer = WordPointer(word, name="word_pointer", dtype=dtype) if word else None
         self.build()
-
-    def build(self, input_shape: Any = None) -> None:
-        """Creates the weights, which do not depend on the shape of the data. The constructor calls this method."""
-        if self.built:
-            return
-        width = (None, None, self.config.model_width)
-        self.embedding.build()
-        for layer in (self.positions, self.encoder, self.decoder):
-            layer.build(width)
-        if self.word_pointer:
-            self.word_pointer.build(width)
 
     @property
     def word_token(self) -> int:
         """The id of a word in source and target; 0 if the decoder is not told the next word."""
         return self.config.word_token
 
-    def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
-        """Scores the next token at each target position.
+    def states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
+        """Returns the decoder's output [B, T, D], before the projection to logits.
 
         Args:
             inputs: "source", int32 [B, S], and "target", int32 [B, T]: the labels shifted right, with BOS in front.
@@ -78,14 +55,7 @@ class Transformer(keras.Model):
                 the tokens of the first, second, … pair of the row, 0 at padding. Each pair gets the same logits as in
                 a row of its own.
             training: True if dropout is active.
-
-        Returns:
-            Logits [B, T, V] in the compute dtype. The logits at position t score the token after target t.
         """
-        return self.embedding.logits(self.states(inputs, training=training))
-
-    def states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
-        """Returns the decoder's output [B, T, D], before the projection to logits. Takes the arguments of `call`."""
         of_source, of_target, may_attend_source = _contexts(inputs)
         x = self.embed(inputs["source"], positions=of_source.positions, training=training)
         memory = self.encoder(x, context=of_source, training=training)
@@ -96,12 +66,6 @@ class Transformer(keras.Model):
             x = self._told(x, words_read, words, may_attend_source)
         sources = _source_contexts(self.cross_cache(memory), may_attend_source)
         return self.decoder(x, contexts=[of_target] * len(sources), sources=sources, training=training)
-
-    def embed(
-        self, ids: keras.KerasTensor, positions: keras.KerasTensor | None = None, training: bool | None = None
-    ) -> keras.KerasTensor:
-        """Embeds ids [B, T] and adds the encodings of `positions`, [T] or [B, T] (default 0 … T - 1): [B, T, D]."""
-        return self.drop(self.positions(self.embedding(ids), positions=positions), training=training)
 
     def encode(
         self, source: keras.KerasTensor, training: bool | None = None
@@ -236,14 +200,6 @@ class Transformer(keras.Model):
         maps["decoder"], maps["cross"] = inspection.decoder_attention(self.decoder, x, contexts[0], sources)
         return {name: keras.ops.stack(weights) for name, weights in maps.items()}
 
-    def positional_encodings(self, length: int) -> keras.KerasTensor:
-        """Returns the sinusoidal encodings of positions 0 … length - 1: float32 [length, D]."""
-        return sinusoids(keras.ops.arange(length), self.config.model_width)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, with the configuration as a dictionary."""
-        return {**super().get_config(), "config": asdict(self.config)}
-
     def _embedded_target(
         self,
         target: keras.KerasTensor,
@@ -289,13 +245,10 @@ def _contexts(
     inputs: Mapping[str, keras.KerasTensor],
 ) -> tuple[AttentionContext, AttentionContext, keras.KerasTensor]:
     """Returns the self-attention contexts of encoder and decoder, and the mask of the decoder's cross-attention."""
-    causal = causal_mask(keras.ops.shape(inputs["target"])[1])
+    of_target = target_context(inputs)
     if "target_segments" not in inputs:
         padding = padding_mask(inputs["source"])
-        return AttentionContext(padding), AttentionContext(causal), padding
+        return AttentionContext(padding), of_target, padding
     source, target = inputs["source_segments"], inputs["target_segments"]
-    return (
-        AttentionContext(segment_mask(source, source), segment_positions(source)),
-        AttentionContext(keras.ops.logical_and(causal, segment_mask(target, target)), segment_positions(target)),
-        segment_mask(target, source),
-    )
+    of_source = AttentionContext(segment_mask(source, source), segment_positions(source))
+    return of_source, of_target, segment_mask(target, source)

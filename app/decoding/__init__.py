@@ -1,1 +1,1 @@
-"""Decoding: from a trained model to translated text."""
+"""Decoding: from a trained model to translated or generated text."""

@@ -56,6 +56,15 @@ class Signature(Protocol):
 
 Signatures = Mapping[str, Signature]
 
+
+class Engine(Protocol):
+    """What every engine has: its default settings."""
+
+    @property
+    def options(self) -> DecodingOptions:
+        """The default settings."""
+
+
 DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN, EXPLAIN, TOKENIZE, DETOKENIZE = (
     "serving_default",
     "translate",
@@ -109,7 +118,7 @@ def engine_signatures(engine: TranslationEngine) -> Signatures:
 
     Each signature is traced once, for any number of texts.
     """
-    made = _made(engine, ENGINE_SIGNATURES)
+    made = made_signatures(engine, ENGINE_SIGNATURES)
     return {DEFAULT: default_signature(made[TRANSLATE], engine.options), **made}
 
 
@@ -118,13 +127,13 @@ def transformer_signatures(engine: TransformerEngine) -> Signatures:
 
     Each signature is traced once, for any number of texts.
     """
-    return {**engine_signatures(engine), **_made(engine, TRANSFORMER_SIGNATURES)}
+    return {**engine_signatures(engine), **made_signatures(engine, TRANSFORMER_SIGNATURES)}
 
 
 def parser_signatures(engine: TranslationEngine) -> Signatures:
     """Returns the signatures of a parser, by name. Their `translations` are trees."""
-    made = _made(engine, {name: ENGINE_SIGNATURES[name] for name in (TRANSLATE, N_BEST, TOKENIZE)})
-    return {DEFAULT: default_signature(made[TRANSLATE], engine.options), **made}
+    traced = made_signatures(engine, {name: ENGINE_SIGNATURES[name] for name in (TRANSLATE, N_BEST, TOKENIZE)})
+    return {DEFAULT: default_signature(traced[TRANSLATE], engine.options), **traced}
 
 
 def default_signature(translate: Signature, options: DecodingOptions) -> Signature:
@@ -237,7 +246,8 @@ TRANSFORMER_SIGNATURES = {
 }
 
 
-def _made(engine: TranslationEngine, definitions: Mapping[str, Definition]) -> dict[str, Signature]:
+def made_signatures(engine: Engine, definitions: Mapping[str, Definition]) -> dict[str, Signature]:
+    """Returns the signatures of an engine that `definitions` describe, by name."""
     return {
         name: signature(partial(body, engine), inputs, defaults(engine.options), name=body.__name__.strip("_"))
         for name, (body, inputs, defaults) in definitions.items()

@@ -11,7 +11,7 @@ from keras_nmt.app.decoding.translator import Translator
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runs.checkpoints import IMPORTED, write_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
-from keras_nmt.layers.transformer import Transformer
+from keras_nmt.layers import AnyModel, Transformer, network_of
 from keras_nmt.pipelines.atomic_files import atomic_folder
 from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
@@ -31,7 +31,7 @@ def translator(
 
 
 def save_run(
-    transformer: Transformer, data_dir: str | Path, out: str | Path, decoding: DecodingOptions | None = None
+    transformer: AnyModel, data_dir: str | Path, out: str | Path, decoding: DecodingOptions | None = None
 ) -> Path:
     """Writes a model as a run, for `nmt translate`, `nmt evaluate`, `nmt export` and `nmt serve`.
 
@@ -58,7 +58,7 @@ def save_run(
             f"the model has {transformer.config.vocabulary_size} pieces, but the vocabulary of {data_dir} has "
             f"{data.vocabulary_size}; pass the data that it was trained on"
         )
-    in_file = Transformer(transformer.config, name="transformer")  # its weights have the names that a run uses
+    in_file = network_of(transformer.config, name="transformer")  # its weights have the names that a run uses
     values = (keras.ops.convert_to_numpy(weight) for weight in transformer.weights)
     weights = dict(zip((weight.path for weight in in_file.weights), values, strict=True))
     configuration = Configuration(transformer.config, TrainingConfig(), decoding or DecodingOptions())

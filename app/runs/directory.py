@@ -30,7 +30,7 @@ from keras_nmt.app.runs.ranking import LOSS, DevResults, ranked
 from keras_nmt.app.runtime.text_files import partial_path, read_lines, replace_file
 from keras_nmt.app.tasks.known import task_named
 from keras_nmt.app.tasks.task import Task
-from keras_nmt.layers import Transformer
+from keras_nmt.layers import AnyModel, network_of
 from keras_nmt.pipelines.preparation.recipes import TRANSLATION
 from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.sources.corpora import LanguagePair
@@ -193,9 +193,9 @@ class RunDirectory:
             )
         return vocabulary
 
-    def load_transformer(self, checkpoint: Checkpoint, precision: str) -> Transformer:
+    def load_transformer(self, checkpoint: Checkpoint, precision: str) -> AnyModel:
         """Builds the model under the Keras dtype policy `precision`, and loads the checkpoint's weights into it."""
-        transformer = Transformer(self.configuration.model, name="transformer", dtype=precision)
+        transformer = network_of(self.configuration.model, name="transformer", dtype=precision)
         checkpoint.load_weights(transformer)
         return transformer
 

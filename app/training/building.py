@@ -12,7 +12,7 @@ from keras_nmt.app.training.machines.distribution import chiefs_values, take_fro
 from keras_nmt.app.training.optimization.optimizer import optimizer_of
 from keras_nmt.app.training.trainer import Trainer
 from keras_nmt.app.training.warm_start import warm_start
-from keras_nmt.layers import Transformer
+from keras_nmt.layers import AnyModel, network_of
 from keras_nmt.pipelines.shards.manifest import Manifest
 
 
@@ -28,7 +28,7 @@ def build_on_devices(strategy: tf.distribute.Strategy, configuration: Configurat
 def build_trainer(configuration: Configuration) -> Trainer:
     """Builds the model, the optimizer and their variables, in the scope of the current strategy."""
     settings = configuration.training
-    transformer = Transformer(configuration.model, name="transformer", dtype=settings.precision)
+    transformer = network_of(configuration.model, name="transformer", dtype=settings.precision)
     freeze(transformer, settings.freeze)
     xla = bool(tf.config.list_logical_devices("GPU"))
     trainer = Trainer(transformer, settings, xla=xla)
@@ -38,7 +38,7 @@ def build_trainer(configuration: Configuration) -> Trainer:
     return trainer
 
 
-def freeze(transformer: Transformer, layers: Sequence[str]) -> None:
+def freeze(transformer: AnyModel, layers: Sequence[str]) -> None:
     """Makes the weights of the named layers untrainable.
 
     Raises:

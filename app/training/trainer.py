@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_nmt.app.config import TrainingConfig
 from keras_nmt.app.runtime.frames import release_frames
 from keras_nmt.app.training.objective import TokenSums, evaluated_objective, token_objective
-from keras_nmt.layers import Transformer
+from keras_nmt.layers import AnyModel
 from keras_nmt.layers.losses import token_weights
 from keras_nmt.layers.sublayers.dropout import shifted_seeds
 from keras_nmt.pipelines.streaming.stream import BATCH_SPEC
@@ -25,7 +25,9 @@ from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
 
 class Trainer(keras.Model):
-    """A `Transformer` with its objective and train step. `fit` takes distributed batches of the training stream.
+    """A `Transformer` or `LanguageModel` with its objective and train step.
+
+    `fit` takes distributed batches of the training stream.
 
     The loss of a step is the sum of the losses of the real target tokens, divided by the number of these tokens in the
     *global* batch. So the loss does not depend on how the batch is divided among replicas and accumulated parts. Data
@@ -47,7 +49,7 @@ class Trainer(keras.Model):
 
     train_function: Any  # None until `make_train_function`
 
-    def __init__(self, transformer: Transformer, settings: TrainingConfig, *, xla: bool = False, **kwargs: Any) -> None:
+    def __init__(self, transformer: AnyModel, settings: TrainingConfig, *, xla: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.transformer = transformer
         self.settings = settings

@@ -7,11 +7,11 @@ from keras_nmt.app.runs.checkpoints import IMPORTED
 from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
-from keras_nmt.layers import Transformer
+from keras_nmt.layers import AnyModel
 from keras_nmt.pipelines.shards.manifest import Manifest
 
 
-def warm_start(transformer: Transformer, other: Path, data: Manifest) -> None:
+def warm_start(transformer: AnyModel, other: Path, data: Manifest) -> None:
     """Loads the weights of the run `other` into a built model. Uses the checkpoint with which `other` translates.
 
     Raises:

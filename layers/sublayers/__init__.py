@@ -1,1 +1,1 @@
-"""Parts of encoder and decoder: attention, feed-forward, residual connection, normalisation, dropout, word pointer."""
+"""The parts of a model: attention, feed-forward network, residual connection, normalisation, word pointer."""

@@ -30,13 +30,17 @@ def test_the_defaults_are_the_papers_base_model() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["vocabulary_size", "model_width", "inner_width", "heads", "encoder_layers", "decoder_layers"]
-)
+@pytest.mark.parametrize("name", ["vocabulary_size", "model_width", "inner_width", "heads", "decoder_layers"])
 @pytest.mark.parametrize("value", [0, -3])
 def test_a_size_below_one_is_refused(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"^{name} is {value}; it must be at least 1$"):
         replace(PAPER_BASE, **{name: value})
+
+
+def test_a_model_may_have_no_encoder_layers_but_not_fewer() -> None:
+    assert replace(PAPER_BASE, encoder_layers=0).encoder_layers == 0
+    with pytest.raises(ValueError, match=r"^encoder_layers is -1; it must be at least 0$"):
+        replace(PAPER_BASE, encoder_layers=-1)
 
 
 def test_a_width_that_is_no_multiple_of_the_heads_is_refused_with_the_nearest_multiple() -> None:

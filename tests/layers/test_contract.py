@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_nmt.layers import Transformer
+from keras_nmt.layers import LanguageModel, Transformer
 from keras_nmt.layers.decoder import Decoder, DecoderLayer
-from keras_nmt.layers.embedding import SharedEmbedding
 from keras_nmt.layers.encoder import Encoder, EncoderLayer
 from keras_nmt.layers.masks import causal_mask, padding_mask
 from keras_nmt.layers.positions import PositionalEncoding
@@ -26,6 +25,7 @@ from keras_nmt.layers.sublayers.attention import (
     SourceContext,
 )
 from keras_nmt.layers.sublayers.dropout import Dropout
+from keras_nmt.layers.sublayers.embedding import SharedEmbedding
 from keras_nmt.layers.sublayers.feed_forward import FeedForward
 from keras_nmt.layers.sublayers.residual import Residual
 from tests.layers.samples import (
@@ -136,6 +136,20 @@ def call_packed_transformer(layer: Any, tensors: Tensors, training: bool) -> Any
     return layer({**ids, **segments}, training=training)
 
 
+def call_language_model(layer: Any, tensors: Tensors, training: bool) -> Any:
+    return layer({"target": tensors["target"]}, training=training)
+
+
+def call_packed_language_model(layer: Any, tensors: Tensors, training: bool) -> Any:
+    return layer({name: tensors[name] for name in ("target", "target_segments")}, training=training)
+
+
+def call_decoder_without_source(layer: Any, tensors: Tensors, training: bool) -> Any:
+    if isinstance(layer, DecoderLayer):
+        return layer(tensors["x"], context=causal(tensors["x"]), training=training)
+    return layer(tensors["x"], contexts=[causal(tensors["x"])] * len(layer.blocks), training=training)
+
+
 def make_residual(normalization: str) -> Callable[..., Residual]:
     return lambda dropout, **kwargs: Residual(normalization, dropout, **kwargs)
 
@@ -178,6 +192,14 @@ CASES = {
     "DecoderLayer": Case(configured(DecoderLayer), call_decoder_layer),
     "Encoder": Case(configured(Encoder), call_encoder),
     "Decoder": Case(configured(Decoder), call_decoder),
+    "DecoderLayer, no encoder": Case(configured(DecoderLayer, encoder_layers=0), call_decoder_without_source),
+    "Decoder, no encoder": Case(
+        configured(Decoder, encoder_layers=0, normalization="pre"), call_decoder_without_source
+    ),
+    "LanguageModel": Case(configured(LanguageModel, encoder_layers=0), call_language_model),
+    "LanguageModel, packed": Case(
+        configured(LanguageModel, encoder_layers=0, normalization="pre"), call_packed_language_model
+    ),
     "Transformer": Case(configured(Transformer), call_transformer),
     "Transformer, pre": Case(configured(Transformer, normalization="pre"), call_transformer),
     "Transformer, packed": Case(configured(Transformer), call_packed_transformer),
@@ -258,7 +280,7 @@ def test_a_layer_survives_serialization_as_json(name: str) -> None:
     assert copy.get_config() == layer.get_config()
 
 
-@pytest.mark.parametrize("name", ["EncoderLayer", "DecoderLayer", "Encoder", "Decoder", "Transformer"])
+@pytest.mark.parametrize("name", ["EncoderLayer", "DecoderLayer", "Encoder", "Decoder", "Transformer", "LanguageModel"])
 def test_changing_the_dictionary_from_get_config_does_not_change_the_layer(name: str) -> None:
     layer = CASES[name].make(0.25)
     layer.get_config()["config"]["heads"] = None

@@ -9,7 +9,6 @@ import pytest
 from keras_nmt.layers import Transformer, inspection
 from keras_nmt.layers.config import Normalization
 from keras_nmt.layers.decoder import Decoder, DecoderLayer
-from keras_nmt.layers.embedding import SharedEmbedding
 from keras_nmt.layers.encoder import Encoder, EncoderLayer
 from keras_nmt.layers.masks import causal_mask, padding_mask
 from keras_nmt.layers.positions import PositionalEncoding, sinusoids
@@ -20,6 +19,7 @@ from keras_nmt.layers.sublayers.attention import (
     SelfAttention,
     SourceContext,
 )
+from keras_nmt.layers.sublayers.embedding import SharedEmbedding
 from keras_nmt.layers.sublayers.feed_forward import FeedForward
 from keras_nmt.layers.sublayers.residual import Residual
 from tests.layers.samples import (

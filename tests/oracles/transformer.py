@@ -55,10 +55,10 @@ class EncoderLayer:
 
 @dataclass(frozen=True)
 class DecoderLayer:
-    """Three sublayers and the normalisation of each, in order."""
+    """Two or three sublayers and the normalisation of each, in order."""
 
     self_attention: Attention
-    cross_attention: Attention
+    cross_attention: Attention | None  # None in a language model
     feed_forward: FeedForward
     norms: Sequence[Norm]
 
@@ -74,6 +74,14 @@ class Stack:
     def normalization(self) -> str:
         """The place of the normalisation in each layer."""
         return "post" if self.final_norm is None else "pre"
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """The decoder without attention to an encoder, with one matrix [V, D] for the embeddings and the projection."""
+
+    embeddings: Array
+    decoder: Stack
 
 
 @dataclass(frozen=True)
@@ -162,19 +170,16 @@ def encoder_layer(x: Array, weights: EncoderLayer, may_attend: Array, normalizat
 
 
 def decoder_layer(
-    x: Array, memory: Array, weights: DecoderLayer, may_attend_source: Array, normalization: str
+    x: Array, memory: Array | None, weights: DecoderLayer, may_attend_source: Array | None, normalization: str
 ) -> Array:
-    """Masked self-attention, attention to the encoder, feed-forward."""
-    first, second, third = weights.norms
+    """Masked self-attention, attention to the encoder (in a model that has one), feed-forward."""
+    first, *others, last = weights.norms
     may_attend = causal_mask(x.shape[1])
     x = residual(x, lambda y: multi_head_attention(y, y, weights.self_attention, may_attend), first, normalization)
-    x = residual(
-        x,
-        lambda y: multi_head_attention(y, memory, weights.cross_attention, may_attend_source),
-        second,
-        normalization,
-    )
-    return residual(x, lambda y: feed_forward(y, weights.feed_forward), third, normalization)
+    if (attention := weights.cross_attention) is not None:
+        (second,) = others
+        x = residual(x, lambda y: multi_head_attention(y, memory, attention, may_attend_source), second, normalization)
+    return residual(x, lambda y: feed_forward(y, weights.feed_forward), last, normalization)
 
 
 def encoder(x: Array, stack: Stack, may_attend: Array) -> Array:
@@ -184,7 +189,7 @@ def encoder(x: Array, stack: Stack, may_attend: Array) -> Array:
     return x if stack.final_norm is None else layer_norm(x, stack.final_norm)
 
 
-def decoder(x: Array, memory: Array, stack: Stack, may_attend_source: Array) -> Array:
+def decoder(x: Array, memory: Array | None, stack: Stack, may_attend_source: Array | None) -> Array:
     """Applies the decoder's stack, and the final normalisation if there is one."""
     for layer in stack.layers:
         x = decoder_layer(x, memory, layer, may_attend_source, stack.normalization)
@@ -199,6 +204,12 @@ def transformer(source: Array, target: Array, weights: Transformer) -> Array:
     memory = encoder(x, weights.encoder, may_attend)
     y = embed(target, weights.embeddings) + sinusoids(range(target.shape[1]), width)
     return project(decoder(y, memory, weights.decoder, may_attend), weights.embeddings)
+
+
+def language_model(target: Array, weights: LanguageModel) -> Array:
+    """Computes logits [B, T, V] from ids [B, T], BOS in front."""
+    x = embed(target, weights.embeddings) + sinusoids(range(target.shape[1]), weights.embeddings.shape[1])
+    return project(decoder(x, None, weights.decoder, None), weights.embeddings)
 
 
 def label_smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float) -> float:
@@ -262,10 +273,11 @@ def encoder_layer_weights(named: Named, heads: int) -> EncoderLayer:
 
 def decoder_layer_weights(named: Named, heads: int) -> DecoderLayer:
     """The weights of a `layers.decoder.DecoderLayer`."""
-    sublayers = ("self_attention", "cross_attention", "feed_forward")
+    cross = below(named, "cross_attention")
+    sublayers = ("self_attention", *(["cross_attention"] if cross else []), "feed_forward")
     return DecoderLayer(
         self_attention_weights(below(named, "self_attention"), heads),
-        cross_attention_weights(below(named, "cross_attention"), heads),
+        cross_attention_weights(cross, heads) if cross else None,
         feed_forward_weights(below(named, "feed_forward")),
         [norm_weights(below(named, f"{name}_residual/norm")) for name in sublayers],
     )
@@ -287,4 +299,11 @@ def transformer_weights(named: Named, heads: int) -> Transformer:
         named["embedding/embeddings"],
         stack_weights(below(named, "encoder"), heads, encoder_layer_weights),
         stack_weights(below(named, "decoder"), heads, decoder_layer_weights),
+    )
+
+
+def language_model_weights(named: Named, heads: int) -> LanguageModel:
+    """The weights of a `layers.LanguageModel`."""
+    return LanguageModel(
+        named["embedding/embeddings"], stack_weights(below(named, "decoder"), heads, decoder_layer_weights)
     )

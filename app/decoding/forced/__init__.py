@@ -1,1 +1,1 @@
-"""Forced decoding: scores, alignments and attention of given translations. Also records the steps of a search."""
+"""Forced decoding: scores, alignments and attention of given translations, scores of given texts, steps of a search."""

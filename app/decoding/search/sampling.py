@@ -38,7 +38,7 @@ class Sampling(NamedTuple):
     top_p: float | tf.Tensor = 1.0
 
 
-class _State(NamedTuple):
+class SamplingState(NamedTuple):
     """The state of sampling between two steps."""
 
     position: tf.Tensor  # int32 [], tokens already drawn
@@ -75,23 +75,29 @@ def sample(
     Raises:
         tf.errors.InvalidArgumentError: `temperature` or `top_p` is not above 0, or `top_k` is negative.
     """
-    checks = [
-        tf.debugging.assert_positive(sampling.temperature, "the temperature must be above 0"),
-        tf.debugging.assert_positive(sampling.top_p, "top_p must be above 0"),
-        tf.debugging.assert_non_negative(sampling.top_k, "top_k must be at least 0"),
-    ]
-    with tf.control_dependencies([check for check in checks if check is not None]):  # None outside a graph
-        length_limits = tf.identity(tf.convert_to_tensor(length_limits, tf.int32))
-    sampler = _Sampler(step, length_limits=length_limits, seeds=seeds, sampling=sampling, repetition=repetition)
-    return _hypotheses_of(sampler.run(initial_state), length_penalty)
+    sampler = Sampler(step, length_limits=length_limits, seeds=seeds, sampling=sampling, repetition=repetition)
+    return _hypotheses_of(sampler.run(sampler.begin(initial_state)), length_penalty)
 
 
-class _Sampler:
-    """The loop of `sample`."""
+class Sampler:
+    """The loop of `sample`, which can stop after any step and continue later. The arguments are those of `sample`."""
 
     def __init__(
-        self, step: Step, *, length_limits: tf.Tensor, seeds: tf.Tensor, sampling: Sampling, repetition: Repetition
+        self,
+        step: Step,
+        *,
+        length_limits: tf.Tensor,
+        seeds: tf.Tensor,
+        sampling: Sampling,
+        repetition: Repetition = NO_RULES,
     ) -> None:
+        checks = [
+            tf.debugging.assert_positive(sampling.temperature, "the temperature must be above 0"),
+            tf.debugging.assert_positive(sampling.top_p, "top_p must be above 0"),
+            tf.debugging.assert_non_negative(sampling.top_k, "top_k must be at least 0"),
+        ]
+        with tf.control_dependencies([check for check in checks if check is not None]):  # None outside a graph
+            length_limits = tf.identity(tf.convert_to_tensor(length_limits, tf.int32))
         self.step = step
         self.length_limits = length_limits
         self.sampling = sampling
@@ -101,22 +107,26 @@ class _Sampler:
         self.numbers = _uniform_numbers(seeds, self.longest)
         self.no_prefixes = tf.zeros([self.rows, 0], tf.int32)
 
-    def run(self, step_state: SearchState) -> _State:
-        """Draws tokens until all hypotheses have ended; returns the last state."""
+    def begin(self, step_state: SearchState) -> SamplingState:
+        """Returns the state before the first step."""
         tokens = tf.pad(tf.fill([self.rows, self.longest], PAD), [[0, 0], [1, 0]], constant_values=BOS)
-        state = _State(tf.constant(0), tokens, tf.zeros([self.rows, self.longest]), step_state)
+        return SamplingState(tf.constant(0), tokens, tf.zeros([self.rows, self.longest]), step_state)
+
+    def run(self, state: SamplingState, until: tf.Tensor | None = None) -> SamplingState:
+        """Draws tokens until all hypotheses have ended or have `until` tokens (int32 []); returns the last state."""
         table = tf.TensorShape([None, None])
-        shapes = tf.nest.map_structure(lambda x: tf.TensorShape([None]).concatenate(x.shape[1:]), step_state)
-        invariants = _State(tf.TensorShape([]), table, table, shapes)
-        (state,) = tf.while_loop(self.should_continue, self.advance, [state], shape_invariants=[invariants])
+        shapes = tf.nest.map_structure(lambda x: tf.TensorShape([None]).concatenate(x.shape[1:]), state.step_state)
+        invariants = SamplingState(tf.TensorShape([]), table, table, shapes)
+        end = self.longest if until is None else tf.minimum(until, self.longest)
+
+        def should_continue(state: SamplingState) -> tf.Tensor:
+            unfinished = tf.reduce_all(state.tokens[:, 1:] != EOS, axis=1)
+            return (state.position < end) & tf.reduce_any(unfinished)
+
+        (state,) = tf.while_loop(should_continue, self.advance, [state], shape_invariants=[invariants])
         return state
 
-    def should_continue(self, state: _State) -> tf.Tensor:
-        """Returns True if any hypothesis has not ended: bool []."""
-        unfinished = tf.reduce_all(state.tokens[:, 1:] != EOS, axis=1)
-        return (state.position < self.longest) & tf.reduce_any(unfinished)
-
-    def advance(self, state: _State) -> tuple[_State]:
+    def advance(self, state: SamplingState) -> tuple[SamplingState]:
         """Draws one more token for each hypothesis; PAD if the hypothesis has ended."""
         history = state.tokens[:, 1 : state.position + 1]
         logits, step_state = self.step(state.tokens[:, state.position], state.position, state.step_state)
@@ -129,7 +139,7 @@ class _Sampler:
         log_probability = tf.where(has_ended, 0.0, -losses)
         here = tf.range(self.longest) == state.position  # [T]
         return (
-            _State(
+            SamplingState(
                 state.position + 1,
                 tf.where(tf.pad(here, [[1, 0]]), token[:, tf.newaxis], state.tokens),
                 tf.where(here, log_probability[:, tf.newaxis], state.log_probabilities),
@@ -138,7 +148,7 @@ class _Sampler:
         )
 
 
-def _hypotheses_of(state: _State, length_penalty: float | tf.Tensor) -> Hypotheses:
+def _hypotheses_of(state: SamplingState, length_penalty: float | tf.Tensor) -> Hypotheses:
     lengths = tf.math.count_nonzero(state.tokens[:, 1:] != PAD, axis=1, dtype=tf.int32)
     log_probabilities = tf.reduce_sum(state.log_probabilities, axis=1)
     return Hypotheses(

@@ -11,7 +11,8 @@ precision (4, or 2 with mixed precision):
     activations  kept from the forward pass for the backward pass, for each position:
                    a normalization     12 D: three float32 values, because statistics are computed in float32
                    self-attention      5 c D: the input, queries, keys, values and the outputs of the heads
-                   cross-attention     3 c D, and 2 c D for the keys and values of each source position
+                   cross-attention     3 c D, and 2 c D for the keys and values of each source position; not in a
+                                       model without an encoder, which does not read the source
                    feed-forward        c (D + F), and 2 c F more with dropout inside
                    dropout             c D for the mask after each of these three sublayers
                    embedding           16 D, and 12 D for each target position: the gradient of the decoder's output
@@ -78,7 +79,8 @@ def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas
     logits = min(CHUNK_TOKENS, rows * part.target_length) * (44 if settings.r_drop else 20) * model.vocabulary_size
     row_bytes = _row_bytes(model, part, compute_bytes=2 if mixed else 4)
     if is_packed(settings):
-        row_bytes += 2 * (part.source_length**2 + part.target_length * (part.source_length + part.target_length))
+        source = part.source_length if model.encoder_layers else 0
+        row_bytes += 2 * (source**2 + part.target_length * (source + part.target_length))
     activations = rows * row_bytes + logits + 16 * table
     return MemoryEstimate(
         weights=(6 if mixed else 4) * parameters,
@@ -95,9 +97,10 @@ def parameter_count(model: TransformerConfig) -> int:
     width, inner = model.model_width, model.inner_width
     norm, biases = 2 * width, inner + width
     attention_biases = 4 * width if model.attention_bias else 0
+    attentions, stacks = (2, 2) if model.encoder_layers else (1, 1)  # of a decoder layer, and of the model
     encoder = model.encoder_layers * (attention_biases + biases + 2 * norm)
-    decoder = model.decoder_layers * (2 * attention_biases + biases + 3 * norm)
-    final_norms = 2 * norm if model.normalization == "pre" else 0
+    decoder = model.decoder_layers * (attentions * (attention_biases + norm) + biases + norm)
+    final_norms = stacks * norm if model.normalization == "pre" else 0
     table = model.vocabulary_size * (width + (1 if model.logits_bias else 0))
     return table + encoder + decoder + final_norms + hidden_matrices(model)
 
@@ -106,17 +109,18 @@ def hidden_matrices(model: TransformerConfig) -> int:
     """Returns the number of weights in the matrices of attention, feed-forward networks and the word pointer."""
     attention, feed_forward = 4 * model.model_width**2, 2 * model.model_width * model.inner_width
     encoder = model.encoder_layers * (attention + feed_forward)
+    attentions = 2 if model.encoder_layers else 1
     word_pointer = model.model_width**2 if model.word_token else 0
-    return encoder + model.decoder_layers * (2 * attention + feed_forward) + word_pointer
+    return encoder + model.decoder_layers * (attentions * attention + feed_forward) + word_pointer
 
 
 def _row_bytes(model: TransformerConfig, shape: BatchShape, compute_bytes: int) -> int:
     """Returns the bytes of one row's activations, without the logits."""
     c, width, inner = compute_bytes, model.model_width, model.inner_width
-    source, target = shape.source_length, shape.target_length
+    source, target = shape.source_length if model.encoder_layers else 0, shape.target_length
     norm_and_mask = 12 * width + (c * width if model.residual_dropout else 0)
     self_attention = norm_and_mask + 5 * c * width
-    cross_attention = norm_and_mask + 3 * c * width
+    cross_attention = norm_and_mask + 3 * c * width if model.encoder_layers else 0
     feed_forward = norm_and_mask + c * width + c * inner * (3 if model.inner_dropout else 1)
     source_bytes = model.encoder_layers * (self_attention + feed_forward) + model.decoder_layers * 2 * c * width
     target_bytes = model.decoder_layers * (self_attention + cross_attention + feed_forward)

@@ -138,3 +138,31 @@ class CopyingTransformer(tf.Module):
         wanted = tf.gather(source, tf.minimum(read - 1, tf.shape(source)[1] - 1), batch_dims=1)
         has_begun = tf.reduce_any(history[:, :, : tf.shape(tokens)[1]] == BOS, axis=2)
         return self.logits(tf.where(has_begun & (wanted != PAD), wanted, EOS))
+
+
+class RecitingModel(tf.Module):
+    """A language model that says given tokens after BOS, whatever the prompt; then EOS. Implements `CausalNetwork`."""
+
+    def __init__(self, tokens: Sequence[int], vocabulary: int) -> None:
+        super().__init__()
+        self.tokens = tf.constant([*tokens, EOS], tf.int32)
+        self.vocabulary = vocabulary
+
+    @property
+    def weights(self) -> list[Any]:
+        return []
+
+    def decode(self, target: tf.Tensor) -> tf.Tensor:
+        return self.logits(tf.broadcast_to(tf.range(tf.shape(target)[1]), tf.shape(target)))
+
+    def logits(self, positions: tf.Tensor) -> tf.Tensor:
+        return 30.0 * tf.one_hot(tf.gather(self.tokens, tf.minimum(positions, len(self.tokens) - 1)), self.vocabulary)
+
+    def empty_cache(self, rows: Any, length: Any) -> list[KeysValues]:
+        zeros = tf.zeros([rows, 1, length, 1])
+        return [KeysValues(zeros, zeros)]
+
+    def decode_step(self, tokens: tf.Tensor, positions: tf.Tensor, caches: Any, may_attend: tf.Tensor) -> tf.Tensor:
+        new = tf.cast(tokens, tf.float32)[:, tf.newaxis, :, tf.newaxis]
+        caches[0].append(KeysValues(new, new))
+        return self.logits(tf.broadcast_to(positions, tf.shape(tokens)))

@@ -34,7 +34,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def summary_run(texts: Path) -> Path:
     specs = ("--corpus", f"tsv:{texts / 'train.tsv'}", "--dev", f"jsonl:{texts / 'dev.jsonl'}")
-    sizes = ("--vocabulary-size", "352", "--max-tokens", "63", "--near-duplicates", "1")
+    sizes = ("--vocabulary-size", "296", "--max-tokens", "63", "--near-duplicates", "1")
     succeeded(nmt("prepare", "--task", "summarization", *specs, *sizes, "--out", texts / "data"))
     succeeded(nmt(*train_arguments(texts / "data", texts / "run", "decoding.max_source_tokens=63")))
     return texts / "run"

@@ -14,7 +14,7 @@ from keras_nmt.app.training.memory import accumulation
 from keras_nmt.app.training.memory.accumulation import largest_need, shapes_of, with_accumulation
 from keras_nmt.app.training.memory.estimate import estimate_memory, parameter_count
 from keras_nmt.app.training.memory.machine import available_memory
-from keras_nmt.layers import Transformer, TransformerConfig
+from keras_nmt.layers import TransformerConfig, network_of
 from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.streaming.batching import BatchShape
 from tests.app.command_line import nmt, succeeded, train_arguments
@@ -35,11 +35,17 @@ def total(configuration: Configuration, shape: BatchShape = SHAPE, replicas: int
 
 
 @pytest.mark.parametrize(
-    "changes", [{"normalization": "pre"}, {"normalization": "post"}, {"attention_bias": True, "logits_bias": True}]
+    "changes",
+    [
+        {"normalization": "pre"},
+        {"normalization": "post"},
+        {"attention_bias": True, "logits_bias": True},
+        {"normalization": "pre", "encoder_layers": 0},
+        {"normalization": "post", "encoder_layers": 0, "attention_bias": True},
+    ],
 )
 def test_parameters_are_counted_without_building_the_model(changes: dict[str, Any]) -> None:
-    model = Transformer(replace(MODEL, **changes))
-    model.build()
+    model = network_of(replace(MODEL, **changes))
     assert parameter_count(model.config) == model.count_params()
 
 
@@ -73,6 +79,17 @@ def test_the_bytes_of_activations_follow_the_table_in_the_module() -> None:
     logits_and_table = 1 * 20 * 7 + 16 * 7 * 2
     estimate = estimate_memory(configuration, BatchShape(1, 3, 1), replicas=1, parts=1)
     assert estimate.activations == int(1.1 * (source + target + pairs + logits_and_table))
+
+
+def test_a_language_model_needs_no_memory_for_the_source() -> None:
+    """Computed by hand as in the test above, T = 2."""
+    model = TransformerConfig(7, 2, 5, 1, encoder_layers=0, decoder_layers=1, residual_dropout=0.0)
+    configuration = Configuration(model, TRAINING, DecodingOptions())
+    target = 2 * (2 * 12 * 2 + 5 * 4 * 2 + 4 * (2 + 5) + 28 * 2)
+    pairs, logits_and_table = 4 * 2 * 2 + 12 * 2 * 2, 2 * 20 * 7 + 16 * 7 * 2
+    for source_length in (1, 30):
+        estimate = estimate_memory(configuration, BatchShape(1, source_length, 2), replicas=1, parts=1)
+        assert estimate.activations == int(1.1 * (target + pairs + logits_and_table))
 
 
 @pytest.mark.parametrize(

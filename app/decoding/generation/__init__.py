@@ -1,0 +1,1 @@
+"""Generation: the engine of a language model, which continues and scores texts."""
