@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from keras_nmt.app.tasks.task import Task
     from keras_nmt.pipelines.preparation.options import PreparationOptions
     from keras_nmt.pipelines.preparation.workers import Workers
+    from keras_nmt.pipelines.shards.splits import Split
     from keras_nmt.pipelines.sources.corpora import LanguagePair
 
 SPECS = (
     "SPEC is tfds:NAME[SUBSETS][:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de), "
-    "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, trees:FILE (a treebank in brackets), or "
-    "sample:tatoeba-en-de (bundled); files may be compressed (.gz, .xz, .zst, .bz2), glob patterns, or addresses "
-    "(gs://, s3://, https://), and tsv:- is standard input; "
-    "reversed:SPEC swaps source and target; options may follow, as in "
-    "files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5."
+    "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, trees:FILE (a treebank in brackets), text:FILE (running text "
+    "for language models), or sample:tatoeba-en-de (bundled); files may be compressed (.gz, .xz, .zst, .bz2), glob "
+    "patterns, or addresses (gs://, s3://, https://), and tsv:- is standard input; reversed:SPEC swaps source and "
+    "target; options may follow, as in files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5 or "
+    "text:books/*.txt?documents=paragraphs."
 )
 TASK = "translation"
 PHASES = {
@@ -55,7 +56,12 @@ def add_parser(verbs: Verbs) -> None:
 def add_text_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options for the text to read and the folder to write."""
     add = parser.add_argument
-    add("--task", default=TASK, metavar="NAME", help="what the model will do: translation (default) or summarization")
+    add(
+        "--task",
+        default=TASK,
+        metavar="NAME",
+        help="what the model will do: translation (default), summarization, parsing, language-model",
+    )
     add("--pair", metavar="SRC-TGT", help="translation direction, such as en-de; only translation needs it")
     add("--corpus", dest="corpora", nargs="+", required=True, metavar="SPEC", help="training text; several are joined")
     add("--dev", nargs="+", required=True, metavar="SPEC", help="text on which training measures loss and BLEU")
@@ -74,9 +80,16 @@ def add_vocabulary_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--vocabulary", type=Path, metavar="FILE", help="use this SentencePiece model instead of training one")
     add(
+        "--units",
+        default="pieces",
+        choices=("pieces", "characters", "bytes"),
+        help="units of a language model's new vocabulary; rare characters are spelt in bytes (default: pieces)",
+    )
+    add(
         "--normalization",
         metavar="NAME",
-        help="normalization of a new vocabulary: nfc, which suits every script (default), identity, nfkc or nmt_nfkc",
+        help="normalization of a new vocabulary: nfc, which suits every script (default), identity (default for "
+        "language models), nfkc or nmt_nfkc",
     )
 
 
@@ -114,7 +127,13 @@ def add_cleaning_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--drop-malformed", action="store_true", help="drop malformed lines of tsv:, jsonl: and tmx:, do not stop")
     add("--keep-dropped", action="store_true", help="write the dropped pairs to DATA/dropped.tsv.gz")
-    add("--max-tokens", type=int, default=256, metavar="N", help="drop pairs with more tokens on a side (default: 256)")
+    add(
+        "--max-tokens",
+        type=int,
+        default=256,
+        metavar="N",
+        help="drop pairs with more tokens on a side; length of a language model's blocks (default: 256)",
+    )
 
 
 def add_shard_options(parser: argparse.ArgumentParser) -> None:
@@ -165,6 +184,7 @@ def run(arguments: argparse.Namespace) -> None:
         vocabulary_size=arguments.vocabulary_size,
         vocabulary=arguments.vocabulary,
         normalization=arguments.normalization,
+        units=arguments.units,
         max_tokens=arguments.max_tokens,
         cleaning=cleaning,
         drop_malformed=arguments.drop_malformed,
@@ -248,10 +268,19 @@ def prepare_and_report(options: "PreparationOptions", workers: "Workers | None" 
     with work_bar(PHASES) as bar:
         manifest = prepare(options, workers=workers, progress=bar)
     for name, split in manifest.splits.items():
-        source, target = (sum(getattr(s, f"{side}_tokens") for s in split.shards) for side in ("source", "target"))
-        for line in CleaningReport(**split.cleaning).lines():
+        for line in CleaningReport(**split.cleaning).lines(options.recipe.counted):
             say(f"{name}: {line}")
-        say(f"{name}: {source:,} source and {target:,} target tokens in {len(split.shards)} shard(s)")
-    if not (options.vocabulary_size or options.vocabulary) and manifest.vocabulary_size < USUAL_SIZE:
+        say(f"{name}: {size_of(split)} in {len(split.shards)} shard(s)")
+    is_chosen = options.vocabulary_size or options.vocabulary or options.units != "pieces"
+    if not is_chosen and manifest.vocabulary_size < USUAL_SIZE:
         say(f"vocabulary: {manifest.vocabulary_size:,} pieces, all that the text yields; {USUAL_SIZE:,} are usual")
     say(f"what was dropped, and why: {options.out / PAGE}")
+
+
+def size_of(split: "Split") -> str:
+    """Returns the size of a `Split` in words."""
+    source, target = (sum(getattr(shard, f"{side}_tokens") for shard in split.shards) for side in ("source", "target"))
+    if counts := split.text_counts:
+        text = f"{counts.documents:,} document(s), {counts.words:,} words and {counts.characters:,} characters"
+        return f"{text}; {target:,} tokens in {split.examples:,} block(s)"
+    return f"{source:,} source and {target:,} target tokens"

@@ -175,8 +175,8 @@ class RunDirectory:
 
     @property
     def ranking_metric(self) -> str:
-        """The name of the dev metric that ranks checkpoints: "loss", or the metric of the task, such as "bleu"."""
-        return LOSS if self.configuration.training.ranked_by == LOSS else self.task.metric
+        """The name of the dev metric that ranks checkpoints: "loss", or the task's metric, such as "bleu", if any."""
+        return LOSS if self.configuration.training.ranked_by == LOSS else self.task.metric or LOSS
 
     def vocabulary(self) -> AnyVocabulary:
         """Loads the vocabulary the run was trained with.
@@ -235,7 +235,7 @@ def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
 def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a corpus' origin with each path reduced to its file name. Runs are shared, and paths may be private."""
     *kinds, name = origin["spec"].split(":")
-    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx", "trees")  # not for gs://…
+    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx", "trees", "text")  # not for gs://…
     spec = ":".join([*kinds, Path(name).name]) if is_local else origin["spec"]
     files = [{**file, "path": Path(file["path"]).name} for file in origin.get("files", [])]
     return {**origin, "spec": spec, "files": files}

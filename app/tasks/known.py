@@ -3,12 +3,13 @@
 import difflib
 
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.tasks.language_model import LanguageModelling
 from keras_nmt.app.tasks.parsing import Parsing
 from keras_nmt.app.tasks.summarization import Summarization
 from keras_nmt.app.tasks.task import Task
 from keras_nmt.app.tasks.translation import Translation
 
-TASKS: dict[str, Task] = {task.name: task for task in (Translation(), Summarization(), Parsing())}
+TASKS: dict[str, Task] = {task.name: task for task in (Translation(), Summarization(), Parsing(), LanguageModelling())}
 
 
 def task_named(name: str) -> Task:

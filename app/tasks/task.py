@@ -38,7 +38,6 @@ class Task(Protocol):
         output: The noun for one output, such as "translation".
         roles: The names of input and output if both are in one language: file suffixes, fields of JSON lines. None if
             the two sides are languages, which the user names.
-        metric: The name of the dev metric that ranks checkpoints; `dev_scores` returns it as `dev_{metric}`.
         metric_label: The name of the metric in messages.
         in_ctranslate2: True if the engine of CTranslate2 does this task.
     """
@@ -47,9 +46,15 @@ class Task(Protocol):
     verb: str
     output: str
     roles: LanguagePair | None
-    metric: str
     metric_label: str
     in_ctranslate2: bool
+
+    @property
+    def metric(self) -> str | None:
+        """The name of the dev metric that ranks checkpoints; `dev_scores` returns it as `dev_{metric}`.
+
+        None if no output is scored, and the dev loss ranks checkpoints.
+        """
 
     @property
     def recipe(self) -> Recipe:
@@ -69,7 +74,7 @@ class Task(Protocol):
     def dev_scores(
         self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages
     ) -> dict[str, float]:
-        """Scores the outputs for dev sources; returns the scores by name. One of them is `dev_{metric}`."""
+        """Scores the outputs for dev sources; returns the scores by name. One is `dev_{metric}`, if `metric` is set."""
 
     def score(
         self,
@@ -88,5 +93,6 @@ class Task(Protocol):
             tokenizer: The name of the tokenizer that the metric uses; None for the one of the language.
 
         Raises:
-            UserError: The numbers of outputs and references differ, there is nothing to score, or a package is missing.
+            UserError: The numbers of outputs and references differ, there is nothing to score, a package is missing, or
+                output of this task is not scored.
         """

@@ -19,11 +19,12 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 def dev_evaluation(run: RunDirectory, trainer: Trainer, data: DataSets, progress: TrainingProgress) -> DevEvaluation:
     """Returns the `DevEvaluation` of a run's checkpoints."""
     settings, manifest = run.configuration.training, data.manifest
+    sentences = dev_sentences(manifest, settings)
     return DevEvaluation(
         run.path,
         data.dev,
-        dev_sentences(manifest, settings),
-        dev_runner(trainer, run.configuration, manifest),
+        sentences,
+        dev_runner(trainer, run.configuration, manifest) if sentences[0] else list,
         task=run.task,
         languages=manifest.languages,
         pictures=ModelPictures(run.path / "tensorboard", manifest.vocabulary(), run.configuration.as_sections()),
@@ -49,9 +50,13 @@ def check_scoring(data: Manifest) -> None:
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
     """Returns at most `settings.dev_sentences` source sentences of the dev set, and their target sentences.
 
+    Running text has no such sentences.
+
     If the data has no language or domain tags, the first sentences are returned. If it has tags, the sentences are
     taken at even distances from the dev text, because the text may consist of one part for each language or domain.
     """
+    if not data.split("dev").text:
+        return [], []
     source, target = (read_lines(path) for path in data.text("dev"))
     count = min(settings.dev_sentences, len(source))
     chosen = [i * len(source) // count for i in range(count)] if data.languages.tags else range(count)

@@ -148,10 +148,13 @@ class CleaningReport:
             "examples": dict(sorted(self.examples.items())),
         }
 
-    def lines(self) -> list[str]:
-        """Returns the report as lines of text: the total, then each reason with an example."""
+    def lines(self, counted: str = "pairs") -> list[str]:
+        """Returns the report as lines of text: the total, then each reason with an example.
+
+        `counted` is the noun for what the report counts.
+        """
         total = self.kept + sum(self.dropped.values())
-        report = [f"kept {self.kept:,} of {total:,} pairs"]
+        report = [f"kept {self.kept:,} of {total:,} {counted}"]
         if self.repaired:
             report.append(f"repaired {self.repaired:,} with mis-decoded text")
         if self.cut:

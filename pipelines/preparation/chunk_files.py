@@ -28,14 +28,13 @@ def write_json(path: Path, contents: Any) -> None:
 
 
 def write_pairs(path: Path, pairs: Sequence[TextPair]) -> None:
-    """Writes each cleaned pair as a line with a tab. Cleaned text contains neither tabs nor line ends."""
-    write_atomically(path, _compress("".join(f"{source}\t{target}\n" for source, target in pairs).encode()))
+    """Writes pairs as JSON, since running text contains tabs and line ends."""
+    write_atomically(path, _compress(json.dumps(list(pairs), ensure_ascii=False).encode()))
 
 
 def read_pairs(path: Path) -> list[TextPair]:
     """Returns the pairs that `write_pairs` wrote."""
-    lines = (line.partition("\t") for line in _decompress(path.read_bytes()).decode().split("\n")[:-1])
-    return [(source, target) for source, _, target in lines]
+    return [(source, target) for source, target in json.loads(_decompress(path.read_bytes()))]
 
 
 def write_object(path: Path, value: object) -> None:

@@ -1,4 +1,7 @@
-"""The dev set of prepared data: one shard, and two text files with the sources and the reference targets for BLEU."""
+"""The dev set of prepared data: one shard, and two text files with the sources and the reference targets for BLEU.
+
+The dev set of a language model has one text file instead.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +12,7 @@ import sentencepiece
 from keras_nmt.pipelines.cleaning.filters import CleaningReport, decode
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.job import Job
+from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.shards.records import IdPair, length_histogram, write_shards
 from keras_nmt.pipelines.shards.splits import Split
 from keras_nmt.pipelines.sources.corpora import Corpus, RawPair
@@ -24,7 +28,10 @@ class DevCorpus(NamedTuple):
 
 
 class DevPair(NamedTuple):
-    """A source with its tags, the target, and the bytes of the target as they were read."""
+    """A source with its tags, the target, and the bytes of the target as they were read.
+
+    Running text has no sources; see `pipelines.sources.monolingual.running_text`.
+    """
 
     source: str
     target: str
@@ -46,7 +53,7 @@ class DevSet:
     corpora: Sequence[Corpus]
 
     @classmethod
-    def read(cls, corpora: Sequence[DevCorpus]) -> "DevSet":
+    def read(cls, corpora: Sequence[DevCorpus], recipe: Recipe) -> "DevSet":
         """Collects the pairs of all corpora in order. Drops malformed, undecodable and empty pairs, and no others.
 
         Raises:
@@ -58,7 +65,7 @@ class DevSet:
                 text = decode(pair.source, pair.target)
                 if pair.malformed:
                     report.drop("malformed", pair.source, pair.malformed.in_short)
-                elif text and all(side.strip() for side in text):
+                elif text and recipe.has_text(*text):
                     report.kept += 1
                     pairs.append(DevPair(with_tags(text[0]), text[1], pair.target))
                 else:
@@ -69,32 +76,46 @@ class DevSet:
         return cls(pairs, report, [one.corpus for one in corpora])
 
     def write(self, job: Job) -> Split:
-        """Writes the text of all pairs, and a shard with the pairs that are not too long; returns the split.
+        """Writes the text of all pairs, and a shard with the examples that are not too long; returns the split.
 
-        A pair is too long if its source or target has more than `Job.max_tokens` tokens.
+        An example is too long if its source or target has more than `Job.max_tokens` tokens.
 
         Raises:
             DataError: All pairs are too long.
         """
+        report = replace(self.report, dropped=dict(self.report.dropped), examples=dict(self.report.examples))
+        shards = write_shards(job.out, "dev", self._encoded(job, report), 1)
+        origins = tuple(corpus.origin for corpus in self.corpora)
+        split = Split(shards, length_histogram(job.out, shards), report.as_dict(), origins)
+        return self._with_running_text(job, split) if job.recipe.keeps_text else self._with_sides(job, split)
+
+    def _with_sides(self, job: Job, split: Split) -> Split:
+        """Writes the two sides line by line."""
         main = job.languages.pairs[0]
         names = f"dev.{main.source}", f"dev.{main.target}"
         (job.out / names[0]).write_bytes(b"".join(pair.source.encode() + b"\n" for pair in self.pairs))
         (job.out / names[1]).write_bytes(b"".join(pair.raw_target + b"\n" for pair in self.pairs))
-        report = replace(self.report, dropped=dict(self.report.dropped), examples=dict(self.report.examples))
-        shards = write_shards(job.out, "dev", self._encoded(job, report), 1)
-        origins = tuple(corpus.origin for corpus in self.corpora)
-        return Split(shards, length_histogram(job.out, shards), report.as_dict(), origins, names)
+        return replace(split, text=names)
+
+    def _with_running_text(self, job: Job, split: Split) -> Split:
+        """Writes the documents, each with a line end after it if it has none."""
+        name = f"dev.{job.languages.pairs[0].target}"
+        ends = (b"" if pair.source or pair.target.endswith("\n") else b"\n" for pair in self.pairs)
+        (job.out / name).write_bytes(
+            b"".join(pair.raw_target + end for pair, end in zip(self.pairs, ends, strict=True))
+        )
+        counts = job.recipe.text_counts((pair.source, pair.target) for pair in self.pairs)
+        return replace(split, running_text=name, text_counts=counts)
 
     def _encoded(self, job: Job, report: CleaningReport) -> list[IdPair]:
-        """Returns the token ids of the pairs that are not too long; counts other pairs as dropped in `report`."""
+        """Returns the token ids of the examples that are not too long; counts other pairs as dropped in `report`."""
         processor = sentencepiece.SentencePieceProcessor(model_proto=job.vocabulary.read_bytes())
         encoded: list[IdPair] = []
-        texts = [(pair.source, pair.target) for pair in self.pairs]
-        fitting, report.cut = job.recipe.fitting(processor, texts, job.max_tokens)
-        of_pairs = job.recipe.encode(processor, fitting)
-        for pair, ids in zip(self.pairs, of_pairs, strict=True):
+        pairs = [(pair.source, pair.target) for pair in self.pairs]
+        fitting, report.cut = job.recipe.fitting(processor, pairs, job.max_tokens)
+        for pair, ids in job.recipe.examples(processor, fitting, job.max_tokens):
             if max(map(len, ids)) > job.max_tokens:
-                report.drop_kept("too_many_tokens", pair.source, pair.target)
+                report.drop_kept("too_many_tokens", *pairs[pair])
             else:
                 encoded.append(ids)
         if not encoded:

@@ -1,10 +1,10 @@
 """The job of a preparation, which holds the settings that every worker needs, and the chunks that its phases process.
 
-A chunk consists of up to 16,384 consecutive pairs of one corpus. A phase runs a function once for each chunk, for each
-key column (`phases.deduplicate`) or for each group of shards (`phases.assemble`). The function may run in any process
-on any machine that can access the working folder. Results depend only on the chunks, not on the number of workers. A
-function writes its last file when its work is done. If this file already exists, the function does not do the work
-again. These are the files in the working folder; 000007 is the number of a chunk:
+A chunk consists of up to 16,384 consecutive pairs of one corpus, and of fewer if they are long. A phase runs a function
+once for each chunk, for each key column (`phases.deduplicate`) or for each group of shards (`phases.assemble`). The
+function may run in any process on any machine that can access the working folder. Results depend only on the chunks,
+not on the number of workers. A function writes its last file when its work is done. If this file already exists, the
+function does not do the work again. These are the files in the working folder; 000007 is the number of a chunk:
 
     000007.raw                                                               raw pairs, only if `Workers.small_items`
     000007.text.zst  .keys.npy  .sketches.npy  .weights.npy  .clean.json     cleaned pairs, fingerprints, loss weights
@@ -28,6 +28,7 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 CHUNK_PAIRS = 16_384
+CHUNK_BYTES = 1 << 23  # of text, after which a chunk ends
 REMOVED = "removed.npy"
 
 # The fate of a cleaned pair, which the file `Job.removed` stores in one byte per pair.
@@ -127,6 +128,7 @@ class CleanedChunk:
         corpus: The index of the corpus in `Job.corpora`.
         pairs: The number of cleaned pairs, which are the pairs that the filters kept.
         weighted: True if some cleaned pair has a loss weight other than 1.
+        characters: The number of characters of all targets.
         report: The report of what the filters kept and dropped.
         histograms: The number of pairs for each (histogram name, bin). There are histograms of source words, target
             words, and the ratio of target words to source words in tenths.
@@ -135,6 +137,7 @@ class CleanedChunk:
     corpus: int
     pairs: int
     weighted: bool
+    characters: int
     report: CleaningReport
     histograms: Counter[tuple[str, int]] = field(default_factory=Counter)
 

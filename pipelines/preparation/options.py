@@ -17,7 +17,8 @@ from keras_nmt.pipelines.shards.buckets import LONGEST
 from keras_nmt.pipelines.shards.lanes import LANES
 from keras_nmt.pipelines.sources.corpora import Corpus, CorpusSpec, LanguagePair, open_corpus, parse_spec
 from keras_nmt.pipelines.sources.downloads import Downloads, default_folder
-from keras_nmt.pipelines.vocabulary.normalization import DEFAULT, NORMALIZATIONS
+from keras_nmt.pipelines.vocabulary.exact import BYTES, PIECES, UNITS
+from keras_nmt.pipelines.vocabulary.normalization import NORMALIZATIONS
 from keras_nmt.pipelines.vocabulary.tags import Languages
 from keras_nmt.pipelines.vocabulary.training import check_model
 
@@ -43,7 +44,9 @@ class PreparationOptions:
             test set or in the dev set.
         vocabulary_size: The number of pieces of the vocabulary to train; if None, 32,000, or fewer for a small text.
         vocabulary: A SentencePiece model to use; if None, a model is trained.
-        normalization: The Unicode normalisation of the vocabulary to train, one of `NORMALIZATIONS`; if None, `nfc`.
+        normalization: The Unicode normalisation of the vocabulary to train, one of `NORMALIZATIONS`; if None, that of
+            the recipe, which is `nfc` for translation.
+        units: The units of the vocabulary to train, one of `UNITS`.
         max_tokens: The maximum number of tokens on a side, EOS included; longer pairs are dropped.
         cleaning: The limits of the filters.
         drop_malformed: True to drop and count lines that are not pairs; False to raise an error at the first one.
@@ -66,6 +69,7 @@ class PreparationOptions:
     vocabulary_size: int | None = None
     vocabulary: Path | None = None
     normalization: str | None = None
+    units: str = PIECES
     max_tokens: int = 256
     cleaning: CleaningOptions = field(default_factory=CleaningOptions)
     drop_malformed: bool = False
@@ -94,6 +98,7 @@ class PreparationOptions:
             raise DataError(f"{self.vocabulary} has its own normalisation; leave out --normalization")
         if self.normalization not in (None, *NORMALIZATIONS):
             raise DataError(f"normalization is one of {', '.join(NORMALIZATIONS)}, got {self.normalization!r}")
+        self._check_units()
         if self.max_tokens < 2:
             raise DataError(f"max_tokens must be at least 2, a token and EOS, got {self.max_tokens}")
         if self.max_tokens > LONGEST:
@@ -105,6 +110,20 @@ class PreparationOptions:
         if self.seed < 0:
             raise DataError(f"seed must not be negative, got {self.seed}")
 
+    def _check_units(self) -> None:
+        if self.units not in UNITS:
+            raise DataError(f"units is one of {', '.join(UNITS)}, got {self.units!r}")
+        if self.units == PIECES:
+            return
+        if not self.recipe.keeps_text:
+            raise DataError(f"units {self.units} are for language models; leave out --units")
+        if self.vocabulary:
+            raise DataError(f"{self.vocabulary} has its own units; leave out --units")
+        if self.normalization not in (None, "identity"):
+            raise DataError(f"units {self.units} keep text exactly; leave out --normalization")
+        if self.units == BYTES and self.vocabulary_size:
+            raise DataError("there are always 256 bytes; leave out --vocabulary-size")
+
     def recorded(self) -> dict[str, Any]:
         """Returns the options that affect the data, except `pair` and `recipe`, as JSON values for the manifest."""
         recorded = asdict(self)
@@ -112,7 +131,7 @@ class PreparationOptions:
             del recorded[name]
         if self.vocabulary:
             return recorded | {"vocabulary": str(self.vocabulary)}
-        return recorded | {"normalization": self.normalization or DEFAULT}
+        return recorded | {"normalization": self.normalization or self.recipe.normalization}
 
 
 @dataclass(frozen=True)
@@ -156,7 +175,7 @@ def open_corpora(options: PreparationOptions, progress: PhaseProgress) -> Opened
     Raises:
         DataError: A corpus cannot be opened, several corpora are standard input, a dev or test set has weights, the dev
             set has a language pair or domain that the training text lacks, or the vocabulary in the options cannot be
-            used.
+            used. Running text is only for language models, which need it.
     """
     opened = OpenedCorpora(
         *(
@@ -199,11 +218,22 @@ def fingerprint(options: PreparationOptions, opened: OpenedCorpora) -> str:
 
 def _open(options: PreparationOptions, text: str, split: str, progress: PhaseProgress) -> OpenedCorpus:
     spec = parse_spec(text)
+    _check_kind(spec, options.recipe)
     pair = spec.pair or options.pair
     downloads = Downloads(options.downloads or default_folder(), partial(progress, "download"))
     corpus = open_corpus(spec, pair, split=split, data_dir=options.tfds_dir, downloads=downloads)
     corpus = replace(corpus, keeps_malformed=options.drop_malformed)
     return OpenedCorpus(spec, pair.reversed() if spec.is_reversed else pair, corpus)
+
+
+def _check_kind(spec: CorpusSpec, recipe: Recipe) -> None:
+    """Raises a `DataError` if the corpus does not have what the recipe needs: pairs, or running text."""
+    if recipe.keeps_text and spec.kind != "text":
+        raise DataError(f"corpus {spec.text} has pairs, but the task {recipe.task} learns from running text: text:FILE")
+    if not recipe.keeps_text and spec.kind == "text":
+        raise DataError(f"corpus {spec.text} has no pairs; running text is for --task language-model")
+    if spec.kind == "text" and (spec.is_reversed or spec.tag or spec.pair):
+        raise DataError(f"corpus {spec.text}: running text has one side and no tags; leave out reversed:, tag and pair")
 
 
 def _read(path: Path) -> bytes:

@@ -93,7 +93,8 @@ def _write_report(preparation: Preparation, splits: dict[str, Split]) -> None:
     """Writes the report of the preparation and the files of dropped pairs."""
     job = preparation.job
     corpora = [one.spec.text for one in preparation.opened.train]
-    write_report(job.out, list(zip(corpora, preparation.reports, strict=True)), splits, preparation.histograms)
+    reports = list(zip(corpora, preparation.reports, strict=True))
+    write_report(job.out, reports, splits, preparation.histograms, counted=job.recipe.counted)
     for name in (DROPPED, HELD_OUT):
         join_dropped(job, name, len(preparation.chunks))
 

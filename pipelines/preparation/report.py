@@ -6,6 +6,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +26,8 @@ def write_report(
     corpora: Sequence[tuple[str, CleaningReport]],
     splits: Mapping[str, Split],
     histograms: Mapping[tuple[str, int], int],
+    *,
+    counted: str = "pairs",
 ) -> None:
     """Writes report.json and report.html.
 
@@ -33,12 +36,15 @@ def write_report(
         corpora: The specification and the report of each training corpus.
         splits: The splits `train` and `dev`.
         histograms: The number of pairs for each (histogram name, bin).
+        counted: What the reports count: "pairs", or "sections" of running text.
     """
     report = {
+        "counted": counted,
         "corpora": [{"corpus": name, **report.as_dict()} for name, report in corpora],
         "total": splits["train"].cleaning,
         "dev": splits["dev"].cleaning,
         "tokens": {name: _tokens(split) for name, split in splits.items()},
+        "text": {name: asdict(split.text_counts) for name, split in splits.items() if split.text_counts},
         "histograms": {
             **_by_name(histograms),
             "tokens": list(splits["train"].length_histogram),

@@ -14,6 +14,8 @@ from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.job import KEPT, ChunkedCorpus, CleanedChunk, Job
 from keras_nmt.pipelines.preparation.options import OpenedCorpora, PhaseProgress, PreparationOptions, default_shards
 from keras_nmt.pipelines.preparation.workers import Workers
+from keras_nmt.pipelines.shards.splits import TextCounts
+from keras_nmt.pipelines.vocabulary.exact import PIECES
 
 
 @dataclass
@@ -29,6 +31,8 @@ class Preparation:
         chunks: The statistics of the cleaned chunks, in the order of their numbers. The fields `report` and
             `histograms` of these objects are empty. Their sums are in `reports` and `histograms` below.
         reports: The report of kept and dropped pairs, for each training corpus.
+        examples: The number of encoded examples of each training corpus.
+        text_counts: The size of the encoded running text; None if the examples are pairs.
         histograms: The sums of the histograms of all chunks.
     """
 
@@ -39,6 +43,8 @@ class Preparation:
     progress: PhaseProgress
     chunks: list[CleanedChunk] = field(default_factory=list)
     reports: list[CleaningReport] = field(default_factory=list)
+    examples: list[int] = field(default_factory=list)
+    text_counts: TextCounts | None = None
     histograms: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     @classmethod
@@ -62,7 +68,8 @@ class Preparation:
             seed=options.seed,
             recipe=options.recipe,
         )
-        return cls(options, opened, job, workers, progress, reports=[CleaningReport() for _ in opened.train])
+        reports = [CleaningReport() for _ in opened.train]
+        return cls(options, opened, job, workers, progress, reports=reports, examples=[0] * len(reports))
 
     @property
     def pairs(self) -> int:
@@ -83,9 +90,22 @@ class Preparation:
     @property
     def shard_names(self) -> list[str]:
         """The file names of the training shards."""
-        kept = self.kept
-        shards = min(self.options.shards or default_shards(kept), kept)
+        expected, least = self._expected_examples()
+        shards = min(self.options.shards or default_shards(expected), least)
         return [f"train-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
+
+    def _expected_examples(self) -> tuple[int, int]:
+        """Returns the expected and the least number of examples that the kept pairs yield.
+
+        The tokens of running text are not counted before they are encoded, but the number of shards must be known
+        then. A piece has about 4 characters, and SentencePiece learns none with more than 16.
+        """
+        if not self.options.recipe.keeps_text:
+            return self.kept, self.kept
+        characters = sum(chunk.characters for chunk in self.chunks) * self.kept / self.pairs
+        usual, most = (4, 16) if self.options.units == PIECES else (1, 1)
+        blocks = characters / self.options.max_tokens
+        return max(1, int(blocks / usual)), max(1, int(blocks / most))
 
     def total_report(self) -> CleaningReport:
         """Returns the sum of the reports of all training corpora."""

@@ -4,6 +4,8 @@ The folder DATA of prepared data contains:
 
     manifest.json  vocabulary.model  train-00000-of-00008.tfrecord  train-00000-of-00008.lengths.npy  ...
     dev-00000-of-00001.tfrecord  ...  dev.en  dev.de
+
+Data of a language model has one file of raw text, dev.text.
 """
 
 import hashlib
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_nmt.pipelines.atomic_files import write_atomically
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.shards.splits import MixedCorpus, Shard, Split
+from keras_nmt.pipelines.shards.splits import MixedCorpus, Shard, Split, TextCounts
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
@@ -174,6 +176,8 @@ def _parse_split(contents: dict[str, Any]) -> Split:
         text=(contents["text"][0], contents["text"][1]) if contents["text"] else None,
         corpora=tuple(MixedCorpus(**corpus) for corpus in contents.get("corpora", ())),
         has_loss_weights=contents.get("has_loss_weights", False),
+        text_counts=TextCounts(**contents["text_counts"]) if contents.get("text_counts") else None,
+        running_text=contents.get("running_text"),
     )
 
 

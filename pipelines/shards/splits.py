@@ -79,6 +79,26 @@ class MixedCorpus:
 
 
 @dataclass(frozen=True)
+class TextCounts:
+    """The size of running text.
+
+    Attributes:
+        documents: The number of documents.
+        words: The number of words, which are separated by whitespace.
+        characters: The number of characters, whitespace included.
+    """
+
+    documents: int = 0
+    words: int = 0
+    characters: int = 0
+
+    def __add__(self, other: "TextCounts") -> "TextCounts":
+        return TextCounts(
+            self.documents + other.documents, self.words + other.words, self.characters + other.characters
+        )
+
+
+@dataclass(frozen=True)
 class Split:
     """The training or the dev data.
 
@@ -90,6 +110,8 @@ class Split:
         text: The names of the files with raw source and target text, which BLEU needs; None for training data.
         corpora: The mixed corpora; `Shard.corpus_file` contains indices into them. Empty if there is only one corpus.
         has_loss_weights: True if the pairs have loss weights.
+        text_counts: The size of the running text that the examples are blocks of; None if they are pairs.
+        running_text: The name of the file with the running text, which only the dev split keeps.
     """
 
     shards: tuple[Shard, ...]
@@ -99,6 +121,8 @@ class Split:
     text: tuple[str, str] | None = None
     corpora: tuple[MixedCorpus, ...] = ()
     has_loss_weights: bool = False
+    text_counts: TextCounts | None = None
+    running_text: str | None = None
 
     @property
     def examples(self) -> int:

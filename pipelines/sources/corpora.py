@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.sources.corpus import Corpus, CorpusRequest, LanguagePair, RawPair
+from keras_nmt.pipelines.sources.corpus import DOCUMENTS, Corpus, CorpusRequest, LanguagePair, RawPair
 from keras_nmt.pipelines.sources.downloads import Downloads
+from keras_nmt.pipelines.sources.monolingual.running_text import open_text
+from keras_nmt.pipelines.sources.monolingual.trees import open_trees
 from keras_nmt.pipelines.sources.sample import SAMPLES, in_direction, open_sample
 from keras_nmt.pipelines.sources.specs import CorpusSpec, parse_spec
 from keras_nmt.pipelines.sources.text import open_files, open_jsonl, open_tsv
 from keras_nmt.pipelines.sources.tmx import open_tmx
-from keras_nmt.pipelines.sources.trees import open_trees
 from keras_nmt.pipelines.sources.wmt import open_tfds
 
 __all__ = ["SAMPLES", "Corpus", "CorpusSpec", "LanguagePair", "RawPair", "open_corpus", "parse_spec"]
@@ -31,12 +32,13 @@ def open_corpus(
 ) -> Corpus:
     """Opens the corpus that `spec` names, in the direction of `pair`.
 
-    Only these options in `spec` are used here: `sha256`, `source`, `target` and `loss_weight=column`. The code that
-    mixes corpora uses the other options: weights, tags and language pairs.
+    Only these options in `spec` are used here: `sha256`, `documents`, `source`, `target` and `loss_weight=column`. The
+    code that mixes corpora uses the other options: weights, tags and language pairs.
 
     Args:
-        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE`, `trees:FILE` or
-            `sample:NAME`. A leading `reversed:` swaps source and target, to train both directions at once.
+        spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE`, `trees:FILE`,
+            `text:FILE` or `sample:NAME`. A leading `reversed:` swaps source and target, to train both directions at
+            once.
         pair: The source and the target language, or `LanguagePair("text", "summary")`. A TFDS configuration, a sample,
             JSON lines and TMX can be read in either direction.
         split: `train`, `dev` or `test`; ignored for files.
@@ -67,6 +69,7 @@ def open_corpus(
             downloads=downloads or Downloads(),
             checksums=wanted.sha256,
             weight_column=wanted.loss_weight_column,
+            documents=wanted.documents or DOCUMENTS[0],
             fields=(wanted.source_field or pair.source, wanted.target_field or pair.target),
         )
     )
@@ -85,6 +88,8 @@ def _check_options(spec: CorpusSpec, kind: str) -> None:
         raise DataError(f"corpus {spec.text}: source and target are fields of jsonl:FILE; leave them out")
     if spec.sha256 and kind in ("tfds", "sample"):
         raise DataError(f"corpus {spec.text}: sha256 is for files from https://; leave it out")
+    if spec.documents and kind != "text":
+        raise DataError(f"corpus {spec.text}: documents is for text:FILE; leave it out")
 
 
 def _reversed(spec: CorpusSpec, corpus: Corpus) -> Corpus:
@@ -100,6 +105,7 @@ _FORMS = {
     "tsv": "tsv:FILE",
     "jsonl": "jsonl:FILE",
     "tmx": "tmx:FILE",
+    "text": "text:FILE",
     "trees": "trees:FILE",
     "sample": "sample:tatoeba-en-de",
     _REVERSED: "reversed:SPEC",
@@ -110,6 +116,7 @@ _OPENERS: dict[str, Callable[[CorpusRequest], Corpus]] = {
     "tsv": open_tsv,
     "jsonl": open_jsonl,
     "tmx": open_tmx,
+    "text": open_text,
     "trees": open_trees,
     "sample": open_sample,
 }

@@ -11,6 +11,8 @@ from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.language_codes import split_pair
 from keras_nmt.pipelines.sources.downloads import Downloads
 
+DOCUMENTS = ("file", "paragraphs", "lines")  # the parts of a file that can be documents of running text
+
 
 class Malformed(NamedTuple):
     """Says why a line or a translation unit is not a pair.
@@ -35,7 +37,8 @@ class Malformed(NamedTuple):
 class RawPair(NamedTuple):
     """The bytes of a source and a target, without line ends, and the weight of the pair in the loss.
 
-    If a line of the text is not a pair, `source` is the whole line, and `malformed` gives the reason.
+    Running text has no source and keeps its line ends (`pipelines.sources.monolingual.running_text`). If a line of the
+    text is not a pair, `source` is the whole line, and `malformed` gives the reason.
     """
 
     source: bytes
@@ -133,6 +136,7 @@ class CorpusRequest:
         checksums: The expected SHA-256 of each downloaded file; empty if the SPEC gives none.
         weight_column: True to read the loss weights from the third column of each line.
         fields: The names of the source and the target in a JSON object.
+        documents: One of `DOCUMENTS`, the part of a file of running text that is a document.
     """
 
     spec: str
@@ -144,3 +148,4 @@ class CorpusRequest:
     checksums: tuple[str, ...]
     weight_column: bool
     fields: tuple[str, str]
+    documents: str = DOCUMENTS[0]

@@ -51,10 +51,46 @@ def raw_lines(name: str) -> Iterator[bytes]:
     """
     with open_stream(name) as file:
         first = next(file, b"")
-        if first.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-            raise DataError(f"{display_name(name)} is in UTF-16; make it UTF-8, as iconv -f UTF-16 -t UTF-8 does")
-        for line in chain([first.removeprefix(BOM_UTF8)] if first else [], file):
+        for line in chain([_without_mark(name, first)] if first else [], file):
             yield line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def read_parts(name: str, size: int) -> Iterator[bytes]:
+    """Yields the lines of a file with their line ends, without a byte order mark.
+
+    A line of more than `size` bytes is yielded in several parts. It is cut before a space, or else between two UTF-8
+    characters.
+
+    Raises:
+        DataError: The file cannot be read, is damaged, or is in UTF-16.
+    """
+    rest, is_first = b"", True
+    with open_stream(name) as file:
+        while line := file.readline(size - len(rest)):
+            is_cut = len(rest) + len(line) == size and not line.endswith(b"\n")
+            part = rest + (_without_mark(name, line) if is_first else line)
+            end = _last_cut(part) if is_cut else len(part)
+            yield part[:end]
+            rest, is_first = part[end:], False
+    if rest:
+        yield rest
+
+
+def _last_cut(part: bytes) -> int:
+    """Returns the last index in a part of a line at which it may be cut. What follows is more than a line end."""
+    if (space := part.rfind(b" ")) > 0:
+        return space
+    # The last character may be incomplete. UTF-8 has at most four bytes; other bytes are cut anywhere.
+    last = range(len(part) - 1, max(0, len(part) - 5), -1)
+    begins = (i for i in last if part[i] & 0xC0 != 0x80 and part[i : i + 1] != b"\r")
+    return next(begins, len(part))
+
+
+def _without_mark(name: str, first: bytes) -> bytes:
+    """Returns the first line of a file without a byte order mark; raises a `DataError` if it is in UTF-16."""
+    if first.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise DataError(f"{display_name(name)} is in UTF-16; make it UTF-8, as iconv -f UTF-16 -t UTF-8 does")
+    return first.removeprefix(BOM_UTF8)
 
 
 def display_name(name: str) -> str:

@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.sources.corpus import LanguagePair
+from keras_nmt.pipelines.sources.corpus import DOCUMENTS, LanguagePair
 from keras_nmt.pipelines.sources.files import STDIN
 
 _COLUMN = "column"
@@ -31,6 +31,8 @@ class CorpusSpec:
         sha256: The expected SHA-256 of each downloaded file; empty if the SPEC gives none.
         source_field: The field of a JSON object that contains the source; if None, the field is named by the language.
         target_field: The field of a JSON object that contains the target; if None, the field is named by the language.
+        documents: One of `DOCUMENTS`, the part of a file of running text that is a document; None if the SPEC gives
+            none.
     """
 
     text: str
@@ -43,6 +45,12 @@ class CorpusSpec:
     sha256: tuple[str, ...] = ()
     source_field: str | None = None
     target_field: str | None = None
+    documents: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of corpus, such as `files`, without `reversed:`."""
+        return next((kind for kind in self.location.split(":") if kind != "reversed"), "")
 
     @property
     def is_reversed(self) -> bool:
@@ -54,7 +62,7 @@ class CorpusSpec:
     def is_piped(self) -> bool:
         """True if the text comes from standard input, as in `tsv:-`."""
         *_, kind, name = ("", *self.location.split(":"))
-        return name == STDIN and kind in ("tsv", "jsonl", "tmx", "trees")
+        return name == STDIN and kind in ("tsv", "jsonl", "tmx", "trees", "text")
 
     def __post_init__(self) -> None:
         for name in ("weight", "loss_weight"):
@@ -145,6 +153,12 @@ def _field(spec: str, name: str, value: str) -> dict[str, Any]:
     return {f"{name}_field": value}
 
 
+def _documents(spec: str, name: str, value: str) -> dict[str, Any]:
+    if value not in DOCUMENTS:
+        raise DataError(f"corpus {spec}: {name} must be {', '.join(DOCUMENTS[:-1])} or {DOCUMENTS[-1]}, got {value!r}")
+    return {name: value}
+
+
 _OPTIONS: dict[str, Callable[[str, str, str], dict[str, Any]]] = {
     "weight": _number,
     "tag": _tag,
@@ -153,4 +167,5 @@ _OPTIONS: dict[str, Callable[[str, str, str], dict[str, Any]]] = {
     "sha256": _checksums,
     "source": _field,
     "target": _field,
+    "documents": _documents,
 }

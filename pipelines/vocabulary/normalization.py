@@ -5,6 +5,7 @@ order marks. It keeps characters that some scripts need: joiners (Persian, Indic
 Khmer), direction marks, full-width punctuation, presentation forms.
 """
 
+import struct
 import tempfile
 import unicodedata
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 DEFAULT = "nfc"
 NORMALIZATIONS = (DEFAULT, "identity", "nfkc", "nmt_nfkc")
 INVISIBLE = str.maketrans("", "", "\u00ad\ufeff")  # soft hyphen and byte order mark, for `str.translate`
+
+# Rules that match nothing: the size of a Darts double array, its root, 255 empty units, and no replacements. Without
+# rules SentencePiece does the same, but prints a line whenever the model is loaded.
+NO_RULES = struct.pack("<II", 1024, 1 << 10) + bytes(1020) + b"\0"
 
 Rules = dict[str, str]
 
@@ -45,6 +50,7 @@ def with_normalization_name(model_proto: bytes, normalization: str) -> bytes:
     model = ModelProto.FromString(model_proto)
     model.normalizer_spec.name = normalization
     model.normalizer_spec.ClearField("normalization_rule_tsv")
+    model.normalizer_spec.precompiled_charsmap = model.normalizer_spec.precompiled_charsmap or NO_RULES
     serialized: bytes = model.SerializeToString(deterministic=True)
     return serialized
 

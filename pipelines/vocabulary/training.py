@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
@@ -20,6 +21,12 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3
 WORD_START = "\u2581"  # represents the space before a word
 
 _BYTES_AND_MARKS = 256 + 4  # pieces that every vocabulary has: bytes, and PAD, UNK, BOS, EOS
+_LINE_AND_TAB = ("\n", "\t")  # as symbols of the user, they are kept by every normalisation
+_KEEPS_WHITESPACE: dict[str, Any] = {
+    "add_dummy_prefix": False,
+    "remove_extra_whitespaces": False,
+    "required_chars": WORD_START,  # spelt in bytes, it would be decoded as the character itself
+}
 _TRAINING_THREADS = 16  # fixed, since the result depends on it; harmless if there are fewer cores
 
 
@@ -42,6 +49,7 @@ def train_model(
     tags: Sequence[str] = (),
     symbols: Sequence[str] = (),
     normalization: str = DEFAULT,
+    keeps_whitespace: bool = False,
 ) -> bytes:
     """Trains a model and returns it serialised. The same arguments give the same model.
 
@@ -52,6 +60,7 @@ def train_model(
         tags: The words, such as `<2fr>`, that become one piece each.
         symbols: The control pieces, which have ids, but which no text is encoded to.
         normalization: One of `NORMALIZATIONS`. The model stores it, and applies it to all text.
+        keeps_whitespace: True to encode all whitespace as it is, and to encode nothing else: no space before the text.
 
     Raises:
         DataError: `size` is not a multiple of 8, or there is no text.
@@ -75,10 +84,14 @@ def train_model(
                 unk_id=UNK,
                 bos_id=BOS,
                 eos_id=EOS,
-                user_defined_symbols=[WORD_START + tag for tag in tags],
+                user_defined_symbols=[
+                    *(WORD_START + tag for tag in tags),
+                    *(_LINE_AND_TAB if keeps_whitespace else ()),
+                ],
                 control_symbols=list(symbols),
                 num_threads=_TRAINING_THREADS,
                 minloglevel=2,
+                **(_KEEPS_WHITESPACE if keeps_whitespace else {}),
                 **options,
             )
     except RuntimeError as error:

@@ -48,12 +48,13 @@ def assemble(preparation: Preparation) -> Split:
         tuple(one.corpus.origin for one in preparation.opened.train),
         corpora=_mixed_corpora(preparation) if mixed else (),
         has_loss_weights=weighted,
+        text_counts=preparation.text_counts,
     )
 
 
 def _mixed_corpora(preparation: Preparation) -> tuple[MixedCorpus, ...]:
-    reports = zip(preparation.opened.train, preparation.reports, strict=True)
-    return tuple(MixedCorpus(one.spec.text, report.kept, one.spec.weight) for one, report in reports)
+    examples = zip(preparation.opened.train, preparation.examples, strict=True)
+    return tuple(MixedCorpus(one.spec.text, count, one.spec.weight) for one, count in examples)
 
 
 def write_group(job: Job, chunks: int, names: Sequence[str], side_files: SideFiles, group: int) -> int:

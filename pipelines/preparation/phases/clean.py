@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_nmt.pipelines.cleaning.duplicates import fingerprints
-from keras_nmt.pipelines.cleaning.filters import Cleaner, CleaningOptions, CleaningReport, TextPair
+from keras_nmt.pipelines.cleaning.filters import CleaningOptions, CleaningReport, TextPair
 from keras_nmt.pipelines.cleaning.word_counts import count_words
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.chunk_files import (
@@ -22,8 +22,9 @@ from keras_nmt.pipelines.preparation.chunk_files import (
     write_pairs,
 )
 from keras_nmt.pipelines.preparation.dropped_pairs import write_dropped
-from keras_nmt.pipelines.preparation.job import CHUNK_PAIRS, ChunkedCorpus, CleanedChunk, Job, RawChunk
+from keras_nmt.pipelines.preparation.job import CHUNK_BYTES, CHUNK_PAIRS, ChunkedCorpus, CleanedChunk, Job, RawChunk
 from keras_nmt.pipelines.preparation.phases.hold_out import held_out_digests
+from keras_nmt.pipelines.preparation.recipes import Clean, Recipe
 from keras_nmt.pipelines.preparation.state import Preparation
 from keras_nmt.pipelines.sources.corpora import RawPair
 
@@ -59,8 +60,19 @@ def _raw_chunks(preparation: Preparation) -> Iterator[RawChunk]:
     numbers = count()
     for index, one in enumerate(preparation.opened.train):
         pairs = iter(one.corpus)
-        while block := list(islice(pairs, size)):
+        while block := _block(pairs, size):
             yield _raw_chunk(next(numbers), index, block)
+
+
+def _block(pairs: Iterator[RawPair], size: int) -> list[RawPair]:
+    """Takes up to `size` pairs, and no more after `CHUNK_BYTES` of text, since the pairs may be long."""
+    block, length = [], 0
+    for pair in islice(pairs, size):
+        block.append(pair)
+        length += len(pair.source) + len(pair.target)
+        if length >= CHUNK_BYTES:
+            break
+    return block
 
 
 def _raw_chunk(number: int, corpus: int, pairs: list[RawPair]) -> RawChunk:
@@ -115,7 +127,9 @@ def clean_chunk(job: Job, raw: RawChunk) -> int:
             write_array(job.file(raw.number, "weights.npy"), weights)
         write_dropped(job, raw.number, "clean", report)
         cleaned = {"corpus": raw.corpus, "pairs": len(pairs), "weighted": weighted, "report": report.as_dict()}
-        write_json(done, cleaned | {"histograms": _histograms(pairs)})
+        characters = sum(len(target) for _, target in pairs)
+        histograms = {} if job.recipe.keeps_text else _histograms(pairs)
+        write_json(done, cleaned | {"characters": characters, "histograms": histograms})
     return len(raw.sources)
 
 
@@ -156,7 +170,7 @@ def _clean_pairs(job: Job, raw: RawChunk, report: CleaningReport) -> tuple[list[
     """Returns the cleaned pairs of a chunk and their loss weights; counts kept and dropped pairs in `report`."""
     corpus = job.corpora[raw.corpus]
     languages = (corpus.pair.source, corpus.pair.target)
-    cleaner = _cleaner(job.cleaning, languages)
+    cleaner = _cleaner(job.recipe, job.cleaning, languages)
     found: list[TextPair | None] = []
     for index, (source, target) in enumerate(zip(raw.sources, raw.targets, strict=True)):
         if index in raw.malformed:
@@ -169,6 +183,8 @@ def _clean_pairs(job: Job, raw: RawChunk, report: CleaningReport) -> tuple[list[
     if "held_out" in job.cleaning.skip:
         return pairs, weights
     is_held_out = np.isin(held_out_digests(pairs, languages), np.load(job.held_out))  # [2, N]
+    if job.recipe.keeps_text:
+        is_held_out[0] = False  # there are no sources
     is_free = np.logical_not(is_held_out.any(axis=0))
     for i in np.flatnonzero(~is_free):
         report.drop_kept("held_out", *pairs[i])
@@ -186,8 +202,8 @@ def _loss_weights(corpus: ChunkedCorpus, raw: RawChunk) -> NDArray[np.float32]:
 
 
 @cache
-def _cleaner(options: CleaningOptions, languages: tuple[str, str]) -> Cleaner:
-    return Cleaner(options, languages)
+def _cleaner(recipe: Recipe, options: CleaningOptions, languages: tuple[str, str]) -> Clean:
+    return recipe.cleaner(options, languages)
 
 
 def _histograms(pairs: Sequence[TextPair]) -> dict[str, list[int]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from keras_nmt.pipelines.preparation.phases.clean import read_cleaned
 from keras_nmt.pipelines.preparation.state import Preparation
 from keras_nmt.pipelines.shards.lanes import deal
 from keras_nmt.pipelines.shards.records import IdPair, record
+from keras_nmt.pipelines.shards.splits import TextCounts
 from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
 
 ROW = np.dtype([("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")])  # lengths, corpus, weight
@@ -27,11 +29,11 @@ _REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
 
 
 class EncodedPairs(NamedTuple):
-    """The encoded pairs of a list. Pairs that are empty or too long are left out.
+    """The examples of a list of pairs. Examples that are empty or too long are left out.
 
     Attributes:
-        ids: The token ids of each encoded pair.
-        indices: The index of each encoded pair in the list.
+        ids: The token ids of each example.
+        indices: The index in the list of the pair that each example comes from.
     """
 
     ids: list[IdPair]
@@ -48,7 +50,11 @@ def encode(preparation: Preparation) -> None:
     encode_one = partial(encode_chunk, job, len(preparation.shard_names))
     preparation.workers.run(encode_one, preparation.starts, preparation.counter("encode", preparation.pairs))
     for number, chunk in enumerate(preparation.chunks):
-        preparation.reports[chunk.corpus].add(_read_report(job, number))
+        encoded = json.loads(job.file(number, "encoded.json").read_text(encoding="utf-8"))
+        preparation.reports[chunk.corpus].add(CleaningReport(**encoded["report"]))
+        preparation.examples[chunk.corpus] += encoded["examples"]
+        if encoded["text"]:
+            preparation.text_counts = (preparation.text_counts or TextCounts()) + TextCounts(**encoded["text"])
     if not preparation.total_report().kept:
         raise DataError(f"every pair has more than {job.max_tokens} tokens; raise --max-tokens")
 
@@ -79,39 +85,41 @@ def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
                 report.drop_kept(reason, *pairs[i])
         report.kept -= int((fates == BEYOND_LIMIT).sum())
         kept = np.flatnonzero(fates == KEPT)
-        encoded = _encode_pairs(job, job.corpora[cleaned.corpus], [pairs[i] for i in kept], report)
+        kept_pairs = [pairs[i] for i in kept]
+        encoded = _encode_pairs(job, job.corpora[cleaned.corpus], kept_pairs, report)
         weights = np.load(job.file(number, "weights.npy")) if cleaned.weighted else np.ones(len(pairs), np.float32)
         rows = _rows_of(encoded.ids, cleaned.corpus, weights[kept[encoded.indices]])
         _write_records(job, number, shards, encoded.ids, rows)
         write_dropped(job, number, "encoded", report)
-        write_json(done, report.as_dict())
+        counts = job.recipe.text_counts(kept_pairs)
+        text = asdict(counts) if counts else None
+        # `kept` of this report is 0 or negative, since it has only the changes.
+        write_json(done, {"report": report.as_dict(), "examples": len(rows), "text": text})
     return cleaned.pairs
 
 
-def _read_report(job: Job, number: int) -> CleaningReport:
-    """Returns what encoding adds to the report of a chunk. Encoding only drops pairs, so `kept` is 0 or negative."""
-    return CleaningReport(**json.loads(job.file(number, "encoded.json").read_text(encoding="utf-8")))
-
-
 def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], report: CleaningReport) -> EncodedPairs:
-    """Encodes the pairs. Drops pairs that are empty after normalisation or too long, and counts them in `report`."""
+    """Encodes the pairs. Drops pairs that are empty after normalisation or too long, and counts them in `report`.
+
+    Running text is cut into blocks, which are neither.
+    """
     processor = _processor(job.vocabulary)
     with_tags = job.languages.tagger(corpus.pair.target, corpus.domain)
     tagged = [(with_tags(source), target) for source, target in pairs]
     fitting, cut = job.recipe.fitting(processor, tagged, job.max_tokens)
     report.cut += cut
-    encoded = job.recipe.encode(processor, fitting)
     tags = " ".join(job.languages.tags_of(corpus.pair.target, corpus.domain))
     empty_source = len(encode_with_eos(processor, [tags])[0])
     fit = []
-    for i, (source, target) in enumerate(encoded):
-        if len(source) <= empty_source or len(target) == 1:
-            report.drop_kept("empty", *pairs[i])
+    for example in job.recipe.examples(processor, fitting, job.max_tokens):
+        source, target = example.ids
+        if not job.recipe.keeps_text and (len(source) <= empty_source or len(target) == 1):
+            report.drop_kept("empty", *pairs[example.pair])
         elif max(len(source), len(target)) > job.max_tokens:
-            report.drop_kept("too_many_tokens", *pairs[i])
+            report.drop_kept("too_many_tokens", *pairs[example.pair])
         else:
-            fit.append(i)
-    return EncodedPairs([encoded[i] for i in fit], np.array(fit, np.int64))
+            fit.append(example)
+    return EncodedPairs([example.ids for example in fit], np.array([example.pair for example in fit], np.int64))
 
 
 @cache

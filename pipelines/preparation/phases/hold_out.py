@@ -31,7 +31,7 @@ def hold_out(preparation: Preparation) -> DevSet:
         if number < len(opened.dev):
             dev_corpora.append(DevCorpus(one.corpus, raw, opened.languages.tagger(one.pair.target, one.spec.tag)))
     write_array(preparation.job.held_out, np.unique(np.concatenate(found)))
-    return DevSet.read(dev_corpora)
+    return DevSet.read(dev_corpora, preparation.options.recipe)
 
 
 def held_out_digests(pairs: Sequence[TextPair], languages: tuple[str, str]) -> NDArray[np.uint64]:

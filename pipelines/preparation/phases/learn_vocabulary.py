@@ -12,7 +12,7 @@ from keras_nmt.pipelines.cleaning.filters import TextPair
 from keras_nmt.pipelines.preparation.chunk_files import read_pairs, write_pairs
 from keras_nmt.pipelines.preparation.job import KEPT, Job
 from keras_nmt.pipelines.preparation.state import Preparation
-from keras_nmt.pipelines.vocabulary.normalization import DEFAULT
+from keras_nmt.pipelines.vocabulary.exact import CHARACTERS, PIECES, exact_model, most_frequent_characters
 from keras_nmt.pipelines.vocabulary.size import train_feasible_model
 from keras_nmt.pipelines.vocabulary.training import train_model
 
@@ -45,6 +45,9 @@ def learn_vocabulary(preparation: Preparation) -> None:
 def _train(preparation: Preparation) -> bytes:
     """Trains on the sample. If the sample has too many characters, uses only every n-th pair."""
     options, recipe = preparation.options, preparation.options.recipe
+    if options.units != PIECES:
+        text = recipe.vocabulary_text(_sample(preparation)) if options.units == CHARACTERS else ()
+        return exact_model(most_frequent_characters(text, options.vocabulary_size))
     characters = sum(map(len, recipe.vocabulary_text(_sample(preparation))))
     every = max(1, -(-characters // SAMPLE_CHARACTERS))
     symbols = recipe.symbols(_sample(preparation))
@@ -56,7 +59,8 @@ def _train(preparation: Preparation) -> bytes:
             size,
             tags=preparation.job.languages.tags,
             symbols=symbols,
-            normalization=options.normalization or DEFAULT,
+            normalization=options.normalization or recipe.normalization,
+            keeps_whitespace=recipe.keeps_text,
         )
 
     return train_feasible_model(train, options.vocabulary_size, characters=characters // every)

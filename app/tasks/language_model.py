@@ -1,0 +1,59 @@
+"""Language models: text that goes on from a prompt (Radford et al. 2019), measured by perplexity."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from keras_nmt.app.errors import UserError
+from keras_nmt.pipelines.preparation.running_text import RunningText
+from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.vocabulary.tags import Languages
+
+if TYPE_CHECKING:
+    from keras_nmt.app.decoding.text_generation import GenerationGraph
+
+    from keras_nmt.app.decoding.network.protocol import Network
+    from keras_nmt.app.decoding.options import DecodingOptions
+    from keras_nmt.app.tasks.task import OutputScores
+    from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+
+
+class LanguageModelling:
+    """The task of language modelling; see `Task`. Generated text has no references, so the dev loss is the measure."""
+
+    name, verb, output = "language-model", "generate", "text"
+    roles: LanguagePair | None = LanguagePair("prompt", "text")
+    metric, metric_label = None, "perplexity"
+    in_ctranslate2 = False
+    recipe = RunningText()
+
+    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """Returns that the model has no encoder."""
+        return {"encoder_layers": 0}
+
+    def engine(
+        self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
+    ) -> "GenerationGraph":
+        """Returns the engine that goes on from each prompt."""
+        from keras_nmt.app.decoding.text_generation import GenerationGraph
+
+        return GenerationGraph(transformer, vocabulary, options)
+
+    def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
+        """Does nothing: perplexity needs no package."""
+
+    def dev_scores(
+        self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages
+    ) -> dict[str, float]:
+        """Returns no scores: the perplexity of the dev set comes from its loss."""
+        return {}
+
+    def score(
+        self,
+        outputs: Sequence[str],
+        references: Sequence[Sequence[str]],
+        *,
+        language: str = "",
+        tokenizer: str | None = None,
+    ) -> "OutputScores":
+        """Raises `UserError`: generated text has no references."""
+        raise UserError("generated text has no references to score it by; the perplexity is in dev.jsonl of the run")

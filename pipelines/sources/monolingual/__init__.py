@@ -1,0 +1,1 @@
+"""Reads corpora that are not parallel text: running text and treebanks."""
