@@ -9,7 +9,7 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
-    from keras_nmt.app.decoding.text_generation import GenerationGraph
+    from keras_nmt.app.decoding.generation.graph import GenerationGraph
 
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
@@ -34,7 +34,7 @@ class LanguageModelling:
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
     ) -> "GenerationGraph":
         """Returns the engine that goes on from each prompt."""
-        from keras_nmt.app.decoding.text_generation import GenerationGraph
+        from keras_nmt.app.decoding.generation.graph import GenerationGraph
 
         return GenerationGraph(transformer, vocabulary, options)
 
