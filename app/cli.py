@@ -29,6 +29,7 @@ VERBS = {  # the module of each command, in `app.commands`
     "translate": "text.translate",
     "summarize": "text.summarize",
     "parse": "text.parse",
+    "generate": "text.generate",
     "score": "text.score",
     "export": "export",
     "serve": "serve",

@@ -12,6 +12,7 @@ from keras_nmt.app.runtime.processors import batches_at_once
 from keras_nmt.app.runtime.text_files import check_readable, read_lines
 
 if TYPE_CHECKING:
+    from keras_nmt.app.decoding.generation.graph import GenerationGraph
     from keras_nmt.app.models.exports import Model
     from keras_nmt.app.tasks.task import Task
     from keras_nmt.pipelines.vocabulary.tags import Languages
@@ -65,17 +66,37 @@ def run(arguments: argparse.Namespace) -> None:
     pair, target = sides(arguments, task, model)
     task.check_scoring([target], arguments.tokenize)  # fails before long work if a package is missing
     sources, *references = test_text(arguments, task, pair)
-    if model:
-        tag = model.languages.tagger(target, arguments.domain)
-        outputs = outputs_of(model, [tag(source) for source in sources])
+    outputs: list[str] = []
+    if task.measures_text:
+        scores = task.measure(engine_of(model, arguments), sources, references[0])
     else:
-        outputs = read_lines(arguments.hypothesis)
-    scores = task.score(outputs, references, language=target, tokenizer=arguments.tokenize)
+        if model:
+            tag = model.languages.tagger(target, arguments.domain)
+            outputs = outputs_of(model, [tag(source) for source in sources])
+        else:
+            outputs = read_lines(arguments.hypothesis)
+        scores = task.score(outputs, references, language=target, tokenizer=arguments.tokenize)
     print(json.dumps(scores.as_dict()) if arguments.json else "\n".join(scores.lines()))
     if model:
-        keep_scores(model, name_of_text(arguments, model.languages, target), len(outputs), scores.as_dict())
+        keep_scores(model, name_of_text(arguments, model.languages, target), len(references[0]), scores.as_dict())
     if arguments.output:
         arguments.output.write_text("".join(f"{line}\n" for line in outputs), encoding="utf-8")
+
+
+def engine_of(model: "Model | None", arguments: argparse.Namespace) -> "GenerationGraph":
+    """Returns the engine of a run that measures text.
+
+    Raises:
+        UserError: There is no run, or there is an output file.
+    """
+    from keras_nmt.app.decoding.generation.graph import GenerationGraph
+    from keras_nmt.app.models.loading import RunModel
+
+    if arguments.output:
+        raise UserError("--output is for output that is scored; a language model is measured on given text")
+    if not isinstance(model, RunModel) or not isinstance(model.engine, GenerationGraph):
+        raise UserError("a language model is measured on text: give the run, and --test-set text:FILE")
+    return model.engine
 
 
 def check_usage(arguments: argparse.Namespace) -> None:

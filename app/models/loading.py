@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+from keras_nmt.app.decoding.generation.graph import GenerationGraph
 from keras_nmt.app.decoding.given_translations import Aligner, Scorer
 from keras_nmt.app.decoding.network.ensemble import Ensemble
 from keras_nmt.app.decoding.network.protocol import Network
@@ -102,6 +103,17 @@ class RunModel:
 
     @cached_property
     def graph(self) -> TranslationGraph:
+        """The engine, if it is one that turns a text into another.
+
+        Raises:
+            UserError: The engine continues texts.
+        """
+        if not isinstance(self.engine, TranslationGraph):
+            raise UserError(f"{self.run.path} is a model of {self.task.name}; use nmt {self.task.verb}")
+        return self.engine
+
+    @cached_property
+    def engine(self) -> TranslationGraph | GenerationGraph:
         """The engine of the model's task, which is loaded when it is first needed."""
         members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
         transformer: Network = Ensemble(members) if self.others else members[0]

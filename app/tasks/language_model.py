@@ -10,9 +10,9 @@ from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
     from keras_nmt.app.decoding.generation.graph import GenerationGraph
-
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
+    from keras_nmt.app.scoring.perplexity import Perplexity
     from keras_nmt.app.tasks.task import OutputScores
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
@@ -23,6 +23,7 @@ class LanguageModelling:
     name, verb, output = "language-model", "generate", "text"
     roles: LanguagePair | None = LanguagePair("prompt", "text")
     metric, metric_label = None, "perplexity"
+    measures_text = True
     in_ctranslate2 = False
     recipe = RunningText()
 
@@ -36,7 +37,8 @@ class LanguageModelling:
         """Returns the engine that goes on from each prompt."""
         from keras_nmt.app.decoding.generation.graph import GenerationGraph
 
-        return GenerationGraph(transformer, vocabulary, options)
+        # A block in training has BOS and one token less than a source of this length with EOS.
+        return GenerationGraph(transformer, vocabulary, options, options.max_source_tokens + 1)  # type: ignore[arg-type]
 
     def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
         """Does nothing: perplexity needs no package."""
@@ -47,6 +49,23 @@ class LanguageModelling:
         """Returns no scores: the perplexity of the dev set comes from its loss."""
         return {}
 
+    def measure(self, engine: "GenerationGraph", sources: Sequence[str], texts: Sequence[str]) -> "Perplexity":
+        """Returns the perplexity of documents.
+
+        A text whose source is not empty continues the document of the text before it.
+        """
+        from keras_nmt.app.decoding.generation.measuring import log_probability
+        from keras_nmt.app.scoring.perplexity import Perplexity
+
+        if not any(texts):
+            raise UserError("nothing to measure: the text is empty")
+        documents: list[str] = []
+        for source, text in zip(sources, texts, strict=True):
+            documents[-1:] = [documents[-1] + text] if source and documents else [*documents[-1:], text]
+        found, tokens = log_probability(engine, documents)
+        words, characters = sum(len(text.split()) for text in documents), sum(map(len, documents))
+        return Perplexity.of(found, tokens=tokens, words=words, characters=characters)
+
     def score(
         self,
         outputs: Sequence[str],
@@ -56,4 +75,4 @@ class LanguageModelling:
         tokenizer: str | None = None,
     ) -> "OutputScores":
         """Raises `UserError`: generated text has no references."""
-        raise UserError("generated text has no references to score it by; the perplexity is in dev.jsonl of the run")
+        raise UserError("generated text has no references to score it by; give the text itself: --test-set text:FILE")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sentencepiece
 
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.tasks.task import OutputScores
 from keras_nmt.pipelines.cleaning.filters import TextPair
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.shards.records import IdPair
@@ -18,6 +19,7 @@ from keras_nmt.pipelines.vocabulary.tags import Languages
 from keras_nmt.pipelines.vocabulary.training import EOS
 
 if TYPE_CHECKING:
+    from keras_nmt.app.decoding.generation.graph import GenerationGraph
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
@@ -56,6 +58,7 @@ class Parsing:
     name, verb, output = "parsing", "parse", "tree"
     roles: LanguagePair | None = LanguagePair("words", "tree")
     metric, metric_label = "f1", "F1"
+    measures_text = False
     in_ctranslate2 = False
     recipe: Recipe = TreeRecipe(
         "parsing",
@@ -86,6 +89,10 @@ class Parsing:
         """Returns the labelled F1 and the share of sentences whose tree is right, in percent."""
         found = self.score(outputs, [references])
         return {"dev_f1": round(found.all.f1, 2), "dev_complete_match": round(found.all.complete_match, 2)}
+
+    def measure(self, engine: "GenerationGraph", sources: Sequence[str], texts: Sequence[str]) -> OutputScores:
+        """Raises `UserError`: output is scored, and no text is measured."""
+        raise UserError(f"{self.name} is scored by its output; give a source and references")
 
     def score(
         self,

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from keras_nmt.app.errors import UserError
+from keras_nmt.app.tasks.task import OutputScores
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
+    from keras_nmt.app.decoding.generation.graph import GenerationGraph
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
@@ -21,6 +24,7 @@ class Summarization:
     name, verb, output = "summarization", "summarize", "summary"
     roles: LanguagePair | None = LanguagePair("text", "summary")
     metric, metric_label = "rougeL", "ROUGE-L"
+    measures_text = False
     in_ctranslate2 = False
     recipe = Recipe(
         "summarization",
@@ -52,6 +56,10 @@ class Summarization:
         found = self.score(outputs, [references])
         measures = {"rouge1": found.rouge1, "rouge2": found.rouge2, "rougeL": found.rougeL}
         return {f"dev_{name}": round(value, 2) for name, value in measures.items()}
+
+    def measure(self, engine: "GenerationGraph", sources: Sequence[str], texts: Sequence[str]) -> OutputScores:
+        """Raises `UserError`: output is scored, and no text is measured."""
+        raise UserError(f"{self.name} is scored by its output; give a source and references")
 
     def score(
         self,

@@ -13,6 +13,7 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:  # these modules import TensorFlow, and the command line must start fast
+    from keras_nmt.app.decoding.generation.graph import GenerationGraph
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
@@ -40,6 +41,7 @@ class Task(Protocol):
             the two sides are languages, which the user names.
         metric_label: The name of the metric in messages.
         in_ctranslate2: True if the engine of CTranslate2 does this task.
+        measures_text: True if `nmt evaluate` measures how probable given text is (`measure`), and no output is scored.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Task(Protocol):
     roles: LanguagePair | None
     metric_label: str
     in_ctranslate2: bool
+    measures_text: bool
 
     @property
     def metric(self) -> str | None:
@@ -65,7 +68,7 @@ class Task(Protocol):
 
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
-    ) -> "TranslationGraph":
+    ) -> "TranslationGraph | GenerationGraph":
         """Returns the engine that turns input text into output text."""
 
     def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
@@ -75,6 +78,18 @@ class Task(Protocol):
         self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages
     ) -> dict[str, float]:
         """Scores the outputs for dev sources; returns the scores by name. One is `dev_{metric}`, if `metric` is set."""
+
+    def measure(self, engine: "GenerationGraph", sources: Sequence[str], texts: Sequence[str]) -> OutputScores:
+        """Measures how well a model predicts texts.
+
+        Args:
+            engine: The engine of the model.
+            sources: The sources of the pairs, as the corpus yields them.
+            texts: The targets of the pairs.
+
+        Raises:
+            UserError: The task has no such measure, or there is no text.
+        """
 
     def score(
         self,

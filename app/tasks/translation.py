@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.tasks.task import OutputScores
 from keras_nmt.pipelines.preparation.recipes import TRANSLATION, Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
+    from keras_nmt.app.decoding.generation.graph import GenerationGraph
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
@@ -22,6 +24,7 @@ class Translation:
     name, verb, output = TRANSLATION, "translate", "translation"
     roles: LanguagePair | None = None
     metric, metric_label = "bleu", "BLEU"
+    measures_text = False
     in_ctranslate2 = True
     recipe = Recipe()
 
@@ -61,6 +64,10 @@ class Translation:
             rows = [pair for pair, tag in zip(pairs, tags, strict=True) if tag == languages.tags_of(target)]
             found |= {f"dev_bleu_{target}": _bleu(rows, target)} if rows else {}
         return found
+
+    def measure(self, engine: "GenerationGraph", sources: Sequence[str], texts: Sequence[str]) -> OutputScores:
+        """Raises `UserError`: output is scored, and no text is measured."""
+        raise UserError(f"{self.name} is scored by its output; give a source and references")
 
     def score(
         self,

@@ -204,7 +204,13 @@ def check_usage(arguments: argparse.Namespace) -> None:
         raise UserError(f"{given[0]} is for --sample; add it, or leave {given[0]} out")
     if arguments.sample and arguments.prefix:
         raise UserError("--sample does not support --prefix; leave one of them out")
-    for name, (is_right, allowed) in RANGES.items():
+    check_ranges(arguments, RANGES)
+
+
+def check_ranges(arguments: argparse.Namespace, names: Iterable[str]) -> None:
+    """Raises `UserError` if the value of one of these options is out of its range in `RANGES`."""
+    for name in names:
+        is_right, allowed = RANGES[name]
         value = getattr(arguments, name)
         if value is not None and not is_right(value):
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be {allowed}")
