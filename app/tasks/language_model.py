@@ -1,6 +1,6 @@
 """Language models: text that goes on from a prompt (Radford et al. 2019), measured by perplexity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_nmt.app.errors import UserError
@@ -27,7 +27,7 @@ class LanguageModelling:
     in_ctranslate2 = False
     recipe = RunningText()
 
-    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
+    def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns that the model has no encoder."""
         return {"encoder_layers": 0}
 

@@ -1,6 +1,6 @@
 """Constituency parsing: words into their tree (Vaswani et al. 2017, section 6.3), scored by the rules of EVALB."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +68,12 @@ class Parsing:
         ),
     )
 
-    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
-        """Returns the id of the marker before each word, by which the decoder is told the next word."""
-        return {"word_token": pieces.index(WORD_PIECE)}
+    def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
+        """Returns the id of the marker before each word, by which the decoder is told the next word.
+
+        A preset can turn this off with `word_token = 0`.
+        """
+        return {"word_token": 0 if given.get("word_token") == 0 else pieces.index(WORD_PIECE)}
 
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"

@@ -1,6 +1,6 @@
 """Summarization: a text into a short text of the same language, scored by ROUGE."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_nmt.app.errors import UserError
@@ -33,8 +33,8 @@ class Summarization:
         cuts_sources=True,
     )
 
-    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
-        """Returns no settings: the preset decides."""
+    def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
+        """Returns no settings: the preset decides all."""
         return {}
 
     def engine(

@@ -5,7 +5,7 @@ A task is one object. It says how pairs become examples (`recipe`), which engine
 run or the export (`app.tasks.known`), and calls these methods.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keras_nmt.pipelines.preparation.recipes import Recipe
@@ -63,8 +63,13 @@ class Task(Protocol):
     def recipe(self) -> Recipe:
         """How pairs of text become examples."""
 
-    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
-        """Returns the values of fields of `TransformerConfig` that the task fixes, given the vocabulary's pieces."""
+    def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
+        """Returns the fields of `TransformerConfig` that the task decides, with their values.
+
+        Args:
+            pieces: The pieces of the vocabulary.
+            given: The section [model] of the preset, with the user's changes.
+        """
 
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"

@@ -1,6 +1,6 @@
 """Translation: text of one language into another (Vaswani et al. 2017, section 6.1), scored by BLEU, chrF and TER."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_nmt.app.errors import UserError
@@ -28,8 +28,8 @@ class Translation:
     in_ctranslate2 = True
     recipe = Recipe()
 
-    def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
-        """Returns no settings: the preset decides."""
+    def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
+        """Returns no settings: the preset decides all."""
         return {}
 
     def engine(

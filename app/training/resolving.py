@@ -23,8 +23,9 @@ def resolve(sections: Sections, origin: str, data: Manifest) -> Configuration:
     Raises:
         UserError: A value is invalid, or does not fit the data.
     """
-    of_task = task_named(data.task).model_settings(data.vocabulary().pieces())
-    model = {"vocabulary_size": data.vocabulary_size, **of_task, **sections.get("model", {})}
+    given = sections.get("model", {})
+    of_task = task_named(data.task).model_settings(data.vocabulary().pieces(), given)
+    model = {"vocabulary_size": data.vocabulary_size, **given, **of_task}
     if model["vocabulary_size"] != data.vocabulary_size:
         raise UserError(
             f"{origin}: [model] vocabulary_size is {model['vocabulary_size']}, but the vocabulary of {data.data_dir} "

@@ -35,14 +35,8 @@ def add_parser(verbs: Verbs) -> None:
     add("--top-p", type=float, metavar="P", help="draw from the fewest tokens with this probability (default: 1)")
     add("--no-repeat-ngram-size", type=int, metavar="N", help="do not repeat any N tokens in a row")
     add("--repetition-penalty", type=float, metavar="P", help="above 1, make tokens that were used before less likely")
-    add("--samples", type=int, default=1, metavar="N", help="number of texts, each with a seed of its own (default: 1)")
-    add(
-        "--seed",
-        type=int,
-        default=1,
-        metavar="S",
-        help="seed of the first text; equal seeds draw the same (default: 1)",
-    )
+    add("--samples", type=int, default=1, metavar="N", help="number of texts, each with its own seed (default: 1)")
+    add("--seed", type=int, default=1, metavar="S", help="seed of the first text; equal seeds draw the same")
     add("--stop", nargs="+", default=[], metavar="TEXT", help="end before any of these strings")
     add_checkpoint_options(parser)
     parser.set_defaults(run=run)

@@ -1,0 +1,117 @@
+"""Language models by the command line: from running text to a run that continues a prompt and is measured on a text."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from keras_nmt.app.decoding.generation.graph import GenerationGraph
+from keras_nmt.app.models.loading import RunModel
+from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.layers import LanguageModel
+from tests.app.command_line import nmt, succeeded, train_arguments
+
+VERSE = "The cat sat on the mat,\nthe dog lay by the door.\n\n\tA bird sang  twice.\n"
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "train.txt").write_text(VERSE * 60)
+    (folder / "dev.txt").write_text(VERSE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def language_model_run(text: Path) -> Path:
+    specs = ("--corpus", f"text:{text / 'train.txt'}", "--dev", f"text:{text / 'dev.txt'}", "--units", "characters")
+    succeeded(
+        nmt(
+            "prepare",
+            "--task",
+            "language-model",
+            *specs,
+            "--max-tokens",
+            "32",
+            "--out",
+            text / "data",
+            "--skip-filter",
+            "held_out",
+        )
+    )
+    settings = (
+        "training.steps=40",
+        "training.checkpoint_every=20",
+        "training.max_length=32",
+        "training.batch_tokens=512",
+    )
+    succeeded(nmt(*train_arguments(text / "data", text / "run", *settings)))
+    return text / "run"
+
+
+def generated(run: Path, *options: str, prompt: str = "The cat") -> str:
+    return succeeded(nmt("generate", run, "--prompt", prompt, "--max-tokens", "20", *options)).out
+
+
+def test_a_run_is_a_decoder_that_is_ranked_by_its_loss(language_model_run: Path) -> None:
+    run = RunDirectory.open(language_model_run)
+    assert run.configuration.model.encoder_layers == 0
+    assert run.ranking_metric == "loss"
+    engine = RunModel(language_model_run).engine
+    assert isinstance(engine, GenerationGraph)
+    assert isinstance(engine.model, LanguageModel)
+    first, second = run.dev_results().values()
+    assert second["dev_loss"] < first["dev_loss"]
+
+
+def test_a_prompt_is_continued_and_the_seed_decides_how(language_model_run: Path) -> None:
+    first = generated(language_model_run, "--seed", "3")
+    assert first.startswith("The cat")
+    assert first == generated(language_model_run, "--seed", "3")
+    assert first != generated(language_model_run, "--seed", "4")
+    greedy = generated(language_model_run, "--temperature", "0", "--seed", "3")
+    assert greedy == generated(language_model_run, "--temperature", "0", "--seed", "4")
+
+
+def test_several_samples_are_the_texts_of_successive_seeds(language_model_run: Path) -> None:
+    alone = [generated(language_model_run, "--seed", seed) for seed in ("3", "4")]
+    assert generated(language_model_run, "--seed", "3", "--samples", "2") == f"{'-' * 20}\n".join(alone)
+
+
+def test_a_text_ends_before_a_stop_string(language_model_run: Path) -> None:
+    whole = generated(language_model_run, "--seed", "5").removesuffix("\n")
+    stop = whole[len("The cat") + 4]
+    assert (
+        generated(language_model_run, "--seed", "5", "--stop", stop)
+        == whole[: whole.index(stop, len("The cat"))] + "\n"
+    )
+
+
+def test_evaluate_measures_the_perplexity_of_a_text(language_model_run: Path, text: Path) -> None:
+    done = succeeded(nmt("evaluate", language_model_run, "--test-set", f"text:{text / 'dev.txt'}", "--json"))
+    found = json.loads(done.out)
+    assert (found["words"], found["characters"], found["tokens"]) == (len(VERSE.split()), len(VERSE), len(VERSE) + 1)
+    assert found["perplexity"] == pytest.approx(math.exp(found["nats_per_token"]))
+    nats = found["nats_per_token"] * found["tokens"]
+    assert found["bits_per_character"] == pytest.approx(nats / len(VERSE) / math.log(2))
+    assert found["word_perplexity"] == pytest.approx(math.exp(nats / len(VERSE.split())))
+
+
+@pytest.mark.parametrize("verb", ["translate", "summarize", "parse"])
+def test_the_wrong_verb_names_the_right_one(language_model_run: Path, verb: str) -> None:
+    done = nmt(verb, language_model_run, stdin=b"a\n")
+    assert done.complaints == [f"nmt {verb}: {language_model_run} is a model of language-model; use nmt generate"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--temperature", "-1"), "--temperature is -1.0; it must be at least 0"),
+        (("--samples", "0"), "--samples is 0; it must be at least 1"),
+        (("--top-p", "2"), "--top-p is 2.0; it must be above 0 and at most 1"),
+        (("--stop", ""), "--stop is empty; give the text to stop at"),
+    ],
+)
+def test_values_out_of_range_are_refused(language_model_run: Path, options: tuple[str, ...], message: str) -> None:
+    assert nmt("generate", language_model_run, *options).complaints == [f"nmt generate: {message}"]
