@@ -227,6 +227,7 @@ def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
             "source_tokens": sum(shard.source_tokens for shard in split.shards),
             "target_tokens": sum(shard.target_tokens for shard in split.shards),
             "dropped": split.cleaning.get("dropped", {}),
+            **({"text": asdict(split.text_counts)} if split.text_counts else {}),
         }
         for name, split in data.splits.items()
     }
