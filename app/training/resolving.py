@@ -13,7 +13,8 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 def resolve(sections: Sections, origin: str, data: Manifest) -> Configuration:
     """Returns the configuration, with the vocabulary size, precision, packing and maximum source length filled in.
 
-    If output of the task is not scored, `dev_sentences` becomes 0, so that the dev loss ranks checkpoints.
+    The settings that the task fixes replace those of the sections. If output of the task is not scored, `dev_sentences`
+    becomes 0, so that the dev loss ranks checkpoints.
 
     Args:
         sections: The sections of a configuration, as `load_preset` returns them.
@@ -24,7 +25,7 @@ def resolve(sections: Sections, origin: str, data: Manifest) -> Configuration:
         UserError: A value is invalid, or does not fit the data.
     """
     of_task = task_named(data.task).model_settings(data.vocabulary().pieces())
-    model = {"vocabulary_size": data.vocabulary_size, **of_task, **sections.get("model", {})}
+    model = {"vocabulary_size": data.vocabulary_size, **sections.get("model", {}), **of_task}
     if model["vocabulary_size"] != data.vocabulary_size:
         raise UserError(
             f"{origin}: [model] vocabulary_size is {model['vocabulary_size']}, but the vocabulary of {data.data_dir} "
