@@ -39,6 +39,7 @@ from keras_nmt.pipelines.vocabulary.tags import Languages
 
 PROGRAM = "nmt"  # the name of this program in a manifest
 PACKAGES = (PROGRAM, "tensorflow", "keras", "tensorflow-text", "sentencepiece", "sacrebleu", "numpy")
+PROMPT_WORDS = 8  # number of words of an example prompt
 EXAMPLES = 8  # number of dev sentences stored in a run; its export must translate them as the run does
 
 
@@ -227,6 +228,7 @@ def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
             "source_tokens": sum(shard.source_tokens for shard in split.shards),
             "target_tokens": sum(shard.target_tokens for shard in split.shards),
             "dropped": split.cleaning.get("dropped", {}),
+            **({"text": asdict(split.text_counts)} if split.text_counts else {}),
         }
         for name, split in data.splits.items()
     }
@@ -245,14 +247,22 @@ def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:
     """Returns `count` different source sentences of the dev set, from the shortest to the longest.
 
     Their lengths are evenly spaced quantiles of the lengths of all sentences. If the dev set has at most `count`
-    different sentences, returns all of them. If the data has no dev text, returns an empty list.
+    different sentences, returns all of them. If the data has no dev text, returns an empty list. For running text, the
+    sentences are the first words of lines, which can be prompts.
     """
-    if "dev" not in data.splits or not data.split("dev").text:
-        return []
-    sentences = sorted({line for line in read_lines(data.text("dev")[0]) if line.strip()}, key=lambda s: (len(s), s))
+    sentences = sorted({line for line in _dev_lines(data) if line.strip()}, key=lambda s: (len(s), s))
     if len(sentences) <= count:
         return sentences
     return [sentences[len(sentences) * (2 * i + 1) // (2 * count)] for i in range(count)]
+
+
+def _dev_lines(data: Manifest) -> list[str]:
+    """Returns the lines of dev text that a model of the task can read; none if the data has no dev text."""
+    split = data.splits.get("dev")
+    if split and split.running_text:
+        lines = read_lines(data.data_dir / split.running_text)
+        return [" ".join(line.split()[:PROMPT_WORDS]) for line in lines]
+    return read_lines(data.text("dev")[0]) if split and split.text else []
 
 
 def _version(package: str) -> str:

@@ -1,7 +1,7 @@
 """Language models: text that goes on from a prompt (Radford et al. 2019), measured by perplexity."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from keras_nmt.app.errors import UserError
 from keras_nmt.pipelines.preparation.running_text import RunningText
@@ -10,6 +10,7 @@ from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
     from keras_nmt.app.decoding.generation.graph import GenerationGraph
+    from keras_nmt.app.decoding.network.block import CausalNetwork
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.scoring.perplexity import Perplexity
@@ -34,11 +35,13 @@ class LanguageModelling:
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
     ) -> "GenerationGraph":
-        """Returns the engine that goes on from each prompt."""
+        """Returns the engine that goes on from each prompt.
+
+        It attends to as many tokens as the model was trained with: BOS and `max_source_tokens`.
+        """
         from keras_nmt.app.decoding.generation.graph import GenerationGraph
 
-        # A block in training has BOS and one token less than a source of this length with EOS.
-        return GenerationGraph(transformer, vocabulary, options, options.max_source_tokens + 1)  # type: ignore[arg-type]
+        return GenerationGraph(cast("CausalNetwork", transformer), vocabulary, options, options.max_source_tokens + 1)
 
     def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
         """Does nothing: perplexity needs no package."""

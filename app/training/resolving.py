@@ -13,7 +13,8 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 def resolve(sections: Sections, origin: str, data: Manifest) -> Configuration:
     """Returns the configuration, with the vocabulary size, precision, packing and maximum source length filled in.
 
-    If output of the task is not scored, `dev_sentences` becomes 0, so that the dev loss ranks checkpoints.
+    The settings that the task fixes replace those of the sections. If output of the task is not scored, `dev_sentences`
+    becomes 0, so that the dev loss ranks checkpoints.
 
     Args:
         sections: The sections of a configuration, as `load_preset` returns them.

@@ -147,7 +147,8 @@ def announce_start(run: RunDirectory, trainer: Trainer, data: Manifest) -> None:
     pairs = train_split.examples - skipped
     replicas = trainer.distribute_strategy.num_replicas_in_sync
     say(f"{run.path}: {parameters:,} parameters, {settings.precision}, {replicas} replica(s)")
-    say(f"{data.data_dir}: {pairs:,} training pairs, {skipped:,} longer than {settings.max_length} tokens")
+    counted = "blocks" if train_split.text_counts else "pairs"
+    say(f"{data.data_dir}: {pairs:,} training {counted}, {skipped:,} longer than {settings.max_length} tokens")
     if trainer.step >= settings.steps:
         cosine = settings.schedule == "cosine"
         further = "for more steps choose another --out" if cosine else "raise training.steps to continue"

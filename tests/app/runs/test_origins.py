@@ -10,6 +10,7 @@ from keras_nmt.app.runs.directory import without_folders
     [
         ("tsv:/home/me/a.tsv?weight=2", "tsv:a.tsv?weight=2"),
         ("reversed:trees:/home/me/wsj.mrg", "reversed:trees:wsj.mrg"),
+        ("text:/home/me/books/*.txt?documents=lines", "text:*.txt?documents=lines"),
         ("tfds:wmt14_translate/de-en", "tfds:wmt14_translate/de-en"),
     ],
 )
