@@ -43,7 +43,8 @@ def add_configuration_options(parser: argparse.ArgumentParser) -> None:
         "--preset",
         default="base",
         metavar="NAME",
-        help="demo, tiny, small, base, big, treebank, paper-base, paper-big, paper-parsing (default: base)",
+        help="demo, tiny, small, base, big, paper-base, paper-big, treebank, paper-parsing or language-model "
+        "(default: base)",
     )
     add(
         "--set",

@@ -30,25 +30,19 @@ def configured(preset: str, *settings: str) -> Configuration:
     return Configuration.from_sections({**sections, "model": MODEL | sections.get("model", {})}, "here")
 
 
+PRESETS = [
+    *("demo", "tiny", "small", "base", "big", "paper-base", "paper-big"),
+    *("treebank", "paper-parsing", "language-model"),
+]
+
+
 def test_presets_are_listed_from_small_to_large() -> None:
-    assert preset_names() == [
-        "demo",
-        "tiny",
-        "small",
-        "base",
-        "big",
-        "paper-base",
-        "paper-big",
-        "treebank",
-        "paper-parsing",
-    ]
+    assert preset_names() == PRESETS
     presets = Path(config.__file__).parent / "presets"
     assert {path.stem for path in presets.glob("*.toml")} == set(preset_names())
 
 
-@pytest.mark.parametrize(
-    "name", ["demo", "tiny", "small", "base", "big", "paper-base", "paper-big", "treebank", "paper-parsing"]
-)
+@pytest.mark.parametrize("name", PRESETS)
 def test_each_preset_is_a_configuration_and_is_restored_from_a_file(name: str, tmp_path: Path) -> None:
     configuration = configured(name)
     assert configuration.model.vocabulary_size == 8000
