@@ -82,7 +82,7 @@ def split_pair(text: str) -> tuple[str, str]:
 
 
 def _halves(text: str) -> Iterator[tuple[str, str]]:
-    """Yields all possible splits of a pair. There may be several, because a code may contain hyphens too."""
+    """Yields every split of a language pair such as `en-de` at a hyphen. A code itself may contain hyphens."""
     parts = text.split("-")
     for i in range(1, len(parts)):
         pair = "-".join(parts[:i]), "-".join(parts[i:])

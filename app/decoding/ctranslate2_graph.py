@@ -94,8 +94,8 @@ class CTranslate2Graph(tf.Module):
     def search(self, pieces: tf.RaggedTensor, hypotheses: int | tf.Tensor, search: Search) -> Hypotheses:
         """Searches for the best hypotheses of each piece of text, a row of token ids in `pieces`, int32 [B, (L)].
 
-        The result has K = `search.beam_size` hypotheses of each piece. The field `token_log_probabilities` of the
-        result is computed only if `hypotheses` is K. Otherwise all values of this field are 0.
+        The result has K = `search.beam_size` hypotheses of each piece. `hypotheses` only decides
+        whether the field `token_log_probabilities` is computed: if `hypotheses` is K, it is; otherwise the field is all 0.
         """
         found = tf.numpy_function(
             lambda ids, splits, *settings: self.find(np.split(ids, splits[1:-1]), Search(*settings)),

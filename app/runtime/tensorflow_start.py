@@ -49,7 +49,7 @@ def import_tensorflow(logical_cpus: int = 1, *, start: bool = True, batches_at_o
 def without_graph_optimization() -> Iterator[None]:
     """Turns off TensorFlow's graph optimization inside the context.
 
-    To translate only a few lines, the optimization takes longer than the time that it saves.
+    When only a few lines are translated, the optimization takes longer than the time that it saves.
     """
     import tensorflow as tf
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from keras_nmt.app.errors import UserError
 from keras_nmt.pipelines.preparation.running_text import RunningText
 from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.sources.monolingual.running_text import CONTINUED
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
@@ -55,16 +56,18 @@ class LanguageModelling:
     def measure(self, engine: "GenerationGraph", sources: Sequence[str], texts: Sequence[str]) -> "Perplexity":
         """Returns the perplexity of documents.
 
-        A text whose source is not empty continues the document of the text before it.
+        A text with the source `CONTINUED` is a section of a document that goes on in the next text.
         """
         from keras_nmt.app.decoding.generation.measuring import log_probability
         from keras_nmt.app.scoring.perplexity import Perplexity
 
         if not any(texts):
             raise UserError("nothing to measure: the text is empty")
-        documents: list[str] = []
+        documents = [""]
         for source, text in zip(sources, texts, strict=True):
-            documents[-1:] = [documents[-1] + text] if source and documents else [*documents[-1:], text]
+            documents[-1] += text
+            documents += [""] * (source != CONTINUED)
+        documents = documents[: -1 if not documents[-1] else None]
         found, tokens = log_probability(engine, documents)
         words, characters = sum(len(text.split()) for text in documents), sum(map(len, documents))
         return Perplexity.of(found, tokens=tokens, words=words, characters=characters)

@@ -56,7 +56,7 @@ def prepare(
         progress: A function that is called from time to time with three arguments: the name of a phase (`download`,
             `clean`, `duplicates`, `vocabulary`, `encode` or `shards`), the number of pairs that the phase has finished,
             and the number of all pairs of the phase, or None if that is unknown. For `download` the two numbers count
-            bytes instead of pairs, and for `duplicates` they count key columns.
+            bytes instead of pairs, and for `duplicates` they count columns of hash keys.
 
     Raises:
         DataError: `out` exists and `force` is not set, a corpus or the vocabulary cannot be used, cleaning leaves no

@@ -111,8 +111,8 @@ def rounded_rows(rows: int) -> int:
 def rows_within(batch_tokens: int, lengths: list[int]) -> list[int]:
     """Returns the number of rows of a batch for each length to which the rows may be padded.
 
-    If the rows are padded to a length, their number is the largest multiple of 8 with which one side of the batch has
-    at most `batch_tokens` tokens.
+    If the rows are padded to a length, their number is the largest multiple of 8 with which the sources, and also
+    the targets, have at most `batch_tokens` tokens, padding included.
 
     Raises:
         DataError: `batch_tokens` is too small for 8 rows of the longest length.

@@ -144,7 +144,7 @@ class Plan:
 
 
 def plan_training(data_dir: Path, sections: Sections, origin: str) -> Plan:
-    """Plans a training and measures some of its steps. The arguments and errors are those of `train`."""
+    """Plans a training, and runs a few steps to measure their speed. The arguments and errors are those of `train`."""
     manifest = Manifest.load(data_dir)
     verify_shards(manifest)
     strategy = mirrored_strategy()

@@ -95,7 +95,7 @@ def _clean_all(preparation: Preparation, raw: Iterable[RawChunk], advance: Calla
 
 
 def _clean_up_to(preparation: Preparation, limit: int, raw: Iterator[RawChunk], advance: Callable[[int], None]) -> int:
-    """Cleans up to 16 chunks at a time until `limit` distinct pairs are found or the text ends.
+    """Cleans chunks, at most 16 at a time, until `limit` distinct pairs are found or the text ends.
 
     Returns how many chunks, counted from the first chunk, are enough to contain these pairs. A few more chunks may have
     been cleaned.

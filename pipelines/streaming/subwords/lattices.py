@@ -140,7 +140,7 @@ class Lattices(NamedTuple):
     def _choose(self, nodes: Integers, numbers: NDArray[np.float32]) -> Integers:
         """Selects, for each node, one of the edges that end in the node, by a random number in [0, 1).
 
-        The search is linear, because few edges end in a node.
+        The edges of a node are tried one after another, because few edges end in a node.
         """
         edges = self.first[nodes]
         behind = np.flatnonzero(self.cumulative[edges] <= numbers)

@@ -28,7 +28,9 @@ MAX_WRAPPER_DEPTH = 20  # limited because each word of a translation may need co
 
 
 def text_units(paragraph: Element) -> Iterator[TextUnit]:
-    """Yields each text unit of a paragraph that has text to translate: the leaves that are translated as one text.
+    """Yields the text units of a paragraph, except those without text to translate.
+
+    A text unit is a sequence of leaves that are translated together, as one text.
 
     The function changes the paragraph's XML but not its look: every run is divided into runs with one content each.
     """
