@@ -95,7 +95,7 @@ class CTranslate2Graph(tf.Module):
         """Searches for the best hypotheses of each piece of text, a row of token ids in `pieces`, int32 [B, (L)].
 
         The result has K = `search.beam_size` hypotheses of each piece. `hypotheses` only decides
-        whether the field `token_log_probabilities` is computed: if `hypotheses` is K, it is; otherwise the field is all 0.
+        whether the field `token_log_probabilities` is computed. It is computed if `hypotheses` is K, and else all 0.
         """
         found = tf.numpy_function(
             lambda ids, splits, *settings: self.find(np.split(ids, splits[1:-1]), Search(*settings)),

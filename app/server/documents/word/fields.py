@@ -20,8 +20,8 @@ MAX_NESTED_FIELDS = 8
 def wrap_fields(leaves: Iterable[WordLeaf]) -> list[WordLeaf]:
     """Replaces the leaves of each complete field by the result of `wrap_field`, and returns all leaves.
 
-    The leaves that mark the start and the end of an incomplete field, or of a field nested too deeply, are not replaced.
-    Like every border, they end a text unit.
+    The leaves that mark the start and the end of an incomplete field, or of a field nested too deeply, are not
+    replaced. Like every border, they end a text unit.
     """
     found: list[WordLeaf] = []
     opened: list[list[int]] = []  # for each open field: first index of the field, first index of its result
