@@ -53,7 +53,7 @@ def test_each_line_gets_a_summary_and_the_lines_that_were_cut_are_counted(summar
     assert "cut" not in short.get("warnings", [])
     assert empty["translation"] == ""
     assert "cut" in long["warnings"]
-    assert "1 line(s) had more than 62 tokens; the rest was not read" in done.err
+    assert "1 line(s) had more than 63 tokens; the rest was not read" in done.err
 
 
 def test_the_dev_set_and_evaluate_are_scored_by_rouge(summary_run: Path, texts: Path) -> None:
