@@ -66,7 +66,7 @@ class LanguageModelling:
         documents = [""]
         for source, text in zip(sources, texts, strict=True):
             documents[-1] += text
-            documents += [""] * (source != CONTINUED)
+            documents += [""] * (source != CONTINUED.decode())
         documents = documents[: -1 if not documents[-1] else None]
         found, tokens = log_probability(engine, documents)
         words, characters = sum(len(text.split()) for text in documents), sum(map(len, documents))

@@ -3,12 +3,16 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from keras_nmt.app.decoding.generation import measuring
 from keras_nmt.app.decoding.generation.graph import GenerationGraph
+from keras_nmt.app.errors import UserError
 from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.tasks.language_model import LanguageModelling
 from keras_nmt.layers import LanguageModel
 from tests.app.command_line import nmt, succeeded, train_arguments
 
@@ -115,3 +119,19 @@ def test_the_wrong_verb_names_the_right_one(language_model_run: Path, verb: str)
 )
 def test_values_out_of_range_are_refused(language_model_run: Path, options: tuple[str, ...], message: str) -> None:
     assert nmt("generate", language_model_run, *options).complaints == [f"nmt generate: {message}"]
+
+
+def test_the_sections_of_a_document_are_measured_as_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[list[str]] = []
+
+    def log_probability(engine: object, texts: list[str]) -> tuple[float, int]:
+        measured.append(texts)
+        return -4.0, 8
+
+    monkeypatch.setattr(measuring, "log_probability", log_probability)
+    nothing: Any = None
+    found = LanguageModelling().measure(nothing, ["+", "", ""], ["one ", "two", "three"])
+    assert measured == [["one two", "three"]]
+    assert (found.words, found.characters, found.nats_per_token) == (3, 12, 0.5)
+    with pytest.raises(UserError, match="the text is empty"):
+        LanguageModelling().measure(nothing, [""], [""])
