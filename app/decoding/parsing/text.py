@@ -21,7 +21,7 @@ class WordCutter(WholeTextCutter):
     """A `Cutter` that makes one piece of each text: for each word, the token `<XX>` and the tokens of the word."""
 
     def tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Encodes the words of `texts`, string [N]: int32 [N, (L)]. Drops the words that exceed `limit` tokens."""
+        """Encodes the words of `texts`, string [N]: int32 [N, (L)]. Keeps every word, also beyond `limit` tokens."""
         words = words_of(texts)
         of_words = self.vocabulary.encode(words.values)
         marker = tf.fill([of_words.nrows(), 1], self.word)
