@@ -6,8 +6,9 @@ run or the export (`app.tasks.known`), and calls these methods.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from keras_nmt.app.tasks.wording import CardWording, PageWording
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
@@ -17,6 +18,9 @@ if TYPE_CHECKING:  # these modules import TensorFlow, and the command line must 
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+
+
+Piece = Literal["sentence", "line", "text"]
 
 
 class OutputScores(Protocol):
@@ -41,6 +45,9 @@ class Task(Protocol):
         metric: The name of the dev metric that ranks checkpoints; `dev_scores` returns it as `dev_{metric}`.
         metric_label: The name of the metric in messages.
         in_ctranslate2: True if the engine of CTranslate2 does this task.
+        piece: What the model reads at once. A server cuts a text into these pieces, and joins their outputs.
+        card: The words of the model card.
+        page: The words of the web page.
     """
 
     name: str
@@ -50,10 +57,19 @@ class Task(Protocol):
     metric: str
     metric_label: str
     in_ctranslate2: bool
+    piece: Piece
+    card: CardWording
+    page: PageWording
 
     @property
     def recipe(self) -> Recipe:
         """How pairs of text become examples."""
+
+    def title(self, languages: Languages) -> str:
+        """Returns the title of a model card for a model of these languages."""
+
+    def prepared(self, text: str) -> str:
+        """Returns the input of the model for a text that a person has written."""
 
     def model_settings(self, pieces: Sequence[str]) -> dict[str, Any]:
         """Returns the values of fields of `TransformerConfig` that the task fixes, given the vocabulary's pieces."""

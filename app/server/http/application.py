@@ -33,7 +33,7 @@ PAGE = Path(__file__).parents[1] / "page"
 # Otherwise OpenTelemetry reads its configuration on every request, which takes a fifth of the time spent on HTTP.
 NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False}
 DESCRIPTION = (
-    "Translates with the SavedModels that `nmt export` writes. Speaks TensorFlow Serving's REST interface, "
+    "Translates, summarizes or parses with the SavedModels that `nmt export` writes. Speaks TensorFlow Serving's REST interface, "
     "LibreTranslate's, and its own, which the page uses."
 )
 

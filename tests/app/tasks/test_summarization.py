@@ -6,39 +6,8 @@ from pathlib import Path
 import pytest
 
 from keras_nmt.pipelines.shards.manifest import Manifest
-from tests.app.command_line import nmt, succeeded, train_arguments
-
-NOUNS = ("cat", "dog", "bird", "fox", "cow", "horse", "sheep", "goat")
-PLACES = ("garden", "house", "forest", "river", "city", "kitchen")
-PAIRS = [
-    (
-        f"On day {day} we saw a {noun} in the {place}. It was a fine day. Nobody knew why the {noun} came.",
-        f"{noun} seen",
-    )
-    for day, place in enumerate(PLACES * 5)
-    for noun in NOUNS
-]
-LONG = " ".join(f"The {noun} slept in the {place}." for noun in NOUNS for place in PLACES)
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("summaries")
-    train = [*PAIRS[8:], (LONG, "much sleep")]
-    (folder / "train.tsv").write_text("".join(f"{text}\t{summary}\n" for text, summary in train))
-    lines = [json.dumps({"text": text, "summary": summary}) for text, summary in PAIRS[:8]]
-    (folder / "dev.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def summary_run(texts: Path) -> Path:
-    specs = ("--corpus", f"tsv:{texts / 'train.tsv'}", "--dev", f"jsonl:{texts / 'dev.jsonl'}")
-    sizes = ("--vocabulary-size", "296", "--max-tokens", "63", "--near-duplicates", "1")
-    succeeded(nmt("prepare", "--task", "summarization", *specs, *sizes, "--out", texts / "data"))
-    succeeded(nmt(*train_arguments(texts / "data", texts / "run", "decoding.max_source_tokens=63")))
-    return texts / "run"
-
+from tests.app.command_line import nmt, succeeded
+from tests.app.tasks.corpora import LONG, PAIRS
 
 def test_a_text_that_is_too_long_is_cut_and_counted_not_dropped(summary_run: Path, texts: Path) -> None:
     manifest = Manifest.load(texts / "data")
