@@ -12,7 +12,6 @@ from keras_nmt.app.decoding.ctranslate2_graph import VOCABULARY
 from keras_nmt.app.exporting.golden_translations import GoldenTranslation
 from keras_nmt.app.exporting.warm_up import MODEL_NAME
 
-
 LONG_EXAMPLE = 200  # characters
 
 
@@ -67,8 +66,8 @@ curl -X POST http://localhost:8501/v1/models/{MODEL_NAME}:predict -d '{body}'
 ```
 
 `serving_default` takes only texts. `translate` and the other signatures have settings; name the signature beside the
-inputs: `{{"signature_name": "translate", "inputs": …}}`. A request in JSON needs every input of a signature. A request over
-gRPC may leave out inputs that have a default, if the server is recent."""
+inputs: `{{"signature_name": "translate", "inputs": …}}`. A request in JSON needs every input of a signature. A request
+over gRPC may leave out inputs that have a default, if the server is recent."""
 
 
 _NOTES = """\

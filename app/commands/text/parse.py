@@ -35,10 +35,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Parses the lines and prints the trees."""
     if arguments.pretty and (arguments.json or arguments.scores or arguments.n_best > 1):
         raise UserError("--pretty draws the best tree; leave --json, --scores and --n-best out")
-    from keras_nmt.pipelines.trees.words import ptb_words
-
     from keras_nmt.pipelines.trees.drawing import drawn
     from keras_nmt.pipelines.trees.tree import parse_tree
+    from keras_nmt.pipelines.trees.words import ptb_words
 
     def words(line: str) -> str:
         return line if arguments.tokenized else " ".join(ptb_words(line))

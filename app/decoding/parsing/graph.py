@@ -1,12 +1,12 @@
 """Parsing as one TensorFlow graph: that of translation, with a search that finds only well-formed trees."""
 
 import tensorflow as tf
-from keras_nmt.app.decoding.search.tree_search import TreeSymbols, tree_search
 
 from keras_nmt.app.decoding.network.protocol import Network
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.parsing.text import TreePipeline
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses
+from keras_nmt.app.decoding.search.tree_search import TreeSymbols, tree_search
 from keras_nmt.app.decoding.signatures import Signatures, parser_signatures
 from keras_nmt.app.decoding.text.texts import Search
 from keras_nmt.app.decoding.translation_graph import TranslationGraph

@@ -139,7 +139,6 @@ class Service:
             )
         return self.models.for_pair(found.language, target, domain), found
 
-
     def translation_for(self, source: str, target: str, text: str) -> tuple[Direction, Detected | None]:
         """Selects the direction for a text as `direction_for` does, but only among models that translate.
 

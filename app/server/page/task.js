@@ -1,4 +1,6 @@
 // The words of the page, which depend on the task of the chosen model. The server says them.
+const WARNINGS = { cut: "the end of the text was not read" }; // the other names say enough
+
 const at = (id) => document.getElementById(id);
 
 let current = null;
@@ -22,3 +24,12 @@ export function showTask(chosen) {
 }
 
 export const capitalized = (noun) => noun[0].toUpperCase() + noun.slice(1);
+
+// A message about the sentences that have warnings, or "".
+export function warning(sentences) {
+  const warned = sentences.filter((one) => one.warnings.length);
+  if (!warned.length) return "";
+  const count = warned.length === 1 ? "one sentence" : `${warned.length} sentences`;
+  const names = new Set(warned.flatMap((one) => one.warnings));
+  return `Check ${current.between_languages ? count : `the ${current.output}`}: ${[...names].map((name) => WARNINGS[name] ?? name).join(", ")}`;
+}

@@ -5,7 +5,7 @@ import { startFiles } from "./files.js";
 import { addToHistory, startHistory } from "./history.js";
 import { readLink, writeLink } from "./link.js";
 import { events, post, showProblem } from "./server.js";
-import { showTask, task } from "./task.js";
+import { showTask, task, warning } from "./task.js";
 import { drawTree } from "./tree.js";
 
 const TYPING_PAUSE_MS = 250;
@@ -154,7 +154,7 @@ async function translate() {
       showSentence(sentence.number, sentence);
     }
     isComplete = true;
-    finish(warning());
+    finish(warning(sentences));
     writeLink(...languages(), text.value);
     saveToHistory();
   } catch (error) {
@@ -187,12 +187,6 @@ function showSentence(number, sentence) {
 function saveToHistory() {
   const [source, target] = languages();
   addToHistory({ source, target, hasLanguages: task().between_languages, text: text.value, translation: translatedText() });
-}
-
-function warning() {
-  const warned = sentences.filter((one) => one.warnings.length);
-  if (!warned.length) return "";
-  return `Check ${warned.length === 1 ? "one sentence" : `${warned.length} sentences`}: ${[...new Set(warned.flatMap((one) => one.warnings))].join(", ")}`;
 }
 
 // Everything is added as text, so that nothing that the user types is read as markup. Words are not <button> elements,

@@ -72,9 +72,10 @@ def summary_run(road: Path, texts: Path) -> Path:
 
     def make() -> Done:
         specs = ("--corpus", f"tsv:{texts / 'train.tsv'}", "--dev", f"jsonl:{texts / 'dev.jsonl'}")
-        sizes = ("--vocabulary-size", "296", "--max-tokens", "63", "--near-duplicates", "1")
+        sizes = ("--vocabulary-size", "296", "--max-tokens", "95", "--near-duplicates", "1")
         succeeded(nmt("prepare", "--task", "summarization", *specs, *sizes, "--out", texts / "data"))
-        return nmt(*train_arguments(texts / "data", texts / "run", "decoding.max_source_tokens=63"))
+        settings = ("training.max_length=96", "decoding.max_source_tokens=95")
+        return nmt(*train_arguments(texts / "data", texts / "run", *settings))
 
     once(road, "summarizer", make)
     return texts / "run"

@@ -9,6 +9,7 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 from tests.app.command_line import nmt, succeeded
 from tests.app.tasks.corpora import LONG, PAIRS
 
+
 def test_a_text_that_is_too_long_is_cut_and_counted_not_dropped(summary_run: Path, texts: Path) -> None:
     manifest = Manifest.load(texts / "data")
     assert (manifest.task, str(manifest.pair)) == ("summarization", "text-summary")
@@ -22,7 +23,7 @@ def test_each_line_gets_a_summary_and_the_lines_that_were_cut_are_counted(summar
     assert "cut" not in short.get("warnings", [])
     assert empty["translation"] == ""
     assert "cut" in long["warnings"]
-    assert "1 line(s) had more than 62 tokens; the rest was not read" in done.err
+    assert "1 line(s) had more than 95 tokens; the rest was not read" in done.err
 
 
 def test_the_dev_set_and_evaluate_are_scored_by_rouge(summary_run: Path, texts: Path) -> None:

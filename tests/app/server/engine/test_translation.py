@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from keras_nmt.app.tasks.translation import Translation
 from keras_nmt.app.server.engine.translation import (
     TranslatedText,
     respaced,
@@ -16,6 +15,7 @@ from keras_nmt.app.server.engine.translation import (
     translate,
     words_with_confidence,
 )
+from keras_nmt.app.tasks.translation import Translation
 
 
 class TableBatcher:
