@@ -98,11 +98,11 @@ def _metrics(facts: RunFacts, task: Task) -> list[str]:
 
 
 def _signatures(evaluations: Sequence[RunFacts], task: Task) -> dict[str, str]:
-    """Returns the signatures of the scores, which say how they were computed, by the name of the score or the task."""
+    """Returns the signatures of the scores, by the name of one score or of all: how they were computed."""
     if not evaluations:
         return {}
     newest = evaluations[-1]
-    whole = {task.output: newest["signature"]} if "signature" in newest else {}
+    whole = {task.card.dev_measure: newest["signature"]} if "signature" in newest else {}
     return {**newest.get("signatures", {}), **whole}
 
 

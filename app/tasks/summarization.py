@@ -60,7 +60,7 @@ class Summarization:
         input="Text to summarize",
         placeholder="Type or paste a text here",
         busy="Summarizing …",
-        hint="Shaded words are less certain. A text that is too long for the model is cut, and you are told so.",
+        hint="Shaded words are less certain. The end of a text that is too long is not read; a message says so.",
     )
 
     def title(self, languages: Languages) -> str:

@@ -146,7 +146,7 @@ def test_the_card_of_a_summarizer_is_in_the_words_of_summarization(summary_expor
         "## Summaries\n\nThe model's own, of texts of the dev set:\n\n| text | summary | score |",
         "| test set | texts | beam | ROUGE-1 | ROUGE-2 | ROUGE-L |\n| --- | --- | --- | --- | --- | --- |\n",
         f"| `jsonl:{texts / 'dev.jsonl'}` | 8 | 2 | ",
-        "\n\n- summary: `nrefs:1|",
+        "\n\n- ROUGE (F-measure): `nrefs:1|",
         "| step | ROUGE-1 | ROUGE-2 | ROUGE-L | loss | perplexity |",
         "- A text of more than 95 tokens is cut at the end of a sentence.",
         "The outputs `translations` are summaries.",
