@@ -7,6 +7,7 @@ import pytest
 from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.conftest import once
 from tests.app.tasks.corpora import write_summaries, write_trees
+from tests.app.traced_once import tracing_once
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +33,8 @@ def parser_run(road: Path, treebank: Path) -> Path:
         settings = ("training.max_length=256", "training.batch_tokens=2048", "decoding.max_extra_tokens=60")
         return nmt(*train_arguments(treebank / "data", treebank / "run", *settings))
 
-    once(road, "parser", make)
+    with tracing_once():
+        once(road, "parser", make)
     return treebank / "run"
 
 
@@ -44,7 +46,8 @@ def parser_exporting(road: Path, parser_run: Path, treebank: Path) -> Done:
         succeeded(nmt("evaluate", parser_run, "--test-set", f"trees:{treebank / 'dev.trees'}"))
         return nmt("export", parser_run, "--out", treebank / "parser", "--precision", "float32")
 
-    return once(road, "parser-export", make)
+    with tracing_once():
+        return once(road, "parser-export", make)
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +80,8 @@ def summary_run(road: Path, texts: Path) -> Path:
         settings = ("training.max_length=96", "decoding.max_source_tokens=95")
         return nmt(*train_arguments(texts / "data", texts / "run", *settings))
 
-    once(road, "summarizer", make)
+    with tracing_once():
+        once(road, "summarizer", make)
     return texts / "run"
 
 
@@ -89,7 +93,8 @@ def summary_exporting(road: Path, summary_run: Path, texts: Path) -> Done:
         succeeded(nmt("evaluate", summary_run, "--test-set", f"jsonl:{texts / 'dev.jsonl'}"))
         return nmt("export", summary_run, "--out", texts / "summarizer", "--precision", "float32")
 
-    return once(road, "summarizer-export", make)
+    with tracing_once():
+        return once(road, "summarizer-export", make)
 
 
 @pytest.fixture(scope="session")

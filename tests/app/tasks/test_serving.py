@@ -26,6 +26,7 @@ SUMMARY = {"source": "text", "target": "summary"}
 CHROMIUM = shutil.which("chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
+pytestmark = pytest.mark.timeout(900)  # the first test may make both runs and exports
 
 Outputs = Callable[..., list[str]]
 
