@@ -23,7 +23,7 @@ from keras_nmt.app.exporting.golden_translations import (
 from keras_nmt.app.exporting.model_card import model_card
 from keras_nmt.app.exporting.signature_definitions import signature_definitions
 from keras_nmt.app.exporting.spare_ops import remove_spare_ops
-from keras_nmt.app.exporting.usage import ctranslate2_usage, saved_model_usage
+from keras_nmt.app.exporting.usage import ctranslate2_usage, example_of, saved_model_usage
 from keras_nmt.app.exporting.warm_up import write_warm_up
 from keras_nmt.app.models.ctranslate2_model import Quantization, write_ctranslate2
 from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, MODEL_CARD, versions
@@ -101,7 +101,8 @@ def export(
         write_warm_up(folder, translations[: len(sentences)], graph.vocabulary)
         definitions = signature_definitions(folder)
         facts["signatures"] = list(definitions)
-        usage = saved_model_usage(definitions, translations[len(sentences) // 2])
+        example = example_of(translations[: len(sentences)])
+        usage = saved_model_usage(definitions, example, model.task.card.outputs)
         write_card(folder, model_card(facts, translations[: len(sentences)], usage))
         check_in_fresh_process(folder)
 
@@ -171,7 +172,7 @@ def tagged_examples(model: RunModel) -> list[str]:
     sentences consist of random words.
     """
     tags = model.languages.tags_of(model.languages.targets[0])
-    made_up = [tagged(sentence, tags) for sentence in made_up_sentences(model.graph.vocabulary)]
+    made_up = [tagged(model.task.prepared(text), tags) for text in made_up_sentences(model.graph.vocabulary)]
     return model.run.manifest.get("examples") or made_up
 
 

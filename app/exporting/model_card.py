@@ -6,7 +6,7 @@ part that shows how to call the model.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,13 @@ import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from keras_nmt.app.exporting.golden_translations import GoldenTranslation
+from keras_nmt.app.models.exports import task_of
+from keras_nmt.app.tasks.task import Task
+from keras_nmt.app.tasks.wording import joined
 from keras_nmt.pipelines.vocabulary.tags import Languages, domain_tag, language_tag, tagged
 
 SHOWN = 5  # number of translations in the card
+LONGEST_CELL = 400  # characters
 
 RunFacts = Mapping[str, Any]
 
@@ -44,7 +48,7 @@ def _template() -> Template:
     )
     environment.filters |= {
         "cell": _cell,
-        "joined": _joined,
+        "joined": joined,
         "json": json.dumps,
         "origin": _origin,
         "thousands": "{:,}".format,
@@ -54,18 +58,18 @@ def _template() -> Template:
 
 def _computed(facts: RunFacts) -> dict[str, Any]:
     """Computes the values of the card that are not in the facts themselves."""
-    languages = Languages.of(facts["run"])
-    sources = list(dict.fromkeys(pair.source for pair in languages.pairs))
+    languages, task = Languages.of(facts["run"]), task_of(facts)
     return {
+        "task": task,
+        "card": task.card,
         "languages": languages,
-        "sources": sources,
-        "all_languages": _all_languages(languages),
+        "all_languages": [] if task.roles else _all_languages(languages),
         "one_pair": len(languages.pairs) == 1,
-        "every_direction": len(languages.pairs) == len(sources) * len(languages.targets),
         **_tags(languages),
         "engine": "ctranslate2" if facts.get("format") == "ctranslate2" else "tensorflow",
-        "metrics": _metrics(facts),
-        "dev_figures": _dev_figures(languages),
+        "metrics": _metrics(facts, task),
+        "signatures": _signatures(facts["evaluations"], task),
+        "dev_figures": _dev_figures(languages, task),
         "data_licences": _data_licences(facts["run"]),
         "configuration": tomli_w.dumps({name: facts[name] for name in ("model", "training", "decoding")}),
     }
@@ -86,17 +90,28 @@ def _tags(languages: Languages) -> dict[str, Any]:
     }
 
 
-def _metrics(facts: RunFacts) -> list[str]:
+def _metrics(facts: RunFacts, task: Task) -> list[str]:
     """Returns the Hub's names of the metrics that the card has scores of."""
-    if facts["evaluations"]:
-        return ["bleu", "chrf", "ter"]
-    return ["bleu"] if any("dev_bleu" in line for line in facts["dev_results"]) else []
+    on_dev = {key for line in facts["dev_results"] for key in line}
+    measured = [one.hub for one in task.card.measures if facts["evaluations"] or one.dev in on_dev]
+    return list(dict.fromkeys(measured))
 
 
-def _dev_figures(languages: Languages) -> dict[str, str]:
+def _signatures(evaluations: Sequence[RunFacts], task: Task) -> dict[str, str]:
+    """Returns the signatures of the scores, by the name of one score or of all: how they were computed."""
+    if not evaluations:
+        return {}
+    newest = evaluations[-1]
+    whole = {task.card.dev_measure: newest["signature"]} if "signature" in newest else {}
+    return {**newest.get("signatures", {}), **whole}
+
+
+def _dev_figures(languages: Languages, task: Task) -> dict[str, str]:
     """Returns the headings of the columns of the dev scores, with their keys in a dev result."""
     of_each = languages.targets if len(languages.targets) > 1 else ()
-    figures = {"BLEU": "dev_bleu", **{f"BLEU {name}": f"dev_bleu_{name}" for name in of_each}}
+    measures = [one for one in task.card.measures if one.dev]
+    figures = {one.heading: one.dev for one in measures}
+    figures |= {f"{one.heading} {name}": f"{one.dev}_{name}" for one in measures for name in of_each}
     return figures | {"loss": "dev_loss", "perplexity": "dev_perplexity"}
 
 
@@ -112,14 +127,9 @@ def _origin(origin: RunFacts) -> str:
     return f"`{origin['spec']}`" + (f" ({', '.join(known)})" if known else "")
 
 
-def _joined(names: Iterable[str], word: str) -> str:
-    """Joins names with commas and `word`, such as "de, en and fr"."""
-    *first, last = names
-    return f"{', '.join(first)} {word} {last}" if first else last
-
-
 def _cell(text: str) -> str:
-    """Escapes special characters of Markdown in a text for a table cell."""
+    """Escapes special characters of Markdown in a text for a table cell, and cuts a text that is long."""
+    text = text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL].rpartition(' ')[0]} …"
     for special in "\\|`*_<>[]":
         text = text.replace(special, f"\\{special}")
     return text

@@ -1,7 +1,7 @@
 """Writes the part of a model card that shows how to call the model, with one function for each model format."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,25 @@ from keras_nmt.app.decoding.ctranslate2_graph import VOCABULARY
 from keras_nmt.app.exporting.golden_translations import GoldenTranslation
 from keras_nmt.app.exporting.warm_up import MODEL_NAME
 
+LONG_EXAMPLE = 200  # characters
 
-def saved_model_usage(definitions: Mapping[str, SignatureDef], example: GoldenTranslation) -> str:
+
+def example_of(translations: Sequence[GoldenTranslation]) -> GoldenTranslation:
+    """Returns the translation that shows how to call a model: the middle one, or the shortest if that is long."""
+    middle = translations[len(translations) // 2]
+    return middle if len(middle.text) <= LONG_EXAMPLE else min(translations, key=lambda one: len(one.text))
+
+
+def saved_model_usage(definitions: Mapping[str, SignatureDef], example: GoldenTranslation, outputs: str) -> str:
     """Returns Markdown that shows how to call a SavedModel in Python and over HTTP, with a table of its signatures.
 
     Args:
         definitions: The signatures of the SavedModel, by name.
         example: The example text, with its translation.
+        outputs: The noun for outputs of the model, in the plural, such as "translations".
     """
-    return "\n\n".join([_in_python(example), _over_http(example), signature_table(definitions), _NOTES])
+    notes = _NOTES.format(outputs=outputs)
+    return "\n\n".join([_in_python(example), _over_http(example), signature_table(definitions), notes])
 
 
 def _in_python(example: GoldenTranslation) -> str:
@@ -56,17 +66,16 @@ curl -X POST http://localhost:8501/v1/models/{MODEL_NAME}:predict -d '{body}'
 ```
 
 `serving_default` takes only texts. `translate` and the other signatures have settings; name the signature beside the
-inputs: `{{"signature_name": "score", "inputs": …}}`. A request in JSON needs every input of a signature. A request over
-gRPC may leave out inputs that have a default, if the server is recent."""
+inputs: `{{"signature_name": "translate", "inputs": …}}`. A request in JSON needs every input of a signature. A request
+over gRPC may leave out inputs that have a default, if the server is recent."""
 
 
 _NOTES = """\
-`[]` is a scalar and `[?]` a list of any length.
-A score is the log-probability of a translation divided by the length penalty ((5 + length) / 6) ^ `length_penalty`.
+`[]` is a scalar and `[?]` a list of any length. The outputs `translations` are {outputs}.
+A score is the log-probability of an output divided by the length penalty ((5 + length) / 6) ^ `length_penalty`.
 TensorFlow Serving warms up with `assets.extra/tf_serving_warmup_requests` before it takes requests.
-`python assets.extra/check_golden_translations.py` checks that the model translates on your machine as it did on the
-machine that exported it. On another processor, above all in bfloat16, translations with nearly equal scores may
-swap."""
+`python assets.extra/check_golden_translations.py` checks that the model's {outputs} on your machine are those of the
+machine that exported it. On another processor, above all in bfloat16, {outputs} with nearly equal scores may swap."""
 
 
 def ctranslate2_usage(example: GoldenTranslation, options: Mapping[str, Any]) -> str:

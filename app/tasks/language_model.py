@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.tasks.task import Piece
+from keras_nmt.app.tasks.wording import CardWording, PageWording
 from keras_nmt.pipelines.preparation.running_text import RunningText
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.sources.monolingual.running_text import CONTINUED
@@ -28,6 +30,33 @@ class LanguageModelling:
     measures_text = True
     in_ctranslate2 = False
     recipe = RunningText()
+    piece: Piece = "text"
+    card = CardWording(
+        pipeline_tag="text-generation",
+        tags=("language-model",),
+        introduction="It continues texts.",
+        input="prompt",
+        outputs="texts",
+        examples="prompts",
+        vocabulary="of the text",
+        room="tokens",
+        usage="",
+        measures=(),
+        dev_measure="",
+        evaluated_by="",
+        limits=("A generated text can be fluent and wrong.",),
+    )
+    page = PageWording(
+        heading="Generate", input="Prompt", placeholder="Type how the text begins", busy="Writing …", hint=""
+    )
+
+    def title(self, languages: Languages) -> str:
+        """Returns "Language model"."""
+        return "Language model"
+
+    def prepared(self, text: str) -> str:
+        """Returns the prompt unchanged."""
+        return text
 
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns that the model has no encoder."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import sentencepiece
 
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.tasks.task import OutputScores
+from keras_nmt.app.tasks.task import OutputScores, Piece
+from keras_nmt.app.tasks.wording import CardWording, Measure, PageWording
 from keras_nmt.pipelines.cleaning.filters import TextPair
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.shards.records import IdPair
@@ -15,6 +16,7 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.trees.linearization import linearize, tree_of
 from keras_nmt.pipelines.trees.pieces import WORD_PIECE, piece_of
 from keras_nmt.pipelines.trees.tree import Tree, parse_tree
+from keras_nmt.pipelines.trees.words import ptb_words
 from keras_nmt.pipelines.vocabulary.tags import Languages
 from keras_nmt.pipelines.vocabulary.training import EOS
 
@@ -67,6 +69,53 @@ class Parsing:
             *("duplicate", "near_duplicate"),
         ),
     )
+    piece: Piece = "line"
+    card = CardWording(
+        pipeline_tag="other",  # the Hub has no name for it: a tree is more than labels of tokens, and no free text
+        tags=("constituency-parsing", "parsing"),
+        introduction="It finds the constituents of a sentence, such as noun phrases and clauses, and writes them as a "
+        "bracketed tree (section 6.3 of the paper). Every output is a well-formed tree over exactly the words given.",
+        input="words",
+        outputs="trees",
+        examples="sentences",
+        vocabulary="of words, and one for each bracket of a tree",
+        room="brackets",
+        usage="Each text is one sentence. Its words and marks are separated by spaces, as in the Penn Treebank: "
+        "`They ca n't .` The command `nmt parse` divides a sentence into such words. Words of the tree have the tag "
+        "`XX`, as the model predicts constituents only; brackets in the text become `-LRB-` and `-RRB-`.",
+        measures=(
+            Measure("recall", "all.recall", "", "recall"),
+            Measure("precision", "all.precision", "", "precision"),
+            Measure("F1", "all.f1", "dev_f1", "f1"),
+            Measure("complete match", "all.complete_match", "dev_complete_match", "exact_match"),
+        ),
+        dev_measure="labelled brackets by the rules of EVALB",
+        evaluated_by=" by the rules of EVALB with its parameters COLLINS.prm, in percent. Words got the tags of the "
+        "reference, because EVALB finds punctuation by them",
+        limits=(
+            "Each sentence is parsed separately. Text of several sentences must be split first.",
+            "The trees have constituents only: no parts of speech, no function tags, no empty elements.",
+            "Sentences that are longer than those of the training data, and subjects and registers that are rare in "
+            "it, are parsed worse.",
+            "A tree is always well-formed, but it can be wrong. Only the scores above were measured.",
+        ),
+    )
+    page = PageWording(
+        heading="Parse",
+        input="Sentence to parse",
+        placeholder="Type a sentence here; each line is one sentence",
+        busy="Parsing …",
+        hint="Each line is one sentence. Hold the pointer over a label to see what it means.",
+        display="tree",
+    )
+
+    def title(self, languages: Languages) -> str:
+        """Returns "Constituency parsing"."""
+        return "Constituency parsing"
+
+    def prepared(self, text: str) -> str:
+        """Returns the words of a sentence, as in the Penn Treebank, with spaces between them."""
+        return " ".join(ptb_words(text))
 
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns the id of the marker before each word, by which the decoder is told the next word.

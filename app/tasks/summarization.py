@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.tasks.task import OutputScores
+from keras_nmt.app.tasks.task import OutputScores, Piece
+from keras_nmt.app.tasks.wording import CardWording, Measure, PageWording
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
@@ -32,6 +33,46 @@ class Summarization:
         unused_filters=("too_long", "length_ratio", "few_letters", "numbers", "links", "language"),
         cuts_sources=True,
     )
+    piece: Piece = "text"
+    card = CardWording(
+        pipeline_tag="summarization",
+        tags=("summarization",),
+        introduction="It writes a short text that says the main things of a longer one, in its own words.",
+        input="text",
+        outputs="summaries",
+        examples="texts",
+        vocabulary="shared by texts and summaries",
+        room="tokens more than the text",
+        usage="A text is summarized as a whole. It may have several paragraphs.",
+        measures=tuple(
+            Measure(f"ROUGE-{name}", f"rouge{name}", f"dev_rouge{name}", "rouge") for name in ("1", "2", "L")
+        ),
+        dev_measure="ROUGE (F-measure)",
+        evaluated_by=" as ROUGE (Lin 2004), the F-measures in percent",
+        limits=(
+            "A text of more than {max_source_tokens} tokens is cut at the end of a sentence. The rest is not read, and "
+            'the output has the warning "cut".',
+            "A summary can be fluent and wrong: it may state what the text does not say, above all names and numbers.",
+            "ROUGE counts common words with a reference. It does not measure if a summary is true.",
+            "Subjects and kinds of text that are rare in its training data are summarized worse. Only the scores above "
+            "were measured, not bias, safety or quality on other text.",
+        ),
+    )
+    page = PageWording(
+        heading="Summarize",
+        input="Text to summarize",
+        placeholder="Type or paste a text here",
+        busy="Summarizing …",
+        hint="Shaded words are less certain. The end of a text that is too long is not read; a message says so.",
+    )
+
+    def title(self, languages: Languages) -> str:
+        """Returns "Summarization"."""
+        return "Summarization"
+
+    def prepared(self, text: str) -> str:
+        """Returns the text."""
+        return text
 
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns no settings: the preset decides all."""

@@ -6,8 +6,9 @@ run or the export (`app.tasks.known`), and calls these methods.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from keras_nmt.app.tasks.wording import CardWording, PageWording
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
@@ -18,6 +19,9 @@ if TYPE_CHECKING:  # these modules import TensorFlow, and the command line must 
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+
+
+Piece = Literal["sentence", "line", "text"]
 
 
 class OutputScores(Protocol):
@@ -42,6 +46,9 @@ class Task(Protocol):
         metric_label: The name of the metric in messages.
         in_ctranslate2: True if the engine of CTranslate2 does this task.
         measures_text: True if `nmt evaluate` measures how probable given text is (`measure`), and no output is scored.
+        piece: What the model reads at once. A server cuts a text into these pieces, and joins their outputs.
+        card: The words of the model card.
+        page: The words of the web page.
     """
 
     name: str
@@ -51,6 +58,9 @@ class Task(Protocol):
     metric_label: str
     in_ctranslate2: bool
     measures_text: bool
+    piece: Piece
+    card: CardWording
+    page: PageWording
 
     @property
     def metric(self) -> str | None:
@@ -62,6 +72,12 @@ class Task(Protocol):
     @property
     def recipe(self) -> Recipe:
         """How pairs of text become examples."""
+
+    def title(self, languages: Languages) -> str:
+        """Returns the title of a model card for a model of these languages."""
+
+    def prepared(self, text: str) -> str:
+        """Returns the input of the model for a text that a person has written."""
 
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns the fields of `TransformerConfig` that the task decides, with their values.

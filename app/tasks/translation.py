@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.tasks.task import OutputScores
+from keras_nmt.app.tasks.task import OutputScores, Piece
+from keras_nmt.app.tasks.wording import CardWording, Measure, PageWording, joined
 from keras_nmt.pipelines.preparation.recipes import TRANSLATION, Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
@@ -26,7 +27,53 @@ class Translation:
     metric, metric_label = "bleu", "BLEU"
     measures_text = False
     in_ctranslate2 = True
+    piece: Piece = "sentence"
     recipe = Recipe()
+    card = CardWording(
+        pipeline_tag="translation",
+        tags=("translation",),
+        introduction="",
+        input="source",
+        outputs="translations",
+        examples="sentences",
+        vocabulary="shared by the languages",
+        room="tokens more than the source",
+        usage="",
+        measures=(
+            Measure("BLEU", "bleu", "dev_bleu", "bleu"),
+            Measure("chrF", "chrf", "", "chrf"),
+            Measure("TER", "ter", "", "ter"),
+        ),
+        dev_measure="sacreBLEU",
+        evaluated_by="",
+        limits=(
+            "Each text is translated separately, without the context of its document.",
+            "A text is split into sentences, and a sentence of more than {max_source_tokens} tokens into parts, which "
+            "are translated separately.",
+            "Subjects, registers and spellings that are rare in its training data are translated worse.",
+            "A translation can be fluent and wrong. Only the scores above were measured, not bias, safety or quality "
+            "on other text.",
+        ),
+    )
+    page = PageWording(
+        heading="Translate",
+        input="Text to translate",
+        placeholder="Type or paste text here, or drop a file",
+        busy="Translating …",
+        hint="Shaded words are less certain. Choose a word to see how the sentence could continue from there.",
+    )
+
+    def title(self, languages: Languages) -> str:
+        """Returns "Translation from en to de", or "Translation between de, en and fr" for some of all directions."""
+        sources = list(dict.fromkeys(pair.source for pair in languages.pairs))
+        if len(languages.pairs) == len(sources) * len(languages.targets):
+            return f"Translation from {joined(sources, 'and')} to {joined(languages.targets, 'and')}"
+        every = dict.fromkeys(language for pair in languages.pairs for language in (pair.source, pair.target))
+        return f"Translation between {joined(every, 'and')}"
+
+    def prepared(self, text: str) -> str:
+        """Returns the text."""
+        return text
 
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns no settings: the preset decides all."""

@@ -135,6 +135,10 @@ class Models:
         """Returns the language pairs as text for an error message."""
         return ", ".join(dict.fromkeys(f"{one.source}-{one.target}" for one in self.directions()))
 
+    def translating(self) -> list[Direction]:
+        """Returns the directions of the loaded versions that translate, not those of models of other tasks."""
+        return [one for one in self.directions() if not one.task.roles]
+
     def directions(self) -> list[Direction]:
         """Returns the directions of all loaded versions."""
         return [

@@ -127,7 +127,7 @@ class Service:
         """
         if source != AUTO:
             return self.models.for_pair(source, target, domain), None
-        into = [one for one in self.models.directions() if distance(target, one.target) is not None]
+        into = [one for one in self.models.translating() if distance(target, one.target) is not None]
         if not into:
             raise RequestError(f"there is no model into {target}; there are: {self.models.pairs()}")
         sources = {one.source for one in into}
@@ -138,6 +138,20 @@ class Service:
                 f"{found.language}-{target}; there are: {self.models.pairs()}"
             )
         return self.models.for_pair(found.language, target, domain), found
+
+    def translation_for(self, source: str, target: str, text: str) -> tuple[Direction, Detected | None]:
+        """Selects the direction for a text as `direction_for` does, but only among models that translate.
+
+        Raises:
+            RequestError: No model translates this pair.
+        """
+        if not self.models.translating():
+            others = ", ".join(f"{one.model} is a model of {one.task.name}" for one in self.models.all())
+            raise RequestError(f"no model here translates: {others}; use POST /api/translate")
+        direction, found = self.direction_for(source, target, text)
+        if direction.task.roles:
+            raise RequestError(f"{source}-{target} is {direction.task.name}, not translation; use POST /api/translate")
+        return direction, found
 
 
 def key_of(request: Request) -> str | None:

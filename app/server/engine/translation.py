@@ -1,20 +1,23 @@
 """Translates texts of any length, sentence by sentence.
 
 Line breaks and multiple spaces between sentences are kept. All other translated sentences are separated by a single
-space, or by no space in languages such as Chinese.
+space, or by no space in languages such as Chinese. Other tasks read a text as a whole or line by line; what they read
+at once is called a sentence too, and its output a translation.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from keras_nmt.app.decoding.signatures import ALTERNATIVES, N_BEST, TRANSLATE
 from keras_nmt.app.decoding.text.sentences import is_followed_by_space_in_python, stretches_in_python
 from keras_nmt.app.server.engine.batching import Batcher, SignatureRow
 from keras_nmt.app.server.engine.versions import Direction
+from keras_nmt.app.server.errors import TooLargeError
+from keras_nmt.app.tasks.task import Piece
 
-MAX_SENTENCE_CHARACTERS = 2_000  # longer sentences are cut
+MAX_SENTENCE_CHARACTERS = 2_000  # longer sentences are cut, and longer lines are refused
 WORD_START = "▁"  # SentencePiece's mark of a space
 
 
@@ -110,6 +113,30 @@ def pieces_of(sentence: str) -> list[str]:
     return [*found, sentence[begin:]]
 
 
+def split_lines(text: str) -> list[Sentence]:
+    """Splits a text into lines that are read separately. Their sentences, joined, are the text.
+
+    Raises:
+        TooLargeError: A line is longer than `MAX_SENTENCE_CHARACTERS`. Half of it would have another meaning.
+    """
+    found = [whole_text(line)[0] for line in text.splitlines(keepends=True)]
+    longest = max((len(one.source) for one in found), default=0)
+    if longest > MAX_SENTENCE_CHARACTERS:
+        raise TooLargeError(f"a line has {longest} characters; at most {MAX_SENTENCE_CHARACTERS} can be read at once")
+    return found
+
+
+def whole_text(text: str) -> list[Sentence]:
+    """Returns the text as one sentence. The model itself cuts off what it cannot read."""
+    before = text[: len(text) - len(text.lstrip())]
+    source = text.strip()
+    return [Sentence(source, before=before, after=text[len(before) + len(source) :])]
+
+
+Splitter = Callable[[str], list[Sentence]]
+SPLITTERS: dict[Piece, Splitter] = {"sentence": split_sentences, "line": split_lines, "text": whole_text}
+
+
 def respaced(sentences: Sequence[Sentence]) -> list[Sentence]:
     """Puts a space between translated sentences, or no space in languages such as Chinese and Japanese.
 
@@ -135,7 +162,7 @@ async def translate(
     alternatives: int = 0,
     with_words: bool = False,
 ) -> list[TranslatedText]:
-    """Translates texts sentence by sentence. The sentences of all texts are queued together.
+    """Translates texts by sentences, or by what else the model's task reads at once; all are queued together.
 
     Args:
         batcher: Batcher that runs the signatures.
@@ -144,7 +171,7 @@ async def translate(
         alternatives: Number of alternative translations of each sentence.
         with_words: True to return the words of the translations with their confidences.
     """
-    of_texts = [split_sentences(text) for text in texts]
+    of_texts = [SPLITTERS[direction.task.piece](text) for text in texts]
     flat = [sentence for sentences in of_texts for sentence in sentences]
     translated = await translate_sentences(batcher, direction, flat, alternatives=alternatives, with_words=with_words)
     remaining = iter(translated)
@@ -158,7 +185,7 @@ async def stream(
 
     A later sentence may be yielded before an earlier one.
     """
-    sentences = split_sentences(text)
+    sentences = SPLITTERS[direction.task.piece](text)
     semaphore = asyncio.Semaphore(batcher.max_per_request)
 
     async def translate_one(number: int, sentence: Sentence) -> tuple[int, Sentence]:

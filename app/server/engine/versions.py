@@ -15,6 +15,7 @@ from keras_nmt.app.models.exports import load_export, reporting_damage
 from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.app.server.engine.export_folders import version_number
 from keras_nmt.app.server.errors import NotFoundError
+from keras_nmt.app.tasks.task import Task
 
 
 class Version:
@@ -23,6 +24,7 @@ class Version:
     Attributes:
         model: Name of the export.
         number: Number of the version.
+        task: Task of the model.
         languages: Language pairs and domains that the version knows.
         signatures: Functions of the signatures, by name.
         definitions: Inputs and outputs of each signature, as TensorFlow Serving describes them.
@@ -41,6 +43,7 @@ class Version:
         self.folder = folder
         self.number = version_number(folder)
         self.export = load_export(folder, {})
+        self.task: Task = self.export.task
         self.languages = self.export.languages
         self.signatures: Signatures = self.export.signatures
         with reporting_damage(folder):
@@ -94,12 +97,20 @@ class Version:
 
 @dataclass(frozen=True)
 class Direction:
-    """A language pair of a model version, and the text's domain. The domain is None if the request names none."""
+    """A language pair of a model version, and the text's domain. The domain is None if the request names none.
+
+    A model of another task than translation has one direction, between the roles of its input and output.
+    """
 
     version: Version
     source: str
     target: str
     domain: str | None = None
+
+    @property
+    def task(self) -> Task:
+        """The task of the model."""
+        return self.version.task
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -113,5 +124,9 @@ class Direction:
         return [text for tags, text in parted if tags[: len(self.tags)] == self.tags]
 
     def encoded(self, text: str) -> bytes:
-        """Returns the tags and then the text in UTF-8, as input of a signature. Tags inside the text are plain text."""
-        return self.version.languages.tagger(self.target, self.domain)(text).encode("utf-8", "replace")
+        """Returns the tags and then the text in UTF-8, as input of a signature. Tags inside the text are plain text.
+
+        The text is first brought into the form that the task demands, for example words with spaces between them.
+        """
+        prepared = self.task.prepared(text)
+        return self.version.languages.tagger(self.target, self.domain)(prepared).encode("utf-8", "replace")

@@ -33,8 +33,8 @@ PAGE = Path(__file__).parents[1] / "page"
 # Otherwise OpenTelemetry reads its configuration on every request, which takes a fifth of the time spent on HTTP.
 NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False}
 DESCRIPTION = (
-    "Translates with the SavedModels that `nmt export` writes. Speaks TensorFlow Serving's REST interface, "
-    "LibreTranslate's, and its own, which the page uses."
+    "Translates, summarizes or parses with the SavedModels that `nmt export` writes. Speaks TensorFlow Serving's REST "
+    "interface, LibreTranslate's, and its own, which the page uses."
 )
 
 routes = APIRouter(include_in_schema=False)

@@ -1,5 +1,6 @@
 // Translation of files that the user chooses or drops on the page. A link downloads the result.
 import { postForm, showProblem } from "./server.js";
+import { task } from "./task.js";
 
 const LINK_MS = 9 * 60 * 1000; // the server deletes the file after 10 minutes
 
@@ -27,10 +28,12 @@ function chooseFile() {
   at("file").value = "";
 }
 
-// Highlights the drop area while files are dragged. Returns false for dragged text, which the browser handles itself.
+// Highlights the drop area while files are dragged. Returns false for dragged text, which the browser handles itself, and
+// for a task without files.
 function dragFiles(event, isOver) {
   if (!event.dataTransfer?.types.includes("Files")) return false;
-  event.preventDefault();
+  event.preventDefault(); // otherwise the browser would leave the page
+  if (!task().between_languages) return false;
   at("drop").classList.toggle("dropping", isOver);
   return true;
 }

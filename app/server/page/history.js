@@ -34,17 +34,17 @@ function show() {
   at("history").replaceChildren(...entries().map((entry) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
-    button.append(inLanguage(entry.text, entry.source), " → ", inLanguage(entry.translation, entry.target));
+    button.append(inLanguage(entry.text, entry.source, entry), " → ", inLanguage(entry.translation, entry.target, entry));
     button.addEventListener("click", () => onChoice(entry));
     item.append(button);
     return item;
   }));
 }
 
-// Text marked with its language, whose direction does not depend on the text around it.
-function inLanguage(text, language) {
+// Text marked with its language, if it is known, whose direction does not depend on the text around it.
+function inLanguage(text, language, { hasLanguages = true }) {
   const shown = document.createElement("bdi");
-  shown.lang = language;
+  if (hasLanguages) shown.lang = language;
   shown.textContent = text;
   return shown;
 }

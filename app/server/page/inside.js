@@ -1,5 +1,6 @@
 // The view "Inside the Transformer": the values inside the loaded model while it translates one sentence.
 import { post } from "./server.js";
+import { capitalized, task } from "./task.js";
 import { direction } from "./translate.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -18,7 +19,7 @@ const at = (id) => document.getElementById(id);
 let running = null;
 
 export function startInside(models) {
-  at("sentence").value = models[0].examples[0] ?? "Good morning.";
+  at("sentence").value = models.find((model) => model.task.explain)?.examples[0] ?? "Good morning.";
   at("ask").addEventListener("submit", (event) => {
     event.preventDefault();
     explain();
@@ -44,13 +45,14 @@ async function explain() {
 
 // The message if the server explained only the beginning of the sentence.
 function cutMessage(found, length) {
-  if (found.is_cut) return "The sentence is too long for the model. Only the beginning below was translated.";
+  if (found.is_cut) return "The sentence is too long for the model. Only the beginning below was read.";
   return length > MAX_CHARACTERS ? `Only the first ${MAX_CHARACTERS} of ${length} characters are explained.` : "";
 }
 
 function translationLine(found, { source, target }) {
+  const lang = (code) => (task().between_languages ? { lang: code } : {});
   return make("p", { id: "said" },
-    make("bdi", { lang: source }, found.sentence), " → ", make("bdi", { lang: target, id: "said-translation" }, found.translation));
+    make("bdi", lang(source), found.sentence), " → ", make("bdi", { ...lang(target), id: "said-translation" }, found.translation));
 }
 
 // Creates an HTML element; strings among the children are added as text.
@@ -83,7 +85,7 @@ function tokens(found) {
       "for a space. Each piece becomes a vector: a row of a table that the source, the target and the output share.",
     "x = √d · E[token]   (section 3.4)",
     make("h3", {}, "Source"), list("Source tokens", found.source_pieces),
-    make("h3", {}, "Translation"), list("Target tokens", found.target_pieces),
+    make("h3", {}, capitalized(task().output)), list("Target tokens", found.target_pieces),
   );
 }
 

@@ -18,8 +18,8 @@ for (const [number, tab] of tabs.entries()) {
   tab.addEventListener("click", () => show(tab));
   tab.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
     const next = tabs.at((number + step) % tabs.length);
+    if (!step || next.hidden) return;
     show(next);
     next.focus();
   });

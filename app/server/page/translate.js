@@ -1,9 +1,12 @@
 // The view "Translate": translates the text on the left while the user types, and shows it on the right by sentences.
+// With models of other tasks, the same view summarizes or parses; `task` has its words.
 import { copyText, selectText } from "./clipboard.js";
 import { startFiles } from "./files.js";
 import { addToHistory, startHistory } from "./history.js";
 import { readLink, writeLink } from "./link.js";
 import { events, post, showProblem } from "./server.js";
+import { showTask, task, warning } from "./task.js";
+import { drawTree } from "./tree.js";
 
 const TYPING_PAUSE_MS = 250;
 const DOUBTS = [[0.35, 3], [0.6, 2], [0.8, 1]]; // pairs of a confidence and the shade of words below it
@@ -20,14 +23,15 @@ let sentences = [];
 let isComplete = true; // no sentence of the translation is missing
 
 export function startTranslating(models, settings) {
-  pairs = models.map(({ source, target, domains }) => ({ source, target, domains }));
+  pairs = models;
   limit = settings.charLimit;
-  fill(at("source-language"), pairs.map((pair) => pair.source));
+  fill(at("task"), pairs.map((pair) => ({ code: pair.task.name, name: pair.task.heading })));
+  at("task-choice").hidden = at("task").options.length < 2;
+  at("task").addEventListener("change", taskChanged);
   at("source-language").addEventListener("change", sourceChanged);
   at("target-language").addEventListener("change", targetChanged);
   at("domain").addEventListener("change", () => schedule(0));
-  at("swap").hidden = at("swap-hint").hidden = !pairs.some(({ source, target }) => isPair(target.code, source.code));
-  sourceChanged();
+  taskChanged();
   text.addEventListener("input", () => schedule(TYPING_PAUSE_MS));
   at("swap").addEventListener("click", swap);
   at("copy").addEventListener("click", copy);
@@ -43,7 +47,9 @@ export function startTranslating(models, settings) {
   showEntry(readLink());
 }
 
-const isPair = (source, target) => pairs.some((pair) => pair.source.code === source && pair.target.code === target);
+const find = (source, target) => pairs.find((pair) => pair.source.code === source && pair.target.code === target);
+const isPair = (source, target) => find(source, target) !== undefined;
+const ofTask = () => pairs.filter((pair) => pair.task.name === at("task").value);
 
 function fill(select, languages) {
   const byCode = new Map(languages.map((language) => [language.code, language.name]));
@@ -52,9 +58,15 @@ function fill(select, languages) {
   if (byCode.has(before)) select.value = before;
 }
 
+function taskChanged() {
+  fill(at("source-language"), ofTask().map((pair) => pair.source));
+  sourceChanged();
+  at("swap").hidden = at("swap-hint").hidden = !ofTask().some(({ source, target }) => isPair(target.code, source.code));
+}
+
 function sourceChanged() {
   const source = at("source-language").value;
-  fill(at("target-language"), pairs.filter((pair) => pair.source.code === source).map((pair) => pair.target));
+  fill(at("target-language"), ofTask().filter((pair) => pair.source.code === source).map((pair) => pair.target));
   targetChanged();
 }
 
@@ -65,13 +77,16 @@ function targetChanged() {
   at("domain-choice").hidden = !known.length;
   at("swap").disabled = !isPair(target, source);
   at("swap").title = at("swap").disabled ? "No model translates in the other direction" : "Swap the languages (Alt+S)";
-  text.lang = source;
-  translation.lang = choices.lang = target;
+  showTask(find(source, target).task);
+  [text.lang, translation.lang] = task().between_languages ? [source, target] : ["", ""];
+  choices.lang = translation.lang;
   schedule(0);
 }
 
 function choosePair(source, target) {
   if (!isPair(source, target)) return;
+  at("task").value = find(source, target).task.name;
+  taskChanged();
   at("source-language").value = source;
   sourceChanged();
   at("target-language").value = target;
@@ -127,23 +142,24 @@ async function translate() {
   }
   running = new AbortController();
   const { signal } = running;
-  at("status").textContent = "Translating …";
+  at("status").textContent = task().busy;
   translation.setAttribute("aria-busy", "true");
   isComplete = false;
   let isFirst = true;
   try {
-    for await (const sentence of events("api/stream", { text: text.value, ...direction() }, signal)) {
+    const asked = { text: text.value, words: task().display === "text", ...direction() };
+    for await (const sentence of events("api/stream", asked, signal)) {
       if (isFirst) clearTranslation(); // the old translation stays until then
       isFirst = false;
       showSentence(sentence.number, sentence);
     }
     isComplete = true;
-    finish(warning());
+    finish(warning(sentences));
     writeLink(...languages(), text.value);
     saveToHistory();
   } catch (error) {
     if (signal.aborted) return;
-    showProblem(`${isFirst ? "The translation failed" : "The translation is incomplete"}: ${error.message}`);
+    showProblem(`${isFirst ? `No ${task().output}` : `The ${task().output} is incomplete`}: ${error.message}`);
     finish("");
   }
 }
@@ -170,18 +186,13 @@ function showSentence(number, sentence) {
 
 function saveToHistory() {
   const [source, target] = languages();
-  addToHistory({ source, target, text: text.value, translation: translatedText() });
-}
-
-function warning() {
-  const warned = sentences.filter((one) => one.warnings.length);
-  if (!warned.length) return "";
-  return `Check ${warned.length === 1 ? "one sentence" : `${warned.length} sentences`}: ${[...new Set(warned.flatMap((one) => one.warnings))].join(", ")}`;
+  addToHistory({ source, target, hasLanguages: task().between_languages, text: text.value, translation: translatedText() });
 }
 
 // Everything is added as text, so that nothing that the user types is read as markup. Words are not <button> elements,
 // because these ignore the direction of the text around them.
 function sentenceElement(sentence, number) {
+  if (task().display === "tree") return sentence.text ? drawTree(sentence.text) : document.createElement("span");
   const shown = document.createElement("span");
   shown.append(sentence.before);
   const inner = document.createElement("span");
@@ -190,17 +201,19 @@ function sentenceElement(sentence, number) {
     const button = document.createElement("span");
     const [, level] = DOUBTS.find(([limit]) => word.confidence < limit) ?? [];
     button.className = level ? `word doubt-${level}` : "word";
-    button.role = "button";
-    button.tabIndex = 0;
     button.title = `Confidence: ${Math.round(100 * word.confidence)} %`;
     button.textContent = word.text;
+    inner.append(place ? " " : "", button);
+    if (!task().alternatives) return;
+    button.role = "button";
+    button.tabIndex = 0;
+    button.classList.add("choosable");
     button.addEventListener("click", () => showAlternatives(number, place, button));
     button.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== " ") return;
       event.preventDefault();
       showAlternatives(number, place, button);
     });
-    inner.append(place ? " " : "", button);
   });
   if (!sentence.words.length) inner.append(sentence.text);
   shown.append(inner, sentence.after);
@@ -268,7 +281,7 @@ async function copy() {
     at("status").textContent = "Copied";
   } else {
     selectText(translation);
-    at("status").textContent = "The browser does not allow copying. The translation is selected; press Ctrl+C";
+    at("status").textContent = "The browser does not allow copying. The text is selected; press Ctrl+C";
   }
 }
 

@@ -3,33 +3,14 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from keras_nmt.app.tasks.parsing import Parsing, tagged_like
 from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.trees.linearization import linearize
 from keras_nmt.pipelines.trees.tree import parse_tree
-from tests.app.command_line import nmt, succeeded, train_arguments
+from tests.app.command_line import nmt, succeeded
+from tests.app.tasks.corpora import TREES
 
-TREES = (Path(__file__).parents[1] / "scoring" / "evalb" / "gold.trees").read_text(encoding="utf-8").splitlines()
 SENTENCES = ["the cat sat on the mat .", "(", "wholly unseen words ( with brackets ) here", "", "word " * 60]
-
-
-@pytest.fixture(scope="module")
-def treebank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trees")
-    (folder / "train.trees").write_text("\n".join(TREES[20:180]) + "\n")
-    (folder / "dev.trees").write_text("\n".join(TREES[180:184]) + "\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def parser_run(treebank: Path) -> Path:
-    specs = ("--corpus", f"trees:{treebank / 'train.trees'}", "--dev", f"trees:{treebank / 'dev.trees'}")
-    succeeded(nmt("prepare", "--task", "parsing", *specs, "--vocabulary-size", "384", "--out", treebank / "data"))
-    settings = ("training.max_length=256", "training.batch_tokens=2048", "decoding.max_extra_tokens=60")
-    succeeded(nmt(*train_arguments(treebank / "data", treebank / "run", *settings)))
-    return treebank / "run"
 
 
 def test_the_data_has_a_marker_before_each_word_and_the_actions_of_each_tree(parser_run: Path, treebank: Path) -> None:

@@ -6,38 +6,8 @@ from pathlib import Path
 import pytest
 
 from keras_nmt.pipelines.shards.manifest import Manifest
-from tests.app.command_line import nmt, succeeded, train_arguments
-
-NOUNS = ("cat", "dog", "bird", "fox", "cow", "horse", "sheep", "goat")
-PLACES = ("garden", "house", "forest", "river", "city", "kitchen")
-PAIRS = [
-    (
-        f"On day {day} we saw a {noun} in the {place}. It was a fine day. Nobody knew why the {noun} came.",
-        f"{noun} seen",
-    )
-    for day, place in enumerate(PLACES * 5)
-    for noun in NOUNS
-]
-LONG = " ".join(f"The {noun} slept in the {place}." for noun in NOUNS for place in PLACES)
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("summaries")
-    train = [*PAIRS[8:], (LONG, "much sleep")]
-    (folder / "train.tsv").write_text("".join(f"{text}\t{summary}\n" for text, summary in train))
-    lines = [json.dumps({"text": text, "summary": summary}) for text, summary in PAIRS[:8]]
-    (folder / "dev.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def summary_run(texts: Path) -> Path:
-    specs = ("--corpus", f"tsv:{texts / 'train.tsv'}", "--dev", f"jsonl:{texts / 'dev.jsonl'}")
-    sizes = ("--vocabulary-size", "296", "--max-tokens", "63", "--near-duplicates", "1")
-    succeeded(nmt("prepare", "--task", "summarization", *specs, *sizes, "--out", texts / "data"))
-    succeeded(nmt(*train_arguments(texts / "data", texts / "run", "decoding.max_source_tokens=63")))
-    return texts / "run"
+from tests.app.command_line import nmt, succeeded
+from tests.app.tasks.corpora import LONG
 
 
 def test_a_text_that_is_too_long_is_cut_and_counted_not_dropped(summary_run: Path, texts: Path) -> None:
@@ -53,7 +23,7 @@ def test_each_line_gets_a_summary_and_the_lines_that_were_cut_are_counted(summar
     assert "cut" not in short.get("warnings", [])
     assert empty["translation"] == ""
     assert "cut" in long["warnings"]
-    assert "1 line(s) had more than 63 tokens; the rest was not read" in done.err
+    assert "1 line(s) had more than 95 tokens; the rest was not read" in done.err
 
 
 def test_the_dev_set_and_evaluate_are_scored_by_rouge(summary_run: Path, texts: Path) -> None:

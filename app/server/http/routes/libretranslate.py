@@ -111,7 +111,7 @@ FILE_BODY = {
 def languages(service: CurrentService) -> list[dict[str, Any]]:
     """Lists the languages. The entry of a language lists the languages that it can be translated into."""
     targets: dict[str, list[str]] = {}
-    for direction in service.models.directions():
+    for direction in service.models.translating():
         targets.setdefault(direction.source, []).append(direction.target)
         targets.setdefault(direction.target, [])
     return [
@@ -128,7 +128,7 @@ async def translate_texts(request: Request, service: CurrentService) -> dict[str
     texts = [body.q] if isinstance(body.q, str) else body.q
     service.limits.check(texts)
     visible_text = text_of_html if body.source == AUTO and body.format == "html" else str
-    chosen = [service.direction_for(body.source, body.target, visible_text(text)) for text in texts]
+    chosen = [service.translation_for(body.source, body.target, visible_text(text)) for text in texts]
     work = translations(service, texts, [direction for direction, _ in chosen], body)
     answers = await service.answer(request, work)
     is_list = isinstance(body.q, list)
@@ -150,7 +150,7 @@ async def detect_language(request: Request, service: CurrentService) -> list[dic
     body = DetectRequest.model_validate(await fields_of(request))
     service.admit(request, body.api_key)
     service.limits.check([body.q])
-    served = {code for one in service.models.directions() for code in (one.source, one.target)}
+    served = {code for one in service.models.translating() for code in (one.source, one.target)}
     return [found._asdict() for found in detect(body.q, served)]
 
 
@@ -178,11 +178,11 @@ def health() -> dict[str, str]:
 @routes.get("/frontend/settings")
 def settings(service: CurrentService) -> dict[str, Any]:
     """Returns the settings that a web page needs, such as limits, file formats and default languages."""
-    first = next(iter(service.models.directions()), None)
+    first = next(iter(service.models.translating()), None)
     pair = {"source": first.source, "target": first.target} if first else {}
     return {
         "apiKeys": service.keys is not None,
-        "filesTranslation": True,
+        "filesTranslation": first is not None,
         "charLimit": service.limits.characters,
         "bodyLimit": service.limits.body_bytes,  # not in LibreTranslate's answer
         "frontendTimeout": FRONTEND_TIMEOUT_MS,
@@ -209,7 +209,7 @@ async def translated_file(service: Service, request: Request) -> tuple[str, byte
         raise RequestError("expected a form with the fields file, source and target")
     if source == AUTO:
         raise RequestError('a file needs a source language other than "auto"')
-    direction = service.models.for_pair(source, target)
+    direction, _ = service.translation_for(source, target, "")
     options = FileOptions.model_validate(fields)
     work = translate_document(service, direction, file.name, file.content, attributes=options.attributes)
     name = PurePath(file.name)

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, model_validator
 
-from keras_nmt.app.decoding.signatures import EXPLAIN
+from keras_nmt.app.decoding.signatures import ALTERNATIVES, EXPLAIN
 from keras_nmt.app.server.engine.alignment import align_sentences
 from keras_nmt.app.server.engine.batching import call_signature
 from keras_nmt.app.server.engine.languages import language_name
@@ -94,11 +94,16 @@ def admitted_direction(service: Service, request: Request, body: DirectedRequest
 
 @routes.get("/models")
 def models(service: CurrentService) -> list[dict[str, Any]]:
-    """Lists the loaded models, with one entry for each language pair of each model."""
+    """Lists the loaded models, with one entry for each language pair of each model.
+
+    `task` has the words of the model's task. Requests for a model of another task than translation name the codes of
+    `source` and `target` as they are in its entry, such as "text" and "summary".
+    """
     return [
         {
             "name": direction.version.model,
             "version": direction.version.number,
+            "task": task_fields(direction),
             "source": {"code": direction.source, "name": language_name(direction.source)},
             "target": {"code": direction.target, "name": language_name(direction.target)},
             "domains": list(direction.version.languages.domains),
@@ -108,9 +113,26 @@ def models(service: CurrentService) -> list[dict[str, Any]]:
     ]
 
 
+def task_fields(direction: Direction) -> dict[str, Any]:
+    """Returns what the page needs to know about the task of a model."""
+    task, signatures = direction.task, direction.version.definitions
+    return {
+        "name": task.name,
+        "verb": task.verb,
+        "output": task.output,
+        "between_languages": task.roles is None,
+        "alternatives": task.piece == "sentence" and ALTERNATIVES in signatures,
+        "explain": EXPLAIN in signatures,
+        **asdict(task.page),
+    }
+
+
 @routes.post("/translate")
 async def translate_text(request: Request, body: TextToTranslate, service: CurrentService) -> dict[str, Any]:
-    """Translates a text and returns the whole translation and its sentences."""
+    """Translates a text and returns the whole translation and its sentences. Also summarizes and parses.
+
+    A summary is one sentence of the answer, and so is each tree. A parser reads each line as one sentence.
+    """
     direction = admitted_direction(service, request, body, [body.text])
     (found,) = await service.answer(
         request,

@@ -107,6 +107,8 @@ async def predict(request: Request, service: CurrentService, name: str, number: 
     texts = [text.decode("utf-8", "replace") for values in inputs.values() for text in strings_of(values)]
     service.limits.check(texts)
     check_inputs(inputs)
+    if version.task.piece == "line":  # the graph neither splits nor cuts such texts
+        check_length("texts", inputs)
     outputs = await service.answer(request, run_signature(service, version, signature, inputs))
     return BareNumbersResponse(body_of_outputs(outputs, by_rows=by_rows))
 
@@ -207,12 +209,17 @@ def check_string_lengths(inputs: Mapping[str, np.ndarray]) -> None:
     """
     texts, targets = (strings_of(inputs.get(name)) for name in ("texts", "targets"))
     for name in UNSPLIT_STRINGS:
-        if any(len(text) > MAX_STRING_BYTES for text in strings_of(inputs.get(name))):
-            raise TooLargeError(f"a string in {name} may have at most {MAX_STRING_BYTES} bytes")
+        check_length(name, inputs)
     if {"targets", "prefixes"} & inputs.keys() and any(len(text) > MAX_STRING_BYTES for text in texts):
         raise TooLargeError(f"a string in texts may have at most {MAX_STRING_BYTES} bytes here")
     if not all(can_be_aligned(text, target) for text, target in zip(texts, targets, strict=False)):
         raise TooLargeError(f"the bytes of a text times those of its target may be at most {MAX_ALIGNED}")
+
+
+def check_length(name: str, inputs: Mapping[str, np.ndarray]) -> None:
+    """Raises `TooLargeError` if a string in the input `name` has more than `MAX_STRING_BYTES` bytes."""
+    if any(len(text) > MAX_STRING_BYTES for text in strings_of(inputs.get(name))):
+        raise TooLargeError(f"a string in {name} may have at most {MAX_STRING_BYTES} bytes")
 
 
 async def run_signature(

@@ -15,6 +15,7 @@ from keras_nmt.app.server.engine.translation import (
     translate,
     words_with_confidence,
 )
+from keras_nmt.app.tasks.translation import Translation
 
 
 class TableBatcher:
@@ -51,7 +52,7 @@ def test_the_space_between_sentences_follows_the_target_language(
 ) -> None:
     sources = [sentence.source for sentence in split_sentences(text)]
     batcher: Any = TableBatcher(dict(zip(sources, translations, strict=True)))
-    direction: Any = SimpleNamespace(version=None, encoded=str.encode)
+    direction: Any = SimpleNamespace(version=None, task=Translation(), encoded=str.encode)
     (found,) = asyncio.run(translate(batcher, direction, [text]))
     assert found.text == expected
 

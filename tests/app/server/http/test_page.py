@@ -385,7 +385,7 @@ def test_the_inside_view_shows_the_translation_and_reports_cut_sentences(page: P
     expect(cut).to_have_text("")
     sentence.fill("The cat sat on the mat, " * 10)  # more tokens than the model reads at once
     look.click()
-    expect(cut).to_contain_text("Only the beginning below was translated")
+    expect(cut).to_contain_text("Only the beginning below was read")
     expect(said).to_contain_text("The cat sat on the mat")
     sentence.fill("a" * 301)
     look.click()
