@@ -121,7 +121,11 @@ class TextPipeline(tf.Module):
             (tf.constant(0), no_pieces(hypotheses)),
             shape_invariants=(tf.TensorShape([]), shapes),
         )
-        return self._joined(found, pieces, tf.size(texts))
+        return self.finished(self._joined(found, pieces, tf.size(texts)), texts)
+
+    def finished(self, found: TranslatedTexts, texts: tf.Tensor) -> TranslatedTexts:
+        """Returns the outputs for `texts` (string [N]) in their final form; subclasses override this method."""
+        return found
 
     def score(
         self, texts: tf.Tensor, targets: tf.Tensor, token_log_probabilities: TokenScorer, alpha: float | tf.Tensor

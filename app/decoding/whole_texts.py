@@ -11,7 +11,7 @@ from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.text.cutting import Cutter, at_least_one
 from keras_nmt.app.decoding.text.output_checks import WARNINGS, find_warnings
 from keras_nmt.app.decoding.text.texts import Pieces, TranslatedTexts
-from keras_nmt.app.decoding.text_pipeline import Finder, TextPipeline
+from keras_nmt.app.decoding.text_pipeline import TextPipeline
 from keras_nmt.pipelines.sentences.graph_cutting import cut_at_sentence_in_graph
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
@@ -50,18 +50,8 @@ class WholeTextPipeline(TextPipeline):
         self.whole = WholeTextCutter(vocabulary, options.max_source_tokens)
         super().__init__(vocabulary, options, cutter=self.whole, pairing=whole_pairs, checks=meaningful_warnings)
 
-    def translate(
-        self,
-        pieces: Pieces,
-        texts: tf.Tensor,
-        find: Finder,
-        *,
-        hypotheses: int | tf.Tensor,
-        beams: tf.Tensor,
-        retry: bool | tf.Tensor = False,
-    ) -> TranslatedTexts:
-        """Computes the outputs for `texts`, string [N]; see `TextPipeline.translate`."""
-        found = super().translate(pieces, texts, find, hypotheses=hypotheses, beams=beams, retry=retry)
+    def finished(self, found: TranslatedTexts, texts: tf.Tensor) -> TranslatedTexts:
+        """Adds the warning "cut" to the outputs for those of `texts` (string [N]) that were cut."""
         is_cut = self.whole.fitting(texts)[1][:, tf.newaxis]
         between = tf.where(found.warnings == "", "", ",")
         return found._replace(warnings=tf.where(is_cut, found.warnings + between + CUT_OFF, found.warnings))

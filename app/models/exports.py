@@ -1,7 +1,7 @@
 """Loads exports for the command line and the server, without importing any training code."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -13,10 +13,11 @@ from google.protobuf.message import DecodeError
 
 from keras_nmt.app.decoding.given_translations import Aligner, Scorer
 from keras_nmt.app.decoding.options import DecodingOptions, DecodingSettings
-from keras_nmt.app.decoding.signatures import DEFAULT, TRANSLATE, Signature, Signatures, with_translate
+from keras_nmt.app.decoding.signatures import DEFAULT, TRANSLATE, Signatures, with_translate
 from keras_nmt.app.decoding.translator import BATCH_TOKENS, BEST, WINDOW_LINES, TranslationRequest, Translator
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, is_ctranslate2
+from keras_nmt.app.models.faster_signatures import FasterSignatures
 from keras_nmt.app.runtime.processors import processors
 from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.app.tasks.known import task_named
@@ -153,29 +154,6 @@ class ExportModel:
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
         """Returns an aligner that uses the SavedModel's signature `align`."""
         return Aligner(self.signatures, window_lines=window_lines)
-
-
-class FasterSignatures(Mapping[str, Signature]):
-    """The signatures of two engines. A signature of the slower engine is used only if the faster engine lacks it.
-
-    Args:
-        faster: The signatures of the faster engine.
-        load_others: The function that returns all signatures of the slower engine. It is called when a signature is
-            needed that the faster engine does not have, or when names are listed.
-    """
-
-    def __init__(self, faster: Signatures, load_others: Callable[[], Signatures]) -> None:
-        self.faster = faster
-        self.load_others = load_others
-
-    def __getitem__(self, name: str) -> Signature:
-        return self.faster[name] if name in self.faster else self.load_others()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({**self.load_others(), **self.faster})
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
 
 
 def load_engine(version: Path, options: DecodingOptions, engine: EngineName | None = None) -> "CTranslate2Graph | None":

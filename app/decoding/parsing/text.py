@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.text.output_checks import WARNINGS
-from keras_nmt.app.decoding.text.texts import Pieces, TranslatedTexts
-from keras_nmt.app.decoding.text_pipeline import Finder, TextPipeline
+from keras_nmt.app.decoding.text.texts import TranslatedTexts
+from keras_nmt.app.decoding.text_pipeline import TextPipeline
 from keras_nmt.app.decoding.whole_texts import WholeTextCutter, whole_pairs
 from keras_nmt.pipelines.trees.pieces import WORD_PIECE
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
@@ -43,18 +43,8 @@ class TreePipeline(TextPipeline):
         cutter = WordCutter(vocabulary, options.max_source_tokens)
         super().__init__(vocabulary, options, cutter=cutter, pairing=whole_pairs, checks=no_warnings)
 
-    def translate(
-        self,
-        pieces: Pieces,
-        texts: tf.Tensor,
-        find: Finder,
-        *,
-        hypotheses: int | tf.Tensor,
-        beams: tf.Tensor,
-        retry: bool | tf.Tensor = False,
-    ) -> TranslatedTexts:
-        """Finds the trees over the words of `texts`, string [N]; see `TextPipeline.translate`."""
-        found = super().translate(pieces, texts, find, hypotheses=hypotheses, beams=beams, retry=False)
+    def finished(self, found: TranslatedTexts, texts: tf.Tensor) -> TranslatedTexts:
+        """Replaces the outputs by the trees over the words of `texts`, string [N]."""
         return found._replace(translations=bracketed(texts, found.pieces))
 
 

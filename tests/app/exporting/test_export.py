@@ -107,7 +107,9 @@ def test_a_run_without_sentences_gets_made_up_ones(run: Path) -> None:
 def test_the_sentences_of_a_run_are_neither_its_shortest_nor_its_longest(tmp_path: Path) -> None:
     lines = [f"{'word ' * i}{i}" for i in range(100)]
     (tmp_path / "dev.en").write_text("\n".join(["", *lines[::-1], lines[3]]), encoding="utf-8")
-    data = mock.Mock(spec=Manifest, splits={"dev": None}, text=lambda split: (tmp_path / "dev.en", None))
+    dev = mock.Mock(running_text=None)
+    data = mock.Mock(spec=Manifest, splits={"dev": dev}, text=lambda split: (tmp_path / "dev.en", None))
+    data.split.return_value = dev
     assert example_sentences(data) == [lines[i] for i in (6, 18, 31, 43, 56, 68, 81, 93)]
     assert EXAMPLES == 8
     assert example_sentences(mock.Mock(spec=Manifest, splits={})) == []

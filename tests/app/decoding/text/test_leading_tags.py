@@ -12,6 +12,7 @@ from keras_nmt.app.decoding.search.hypotheses import Hypotheses
 from keras_nmt.app.decoding.signatures import ALIGN, TRANSLATE
 from keras_nmt.app.decoding.text.found_pieces import found_pieces
 from keras_nmt.app.decoding.text.leading_tags import leads, tag_tables, without_tags
+from keras_nmt.app.decoding.text.output_checks import find_warnings
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
 from keras_nmt.app.decoding.translator import TranslationRequest, Translator
 from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
@@ -96,7 +97,7 @@ def test_a_digit_in_a_tag_does_not_count_as_a_number(graph: TranslationGraph) ->
     lengths = tf.fill([1, 1], tf.shape(wrong)[1])
     by_token = tf.zeros(tf.shape(wrong))[:, tf.newaxis]
     found = found._replace(tokens=wrong[:, tf.newaxis], lengths=lengths, token_log_probabilities=by_token)
-    tables = {"vocabulary": graph.vocabulary, "tags": graph.text.tables.tags}
+    tables = {"vocabulary": graph.vocabulary, "tags": graph.text.tables.tags, "checks": find_warnings}
     assert found_pieces(sources, found, 1, False, **tables).warnings.numpy().tolist() == [
         [[False, False, False, True, False, False]]
     ]
