@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.signatures import ALIGN, SCORE, TOKENIZE, Signatures
 from keras_nmt.app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, batches_of_like_length
+from keras_nmt.app.errors import UserError
 
 Pairs = Iterable[tuple[str, str]]
 PairOutputs = dict[str, Any]  # the outputs of a signature for one pair: NumPy scalars and arrays
@@ -90,6 +91,8 @@ class _Rows:
         batch_tokens: int,
         window_lines: int,
     ) -> None:
+        if name not in signatures:
+            raise UserError(f"this model does not {name} given output")
         self.tokenize = signatures[TOKENIZE]
         self.run_graph = signatures[name]
         self.settings = settings

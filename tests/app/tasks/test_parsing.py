@@ -53,6 +53,14 @@ def test_the_wrong_verb_names_the_right_one(parser_run: Path) -> None:
         assert done.complaints == [f"nmt {verb}: {parser_run} is a model of parsing; use nmt parse"]
 
 
+def test_a_parser_does_not_score_given_trees(parser_run: Path, tmp_path: Path) -> None:
+    words, trees = tmp_path / "words", tmp_path / "trees"
+    words.write_text("a cat\n")
+    trees.write_text("(TOP (NP (DT a) (NN cat)))\n")
+    done = nmt("score", parser_run, "--source", words, "--target", trees)
+    assert done.complaints == ["nmt score: this model does not score given output"]
+
+
 def test_output_gets_the_tags_of_the_reference_if_the_words_are_the_same() -> None:
     gold = parse_tree("(TOP (S (NP (PRP It)) (VP (VBZ works)) (. .)))")
     same = tagged_like(gold, "(TOP (NP (XX It) (XX works) (XX .)))")
