@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.tasks.task import Piece
+from keras_nmt.app.tasks.task import Piece, Task
 from keras_nmt.app.tasks.wording import CardWording, PageWording
 from keras_nmt.pipelines.preparation.running_text import RunningText
 from keras_nmt.pipelines.sources.corpora import LanguagePair
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
-class LanguageModelling:
+class LanguageModelling(Task):
     """The task of language modelling; see `Task`. Generated text has no references, so the dev loss is the measure."""
 
     name, verb, output = "language-model", "generate", "text"
@@ -54,10 +54,6 @@ class LanguageModelling:
         """Returns "Language model"."""
         return "Language model"
 
-    def prepared(self, text: str) -> str:
-        """Returns the prompt unchanged."""
-        return text
-
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns that the model has no encoder."""
         return {"encoder_layers": 0}
@@ -72,9 +68,6 @@ class LanguageModelling:
         from keras_nmt.app.decoding.generation.graph import GenerationGraph
 
         return GenerationGraph(cast("CausalNetwork", transformer), vocabulary, options, options.max_source_tokens + 1)
-
-    def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
-        """Does nothing: perplexity needs no package."""
 
     def dev_scores(
         self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sentencepiece
 
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.tasks.task import OutputScores, Piece
+from keras_nmt.app.tasks.task import Piece, Task
 from keras_nmt.app.tasks.wording import CardWording, Measure, PageWording
 from keras_nmt.pipelines.cleaning.filters import TextPair
 from keras_nmt.pipelines.preparation.recipes import Recipe
@@ -21,7 +21,6 @@ from keras_nmt.pipelines.vocabulary.tags import Languages
 from keras_nmt.pipelines.vocabulary.training import EOS
 
 if TYPE_CHECKING:
-    from keras_nmt.app.decoding.generation.graph import GenerationGraph
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
@@ -54,13 +53,12 @@ class TreeRecipe(Recipe):
         return encoded
 
 
-class Parsing:
+class Parsing(Task):
     """The task of parsing; see `Task`."""
 
     name, verb, output = "parsing", "parse", "tree"
     roles: LanguagePair | None = LanguagePair("words", "tree")
     metric, metric_label = "f1", "F1"
-    measures_text = False
     in_ctranslate2 = False
     recipe: Recipe = TreeRecipe(
         "parsing",
@@ -132,19 +130,12 @@ class Parsing:
 
         return ParsingGraph(transformer, vocabulary, options)
 
-    def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
-        """Does nothing: the scores need no package."""
-
     def dev_scores(
         self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages
     ) -> dict[str, float]:
         """Returns the labelled F1 and the share of sentences whose tree is right, in percent."""
         found = self.score(outputs, [references])
         return {"dev_f1": round(found.all.f1, 2), "dev_complete_match": round(found.all.complete_match, 2)}
-
-    def measure(self, engine: "GenerationGraph", sources: Sequence[str], texts: Sequence[str]) -> OutputScores:
-        """Raises `UserError`: output is scored, and no text is measured."""
-        raise UserError(f"{self.name} is scored by its output; give a source and references")
 
     def score(
         self,

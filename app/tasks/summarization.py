@@ -1,17 +1,15 @@
 """Summarization: a text into a short text of the same language, scored by ROUGE."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from keras_nmt.app.errors import UserError
-from keras_nmt.app.tasks.task import OutputScores, Piece
+from keras_nmt.app.tasks.task import Piece, Task
 from keras_nmt.app.tasks.wording import CardWording, Measure, PageWording
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
-    from keras_nmt.app.decoding.generation.graph import GenerationGraph
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
@@ -19,13 +17,12 @@ if TYPE_CHECKING:
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
-class Summarization:
+class Summarization(Task):
     """The task of summarization; see `Task`."""
 
     name, verb, output = "summarization", "summarize", "summary"
     roles: LanguagePair | None = LanguagePair("text", "summary")
     metric, metric_label = "rougeL", "ROUGE-L"
-    measures_text = False
     in_ctranslate2 = False
     recipe = Recipe(
         "summarization",
@@ -70,14 +67,6 @@ class Summarization:
         """Returns "Summarization"."""
         return "Summarization"
 
-    def prepared(self, text: str) -> str:
-        """Returns the text."""
-        return text
-
-    def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
-        """Returns no settings: the preset decides all."""
-        return {}
-
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
     ) -> "TranslationGraph":
@@ -87,9 +76,6 @@ class Summarization:
 
         return TranslationGraph(transformer, vocabulary, options, WholeTextPipeline(vocabulary, options))
 
-    def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
-        """Does nothing: ROUGE needs no package that may be missing."""
-
     def dev_scores(
         self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages
     ) -> dict[str, float]:
@@ -97,10 +83,6 @@ class Summarization:
         found = self.score(outputs, [references])
         measures = {"rouge1": found.rouge1, "rouge2": found.rouge2, "rougeL": found.rougeL}
         return {f"dev_{name}": round(value, 2) for name, value in measures.items()}
-
-    def measure(self, engine: "GenerationGraph", sources: Sequence[str], texts: Sequence[str]) -> OutputScores:
-        """Raises `UserError`: output is scored, and no text is measured."""
-        raise UserError(f"{self.name} is scored by its output; give a source and references")
 
     def score(
         self,

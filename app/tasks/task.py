@@ -5,9 +5,11 @@ A task is one object. It says how pairs become examples (`recipe`), which engine
 run or the export (`app.tasks.known`), and calls these methods.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from keras_nmt.app.errors import UserError
 from keras_nmt.app.tasks.wording import CardWording, PageWording
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
@@ -34,8 +36,8 @@ class OutputScores(Protocol):
         """Returns one line of text for each score."""
 
 
-class Task(Protocol):
-    """A task.
+class Task(ABC):
+    """A task. The methods with a body suit most tasks; a task overrides what differs.
 
     Attributes:
         name: The name in `nmt prepare --task`, in manifests, and in exports.
@@ -45,6 +47,9 @@ class Task(Protocol):
             the two sides are languages, which the user names.
         metric_label: The name of the metric in messages.
         in_ctranslate2: True if the engine of CTranslate2 does this task.
+        recipe: How pairs of text become examples.
+        metric: The name of the dev metric that ranks checkpoints; `dev_scores` returns it as `dev_{metric}`. None if no
+            output is scored, and the dev loss ranks checkpoints.
         measures_text: True if `nmt evaluate` measures how probable given text is (`measure`), and no output is scored.
         piece: What the model reads at once. A server cuts a text into these pieces, and joins their outputs.
         card: The words of the model card.
@@ -57,27 +62,20 @@ class Task(Protocol):
     roles: LanguagePair | None
     metric_label: str
     in_ctranslate2: bool
-    measures_text: bool
+    measures_text: bool = False
+    recipe: Recipe
+    metric: str | None
     piece: Piece
     card: CardWording
     page: PageWording
 
-    @property
-    def metric(self) -> str | None:
-        """The name of the dev metric that ranks checkpoints; `dev_scores` returns it as `dev_{metric}`.
-
-        None if no output is scored, and the dev loss ranks checkpoints.
-        """
-
-    @property
-    def recipe(self) -> Recipe:
-        """How pairs of text become examples."""
-
+    @abstractmethod
     def title(self, languages: Languages) -> str:
         """Returns the title of a model card for a model of these languages."""
 
     def prepared(self, text: str) -> str:
-        """Returns the input of the model for a text that a person has written."""
+        """Returns the input of the model for a text that a person has written: here the text."""
+        return text
 
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns the fields of `TransformerConfig` that the task decides, with their values.
@@ -86,15 +84,18 @@ class Task(Protocol):
             pieces: The pieces of the vocabulary.
             given: The section [model] of the preset, with the user's changes.
         """
+        return {}
 
+    @abstractmethod
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
     ) -> "TranslationGraph | GenerationGraph":
         """Returns the engine that turns input text into output text."""
 
-    def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:
+    def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:  # noqa: B027  # most need none
         """Raises `UserError` if a package is missing that scoring needs for these languages of the output."""
 
+    @abstractmethod
     def dev_scores(
         self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages
     ) -> dict[str, float]:
@@ -111,7 +112,9 @@ class Task(Protocol):
         Raises:
             UserError: The task has no such measure, or there is no text.
         """
+        raise UserError(f"{self.name} is scored by its output; give a source and references")
 
+    @abstractmethod
     def score(
         self,
         outputs: Sequence[str],

@@ -1,17 +1,16 @@
 """Translation: text of one language into another (Vaswani et al. 2017, section 6.1), scored by BLEU, chrF and TER."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.tasks.task import OutputScores, Piece
+from keras_nmt.app.tasks.task import Piece, Task
 from keras_nmt.app.tasks.wording import CardWording, Measure, PageWording, joined
 from keras_nmt.pipelines.preparation.recipes import TRANSLATION, Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 if TYPE_CHECKING:
-    from keras_nmt.app.decoding.generation.graph import GenerationGraph
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
@@ -19,13 +18,12 @@ if TYPE_CHECKING:
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
-class Translation:
+class Translation(Task):
     """The task of translation; see `Task`."""
 
     name, verb, output = TRANSLATION, "translate", "translation"
     roles: LanguagePair | None = None
     metric, metric_label = "bleu", "BLEU"
-    measures_text = False
     in_ctranslate2 = True
     piece: Piece = "sentence"
     recipe = Recipe()
@@ -71,14 +69,6 @@ class Translation:
         every = dict.fromkeys(language for pair in languages.pairs for language in (pair.source, pair.target))
         return f"Translation between {joined(every, 'and')}"
 
-    def prepared(self, text: str) -> str:
-        """Returns the text."""
-        return text
-
-    def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
-        """Returns no settings: the preset decides all."""
-        return {}
-
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
     ) -> "TranslationGraph":
@@ -111,10 +101,6 @@ class Translation:
             rows = [pair for pair, tag in zip(pairs, tags, strict=True) if tag == languages.tags_of(target)]
             found |= {f"dev_bleu_{target}": _bleu(rows, target)} if rows else {}
         return found
-
-    def measure(self, engine: "GenerationGraph", sources: Sequence[str], texts: Sequence[str]) -> OutputScores:
-        """Raises `UserError`: output is scored, and no text is measured."""
-        raise UserError(f"{self.name} is scored by its output; give a source and references")
 
     def score(
         self,
