@@ -45,6 +45,7 @@ class TransformerConfig:
         word_token: Id of the piece that stands for a word in both source and target, as in parsing. With it, the
             decoder is told the encoder's output at the next unread word (see `WordPointer`). 0 if there is no such
             piece.
+        word_tags: Number of ids directly after `word_token` that stand for a word in the target too, with a tag each.
 
     Raises:
         ValueError: A value is not allowed, or `model_width` is odd or not a multiple of `heads`.
@@ -65,6 +66,7 @@ class TransformerConfig:
     logits_bias: bool = False
     normalization_epsilon: float = EPSILON
     word_token: int = 0
+    word_tags: int = 0
 
     def __post_init__(self) -> None:
         sizes = ("vocabulary_size", "model_width", "inner_width", "heads", "encoder_layers", "decoder_layers")
@@ -92,6 +94,10 @@ class TransformerConfig:
         if not 0 <= self.word_token < self.vocabulary_size:
             raise ValueError(
                 f"word_token is {self.word_token}; it must be the id of a piece, less than {self.vocabulary_size}, or 0"
+            )
+        if not 0 <= self.word_tags < self.vocabulary_size - self.word_token or (self.word_tags and not self.word_token):
+            raise ValueError(
+                f"word_tags is {self.word_tags}; it must be the number of pieces after word_token {self.word_token}, or 0"
             )
         for name in ("residual_dropout", "attention_dropout", "inner_dropout"):
             if not 0 <= getattr(self, name) < 1:

@@ -35,16 +35,22 @@ class Transformer(TokenModel):
         super().__init__(config, **kwargs)
         if not self.config.encoder_layers:
             raise ValueError("encoder_layers is 0; use at least 1, or LanguageModel for a model without an encoder")
-        dtype, word = self.dtype_policy, self.config.word_token
+        dtype, words = self.dtype_policy, (self.config.word_token, self.config.word_tags)
         self.encoder = Encoder(self.config, name="encoder", dtype=dtype)
         self.decoder = Decoder(self.config, name="decoder", dtype=dtype)
-        self.word_pointer = WordPointer(word, name="word_pointer", dtype=dtype) if word else None
+        self.word_pointer = WordPointer(*words, name="word_pointer", dtype=dtype) if words[0] else None
         self.build()
 
     @property
     def word_token(self) -> int:
         """The id of a word in source and target; 0 if the decoder is not told the next word."""
         return self.config.word_token
+
+    def is_word(self, ids: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns which ids stand for a word, with or without a tag: bool, in the shape of `ids`; see `WordPointer`."""
+        if not self.word_pointer:
+            raise ValueError("the model has no word_token, so no id stands for a word")
+        return self.word_pointer.is_word(ids)
 
     def states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
         """Returns the decoder's output [B, T, D], before the projection to logits.

@@ -13,12 +13,12 @@ from keras_nmt.pipelines.cleaning.filters import TextPair
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.shards.records import IdPair
 from keras_nmt.pipelines.sources.corpora import LanguagePair
-from keras_nmt.pipelines.trees.linearization import linearize, tree_of
-from keras_nmt.pipelines.trees.pieces import WORD_PIECE, piece_of
+from keras_nmt.pipelines.trees.linearization import WORD, Linearization, linearize, tree_of
+from keras_nmt.pipelines.trees.pieces import WORD_PIECE, is_tag, piece_of, tag_piece
 from keras_nmt.pipelines.trees.tree import Tree, parse_tree
 from keras_nmt.pipelines.trees.words import ptb_words
 from keras_nmt.pipelines.vocabulary.tags import Languages
-from keras_nmt.pipelines.vocabulary.training import EOS
+from keras_nmt.pipelines.vocabulary.training import EOS, UNK
 
 if TYPE_CHECKING:
     from keras_nmt.app.decoding.network.protocol import Network
@@ -30,13 +30,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TreeRecipe(Recipe):
-    """The recipe of parsing: the source is words with a marker before each, the target is the actions of the tree."""
+    """The recipe of parsing: the source is words with a marker before each, the target is the actions of the tree.
+
+    Attributes:
+        has_tags: True if the action that reads a word also gives its tag, where the vocabulary has the tag.
+    """
+
+    has_tags: bool = True
 
     def symbols(self, pairs: Iterable[TextPair]) -> tuple[str, ...]:
-        """Returns the pieces of all actions of the trees, `<XX>` first."""
-        actions = {action for _, tree in pairs for action in linearize(parse_tree(tree)).actions}
-        labels = sorted({action[1:] for action in actions if action[0] == "("})
-        return (WORD_PIECE, *(piece_of(f"{bracket}{label}") for label in labels for bracket in "()"))
+        """Returns the pieces of all actions of the trees: `<XX>`, the tags, and the brackets."""
+        trees = [linearize(parse_tree(tree)) for _, tree in pairs]
+        tags = sorted({tag for tree in trees for tag in tree.tags} - {WORD}) if self.has_tags else []
+        labels = sorted({action[1:] for tree in trees for action in tree.actions if action[0] == "("})
+        brackets = [piece_of(f"{bracket}{label}") for label in labels for bracket in "()"]
+        return (WORD_PIECE, *map(tag_piece, tags), *brackets)
 
     def vocabulary_text(self, pairs: Iterable[TextPair]) -> Iterator[str]:
         """Yields the words of each sentence."""
@@ -48,9 +56,22 @@ class TreeRecipe(Recipe):
         encoded: list[IdPair] = []
         for source, tree in pairs:
             words = processor.encode(source.split(), num_threads=1)
-            actions = [processor.piece_to_id(piece_of(action)) for action in linearize(parse_tree(tree)).actions]
+            actions = _action_ids(processor, linearize(parse_tree(tree)))
             encoded.append(([token for pieces in words for token in (word, *pieces)] + [EOS], [*actions, EOS]))
         return encoded
+
+
+def _action_ids(processor: sentencepiece.SentencePieceProcessor, tree: Linearization) -> list[int]:
+    """Returns the ids of the actions, with the tags that the vocabulary has."""
+    tags = iter(tree.tags)
+    ids = []
+    for action in tree.actions:
+        piece = piece_of(action)
+        if action == WORD:
+            piece = tag_piece(next(tags))
+            piece = WORD_PIECE if processor.piece_to_id(piece) == UNK else piece
+        ids.append(processor.piece_to_id(piece))
+    return ids
 
 
 class Parsing(Task):
@@ -116,11 +137,13 @@ class Parsing(Task):
         return " ".join(ptb_words(text))
 
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
-        """Returns the id of the marker before each word, by which the decoder is told the next word.
+        """Returns the id of the marker before each word, by which the decoder is told the next word, and of its tags.
 
         A preset can turn this off with `word_token = 0`.
         """
-        return {"word_token": 0 if given.get("word_token") == 0 else pieces.index(WORD_PIECE)}
+        if given.get("word_token") == 0:
+            return {"word_token": 0, "word_tags": 0}
+        return {"word_token": pieces.index(WORD_PIECE), "word_tags": sum(map(is_tag, pieces))}
 
     def engine(
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"

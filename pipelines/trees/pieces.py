@@ -1,14 +1,33 @@
-"""The pieces of a vocabulary that stand for the actions of trees: `<XX>`, `<(NP>`, `<)NP>` and so on."""
+"""The pieces of a vocabulary that stand for the actions of trees.
+
+`<(NP>` and `<)NP>` open and close a constituent. `<XX>` reads a word, and `<XX:NN>` reads a word with the tag NN.
+"""
 
 from keras_nmt.pipelines.trees.linearization import WORD
 
 WORD_PIECE = f"<{WORD}>"
 _OPENING = "<("
+_TAGGED = f"<{WORD}:"
 
 
 def piece_of(action: str) -> str:
     """Returns the piece of an action, such as `<(NP>` for `(NP`."""
     return f"<{action}>"
+
+
+def tag_piece(tag: str) -> str:
+    """Returns the piece that reads a word with a tag, such as `<XX:NN>`."""
+    return f"{_TAGGED}{tag}>"
+
+
+def is_tag(piece: str) -> bool:
+    """Returns True if a piece reads a word and gives its tag."""
+    return piece.startswith(_TAGGED) and piece.endswith(">")
+
+
+def is_word(piece: str) -> bool:
+    """Returns True if a piece reads a word, with a tag or without."""
+    return piece == WORD_PIECE or is_tag(piece)
 
 
 def is_opening(piece: str) -> bool:

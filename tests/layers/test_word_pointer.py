@@ -75,7 +75,14 @@ def test_the_pointer_tells_the_next_unread_word() -> None:
     memory = np.arange(6, dtype="float32")[None, :, None] + np.ones((1, 6, 3), "float32")  # position s has value s + 1
     source = np.array([[WORD, 7, WORD, 8, WORD, 9]])
     target = np.array([[6, WORD, 6, WORD, WORD, 4, 4]])
-    assert numpy(told(pointer, source, target, memory))[0, :, 0].tolist() == [1, 3, 3, 5, 0, 0, 0]
+    assert numpy(told(pointer, source, target, memory))[0, :, 0].tolist() == [1.5, 3.5, 3.5, 5.5, 0, 0, 0]
+
+
+def test_a_tag_in_the_target_reads_a_word_too() -> None:
+    pointer = built(WordPointer(WORD, word_tags=2))
+    tagged = np.array([[4, WORD, WORD + 1, WORD + 2, WORD + 3, 4, WORD]])
+    assert numpy(pointer.words_read(tagged)).tolist() == [[0, 1, 2, 3, 3, 3, 4]]
+    assert numpy(Transformer(replace(POINTING, word_tags=2)).is_word(tagged)).sum() == 4
 
 
 def test_the_pointer_equals_the_oracle() -> None:
@@ -183,7 +190,7 @@ def test_gradient_reaches_the_encoder_at_the_words_that_are_told() -> None:
         tape.watch(memory)
         loss = tf.reduce_sum(told(pointer, source, target, memory) * normal(2, 3, WIDTH, seed=1))
     reached = numpy(tape.gradient(loss, memory)).any(axis=2)
-    assert reached.tolist() == [[True, False, True, False, False], [False, True, False, False, False]]
+    assert reached.tolist() == [[True, True, True, False, False], [False, True, True, False, False]]
 
 
 @both_normalizations
@@ -222,5 +229,5 @@ def test_a_model_without_word_token_has_no_words() -> None:
 
 
 def test_words_are_numbered_from_zero() -> None:
-    words: WordMemory = built(WordPointer(WORD)).memory(np.array([[WORD, 7, WORD, 0]]), normal(1, 4, WIDTH))
-    assert numpy(words.numbers).tolist() == [[0, -1, 1, -1]]
+    words: WordMemory = built(WordPointer(WORD)).memory(np.array([[9, WORD, 7, WORD, 0]]), normal(1, 5, WIDTH))
+    assert numpy(words.numbers).tolist() == [[-1, 0, 0, 1, 1]]

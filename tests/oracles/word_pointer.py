@@ -7,14 +7,18 @@ from tests.oracles.transformer import Array
 
 
 def told(source: Array, target: Array, memory: Array, kernel: Array, word: int) -> Array:
-    """Returns the projected encoder output at the next unread word of each target position, else 0: [B, T, D]."""
+    """Returns the projected mean of the encoder's output at the next unread word of each target position: [B, T, D].
+
+    The tokens of a word are the id `word` and those that follow it. Without an unread word, the result is 0.
+    """
     result = np.zeros((*target.shape, kernel.shape[1]))
     for row, ids in enumerate(source):
         places = [place for place, token in enumerate(ids) if token == word]
+        ends = [*places[1:], np.count_nonzero(ids)]
         for position in range(target.shape[1]):
             read = target[row, : position + 1].tolist().count(word)
             if read < len(places):
-                result[row, position] = memory[row, places[read]] @ kernel
+                result[row, position] = memory[row, places[read] : ends[read]].mean(axis=0) @ kernel
     return result
 
 

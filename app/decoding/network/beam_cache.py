@@ -117,7 +117,7 @@ def decode_step(
     length = tf.shape(cache.slots)[1]
     words_read = cache.words_read
     if network.word_token:
-        words_read += tf.cast(tokens == network.word_token, tf.int32)
+        words_read += tf.cast(network.is_word(tokens), tf.int32)
     tokens = tf.reshape(tokens, [sentences, -1])
     beams = tf.shape(tokens)[1]
     own = tf.tile(tf.range(beams), [sentences])[:, tf.newaxis]

@@ -35,6 +35,10 @@ class Ensemble:
         """The `word_token` of all members."""
         return self.transformers[0].word_token
 
+    def is_word(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns which ids stand for a word; the same for all members."""
+        return self.transformers[0].is_word(ids)
+
     def count_params(self) -> int:
         """Returns the number of values in the weights of all members."""
         return sum(transformer.count_params() for transformer in self.transformers)

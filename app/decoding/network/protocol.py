@@ -28,6 +28,9 @@ class Network(Protocol):
     def word_token(self) -> int:
         """The id of a word in source and target, if the decoder is told the next unread word; else 0."""
 
+    def is_word(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns which ids stand for a word, with or without a tag: bool, in the shape of `ids`."""
+
     def count_params(self) -> int:
         """Returns the number of values in all weights."""
 

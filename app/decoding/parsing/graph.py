@@ -10,7 +10,7 @@ from keras_nmt.app.decoding.search.tree_search import TreeSymbols, tree_search
 from keras_nmt.app.decoding.signatures import Signatures, parser_signatures
 from keras_nmt.app.decoding.text.texts import Search
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
-from keras_nmt.pipelines.trees.pieces import WORD_PIECE, closing_piece, is_opening
+from keras_nmt.pipelines.trees.pieces import closing_piece, is_opening, is_word
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
@@ -34,8 +34,7 @@ class ParsingGraph(TranslationGraph):
     ) -> Hypotheses:
         """Searches for the best trees of pieces, given as token ids, int32 [B, (L)]. Ignores `prefixes`."""
         search = search or Search.of(self.options)
-        is_word = tf.cast(pieces == self.symbols.word, tf.int32)
-        words = tf.reduce_sum(is_word, axis=1)
+        words = tf.reduce_sum(tf.cast(pieces == self.symbols.words[0], tf.int32), axis=1)
         step, state = self.network.begin(pieces, search.beam_size)
         return tree_search(
             step,
@@ -54,5 +53,7 @@ def tree_symbols(vocabulary: AnyVocabulary) -> TreeSymbols:
     pieces = vocabulary.pieces()
     opens = [piece for piece in pieces if is_opening(piece)]
     return TreeSymbols(
-        pieces.index(WORD_PIECE), [*map(pieces.index, opens)], [pieces.index(closing_piece(piece)) for piece in opens]
+        [number for number, piece in enumerate(pieces) if is_word(piece)],
+        [*map(pieces.index, opens)],
+        [pieces.index(closing_piece(piece)) for piece in opens],
     )

@@ -1,7 +1,7 @@
 """Text processing of a parser, in a TensorFlow graph: words to tokens, and actions to bracketed trees.
 
-The words of a text are the strings between its spaces. The token `<XX>` stands before the
-pieces of each word, and the decoder emits it to read the word; see `pipelines.trees.linearization` for the actions.
+The words of a text are the strings between its spaces. The token `<XX>` stands before the pieces of each word. The
+decoder emits `<XX>` or a tag such as `<XX:NN>` to read the word; see `pipelines.trees.linearization` for the actions.
 """
 
 import tensorflow as tf
@@ -61,8 +61,8 @@ def no_warnings(_sources: tf.Tensor, _source_tokens: tf.Tensor, outputs: tf.Tens
 def bracketed(texts: tf.Tensor, pieces: tf.Tensor) -> tf.Tensor:
     """Writes actions as trees in one line.
 
-    Example: the words "It works" and the pieces `<(S>`, `<XX>`, `<XX>`, `<)S>`, `</s>` give
-    `(TOP (S (XX It) (XX works)))`.
+    Example: the words "It works" and the pieces `<(S>`, `<XX:PRP>`, `<XX>`, `<)S>`, `</s>` give
+    `(TOP (S (PRP It) (XX works)))`.
 
     Args:
         texts: string [N], the words of each text, separated by spaces.
@@ -76,10 +76,11 @@ def bracketed(texts: tf.Tensor, pieces: tf.Tensor) -> tf.Tensor:
         words = words.with_values(tf.strings.regex_replace(words.values, rf"\{bracket}", escaped))
     words = words.to_tensor("")  # [N, W]
     words = tf.pad(words, [[0, 0], [0, 1]], constant_values="")  # at least one column
-    is_word = pieces == WORD_PIECE
+    is_word = tf.strings.regex_full_match(pieces, "<XX(:.*)?>")
     number = tf.cumsum(tf.cast(is_word, tf.int32), axis=2) - 1
     number = tf.clip_by_value(number, 0, tf.shape(words)[1] - 1)
-    leaves = tf.strings.join([" (XX ", tf.gather(words, number, batch_dims=1), ")"])
+    tags = tf.strings.regex_replace(pieces, "^<(?:XX:)?(.*)>$", r"\1")
+    leaves = tf.strings.join([" (", tags, " ", tf.gather(words, number, batch_dims=1), ")"])
     opens = tf.strings.regex_replace(pieces, r"^<\((.*)>$", r" (\1")
     is_close = tf.strings.regex_full_match(pieces, r"<\).*>")
     parts = tf.where(is_word, leaves, tf.where(is_close, ")", tf.where(pieces == "</s>", "", opens)))

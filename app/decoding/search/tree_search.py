@@ -25,7 +25,7 @@ MAX_OPENS = 16  # for a model that opens brackets without end; more than trees o
 class TreeSymbols(NamedTuple):
     """The ids of the actions; all are different from each other. There are L labels, at least one."""
 
-    word: int  # reads the next word
+    words: Sequence[int]  # W ids, at least one; each reads the next word, with a tag or without
     opens: Sequence[int]  # L ids, opens a bracket with each label
     closes: Sequence[int]  # L ids, closes a bracket with each label, in the order of `opens`
 
@@ -122,13 +122,14 @@ class TreeSearch(BeamSearch):
         no_prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
         super().__init__(step, settings, length_limits=length_limits, prefixes=no_prefixes)
         self.max_opens = max_opens
-        self.word, self.opens, closes = (tf.convert_to_tensor(ids, tf.int32) for ids in symbols)
-        size = [1 + tf.reduce_max(tf.concat([self.opens, closes, [self.word, EOS]], axis=0))]
+        self.words, self.opens, closes = (tf.convert_to_tensor(ids, tf.int32) for ids in symbols)
+        size = [1 + tf.reduce_max(tf.concat([self.words, self.opens, closes, [EOS]], axis=0))]
         opens = self.opens[:, tf.newaxis]
         one = tf.ones_like(self.opens)
-        # Tables of all ids up to the largest action: +1 for an opening bracket, -1 for a closing one, and the closing
-        # bracket of each opening one.
+        # Tables of all ids up to the largest action: +1 for an opening bracket, -1 for a closing one; 1 for a word; and
+        # the closing bracket of each opening one.
         self.depth_changes = tf.scatter_nd(opens, one, size) - tf.scatter_nd(closes[:, tf.newaxis], one, size)
+        self.is_word = tf.scatter_nd(self.words[:, tf.newaxis], tf.ones_like(self.words), size)
         self.closing = tf.scatter_nd(opens, closes, size)
 
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
@@ -138,12 +139,11 @@ class TreeSearch(BeamSearch):
         """
         logits = tf.cast(logits, tf.float32)
         progress = self.progress(state)
-        labels = tf.size(self.opens)
         every_beam = tf.ones_like(progress.depth)[:, tf.newaxis]  # [B * K, 1]
-        actions = [every_beam * self.opens, every_beam * self.word, progress.closing[:, tf.newaxis], every_beam * EOS]
-        tokens = tf.concat(actions, axis=1)  # [B * K, L + 3]
-        may_open, *others = self.allowed(state, progress)
-        is_allowed = tf.concat([tf.repeat(may_open[:, tf.newaxis], labels, axis=1), tf.stack(others, axis=1)], axis=1)
+        actions = [every_beam * self.opens, every_beam * self.words, progress.closing[:, tf.newaxis], every_beam * EOS]
+        tokens = tf.concat(actions, axis=1)  # [B * K, L + W + 2]
+        counts = [tf.size(self.opens), tf.size(self.words), 1, 1]
+        is_allowed = tf.repeat(tf.stack(self.allowed(state, progress), axis=1), counts, axis=1)
         values = tf.where(is_allowed, tf.gather(logits, tokens, batch_dims=1), IMPOSSIBLE)
         return Scored(logits, log_normalizers(logits, top_k(logits, 1)), TopK(values, tokens))
 
@@ -161,7 +161,7 @@ class TreeSearch(BeamSearch):
         innermost = tf.reduce_max(tf.where(is_at_depth, places, 0), axis=1)  # 0 is the place of BOS
         not_opening = tf.reduce_max(tf.where(is_opening, 0, places), axis=1)
         return TreeProgress(
-            words_read=tf.math.count_nonzero(actions == self.word, axis=1, dtype=tf.int32),
+            words_read=tf.reduce_sum(tf.gather(self.is_word, actions), axis=1),
             depth=depths[:, -1],
             opened=state.position - not_opening,
             closing=tf.gather(self.closing, tf.gather(actions, innermost, batch_dims=1)),

@@ -10,7 +10,7 @@ from keras_nmt.layers import Transformer, TransformerConfig
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, PAD
 
 WORD, VOCABULARY = 4, 23
-SYMBOLS = TreeSymbols(WORD, [5, 6], [7, 8])
+SYMBOLS = TreeSymbols([WORD], [5, 6], [7, 8])
 SENTENCES = [[WORD, 11, 12, WORD, 13, WORD, 14, WORD, 15], [WORD, 16], [], [WORD, 17, WORD, 18, 19]]
 BEAMS = 3
 

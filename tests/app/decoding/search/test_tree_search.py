@@ -14,8 +14,8 @@ from keras_nmt.app.decoding.search.tree_search import TreeSymbols, tree_length_l
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 from tests.oracles.exhaustive_search import length_penalty
 
-WORD, OPENS, CLOSES = 9, (4, 12, 7), (6, 5, 10)
-VOCABULARY = 14  # ids 8, 11 and 13 are no actions
+WORD, TAG, OPENS, CLOSES = 9, 8, (4, 12, 7), (6, 5, 10)
+VOCABULARY = 14  # ids 11 and 13 are no actions
 NODES = 4093
 TABLE = np.random.default_rng(7).normal(scale=2.0, size=(NODES, VOCABULARY)).astype(np.float32)
 
@@ -26,7 +26,7 @@ options = st.fixed_dictionaries(
     {
         "alpha": st.sampled_from([-0.5, 0.0, 0.6, 1.0]),
         "max_opens": st.integers(1, 5),
-        "liked": st.lists(st.sampled_from([*OPENS, *CLOSES, WORD, EOS, 11]), max_size=3),
+        "liked": st.lists(st.sampled_from([*OPENS, *CLOSES, WORD, TAG, EOS, 11]), max_size=3),
         "weight": st.sampled_from([0.0, 5.0, 40.0]),
     }
 )
@@ -69,7 +69,7 @@ class TreeModule(tf.Module):
 
     def __init__(self, labels: int) -> None:
         super().__init__()
-        self.symbols = TreeSymbols(WORD, OPENS[:labels], CLOSES[:labels])
+        self.symbols = TreeSymbols([WORD, TAG], OPENS[:labels], CLOSES[:labels])
 
     @tf.function(input_signature=[Given(ids, ids, ids, whole, whole, whole, number, ids, number)], autograph=False)
     def search(self, given: Given) -> dict[str, tf.Tensor]:
@@ -109,7 +109,8 @@ def trees_of(found: Hypotheses, sentence: int) -> list[tuple[int, ...]]:
 
 def is_tree(tokens: Sequence[int], words: int, max_opens: int) -> bool:
     """Returns True for a tree over the words and EOS: replaces each innermost constituent until the root is left."""
-    letters = {WORD: "w", EOS: "$", **dict(zip(OPENS, "abc", strict=True)), **dict(zip(CLOSES, "ABC", strict=True))}
+    brackets = {**dict(zip(OPENS, "abc", strict=True)), **dict(zip(CLOSES, "ABC", strict=True))}
+    letters = {WORD: "w", TAG: "w", EOS: "$", **brackets}
     text = "".join(letters.get(token, "?") for token in tokens)
     if text.count("w") != words or re.search(f"[abc]{{{max_opens + 1}}}", text):
         return False
@@ -122,7 +123,7 @@ def is_tree(tokens: Sequence[int], words: int, max_opens: int) -> bool:
     ("tokens", "expected"),
     [
         ((4, WORD, 6, EOS), True),
-        ((4, 12, WORD, 5, 6, EOS), True),
+        ((4, 12, TAG, 5, 6, EOS), True),
         ((4, WORD, 12, WORD, 5, 6, EOS), False),  # too many words
         ((4, 12, 5, WORD, 6, EOS), False),  # an empty constituent
         ((4, WORD, 5, EOS), False),  # another label
@@ -177,6 +178,7 @@ def forests(words: int, budget: int, labels: Sequence[int]) -> Iterator[tuple[in
         return
     for rest in forests(words - 1, budget - 1, labels):
         yield (WORD, *rest)
+        yield (TAG, *rest)
     for own in range(1, words + 1):
         for first in constituents(own, budget - (words - own), labels):
             for rest in forests(words - own, budget - len(first), labels):
@@ -204,9 +206,12 @@ def test_a_beam_wide_enough_finds_the_best_of_all_trees(seed: int, alpha: float,
 
 
 def test_the_number_of_small_trees_is_known() -> None:
-    """Over two words with two labels: one bracket in 5 actions; in 7, two brackets: nested, or around either word."""
-    assert sum(1 for _ in constituents(2, 4, labels=(0, 1))) == 2
-    assert sum(1 for _ in constituents(2, 6, labels=(0, 1))) == 2 + 3 * 4
+    """Over two words with two labels: one bracket in 5 actions; in 7, two brackets: nested, or around either word.
+
+    Each of the words is read in one of two ways.
+    """
+    assert sum(1 for _ in constituents(2, 4, labels=(0, 1))) == 2 * 4
+    assert sum(1 for _ in constituents(2, 6, labels=(0, 1))) == (2 + 3 * 4) * 4
 
 
 @settings(max_examples=15, deadline=None)
