@@ -95,10 +95,9 @@ class TransformerConfig:
             raise ValueError(
                 f"word_token is {self.word_token}; it must be the id of a piece, less than {self.vocabulary_size}, or 0"
             )
-        if not 0 <= self.word_tags < self.vocabulary_size - self.word_token or (self.word_tags and not self.word_token):
-            raise ValueError(
-                f"word_tags is {self.word_tags}; it must be the number of pieces after word_token {self.word_token}, or 0"
-            )
+        most_tags = self.vocabulary_size - self.word_token - 1 if self.word_token else 0
+        if not 0 <= self.word_tags <= most_tags:
+            raise ValueError(f"word_tags is {self.word_tags}; with word_token {self.word_token}, at most {most_tags}")
         for name in ("residual_dropout", "attention_dropout", "inner_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and less than 1")

@@ -32,16 +32,13 @@ if TYPE_CHECKING:
 class TreeRecipe(Recipe):
     """The recipe of parsing: the source is words with a marker before each, the target is the actions of the tree.
 
-    Attributes:
-        has_tags: True if the action that reads a word also gives its tag, where the vocabulary has the tag.
+    An action that reads a word gives its tag too, if the vocabulary has the tag.
     """
-
-    has_tags: bool = True
 
     def symbols(self, pairs: Iterable[TextPair]) -> tuple[str, ...]:
         """Returns the pieces of all actions of the trees: `<XX>`, the tags, and the brackets."""
         trees = [linearize(parse_tree(tree)) for _, tree in pairs]
-        tags = sorted({tag for tree in trees for tag in tree.tags} - {WORD}) if self.has_tags else []
+        tags = sorted({tag for tree in trees for tag in tree.tags} - {WORD})
         labels = sorted({action[1:] for tree in trees for action in tree.actions if action[0] == "("})
         brackets = [piece_of(f"{bracket}{label}") for label in labels for bracket in "()"]
         return (WORD_PIECE, *map(tag_piece, tags), *brackets)
@@ -101,7 +98,7 @@ class Parsing(Task):
         room="brackets",
         usage="Each text is one sentence. Its words and marks are separated by spaces, as in the Penn Treebank: "
         "`They ca n't .` The command `nmt parse` divides a sentence into such words. Words of the tree have the tag "
-        "`XX`, as the model predicts constituents only; brackets in the text become `-LRB-` and `-RRB-`.",
+        "`XX` if the training trees had no parts of speech; brackets in the text become `-LRB-` and `-RRB-`.",
         measures=(
             Measure("recall", "all.recall", "", "recall"),
             Measure("precision", "all.precision", "", "precision"),
@@ -113,7 +110,7 @@ class Parsing(Task):
         "reference, because EVALB finds punctuation by them",
         limits=(
             "Each sentence is parsed separately. Text of several sentences must be split first.",
-            "The trees have constituents only: no parts of speech, no function tags, no empty elements.",
+            "The trees have no function tags and no empty elements.",
             "Sentences that are longer than those of the training data, and subjects and registers that are rare in "
             "it, are parsed worse.",
             "A tree is always well-formed, but it can be wrong. Only the scores above were measured.",
@@ -170,7 +167,8 @@ class Parsing(Task):
     ) -> "Evaluation":
         """Returns labelled precision, recall, F1 and so on by the rules of EVALB.
 
-        The parser predicts no tags, so each word of an output gets the tag that it has in the reference.
+        Each word of an output gets the tag that it has in the reference, because EVALB leaves out punctuation by its
+        tag; so a parser is scored by its constituents, whether it predicts tags or not.
         """
         from keras_nmt.app.scoring.evalb import evaluate
 

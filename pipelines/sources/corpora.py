@@ -32,8 +32,7 @@ def open_corpus(
 ) -> Corpus:
     """Opens the corpus that `spec` names, in the direction of `pair`.
 
-    Only these options in `spec` are used here: `sha256`, `documents`, `source`, `target` and `loss_weight=column`. The
-    code that mixes corpora uses the other options: weights, tags and language pairs.
+    The options of `spec` that concern how corpora are mixed are not used here: weights, tags and language pairs.
 
     Args:
         spec: `tfds:NAME/CONFIG[:SPLIT]`, `files:PREFIX`, `tsv:FILE`, `jsonl:FILE`, `tmx:FILE`, `trees:FILE`,
@@ -70,6 +69,7 @@ def open_corpus(
             checksums=wanted.sha256,
             weight_column=wanted.loss_weight_column,
             documents=wanted.documents or DOCUMENTS[0],
+            pos=wanted.pos is not False,
             fields=(wanted.source_field or pair.source, wanted.target_field or pair.target),
         )
     )
@@ -90,6 +90,8 @@ def _check_options(spec: CorpusSpec, kind: str) -> None:
         raise DataError(f"corpus {spec.text}: sha256 is for files from https://; leave it out")
     if spec.documents and kind != "text":
         raise DataError(f"corpus {spec.text}: documents is for text:FILE; leave it out")
+    if spec.pos is not None and kind != "trees":
+        raise DataError(f"corpus {spec.text}: pos is for trees:FILE; leave it out")
 
 
 def _reversed(spec: CorpusSpec, corpus: Corpus) -> Corpus:

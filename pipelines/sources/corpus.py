@@ -137,6 +137,7 @@ class CorpusRequest:
         weight_column: True to read the loss weights from the third column of each line.
         fields: The names of the source and the target in a JSON object.
         documents: One of `DOCUMENTS`, the part of a file of running text that is a document.
+        pos: False to replace the parts of speech of a treebank by `XX`.
     """
 
     spec: str
@@ -149,3 +150,4 @@ class CorpusRequest:
     weight_column: bool
     fields: tuple[str, str]
     documents: str = DOCUMENTS[0]
+    pos: bool = True

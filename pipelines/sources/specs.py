@@ -33,6 +33,7 @@ class CorpusSpec:
         target_field: The field of a JSON object that contains the target; if None, the field is named by the language.
         documents: One of `DOCUMENTS`, the part of a file of running text that is a document; None if the SPEC gives
             none.
+        pos: False to replace the parts of speech of a treebank by `XX`; None if the SPEC does not say.
     """
 
     text: str
@@ -46,6 +47,7 @@ class CorpusSpec:
     source_field: str | None = None
     target_field: str | None = None
     documents: str | None = None
+    pos: bool | None = None
 
     @property
     def kind(self) -> str:
@@ -159,6 +161,12 @@ def _documents(spec: str, name: str, value: str) -> dict[str, Any]:
     return {name: value}
 
 
+def _pos(spec: str, name: str, value: str) -> dict[str, Any]:
+    if value not in ("yes", "no"):
+        raise DataError(f"corpus {spec}: {name} must be yes or no, got {value!r}")
+    return {name: value == "yes"}
+
+
 _OPTIONS: dict[str, Callable[[str, str, str], dict[str, Any]]] = {
     "weight": _number,
     "tag": _tag,
@@ -168,4 +176,5 @@ _OPTIONS: dict[str, Callable[[str, str, str], dict[str, Any]]] = {
     "source": _field,
     "target": _field,
     "documents": _documents,
+    "pos": _pos,
 }

@@ -70,6 +70,12 @@ def tree_of(words: Sequence[str], actions: Sequence[str], tags: Sequence[str] | 
     return with_top(open_nodes[0][1][0])
 
 
+def untagged(tree: Tree) -> Tree:
+    """Returns the tree, with the root `TOP`, in which the tag of each word is `XX`."""
+    linear = linearize(tree)
+    return tree_of(linear.words, linear.actions)
+
+
 def is_well_formed(actions: Sequence[str], words: Sequence[str]) -> bool:
     """Returns True if the actions build exactly one tree over exactly these words."""
     try:

@@ -28,6 +28,7 @@ def test_the_defaults_are_the_papers_base_model() -> None:
         "logits_bias": False,
         "normalization_epsilon": 1e-6,
         "word_token": 0,
+        "word_tags": 0,
     }
 
 
@@ -105,3 +106,11 @@ def test_a_word_token_outside_the_vocabulary_is_refused(value: int) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         replace(PAPER_BASE, word_token=value)
     assert replace(PAPER_BASE, word_token=36_999).word_token == 36_999
+
+
+@pytest.mark.parametrize(("word_token", "word_tags", "most"), [(0, 1, 0), (36_990, 10, 9), (5, -1, 36_994)])
+def test_the_tags_of_words_are_pieces_after_the_word(word_token: int, word_tags: int, most: int) -> None:
+    message = f"word_tags is {word_tags}; with word_token {word_token}, at most {most}"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        replace(PAPER_BASE, word_token=word_token, word_tags=word_tags)
+    assert replace(PAPER_BASE, word_token=word_token, word_tags=most).word_tags == most

@@ -52,7 +52,7 @@ def test_options_begin_at_the_last_question_mark_followed_by_a_name(text: str, l
             "wieght=2",
             r"unknown option 'wieght'; did you mean weight\? known: weight, tag, pair, loss_weight, sha256, so",
         ),
-        ("colour=red", "known: weight, tag, pair, loss_weight, sha256, source, target, documents$"),
+        ("colour=red", "known: weight, tag, pair, loss_weight, sha256, source, target, documents, pos$"),
         ("colour=red", "unknown option 'colour'; known: weight"),
         ("weight=2&tag", "expected tag=VALUE, got 'tag'"),
         ("weight=2&weight=3", "gives weight twice; leave one"),

@@ -43,6 +43,18 @@ def test_files_may_be_compressed_matched_by_a_pattern_and_reversed(tmp_path: Pat
     assert corpus.origin["kind"] == "trees"
 
 
+def test_words_can_be_without_parts_of_speech(tmp_path: Path) -> None:
+    opened(tmp_path, f"{ONE}\n(UH Yes)\n( (S (NP (-NONE- *))) )")
+    corpus = open_corpus(f"trees:{tmp_path}/a.mrg?pos=no", PAIR)
+    expected = ["(TOP (S (NP (XX It)) (VP (XX works)) (XX .)))", "(TOP (XX Yes))", ""]
+    assert [pair.target.decode() for pair in corpus] == expected
+    assert corpus.fingerprint != open_corpus(f"trees:{tmp_path}/a.mrg?pos=yes", PAIR).fingerprint
+    with pytest.raises(DataError, match=r"pos must be yes or no, got 'some'"):
+        parse_spec("trees:a?pos=some")
+    with pytest.raises(DataError, match=r"pos is for trees:FILE; leave it out"):
+        open_corpus("text:a?pos=no", PAIR)
+
+
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(ONE.encode())))
     assert list(open_corpus("trees:-", PAIR)) == [RawPair(b"It works .", ONE.encode())]
