@@ -15,7 +15,7 @@ from keras_nmt.pipelines.shards.records import IdPair
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.trees.linearization import linearize, tree_of
 from keras_nmt.pipelines.trees.pieces import WORD_PIECE, piece_of
-from keras_nmt.pipelines.trees.tree import Tree, parse_tree
+from keras_nmt.pipelines.trees.tree import Tree, TreeError, normal_form, parse_tree
 from keras_nmt.pipelines.trees.words import ptb_words
 from keras_nmt.pipelines.vocabulary.tags import Languages
 from keras_nmt.pipelines.vocabulary.training import EOS
@@ -48,7 +48,7 @@ class TreeRecipe(Recipe):
         encoded: list[IdPair] = []
         for source, tree in pairs:
             words = processor.encode(source.split(), num_threads=1)
-            actions = [processor.piece_to_id(piece_of(action)) for action in linearize(parse_tree(tree)).actions]
+            actions = [processor.piece_to_id(piece) for piece in action_pieces(parse_tree(tree))]
             encoded.append(([token for pieces in words for token in (word, *pieces)] + [EOS], [*actions, EOS]))
         return encoded
 
@@ -115,6 +115,24 @@ class Parsing(Task):
         """Returns the words of a sentence, as in the Penn Treebank, with spaces between them."""
         return " ".join(ptb_words(text))
 
+    def given(self, text: str, output: str) -> str:
+        """Returns the pieces of the actions of a tree, separated by spaces; "" for an empty output of an empty text.
+
+        Raises:
+            UserError: The output is not a tree over the words of the text.
+        """
+        if not text.strip() and not output.strip():
+            return ""
+        try:
+            tree = normal_form(parse_tree(output))
+        except TreeError as error:
+            raise UserError(f"{error}; expected a tree such as (TOP (S (NP (PRP It)) …))") from error
+        words = text.replace("(", "-LRB-").replace(")", "-RRB-").split()
+        own = [leaf.word for leaf in tree.leaves()] if tree else []
+        if not tree or own != words:
+            raise UserError(f"the words of the tree are {' '.join(own)!r}, those of the source {' '.join(words)!r}")
+        return " ".join(action_pieces(tree))
+
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns the id of the marker before each word, by which the decoder is told the next word.
 
@@ -160,6 +178,11 @@ class Parsing(Task):
             raise UserError("nothing to score: expected at least one tree, got none")
         trees = [parse_tree(line) for line in gold]
         return evaluate(trees, [tagged_like(tree, output) for tree, output in zip(trees, outputs, strict=True)])
+
+
+def action_pieces(tree: Tree) -> list[str]:
+    """Returns the pieces of the actions that build a tree."""
+    return [piece_of(action) for action in linearize(tree).actions]
 
 
 def tagged_like(gold: Tree, output: str) -> Tree | None:
