@@ -78,7 +78,12 @@ def add_vocabulary_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of pieces, a multiple of 8 (default: 32000, or fewer if the text does not yield that many)",
     )
-    add("--vocabulary", type=Path, metavar="FILE", help="use this SentencePiece model instead of training one")
+    add(
+        "--vocabulary",
+        type=Path,
+        metavar="FILE",
+        help="use this SentencePiece model, or that of this run or prepared data, instead of training one",
+    )
     add(
         "--units",
         default="pieces",
@@ -182,7 +187,7 @@ def run(arguments: argparse.Namespace) -> None:
         out=arguments.out,
         held_out=tuple(arguments.held_out),
         vocabulary_size=arguments.vocabulary_size,
-        vocabulary=arguments.vocabulary,
+        vocabulary=vocabulary_file(arguments.vocabulary),
         normalization=arguments.normalization,
         units=arguments.units,
         max_tokens=arguments.max_tokens,
@@ -200,6 +205,13 @@ def run(arguments: argparse.Namespace) -> None:
     with opened_workers(arguments) as workers:
         prepare_and_report(options, workers)
     print(options.out)
+
+
+def vocabulary_file(path: Path | None) -> Path | None:
+    """Returns the file of a vocabulary that is given as a file, or as the folder of a run or of prepared data."""
+    from keras_nmt.pipelines.shards.manifest import VOCABULARY
+
+    return path / VOCABULARY if path and path.is_dir() else path
 
 
 def sides(pair: str | None, task: "Task") -> "LanguagePair":

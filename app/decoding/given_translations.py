@@ -1,4 +1,4 @@
-"""Scores and aligns pairs of a line and its translation, in order, with the signatures of an engine."""
+"""Scores and aligns pairs of a line and its translation, or scores texts, in order, with an engine's signatures."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_nmt.app.decoding.signatures import ALIGN, SCORE, TOKENIZE, Signatures
+from keras_nmt.app.decoding.signatures import ALIGN, SCORE, TOKENIZE, Signatures, inputs_of
 from keras_nmt.app.decoding.translator import BATCH_TOKENS, WINDOW_LINES, batches_of_like_length
 from keras_nmt.app.errors import UserError
 
@@ -18,10 +18,11 @@ PairOutputs = dict[str, Any]  # the outputs of a signature for one pair: NumPy s
 
 @dataclass(frozen=True)
 class Score:
-    """A model's score of one translation of a line.
+    """A model's score of one translation of a line, or of a text.
 
     Attributes:
-        score: The log-probability divided by the length penalty, like `Translation.score`.
+        score: The log-probability divided by the length penalty, like `Translation.score`. A language model has no
+            length penalty.
         log_probability: The summed log-probability of all tokens, "</s>" included.
         tokens: The piece of each token and its log-probability given the tokens before it. The last piece is "</s>".
     """
@@ -32,7 +33,7 @@ class Score:
 
 
 class Scorer:
-    """Scores given translations.
+    """Scores given translations, or with a language model, given texts.
 
     Args:
         signatures: The signatures of an engine, or the attribute `signatures` of a loaded SavedModel.
@@ -56,10 +57,11 @@ class Scorer:
 
     def score_lines(self, pairs: Pairs) -> Iterator[Score]:
         """Yields the score of each pair of a source and its translation, in the order of `pairs`."""
-        for row in self.rows.of(pairs):
-            spelt = [piece.decode("utf-8", "replace") for piece in row["pieces"] if piece]
-            tokens = tuple(zip(spelt, row["token_log_probabilities"].tolist(), strict=False))
-            yield Score(float(row["scores"]), float(row["log_probabilities"]), tokens)
+        return map(_score_of, self.rows.of(pairs))
+
+    def score_texts(self, texts: Iterable[str]) -> Iterator[Score]:
+        """Yields the score of each text by a language model, in the order of `texts`."""
+        return map(_score_of, self.rows.of((text,) for text in texts))
 
 
 class Aligner:
@@ -79,8 +81,18 @@ class Aligner:
         return (row["alignments"].decode() for row in self.rows.of(pairs))
 
 
+def _score_of(row: PairOutputs) -> Score:
+    spelt = [piece.decode("utf-8", "replace") for piece in row["pieces"] if piece]
+    tokens = tuple(zip(spelt, row["token_log_probabilities"].tolist(), strict=False))
+    score = row["scores" if "scores" in row else "log_probabilities"]
+    return Score(float(score), float(row["log_probabilities"]), tokens)
+
+
 class _Rows:
-    """The outputs of a signature with inputs `texts` and `targets`, computed in batches of pairs of similar length."""
+    """The outputs of a signature for rows of texts, computed in batches of rows of similar length.
+
+    The texts of a row are the inputs `texts` and, if the signature has it, `targets`.
+    """
 
     def __init__(
         self,
@@ -95,22 +107,24 @@ class _Rows:
             raise UserError(f"this model does not {name} given output")
         self.tokenize = signatures[TOKENIZE]
         self.run_graph = signatures[name]
-        self.settings = settings
+        inputs = inputs_of(self.run_graph)
+        self.columns = [column for column in ("texts", "targets") if column in inputs]
+        self.settings = {name: value for name, value in settings.items() if name in inputs}
         self.batch_tokens = batch_tokens
         self.window_lines = window_lines
 
-    def of(self, pairs: Pairs) -> Iterator[PairOutputs]:
-        remaining = iter(pairs)
+    def of(self, rows: Iterable[tuple[str, ...]]) -> Iterator[PairOutputs]:
+        remaining = iter(rows)
         while window := list(islice(remaining, self.window_lines)):
             sides = ([text.encode("utf-8", "replace") for text in side] for side in zip(*window, strict=True))
-            yield from self._of_window(*sides)
+            yield from self._of_window(dict(zip(self.columns, sides, strict=True)))
 
-    def _of_window(self, sources: list[bytes], targets: list[bytes]) -> list[PairOutputs]:
-        lengths = [self.tokenize(texts=tf.constant(side))["lengths"].numpy() for side in (sources, targets)]
+    def _of_window(self, sides: Mapping[str, list[bytes]]) -> list[PairOutputs]:
+        lengths = np.max([self.tokenize(texts=tf.constant(side))["lengths"].numpy() for side in sides.values()], axis=0)
         rows: dict[int, PairOutputs] = {}
-        for batch in batches_of_like_length(np.maximum(*lengths) + 1, self.batch_tokens):  # + 1 for EOS
-            texts, of_texts = (tf.constant([side[i] for i in batch]) for side in (sources, targets))
-            found = self.run_graph(texts=texts, targets=of_texts, **self.settings)
+        for batch in batches_of_like_length(lengths + 1, self.batch_tokens):  # + 1 for EOS
+            inputs = {name: tf.constant([side[i] for i in batch]) for name, side in sides.items()}
+            found = self.run_graph(**inputs, **self.settings)
             values = {name: value.numpy() for name, value in found.items()}
             rows.update((i, {name: value[row] for name, value in values.items()}) for row, i in enumerate(batch))
-        return [rows[i] for i in range(len(sources))]
+        return [rows[i] for i in range(len(lengths))]

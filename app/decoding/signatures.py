@@ -131,8 +131,12 @@ def transformer_signatures(engine: TransformerEngine) -> Signatures:
 
 
 def parser_signatures(engine: TranslationEngine) -> Signatures:
-    """Returns the signatures of a parser, by name. Their `translations` are trees."""
-    traced = made_signatures(engine, {name: ENGINE_SIGNATURES[name] for name in (TRANSLATE, N_BEST, TOKENIZE)})
+    """Returns the signatures of a parser, by name.
+
+    Their `translations` are trees. The `targets` of `score` are trees as the pieces of their actions, separated by
+    spaces: `<(S> <XX> <XX> <)S>`.
+    """
+    traced = made_signatures(engine, {name: ENGINE_SIGNATURES[name] for name in (TRANSLATE, N_BEST, SCORE, TOKENIZE)})
     return {DEFAULT: default_signature(traced[TRANSLATE], engine.options), **traced}
 
 

@@ -36,11 +36,16 @@ class WholeTextCutter(Cutter):
 
     def tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Encodes `texts` (string [N]), each cut at the end of a sentence to at most `limit` tokens: int32 [N, (L)]."""
-        return self.vocabulary.encode(self.fitting(texts)[0]).with_row_splits_dtype(tf.int64)
+        fitting, _ = cut_at_sentence_in_graph(texts, self.limit, self.lengths)
+        return self.vocabulary.encode(fitting).with_row_splits_dtype(tf.int64)
 
-    def fitting(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Cuts `texts` (string [N]); returns what is left, and whether each text was cut, bool [N]."""
-        return cut_at_sentence_in_graph(texts, self.limit, lambda some: self.vocabulary.encode(some).row_lengths())
+    def is_too_long(self, texts: tf.Tensor) -> tf.Tensor:
+        """Returns True for each of `texts` (string [N]) that is cut: bool [N]."""
+        return self.lengths(texts) > self.limit
+
+    def lengths(self, texts: tf.Tensor) -> tf.Tensor:
+        """Returns the number of tokens of each of `texts` (string [N]): int64 [N]."""
+        return self.vocabulary.encode(texts).row_lengths()
 
 
 class WholeTextPipeline(TextPipeline):
@@ -52,7 +57,7 @@ class WholeTextPipeline(TextPipeline):
 
     def finished(self, found: TranslatedTexts, texts: tf.Tensor) -> TranslatedTexts:
         """Adds the warning "cut" to the outputs for those of `texts` (string [N]) that were cut."""
-        is_cut = self.whole.fitting(texts)[1][:, tf.newaxis]
+        is_cut = self.whole.is_too_long(texts)[:, tf.newaxis]
         between = tf.where(found.warnings == "", "", ",")
         return found._replace(warnings=tf.where(is_cut, found.warnings + between + CUT_OFF, found.warnings))
 

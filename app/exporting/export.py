@@ -28,6 +28,7 @@ from keras_nmt.app.exporting.warm_up import write_warm_up
 from keras_nmt.app.models.ctranslate2_model import Quantization, write_ctranslate2
 from keras_nmt.app.models.export_layout import DESCRIPTION, ENGINE, MODEL_CARD, versions
 from keras_nmt.app.models.loading import RunModel
+from keras_nmt.app.runs.directory import spec_without_folders
 from keras_nmt.app.runtime.console import say
 from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.pipelines.atomic_files import atomic_folder
@@ -228,7 +229,9 @@ def description(model: RunModel) -> dict[str, Any]:
         "checkpoint": {"step": checkpoint.step, **checkpoint.facts},
         "ensemble": [{"run": other.run.path.name, "step": other.checkpoint.step} for other in model.others],
         "dev_results": measured,
-        "evaluations": model.run.evaluations(checkpoint),
+        "evaluations": [
+            {**line, "text": spec_without_folders(line["text"])} for line in model.run.evaluations(checkpoint)
+        ],
         "run": model.run.manifest,
     }
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Unpack
 from keras_nmt.app.decoding.generation.graph import GenerationGraph
 from keras_nmt.app.decoding.given_translations import Aligner, Scorer
 from keras_nmt.app.decoding.network.ensemble import Ensemble
+from keras_nmt.app.decoding.network.fusion import ShallowFusion
 from keras_nmt.app.decoding.network.protocol import Network
 from keras_nmt.app.decoding.options import DecodingSettings
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
@@ -20,6 +21,7 @@ from keras_nmt.app.errors import UserError
 from keras_nmt.app.models.ctranslate2_model import write_ctranslate2
 from keras_nmt.app.models.export_layout import ENGINE, is_ctranslate2, newest_version
 from keras_nmt.app.models.exports import CTranslate2Model, EngineName, Model, check_hypotheses, load_export, overridden
+from keras_nmt.app.models.fusion import LANGUAGE_MODEL_WEIGHT, Fusion, check_weight, checked_engine
 from keras_nmt.app.runs.checkpoints import IMPORTED, Checkpoint
 from keras_nmt.app.runs.choice import choose_checkpoint
 from keras_nmt.app.runs.directory import RunDirectory
@@ -36,6 +38,8 @@ def load_model(
     checkpoint: str | None = None,
     engine: EngineName | None = None,
     ensemble: Sequence[str] = (),
+    language_model: str | None = None,
+    language_model_weight: float = LANGUAGE_MODEL_WEIGHT,
     **decoding: Unpack[DecodingSettings],
 ) -> Model:
     """Loads the model at `path`: a run (the folder of a training) or an export (written by `nmt export`).
@@ -45,15 +49,19 @@ def load_model(
         checkpoint: The checkpoint of a run, in the form that `choose_checkpoint` takes.
         engine: The engine. With None, a run uses TensorFlow, and an export uses the engine that `load_export` chooses.
         ensemble: The runs that form an ensemble with the run at `path`, each given as RUN or RUN:CHECKPOINT.
+        language_model: A run of a language model of the target language, given as RUN or RUN:CHECKPOINT, whose
+            log-probabilities are added to those of the model at `path`; see `ShallowFusion`.
+        language_model_weight: The factor of the language model's log-probabilities.
         decoding: The values of `DecodingOptions` fields that override the values of the model. None overrides nothing.
 
     Raises:
-        UserError: `path` is neither a run nor an export, or it does not have the requested checkpoint, engine or
-            ensemble.
+        UserError: `path` is neither a run nor an export, it does not have the requested checkpoint, engine or ensemble,
+            or the language model does not fit.
     """
     path = Path(path)
     if RunDirectory.is_run(path):
-        model = RunModel(path, checkpoint=checkpoint, ensemble=ensemble, **decoding)
+        fusion = None if language_model is None else Fusion(language_model, language_model_weight)
+        model = RunModel(path, checkpoint=checkpoint, ensemble=ensemble, fusion=fusion, **decoding)
         return model.in_ctranslate2() if engine == "ctranslate2" else model
     version = newest_version(path)
     if version is None:
@@ -61,6 +69,8 @@ def load_model(
         raise UserError(f"{path} is not a model: expected a run of `nmt train` or an export of `nmt export`; {found}")
     if checkpoint is not None:
         raise UserError(f"{path} was exported from one checkpoint; leave --checkpoint out, or name the run")
+    if language_model is not None:
+        raise UserError(f"{path} is an export; --language-model is for runs")
     if ensemble:
         raise UserError(f"{path} is an export; --ensemble is for runs, and `nmt export` takes it too")
     engines = {"ctranslate2"} if is_ctranslate2(version) else {"tensorflow"}
@@ -73,7 +83,10 @@ def load_model(
 
 
 class RunModel:
-    """A run with the weights of the checkpoint that `choose_checkpoint` selects, or an ensemble of several runs."""
+    """A run with the weights of the checkpoint that `choose_checkpoint` selects, or an ensemble of several runs.
+
+    A language model can help (`fusion`).
+    """
 
     def __init__(
         self,
@@ -82,6 +95,7 @@ class RunModel:
         checkpoint: str | None = None,
         precision: WeightPrecision = "float32",
         ensemble: Sequence[str] = (),
+        fusion: Fusion | None = None,
         **decoding: Unpack[DecodingSettings],
     ) -> None:
         self.run = RunDirectory.open(path)
@@ -90,6 +104,8 @@ class RunModel:
         self.options = overridden(self.run.configuration.decoding, decoding)
         say(f"{path}: {_origin(self.checkpoint)}")
         self.others = [self._member(member) for member in ensemble]
+        self.fusion = fusion
+        self.language_model = self._language_model(fusion) if fusion else None
 
     @property
     def languages(self) -> Languages:
@@ -117,6 +133,8 @@ class RunModel:
         """The engine of the model's task, which is loaded when it is first needed."""
         members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
         transformer: Network = Ensemble(members) if self.others else members[0]
+        if self.language_model and self.fusion:
+            transformer = ShallowFusion(transformer, self.language_model.model, self.fusion.weight)
         return self.run.task.engine(transformer, self.run.vocabulary(), self.options)
 
     def in_float32(self) -> TranslationGraph:
@@ -126,11 +144,14 @@ class RunModel:
         transformer = self.run.load_transformer(self.checkpoint, "float32")
         return self.run.task.engine(transformer, self.run.vocabulary(), self.options)
 
+    def _language_model(self, fusion: Fusion) -> GenerationGraph:
+        check_weight(fusion.weight)
+        helper = _named_run(fusion.run)
+        return checked_engine(helper.run, helper.engine, self.run, longest=self.options.max_source_tokens)
+
     def _member(self, text: str) -> "RunModel":
-        path, separator, checkpoint = text.rpartition(":")
-        if not separator or RunDirectory.is_run(Path(text)):
-            path, checkpoint = text, ""
-        member = RunModel(Path(path), checkpoint=checkpoint or None)
+        member = _named_run(text)
+        path = member.run.path
         if member.run.manifest["vocabulary_digest"] != self.run.manifest["vocabulary_digest"]:
             raise UserError(
                 f"{path} has another vocabulary than {self.run.path}; only runs on the same prepared data, or on data "
@@ -153,7 +174,8 @@ class RunModel:
 
     def scorer(self) -> Scorer:
         """Returns a scorer that uses the run's weights."""
-        return Scorer(self.graph.signatures())
+        engine = self.engine if self.task.measures_text else self.graph
+        return Scorer(engine.signatures())
 
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
         """Returns an aligner that uses the run's weights."""
@@ -194,6 +216,8 @@ class RunModel:
             return f"CTranslate2 does not do {self.task.name}"
         if self.others:
             return "CTranslate2 does not support ensembles"
+        if self.language_model:
+            return "CTranslate2 does not support a language model beside the translation model"
         if self.run.configuration.model.word_token:
             return "CTranslate2 does not support a decoder that is told the next word (word_token)"
         return ""
@@ -202,10 +226,20 @@ class RunModel:
         """Checks that CTranslate2 supports the model.
 
         Raises:
-            UserError: This is an ensemble, or a model with `word_token`.
+            UserError: This is an ensemble, a model with `word_token`, or a language model helps.
         """
         if reason := self.not_for_ctranslate2():
-            raise UserError(f"{reason}; {'leave --ensemble out, or ' if self.others else ''}use TensorFlow")
+            options = {"--ensemble": self.others, "--language-model": self.language_model}
+            without = [f"leave {option} out, or " for option, value in options.items() if value]
+            raise UserError(f"{reason}; {''.join(without[:1])}use TensorFlow")
+
+
+def _named_run(text: str) -> RunModel:
+    """Loads a run that is given as RUN or RUN:CHECKPOINT."""
+    path, separator, checkpoint = text.rpartition(":")
+    if not separator or RunDirectory.is_run(Path(text)):
+        path, checkpoint = text, ""
+    return RunModel(Path(path), checkpoint=checkpoint or None)
 
 
 def _origin(checkpoint: Checkpoint) -> str:

@@ -236,11 +236,15 @@ def corpora_facts(data: Manifest) -> dict[str, dict[str, Any]]:
 
 def without_folders(origin: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a corpus' origin with each path reduced to its file name. Runs are shared, and paths may be private."""
-    *kinds, name = origin["spec"].split(":")
-    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx", "trees", "text")  # not for gs://…
-    spec = ":".join([*kinds, Path(name).name]) if is_local else origin["spec"]
     files = [{**file, "path": Path(file["path"]).name} for file in origin.get("files", [])]
-    return {**origin, "spec": spec, "files": files}
+    return {**origin, "spec": spec_without_folders(origin["spec"]), "files": files}
+
+
+def spec_without_folders(spec: str) -> str:
+    """Returns a corpus specification with the path of a local file reduced to its name."""
+    *kinds, name = spec.split(":")
+    is_local = kinds and kinds[-1] in ("files", "tsv", "jsonl", "tmx", "trees", "text")  # not for gs://…
+    return ":".join([*kinds, Path(name).name]) if is_local else spec
 
 
 def example_sentences(data: Manifest, count: int = EXAMPLES) -> list[str]:

@@ -13,9 +13,9 @@ from keras_nmt.pipelines.cleaning.filters import TextPair
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.shards.records import IdPair
 from keras_nmt.pipelines.sources.corpora import LanguagePair
-from keras_nmt.pipelines.trees.linearization import WORD, Linearization, linearize, tree_of
+from keras_nmt.pipelines.trees.linearization import WORD, linearize, tree_of
 from keras_nmt.pipelines.trees.pieces import WORD_PIECE, is_tag, piece_of, tag_piece
-from keras_nmt.pipelines.trees.tree import Tree, parse_tree
+from keras_nmt.pipelines.trees.tree import Tree, TreeError, normal_form, parse_tree
 from keras_nmt.pipelines.trees.words import ptb_words
 from keras_nmt.pipelines.vocabulary.tags import Languages
 from keras_nmt.pipelines.vocabulary.training import EOS, UNK
@@ -53,22 +53,15 @@ class TreeRecipe(Recipe):
         encoded: list[IdPair] = []
         for source, tree in pairs:
             words = processor.encode(source.split(), num_threads=1)
-            actions = _action_ids(processor, linearize(parse_tree(tree)))
+            actions = [_action_id(processor, piece) for piece in action_pieces(parse_tree(tree))]
             encoded.append(([token for pieces in words for token in (word, *pieces)] + [EOS], [*actions, EOS]))
         return encoded
 
 
-def _action_ids(processor: sentencepiece.SentencePieceProcessor, tree: Linearization) -> list[int]:
-    """Returns the ids of the actions, with the tags that the vocabulary has."""
-    tags = iter(tree.tags)
-    ids = []
-    for action in tree.actions:
-        piece = piece_of(action)
-        if action == WORD:
-            piece = tag_piece(next(tags))
-            piece = WORD_PIECE if processor.piece_to_id(piece) == UNK else piece
-        ids.append(processor.piece_to_id(piece))
-    return ids
+def _action_id(processor: sentencepiece.SentencePieceProcessor, piece: str) -> int:
+    """Returns the id of the piece of an action. A tag that the vocabulary does not have becomes `<XX>`."""
+    found = processor.piece_to_id(piece)
+    return processor.piece_to_id(WORD_PIECE) if found == UNK and is_tag(piece) else found
 
 
 class Parsing(Task):
@@ -133,6 +126,24 @@ class Parsing(Task):
         """Returns the words of a sentence, as in the Penn Treebank, with spaces between them."""
         return " ".join(ptb_words(text))
 
+    def given(self, text: str, output: str) -> str:
+        """Returns the pieces of the actions of a tree, separated by spaces; "" for an empty output of an empty text.
+
+        Raises:
+            UserError: The output is not a tree over the words of the text.
+        """
+        if not text.strip() and not output.strip():
+            return ""
+        try:
+            tree = normal_form(parse_tree(output))
+        except TreeError as error:
+            raise UserError(f"{error}; expected a tree such as (TOP (S (NP (PRP It)) …))") from error
+        words = text.replace("(", "-LRB-").replace(")", "-RRB-").split()
+        own = [leaf.word for leaf in tree.leaves()] if tree else []
+        if not tree or own != words:
+            raise UserError(f"the words of the tree are {' '.join(own)!r}, those of the source {' '.join(words)!r}")
+        return " ".join(action_pieces(tree))
+
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns the id of the marker before each word, by which the decoder is told the next word, and of its tags.
 
@@ -181,6 +192,13 @@ class Parsing(Task):
             raise UserError("nothing to score: expected at least one tree, got none")
         trees = [parse_tree(line) for line in gold]
         return evaluate(trees, [tagged_like(tree, output) for tree, output in zip(trees, outputs, strict=True)])
+
+
+def action_pieces(tree: Tree) -> list[str]:
+    """Returns the pieces of the actions that build a tree. Those that read a word give its tag, unless it is `XX`."""
+    linear = linearize(tree)
+    words = (piece_of(WORD) if tag == WORD else tag_piece(tag) for tag in linear.tags)
+    return [next(words) if action == WORD else piece_of(action) for action in linear.actions]
 
 
 def tagged_like(gold: Tree, output: str) -> Tree | None:

@@ -77,6 +77,14 @@ class Task(ABC):
         """Returns the input of the model for a text that a person has written: here the text."""
         return text
 
+    def given(self, text: str, output: str) -> str:
+        """Returns an output that is given for a text in the form in which the signature `score` reads it.
+
+        Raises:
+            UserError: It is not an output for this text.
+        """
+        return output
+
     def model_settings(self, pieces: Sequence[str], given: Mapping[str, object]) -> dict[str, Any]:
         """Returns the fields of `TransformerConfig` that the task decides, with their values.
 

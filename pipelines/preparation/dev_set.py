@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import sentencepiece
 
-from keras_nmt.pipelines.cleaning.filters import CleaningReport, decode
+from keras_nmt.pipelines.cleaning.filters import CleaningReport, TextPair, decode
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.job import Job
 from keras_nmt.pipelines.preparation.recipes import Recipe
@@ -59,17 +59,15 @@ class DevSet:
         Raises:
             DataError: No pair is left.
         """
-        pairs, report = [], CleaningReport()
+        pairs: list[DevPair] = []
+        report = CleaningReport()
         for _, raw, with_tags in corpora:
-            for pair in raw:
-                text = decode(pair.source, pair.target)
-                if pair.malformed:
-                    report.drop("malformed", pair.source, pair.malformed.in_short)
-                elif text and recipe.has_text(*text):
-                    report.kept += 1
-                    pairs.append(DevPair(with_tags(text[0]), text[1], pair.target))
-                else:
-                    report.drop("empty" if text else "undecodable", pair.source, pair.target)
+            found = [_usable(pair, recipe, report) for pair in raw]
+            targets = (pair.target for pair, text in zip(raw, found, strict=True) if text)
+            pairs += (
+                DevPair(with_tags(source), target, raw_target)
+                for (source, target), raw_target in zip(recipe.remaining(found), targets, strict=True)
+            )
         if not pairs:
             specs = ", ".join(one.corpus.spec for one in corpora)
             raise DataError(f"corpus {specs} leaves no pair to evaluate on: {'; '.join(report.lines())}")
@@ -121,3 +119,16 @@ class DevSet:
         if not encoded:
             raise DataError(f"every pair of the dev set has more than {job.max_tokens} tokens; raise --max-tokens")
         return encoded
+
+
+def _usable(pair: RawPair, recipe: Recipe, report: CleaningReport) -> TextPair | None:
+    """Returns the text of a pair, or None if it is malformed, undecodable or empty; counts it in `report`."""
+    text = decode(pair.source, pair.target)
+    if pair.malformed:
+        report.drop("malformed", pair.source, pair.malformed.in_short)
+    elif text and recipe.has_text(*text):
+        report.kept += 1
+        return text
+    else:
+        report.drop("empty" if text else "undecodable", pair.source, pair.target)
+    return None

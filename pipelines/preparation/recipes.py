@@ -60,6 +60,10 @@ class Recipe:
         """Returns the function that cleans the pairs in these languages; it works like `Cleaner`."""
         return Cleaner(options, languages)
 
+    def remaining(self, pairs: Iterable[TextPair | None]) -> list[TextPair]:
+        """Returns the pairs that are kept of consecutive pairs, in which None stands for a dropped pair."""
+        return [pair for pair in pairs if pair is not None]
+
     def has_text(self, source: str, target: str) -> bool:
         """Returns True if a pair has the text that a dev set needs."""
         return bool(source.strip() and target.strip())

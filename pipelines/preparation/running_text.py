@@ -35,6 +35,12 @@ class RunningText(Recipe):
         """Returns a function that drops only undecodable and blank sections, and returns all others unchanged."""
         return kept_exactly
 
+    def remaining(self, pairs: Iterable[TextPair | None]) -> list[TextPair]:
+        """Returns the sections that are kept. A document ends before a dropped section, and the rest is another one."""
+        every = list(pairs)
+        is_cut = [following is None for following in every[1:]] + [False]
+        return [("" if cut else pair[0], pair[1]) for pair, cut in zip(every, is_cut, strict=True) if pair is not None]
+
     def has_text(self, source: str, target: str) -> bool:
         """Returns True if a section has text."""
         return bool(target.strip())

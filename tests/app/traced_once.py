@@ -77,7 +77,7 @@ def graph_of_model(model: RunModel) -> TranslationGraph:
     """In place of `RunModel.graph`: runs with the same weights, as copies of one, have the same."""
     weights = tuple(each.checkpoint.weights_digest for each in (model, *model.others))
     vocabulary = model.run.vocabulary()  # which is held to its digest
-    key = (weights, vocabulary.digest, model.run.configuration.model, model.precision, model.options)
+    key = (weights, vocabulary.digest, model.run.configuration.model, model.precision, model.options, model.fusion)
     return _graphs.get(key) or _graphs.setdefault(key, graph_of_run(model))
 
 

@@ -1,7 +1,8 @@
-"""`nmt score`: prints the scores that a model gives to existing translations."""
+"""`nmt score`: prints the scores that a model gives to existing translations, trees or texts."""
 
 import argparse
 import json
+import math
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -13,6 +14,7 @@ from keras_nmt.app.runtime.text_files import check_readable, stream_lines
 
 if TYPE_CHECKING:
     from keras_nmt.app.decoding.given_translations import Score
+    from keras_nmt.app.models.exports import Model
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -20,14 +22,15 @@ def add_parser(verbs: Verbs) -> None:
     parser = verbs.add_parser(
         "score",
         help="print a model's scores of existing translations",
-        description="Prints a score for each source line and its translation: the model's log-probability of the "
-        "translation divided by the length penalty, as `nmt translate --scores` prints it.",
+        description="Prints a score for each source line and its translation, summary or tree: the model's "
+        "log-probability of it divided by the length penalty, as `nmt translate --scores` prints it. A language model "
+        "scores each line of the target: its log-probability.",
         epilog="example: nmt score run --source test.en --target test.de",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a run or an export")
-    add("--source", type=Path, required=True, metavar="F", help="source text; - is stdin")
-    add("--target", type=Path, required=True, metavar="F", help="translation of each line; - is stdin")
+    add("--source", type=Path, metavar="F", help="source text; - is stdin; not for a language model")
+    add("--target", type=Path, required=True, metavar="F", help="translation of each line, or texts; - is stdin")
     add_checkpoint_options(parser)
     add_language_options(parser)
     add_penalty_option(parser)
@@ -36,10 +39,10 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Scores the pairs of lines in blocks of pairs, one block after another, and prints the scores in order."""
+    """Scores the lines in blocks, one block after another, and prints the scores in order."""
     if str(arguments.source) == str(arguments.target) == "-":
         raise UserError("--source and --target are both stdin; name a file for one of them")
-    for path in (arguments.source, arguments.target):
+    for path in filter(None, (arguments.source, arguments.target)):
         check_readable(path)
     from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
@@ -48,10 +51,37 @@ def run(arguments: argparse.Namespace) -> None:
 
     which = {name: getattr(arguments, name) for name in ("checkpoint", "ensemble", "length_penalty")}
     model = load_model(arguments.model, **which)
-    tag = model.languages.tagger(arguments.to, arguments.domain)
-    pairs = ((tag(line), translation) for line, translation in line_pairs(arguments.source, arguments.target))
-    for found in model.scorer().score_lines(pairs):
+    check_sides(arguments, model)
+    scorer = model.scorer()
+    if model.task.measures_text:
+        scores = scorer.score_texts(stream_lines(arguments.target))
+    else:
+        scores = scorer.score_lines(given_pairs(arguments, model))
+    for number, found in enumerate(scores, start=1):
+        if math.isinf(found.log_probability):
+            raise UserError(f"{arguments.target} line {number}: has a label that the model does not know")
         print(scores_as_json(found) if arguments.json else f"{found.score:.6f}")
+
+
+def check_sides(arguments: argparse.Namespace, model: "Model") -> None:
+    """Raises `UserError` if there is no source for a model that needs one, or an option that a model does not read."""
+    if not model.task.measures_text:
+        if arguments.source is None:
+            raise UserError(f"a {model.task.output} is scored given its source; add --source FILE")
+        return
+    for option in ("source", "length_penalty"):
+        if getattr(arguments, option) is not None:
+            raise UserError(f"a language model scores the --target alone; leave --{option.replace('_', '-')} out")
+
+
+def given_pairs(arguments: argparse.Namespace, model: "Model") -> Iterator[tuple[str, str]]:
+    """Yields the source lines with their tags, and the outputs in the form in which the model reads them."""
+    tag = model.languages.tagger(arguments.to, arguments.domain)
+    for number, (line, output) in enumerate(line_pairs(arguments.source, arguments.target), start=1):
+        try:
+            yield tag(line), model.task.given(line, output)
+        except UserError as error:
+            raise UserError(f"{arguments.target} line {number}: {error}") from error
 
 
 def line_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
@@ -68,7 +98,7 @@ def line_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
 
 
 def scores_as_json(found: "Score") -> str:
-    """Formats the scores of one pair as JSON."""
+    """Formats the scores of one line as JSON."""
     tokens = [{"piece": piece, "log_probability": round(value, 6)} for piece, value in found.tokens]
     fields = {"score": round(found.score, 6), "log_probability": round(found.log_probability, 6), "tokens": tokens}
     return json.dumps(fields, ensure_ascii=False)

@@ -11,7 +11,7 @@ from keras_nmt.app.commands.text.translate import (
 
 # The values of those options of `nmt translate` that summaries do not have.
 NOT_FOR_SUMMARIES = {
-    **dict.fromkeys(("to", "domain", "engine", "glossary", "prefix")),
+    **dict.fromkeys(("to", "domain", "engine", "glossary", "prefix", "language_model", "language_model_weight")),
     **dict.fromkeys(("alternatives", "alignment"), False),
 }
 

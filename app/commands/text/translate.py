@@ -18,6 +18,7 @@ from keras_nmt.app.runtime.text_files import check_readable, stream_lines
 
 if TYPE_CHECKING:
     from keras_nmt.app.decoding.translator import Translation, TranslationRequest
+    from keras_nmt.app.models.exports import Model
     from keras_nmt.app.tasks.task import Task
 
 FEW_LINES = 30  # for at most this many lines, graph optimization takes longer than the time it saves
@@ -47,6 +48,7 @@ def add_parser(verbs: Verbs) -> None:
         "--engine", choices=ENGINES, help="what computes (default: tensorflow for a run, the faster for an export)"
     )
     search = add_search_options(parser)
+    add_language_model_options(search)
     add_constraint_options(search)
     add_sampling_options(parser)
     add_alignment_option(add_output_options(parser))
@@ -70,6 +72,17 @@ def add_search_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     add("--no-repeat-ngram-size", type=int, metavar="N", help="do not repeat any N tokens in a row")
     add("--repetition-penalty", type=float, metavar="P", help="above 1, make tokens that were used before less likely")
     return group
+
+
+def add_language_model_options(group: argparse._ArgumentGroup) -> None:
+    """Adds the options for a language model that helps to translate."""
+    add = group.add_argument
+    add(
+        "--language-model",
+        metavar="RUN[:WHICH]",
+        help="add the log-probabilities of this language model of the target language, times a weight",
+    )
+    add("--language-model-weight", type=float, metavar="W", help="weight of the --language-model (default: 0.1)")
 
 
 def add_constraint_options(group: argparse._ArgumentGroup) -> None:
@@ -137,12 +150,7 @@ def run_lines(
     typed = arguments.file == Path("-") and sys.stdin.isatty()
     at_once = 1 if typed else batches_at_once()
     import_tensorflow(batches_at_once=at_once)
-    from keras_nmt.app.models.loading import load_model
-
-    search = {name: getattr(arguments, name) for name in SEARCH}
-    which = {name: getattr(arguments, name) for name in ("checkpoint", "engine", "ensemble")}
-    model = load_model(arguments.model, **which, **search)
-    check_verb(arguments, model.task)
+    model = chosen_model(arguments)
     tag = model.languages.tagger(arguments.to, arguments.domain)
     window = {"window_lines": 1} if typed else {}
     translator = model.translator(request(arguments), **window, batches_at_once=at_once)
@@ -163,6 +171,19 @@ def run_lines(
         cut = print_outputs(zip(translations, alignments, strict=False), arguments, after, flush=typed)
     if cut:
         say(f"{cut} line(s) had more than {model.options.max_source_tokens} tokens; the rest was not read")
+
+
+def chosen_model(arguments: argparse.Namespace) -> "Model":
+    """Loads the model that the options choose; raises `UserError` if its task has another verb than this command."""
+    from keras_nmt.app.models.loading import load_model
+
+    search = {name: getattr(arguments, name) for name in SEARCH}
+    which = {name: getattr(arguments, name) for name in ("checkpoint", "engine", "ensemble", "language_model")}
+    if arguments.language_model_weight is not None:
+        which["language_model_weight"] = arguments.language_model_weight
+    model = load_model(arguments.model, **which, **search)
+    check_verb(arguments, model.task)
+    return model
 
 
 def print_outputs(
@@ -194,6 +215,8 @@ def check_usage(arguments: argparse.Namespace) -> None:
         raise UserError("--prefix and the text are both stdin; name a file for one of them")
     if arguments.alternatives and not arguments.prefix:
         raise UserError("--alternatives needs a --prefix; add one")
+    if arguments.language_model_weight is not None and not arguments.language_model:
+        raise UserError("--language-model-weight needs a --language-model; add one")
     others = (arguments.prefix, arguments.sample, arguments.n_best > 1, arguments.token_scores)
     if arguments.glossary and any(others):
         raise UserError(

@@ -12,6 +12,7 @@ from keras_nmt.app.decoding.text.texts import Search
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
 from keras_nmt.pipelines.trees.pieces import closing_piece, is_opening, is_word
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import UNK
 
 
 class ParsingGraph(TranslationGraph):
@@ -46,6 +47,10 @@ class ParsingGraph(TranslationGraph):
             length_penalty=search.length_penalty,
             hypotheses=hypotheses,
         )
+
+    def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:
+        """Computes the log-probability of each action of given trees, float32 [N, T]; -inf for an unknown action."""
+        return tf.where(labels == UNK, float("-inf"), super().token_log_probabilities(sources, labels))
 
 
 def tree_symbols(vocabulary: AnyVocabulary) -> TreeSymbols:

@@ -6,13 +6,16 @@ decoder emits `<XX>` or a tag such as `<XX:NN>` to read the word; see `pipelines
 
 import tensorflow as tf
 
+from keras_nmt.app.decoding.forced.given_pieces import GivenPieces
 from keras_nmt.app.decoding.options import DecodingOptions
+from keras_nmt.app.decoding.text.cutting import Cutter, at_least_one
 from keras_nmt.app.decoding.text.output_checks import WARNINGS
 from keras_nmt.app.decoding.text.texts import TranslatedTexts
 from keras_nmt.app.decoding.text_pipeline import TextPipeline
 from keras_nmt.app.decoding.whole_texts import WholeTextCutter, whole_pairs
 from keras_nmt.pipelines.trees.pieces import WORD_PIECE
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import UNK
 
 _BRACKETS = (("(", "-LRB-"), (")", "-RRB-"))  # a bracket in a tree is structure, so a bracket as a word is escaped
 
@@ -41,7 +44,7 @@ class TreePipeline(TextPipeline):
 
     def __init__(self, vocabulary: AnyVocabulary, options: DecodingOptions) -> None:
         cutter = WordCutter(vocabulary, options.max_source_tokens)
-        super().__init__(vocabulary, options, cutter=cutter, pairing=whole_pairs, checks=no_warnings)
+        super().__init__(vocabulary, options, cutter=cutter, pairing=tree_pairs, checks=no_warnings)
 
     def finished(self, found: TranslatedTexts, texts: tf.Tensor) -> TranslatedTexts:
         """Replaces the outputs by the trees over the words of `texts`, string [N]."""
@@ -51,6 +54,26 @@ class TreePipeline(TextPipeline):
 def words_of(texts: tf.Tensor) -> tf.RaggedTensor:
     """Splits `texts`, string [N], at spaces: string [N, (W)]."""
     return tf.strings.split(texts)
+
+
+def tree_pairs(cutter: Cutter, texts: tf.Tensor, targets: tf.Tensor) -> GivenPieces:
+    """Returns one pair of pieces for each text and its tree; one empty pair if there are no texts.
+
+    Args:
+        cutter: The cutter of the parser.
+        texts: string [N], the words of each text, separated by spaces.
+        targets: string [N], the pieces of the actions of each tree, separated by spaces. A tag that the
+            vocabulary does not have becomes `<XX>`, and another unknown piece UNK.
+    """
+    marks = [(number, piece) for number, piece in enumerate(cutter.vocabulary.pieces()) if piece[:1] == "<"]
+    ids, known = tf.constant([number for number, _ in marks]), tf.constant([piece for _, piece in marks])
+    pieces = tf.strings.split(at_least_one(targets))
+    matches = pieces.values[:, tf.newaxis] == known  # [pieces, marks]
+    word = tf.gather(ids, tf.argmax(known == WORD_PIECE))
+    others = tf.where(tf.strings.regex_full_match(pieces.values, "<XX:.*>"), word, UNK)
+    best = tf.gather(ids, tf.argmax(tf.cast(matches, tf.int32), axis=1))
+    found = tf.where(tf.reduce_any(matches, axis=1), best, others)
+    return whole_pairs(cutter, texts, targets)._replace(labels=pieces.with_values(found))
 
 
 def no_warnings(_sources: tf.Tensor, _source_tokens: tf.Tensor, outputs: tf.Tensor, _tokens: tf.Tensor) -> tf.Tensor:

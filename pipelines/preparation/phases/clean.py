@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from itertools import compress, count, islice
+from itertools import count, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,7 +179,7 @@ def _clean_pairs(job: Job, raw: RawChunk, report: CleaningReport) -> tuple[list[
         else:
             found.append(cleaner(source, target, report))
     weights = _loss_weights(corpus, raw)[[pair is not None for pair in found]]
-    pairs = [pair for pair in found if pair is not None]
+    pairs = job.recipe.remaining(found)
     if "held_out" in job.cleaning.skip:
         return pairs, weights
     is_held_out = np.isin(held_out_digests(pairs, languages), np.load(job.held_out))  # [2, N]
@@ -188,7 +188,8 @@ def _clean_pairs(job: Job, raw: RawChunk, report: CleaningReport) -> tuple[list[
     is_free = np.logical_not(is_held_out.any(axis=0))
     for i in np.flatnonzero(~is_free):
         report.drop_kept("held_out", *pairs[i])
-    return list(compress(pairs, is_free.tolist())), weights[is_free]
+    free = [pair if keep else None for pair, keep in zip(pairs, is_free, strict=True)]
+    return job.recipe.remaining(free), weights[is_free]
 
 
 def _loss_weights(corpus: ChunkedCorpus, raw: RawChunk) -> NDArray[np.float32]:

@@ -85,7 +85,9 @@ def encode_chunk(job: Job, shards: int, chunk: tuple[int, int]) -> int:
                 report.drop_kept(reason, *pairs[i])
         report.kept -= int((fates == BEYOND_LIMIT).sum())
         kept = np.flatnonzero(fates == KEPT)
-        kept_pairs = [pairs[i] for i in kept]
+        kept_pairs = job.recipe.remaining(
+            pair if fate == KEPT else None for pair, fate in zip(pairs, fates, strict=True)
+        )
         encoded = _encode_pairs(job, job.corpora[cleaned.corpus], kept_pairs, report)
         weights = np.load(job.file(number, "weights.npy")) if cleaned.weighted else np.ones(len(pairs), np.float32)
         rows = _rows_of(encoded.ids, cleaned.corpus, weights[kept[encoded.indices]])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_nmt.app.runs.directory import without_folders
+from keras_nmt.app.runs.directory import spec_without_folders, without_folders
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,11 @@ from keras_nmt.app.runs.directory import without_folders
 def test_only_the_names_of_files_are_kept(spec: str, shown: str) -> None:
     origin = {"kind": "any", "spec": spec, "files": [{"path": "/home/me/a.tsv", "bytes": 3}]}
     assert without_folders(origin) == {"kind": "any", "spec": shown, "files": [{"path": "a.tsv", "bytes": 3}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("wmt14", "wmt14"), ("text:/home/me/val.txt into fr", "text:val.txt into fr"), ("test.de", "test.de")],
+)
+def test_the_name_of_an_evaluated_text_has_no_folders(name: str, shown: str) -> None:
+    assert spec_without_folders(name) == shown

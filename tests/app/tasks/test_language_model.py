@@ -14,7 +14,7 @@ from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.tasks.language_model import LanguageModelling
 from keras_nmt.layers import LanguageModel
-from tests.app.command_line import nmt, succeeded, train_arguments
+from tests.app.command_line import nmt, objects, succeeded, train_arguments
 
 VERSE = "The cat sat on the mat,\nthe dog lay by the door.\n\n\tA bird sang  twice.\n"
 
@@ -100,6 +100,33 @@ def test_evaluate_measures_the_perplexity_of_a_text(language_model_run: Path, te
     nats = found["nats_per_token"] * found["tokens"]
     assert found["bits_per_character"] == pytest.approx(nats / len(VERSE) / math.log(2))
     assert found["word_perplexity"] == pytest.approx(math.exp(nats / len(VERSE.split())))
+
+
+def test_score_prints_the_log_probability_of_each_line(language_model_run: Path, tmp_path: Path) -> None:
+    lines = ["The cat sat", "", "a dog by the door. " * 4]
+    (tmp_path / "lines").write_text("".join(f"{line}\n" for line in lines))
+    done = objects(succeeded(nmt("score", language_model_run, "--target", tmp_path / "lines", "--json")))
+    engine = RunModel(language_model_run).engine
+    assert isinstance(engine, GenerationGraph)
+    for found, line in zip(done, lines, strict=True):
+        expected, tokens = measuring.log_probability(engine, [line])
+        assert found["score"] == found["log_probability"] == pytest.approx(expected, rel=1e-4)
+        assert "".join(token["piece"] for token in found["tokens"]) == line + "</s>"
+        assert len(found["tokens"]) == tokens
+        assert sum(token["log_probability"] for token in found["tokens"]) == pytest.approx(expected, rel=1e-4)
+    plain = succeeded(
+        nmt("score", language_model_run, "--target", "-", stdin="".join(f"{s}\n" for s in lines).encode())
+    )
+    assert [float(line) for line in plain.lines] == pytest.approx([found["score"] for found in done], abs=1e-4)
+
+
+def test_score_needs_a_source_except_for_a_language_model(language_model_run: Path, run: Path, text: Path) -> None:
+    target = ("--target", text / "dev.txt")
+    for option, value in (("--source", text / "dev.txt"), ("--length-penalty", "1")):
+        done = nmt("score", language_model_run, *target, option, value)
+        assert done.complaints == [f"nmt score: a language model scores the --target alone; leave {option} out"]
+    missing = "nmt score: a translation is scored given its source; add --source FILE"
+    assert nmt("score", run, *target).complaints == [missing]
 
 
 @pytest.mark.parametrize("verb", ["translate", "summarize", "parse"])

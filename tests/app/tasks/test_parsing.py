@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from keras_nmt.app.tasks.parsing import Parsing, tagged_like
 from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.trees.linearization import linearize
 from keras_nmt.pipelines.trees.tree import parse_tree
-from tests.app.command_line import nmt, succeeded
+from tests.app.command_line import nmt, objects, succeeded
 from tests.app.tasks.corpora import TREES
 
 SENTENCES = ["the cat sat on the mat .", "(", "wholly unseen words ( with brackets ) here", "", "word " * 60]
@@ -53,12 +55,40 @@ def test_the_wrong_verb_names_the_right_one(parser_run: Path) -> None:
         assert done.complaints == [f"nmt {verb}: {parser_run} is a model of parsing; use nmt parse"]
 
 
-def test_a_parser_does_not_score_given_trees(parser_run: Path, tmp_path: Path) -> None:
+def test_a_tree_has_the_score_it_was_found_with(parser_run: Path, tmp_path: Path) -> None:
     words, trees = tmp_path / "words", tmp_path / "trees"
-    words.write_text("a cat\n")
-    trees.write_text("(TOP (NP (DT a) (NN cat)))\n")
+    words.write_text("the cat sat\n\n( a cat )\n")
+    found = succeeded(nmt("parse", parser_run, "--tokenized", "--scores", words))
+    found_trees, scores = zip(*(line.split("\t") for line in found.lines), strict=True)
+    trees.write_text("".join(f"{tree}\n" for tree in found_trees))
+    done = objects(succeeded(nmt("score", parser_run, "--source", words, "--target", trees, "--json")))
+    assert [one["score"] for one in done] == pytest.approx([float(score) for score in scores], abs=1e-4)
+    for one, tree in zip(done, found_trees, strict=True):
+        actions = [f"<{action}>" for action in linearize(parse_tree(tree)).actions] + ["</s>"] if tree else []
+        assert [token["piece"] for token in one["tokens"]] == actions
+        assert one["log_probability"] == pytest.approx(
+            sum(token["log_probability"] for token in one["tokens"]), abs=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ("(TOP (NP (DT a) (NN dog)))", "the words of the tree are 'a dog', those of the source 'a cat'"),
+        ("(TOP (NP (DT a) (NN cat))", "expected a tree such as (TOP (S (NP (PRP It)) …))"),
+        ("(TOP (NP (-NONE- *)))", "the words of the tree are '', those of the source 'a cat'"),
+        ("(TOP (QUARK (DT a) (NN cat)))", "has a label that the model does not know"),
+    ],
+)
+def test_what_is_not_a_tree_over_the_words_is_not_scored(
+    parser_run: Path, tmp_path: Path, tree: str, message: str
+) -> None:
+    words, trees = tmp_path / "words", tmp_path / "trees"
+    words.write_text("a cat\na cat\n")
+    trees.write_text(f"(TOP (NP-SBJ (DT a) (NN cat)))\n{tree}\n")
     done = nmt("score", parser_run, "--source", words, "--target", trees)
-    assert done.complaints == ["nmt score: this model does not score given output"]
+    assert done.complaints[0].startswith(f"nmt score: {trees} line 2: ")
+    assert done.complaints[0].endswith(message)
 
 
 def test_output_gets_the_tags_of_the_reference_if_the_words_are_the_same() -> None:

@@ -23,6 +23,7 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.shards.reading import read_tokens
 from keras_nmt.pipelines.shards.splits import MixedCorpus, TextCounts
 from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.sources.monolingual.running_text import SECTION_BYTES
 from keras_nmt.pipelines.streaming.stream import evaluation_stream
 from keras_nmt.pipelines.vocabulary.exact import exact_model
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
@@ -95,6 +96,11 @@ class TestRecipe:
         found = [list(target) for _, (_, target) in RunningText().examples(self.processor, texts, size)]
         expected = [token for mark, text in texts for token in ids(text)[: -1 if mark else None]]
         assert found == cut(expected, size)
+
+    def test_a_document_ends_before_a_dropped_section(self) -> None:
+        sections = [("+", "a"), None, ("", "b"), ("+", "c"), ("+", "d"), None, ("+", "e")]
+        assert RunningText().remaining(sections) == [("", "a"), ("", "b"), ("+", "c"), ("", "d"), ("+", "e")]
+        assert Recipe().remaining([("a", "b"), None, ("c", "d")]) == [("a", "b"), ("c", "d")]
 
     def test_the_text_is_counted(self) -> None:
         pairs = [("+", "two words\n"), ("", "three more\twords"), ("", "x")]
@@ -236,3 +242,19 @@ def test_more_processes_give_the_same_data(tmp_path: Path) -> None:
 def test_options_that_do_not_fit_are_explained(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         prepared(tmp_path, **changes)
+
+
+def test_a_document_whose_last_section_is_dropped_ends(tmp_path: Path) -> None:
+    """The last section of the first document is blank, that of the second one is held out."""
+    full = {letter: (letter * 63 + "\n") * (SECTION_BYTES // 64) for letter in "abc"}
+    texts = (full["a"] + " \n", full["b"] + DEV, "end", full["c"] + " \n")
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
+    corpora = tuple(f"text:{tmp_path}/{number}.txt" for number in range(3))
+    dev = (f"text:{tmp_path}/3.txt", f"text:{tmp_path}/dev.txt")
+    data = prepared(tmp_path, corpora=corpora, dev=dev, max_tokens=4096)
+    assert data.split("train").cleaning["dropped"] == {"empty": 1, "held_out": 1}
+    assert joined(data, "train").count(EOS) == 3
+    assert joined(data, "dev") == ids(full["c"], DEV)
+    documents = [data.split(name).text_counts.documents for name in ("train", "dev")]  # type: ignore[union-attr]
+    assert documents == [3, 2]
