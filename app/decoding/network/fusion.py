@@ -77,6 +77,10 @@ class ShallowFusion:
         """The `word_token` of the translation model."""
         return self.translation.word_token
 
+    def is_word(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns which ids stand for a word of the translation model."""
+        return self.translation.is_word(ids)
+
     def count_params(self) -> int:
         """Returns the number of values in the weights of both models."""
         return sum(math.prod(weight.shape) for weight in self.weights)

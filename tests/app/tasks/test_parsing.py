@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_nmt.app.tasks.parsing import Parsing, tagged_like
+from keras_nmt.app.tasks.parsing import Parsing, action_pieces, tagged_like
 from keras_nmt.pipelines.shards.manifest import Manifest
 from keras_nmt.pipelines.trees.linearization import linearize
 from keras_nmt.pipelines.trees.tree import parse_tree
@@ -64,7 +64,7 @@ def test_a_tree_has_the_score_it_was_found_with(parser_run: Path, tmp_path: Path
     done = objects(succeeded(nmt("score", parser_run, "--source", words, "--target", trees, "--json")))
     assert [one["score"] for one in done] == pytest.approx([float(score) for score in scores], abs=1e-4)
     for one, tree in zip(done, found_trees, strict=True):
-        actions = [f"<{action}>" for action in linearize(parse_tree(tree)).actions] + ["</s>"] if tree else []
+        actions = [*action_pieces(parse_tree(tree)), "</s>"] if tree else []
         assert [token["piece"] for token in one["tokens"]] == actions
         assert one["log_probability"] == pytest.approx(
             sum(token["log_probability"] for token in one["tokens"]), abs=1e-4
