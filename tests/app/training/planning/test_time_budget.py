@@ -169,12 +169,18 @@ def test_a_folder_that_is_not_a_run_is_refused_before_anything_is_measured(data:
 
 
 @pytest.mark.parametrize(
-    ("task", "minutes_gone", "minutes_left"),
-    [("translation", 1.0, 6.75), ("translation", 9.0, 2.0), ("parsing", 0.5, 3.0), ("language-model", 4.0, 1.0)],
+    ("task", "minutes"),
+    [
+        ("translation", (1.0, 6.75)),
+        ("translation", (9.0, 2.0)),
+        ("parsing", (0.5, 3.0)),
+        ("language-model", (4.0, 1.0)),
+    ],
 )
 def test_a_demo_trains_in_the_time_that_preparation_leaves(
-    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, task: str, minutes_gone: float, minutes_left: float
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, task: str, minutes: tuple[float, float]
 ) -> None:
+    minutes_gone, minutes_left = minutes
     budget, _ = demo_training(run, data, monkeypatch, minutes_gone, task)
     assert budget.minutes == pytest.approx(minutes_left, abs=0.01)
     assert 59 * minutes_left < budget.seconds_left() <= 60 * minutes_left
