@@ -27,9 +27,9 @@ class LanguageModelDemo(Demo):
         settings=(
             "training.optimizer=muon",
             "training.learning_rate=1e-2",
-            "training.steps=500",
-            "training.warmup_steps=50",
-            "training.checkpoint_every=250",
+            "training.steps=700",
+            "training.warmup_steps=70",
+            "training.checkpoint_every=350",
         ),
     )
     quick = Size(
