@@ -41,10 +41,12 @@ class ParsingDemo(Demo):
         vocabulary_size=1000,
         settings=(
             *full.settings,
+            "model.encoder_layers=1",
+            "model.decoder_layers=1",
             "training.steps=40",
             "training.warmup_steps=10",
             "training.checkpoint_every=20",
-            "training.dev_sentences=4",
+            "training.dev_sentences=0",
             "decoding.max_extra_tokens=60",
         ),
         pairs=1000,

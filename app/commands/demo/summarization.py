@@ -42,10 +42,12 @@ class SummarizationDemo(Demo):
         vocabulary_size=1000,
         settings=(
             *full.settings,
+            "model.encoder_layers=1",
+            "model.decoder_layers=1",
             "training.steps=40",
             "training.warmup_steps=10",
             "training.checkpoint_every=20",
-            "training.dev_sentences=8",
+            "training.dev_sentences=0",
         ),
         pairs=1000,
         test_pairs=20,
