@@ -33,7 +33,7 @@ TINY = (
 SCORES = {
     "translation": "BLEU ",
     "summarization": "ROUGE-1 ",
-    "parsing": "recall",
+    "parsing": "EVALB, ",
     "language-model": "perplexity a token",
 }
 SEARCHED = ("translation", "summarization", "parsing")  # whose search takes long to trace
