@@ -20,7 +20,7 @@ from keras_nmt.app.runtime.streams import prepare_streams
 from keras_nmt.pipelines.errors import DataError
 
 VERBS = {  # the module of each command, in `app.commands`
-    "demo": "demo",
+    "demo": "demo.command",
     "prepare": "prepare",
     "train": "train",
     "average": "average",

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 SPECS = (
     "SPEC is tfds:NAME[SUBSETS][:SPLIT] (as tfds:wmt14_translate/de-en), files:PREFIX (PREFIX.en and PREFIX.de), "
     "tsv:FILE (source TAB target), jsonl:FILE, tmx:FILE, trees:FILE (a treebank in brackets), text:FILE (running text "
-    "for language models), or sample:tatoeba-en-de (bundled); files may be compressed (.gz, .xz, .zst, .bz2), glob "
-    "patterns, or addresses (gs://, s3://, https://), and tsv:- is standard input; reversed:SPEC swaps source and "
-    "target; options may follow, as in files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5 or "
+    "for language models), or sample:NAME (bundled: tatoeba-en-de and others); files may be compressed (.gz, .xz, "
+    ".zst, .bz2), glob patterns, or addresses (gs://, s3://, https://), and tsv:- is standard input; reversed:SPEC "
+    "swaps source and target; options may follow, as in files:news?weight=2&tag=news&pair=en-fr&loss_weight=0.5 or "
     "text:books/*.txt?documents=paragraphs."
 )
 TASK = "translation"

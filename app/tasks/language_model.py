@@ -28,6 +28,7 @@ class LanguageModelling(Task):
     roles: LanguagePair | None = LanguagePair("prompt", "text")
     metric, metric_label = None, "perplexity"
     measures_text = True
+    exported = False
     in_ctranslate2 = False
     recipe = RunningText()
     piece: Piece = "text"

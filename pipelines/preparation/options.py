@@ -15,7 +15,14 @@ from keras_nmt.pipelines.preparation.job import CHUNK_PAIRS
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.shards.buckets import LONGEST
 from keras_nmt.pipelines.shards.lanes import LANES
-from keras_nmt.pipelines.sources.corpora import Corpus, CorpusSpec, LanguagePair, open_corpus, parse_spec
+from keras_nmt.pipelines.sources.corpora import (
+    Corpus,
+    CorpusSpec,
+    LanguagePair,
+    is_running_text,
+    open_corpus,
+    parse_spec,
+)
 from keras_nmt.pipelines.sources.downloads import Downloads, default_folder
 from keras_nmt.pipelines.vocabulary.exact import BYTES, PIECES, UNITS
 from keras_nmt.pipelines.vocabulary.normalization import NORMALIZATIONS
@@ -228,11 +235,12 @@ def _open(options: PreparationOptions, text: str, split: str, progress: PhasePro
 
 def _check_kind(spec: CorpusSpec, recipe: Recipe) -> None:
     """Raises a `DataError` if the corpus does not have what the recipe needs: pairs, or running text."""
-    if recipe.keeps_text and spec.kind != "text":
+    is_text = is_running_text(spec)
+    if recipe.keeps_text and not is_text:
         raise DataError(f"corpus {spec.text} has pairs, but the task {recipe.task} learns from running text: text:FILE")
-    if not recipe.keeps_text and spec.kind == "text":
+    if not recipe.keeps_text and is_text:
         raise DataError(f"corpus {spec.text} has no pairs; running text is for --task language-model")
-    if spec.kind == "text" and (spec.is_reversed or spec.tag or spec.pair):
+    if is_text and (spec.is_reversed or spec.tag or spec.pair):
         raise DataError(f"corpus {spec.text}: running text has one side and no tags; leave out reversed:, tag and pair")
 
 

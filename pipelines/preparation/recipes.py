@@ -44,7 +44,8 @@ class Recipe:
         task: The name of the task, which the manifest records.
         unused_filters: The names of the filters that do not apply to the pairs of this task.
         cuts_sources: True to cut a source that is too long at the end of a sentence; False to drop its pair.
-        keeps_text: True if the pairs are running text without sources, which must be kept exactly. Only `text:` has it.
+        keeps_text: True if the pairs are running text without sources, which must be kept exactly: `text:`, or a
+            sample of it.
         counted: What the reports count.
         normalization: The normalisation of a new vocabulary if the user names none.
     """

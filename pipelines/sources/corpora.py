@@ -13,13 +13,13 @@ from keras_nmt.pipelines.sources.corpus import DOCUMENTS, Corpus, CorpusRequest,
 from keras_nmt.pipelines.sources.downloads import Downloads
 from keras_nmt.pipelines.sources.monolingual.running_text import open_text
 from keras_nmt.pipelines.sources.monolingual.trees import open_trees
-from keras_nmt.pipelines.sources.sample import SAMPLES, in_direction, open_sample
+from keras_nmt.pipelines.sources.sample import SAMPLES, has_running_text, in_direction, open_sample
 from keras_nmt.pipelines.sources.specs import CorpusSpec, parse_spec
 from keras_nmt.pipelines.sources.text import open_files, open_jsonl, open_tsv
 from keras_nmt.pipelines.sources.tmx import open_tmx
 from keras_nmt.pipelines.sources.wmt import open_tfds
 
-__all__ = ["SAMPLES", "Corpus", "CorpusSpec", "LanguagePair", "RawPair", "open_corpus", "parse_spec"]
+__all__ = ["SAMPLES", "Corpus", "CorpusSpec", "LanguagePair", "RawPair", "is_running_text", "open_corpus", "parse_spec"]
 
 
 def open_corpus(
@@ -73,6 +73,11 @@ def open_corpus(
             fields=(wanted.source_field or pair.source, wanted.target_field or pair.target),
         )
     )
+
+
+def is_running_text(spec: CorpusSpec) -> bool:
+    """Returns True if `spec` names running text without pairs: `text:FILE`, or a sample of that kind."""
+    return spec.kind == "text" or (spec.kind == "sample" and has_running_text(spec.location.rpartition(":")[2]))
 
 
 def _unknown_kind(location: str, kind: str) -> DataError:

@@ -42,7 +42,10 @@ def test_it_holds_one_import_package_and_all_files(wheel: Path) -> None:
         "app/server/page/index.html",
         "layers/sublayers/attention.py",
         "pipelines/preparation/report.html.jinja",
+        "pipelines/sample/craft-trees/train.trees.xz",
+        "pipelines/sample/debian-descriptions/ATTRIBUTION.md",
         "pipelines/sample/tatoeba-en-de/train.tsv.xz",
+        "pipelines/sample/tinyshakespeare/test.txt.xz",
     ):
         assert f"keras_nmt/{name}" in names
 

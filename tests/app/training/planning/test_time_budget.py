@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_nmt.app.commands import demo
+from keras_nmt.app.commands.demo.command import train_sample
+from keras_nmt.app.commands.demo.known import DEMOS
 from keras_nmt.app.config import TrainingConfig, load_configuration
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.training.planning import plan as planning
@@ -167,11 +168,20 @@ def test_a_folder_that_is_not_a_run_is_refused_before_anything_is_measured(data:
     assert refusal(train(data, tmp_path, "--minutes", "5"), "train") == message
 
 
-@pytest.mark.parametrize(("minutes_gone", "minutes_left"), [(1.0, 6.75), (9.0, 2.0)])
-def test_the_demo_trains_in_the_time_that_preparation_leaves(
-    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float, minutes_left: float
+@pytest.mark.parametrize(
+    ("task", "minutes"),
+    [
+        ("translation", (1.0, 6.75)),
+        ("translation", (9.0, 2.0)),
+        ("parsing", (0.5, 3.0)),
+        ("language-model", (4.0, 1.0)),
+    ],
+)
+def test_a_demo_trains_in_the_time_that_preparation_leaves(
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, task: str, minutes: tuple[float, float]
 ) -> None:
-    budget, _ = demo_training(run, data, monkeypatch, minutes_gone)
+    minutes_gone, minutes_left = minutes
+    budget, _ = demo_training(run, data, monkeypatch, minutes_gone, task)
     assert budget.minutes == pytest.approx(minutes_left, abs=0.01)
     assert 59 * minutes_left < budget.seconds_left() <= 60 * minutes_left
 
@@ -188,7 +198,7 @@ def test_without_bfloat16_the_demo_uses_a_smaller_model_and_muon(
 
 
 def demo_training(
-    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float = 0.0
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, minutes_gone: float = 0.0, task: str = "translation"
 ) -> tuple[TimeBudget, dict[str, Any]]:
     """Returns the arguments with which the full demo would train."""
     given: list[tuple[TimeBudget, dict[str, Any]]] = []
@@ -198,5 +208,6 @@ def demo_training(
 
     monkeypatch.setattr(time_budget, "train_within", taken)
     monkeypatch.setattr("keras_nmt.app.runs.averaging.write_average", lambda *_: None)
-    demo.train_sample(data, run, demo.FULL, time.perf_counter() - 60 * minutes_gone)
+    demo = DEMOS[task]
+    train_sample(demo, data, run, demo.full, time.perf_counter() - 60 * minutes_gone)
     return given[0]

@@ -1,0 +1,1 @@
+"""`nmt demo`: one flow for all tasks, and one module for what differs between their demos."""
