@@ -45,6 +45,8 @@ class TransformerConfig:
         word_token: Id of the piece that stands for a word in both source and target, as in parsing. With it, the
             decoder is told the encoder's output at the next unread word (see `WordPointer`). 0 if there is no such
             piece.
+        copying: True if the decoder can copy tokens of the source (See et al. 2017; see `CopyAttention`). Needs an
+            encoder.
 
     Raises:
         ValueError: A value is not allowed, or `model_width` is odd or not a multiple of `heads`.
@@ -65,6 +67,7 @@ class TransformerConfig:
     logits_bias: bool = False
     normalization_epsilon: float = EPSILON
     word_token: int = 0
+    copying: bool = False
 
     def __post_init__(self) -> None:
         sizes = ("vocabulary_size", "model_width", "inner_width", "heads", "encoder_layers", "decoder_layers")
@@ -93,6 +96,8 @@ class TransformerConfig:
             raise ValueError(
                 f"word_token is {self.word_token}; it must be the id of a piece, less than {self.vocabulary_size}, or 0"
             )
+        if self.copying and not self.encoder_layers:
+            raise ValueError("copying is true, but there is no encoder to copy from; set copying = false in [model]")
         for name in ("residual_dropout", "attention_dropout", "inner_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and less than 1")

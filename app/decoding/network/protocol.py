@@ -15,6 +15,7 @@ class Encoded(TypedDict):
     cross: TensorNest  # the result of `cross_cache`
     may_attend_source: tf.Tensor  # the mask that `encode` returned
     words: NotRequired[TensorNest]  # the result of `word_memory`; only for a network with `word_token`
+    copies: NotRequired[TensorNest]  # the result of `copy_memory`; only for a network with `copying`
 
 
 class Network(Protocol):
@@ -28,6 +29,10 @@ class Network(Protocol):
     def word_token(self) -> int:
         """The id of a word in source and target, if the decoder is told the next unread word; else 0."""
 
+    @property
+    def copying(self) -> bool:
+        """True if the decoder can copy tokens of the source. Then all logits are log-probabilities, float32."""
+
     def count_params(self) -> int:
         """Returns the number of values in all weights."""
 
@@ -39,6 +44,9 @@ class Network(Protocol):
 
     def word_memory(self, source: tf.Tensor, memory: TensorNest) -> TensorNest:
         """Returns what the decoder of a network with `word_token` is told about each word of the source ids [B, S]."""
+
+    def copy_memory(self, source: tf.Tensor, memory: TensorNest) -> TensorNest:
+        """Returns what the decoder of a network with `copying` can copy from the source ids [B, S]."""
 
     def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each of the ids [B, T]."""

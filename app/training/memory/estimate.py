@@ -35,7 +35,7 @@ import math
 from dataclasses import dataclass
 
 from keras_nmt.app.config import Configuration
-from keras_nmt.app.training.objective import CHUNK_TOKENS
+from keras_nmt.app.training.objective.objective import CHUNK_TOKENS
 from keras_nmt.app.training.packing import is_packed
 from keras_nmt.layers.config import TransformerConfig
 from keras_nmt.pipelines.streaming.batching import BatchShape
@@ -102,16 +102,18 @@ def parameter_count(model: TransformerConfig) -> int:
     decoder = model.decoder_layers * (attentions * (attention_biases + norm) + biases + norm)
     final_norms = stacks * norm if model.normalization == "pre" else 0
     table = model.vocabulary_size * (width + (1 if model.logits_bias else 0))
-    return table + encoder + decoder + final_norms + hidden_matrices(model)
+    gate_bias = 1 if model.copying else 0
+    return table + encoder + decoder + final_norms + gate_bias + hidden_matrices(model)
 
 
 def hidden_matrices(model: TransformerConfig) -> int:
-    """Returns the number of weights in the matrices of attention, feed-forward networks and the word pointer."""
+    """Returns the number of weights in the matrices of attention, feed-forward networks, word pointer and copying."""
     attention, feed_forward = 4 * model.model_width**2, 2 * model.model_width * model.inner_width
     encoder = model.encoder_layers * (attention + feed_forward)
     attentions = 2 if model.encoder_layers else 1
     word_pointer = model.model_width**2 if model.word_token else 0
-    return encoder + model.decoder_layers * (attentions * attention + feed_forward) + word_pointer
+    copying = 2 * model.model_width * (1 + model.model_width // model.heads) if model.copying else 0
+    return encoder + model.decoder_layers * (attentions * attention + feed_forward) + word_pointer + copying
 
 
 def _row_bytes(model: TransformerConfig, shape: BatchShape, compute_bytes: int) -> int:

@@ -43,6 +43,7 @@ def total(configuration: Configuration, shape: BatchShape = SHAPE, replicas: int
         {"normalization": "pre", "encoder_layers": 0},
         {"normalization": "post", "encoder_layers": 0, "attention_bias": True},
         {"word_token": 5},
+        {"copying": True},
     ],
 )
 def test_parameters_are_counted_without_building_the_model(changes: dict[str, Any]) -> None:
