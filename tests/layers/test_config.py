@@ -28,6 +28,7 @@ def test_the_defaults_are_the_papers_base_model() -> None:
         "logits_bias": False,
         "normalization_epsilon": 1e-6,
         "word_token": 0,
+        "copying": False,
     }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FEW_LINES = 30  # for at most this many lines, graph optimization takes longer than the time it saves
 ENGINES = ("tensorflow", "ctranslate2")
-SEARCH = ("beam_size", "length_penalty", "no_repeat_ngram_size", "repetition_penalty")
+SEARCH = ("beam_size", "length_penalty", "no_repeat_ngram_size", "repetition_penalty", "min_tokens", "max_tokens")
 SAMPLING = ("temperature", "top_k", "top_p")
 RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "temperature": (lambda value: 0 < value < math.inf, "above 0"),
@@ -47,6 +47,7 @@ def add_parser(verbs: Verbs) -> None:
         "--engine", choices=ENGINES, help="what computes (default: tensorflow for a run, the faster for an export)"
     )
     search = add_search_options(parser)
+    add_length_options(search, "sentence")
     add_constraint_options(search)
     add_sampling_options(parser)
     add_alignment_option(add_output_options(parser))
@@ -70,6 +71,14 @@ def add_search_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     add("--no-repeat-ngram-size", type=int, metavar="N", help="do not repeat any N tokens in a row")
     add("--repetition-penalty", type=float, metavar="P", help="above 1, make tokens that were used before less likely")
     return group
+
+
+def add_length_options(group: argparse._ArgumentGroup, piece: str) -> None:
+    """Adds `--min-length` and `--max-length`; `piece` is what the model reads at once."""
+    add = group.add_argument
+    units = f"pieces (words and parts of words) for each {piece}"
+    add("--min-length", type=int, dest="min_tokens", metavar="N", help=f"output at least N {units}")
+    add("--max-length", type=int, dest="max_tokens", metavar="N", help=f"output at most N {units}; 0: no limit")
 
 
 def add_constraint_options(group: argparse._ArgumentGroup) -> None:
