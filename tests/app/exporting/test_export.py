@@ -116,17 +116,15 @@ def test_the_sentences_of_a_run_are_neither_its_shortest_nor_its_longest(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "what"),
-    [
-        ("word_token = 0", "word_token = 9", "is told the next word (word_token)"),
-        ("copying = false", "copying = true", "copies from the source (copying)"),
-    ],
+    ("setting", "what"),
+    [("word_token = 9", "is told the next word (word_token)"), ("copying = true", "copies from the source (copying)")],
 )
 def test_a_decoder_that_ctranslate2_does_not_have_is_exported_without_it(
-    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], before: str, after: str, what: str
+    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str, what: str
 ) -> None:
     config = run_copy / "config.toml"
-    config.write_text(config.read_text().replace(before, after))
+    default = {"word_token = 9": "word_token = 0", "copying = true": "copying = false"}[setting]
+    config.write_text(config.read_text().replace(default, setting))
     model = RunModel(run_copy)
     assert exporter.write_engine(model, tmp_path / "engine", "int8") == "none"
     assert not (tmp_path / "engine").exists()
