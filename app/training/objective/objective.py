@@ -16,13 +16,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_nmt.app.training.objective.copying import (
-    CopyTerms,
-    TokenCopies,
-    copy_gradients,
-    copy_terms,
-    copying_error,
-)
+from keras_nmt.app.training.objective.copying import CopyTerms, TokenCopies, copy_gradients, copy_terms, copying_error
 from keras_nmt.app.training.objective.divergence import symmetric_divergence
 from keras_nmt.pipelines.vocabulary.tokenizer import PAD
 
@@ -109,12 +103,10 @@ def token_objective(
         total = _over_chunks(chunks, compute_table, Regularization(smoothing, r_drop))
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            scale, gradients = tf.cast(upstream, tf.float32), [total.table_gradient, *total.gradients]
-            gradients[1:] = [_whole(values, tf.shape(states)[0]) for values in total.gradients]
-            like = (table, states, *copied)
-            return tuple(
-                tf.cast(tf.cast(own, tf.float32) * scale, of.dtype) for own, of in zip(gradients, like, strict=True)
-            )
+            scale = tf.cast(upstream, tf.float32)
+            gradients = (total.table_gradient, *(_whole(own, tf.shape(states)[0]) for own in total.gradients))
+            both = zip(gradients, (table, states, *copied), strict=True)
+            return tuple(tf.cast(tf.cast(own, tf.float32) * scale, of.dtype) for own, of in both)
 
         return tuple(tf.unstack(total.sums)), gradient
 

@@ -1,5 +1,6 @@
-"""The objective of a model that copies, compared with the mixture's definition in float64."""
+"""Training a model that copies: the objective against the definition of the mixture in float64, and the train step."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import tensorflow as tf
 from keras_nmt.app.training.objective import objective
 from keras_nmt.app.training.objective.copying import TokenCopies
 from keras_nmt.app.training.objective.objective import evaluated_objective, token_objective
+from keras_nmt.layers.losses import token_losses
+from tests.app.training.small_trainer import MODEL, ONE, TWO, assert_same, batches, trained, trainer_of
 
 TOKENS, WIDTH, PIECES, SOURCE = 23, 7, 13, 5
 FLOATS = ("states", "table", "log_gate", "log_copied")
@@ -100,3 +103,24 @@ def test_every_gradient_equals_central_differences(
             step[place] = 1e-6
             above, below = (reference({**given, name: given[name] + way * step}, smoothing) for way in (1, -1))
             np.testing.assert_allclose(gradient.numpy()[place], 3.0 * (above - below) / 2e-6, rtol=1e-3, atol=2e-5)
+
+
+COPYING = replace(MODEL, copying=True)
+
+
+def test_the_loss_of_a_step_is_that_of_the_models_log_probabilities() -> None:
+    trainer, _ = trainer_of(ONE, "float32", COPYING)
+    inputs, labels = next(batches())
+    found = trainer.objective(inputs, tf.constant(labels), trainer.transformer.embedding.embeddings.value)
+    losses = token_losses(labels, trainer.transformer(inputs), trainer.settings.label_smoothing)
+    np.testing.assert_allclose(found.loss, np.sum(losses, where=labels != 0), rtol=1e-5)
+
+
+def test_parts_on_two_devices_equal_one_device() -> None:
+    assert_same(trained(ONE, model=COPYING), trained(TWO, model=COPYING, accumulation=2))
+
+
+@pytest.mark.slow
+def test_a_step_compiled_by_xla_equals_one_that_is_not() -> None:
+    settings = {"model": COPYING, "r_drop": 3.0}
+    assert_same(trained(ONE, **settings), trained(ONE, xla=True, **settings))
