@@ -99,7 +99,8 @@ def token_objective(
     @tf.custom_gradient
     def sums(table: tf.Tensor, states: tf.Tensor, *copied: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Gradient]:
         compute_table = tf.cast(table, states.dtype)
-        chunks = _in_chunks(states, labels, weights, TokenCopies(*copied, copies.source) if copies else ())
+        watched = copies._replace(log_gate=copied[0], log_copied=copied[1]) if copies else ()
+        chunks = _in_chunks(states, labels, weights, watched)
         total = _over_chunks(chunks, compute_table, Regularization(smoothing, r_drop))
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -278,7 +279,7 @@ def _chunk(tokens: TokenChunk, table: tf.Tensor, mean_row: tf.Tensor, options: R
     label_target = tf.fill(tf.shape(predicted.labels), 1.0 - options.smoothing)
     error = tf.tensor_scatter_nd_sub(predicted.probabilities, predicted.at_label, label_target)
     of_copies: Sequence[tf.Tensor] = ()
-    if predicted.copies:
+    if predicted.copies and tokens.copies:
         pulled = predicted.gain_weights(options.smoothing) * predicted.copies.shares
         error = copying_error(predicted.copies, error, predicted.probabilities, pulled)
         of_copies = copy_gradients(tokens.copies, pulled, predicted.weights / passes)
