@@ -171,7 +171,7 @@ def test_an_impossible_token_is_copied_without_underflow(attention: CopyAttentio
     copied = numpy(mixture(attention, states, memory, source, logits))[0, :, source[0, 0]]
     expected = numpy(dense_mixture(attention, states, memory, source, logits))[0, :, source[0, 0]]
     assert_close(copied, expected, tolerance=1e-4)
-    assert copied.min() > -20
+    assert copied.min() > -100  # the vocabulary's distribution alone gives about -200
 
 
 def test_the_model_mixes_the_decoders_output_with_copies(model: Transformer) -> None:
