@@ -191,7 +191,7 @@ def preset_names() -> list[str]:
     """Returns the names of the presets, smallest model first."""
     order = (
         *("demo", "tiny", "small", "base", "big", "paper-base", "paper-big"),
-        *("treebank", "paper-parsing", "language-model"),
+        *("summaries", "treebank", "paper-parsing", "language-model"),
     )
     return [name for name in order if _preset_file(name).is_file()]
 

@@ -46,6 +46,8 @@ class TransformerConfig:
             decoder is told the encoder's output at the next unread word (see `WordPointer`). 0 if there is no such
             piece.
         word_tags: Number of ids directly after `word_token` that stand for a word in the target too, with a tag each.
+        copying: True if the decoder can copy tokens of the source (See et al. 2017; see `CopyAttention`). Needs an
+            encoder.
 
     Raises:
         ValueError: A value is not allowed, or `model_width` is odd or not a multiple of `heads`.
@@ -67,6 +69,7 @@ class TransformerConfig:
     normalization_epsilon: float = EPSILON
     word_token: int = 0
     word_tags: int = 0
+    copying: bool = False
 
     def __post_init__(self) -> None:
         sizes = ("vocabulary_size", "model_width", "inner_width", "heads", "encoder_layers", "decoder_layers")
@@ -98,6 +101,8 @@ class TransformerConfig:
         most_tags = self.vocabulary_size - self.word_token - 1 if self.word_token else 0
         if not 0 <= self.word_tags <= most_tags:
             raise ValueError(f"word_tags is {self.word_tags}; with word_token {self.word_token}, at most {most_tags}")
+        if self.copying and not self.encoder_layers:
+            raise ValueError("copying is true, but there is no encoder to copy from; set copying = false in [model]")
         for name in ("residual_dropout", "attention_dropout", "inner_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and less than 1")

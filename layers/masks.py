@@ -7,7 +7,8 @@ attends only to positions with the same segment id.
 
 import keras
 
-PAD = 0  # padding id in every batch; a test checks that the vocabulary has the same padding id
+# The ids of padding and of the end of a sentence; a test checks that the vocabulary has the same ids.
+PAD, EOS = 0, 3
 
 
 def padding_mask(ids: keras.KerasTensor) -> keras.KerasTensor:

@@ -5,14 +5,15 @@ Vaswani et al. 2017, section 3.1.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from keras_nmt.layers.config import TransformerConfig
-from keras_nmt.layers.masks import causal_mask, segment_mask, segment_positions
+from keras_nmt.layers.masks import causal_mask, padding_mask, segment_mask, segment_positions
 from keras_nmt.layers.positions import PositionalEncoding, sinusoids
 from keras_nmt.layers.sublayers.attention import AttentionContext
+from keras_nmt.layers.sublayers.copying import Copies
 from keras_nmt.layers.sublayers.dropout import Dropout
 from keras_nmt.layers.sublayers.embedding import SharedEmbedding
 from keras_nmt.layers.sublayers.residual import Residual, layer_normalization
@@ -68,6 +69,13 @@ class Stack(ConfiguredLayer):
         return self.final_norm(x) if self.final_norm else x
 
 
+class Outputs(NamedTuple):
+    """The decoder's output, before the projection to logits."""
+
+    states: keras.KerasTensor  # [B, T, D]
+    copies: Copies | tuple[()]  # what may be copied; () if the model does not copy
+
+
 class TokenModel(keras.Model):
     """Base class of the models: tokens are embedded with positions, and one matrix is also used for the logits.
 
@@ -101,6 +109,10 @@ class TokenModel(keras.Model):
         """
         return self.embedding.logits(self.states(inputs, training=training))
 
+    def outputs(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> Outputs:
+        """Returns all that the next tokens are predicted from; the arguments are those of `call`."""
+        return Outputs(self.states(inputs, training=training), ())
+
     def states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
         """Returns the decoder's output [B, T, D], before the projection to logits."""
         raise NotImplementedError
@@ -132,3 +144,16 @@ def target_context(inputs: Mapping[str, keras.KerasTensor]) -> AttentionContext:
     return AttentionContext(
         keras.ops.logical_and(causal, segment_mask(segments, segments)), segment_positions(segments)
     )
+
+
+def source_and_target_contexts(
+    inputs: Mapping[str, keras.KerasTensor],
+) -> tuple[AttentionContext, AttentionContext, keras.KerasTensor]:
+    """Returns the self-attention contexts of encoder and decoder, and the mask of the decoder's cross-attention."""
+    of_target = target_context(inputs)
+    if "target_segments" not in inputs:
+        padding = padding_mask(inputs["source"])
+        return AttentionContext(padding), of_target, padding
+    source, target = inputs["source_segments"], inputs["target_segments"]
+    of_source = AttentionContext(segment_mask(source, source), segment_positions(source))
+    return of_source, of_target, segment_mask(target, source)

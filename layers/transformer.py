@@ -1,9 +1,12 @@
 """The whole model: embeddings, encoder, decoder and the tied projection. Vaswani et al. 2017, Figure 1.
 
-For training with any Keras loss, `call` returns logits. `states` returns the decoder's output before the projection to
-logits, so that a loss can project only the real tokens. For decoding, first call `encode` and `cross_cache` once for
-the sources. If the whole targets are known, then call `decode` or `cross_weights`. To decode token by token, call
-`decode_step` for each new token, with caches that start from `empty_cache`.
+For training with any Keras loss, `call` returns logits. `outputs` returns the decoder's output before the projection to
+logits, so that a loss can project only the real tokens. If the model copies (`copying`), all logits are
+log-probabilities in float32. Their softmax is the distribution, as for other logits.
+
+For decoding, first call `encode` and `cross_cache` once for the sources. If the whole targets are known, then call
+`decode` or `cross_weights`. To decode token by token, call `decode_step` for each new token, with caches that start
+from `empty_cache`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +18,10 @@ from keras_nmt.layers import inspection
 from keras_nmt.layers.config import TransformerConfig
 from keras_nmt.layers.decoder import Decoder
 from keras_nmt.layers.encoder import Encoder
-from keras_nmt.layers.masks import causal_mask, padding_mask, segment_mask, segment_positions
-from keras_nmt.layers.stack import TokenModel, target_context
+from keras_nmt.layers.masks import causal_mask, padding_mask
+from keras_nmt.layers.stack import Outputs, TokenModel, source_and_target_contexts
 from keras_nmt.layers.sublayers.attention import AttentionContext, Cache, KeysValues, SourceContext
+from keras_nmt.layers.sublayers.copying import CopyAttention, CopyMemory, with_copies
 from keras_nmt.layers.sublayers.word_pointer import WordMemory, WordPointer
 
 
@@ -39,6 +43,9 @@ class Transformer(TokenModel):
         self.encoder = Encoder(self.config, name="encoder", dtype=dtype)
         self.decoder = Decoder(self.config, name="decoder", dtype=dtype)
         self.word_pointer = WordPointer(*words, name="word_pointer", dtype=dtype) if words[0] else None
+        head_width = self.config.model_width // self.config.heads
+        copying = self.config.copying
+        self.copy_attention = CopyAttention(head_width, name="copy_attention", dtype=dtype) if copying else None
         self.build()
 
     @property
@@ -52,8 +59,23 @@ class Transformer(TokenModel):
             raise ValueError("the model has no word_token, so no id stands for a word")
         return self.word_pointer.is_word(ids)
 
+    @property
+    def copying(self) -> bool:
+        """True if the decoder can copy tokens of the source."""
+        return self.config.copying
+
+    def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
+        """Returns logits [B, T, V]; see `TokenModel.call`. If the model copies, they are log-probabilities, float32."""
+        states, copies = self.outputs(inputs, training=training)
+        logits = self.embedding.logits(states)
+        return with_copies(logits, copies) if copies else logits
+
     def states(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> keras.KerasTensor:
-        """Returns the decoder's output [B, T, D], before the projection to logits.
+        """Returns the decoder's output [B, T, D], before the projection to logits; see `outputs`."""
+        return self.outputs(inputs, training=training).states
+
+    def outputs(self, inputs: Mapping[str, keras.KerasTensor], training: bool | None = None) -> Outputs:
+        """Returns the decoder's output [B, T, D], before the projection to logits, and what may be copied.
 
         Args:
             inputs: "source", int32 [B, S], and "target", int32 [B, T]: the labels shifted right, with BOS in front.
@@ -62,7 +84,7 @@ class Transformer(TokenModel):
                 a row of its own.
             training: True if dropout is active.
         """
-        of_source, of_target, may_attend_source = _contexts(inputs)
+        of_source, of_target, may_attend_source = source_and_target_contexts(inputs)
         x = self.embed(inputs["source"], positions=of_source.positions, training=training)
         memory = self.encoder(x, context=of_source, training=training)
         x = self.embed(inputs["target"], positions=of_target.positions, training=training)
@@ -71,7 +93,11 @@ class Transformer(TokenModel):
             words_read = self.word_pointer.words_read(inputs["target"], inputs.get("target_segments"))
             x = self._told(x, words_read, words, may_attend_source)
         sources = _source_contexts(self.cross_cache(memory), may_attend_source)
-        return self.decoder(x, contexts=[of_target] * len(sources), sources=sources, training=training)
+        states = self.decoder(x, contexts=[of_target] * len(sources), sources=sources, training=training)
+        if not self.copy_attention:
+            return Outputs(states, ())
+        of_copies = self.copy_attention.memory(inputs["source"], memory)
+        return Outputs(states, self.copy_attention(states, memory=of_copies, may_attend=may_attend_source))
 
     def encode(
         self, source: keras.KerasTensor, training: bool | None = None
@@ -104,6 +130,16 @@ class Transformer(TokenModel):
             raise ValueError("the model has no word_token, so its decoder is told no words")
         return self.word_pointer.memory(source, memory)
 
+    def copy_memory(self, source: keras.KerasTensor, memory: keras.KerasTensor) -> CopyMemory:
+        """Returns the source as the copy attention of a model with `copying` reads it; see `word_memory`.
+
+        Raises:
+            ValueError: The model does not copy.
+        """
+        if not self.copy_attention:
+            raise ValueError("the model does not copy, so it has no copy attention")
+        return self.copy_attention.memory(source, memory)
+
     def decode(
         self,
         target: keras.KerasTensor,
@@ -111,6 +147,7 @@ class Transformer(TokenModel):
         cross: Sequence[KeysValues],
         may_attend_source: keras.KerasTensor,
         words: WordMemory | None = None,
+        copies: CopyMemory | None = None,
     ) -> keras.KerasTensor:
         """Returns the same logits [B, T, V] as `call` without dropout, for sources that are already encoded.
 
@@ -119,9 +156,11 @@ class Transformer(TokenModel):
             cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
             words: The result of `word_memory`, for a model with `word_token`.
+            copies: The result of `copy_memory`, for a model with `copying`.
         """
         x, contexts, sources = self._embedded_target(target, cross, may_attend_source, words)
-        return self.embedding.logits(self.decoder(x, contexts=contexts, sources=sources, training=False))
+        states = self.decoder(x, contexts=contexts, sources=sources, training=False)
+        return self._scores(states, copies, may_attend_source)
 
     def empty_cache(self, sentences: int, length: int) -> list[KeysValues]:
         """Returns keys and values for each decoder layer that are all zero: [sentences, H, length, D/H]."""
@@ -138,6 +177,7 @@ class Transformer(TokenModel):
         cross: Sequence[KeysValues],
         may_attend_source: keras.KerasTensor,
         words: WordMemory | None = None,
+        copies: CopyMemory | None = None,
     ) -> keras.KerasTensor:
         """Scores the token that follows each new token. `caches` hold the keys and values of the earlier tokens.
 
@@ -156,6 +196,7 @@ class Transformer(TokenModel):
             cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
             words: The result of `word_memory`, for a model with `word_token`.
+            copies: The result of `copy_memory`, for a model with `copying`.
 
         Returns:
             Logits [B, T, V]. The logits at index t score the token after new token t.
@@ -163,7 +204,8 @@ class Transformer(TokenModel):
         x = self._told(self.embed(tokens, positions=positions, training=False), words_read, words, may_attend_source)
         contexts = [AttentionContext(may_attend, positions, cache) for cache in caches]
         sources = _source_contexts(cross, may_attend_source)
-        return self.embedding.logits(self.decoder(x, contexts=contexts, sources=sources, training=False))
+        states = self.decoder(x, contexts=contexts, sources=sources, training=False)
+        return self._scores(states, copies, may_attend_source)
 
     def cross_weights(
         self,
@@ -172,6 +214,7 @@ class Transformer(TokenModel):
         cross: Sequence[KeysValues],
         may_attend_source: keras.KerasTensor,
         words: WordMemory | None = None,
+        copies: CopyMemory | None = None,
         layer: int = -2,
     ) -> keras.KerasTensor:
         """Returns the cross-attention weights of one decoder layer: float32 [B, H, T, S].
@@ -185,6 +228,7 @@ class Transformer(TokenModel):
             cross: The keys and values that `cross_cache` returned.
             may_attend_source: The mask that `encode` returned.
             words: The result of `word_memory`, for a model with `word_token`.
+            copies: Not used; the argument exists so that all methods take the same encoded sources.
             layer: Index of the layer as in a Python list: 0 is the first layer, -1 the last.
         """
         x, contexts, sources = self._embedded_target(target, cross, may_attend_source, words)
@@ -224,6 +268,17 @@ class Transformer(TokenModel):
         x = self._told(self.embed(target, training=False), words_read, words, may_attend_source)
         return x, [context] * len(sources), sources
 
+    def _scores(
+        self, states: keras.KerasTensor, copies: CopyMemory | None, may_attend_source: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        """Returns logits [B, T, V] for the decoder's output [B, T, D]; log-probabilities if the model copies."""
+        logits = self.embedding.logits(states)
+        if not self.copy_attention:
+            return logits
+        if copies is None:
+            raise ValueError("the model copies, so its decoder needs `copies`")
+        return with_copies(logits, self.copy_attention(states, memory=copies, may_attend=may_attend_source))
+
     def _told(
         self,
         x: keras.KerasTensor,
@@ -231,11 +286,7 @@ class Transformer(TokenModel):
         words: WordMemory | None,
         may_attend_source: keras.KerasTensor,
     ) -> keras.KerasTensor:
-        """Adds what the decoder is told about the next word to embedded target tokens [B, T, D].
-
-        Raises:
-            ValueError: The model has a `word_token`, but `words_read` or `words` is None.
-        """
+        """Adds what the decoder is told about the next word to embedded target tokens [B, T, D]."""
         if not self.word_pointer:
             return x
         if words_read is None or words is None:
@@ -245,16 +296,3 @@ class Transformer(TokenModel):
 
 def _source_contexts(cross: Sequence[KeysValues], may_attend: keras.KerasTensor) -> list[SourceContext]:
     return [SourceContext(keys_values, may_attend) for keys_values in cross]
-
-
-def _contexts(
-    inputs: Mapping[str, keras.KerasTensor],
-) -> tuple[AttentionContext, AttentionContext, keras.KerasTensor]:
-    """Returns the self-attention contexts of encoder and decoder, and the mask of the decoder's cross-attention."""
-    of_target = target_context(inputs)
-    if "target_segments" not in inputs:
-        padding = padding_mask(inputs["source"])
-        return AttentionContext(padding), of_target, padding
-    source, target = inputs["source_segments"], inputs["target_segments"]
-    of_source = AttentionContext(segment_mask(source, source), segment_positions(source))
-    return of_source, of_target, segment_mask(target, source)

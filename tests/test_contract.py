@@ -35,8 +35,9 @@ def transformer() -> Transformer:
     return Transformer(config)
 
 
-def test_both_sides_have_the_same_padding_id() -> None:
+def test_both_sides_have_the_same_ids_of_padding_and_end() -> None:
     assert masks.PAD == vocabulary.PAD == 0
+    assert masks.EOS == EOS
 
 
 @pytest.mark.parametrize("split", ["train", "dev"])

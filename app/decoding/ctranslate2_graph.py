@@ -165,6 +165,7 @@ class CTranslate2Graph(tf.Module):
         """Returns CTranslate2's result for each source that has tokens, by the index of the source."""
         rows = [row for row, ids in enumerate(sources) if len(ids)]
         limits = [-(-len(sources[row]) // LIMIT_STEP) * LIMIT_STEP + int(search.max_extra_tokens) for row in rows]
+        limits = [min(limit, int(search.max_tokens) or limit) for limit in limits]
         waiting: dict[int, ctranslate2.AsyncTranslationResult] = {}
         for limit in set(limits):  # a batch has only one limit, so sources with different limits are not mixed
             alike = [row for row, its_limit in zip(rows, limits, strict=True) if its_limit == limit]
@@ -185,7 +186,7 @@ class CTranslate2Graph(tf.Module):
             no_repeat_ngram_size=int(search.no_repeat_ngram_size),
             repetition_penalty=float(search.repetition_penalty),
             max_input_length=0,
-            min_decoding_length=0,
+            min_decoding_length=min(int(search.min_tokens), limit),
             max_decoding_length=limit,
             suppress_sequences=[[self.spelling[PAD]], [self.spelling[BOS]]],
             return_scores=True,

@@ -18,15 +18,20 @@ class DecodingOptions:
     max_source_tokens: int = 256  # longer sentences, which are rare, are split
     no_repeat_ngram_size: int = 0  # no n-gram of this size occurs twice in a translation; 0 allows repetition
     repetition_penalty: float = 1.0  # above 1, tokens that a translation already contains become less likely
+    min_tokens: int = 0  # a translation of a piece of text has at least so many tokens, if its limit allows them
+    max_tokens: int = 0  # a translation of a piece of text has at most so many tokens; 0: no limit of its own
 
     def __post_init__(self) -> None:
         least_values = {"beam_size": 1, "max_extra_tokens": 0, "max_source_tokens": 1, "no_repeat_ngram_size": 0}
+        least_values |= {"min_tokens": 0, "max_tokens": 0}
         for name, least in least_values.items():
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         if not abs(self.length_penalty) <= 10:  # also refuses NaN; beyond 10, penalties of long hypotheses overflow
             raise ValueError(f"length_penalty must be between -10 and 10, got {self.length_penalty}")
+        if 0 < self.max_tokens < self.min_tokens:
+            raise ValueError(f"min_tokens is {self.min_tokens}, which is more than max_tokens, {self.max_tokens}")
         if not 0 < self.repetition_penalty <= 10:
             raise ValueError(f"repetition_penalty must be above 0 and at most 10, got {self.repetition_penalty}")
 
@@ -40,3 +45,5 @@ class DecodingSettings(TypedDict, total=False):
     max_source_tokens: int | None
     no_repeat_ngram_size: int | None
     repetition_penalty: float | None
+    min_tokens: int | None
+    max_tokens: int | None

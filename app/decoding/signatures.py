@@ -14,7 +14,8 @@ Signatures that translate all take `texts` (string [N]):
 - `translate_glossary` also takes `source_terms` and `target_terms` (string [G]), and returns `BEST_OUTPUTS`.
 
 All of these signatures except `serving_default` take the scalars `beam_size`, `length_penalty`, `max_extra_tokens`,
-`no_repeat_ngram_size` and `repetition_penalty`. The defaults of these scalars are the engine's settings.
+`no_repeat_ngram_size`, `repetition_penalty`, `min_tokens` and `max_tokens`. The defaults of these scalars are the
+engine's settings.
 `translate_sample` takes no `beam_size`.
 
 The other signatures:

@@ -131,6 +131,7 @@ class TranslationGraph(tf.Module):
                 sampling=sampling,
                 length_penalty=search.length_penalty,
                 repetition=search.repetition,
+                min_tokens=search.min_tokens,
             )
             return _side_by_side(drawn, count)
 
@@ -181,7 +182,9 @@ class TranslationGraph(tf.Module):
                 phrases=phrases,
                 continues_word=self.continues_word,
                 length_limits=search.length_limits(row_lengths(tokens)) + extra,
-                settings=BeamSettings(beam_size, search.length_penalty, tf.constant(1), search.repetition),
+                settings=BeamSettings(
+                    beam_size, search.length_penalty, tf.constant(1), search.repetition, search.min_tokens
+                ),
             )
 
         largest = enlarged_beam(terms.tokens.to_tensor(PAD), search.beam_size)
@@ -270,6 +273,7 @@ class TranslationGraph(tf.Module):
             hypotheses=hypotheses,
             prefixes=None if prefixes is None else prefixes.to_tensor(PAD),
             repetition=search.repetition,
+            min_tokens=search.min_tokens,
         )
 
 

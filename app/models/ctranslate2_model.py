@@ -35,12 +35,14 @@ def write_ctranslate2(
 
     Raises:
         TypeError: `transformer` is an ensemble.
-        ValueError: `transformer` has a `word_token`.
+        ValueError: `transformer` has a `word_token`, or copies.
     """
     if not isinstance(transformer, Transformer):
         raise TypeError(f"expected a Transformer, got {type(transformer).__name__}")
     if transformer.word_token:
         raise ValueError("CTranslate2 does not support a decoder that is told the next word (word_token)")
+    if transformer.copying:
+        raise ValueError("CTranslate2 does not support a decoder that copies from the source (copying)")
     pieces = vocabulary.pieces()
     config = transformer.config
     spec = specs.TransformerSpec.from_config(

@@ -157,10 +157,11 @@ class RunModel:
                 f"{path} has another vocabulary than {self.run.path}; only runs on the same prepared data, or on data "
                 "prepared with the --vocabulary of the other, can be an ensemble"
             )
-        if member.run.configuration.model.word_token != self.run.configuration.model.word_token:
-            raise UserError(
-                f"{path} has another word_token than {self.run.path}; only runs with the same one can be an ensemble"
-            )
+        for name in ("word_token", "copying"):
+            if getattr(member.run.configuration.model, name) != getattr(self.run.configuration.model, name):
+                raise UserError(
+                    f"{path} has another {name} than {self.run.path}; only runs with the same one can be an ensemble"
+                )
         return member
 
     def translator(
@@ -220,13 +221,15 @@ class RunModel:
             return "CTranslate2 does not support a language model beside the translation model"
         if self.run.configuration.model.word_token:
             return "CTranslate2 does not support a decoder that is told the next word (word_token)"
+        if self.run.configuration.model.copying:
+            return "CTranslate2 does not support a decoder that copies from the source (copying)"
         return ""
 
     def refuse_ctranslate2(self) -> None:
         """Checks that CTranslate2 supports the model.
 
         Raises:
-            UserError: This is an ensemble, a model with `word_token`, or a language model helps.
+            UserError: This is an ensemble, a model with `word_token` or `copying`, or a language model helps.
         """
         if reason := self.not_for_ctranslate2():
             options = {"--ensemble": self.others, "--language-model": self.language_model}

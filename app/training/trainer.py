@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from keras_nmt.app.config import TrainingConfig
 from keras_nmt.app.runtime.frames import release_frames
-from keras_nmt.app.training.objective import TokenSums, evaluated_objective, token_objective
+from keras_nmt.app.training.objective.objective import TokenSums, evaluated_objective, token_objective
+from keras_nmt.app.training.objective.real_tokens import real_tokens
 from keras_nmt.layers import AnyModel
 from keras_nmt.layers.losses import token_weights
 from keras_nmt.layers.sublayers.dropout import shifted_seeds
@@ -190,38 +191,11 @@ class Trainer(keras.Model):
         """
         passes = 2 if self.settings.r_drop else 1
         inputs = {name: tf.tile(ids, [passes, 1]) for name, ids in inputs.items()} if passes > 1 else inputs
-        states = self.transformer.states(inputs, training=True)  # [P B, T, D]
-        states, labels, loss_weights = self.real_tokens(states, labels, loss_weights, passes)
+        outputs = self.transformer.outputs(inputs, training=True)
+        states, *tokens = real_tokens(outputs, labels, loss_weights, passes=passes, padded=self.xla)
         settings = self.settings
         smoothing, r_drop = settings.label_smoothing, settings.r_drop
-        return token_objective(states, projection, labels, loss_weights, smoothing=smoothing, r_drop=r_drop)
-
-    def real_tokens(
-        self, states: tf.Tensor, labels: tf.Tensor, loss_weights: tf.Tensor | None, passes: int
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Selects the N real target tokens of a batch. With XLA, selects all N = B T positions, including padding.
-
-        Args:
-            states: The decoder's states of P passes, [P B, T, D].
-            labels: The labels, int32 [B, T].
-            loss_weights: The loss weights of the rows, float32 [B], or of the tokens, float32 [B, T]; or None.
-            passes: The number of passes, P.
-
-        Returns:
-            The states [N, P, D], the labels [N], and the weights [N] or None.
-        """
-        passes_apart = tf.split(states, passes)
-        loss_weights = None if loss_weights is None else token_weights(labels, loss_weights)
-        if self.xla:  # XLA cannot gather a number of tokens that is unknown at compile time
-            tokens = [tf.reshape(part, [-1, part.shape[-1]]) for part in passes_apart]
-            labels, loss_weights = (None if rows is None else tf.reshape(rows, [-1]) for rows in (labels, loss_weights))
-        else:
-            real = tf.where(labels != PAD)  # [N, 2]
-            tokens = [tf.gather_nd(part, real) for part in passes_apart]
-            labels, loss_weights = (
-                None if rows is None else tf.gather_nd(rows, real) for rows in (labels, loss_weights)
-            )
-        return tf.stack(tokens, axis=1), labels, loss_weights
+        return token_objective(states, projection, *tokens, smoothing=smoothing, r_drop=r_drop)
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -241,9 +215,9 @@ class Trainer(keras.Model):
     def dev_sums(self, inputs: Mapping[str, tf.Tensor], labels: tf.Tensor, loss_weights: tf.Tensor) -> TokenSums:
         """Computes the loss sums of a dev batch, without dropout. Runs outside of the distribution strategy."""
         projection = self.transformer.embedding.embeddings.value
-        states = self.transformer.states(inputs, training=False)  # [B, T, D]
-        tokens = self.real_tokens(states, labels, loss_weights, passes=1)
-        return evaluated_objective(tokens[0], projection, *tokens[1:], smoothing=self.settings.label_smoothing)
+        outputs = self.transformer.outputs(inputs, training=False)
+        states, *tokens = real_tokens(outputs, labels, loss_weights, padded=self.xla)
+        return evaluated_objective(states, projection, *tokens, smoothing=self.settings.label_smoothing)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Does nothing, since the model is already built. Keras would build it from a mean of the replicas' batches."""

@@ -1,1 +1,1 @@
-"""The parts of a model: attention, feed-forward network, residual connection, normalisation, word pointer."""
+"""The parts of a model: attention, feed-forward network, residual connection, normalisation, word pointer, copying."""

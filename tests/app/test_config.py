@@ -32,7 +32,7 @@ def configured(preset: str, *settings: str) -> Configuration:
 
 PRESETS = [
     *("demo", "tiny", "small", "base", "big", "paper-base", "paper-big"),
-    *("treebank", "paper-parsing", "language-model"),
+    *("summaries", "treebank", "paper-parsing", "language-model"),
 ]
 
 

@@ -29,6 +29,7 @@ def test_the_defaults_are_the_papers_base_model() -> None:
         "normalization_epsilon": 1e-6,
         "word_token": 0,
         "word_tags": 0,
+        "copying": False,
     }
 
 

@@ -28,7 +28,7 @@ def add_parser(verbs: Verbs) -> None:
     add_search_options(parser)
     add_output_options(parser).add_argument("--pretty", action="store_true", help="draw the trees")
     sampling = {**dict.fromkeys(("temperature", "top_k", "top_p", "seed")), "sample": False}
-    parser.set_defaults(run=run, **NOT_FOR_SUMMARIES, **sampling)
+    parser.set_defaults(run=run, **NOT_FOR_SUMMARIES, **sampling, min_tokens=None, max_tokens=None)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from keras_nmt.app.arguments import Verbs, add_checkpoint_options
 from keras_nmt.app.commands.text.translate import (
     add_input_arguments,
+    add_length_options,
     add_output_options,
     add_sampling_options,
     add_search_options,
@@ -27,7 +28,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_input_arguments(parser, "text to summarize, one a line")
     add_checkpoint_options(parser)
-    add_search_options(parser)
+    add_length_options(add_search_options(parser), "text")
     add_sampling_options(parser)
     add_output_options(parser)
     parser.set_defaults(run=run, **NOT_FOR_SUMMARIES)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FEW_LINES = 30  # for at most this many lines, graph optimization takes longer than the time it saves
 ENGINES = ("tensorflow", "ctranslate2")
-SEARCH = ("beam_size", "length_penalty", "no_repeat_ngram_size", "repetition_penalty")
+SEARCH = ("beam_size", "length_penalty", "no_repeat_ngram_size", "repetition_penalty", "min_tokens", "max_tokens")
 SAMPLING = ("temperature", "top_k", "top_p")
 RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "temperature": (lambda value: 0 < value < math.inf, "above 0"),
@@ -48,6 +48,7 @@ def add_parser(verbs: Verbs) -> None:
         "--engine", choices=ENGINES, help="what computes (default: tensorflow for a run, the faster for an export)"
     )
     search = add_search_options(parser)
+    add_length_options(search, "sentence")
     add_language_model_options(search)
     add_constraint_options(search)
     add_sampling_options(parser)
@@ -83,6 +84,14 @@ def add_language_model_options(group: argparse._ArgumentGroup) -> None:
         help="add the log-probabilities of this language model of the target language, times a weight",
     )
     add("--language-model-weight", type=float, metavar="W", help="weight of the --language-model (default: 0.1)")
+
+
+def add_length_options(group: argparse._ArgumentGroup, piece: str) -> None:
+    """Adds `--min-length` and `--max-length`; `piece` is what the model reads at once."""
+    add = group.add_argument
+    units = f"pieces (words and parts of words) for each {piece}"
+    add("--min-length", type=int, dest="min_tokens", metavar="N", help=f"output at least N {units}")
+    add("--max-length", type=int, dest="max_tokens", metavar="N", help=f"output at most N {units}; 0: no limit")
 
 
 def add_constraint_options(group: argparse._ArgumentGroup) -> None:

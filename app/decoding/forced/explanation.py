@@ -78,7 +78,9 @@ def explain_piece(
 ) -> Explanation:
     """Translates one piece of text, token ids int32 [1, (L)]; records the attention and the search's candidates."""
     step, state = network.begin(piece, search.beam_size)
-    settings = BeamSettings(search.beam_size, search.length_penalty, tf.constant(1), search.repetition)
+    settings = BeamSettings(
+        search.beam_size, search.length_penalty, tf.constant(1), search.repetition, search.min_tokens
+    )
     limits = search.length_limits(row_lengths(piece))
     recorded = RecordedSearch(step, settings, length_limits=limits, prefixes=tf.zeros([1, 0], tf.int32))
     found, candidates = recorded.run_recorded(state)

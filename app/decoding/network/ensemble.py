@@ -13,7 +13,7 @@ from keras_nmt.app.decoding.search.hypotheses import TensorNest
 class Ensemble:
     """A `Network` of several members. Encoder outputs and caches are lists with one entry for each member.
 
-    If a member has a `word_token`, all have the same one.
+    If a member has a `word_token`, all have the same one. If a member copies, all copy.
 
     The logits of the ensemble are the logarithm of the members' mean probability, float32. So the softmax of these
     logits is the mean probability.
@@ -39,6 +39,11 @@ class Ensemble:
         """Returns which ids stand for a word; the same for all members."""
         return self.transformers[0].is_word(ids)
 
+    @property
+    def copying(self) -> bool:
+        """True if the members copy."""
+        return self.transformers[0].copying
+
     def count_params(self) -> int:
         """Returns the number of values in the weights of all members."""
         return sum(transformer.count_params() for transformer in self.transformers)
@@ -55,6 +60,10 @@ class Ensemble:
     def word_memory(self, source: tf.Tensor, memory: Sequence[TensorNest]) -> list[TensorNest]:
         """Returns what each decoder is told about each word, from the output of its encoder."""
         return self._each(lambda member, own: member.word_memory(source, own), memory)
+
+    def copy_memory(self, source: tf.Tensor, memory: Sequence[TensorNest]) -> list[TensorNest]:
+        """Returns what each decoder can copy, from the output of its encoder."""
+        return self._each(lambda member, own: member.copy_memory(source, own), memory)
 
     def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each of the ids [B, T]."""
@@ -112,6 +121,8 @@ def _of_members(encoded: Encoded) -> list[Encoded]:
     ]
     for own, words in zip(of_each, encoded.get("words", ()), strict=False):
         own["words"] = words
+    for own, copies in zip(of_each, encoded.get("copies", ()), strict=False):
+        own["copies"] = copies
     return of_each
 
 

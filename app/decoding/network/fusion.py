@@ -81,6 +81,11 @@ class ShallowFusion:
         """Returns which ids stand for a word of the translation model."""
         return self.translation.is_word(ids)
 
+    @property
+    def copying(self) -> bool:
+        """True if the translation model copies."""
+        return self.translation.copying
+
     def count_params(self) -> int:
         """Returns the number of values in the weights of both models."""
         return sum(math.prod(weight.shape) for weight in self.weights)
@@ -100,6 +105,10 @@ class ShallowFusion:
     def word_memory(self, source: tf.Tensor, memory: TensorNest) -> TensorNest:
         """Returns what the translation model is told about each word."""
         return self.translation.word_memory(source, memory)
+
+    def copy_memory(self, source: tf.Tensor, memory: TensorNest) -> TensorNest:
+        """Returns what the translation model can copy from the source."""
+        return self.translation.copy_memory(source, memory)
 
     def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each of the ids [B, T], of which the first is BOS."""

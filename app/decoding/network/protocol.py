@@ -15,6 +15,7 @@ class Encoded(TypedDict):
     cross: TensorNest  # the result of `cross_cache`
     may_attend_source: tf.Tensor  # the mask that `encode` returned
     words: NotRequired[TensorNest]  # the result of `word_memory`; only for a network with `word_token`
+    copies: NotRequired[TensorNest]  # the result of `copy_memory`; only for a network with `copying`
 
 
 class Network(Protocol):
@@ -31,6 +32,10 @@ class Network(Protocol):
     def is_word(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns which ids stand for a word, with or without a tag: bool, in the shape of `ids`."""
 
+    @property
+    def copying(self) -> bool:
+        """True if the decoder can copy tokens of the source. Then all logits are log-probabilities, float32."""
+
     def count_params(self) -> int:
         """Returns the number of values in all weights."""
 
@@ -42,6 +47,9 @@ class Network(Protocol):
 
     def word_memory(self, source: tf.Tensor, memory: TensorNest) -> TensorNest:
         """Returns what the decoder of a network with `word_token` is told about each word of the source ids [B, S]."""
+
+    def copy_memory(self, source: tf.Tensor, memory: TensorNest) -> TensorNest:
+        """Returns what the decoder of a network with `copying` can copy from the source ids [B, S]."""
 
     def decode(self, target: tf.Tensor, **encoded: Unpack[Encoded]) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each of the ids [B, T]."""

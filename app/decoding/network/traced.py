@@ -58,6 +58,8 @@ class TracedNetwork(tf.Module):
         encoded: Encoded = {"cross": self.network.cross_cache(memory), "may_attend_source": may_attend}
         if self.network.word_token:
             encoded["words"] = self.network.word_memory(source, memory)
+        if self.network.copying:
+            encoded["copies"] = self.network.copy_memory(source, memory)
         return encoded
 
 

@@ -28,6 +28,7 @@ from keras_nmt.app.decoding.search.penalties import (
     NO_RULES,
     Repetition,
     forced_tokens,
+    is_early_end,
     is_never_chosen,
     length_penalties,
 )
@@ -42,6 +43,7 @@ class BeamSettings(NamedTuple):
     length_penalty: float | tf.Tensor  # alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities
     hypotheses: tf.Tensor  # N, int32 [], from 1 to K: the search stops when the N best are known
     repetition: Repetition = NO_RULES
+    min_tokens: int | tf.Tensor = 0  # EOS is not chosen before a hypothesis has so many tokens
 
 
 def beam_search(
@@ -54,6 +56,7 @@ def beam_search(
     hypotheses: int | tf.Tensor = 1,
     prefixes: tf.Tensor | None = None,
     repetition: Repetition = NO_RULES,
+    min_tokens: int | tf.Tensor = 0,
 ) -> Hypotheses:
     """Searches for the best hypotheses of B sentences.
 
@@ -78,13 +81,14 @@ def beam_search(
         prefixes: int32 [B, P], padded with PAD: the tokens that each hypothesis of a sentence begins with. A prefix
             does not include EOS and is shorter than the length limit. Its probability is part of the score.
         repetition: The rules against repetition. All returned probabilities are computed after the repetition penalty.
+        min_tokens: The smallest number of tokens in a hypothesis, EOS excluded. The length limit takes precedence.
 
     Raises:
         tf.errors.InvalidArgumentError: `beam_size` or `hypotheses` is out of range.
     """
     if prefixes is None:
         prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
-    settings = beam_settings(beam_size, length_penalty, hypotheses, repetition)
+    settings = beam_settings(beam_size, length_penalty, hypotheses, repetition)._replace(min_tokens=min_tokens)
     return BeamSearch(step, settings, length_limits=length_limits, prefixes=prefixes).run(initial_state)
 
 
@@ -118,7 +122,7 @@ class BeamSearch:
 
     def __init__(self, step: Step, settings: BeamSettings, *, length_limits: tf.Tensor, prefixes: tf.Tensor) -> None:
         self.step = step
-        self.beam_size, self.length_penalty, self.hypotheses, self.repetition = settings
+        self.beam_size, self.length_penalty, self.hypotheses, self.repetition, self.min_tokens = settings
         self.length_limits = tf.convert_to_tensor(length_limits, tf.int32)
         self.prefixes = prefixes
         self.longest = tf.maximum(tf.reduce_max(self.length_limits), 0)  # without sentences, reduce_max is negative
@@ -179,12 +183,12 @@ class BeamSearch:
     def scored(self, state: BeamState, logits: tf.Tensor) -> Scored:
         """Finds the best next tokens of each beam.
 
-        The result may contain PAD and BOS, which a search never chooses. Masking their logits here would need a pass
-        over all logits, [B * K, V]. So this method finds two more tokens than needed, and `extensions` masks PAD and
-        BOS.
+        The result may contain PAD and BOS, which a search never chooses, and EOS, which it may not choose yet. Masking
+        their logits here would need a pass over all logits, [B * K, V]. So this method finds three more tokens than
+        needed, and `extensions` masks these.
         """
         ruled = self.repetition.apply(logits, state.history())
-        best = top_k(ruled.allowed, self.candidate_count() + len(NEVER_CHOSEN))
+        best = top_k(ruled.allowed, self.candidate_count() + len(NEVER_CHOSEN) + 1)
         return Scored(ruled.logits, log_normalizers(ruled.logits, best), best)
 
     def extensions(self, state: BeamState, scored: Scored) -> tuple[tf.Tensor, tf.Tensor]:
@@ -193,10 +197,15 @@ class BeamSearch:
         If a token is forced for a beam, all other tokens have log-probability -inf.
         """
         best = scored.best
-        log_probabilities = tf.where(is_never_chosen(best.indices), IMPOSSIBLE, best.values - scored.normalizers)
+        is_banned = self.is_banned(state, best.indices)
+        log_probabilities = tf.where(is_banned, IMPOSSIBLE, best.values - scored.normalizers)
         forced = self.forced_tokens(state)
         of_forced = tf.where(tf.range(tf.shape(best.indices)[1]) == 0, scored.log_probabilities(forced), IMPOSSIBLE)
         return tf.where(forced == PAD, log_probabilities, of_forced), tf.where(forced == PAD, best.indices, forced)
+
+    def is_banned(self, state: BeamState, tokens: tf.Tensor) -> tf.Tensor:
+        """Returns True for each of `tokens` (int32) that may not come next: PAD, BOS, and EOS if it is too early."""
+        return is_never_chosen(tokens) | is_early_end(tokens, state.position, self.min_tokens)
 
     def forced_tokens(self, state: BeamState) -> tf.Tensor:
         """Returns the forced token of each beam, or PAD if no token is forced: int32 [B * K, 1]."""

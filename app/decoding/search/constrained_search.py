@@ -16,7 +16,7 @@ from keras_nmt.app.decoding.search.beam_search import BeamSearch, BeamSettings
 from keras_nmt.app.decoding.search.beam_state import BeamState, gather_beams
 from keras_nmt.app.decoding.search.candidates import Candidates, Scored
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step
-from keras_nmt.app.decoding.search.penalties import IMPOSSIBLE, is_never_chosen
+from keras_nmt.app.decoding.search.penalties import IMPOSSIBLE
 from keras_nmt.app.decoding.search.top_k import TopK
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
@@ -192,7 +192,7 @@ class ConstrainedSearch(BeamSearch):
         phrases = phrases_of(state).repeat(self.beam_size)
         tokens = next_tokens(progress_of(state), phrases)  # [B * K, P]
         is_ending = tf.reduce_any(is_complete(progress_of(state), phrases), axis=1, keepdims=True)
-        tokens = tf.concat([tokens, tf.where(is_ending, self.best_end(is_ending, scored), PAD)], axis=1)
+        tokens = tf.concat([tokens, tf.where(is_ending, self.best_end(state, is_ending, scored), PAD)], axis=1)
         earlier = tf.linalg.band_part(tf.ones([tf.shape(tokens)[1]] * 2), -1, 0) - tf.eye(tf.shape(tokens)[1])
         is_same = tokens[:, :, tf.newaxis] == tokens[:, tf.newaxis]
         is_again = tf.reduce_any(is_same & (earlier > 0), axis=2)
@@ -210,15 +210,15 @@ class ConstrainedSearch(BeamSearch):
         is_known &= best.log_probabilities[:, tf.newaxis] > IMPOSSIBLE
         return Candidates(tf.where(tf.reduce_any(is_known, axis=2), IMPOSSIBLE, log_probabilities), beams, tokens)
 
-    def best_end(self, is_ending: tf.Tensor, scored: Scored) -> tf.Tensor:
+    def best_end(self, state: BeamState, is_ending: tf.Tensor, scored: Scored) -> tf.Tensor:
         """Returns for each beam the most probable token that does not continue a word, int32 [B * K, 1].
 
         If `is_ending`, bool [B * K, 1], is False for all beams, returns PAD for all beams.
         """
 
         def likeliest() -> tf.Tensor:
-            never = is_never_chosen(tf.range(tf.size(self.continues_word)))
-            allowed = tf.where(self.continues_word | never, IMPOSSIBLE, scored.logits)
+            is_banned = self.is_banned(state, tf.range(tf.size(self.continues_word)))
+            allowed = tf.where(self.continues_word | is_banned, IMPOSSIBLE, scored.logits)
             return tf.argmax(allowed, axis=1, output_type=tf.int32)[:, tf.newaxis]
 
         return tf.cond(tf.reduce_any(is_ending), likeliest, lambda: tf.fill(tf.shape(is_ending), PAD))

@@ -87,6 +87,14 @@ def is_never_chosen(tokens: tf.Tensor) -> tf.Tensor:
     return tf.reduce_any(tf.expand_dims(tokens, -1) == NEVER_CHOSEN, axis=-1)
 
 
+def is_early_end(tokens: tf.Tensor, position: tf.Tensor, min_tokens: int | tf.Tensor) -> tf.Tensor:
+    """Returns True for each EOS among `tokens` (int32) if fewer than `min_tokens` tokens are chosen: bool, same shape.
+
+    `position` (int32 []) is the number of tokens chosen so far.
+    """
+    return (tokens == EOS) & (position < min_tokens)
+
+
 def forced_tokens(position: tf.Tensor, prefixes: tf.Tensor, length_limits: tf.Tensor) -> tf.Tensor:
     """Returns the token that must come next in each sentence, or PAD if no token is forced: int32 [B].
 

@@ -14,6 +14,7 @@ from keras_nmt.app.decoding.search.penalties import (
     NO_RULES,
     Repetition,
     forced_tokens,
+    is_early_end,
     is_never_chosen,
     length_penalties,
 )
@@ -56,6 +57,7 @@ def sample(
     sampling: Sampling,
     length_penalty: float | tf.Tensor = 0.0,
     repetition: Repetition = NO_RULES,
+    min_tokens: int | tf.Tensor = 0,
 ) -> Hypotheses:
     """Draws a hypothesis for each of B sentences, token by token.
 
@@ -67,6 +69,7 @@ def sample(
         sampling: The distribution to draw from.
         length_penalty: The exponent alpha of the length penalty that scores are divided by.
         repetition: The rules against repetition.
+        min_tokens: As in `beam_search`.
 
     Returns:
         One hypothesis for each sentence (K = 1). Its probabilities are computed from the model's logits after the
@@ -75,7 +78,14 @@ def sample(
     Raises:
         tf.errors.InvalidArgumentError: `temperature` or `top_p` is not above 0, or `top_k` is negative.
     """
-    sampler = Sampler(step, length_limits=length_limits, seeds=seeds, sampling=sampling, repetition=repetition)
+    sampler = Sampler(
+        step,
+        length_limits=length_limits,
+        seeds=seeds,
+        sampling=sampling,
+        repetition=repetition,
+        min_tokens=min_tokens,
+    )
     return _hypotheses_of(sampler.run(sampler.begin(initial_state)), length_penalty)
 
 
@@ -90,6 +100,7 @@ class Sampler:
         seeds: tf.Tensor,
         sampling: Sampling,
         repetition: Repetition = NO_RULES,
+        min_tokens: int | tf.Tensor = 0,
     ) -> None:
         checks = [
             tf.debugging.assert_positive(sampling.temperature, "the temperature must be above 0"),
@@ -102,6 +113,7 @@ class Sampler:
         self.length_limits = length_limits
         self.sampling = sampling
         self.repetition = repetition
+        self.min_tokens = min_tokens
         self.rows = tf.size(length_limits)
         self.longest = tf.maximum(tf.reduce_max(length_limits), 0)  # without sentences, reduce_max is negative
         self.numbers = _uniform_numbers(seeds, self.longest)
@@ -131,7 +143,8 @@ class Sampler:
         history = state.tokens[:, 1 : state.position + 1]
         logits, step_state = self.step(state.tokens[:, state.position], state.position, state.step_state)
         ruled = self.repetition.apply(logits, history)
-        drawn = draw(ruled.allowed, self.numbers[:, state.position], self.sampling)
+        is_early = is_early_end(tf.range(tf.shape(logits)[1]), state.position, self.min_tokens)
+        drawn = draw(tf.where(is_early, IMPOSSIBLE, ruled.allowed), self.numbers[:, state.position], self.sampling)
         forced = forced_tokens(state.position, self.no_prefixes, self.length_limits)
         has_ended = tf.reduce_any(history == EOS, axis=1)
         token = tf.where(has_ended, PAD, tf.where(forced == PAD, drawn, forced))

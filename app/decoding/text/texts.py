@@ -18,6 +18,8 @@ class Search(NamedTuple):
     max_extra_tokens: tf.Tensor  # int32 []
     no_repeat_ngram_size: tf.Tensor  # int32 []
     repetition_penalty: tf.Tensor  # float32 []
+    min_tokens: tf.Tensor  # int32 []
+    max_tokens: tf.Tensor  # int32 []
 
     @classmethod
     def of(cls, options: DecodingOptions) -> "Search":
@@ -28,6 +30,8 @@ class Search(NamedTuple):
             tf.constant(options.max_extra_tokens, tf.int32),
             tf.constant(options.no_repeat_ngram_size, tf.int32),
             tf.constant(options.repetition_penalty, tf.float32),
+            tf.constant(options.min_tokens, tf.int32),
+            tf.constant(options.max_tokens, tf.int32),
         )
 
     @property
@@ -40,9 +44,12 @@ class Search(NamedTuple):
 
         Args:
             expected: int32 of any shape, the expected number of tokens of each translation, usually the number of
-                source tokens. The limit is `max_extra_tokens` above this number, plus 1 for EOS. For 0, the limit is 1.
+                source tokens. The limit is `max_extra_tokens` above this number, but not above `max_tokens`, plus 1 for
+                EOS. For 0, the limit is 1.
         """
-        return tf.where(expected == 0, 1, expected + 1 + self.max_extra_tokens)
+        most = expected + self.max_extra_tokens
+        most = tf.where(self.max_tokens > 0, tf.minimum(most, self.max_tokens), most)
+        return tf.where(expected == 0, 1, 1 + most)
 
 
 class TranslatedTexts(NamedTuple):

@@ -20,6 +20,10 @@ precision (4, or 2 with mixed precision):
                    attention weight    4 in float32; c more with mixed precision, or 2 c more with dropout
                  for each pair of positions in packed rows:
                    the masks           2, which separate the sentence pairs
+                 for each pair of a target and a source position, if the model copies:
+                   copy attention      40: ten float32 values, from scores to loss
+                 for each pair of two source positions, if the model copies:
+                   equal tokens        16
                  needed only for a part of the backward pass:
                    pairs of one layer  12 H for each pair of positions
                    the logits          20 V for each of `CHUNK_TOKENS` target positions, 44 V with R-Drop
@@ -35,7 +39,7 @@ import math
 from dataclasses import dataclass
 
 from keras_nmt.app.config import Configuration
-from keras_nmt.app.training.objective import CHUNK_TOKENS
+from keras_nmt.app.training.objective.objective import CHUNK_TOKENS
 from keras_nmt.app.training.packing import is_packed
 from keras_nmt.layers.config import TransformerConfig
 from keras_nmt.pipelines.streaming.batching import BatchShape
@@ -81,6 +85,8 @@ def estimate_memory(configuration: Configuration, shape: BatchShape, *, replicas
     if is_packed(settings):
         source = part.source_length if model.encoder_layers else 0
         row_bytes += 2 * (source**2 + part.target_length * (source + part.target_length))
+    if model.copying:
+        row_bytes += 40 * part.target_length * part.source_length + 16 * part.source_length**2
     activations = rows * row_bytes + logits + 16 * table
     return MemoryEstimate(
         weights=(6 if mixed else 4) * parameters,
@@ -102,16 +108,18 @@ def parameter_count(model: TransformerConfig) -> int:
     decoder = model.decoder_layers * (attentions * (attention_biases + norm) + biases + norm)
     final_norms = stacks * norm if model.normalization == "pre" else 0
     table = model.vocabulary_size * (width + (1 if model.logits_bias else 0))
-    return table + encoder + decoder + final_norms + hidden_matrices(model)
+    gate_bias = 1 if model.copying else 0
+    return table + encoder + decoder + final_norms + gate_bias + hidden_matrices(model)
 
 
 def hidden_matrices(model: TransformerConfig) -> int:
-    """Returns the number of weights in the matrices of attention, feed-forward networks and the word pointer."""
+    """Returns the number of weights in the matrices of attention, feed-forward networks, word pointer and copying."""
     attention, feed_forward = 4 * model.model_width**2, 2 * model.model_width * model.inner_width
     encoder = model.encoder_layers * (attention + feed_forward)
     attentions = 2 if model.encoder_layers else 1
     word_pointer = model.model_width**2 if model.word_token else 0
-    return encoder + model.decoder_layers * (attentions * attention + feed_forward) + word_pointer
+    copying = 2 * model.model_width * (1 + model.model_width // model.heads) if model.copying else 0
+    return encoder + model.decoder_layers * (attentions * attention + feed_forward) + word_pointer + copying
 
 
 def _row_bytes(model: TransformerConfig, shape: BatchShape, compute_bytes: int) -> int:

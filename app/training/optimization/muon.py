@@ -125,4 +125,4 @@ def _fused(weight: keras.Variable) -> int:
     values. `Muon` orthogonalizes each projection separately. Any other matrix is one projection, so 1 is returned.
     """
     rows, columns = weight.shape
-    return columns // rows if "attention" in weight.path else 1
+    return max(1, columns // rows) if "attention" in weight.path else 1

@@ -70,9 +70,15 @@ def test_an_ensemble_needs_runs_with_one_vocabulary(run_copy: Path, run: Path, e
     assert "--ensemble is for runs" in nmt("translate", export, "--ensemble", run).complaints[0]
 
 
-def test_an_ensemble_needs_runs_with_one_word_token(run_copy: Path, run: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "before", "after"), [("word_token", "word_token = 0", "word_token = 9"), ("copying", "false", "true")]
+)
+def test_an_ensemble_needs_runs_with_one_word_token_and_one_way_of_copying(
+    run_copy: Path, run: Path, name: str, before: str, after: str
+) -> None:
     config = run_copy / "config.toml"
-    config.write_text(config.read_text().replace("word_token = 0", "word_token = 9"))
+    before, after = (value if value.startswith(name) else f"{name} = {value}" for value in (before, after))
+    config.write_text(config.read_text().replace(before, after))
     done = nmt("translate", run, "--ensemble", run_copy)
     assert done.code == 1
-    assert f"{run_copy} has another word_token than {run}; only runs with the same one" in done.complaints[0]
+    assert f"{run_copy} has another {name} than {run}; only runs with the same one" in done.complaints[0]

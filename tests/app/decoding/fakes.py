@@ -77,6 +77,7 @@ class CopyingTransformer(tf.Module):
     """
 
     word_token = 0
+    copying = False
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()

@@ -115,15 +115,20 @@ def test_the_sentences_of_a_run_are_neither_its_shortest_nor_its_longest(tmp_pat
     assert example_sentences(mock.Mock(spec=Manifest, splits={})) == []
 
 
-def test_a_decoder_that_is_told_its_words_is_exported_without_ctranslate2(
-    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [("word_token = 9", "is told the next word (word_token)"), ("copying = true", "copies from the source (copying)")],
+)
+def test_a_decoder_that_ctranslate2_does_not_have_is_exported_without_it(
+    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str, what: str
 ) -> None:
     config = run_copy / "config.toml"
-    config.write_text(config.read_text().replace("word_token = 0", "word_token = 9"))
+    default = {"word_token = 9": "word_token = 0", "copying = true": "copying = false"}[setting]
+    config.write_text(config.read_text().replace(default, setting))
     model = RunModel(run_copy)
     assert exporter.write_engine(model, tmp_path / "engine", "int8") == "none"
     assert not (tmp_path / "engine").exists()
-    reason = "CTranslate2 does not support a decoder that is told the next word (word_token)"
+    reason = f"CTranslate2 does not support a decoder that {what}"
     assert f"{reason}; using the SavedModel alone\n" in capsys.readouterr().err
     with pytest.raises(UserError, match=re.escape(f"{reason}; use TensorFlow")):
         exporter.export_ctranslate2(model, tmp_path / "out", "float32")

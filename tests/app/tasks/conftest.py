@@ -71,13 +71,13 @@ def texts(road: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def summary_run(road: Path, texts: Path) -> Path:
-    """A model that summarizes badly. Its data are in `texts / "data"`."""
+    """A model that copies, and summarizes badly. Its data are in `texts / "data"`."""
 
     def make() -> Done:
         specs = ("--corpus", f"tsv:{texts / 'train.tsv'}", "--dev", f"jsonl:{texts / 'dev.jsonl'}")
         sizes = ("--vocabulary-size", "296", "--max-tokens", "95", "--near-duplicates", "1")
         succeeded(nmt("prepare", "--task", "summarization", *specs, *sizes, "--out", texts / "data"))
-        settings = ("training.max_length=96", "decoding.max_source_tokens=95")
+        settings = ("model.copying=true", "training.max_length=96", "decoding.max_source_tokens=95")
         return nmt(*train_arguments(texts / "data", texts / "run", *settings))
 
     with tracing_once():

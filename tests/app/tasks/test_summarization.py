@@ -26,6 +26,23 @@ def test_each_line_gets_a_summary_and_the_lines_that_were_cut_are_counted(summar
     assert "1 line(s) had more than 95 tokens; the rest was not read" in done.err
 
 
+def test_the_length_of_summaries_is_within_the_limits(summary_run: Path) -> None:
+    limits = ("--min-length", "7", "--max-length", "8", "--n-best", "2", "--json", "--token-scores")
+    done = succeeded(
+        nmt("summarize", summary_run, *limits, stdin=b"We saw a cat.\nWe met a dog and a bird in the park.\n")
+    )
+    for summary in map(json.loads, done.lines):
+        every = [summary["tokens"], *(other["tokens"] for other in summary["alternatives"])]
+        assert len(every) == 2
+        assert all(tokens[-1][0] == "</s>" and len(tokens) in (8, 9) for tokens in every)
+
+
+def test_a_minimum_length_above_the_maximum_is_refused(summary_run: Path) -> None:
+    done = nmt("summarize", summary_run, "--min-length", "9", "--max-length", "8", stdin=b"We saw a cat.\n")
+    assert done.code == 1
+    assert "min_tokens is 9, which is more than max_tokens, 8" in done.complaints[0]
+
+
 def test_the_dev_set_and_evaluate_are_scored_by_rouge(summary_run: Path, texts: Path) -> None:
     results = [json.loads(line) for line in (summary_run / "dev.jsonl").read_text().splitlines()]
     assert {"dev_rouge1", "dev_rouge2", "dev_rougeL"} <= results[-1].keys()

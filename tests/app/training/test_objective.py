@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_nmt.app.training import objective
-from keras_nmt.app.training.objective import evaluated_objective, token_objective
+from keras_nmt.app.training.objective import objective
+from keras_nmt.app.training.objective.objective import evaluated_objective, token_objective
 
 TOKENS, WIDTH, PIECES = 23, 7, 13
 

@@ -33,6 +33,8 @@ RANGES = {
     "no_repeat_ngram_size": (0, 64),
     "length_penalty": (-10, 10),
     "repetition_penalty": (0.01, 100),
+    "min_tokens": (0, 256),
+    "max_tokens": (0, 1024),
     "temperature": (0.001, 100),
     "top_k": (0, 2**31 - 1),
     "top_p": (0.0001, 1),

@@ -44,6 +44,30 @@ def test_the_probabilities_are_the_mean_of_the_members(ensemble: Ensemble) -> No
     np.testing.assert_allclose(tf.nn.softmax(mean_logits([logits, -logits])), [[0.5, 0.5]])
 
 
+def copying(vocabulary: Vocabulary) -> Ensemble:
+    """Two transformers that copy, with sharp distributions."""
+    sizes = {"inner_width": 20, "encoder_layers": 1, "decoder_layers": 1, "copying": True}
+    shapes = [{"model_width": 12, "heads": 3}, {"model_width": 16, "heads": 2}]
+    members = [Transformer(TransformerConfig(vocabulary.size, **sizes, **shape)) for shape in shapes]  # type: ignore[arg-type]
+    for member in members:
+        member.copy_attention.query.kernel.assign(4 * member.copy_attention.query.kernel.value)
+    return Ensemble(members)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_each_beam_copies_as_in_a_whole_target(vocabulary: Vocabulary, alone: bool) -> None:
+    network = copying(vocabulary)
+    options = DecodingOptions(beam_size=3, max_extra_tokens=10)
+    graph = TranslationGraph(network.transformers[0] if alone else network, vocabulary, options)
+    tokens = vocabulary.encode(tf.constant(SENTENCES))
+    found = graph.search(tokens, 3)
+    for beam in range(3):
+        by_token = graph.token_log_probabilities(tokens, found.tokens[:, beam])
+        np.testing.assert_allclose(found.token_log_probabilities[:, beam], by_token, atol=1e-4)
+    own, copied = (set(ids.numpy().flatten().tolist()) for ids in (tokens.flat_values, found.tokens))
+    assert len(own & copied) > 3  # the best tokens are copied
+
+
 def test_search_and_scoring_agree(ensemble: Ensemble, vocabulary: Vocabulary) -> None:
     graph = TranslationGraph(ensemble, vocabulary, DecodingOptions(beam_size=3, max_extra_tokens=40))
     tokens = vocabulary.encode(tf.constant(SENTENCES))

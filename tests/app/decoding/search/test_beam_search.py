@@ -318,3 +318,18 @@ def test_an_impossible_beam_is_refused(beam_size: int, hypotheses: int, message:
     scorer = PrefixScorer(1, sentences=1, vocabulary=5, length=2)
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         search(scorer, [1], beam_size=beam_size, hypotheses=hypotheses)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_hypothesis_ends_no_earlier_than_its_minimum_length(beam_size: int) -> None:
+    logits = tf.math.log([[0.01, 0.01, 0.01, 0.5, 0.3, 0.17]])  # EOS is always the most probable token
+
+    def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
+        return tf.repeat(logits, tf.size(tokens), axis=0), state
+
+    options = {"beam_size": beam_size, "length_penalty": 0.0, "min_tokens": 2}
+    found = beam_search(step, first_state([0, 1, 2], beam_size), length_limits=tf.constant([7, 3, 2]), **options)
+    best = [[token for token in tokens if token != PAD] for tokens in found.tokens[:, 0].numpy().tolist()]
+    assert best == [[4, 4, EOS], [4, 4, EOS], [4, EOS]]  # the limit takes precedence
+    expected = [2 * np.log(0.3) + np.log(0.5)] * 2 + [np.log(0.3) + np.log(0.5)]
+    np.testing.assert_allclose(found.log_probabilities[:, 0], expected, rtol=1e-5)

@@ -90,6 +90,14 @@ def test_banned_ngrams_are_not_sampled() -> None:
         assert len(set(tokens[:length])) == length
 
 
+def test_a_sample_ends_no_earlier_than_its_minimum_length() -> None:
+    seeds = [[seed, 0] for seed in range(20)]
+    found = drawn(seeds, min_tokens=6)
+    assert int(tf.reduce_min(drawn(seeds).lengths)) < 7 <= int(tf.reduce_min(found.lengths))
+    assert not np.isinf(found.log_probabilities).any()
+    assert drawn(seeds, min_tokens=6, limit=3).lengths.numpy().max() == 3  # the limit takes precedence
+
+
 @pytest.mark.parametrize(
     ("sampling", "message"),
     [

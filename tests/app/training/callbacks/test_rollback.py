@@ -25,7 +25,7 @@ from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.training.building import build_trainer, reset_trainer, trainer_state
 from keras_nmt.app.training.callbacks.divergence import Diverged, DivergenceDetector
 from keras_nmt.app.training.callbacks.rollback import Rollback, StopOnDivergence
-from keras_nmt.app.training.objective import TokenSums
+from keras_nmt.app.training.objective.objective import TokenSums
 from keras_nmt.app.training.trainer import Trainer
 from keras_nmt.layers import TransformerConfig
 from keras_nmt.pipelines.shards.manifest import Manifest

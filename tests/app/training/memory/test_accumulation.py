@@ -43,6 +43,7 @@ def total(configuration: Configuration, shape: BatchShape = SHAPE, replicas: int
         {"normalization": "pre", "encoder_layers": 0},
         {"normalization": "post", "encoder_layers": 0, "attention_bias": True},
         {"word_token": 5},
+        {"copying": True},
     ],
 )
 def test_parameters_are_counted_without_building_the_model(changes: dict[str, Any]) -> None:
@@ -99,6 +100,7 @@ def test_a_language_model_needs_no_memory_for_the_source() -> None:
         {"model": {"residual_dropout": 0.2}},
         {"model": {"attention_dropout": 0.1}},
         {"model": {"inner_dropout": 0.1}},
+        {"model": {"copying": True}},
         {"training": {"r_drop": 1.0}},
         {"training": {"clip_norm": 1.0}},
     ],
@@ -108,6 +110,12 @@ def test_settings_that_need_more_memory_raise_the_estimate(more: dict[str, dict[
     training = replace(TRAINING, **more.get("training", {}))
     plain = Configuration(model, TRAINING, DecodingOptions())
     assert total(Configuration(replace(model, **more.get("model", {})), training, DecodingOptions())) > total(plain)
+
+
+def test_copying_adds_the_pairs_of_positions_of_each_row() -> None:
+    copying = Configuration(replace(MODEL, copying=True), TRAINING, DecodingOptions())
+    more, less = (estimate_memory(of, SHAPE, replicas=1, parts=1).activations for of in (copying, configured()))
+    assert more - less == pytest.approx(1.1 * 64 * (40 * 37 * 31 + 16 * 31 * 31), abs=1)
 
 
 def test_two_devices_or_two_parts_halve_the_activations() -> None:
