@@ -7,6 +7,9 @@ let current = null;
 
 export const task = () => current;
 
+// True if the model writes a text as one watches; `generate` is its view.
+export const writes = () => current.display === "generation";
+
 // Shows the words of a task, and hides what has no meaning for it.
 export function showTask(chosen) {
   current = chosen;
@@ -20,6 +23,11 @@ export function showTask(chosen) {
   at("copy").title = `Copy the ${chosen.output} (Alt+C)`;
   at("output-noun").textContent = chosen.output;
   at("list-hint").hidden = !chosen.alternatives;
+  at("generating").hidden = !writes();
+  at("translating").hidden = writes();
+  at("prompt-label").textContent = chosen.input;
+  at("prompt").placeholder = chosen.placeholder;
+  at("write-hint").textContent = chosen.hint;
   at("languages").hidden = at("files").hidden = !chosen.between_languages;
 }
 
