@@ -45,7 +45,7 @@ class LanguageModelling(Task):
         room="tokens",
         usage="",
         measures=(
-            Measure("perplexity a token", "perplexity", "dev_perplexity", "perplexity"),
+            Measure("perplexity", "perplexity", "dev_perplexity", "perplexity"),
             Measure("perplexity a word", "word_perplexity", "", "perplexity"),
             Measure("bits a character", "bits_per_character", "dev_bits_per_character", "perplexity"),
         ),
