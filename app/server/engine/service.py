@@ -153,11 +153,23 @@ class Service:
             RequestError: No model translates this pair.
         """
         if not self.models.translating():
-            raise RequestError(f"no model here translates: {self._tasks()}")
+            raise self._none_translates()
         direction, found = self.direction_for(source, target, text)
         if (task := direction.task).roles:
             raise RequestError(f"{source}-{target} is {task.name}, not translation; use POST /api/{task.route}")
         return direction, found
+
+    def outputs_for(self, source: str, target: str, text: str, domain: str | None = None) -> Direction:
+        """Selects the direction for a text as `direction_for` does, but only among models that return an output for it.
+
+        Raises:
+            RequestError: No model does this, or the pair is that of a language model.
+        """
+        if all(version.task.route != "translate" for version in self.models.all()):
+            raise self._none_translates()
+        direction, _ = self.direction_for(source, target, text, domain)
+        checked_route(direction.version, "translate")
+        return direction
 
     def generating(self, name: str | None) -> Version:
         """Selects a language model.
@@ -175,6 +187,9 @@ class Service:
             if version.task.route == "generate":
                 return version
         raise RequestError(f"no model here continues texts: {self._tasks()}")
+
+    def _none_translates(self) -> RequestError:
+        return RequestError(f"no model here translates: {self._tasks()}")
 
     def _tasks(self) -> str:
         """Returns the tasks of all models and their routes as text for an error message."""

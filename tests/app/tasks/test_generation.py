@@ -221,8 +221,7 @@ def test_bad_input_is_refused(server: Running, changes: dict[str, Any], status: 
 
 
 def test_a_wrong_route_names_the_right_one(server: Running) -> None:
-    pair = {"source": "prompt", "target": "text"}
-    expected = "verse is a model of language-model; use POST /api/generate"
+    expected = "no model here translates: verse is a model of language-model; use POST /api/generate"
     for route, fields in (
         ("translate", {"text": "a"}),
         ("stream", {"text": "a"}),
@@ -230,10 +229,23 @@ def test_a_wrong_route_names_the_right_one(server: Running) -> None:
         ("align", {"sentence": "a", "translation": "b"}),
         ("explain", {"sentence": "a"}),
     ):
-        answer = server.post(f"/api/{route}", {**fields, **pair})
-        assert (answer.status_code, answer.json()["error"]) == (400, expected), route
+        for source, target in (("prompt", "text"), ("en", "de")):
+            answer = server.post(f"/api/{route}", {**fields, "source": source, "target": target})
+            assert (answer.status_code, answer.json()["error"]) == (400, expected), route
     answer = server.post("/translate", {"q": "a", "source": "en", "target": "de"})
-    assert answer.json()["error"] == f"no model here translates: {expected}"
+    assert answer.json()["error"] == expected
+
+
+def test_models_of_two_routes_are_served_together(verse_export: Path, export: Path, tmp_path: Path) -> None:
+    for one in (export, verse_export):
+        (tmp_path / one.name).symlink_to(one)
+    with exports_loaded_once(), mock.patch.object(Version, "warm_up", return_value=None), serving(tmp_path) as running:
+        assert running.ok("/api/generate", asked())["model"] == "verse"
+        assert running.ok("/api/translate", {"text": "It rains.", "source": "en", "target": "de"})["source"] == "en"
+        answer = running.post("/api/translate", {"text": "a", "source": "prompt", "target": "text"})
+        assert answer.json()["error"] == "verse is a model of language-model; use POST /api/generate"
+        answer = running.post("/api/generate", asked(model="export"))
+        assert answer.json()["error"] == "export is a model of translation; use POST /api/translate"
 
 
 def test_a_model_that_translates_does_not_generate(export: Path) -> None:
@@ -350,7 +362,7 @@ def page(browser: Browser, server: Running) -> Iterator[Page]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if "Security" in message.text else None)
     page.goto(server.url)
-    expect(page.get_by_label("Prompt")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Prompt")).to_be_visible()
     yield page
     context.close()
     assert errors == []
@@ -362,7 +374,7 @@ def serious_violations(page: Page) -> list[Any]:
 
 
 def write(page: Page, prompt: str, length: int = 12) -> None:
-    page.get_by_label("Prompt").fill(prompt)
+    page.get_by_role("textbox", name="Prompt").fill(prompt)
     page.get_by_label("Length").fill(str(length))
     page.get_by_role("button", name="Write").click()
     expect(page.locator("#write-status")).to_have_text("The text has the chosen length")
@@ -426,7 +438,7 @@ def test_a_part_of_the_text_shows_what_the_model_might_have_written(page: Page) 
 
 @needs_chromium
 def test_writing_can_be_stopped(page: Page) -> None:
-    page.get_by_label("Prompt").fill("The cat")
+    page.get_by_role("textbox", name="Prompt").fill("The cat")
     page.get_by_label("Length").fill("2000")
     page.locator("#temperature").fill("2")
     page.get_by_role("button", name="Write").click()
@@ -439,7 +451,7 @@ def test_writing_can_be_stopped(page: Page) -> None:
 @needs_chromium
 def test_a_link_opens_the_page_with_a_prompt(page: Page, server: Running) -> None:
     page.goto(f"{server.url}/#source=prompt&target=text&q=It+rains.")
-    expect(page.get_by_label("Prompt")).to_have_value("It rains.")
+    expect(page.get_by_role("textbox", name="Prompt")).to_have_value("It rains.")
     assert page.locator(".token").count() == 0
 
 
@@ -457,7 +469,7 @@ def test_the_page_fits_a_phone(page: Page, scheme: Any) -> None:
 
 @needs_chromium
 def test_a_prompt_that_is_too_long_is_not_sent(page: Page) -> None:
-    page.get_by_label("Prompt").fill("a" * 50_003)
+    page.get_by_role("textbox", name="Prompt").fill("a" * 50_003)
     page.get_by_role("button", name="Write").click()
     expect(page.locator("#prompt-count")).to_have_text("3 characters too many")
     assert page.get_by_role("button", name="Stop").count() == 0

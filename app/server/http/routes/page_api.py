@@ -20,7 +20,7 @@ from keras_nmt.app.decoding.signatures import ALTERNATIVES, EXPLAIN
 from keras_nmt.app.server.engine.alignment import align_sentences
 from keras_nmt.app.server.engine.batching import call_signature
 from keras_nmt.app.server.engine.languages import language_name
-from keras_nmt.app.server.engine.service import Service, checked_route
+from keras_nmt.app.server.engine.service import Service
 from keras_nmt.app.server.engine.translation import WORD_START, Sentence, continuations, stream, translate
 from keras_nmt.app.server.engine.versions import Direction
 from keras_nmt.app.server.errors import RequestError
@@ -89,9 +89,7 @@ def admitted_direction(service: Service, request: Request, body: DirectedRequest
     """
     service.admit(request)
     service.limits.check(texts)
-    direction = service.direction_for(body.source, body.target, texts[0], body.domain)[0]
-    checked_route(direction.version, "translate")
-    return direction
+    return service.outputs_for(body.source, body.target, texts[0], body.domain)
 
 
 @routes.get("/models")
