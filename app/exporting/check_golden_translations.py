@@ -59,7 +59,7 @@ def read_golden_translations(file: Path) -> dict[str, Any]:
         tolerance, translations = golden["score_tolerance"], golden["translations"]
         whole = [isinstance(value, str) for line in translations for value in (line["text"], line["translation"])]
         whole += [isinstance(value, float) for value in (tolerance, *(line["score"] for line in translations))]
-        if not translations or not all(whole):
+        if not translations or not all(whole) or golden.get("signature", "translate") not in CALLS:
             raise ValueError("there is no translation, or one is incomplete")
     except (OSError, ValueError, LookupError, TypeError) as error:
         sys.exit(f"{file.name} is damaged: {error}")

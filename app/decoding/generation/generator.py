@@ -235,8 +235,15 @@ class _GrowingText:
                 return
             tokens = self.tokens[first:last]
             probability = math.exp(sum(token.log_probability for token in tokens))
-            yield Part(text[begin : min(finish, end)], probability, tokens[0].alternatives)
+            others = tokens[0].alternatives if begin else map(_at_beginning, tokens[0].alternatives)
+            yield Part(text[begin : min(finish, end)], probability, tuple(others))
             self.sent += 1
+
+
+def _at_beginning(alternative: Alternative) -> Alternative:
+    """Returns an alternative to the first token of a text, which begins without the space before a word."""
+    is_word = len(alternative.text) > 1 and alternative.text[0] == " "
+    return alternative._replace(text=alternative.text[1:]) if is_word else alternative
 
 
 def stop_place(text: str, stop: Sequence[str], start: int = 0) -> tuple[int, bool]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_nmt.app.decoding.generation.generator import TextGenerator, stop_place
+from keras_nmt.app.decoding.generation.generator import Alternative, TextGenerator, stop_place
 from keras_nmt.app.decoding.generation.graph import GenerationGraph
 from keras_nmt.app.decoding.generation.settings import GenerationSettings
 from keras_nmt.app.decoding.generation.stepper import steps_of
@@ -149,6 +149,13 @@ def test_each_token_has_its_probability_and_the_alternatives_of_the_model(
         expected = "" if place == EOS else chr(byte) if byte < 128 else piece.replace("▁", " ")
         assert one.text == expected  # a byte that is a character is shown as such
     assert {len(part.alternatives) for part in parts} == {3}
+
+
+def test_the_first_word_of_a_text_has_alternatives_without_a_space(vocabulary: Vocabulary) -> None:
+    (chunk,) = reciting("A dog", vocabulary, 8).chunks("", alternatives=1)
+    for part in chunk.parts:
+        assert part.alternatives == (Alternative(part.text, pytest.approx(part.probability)),)
+    assert [part.text for part in chunk.parts][:1] == ["A"]
 
 
 def test_a_character_of_several_bytes_is_one_part(vocabulary: Vocabulary) -> None:
