@@ -6,6 +6,7 @@ compute the values in it. `usage` writes the part that shows how to call the mod
 """
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,10 @@ def _origin(origin: RunFacts) -> str:
 def _cell(text: str) -> str:
     """Escapes special characters of Markdown in a text for a table cell, and cuts a text that is long.
 
-    A line break becomes `<br>`.
+    A line break becomes `<br>`, and another control character, which an untrained model may write, U+FFFD.
     """
     text = text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL].rpartition(' ')[0]} …"
     for special in "\\|`*_<>[]":
         text = text.replace(special, f"\\{special}")
-    return text.replace("\n", "<br>")
+    shown = ("\ufffd" if unicodedata.category(one) == "Cc" and one not in "\n\t" else one for one in text)
+    return "".join(shown).replace("\n", "<br>")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import unicodedata
 from ast import literal_eval
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,17 +117,18 @@ def test_the_card_is_in_the_words_of_language_modelling(verse_export: Path, vers
         "between 16 and 31 of its last tokens |\n",
         "## Texts\n\nWritten by the model with the seed 0, each after a beginning of a line of the dev set.",
         "| prompt | text | score |\n| --- | --- | --- |\n",
-        f"| train | `text:{verses / 'train.txt'}` | 1 | {len(VERSE.split()) * 60:,} | {len(VERSE) * 60:,} | ",
+        f"| train | `text:train.txt` | 1 | {len(VERSE.split()) * 60:,} | {len(VERSE) * 60:,} | ",
         "| test set | words | characters | perplexity | perplexity a word | bits a character |\n",
         f"| `text:{verses / 'dev.txt'}` | {len(VERSE.split())} | {len(VERSE)} | ",
         "| step | perplexity | bits a character | loss |\n| --- | --- | --- | --- |\n| 4 | ",
-        "1 decoder layer of width 32 with 2 heads, 64 wide inside, normalised after each sublayer; there is no encoder",
-        "and input and output share one embedding. Trained for",
+        "1 decoder layer of width 32 with 2 heads, 64 wide inside, normalised before each sublayer; there is no ",
+        "encoder, and input and output share one embedding. Trained for",
         "- It sees at most the last 31 tokens of a text",
         "model.generate([",
     ):
         assert expected in body
-    for foreign in ("ranslat", "beam search", "BLEU", "source", "entence"):
+    assert all(unicodedata.category(one) != "Cc" or one in "\n\t" for one in body)
+    for foreign in ("ranslat", "beam search", "BLEU", "source", "sentences"):
         assert foreign not in body.replace("check_golden_translations", "").split("<details>")[0]
 
 
