@@ -116,7 +116,15 @@ class RunModel:
 
     @cached_property
     def engine(self) -> TranslationGraph | GenerationGraph:
-        """The engine of the model's task, which is loaded when it is first needed."""
+        """The engine of the model's task, which is loaded when it is first needed.
+
+        Raises:
+            UserError: This is an ensemble of language models.
+        """
+        if self.others and self.task.route == "generate":
+            raise UserError(
+                f"{self.run.path} is a language model, which cannot be in an ensemble; leave --ensemble out"
+            )
         members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
         transformer: Network = Ensemble(members) if self.others else members[0]
         return self.run.task.engine(transformer, self.run.vocabulary(), self.options)
