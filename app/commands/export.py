@@ -73,9 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     precision, reason = chosen_precision(arguments.precision)
     model = RunModel(arguments.model, precision=precision, **which, **search)
     if model.task.route == "generate" and (unused := [name for name, value in search.items() if value is not None]):
-        raise UserError(
-            f"--{unused[0].replace('_', '-')} is for a model that searches; a language model draws its text"
-        )
+        raise UserError(f"--{unused[0].replace('_', '-')} is for models that search; a language model draws its text")
     engine = arguments.cpu_engine or CPU_ENGINES[0]
     write = {"translate": export, "generate": export_generator}[model.task.route]
     print(write(model, arguments.out, cpu_engine=engine, license=arguments.license, precision_reason=reason))

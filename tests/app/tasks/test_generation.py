@@ -104,10 +104,10 @@ def test_the_wrong_verb_names_the_right_one(verse_export: Path) -> None:
 def test_what_a_language_model_does_not_have_is_refused(verses: Path, tmp_path: Path) -> None:
     run = verses / "run"
     done = nmt("export", run, "--out", tmp_path / "export", "--beam-size", "2")
-    expected = "--beam-size is for a model that searches; a language model draws its text"
+    expected = "--beam-size is for models that search; a language model draws its text"
     assert done.complaints == [f"nmt export: {expected}"]
     done = nmt("generate", run, "--ensemble", run)
-    expected = f"{run} is a language model, which cannot be in an ensemble; leave --ensemble out"
+    expected = f"{run} is a language model, which has no ensembles; leave --ensemble out"
     assert done.complaints == [f"nmt generate: {expected}"]
     done = nmt("export", run, "--out", tmp_path / "export", "--format", "ctranslate2")
     assert done.complaints == ["nmt export: CTranslate2 does not do language-model; use TensorFlow"]

@@ -1,13 +1,14 @@
 """Text that is yielded as it is generated: the same text, whole characters, and no part of a stop string."""
 
 import math
+import re
 from itertools import accumulate
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_nmt.app.decoding.generation.generator import Alternative, TextGenerator, stop_place
+from keras_nmt.app.decoding.generation.generator import TextGenerator, stop_place
 from keras_nmt.app.decoding.generation.graph import GenerationGraph
 from keras_nmt.app.decoding.generation.settings import GenerationSettings
 from keras_nmt.app.decoding.generation.stepper import steps_of
@@ -152,10 +153,13 @@ def test_each_token_has_its_probability_and_the_alternatives_of_the_model(
 
 
 def test_the_first_word_of_a_text_has_alternatives_without_a_space(vocabulary: Vocabulary) -> None:
-    (chunk,) = reciting("A dog", vocabulary, 8).chunks("", alternatives=1)
-    for part in chunk.parts:
-        assert part.alternatives == (Alternative(part.text, pytest.approx(part.probability)),)
-    assert [part.text for part in chunk.parts][:1] == ["A"]
+    word = next(number for number, piece in enumerate(vocabulary.pieces()) if re.fullmatch("▁[a-z]+", piece))
+    model = RecitingModel([word, word], vocabulary.size)
+    graph = GenerationGraph(model, vocabulary, DecodingOptions(), context_tokens=64)
+    (chunk,) = TextGenerator(steps_of(graph), 8).chunks("", alternatives=1)
+    text = vocabulary.pieces()[word][1:]
+    assert [part.text for part in chunk.parts] == [text, f" {text}"]
+    assert [part.alternatives[0].text for part in chunk.parts] == [text, f" {text}"]
 
 
 def test_a_character_of_several_bytes_is_one_part(vocabulary: Vocabulary) -> None:
