@@ -122,7 +122,7 @@ class RunModel:
             UserError: This is an ensemble of language models.
         """
         if self.others and self.task.route == "generate":
-            raise UserError(f"{self.run.path} is a language model, and cannot be in an ensemble; leave --ensemble out")
+            raise UserError(f"{self.run.path} is a language model, which has no ensembles; leave --ensemble out")
         members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
         transformer: Network = Ensemble(members) if self.others else members[0]
         return self.run.task.engine(transformer, self.run.vocabulary(), self.options)

@@ -3,12 +3,13 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, StringConstraints, model_validator
+from starlette.types import Send
 
 from keras_nmt.app.decoding.generation.generator import Part
 from keras_nmt.app.server.engine.generation import SEEDS, Prompt, Writer, WrittenText
@@ -90,11 +91,23 @@ async def generate(
     if body.samples > 1:
         raise RequestError("a stream has one text; leave out samples, or set stream to false")
     service.writer.check_room(1)  # a refusal that comes later is an event of the stream
-    return StreamingResponse(
+    return ClosedStream(
         server_sent_parts(service.writer, version, prompts[0], service.limits.deadline),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},  # otherwise nginx delays the events
     )
+
+
+class ClosedStream(StreamingResponse):
+    """Streaming response that ends its iterator at once if the client disconnects, and not when memory is collected."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Sends all of the response."""
+        try:
+            await super().stream_response(send)
+        finally:
+            if isinstance(self.body_iterator, AsyncGenerator):
+                await self.body_iterator.aclose()
 
 
 def text_fields(text: WrittenText) -> dict[str, Any]:
