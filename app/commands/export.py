@@ -1,4 +1,4 @@
-"""`nmt export`: writes a SavedModel that translates strings into strings, or a CTranslate2 model."""
+"""`nmt export`: writes a SavedModel that turns strings into strings, or a CTranslate2 model."""
 
 import argparse
 from pathlib import Path
@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     import_tensorflow()
     from keras_nmt.app.exporting.export import export, export_ctranslate2
+    from keras_nmt.app.exporting.generation import export_generator
     from keras_nmt.app.models.loading import RunModel
 
     which = {"checkpoint": arguments.checkpoint, "ensemble": arguments.ensemble}
@@ -71,8 +72,11 @@ def run(arguments: argparse.Namespace) -> None:
         return
     precision, reason = chosen_precision(arguments.precision)
     model = RunModel(arguments.model, precision=precision, **which, **search)
+    if model.task.route == "generate" and (unused := [name for name, value in search.items() if value is not None]):
+        raise UserError(f"--{unused[0].replace('_', '-')} is for models that search; a language model draws its text")
     engine = arguments.cpu_engine or CPU_ENGINES[0]
-    print(export(model, arguments.out, cpu_engine=engine, license=arguments.license, precision_reason=reason))
+    write = {"translate": export, "generate": export_generator}[model.task.route]
+    print(write(model, arguments.out, cpu_engine=engine, license=arguments.license, precision_reason=reason))
 
 
 def chosen_precision(asked: Literal["auto", "float32", "bfloat16"]) -> tuple[Literal["float32", "bfloat16"], str]:

@@ -25,6 +25,7 @@ The other signatures:
 - `explain` takes one `text` (string []), and returns the fields of `Explanation`.
 - `tokenize` takes `texts`, and returns `pieces` (string [N, L]), `ids` (int32 [N, L]) and `lengths` (int32 [N]).
 - `detokenize` takes `ids`, and returns `texts`.
+- `generate` is a signature of language models, which have none that translate; see `generation.graph`.
 """
 
 import inspect
@@ -80,6 +81,7 @@ DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, ALIGN
     "tokenize",
     "detokenize",
 )
+GENERATE = "generate"
 DEFAULT_OUTPUTS = ("translations", "scores")
 BEST_OUTPUTS = ("translations", "scores", "confidences", "warnings")  # of signatures that return one translation
 
@@ -293,8 +295,8 @@ def signature(
 
 
 def with_translate(named: Mapping[str, T]) -> dict[str, T]:
-    """Adds the key `translate` if it is missing: older exports have this signature only as `serving_default`."""
-    return {**named, TRANSLATE: named[TRANSLATE if TRANSLATE in named else DEFAULT]}
+    """Adds the key `translate` if a model that translates lacks it: older exports only have `serving_default`."""
+    return {**named, **({} if GENERATE in named else {TRANSLATE: named.get(TRANSLATE, named[DEFAULT])})}
 
 
 def inputs_of(function: Signature) -> list[str]:

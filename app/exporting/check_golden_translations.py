@@ -23,17 +23,33 @@ def main() -> None:
     import tensorflow_text  # noqa: F401  # registers the tokeniser's operations
 
     loaded = tf.saved_model.load(str(Path(__file__).absolute().parents[1]))
-    found = loaded.translate(tf.constant([line["text"] for line in golden["translations"]]))
-    translations = [text.decode("utf-8", "replace") for text in found["translations"].numpy()]
-    for line, translation, score in zip(golden["translations"], translations, found["scores"].numpy(), strict=True):
+    texts = tf.constant([line["text"] for line in golden["translations"]])
+    call, output, verb = CALLS[golden.get("signature", "translate")]
+    found = call(loaded, texts)
+    translations = [text.decode("utf-8", "replace") for text in found[output].numpy().ravel()]
+    scores = found["scores"].numpy().ravel()
+    for line, translation, score in zip(golden["translations"], translations, scores, strict=True):
         tolerance = share * max(1.0, abs(line["score"]))
         if translation != line["translation"] or not abs(float(score) - line["score"]) <= tolerance:
             stored = (line["translation"], line["score"])
-            sys.exit(f"it translates {line['text'][:80]!r} as {(translation, float(score))}, not as {stored}")
-    plainest = loaded.signatures["serving_default"](tf.constant([golden["translations"][0]["text"]]))
-    if plainest["translations"].numpy()[0] != found["translations"].numpy()[0]:
-        sys.exit("serving_default and translate return different translations")
-    print(f"{len(translations)} golden translations were reproduced")
+            sys.exit(f"it {verb} {line['text'][:80]!r} as {(translation, float(score))}, not as {stored}")
+    plainest = loaded.signatures["serving_default"](texts[:1])
+    if plainest[output].numpy()[0] != found[output].numpy().ravel()[0]:
+        sys.exit(f"serving_default and {call.__name__} return different {output}")
+    print(f"{len(translations)} golden {output} were reproduced")
+
+
+def translate(loaded: Any, texts: Any) -> Any:
+    """Translates the texts."""
+    return loaded.translate(texts)
+
+
+def generate(loaded: Any, texts: Any) -> Any:
+    """Continues the texts, one continuation each, with the seed 0."""
+    return loaded.generate(texts, [0] * len(texts))
+
+
+CALLS = {"translate": (translate, "translations", "translates"), "generate": (generate, "texts", "continues")}
 
 
 def read_golden_translations(file: Path) -> dict[str, Any]:
@@ -43,7 +59,7 @@ def read_golden_translations(file: Path) -> dict[str, Any]:
         tolerance, translations = golden["score_tolerance"], golden["translations"]
         whole = [isinstance(value, str) for line in translations for value in (line["text"], line["translation"])]
         whole += [isinstance(value, float) for value in (tolerance, *(line["score"] for line in translations))]
-        if not translations or not all(whole):
+        if not translations or not all(whole) or golden.get("signature", "translate") not in CALLS:
             raise ValueError("there is no translation, or one is incomplete")
     except (OSError, ValueError, LookupError, TypeError) as error:
         sys.exit(f"{file.name} is damaged: {error}")

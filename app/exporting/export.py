@@ -1,4 +1,7 @@
-"""Implements `nmt export`: writes a run as a SavedModel, which translates strings, or as a CTranslate2 model."""
+"""Implements `nmt export`: writes a run as a SavedModel, which translates strings, or as a CTranslate2 model.
+
+`generation` writes the run of a language model.
+"""
 
 import json
 import shutil
@@ -84,7 +87,8 @@ def export(
     Raises:
         UserError: `out` cannot be written, or the new process does not reproduce the golden translations.
     """
-    facts = {**description(model), "license": license, "precision_reason": precision_reason}
+    parameters = model.graph.transformer.count_params()
+    facts = {**description(model, parameters), "license": license, "precision_reason": precision_reason}
 
     def write(folder: Path) -> None:
         graph = model.graph
@@ -150,7 +154,9 @@ def export_ctranslate2(model: RunModel, out: Path, quantization: Quantization, *
             much.
     """
     model.refuse_ctranslate2()
-    facts = {**description(model), "format": "ctranslate2", "quantization": quantization, "license": license}
+    parameters = model.graph.transformer.count_params()
+    made = {"format": "ctranslate2", "quantization": quantization, "license": license}
+    facts = {**description(model, parameters), **made}
 
     def write(folder: Path) -> None:
         write_ctranslate2(model.graph.transformer, model.graph.vocabulary, folder, quantization)
@@ -172,9 +178,10 @@ def tagged_examples(model: RunModel) -> list[str]:
     They are the example sentences that were taken from the dev set and stored in the run. If the run has none, the
     sentences consist of random words.
     """
+    if examples := model.run.manifest.get("examples"):
+        return list(examples)
     tags = model.languages.tags_of(model.languages.targets[0])
-    made_up = [tagged(model.task.prepared(text), tags) for text in made_up_sentences(model.graph.vocabulary)]
-    return model.run.manifest.get("examples") or made_up
+    return [tagged(model.task.prepared(text), tags) for text in made_up_sentences(model.run.vocabulary())]
 
 
 def write_card(folder: Path, card: str) -> None:
@@ -207,10 +214,14 @@ def published(out: Path, facts: dict[str, Any], write: Callable[[Path], None]) -
     return version
 
 
-def description(model: RunModel) -> dict[str, Any]:
+def description(model: RunModel, parameters: int) -> dict[str, Any]:
     """Returns the description of an export: the languages, the configuration, the run and the measured scores.
 
     If the weights are an average of several checkpoints, the dev results are those of the averaged checkpoints.
+
+    Args:
+        model: The run.
+        parameters: The number of values in its weights.
     """
     configuration = model.run.configuration.as_sections()
     training = configuration["training"]
@@ -225,7 +236,7 @@ def description(model: RunModel) -> dict[str, Any]:
         "precision": model.precision,
         "model": configuration["model"],
         "training": {**training, "warm_start": Path(training["warm_start"]).name},
-        "parameters": model.graph.transformer.count_params(),
+        "parameters": parameters,
         "checkpoint": {"step": checkpoint.step, **checkpoint.facts},
         "ensemble": [{"run": other.run.path.name, "step": other.checkpoint.step} for other in model.others],
         "dev_results": measured,

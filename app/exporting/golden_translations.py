@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_nmt.app.decoding.signatures import Signature
+from keras_nmt.app.decoding.signatures import TRANSLATE, Signature
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.exporting import check_golden_translations
 from keras_nmt.app.models.export_layout import EXTRA
@@ -65,10 +65,18 @@ def made_up_sentences(vocabulary: Vocabulary) -> list[str]:
 
 
 def write_golden_translations(
-    version: Path, translations: Sequence[GoldenTranslation], precision: WeightPrecision
+    version: Path, translations: Sequence[GoldenTranslation], precision: WeightPrecision, signature: str = TRANSLATE
 ) -> None:
-    """Writes the translations and the script that checks them into the export."""
+    """Writes the translations and the script that checks them into the export.
+
+    Args:
+        version: The folder of the version.
+        translations: The outputs of `signature`.
+        precision: The precision of the weights, which decides how exact the scores must be on other machines.
+        signature: The signature that the script calls: `translate` or `generate`.
+    """
     golden = {
+        "signature": signature,
         "score_tolerance": TOLERANCES_ELSEWHERE[precision],
         "translations": [translation._asdict() for translation in translations],
     }

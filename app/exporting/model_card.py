@@ -1,11 +1,12 @@
 """Writes the model card, README.md of an export: what the model is, its training data, scores and limits.
 
 The format is that of the Hugging Face Hub: YAML between two lines of dashes, then Markdown. The card states only what
-the run has recorded. `model_card.md.jinja` is its text; the functions here compute the values in it. `usage` writes the
-part that shows how to call the model.
+the run has recorded. `model_card.md.jinja` is its text, parts of which other templates replace; the functions here
+compute the values in it. `usage` writes the part that shows how to call the model.
 """
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,11 @@ def model_card(facts: RunFacts, translations: Sequence[GoldenTranslation], usage
         usage: The description of how to call the model, in Markdown.
     """
     shown = [line for line in translations if line.text][:SHOWN]
-    return _template().render(facts, **_computed(facts), translations=shown, usage=usage)
+    computed = _computed(facts)
+    return _template(computed["card"].template).render(facts, **computed, translations=shown, usage=usage)
 
 
-def _template() -> Template:
+def _template(file: str) -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -53,7 +55,7 @@ def _template() -> Template:
         "origin": _origin,
         "thousands": "{:,}".format,
     }
-    return environment.get_template("model_card.md.jinja")
+    return environment.get_template(file)
 
 
 def _computed(facts: RunFacts) -> dict[str, Any]:
@@ -128,8 +130,12 @@ def _origin(origin: RunFacts) -> str:
 
 
 def _cell(text: str) -> str:
-    """Escapes special characters of Markdown in a text for a table cell, and cuts a text that is long."""
+    """Escapes special characters of Markdown in a text for a table cell, and cuts a text that is long.
+
+    A line break becomes `<br>`, and another control character, which an untrained model may write, U+FFFD.
+    """
     text = text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL].rpartition(' ')[0]} …"
     for special in "\\|`*_<>[]":
         text = text.replace(special, f"\\{special}")
-    return text
+    shown = ("\ufffd" if unicodedata.category(one) == "Cc" and one not in "\n\t" else one for one in text)
+    return "".join(shown).replace("\n", "<br>")

@@ -78,6 +78,63 @@ TensorFlow Serving warms up with `assets.extra/tf_serving_warmup_requests` befor
 machine that exported it. On another processor, above all in bfloat16, {outputs} with nearly equal scores may swap."""
 
 
+def generation_usage(definitions: Mapping[str, SignatureDef], example: GoldenTranslation) -> str:
+    """Returns Markdown that shows how to continue a text with a SavedModel, with a table of its signatures.
+
+    Args:
+        definitions: The signatures of the SavedModel, by name.
+        example: The example prompt, with the text that the model writes after it with the seed 0.
+    """
+    prompt = json.dumps(example.text, ensure_ascii=False)
+    body = json.dumps({"instances": [example.text]}, ensure_ascii=False).replace("'", "\\u0027")
+    python = _GENERATION_IN_PYTHON.format(prompt=prompt, text=repr(example.translation))
+    http = _GENERATION_OVER_HTTP.format(name=MODEL_NAME, body=body)
+    return "\n\n".join([python, http, signature_table(definitions), _GENERATION_NOTES])
+
+
+_GENERATION_IN_PYTHON = """\
+A SavedModel with the tokeniser inside: strings in, strings out. With `pip install tensorflow tensorflow-text`, in the
+folder of this card:
+
+```python
+import tensorflow as tf
+import tensorflow_text  # registers the tokeniser's operations
+
+model = tf.saved_model.load(".")
+found = model.generate([{prompt}], seeds=[0])
+print(repr(found["texts"].numpy()[0, 0].decode()))
+# {text}
+```
+
+`temperature`, `top_k`, `top_p`, `max_tokens` and `samples` are further arguments: `model.generate(["…"], seeds=[7],
+temperature=0.8, max_tokens=200)`. With `temperature=0`, each token is the most probable one.
+`model.score(["…"])["log_probabilities"]` has the logarithm of the probability of a whole text."""
+
+_GENERATION_OVER_HTTP = """\
+With [TensorFlow Serving](https://www.tensorflow.org/tfx/guide/serving), which includes the tokeniser's operations.
+EXPORT is the folder that contains this version's folder:
+
+```
+tensorflow_model_server --model_name={name} --model_base_path=EXPORT --rest_api_port=8501
+curl -X POST http://localhost:8501/v1/models/{name}:predict -d '{body}'
+```
+
+`serving_default` takes only prompts, and always writes the same text after a prompt: that of the seed 0. `generate` has
+seeds and settings; name the signature beside the inputs: `{{"signature_name": "generate", "inputs": …}}`. A request in
+JSON needs every input of a signature. A request over gRPC may leave out inputs that have a default, if the server is
+recent. With nmt, `nmt generate EXPORT --prompt …` prints the text as it is written, and `nmt serve EXPORT` offers it on
+a web page."""
+
+_GENERATION_NOTES = """\
+`[]` is a scalar and `[?]` a list of any length. The output `texts` of `generate` has a row for each prompt and a column
+for each sample; the texts do not include the prompt. A score is the logarithm of a text's probability.
+`token_log_probabilities` are those of the model before `temperature`, `top_k` and `top_p` are applied. `ended` says if
+the model ended the text itself, before `max_tokens`. TensorFlow Serving warms up with
+`assets.extra/tf_serving_warmup_requests` before it takes requests. `python assets.extra/check_golden_translations.py`
+checks that the model writes the same texts on your machine as on the machine that exported it. On another processor,
+above all in bfloat16, a text may differ after a place where two tokens are equally likely."""
+
+
 def ctranslate2_usage(example: GoldenTranslation, options: Mapping[str, Any]) -> str:
     """Returns Markdown that shows how to call a CTranslate2 model in Python.
 

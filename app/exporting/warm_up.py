@@ -16,7 +16,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
-from keras_nmt.app.decoding.signatures import TRANSLATE
+from keras_nmt.app.decoding.signatures import GENERATE, TRANSLATE
 from keras_nmt.app.exporting.golden_translations import GoldenTranslation
 from keras_nmt.app.exporting.signature_definitions import signature_definitions
 from keras_nmt.app.models.export_layout import WARM_UP
@@ -48,11 +48,11 @@ def _requests(
 ) -> Iterator[PredictRequest]:
     """For each signature, yields one request that contains all texts.
 
-    For `translate`, the signature that is called most, also yields one request for each single text.
+    For `translate` or `generate`, the signature that is called most, also yields one request for each single text.
     """
     alone = [[translation] for translation in translations][: MOST_REQUESTS - len(definitions)]
     for name, definition in definitions.items():
-        for batch in [translations, *(alone if name == TRANSLATE else [])]:
+        for batch in [translations, *(alone if name in (TRANSLATE, GENERATE) else [])]:
             yield _request(name, definition, _inputs(batch, vocabulary))
 
 
@@ -62,6 +62,7 @@ def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -
     of_texts, of_targets = ([text.partition(" ")[0] for text in side] for side in (texts, targets))  # first words
     return {
         "texts": texts,
+        "prompts": texts,
         "text": texts[0] if texts else "",
         "targets": targets,
         "prefixes": of_targets,

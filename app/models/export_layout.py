@@ -9,6 +9,7 @@ from pathlib import Path
 EXTRA = Path("assets.extra")  # TF Serving reads only the warm-up file here
 DESCRIPTION = EXTRA / "nmt.json"
 ENGINE = EXTRA / "ctranslate2"  # the same weights for CTranslate2, which is faster on a CPU; optional
+GENERATION_VOCABULARY = EXTRA / "vocabulary.model"  # the vocabulary of a language model
 WARM_UP = EXTRA / "tf_serving_warmup_requests"
 MODEL_CARD = "README.md"
 MODEL_FILES = ("saved_model.pb", "model.bin")

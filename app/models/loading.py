@@ -9,7 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+from keras_nmt.app.decoding.generation.generator import TextGenerator
 from keras_nmt.app.decoding.generation.graph import GenerationGraph
+from keras_nmt.app.decoding.generation.stepper import steps_of
 from keras_nmt.app.decoding.given_translations import Aligner, Scorer
 from keras_nmt.app.decoding.network.ensemble import Ensemble
 from keras_nmt.app.decoding.network.fusion import ShallowFusion
@@ -130,7 +132,13 @@ class RunModel:
 
     @cached_property
     def engine(self) -> TranslationGraph | GenerationGraph:
-        """The engine of the model's task, which is loaded when it is first needed."""
+        """The engine of the model's task, which is loaded when it is first needed.
+
+        Raises:
+            UserError: This is an ensemble of language models.
+        """
+        if self.others and self.task.route == "generate":
+            raise UserError(f"{self.run.path} is a language model, which has no ensembles; leave --ensemble out")
         members = [model.run.load_transformer(model.checkpoint, self.precision) for model in (self, *self.others)]
         transformer: Network = Ensemble(members) if self.others else members[0]
         if self.language_model and self.fusion:
@@ -181,6 +189,16 @@ class RunModel:
     def aligner(self, window_lines: int = WINDOW_LINES) -> Aligner:
         """Returns an aligner that uses the run's weights."""
         return Aligner(self.graph.signatures(), window_lines=window_lines)
+
+    def generator(self) -> TextGenerator:
+        """Returns a generator of text that uses the run's weights.
+
+        Raises:
+            UserError: The model does not continue texts.
+        """
+        if not isinstance(self.engine, GenerationGraph):
+            raise UserError(f"{self.run.path} is a model of {self.task.name}; use nmt {self.task.verb}")
+        return TextGenerator(steps_of(self.engine))
 
     def keep_scores(self, text: str, sentences: int, scores: Mapping[str, Any]) -> None:
         """Stores the model's scores on a test set in the run. Prints a warning if the scores cannot be stored.

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.tasks.task import Piece, Task
-from keras_nmt.app.tasks.wording import CardWording, PageWording
+from keras_nmt.app.tasks.task import Piece, Route, Task
+from keras_nmt.app.tasks.wording import CardWording, Measure, PageWording
 from keras_nmt.pipelines.preparation.running_text import RunningText
 from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.sources.monolingual.running_text import CONTINUED
@@ -28,27 +28,47 @@ class LanguageModelling(Task):
     roles: LanguagePair | None = LanguagePair("prompt", "text")
     metric, metric_label = None, "perplexity"
     measures_text = True
-    exported = False
     in_ctranslate2 = False
     recipe = RunningText()
+    route: Route = "generate"
     piece: Piece = "text"
     card = CardWording(
         pipeline_tag="text-generation",
         tags=("language-model",),
-        introduction="It continues texts.",
+        introduction="It is a language model: it continues a text, the prompt, one token after another. Each token is "
+        "drawn at random from the tokens that may come next, the likely ones more often. It was not trained to follow "
+        "instructions or to answer questions.",
         input="prompt",
         outputs="texts",
         examples="prompts",
-        vocabulary="of the text",
+        vocabulary="with which any text can be spelt",
         room="tokens",
         usage="",
-        measures=(),
-        dev_measure="",
+        measures=(
+            Measure("perplexity", "perplexity", "dev_perplexity", "perplexity"),
+            Measure("perplexity a word", "word_perplexity", "", "perplexity"),
+            Measure("bits a character", "bits_per_character", "dev_bits_per_character", "perplexity"),
+        ),
+        dev_measure="perplexity",
         evaluated_by="",
-        limits=("A generated text can be fluent and wrong.",),
+        limits=(
+            "It sees at most the last {max_source_tokens} tokens of a text, and nothing of what came before them.",
+            "A generated text can be fluent and wrong. It may state what is false, and repeat parts of the training "
+            "data word for word.",
+            "It writes like its training data, with their subjects, opinions and prejudices. Only the figures above "
+            "were measured, not truth, bias or safety.",
+            "Perplexities can be compared only between models with the same tokens; bits a character between all.",
+        ),
+        template="language_model_card.md.jinja",
     )
     page = PageWording(
-        heading="Generate", input="Prompt", placeholder="Type how the text begins", busy="Writing …", hint=""
+        heading="Generate",
+        input="Prompt",
+        placeholder="Type how the text begins",
+        busy="Writing …",
+        hint="Point at a part of the text, or choose it with the arrow keys, to see what the model might have written "
+        "there.",
+        display="generation",
     )
 
     def title(self, languages: Languages) -> str:

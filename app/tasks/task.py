@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # these modules import TensorFlow, and the command line must 
 
 
 Piece = Literal["sentence", "line", "text"]
+Route = Literal["translate", "generate"]
 
 
 class OutputScores(Protocol):
@@ -51,7 +52,7 @@ class Task(ABC):
         metric: The name of the dev metric that ranks checkpoints; `dev_scores` returns it as `dev_{metric}`. None if no
             output is scored, and the dev loss ranks checkpoints.
         measures_text: True if `nmt evaluate` measures how probable given text is (`measure`), and no output is scored.
-        exported: True if models of the task can be exported.
+        route: The route of the server's interface, below /api, that applies a model of this task.
         piece: What the model reads at once. A server cuts a text into these pieces, and joins their outputs.
         card: The words of the model card.
         page: The words of the web page.
@@ -64,9 +65,9 @@ class Task(ABC):
     metric_label: str
     in_ctranslate2: bool
     measures_text: bool = False
-    exported: bool = True
     recipe: Recipe
     metric: str | None
+    route: Route = "translate"
     piece: Piece
     card: CardWording
     page: PageWording

@@ -46,6 +46,7 @@ class CardWording:
         dev_measure: The program that measures the dev scores.
         evaluated_by: The end of "Measured by `nmt evaluate` with the run in float32".
         limits: The limits of the model. "{max_source_tokens}" is replaced by the number.
+        template: The file of the card's text, in `app/exporting`.
     """
 
     pipeline_tag: str
@@ -61,6 +62,7 @@ class CardWording:
     dev_measure: str
     evaluated_by: str
     limits: tuple[str, ...]
+    template: str = "model_card.md.jinja"
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class PageWording:
         placeholder: What the empty field shows.
         busy: What is shown while the model works.
         hint: What is shown below the text.
-        display: How an output is shown: as text, or drawn as a tree.
+        display: How an output is shown: as text, drawn as a tree, or as text that is being written.
     """
 
     heading: str
@@ -81,7 +83,7 @@ class PageWording:
     placeholder: str
     busy: str
     hint: str
-    display: Literal["text", "tree"] = field(default="text")
+    display: Literal["text", "tree", "generation"] = field(default="text")
 
 
 def joined(names: Iterable[str], word: str) -> str:

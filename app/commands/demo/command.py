@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     prepare_sample(demo, task, data, size)
     train_sample(demo, data, trained, size, started)
     model = show_scores(demo, task, trained, size)
-    exported = export_model(demo, model, out / "export") if task.exported else None
+    exported = export_model(demo, model, out / "export")
     show_next(demo.commands(command(), trained, exported), time.perf_counter() - started)
 
 

@@ -121,11 +121,11 @@ class Demo(ABC):
         """Shows output of the model."""
 
     @abstractmethod
-    def commands(self, nmt: str, trained: Path, exported: Path | None) -> list[str]:
+    def commands(self, nmt: str, trained: Path, exported: Path) -> list[str]:
         """Returns commands to try next.
 
         Args:
             nmt: The command that starts this program.
             trained: The run.
-            exported: The folder of the export's versions; None if there is none.
+            exported: The folder of the export's versions.
         """

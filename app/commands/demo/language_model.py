@@ -2,13 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from keras_nmt.app.commands.demo.demo import Demo, Evaluated, Minutes, Size, Words
 from keras_nmt.pipelines.vocabulary.exact import CHARACTERS
 
 if TYPE_CHECKING:
-    from keras_nmt.app.decoding.generation.graph import GenerationGraph
     from keras_nmt.app.models.loading import RunModel
 
 PROMPT = "ROMEO:\n"
@@ -50,28 +49,22 @@ class LanguageModelDemo(Demo):
 
     def show(self, model: "RunModel", evaluated: Evaluated) -> None:
         """Writes a text while one watches."""
-        import tensorflow as tf
-
-        from keras_nmt.app.decoding.generation.generator import TextGenerator
-        from keras_nmt.app.decoding.generation.graph import GenerationSettings
         from keras_nmt.app.runtime.console import say
 
-        engine = cast("GenerationGraph", model.engine)
-        settings = GenerationSettings.of(engine.options)._replace(
-            temperature=tf.constant(TEMPERATURE, tf.float32), max_tokens=tf.constant(WRITTEN_CHARACTERS, tf.int32)
-        )
+        generator = model.generator()
+        settings = generator.steps.settings.changed({"temperature": TEMPERATURE, "max_tokens": WRITTEN_CHARACTERS})
         say("")
         print(PROMPT, end="", flush=True)
-        for part in TextGenerator(engine).generate(PROMPT, seed=SEED, settings=settings):
+        for part in generator.generate(PROMPT, seed=SEED, settings=settings):
             sys.stdout.write(part)
             sys.stdout.flush()
         print(flush=True)
 
-    def commands(self, nmt: str, trained: Path, exported: Path | None) -> list[str]:
+    def commands(self, nmt: str, trained: Path, exported: Path) -> list[str]:
         """Returns commands that write, measure and prepare."""
         return [
             f"{nmt} generate {trained} --prompt $'JULIET:\\n' --temperature 0.8",
-            *([f"{nmt} serve {exported}"] if exported else []),
+            f"{nmt} serve {exported}",
             f"{nmt} evaluate {trained} --test-set {self.spec} --json",
             f"{nmt} prepare --task {self.task} --corpus text:FILE …    # your own text",
         ]

@@ -77,11 +77,11 @@ class ParsingDemo(Demo):
         f1 = model.task.score([typical[1]], [[typical[2]]]).as_dict()["all"]["f1"]
         say(f"(by hand: {typical[2]}; F1 {f1:.0f})")
 
-    def commands(self, nmt: str, trained: Path, exported: Path | None) -> list[str]:
+    def commands(self, nmt: str, trained: Path, exported: Path) -> list[str]:
         """Returns commands that parse, score, serve and prepare."""
         return [
             f'echo "The cat sat on the mat." | {nmt} parse {trained} --pretty',
-            *([f"{nmt} serve {exported}    # draws trees in the browser"] if exported else []),
+            f"{nmt} serve {exported}    # draws trees in the browser",
             f"{nmt} evaluate {trained} --test-set {self.spec} --json",
             f"{nmt} prepare --task {self.task} --corpus trees:FILE …    # your own treebank",
         ]

@@ -73,12 +73,12 @@ class SummarizationDemo(Demo):
             table.add_row(*row)
         console.print(table, markup=False)
 
-    def commands(self, nmt: str, trained: Path, exported: Path | None) -> list[str]:
+    def commands(self, nmt: str, trained: Path, exported: Path) -> list[str]:
         """Returns commands that summarize, score, serve and prepare."""
         text = "This package contains a small program that shows the weather of your town in the terminal."
         return [
             f'echo "{text}" | {nmt} summarize {trained}',
-            *([f"{nmt} serve {exported}"] if exported else []),
+            f"{nmt} serve {exported}",
             f"{nmt} evaluate {trained} --test-set {self.spec} --json",
             f"{nmt} prepare --task {self.task} --corpus tsv:FILE …    # your own texts, each with its summary",
         ]

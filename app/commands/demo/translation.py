@@ -69,11 +69,11 @@ class TranslationDemo(Demo):
             table.add_row(*row)
         console.print(table, markup=False)
 
-    def commands(self, nmt: str, trained: Path, exported: Path | None) -> list[str]:
+    def commands(self, nmt: str, trained: Path, exported: Path) -> list[str]:
         """Returns commands that translate, score and prepare."""
         return [
             f'echo "Where is the station?" | {nmt} translate {trained}',
-            *([f"{nmt} translate {exported} FILE --scores"] if exported else []),
+            f"{nmt} translate {exported} FILE --scores",
             f"{nmt} evaluate {trained} --test-set {self.spec} --json",
             f"{Path(nmt).with_name('tensorboard')} --logdir {trained}",
             f"{nmt} prepare --help    # your own parallel text",

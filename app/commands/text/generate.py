@@ -3,14 +3,10 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keras_nmt.app.arguments import Verbs, add_checkpoint_options
 from keras_nmt.app.commands.text.translate import check_ranges, check_verb
 from keras_nmt.app.errors import UserError
-
-if TYPE_CHECKING:
-    from keras_nmt.app.decoding.generation.graph import GenerationSettings
 
 SETTINGS = ("temperature", "top_k", "top_p", "max_tokens", "no_repeat_ngram_size", "repetition_penalty")
 MAX_TOKENS = 200
@@ -25,7 +21,7 @@ def add_parser(verbs: Verbs) -> None:
         epilog='example: nmt generate run --prompt "ROMEO:" --temperature 0.8',
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="a run of a language model")
+    add("model", type=Path, metavar="MODEL", help="a run or an export of a language model")
     add("--prompt", default="", metavar="TEXT", help="text to continue (default: none, a new text)")
     add("--max-tokens", type=int, default=MAX_TOKENS, metavar="N", help=f"at most N tokens (default: {MAX_TOKENS})")
     add(
@@ -48,39 +44,24 @@ def run(arguments: argparse.Namespace) -> None:
     from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from keras_nmt.app.decoding.generation.generator import TextGenerator
-    from keras_nmt.app.decoding.generation.graph import GenerationGraph, GenerationSettings
+    from keras_nmt.app.models.generation import generator_of_export
     from keras_nmt.app.models.loading import RunModel, load_model
 
     model = load_model(arguments.model, checkpoint=arguments.checkpoint, ensemble=arguments.ensemble)
     check_verb(arguments, model.task)
-    engine = model.engine if isinstance(model, RunModel) else None
-    if not isinstance(engine, GenerationGraph):
-        raise UserError(f"{arguments.model} is an export; generate with the run")
+    generator = model.generator() if isinstance(model, RunModel) else generator_of_export(model)
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
-    settings = GenerationSettings.of(engine.options)
-    generator = TextGenerator(engine)
+    settings = generator.steps.settings.changed(given)
     for number in range(arguments.samples):
         if number:
             print("-" * 20)
         print(arguments.prompt, end="", flush=True)
         seed = (arguments.seed + number) % 2**31
-        parts = generator.generate(
-            arguments.prompt, seed=seed, settings=with_values(settings, given), stop=arguments.stop
-        )
+        parts = generator.generate(arguments.prompt, seed=seed, settings=settings, stop=arguments.stop)
         for part in parts:
             sys.stdout.write(part)
             sys.stdout.flush()
         print()
-
-
-def with_values(settings: "GenerationSettings", values: dict[str, float]) -> "GenerationSettings":
-    """Returns the settings with some of their values replaced."""
-    import tensorflow as tf
-
-    return settings._replace(
-        **{name: tf.constant(value, getattr(settings, name).dtype) for name, value in values.items()}
-    )
 
 
 def check_usage(arguments: argparse.Namespace) -> None:

@@ -4,13 +4,13 @@ import argparse
 import shutil
 
 from keras_nmt.app.arguments import Verbs, add_checkpoint_options
-from keras_nmt.app.commands.text.summarize import NOT_FOR_SUMMARIES
-from keras_nmt.app.commands.text.translate import (
+from keras_nmt.app.commands.text.options import (
     add_input_arguments,
     add_output_options,
     add_search_options,
-    run_lines,
 )
+from keras_nmt.app.commands.text.summarize import NOT_FOR_SUMMARIES
+from keras_nmt.app.commands.text.translate import run_lines
 from keras_nmt.app.errors import UserError
 
 

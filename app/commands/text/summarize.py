@@ -1,14 +1,14 @@
 """`nmt summarize`: prints a summary of each line of a text."""
 
 from keras_nmt.app.arguments import Verbs, add_checkpoint_options
-from keras_nmt.app.commands.text.translate import (
+from keras_nmt.app.commands.text.options import (
     add_input_arguments,
     add_length_options,
     add_output_options,
     add_sampling_options,
     add_search_options,
-    run,
 )
+from keras_nmt.app.commands.text.translate import run
 
 # The values of those options of `nmt translate` that summaries do not have.
 NOT_FOR_SUMMARIES = {

@@ -1,44 +1,111 @@
-"""Yields the text of a language model as it is generated, a few tokens at a time."""
+"""Generates the text of a language model a few tokens at a time, with what the model might have said instead."""
 
 import codecs
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import Literal, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from keras_nmt.app.decoding.generation.graph import GenerationGraph, GenerationSettings
-from keras_nmt.app.decoding.network.traced import traced
-from keras_nmt.app.decoding.search.sampling import SamplingState
+from keras_nmt.app.decoding.generation.settings import GenerationSettings
+from keras_nmt.app.decoding.generation.steps import GenerationSteps, NewTokens
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS
 
 TOKENS_AT_ONCE = 4  # the time of a call from Python is then small beside that of the steps
+CONTEXT_TOKENS = 16  # tokens of the prompt that are decoded with the text, so that words and spaces join
+
+Reason = Literal["length", "stop", "end"]  # `max_tokens` reached, a stop string found, ended by the model
+
+
+class Alternative(NamedTuple):
+    """What could stand in the place of a token.
+
+    Attributes:
+        text: The text; "" if the model would end the text here.
+        probability: The probability under the model.
+    """
+
+    text: str
+    probability: float
+
+
+class Part(NamedTuple):
+    """A part of a generated text that is not empty, usually one token.
+
+    A character of several tokens is one part. Its probability is the product of theirs, and its alternatives are those
+    to the first of them.
+    """
+
+    text: str
+    probability: float
+    alternatives: tuple[Alternative, ...] = ()
+
+
+class Chunk(NamedTuple):
+    """What one step adds to a text.
+
+    Attributes:
+        parts: The parts that are certain now, maybe none.
+        tokens: The number of drawn tokens.
+        reason: The reason why the text ends; None if it goes on.
+    """
+
+    parts: tuple[Part, ...]
+    tokens: int
+    reason: Reason | None
+
+    @property
+    def text(self) -> str:
+        """The text of all parts."""
+        return "".join(part.text for part in self.parts)
+
+
+class Token(NamedTuple):
+    """A drawn token, the logarithm of its probability, and its alternatives."""
+
+    id: int
+    log_probability: float
+    alternatives: tuple[Alternative, ...]
 
 
 class TextGenerator:
-    """Generates one text after another with a `GenerationGraph`.
+    """Generates one text after another. Several threads may use one generator.
 
     Args:
-        graph: The engine.
-        tokens_at_once: The number of tokens after which text can be yielded.
+        steps: The steps of a run's graph or of an export.
+        tokens_at_once: The number of tokens of a step.
     """
 
-    def __init__(self, graph: GenerationGraph, tokens_at_once: int = TOKENS_AT_ONCE) -> None:
-        self.graph = graph
+    def __init__(self, steps: GenerationSteps, tokens_at_once: int = TOKENS_AT_ONCE) -> None:
+        self.steps = steps
         self.tokens_at_once = tokens_at_once
+        pieces = steps.vocabulary.pieces()
         self.bytes = {
             number: bytes([int(piece[3:-1], 16)])
-            for number, piece in enumerate(graph.vocabulary.pieces())
+            for number, piece in enumerate(pieces)
             if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
         }
-        settings = [tf.TensorSpec([], value.dtype) for value in GenerationSettings.of(graph.options)]
-        seeds = tf.TensorSpec([1, 2], tf.int32)
-        self._begin = traced(self._begun, tf.RaggedTensorSpec([1, None], tf.int32), seeds, *settings)
-        self._advance = traced(self._advanced, graph.state_spec, tf.TensorSpec([], tf.int32), seeds, *settings)
+        self.shown = [self._shown(number, piece) for number, piece in enumerate(pieces)]
 
     def generate(
         self, prompt: str, *, seed: int = 0, settings: GenerationSettings | None = None, stop: Sequence[str] = ()
     ) -> Iterator[str]:
-        """Yields the continuation of a prompt in parts that are not empty.
+        """Yields the continuation of a prompt in parts that are not empty; see `chunks`."""
+        return (chunk.text for chunk in self.chunks(prompt, seed=seed, settings=settings, stop=stop) if chunk.parts)
+
+    def chunks(
+        self,
+        prompt: str,
+        *,
+        seed: int = 0,
+        settings: GenerationSettings | None = None,
+        stop: Sequence[str] = (),
+        alternatives: int = 0,
+    ) -> Iterator[Chunk]:
+        """Yields the continuation of a prompt, a chunk for each step.
 
         The joined parts are the text that `GenerationGraph.generate` returns for this prompt, seed and settings, up to
         the first of the strings in `stop`. No part ends within a character, and no part has a piece of a stop string.
@@ -48,66 +115,135 @@ class TextGenerator:
             seed: The seed of the random numbers, 32 bits.
             settings: The settings of generation; None for those of the engine.
             stop: Strings before which the text ends.
+            alternatives: The number of most probable tokens to return for each place.
 
         Raises:
             ValueError: One of `stop` is empty.
         """
         if "" in stop:
             raise ValueError("a stop string is empty; remove it, or write the text to stop at")
-        settings = settings or GenerationSettings.of(self.graph.options)
-        return self._parts(prompt, seed, settings, stop)
+        return self._chunks(prompt, seed, settings or self.steps.settings, stop, alternatives)
 
-    def _parts(self, prompt: str, seed: int, settings: GenerationSettings, stop: Sequence[str]) -> Iterator[str]:
-        ids = self.graph.vocabulary.encode(tf.constant([prompt]))
-        before = ids.to_list()[0]
-        start = sent = len(self._text(before))
-        for tokens, is_last in self._growing(ids, seed, settings):
-            text = self._text([*before, *(tokens if is_last else self._whole_characters(tokens))])
-            place, is_stopped = stop_place(text, stop, start)
-            end = place if is_stopped or not is_last else len(text)
-            if end > sent:
-                yield text[sent:end]
-                sent = end
-            if is_stopped:
-                return
-
-    def _growing(
-        self, ids: tf.RaggedTensor, seed: int, settings: GenerationSettings
-    ) -> Iterator[tuple[list[int], bool]]:
-        """Yields all tokens so far, without EOS, and True if these are all; a few tokens more each time."""
-        seeds, most = tf.constant([[seed, 0]]), int(settings.max_tokens)
-        state = self._begin(ids, seeds, *settings)
-        count = 0
+    def _chunks(
+        self, prompt: str, seed: int, settings: GenerationSettings, stop: Sequence[str], alternatives: int
+    ) -> Iterator[Chunk]:
+        (ids,) = self.steps.vocabulary.encode_in_python([prompt])
+        growing = _GrowingText(self, ids[-CONTEXT_TOKENS:], stop)
+        most, count = int(settings.max_tokens), 0
+        seeds = tf.constant([[seed, 0]])
+        state = self.steps.begin(tf.constant([ids], tf.int32), seeds, tf.constant(alternatives), *settings)
         while True:
             count = min(count + self.tokens_at_once, most)
-            state = self._advance(state, tf.constant(count), seeds, *settings)
-            drawn = state.tokens[0, 1 : count + 1].numpy().tolist()
-            tokens = list(takewhile(lambda token: token != EOS, drawn))
-            is_last = len(tokens) < len(drawn) or count == most
-            yield tokens, is_last
-            if is_last:
+            *state, tokens, by_token, others, by_other = self.steps.advance(
+                tf.constant(count), seeds, *settings, *state
+            )
+            drawn = self._tokens(NewTokens(tokens, by_token, others, by_other))
+            has_ended = bool(drawn) and drawn[-1].id == EOS
+            reason: Reason | None = "end" if has_ended else "length" if count == most else None
+            parts, is_stopped = growing.add(drawn[: len(drawn) - has_ended], is_last=reason is not None)
+            reason = "stop" if is_stopped else reason
+            yield Chunk(parts, len(drawn), reason)
+            if reason:
                 return
 
-    def _text(self, ids: Sequence[int]) -> str:
-        (text,) = self.graph.vocabulary.decode_in_python([ids])
+    def _tokens(self, new: NewTokens) -> list[Token]:
+        """Converts the tokens of the only text."""
+        tokens, by_token, others, by_other = (values.numpy()[0] for values in new)
+        probabilities = np.exp(by_other)
+        return [
+            Token(
+                int(token),
+                float(by_token[place]),
+                tuple(
+                    Alternative(self.shown[other], float(share))
+                    for other, share in zip(others[place], probabilities[place], strict=True)
+                ),
+            )
+            for place, token in enumerate(tokens)
+        ]
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Decodes tokens."""
+        (text,) = self.steps.vocabulary.decode_in_python([ids])
         return text
 
-    def _whole_characters(self, tokens: list[int]) -> list[int]:
-        """Returns the tokens without those at the end that are the first bytes of an unfinished character."""
-        at_end = [*takewhile(lambda token: token in self.bytes, reversed(tokens))][::-1]
+    def whole_characters(self, tokens: Sequence[int]) -> int:
+        """Returns the number of tokens without those at the end that are the first bytes of an unfinished character."""
+        at_end = [*takewhile(lambda token: token in self.bytes, reversed(tokens[-3:]))][::-1]  # a fourth byte ends it
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         decoder.decode(b"".join(self.bytes[token] for token in at_end))
         unfinished, _ = decoder.getstate()
-        return tokens[: len(tokens) - len(unfinished)]
+        return len(tokens) - len(unfinished)
 
-    def _begun(self, ids: tf.RaggedTensor, seeds: tf.Tensor, *settings: tf.Tensor) -> SamplingState:
-        chosen = GenerationSettings(*settings)
-        return self.graph.sampler(seeds, chosen).begin(self.graph.read(ids, chosen.max_tokens))
+    def _shown(self, number: int, piece: str) -> str:
+        """Returns the text of a piece by itself. A byte that is no character is shown as its piece, such as <0xE2>."""
+        if number == EOS:
+            return ""
+        byte = self.bytes.get(number, b"\xff")
+        return byte.decode() if byte.isascii() else piece.replace("▁", " ")
 
-    def _advanced(
-        self, state: SamplingState, until: tf.Tensor, seeds: tf.Tensor, *settings: tf.Tensor
-    ) -> SamplingState:
-        return self.graph.sampler(seeds, GenerationSettings(*settings)).run(state, until)
+
+@dataclass
+class _GrowingText:
+    """The tokens of a text so far, and what of its text was already returned.
+
+    Attributes:
+        generator: The generator, which decodes the tokens.
+        before: The last tokens of the prompt.
+        stop: Strings before which the text ends.
+        tokens: All tokens so far.
+        ends: Pairs of a number of tokens that are whole characters, and the length of their text, ascending.
+        sent: The number of pairs of `ends` whose text was returned.
+    """
+
+    generator: TextGenerator
+    before: Sequence[int]
+    stop: Sequence[str]
+    tokens: list[Token] = field(default_factory=list)
+    ends: list[tuple[int, int]] = field(default_factory=list)
+    sent: int = 1
+
+    def __post_init__(self) -> None:
+        self.start = len(self._text(0))
+        self.ends.append((0, self.start))
+
+    def add(self, new: Sequence[Token], *, is_last: bool) -> tuple[tuple[Part, ...], bool]:
+        """Adds tokens; returns the parts that are certain now, and True if a stop string was found."""
+        for token in new:
+            self.tokens.append(token)
+            self._end_part(self.generator.whole_characters([one.id for one in self.tokens]))
+        if is_last:
+            self._end_part(len(self.tokens))
+        text = self._text(self.ends[-1][0])
+        place, is_stopped = stop_place(text, self.stop, self.start)
+        end = place if is_stopped or not is_last else len(text)
+        return tuple(self._parts(text, end, is_cut=is_stopped)), is_stopped
+
+    def _end_part(self, count: int) -> None:
+        """Ends a part after so many tokens, if that adds text to the part before."""
+        if count > self.ends[-1][0] and (length := len(self._text(count))) > self.ends[-1][1]:
+            self.ends.append((count, length))
+
+    def _text(self, count: int) -> str:
+        return self.generator.text_of([*self.before, *(token.id for token in self.tokens[:count])])
+
+    def _parts(self, text: str, end: int, *, is_cut: bool) -> Iterator[Part]:
+        """Yields the parts before `end` that were not yielded yet; the last one is cut there if `is_cut`."""
+        while self.sent < len(self.ends):
+            (first, begin), (last, finish) = self.ends[self.sent - 1 : self.sent + 1]
+            if finish > end and not (is_cut and begin < end):
+                return
+            tokens = self.tokens[first:last]
+            probability = math.exp(sum(token.log_probability for token in tokens))
+            others = tokens[0].alternatives if begin else map(_at_beginning, tokens[0].alternatives)
+            yield Part(text[begin : min(finish, end)], probability, tuple(others))
+            self.sent += 1
+
+
+def _at_beginning(alternative: Alternative) -> Alternative:
+    """Returns an alternative to the first token of a text, which begins without the space before a word."""
+    is_word = len(alternative.text) > 1 and alternative.text[0] == " "
+    return alternative._replace(text=alternative.text[1:]) if is_word else alternative
 
 
 def stop_place(text: str, stop: Sequence[str], start: int = 0) -> tuple[int, bool]:

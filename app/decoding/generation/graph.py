@@ -9,7 +9,7 @@ Its signatures, which an export contains:
 - `score` takes `texts` (string [N]), and returns the fields of `TextScores`.
 - `tokenize` and `detokenize` are those of `signatures`.
 
-`generator` yields one text as it is generated.
+`stepper` generates a few tokens at a time, and `generator` yields one text as it is generated.
 """
 
 from typing import NamedTuple
@@ -17,15 +17,16 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_nmt.app.decoding.forced.text_scoring import text_log_probabilities
+from keras_nmt.app.decoding.generation.settings import GenerationSettings
 from keras_nmt.app.decoding.network.block import BlockReader, CausalNetwork
 from keras_nmt.app.decoding.options import DecodingOptions
-from keras_nmt.app.decoding.search.hypotheses import SearchState
-from keras_nmt.app.decoding.search.penalties import Repetition
-from keras_nmt.app.decoding.search.sampling import Sampler, Sampling, SamplingState
+from keras_nmt.app.decoding.search.hypotheses import SearchState, Step
+from keras_nmt.app.decoding.search.sampling import Sampler, SamplingState
 from keras_nmt.app.decoding.signatures import (
     DEFAULT,
     DETOKENIZE,
     ENGINE_SIGNATURES,
+    GENERATE,
     SCORE,
     SEEDS,
     TEXTS,
@@ -43,43 +44,8 @@ from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
 TOKENS_AT_ONCE = 65_536  # tokens whose keys and values are in memory at once: 2 GB for a base model
 
-GENERATE = "generate"
+
 PROMPTS = tf.TensorSpec([None], tf.string, name="prompts")
-
-
-class GenerationSettings(NamedTuple):
-    """The settings of generation that each call can override."""
-
-    temperature: tf.Tensor  # float32 []; 0 always takes the most probable token
-    top_k: tf.Tensor  # int32 []; see `Sampling`
-    top_p: tf.Tensor  # float32 []; see `Sampling`
-    max_tokens: tf.Tensor  # int32 [], the largest number of tokens of a continuation, EOS included
-    no_repeat_ngram_size: tf.Tensor  # int32 []; this and the next one apply to the continuation, see `Repetition`
-    repetition_penalty: tf.Tensor  # float32 []
-
-    @classmethod
-    def of(cls, options: DecodingOptions) -> "GenerationSettings":
-        """Returns the default settings; `max_extra_tokens` of the options is the default of `max_tokens`."""
-        sampling = Sampling()
-        return cls(
-            tf.constant(sampling.temperature, tf.float32),
-            tf.constant(sampling.top_k, tf.int32),
-            tf.constant(sampling.top_p, tf.float32),
-            tf.constant(options.max_extra_tokens, tf.int32),
-            tf.constant(options.no_repeat_ngram_size, tf.int32),
-            tf.constant(options.repetition_penalty, tf.float32),
-        )
-
-    @property
-    def sampling(self) -> Sampling:
-        """The distribution that the next token is drawn from."""
-        greedy = tf.equal(self.temperature, 0.0)
-        return Sampling(tf.where(greedy, 1.0, self.temperature), tf.where(greedy, 1, self.top_k), self.top_p)
-
-    @property
-    def repetition(self) -> Repetition:
-        """The rules against repetition."""
-        return Repetition(self.no_repeat_ngram_size, self.repetition_penalty)
 
 
 class GeneratedTexts(NamedTuple):
@@ -205,19 +171,20 @@ class GenerationGraph(tf.Module):
         """Reads prompts, int32 [N, (P)]; returns the state in which `sampler` begins."""
         return SearchState(self.reader.begin(prompts, max_tokens))
 
-    def sampler(self, seeds: tf.Tensor, settings: GenerationSettings) -> Sampler:
+    def step(self, tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
+        """Reads the newest tokens, int32 [B]; returns the logits of the next ones, [B, V], and the state."""
+        block, last_of_prompt = state.beams
+        logits, block = self.reader.step(tf.where(position == 0, last_of_prompt, tokens), block)
+        return logits, SearchState((block, last_of_prompt))
+
+    def sampler(self, seeds: tf.Tensor, settings: GenerationSettings, step: Step | None = None) -> Sampler:
         """Returns the sampler of B continuations with their seeds, int32 [B, 2].
 
-        Run it until `max_tokens`. It has room for one more token, which would be EOS if it were drawn.
+        Run it until `max_tokens`. It has room for one more token, which would be EOS if it were drawn. It calls `step`,
+        which is the method of this class if it is None.
         """
-
-        def step(tokens: tf.Tensor, position: tf.Tensor, state: SearchState) -> tuple[tf.Tensor, SearchState]:
-            block, last_of_prompt = state.beams
-            logits, block = self.reader.step(tf.where(position == 0, last_of_prompt, tokens), block)
-            return logits, SearchState((block, last_of_prompt))
-
         return Sampler(
-            step,
+            step or self.step,
             length_limits=tf.fill([tf.shape(seeds)[0]], settings.max_tokens + 1),
             seeds=seeds,
             sampling=settings.sampling,

@@ -26,6 +26,9 @@ class CausalNetwork(Protocol):
     def weights(self) -> Sequence[Any]:
         """All weights, as Keras variables."""
 
+    def count_params(self) -> int:
+        """Returns the number of values in all weights."""
+
     def decode(self, target: tf.Tensor) -> tf.Tensor:
         """Computes the logits [B, T, V] of the next token after each of the ids [B, T]."""
 

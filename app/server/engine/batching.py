@@ -29,7 +29,8 @@ MAX_QUEUED = 2048  # texts
 PAUSE_SECONDS = 0.008  # if no new text arrives for this time, a batch does not wait longer
 MAX_GATHER_SECONDS = 0.05  # the longest time that a text waits for other texts while a worker is idle
 ROWS_MULTIPLE = 8
-ROW_INPUTS = ("texts", "prefixes", "targets", "seeds")  # inputs with one value per row; other inputs have one per batch
+# Inputs with one value per row. Other inputs have one per batch.
+ROW_INPUTS = ("texts", "prompts", "prefixes", "targets", "seeds")
 
 SignatureRow = Mapping[str, Any]  # inputs or outputs of a signature for one text
 Settings = tuple[tuple[str, Any], ...]  # names and values of the inputs that are not in `ROW_INPUTS`; hashable
@@ -157,7 +158,8 @@ class Batcher:
 
     def _record(self, batch: Sequence[QueuedText]) -> None:
         version, signature, _ = batch[0].key
-        lengths = [1 + length for length in version.token_counts([text.row["texts"] for text in batch])]
+        texts = [text.row["prompts" if "prompts" in text.row else "texts"] for text in batch]
+        lengths = [1 + length for length in version.token_counts(texts)]
         self.metrics.batch(version.model, signature, len(batch), sum(lengths), len(batch) * max(lengths))
 
     def _next_batch(self) -> list[QueuedText]:

@@ -30,6 +30,7 @@ class Metrics:
         )
         self.tokens = Counter("nmt_source_tokens", "Source tokens, without padding", ["model"], registry=registry)
         self.padded = Counter("nmt_padded_tokens", "Source tokens, with padding", ["model"], registry=registry)
+        self.generated = Counter("nmt_generated_tokens", "Tokens of written texts", ["model"], registry=registry)
         self.loaded = Gauge("nmt_model_version", "Version that answers requests", ["model"], registry=registry)
         self.warm = Gauge(
             "nmt_model_warm", "1 after every signature of that version has run", ["model"], registry=registry

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from keras_nmt.app.decoding.signatures import ALIGN, N_BEST, TRANSLATE
+from keras_nmt.app.decoding.signatures import ALIGN, GENERATE, N_BEST, TRANSLATE
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runtime.console import say
 from keras_nmt.app.server.engine.export_folders import exports_at, last_modified, version_number
@@ -19,7 +19,7 @@ from keras_nmt.app.server.engine.metrics import Metrics
 from keras_nmt.app.server.engine.versions import Direction, Version
 from keras_nmt.app.server.errors import NotFoundError, RequestError
 
-WARMED_FIRST = (TRANSLATE, N_BEST, ALIGN)  # before the server answers; other signatures are warmed up later
+WARMED_FIRST = (TRANSLATE, N_BEST, ALIGN, GENERATE)  # before the server answers; other signatures are warmed up later
 POLL_SECONDS = 1.0
 
 

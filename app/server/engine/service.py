@@ -8,14 +8,16 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from keras_nmt.app.server.engine.batching import Batcher
+from keras_nmt.app.server.engine.generation import Writer
 from keras_nmt.app.server.engine.languages import Detected, distance, language_name, source_of
 from keras_nmt.app.server.engine.limits import ApiKeys, Limits, RateLimiter
 from keras_nmt.app.server.engine.metrics import Metrics
 from keras_nmt.app.server.engine.models import Models
 from keras_nmt.app.server.engine.pools.processes import ProcessPool
 from keras_nmt.app.server.engine.pools.threads import ThreadPool
-from keras_nmt.app.server.engine.versions import Direction
+from keras_nmt.app.server.engine.versions import Direction, Version
 from keras_nmt.app.server.errors import CLIENT_GONE, DeadlineError, RequestError, UnauthorizedError
+from keras_nmt.app.tasks.task import Route
 
 _Result = TypeVar("_Result")
 MAX_PENDING_PAGES = 1024  # calls that read or write HTML; each takes a few milliseconds
@@ -45,6 +47,7 @@ class Service:
         files: Processes that read and write Word documents. These processes are separate, so that HTML
             does not wait for Word documents.
         failures: Limit on the number of requests per minute with a wrong key from each address.
+        writer: Threads that continue prompts.
     """
 
     models: Models
@@ -57,6 +60,10 @@ class Service:
     pages: ProcessPool = field(default_factory=lambda: ProcessPool(most=MAX_PENDING_PAGES))
     files: ProcessPool = field(default_factory=ProcessPool)
     failures: RateLimiter = field(default_factory=lambda: RateLimiter(WRONG_KEYS_PER_MINUTE))
+    writer: Writer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writer = Writer(self.metrics)
 
     def admit(self, request: Request, key: object = None) -> None:
         """Checks the API key of a request and counts the request for the rate limit.
@@ -146,12 +153,61 @@ class Service:
             RequestError: No model translates this pair.
         """
         if not self.models.translating():
-            others = ", ".join(f"{one.model} is a model of {one.task.name}" for one in self.models.all())
-            raise RequestError(f"no model here translates: {others}; use POST /api/translate")
+            raise self._none_translates()
         direction, found = self.direction_for(source, target, text)
-        if direction.task.roles:
-            raise RequestError(f"{source}-{target} is {direction.task.name}, not translation; use POST /api/translate")
+        if (task := direction.task).roles:
+            raise RequestError(f"{source}-{target} is {task.name}, not translation; use POST /api/{task.route}")
         return direction, found
+
+    def outputs_for(self, source: str, target: str, text: str, domain: str | None = None) -> Direction:
+        """Selects the direction for a text as `direction_for` does, but only among models that return an output for it.
+
+        Raises:
+            RequestError: No model does this, or the pair is that of a language model.
+        """
+        if all(version.task.route != "translate" for version in self.models.all()):
+            raise self._none_translates()
+        direction, _ = self.direction_for(source, target, text, domain)
+        checked_route(direction.version, "translate")
+        return direction
+
+    def generating(self, name: str | None) -> Version:
+        """Selects a language model.
+
+        Args:
+            name: Name of the model; None selects the first language model.
+
+        Raises:
+            NotFoundError: There is no model of this name.
+            RequestError: The model is of another task, or there is no language model.
+        """
+        if name is not None:
+            return checked_route(self.models.get(name), "generate")
+        for version in self.models.all():
+            if version.task.route == "generate":
+                return version
+        raise RequestError(f"no model here continues texts: {self._tasks()}")
+
+    def _none_translates(self) -> RequestError:
+        return RequestError(f"no model here translates: {self._tasks()}")
+
+    def _tasks(self) -> str:
+        """Returns the tasks of all models and their routes as text for an error message."""
+        versions = self.models.all()
+        tasks = ", ".join(f"{one.model} is a model of {one.task.name}" for one in versions)
+        return f"{tasks}; use {' or '.join(dict.fromkeys(f'POST /api/{one.task.route}' for one in versions))}"
+
+
+def checked_route(version: Version, route: Route) -> Version:
+    """Returns the version.
+
+    Raises:
+        RequestError: Another route applies a model of its task; the message names it.
+    """
+    task = version.task
+    if task.route != route:
+        raise RequestError(f"{version.model} is a model of {task.name}; use POST /api/{task.route}")
+    return version
 
 
 def key_of(request: Request) -> str | None:

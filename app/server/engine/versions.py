@@ -1,21 +1,27 @@
 """Classes for a loaded version of an export and for one of its translation directions."""
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from keras_nmt.app.decoding.signatures import TOKENIZE, Signatures, inputs_of, with_translate
+from keras_nmt.app.decoding.generation.generator import TextGenerator
+from keras_nmt.app.decoding.signatures import GENERATE, TOKENIZE, Signatures, inputs_of, with_translate
 from keras_nmt.app.exporting.signature_definitions import definitions_of, signature_definitions
 from keras_nmt.app.models.export_layout import WARM_UP, is_ctranslate2
 from keras_nmt.app.models.exports import load_export, reporting_damage
+from keras_nmt.app.models.generation import generator_of_export
 from keras_nmt.app.runtime.utf8_names import in_utf8
 from keras_nmt.app.server.engine.export_folders import version_number
 from keras_nmt.app.server.errors import NotFoundError
 from keras_nmt.app.tasks.task import Task
+
+TRIED_TOKENS = 8  # more than one step of a generator
 
 
 class Version:
@@ -82,7 +88,10 @@ class Version:
             raise NotFoundError(f"{self.model} has no signature {signature}, which this needs; it has: {known}")
 
     def warm_up(self, names: Collection[str]) -> None:
-        """Runs each signature in `names` once, with a request from the export's warm-up file for TensorFlow Serving."""
+        """Runs each signature in `names` once, with a request from the export's warm-up file for TensorFlow Serving.
+
+        With the name `generate`, the steps of a language model run too.
+        """
         if not (self.folder / WARM_UP).is_file():  # CTranslate2 exports have no such file and need no warm-up
             return
         left = set(names)
@@ -93,6 +102,14 @@ class Version:
                 left.remove(name)
                 function = self.signatures[name]
                 function(**{key: tf.constant(tf.make_ndarray(request.inputs[key])) for key in inputs_of(function)})
+        if GENERATE in names and GENERATE in self.definitions:
+            few = self.generator.steps.settings.changed({"max_tokens": TRIED_TOKENS})
+            deque(self.generator.chunks("", settings=few, alternatives=1), maxlen=0)
+
+    @cached_property
+    def generator(self) -> TextGenerator:
+        """The generator of a language model. Raises `UserError` if the model does not continue texts."""
+        return generator_of_export(self.export)
 
 
 @dataclass(frozen=True)

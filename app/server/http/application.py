@@ -25,7 +25,7 @@ from keras_nmt.app.server.errors import CLIENT_GONE, BusyError, RequestError, To
 from keras_nmt.app.server.http.gate import Gate
 from keras_nmt.app.server.http.origins import ANY, Origins
 from keras_nmt.app.server.http.proxies import Proxies
-from keras_nmt.app.server.http.routes import libretranslate, page_api, tf_serving
+from keras_nmt.app.server.http.routes import generation, libretranslate, page_api, tf_serving
 from keras_nmt.app.server.http.routes.dependencies import CurrentService
 from keras_nmt.app.server.http.routes.translated_files import TranslatedFiles
 
@@ -33,8 +33,8 @@ PAGE = Path(__file__).parents[1] / "page"
 # Otherwise OpenTelemetry reads its configuration on every request, which takes a fifth of the time spent on HTTP.
 NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False}
 DESCRIPTION = (
-    "Translates, summarizes or parses with the SavedModels that `nmt export` writes. Speaks TensorFlow Serving's REST "
-    "interface, LibreTranslate's, and its own, which the page uses."
+    "Translates, summarizes, parses or continues texts with the SavedModels that `nmt export` writes. Speaks the REST "
+    "interface of TensorFlow Serving, that of LibreTranslate, and its own, which the page uses."
 )
 
 routes = APIRouter(include_in_schema=False)
@@ -60,7 +60,7 @@ def application(
         telemetry=NO_TELEMETRY,
     )
     app.state.service, app.state.files = service, TranslatedFiles()
-    for interface in (tf_serving.routes, libretranslate.routes, page_api.routes, routes):
+    for interface in (tf_serving.routes, libretranslate.routes, page_api.routes, generation.routes, routes):
         app.include_router(interface)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     add_error_handlers(app)

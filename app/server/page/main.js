@@ -1,5 +1,6 @@
 // Entry point: the tabs, and the data that both views need.
 import { get } from "./server.js";
+import { startGenerating } from "./generate.js";
 import { startInside } from "./inside.js";
 import { startTranslating } from "./translate.js";
 
@@ -26,5 +27,6 @@ for (const [number, tab] of tabs.entries()) {
 }
 
 const [models, settings] = await Promise.all([get("api/models"), get("frontend/settings")]);
+startGenerating(models, settings);
 startTranslating(models, settings);
 startInside(models);

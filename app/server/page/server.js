@@ -84,8 +84,9 @@ export const get = async (path) => (await request(path)).json();
 export const post = async (path, fields, signal) => (await request(path, json(fields, signal))).json();
 export const postForm = async (path, form, signal) => (await request(path, { method: "POST", body: form, signal })).json();
 
-// Yields the data of server-sent events as they arrive. Throws on an "error" event, or if the "end" event is missing.
-export async function* events(path, fields, signal) {
+// Yields the data of server-sent events as they arrive, and calls `onEnd` with the data of the "end" event. Throws on an
+// "error" event, or if the "end" event is missing.
+export async function* events(path, fields, signal, onEnd = () => {}) {
   const response = await request(path, json(fields, signal));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -99,6 +100,7 @@ export async function* events(path, fields, signal) {
       const [, kind] = block.match(/^event: (.*)$/m) ?? [];
       const data = JSON.parse(block.match(/^data: (.*)$/m)[1]);
       isComplete ||= kind === "end";
+      if (kind === "end") onEnd(data);
       if (kind === "error") throw new Error(data.error);
       if (!kind) yield data;
     }

@@ -7,19 +7,25 @@ let current = null;
 
 export const task = () => current;
 
+// True if the model writes a text as one watches; `generate` is its view.
+export const writes = () => current.display === "generation";
+
 // Shows the words of a task, and hides what has no meaning for it.
 export function showTask(chosen) {
   current = chosen;
   document.title = `nmt: ${chosen.verb}`;
   at("tab-translate").textContent = chosen.heading;
   at("tab-inside").hidden = !chosen.explain;
-  at("text-label").textContent = chosen.input;
-  at("text").placeholder = chosen.placeholder;
-  at("hint").textContent = chosen.hint;
+  const [label, field, hint] = writes() ? ["prompt-label", "prompt", "write-hint"] : ["text-label", "text", "hint"];
+  at(label).textContent = chosen.input;
+  at(field).placeholder = chosen.placeholder;
+  at(hint).textContent = chosen.hint;
   at("translation").setAttribute("aria-label", capitalized(chosen.output));
   at("copy").title = `Copy the ${chosen.output} (Alt+C)`;
   at("output-noun").textContent = chosen.output;
   at("list-hint").hidden = !chosen.alternatives;
+  at("generating").hidden = !writes();
+  at("translating").hidden = writes();
   at("languages").hidden = at("files").hidden = !chosen.between_languages;
 }
 

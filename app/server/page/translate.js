@@ -5,7 +5,7 @@ import { startFiles } from "./files.js";
 import { addToHistory, startHistory } from "./history.js";
 import { readLink, writeLink } from "./link.js";
 import { events, post, showProblem } from "./server.js";
-import { showTask, task, warning } from "./task.js";
+import { showTask, task, warning, writes } from "./task.js";
 import { drawTree } from "./tree.js";
 
 const TYPING_PAUSE_MS = 250;
@@ -104,9 +104,10 @@ function swap() {
 function showEntry(entry) {
   choosePair(entry.source, entry.target);
   if (entry.text === null) return;
-  text.value = entry.text;
+  const field = writes() ? at("prompt") : text;
+  field.value = entry.text;
   schedule(0);
-  text.focus();
+  field.focus();
 }
 
 const languages = () => [at("source-language").value, at("target-language").value];
@@ -123,6 +124,7 @@ function schedule(milliseconds) {
   clearTimeout(startTimer);
   running?.abort();
   choices.hidden = true;
+  if (writes()) return;
   const length = [...text.value].length; // code points, as the server counts
   at("count").textContent = `${length.toLocaleString()} of ${limit.toLocaleString()} characters`;
   text.setAttribute("aria-invalid", length > limit);
@@ -286,6 +288,7 @@ async function copy() {
 }
 
 function shortcut(event) {
+  if (writes()) return;
   if (event.altKey && event.key.toLowerCase() === "s") swap();
   else if (event.altKey && event.key.toLowerCase() === "c") copy();
   else if (event.key === "Escape") closeChoices();

@@ -89,7 +89,7 @@ def admitted_direction(service: Service, request: Request, body: DirectedRequest
     """
     service.admit(request)
     service.limits.check(texts)
-    return service.direction_for(body.source, body.target, texts[0], body.domain)[0]
+    return service.outputs_for(body.source, body.target, texts[0], body.domain)
 
 
 @routes.get("/models")
@@ -119,6 +119,7 @@ def task_fields(direction: Direction) -> dict[str, Any]:
     return {
         "name": task.name,
         "verb": task.verb,
+        "route": task.route,
         "output": task.output,
         "between_languages": task.roles is None,
         "alternatives": task.piece == "sentence" and ALTERNATIVES in signatures,

@@ -12,7 +12,17 @@ import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from keras_nmt.app.decoding.signatures import ALTERNATIVES, DEFAULT, GLOSSARY, N_BEST, PREFIX, SAMPLE, SCORE, TRANSLATE
+from keras_nmt.app.decoding.signatures import (
+    ALTERNATIVES,
+    DEFAULT,
+    GENERATE,
+    GLOSSARY,
+    N_BEST,
+    PREFIX,
+    SAMPLE,
+    SCORE,
+    TRANSLATE,
+)
 from keras_nmt.app.server.engine.alignment import MAX_ALIGNED, can_be_aligned
 from keras_nmt.app.server.engine.batching import ROW_INPUTS, SignatureRow, call_signature
 from keras_nmt.app.server.engine.service import Service
@@ -22,7 +32,7 @@ from keras_nmt.app.server.http.routes.dependencies import CurrentService
 from keras_nmt.app.server.http.routes.tensors_as_json import body_of_outputs, inputs_of_body, metadata_of
 
 # The signatures whose rows (one per text) can be batched. In other signatures, output shapes differ from row to row.
-BATCHED = (DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE)
+BATCHED = (DEFAULT, TRANSLATE, N_BEST, PREFIX, ALTERNATIVES, SAMPLE, GLOSSARY, SCORE, GENERATE)
 MAX_STRING_BYTES = 4_000  # for strings that are not split into sentences
 MAX_BEAMS = 64  # beam size times number of alternatives, for one text
 RANGES = {
@@ -34,11 +44,13 @@ RANGES = {
     "length_penalty": (-10, 10),
     "repetition_penalty": (0.01, 100),
     "min_tokens": (0, 256),
-    "max_tokens": (0, 1024),
     "temperature": (0.001, 100),
     "top_k": (0, 2**31 - 1),
     "top_p": (0.0001, 1),
+    "max_tokens": (0, 2048),
 }
+GREEDY = 0  # a temperature below its range; only `generate` takes the most probable token instead of drawing one
+MAX_GENERATED = 2**16  # tokens that one request may ask for, as a batch cannot be cancelled
 UNSPLIT_STRINGS = ("targets", "prefixes", "text", "source_terms", "target_terms")
 BY_TOKEN = ("pieces", "token_log_probabilities")  # outputs whose last axis is T, the tokens
 PREDICT_BODY = {
@@ -108,6 +120,8 @@ async def predict(request: Request, service: CurrentService, name: str, number: 
         raise RequestError("the body is nested too deeply") from error
     texts = [text.decode("utf-8", "replace") for values in inputs.values() for text in strings_of(values)]
     service.limits.check(texts)
+    if signature == GENERATE:
+        check_generated(inputs, version.defaults_of(GENERATE))
     check_inputs(inputs)
     if version.task.piece == "line":  # the graph neither splits nor cuts such texts
         check_length("texts", inputs)
@@ -193,6 +207,8 @@ def check_inputs(inputs: Mapping[str, np.ndarray]) -> None:
         TooLargeError: A string is too long, or a text and its target are together too long for an alignment.
     """
     for name, (least, most) in RANGES.items():
+        if name == "temperature" and "prompts" in inputs and inputs.get(name) == GREEDY:
+            continue
         if name in inputs and not least <= float(inputs[name]) <= most:
             raise RequestError(f"{name} is {inputs[name]}; it must be from {least} to {most}")
     if int(inputs.get("alternatives", 1)) * int(inputs.get("beam_size", 1)) > MAX_BEAMS:
@@ -200,6 +216,17 @@ def check_inputs(inputs: Mapping[str, np.ndarray]) -> None:
     check_string_lengths(inputs)
     if len({len(inputs[name]) for name in ("source_terms", "target_terms") if name in inputs}) > 1:
         raise RequestError("source_terms and target_terms differ in length")
+
+
+def check_generated(inputs: dict[str, np.ndarray], defaults: Mapping[str, Any]) -> None:
+    """Checks the number of tokens that a request wants generated.
+
+    Raises:
+        RequestError: The number is too large.
+    """
+    texts, tokens = (int(inputs.get(name, defaults[name])) for name in ("samples", "max_tokens"))
+    if (wanted := len(inputs["prompts"]) * texts * tokens) > MAX_GENERATED:
+        raise RequestError(f"prompts times samples times max_tokens is {wanted}; it must be at most {MAX_GENERATED}")
 
 
 def check_string_lengths(inputs: Mapping[str, np.ndarray]) -> None:

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.forced.text_scoring import text_log_probabilities
 from keras_nmt.app.decoding.generation import graph as text_generation
-from keras_nmt.app.decoding.generation.graph import GenerationGraph, GenerationSettings
+from keras_nmt.app.decoding.generation.graph import GenerationGraph
+from keras_nmt.app.decoding.generation.settings import GenerationSettings
 from keras_nmt.app.decoding.network.block import BlockReader
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.layers import LanguageModel, TransformerConfig

@@ -1,15 +1,20 @@
 """Text that is yielded as it is generated: the same text, whole characters, and no part of a stop string."""
 
+import math
+import re
 from itertools import accumulate
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_nmt.app.decoding.generation.generator import TextGenerator, stop_place
-from keras_nmt.app.decoding.generation.graph import GenerationGraph, GenerationSettings
+from keras_nmt.app.decoding.generation.graph import GenerationGraph
+from keras_nmt.app.decoding.generation.settings import GenerationSettings
+from keras_nmt.app.decoding.generation.stepper import steps_of
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.layers import LanguageModel, TransformerConfig
-from keras_nmt.pipelines.vocabulary.tokenizer import Vocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
 from tests.app.decoding.fakes import RecitingModel, small_vocabulary
 
 OPTIONS = DecodingOptions(max_extra_tokens=21)
@@ -21,21 +26,28 @@ def vocabulary() -> Vocabulary:
 
 
 @pytest.fixture(scope="module")
-def generator(vocabulary: Vocabulary) -> TextGenerator:
+def graph(vocabulary: Vocabulary) -> GenerationGraph:
     config = TransformerConfig(vocabulary.size, 12, 20, 3, encoder_layers=0, decoder_layers=2)
-    return TextGenerator(GenerationGraph(LanguageModel(config), vocabulary, OPTIONS, context_tokens=9))
+    return GenerationGraph(LanguageModel(config), vocabulary, OPTIONS, context_tokens=9)
+
+
+@pytest.fixture(scope="module")
+def generator(graph: GenerationGraph) -> TextGenerator:
+    return TextGenerator(steps_of(graph))
 
 
 def reciting(text: str, vocabulary: Vocabulary, tokens_at_once: int = 1) -> TextGenerator:
     (ids,) = vocabulary.encode(tf.constant([text])).to_list()
     graph = GenerationGraph(RecitingModel(ids, vocabulary.size), vocabulary, DecodingOptions(), context_tokens=64)
-    return TextGenerator(graph, tokens_at_once)
+    return TextGenerator(steps_of(graph), tokens_at_once)
 
 
 @pytest.mark.parametrize("prompt", ["", "The cat", "one two three four five six seven eight nine ten"])
-def test_the_joined_parts_are_the_text_that_generate_gives(generator: TextGenerator, prompt: str) -> None:
+def test_the_joined_parts_are_the_text_that_generate_gives(
+    graph: GenerationGraph, generator: TextGenerator, prompt: str
+) -> None:
     seeds = range(4)
-    expected = generator.graph.generate(tf.constant([prompt] * len(seeds)), tf.range(len(seeds))).texts[:, 0].numpy()
+    expected = graph.generate(tf.constant([prompt] * len(seeds)), tf.range(len(seeds))).texts[:, 0].numpy()
     counts = []
     for seed in seeds:
         parts = list(generator.generate(prompt, seed=seed))
@@ -45,10 +57,10 @@ def test_the_joined_parts_are_the_text_that_generate_gives(generator: TextGenera
     assert max(counts) > 3
 
 
-def test_the_settings_have_an_effect(generator: TextGenerator) -> None:
+def test_the_settings_have_an_effect(graph: GenerationGraph, generator: TextGenerator) -> None:
     greedy = GenerationSettings.of(OPTIONS)._replace(temperature=tf.constant(0.0), max_tokens=tf.constant(5))
     first, second = ("".join(generator.generate("A dog", seed=seed, settings=greedy)) for seed in (1, 2))
-    expected = generator.graph.generate(tf.constant(["A dog"]), tf.constant([0]), greedy)
+    expected = graph.generate(tf.constant(["A dog"]), tf.constant([0]), greedy)
     assert first == second == expected.texts[0, 0].numpy().decode()
 
 
@@ -68,7 +80,7 @@ def test_bytes_that_are_no_character_are_yielded_as_the_engine_shows_them(vocabu
     ids = [places[piece] for piece in ("<0xE2>", "<0xE2>", "<0x82>", "<0xAC>", "<0x80>", "<0xF0>", "<0x9F>")]
     graph = GenerationGraph(RecitingModel(ids, vocabulary.size), vocabulary, DecodingOptions(), context_tokens=64)
     expected = graph.generate(tf.constant([""]), tf.constant([0])).texts[0, 0].numpy().decode()
-    parts = list(TextGenerator(graph, 1).generate(""))
+    parts = list(TextGenerator(steps_of(graph), 1).generate(""))
     assert "".join(parts) == expected
     assert parts[1] == "€"
 
@@ -116,3 +128,51 @@ def test_an_empty_stop_string_is_refused(generator: TextGenerator) -> None:
 )
 def test_the_place_where_a_growing_text_ends(text: str, stop: list[str], expected: tuple[int, bool]) -> None:
     assert stop_place(text, stop) == expected
+
+
+def test_each_token_has_its_probability_and_the_alternatives_of_the_model(
+    graph: GenerationGraph, generator: TextGenerator, vocabulary: Vocabulary
+) -> None:
+    chunks = list(generator.chunks("The cat", seed=2, alternatives=3))
+    parts = [part for chunk in chunks for part in chunk.parts]
+    found = graph.generate(tf.constant(["The cat"]), tf.constant([2]))
+    log_probability = sum(math.log(part.probability) for part in parts)
+    ids = vocabulary.encode(tf.constant(["The cat"])).to_list()[0]
+    assert log_probability == pytest.approx(float(tf.reduce_sum(found.token_log_probabilities[0, 0, :21])), rel=1e-4)
+    logits = np.array(graph.model.decode(tf.constant([[BOS, *ids]]))[0, -1], np.float64)
+    shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    shares[[PAD, BOS]] = 0.0
+    best = np.argsort(-shares)[:3]
+    assert [one.probability for one in parts[0].alternatives] == pytest.approx(shares[best].tolist(), rel=1e-4)
+    for one, place in zip(parts[0].alternatives, best, strict=True):
+        piece = vocabulary.pieces()[place]
+        byte = int(piece[3:5], 16) if piece.startswith("<0x") else 255
+        expected = "" if place == EOS else chr(byte) if byte < 128 else piece.replace("▁", " ")
+        assert one.text == expected  # a byte that is a character is shown as such
+    assert {len(part.alternatives) for part in parts} == {3}
+
+
+def test_the_first_word_of_a_text_has_alternatives_without_a_space(vocabulary: Vocabulary) -> None:
+    word = next(number for number, piece in enumerate(vocabulary.pieces()) if re.fullmatch("▁[a-z]+", piece))
+    model = RecitingModel([word, word], vocabulary.size)
+    graph = GenerationGraph(model, vocabulary, DecodingOptions(), context_tokens=64)
+    (chunk,) = TextGenerator(steps_of(graph), 8).chunks("", alternatives=1)
+    text = vocabulary.pieces()[word][1:]
+    assert [part.text for part in chunk.parts] == [text, f" {text}"]
+    assert [part.alternatives[0].text for part in chunk.parts] == [text, f" {text}"]
+
+
+def test_a_character_of_several_bytes_is_one_part(vocabulary: Vocabulary) -> None:
+    (chunk,) = reciting("€", vocabulary, 8).chunks("", alternatives=1)
+    (part,) = chunk.parts
+    assert (part.text, chunk.reason) == ("€", "end")
+    assert part.alternatives[0].text in ("▁", " ", "<0xE2>")
+
+
+def test_the_last_chunk_says_why_the_text_ends(vocabulary: Vocabulary) -> None:
+    generator = reciting("A dog barks at the cat", vocabulary, 4)
+    for stop, most, expected in ((["cat"], 40, "stop"), ([], 2, "length"), ([], 40, "end"), (["xyz"], 40, "end")):
+        settings = generator.steps.settings.changed({"max_tokens": most})
+        chunks = list(generator.chunks("", settings=settings, stop=stop))
+        assert (chunks[-1].reason, {chunk.reason for chunk in chunks[:-1]} - {None}) == (expected, set())
+        assert sum(chunk.tokens for chunk in chunks) <= most

@@ -1,0 +1,181 @@
+// The view of a language model: continues a prompt, shows the text as it is written, and at each part of it what the model
+// might have written there instead.
+import { copyText, selectText } from "./clipboard.js";
+import { writeLink } from "./link.js";
+import { events, showProblem } from "./server.js";
+import { task } from "./task.js";
+
+const ALTERNATIVES = 8;
+const LEAVE_MS = 150; // the pointer may cross a gap on its way from the text to the list
+const VISIBLE = { "": "⟨end⟩", "\n": "⏎", "\t": "⇥" };
+const REASONS = { length: "The text has the chosen length", end: "The model ended the text" };
+
+const at = (id) => document.getElementById(id);
+const written = at("written");
+const instead = at("instead");
+let models = [];
+let limit = Infinity;
+let running = null;
+let parts = []; // of the text, each beside its element
+let leaveTimer = 0;
+
+export function startGenerating(all, settings) {
+  models = all.filter((model) => model.task.display === "generation");
+  limit = settings.charLimit;
+  at("model").replaceChildren(...models.map((model) => new Option(model.name, model.name)));
+  at("model-choice").hidden = models.length < 2;
+  at("generating").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (running) running.abort();
+    else write();
+  });
+  at("prompt").addEventListener("input", countCharacters);
+  at("prompt").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.ctrlKey && !running) at("generating").requestSubmit();
+  });
+  for (const range of document.querySelectorAll(".settings [type=range]")) {
+    range.addEventListener("input", () => { range.nextElementSibling.textContent = range.value; });
+  }
+  at("copy-text").addEventListener("click", copy);
+  startShowing();
+}
+
+function countCharacters() {
+  const length = [...at("prompt").value].length; // code points, as the server counts
+  const isLong = length > limit;
+  at("prompt").setAttribute("aria-invalid", isLong);
+  at("prompt-count").textContent = isLong ? `${(length - limit).toLocaleString()} characters too many` : "";
+  return !isLong;
+}
+
+const asked = () => ({
+  model: at("model").value, prompt: at("prompt").value, temperature: Number(at("temperature").value),
+  top_p: Number(at("top-p").value), top_k: Number(at("top-k").value), max_tokens: Number(at("length").value),
+  stream: true, alternatives: ALTERNATIVES,
+});
+
+async function write() {
+  if (!countCharacters()) return;
+  running = new AbortController();
+  const { signal } = running;
+  begin(asked());
+  let message = "";
+  try {
+    for await (const part of events("api/generate", asked(), signal, (end) => { message = REASONS[end.reason]; })) add(part);
+    const { source, target } = models[at("model").selectedIndex];
+    writeLink(source.code, target.code, at("prompt").value);
+  } catch (error) {
+    message = signal.aborted ? "Stopped" : "";
+    if (!signal.aborted) showProblem(`The text is incomplete: ${error.message}`);
+  }
+  running = null;
+  at("write").textContent = "Write";
+  at("write-status").textContent = message;
+  written.setAttribute("aria-busy", "false");
+}
+
+function begin({ prompt }) {
+  hide();
+  parts = [];
+  const given = document.createElement("span");
+  given.className = "given";
+  given.textContent = prompt;
+  written.replaceChildren(given);
+  written.setAttribute("aria-busy", "true");
+  at("write").textContent = "Stop";
+  at("write-status").textContent = task().busy;
+}
+
+// Everything is added as text, so that nothing that the model writes is read as markup.
+function add(part) {
+  const element = document.createElement("span");
+  element.className = "token";
+  element.textContent = part.text;
+  element.tabIndex = parts.length ? -1 : 0; // one stop for the tab key; arrow keys go on from there
+  parts.push({ ...part, element });
+  written.append(element);
+}
+
+// A part is shown while the pointer is on it, or while it has the focus.
+function startShowing() {
+  written.addEventListener("pointerover", (event) => {
+    clearTimeout(leaveTimer);
+    if (event.target.classList.contains("token")) show(event.target);
+  });
+  for (const box of [written, instead]) box.addEventListener("pointerleave", () => { leaveTimer = setTimeout(hide, LEAVE_MS); });
+  instead.addEventListener("pointerenter", () => clearTimeout(leaveTimer));
+  written.addEventListener("focusin", (event) => { if (event.target.classList.contains("token")) show(event.target); });
+  written.addEventListener("focusout", hide);
+  written.addEventListener("keydown", goByKey);
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+}
+
+function goByKey(event) {
+  const now = parts.findIndex((part) => part.element === event.target);
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  const place = { Home: 0, End: parts.length - 1 }[event.key] ?? now + step;
+  if (now < 0 || !parts[place]) return;
+  event.preventDefault();
+  parts[now].element.tabIndex = -1;
+  parts[place].element.tabIndex = 0;
+  parts[place].element.focus();
+}
+
+function hide() {
+  clearTimeout(leaveTimer);
+  instead.hidden = true;
+  for (const element of written.querySelectorAll(".shown")) {
+    element.classList.remove("shown");
+    element.removeAttribute("aria-describedby");
+  }
+}
+
+function show(element) {
+  hide();
+  const part = parts.find((one) => one.element === element);
+  const isListed = part.alternatives.some((one) => one.text === part.text);
+  const rows = isListed ? part.alternatives : [...part.alternatives, { text: part.text, probability: part.probability }];
+  instead.replaceChildren(
+    make("p", "", "What the model finds likely here. The text has the bold one."),
+    make("ol", "", ...rows.map((one) => row(one, one.text === part.text))),
+  );
+  element.classList.add("shown");
+  element.setAttribute("aria-describedby", "instead");
+  instead.hidden = false;
+  place(element);
+}
+
+function row({ text, probability }, isDrawn) {
+  const bar = make("span", "bar-of");
+  bar.style.width = `${100 * probability}%`;
+  const piece = make("bdi", "piece", VISIBLE[text] ?? text.replace(/^ /, "␣").replaceAll("\n", "⏎"));
+  return make("li", isDrawn ? "drawn" : "", piece, bar, make("span", "share", percent(probability)));
+}
+
+const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+
+// Places the list below its part, or above if there is no room.
+function place(element) {
+  const box = element.getClientRects()[0] ?? element.getBoundingClientRect();
+  const isLow = box.bottom + instead.offsetHeight + 8 > innerHeight && box.top > instead.offsetHeight + 8;
+  instead.style.top = `${scrollY + (isLow ? box.top - instead.offsetHeight - 4 : box.bottom + 4)}px`;
+  instead.style.left = `${Math.max(8, Math.min(scrollX + box.left, document.documentElement.clientWidth - instead.offsetWidth - 8))}px`;
+}
+
+function make(name, className, ...children) {
+  const element = document.createElement(name);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
+}
+
+async function copy() {
+  if (!parts.length) {
+    at("write-status").textContent = "There is nothing to copy yet";
+  } else if (await copyText(written.textContent)) {
+    at("write-status").textContent = "Copied";
+  } else {
+    selectText(written);
+    at("write-status").textContent = "The browser does not allow copying. The text is selected; press Ctrl+C";
+  }
+}
