@@ -78,12 +78,18 @@ def add_vocabulary_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of pieces, a multiple of 8 (default: 32000, or fewer if the text does not yield that many)",
     )
-    add("--vocabulary", type=Path, metavar="FILE", help="use this SentencePiece model instead of training one")
+    add(
+        "--vocabulary",
+        type=Path,
+        metavar="FILE",
+        help="use this SentencePiece model, or with --units words these words",
+    )
     add(
         "--units",
         default="pieces",
-        choices=("pieces", "characters", "bytes"),
-        help="units of a language model's new vocabulary; rare characters are spelt in bytes (default: pieces)",
+        choices=("pieces", "characters", "bytes", "words"),
+        help="units of a language model's new vocabulary; rare characters are spelt in bytes, rare words are <unk> "
+        "(default: pieces)",
     )
     add(
         "--normalization",

@@ -171,7 +171,10 @@ def main() -> None:
     model = LanguageModel(characters)
     model.load_state_dict(torch.load(arguments.out)["model"])
     model.eval()
-    losses = {"block_loss": text_loss(model, validation, BLOCK), "sliding_loss": text_loss(model, validation, BLOCK // 2)}
+    losses = {
+        "block_loss": text_loss(model, validation, BLOCK),
+        "sliding_loss": text_loss(model, validation, BLOCK // 2),
+    }
     parameters = sum(weight.numel() for weight in model.parameters())
     print(json.dumps({**losses, "parameters": parameters, "versions": {"torch": torch.__version__}}))
 
