@@ -125,7 +125,12 @@ def measure_all(options: argparse.Namespace, work: Path) -> Iterator[Training]:
 def measure_ours(work: Path, steps: int, number: int) -> Training:
     """Trains the preset `language-model` by `nmt train`, and measures its loss."""
     out = work / f"run-{number}"
-    settings = {"steps": steps, "checkpoint_every": max(1, steps // CHECKPOINTS), "seed": number + 1}
+    settings = {
+        "steps": steps,
+        "checkpoint_every": max(1, steps // CHECKPOINTS),
+        "dev_sentences": 0,  # nanoGPT generates no text while it trains
+        "seed": number + 1,
+    }
     changes = [word for name, value in settings.items() for word in ("--set", f"training.{name}={value}")]
     command = [sys.executable, "-m", "keras_nmt", "train", work / "data", "--out", out, "--preset", "language-model"]
     figures = watched([*command, *changes])
