@@ -54,9 +54,8 @@ def metrics(run: Path) -> list[dict[str, float]]:
 def samples(run: Path) -> dict[int, str]:
     """Returns the samples of each evaluation by its step."""
     files = map(str, (run / "tensorboard").glob("events.out.tfevents.*"))
-    events = (
-        Event.FromString(record) for file in files for record in tf.data.TFRecordDataset(file).as_numpy_iterator()
-    )
+    records = (record for file in files for record in tf.data.TFRecordDataset(file).as_numpy_iterator())
+    events = map(Event.FromString, records)
     return {
         event.step: tensor_util.make_ndarray(value.tensor).item().decode()
         for event in events
@@ -95,12 +94,8 @@ def test_two_devices_equal_one(trained: Trained) -> None:
 
 
 def test_tensorboard_shows_samples_of_each_evaluation(trained: Trained) -> None:
-    events = EventAccumulator(str(trained.run / "tensorboard"), size_guidance={"tensors": 0})
-    events.Reload()
-    shown = {event.step: event.tensor_proto.string_val[0].decode() for event in events.Tensors("samples/text_summary")}
-    assert list(shown) == [
-        line["step"] for line in map(json.loads, (trained.run / "dev.jsonl").read_text().splitlines())
-    ]
+    shown = samples(trained.run)
+    assert sorted(shown) == [json.loads(line)["step"] for line in (trained.run / "dev.jsonl").read_text().splitlines()]
     first_lines = {
         PARSING: "tree:",
         SUMMARIZATION: "text | summary | reference",
