@@ -4,8 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
+from benchmarks.programs.language_model_loss import losses
+from keras_nmt.app.decoding.generation.graph import GenerationGraph
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.tasks.known import task_named
 from keras_nmt.layers import LanguageModel, network_of
@@ -76,3 +80,18 @@ def test_units_are_refused_for_translation(tmp_path: Path) -> None:
     specs = ("--pair", "en-de", "--corpus", "sample:tatoeba-en-de", "--dev", "sample:tatoeba-en-de")
     done = nmt("prepare", *specs, "--units", "bytes", "--out", tmp_path / "translation")
     assert refusal(done, "prepare") == "units bytes are for language models; leave out --units"
+
+
+def test_the_benchmark_measures_blocks_without_the_text_before_them(run: RunDirectory) -> None:
+    found = losses(run.path, DEV_PLAY)
+    engine = RunModel(run.path).engine
+    assert isinstance(engine, GenerationGraph)
+
+    def nats(text: str) -> float:
+        (by_token,) = engine.score(tf.constant([text])).token_log_probabilities.numpy()
+        return -float(by_token[: len(text)].sum())  # without EOS
+
+    block = engine.reader.context_tokens - 1
+    blocks = [DEV_PLAY[first : first + block] for first in range(0, len(DEV_PLAY), block)]
+    assert found["block_loss"] == pytest.approx(sum(map(nats, blocks)) / len(DEV_PLAY), rel=1e-5)
+    assert found["sliding_loss"] == pytest.approx(nats(DEV_PLAY) / len(DEV_PLAY), rel=1e-5)
