@@ -12,7 +12,8 @@ ROWS_AT_ONCE = 256
 def losses(run: Path, text: str) -> dict[str, float]:
     """Returns the losses of a text in nats a token.
 
-    "block_loss" cuts the text into blocks of the length of training, and reads each block without the text before it.
+    "block_loss" cuts the text into blocks of the length of training, and reads each block without the text before it:
+    BOS and all tokens of the block but the last.
     "sliding_loss" is that of `nmt evaluate`, without EOS.
     """
     import tensorflow as tf
@@ -21,10 +22,11 @@ def losses(run: Path, text: str) -> dict[str, float]:
     from keras_nmt.app.models.loading import RunModel
 
     engine = RunModel(run).engine
-    assert isinstance(engine, GenerationGraph)
+    if not isinstance(engine, GenerationGraph):
+        raise SystemExit(f"{run} is no language model")
     measure = tf.function(engine.token_log_probabilities, input_signature=[tf.TensorSpec([None, None], tf.int32)])
     ids = engine.vocabulary.encode(tf.constant([text])).to_tensor()  # int32 [1, T]
-    tokens, block = int(ids.shape[1]), engine.reader.context_tokens - 1
+    tokens, block = int(ids.shape[1]), engine.reader.context_tokens
     blocks = tf.reshape(tf.pad(ids, [[0, 0], [0, -tokens % block]]), [-1, block])
     by_block = sum(
         float(tf.reduce_sum(measure(blocks[first : first + ROWS_AT_ONCE])))

@@ -91,7 +91,8 @@ def test_the_benchmark_measures_blocks_without_the_text_before_them(run: RunDire
         (by_token,) = engine.score(tf.constant([text])).token_log_probabilities.numpy()
         return -float(by_token[: len(text)].sum())  # without EOS
 
-    block = engine.reader.context_tokens - 1
+    block = engine.reader.context_tokens
+    assert block == 16
     blocks = [DEV_PLAY[first : first + block] for first in range(0, len(DEV_PLAY), block)]
     assert found["block_loss"] == pytest.approx(sum(map(nats, blocks)) / len(DEV_PLAY), rel=1e-5)
     assert found["sliding_loss"] == pytest.approx(nats(DEV_PLAY) / len(DEV_PLAY), rel=1e-5)
