@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_nmt.app.decoding.network.block import CausalNetwork
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
+    from keras_nmt.app.decoding.translation_graph import TranslationGraph
     from keras_nmt.app.scoring.perplexity import Perplexity
     from keras_nmt.app.tasks.task import OutputScores
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
@@ -70,7 +71,7 @@ class LanguageModelling(Task):
 
         return GenerationGraph(cast("CausalNetwork", transformer), vocabulary, options, options.max_source_tokens + 1)
 
-    def runner(self, engine: "GenerationGraph") -> Callable[[list[str]], list[str]]:
+    def runner(self, engine: "TranslationGraph | GenerationGraph") -> Callable[[list[str]], list[str]]:
         """Returns a function that draws one continuation of each prompt, always with the same random numbers."""
         import tensorflow as tf
 

@@ -93,7 +93,7 @@ class Task(ABC):
     ) -> "TranslationGraph | GenerationGraph":
         """Returns the engine that turns input text into output text."""
 
-    def runner(self, engine: Any) -> Callable[[list[str]], list[str]]:
+    def runner(self, engine: "TranslationGraph | GenerationGraph") -> Callable[[list[str]], list[str]]:
         """Returns a function that computes the output for each of some inputs, as at an evaluation in training.
 
         Args:

@@ -85,7 +85,7 @@ def read_words(path: Path) -> list[str]:
 class WordProcessor(sentencepiece.SentencePieceProcessor):
     """A SentencePiece model of words that gives each unknown word its own UNK."""
 
-    def encode(self, text: str | list[str], **_: Any) -> Any:
+    def encode(self, text: str | list[str], **_: Any) -> Any:  # type: ignore[override]  # no other options are used
         """Returns the tokens of a text, one for each word and each line end, or those of each text of a list."""
         if not isinstance(text, str):
             return [self.encode(one) for one in text]
@@ -124,7 +124,7 @@ def word_model(words: Sequence[str]) -> bytes:
 def _rules() -> ModelProto:
     """Returns a model that has the rules of whitespace; only SentencePiece's trainer can compile rules."""
     with tempfile.TemporaryDirectory(prefix="nmt-words-") as folder:
-        files = {}
+        files: dict[str, Any] = {}
         for name, rules in (("normalization", _NORMALIZATION), ("denormalization", _DENORMALIZATION)):
             path = files[f"{name}_rule_tsv"] = Path(folder) / f"{name}.tsv"
             path.write_text("".join(f"{_hexadecimal(a)}\t{_hexadecimal(b)}\n" for a, b in sorted(rules.items())))
