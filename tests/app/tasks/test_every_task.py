@@ -82,6 +82,7 @@ def test_a_training_that_stopped_resumes_as_if_it_had_not(trained: Trained, tmp_
             np.testing.assert_allclose(weight, expected[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_devices_equal_one(trained: Trained) -> None:
     configuration = RunDirectory.open(trained.run).configuration
     manifest = Manifest.load(trained.data)
