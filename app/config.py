@@ -78,7 +78,7 @@ class TrainingConfig:
             "score".
         patience: Number of checkpoints without improvement after which training stops; 0 trains to the last step.
         deterministic: True to use only deterministic kernels, even if they are slower.
-        dev_sentences: Number of dev sentences to translate at a checkpoint; 0 translates none.
+        dev_sentences: Number of dev sentences to translate (or of prompts to continue) at a checkpoint; 0 for none.
         spike_factor: Factor above which a loss is too high. A step is bad if its loss is not finite, if its update was
             skipped, or if its loss is above this factor times the median of recent losses and more than 3 standard
             deviations above that median. 0 accepts every finite loss.

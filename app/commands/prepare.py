@@ -82,13 +82,14 @@ def add_vocabulary_options(parser: argparse.ArgumentParser) -> None:
         "--vocabulary",
         type=Path,
         metavar="FILE",
-        help="use this SentencePiece model, or that of this run or prepared data, instead of training one",
+        help="use this SentencePiece model, or that of this run or prepared data; with --units words, these words",
     )
     add(
         "--units",
         default="pieces",
-        choices=("pieces", "characters", "bytes"),
-        help="units of a language model's new vocabulary; rare characters are spelt in bytes (default: pieces)",
+        choices=("pieces", "characters", "bytes", "words"),
+        help="units of a language model's new vocabulary; rare characters are spelt in bytes, rare words are <unk> "
+        "(default: pieces)",
     )
     add(
         "--normalization",

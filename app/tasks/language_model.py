@@ -1,9 +1,10 @@
 """Language models: text that goes on from a prompt (Radford et al. 2019), measured by perplexity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.tasks.samples import blocks
 from keras_nmt.app.tasks.task import Piece, Route, Task
 from keras_nmt.app.tasks.wording import CardWording, Measure, PageWording
 from keras_nmt.pipelines.preparation.running_text import RunningText
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from keras_nmt.app.decoding.network.block import CausalNetwork
     from keras_nmt.app.decoding.network.protocol import Network
     from keras_nmt.app.decoding.options import DecodingOptions
+    from keras_nmt.app.decoding.translation_graph import TranslationGraph
     from keras_nmt.app.scoring.perplexity import Perplexity
     from keras_nmt.app.tasks.task import OutputScores
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
@@ -89,6 +91,19 @@ class LanguageModelling(Task):
         from keras_nmt.app.decoding.generation.graph import GenerationGraph
 
         return GenerationGraph(cast("CausalNetwork", transformer), vocabulary, options, options.max_source_tokens + 1)
+
+    def runner(self, engine: "TranslationGraph | GenerationGraph") -> Callable[[list[str]], list[str]]:
+        """Returns a function that draws one continuation of each prompt, always with the same random numbers."""
+        import tensorflow as tf
+
+        from keras_nmt.app.decoding.signatures import DEFAULT
+
+        generate = engine.signatures()[DEFAULT]
+        return lambda prompts: [text.decode() for text in generate(prompts=tf.constant(prompts))["texts"].numpy()]
+
+    def samples(self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> str:
+        """Returns each prompt, and below it the prompt and the continuation as they are."""
+        return blocks((f"prompt {prompt!r}", prompt + text) for prompt, text in zip(sources, outputs, strict=True))
 
     def dev_scores(
         self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], languages: Languages

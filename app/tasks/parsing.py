@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import sentencepiece
 
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.tasks.samples import blocks
 from keras_nmt.app.tasks.task import Piece, Task
 from keras_nmt.app.tasks.wording import CardWording, Measure, PageWording
 from keras_nmt.pipelines.cleaning.filters import TextPair
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.shards.records import IdPair
 from keras_nmt.pipelines.sources.corpora import LanguagePair
+from keras_nmt.pipelines.trees.drawing import drawn
 from keras_nmt.pipelines.trees.linearization import WORD, linearize, tree_of
 from keras_nmt.pipelines.trees.pieces import WORD_PIECE, is_tag, piece_of, tag_piece
 from keras_nmt.pipelines.trees.tree import Tree, TreeError, normal_form, parse_tree
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from keras_nmt.app.decoding.translation_graph import TranslationGraph
     from keras_nmt.app.scoring.evalb import Evaluation
     from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
+
+DRAWING_WIDTH = 120  # columns
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,18 @@ class Parsing(Task):
         """Returns the labelled F1 and the share of sentences whose tree is right, in percent."""
         found = self.score(outputs, [references])
         return {"dev_f1": round(found.all.f1, 2), "dev_complete_match": round(found.all.complete_match, 2)}
+
+    def samples(self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> str:
+        """Returns drawings of the trees and of the references. The words of both have the tags of the reference."""
+        trees: list[tuple[str, str]] = []
+        for output, reference in zip(outputs, references, strict=True):
+            gold = parse_tree(reference)
+            tree = tagged_like(gold, output)
+            trees += [
+                ("tree", drawn(tree, DRAWING_WIDTH) if tree else "none"),
+                ("reference", drawn(gold, DRAWING_WIDTH)),
+            ]
+        return blocks(trees)
 
     def score(
         self,

@@ -6,10 +6,11 @@ run or the export (`app.tasks.known`), and calls these methods.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from keras_nmt.app.errors import UserError
+from keras_nmt.app.tasks.samples import table
 from keras_nmt.app.tasks.wording import CardWording, PageWording
 from keras_nmt.pipelines.preparation.recipes import Recipe
 from keras_nmt.pipelines.sources.corpora import LanguagePair
@@ -102,6 +103,22 @@ class Task(ABC):
         self, transformer: "Network", vocabulary: "AnyVocabulary", options: "DecodingOptions"
     ) -> "TranslationGraph | GenerationGraph":
         """Returns the engine that turns input text into output text."""
+
+    def runner(self, engine: "TranslationGraph | GenerationGraph") -> Callable[[list[str]], list[str]]:
+        """Returns a function that computes the output for each of some inputs, as at an evaluation in training.
+
+        Args:
+            engine: The engine that `engine` returned.
+        """
+        from keras_nmt.app.decoding.translator import Translator
+
+        translator = Translator(engine.signatures())
+        return lambda lines: [output.text for output in translator.translate(lines)]
+
+    def samples(self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> str:
+        """Returns outputs beside their inputs and references as Markdown: here a table with a row for each."""
+        rows = zip(sources, outputs, references, strict=True)
+        return table((self.card.input, self.output, "reference"), rows)
 
     def check_scoring(self, languages: Sequence[str], tokenizer: str | None = None) -> None:  # noqa: B027  # most need none
         """Raises `UserError` if a package is missing that scoring needs for these languages of the output."""

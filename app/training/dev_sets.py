@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from keras_nmt.app.config import Configuration, TrainingConfig
-from keras_nmt.app.decoding.translator import Translator
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.runs.directory import RunDirectory, example_sentences
 from keras_nmt.app.runtime.console import TrainingProgress
 from keras_nmt.app.runtime.text_files import read_lines
 from keras_nmt.app.tasks.known import task_named
+from keras_nmt.app.tasks.samples import SAMPLES
 from keras_nmt.app.training.callbacks.model_pictures import ModelPictures
 from keras_nmt.app.training.callbacks.monitoring import DevEvaluation
 from keras_nmt.app.training.data_sets import DataSets
@@ -34,9 +34,8 @@ def dev_evaluation(run: RunDirectory, trainer: Trainer, data: DataSets, progress
 
 def dev_runner(trainer: Trainer, configuration: Configuration, data: Manifest) -> Callable[[list[str]], list[str]]:
     """Returns a function that computes the output for each line, such as its translation, with the current weights."""
-    engine = task_named(data.task).engine(trainer.transformer, data.vocabulary(), configuration.decoding)
-    translator = Translator(engine.signatures())
-    return lambda lines: [output.text for output in translator.translate(lines)]
+    task = task_named(data.task)
+    return task.runner(task.engine(trainer.transformer, data.vocabulary(), configuration.decoding))
 
 
 def check_scoring(data: Manifest) -> None:
@@ -50,11 +49,14 @@ def check_scoring(data: Manifest) -> None:
 def dev_sentences(data: Manifest, settings: TrainingConfig) -> tuple[list[str], list[str]]:
     """Returns at most `settings.dev_sentences` source sentences of the dev set, and their target sentences.
 
-    Running text has no such sentences.
+    Running text yields prompts, the beginnings of lines, without references; at most as many as TensorBoard shows.
 
     If the data has no language or domain tags, the first sentences are returned. If it has tags, the sentences are
     taken at even distances from the dev text, because the text may consist of one part for each language or domain.
     """
+    if data.split("dev").running_text:
+        prompts = example_sentences(data, min(settings.dev_sentences, SAMPLES))
+        return prompts, [""] * len(prompts)
     if not data.split("dev").text:
         return [], []
     source, target = (read_lines(path) for path in data.text("dev"))

@@ -13,8 +13,7 @@ from keras_nmt.pipelines.shards.manifest import Manifest
 def resolve(sections: Sections, origin: str, data: Manifest) -> Configuration:
     """Returns the configuration, with the vocabulary size, precision, packing and maximum source length filled in.
 
-    The settings that the task fixes replace those of the sections. If output of the task is not scored, `dev_sentences`
-    becomes 0, so that the dev loss ranks checkpoints.
+    The settings that the task fixes replace those of the sections.
 
     Args:
         sections: The sections of a configuration, as `load_preset` returns them.
@@ -40,10 +39,8 @@ def resolve(sections: Sections, origin: str, data: Manifest) -> Configuration:
         precision=resolve_precision(configuration.training.precision),
         packing=resolve_packing(configuration.training.packing),
     )
-    if task_named(data.task).metric is None:
-        if training.best_by in ("score", "bleu"):
-            raise UserError(f'{origin}: best_by is "{training.best_by}", but a {data.task} has no score; use "loss"')
-        training = replace(training, dev_sentences=0)
+    if task_named(data.task).metric is None and training.best_by in ("score", "bleu"):
+        raise UserError(f'{origin}: best_by is "{training.best_by}", but a {data.task} has no score; use "loss"')
     trained_tokens = training.max_length - 1  # the longest source in training, without EOS
     decoding = configuration.decoding
     decoding = replace(decoding, max_source_tokens=min(decoding.max_source_tokens, max(1, trained_tokens)))

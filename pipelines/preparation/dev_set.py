@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import sentencepiece
-
 from keras_nmt.pipelines.cleaning.filters import CleaningReport, TextPair, decode
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.preparation.job import Job
@@ -17,6 +15,7 @@ from keras_nmt.pipelines.shards.records import IdPair, length_histogram, write_s
 from keras_nmt.pipelines.shards.splits import Split
 from keras_nmt.pipelines.sources.corpora import Corpus, RawPair
 from keras_nmt.pipelines.vocabulary.tags import Tagger
+from keras_nmt.pipelines.vocabulary.words import processor_of
 
 
 class DevCorpus(NamedTuple):
@@ -107,7 +106,7 @@ class DevSet:
 
     def _encoded(self, job: Job, report: CleaningReport) -> list[IdPair]:
         """Returns the token ids of the examples that are not too long; counts other pairs as dropped in `report`."""
-        processor = sentencepiece.SentencePieceProcessor(model_proto=job.vocabulary.read_bytes())
+        processor = processor_of(job.vocabulary.read_bytes())
         encoded: list[IdPair] = []
         pairs = [(pair.source, pair.target) for pair in self.pairs]
         fitting, report.cut = job.recipe.fitting(processor, pairs, job.max_tokens)

@@ -24,10 +24,11 @@ from keras_nmt.pipelines.sources.corpora import (
     parse_spec,
 )
 from keras_nmt.pipelines.sources.downloads import Downloads, default_folder
-from keras_nmt.pipelines.vocabulary.exact import BYTES, PIECES, UNITS
+from keras_nmt.pipelines.vocabulary.exact import BYTES, PIECES, UNITS, WORDS
 from keras_nmt.pipelines.vocabulary.normalization import NORMALIZATIONS
 from keras_nmt.pipelines.vocabulary.tags import Languages
 from keras_nmt.pipelines.vocabulary.training import check_model
+from keras_nmt.pipelines.vocabulary.words import read_words
 
 PhaseProgress = Callable[[str, int, int | None], None]
 
@@ -50,7 +51,8 @@ class PreparationOptions:
         held_out: The specifications of test sets. Training pairs are dropped if their source or target appears in a
             test set or in the dev set.
         vocabulary_size: The number of pieces of the vocabulary to train; if None, 32,000, or fewer for a small text.
-        vocabulary: A SentencePiece model to use; if None, a model is trained.
+        vocabulary: A SentencePiece model to use, or a list of words if the units are words; if None, a model is
+            trained.
         normalization: The Unicode normalisation of the vocabulary to train, one of `NORMALIZATIONS`; if None, that of
             the recipe, which is `nfc` for translation.
         units: The units of the vocabulary to train, one of `UNITS`.
@@ -124,10 +126,12 @@ class PreparationOptions:
             return
         if not self.recipe.keeps_text:
             raise DataError(f"units {self.units} are for language models; leave out --units")
-        if self.vocabulary:
+        if self.vocabulary and self.units != WORDS:
             raise DataError(f"{self.vocabulary} has its own units; leave out --units")
+        if self.vocabulary and self.vocabulary_size:
+            raise DataError(f"all words of {self.vocabulary} are used; leave out --vocabulary-size")
         if self.normalization not in (None, "identity"):
-            raise DataError(f"units {self.units} keep text exactly; leave out --normalization")
+            raise DataError(f"units {self.units} keep characters as they are; leave out --normalization")
         if self.units == BYTES and self.vocabulary_size:
             raise DataError("there are always 256 bytes; leave out --vocabulary-size")
 
@@ -200,7 +204,9 @@ def open_corpora(options: PreparationOptions, progress: PhaseProgress) -> Opened
             known = ", ".join(map(str, opened.languages.pairs))
             raise DataError(f"corpus {one.spec.text} is {one.pair}, the training text {known}; give its ?pair=")
         opened.languages.tags_of(one.pair.target, one.spec.tag)
-    if options.vocabulary:
+    if options.vocabulary and options.units == WORDS:
+        read_words(options.vocabulary)
+    elif options.vocabulary:
         check_model(_read(options.vocabulary), options.vocabulary, tags=opened.languages.tags)
     return opened
 

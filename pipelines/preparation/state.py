@@ -15,7 +15,7 @@ from keras_nmt.pipelines.preparation.job import KEPT, ChunkedCorpus, CleanedChun
 from keras_nmt.pipelines.preparation.options import OpenedCorpora, PhaseProgress, PreparationOptions, default_shards
 from keras_nmt.pipelines.preparation.workers import Workers
 from keras_nmt.pipelines.shards.splits import TextCounts
-from keras_nmt.pipelines.vocabulary.exact import PIECES
+from keras_nmt.pipelines.vocabulary.exact import PIECES, WORDS
 
 
 @dataclass
@@ -98,12 +98,13 @@ class Preparation:
         """Returns the expected and the least number of examples that the kept pairs yield.
 
         The tokens of running text are not counted before they are encoded, but the number of shards must be known
-        then. A piece has about 4 characters, and SentencePiece learns none with more than 16.
+        then. A piece has about 4 characters, and SentencePiece learns none with more than 16. A word and the space
+        before it have about 6.
         """
         if not self.options.recipe.keeps_text:
             return self.kept, self.kept
         characters = sum(chunk.characters for chunk in self.chunks) * self.kept / self.pairs
-        usual, most = (4, 16) if self.options.units == PIECES else (1, 1)
+        usual, most = {PIECES: (4, 16), WORDS: (6, 32)}.get(self.options.units, (1, 1))
         blocks = characters / self.options.max_tokens
         return max(1, int(blocks / usual)), max(1, int(blocks / most))
 

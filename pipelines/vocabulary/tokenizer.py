@@ -11,7 +11,8 @@ import tensorflow_text
 from tensorflow_text.python.ops import sentencepiece_tokenizer
 
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.vocabulary.training import BOS, EOS, PAD, UNK, check_model, train_model
+from keras_nmt.pipelines.vocabulary.training import BOS, EOS, PAD, UNK, check_model, is_word_model, train_model
+from keras_nmt.pipelines.vocabulary.words import LINE_END, SPACES, processor_of
 
 __all__ = ["BOS", "EOS", "PAD", "UNK", "Vocabulary", "before_end", "named_tokenizer", "train_vocabulary"]
 
@@ -46,6 +47,7 @@ class Vocabulary(tf.Module):
         # Attributes of a tf.Module are tracked, so a SavedModel includes the model.
         self.tokenizer = named_tokenizer(model_proto, tf.int32)
         self.size = int(self.tokenizer.vocab_size())
+        self.is_of_words = is_word_model(model_proto)
 
     @classmethod
     def load(cls, path: str | Path) -> "Vocabulary":
@@ -73,9 +75,15 @@ class Vocabulary(tf.Module):
             texts: string [N], UTF-8; malformed bytes are read as U+FFFD.
 
         Returns:
-            int32 [N, (L)], never UNK. Text of only whitespace and control characters has no ids.
+            int32 [N, (L)]; only a vocabulary of words has UNK, for unknown words. Text of only whitespace and control
+            characters has no ids.
         """
-        return self.tokenizer.tokenize(texts)
+        if not self.is_of_words:
+            return self.tokenizer.tokenize(texts)
+        spaced = tf.strings.regex_replace(tf.strings.regex_replace(texts, f"[{SPACES}]", " "), "\n", f" {LINE_END} ")
+        words = tf.strings.split(spaced, " ")
+        words = tf.ragged.boolean_mask(words, words != "")
+        return words.with_values(self.tokenizer.tokenize(words.values).values)
 
     def encode_target(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Encodes target texts. This is the same as `encode`, since both languages share one model."""
@@ -114,7 +122,7 @@ class Vocabulary(tf.Module):
     @cached_property
     def processor(self) -> sentencepiece.SentencePieceProcessor:
         """The SentencePiece model for use without TensorFlow."""
-        return sentencepiece.SentencePieceProcessor(model_proto=self.model)
+        return processor_of(self.model)
 
     def pieces(self) -> list[str]:
         """Returns all pieces in order of their ids."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import sentencepiece
+from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec
 
 from keras_nmt.pipelines.errors import DataError
 from keras_nmt.pipelines.vocabulary.normalization import DEFAULT, trainer_options, with_normalization_name
@@ -120,8 +121,14 @@ def check_model(model_proto: bytes, path: Path, *, tags: Sequence[str] = ()) -> 
     for tag in tags:
         if UNK == processor.piece_to_id(WORD_START + tag) == processor.piece_to_id(tag):
             raise DataError(f"{path} has no piece {tag}, which this data needs; train a vocabulary on it")
-    if not processor.is_byte(processor.piece_to_id("<0x00>")):
+    if not is_word_model(model_proto) and not processor.is_byte(processor.piece_to_id("<0x00>")):
         raise DataError(f"{path} has no byte fallback, so some text would be unknown; use one of nmt prepare")
+
+
+def is_word_model(model_proto: bytes) -> bool:
+    """Returns True for a model of words, whose unknown words are UNK."""
+    kind: int = ModelProto.FromString(model_proto).trainer_spec.model_type
+    return kind == TrainerSpec.WORD
 
 
 def _impossible_size(size: int, message: str) -> Exception:

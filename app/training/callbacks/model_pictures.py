@@ -44,7 +44,8 @@ class ModelPictures:
 
         Args:
             trainer: The trainer of the model to show.
-            sentences: Pairs of a source and its translation. Attention is drawn for the first two pairs.
+            sentences: Pairs of a source and its translation. Attention is drawn for the first two pairs if the model
+                has an encoder.
             results: The metrics on the dev set. Their names are listed beside the hyperparameters.
         """
         if time.monotonic() < self._due:
@@ -55,7 +56,8 @@ class ModelPictures:
     def write_all(self, trainer: Trainer, sentences: Sequence[tuple[str, str]], results: Mapping[str, float]) -> None:
         """Writes all data as `write` does, even if the last write was less than 60 s ago."""
         transformer = trainer.transformer
-        write_attention(transformer, self.vocabulary, sentences[:ATTENTION_SENTENCES])
+        if transformer.config.encoder_layers:
+            write_attention(transformer, self.vocabulary, sentences[:ATTENTION_SENTENCES])
         write_histograms(transformer.trainable_variables, trainer.optimizer.gradient_averages)
         if not self._has_hyperparameters:
             self.write_hyperparameters(results)

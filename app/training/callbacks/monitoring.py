@@ -12,13 +12,13 @@ import tensorflow as tf
 from keras_nmt.app.runs import step_lines
 from keras_nmt.app.runtime.console import TrainingProgress
 from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.app.tasks.samples import SAMPLES
 from keras_nmt.app.tasks.task import Task
 from keras_nmt.app.training.callbacks.model_pictures import ModelPictures
 from keras_nmt.app.training.trainer import Trainer, target_weight
 from keras_nmt.pipelines.vocabulary.tags import Languages
 
 SCALARS = ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "padding_share")
-SAMPLES = 5
 
 
 class StepLog(keras.callbacks.Callback):
@@ -123,16 +123,11 @@ class DevEvaluation:
         with self.writer.as_default(step=trainer.step):
             for name, value in results.items():
                 tf.summary.scalar(name, value)
-            samples = zip(self.sources, outputs, self.references, strict=False)
-            table = "\n".join(sample_row(*sample) for sample in list(samples)[:SAMPLES])
-            tf.summary.text("samples", f"source | {self.task.output} | reference\n---|---|---\n{table}")
+            if outputs:
+                shown = (texts[:SAMPLES] for texts in (self.sources, outputs, self.references))
+                tf.summary.text("samples", self.task.samples(*shown))
         self.writer.flush()
         self.progress.evaluated(trainer.step, results)
-
-
-def sample_row(*texts: str) -> str:
-    """Returns a row of a Markdown table, with one text in each cell. Escapes vertical bars in the texts."""
-    return " | ".join(text.replace("|", "\\|") for text in texts)
 
 
 def dev_loss(trainer: Trainer, batches: tf.data.Dataset) -> dict[str, float]:

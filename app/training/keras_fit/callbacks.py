@@ -13,8 +13,8 @@ from keras_nmt.app.decoding.translation_graph import TranslationGraph
 from keras_nmt.app.decoding.translator import Translator
 from keras_nmt.app.evaluation import score
 from keras_nmt.app.runtime.utf8_names import in_utf8
+from keras_nmt.app.tasks.samples import table
 from keras_nmt.app.training.callbacks.attention_pictures import write_attention
-from keras_nmt.app.training.callbacks.monitoring import sample_row
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 
 
@@ -122,8 +122,7 @@ class SampleTranslations(_TensorBoardSentences):
 
     def write(self, sentences: Sequence[tuple[str, str]]) -> None:
         """Writes a table with a column of sources and a column of translations."""
-        table = "\n".join(sample_row(*sentence) for sentence in sentences)
-        tf.summary.text("samples", f"source | translation\n---|---\n{table}")
+        tf.summary.text("samples", table(("source", "translation"), sentences))
 
 
 class AttentionPictures(_TensorBoardSentences):

@@ -23,6 +23,7 @@ from keras_nmt.pipelines.shards.lanes import deal
 from keras_nmt.pipelines.shards.records import IdPair, record
 from keras_nmt.pipelines.shards.splits import TextCounts
 from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
+from keras_nmt.pipelines.vocabulary.words import processor_of
 
 ROW = np.dtype([("source", "<i4"), ("target", "<i4"), ("corpus", "u1"), ("weight", "<f4")])  # lengths, corpus, weight
 _REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
@@ -127,7 +128,7 @@ def _encode_pairs(job: Job, corpus: ChunkedCorpus, pairs: Sequence[TextPair], re
 @cache
 def _processor(model: Path) -> sentencepiece.SentencePieceProcessor:
     # Loaded from bytes: SentencePiece opens only files with names in UTF-8.
-    return sentencepiece.SentencePieceProcessor(model_proto=model.read_bytes())
+    return processor_of(model.read_bytes())
 
 
 def _rows_of(pairs: Sequence[IdPair], corpus: int, weights: NDArray[np.float32]) -> NDArray[Any]:

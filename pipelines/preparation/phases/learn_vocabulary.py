@@ -12,9 +12,10 @@ from keras_nmt.pipelines.cleaning.filters import TextPair
 from keras_nmt.pipelines.preparation.chunk_files import read_pairs, write_pairs
 from keras_nmt.pipelines.preparation.job import KEPT, Job
 from keras_nmt.pipelines.preparation.state import Preparation
-from keras_nmt.pipelines.vocabulary.exact import CHARACTERS, PIECES, exact_model, most_frequent_characters
+from keras_nmt.pipelines.vocabulary.exact import CHARACTERS, PIECES, WORDS, exact_model, most_frequent_characters
 from keras_nmt.pipelines.vocabulary.size import train_feasible_model
 from keras_nmt.pipelines.vocabulary.training import train_model
+from keras_nmt.pipelines.vocabulary.words import frequent_words, read_words, word_model
 
 SAMPLE_PAIRS = 250_000  # a larger sample hardly changes the vocabulary
 SAMPLE_CHARACTERS = 200_000_000  # limits memory if lines are long: the trainer needs about 20 bytes per character
@@ -33,7 +34,7 @@ def learn_vocabulary(preparation: Preparation) -> None:
     if job.vocabulary.exists():
         return
     if given:
-        model = given.read_bytes()
+        model = word_model(read_words(given)) if preparation.options.units == WORDS else given.read_bytes()
     else:
         below = min(2**64 - 1, (SAMPLE_PAIRS << 64) // preparation.kept)
         advance = preparation.counter("vocabulary", preparation.pairs)
@@ -45,6 +46,8 @@ def learn_vocabulary(preparation: Preparation) -> None:
 def _train(preparation: Preparation) -> bytes:
     """Trains on the sample. If the sample has too many characters, uses only every n-th pair."""
     options, recipe = preparation.options, preparation.options.recipe
+    if options.units == WORDS:
+        return word_model(frequent_words(recipe.vocabulary_text(_sample(preparation)), options.vocabulary_size))
     if options.units != PIECES:
         text = recipe.vocabulary_text(_sample(preparation)) if options.units == CHARACTERS else ()
         return exact_model(most_frequent_characters(text, options.vocabulary_size))

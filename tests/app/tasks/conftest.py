@@ -4,38 +4,47 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.command_line import Done, nmt, succeeded, train_arguments
+from tests.app.command_line import Done, nmt, succeeded
 from tests.app.conftest import once
-from tests.app.tasks.corpora import write_summaries, write_trees
+from tests.app.tasks.task_data import LANGUAGE_MODEL, PARSING, SUMMARIZATION, TaskData
 from tests.app.traced_once import tracing_once
+
+
+def written(road: Path, task: TaskData, name: str) -> Path:
+    """Returns a folder with the corpus and the dev set of a task."""
+    folder = road / name
+
+    def make() -> Done:
+        task.write(folder)
+        return Done(0, "", "")
+
+    once(road, name, make)
+    return folder
+
+
+def prepared(road: Path, task: TaskData, folder: Path) -> Done:
+    """Returns what `nmt prepare` printed for the corpus in a folder."""
+    return once(road, f"{folder.name}-data", lambda: task.prepare(folder))
+
+
+def trained(road: Path, task: TaskData, folder: Path) -> Path:
+    """Returns a run on the corpus in a folder, `folder / "run"`."""
+    prepared(road, task, folder)
+    with tracing_once():
+        once(road, f"{folder.name}-run", lambda: task.train(folder / "data", folder / "run"))
+    return folder / "run"
 
 
 @pytest.fixture(scope="session")
 def treebank(road: Path) -> Path:
     """A folder with `train.trees` and `dev.trees`."""
-    folder = road / "treebank"
-
-    def make() -> Done:
-        write_trees(folder)
-        return Done(0, "", "")
-
-    once(road, "treebank", make)
-    return folder
+    return written(road, PARSING, "treebank")
 
 
 @pytest.fixture(scope="session")
 def parser_run(road: Path, treebank: Path) -> Path:
     """A parser that has hardly learnt anything. Its data are in `treebank / "data"`."""
-
-    def make() -> Done:
-        specs = ("--corpus", f"trees:{treebank / 'train.trees'}", "--dev", f"trees:{treebank / 'dev.trees'}")
-        succeeded(nmt("prepare", "--task", "parsing", *specs, "--vocabulary-size", "384", "--out", treebank / "data"))
-        settings = ("training.max_length=256", "training.batch_tokens=2048", "decoding.max_extra_tokens=60")
-        return nmt(*train_arguments(treebank / "data", treebank / "run", *settings))
-
-    with tracing_once():
-        once(road, "parser", make)
-    return treebank / "run"
+    return trained(road, PARSING, treebank)
 
 
 @pytest.fixture(scope="session")
@@ -59,30 +68,13 @@ def parser_export(parser_exporting: Done, treebank: Path) -> Path:
 @pytest.fixture(scope="session")
 def texts(road: Path) -> Path:
     """A folder with `train.tsv` and `dev.jsonl`."""
-    folder = road / "summaries"
-
-    def make() -> Done:
-        write_summaries(folder)
-        return Done(0, "", "")
-
-    once(road, "summaries", make)
-    return folder
+    return written(road, SUMMARIZATION, "summaries")
 
 
 @pytest.fixture(scope="session")
 def summary_run(road: Path, texts: Path) -> Path:
     """A model that copies, and summarizes badly. Its data are in `texts / "data"`."""
-
-    def make() -> Done:
-        specs = ("--corpus", f"tsv:{texts / 'train.tsv'}", "--dev", f"jsonl:{texts / 'dev.jsonl'}")
-        sizes = ("--vocabulary-size", "296", "--max-tokens", "95", "--near-duplicates", "1")
-        succeeded(nmt("prepare", "--task", "summarization", *specs, *sizes, "--out", texts / "data"))
-        settings = ("model.copying=true", "training.max_length=96", "decoding.max_source_tokens=95")
-        return nmt(*train_arguments(texts / "data", texts / "run", *settings))
-
-    with tracing_once():
-        once(road, "summarizer", make)
-    return texts / "run"
+    return trained(road, SUMMARIZATION, texts)
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +93,21 @@ def summary_exporting(road: Path, summary_run: Path, texts: Path) -> Done:
 def summary_export(summary_exporting: Done, texts: Path) -> Path:
     """The summarizer as a SavedModel, version 1."""
     return texts / "summarizer"
+
+
+@pytest.fixture(scope="session")
+def running_text(road: Path) -> Path:
+    """A folder with `train.txt` and `dev.txt`."""
+    return written(road, LANGUAGE_MODEL, "running-text")
+
+
+@pytest.fixture(scope="session")
+def running_text_preparing(road: Path, running_text: Path) -> Done:
+    """What `nmt prepare` printed for the running text. The data are in `running_text / "data"`."""
+    return prepared(road, LANGUAGE_MODEL, running_text)
+
+
+@pytest.fixture(scope="session")
+def language_model_run(road: Path, running_text: Path) -> Path:
+    """A language model of 40 steps, checkpoints at 20 and 40. Its data are in `running_text / "data"`."""
+    return trained(road, LANGUAGE_MODEL, running_text)

@@ -15,6 +15,8 @@ PAIRS = [
     for noun in NOUNS
 ]
 LONG = " ".join(f"The {noun} slept in the {place}." for noun in NOUNS for place in PLACES)
+PLAY = "".join(f"Citizen {i}:\n  Speak, speak, {i} times.\n\n" for i in range(150))
+DEV_PLAY = "All:\nWe know the citizen, we know.\n\n  Speak!\n"
 
 
 def write_trees(folder: Path) -> None:
@@ -31,3 +33,10 @@ def write_summaries(folder: Path) -> None:
     (folder / "train.tsv").write_text("".join(f"{text}\t{summary}\n" for text, summary in train))
     lines = [json.dumps({"text": text, "summary": summary}) for text, summary in PAIRS[:8]]
     (folder / "dev.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_running_text(folder: Path) -> None:
+    """Writes documents, `train.txt` and `dev.txt`."""
+    folder.mkdir()
+    (folder / "train.txt").write_text(PLAY)
+    (folder / "dev.txt").write_text(DEV_PLAY)

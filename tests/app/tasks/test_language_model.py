@@ -14,44 +14,8 @@ from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.tasks.language_model import LanguageModelling
 from keras_nmt.layers import LanguageModel
-from tests.app.command_line import nmt, objects, succeeded, train_arguments
-
-VERSE = "The cat sat on the mat,\nthe dog lay by the door.\n\n\tA bird sang  twice.\n"
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("text")
-    (folder / "train.txt").write_text(VERSE * 60)
-    (folder / "dev.txt").write_text(VERSE)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def language_model_run(text: Path) -> Path:
-    specs = ("--corpus", f"text:{text / 'train.txt'}", "--dev", f"text:{text / 'dev.txt'}", "--units", "characters")
-    succeeded(
-        nmt(
-            "prepare",
-            "--task",
-            "language-model",
-            *specs,
-            "--max-tokens",
-            "32",
-            "--out",
-            text / "data",
-            "--skip-filter",
-            "held_out",
-        )
-    )
-    settings = (
-        "training.steps=40",
-        "training.checkpoint_every=20",
-        "training.max_length=32",
-        "training.batch_tokens=512",
-    )
-    succeeded(nmt(*train_arguments(text / "data", text / "run", *settings)))
-    return text / "run"
+from tests.app.command_line import nmt, objects, succeeded
+from tests.app.tasks.corpora import DEV_PLAY
 
 
 def generated(run: Path, *options: str, prompt: str = "The cat") -> str:
@@ -92,18 +56,22 @@ def test_a_text_ends_before_a_stop_string(language_model_run: Path) -> None:
     )
 
 
-def test_evaluate_measures_the_perplexity_of_a_text(language_model_run: Path, text: Path) -> None:
-    done = succeeded(nmt("evaluate", language_model_run, "--test-set", f"text:{text / 'dev.txt'}", "--json"))
+def test_evaluate_measures_the_perplexity_of_a_text(language_model_run: Path, running_text: Path) -> None:
+    done = succeeded(nmt("evaluate", language_model_run, "--test-set", f"text:{running_text / 'dev.txt'}", "--json"))
     found = json.loads(done.out)
-    assert (found["words"], found["characters"], found["tokens"]) == (len(VERSE.split()), len(VERSE), len(VERSE) + 1)
+    assert (found["words"], found["characters"], found["tokens"]) == (
+        len(DEV_PLAY.split()),
+        len(DEV_PLAY),
+        len(DEV_PLAY) + 1,
+    )
     assert found["perplexity"] == pytest.approx(math.exp(found["nats_per_token"]))
     nats = found["nats_per_token"] * found["tokens"]
-    assert found["bits_per_character"] == pytest.approx(nats / len(VERSE) / math.log(2))
-    assert found["word_perplexity"] == pytest.approx(math.exp(nats / len(VERSE.split())))
+    assert found["bits_per_character"] == pytest.approx(nats / len(DEV_PLAY) / math.log(2))
+    assert found["word_perplexity"] == pytest.approx(math.exp(nats / len(DEV_PLAY.split())))
 
 
 def test_score_prints_the_log_probability_of_each_line(language_model_run: Path, tmp_path: Path) -> None:
-    lines = ["The cat sat", "", "a dog by the door. " * 4]
+    lines = ["Speak, Citizen", "", "speak times " * 4]
     (tmp_path / "lines").write_text("".join(f"{line}\n" for line in lines))
     done = objects(succeeded(nmt("score", language_model_run, "--target", tmp_path / "lines", "--json")))
     engine = RunModel(language_model_run).engine
@@ -120,19 +88,15 @@ def test_score_prints_the_log_probability_of_each_line(language_model_run: Path,
     assert [float(line) for line in plain.lines] == pytest.approx([found["score"] for found in done], abs=1e-4)
 
 
-def test_score_needs_a_source_except_for_a_language_model(language_model_run: Path, run: Path, text: Path) -> None:
-    target = ("--target", text / "dev.txt")
-    for option, value in (("--source", text / "dev.txt"), ("--length-penalty", "1")):
+def test_score_needs_a_source_except_for_a_language_model(
+    language_model_run: Path, run: Path, running_text: Path
+) -> None:
+    target = ("--target", running_text / "dev.txt")
+    for option, value in (("--source", running_text / "dev.txt"), ("--length-penalty", "1")):
         done = nmt("score", language_model_run, *target, option, value)
         assert done.complaints == [f"nmt score: a language model scores the --target alone; leave {option} out"]
     missing = "nmt score: a translation is scored given its source; add --source FILE"
     assert nmt("score", run, *target).complaints == [missing]
-
-
-@pytest.mark.parametrize("verb", ["translate", "summarize", "parse"])
-def test_the_wrong_verb_names_the_right_one(language_model_run: Path, verb: str) -> None:
-    done = nmt(verb, language_model_run, stdin=b"a\n")
-    assert done.complaints == [f"nmt {verb}: {language_model_run} is a model of language-model; use nmt generate"]
 
 
 @pytest.mark.parametrize(

@@ -49,12 +49,6 @@ def test_evaluate_prints_the_scores_of_evalb(parser_run: Path, treebank: Path) -
     assert json.loads(succeeded(nmt("evaluate", *given)).out)["all"]["f1"] == 100.0
 
 
-def test_the_wrong_verb_names_the_right_one(parser_run: Path) -> None:
-    for verb in ("translate", "summarize"):
-        done = nmt(verb, parser_run, stdin=b"a cat\n")
-        assert done.complaints == [f"nmt {verb}: {parser_run} is a model of parsing; use nmt parse"]
-
-
 def test_a_tree_has_the_score_it_was_found_with(parser_run: Path, tmp_path: Path) -> None:
     words, trees = tmp_path / "words", tmp_path / "trees"
     words.write_text("the cat sat\n\n( a cat )\n")

@@ -1,6 +1,7 @@
 """`prepare` turns running text into blocks of tokens, from which the text can be read again exactly."""
 
 import json
+import re
 from array import array
 from collections import Counter
 from itertools import chain
@@ -26,7 +27,7 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair
 from keras_nmt.pipelines.sources.monolingual.running_text import SECTION_BYTES
 from keras_nmt.pipelines.streaming.stream import evaluation_stream
 from keras_nmt.pipelines.vocabulary.exact import exact_model
-from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
+from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK
 from keras_nmt.pipelines.vocabulary.training import WORD_START
 
 PAIR = LanguagePair("prompt", "text")
@@ -136,6 +137,20 @@ def test_the_dev_text_is_kept_and_counted(tmp_path: Path) -> None:
     assert split.cleaning["kept"] == 3
 
 
+def test_words_are_taken_from_the_text_or_from_a_list(tmp_path: Path) -> None:
+    words = [word for word in PLAY.split() if PLAY.split().count(word) > 3]
+    data = prepared(tmp_path, units="words", max_tokens=8)
+    assert sorted(data.vocabulary().pieces()[5 : 5 + len(set(words))]) == sorted(WORD_START + w for w in set(words))
+    (other := tmp_path / "other").mkdir()
+    (tmp_path / "words.txt").write_text("<unk>\nThe\nline\n")
+    data = prepared(other, units="words", max_tokens=8, vocabulary=tmp_path / "words.txt")
+    assert data.vocabulary().pieces()[4:7] == [f"{WORD_START}\n", f"{WORD_START}The", f"{WORD_START}line"]
+    assert data.options["vocabulary"] == str(tmp_path / "words.txt")
+    known = {"\n": 4, "The": 5, "line": 6}
+    expected = [known.get(word, UNK) for word in re.findall(r"\n|\S+", PLAY)]
+    assert Counter(map(tuple, blocks(data, "train"))) == Counter(map(tuple, cut([*expected, EOS], 8)))
+
+
 @pytest.mark.parametrize("units", ["characters", "pieces"])
 def test_the_decoded_blocks_of_other_units_are_the_text(tmp_path: Path, units: str) -> None:
     size = {"characters": None, "pieces": 304}[units]
@@ -228,10 +243,14 @@ def test_more_processes_give_the_same_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"units": "letters"}, "units is one of pieces, characters, bytes, got 'letters'"),
+        ({"units": "letters"}, "units is one of pieces, characters, bytes, words, got 'letters'"),
         ({"recipe": Recipe()}, "units bytes are for language models; leave out --units"),
-        ({"normalization": "nfc"}, "units bytes keep text exactly; leave out --normalization"),
+        ({"normalization": "nfc"}, "units bytes keep characters as they are; leave out --normalization"),
         ({"vocabulary_size": 264}, "there are always 256 bytes; leave out --vocabulary-size"),
+        (
+            {"units": "words", "vocabulary": Path("words.txt"), "vocabulary_size": 8},
+            r"all words of words\.txt are used; leave out --vocabulary-size",
+        ),
         ({"vocabulary": Path("v.model")}, r"v\.model has its own units; leave out --units"),
         ({"corpora": ("sample:tatoeba-en-de",)}, "has pairs, but the task language-model learns from running text"),
         ({"corpora": ("text:x?tag=news",)}, "running text has one side and no tags; leave out"),

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.util import tensor_util
 
-from keras_nmt.app.training.callbacks.monitoring import sample_row
+from keras_nmt.app.tasks.samples import table
 
 Shown = dict[str, dict[int, float]]
 STEPS = ("loss", "perplexity", "accuracy", "learning_rate", "gradient_norm", "padding_share")
@@ -63,4 +63,4 @@ def test_tensorboard_shows_each_evaluation_with_samples(run: Path, shown: Shown)
 
 
 def test_a_bar_in_a_sample_is_escaped() -> None:
-    assert sample_row("a|b", "c") == "a\\|b | c"
+    assert table(("a", "b"), [("a|b", "c")]) == "a | b\n---|---\na\\|b | c"
