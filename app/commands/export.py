@@ -59,8 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
     from keras_nmt.app.runtime.tensorflow_start import import_tensorflow
 
     import_tensorflow()
-    from keras_nmt.app.exporting.export import export, export_ctranslate2
-    from keras_nmt.app.exporting.generation import export_generator
+    from keras_nmt.app.exporting.any_task import export_model
+    from keras_nmt.app.exporting.export import export_ctranslate2
     from keras_nmt.app.models.loading import RunModel
 
     which = {"checkpoint": arguments.checkpoint, "ensemble": arguments.ensemble}
@@ -75,8 +75,8 @@ def run(arguments: argparse.Namespace) -> None:
     if model.task.route == "generate" and (unused := [name for name, value in search.items() if value is not None]):
         raise UserError(f"--{unused[0].replace('_', '-')} is for models that search; a language model draws its text")
     engine = arguments.cpu_engine or CPU_ENGINES[0]
-    write = {"translate": export, "generate": export_generator}[model.task.route]
-    print(write(model, arguments.out, cpu_engine=engine, license=arguments.license, precision_reason=reason))
+    options = {"cpu_engine": engine, "license": arguments.license, "precision_reason": reason}
+    print(export_model(model, arguments.out, **options))
 
 
 def chosen_precision(asked: Literal["auto", "float32", "bfloat16"]) -> tuple[Literal["float32", "bfloat16"], str]:

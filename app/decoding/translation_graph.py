@@ -181,7 +181,7 @@ class TranslationGraph(tf.Module):
                 state,
                 phrases=phrases,
                 continues_word=self.continues_word,
-                length_limits=search.length_limits(row_lengths(tokens)) + extra,
+                length_limits=tf.maximum(search.length_limits(row_lengths(tokens) + extra), 1 + extra),
                 settings=BeamSettings(
                     beam_size, search.length_penalty, tf.constant(1), search.repetition, search.min_tokens
                 ),
@@ -262,12 +262,13 @@ class TranslationGraph(tf.Module):
         """
         search = search or Search.of(self.options)
         lengths = row_lengths(pieces)
-        expected = lengths if prefixes is None else tf.maximum(lengths, row_lengths(prefixes))
+        given = tf.zeros_like(lengths) if prefixes is None else row_lengths(prefixes)
+        limits = tf.maximum(search.length_limits(tf.maximum(lengths, given)), 1 + given)  # no limit cuts a prefix
         step, state = self.network.begin(pieces, search.beam_size)
         return beam_search(
             step,
             state,
-            length_limits=tf.where(lengths == 0, 1, search.length_limits(expected)),
+            length_limits=tf.where(lengths == 0, 1, limits),
             beam_size=search.beam_size,
             length_penalty=search.length_penalty,
             hypotheses=hypotheses,

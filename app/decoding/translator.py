@@ -164,6 +164,9 @@ class Translator:
                 lines.
         """
         run_graph = self._function(self.request.signature(with_prefixes=prefixes is not None))
+        for option, name in (("--min-length", "min_tokens"), ("--max-length", "max_tokens")):
+            if int(self.settings.get(name, 0)) and name not in inputs_of(run_graph):
+                raise UserError(f"this export was made before {option} existed; export the run again")
         columns = {name for name in ("prefixes", "seeds") if name in inputs_of(run_graph)}
         remaining = zip_prefixes(lines, prefixes)
         done = 0

@@ -80,13 +80,16 @@ def export(
         out: The folder that contains the versions of the export.
         cpu_engine: The precision of CTranslate2: "int8", which becomes "float32" if int8 is too inexact for this model,
             or "float32". "none" omits CTranslate2, as is always done for a model that it does not support: an ensemble,
-            or a model with `word_token`.
+            or a model with `word_token` or `copying`.
         license: The model's licence, as an identifier of the Hugging Face Hub. If None, the model card asks for it.
         precision_reason: The reason for the precision of the model, shown in the model card.
 
     Raises:
-        UserError: `out` cannot be written, or the new process does not reproduce the golden translations.
+        UserError: `out` cannot be written, the new process does not reproduce the golden translations, or a language
+            model helps to translate.
     """
+    if model.language_model:
+        raise UserError("an export has no language model beside the translation model; load the run alone")
     parameters = model.graph.transformer.count_params()
     facts = {**description(model, parameters), "license": license, "precision_reason": precision_reason}
 

@@ -65,7 +65,8 @@ def export_generator(
     if not isinstance(graph, GenerationGraph):
         raise UserError(f"{model.run.path} is a model of {model.task.name}, not a language model")
     facts = {**description(model, graph.model.count_params()), "license": license, "precision_reason": precision_reason}
-    add_bits_per_character(facts)
+    if not graph.vocabulary.is_of_words:
+        add_bits_per_character(facts)
 
     def write(folder: Path) -> None:
         facts["cpu_engine"] = write_engine(model, folder / ENGINE, cpu_engine)

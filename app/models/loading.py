@@ -165,7 +165,7 @@ class RunModel:
                 f"{path} has another vocabulary than {self.run.path}; only runs on the same prepared data, or on data "
                 "prepared with the --vocabulary of the other, can be an ensemble"
             )
-        for name in ("word_token", "copying"):
+        for name in ("word_token", "word_tags", "copying"):
             if getattr(member.run.configuration.model, name) != getattr(self.run.configuration.model, name):
                 raise UserError(
                     f"{path} has another {name} than {self.run.path}; only runs with the same one can be an ensemble"
@@ -203,14 +203,14 @@ class RunModel:
     def keep_scores(self, text: str, sentences: int, scores: Mapping[str, Any]) -> None:
         """Stores the model's scores on a test set in the run. Prints a warning if the scores cannot be stored.
 
-        The scores of an ensemble are not stored, since they do not belong to one run.
+        The scores of an ensemble, or with the help of a language model, are not stored: they do not belong to one run.
 
         Args:
             text: The name of the test set.
             sentences: The number of sentences in the test set.
             scores: The scores, by name.
         """
-        if self.others:
+        if self.others or self.language_model:
             return
         evaluation = {**scores, "sentences": sentences, "decoding": vars(self.options)}
         try:

@@ -10,7 +10,7 @@ class Perplexity:
     """How well a language model predicts a text; lower is better.
 
     Words are the strings between white space. The end of a document counts as a token, and neither as a word nor as a
-    character. If a text has no words, the figures are NaN.
+    character. A figure without its count is NaN, and is not shown.
 
     Attributes:
         perplexity: exp of the mean negative log-probability of a token.
@@ -19,7 +19,7 @@ class Perplexity:
         nats_per_token: The mean negative log-probability of a token.
         tokens: The number of tokens.
         words: The number of words.
-        characters: The number of characters.
+        characters: The number of characters; 0 if the model cannot spell all of them.
     """
 
     perplexity: float
@@ -49,16 +49,17 @@ class Perplexity:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the fields as values for JSON."""
-        return asdict(self)
+        """Returns the fields as values for JSON, without those that are NaN."""
+        return {name: value for name, value in asdict(self).items() if not math.isnan(value)}
 
     def lines(self) -> list[str]:
         """Returns one line for each figure."""
-        return [
-            f"perplexity a token  {self.perplexity:10.3f}  ({self.nats_per_token:.4f} nats, {self.tokens:,} tokens)",
-            f"perplexity a word   {self.word_perplexity:10.3f}  ({self.words:,} words)",
-            f"bits a character    {self.bits_per_character:10.4f}  ({self.characters:,} characters)",
-        ]
+        by_count = {
+            f"perplexity a token  {self.perplexity:10.3f}  ({self.nats_per_token:.4f} nats, {self.tokens:,} tokens)": 1,
+            f"perplexity a word   {self.word_perplexity:10.3f}  ({self.words:,} words)": self.words,
+            f"bits a character    {self.bits_per_character:10.4f}  ({self.characters:,} characters)": self.characters,
+        }
+        return [line for line, count in by_count.items() if count]
 
 
 def _exp(nats: float) -> float:

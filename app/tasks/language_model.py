@@ -43,7 +43,7 @@ class LanguageModelling(Task):
         input="prompt",
         outputs="texts",
         examples="prompts",
-        vocabulary="with which any text can be spelt",
+        vocabulary="of running text",
         room="tokens",
         usage="",
         measures=(
@@ -59,7 +59,8 @@ class LanguageModelling(Task):
             "data word for word.",
             "It writes like its training data, with their subjects, opinions and prejudices. Only the figures above "
             "were measured, not truth, bias or safety.",
-            "Perplexities can be compared only between models with the same tokens; bits a character between all.",
+            "Perplexities can be compared only between models with the same tokens; bits a character "
+            "between all that can spell any text.",
         ),
         template="language_model_card.md.jinja",
     )
@@ -127,7 +128,8 @@ class LanguageModelling(Task):
             documents += [""] * (source != CONTINUED.decode())
         documents = documents[: -1 if not documents[-1] else None]
         found, tokens = log_probability(engine, documents)
-        words, characters = sum(len(text.split()) for text in documents), sum(map(len, documents))
+        words = sum(len(text.split()) for text in documents)
+        characters = 0 if engine.vocabulary.is_of_words else sum(map(len, documents))  # <unk> spells no characters
         return Perplexity.of(found, tokens=tokens, words=words, characters=characters)
 
     def score(

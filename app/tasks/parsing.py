@@ -118,7 +118,7 @@ class Parsing(Task):
         input="Sentence to parse",
         placeholder="Type a sentence here; each line is one sentence",
         busy="Parsing …",
-        hint="Each line is one sentence. Hold the pointer over a label to see what it means.",
+        hint="Each line is one sentence. Hold the pointer over a label or a word to see what it is.",
         display="tree",
     )
 

@@ -89,6 +89,7 @@ class CopyAttention(keras.layers.Layer):
         scores = keras.ops.matmul(self.query(states) * self.width**-0.5, keras.ops.swapaxes(memory.keys, 1, 2))
         scores = keras.ops.where(may_copy, keras.ops.cast(scores, "float32"), MASKED_SCORE)  # [B, T, S]
         weights = keras.ops.softmax(scores, axis=-1) if scores.shape[-1] != 1 else keras.ops.ones_like(scores)
+        weights = keras.ops.where(may_copy, weights, 0.0)  # also where nothing may be copied
         context = keras.ops.matmul(weights, memory.votes[:, :, None])[:, :, 0]
         gate = keras.ops.cast(self.gate(states)[:, :, 0], "float32") + context  # [B, T], before the sigmoid
         of_tokens = keras.ops.matmul(weights, memory.groups)  # p_copy at the first position of each token

@@ -27,7 +27,7 @@ from keras_nmt.pipelines.sources.downloads import Downloads, default_folder
 from keras_nmt.pipelines.vocabulary.exact import BYTES, PIECES, UNITS, WORDS
 from keras_nmt.pipelines.vocabulary.normalization import NORMALIZATIONS
 from keras_nmt.pipelines.vocabulary.tags import Languages
-from keras_nmt.pipelines.vocabulary.training import check_model
+from keras_nmt.pipelines.vocabulary.training import check_model, is_word_model
 from keras_nmt.pipelines.vocabulary.words import read_words
 
 PhaseProgress = Callable[[str, int, int | None], None]
@@ -207,7 +207,10 @@ def open_corpora(options: PreparationOptions, progress: PhaseProgress) -> Opened
     if options.vocabulary and options.units == WORDS:
         read_words(options.vocabulary)
     elif options.vocabulary:
-        check_model(_read(options.vocabulary), options.vocabulary, tags=opened.languages.tags)
+        model = _read(options.vocabulary)
+        check_model(model, options.vocabulary, tags=opened.languages.tags)
+        if is_word_model(model) and not options.recipe.keeps_text:
+            raise DataError(f"{options.vocabulary} is a vocabulary of words, which only language models can use")
     return opened
 
 

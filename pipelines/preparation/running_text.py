@@ -38,8 +38,8 @@ class RunningText(Recipe):
     def remaining(self, pairs: Iterable[TextPair | None]) -> list[TextPair]:
         """Returns the sections that are kept. A document ends before a dropped section, and the rest is another one."""
         every = list(pairs)
-        is_cut = [following is None for following in every[1:]] + [False]
-        return [("" if cut else pair[0], pair[1]) for pair, cut in zip(every, is_cut, strict=True) if pair is not None]
+        followed = zip(every, [*every[1:], ("", "")], strict=False)
+        return [(pair[0] if following else "", pair[1]) for pair, following in followed if pair]
 
     def has_text(self, source: str, target: str) -> bool:
         """Returns True if a section has text."""

@@ -166,11 +166,11 @@ def evaluate(
 
 def export_model(demo: "Demo", model: "RunModel", out: Path) -> Path:
     """Exports the model as `nmt export` does, and returns the folder of versions, `out`."""
-    from keras_nmt.app.exporting.export import export
+    from keras_nmt.app.exporting import any_task
     from keras_nmt.app.runtime.console import say
 
     heading("export: a SavedModel, string to string")
-    path = export(model, out)
+    path = any_task.export_model(model, out)
     say(f"{path} (checked: {demo.words.export})")
     return out
 

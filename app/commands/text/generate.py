@@ -1,6 +1,7 @@
 """`nmt generate`: continues a prompt with a language model, and prints the text as it is written."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -70,8 +71,12 @@ def check_usage(arguments: argparse.Namespace) -> None:
     for name, value in least.items():
         if (given := getattr(arguments, name)) is not None and given < value:
             raise UserError(f"--{name.replace('_', '-')} is {given}; it must be at least {value}")
-    if arguments.temperature is not None and arguments.temperature < 0:
-        raise UserError(f"--temperature is {arguments.temperature}; it must be at least 0")
+    most = {"max_tokens": 2**20, "top_k": 2**31 - 1, "no_repeat_ngram_size": 2**31 - 1}
+    for name, value in most.items():
+        if (given := getattr(arguments, name)) is not None and given > value:
+            raise UserError(f"--{name.replace('_', '-')} is {given}; it must be at most {value}")
+    if arguments.temperature is not None and not 0 <= arguments.temperature < math.inf:
+        raise UserError(f"--temperature is {arguments.temperature}; it must be a number of at least 0")
     if arguments.repetition_penalty is not None and not 0 < arguments.repetition_penalty <= 10:
         raise UserError(f"--repetition-penalty is {arguments.repetition_penalty}; it must be above 0 and at most 10")
     check_ranges(arguments, ("top_k", "top_p", "seed"))

@@ -20,9 +20,14 @@ def add_search_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     add = group.add_argument
     add("--beam-size", type=int, metavar="K", help="number of hypotheses in the beam; 1: greedy search")
     add_penalty_option(group)
+    return group
+
+
+def add_repetition_options(group: argparse._ArgumentGroup) -> None:
+    """Adds the options against repetition."""
+    add = group.add_argument
     add("--no-repeat-ngram-size", type=int, metavar="N", help="do not repeat any N tokens in a row")
     add("--repetition-penalty", type=float, metavar="P", help="above 1, make tokens that were used before less likely")
-    return group
 
 
 def add_language_model_options(group: argparse._ArgumentGroup) -> None:

@@ -10,7 +10,7 @@ from keras_nmt.app.commands.text.options import (
     add_search_options,
 )
 from keras_nmt.app.commands.text.summarize import NOT_FOR_SUMMARIES
-from keras_nmt.app.commands.text.translate import run_lines
+from keras_nmt.app.commands.text.translate import SEARCH, run_lines
 from keras_nmt.app.errors import UserError
 
 
@@ -27,8 +27,8 @@ def add_parser(verbs: Verbs) -> None:
     add_checkpoint_options(parser)
     add_search_options(parser)
     add_output_options(parser).add_argument("--pretty", action="store_true", help="draw the trees")
-    sampling = {**dict.fromkeys(("temperature", "top_k", "top_p", "seed")), "sample": False}
-    parser.set_defaults(run=run, **NOT_FOR_SUMMARIES, **sampling, min_tokens=None, max_tokens=None)
+    of_other_verbs = ("temperature", "top_k", "top_p", "seed", *SEARCH[2:])
+    parser.set_defaults(run=run, **NOT_FOR_SUMMARIES, **dict.fromkeys(of_other_verbs), sample=False)
 
 
 def run(arguments: argparse.Namespace) -> None:

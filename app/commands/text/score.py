@@ -69,7 +69,7 @@ def check_sides(arguments: argparse.Namespace, model: "Model") -> None:
         if arguments.source is None:
             raise UserError(f"a {model.task.output} is scored given its source; add --source FILE")
         return
-    for option in ("source", "length_penalty"):
+    for option in ("source", "length_penalty", "to", "domain"):
         if getattr(arguments, option) is not None:
             raise UserError(f"a language model scores the --target alone; leave --{option.replace('_', '-')} out")
 

@@ -5,6 +5,7 @@ from keras_nmt.app.commands.text.options import (
     add_input_arguments,
     add_length_options,
     add_output_options,
+    add_repetition_options,
     add_sampling_options,
     add_search_options,
 )
@@ -28,7 +29,9 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_input_arguments(parser, "text to summarize, one a line")
     add_checkpoint_options(parser)
-    add_length_options(add_search_options(parser), "text")
+    search = add_search_options(parser)
+    add_repetition_options(search)
+    add_length_options(search, "text")
     add_sampling_options(parser)
     add_output_options(parser)
     parser.set_defaults(run=run, **NOT_FOR_SUMMARIES)

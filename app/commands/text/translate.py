@@ -18,6 +18,7 @@ from keras_nmt.app.commands.text.options import (
     add_language_model_options,
     add_length_options,
     add_output_options,
+    add_repetition_options,
     add_sampling_options,
     add_search_options,
 )
@@ -58,6 +59,7 @@ def add_parser(verbs: Verbs) -> None:
         "--engine", choices=ENGINES, help="what computes (default: tensorflow for a run, the faster for an export)"
     )
     search = add_search_options(parser)
+    add_repetition_options(search)
     add_length_options(search, "sentence")
     add_language_model_options(search)
     add_constraint_options(search)
@@ -161,6 +163,7 @@ def check_usage(arguments: argparse.Namespace) -> None:
         raise UserError("--prefix and the text are both stdin; name a file for one of them")
     if arguments.alternatives and not arguments.prefix:
         raise UserError("--alternatives needs a --prefix; add one")
+    check_lengths(arguments.min_tokens, arguments.max_tokens)
     if arguments.language_model_weight is not None and not arguments.language_model:
         raise UserError("--language-model-weight needs a --language-model; add one")
     others = (arguments.prefix, arguments.sample, arguments.n_best > 1, arguments.token_scores)
@@ -215,6 +218,15 @@ def output_line(number: int, translation: "Translation", alignment: str, argumen
         return "\n".join(f"{number} ||| {one.text} ||| {one.score:.6f}" for one in best)
     text = f"{translation.text} ||| {alignment}" if arguments.alignment else translation.text
     return f"{text}\t{translation.score:.6f}" if arguments.scores else str(text)
+
+
+def check_lengths(least: int | None, most: int | None) -> None:
+    """Raises `UserError` if `--min-length` or `--max-length` is out of range; None is the model's own value."""
+    for option, value in (("--min-length", least), ("--max-length", most)):
+        if value is not None and value < 0:
+            raise UserError(f"{option} is {value}; it must be at least 0")
+    if least and most and least > most:
+        raise UserError(f"--min-length is {least}, which is more than --max-length, {most}")
 
 
 def check_verb(arguments: argparse.Namespace, task: "Task") -> None:

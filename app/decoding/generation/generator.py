@@ -15,6 +15,7 @@ from keras_nmt.app.decoding.generation.steps import GenerationSteps, NewTokens
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS
 
 TOKENS_AT_ONCE = 4  # the time of a call from Python is then small beside that of the steps
+_LINE_END = "\n"
 CONTEXT_TOKENS = 16  # tokens of the prompt that are decoded with the text, so that words and spaces join
 
 Reason = Literal["length", "stop", "end"]  # `max_tokens` reached, a stop string found, ended by the model
@@ -180,7 +181,7 @@ class TextGenerator:
         if number == EOS:
             return ""
         byte = self.bytes.get(number, b"\xff")
-        return byte.decode() if byte.isascii() else piece.replace("▁", " ")
+        return byte.decode() if byte.isascii() else _LINE_END if piece == f"▁{_LINE_END}" else piece.replace("▁", " ")
 
 
 @dataclass
@@ -192,6 +193,7 @@ class _GrowingText:
         before: The last tokens of the prompt.
         stop: Strings before which the text ends.
         tokens: All tokens so far.
+        text: The text of `before` and of all tokens that are whole characters.
         ends: Pairs of a number of tokens that are whole characters, and the length of their text, ascending.
         sent: The number of pairs of `ends` whose text was returned.
     """
@@ -204,30 +206,38 @@ class _GrowingText:
     sent: int = 1
 
     def __post_init__(self) -> None:
-        self.start = len(self._text(0))
+        self.ids = [*self.before]
+        self.text = self.generator.text_of(self.ids)
+        self.start = len(self.text)
         self.ends.append((0, self.start))
 
     def add(self, new: Sequence[Token], *, is_last: bool) -> tuple[tuple[Part, ...], bool]:
         """Adds tokens; returns the parts that are certain now, and True if a stop string was found."""
         for token in new:
             self.tokens.append(token)
-            self._end_part(self.generator.whole_characters([one.id for one in self.tokens]))
+            self.ids.append(token.id)
+            newest = [one.id for one in self.tokens[-CONTEXT_TOKENS:]]
+            self._end_part(len(self.tokens) - len(newest) + self.generator.whole_characters(newest))
         if is_last:
             self._end_part(len(self.tokens))
-        text = self._text(self.ends[-1][0])
-        place, is_stopped = stop_place(text, self.stop, self.start)
-        end = place if is_stopped or not is_last else len(text)
-        return tuple(self._parts(text, end, is_cut=is_stopped)), is_stopped
+        place, is_stopped = stop_place(self.text, self.stop, self.start)
+        end = place if is_stopped or not is_last else len(self.text)
+        return tuple(self._parts(end, is_cut=is_stopped)), is_stopped
 
     def _end_part(self, count: int) -> None:
         """Ends a part after so many tokens, if that adds text to the part before."""
-        if count > self.ends[-1][0] and (length := len(self._text(count))) > self.ends[-1][1]:
-            self.ends.append((count, length))
+        if count > self.ends[-1][0] and (added := self._added(self.ends[-1][0], count)):
+            self.text += added
+            self.ends.append((count, len(self.text)))
 
-    def _text(self, count: int) -> str:
-        return self.generator.text_of([*self.before, *(token.id for token in self.tokens[:count])])
+    def _added(self, first: int, count: int) -> str:
+        """Returns the text of the tokens from `first` up to `count`. Earlier tokens decide how it is spaced."""
+        first, count = len(self.before) + first, len(self.before) + count
+        context = max(0, first - CONTEXT_TOKENS)
+        known = self.generator.text_of(self.ids[context:first])
+        return self.generator.text_of(self.ids[context:count])[len(known) :]
 
-    def _parts(self, text: str, end: int, *, is_cut: bool) -> Iterator[Part]:
+    def _parts(self, end: int, *, is_cut: bool) -> Iterator[Part]:
         """Yields the parts before `end` that were not yielded yet; the last one is cut there if `is_cut`."""
         while self.sent < len(self.ends):
             (first, begin), (last, finish) = self.ends[self.sent - 1 : self.sent + 1]
@@ -236,7 +246,7 @@ class _GrowingText:
             tokens = self.tokens[first:last]
             probability = math.exp(sum(token.log_probability for token in tokens))
             others = tokens[0].alternatives if begin else map(_at_beginning, tokens[0].alternatives)
-            yield Part(text[begin : min(finish, end)], probability, tuple(others))
+            yield Part(self.text[begin : min(finish, end)], probability, tuple(others))
             self.sent += 1
 
 

@@ -22,13 +22,13 @@ class GenerationSettings(NamedTuple):
 
     @classmethod
     def of(cls, options: DecodingOptions) -> "GenerationSettings":
-        """Returns the default settings; `max_extra_tokens` of the options is the default of `max_tokens`."""
+        """Returns the default settings. `max_tokens` is that of the options, or `max_extra_tokens` if that is 0."""
         sampling = Sampling()
         return cls(
             tf.constant(sampling.temperature, tf.float32),
             tf.constant(sampling.top_k, tf.int32),
             tf.constant(sampling.top_p, tf.float32),
-            tf.constant(options.max_extra_tokens, tf.int32),
+            tf.constant(options.max_tokens or options.max_extra_tokens, tf.int32),
             tf.constant(options.no_repeat_ngram_size, tf.int32),
             tf.constant(options.repetition_penalty, tf.float32),
         )

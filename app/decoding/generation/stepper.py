@@ -63,7 +63,8 @@ class _Stepper:
         """Runs a step of the graph, and writes the most probable tokens of the place into the state."""
         inner, (places, values) = state.beams
         logits, after = self.graph.step(tokens, position, SearchState(inner))
-        allowed = tf.where(is_never_chosen(tf.range(tf.shape(logits)[1])), IMPOSSIBLE, tf.nn.log_softmax(logits))
+        scores = tf.nn.log_softmax(tf.cast(logits, tf.float32))
+        allowed = tf.where(is_never_chosen(tf.range(tf.shape(logits)[1])), IMPOSSIBLE, scores)
         found = tf.math.top_k(allowed, tf.shape(places)[2])
         here = (tf.range(tf.shape(places)[1]) == position)[tf.newaxis, :, tf.newaxis]
         places = tf.where(here, found.indices[:, tf.newaxis], places)

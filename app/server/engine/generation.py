@@ -78,7 +78,7 @@ class Writer:
             self._texts -= texts
 
     def check_room(self, texts: int) -> None:
-        """Raises `BusyError` if so many more texts are too many."""
+        """Raises `BusyError` if there is no room for this number of further texts."""
         if self._texts + texts > self.max_texts:
             raise BusyError(f"{self._texts} texts are being written already; try again in a moment")
 

@@ -138,6 +138,10 @@ def add_error_handlers(app: FastAPI) -> None:
     async def not_computed(_: Request, error: tf.errors.OpError) -> JSONResponse:
         return JSONResponse({"error": printable_first_line(error)}, 400)
 
+    @app.exception_handler(RecursionError)
+    async def too_deep(_: Request, __: RecursionError) -> JSONResponse:
+        return JSONResponse({"error": "the body is nested too deeply"}, 400)
+
     @app.exception_handler(Exception)
     async def broken(_: Request, __: Exception) -> JSONResponse:
         return JSONResponse({"error": "the server failed on this request; its log has the reason"}, 500)

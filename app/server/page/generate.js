@@ -3,7 +3,7 @@
 import { copyText, selectText } from "./clipboard.js";
 import { writeLink } from "./link.js";
 import { events, showProblem } from "./server.js";
-import { task } from "./task.js";
+import { task, writes } from "./task.js";
 
 const ALTERNATIVES = 8;
 const LEAVE_MS = 150; // the pointer may cross a gap on its way from the text to the list
@@ -26,8 +26,12 @@ export function startGenerating(all, settings) {
   at("model-choice").hidden = models.length < 2;
   at("generating").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (running) running.abort();
-    else write();
+    if (!running) write();
+  });
+  at("write").addEventListener("click", (event) => {
+    if (!running) return;
+    event.preventDefault(); // Stop works even if a number field is invalid
+    if (event.detail < 2) running.abort(); // but not by the second click on Write
   });
   at("prompt").addEventListener("input", countCharacters);
   at("prompt").addEventListener("keydown", (event) => {
@@ -58,12 +62,13 @@ async function write() {
   if (!countCharacters()) return;
   running = new AbortController();
   const { signal } = running;
-  begin(asked());
+  const request = asked();
+  const { source, target } = models[at("model").selectedIndex];
+  begin(request);
   let message = "";
   try {
-    for await (const part of events("api/generate", asked(), signal, (end) => { message = REASONS[end.reason]; })) add(part);
-    const { source, target } = models[at("model").selectedIndex];
-    writeLink(source.code, target.code, at("prompt").value);
+    for await (const part of events("api/generate", request, signal, (end) => { message = REASONS[end.reason]; })) add(part);
+    if (writes()) writeLink(source.code, target.code, request.prompt); // the task may have been changed meanwhile
   } catch (error) {
     message = signal.aborted ? "Stopped" : "";
     if (!signal.aborted) showProblem(`The text is incomplete: ${error.message}`);
@@ -104,20 +109,23 @@ function startShowing() {
   });
   for (const box of [written, instead]) box.addEventListener("pointerleave", () => { leaveTimer = setTimeout(hide, LEAVE_MS); });
   instead.addEventListener("pointerenter", () => clearTimeout(leaveTimer));
-  written.addEventListener("focusin", (event) => { if (event.target.classList.contains("token")) show(event.target); });
+  written.addEventListener("focusin", ({ target }) => {
+    if (!target.classList.contains("token")) return;
+    for (const { element } of parts) element.tabIndex = element === target ? 0 : -1;
+    show(target);
+  });
   written.addEventListener("focusout", hide);
   written.addEventListener("keydown", goByKey);
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 }
 
 function goByKey(event) {
+  if (event.altKey || event.ctrlKey || event.metaKey) return; // Alt and an arrow: back
   const now = parts.findIndex((part) => part.element === event.target);
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
   const place = { Home: 0, End: parts.length - 1 }[event.key] ?? now + step;
   if (now < 0 || !parts[place]) return;
   event.preventDefault();
-  parts[now].element.tabIndex = -1;
-  parts[place].element.tabIndex = 0;
   parts[place].element.focus();
 }
 
@@ -136,7 +144,7 @@ function show(element) {
   const isListed = part.alternatives.some((one) => one.text === part.text);
   const rows = isListed ? part.alternatives : [...part.alternatives, { text: part.text, probability: part.probability }];
   instead.replaceChildren(
-    make("p", "", "What the model finds likely here. The text has the bold one."),
+    make("p", "", "Most probable tokens here. The bold one was written."),
     make("ol", "", ...rows.map((one) => row(one, one.text === part.text))),
   );
   element.classList.add("shown");
@@ -148,9 +156,11 @@ function show(element) {
 function row({ text, probability }, isDrawn) {
   const bar = make("span", "bar-of");
   bar.style.width = `${100 * probability}%`;
-  const piece = make("bdi", "piece", VISIBLE[text] ?? text.replace(/^ /, "␣").replaceAll("\n", "⏎"));
+  const piece = make("bdi", "piece", shown(text));
   return make("li", isDrawn ? "drawn" : "", piece, bar, make("span", "share", percent(probability)));
 }
+
+const shown = (text) => (Object.hasOwn(VISIBLE, text) ? VISIBLE[text] : text.replace(/^ /, "␣").replaceAll("\n", "⏎"));
 
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 

@@ -84,6 +84,8 @@ export const get = async (path) => (await request(path)).json();
 export const post = async (path, fields, signal) => (await request(path, json(fields, signal))).json();
 export const postForm = async (path, form, signal) => (await request(path, { method: "POST", body: form, signal })).json();
 
+const field = (line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)];
+
 // Yields the data of server-sent events as they arrive, and calls `onEnd` with the data of the "end" event. Throws on an
 // "error" event, or if the "end" event is missing.
 export async function* events(path, fields, signal, onEnd = () => {}) {
@@ -97,8 +99,9 @@ export async function* events(path, fields, signal, onEnd = () => {}) {
     const blocks = (rest + value).split("\n\n");
     rest = blocks.pop();
     for (const block of blocks) {
-      const [, kind] = block.match(/^event: (.*)$/m) ?? [];
-      const data = JSON.parse(block.match(/^data: (.*)$/m)[1]);
+      const fields = Object.fromEntries(block.split("\n").map(field)); // a part may have U+2028, which ends a line for `$`
+      const kind = fields.event;
+      const data = JSON.parse(fields.data);
       isComplete ||= kind === "end";
       if (kind === "end") onEnd(data);
       if (kind === "error") throw new Error(data.error);

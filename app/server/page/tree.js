@@ -1,5 +1,6 @@
 // Draws a constituency tree, such as "(TOP (NP (XX the) (XX cat)))", as nested lists.
 const ROOT = "TOP"; // the bracket around a whole sentence
+const NO_TAG = "XX"; // of a word from a parser that predicts no parts of speech
 const BRACKETS = { "-LRB-": "(", "-RRB-": ")" }; // how trees write brackets that are words
 const NAMES = { // the labels of the Penn Treebank (Bies et al. 1995)
   S: "clause", SBAR: "subordinate clause", SBARQ: "question with a question word", SINV: "inverted clause",
@@ -40,12 +41,19 @@ const isWord = (node) => node.word !== undefined;
 
 // A constituent with words only is shown in one line.
 function branch(node) {
-  if (isWord(node)) return make("li", "leaf", BRACKETS[node.word] ?? node.word);
+  if (isWord(node)) return leaf(node);
   const label = make("abbr", "", node.label);
   if (NAMES[node.label]) label.title = NAMES[node.label];
   const list = make("ul", node.children.every(isWord) ? "flat" : "");
   for (const [number, child] of node.children.entries()) list.append(number ? " " : "", branch(child));
   return make("li", "", label, " ", list);
+}
+
+// The part of speech is shown while the pointer is on the word.
+function leaf(node) {
+  const element = make("li", "leaf", BRACKETS[node.word] ?? node.word);
+  if (node.label !== NO_TAG) element.title = node.label;
+  return element;
 }
 
 function make(name, className, ...children) {

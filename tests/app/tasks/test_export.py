@@ -127,7 +127,7 @@ def test_the_card_of_a_parser_is_in_the_words_of_parsing(parser_export: Path) ->
         "| `trees:dev.trees` | 4 | 2 | ",
         "by the rules of EVALB with its parameters COLLINS.prm",
         "| step | F1 | complete match | loss | perplexity |\n| --- | --- | --- | --- | --- |\n| 4 | ",
-        "- The trees have constituents only",
+        "- The trees have no function tags and no empty elements.",
     ):
         assert expected in body
     assert "ranslat" not in body.split("## Trees")[1].split("## Architecture")[0]

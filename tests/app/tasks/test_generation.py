@@ -135,7 +135,7 @@ def test_the_card_is_in_the_words_of_language_modelling(verse_export: Path, vers
         "| prompt | text | score |\n| --- | --- | --- |\n",
         f"| train | `text:train.txt` | 1 | {len(VERSE.split()) * 60:,} | {len(VERSE) * 60:,} | ",
         "| test set | words | characters | perplexity | perplexity a word | bits a character |\n",
-        f"| `text:{verses / 'dev.txt'}` | {len(VERSE.split())} | {len(VERSE)} | ",
+        f"| `text:dev.txt` | {len(VERSE.split())} | {len(VERSE)} | ",
         "| step | perplexity | bits a character | loss |\n| --- | --- | --- | --- |\n| 4 | ",
         "1 decoder layer of width 32 with 2 heads, 64 wide inside, normalised before each sublayer; there is no ",
         "encoder, and input and output share one embedding. Trained for",

@@ -35,18 +35,23 @@ class TextToContinue(BaseModel):
     temperature: float = Field(
         default=1.0, ge=0, le=100, allow_inf_nan=False, description="0 always takes the most probable token."
     )
-    top_k: int = Field(default=0, ge=0, le=2**31 - 1, description="Draw from so many most probable tokens; 0: all.")
+    top_k: int = Field(
+        default=0, ge=0, le=2**31 - 1, description="Number of most probable tokens to draw from; 0: all."
+    )
     top_p: float = Field(
-        default=1.0, gt=0, le=1, description="Draw from the fewest tokens that have this probability together."
+        default=1.0, ge=0.0001, le=1, description="Draw from the fewest tokens that have this probability together."
     )
     max_tokens: int = Field(default=200, ge=1, le=MAX_TOKENS)
     no_repeat_ngram_size: int | None = Field(
-        default=None, ge=0, le=64, description="Repeat no so many tokens in a row; 0: no rule. The model's by default."
+        default=None,
+        ge=0,
+        le=64,
+        description="Length of token sequences that must not occur twice; 0 allows repetition. Default: the model's.",
     )
     repetition_penalty: float | None = Field(
         default=None, ge=0.01, le=10, description="Above 1, used tokens are less likely. The model's by default."
     )
-    samples: int = Field(default=1, ge=1, le=16, description="Number of texts. The i-th one has the seed plus i.")
+    samples: int = Field(default=1, ge=1, le=16, description="Number of texts; each has the next seed.")
     seed: int | None = Field(
         default=None, ge=0, lt=SEEDS, description="Equal seeds draw equal texts. Random by default."
     )

@@ -47,8 +47,9 @@ RANGES = {
     "temperature": (0.001, 100),
     "top_k": (0, 2**31 - 1),
     "top_p": (0.0001, 1),
-    "max_tokens": (0, 2048),
+    "max_tokens": (0, 1024),
 }
+GENERATION_RANGES = {"max_tokens": (1, 2048)}
 GREEDY = 0  # a temperature below its range; only `generate` takes the most probable token instead of drawing one
 MAX_GENERATED = 2**16  # tokens that one request may ask for, as a batch cannot be cancelled
 UNSPLIT_STRINGS = ("targets", "prefixes", "text", "source_terms", "target_terms")
@@ -202,11 +203,12 @@ def check_inputs(inputs: Mapping[str, np.ndarray]) -> None:
         inputs: Values in the request, by the name of the input.
 
     Raises:
-        RequestError: A number is outside the range that `RANGES` contains for the input, `alternatives` times
+        RequestError: A number is outside the range that `RANGES` or, for `prompts`, `GENERATION_RANGES` contains for
+            the input, `alternatives` times
             `beam_size` is greater than `MAX_BEAMS`, or `source_terms` and `target_terms` differ in length.
         TooLargeError: A string is too long, or a text and its target are together too long for an alignment.
     """
-    for name, (least, most) in RANGES.items():
+    for name, (least, most) in {**RANGES, **(GENERATION_RANGES if "prompts" in inputs else {})}.items():
         if name == "temperature" and "prompts" in inputs and inputs.get(name) == GREEDY:
             continue
         if name in inputs and not least <= float(inputs[name]) <= most:
