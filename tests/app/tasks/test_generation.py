@@ -225,7 +225,7 @@ def test_the_seed_is_random_unless_it_is_given(server: Running) -> None:
     ("changes", "status", "message"),
     [
         ({"temperature": -1}, 400, "temperature: Input should be greater than or equal to 0"),
-        ({"top_p": 0}, 400, "top_p: Input should be greater than 0"),
+        ({"top_p": 0}, 400, "top_p: Input should be greater than or equal to 0.0001"),
         ({"max_tokens": 2049}, 400, "max_tokens: Input should be less than or equal to 2048"),
         ({"stop": [""]}, 400, "stop.0: String should have at least 1 character"),
         ({"stream": True, "samples": 2}, 400, "a stream has one text; leave out samples, or set stream to false"),
