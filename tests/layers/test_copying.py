@@ -240,6 +240,16 @@ def test_packed_pairs_have_the_log_probabilities_of_separate_rows(
         assert_close(together[:, packed["target_segments"][0] == number], call(model, source, target))
 
 
+def test_a_packed_pair_without_anything_to_copy_copies_nothing(model: Transformer) -> None:
+    packed = {
+        "source": np.array([[EOS, 5, 6, EOS]], "int32"),
+        "source_segments": np.array([[1, 2, 2, 2]], "int32"),
+        "target": np.array([[7, 8, 9, 5]], "int32"),
+        "target_segments": np.array([[1, 1, 2, 2]], "int32"),
+    }
+    assert_close(np.exp(numpy(model(packed))).sum(axis=-1), np.ones((1, 4)))
+
+
 def test_a_packed_pair_copies_only_from_its_own_source(attention: CopyAttention) -> None:
     states, memory, source, logits = example()
     source_segments = np.where(source != PAD, np.arange(SOURCE) // 6 + 1, 0)

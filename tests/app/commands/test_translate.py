@@ -194,8 +194,11 @@ def test_a_prefix_file_determines_how_each_translation_begins(run: Path, export:
     (tmp_path / "prefixes").write_text("Es ist\n\n")
     given = b"It rains.\nIt rains.\n"
     for model in (run, export):
+        for limit in ("0", "1"):
+            options = ("--prefix", tmp_path / "prefixes", "--max-length", limit)
+            found = succeeded(nmt("translate", model, *options, stdin=given)).lines
+            assert found[0].startswith("Es ist")  # also if the limit is shorter than the prefix
         found = succeeded(nmt("translate", model, "--prefix", tmp_path / "prefixes", stdin=given)).lines
-        assert found[0].startswith("Es ist")
     assert found[1] == succeeded(nmt("translate", export, stdin=given)).lines[1]
 
 

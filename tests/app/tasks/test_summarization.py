@@ -37,10 +37,17 @@ def test_the_length_of_summaries_is_within_the_limits(summary_run: Path) -> None
         assert all(tokens[-1][0] == "</s>" and len(tokens) in (8, 9) for tokens in every)
 
 
-def test_a_minimum_length_above_the_maximum_is_refused(summary_run: Path) -> None:
-    done = nmt("summarize", summary_run, "--min-length", "9", "--max-length", "8", stdin=b"We saw a cat.\n")
-    assert done.code == 1
-    assert "min_tokens is 9, which is more than max_tokens, 8" in done.complaints[0]
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        (("--min-length", "9", "--max-length", "8"), "--min-length is 9, which is more than --max-length, 8"),
+        (("--min-length", "-1"), "--min-length is -1; it must be at least 0"),
+        (("--max-length", "-1"), "--max-length is -1; it must be at least 0"),
+    ],
+)
+def test_lengths_that_cannot_be_are_refused(summary_run: Path, lengths: tuple[str, ...], message: str) -> None:
+    done = nmt("summarize", summary_run, *lengths, stdin=b"We saw a cat.\n")
+    assert (done.code, done.complaints) == (1, [f"nmt summarize: {message}"])
 
 
 def test_the_dev_set_and_evaluate_are_scored_by_rouge(summary_run: Path, texts: Path) -> None:

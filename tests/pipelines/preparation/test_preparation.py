@@ -28,6 +28,7 @@ from keras_nmt.pipelines.sources.corpora import LanguagePair, open_corpus
 from keras_nmt.pipelines.streaming.stream import evaluation_stream
 from keras_nmt.pipelines.vocabulary.encoding import encode_with_eos
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, Vocabulary
+from keras_nmt.pipelines.vocabulary.words import word_model
 
 EN_DE = LanguagePair("en", "de")
 SAMPLE = "sample:tatoeba-en-de"
@@ -348,6 +349,12 @@ def test_a_given_vocabulary_must_have_the_tags(tmp_path: Path, vocabulary: Vocab
     vocabulary.save(tmp_path / "v.model")
     with pytest.raises(DataError, match=r"v\.model has no piece <news>, which this data needs"):
         prepare(options(tmp_path / "out", corpora=(f"{SAMPLE}?tag=news",), vocabulary=tmp_path / "v.model"))
+
+
+def test_a_vocabulary_of_words_is_for_language_models(tmp_path: Path) -> None:
+    (tmp_path / "v.model").write_bytes(word_model(["the", "cat"]))
+    with pytest.raises(DataError, match=r"v\.model is a vocabulary of words, which only language models can use"):
+        prepare(options(tmp_path / "out", vocabulary=tmp_path / "v.model"))
 
 
 def test_encoding_agrees_with_the_tokenizer_in_the_graph(prepared: Path) -> None:

@@ -152,6 +152,22 @@ def test_each_token_has_its_probability_and_the_alternatives_of_the_model(
     assert {len(part.alternatives) for part in parts} == {3}
 
 
+def test_a_model_in_bfloat16_has_alternatives_too(vocabulary: Vocabulary) -> None:
+    config = TransformerConfig(vocabulary.size, 12, 20, 3, encoder_layers=0, decoder_layers=1)
+    graph = GenerationGraph(LanguageModel(config, dtype="bfloat16"), vocabulary, OPTIONS, context_tokens=9)
+    chunks = list(TextGenerator(steps_of(graph)).chunks("The cat", alternatives=3))
+    assert {len(part.alternatives) for chunk in chunks for part in chunk.parts} == {3}
+
+
+def test_a_long_text_is_the_same_as_decoded_at_once(vocabulary: Vocabulary) -> None:
+    text = " ".join(f"The cat sat on {number} mats, and € {number}." for number in range(12))
+    (ids,) = vocabulary.encode_in_python([text])
+    options = DecodingOptions(max_extra_tokens=len(ids) + 1)
+    graph = GenerationGraph(RecitingModel(ids, vocabulary.size), vocabulary, options, context_tokens=len(ids) + 2)
+    assert len(ids) > 200
+    assert "".join(TextGenerator(steps_of(graph)).generate("")) == text
+
+
 def test_the_first_word_of_a_text_has_alternatives_without_a_space(vocabulary: Vocabulary) -> None:
     word = next(number for number, piece in enumerate(vocabulary.pieces()) if re.fullmatch("▁[a-z]+", piece))
     model = RecitingModel([word, word], vocabulary.size)
