@@ -178,7 +178,7 @@ class Models:
                 continue
             try:
                 version = Version(name, folder)
-                version.warm_up(warmed_before or tuple(version.definitions))
+                version.warm_up([name for name in version.definitions if not warmed_before or name in warmed_before])
             except (UserError, OSError, ValueError, LookupError, DecodeError, tf.errors.OpError) as error:
                 reason = " ".join(str(error).split())
                 served.failed[number] = LoadFailure(reason, modified)

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ def test_score_needs_a_source_except_for_a_language_model(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--temperature", "-1"), "--temperature is -1.0; it must be at least 0"),
+        (("--temperature", "-1"), "--temperature is -1.0; it must be a number of at least 0"),
         (("--samples", "0"), "--samples is 0; it must be at least 1"),
         (("--top-p", "2"), "--top-p is 2.0; it must be above 0 and at most 1"),
         (("--stop", ""), "--stop is empty; give the text to stop at"),
@@ -120,8 +121,8 @@ def test_the_sections_of_a_document_are_measured_as_one_text(monkeypatch: pytest
         return -4.0, 8
 
     monkeypatch.setattr(measuring, "log_probability", log_probability)
-    nothing: Any = None
-    found = LanguageModelling().measure(nothing, ["+", "", ""], ["one ", "two", "three"])
+    engine: Any = SimpleNamespace(vocabulary=SimpleNamespace(is_of_words=False))
+    found = LanguageModelling().measure(engine, ["+", "", ""], ["one ", "two", "three"])
     assert measured == [["one two", "three"]]
     assert (found.words, found.characters, found.nats_per_token) == (3, 12, 0.5)
     with pytest.raises(UserError, match="the text is empty"):

@@ -19,7 +19,7 @@ from keras_nmt.app.server.engine import export_folders
 from keras_nmt.app.server.engine import models as served_models
 from keras_nmt.app.server.engine.export_folders import exports_at
 from keras_nmt.app.server.engine.metrics import Metrics
-from keras_nmt.app.server.engine.models import POLL_SECONDS, Models
+from keras_nmt.app.server.engine.models import Models
 from keras_nmt.app.server.engine.versions import Version
 from keras_nmt.app.server.errors import NotFoundError
 from tests.app.server.serving import serving
@@ -204,11 +204,9 @@ def test_a_new_export_is_loaded_within_seconds_while_others_warm_up(
     models = Models(exports, Metrics())
     monkeypatch.setattr(Version, "warm_up", lambda version, _: version.model == "en-de" and is_over.wait(30))
     models.watch()
-    begun = time.monotonic()
     shutil.copytree(exports / "en-de", exports / ".other")
     (exports / ".other").rename(exports / "other")
-    wait_until(10, lambda: models.names() == ["en-de", "other"])
-    assert time.monotonic() - begun < 2 * POLL_SECONDS + 1  # 1 s for loading it
+    wait_until(20, lambda: models.names() == ["en-de", "other"])  # before the 30 s of the other's warm-up
     is_over.set()
     models.stop()
 
