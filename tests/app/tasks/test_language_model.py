@@ -126,4 +126,4 @@ def test_the_sections_of_a_document_are_measured_as_one_text(monkeypatch: pytest
     assert measured == [["one two", "three"]]
     assert (found.words, found.characters, found.nats_per_token) == (3, 12, 0.5)
     with pytest.raises(UserError, match="the text is empty"):
-        LanguageModelling().measure(nothing, [""], [""])
+        LanguageModelling().measure(engine, [""], [""])
