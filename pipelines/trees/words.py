@@ -11,7 +11,8 @@ from functools import cache
 _TYPOGRAPHY = {"“": " `` ", "\u2018": " ` ", "\u2019": "'", "…": "...", "—": " -- ", "―": " -- "}
 _NOT_OPENING = r"(?!(?:tis|twas|em|cause|n|til|d|s|ll|re|ve|m|t)\b)"  # 'Tis, 'em, 's: an apostrophe, not a quote
 _REPLACED = (
-    (re.compile(r"\s*”"), "''"),
+    (re.compile(r"\s*(?:”|''(?!\S))"), "''"),  # the script takes '' after a space for an opening quote
+    (re.compile(r"(?<!\S)''(?=\S)"), " `` "),
     (re.compile("(?<!`)`(?!`)"), " ` "),
     (re.compile(r"(?<=\d)\u2013(?=\d)"), "-"),
     (re.compile("\u2013"), " -- "),

@@ -40,6 +40,8 @@ from keras_nmt.pipelines.trees.words import ptb_words
         ("One—two---three and/or four...", "One -- two -- -three and/or four ..."),
         ("He said: “I left.”", "He said : `` I left . ''"),
         ('He said: "I left."', "He said : `` I left . ''"),
+        ("`` I left , '' he said . ''", "`` I left , '' he said . ''"),
+        ("''Yes,'' he said.", "`` Yes , '' he said ."),
         ("  Hello\n\tworld  ", "Hello world"),
         ("", ""),
     ],
