@@ -1,10 +1,10 @@
 // Translation of files that the user chooses or drops on the page. A link downloads the result.
+import { at } from "./elements.js";
 import { postForm, showProblem } from "./server.js";
 import { task } from "./task.js";
 
 const LINK_MS = 9 * 60 * 1000; // the server deletes the file after 10 minutes
 
-const at = (id) => document.getElementById(id);
 let running = null;
 let limit = Infinity;
 let languages = () => [];

@@ -1,8 +1,9 @@
 // The view of a language model: continues a prompt, shows the text as it is written, and at each part of it what the model
 // might have written there instead.
-import { copyText, selectText } from "./clipboard.js";
-import { writeLink } from "./link.js";
+import { copyFrom } from "./clipboard.js";
+import { at, make } from "./elements.js";
 import { events, showProblem } from "./server.js";
+import { writeLink } from "./storage.js";
 import { task, writes } from "./task.js";
 
 const ALTERNATIVES = 8;
@@ -10,7 +11,6 @@ const LEAVE_MS = 150; // the pointer may cross a gap on its way from the text to
 const VISIBLE = { "": "⟨end⟩", "\n": "⏎", "\t": "⇥" };
 const REASONS = { length: "The text has the chosen length", end: "The model ended the text" };
 
-const at = (id) => document.getElementById(id);
 const written = at("written");
 const instead = at("instead");
 let models = [];
@@ -82,21 +82,15 @@ async function write() {
 function begin({ prompt }) {
   hide();
   parts = [];
-  const given = document.createElement("span");
-  given.className = "given";
-  given.textContent = prompt;
-  written.replaceChildren(given);
+  written.replaceChildren(make("span", { class: "given" }, prompt));
   written.setAttribute("aria-busy", "true");
   at("write").textContent = "Stop";
   at("write-status").textContent = task().busy;
 }
 
-// Everything is added as text, so that nothing that the model writes is read as markup.
 function add(part) {
-  const element = document.createElement("span");
-  element.className = "token";
-  element.textContent = part.text;
-  element.tabIndex = parts.length ? -1 : 0; // one stop for the tab key; arrow keys go on from there
+  const tabindex = parts.length ? -1 : 0; // one stop for the tab key; arrow keys go on from there
+  const element = make("span", { class: "token", tabindex }, part.text);
   parts.push({ ...part, element });
   written.append(element);
 }
@@ -144,8 +138,8 @@ function show(element) {
   const isListed = part.alternatives.some((one) => one.text === part.text);
   const rows = isListed ? part.alternatives : [...part.alternatives, { text: part.text, probability: part.probability }];
   instead.replaceChildren(
-    make("p", "", "Most probable tokens here. The bold one was written."),
-    make("ol", "", ...rows.map((one) => row(one, one.text === part.text))),
+    make("p", {}, "Most probable tokens here. The bold one was written."),
+    make("ol", {}, ...rows.map((one) => row(one, one.text === part.text))),
   );
   element.classList.add("shown");
   element.setAttribute("aria-describedby", "instead");
@@ -154,10 +148,10 @@ function show(element) {
 }
 
 function row({ text, probability }, isDrawn) {
-  const bar = make("span", "bar-of");
+  const bar = make("span", { class: "bar-of" });
   bar.style.width = `${100 * probability}%`;
-  const piece = make("bdi", "piece", shown(text));
-  return make("li", isDrawn ? "drawn" : "", piece, bar, make("span", "share", percent(probability)));
+  const piece = make("bdi", { class: "piece" }, shown(text));
+  return make("li", { class: isDrawn ? "drawn" : null }, piece, bar, make("span", { class: "share" }, percent(probability)));
 }
 
 const shown = (text) => (Object.hasOwn(VISIBLE, text) ? VISIBLE[text] : text.replace(/^ /, "␣").replaceAll("\n", "⏎"));
@@ -172,20 +166,6 @@ function place(element) {
   instead.style.left = `${Math.max(8, Math.min(scrollX + box.left, document.documentElement.clientWidth - instead.offsetWidth - 8))}px`;
 }
 
-function make(name, className, ...children) {
-  const element = document.createElement(name);
-  if (className) element.className = className;
-  element.append(...children);
-  return element;
-}
-
 async function copy() {
-  if (!parts.length) {
-    at("write-status").textContent = "There is nothing to copy yet";
-  } else if (await copyText(written.textContent)) {
-    at("write-status").textContent = "Copied";
-  } else {
-    selectText(written);
-    at("write-status").textContent = "The browser does not allow copying. The text is selected; press Ctrl+C";
-  }
+  at("write-status").textContent = await copyFrom(written, parts.length ? written.textContent : "");
 }

@@ -1,10 +1,10 @@
 // The history of translations, which stays in this browser.
+import { at, make } from "./elements.js";
 import { read, write } from "./storage.js";
 
 const MAX_ENTRIES = 30;
 const STORAGE_NAME = "nmt-history";
 
-const at = (id) => document.getElementById(id);
 let onChoice = () => {};
 
 export function startHistory(showEntry) {
@@ -32,19 +32,12 @@ export function addToHistory(entry) {
 
 function show() {
   at("history").replaceChildren(...entries().map((entry) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    button.append(inLanguage(entry.text, entry.source, entry), " → ", inLanguage(entry.translation, entry.target, entry));
+    const [text, translation] = [inLanguage(entry.text, entry.source, entry), inLanguage(entry.translation, entry.target, entry)];
+    const button = make("button", {}, text, " → ", translation);
     button.addEventListener("click", () => onChoice(entry));
-    item.append(button);
-    return item;
+    return make("li", {}, button);
   }));
 }
 
 // Text marked with its language, if it is known, whose direction does not depend on the text around it.
-function inLanguage(text, language, { hasLanguages = true }) {
-  const shown = document.createElement("bdi");
-  if (hasLanguages) shown.lang = language;
-  shown.textContent = text;
-  return shown;
-}
+const inLanguage = (text, language, { hasLanguages = true }) => make("bdi", { lang: hasLanguages ? language : null }, text);

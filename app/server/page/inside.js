@@ -1,9 +1,9 @@
 // The view "Inside the Transformer": the values inside the loaded model while it translates one sentence.
+import { at, draw, make } from "./elements.js";
 import { post } from "./server.js";
 import { capitalized, task } from "./task.js";
 import { direction } from "./translate.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const CELL = 26; // pixels
 const LABEL = 120;
 const ROW = 24;
@@ -15,7 +15,6 @@ const KINDS = {
   decoder: ["Decoder self-attention", "target", "target"],
 };
 
-const at = (id) => document.getElementById(id);
 let running = null;
 
 export function startInside(models) {
@@ -53,22 +52,6 @@ function translationLine(found, { source, target }) {
   const lang = (code) => (task().between_languages ? { lang: code } : {});
   return make("p", { id: "said" },
     make("bdi", lang(source), found.sentence), " → ", make("bdi", { ...lang(target), id: "said-translation" }, found.translation));
-}
-
-// Creates an HTML element; strings among the children are added as text.
-function make(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
-// The same for SVG.
-function draw(name, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
 }
 
 const chapter = (title, words, equation, ...children) =>

@@ -1,4 +1,5 @@
 // Entry point: the tabs, and the data that both views need.
+import { at } from "./elements.js";
 import { get } from "./server.js";
 import { startGenerating } from "./generate.js";
 import { startInside } from "./inside.js";
@@ -11,7 +12,7 @@ function show(tab) {
     const chosen = other === tab;
     other.setAttribute("aria-selected", chosen);
     other.tabIndex = chosen ? 0 : -1;
-    document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
+    at(other.getAttribute("aria-controls")).hidden = !chosen;
   }
 }
 

@@ -1,11 +1,11 @@
 // Requests to the server. Problems are shown at the top of the page, and the form for the API key if the server needs one.
+import { at } from "./elements.js";
 import { read, write } from "./storage.js";
 
 const HOME = new URL("..", import.meta.url); // includes the root path of a proxy
 const RETRY_MS = 3000;
 const KEY_NAME = "nmt-api-key"; // in the session storage, which ends with the tab
 
-const at = (id) => document.getElementById(id);
 let key = read(sessionStorage, KEY_NAME);
 let newKey = null; // pending promise of another key, with its resolve function
 

@@ -1,7 +1,7 @@
 // The words of the page, which depend on the task of the chosen model. The server says them.
-const WARNINGS = { cut: "the end of the text was not read" }; // the other names say enough
+import { at } from "./elements.js";
 
-const at = (id) => document.getElementById(id);
+const WARNINGS = { cut: "the end of the text was not read" }; // the other names say enough
 
 let current = null;
 

@@ -1,17 +1,17 @@
 // The view "Translate": translates the text on the left while the user types, and shows it on the right by sentences.
 // With models of other tasks, the same view summarizes or parses; `task` has its words.
-import { copyText, selectText } from "./clipboard.js";
+import { copyFrom } from "./clipboard.js";
+import { at, make } from "./elements.js";
 import { startFiles } from "./files.js";
 import { addToHistory, startHistory } from "./history.js";
-import { readLink, writeLink } from "./link.js";
 import { events, post, showProblem } from "./server.js";
+import { readLink, writeLink } from "./storage.js";
 import { showTask, task, warning, writes } from "./task.js";
 import { drawTree } from "./tree.js";
 
 const TYPING_PAUSE_MS = 250;
 const DOUBTS = [[0.35, 3], [0.6, 2], [0.8, 1]]; // pairs of a confidence and the shade of words below it
 
-const at = (id) => document.getElementById(id);
 const text = at("text");
 const translation = at("translation");
 const choices = at("choices");
@@ -180,7 +180,7 @@ function finish(message) {
 function showSentence(number, sentence) {
   while (translation.childElementCount <= number) {
     sentences.push({ before: "", text: "", after: "", words: [], warnings: [] });
-    translation.append(Object.assign(document.createElement("span"), { textContent: "… ", className: "missing" }));
+    translation.append(make("span", { class: "missing" }, "… "));
   }
   sentences[number] = sentence;
   translation.children[number].replaceWith(sentenceElement(sentence, number));
@@ -191,20 +191,14 @@ function saveToHistory() {
   addToHistory({ source, target, hasLanguages: task().between_languages, text: text.value, translation: translatedText() });
 }
 
-// Everything is added as text, so that nothing that the user types is read as markup. Words are not <button> elements,
-// because these ignore the direction of the text around them.
+// Words are not <button> elements, because these ignore the direction of the text around them.
 function sentenceElement(sentence, number) {
-  if (task().display === "tree") return sentence.text ? drawTree(sentence.text) : document.createElement("span");
-  const shown = document.createElement("span");
-  shown.append(sentence.before);
-  const inner = document.createElement("span");
-  if (sentence.warnings.length) inner.className = "warned";
+  if (task().display === "tree") return sentence.text ? drawTree(sentence.text) : make("span");
+  const inner = make("span", { class: sentence.warnings.length ? "warned" : null });
   sentence.words.forEach((word, place) => {
-    const button = document.createElement("span");
     const [, level] = DOUBTS.find(([limit]) => word.confidence < limit) ?? [];
-    button.className = level ? `word doubt-${level}` : "word";
-    button.title = `Confidence: ${Math.round(100 * word.confidence)} %`;
-    button.textContent = word.text;
+    const title = `Confidence: ${Math.round(100 * word.confidence)} %`;
+    const button = make("span", { class: level ? `word doubt-${level}` : "word", title }, word.text);
     inner.append(place ? " " : "", button);
     if (!task().alternatives) return;
     button.role = "button";
@@ -218,8 +212,7 @@ function sentenceElement(sentence, number) {
     });
   });
   if (!sentence.words.length) inner.append(sentence.text);
-  shown.append(inner, sentence.after);
-  return shown;
+  return make("span", {}, sentence.before, inner, sentence.after);
 }
 
 async function showAlternatives(number, place, button) {
@@ -229,11 +222,7 @@ async function showAlternatives(number, place, button) {
   if (sentences[number] !== sentence) return; // the text has changed since
   const others = found.filter((other) => other.text !== sentence.text);
   choices.replaceChildren(...others.map((other) => {
-    const item = document.createElement("li");
-    item.role = "option";
-    item.tabIndex = -1;
-    item.dir = "auto";
-    item.textContent = other.text;
+    const item = make("li", { role: "option", tabindex: -1, dir: "auto" }, other.text);
     item.addEventListener("click", () => choose(number, other));
     return item;
   }));
@@ -277,14 +266,7 @@ function choose(number, other) {
 }
 
 async function copy() {
-  if (!translatedText()) {
-    at("status").textContent = "There is nothing to copy yet";
-  } else if (await copyText(translatedText())) {
-    at("status").textContent = "Copied";
-  } else {
-    selectText(translation);
-    at("status").textContent = "The browser does not allow copying. The text is selected; press Ctrl+C";
-  }
+  at("status").textContent = await copyFrom(translation, translatedText());
 }
 
 function shortcut(event) {

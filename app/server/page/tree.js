@@ -1,4 +1,6 @@
 // Draws a constituency tree, such as "(TOP (NP (XX the) (XX cat)))", as nested lists.
+import { make } from "./elements.js";
+
 const ROOT = "TOP"; // the bracket around a whole sentence
 const NO_TAG = "XX"; // of a word from a parser that predicts no parts of speech
 const BRACKETS = { "-LRB-": "(", "-RRB-": ")" }; // how trees write brackets that are words
@@ -15,12 +17,10 @@ const NAMES = { // the labels of the Penn Treebank (Bies et al. 1995)
 // Returns an element with the drawn tree and the text of the tree. Everything is added as text.
 export function drawTree(text) {
   const root = read(text);
-  const tree = make("ul", "tree", ...(root.label === ROOT ? root.children : [root]).map(branch));
-  const box = make("div", "tree-box", tree);
-  box.tabIndex = 0; // a wide tree is scrolled by keys, too
-  box.role = "group";
-  box.setAttribute("aria-label", "Constituents");
-  return make("div", "parse", box, make("code", "brackets", text));
+  const tree = make("ul", { class: "tree" }, ...(root.label === ROOT ? root.children : [root]).map(branch));
+  // A wide tree is scrolled by keys, too.
+  const box = make("div", { class: "tree-box", tabindex: 0, role: "group", "aria-label": "Constituents" }, tree);
+  return make("div", { class: "parse" }, box, make("code", { class: "brackets" }, text));
 }
 
 // Parses brackets: a node has a label, and either children or a word.
@@ -42,23 +42,11 @@ const isWord = (node) => node.word !== undefined;
 // A constituent with words only is shown in one line.
 function branch(node) {
   if (isWord(node)) return leaf(node);
-  const label = make("abbr", "", node.label);
-  if (NAMES[node.label]) label.title = NAMES[node.label];
-  const list = make("ul", node.children.every(isWord) ? "flat" : "");
+  const label = make("abbr", { title: NAMES[node.label] ?? null }, node.label);
+  const list = make("ul", { class: node.children.every(isWord) ? "flat" : null });
   for (const [number, child] of node.children.entries()) list.append(number ? " " : "", branch(child));
-  return make("li", "", label, " ", list);
+  return make("li", {}, label, " ", list);
 }
 
 // The part of speech is shown while the pointer is on the word.
-function leaf(node) {
-  const element = make("li", "leaf", BRACKETS[node.word] ?? node.word);
-  if (node.label !== NO_TAG) element.title = node.label;
-  return element;
-}
-
-function make(name, className, ...children) {
-  const element = document.createElement(name);
-  if (className) element.className = className;
-  element.append(...children);
-  return element;
-}
+const leaf = ({ label, word }) => make("li", { class: "leaf", title: label === NO_TAG ? null : label }, BRACKETS[word] ?? word);
