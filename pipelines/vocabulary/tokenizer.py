@@ -99,7 +99,8 @@ class Vocabulary(tf.Module):
             string [N], the texts in the normalised form that the vocabulary uses, with single spaces.
         """
         is_text = before_end(ids) & (ids != PAD) & (ids != BOS)
-        return self.tokenizer.detokenize(tf.ragged.boolean_mask(ids, is_text))
+        texts = self.tokenizer.detokenize(tf.ragged.boolean_mask(ids, is_text))
+        return tf.strings.regex_replace(texts, "^ ", "") if self.is_of_words else texts  # as `WordProcessor.decode`
 
     def spell(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the piece of each id, string of the same shape: "" for PAD, "</s>" for EOS."""

@@ -1,8 +1,8 @@
 """Vocabularies of words, for language models that are compared by their perplexity with others of the same vocabulary.
 
 They are SentencePiece models of the type `word`. Each word between spaces is one token, and so is each line end; all
-other words are UNK, which is decoded as `<unk>`. Decoded text has single spaces between words and none beside line
-ends; else it is what was encoded, except for unknown words.
+other words are UNK, which is decoded as `<unk>`. Decoded text has single spaces between words, and none beside line
+ends or before the first word; else it is what was encoded, except for unknown words.
 
 SentencePiece joins successive unknown words into one UNK, so text is divided into words before it is encoded: here in
 Python (`processor_of`), and in the graph by `tokenizer.Vocabulary`.
@@ -83,13 +83,21 @@ def read_words(path: Path) -> list[str]:
 
 
 class WordProcessor(sentencepiece.SentencePieceProcessor):
-    """A SentencePiece model of words that gives each unknown word its own UNK."""
+    """A SentencePiece model of words that gives each unknown word its own UNK, and decodes no space before the first.
+
+    SentencePiece leaves out the space before a word at the beginning of a text, but not the one before UNK.
+    """
 
     def encode(self, text: str | list[str], **_: Any) -> Any:  # type: ignore[override]  # no other options are used
         """Returns the tokens of a text, one for each word and each line end, or those of each text of a list."""
         if not isinstance(text, str):
             return [self.encode(one) for one in text]
         return self.piece_to_id([WORD_START + word for word in _WORDS_AND_LINE_ENDS.findall(text)])
+
+    def decode(self, ids: list[int], **_: Any) -> str:  # type: ignore[override]  # no other options are used
+        """Returns the text of tokens."""
+        text: str = super().decode(ids)
+        return text.removeprefix(" ")
 
 
 def processor_of(model_proto: bytes) -> sentencepiece.SentencePieceProcessor:

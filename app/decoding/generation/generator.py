@@ -15,7 +15,6 @@ from keras_nmt.app.decoding.generation.steps import GenerationSteps, NewTokens
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS
 
 TOKENS_AT_ONCE = 4  # the time of a call from Python is then small beside that of the steps
-_LINE_END = "\n"
 CONTEXT_TOKENS = 16  # tokens of the prompt that are decoded with the text, so that words and spaces join
 
 Reason = Literal["length", "stop", "end"]  # `max_tokens` reached, a stop string found, ended by the model
@@ -65,11 +64,11 @@ class Chunk(NamedTuple):
 
 
 class Token(NamedTuple):
-    """A drawn token, the logarithm of its probability, and its alternatives."""
+    """A drawn token, the logarithm of its probability, and the ids and probabilities of its alternatives."""
 
     id: int
     log_probability: float
-    alternatives: tuple[Alternative, ...]
+    alternatives: tuple[tuple[int, float], ...]
 
 
 class TextGenerator:
@@ -155,10 +154,7 @@ class TextGenerator:
             Token(
                 int(token),
                 float(by_token[place]),
-                tuple(
-                    Alternative(self.shown[other], float(share))
-                    for other, share in zip(others[place], probabilities[place], strict=True)
-                ),
+                tuple(zip(others[place].tolist(), probabilities[place].tolist(), strict=True)),
             )
             for place, token in enumerate(tokens)
         ]
@@ -167,6 +163,15 @@ class TextGenerator:
         """Decodes tokens."""
         (text,) = self.steps.vocabulary.decode_in_python([ids])
         return text
+
+    def added_text(self, before: Sequence[int], known: str, token: int) -> str:
+        """Returns what a token adds to the text of the tokens before, which is `known`; not empty except for EOS.
+
+        A byte, or a token without text of its own, such as a space at the beginning, is shown by itself.
+        """
+        if token == EOS or token in self.bytes:
+            return self.shown[token]
+        return self.text_of([*before, token])[len(known) :] or self.shown[token]
 
     def whole_characters(self, tokens: Sequence[int]) -> int:
         """Returns the number of tokens without those at the end that are the first bytes of an unfinished character."""
@@ -181,7 +186,7 @@ class TextGenerator:
         if number == EOS:
             return ""
         byte = self.bytes.get(number, b"\xff")
-        return byte.decode() if byte.isascii() else _LINE_END if piece == f"▁{_LINE_END}" else piece.replace("▁", " ")
+        return byte.decode() if byte.isascii() else piece.replace("▁", " ")
 
 
 @dataclass
@@ -232,10 +237,21 @@ class _GrowingText:
 
     def _added(self, first: int, count: int) -> str:
         """Returns the text of the tokens from `first` up to `count`. Earlier tokens decide how it is spaced."""
-        first, count = len(self.before) + first, len(self.before) + count
-        context = max(0, first - CONTEXT_TOKENS)
-        known = self.generator.text_of(self.ids[context:first])
-        return self.generator.text_of(self.ids[context:count])[len(known) :]
+        before, known = self._context(first)
+        new = self.ids[len(self.before) + first : len(self.before) + count]
+        return self.generator.text_of([*before, *new])[len(known) :]
+
+    def _context(self, first: int) -> tuple[list[int], str]:
+        """Returns the last tokens before the token at `first`, and their text."""
+        end = len(self.before) + first
+        before = self.ids[max(0, end - CONTEXT_TOKENS) : end]
+        return before, self.generator.text_of(before)
+
+    def _alternatives(self, first: int) -> Iterator[Alternative]:
+        """Yields the alternatives to the token at `first`, with the text that each would add there."""
+        before, known = self._context(first)
+        for token, probability in self.tokens[first].alternatives:
+            yield Alternative(self.generator.added_text(before, known, token), probability)
 
     def _parts(self, end: int, *, is_cut: bool) -> Iterator[Part]:
         """Yields the parts before `end` that were not yielded yet; the last one is cut there if `is_cut`."""
@@ -245,15 +261,8 @@ class _GrowingText:
                 return
             tokens = self.tokens[first:last]
             probability = math.exp(sum(token.log_probability for token in tokens))
-            others = tokens[0].alternatives if begin else map(_at_beginning, tokens[0].alternatives)
-            yield Part(self.text[begin : min(finish, end)], probability, tuple(others))
+            yield Part(self.text[begin : min(finish, end)], probability, tuple(self._alternatives(first)))
             self.sent += 1
-
-
-def _at_beginning(alternative: Alternative) -> Alternative:
-    """Returns an alternative to the first token of a text, which begins without the space before a word."""
-    is_word = len(alternative.text) > 1 and alternative.text[0] == " "
-    return alternative._replace(text=alternative.text[1:]) if is_word else alternative
 
 
 def stop_place(text: str, stop: Sequence[str], start: int = 0) -> tuple[int, bool]:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keras_nmt.pipelines.errors import DataError
-from keras_nmt.pipelines.vocabulary.tokenizer import UNK, Vocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import PAD, UNK, Vocabulary
 from keras_nmt.pipelines.vocabulary.training import check_model
 from keras_nmt.pipelines.vocabulary.words import frequent_words, read_words, word_model
 
@@ -32,6 +32,16 @@ def test_each_word_and_each_line_end_is_one_token(vocabulary: Vocabulary) -> Non
     decoded = "the cat , <unk>\n\nthe-cat <unk> <unk> <unk>"
     assert vocabulary.decode_in_python(ids) == [decoded]
     assert vocabulary.decode(tf.constant(ids)).numpy()[0].decode() == decoded
+
+
+def test_a_text_begins_with_an_unknown_word_as_with_a_known_one(vocabulary: Vocabulary) -> None:
+    texts = ["dogs the", "the dogs", "\ndogs", "dogs", ""]
+    ids = vocabulary.encode_in_python(texts)
+    decoded = ["<unk> the", "the <unk>", "\n<unk>", "<unk>", ""]
+    assert vocabulary.decode_in_python(ids) == decoded
+    assert vocabulary.decode(tf.ragged.constant(ids).to_tensor(PAD)).numpy().tolist() == [
+        one.encode() for one in decoded
+    ]
 
 
 @settings(max_examples=200, deadline=None)

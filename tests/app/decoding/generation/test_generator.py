@@ -15,6 +15,7 @@ from keras_nmt.app.decoding.generation.stepper import steps_of
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.layers import LanguageModel, TransformerConfig
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
+from keras_nmt.pipelines.vocabulary.words import word_model
 from tests.app.decoding.fakes import RecitingModel, small_vocabulary
 
 OPTIONS = DecodingOptions(max_extra_tokens=21)
@@ -176,6 +177,19 @@ def test_the_first_word_of_a_text_has_alternatives_without_a_space(vocabulary: V
     text = vocabulary.pieces()[word][1:]
     assert [part.text for part in chunk.parts] == [text, f" {text}"]
     assert [part.alternatives[0].text for part in chunk.parts] == [text, f" {text}"]
+
+
+def test_alternatives_have_a_space_only_where_the_text_would_have_it() -> None:
+    generator = reciting("dogs the\n\ncat dogs\ndogs , cat", Vocabulary(word_model(["the", ",", "cat"])), 16)
+    parts = ["<unk>", " the", "\n", "\n", "cat", " <unk>", "\n", "<unk>", " ,", " cat"]
+    # The model says the text with certainty; UNK has the lowest id of the other tokens, and then EOS.
+    others = ["", " <unk>", " <unk>", "<unk>", "<unk>", "", " <unk>", "", " <unk>", " <unk>"]
+    for prompt, begin in (("", 0), ("dogs", 1), ("dogs the\n\n", 4)):
+        (chunk,) = generator.chunks(prompt, alternatives=2)
+        assert [part.text for part in chunk.parts] == parts[begin:]
+        assert [[one.text for one in part.alternatives] for part in chunk.parts] == [
+            [*pair] for pair in zip(parts[begin:], others[begin:], strict=True)
+        ]
 
 
 def test_a_character_of_several_bytes_is_one_part(vocabulary: Vocabulary) -> None:
