@@ -1,5 +1,6 @@
 """Errors with which the server refuses a request. Each has an HTTP status."""
 
+FAILED = "the server failed on this request; its log has the reason"
 CLIENT_GONE = 499  # nginx's status for a client that disconnected before the answer
 
 

@@ -21,7 +21,14 @@ from starlette.types import ASGIApp
 
 from keras_nmt.app.server.engine.languages import detect
 from keras_nmt.app.server.engine.service import Service
-from keras_nmt.app.server.errors import CLIENT_GONE, BusyError, RequestError, TooManyRequestsError, UnauthorizedError
+from keras_nmt.app.server.errors import (
+    CLIENT_GONE,
+    FAILED,
+    BusyError,
+    RequestError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
 from keras_nmt.app.server.http.gate import Gate
 from keras_nmt.app.server.http.origins import ANY, Origins
 from keras_nmt.app.server.http.proxies import Proxies
@@ -144,7 +151,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def broken(_: Request, __: Exception) -> JSONResponse:
-        return JSONResponse({"error": "the server failed on this request; its log has the reason"}, 500)
+        return JSONResponse({"error": FAILED}, 500)
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:

@@ -71,7 +71,7 @@ async function write() {
     if (writes()) writeLink(source.code, target.code, request.prompt); // the task may have been changed meanwhile
   } catch (error) {
     message = signal.aborted ? "Stopped" : "";
-    if (!signal.aborted) showProblem(`The text is incomplete: ${error.message}`);
+    if (!signal.aborted) showProblem(`${parts.length ? "The text is incomplete" : "No text"}: ${error.message}`, tryAgain);
   }
   running = null;
   at("write").textContent = "Write";
@@ -79,8 +79,14 @@ async function write() {
   written.setAttribute("aria-busy", "false");
 }
 
+function tryAgain() {
+  at("write").focus(); // the button "Try again" disappears
+  at("generating").requestSubmit();
+}
+
 function begin({ prompt }) {
   hide();
+  showProblem("");
   parts = [];
   written.replaceChildren(make("span", { class: "given" }, prompt));
   written.setAttribute("aria-busy", "true");

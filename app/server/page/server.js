@@ -9,8 +9,11 @@ const KEY_NAME = "nmt-api-key"; // in the session storage, which ends with the t
 let key = read(sessionStorage, KEY_NAME);
 let newKey = null; // pending promise of another key, with its resolve function
 
-export function showProblem(message) {
-  at("problem").textContent = message;
+// Shows a problem, or hides it if the message is "". The button calls `tryAgain`; there is none without it.
+export function showProblem(message, tryAgain = null) {
+  at("reason").textContent = message;
+  at("again").onclick = tryAgain;
+  at("again").hidden = !tryAgain;
   at("problem").hidden = !message;
 }
 

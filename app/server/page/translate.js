@@ -59,6 +59,7 @@ function fill(select, languages) {
 }
 
 function taskChanged() {
+  showProblem(""); // it was one of the task before
   fill(at("source-language"), ofTask().map((pair) => pair.source));
   sourceChanged();
   at("swap").hidden = at("swap-hint").hidden = !ofTask().some(({ source, target }) => isPair(target.code, source.code));
@@ -161,9 +162,14 @@ async function translate() {
     saveToHistory();
   } catch (error) {
     if (signal.aborted) return;
-    showProblem(`${isFirst ? `No ${task().output}` : `The ${task().output} is incomplete`}: ${error.message}`);
+    showProblem(`${isFirst ? `No ${task().output}` : `The ${task().output} is incomplete`}: ${error.message}`, tryAgain);
     finish("");
   }
+}
+
+function tryAgain() {
+  text.focus(); // the button "Try again" disappears
+  schedule(0);
 }
 
 function clearTranslation() {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -74,3 +75,38 @@ def serving(
     finally:
         server.should_exit = True
         thread.join()
+
+
+def events_of(answer: httpx.Response) -> tuple[list[dict[str, Any]], list[tuple[str, dict[str, Any]]]]:
+    """Returns the data of the server-sent events without a name, and the names and data of the others."""
+    plain, named = [], []
+    for block in answer.text.strip().split("\n\n"):
+        *kind, data = block.split("\n")
+        fields = json.loads(data.removeprefix("data: "))
+        if kind:
+            named.append((kind[0].removeprefix("event: "), fields))
+        else:
+            plain.append(fields)
+    return plain, named
+
+
+class _Failures(logging.Handler):
+    """Keeps the exceptions of log records."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[BaseException | None] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(record.exc_info[1] if record.exc_info else None)
+
+
+@contextmanager
+def logged_failures() -> Iterator[list[BaseException | None]]:
+    """Yields the list of exceptions that servers in this process log inside the block."""
+    failures, log = _Failures(), logging.getLogger("uvicorn.error")
+    log.addHandler(failures)
+    try:
+        yield failures.found
+    finally:
+        log.removeHandler(failures)

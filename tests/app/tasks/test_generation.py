@@ -17,6 +17,7 @@ from unittest import mock
 
 import httpx
 import pytest
+import tensorflow as tf
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -25,9 +26,10 @@ from keras_nmt.app.decoding.generation.generator import Chunk, Part
 from keras_nmt.app.server.engine.generation import MAX_TEXTS
 from keras_nmt.app.server.engine.limits import ApiKeys, add_api_key
 from keras_nmt.app.server.engine.versions import Version
+from keras_nmt.app.server.errors import FAILED
 from tests.app.command_line import Done, nmt, succeeded, train_arguments
 from tests.app.conftest import once
-from tests.app.server.serving import Running, serving
+from tests.app.server.serving import Running, events_of, logged_failures, serving
 from tests.app.traced_once import exports_loaded_once
 
 VERSE = "The cat sat on the mat,\nthe dog lay by the door.\n\n\tA bird sang  twice.\n"
@@ -160,19 +162,6 @@ def test_the_bits_a_character_of_the_dev_set_follow_from_its_perplexity(verse_ex
 
 def asked(**changes: Any) -> dict[str, Any]:
     return {"prompt": "The cat", "max_tokens": 12, "seed": 3, **changes}
-
-
-def events_of(answer: httpx.Response) -> tuple[list[dict[str, Any]], list[tuple[str, dict[str, Any]]]]:
-    """Returns the data of the events without a name, and the names and data of the others."""
-    plain, named = [], []
-    for block in answer.text.strip().split("\n\n"):
-        *kind, data = block.split("\n")
-        fields = json.loads(data.removeprefix("data: "))
-        if kind:
-            named.append((kind[0].removeprefix("event: "), fields))
-        else:
-            plain.append(fields)
-    return plain, named
 
 
 def test_a_prompt_is_continued(server: Running, verse_export: Path) -> None:
@@ -326,6 +315,29 @@ def test_the_deadline_ends_a_text(server: Running) -> None:
             assert named == [("error", {"error": "not finished within 0.3 s"})]
         else:
             assert (answer.status_code, answer.json()["error"]) == (504, "not answered within 0.3 s")
+
+
+@contextmanager
+def failing_text(server: Running) -> Iterator[tf.errors.OpError]:
+    """Lets the model fail after the first part of a text inside the block; yields its error."""
+    error = tf.errors.InternalError(None, None, "no memory for a tensor")
+
+    def chunks(*_: Any, **__: Any) -> Iterator[Chunk]:
+        yield Chunk((Part("a", 0.5),), 1, None)
+        raise error
+
+    with mock.patch.object(server.service.models.get("verse").generator, "chunks", chunks):
+        yield error
+
+
+def test_a_failure_of_the_model_ends_a_stream_with_an_error(server: Running) -> None:
+    with failing_text(server) as error, logged_failures() as logged:
+        parts, named = events_of(server.post("/api/generate", asked(stream=True)))
+        assert server.get("/api/models").status_code == 200  # the log is written by now
+    assert [part["text"] for part in parts] == ["a"]
+    assert named == [("error", {"error": FAILED})]
+    assert logged == [error]
+    server.service.writer.check_room(MAX_TEXTS)  # no text is counted any more
 
 
 def test_too_many_texts_are_refused(server: Running) -> None:
@@ -498,6 +510,23 @@ def test_writing_can_be_stopped(page: Page, server: Running) -> None:
         expect(page.locator("#write-status")).to_have_text("Stopped")
         assert endless.stops()
     expect(page.get_by_role("button", name="Write")).to_be_visible()
+
+
+@needs_chromium
+def test_a_text_that_failed_can_be_tried_again(page: Page, server: Running) -> None:
+    page.get_by_role("textbox", name="Prompt").fill("The cat")
+    page.locator("#temperature").fill("0")
+    again = page.get_by_role("button", name="Try again")
+    with failing_text(server):
+        page.get_by_role("button", name="Write").click()
+        expect(page.get_by_role("alert")).to_have_text(f"The text is incomplete: {FAILED}")
+        expect(page.locator(".token")).to_have_text(["a"])
+        expect(again).to_be_visible()
+        assert serious_violations(page) == []
+    again.click()
+    expect(page.locator("#write-status")).to_have_text("The text has the chosen length")
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect(again).to_be_hidden()
 
 
 @needs_chromium

@@ -1,21 +1,18 @@
 """The route of the server's own interface that continues a prompt with a language model."""
 
-import asyncio
-import json
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, StringConstraints, model_validator
-from starlette.types import Send
 
 from keras_nmt.app.decoding.generation.generator import Part
 from keras_nmt.app.server.engine.generation import SEEDS, Prompt, Writer, WrittenText
 from keras_nmt.app.server.engine.versions import Version
 from keras_nmt.app.server.errors import RequestError
 from keras_nmt.app.server.http.routes.dependencies import CurrentService
+from keras_nmt.app.server.http.routes.event_streams import EventStream, event
 from keras_nmt.app.server.http.routes.surrogates import replace_lone_surrogates
 
 MAX_TOKENS = 2048  # of one text
@@ -72,9 +69,7 @@ class TextToContinue(BaseModel):
 
 
 @routes.post("/generate", response_model=dict[str, Any])
-async def generate(
-    request: Request, body: TextToContinue, service: CurrentService
-) -> dict[str, Any] | StreamingResponse:
+async def generate(request: Request, body: TextToContinue, service: CurrentService) -> dict[str, Any] | EventStream:
     """Continues a prompt with a language model.
 
     A part of a text is a token, or several that are one character together. It has its probability under the model, and
@@ -83,7 +78,7 @@ async def generate(
     model ends it).
 
     With `stream`, the answer is server-sent events: one for each part, then an event `end` with the seed and the
-    reason, or `error`.
+    reason. If the text cannot be completed, the last event is `error` instead, and its field `error` says why.
     """
     service.admit(request)
     service.limits.check([body.prompt, *body.stop])
@@ -96,23 +91,7 @@ async def generate(
     if body.samples > 1:
         raise RequestError("a stream has one text; leave out samples, or set stream to false")
     service.writer.check_room(1)  # a refusal that comes later is an event of the stream
-    return ClosedStream(
-        server_sent_parts(service.writer, version, prompts[0], service.limits.deadline),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},  # otherwise nginx delays the events
-    )
-
-
-class ClosedStream(StreamingResponse):
-    """Streaming response that ends its iterator at once if the client disconnects, and not when memory is collected."""
-
-    async def stream_response(self, send: Send) -> None:
-        """Sends all of the response."""
-        try:
-            await super().stream_response(send)
-        finally:
-            if isinstance(self.body_iterator, AsyncGenerator):
-                await self.body_iterator.aclose()
+    return EventStream(part_events(service.writer, version, prompts[0]), service.limits.deadline)
 
 
 def text_fields(text: WrittenText) -> dict[str, Any]:
@@ -135,27 +114,11 @@ def rounded(probability: float) -> float:
     return round(probability, 4) if probability >= 0.001 else float(f"{probability:.1e}")
 
 
-async def server_sent_parts(writer: Writer, version: Version, prompt: Prompt, seconds: float) -> AsyncIterator[str]:
-    """Yields one server-sent event for each part, then "end", or "error" if the time limit was exceeded.
-
-    Args:
-        writer: Writer that continues the prompt.
-        version: Version of the model.
-        prompt: The prompt.
-        seconds: Time limit for the whole text.
-    """
-    try:
-        with writer.admitted(1):
-            async with asyncio.timeout(seconds):
-                async for chunk in writer.chunks(version, prompt):
-                    for part in chunk.parts:
-                        yield event(part_fields(part))
-                    if chunk.reason:
-                        yield event({"reason": chunk.reason, "seed": prompt.seed}, kind="end")
-    except (RequestError, TimeoutError) as error:
-        yield event({"error": str(error) or f"not finished within {seconds:g} s"}, kind="error")
-
-
-def event(fields: dict[str, Any], kind: str = "") -> str:
-    """Formats a server-sent event."""
-    return f"{f'event: {kind}' + chr(10) if kind else ''}data: {json.dumps(fields, ensure_ascii=False)}\n\n"
+async def part_events(writer: Writer, version: Version, prompt: Prompt) -> AsyncGenerator[str, None]:
+    """Yields one server-sent event for each part of the text that continues a prompt, then "end"."""
+    with writer.admitted(1):
+        async for chunk in writer.chunks(version, prompt):
+            for part in chunk.parts:
+                yield event(part_fields(part))
+            if chunk.reason:
+                yield event({"reason": chunk.reason, "seed": prompt.seed}, kind="end")

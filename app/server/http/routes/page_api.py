@@ -4,10 +4,9 @@ The interface offers streaming, the confidence of each word, alternative continu
 internals.
 """
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +24,7 @@ from keras_nmt.app.server.engine.translation import WORD_START, Sentence, contin
 from keras_nmt.app.server.engine.versions import Direction
 from keras_nmt.app.server.errors import RequestError
 from keras_nmt.app.server.http.routes.dependencies import CurrentService
+from keras_nmt.app.server.http.routes.event_streams import EventStream, event
 from keras_nmt.app.server.http.routes.surrogates import replace_lone_surrogates
 from keras_nmt.app.server.http.routes.tensors_as_json import json_values
 
@@ -144,15 +144,15 @@ async def translate_text(request: Request, body: TextToTranslate, service: Curre
 
 
 @routes.post("/stream", response_class=StreamingResponse)
-async def stream_text(request: Request, body: TextToStream, service: CurrentService) -> StreamingResponse:
-    """Translates a text. Sends each translated sentence at once, with its index, as a server-sent event."""
+async def stream_text(request: Request, body: TextToStream, service: CurrentService) -> EventStream:
+    """Translates a text. Sends each translated sentence at once, with its index, as a server-sent event.
+
+    The last event is named `end`. If a sentence cannot be translated, it is named `error` instead, and its field
+    `error` has the reason.
+    """
     direction = admitted_direction(service, request, body, [body.text])
     found = stream(service.batcher, direction, body.text, with_words=body.words)
-    return StreamingResponse(
-        server_sent_events(found, service.limits.deadline),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},  # otherwise nginx delays the events
-    )
+    return EventStream(sentence_events(found), service.limits.deadline)
 
 
 @routes.post("/alternatives")
@@ -219,21 +219,8 @@ def text_of_pieces(pieces: Iterable[bytes]) -> str:
     return text.decode("utf-8", "replace").replace(WORD_START, " ").strip()
 
 
-async def server_sent_events(found: AsyncIterator[tuple[int, Sentence]], seconds: float) -> AsyncIterator[str]:
-    """Yields one server-sent event for each sentence.
-
-    The last event is "end", or "error" if a sentence was refused or the time limit was exceeded.
-
-    Args:
-        found: Pairs of the index of a sentence and the translated sentence.
-        seconds: Time limit for all sentences together.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            async for number, sentence in found:
-                yield f"data: {json.dumps({'number': number, **asdict(sentence)}, ensure_ascii=False)}\n\n"
-    except (RequestError, TimeoutError) as error:
-        reason = str(error) or f"not answered within {seconds:g} s"
-        yield f"event: error\ndata: {json.dumps({'error': reason}, ensure_ascii=False)}\n\n"
-        return
-    yield "event: end\ndata: {}\n\n"
+async def sentence_events(found: AsyncIterator[tuple[int, Sentence]]) -> AsyncGenerator[str, None]:
+    """Yields one server-sent event for each pair of the index of a sentence and the translated sentence, then "end"."""
+    async for number, sentence in found:
+        yield event({"number": number, **asdict(sentence)})
+    yield event({}, kind="end")

@@ -296,8 +296,10 @@ def test_sentences_are_shown_as_they_come(page: Page, monkeypatch: pytest.Monkey
     expect(translation).to_have_text("… Wir sind hier.")
     expect(page.locator("#status")).to_have_text("")
     monkeypatch.undo()
-    typed(page, "It rains.")
+    shown_after(page, page.get_by_role("button", name="Try again").click)
+    expect(translation).to_have_text("It rains. We are here.")
     expect(page.get_by_role("alert")).to_be_hidden()
+    expect(page.get_by_label("Text to translate")).to_be_focused()
 
 
 def test_the_address_contains_the_text(page: Page, copying_server: Running) -> None:
