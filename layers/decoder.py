@@ -5,7 +5,7 @@ tokens. A property test checks that both ways give the same result, no matter wh
 new tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -60,18 +60,23 @@ class DecoderLayer(ConfiguredLayer):
 
         `context` is passed to the self-attention, and `source` to the encoder-decoder attention, if there is one.
         """
-        x = self.residuals[0](
-            x,
-            sublayer=lambda y: self.self_attention(y, context=context, training=training),
-            training=training,
-        )
+        for residual, sublayer in zip(self.residuals, self.sublayers(context, source, training), strict=True):
+            x = residual(x, sublayer=sublayer, training=training)
+        return x
+
+    def sublayers(
+        self, context: AttentionContext, source: SourceContext | None = None, training: bool | None = None
+    ) -> list[Callable[[keras.KerasTensor], keras.KerasTensor]]:
+        """Returns the functions that `residuals` connect, each [B, T, D] -> [B, T, D]. The arguments are as in `call`.
+
+        They are the self-attention, the encoder-decoder attention if there is one, and the feed-forward network.
+        """
+        found: list[Callable[[keras.KerasTensor], keras.KerasTensor]] = [
+            lambda y: self.self_attention(y, context=context, training=training)
+        ]
         if self.attends_source:
-            x = self.residuals[1](
-                x,
-                sublayer=lambda y: self.cross_attention(y, source=source, training=training),
-                training=training,
-            )
-        return self.residuals[-1](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
+            found.append(lambda y: self.cross_attention(y, source=source, training=training))
+        return [*found, lambda y: self.feed_forward(y, training=training)]
 
 
 @keras.saving.register_keras_serializable(package="nmt")

@@ -1,5 +1,6 @@
 """The encoder: a stack of self-attention and feed-forward layers. Vaswani et al. 2017, section 3.1."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -30,12 +31,18 @@ class EncoderLayer(ConfiguredLayer):
 
     def call(self, x: keras.KerasTensor, context: AttentionContext, training: bool | None = None) -> keras.KerasTensor:
         """Computes the layer: [B, S, D] -> [B, S, D]."""
-        x = self.residuals[0](
-            x,
-            sublayer=lambda y: self.self_attention(y, context=context, training=training),
-            training=training,
-        )
-        return self.residuals[1](x, sublayer=lambda y: self.feed_forward(y, training=training), training=training)
+        for residual, sublayer in zip(self.residuals, self.sublayers(context, training), strict=True):
+            x = residual(x, sublayer=sublayer, training=training)
+        return x
+
+    def sublayers(
+        self, context: AttentionContext, training: bool | None = None
+    ) -> list[Callable[[keras.KerasTensor], keras.KerasTensor]]:
+        """Returns the functions that `residuals` connect, each [B, S, D] -> [B, S, D]."""
+        return [
+            lambda y: self.self_attention(y, context=context, training=training),
+            lambda y: self.feed_forward(y, training=training),
+        ]
 
 
 @keras.saving.register_keras_serializable(package="nmt")

@@ -10,8 +10,10 @@ from typing import Any
 
 import keras
 
+from keras_nmt.layers import inspection
 from keras_nmt.layers.config import TransformerConfig
 from keras_nmt.layers.decoder import Decoder
+from keras_nmt.layers.inspection import ModelRecord
 from keras_nmt.layers.stack import TokenModel, target_context
 from keras_nmt.layers.sublayers.attention import AttentionContext, Cache, KeysValues
 
@@ -54,6 +56,14 @@ class LanguageModel(TokenModel):
     def decode(self, target: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the logits [B, T, V] that `call` returns without dropout, for target ids int32 [B, T]."""
         return self.call({"target": target}, training=False)
+
+    def record(self, target: keras.KerasTensor) -> ModelRecord:
+        """Returns all tensors of a forward pass without dropout for target ids int32 [B, T]."""
+        context = target_context({"target": target})
+        x = self.embed(target, training=False)
+        decoder = inspection.record_decoder(self.decoder, x, [context] * self.config.decoder_layers)
+        states = self.decoder.finish(decoder[-1].sublayers[-1].after)
+        return ModelRecord((), (), decoder, self.embedding.logits(states))
 
     def empty_cache(self, rows: int, length: int) -> list[KeysValues]:
         """Returns keys and values for each decoder layer that are all zero: [rows, H, length, D/H]."""

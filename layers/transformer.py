@@ -18,6 +18,7 @@ from keras_nmt.layers import inspection
 from keras_nmt.layers.config import TransformerConfig
 from keras_nmt.layers.decoder import Decoder
 from keras_nmt.layers.encoder import Encoder
+from keras_nmt.layers.inspection import ModelRecord
 from keras_nmt.layers.masks import causal_mask, padding_mask
 from keras_nmt.layers.stack import Outputs, TokenModel, source_and_target_contexts
 from keras_nmt.layers.sublayers.attention import AttentionContext, Cache, KeysValues, SourceContext
@@ -235,20 +236,21 @@ class Transformer(TokenModel):
         layer = max(layer, -self.config.decoder_layers)
         return inspection.cross_attention_of_layer(self.decoder, x, contexts[0], sources, layer)
 
-    def attention_maps(self, source: keras.KerasTensor, target: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        """Returns the attention weights of every layer and head. `source` [B, S] and `target` [B, T] are as in `call`.
+    def record(self, source: keras.KerasTensor, target: keras.KerasTensor) -> ModelRecord:
+        """Returns all tensors of a forward pass without dropout. `source` [B, S] and `target` [B, T] are as in `call`.
 
-        Returns:
-            A dictionary with the self-attention weights of the "encoder" and the "decoder", and the weights of the
-            decoder's attention to the encoder ("cross"), each float32 [layers, B, H, queries, keys].
+        The logits of the record are those of `decode`.
         """
-        memory, may_attend = self.encode(source, training=False)
+        may_attend = padding_mask(source)
         x = self.embed(source, training=False)
-        maps = {"encoder": inspection.encoder_attention(self.encoder, x, AttentionContext(may_attend))}
+        encoder = inspection.record_encoder(self.encoder, x, AttentionContext(may_attend))
+        memory = self.encoder.finish(encoder[-1].sublayers[-1].after)
         words = self.word_memory(source, memory) if self.word_pointer else None
+        copies = self.copy_memory(source, memory) if self.copy_attention else None
         x, contexts, sources = self._embedded_target(target, self.cross_cache(memory), may_attend, words)
-        maps["decoder"], maps["cross"] = inspection.decoder_attention(self.decoder, x, contexts[0], sources)
-        return {name: keras.ops.stack(weights) for name, weights in maps.items()}
+        decoder = inspection.record_decoder(self.decoder, x, contexts, sources)
+        states = self.decoder.finish(decoder[-1].sublayers[-1].after)
+        return ModelRecord(encoder, memory, decoder, self._scores(states, copies, may_attend))
 
     def _embedded_target(
         self,

@@ -7,18 +7,21 @@ batches of them.
 import tensorflow as tf
 
 from keras_nmt.app.decoding.forced.alignment import Alignments, align_pieces, word_numbers
-from keras_nmt.app.decoding.forced.explanation import Explanation, explain_piece
+from keras_nmt.app.decoding.forced.explanation import Explanation, explanation
 from keras_nmt.app.decoding.forced.scoring import token_log_probabilities
 from keras_nmt.app.decoding.glossary import term_phrases, word_continuations
 from keras_nmt.app.decoding.network.protocol import Network
+from keras_nmt.app.decoding.network.record import Recorder
 from keras_nmt.app.decoding.network.traced import SOURCE_MULTIPLE, TracedNetwork, traced
 from keras_nmt.app.decoding.options import DecodingOptions
-from keras_nmt.app.decoding.search.beam_search import BeamSettings, beam_search
+from keras_nmt.app.decoding.search.beam_search import BeamSearch, SearchRunner, beam_search
+from keras_nmt.app.decoding.search.beam_settings import BeamSettings
 from keras_nmt.app.decoding.search.constrained_search import constrained_search, enlarged_beam
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses
-from keras_nmt.app.decoding.search.sampling import Sampling, sample
+from keras_nmt.app.decoding.search.recording import recorded
+from keras_nmt.app.decoding.search.sampling import SAMPLING_TYPES, Sampling, sample
 from keras_nmt.app.decoding.signatures import Signatures, transformer_signatures
-from keras_nmt.app.decoding.text.cutting import at_least_one
+from keras_nmt.app.decoding.text.cutting import at_least_one, ends_prefix, first_piece
 from keras_nmt.app.decoding.text.texts import Pieces, ScoredTexts, Search, TranslatedTexts, row_lengths, with_end
 from keras_nmt.app.decoding.text_pipeline import TextPipeline
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
@@ -50,6 +53,7 @@ class TranslationGraph(tf.Module):
         self.options = options
         self.text = text or TextPipeline(vocabulary, options)
         self.network = TracedNetwork(transformer)
+        self.recorder = Recorder(transformer.record, inputs=2)
         self.continues_word = word_continuations(vocabulary.pieces())
         ids, whole = tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.int32)
         settings = [tf.TensorSpec([], value.dtype) for value in Search.of(options)]
@@ -57,6 +61,9 @@ class TranslationGraph(tf.Module):
             lambda pieces, prefixes, hypotheses, *search: self.search(pieces, hypotheses, Search(*search), prefixes),
             *(ids, ids, whole, *settings),
         )
+        self.recorded_search = traced(lambda text, *own: recorded(self.search, text, 1, Search(*own)), ids, *settings)
+        seeds, sampling = tf.TensorSpec([None, 2], tf.int32), [tf.TensorSpec([], dtype) for dtype in SAMPLING_TYPES]
+        self.drawn = traced(self._draw, ids, seeds, *sampling, *settings)
 
     def signatures(self) -> Signatures:
         """Returns the signatures of the graph; see `transformer_signatures`."""
@@ -122,20 +129,24 @@ class TranslationGraph(tf.Module):
             own = tf.stack([tf.gather(of_pieces, numbers), tf.gather(pieces.place, numbers)], axis=1)
             own = own + tf.stack([tf.zeros_like(sample_of), sample_of * SEED_STRIDE], axis=1)
             tokens = tf.gather(tokens, tf.repeat(tf.range(tokens.nrows(out_type=tf.int32)), count))
-            step, state = self.network.begin(tokens, 1)
-            drawn = sample(
-                step,
-                state,
-                length_limits=search.length_limits(row_lengths(tokens)),
-                seeds=own,
-                sampling=sampling,
-                length_penalty=search.length_penalty,
-                repetition=search.repetition,
-                min_tokens=search.min_tokens,
-            )
-            return _side_by_side(drawn, count)
+            return self.drawn(tokens, own, *sampling, *search).side_by_side(count)
 
         return self.text.translate(pieces, texts, find, hypotheses=count, beams=count)
+
+    def _draw(self, tokens: tf.RaggedTensor, seeds: tf.Tensor, *settings: tf.Tensor) -> Hypotheses:
+        """Draws a hypothesis for each piece, int32 [B, (L)], with its seed, int32 [B, 2]; see `Sampling`, `Search`."""
+        sampling, search = Sampling(*settings[: len(Sampling._fields)]), Search(*settings[len(Sampling._fields) :])
+        step, state = self.network.begin(tokens, 1)
+        return sample(
+            step,
+            state,
+            length_limits=search.length_limits(row_lengths(tokens)),
+            seeds=seeds,
+            sampling=sampling,
+            length_penalty=search.length_penalty,
+            repetition=search.repetition,
+            min_tokens=search.min_tokens,
+        )
 
     def alternatives(
         self, texts: tf.Tensor, prefixes: tf.Tensor, search: Search, *, count: int | tf.Tensor
@@ -147,16 +158,16 @@ class TranslationGraph(tf.Module):
         """
         pieces = self.text.cut(texts)
         begun = self.text.prefixes(pieces, prefixes)
-        ends_prefix = _ends_prefix(pieces, begun)
+        in_last = ends_prefix(pieces, begun)
 
         def find(tokens: tf.RaggedTensor, numbers: tf.Tensor) -> Hypotheses:
             own = tf.gather(begun, numbers)
             following = tf.math.top_k(self.next_logits(tokens, own), count).indices  # [B, count]
             tokens, own = (tf.gather(rows, tf.repeat(tf.range(tf.size(numbers)), count)) for rows in (tokens, own))
-            differs = tf.repeat(tf.gather(ends_prefix, numbers), count)
+            differs = tf.repeat(tf.gather(in_last, numbers), count)
             following = tf.ragged.boolean_mask(tf.reshape(following, [-1, 1]), differs[:, tf.newaxis])
             found = self.traced_search(tokens, tf.concat([own, following], axis=1), 1, *search)
-            return _side_by_side(Hypotheses(*(values[:, :1] for values in found)), count)
+            return Hypotheses(*(values[:, :1] for values in found)).side_by_side(count)
 
         return self.text.translate(pieces, texts, find, hypotheses=count, beams=count * search.beam_size)
 
@@ -217,14 +228,13 @@ class TranslationGraph(tf.Module):
         return Alignments(*(values[: tf.size(texts)] for values in found))
 
     def explain(self, text: tf.Tensor) -> Explanation:
-        """Translates one sentence of `text` (string []), and records the search and the attention.
+        """Translates one sentence of `text` (string []), and records the search and the attention; see `first_piece`.
 
-        The sentence is the first one that has something to translate; earlier sentences that are only copied, such as
-        links, are skipped. If the sentence is too long for the model, only its first part is translated.
+        If the sentence is too long for the model, only its first part is translated.
         """
-        pieces = self.text.cut(text[tf.newaxis]).tokens
-        first = tf.argmax(pieces.row_lengths() > 0)
-        return explain_piece(self.network, self.vocabulary, pieces[first : first + 1], Search.of(self.options))
+        piece = first_piece(self.text.cut(text[tf.newaxis]))
+        found = self.recorded_search(piece, *Search.of(self.options))
+        return explanation(self.transformer, self.vocabulary, self.recorder, piece, found)
 
     def next_logits(self, tokens: tf.RaggedTensor, prefixes: tf.RaggedTensor) -> tf.Tensor:
         """Computes the logits of the next token after each prefix: float32 [B, V], -inf for PAD, BOS and EOS.
@@ -254,6 +264,8 @@ class TranslationGraph(tf.Module):
         hypotheses: int | tf.Tensor,
         search: Search | None = None,
         prefixes: tf.RaggedTensor | None = None,
+        *,
+        run: SearchRunner = BeamSearch.run,
     ) -> Hypotheses:
         """Searches for the best hypotheses of each piece of text, a row of token ids in `pieces`, int32 [B, (L)].
 
@@ -275,24 +287,5 @@ class TranslationGraph(tf.Module):
             prefixes=None if prefixes is None else prefixes.to_tensor(PAD),
             repetition=search.repetition,
             min_tokens=search.min_tokens,
+            run=run,
         )
-
-
-def _ends_prefix(pieces: Pieces, begun: tf.RaggedTensor) -> tf.Tensor:
-    """Returns True for the piece of each text in which the text's prefix ends: bool [M].
-
-    If a text has no prefix, the result is True for its first piece that has tokens.
-
-    Args:
-        pieces: The M pieces of all texts.
-        begun: int32 [M, (P)], the tokens of the prefix of each piece.
-    """
-    most = tf.size(pieces.owner)
-    rank = tf.where(begun.row_lengths() > 0, most + pieces.place, most - 1 - pieces.place)
-    rank = tf.where(pieces.tokens.row_lengths() > 0, rank, -1)
-    return rank == tf.gather(tf.math.segment_max(rank, pieces.owner), pieces.owner)
-
-
-def _side_by_side(found: Hypotheses, count: int | tf.Tensor) -> Hypotheses:
-    """Reshapes B * H rows with one hypothesis each, [B * H, 1, …], to B rows with H hypotheses each, [B, H, …]."""
-    return Hypotheses(*(tf.reshape(values, tf.concat([[-1, count], tf.shape(values)[2:]], axis=0)) for values in found))

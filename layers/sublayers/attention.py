@@ -23,6 +23,29 @@ class KeysValues(NamedTuple):
     values: keras.KerasTensor
 
 
+class AttentionSteps(NamedTuple):
+    """The tensors of an attention sublayer with T queries, S keys and H heads, before the output projection."""
+
+    query: keras.KerasTensor  # [B, H, T, D/H]
+    key: keras.KerasTensor  # [B, H, S, D/H]
+    value: keras.KerasTensor  # [B, H, S, D/H]
+    weights: keras.KerasTensor  # float32 [B, H, T, S], with sum 1 over S
+    mixed: keras.KerasTensor  # [B, H, T, D/H], the values, weighted and summed
+
+
+class HeadWeights(NamedTuple):
+    """The weights of one head of an attention sublayer. The biases are 0 in a sublayer without biases."""
+
+    query_matrix: keras.KerasTensor  # [D, D/H]
+    key_matrix: keras.KerasTensor  # [D, D/H]
+    value_matrix: keras.KerasTensor  # [D, D/H]
+    output_matrix: keras.KerasTensor  # [D/H, D], the rows of the output projection that read this head
+    query_bias: keras.KerasTensor  # [D/H]
+    key_bias: keras.KerasTensor  # [D/H]
+    value_bias: keras.KerasTensor  # [D/H]
+    output_bias: keras.KerasTensor  # [D], of the whole sublayer
+
+
 class Cache(Protocol):
     """Keys and values of earlier decoding steps, for one self-attention layer."""
 
@@ -88,9 +111,20 @@ class ScaledDotProductAttention(keras.layers.Layer):
         `may_attend` is bool, broadcast to [B, H, T, S]. A query that may attend to no key gets the mean of all values.
         This happens only to queries at padding.
         """
+        return self.steps(query, key, value, may_attend, training).mixed
+
+    def steps(
+        self,
+        query: keras.KerasTensor,
+        key: keras.KerasTensor,
+        value: keras.KerasTensor,
+        may_attend: keras.KerasTensor,
+        training: bool | None = None,
+    ) -> AttentionSteps:
+        """Computes what `call` computes; returns all its tensors."""
         weights = self.attention_weights(query, key, may_attend)
-        weights = self.drop(keras.ops.cast(weights, self.compute_dtype), training=training)
-        return keras.ops.matmul(weights, value)
+        dropped = self.drop(keras.ops.cast(weights, self.compute_dtype), training=training)
+        return AttentionSteps(query, key, value, weights, keras.ops.matmul(dropped, value))
 
     def attention_weights(
         self, query: keras.KerasTensor, key: keras.KerasTensor, may_attend: keras.KerasTensor
@@ -154,6 +188,21 @@ class MultiHeadAttention(keras.layers.Layer):
         rows = keras.ops.reshape(keras.ops.transpose(x, (0, 2, 1, 3)), (-1, heads * head_width))
         return keras.ops.reshape(projection(rows), (-1, length, heads * head_width))
 
+    def _of_head(self, head: keras.KerasTensor, *projections: keras.layers.Dense) -> HeadWeights:
+        """Returns the weights of one head. `projections` compute query, key and value, in this order."""
+        matrices, biases = [], []
+        width = self.output_projection.kernel.shape[0]
+        for dense in projections:
+            shape = (dense.kernel.shape[1] // width, self.heads, width // self.heads)
+            own = keras.ops.take(keras.ops.reshape(dense.kernel, (width, *shape)), head, axis=2)
+            matrices += keras.ops.unstack(own, shape[0], axis=1)
+            bias = dense.bias if self.use_bias else keras.ops.zeros(dense.kernel.shape[1])
+            biases += keras.ops.unstack(keras.ops.take(keras.ops.reshape(bias, shape), head, axis=1), shape[0])
+        output = self.output_projection
+        matrices.append(keras.ops.take(keras.ops.reshape(output.kernel, (self.heads, -1, width)), head, axis=0))
+        biases.append(output.bias if self.use_bias else keras.ops.zeros(width))
+        return HeadWeights(*(keras.ops.cast(weight, "float32") for weight in (*matrices, *biases)))
+
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "heads": self.heads, "dropout": self.dropout, "use_bias": self.use_bias}
@@ -174,19 +223,26 @@ class SelfAttention(MultiHeadAttention):
 
         If `context` has a cache, x holds only the new tokens, which also attend to the earlier tokens in the cache.
         """
-        query, key, value = self.into_heads(self.query_key_value, x, count=3)
-        if context.cache is not None:
-            key, value = context.cache.append(KeysValues(key, value))
+        query, key, value = self._projected(x, context)
         attended = self.attend(query, key, value, may_attend=context.may_attend, training=training)
         return self.out_of_heads(self.output_projection, attended)
 
-    def attention_weights(self, x: keras.KerasTensor, context: AttentionContext) -> keras.KerasTensor:
-        """Returns the weight of each key for each query: float32 [B, H, queries, keys].
+    def steps(self, x: keras.KerasTensor, context: AttentionContext) -> AttentionSteps:
+        """Returns the tensors that `call` computes for x [B, T, D] without dropout."""
+        return self.attend.steps(*self._projected(x, context), context.may_attend, training=False)
 
-        The positions of x [B, T, D] are the queries and the keys. The cache of `context` is not used.
-        """
-        query, key, _ = self.into_heads(self.query_key_value, x, count=3)
-        return self.attend.attention_weights(query, key, context.may_attend)
+    def _projected(
+        self, x: keras.KerasTensor, context: AttentionContext
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
+        """Returns the queries of x [B, T, D], and the keys and values that they may attend to."""
+        query, key, value = self.into_heads(self.query_key_value, x, count=3)
+        if context.cache is not None:
+            key, value = context.cache.append(KeysValues(key, value))
+        return query, key, value
+
+    def of_head(self, head: keras.KerasTensor) -> HeadWeights:
+        """Returns the weights of one head; `head` is an integer, from 0."""
+        return self._of_head(head, self.query_key_value)
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -207,14 +263,14 @@ class CrossAttention(MultiHeadAttention):
     def call(self, x: keras.KerasTensor, source: SourceContext, training: bool | None = None) -> keras.KerasTensor:
         """Attends from target positions to source positions: [B, T, D] -> [B, T, D]."""
         (query,) = self.into_heads(self.query, x)
-        keys, values = source.keys_values
-        attended = self.attend(query, keys, values, may_attend=source.may_attend, training=training)
+        attended = self.attend(query, *source.keys_values, may_attend=source.may_attend, training=training)
         return self.out_of_heads(self.output_projection, attended)
 
-    def attention_weights(self, x: keras.KerasTensor, source: SourceContext) -> keras.KerasTensor:
-        """Returns the weight of each key for each query: float32 [B, H, T, S].
-
-        The positions of x [B, T, D] are the queries, and the source positions are the keys.
-        """
+    def steps(self, x: keras.KerasTensor, source: SourceContext) -> AttentionSteps:
+        """Returns the tensors that `call` computes for x [B, T, D] without dropout."""
         (query,) = self.into_heads(self.query, x)
-        return self.attend.attention_weights(query, source.keys_values.keys, source.may_attend)
+        return self.attend.steps(query, *source.keys_values, source.may_attend, training=False)
+
+    def of_head(self, head: keras.KerasTensor) -> HeadWeights:
+        """Returns the weights of one head; `head` is an integer, from 0."""
+        return self._of_head(head, self.query, self.key_value)

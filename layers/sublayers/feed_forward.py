@@ -34,9 +34,16 @@ class FeedForward(keras.layers.Layer):
 
     def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
         """Computes FFN(x): [..., D] -> [..., D]."""
-        rows = keras.ops.reshape(x, (-1, x.shape[-1]))  # TensorFlow fuses bias and ReLU into a 2-D matrix product
-        rows = self.outer(self.drop(self.inner(rows), training=training))
+        rows = self.outer(self.drop(self._inner_rows(x), training=training))
         return keras.ops.reshape(rows, (-1, *keras.ops.shape(x)[1:]))
+
+    def inner_units(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns the inner units after the activation, F of them: [B, T, D] -> [B, T, F]."""
+        return keras.ops.reshape(self._inner_rows(x), (-1, *keras.ops.shape(x)[1:-1], self.inner_width))
+
+    def _inner_rows(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        # TensorFlow fuses bias and activation into a 2-D matrix product.
+        return self.inner(keras.ops.reshape(x, (-1, x.shape[-1])))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""

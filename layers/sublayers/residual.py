@@ -1,7 +1,7 @@
 """The residual connection and layer normalisation around each sublayer. Vaswani et al. 2017, section 3.1."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -13,6 +13,15 @@ from keras_nmt.layers.sublayers.normalization import LayerNormalization
 def layer_normalization(name: str, epsilon: float, dtype: Any) -> LayerNormalization:
     """Returns a new layer that normalises over the last axis."""
     return LayerNormalization(epsilon=epsilon, name=name, dtype=dtype)
+
+
+class ResidualSteps(NamedTuple):
+    """The tensors of one sublayer and its residual connection, each [B, T, D]."""
+
+    before: keras.KerasTensor  # x, before the sublayer
+    read: keras.KerasTensor  # what the sublayer reads: x, or LayerNorm(x) if `normalization` is "pre"
+    added: keras.KerasTensor  # what the sublayer adds to x
+    after: keras.KerasTensor  # the result of the whole connection
 
 
 @keras.saving.register_keras_serializable(package="nmt")
@@ -44,8 +53,18 @@ class Residual(keras.layers.Layer):
         training: bool | None = None,
     ) -> keras.KerasTensor:
         """Computes the sublayer and its residual connection: [B, T, D] -> [B, T, D]."""
-        total = x + self.drop(sublayer(self.sublayer_input(x)), training=training)
-        return total if self.normalization == "pre" else self.norm(total)
+        return self.steps(x, sublayer, training).after
+
+    def steps(
+        self,
+        x: keras.KerasTensor,
+        sublayer: Callable[[keras.KerasTensor], keras.KerasTensor],
+        training: bool | None = None,
+    ) -> ResidualSteps:
+        """Computes what `call` computes; returns all its tensors."""
+        read = self.sublayer_input(x)
+        added = self.drop(sublayer(read), training=training)
+        return ResidualSteps(x, read, added, x + added if self.normalization == "pre" else self.norm(x + added))
 
     def sublayer_input(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the tensor on which the sublayer is called: x [B, T, D], normalised if `normalization` is "pre"."""

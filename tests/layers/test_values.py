@@ -159,7 +159,7 @@ def test_the_output_of_cross_attention_is_its_values_mixed_by_its_weights() -> N
     layer = built(CrossAttention(HEADS))
     x, memory = normal(BATCH, TARGET, WIDTH, seed=1), normal(BATCH, SOURCE, WIDTH, seed=2)
     source = SourceContext(layer.keys_values(memory), padding_mask(SOURCE_IDS))
-    weights = layer.attention_weights(x, source)
+    weights = layer.steps(x, source).weights
     mixed = layer.out_of_heads(layer.output_projection, keras.ops.matmul(weights, source.keys_values.values))
     assert_close(layer(x, source=source), numpy(mixed))
 
@@ -271,7 +271,9 @@ def test_the_cross_weights_of_a_layer_follow_from_the_output_of_the_layers_befor
 def test_attention_maps_hold_the_weights_of_every_layer(normalization: Normalization) -> None:
     model = built(Transformer(replace(CONFIG, normalization=normalization)))
     target = token_ids(BATCH, TARGET, seed=1)
-    maps = {name: numpy(weights) for name, weights in model.attention_maps(SOURCE_IDS, target).items()}
+    maps = {
+        name: numpy(weights) for name, weights in inspection.attention_maps(model.record(SOURCE_IDS, target)).items()
+    }
     memory, may_attend_source = model.encode(SOURCE_IDS)
     cross = model.cross_cache(memory)
     for layer in range(CONFIG.decoder_layers):

@@ -1,6 +1,6 @@
 """Several transformers with the same vocabulary that translate together by averaging their probabilities."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Unpack
 
 import keras
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.network.protocol import Encoded, Network
 from keras_nmt.app.decoding.search.hypotheses import TensorNest
+from keras_nmt.layers.inspection import ModelRecord
 
 
 class Ensemble:
@@ -81,9 +82,9 @@ class Ensemble:
         weights = self._each(mean_over_heads, _of_members(encoded))
         return tf.add_n(weights) / len(weights)
 
-    def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """Returns the attention maps of the first member. The maps of other members may have other shapes."""
-        return self.transformers[0].attention_maps(source, target)
+    def record(self, source: tf.Tensor, target: tf.Tensor) -> ModelRecord:
+        """Returns the record of the first member. The tensors of other members may have other shapes."""
+        return self.transformers[0].record(source, target)
 
     def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
         """Returns the positional encodings of the first member."""

@@ -11,7 +11,7 @@ EOS. Here the language model reads BOS, EOS, and the target tokens.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Unpack
 
 import keras
@@ -20,6 +20,7 @@ import tensorflow as tf
 from keras_nmt.app.decoding.network.block import CausalNetwork, PromptCache
 from keras_nmt.app.decoding.network.protocol import Encoded, Network
 from keras_nmt.app.decoding.search.hypotheses import TensorNest
+from keras_nmt.layers.inspection import ModelRecord
 from keras_nmt.layers.sublayers.attention import Cache, KeysValues
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
@@ -120,9 +121,9 @@ class ShallowFusion:
         """Computes how much each target position attends to each source position: float32 [B, H, T, S]."""
         return self.translation.cross_weights(target, **_divided(encoded)[0])
 
-    def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """Returns the attention maps of the translation model."""
-        return self.translation.attention_maps(source, target)
+    def record(self, source: tf.Tensor, target: tf.Tensor) -> ModelRecord:
+        """Returns the record of the translation model."""
+        return self.translation.record(source, target)
 
     def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
         """Returns the positional encodings of the translation model."""

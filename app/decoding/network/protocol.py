@@ -1,12 +1,13 @@
 """The interface of a neural network that decoding uses: some methods of `layers.transformer.Transformer`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NotRequired, Protocol, TypedDict, Unpack
 
 import keras
 import tensorflow as tf
 
 from keras_nmt.app.decoding.search.hypotheses import TensorNest
+from keras_nmt.layers.inspection import ModelRecord
 
 
 class Encoded(TypedDict):
@@ -60,16 +61,8 @@ class Network(Protocol):
         The weights are those of the second-to-last decoder layer, or of the only decoder layer.
         """
 
-    def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """Computes the attention weights of every layer and head, float32.
-
-        Returns:
-            A mapping with three keys:
-
-            - "encoder": the self-attention of the encoder, [L, B, H, S, S];
-            - "decoder": the self-attention of the decoder, [L, B, H, T, T];
-            - "cross": the attention of the decoder to the encoder, [L, B, H, T, S].
-        """
+    def record(self, source: tf.Tensor, target: tf.Tensor) -> ModelRecord:
+        """Computes the tensors of all layers for source ids [B, S] and target ids [B, T]."""
 
     def positional_encodings(self, length: int | tf.Tensor) -> tf.Tensor:
         """Returns the encodings that are added to the embeddings, one for each position: float32 [length, D]."""

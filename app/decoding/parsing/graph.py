@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras_nmt.app.decoding.network.protocol import Network
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.parsing.text import TreePipeline
+from keras_nmt.app.decoding.search.beam_search import BeamSearch, SearchRunner
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses
 from keras_nmt.app.decoding.search.tree_search import TreeSymbols, tree_search
 from keras_nmt.app.decoding.signatures import Signatures, parser_signatures
@@ -32,6 +33,8 @@ class ParsingGraph(TranslationGraph):
         hypotheses: int | tf.Tensor,
         search: Search | None = None,
         prefixes: tf.RaggedTensor | None = None,
+        *,
+        run: SearchRunner = BeamSearch.run,
     ) -> Hypotheses:
         """Searches for the best trees of pieces, given as token ids, int32 [B, (L)]. Ignores `prefixes`."""
         search = search or Search.of(self.options)
@@ -46,6 +49,7 @@ class ParsingGraph(TranslationGraph):
             beam_size=search.beam_size,
             length_penalty=search.length_penalty,
             hypotheses=hypotheses,
+            run=run,
         )
 
     def token_log_probabilities(self, sources: tf.RaggedTensor, labels: tf.Tensor) -> tf.Tensor:

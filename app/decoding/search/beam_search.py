@@ -5,10 +5,11 @@ be traced into a SavedModel. Each sentence keeps K live beams and its K best fin
 hypothesis is its log-probability divided by a length penalty (Wu et al. 2016, Eq. 14, without the coverage term).
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_nmt.app.decoding.search.beam_settings import BeamSettings, beam_settings
 from keras_nmt.app.decoding.search.beam_state import (
     BeamState,
     Finished,
@@ -35,15 +36,8 @@ from keras_nmt.app.decoding.search.penalties import (
 from keras_nmt.app.decoding.search.top_k import TopK, top_k
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
-
-class BeamSettings(NamedTuple):
-    """Settings of a beam search."""
-
-    beam_size: tf.Tensor  # K, int32 []
-    length_penalty: float | tf.Tensor  # alpha of ((5 + length) / 6) ^ alpha; 0 compares plain log-probabilities
-    hypotheses: tf.Tensor  # N, int32 [], from 1 to K: the search stops when the N best are known
-    repetition: Repetition = NO_RULES
-    min_tokens: int | tf.Tensor = 0  # EOS is not chosen before a hypothesis has so many tokens
+# (search, the model's state before the first step) -> what the search finds
+SearchRunner = Callable[["BeamSearch", SearchState], Hypotheses]
 
 
 def beam_search(
@@ -57,6 +51,7 @@ def beam_search(
     prefixes: tf.Tensor | None = None,
     repetition: Repetition = NO_RULES,
     min_tokens: int | tf.Tensor = 0,
+    run: SearchRunner = lambda search, state: search.run(state),
 ) -> Hypotheses:
     """Searches for the best hypotheses of B sentences.
 
@@ -82,6 +77,7 @@ def beam_search(
             does not include EOS and is shorter than the length limit. Its probability is part of the score.
         repetition: The rules against repetition. All returned probabilities are computed after the repetition penalty.
         min_tokens: The smallest number of tokens in a hypothesis, EOS excluded. The length limit takes precedence.
+        run: The function that runs the search, for example one that records it.
 
     Raises:
         tf.errors.InvalidArgumentError: `beam_size` or `hypotheses` is out of range.
@@ -89,29 +85,11 @@ def beam_search(
     if prefixes is None:
         prefixes = tf.zeros([tf.size(length_limits), 0], tf.int32)
     settings = beam_settings(beam_size, length_penalty, hypotheses, repetition)._replace(min_tokens=min_tokens)
-    return BeamSearch(step, settings, length_limits=length_limits, prefixes=prefixes).run(initial_state)
-
-
-def beam_settings(
-    beam_size: int | tf.Tensor,
-    length_penalty: float | tf.Tensor,
-    hypotheses: int | tf.Tensor,
-    repetition: Repetition = NO_RULES,
-) -> BeamSettings:
-    """Returns the settings of a search, which check the numbers when the search runs; see `beam_search`."""
-    beam_size, hypotheses = tf.convert_to_tensor(beam_size), tf.convert_to_tensor(hypotheses)
-    in_range = [
-        tf.debugging.assert_positive(beam_size, "the beam size must be at least 1"),
-        tf.debugging.assert_positive(hypotheses, "there must be at least 1 hypothesis"),
-        tf.debugging.assert_less_equal(hypotheses, beam_size, "a beam holds no more hypotheses than its size"),
-    ]
-    with tf.control_dependencies([check for check in in_range if check is not None]):  # None outside a graph
-        beam_size = tf.identity(beam_size)
-    return BeamSettings(beam_size, length_penalty, hypotheses, repetition)
+    return run(BeamSearch(step, settings, length_limits=length_limits, prefixes=prefixes), initial_state)
 
 
 class BeamSearch:
-    """The steps of `beam_search`, as methods that `ConstrainedSearch`, `TreeSearch` and `RecordedSearch` can override.
+    """The steps of `beam_search`, as methods that `ConstrainedSearch` and `TreeSearch` can override.
 
     Args:
         step: The step function, as in `beam_search`.
@@ -251,8 +229,7 @@ class BeamSearch:
 
     def survive(self, state: BeamState, candidates: Candidates) -> tuple[BeamState, tf.Tensor]:
         """Selects K candidates without EOS as new live beams; also returns the beam that each extends, int32 [B, K]."""
-        not_ended = tf.where(candidates.tokens == EOS, IMPOSSIBLE, candidates.log_probabilities)
-        best = self.select_survivors(state, candidates._replace(log_probabilities=not_ended))
+        best = self.survivors(state, candidates)
         parents = gather_beams(candidates.beams, best.indices)
         tokens = gather_beams(candidates.tokens, best.indices)[:, :, tf.newaxis]
         position = state.position + 1
@@ -262,6 +239,11 @@ class BeamSearch:
             live_log_probabilities=best.values,
         )
         return state, parents
+
+    def survivors(self, state: BeamState, candidates: Candidates) -> TopK:
+        """Selects the K candidates of each sentence that become live beams. None of them ends in EOS."""
+        not_ended = tf.where(candidates.tokens == EOS, IMPOSSIBLE, candidates.log_probabilities)
+        return self.select_survivors(state, candidates._replace(log_probabilities=not_ended))
 
     def select_survivors(self, state: BeamState, candidates: Candidates) -> TopK:
         """Selects the K most probable candidates of each sentence, which stay live: [B, K]."""

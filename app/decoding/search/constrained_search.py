@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_nmt.app.decoding.search.beam_search import BeamSearch, BeamSettings
+from keras_nmt.app.decoding.search.beam_search import BeamSearch
+from keras_nmt.app.decoding.search.beam_settings import BeamSettings
 from keras_nmt.app.decoding.search.beam_state import BeamState, gather_beams
 from keras_nmt.app.decoding.search.candidates import Candidates, Scored
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step

@@ -32,6 +32,11 @@ class Hypotheses(NamedTuple):
     lengths: tf.Tensor  # int32 [B, K], EOS included
     token_log_probabilities: tf.Tensor  # float32 [B, K, T], 0 at PAD
 
+    def side_by_side(self, count: int | tf.Tensor) -> "Hypotheses":
+        """Reshapes B * `count` rows with one hypothesis each to B rows with `count` hypotheses each, [B, count, …]."""
+        lead = [-1, count]
+        return Hypotheses(*(tf.reshape(values, tf.concat([lead, tf.shape(values)[2:]], axis=0)) for values in self))
+
 
 HYPOTHESES_SPEC = Hypotheses(
     tokens=tf.TensorSpec([None, None, None], tf.int32),

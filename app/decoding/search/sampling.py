@@ -39,6 +39,9 @@ class Sampling(NamedTuple):
     top_p: float | tf.Tensor = 1.0
 
 
+SAMPLING_TYPES = (tf.float32, tf.int32, tf.float32)  # of the fields of `Sampling`
+
+
 class SamplingState(NamedTuple):
     """The state of sampling between two steps."""
 

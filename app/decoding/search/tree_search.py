@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_nmt.app.decoding.search.beam_search import BeamSearch, BeamSettings, beam_settings
+from keras_nmt.app.decoding.search.beam_search import BeamSearch, SearchRunner
+from keras_nmt.app.decoding.search.beam_settings import BeamSettings, beam_settings
 from keras_nmt.app.decoding.search.beam_state import BeamState
 from keras_nmt.app.decoding.search.candidates import Scored, log_normalizers
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses, SearchState, Step
@@ -50,6 +51,7 @@ def tree_search(
     length_penalty: float | tf.Tensor,
     hypotheses: int | tf.Tensor = 1,
     max_opens: int | tf.Tensor = MAX_OPENS,
+    run: SearchRunner = BeamSearch.run,
 ) -> Hypotheses:
     """Searches for the best trees over the words of B sentences.
 
@@ -68,6 +70,7 @@ def tree_search(
         length_penalty: As in `beam_search`.
         hypotheses: As in `beam_search`.
         max_opens: The largest number of brackets that are opened one after another, at least 1.
+        run: As in `beam_search`.
 
     Raises:
         tf.errors.InvalidArgumentError: `beam_size` or `hypotheses` is out of range.
@@ -86,7 +89,7 @@ def tree_search(
         symbols=symbols,
         max_opens=max_opens,
     )
-    return search.run(initial_state._replace(sentences=(initial_state.sentences, words)))
+    return run(search, initial_state._replace(sentences=(initial_state.sentences, words)))
 
 
 def smallest_tree(words: tf.Tensor) -> tf.Tensor:

@@ -106,3 +106,24 @@ def places(owners: tf.Tensor) -> tf.Tensor:
     """
     numbers = tf.range(tf.size(owners))
     return numbers - tf.gather(tf.math.segment_min(numbers, owners), owners)
+
+
+def ends_prefix(pieces: Pieces, begun: tf.RaggedTensor) -> tf.Tensor:
+    """Returns True for the piece of each text in which the text's prefix ends: bool [M].
+
+    If a text has no prefix, the result is True for its first piece that has tokens.
+
+    Args:
+        pieces: The M pieces of all texts.
+        begun: int32 [M, (P)], the tokens of the prefix of each piece.
+    """
+    most = tf.size(pieces.owner)
+    rank = tf.where(begun.row_lengths() > 0, most + pieces.place, most - 1 - pieces.place)
+    rank = tf.where(pieces.tokens.row_lengths() > 0, rank, -1)
+    return rank == tf.gather(tf.math.segment_max(rank, pieces.owner), pieces.owner)
+
+
+def first_piece(pieces: Pieces) -> tf.RaggedTensor:
+    """Returns the first piece that has tokens, or else the first piece, as token ids: int32 [1, (L)]."""
+    first = tf.argmax(pieces.tokens.row_lengths() > 0)
+    return pieces.tokens[first : first + 1]

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from keras_nmt.layers import inspection
 from keras_nmt.layers.transformer import Transformer
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS
@@ -76,6 +77,7 @@ def attention_maps(
     Returns:
         The weights of each kind of attention, float32 [L, H, queries, keys].
     """
-    maps = transformer.attention_maps(np.array([source], np.int32), np.array([target], np.int32))
+    record = transformer.record(np.array([source], np.int32), np.array([target], np.int32))
+    maps = inspection.attention_maps(record)
     of_pair = {name: keras.ops.cast(weights[:, 0], "float32") for name, weights in maps.items()}
     return {name: keras.ops.convert_to_numpy(weights) for name, weights in of_pair.items()}

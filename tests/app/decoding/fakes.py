@@ -11,7 +11,9 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.signatures import Signatures
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
-from keras_nmt.layers.sublayers.attention import KeysValues
+from keras_nmt.layers.inspection import LayerRecord, ModelRecord
+from keras_nmt.layers.sublayers.attention import AttentionSteps, KeysValues
+from keras_nmt.layers.sublayers.residual import ResidualSteps
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, UNK, Vocabulary, train_vocabulary
 from tests.eager import eager
 
@@ -101,12 +103,18 @@ class CopyingTransformer(tf.Module):
         one = tf.one_hot(positions, tf.shape(cross[0])[1])  # each target token attends to the same place
         return tf.repeat(one[tf.newaxis, tf.newaxis], tf.shape(target)[0], axis=0)
 
-    def attention_maps(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
-        lengths = {"encoder": (source, source), "decoder": (target, target), "cross": (target, source)}
-        return {
-            name: tf.eye(tf.shape(a)[1], tf.shape(b)[1])[tf.newaxis, tf.newaxis, tf.newaxis]
-            for name, (a, b) in lengths.items()
-        }
+    def record(self, source: tf.Tensor, target: tf.Tensor) -> ModelRecord:
+        """Each position attends to its own; all other tensors are empty."""
+        none = tf.zeros([1, 0])
+
+        def attention(queries: tf.Tensor, keys: tf.Tensor) -> AttentionSteps:
+            weights = tf.eye(tf.shape(queries)[1], tf.shape(keys)[1])[tf.newaxis, tf.newaxis]
+            return AttentionSteps(none, none, none, weights, none)
+
+        steps = [ResidualSteps(none, none, none, none)]
+        encoder = [LayerRecord(steps, [attention(source, source)], none)]
+        decoder = [LayerRecord(steps, [attention(target, target), attention(target, source)], none)]
+        return ModelRecord(encoder, none, decoder, none)
 
     def positional_encodings(self, length: Any) -> tf.Tensor:
         return tf.zeros([length, 4])

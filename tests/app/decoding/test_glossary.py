@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_nmt.app.decoding.glossary import read_glossary, terms_in, word_continuations, word_may_continue
-from keras_nmt.app.decoding.search.beam_search import BeamSettings
+from keras_nmt.app.decoding.search.beam_settings import BeamSettings
 from keras_nmt.app.decoding.search.constrained_search import LARGEST_BEAM, Phrases, constrained_search, enlarged_beam
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses
 from keras_nmt.app.errors import UserError
