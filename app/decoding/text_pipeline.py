@@ -123,6 +123,10 @@ class TextPipeline(tf.Module):
         )
         return self.finished(self._joined(found, pieces, tf.size(texts)), texts)
 
+    def written(self, texts: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+        """Returns the outputs with token ids, int32 [N, T], for `texts`, string [N]; subclasses override it."""
+        return self.vocabulary.decode(tokens)
+
     def finished(self, found: TranslatedTexts, texts: tf.Tensor) -> TranslatedTexts:
         """Returns the outputs for `texts` (string [N]) in their final form; subclasses override this method."""
         return found

@@ -10,6 +10,8 @@ from keras_nmt.app.decoding.forced.alignment import Alignments, align_pieces, wo
 from keras_nmt.app.decoding.forced.explanation import Explanation, explanation
 from keras_nmt.app.decoding.forced.scoring import token_log_probabilities
 from keras_nmt.app.decoding.glossary import term_phrases, word_continuations
+from keras_nmt.app.decoding.inside.sentence import SentenceInspector
+from keras_nmt.app.decoding.inside.signatures import ENCODER_DECODER_SIGNATURES
 from keras_nmt.app.decoding.network.protocol import Network
 from keras_nmt.app.decoding.network.record import Recorder
 from keras_nmt.app.decoding.network.traced import SOURCE_MULTIPLE, TracedNetwork, traced
@@ -20,10 +22,11 @@ from keras_nmt.app.decoding.search.constrained_search import constrained_search,
 from keras_nmt.app.decoding.search.hypotheses import Hypotheses
 from keras_nmt.app.decoding.search.recording import recorded
 from keras_nmt.app.decoding.search.sampling import SAMPLING_TYPES, Sampling, sample
-from keras_nmt.app.decoding.signatures import Signatures, transformer_signatures
+from keras_nmt.app.decoding.signatures import Signatures, made_signatures, transformer_signatures
 from keras_nmt.app.decoding.text.cutting import at_least_one, ends_prefix, first_piece
 from keras_nmt.app.decoding.text.texts import Pieces, ScoredTexts, Search, TranslatedTexts, row_lengths, with_end
 from keras_nmt.app.decoding.text_pipeline import TextPipeline
+from keras_nmt.layers import Transformer
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD
 
@@ -64,10 +67,15 @@ class TranslationGraph(tf.Module):
         self.recorded_search = traced(lambda text, *own: recorded(self.search, text, 1, Search(*own)), ids, *settings)
         seeds, sampling = tf.TensorSpec([None, 2], tf.int32), [tf.TensorSpec([], dtype) for dtype in SAMPLING_TYPES]
         self.drawn = traced(self._draw, ids, seeds, *sampling, *settings)
+        self.inspector = SentenceInspector(self, transformer) if isinstance(transformer, Transformer) else None
 
     def signatures(self) -> Signatures:
-        """Returns the signatures of the graph; see `transformer_signatures`."""
-        return transformer_signatures(self)
+        """Returns the signatures of the graph; see `transformer_signatures` and `inside.signatures`."""
+        return {**transformer_signatures(self), **self.inside_signatures()}
+
+    def inside_signatures(self) -> Signatures:
+        """Returns the signatures that show what the model computes; none for an ensemble."""
+        return made_signatures(self.inspector, ENCODER_DECODER_SIGNATURES) if self.inspector else {}
 
     def translate(
         self,

@@ -16,11 +16,12 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
+from keras_nmt.app.decoding.inside.signatures import KINDS
 from keras_nmt.app.decoding.signatures import GENERATE, TRANSLATE
 from keras_nmt.app.exporting.golden_translations import GoldenTranslation
 from keras_nmt.app.exporting.signature_definitions import signature_definitions
 from keras_nmt.app.models.export_layout import WARM_UP
-from keras_nmt.pipelines.vocabulary.tokenizer import PAD, Vocabulary
+from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD, Vocabulary
 
 MODEL_NAME = "nmt"  # the name in the documentation; a server may use any name
 MOST_REQUESTS = 1000
@@ -70,6 +71,9 @@ def _inputs(translations: Sequence[GoldenTranslation], vocabulary: Vocabulary) -
         "target_terms": of_targets,
         "seeds": list(range(len(texts))),
         "ids": vocabulary.encode(tf.constant(targets)).to_tensor(PAD).numpy(),
+        "source_ids": [EOS],
+        "target_ids": [EOS],
+        "kind": KINDS.index("decoder"),  # which every model has
     }
 
 

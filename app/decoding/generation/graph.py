@@ -18,7 +18,10 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.forced.text_scoring import text_log_probabilities
 from keras_nmt.app.decoding.generation.settings import GenerationSettings
+from keras_nmt.app.decoding.inside.prompt import PromptInspector
+from keras_nmt.app.decoding.inside.signatures import DECODER_SIGNATURES
 from keras_nmt.app.decoding.network.block import BlockReader, CausalNetwork
+from keras_nmt.app.decoding.network.traced import traced
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.search.hypotheses import SearchState, Step
 from keras_nmt.app.decoding.search.sampling import Sampler, SamplingState
@@ -39,6 +42,7 @@ from keras_nmt.app.decoding.signatures import (
     signature,
 )
 from keras_nmt.app.decoding.text.texts import row_lengths, with_end
+from keras_nmt.layers import LanguageModel
 from keras_nmt.pipelines.vocabulary.loading import AnyVocabulary
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS, PAD
 
@@ -86,11 +90,16 @@ class GenerationGraph(tf.Module):
         self.vocabulary = vocabulary
         self.options = options
         self.reader = BlockReader(model, context_tokens)
+        ids, seeds = tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None, 2], tf.int32)
+        settings = [tf.TensorSpec([], value.dtype) for value in GenerationSettings.of(options)]
+        self._drawn = traced(self._draw, ids, tf.TensorSpec([None], tf.int32), seeds, *settings)
+        self.inspector = PromptInspector(self, model) if isinstance(model, LanguageModel) else None
 
     def signatures(self) -> Signatures:
         """Returns the signatures by name; see the module. Each is traced once, for any number of texts."""
         made = made_signatures(self, GENERATION_SIGNATURES)
-        return {DEFAULT: _default_signature(made[GENERATE], self.options), **made}
+        inside = made_signatures(self.inspector, DECODER_SIGNATURES) if self.inspector else {}
+        return {DEFAULT: _default_signature(made[GENERATE], self.options), **made, **inside}
 
     def generate(
         self,
@@ -113,11 +122,11 @@ class GenerationGraph(tf.Module):
         numbers = tf.repeat(tf.range(tf.size(prompts)), samples)  # of the prompts, one for each continuation
         sample_numbers = tf.tile(tf.range(samples), [tf.size(prompts)])
         row_seeds = tf.stack([tf.gather(seeds, numbers), sample_numbers], axis=1)
-        tokens, by_token = self._drawn(ids, numbers, row_seeds, settings)
+        tokens, by_token = self._drawn(ids, numbers, row_seeds, *settings)
         longest = tf.reduce_max(tf.math.count_nonzero(tokens != PAD, axis=1, dtype=tf.int32), keepdims=True)
         longest = tf.maximum(0, longest[0])  # without rows, reduce_max is negative
         tokens, by_token = tokens[:, :longest], by_token[:, :longest]
-        texts = self._continuations(tf.gather(ids, numbers).to_tensor(PAD), tokens)
+        texts = self.continuations(tf.gather(ids, numbers).to_tensor(PAD), tokens)
         by_row = GeneratedTexts(
             texts=texts,
             scores=tf.reduce_sum(by_token, axis=1),
@@ -128,8 +137,19 @@ class GenerationGraph(tf.Module):
         lead = tf.stack([tf.size(prompts), samples])
         return GeneratedTexts(*(tf.reshape(rows, tf.concat([lead, tf.shape(rows)[1:]], axis=0)) for rows in by_row))
 
-    def _drawn(
-        self, prompts: tf.RaggedTensor, numbers: tf.Tensor, seeds: tf.Tensor, settings: GenerationSettings
+    def continued(self, prompts: tf.RaggedTensor, seeds: tf.Tensor, temperature: float, max_tokens: int) -> tf.Tensor:
+        """Draws a continuation of each prompt, int32 [N, (P)], with its seed, int32 [N, 2]: int32 [N, T], then PAD."""
+        settings = GenerationSettings.of(self.options).changed({"temperature": temperature, "max_tokens": max_tokens})
+        tokens, _ = self._drawn(prompts, tf.range(prompts.nrows(out_type=tf.int32)), seeds, *settings)
+        return tokens
+
+    @property
+    def context_tokens(self) -> int:
+        """The largest number of tokens that the model attends to, BOS included."""
+        return self.reader.context_tokens
+
+    def _draw(
+        self, prompts: tf.RaggedTensor, numbers: tf.Tensor, seeds: tf.Tensor, *values: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws continuations of prompts, int32 [N, (P)], in batches with a bounded number of tokens.
 
@@ -137,11 +157,12 @@ class GenerationGraph(tf.Module):
             prompts: The tokens of the prompts.
             numbers: The prompt of each continuation, int32 [R], ascending.
             seeds: The seed of each continuation, int32 [R, 2].
-            settings: The settings.
+            values: The fields of `GenerationSettings`.
 
         Returns:
             The tokens, int32 [R, max_tokens + 1], and their log-probabilities, float32 in the same shape.
         """
+        settings = GenerationSettings(*values)
         longest = tf.maximum(0, tf.reduce_max(row_lengths(prompts)))
         row_tokens = tf.minimum(self.reader.context_tokens, 1 + longest + settings.max_tokens)
         rows_at_once = tf.maximum(1, TOKENS_AT_ONCE // row_tokens)
@@ -213,7 +234,7 @@ class GenerationGraph(tf.Module):
             vocabulary_size=self.vocabulary.size,
         )
 
-    def _continuations(self, prompts: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+    def continuations(self, prompts: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
         """Returns the text of `tokens`, int32 [B, T], after that of `prompts`, int32 [B, P]: string [B].
 
         A continuation that begins a new word begins with a space, unless the prompt is blank.

@@ -24,8 +24,8 @@ class ParsingGraph(TranslationGraph):
         super().__init__(transformer, vocabulary, options, TreePipeline(vocabulary, options))
 
     def signatures(self) -> Signatures:
-        """Returns the signatures of a parser; see `parser_signatures`."""
-        return parser_signatures(self)
+        """Returns the signatures of a parser; see `parser_signatures` and `inside.signatures`."""
+        return {**parser_signatures(self), **self.inside_signatures()}
 
     def search(
         self,

@@ -46,6 +46,10 @@ class TreePipeline(TextPipeline):
         cutter = WordCutter(vocabulary, options.max_source_tokens)
         super().__init__(vocabulary, options, cutter=cutter, pairing=tree_pairs, checks=no_warnings)
 
+    def written(self, texts: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+        """Returns the trees with actions, int32 [N, T], over the words of `texts`, string [N]."""
+        return bracketed(texts, self.vocabulary.spell(tokens)[:, tf.newaxis])[:, 0]
+
     def finished(self, found: TranslatedTexts, texts: tf.Tensor) -> TranslatedTexts:
         """Replaces the outputs by the trees over the words of `texts`, string [N]."""
         return found._replace(translations=bracketed(texts, found.pieces))

@@ -46,6 +46,7 @@ from tests.app.traced_once import save_as
 pytestmark = pytest.mark.usefixtures("traced_once")
 
 TRANSLATIONS = {"translations", "scores"}
+TEXT_INPUTS = {"text", "texts", "targets", "prefixes", "source_terms", "target_terms"}
 SEARCH = {"beam_size", "length_penalty", "max_extra_tokens"}
 SIGNATURES = {  # inputs without a default, and outputs
     "serving_default": ({"texts"}, TRANSLATIONS),
@@ -58,6 +59,11 @@ SIGNATURES = {  # inputs without a default, and outputs
     "score": ({"texts", "targets"}, {"scores", "log_probabilities", "token_log_probabilities", "pieces"}),
     "align": ({"texts", "targets"}, {"alignments", "weights"}),
     "explain": ({"text"}, {"source_pieces", "target_pieces", "cross_attention", "candidate_texts"}),
+    "inside": ({"text"}, {"source_embeddings", "encoder_norms", "log_normalizers", "candidate_parents"}),
+    "inside_layer": (
+        {"source_ids", "target_ids", "kind", "layer", "head"},
+        {"query", "scores", "head_output", "output_matrix", "normalized", "inner"},
+    ),
     "tokenize": ({"texts"}, {"pieces", "ids", "lengths"}),
     "detokenize": ({"ids"}, {"texts"}),
 }
@@ -263,7 +269,7 @@ def test_inputs_and_outputs_have_names_types_and_shapes(version: Path) -> None:
         assert set(definition.outputs) >= outputs
         for key, info in definition.inputs.items():
             assert info.name == f"{name}_{key}:0"
-            expected = tf.int32 if key in ("ids", "seeds") else tf.string
+            expected = tf.string if key in TEXT_INPUTS else tf.int32
             assert key in definition.defaults or info.dtype == expected.as_datatype_enum
         for info in (*definition.inputs.values(), *definition.outputs.values()):
             assert info.dtype
@@ -302,7 +308,7 @@ def test_warm_up_requests_can_be_run(version: Path, golden: dict[str, Any]) -> N
     for request in requests_of(version):
         inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
         found = signatures[request.model_spec.signature_name](**inputs)
-        assert all(len(value) for value in found.values())
+        assert all(tf.size(value) for value in found.values())
         if request.model_spec.signature_name == "translate":
             texts, translations = (
                 [text.decode() for text in values.numpy()] for values in (inputs["texts"], found["translations"])
