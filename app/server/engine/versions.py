@@ -13,6 +13,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from keras_nmt.app.decoding.generation.generator import TextGenerator
 from keras_nmt.app.decoding.signatures import GENERATE, TOKENIZE, Signatures, inputs_of, with_translate
 from keras_nmt.app.exporting.signature_definitions import definitions_of, signature_definitions
+from keras_nmt.app.models.architecture import Architecture
 from keras_nmt.app.models.export_layout import WARM_UP, is_ctranslate2
 from keras_nmt.app.models.exports import load_export, reporting_damage
 from keras_nmt.app.models.generation import generator_of_export
@@ -105,6 +106,11 @@ class Version:
         if GENERATE in names and GENERATE in self.definitions:
             few = self.generator.steps.settings.changed({"max_tokens": TRIED_TOKENS})
             deque(self.generator.chunks("", settings=few, alternatives=1), maxlen=0)
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The sizes of the model. Only for an export with the signature `inside`, because older ones lack some."""
+        return Architecture.of_export(self.folder)
 
     @cached_property
     def generator(self) -> TextGenerator:

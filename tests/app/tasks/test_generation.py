@@ -243,6 +243,33 @@ def test_a_wrong_route_names_the_right_one(server: Running) -> None:
     assert answer.json()["error"] == expected
 
 
+def test_the_page_gets_what_a_language_model_computes(server: Running) -> None:
+    roles = {"source": "prompt", "target": "text"}
+    found = server.ok("/api/inside", {"sentence": "The cat", **roles})
+    count, tokens = found["prompt_tokens"], len(found["target_ids"])
+    assert "".join(found["target_pieces"][:count]).replace("▁", " ").strip() == "The cat"
+    (text,) = server.ok("/api/generate", asked(temperature=0, max_tokens=24))["texts"]
+    assert (found["greedy_output"], found["translation"]) == (text["text"], text["text"])
+    assert (found["sentence"], found["is_cut"], tokens) == ("The cat", False, count + 24)
+    assert found["decoder_norms"]["shape"] == [1, 2, 3, tokens]
+    assert not [name for name in found if name.startswith(("source_", "encoder_", "cross_", "beam_", "candidate_"))]
+    assert (found["model"]["task"], found["model"]["encoder_layers"]) == ("language-model", 0)
+    request = {"target_ids": found["target_ids"], "kind": "decoder", "layer": 0, "head": 1, **roles}
+    layer = server.ok("/api/inside/layer", request)
+    assert layer["scores"]["shape"] == [tokens, tokens]
+    for wrong in ({"kind": "cross"}, {"source_ids": [3]}):
+        answer = server.post("/api/inside/layer", {**request, **wrong})
+        expected = 'this model has no encoder; use the kind "decoder", and leave out source_ids'
+        assert (answer.status_code, answer.json()["error"]) == (400, expected)
+
+
+def test_a_long_prompt_is_cut_to_what_the_model_attends_to(server: Running) -> None:
+    found = server.ok("/api/inside", {"sentence": VERSE, "source": "prompt", "target": "text"})
+    assert found["is_cut"]
+    assert len(found["target_ids"]) == 32  # the context of the model, 24 of them new
+    assert VERSE.startswith(found["sentence"])
+
+
 def test_models_of_two_routes_are_served_together(verse_export: Path, export: Path, tmp_path: Path) -> None:
     for one in (export, verse_export):
         (tmp_path / one.name).symlink_to(one)

@@ -66,12 +66,13 @@ def trees(parser_export: Path) -> Outputs:
 def test_the_list_of_models_says_their_tasks(server: Running) -> None:
     parser, summarizer = server.ok("/api/models")
     assert (parser["name"], parser["source"]["code"], parser["target"]["code"]) == ("parser", "words", "tree")
-    assert {name: parser["task"][name] for name in ("name", "verb", "output", "display", "explain")} == {
+    assert {name: parser["task"][name] for name in ("name", "verb", "output", "display", "explain", "inside")} == {
         "name": "parsing",
         "verb": "parse",
         "output": "tree",
         "display": "tree",
         "explain": False,
+        "inside": True,
     }
     assert summarizer["task"]["heading"] == "Summarize"
     assert (summarizer["task"]["explain"], summarizer["task"]["alternatives"]) == (True, False)
@@ -118,6 +119,33 @@ def test_the_pieces_of_a_text_joined_are_the_text(name: str) -> None:
         assert "".join(one.before + one.source + one.after for one in split(text)) == text
     with pytest.raises(TooLargeError):
         SPLITTERS["line"]("a" * (MAX_SENTENCE_CHARACTERS + 1))
+
+
+@pytest.mark.parametrize(("roles", "shown"), [(WORDS, "They ca n't sleep ."), (SUMMARY, "They can't sleep.")])
+def test_the_page_gets_what_a_model_computes(server: Running, roles: dict[str, str], shown: str) -> None:
+    sentence = "They can't sleep."
+    found = server.ok("/api/inside", {"sentence": sentence, **roles})
+    assert (found["sentence"], found["is_cut"]) == (shown, False)
+    assert found["translation"] == found["beam_output"]
+    steps, candidates = found["candidate_log_probabilities"]["shape"]
+    assert (len(found["candidate_parents"]), len(found["candidate_texts"][0])) == (steps, candidates)
+    ids = {name: found[name] for name in ("source_ids", "target_ids")}
+    layer = server.ok("/api/inside/layer", {**ids, "kind": "cross", "layer": 0, "head": 1, **roles})
+    assert layer["weights"]["shape"] == [len(found["target_ids"]), len(found["source_ids"])]
+    assert found["model"]["copying"] == (roles is SUMMARY)
+
+
+def test_the_search_of_trees_is_shown(server: Running, trees: Outputs) -> None:
+    found = server.ok("/api/inside", {"sentence": "It rains.", **WORDS})
+    assert found["translation"] == trees("It rains .")[0]
+    assert found["model"]["task"] == "parsing"
+    assert {text[:1] for row in found["candidate_texts"] for text in row} <= {"(", ""}
+    cut = server.ok("/api/inside", {"sentence": "It rains and " * 40, **WORDS})
+    assert cut["is_cut"]
+    assert len(cut["source_ids"]) == 64
+    assert cut["sentence"].startswith("It rains and It rains")
+    leaves = re.findall(r"\(\S+ [^()]+\)", cut["translation"])
+    assert len(leaves) == cut["source_pieces"].count("<XX>") < 120
 
 
 def test_the_rest_interface_of_tensorflow_serving_works(server: Running, trees: Outputs, summaries: Outputs) -> None:

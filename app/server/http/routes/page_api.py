@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, model_validator
 
+from keras_nmt.app.decoding.inside.signatures import INSIDE
 from keras_nmt.app.decoding.signatures import ALTERNATIVES, EXPLAIN
 from keras_nmt.app.server.engine.alignment import align_sentences
 from keras_nmt.app.server.engine.batching import call_signature
@@ -124,6 +125,7 @@ def task_fields(direction: Direction) -> dict[str, Any]:
         "between_languages": task.roles is None,
         "alternatives": task.piece == "sentence" and ALTERNATIVES in signatures,
         "explain": EXPLAIN in signatures,
+        "inside": INSIDE in signatures,
         **asdict(task.page),
     }
 
