@@ -15,7 +15,6 @@ export function showTask(chosen) {
   current = chosen;
   document.title = `nmt: ${chosen.verb}`;
   at("tab-translate").textContent = chosen.heading;
-  at("tab-inside").hidden = !chosen.explain;
   const [label, field, hint] = writes() ? ["prompt-label", "prompt", "write-hint"] : ["text-label", "text", "hint"];
   at(label).textContent = chosen.input;
   at(field).placeholder = chosen.placeholder;

@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 import tensorflow as tf
+from playwright.sync_api import Browser
 
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
@@ -14,6 +15,7 @@ from keras_nmt.app.exporting.export import ExportedTranslation
 from keras_nmt.app.models.export_layout import DESCRIPTION
 from keras_nmt.app.server.engine.versions import Version
 from tests.app.decoding.fakes import CopyingTransformer, small_vocabulary
+from tests.app.server.browser import chromium
 from tests.app.server.serving import Running, serving
 from tests.app.traced_once import exports_loaded_once
 
@@ -60,3 +62,10 @@ def server(export: Path) -> Iterator[Running]:
     """A server with the small export, named "export", and the default limits."""
     with serving(export) as running:
         yield running
+
+
+@pytest.fixture(scope="module")  # while it runs, no other test can start asyncio
+def browser() -> Iterator[Browser]:
+    """Chromium, for the tests of a module."""
+    with chromium() as started:
+        yield started

@@ -472,7 +472,6 @@ def write(page: Page, prompt: str, length: int = 12) -> None:
 @needs_chromium
 def test_a_text_is_written_on_the_page(page: Page) -> None:
     expect(page).to_have_title("nmt: generate")
-    expect(page.get_by_role("tab", name="Inside the Transformer")).to_be_hidden()
     expect(page.get_by_label("Text to translate")).to_be_hidden()
     evil = "<img src=x onerror='window.hacked = 1'>"
     write(page, evil)
@@ -484,6 +483,21 @@ def test_a_text_is_written_on_the_page(page: Page) -> None:
     expect(page.locator("#write-status")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == text.text_content()
     assert "q=%3Cimg" in page.url
+
+
+@needs_chromium
+def test_the_inside_of_a_language_model_has_no_encoder(page: Page) -> None:
+    page.get_by_role("textbox", name="Prompt").fill("The sun")
+    page.get_by_role("tab", name="Inside the Transformer").click()
+    expect(page.locator("#overview a.box")).to_have_count(8)
+    expect(page.locator("#said")).to_contain_text("The sun → The sun")
+    expect(page.locator("#overview [data-box^=source], #overview [data-box*=cross]")).to_have_count(0)
+    chapters = page.get_by_role("combobox", name="Chapter").first.locator("option").all_text_contents()
+    for chapter in chapters:
+        expect(page.locator("#chapter h2")).to_have_text(chapter.split(". ")[1])
+        expect(page.locator("#chapter .live[aria-busy=true], #chapter .failure")).to_have_count(0)
+        page.keyboard.press("]")
+    assert not {"Encoder self-attention", "Encoder-decoder attention"} & {name.split(". ")[1] for name in chapters}
 
 
 @needs_chromium

@@ -66,16 +66,15 @@ def trees(parser_export: Path) -> Outputs:
 def test_the_list_of_models_says_their_tasks(server: Running) -> None:
     parser, summarizer = server.ok("/api/models")
     assert (parser["name"], parser["source"]["code"], parser["target"]["code"]) == ("parser", "words", "tree")
-    assert {name: parser["task"][name] for name in ("name", "verb", "output", "display", "explain", "inside")} == {
+    assert {name: parser["task"][name] for name in ("name", "verb", "output", "display", "inside")} == {
         "name": "parsing",
         "verb": "parse",
         "output": "tree",
         "display": "tree",
-        "explain": False,
         "inside": True,
     }
     assert summarizer["task"]["heading"] == "Summarize"
-    assert (summarizer["task"]["explain"], summarizer["task"]["alternatives"]) == (True, False)
+    assert (summarizer["task"]["inside"], summarizer["task"]["alternatives"]) == (True, False)
     assert not summarizer["task"]["between_languages"]
 
 
@@ -258,10 +257,8 @@ def test_the_lists_are_nested_as_the_brackets(page: Page) -> None:
 def test_what_only_translations_have_is_hidden(page: Page) -> None:
     for part in ("#languages", "#swap", "#file", "#swap-hint", "#list-hint"):
         expect(page.locator(part)).to_be_hidden()
-    expect(page.get_by_role("tab", name="Inside the Transformer")).to_be_hidden()
     page.get_by_label("Task").select_option("Summarize")
     expect(page.get_by_role("tab", name="Summarize")).to_be_visible()
-    expect(page.get_by_role("tab", name="Inside the Transformer")).to_be_visible()
     expect(page.locator("#languages")).to_be_hidden()
 
 

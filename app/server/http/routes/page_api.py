@@ -124,7 +124,6 @@ def task_fields(direction: Direction) -> dict[str, Any]:
         "output": task.output,
         "between_languages": task.roles is None,
         "alternatives": task.piece == "sentence" and ALTERNATIVES in signatures,
-        "explain": EXPLAIN in signatures,
         "inside": INSIDE in signatures,
         **asdict(task.page),
     }

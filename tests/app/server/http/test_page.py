@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from keras_nmt.app.models.export_layout import DESCRIPTION
 from keras_nmt.app.server.engine.limits import ApiKeys, Limits, add_api_key
@@ -17,24 +17,10 @@ from keras_nmt.app.server.errors import BusyError
 from keras_nmt.app.server.http.proxies import Proxies
 from keras_nmt.app.server.http.routes import page_api
 from tests.app.multilingual import LOUD, WORDS
+from tests.app.server.browser import ELSEWHERE
 from tests.app.server.serving import Running, serving
 
 TEXT = "The cat sat on the mat.\n\nA dog barks at night, doesn't it?"
-CHROMIUM = shutil.which("chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-ELSEWHERE = "mt.test"  # not this machine, so the browser gives a page over HTTP fewer rights
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=60_000)  # the first call of a signature is slow
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*QUIET, f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"]
-        )
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -375,45 +361,3 @@ def test_the_page_works_below_a_root_path(browser: Browser, copies: Path) -> Non
             page.get_by_role("link", name="Download the translated file").click()
         assert download.value.path().read_text() == "It rains."
         context.close()
-
-
-def test_the_inside_view_shows_the_translation_and_reports_cut_sentences(page: Page) -> None:
-    page.get_by_role("tab", name="Inside the Transformer").click()
-    sentence, look = page.get_by_label("Sentence"), page.get_by_role("button", name="Look inside")
-    cut, said = page.locator("#cut"), page.locator("#said-translation")
-    sentence.fill("The cat sat on the mat.")
-    look.click()
-    expect(said).to_have_text("The cat sat on the mat.")
-    expect(cut).to_have_text("")
-    sentence.fill("The cat sat on the mat, " * 10)  # more tokens than the model reads at once
-    look.click()
-    expect(cut).to_contain_text("Only the beginning below was read")
-    expect(said).to_contain_text("The cat sat on the mat")
-    sentence.fill("a" * 301)
-    look.click()
-    expect(cut).not_to_have_text("")
-
-
-def test_the_inside_view_shows_tokens_attention_and_search(page: Page) -> None:
-    with page.expect_response("**/api/explain"):
-        page.get_by_role("tab", name="Inside the Transformer").click()
-    page.get_by_label("Sentence").fill("The cat sat on the mat.")
-    with page.expect_response("**/api/explain") as answer:
-        page.get_by_role("button", name="Look inside").click()
-    shown = answer.value.json()
-    pieces = [piece for piece in shown["source_pieces"] if piece != "</s>"]
-    for piece in pieces:
-        expect(page.get_by_role("list", name="Source tokens")).to_contain_text(piece)
-    cells = page.locator("#heat-map rect")
-    expect(cells).to_have_count(len(shown["source_pieces"]) * len(shown["target_pieces"]))
-    strongest = [row.index(max(row)) for row in shown["cross_attention"][0][0]]
-    assert strongest == list(range(len(strongest)))  # each word is copied from its own position
-    titles = [cells.nth(i * len(shown["source_pieces"]) + i).locator("title") for i in range(len(pieces))]
-    for piece, title in zip(pieces, titles, strict=True):
-        expect(title).to_have_text(f"{piece} attends to {piece}: 100 %")
-    page.get_by_label("Kind").select_option("Decoder self-attention")
-    expect(cells).to_have_count(len(shown["target_pieces"]) ** 2)
-    page.get_by_label("Step").fill("3")
-    expect(page.locator("#candidates tbody tr").first).to_contain_text("Th")
-    found = Axe().run(page)
-    assert [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")] == []

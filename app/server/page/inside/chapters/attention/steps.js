@@ -1,0 +1,143 @@
+// The six steps of scaled dot-product attention for one query: what is said about each, and its figure.
+import { make } from "../../../elements.js";
+import { bars, figure, lineChart, number, percent, vectors } from "../../charts.js";
+import { equation, fraction, root, row, sub, sup, total, words } from "../../equations.js";
+import { isMasked } from "../../tokens.js";
+
+const { d3 } = globalThis; // charts.js loads it
+
+const FEW = 20; // numbers of a vector that are written into the cells
+const MOST_VALUES = 16; // keys whose values have a row of their own
+
+export const STEPS = [
+  { name: "Multiply", show: multiply },
+  { name: "Add", show: addUp },
+  { name: "Divide", show: divide },
+  { name: "Mask", show: mask },
+  { name: "Softmax", show: softmax },
+  { name: "Mix values", show: mix },
+];
+
+const hidden = (now, key) => isMasked(now.kind, now.query, key);
+const names = (now) => ({ q: now.queries[now.query], k: now.keys[now.key] });
+
+// The products of the numbers of a query and a key.
+export const products = ({ query, key }) => query.map((value, i) => value * key[i]);
+
+function multiply(now, numbers) {
+  const { q, k } = names(now);
+  const { query, key, width } = numbers;
+  const lines = [["query", query], ["key", key], ["product", products(numbers)]].map(([label, values]) => ({ label, values }));
+  return [
+    make("p", {}, `The query of ${q} and the key of ${k} have ${width} numbers each. Numbers at the same place are multiplied.`),
+    figure({ id: "products", caption: `The query of ${q}, the key of ${k}, and the products of their numbers` }, vectors({
+      key: "products", lines, hasNumbers: width <= FEW,
+      describe: (line, i, value) => (line < 2 ? `${lines[line].label}, number ${i + 1}: ${number(value)}`
+        : `${number(query[i])} × ${number(key[i])} = ${number(value)}`),
+    })),
+  ];
+}
+
+function addUp(now, numbers) {
+  const { q, k } = names(now);
+  const score = numbers.scores[now.key];
+  const sums = [...d3.cumsum(products(numbers))];
+  return [
+    make("p", {}, `The sum of the ${numbers.width} products is the score of ${k} for ${q}. It is large if the two vectors point in ` +
+      "the same direction."),
+    equation("", row("q", "·", "k"), "=", total(row("i", "=", "1"), String(numbers.width)), sub("q", "i"), sub("k", "i"), "=",
+      number(score)),
+    figure({ id: "sum", caption: `The sum after each product; the last one is the score of ${k}` }, lineChart({
+      key: "sum", series: [{ name: number(score), values: sums }], places: sums.map((_, i) => i + 1),
+      across: "number of products", up: "sum",
+      describe: (_, i) => `Sum of the first ${i + 1} products: ${number(sums[i])}`,
+    })),
+  ];
+}
+
+function divide(now, numbers) {
+  const { scores, root: scale, width } = numbers;
+  const seen = now.keys.map((_, key) => key).filter((key) => !hidden(now, key));
+  const share = (divisor) => {
+    const powers = seen.map((key) => Math.exp((scores[key] - Math.max(...seen.map((one) => scores[one]))) / divisor));
+    return Math.max(...powers) / powers.reduce((sum, power) => sum + power, 0);
+  };
+  return [
+    make("p", {}, "A sum of more products varies more: if the numbers of q and k are independent and have variance 1, their product " +
+      `has variance dₖ. So each score is divided by √${width} = ${number(scale)}. The scores of this head have standard deviation ` +
+      `${number(deviation(numbers.allScores))}; after the division, ${number(deviation(numbers.allScores) / scale)}.`),
+    equation("Section 3.2.1", fraction(row("q", "·", "k"), root(sub("d", "k"))), "=",
+      fraction(number(scores[now.key]), row(root(String(width)))), "=", number(scores[now.key] / scale)),
+    make("p", {}, `Without the division, the key with the highest score would get ${percent(share(1))} of this query's attention; with ` +
+      `it, ${percent(share(scale))}. Where softmax gives nearly everything to one key, its gradient is nearly 0, so the model learns slowly.`),
+    figure({ id: "scaled", caption: "The scores of all keys after the division" }, bars({
+      key: "scaled", chosen: now.key, items: now.keys.map((label, key) => ({ label, value: scores[key] / scale })),
+      describe: ({ label, value }, key) => `${label}: ${number(scores[key])} ÷ ${number(scale)} = ${number(value)}`,
+    })),
+  ];
+}
+
+function mask(now, { scores, root: scale }) {
+  const because = {
+    encoder: "Here nothing is masked: each source token may attend to all source tokens.",
+    cross: "Here nothing is masked: each position of the decoder may attend to all source tokens.",
+    decoder: "In the decoder, a position must not see the tokens after it, because it has to predict them. Their scores become −∞.",
+  };
+  return [
+    make("p", {}, because[now.kind]),
+    figure({ id: "masked", caption: "The scores after the mask" }, bars({
+      key: "masked", chosen: now.key,
+      items: now.keys.map((label, key) => ({ label, value: hidden(now, key) ? -Infinity : scores[key] / scale })),
+      describe: ({ label, value }) => (Number.isFinite(value) ? `${label}: ${number(value)}` : `${label}: masked, −∞`),
+    })),
+  ];
+}
+
+function softmax(now, { scores, root: scale, weights }) {
+  const power = (key) => (hidden(now, key) ? 0 : Math.exp(scores[key] / scale));
+  const sum = now.keys.reduce((all, _, key) => all + power(key), 0);
+  return [
+    make("p", {}, "Softmax makes shares of the scores: e to the power of each score, divided by the sum of these powers. All weights are " +
+      "above 0 and their sum is 1; a masked key gets 0."),
+    equation("", sub("a", "j"), "=", fraction(sup("e", sub("s", "j")), row(total("i", ""), sup("e", sub("s", "i")))), "=",
+      fraction(number(power(now.key)), number(sum)), "=", number(weights[now.key])),
+    figure({ id: "weights", caption: `The attention weights of ${now.queries[now.query]}` }, bars({
+      key: "weights", limit: 1, chosen: now.key, items: now.keys.map((label, key) => ({ label, value: weights[key] })),
+      describe: ({ label, value }, key) => `${label}: ${number(power(key))} ÷ ${number(sum)} = ${number(value)}`,
+    })),
+  ];
+}
+
+// The keys with the largest weights, in the order of the sentence.
+function heaviest(weights) {
+  const keys = d3.sort(d3.range(weights.length), (key) => -weights[key]);
+  return d3.sort(keys.slice(0, MOST_VALUES));
+}
+
+function mix(now, { value, weights, mixed }) {
+  const keys = heaviest(weights);
+  const lines = keys.map((key) => ({ label: now.keys[key], values: value(key).map((one) => one * weights[key]) }));
+  if (keys.length < weights.length) {
+    const shown = (i) => d3.sum(lines, ({ values }) => values[i]);
+    lines.push({ label: `${weights.length - keys.length} others`, values: mixed.map((one, i) => one - shown(i)) });
+  }
+  return [
+    make("p", {}, "Each key's value is multiplied by the key's weight. The sum of these vectors is what this head gives to the token. " +
+      "Rows without colour have almost no weight."),
+    equation("", words("head"), "=", total("j", ""), sub("a", "j"), sub("v", "j")),
+    figure({ id: "mixed", caption: `The weighted values of all keys and, in the last row, their sum` }, vectors({
+      key: "mixed", lines: [...lines, { label: "sum", values: mixed }], hasNumbers: mixed.length <= FEW, gap: 4, cell: [12, 20],
+      limit: Math.max(...mixed.map(Math.abs), ...lines.flatMap(({ values }) => [...values].map(Math.abs))),
+      describe: (line, i, one) => {
+        const key = keys[line];
+        if (key === undefined) return `${lines[line]?.label ?? "sum"}, number ${i + 1}: ${number(one)}`;
+        return `${now.keys[key]}, number ${i + 1}: ${number(weights[key])} × ${number(value(key)[i])} = ${number(one)}`;
+      },
+    })),
+  ];
+}
+
+function deviation(values) {
+  const mean = d3.mean(values);
+  return Math.sqrt(d3.mean(values, (value) => (value - mean) ** 2));
+}

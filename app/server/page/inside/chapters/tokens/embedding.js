@@ -1,0 +1,81 @@
+// Embeddings: the vector of a token, the tokens with similar vectors, and the factor sqrt(d).
+import { make } from "../../../elements.js";
+import { norm } from "../../arrays.js";
+import { bars, choices, figure, longVector, number } from "../../charts.js";
+import { equation, root, row, sub } from "../../equations.js";
+import { hasSource, pieceLabel, sourceTokens, targetInputs } from "../../tokens.js";
+
+const CELLS = { narrow: 24, wide: 64 }; // in a line
+const NARROW = 1000; // a page of fewer pixels is narrow
+
+export default {
+  id: "embedding",
+  title: "Embeddings",
+  boxes: ["source-embedding", "target-embedding"],
+  kinds: ["encoder", "decoder"], // the side of the chosen token
+
+  applies: () => true,
+
+  render({ found, model, live, state }) {
+    return make("div", {},
+      make("p", {}, "The model reads tokens: pieces of words that were learned from the training text; ▁ stands for a space. Each " +
+        `token of the vocabulary has a row of ${model.model_width} numbers in a table, its embedding. Training has moved the rows so ` +
+        "that tokens that are used alike have similar rows. The source, the target and the output layer share the table."),
+      equation("Section 3.4", sub("x", "t"), "=", root(sub("d", "model")), "·", "E", "[", sub("token", "t"), "]"),
+      live((now) => tokens(found, now, state)),
+      live((now) => details(found, model, now)));
+  },
+};
+
+// The tokens of both sides, of which one is chosen.
+function tokens(found, now, state) {
+  const side = (kind, label, options) => choices({
+    key: `token-${kind}`, label, options, isToken: true, chosen: now.kind === kind ? now.query : -1,
+    choose: (query) => state.set({ kind, query }),
+  });
+  return make("div", { class: "controls" },
+    hasSource(found) ? side("encoder", "Source", sourceTokens(found)) : "",
+    side("decoder", hasSource(found) ? "Target, as the decoder reads it" : "Text", targetInputs(found)));
+}
+
+function details(found, model, now) {
+  const side = now.kind === "encoder" ? "source" : "target";
+  const token = now.queries[now.query];
+  const cosines = found[`${side}_cosines`].row(now.query);
+  const vector = found[`${side}_embeddings`].row(now.query);
+  const perLine = Math.min(model.model_width, CELLS[document.documentElement.clientWidth < NARROW ? "narrow" : "wide"]);
+  return make("div", {},
+    make("h3", {}, "The row of ", make("bdi", { class: "token-name" }, token)),
+    figure({ id: "embedding", caption: `The embedding of ${token}: ${vector.length} numbers` },
+      longVector({
+        key: "embedding", values: vector, perLine, describe: (i, value) => `E[${token}], number ${i + 1}: ${number(value)}`,
+      })),
+    make("h3", {}, "The most similar rows"),
+    make("p", {}, "The cosine of the angle between two rows is 1 if they point in the same direction, and 0 if they are orthogonal."),
+    figure({ id: "neighbours", caption: `The rows of the table that are nearest to ${token}, by cosine` }, bars({
+      key: "neighbours", limit: 1,
+      items: found[`${side}_neighbours`][now.query].map((piece, i) => ({ label: pieceLabel(piece), value: cosines[i] })),
+      describe: ({ label, value }) => `cosine of ${token} and ${label}: ${number(value)}`,
+    })),
+    make("h3", {}, "Why the factor √d"), ...factor(found, model, vector, token, now));
+}
+
+// The lengths of the vectors that are added, with and without the factor.
+function factor(found, model, vector, token, now) {
+  const scale = Math.sqrt(model.model_width);
+  const length = norm(vector);
+  const position = norm(found.positional_encodings.row(now.query));
+  const items = [
+    { label: "row", value: length },
+    { label: "√d · row", value: scale * length },
+    { label: "position", value: position },
+  ];
+  return [
+    make("p", {}, `The encoding of the position is added to each embedding. It always has length √(d / 2) = ${number(position)}. The ` +
+      `rows of the table are short: training begins with numbers of variance 1 / d. This row has length ${number(length)}. The factor ` +
+      `√${model.model_width} = ${number(scale)} brings it to ${number(scale * length)}, so that the position does not hide the word.`),
+    equation("", row("|", root("d"), "·", "E", "|"), "=", number(scale), "·", number(length), "=", number(scale * length)),
+    figure({ id: "factor", caption: `Lengths of the vectors that are added at the position of ${token}` },
+      bars({ key: "factor", items, describe: ({ label, value }) => `Length of the vector “${label}”: ${number(value)}` })),
+  ];
+}

@@ -1,0 +1,35 @@
+// Equations in MathML, which browsers typeset. A string becomes a number, a name or an operator by how it looks.
+import { make } from "../elements.js";
+
+const MATHML = "http://www.w3.org/1998/Math/MathML";
+const NUMBER = /^[−-]?[\d.,]+$/;
+const NAME = /^\p{L}+$/u;
+
+function element(name, ...children) {
+  const node = document.createElementNS(MATHML, name);
+  node.append(...children);
+  return node;
+}
+
+function term(part) {
+  if (typeof part !== "string") return part;
+  return element(NUMBER.test(part) ? "mn" : NAME.test(part) ? "mi" : "mo", part);
+}
+
+export const row = (...parts) => element("mrow", ...parts.map(term));
+export const fraction = (above, below) => element("mfrac", term(above), term(below));
+export const root = (...parts) => element("msqrt", ...parts.map(term));
+export const sub = (base, index) => element("msub", term(base), term(index));
+export const sup = (base, exponent) => element("msup", term(base), term(exponent));
+export const total = (below, above) => element("munderover", term("∑"), term(below), term(above));
+export const bracket = (...parts) => row("(", ...parts, ")");
+
+// Upright text, such as the name of a function.
+export const words = (text) => element("mtext", text);
+
+// An equation in a line of its own. `place` says where the paper has it.
+export function equation(place, ...parts) {
+  const math = element("math", row(...parts));
+  math.setAttribute("displaystyle", "true");
+  return make("div", { class: "equation" }, math, make("span", { class: "place" }, place));
+}

@@ -1,0 +1,35 @@
+// Where the numbers come from: the server, or data that were saved with the page. Both have the same functions. They return
+// promises that are rejected with an Error whose message is for the user.
+import { decode } from "./arrays.js";
+
+// `post` sends a request to the server and returns the promise of its answer.
+export function serverSource(post) {
+  const direction = (values) => ({ source: values.source, target: values.target, domain: values.domain });
+  return {
+    canAsk: true,
+
+    // The tokens, the attention and all else of one sentence. `values` are those of the state.
+    overview: async (values, signal) => {
+      const found = await post("api/inside", { sentence: values.text, ...direction(values) }, signal);
+      return { ...decode(found), direction: direction(values) };
+    },
+
+    // The vectors of one head and of its layer, for a sentence that `overview` has found.
+    layer: async (found, kind, layer, head) => decode(await post("api/inside/layer", {
+      source_ids: found.source_ids, target_ids: found.target_ids, kind, layer, head, ...found.direction,
+    })),
+  };
+}
+
+// `saved` has an `overview` and `layers`, an object of answers by names such as "encoder-0-0" (kind, layer, head).
+export function savedSource(saved) {
+  return {
+    canAsk: false,
+    overview: async () => decode(saved.overview),
+    layer: async (found, kind, layer, head) => {
+      const details = saved.layers[`${kind}-${layer}-${head}`];
+      if (!details) throw new Error(`This file does not hold layer ${layer + 1}, head ${head + 1} of this attention.`);
+      return decode(details);
+    },
+  };
+}

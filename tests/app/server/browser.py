@@ -1,0 +1,25 @@
+"""Debian's Chromium for the tests of the page."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+ELSEWHERE = "mt.test"  # not this machine, so the browser gives a page over HTTP fewer rights
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Starts Chromium, in which `ELSEWHERE` is this machine, or skips the test if it is not installed."""
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's package chromium")
+    expect.set_options(timeout=60_000)  # the first call of a signature is slow
+    with sync_playwright() as playwright:
+        rules = f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, rules])
+        yield started
+        started.close()
