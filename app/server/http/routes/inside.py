@@ -119,13 +119,15 @@ def sentence_json(direction: Direction, sentence: str) -> bytes:
 
 
 def sentence_fields(direction: Direction, text: bytes, found: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Returns the outputs of `inside` for a text, with the model's sizes and the sentence that the model has read."""
+    """Returns the outputs of `inside` for a text, with the sizes of the model, its search, and what it has read."""
+    options = direction.version.export.options
     shown, tokens = read_prompt(direction, found) if "prompt_tokens" in found else read_source(direction, found)
     return {
         "sentence": shown,
         "is_cut": direction.version.token_counts([text])[0] > tokens,
         "translation": json_values(found.get("beam_output", found["greedy_output"]), binary=False),
         "model": {"task": direction.task.name, **asdict(direction.version.architecture)},
+        "search": {"beam_size": options.beam_size, "length_penalty": options.length_penalty},
         **values_fields(found),
     }
 

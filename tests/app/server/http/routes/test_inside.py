@@ -38,7 +38,7 @@ def layer_of(overview: dict[str, Any], **changes: Any) -> dict[str, Any]:
 def test_the_answer_is_that_of_the_signature(overview: dict[str, Any], export: Any) -> None:
     model = ExportModel(export / "1", {})
     found = {name: values.numpy() for name, values in model.signatures["inside"](text=tf.constant(SENTENCE)).items()}
-    assert found.keys() == overview.keys() - {"sentence", "is_cut", "translation", "model"}
+    assert found.keys() == overview.keys() - {"sentence", "is_cut", "translation", "model", "search"}
     for name, values in found.items():
         if getattr(values, "dtype", None) != np.float32:
             assert overview[name] == json.loads(json.dumps(values_json(name, values)))
@@ -49,6 +49,7 @@ def test_the_answer_is_that_of_the_signature(overview: dict[str, Any], export: A
     assert (overview["sentence"], overview["is_cut"]) == (SENTENCE, False)
     assert overview["translation"] == found["beam_output"].decode()
     description = json.loads((export / "1" / "assets.extra" / "nmt.json").read_text())
+    assert overview["search"] == {name: description["decoding"][name] for name in ("beam_size", "length_penalty")}
     names = ("encoder_layers", "decoder_layers", "heads", "model_width", "inner_width", "vocabulary_size")
     names = (*names, "normalization", "activation", "copying")
     expected = {"task": "translation", "parameters": description["parameters"]}
