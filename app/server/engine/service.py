@@ -10,6 +10,7 @@ from starlette.requests import Request
 from keras_nmt.app.server.engine.batching import Batcher
 from keras_nmt.app.server.engine.generation import Writer
 from keras_nmt.app.server.engine.languages import Detected, distance, language_name, source_of
+from keras_nmt.app.server.engine.layer_timing import LayerTimer
 from keras_nmt.app.server.engine.limits import ApiKeys, Limits, RateLimiter
 from keras_nmt.app.server.engine.metrics import Metrics
 from keras_nmt.app.server.engine.models import Models
@@ -46,6 +47,7 @@ class Service:
         pages: Processes that read and write HTML.
         files: Processes that read and write Word documents. These processes are separate, so that HTML
             does not wait for Word documents.
+        timer: Measures layers for the page.
         failures: Limit on the number of requests per minute with a wrong key from each address.
         writer: Threads that continue prompts.
     """
@@ -59,6 +61,7 @@ class Service:
     threads: ThreadPool = field(default_factory=ThreadPool)
     pages: ProcessPool = field(default_factory=lambda: ProcessPool(most=MAX_PENDING_PAGES))
     files: ProcessPool = field(default_factory=ProcessPool)
+    timer: LayerTimer = field(default_factory=LayerTimer)
     failures: RateLimiter = field(default_factory=lambda: RateLimiter(WRONG_KEYS_PER_MINUTE))
     writer: Writer = field(init=False)
 

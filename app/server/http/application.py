@@ -32,7 +32,7 @@ from keras_nmt.app.server.errors import (
 from keras_nmt.app.server.http.gate import Gate
 from keras_nmt.app.server.http.origins import ANY, Origins
 from keras_nmt.app.server.http.proxies import Proxies
-from keras_nmt.app.server.http.routes import generation, inside, libretranslate, page_api, tf_serving
+from keras_nmt.app.server.http.routes import generation, inside, libretranslate, page_api, tf_serving, timing
 from keras_nmt.app.server.http.routes.dependencies import CurrentService
 from keras_nmt.app.server.http.routes.translated_files import TranslatedFiles
 
@@ -67,7 +67,7 @@ def application(
         telemetry=NO_TELEMETRY,
     )
     app.state.service, app.state.files = service, TranslatedFiles()
-    for interface in (tf_serving, libretranslate, page_api, inside, generation):
+    for interface in (tf_serving, libretranslate, page_api, inside, timing, generation):
         app.include_router(interface.routes)
     app.include_router(routes)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
