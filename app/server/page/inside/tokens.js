@@ -5,7 +5,7 @@ export const KINDS = {
   decoder: "Decoder self-attention",
   cross: "Encoder-decoder attention",
 };
-const VISIBLE = { "": "⟨empty⟩", "</s>": "⟨end⟩", "\n": "⏎", "\t": "⇥" };
+const VISIBLE = { "": "⟨empty⟩", "</s>": "⟨end⟩", " ": "␣", "\n": "⏎", "\t": "⇥" };
 
 export const pieceLabel = (piece) => (Object.hasOwn(VISIBLE, piece) ? VISIBLE[piece] : piece.replaceAll("\n", "⏎"));
 

@@ -79,7 +79,7 @@ export function longVector({ key, values, describe, perLine, cell = [12, 18] }) 
   const svg = canvas(Math.max(perLine * cell[0] + 4, 220), (cell[1] + 2) * height + LEGEND);
   const area = { x: 2, y: 2, cell, gap: 2, height, width: perLine };
   svg.append(cells(area, (i, j) => values[perLine * i + j], () => limit));
-  svg.append(legend(2, (cell[1] + 2) * height + 10, limit, true));
+  svg.append(legend(2, (cell[1] + 2) * height + 10, limit, values.some((value) => value < 0)));
   const { box, find, ...size } = reading(area);
   const exists = (i, j) => perLine * i + j < values.length;
   return readable(svg, {
