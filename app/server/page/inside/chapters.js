@@ -6,14 +6,20 @@ import maskedAttention from "./chapters/attention/masked-attention.js";
 import selfAttention from "./chapters/attention/self-attention.js";
 import embedding from "./chapters/tokens/embedding.js";
 import overview from "./chapters/overview.js";
+import output from "./chapters/decoding/output.js";
 import positions from "./chapters/tokens/positions.js";
+import feedForward from "./chapters/layers/feed-forward.js";
+import residual from "./chapters/layers/residual.js";
 import search from "./chapters/decoding/search.js";
+import why from "./chapters/why.js";
 import { keyTokens, kindsOf, queryTokens } from "./tokens.js";
 
 // A chapter is {id, title, boxes, kinds, applies(model), render(context)}.
 //   boxes: the ids of the picture's boxes that lead to it, or a function of the current values that returns where it is;
 //   kinds: the kinds of attention that it can show; all kinds if it is left out.
-const CHAPTERS = [overview, embedding, positions, attention, selfAttention, maskedAttention, crossAttention, search];
+const CHAPTERS = [
+  overview, embedding, positions, attention, selfAttention, maskedAttention, crossAttention, residual, feedForward, output, search, why,
+];
 
 export const chaptersOf = (model) => CHAPTERS.filter((chapter) => chapter.applies(model));
 
@@ -44,7 +50,8 @@ export function openChapter(chapter, found, state, source) {
   const boxAddress = (id) => state.address({ chapter: chapterOfBox(chaptersOf(found.model), id).id });
   const now = () => current(found, chapter, state.values);
   const details = () => detailsOf(found, source, now());
-  const context = { found, model: found.model, state, now, details, boxAddress };
+  const timing = (lengths) => source.timing(found, lengths);
+  const context = { found, model: found.model, state, now, details, timing, boxAddress };
   context.live = (drawing) => live(drawing, state, now, endings);
   return { element: chapter.render(context), close: () => endings.forEach((end) => end()) };
 }

@@ -18,10 +18,14 @@ export function serverSource(post) {
     layer: async (found, kind, layer, head) => decode(await post("api/inside/layer", {
       source_ids: found.source_ids, target_ids: found.target_ids, kind, layer, head, ...found.direction,
     })),
+
+    // The time that layers of the model's width take on the server, for sequences of these lengths.
+    timing: (found, lengths) => post("api/inside/timing", { lengths, ...found.direction }),
   };
 }
 
-// `saved` has an `overview` and `layers`, an object of answers by names such as "encoder-0-0" (kind, layer, head).
+// `saved` has an `overview` and `layers`, an object of answers by names such as "encoder-0-0" (kind, layer, head). It can have
+// the `timing` of the machine that saved it.
 export function savedSource(saved) {
   return {
     canAsk: false,
@@ -31,5 +35,6 @@ export function savedSource(saved) {
       if (!details) throw new Error(`This file does not hold layer ${layer + 1}, head ${head + 1} of this attention.`);
       return decode(details);
     },
+    timing: async () => saved.timing ?? null,
   };
 }

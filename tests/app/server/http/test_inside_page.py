@@ -26,7 +26,11 @@ CHAPTERS = {
     "self-attention": "Encoder self-attention",
     "masked-attention": "Masked self-attention",
     "cross-attention": "Encoder-decoder attention",
+    "residual": "Residual connection and layer normalisation",
+    "feed-forward": "Feed-forward network",
+    "output": "Output distribution",
     "search": "The search",
+    "why": "Why self-attention",
 }
 MINUS = "\N{MINUS SIGN}"
 PHONE = {"width": 360, "height": 740}
