@@ -5,7 +5,7 @@ import { readable } from "./pointing.js";
 
 const { d3 } = globalThis;
 const ROW = 28; // pixels
-const LETTER = 8;
+const LETTER = 10.4; // of a wide font, when bold
 const LONGEST = 18; // letters of a label
 const WIDTHS = { narrow: 120, wide: 340 }; // of the longest bar
 const NARROW = 600; // a page of fewer pixels is narrow
