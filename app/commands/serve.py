@@ -5,6 +5,7 @@ import errno
 import logging
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from keras_nmt.app.errors import UserError
 if TYPE_CHECKING:
     import uvicorn
 
+    from keras_nmt.app.inside.inspected_run import InspectedRun
     from keras_nmt.app.server.engine.limits import ApiKeys
     from keras_nmt.app.server.engine.service import Service
     from keras_nmt.app.server.http.proxies import Proxies
@@ -33,7 +35,16 @@ def add_parser(verbs: Verbs) -> None:
         type=Path,
         nargs="?",
         metavar="EXPORT",
-        help="what `nmt export` wrote, one version of it, or a folder of exports",
+        help="what `nmt export` wrote, one version of it, or a folder of exports; with --inside, a run",
+    )
+    parser.add_argument(
+        "--inside",
+        type=Path,
+        nargs="?",
+        const=True,
+        metavar="RUN",
+        help="show the training of a run too, on this machine only: `nmt serve RUN --inside` exports the run into a "
+        "temporary folder; `nmt serve EXPORT --inside RUN` serves an export of the run",
     )
     add_batching_options(parser)
     add_limit_options(parser)
@@ -116,13 +127,16 @@ def run(arguments: argparse.Namespace) -> None:
     keys = ApiKeys.read(arguments.api_keys) if arguments.api_keys else None
     proxies = Proxies(networks(arguments.proxy), root_path_of(arguments.root_path))
     check_address(arguments.host, arguments.port)
-    server = server_of(arguments, keys, proxies)
-    announce_address(server)
-    server.run()
+    with ExitStack() as until_end:
+        server = server_of(arguments, keys, proxies, until_end)
+        announce_address(server)
+        server.run()
 
 
-def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "Proxies") -> "uvicorn.Server":
-    """Imports TensorFlow, loads the models, and returns the HTTP server."""
+def server_of(
+    arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "Proxies", until_end: ExitStack
+) -> "uvicorn.Server":
+    """Imports TensorFlow, loads the models, and returns the HTTP server. `until_end` closes what it uses."""
     from keras_nmt.app.runtime.processors import batches_at_once
     from keras_nmt.app.runtime.tensorflow_start import held_stderr, import_tensorflow
 
@@ -135,7 +149,9 @@ def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "P
         from keras_nmt.app.server.http.protocol import with_deadline
     from keras_nmt.app.server.http.origins import allowed_hosts
 
-    service = made_service(arguments, workers, keys)
+    exports, inspected_run = models_to_serve(arguments, until_end)
+    service = made_service(arguments, exports, workers, keys)
+    service.inspected_run = inspected_run
     log_requests(arguments.no_access_log)
     return uvicorn.Server(
         uvicorn.Config(
@@ -153,7 +169,19 @@ def server_of(arguments: argparse.Namespace, keys: "ApiKeys | None", proxies: "P
     )
 
 
-def made_service(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | None") -> "Service":
+def models_to_serve(arguments: argparse.Namespace, until_end: ExitStack) -> tuple[Path, "InspectedRun | None"]:
+    """Returns the exports to serve, and with --inside the open run. `until_end` closes it."""
+    run = arguments.inside
+    if run is None:
+        return arguments.exports, None
+    from keras_nmt.app.inside.opening import opened
+
+    # `nmt serve RUN --inside` and `nmt serve --inside RUN` are the same.
+    path, export = (arguments.exports, None) if run is True else (run, arguments.exports)
+    return until_end.enter_context(opened(path, export))
+
+
+def made_service(arguments: argparse.Namespace, exports: Path, workers: int, keys: "ApiKeys | None") -> "Service":
     """Returns the service that translates requests, with the limits of the command line."""
     from keras_nmt.app.server.engine.batching import Batcher
     from keras_nmt.app.server.engine.limits import Limits, RateLimiter
@@ -171,7 +199,7 @@ def made_service(arguments: argparse.Namespace, workers: int, keys: "ApiKeys | N
         arrival=arguments.deadline,
     )
     batcher = Batcher(metrics, workers=workers, batch_tokens=arguments.batch_tokens, max_queued=arguments.most_waiting)
-    models = Models(arguments.exports, metrics)
+    models = Models(exports, metrics)
     return Service(models, batcher, metrics, limits, RateLimiter(limits.requests_per_minute), keys)
 
 
@@ -181,8 +209,10 @@ def check_usage(arguments: argparse.Namespace) -> None:
         if not arguments.api_keys:
             raise UserError("--new-api-key needs a file to write to: add --api-keys FILE")
         return
-    if arguments.exports is None:
+    if arguments.exports is None and arguments.inside in (None, True):
         raise UserError("give an EXPORT to serve, such as demo/export")
+    if arguments.inside:
+        check_local(arguments.host)
     for name, least in {
         "workers": 1,
         "batch_tokens": 1,
@@ -201,6 +231,14 @@ def check_usage(arguments: argparse.Namespace) -> None:
         raise UserError(f"--port is {arguments.port}; it must be at most 65535")
     if not arguments.deadline > 0:
         raise UserError(f"--deadline is {arguments.deadline}; it must be more than 0")
+
+
+def check_local(host: str) -> None:
+    """Raises `UserError` unless only this machine reaches the host. Training steps are expensive, and runs private."""
+    from keras_nmt.app.server.http.origins import LOOPBACK
+
+    if host not in LOOPBACK:
+        raise UserError(f"--inside is for this machine only, and --host is {host}; leave one of them out")
 
 
 def check_address(host: str, port: int) -> None:

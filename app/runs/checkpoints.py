@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ class Checkpoint:
 
     def weights(self) -> Arrays:
         """Returns the weights by their path in the model."""
-        return _read(self.path / "weights.npz")
+        return read_arrays(self.path / "weights.npz")
 
     @property
     def weights_digest(self) -> str:
@@ -92,28 +93,17 @@ class Checkpoint:
 
     def is_finite(self) -> bool:
         """True if no weight and no part of the training state is NaN or infinite."""
-        arrays = [*self.weights().values(), *_read(self.path / "state.npz").values()]
+        arrays = [*self.weights().values(), *read_arrays(self.path / "state.npz").values()]
         return all(np.isfinite(array).all() for array in arrays)
 
     def load_weights(self, model: keras.Model) -> None:
-        """Assigns the weights to a built model of the same shape.
-
-        Raises:
-            UserError: The model has other weights; the message names the first weight that differs.
-        """
-        arrays = self.weights()
-        for weight in model.weights:
-            array = arrays.get(weight.path)
-            if array is None or array.shape != tuple(weight.shape):
-                found = "nothing" if array is None else list(array.shape)
-                wanted = list(weight.shape)
-                raise UserError(f"{self.path}: expected {weight.path} of shape {wanted}, found {found}")
-            weight.assign(array)
+        """Assigns the weights to a built model of the same shape; see `assign_weights`."""
+        assign_weights(model, self.weights(), self.path)
 
     def restore(self, model: keras.Model, optimizer: AveragingOptimizer) -> None:
         """Assigns the stored weights and seeds to a built model, and the stored variables to a built optimizer."""
         self.load_weights(model)
-        arrays = _read(self.path / "state.npz")
+        arrays = read_arrays(self.path / "state.npz")
         for name, variable in training_state(model, optimizer).items():
             variable.assign(arrays[name])
 
@@ -209,6 +199,35 @@ def training_state(model: keras.Model, optimizer: AveragingOptimizer) -> dict[st
     return {f"{kind}/{i:04d}": variable for kind, variables in kinds.items() for i, variable in enumerate(variables)}
 
 
-def _read(path: Path) -> Arrays:
-    with np.load(path) as archive:
-        return dict(archive)
+def assign_weights(model: keras.Model, arrays: Arrays, origin: Path) -> None:
+    """Assigns the weights of a checkpoint to a built model of the same shape.
+
+    Args:
+        model: The model.
+        arrays: The weights by their path in the model.
+        origin: The checkpoint's folder, for the message of an error.
+
+    Raises:
+        UserError: The model has other weights; the message names the first weight that differs.
+    """
+    for weight in model.weights:
+        array = arrays.get(weight.path)
+        if array is None or array.shape != tuple(weight.shape):
+            found = "nothing" if array is None else list(array.shape)
+            wanted = list(weight.shape)
+            raise UserError(f"{origin}: expected {weight.path} of shape {wanted}, found {found}")
+        weight.assign(array)
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Returns the arrays of a NumPy archive, by name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DamagedCheckpoint: The file is not a complete archive.
+    """
+    try:
+        with path.open("rb") as file, np.load(file) as archive:
+            return dict(archive)
+    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise DamagedCheckpoint(path.parent, f"{path.name} cannot be read") from error

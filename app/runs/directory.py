@@ -96,7 +96,7 @@ class RunDirectory:
             "pair": asdict(pair),
             "vocabulary_digest": vocabulary.digest,
             **facts,
-            "versions": {name: _version(name) for name in PACKAGES},
+            "versions": {name: version_of(name) for name in PACKAGES},
         }
         replace_file(path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
         # The configuration is written last, because a folder with a configuration counts as a run.
@@ -269,7 +269,8 @@ def _dev_lines(data: Manifest) -> list[str]:
     return read_lines(data.text("dev")[0]) if split and split.text else []
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Returns the version of an installed package, or "not installed"."""
     try:
         return importlib.metadata.version("keras-nmt" if package == PROGRAM else package)
     except importlib.metadata.PackageNotFoundError:

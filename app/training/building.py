@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_nmt.app.config import Configuration
+from keras_nmt.app.config import Configuration, TrainingConfig
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.training.machines.distribution import chiefs_values, take_from_chief
 from keras_nmt.app.training.optimization.optimizer import optimizer_of
@@ -27,12 +27,16 @@ def build_on_devices(strategy: tf.distribute.Strategy, configuration: Configurat
 
 def build_trainer(configuration: Configuration) -> Trainer:
     """Builds the model, the optimizer and their variables, in the scope of the current strategy."""
-    settings = configuration.training
-    transformer = network_of(configuration.model, name="transformer", dtype=settings.precision)
+    transformer = network_of(configuration.model, name="transformer", dtype=configuration.training.precision)
+    return trainer_for(transformer, configuration.training)
+
+
+def trainer_for(transformer: AnyModel, settings: TrainingConfig) -> Trainer:
+    """Builds the trainer of a model, with the optimizer and its variables. Freezes the layers that are not trained."""
     freeze(transformer, settings.freeze)
     xla = bool(tf.config.list_logical_devices("GPU"))
     trainer = Trainer(transformer, settings, xla=xla)
-    optimizer = optimizer_of(settings, configuration.model.model_width)
+    optimizer = optimizer_of(settings, transformer.config.model_width)
     trainer.compile(optimizer=optimizer, auto_scale_loss=False, jit_compile=False)
     optimizer.build(transformer.trainable_variables)
     return trainer

@@ -27,6 +27,16 @@ def exports_at(path: Path) -> dict[str, list[Path]]:
     return {folder.name: folders for folder in visible if (folders := versions_of(folder))}
 
 
+def without_export(path: Path) -> str:
+    """Returns the message that there is no export at a path, with what to do instead."""
+    if (path / "config.toml").is_file():  # as a run has
+        return (
+            f"{path} is a run and holds no export; export it with `nmt export {path} --out EXPORT`, or serve it with "
+            f"`nmt serve {path} --inside`, on this machine only"
+        )
+    return f"{path} holds no export; expected one that `nmt export RUN --out EXPORT` wrote, or a folder of exports"
+
+
 def versions_of(export: Path) -> list[Path]:
     """Returns the folders of an export's versions, the newest first, or [] if access is denied."""
     try:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from keras_nmt.app.decoding.signatures import ALIGN, GENERATE, N_BEST, TRANSLATE
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.runtime.console import say
-from keras_nmt.app.server.engine.export_folders import exports_at, last_modified, version_number
+from keras_nmt.app.server.engine.export_folders import exports_at, last_modified, version_number, without_export
 from keras_nmt.app.server.engine.languages import pair_distance
 from keras_nmt.app.server.engine.metrics import Metrics
 from keras_nmt.app.server.engine.versions import Direction, Version
@@ -66,9 +66,7 @@ class Models:
         self._warming = threading.Thread(target=self._warm_up_all, name="warm", daemon=True)
         self._last_error = ""  # last error of polling; repetitions of it are not printed
         if not exports_at(path):
-            raise UserError(
-                f"{path} holds no export; expected one that `nmt export RUN --out EXPORT` wrote, or a folder of exports"
-            )
+            raise UserError(without_export(path))
         self.refresh(WARMED_FIRST)
         for name, served in self.served.items():
             if served.current is None:

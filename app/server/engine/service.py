@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import Request
 
@@ -19,6 +19,9 @@ from keras_nmt.app.server.engine.pools.threads import ThreadPool
 from keras_nmt.app.server.engine.versions import Direction, Version
 from keras_nmt.app.server.errors import CLIENT_GONE, DeadlineError, RequestError, UnauthorizedError
 from keras_nmt.app.tasks.task import Route
+
+if TYPE_CHECKING:  # it imports training code
+    from keras_nmt.app.inside.inspected_run import InspectedRun
 
 _Result = TypeVar("_Result")
 MAX_PENDING_PAGES = 1024  # calls that read or write HTML; each takes a few milliseconds
@@ -50,6 +53,7 @@ class Service:
         timer: Measures layers for the page.
         failures: Limit on the number of requests per minute with a wrong key from each address.
         writer: Threads that continue prompts.
+        inspected_run: The run that the page may look into; None without `--inside`.
     """
 
     models: Models
@@ -64,6 +68,7 @@ class Service:
     timer: LayerTimer = field(default_factory=LayerTimer)
     failures: RateLimiter = field(default_factory=lambda: RateLimiter(WRONG_KEYS_PER_MINUTE))
     writer: Writer = field(init=False)
+    inspected_run: "InspectedRun | None" = None
 
     def __post_init__(self) -> None:
         self.writer = Writer(self.metrics)

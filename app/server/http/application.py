@@ -32,7 +32,15 @@ from keras_nmt.app.server.errors import (
 from keras_nmt.app.server.http.gate import Gate
 from keras_nmt.app.server.http.origins import ANY, Origins
 from keras_nmt.app.server.http.proxies import Proxies
-from keras_nmt.app.server.http.routes import generation, inside, libretranslate, page_api, tf_serving, timing
+from keras_nmt.app.server.http.routes import (
+    generation,
+    inside,
+    inside_training,
+    libretranslate,
+    page_api,
+    tf_serving,
+    timing,
+)
 from keras_nmt.app.server.http.routes.dependencies import CurrentService
 from keras_nmt.app.server.http.routes.translated_files import TranslatedFiles
 
@@ -67,7 +75,7 @@ def application(
         telemetry=NO_TELEMETRY,
     )
     app.state.service, app.state.files = service, TranslatedFiles()
-    for interface in (tf_serving, libretranslate, page_api, inside, timing, generation):
+    for interface in (tf_serving, libretranslate, page_api, inside, inside_training, timing, generation):
         app.include_router(interface.routes)
     app.include_router(routes)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")

@@ -64,6 +64,9 @@ def test_it_answers_pending_requests_before_it_stops(process: tuple[subprocess.P
         (["x", "--port", "99999"], "--port is 99999; it must be at most 65535"),
         (["x", "--proxy", "nginx"], "--proxy is 'nginx'; expected an address or a network"),
         (["x", "--root-path", "/a?b"], "--root-path is '/a?b'; expected a path such as /translate"),
+        (["--inside"], "give an EXPORT to serve"),
+        (["x", "--inside", "--host", "0.0.0.0"], "--inside is for this machine only, and --host is 0.0.0.0; leave one"),
+        (["none", "--inside"], "none is not a run of `nmt train`: there is no such folder"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str], reason: str) -> None:

@@ -98,7 +98,8 @@ def models(service: CurrentService) -> list[dict[str, Any]]:
     """Lists the loaded models, with one entry for each language pair of each model.
 
     `task` has the words of the model's task. Requests for a model of another task than translation name the codes of
-    `source` and `target` as they are in its entry, such as "text" and "summary".
+    `source` and `target` as they are in its entry, such as "text" and "summary". `training` is true if a run is open
+    whose training the page can show.
     """
     return [
         {
@@ -109,6 +110,7 @@ def models(service: CurrentService) -> list[dict[str, Any]]:
             "target": {"code": direction.target, "name": language_name(direction.target)},
             "domains": list(direction.version.languages.domains),
             "examples": direction.examples,
+            "training": service.inspected_run is not None,
         }
         for direction in service.models.directions()
     ]

@@ -1,0 +1,122 @@
+"""The routes that show the training of a run."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from keras_nmt.app.inside.checkpoints import write_start
+from keras_nmt.app.inside.inspected_run import InspectedRun
+from keras_nmt.app.runs.directory import RunDirectory
+from tests.app.command_line import tree
+from tests.app.server.serving import Running, serving
+
+STEP = {"step": 2, "sentence": "It rains.", "source": "en", "target": "de", "reference": "Es regnet."}
+
+
+@pytest.fixture(scope="module")
+def folder(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the small run, from which a test removes a checkpoint."""
+    return Path(shutil.copytree(run, tmp_path_factory.mktemp("inside") / "run"))
+
+
+@pytest.fixture(scope="module")
+def open_server(folder: Path, export: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with the small export, whose run is open."""
+    opened = RunDirectory.open(folder)
+    with serving(export) as running:
+        running.service.inspected_run = InspectedRun(
+            opened, write_start(opened, tmp_path_factory.mktemp("start") / "0")
+        )
+        yield running
+
+
+def test_the_history_has_checkpoints_losses_and_dev_results(open_server: Running, folder: Path) -> None:
+    found = open_server.ok("/api/inside/training")
+    logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert found["checkpoints"] == [0, 2, 4]
+    assert found["metrics"] == {"step": [1, 2, 3, 4], "loss": [line["loss"] for line in logged]}
+    assert found["dev"].keys() == {"step", "dev_loss", "dev_perplexity", "dev_bleu"}
+    assert found["dev"]["step"] == [2, 4]
+    assert [model["training"] for model in open_server.ok("/api/models")] == [True]
+
+
+def test_a_step_has_the_figures_of_each_token_and_weight(open_server: Running, folder: Path) -> None:
+    before = tree(folder)
+    found = open_server.ok("/api/inside/step", STEP)
+    assert "".join(found["target_pieces"]).replace("▁", " ").strip() == "Es regnet.</s>"
+    assert found["source_pieces"][-1] == "</s>"
+    for name in ("target_ids", "token_losses", "token_log_probabilities", "token_log_probabilities_after"):
+        assert len(found[name]) == len(found["target_pieces"])
+    assert found["loss"] == pytest.approx(sum(found["token_losses"]) / len(found["token_losses"]), rel=1e-4)
+    assert sum(found["token_log_probabilities_after"]) > sum(found["token_log_probabilities"])
+    assert (found["step"], found["smoothing"], found["clip_norm"], found["optimizer"]) == (2, 0.1, 0.0, "adam")
+    assert found["learning_rate"] == pytest.approx(0.02 * 32**-0.5 * 3**-0.5, rel=1e-4)
+    assert found["applied"] is True
+    weights = {weight["name"]: weight for weight in found["gradients"]}
+    assert weights["embedding/embeddings"]["boxes"] == ["source-embedding", "target-embedding", "linear"]
+    assert weights["embedding/embeddings"]["shape"] == [504, 32]
+    query = weights["decoder/layer_0/cross_attention/query/kernel"]
+    assert (query["boxes"], query["layer"], query["shape"]) == (["cross-attention"], 0, [32, 32])
+    assert found["gradient_norm"] == pytest.approx(sum(one["norm"] ** 2 for one in weights.values()) ** 0.5, rel=1e-4)
+    assert all(one["norm"] >= 0 < one["update_norm"] for one in weights.values())
+    assert tree(folder) == before
+
+
+def test_without_a_reference_the_model_learns_its_own_output(open_server: Running, folder: Path) -> None:
+    blank = open_server.ok("/api/inside/step", {**STEP, "step": 4, "reference": " "})
+    said = open_server.ok("/api/explain", {key: STEP[key] for key in ("sentence", "source", "target")})
+    assert blank["target_pieces"] == said["target_pieces"]  # the export is of step 4
+    first = open_server.ok("/api/inside/step", {**STEP, "step": 0, "reference": ""})
+    assert first["target_ids"] != blank["target_ids"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "reason"),
+    [
+        ({"step": 3}, 404, "run has no checkpoint of step 3; there are: 0, 2, 4"),
+        ({"step": -1}, 400, "step: Input should be greater than or equal to 0"),
+        ({"step": "last"}, 400, "step: Input should be a valid integer"),
+        ({"sentence": "  "}, 400, "the sentence has nothing that the model reads"),
+        ({"sentence": "", "reference": ""}, 400, "the sentence has nothing that the model reads"),
+        ({"sentence": "a" * 301}, 400, "sentence: String should have at most 300 characters"),
+        ({"reference": "a" * 2001}, 400, "reference: String should have at most 2000 characters"),
+        ({"target": "fr"}, 400, "there is no model for en-fr; there are: en-de"),
+    ],
+)
+def test_wrong_requests_are_refused_with_a_reason(
+    open_server: Running, fields: dict[str, Any], status: int, reason: str
+) -> None:
+    response = open_server.post("/api/inside/step", {**STEP, **fields})
+    assert (response.status_code, response.json()) == (status, {"error": response.json()["error"]})
+    assert reason in response.json()["error"]
+
+
+def test_a_checkpoint_that_the_training_has_deleted_is_not_found(open_server: Running, folder: Path) -> None:
+    kept = folder / "checkpoints" / "step-00000002"
+    open_server.ok("/api/inside/step", STEP)
+    kept.rename(folder / "checkpoints" / "removed")
+    try:
+        response = open_server.post("/api/inside/step", STEP)
+        assert (response.status_code, response.json()["error"]) == (
+            404,
+            "run has no checkpoint of step 2; there are: 0, 4",
+        )
+        assert open_server.ok("/api/inside/training")["checkpoints"] == [0, 4]
+    finally:
+        (folder / "checkpoints" / "removed").rename(kept)
+
+
+def test_without_an_open_run_the_routes_say_how_to_open_one(server: Running) -> None:
+    reason = {"error": "no run is open here; start the server with nmt serve RUN --inside"}
+    answers: list[httpx.Response] = [
+        server.get("/api/inside/training"),
+        server.post("/api/inside/step", STEP),
+    ]
+    for answer in answers:
+        assert (answer.status_code, answer.json()) == (404, reason)
+    assert [model["training"] for model in server.ok("/api/models")] == [False]
