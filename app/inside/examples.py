@@ -11,7 +11,7 @@ from keras_nmt.app.inside.step import Example
 from keras_nmt.app.tasks.task import Task
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS
 
-MAX_SOURCE_TOKENS, MAX_TARGET_TOKENS = 64, 96  # of an example; the rest is cut off, as in the other pictures
+MAX_SOURCE_TOKENS, MAX_TARGET_TOKENS = 64, 96  # with EOS; the rest is cut off, as in the other pictures
 
 
 def example_of(task: Task, engine: TranslationGraph | GenerationGraph, text: str, reference: str) -> Example:
@@ -47,14 +47,14 @@ def _running_text(engine: GenerationGraph, text: str) -> Example:
 
 def _own_output(engine: TranslationGraph, text: str) -> Example:
     pieces = engine.text.cut(tf.constant([text])).tokens
-    source = pieces[_first_with_tokens(pieces)][:MAX_SOURCE_TOKENS]
+    source = pieces[_first_with_tokens(pieces)][: MAX_SOURCE_TOKENS - 1]
     found = engine.search(tf.RaggedTensor.from_tensor(source[tf.newaxis]), 1)
     return _example(source, found.tokens[0, 0, : found.lengths[0, 0]].numpy()[:-1])
 
 
 def _example(source: tf.Tensor, labels: np.ndarray) -> Example:
     """Adds EOS to both sides, and cuts them."""
-    sides = [*source.numpy()[:MAX_SOURCE_TOKENS], EOS], [*labels, EOS][:MAX_TARGET_TOKENS]
+    sides = [*source.numpy()[: MAX_SOURCE_TOKENS - 1], EOS], [*labels, EOS][:MAX_TARGET_TOKENS]
     return Example(*(np.array(side, np.int32) for side in sides))
 
 
