@@ -190,6 +190,25 @@ def test_there_is_no_import_cycle_in_any_package() -> None:
     assert cycles({name: imported_modules(tree, known) for name, tree in known.items()}) == []
 
 
+def loaded_with(module: str, known: Mapping[str, ast.Module]) -> set[str]:
+    """Returns the known modules that are loaded when a module is imported: no function runs an import of its own."""
+    found, left = set(), [module]
+    while left:
+        name = left.pop()
+        found.add(name)
+        statements = [node for node in known[name].body if isinstance(node, ast.Import | ast.ImportFrom)]
+        left += imported_modules(ast.Module(statements, []), known) - found
+    return found
+
+
+def test_the_server_loads_training_code_only_for_an_open_run() -> None:
+    known = modules()
+    for module in ("server.http.application", "commands.serve"):
+        loaded = loaded_with(f"keras_nmt.app.{module}", known)
+        assert {name for name in loaded if name.startswith("keras_nmt.app.training")} == set()
+    assert "keras_nmt.app.training.trainer" in loaded_with("keras_nmt.app.inside.opening", known)
+
+
 def test_every_folder_has_a_docstring_and_at_most_twelve_modules() -> None:
     folders: dict[Path, list[Path]] = {}
     for package, path in files():

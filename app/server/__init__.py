@@ -1,1 +1,1 @@
-"""The command `nmt serve`: serves exports over HTTP, with a web page. The server loads no training code."""
+"""The command `nmt serve`: serves exports over HTTP, with a web page. The server loads no training code, unless a run is open."""
