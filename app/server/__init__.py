@@ -1,1 +1,1 @@
-"""The command `nmt serve`: serves exports over HTTP, with a web page. The server loads no training code, unless a run is open."""
+"""The command `nmt serve`: serves exports over HTTP, with a web page. Loads training code only for an open run."""
