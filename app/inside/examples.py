@@ -4,6 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_nmt.app.decoding.generation.graph import GenerationGraph
+from keras_nmt.app.decoding.inside.signatures import MOST_SOURCE_TOKENS, MOST_TARGET_TOKENS
+from keras_nmt.app.decoding.text.cutting import first_piece
 from keras_nmt.app.decoding.text.texts import row_lengths
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
 from keras_nmt.app.errors import UserError
@@ -11,11 +13,9 @@ from keras_nmt.app.inside.step import Example
 from keras_nmt.app.tasks.task import Task
 from keras_nmt.pipelines.vocabulary.tokenizer import EOS
 
-MAX_SOURCE_TOKENS, MAX_TARGET_TOKENS = 64, 96  # with EOS; the rest is cut off, as in the other pictures
-
 
 def example_of(task: Task, engine: TranslationGraph | GenerationGraph, text: str, reference: str) -> Example:
-    """Returns the example of a text; of several sentences, that of the first one.
+    """Returns the example of a text; of several sentences, that of the first one. Long sides are cut, as on the page.
 
     Args:
         task: The task of the model.
@@ -28,38 +28,33 @@ def example_of(task: Task, engine: TranslationGraph | GenerationGraph, text: str
     """
     if isinstance(engine, GenerationGraph):
         return _running_text(engine, text)
-    if not reference.strip():
-        return _own_output(engine, text)
-    pairs = engine.text.pair(tf.constant([text]), tf.constant([task.given(text, reference)]))
-    labels = pairs.labels.with_row_splits_dtype(pairs.tokens.row_splits.dtype)
-    number = _first_with_tokens(pairs.tokens)
-    return _example(pairs.tokens[number], labels[number].numpy())
+    if reference.strip():
+        source, labels = _given_pair(engine, text, task.given(text, reference))
+    else:
+        source, labels = _own_output(engine, text)
+    if not source.size:
+        raise UserError("the sentence has nothing that the model reads")
+    sides = [*source[: MOST_SOURCE_TOKENS - 1], EOS], [*labels, EOS][:MOST_TARGET_TOKENS]
+    return Example(*(np.array(side, np.int32) for side in sides))
 
 
 def _running_text(engine: GenerationGraph, text: str) -> Example:
     """Returns the text as labels, without EOS: a block of the training data begins and ends anywhere in a document."""
-    (ids,) = engine.vocabulary.encode(tf.constant([text])).to_list()
-    if not ids:
+    ids = engine.vocabulary.encode(tf.constant([text])).values.numpy()
+    if not ids.size:
         raise UserError("the text is empty")
-    most = min(MAX_TARGET_TOKENS, engine.reader.context_tokens)
-    return Example(np.array([EOS], np.int32), np.array(ids[:most], np.int32))
+    return Example(np.array([EOS], np.int32), ids[: min(MOST_TARGET_TOKENS, engine.context_tokens)].astype(np.int32))
 
 
-def _own_output(engine: TranslationGraph, text: str) -> Example:
-    pieces = engine.text.cut(tf.constant([text])).tokens
-    source = pieces[_first_with_tokens(pieces)][: MAX_SOURCE_TOKENS - 1]
-    found = engine.search(tf.RaggedTensor.from_tensor(source[tf.newaxis]), 1)
-    return _example(source, found.tokens[0, 0, : found.lengths[0, 0]].numpy()[:-1])
+def _given_pair(engine: TranslationGraph, text: str, output: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the tokens of the first sentence with tokens, and of its part of the output, both without EOS."""
+    pairs = engine.text.pair(tf.constant([text]), tf.constant([output]))
+    first = int(tf.argmax(row_lengths(pairs.tokens) > 0))
+    return pairs.tokens[first].numpy(), pairs.labels[first].numpy()
 
 
-def _example(source: tf.Tensor, labels: np.ndarray) -> Example:
-    """Adds EOS to both sides, and cuts them."""
-    sides = [*source.numpy()[: MAX_SOURCE_TOKENS - 1], EOS], [*labels, EOS][:MAX_TARGET_TOKENS]
-    return Example(*(np.array(side, np.int32) for side in sides))
-
-
-def _first_with_tokens(pieces: tf.RaggedTensor) -> int:
-    lengths = row_lengths(pieces).numpy()
-    if not lengths.any():
-        raise UserError("the sentence has nothing that the model reads")
-    return int((lengths > 0).argmax())
+def _own_output(engine: TranslationGraph, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the tokens of the sentence that the page shows, and of the best output for it, both without EOS."""
+    piece = first_piece(engine.text.cut(tf.constant([text])))[:, : MOST_SOURCE_TOKENS - 1]
+    found = engine.search(piece, 1)
+    return piece.values.numpy(), found.tokens[0, 0, : found.lengths[0, 0] - 1].numpy()

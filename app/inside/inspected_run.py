@@ -1,15 +1,18 @@
 """Opens a run for the page: its history, the model at each checkpoint, and training steps. Never writes to the run."""
 
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_nmt.app.config import TrainingConfig
+from keras_nmt.app.decoding.inside.signatures import INSIDE
+from keras_nmt.app.decoding.signatures import Signature
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.inside.checkpoints import KeptCheckpoints
 from keras_nmt.app.inside.examples import example_of
@@ -21,6 +24,13 @@ from keras_nmt.app.training.building import trainer_for
 from keras_nmt.app.training.optimization.optimizer import optimizer_of
 from keras_nmt.app.training.trainer import Trainer
 from keras_nmt.layers import network_of
+
+
+class Overview(NamedTuple):
+    """What the model computes for a sentence: outputs of the signature `inside`, by name."""
+
+    own: Arrays  # all outputs, for the output of the model
+    of_given: Arrays  # those that depend on the target tokens, for given tokens; {} if no tokens were given
 
 
 class InspectedRun:
@@ -65,6 +75,29 @@ class InspectedRun:
         steps = list(self.checkpoints.paths())
         return {"checkpoints": steps, "metrics": loss_by_step(self.run), "dev": dev_by_step(self.run)}
 
+    def overview(self, step: int, text: str, target_ids: Sequence[int] = ()) -> Overview:
+        """Returns what the model computes for a text at a checkpoint: the outputs of the signature `inside`.
+
+        Args:
+            step: The step of the checkpoint.
+            text: The text, with its tags and in the form that the task demands.
+            target_ids: Target tokens to show instead of the output of the model at this checkpoint.
+
+        Raises:
+            MissingCheckpointError: The run does not have the checkpoint.
+            UserError: The checkpoint is damaged.
+        """
+        with self._lock:
+            self._load(step)
+            own = dict(self._inside(tf.constant(text)))
+            if not target_ids:
+                return Overview(_arrays(own), {})
+            inspector = self.engine.inspector
+            assert inspector  # only ensembles have none
+            source = [own["source_ids"]] if self.has_source else []
+            of_given = inspector.overview(*source, tf.constant(target_ids, tf.int32))
+            return Overview(_arrays(own), _arrays(of_given))
+
     def take_step(self, step: int, text: str, reference: str = "") -> tuple[Example, StepFigures]:
         """Makes the training step that follows a checkpoint, on one example, and then forgets it.
 
@@ -92,6 +125,10 @@ class InspectedRun:
         """The trainer of the model, which is built when it is first needed, because the optimizer takes memory."""
         return trainer_for(self.transformer, replace(self.settings, r_drop=0.0, accumulation=1))
 
+    @cached_property
+    def _inside(self) -> Signature:
+        return self.engine.signatures()[INSIDE]
+
     def _load(self, step: int) -> None:
         """Gives the model the weights with which it translates at a checkpoint."""
         weights = self.checkpoints.weights(step)
@@ -117,3 +154,7 @@ class InspectedRun:
         for name, variable in training_state(self.transformer, optimizer).items():
             if not name.startswith("seed"):  # seeds are for dropout
                 variable.assign(state[name])
+
+
+def _arrays(outputs: Mapping[str, tf.Tensor]) -> Arrays:
+    return {name: values.numpy() for name, values in outputs.items()}

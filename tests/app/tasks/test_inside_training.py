@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_nmt.app.decoding.inside.signatures import MOST_SOURCE_TOKENS, MOST_TARGET_TOKENS
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.inside.examples import MAX_SOURCE_TOKENS, MAX_TARGET_TOKENS
 from keras_nmt.app.inside.inspected_run import InspectedRun
 from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.runs.directory import RunDirectory
 from tests.app.tasks.corpora import LONG
+from tests.eager import eager
 
 WORDS = "The cat sleeps ."
 TREE = "(TOP (S (NP (DT The) (NN cat)) (VP (VBZ sleeps)) (. .)))"
@@ -52,8 +53,8 @@ def test_a_step_of_a_summarizer_learns_to_copy_and_reads_no_more_than_is_shown(s
     boxes = {weight.name: weight.place.boxes for weight in figures.weights if weight.gradient}
     assert boxes["copy_attention/gate/kernel"] == ("softmax",)
     long, _ = inspected.take_step(4, LONG, LONG)
-    assert (len(long.source), long.source[-1]) == (MAX_SOURCE_TOKENS, 3)
-    assert len(long.labels) == MAX_TARGET_TOKENS
+    assert (len(long.source), long.source[-1]) == (MOST_SOURCE_TOKENS, 3)
+    assert len(long.labels) == MOST_TARGET_TOKENS
     assert long.labels[-1] != 3
 
 
@@ -65,6 +66,12 @@ def test_a_step_of_a_language_model_learns_the_text(language_model_run: Path) ->
     scored = RunModel(language_model_run).engine.score(tf.constant(["Citizen 1:"]))
     np.testing.assert_allclose(figures.before, scored.token_log_probabilities[0, :-1], rtol=1e-4)  # without </s>
     assert figures.after.sum() > figures.before.sum()
+    with eager():
+        own, of_given = inspected.overview(20, "Citizen 1:", example.labels.tolist())
+    assert own["target_ids"].tolist() != example.labels.tolist()
+    assert of_given["target_ids"].tolist() == example.labels.tolist()
+    assert of_given["decoder_attention"].shape == (1, 2, 10, 10)
+    assert not [name for name in (*own, *of_given) if "source" in name or "encoder" in name]
     with pytest.raises(UserError, match="the text is empty"):
         inspected.take_step(40, "")
     long, _ = inspected.take_step(40, "Speak, " * 9)

@@ -1,21 +1,28 @@
 """The routes with which the page looks into the training of a run: `nmt serve --inside`."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import Response
 from pydantic import Field
 
+from keras_nmt.app.decoding.inside.signatures import INSIDE, MOST_TARGET_TOKENS
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.inside.errors import MissingCheckpointError
 from keras_nmt.app.server.engine.service import Service
 from keras_nmt.app.server.engine.versions import Direction
 from keras_nmt.app.server.errors import NotFoundError, RequestError
 from keras_nmt.app.server.http.routes.dependencies import CurrentService
-from keras_nmt.app.server.http.routes.page_api import (
-    MAX_EXPLAINED_CHARACTERS,
-    MAX_SENTENCE_CHARACTERS,
-    DirectedRequest,
+from keras_nmt.app.server.http.routes.inside import (
+    SentenceToShow,
+    check_ids,
+    inspected,
+    json_of,
+    sentence_fields,
+    values_fields,
 )
 
 if TYPE_CHECKING:  # the server imports no training code unless a run is open
@@ -27,15 +34,25 @@ DIGITS = 6  # significant digits of numbers in an answer
 routes = APIRouter(prefix="/api/inside", tags=["nmt"])
 
 
-class StepToTake(DirectedRequest):
+class SentenceOfCheckpoint(SentenceToShow):
+    """A request for what the model of a checkpoint computes for a sentence."""
+
+    step: int = Field(ge=0, examples=[720], description="Step of the checkpoint.")
+    target_ids: list[int] = Field(
+        default=[],
+        max_length=MOST_TARGET_TOKENS,
+        examples=[[]],
+        description="Target tokens to show instead of the model's output, such as those of another checkpoint.",
+    )
+
+
+class StepToTake(SentenceToShow):
     """A request for a training step on one example, from a checkpoint."""
 
     step: int = Field(ge=0, examples=[720], description="Step of the checkpoint.")
-    sentence: str = Field(examples=["Good morning."], max_length=MAX_EXPLAINED_CHARACTERS)
     reference: str = Field(
         default="",
         examples=["Guten Morgen."],
-        max_length=MAX_SENTENCE_CHARACTERS,
         description="Output to learn. If it is blank, the model learns its own output. Language models ignore it.",
     )
 
@@ -64,6 +81,19 @@ async def training(request: Request, service: CurrentService) -> dict[str, Any]:
     return found
 
 
+@routes.post("/checkpoint", response_model=dict[str, Any])
+async def checkpoint(request: Request, body: SentenceOfCheckpoint, service: CurrentService) -> Response:
+    """Returns what the model of a checkpoint computes for a sentence: the answer of `/api/inside`.
+
+    With `target_ids`, all that depends on the target tokens is shown for these tokens, so that the pictures of several
+    checkpoints can be compared. The outputs and the search are the checkpoint's own.
+    """
+    direction = inspected(service, request, body, INSIDE, [body.sentence])
+    check_ids("target_ids", body.target_ids, direction.version.architecture)
+    work = service.threads.run(checkpoint_json, open_run(service), direction, body)
+    return Response(await service.answer(request, work), media_type="application/json")
+
+
 @routes.post("/step")
 async def step(request: Request, body: StepToTake, service: CurrentService) -> dict[str, Any]:
     """Makes one training step on one example from a checkpoint, and returns its figures. Nothing is stored.
@@ -75,34 +105,40 @@ async def step(request: Request, body: StepToTake, service: CurrentService) -> d
     frozen), of the weight before the step, and of the update. `boxes` are the ids of its boxes in the page's picture;
     the shared embeddings belong to several. `layer` is counted from 0, and null for weights outside of the layers.
     """
-    direction = inspected_direction(service, request, body, [body.sentence, body.reference])
-    inspected_run = open_run(service)
-    work = service.threads.run(step_answer, inspected_run, direction, body)
+    direction = inspected(service, request, body, INSIDE, [body.sentence, body.reference])
+    work = service.threads.run(step_answer, open_run(service), direction, body)
     return await service.answer(request, work)
 
 
-def inspected_direction(service: Service, request: Request, body: DirectedRequest, texts: list[str]) -> Direction:
-    """Admits a request, checks the size of its texts and returns the direction of the model, of any task."""
-    service.admit(request)
-    service.limits.check(texts)
-    direction, _ = service.direction_for(body.source, body.target, texts[0], body.domain)
-    return direction
-
-
-def step_answer(inspected_run: "InspectedRun", direction: Direction, body: StepToTake) -> dict[str, Any]:
-    """Makes the step and returns the answer of the route.
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turns the errors of an open run into those of the server.
 
     Raises:
         NotFoundError: The run does not have the checkpoint.
-        RequestError: The example cannot be read.
+        RequestError: The checkpoint is damaged, or the example cannot be read.
     """
-    text = direction.encoded(body.sentence).decode()
     try:
-        example, figures = inspected_run.take_step(body.step, text, body.reference)
+        yield
     except MissingCheckpointError as error:
         raise NotFoundError(str(error)) from error
     except UserError as error:
         raise RequestError(str(error)) from error
+
+
+def checkpoint_json(inspected_run: "InspectedRun", direction: Direction, body: SentenceOfCheckpoint) -> bytes:
+    """Returns the answer of the route `checkpoint` as JSON."""
+    text = direction.encoded(body.sentence)
+    with refusing():
+        found = inspected_run.overview(body.step, text.decode(), body.target_ids)
+    fields = sentence_fields(direction, text, found.own)
+    return json_of({"step": body.step, **fields, **values_fields(found.of_given)})
+
+
+def step_answer(inspected_run: "InspectedRun", direction: Direction, body: StepToTake) -> dict[str, Any]:
+    """Makes the step and returns the answer of the route `step`."""
+    with refusing():
+        example, figures = inspected_run.take_step(body.step, direction.encoded(body.sentence).decode(), body.reference)
     spell = inspected_run.pieces
     return {
         "step": body.step,
