@@ -24,7 +24,7 @@ export function bars({ key, items, limit = null, describe, choose = null, chosen
   const left = widest(items.map((item) => item.label)) + 10;
   const scale = d3.scaleLinear([isSigned ? -far : 0, far], [left, left + length]).clamp(true);
   const texts = items.map((item) => item.text ?? number(item.value));
-  const width = left + length + widest(texts) + 20;
+  const width = left + length + LETTER * Math.max(0, ...texts.map((text) => text.length)) + 20;
   const height = ROW * items.length + 2;
   const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group" });
   items.forEach((item, i) => {

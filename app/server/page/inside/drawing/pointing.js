@@ -41,6 +41,7 @@ export function readable(svg, { key, rows, columns, box, find, describe, choose 
     cursor.setAttribute("aria-label", describe(row, column));
   }
 
+  // By keys, it is called in the next frame: after the scrolling, which hides the text.
   const show = () => say(describe(row, column), frame.getBoundingClientRect());
 
   function byPointer(event) {
@@ -56,7 +57,7 @@ export function readable(svg, { key, rows, columns, box, find, describe, choose 
   svg.addEventListener("pointerdown", byPointer);
   svg.addEventListener("pointerleave", () => { svg.classList.remove("pointed"); hideTip(); });
   svg.addEventListener("click", (event) => { if (svg.classList.contains("pointed") && event.detail) choose?.(row, column); });
-  cursor.addEventListener("focus", show);
+  cursor.addEventListener("focus", () => requestAnimationFrame(() => { if (document.activeElement === cursor) show(); }));
   cursor.addEventListener("blur", hideTip);
   cursor.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
@@ -69,7 +70,7 @@ export function readable(svg, { key, rows, columns, box, find, describe, choose 
     event.preventDefault();
     frame.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (isChoice) choose(row, column);
-    else requestAnimationFrame(show); // after the scrolling, which hides the text
+    else requestAnimationFrame(show);
   });
   if (chosen && box(...chosen)) svg.append(draw("rect", { class: "chosen", ...box(...chosen) }));
   svg.append(cursor);
