@@ -2,11 +2,14 @@
 import { make } from "../elements.js";
 import attention from "./chapters/attention/scaled-dot-product.js";
 import crossAttention from "./chapters/attention/cross-attention.js";
+import heads from "./chapters/attention/heads.js";
 import maskedAttention from "./chapters/attention/masked-attention.js";
 import selfAttention from "./chapters/attention/self-attention.js";
+import decoder from "./chapters/decoding/decoder.js";
 import embedding from "./chapters/tokens/embedding.js";
 import overview from "./chapters/overview.js";
 import output from "./chapters/decoding/output.js";
+import queryKeyValue from "./chapters/attention/query-key-value.js";
 import positions from "./chapters/tokens/positions.js";
 import feedForward from "./chapters/layers/feed-forward.js";
 import residual from "./chapters/layers/residual.js";
@@ -18,7 +21,8 @@ import { keyTokens, kindsOf, queryTokens } from "./tokens.js";
 //   boxes: the ids of the picture's boxes that lead to it, or a function of the current values that returns where it is;
 //   kinds: the kinds of attention that it can show; all kinds if it is left out.
 const CHAPTERS = [
-  overview, embedding, positions, attention, selfAttention, maskedAttention, crossAttention, residual, feedForward, output, search, why,
+  overview, embedding, positions, queryKeyValue, attention, heads, selfAttention, maskedAttention, crossAttention, residual,
+  feedForward, decoder, output, search, why,
 ];
 
 export const chaptersOf = (model) => CHAPTERS.filter((chapter) => chapter.applies(model));

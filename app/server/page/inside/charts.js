@@ -5,8 +5,14 @@ import { SHORT_KINDS } from "./tokens.js";
 export { bars, lineChart } from "./drawing/bars.js";
 export { figure } from "./drawing/figures.js";
 export { heatMap, longVector, thumbnail, vectors } from "./drawing/grids.js";
+export { links } from "./drawing/links.js";
+export { multiples } from "./drawing/multiples.js";
 export { number, percent, whole } from "./drawing/numbers.js";
+export { projections } from "./drawing/projections.js";
+export { slider } from "./drawing/slider.js";
+export { waves } from "./drawing/waves.js";
 
+const ALL = { head: "heads", layer: "layers" }; // who chooses one no longer looks at all
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
 // Buttons of which one is chosen, such as the tokens of a sentence. Arrow keys choose the next one.
@@ -52,6 +58,7 @@ export function controls({ state, model }, now, names) {
   };
   const shown = names.map((name) => [name, of[name]()]).filter(([, { options }]) => options.length > 1);
   return make("div", { class: "controls" }, ...shown.map(([name, fields]) => choices({
-    key: name, ...fields, choose: (i) => state.set({ [name]: name === "kind" ? now.kinds[i] : i }),
+    key: name, ...fields,
+    choose: (i) => state.set({ [name]: name === "kind" ? now.kinds[i] : i, ...(ALL[name] ? { [ALL[name]]: null } : {}) }),
   })));
 }

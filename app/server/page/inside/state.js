@@ -1,10 +1,10 @@
 // What the user has chosen: the sentence, the chapter, the layer, the head, the tokens. It stays chosen in all chapters, and
 // it is in the address, so that a link shows the same.
 const PREFIX = "#inside/";
-const COUNTED = ["layer", "head", "query", "key", "step", "sublayer"]; // from 0 in the state, from 1 in the address
-const WORDS = ["kind", "source", "target", "domain", "text"];
-const START = { chapter: "overview", kind: null, layer: 0, head: 0, query: 0, key: 0, step: 0, sublayer: 0, source: null,
-  target: null, domain: null, text: null };
+const COUNTED = ["layer", "head", "query", "key", "step", "sublayer", "dimension"]; // from 0 in the state, from 1 in the address
+const WORDS = ["kind", "heads", "layers", "vector", "source", "target", "domain", "text"];
+const START = { chapter: "overview", kind: null, layer: 0, head: 0, query: 0, key: 0, step: 0, sublayer: 0, dimension: 0, heads: null,
+  layers: null, vector: null, source: null, target: null, domain: null, text: null };
 
 export const isInsideAddress = (address = location.hash) => address.startsWith(PREFIX);
 

@@ -22,12 +22,15 @@ CHAPTERS = {
     "overview": "The Transformer",
     "embedding": "Embeddings",
     "positions": "Positional encoding",
+    "query-key-value": "Queries, keys and values",
     "attention": "Scaled dot-product attention",
+    "heads": "Multi-head attention",
     "self-attention": "Encoder self-attention",
     "masked-attention": "Masked self-attention",
     "cross-attention": "Encoder-decoder attention",
     "residual": "Residual connection and layer normalisation",
     "feed-forward": "Feed-forward network",
+    "decoder": "The decoder, token by token",
     "output": "Output distribution",
     "search": "The search",
     "why": "Why self-attention",
@@ -121,11 +124,13 @@ def test_chapters_are_walked_by_keys_and_keep_what_is_chosen(page: Page, server:
     opened(page, server, "attention", kind="cross", head=2, query=2, key=3)
     kept = {"Head": "2", "Query": chosen(page, "Query"), "Key": chosen(page, "Key")}
     for key, chapter in (
-        ("ArrowRight", "self-attention"),
+        ("ArrowRight", "heads"),
+        ("]", "self-attention"),
         ("]", "masked-attention"),
         ("]", "cross-attention"),
         ("[", "masked-attention"),
         ("ArrowLeft", "self-attention"),
+        ("ArrowLeft", "heads"),
         ("ArrowLeft", "attention"),
     ):
         page.keyboard.press(key)
@@ -135,13 +140,13 @@ def test_chapters_are_walked_by_keys_and_keep_what_is_chosen(page: Page, server:
     assert {name: chosen(page, name) for name in kept} == kept
     expect(page.get_by_label("Sentence", exact=True)).to_have_value(SENTENCE)
     page.go_back()
-    shown(page, "self-attention")
+    shown(page, "heads")
     page.get_by_label("Sentence", exact=True).focus()
     page.keyboard.press("ArrowRight")
     page.get_by_role("radiogroup", name="Head").get_by_role("radio", checked=True).focus()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("radiogroup", name="Head").get_by_role("radio", name="1")).to_be_focused()
-    shown(page, "self-attention")
+    shown(page, "heads")
 
 
 def test_a_link_shows_the_same(page: Page, server: Running, found: dict[str, Any]) -> None:

@@ -89,10 +89,11 @@ export function longVector({ key, values, describe, perLine, cell = [12, 18] }) 
   });
 }
 
-// Draws a matrix without labels and without numbers to read, for a picture beside other things.
-export function thumbnail(values, width, height, limit = largest(values.data)) {
+// Draws a matrix without labels and without numbers to read, for a picture beside other things. More than `most` cells are
+// drawn as one image.
+export function thumbnail(values, width, height, limit = largest(values.data), most = MOST_SHAPES) {
   const [rows, columns] = values.shape;
-  const area = { x: 0, y: 0, cell: [width / columns, height / rows], height: rows, width: columns };
+  const area = { x: 0, y: 0, cell: [width / columns, height / rows], height: rows, width: columns, most };
   return cells(area, (i, j) => values.at(i, j), () => limit);
 }
 
@@ -114,7 +115,7 @@ function reading({ x, y, cell, gap = 0, height, width }) {
 
 function cells(area, value, limit, isMasked = () => false, hasNumbers = false) {
   const group = draw("g", { class: "cells" });
-  if (area.height * area.width > MOST_SHAPES && !area.gap) {
+  if (area.height * area.width > (area.most ?? MOST_SHAPES) && !area.gap) {
     group.append(image(area, value, limit));
     return group;
   }

@@ -1,20 +1,78 @@
-// The map of all weights of one head: a row for each query and a column for each key.
+// The weights of one head, or the mean of the heads of a layer, for all tokens: as lines between the tokens and as a map.
 import { make } from "../../../elements.js";
-import { controls, figure, heatMap, percent } from "../../charts.js";
+import { Tensor } from "../../arrays.js";
+import { choices, controls, figure, heatMap, links, percent } from "../../charts.js";
 import { isMasked, KINDS, targetOutputs } from "../../tokens.js";
 
-// The rows of the decoder are named after the token that is predicted there.
-export function attentionMap({ found, live, ...context }) {
-  const draw = (now) => {
-    const rows = now.kind === "encoder" ? now.queries : targetOutputs(found);
-    const caption = `${KINDS[now.kind]}, layer ${now.layer + 1}, head ${now.head + 1}: each row is a query and sums to 1`;
-    return figure({ id: "attention-map", caption }, heatMap({
-      key: "attention-map", values: found[`${now.kind}_attention`].part(now.layer, now.head), limit: 1, rows, columns: now.keys,
-      rowName: now.kind === "encoder" ? "query" : "predicted", columnName: "key", chosen: [now.query, now.key],
-      isMasked: (query, key) => isMasked(now.kind, query, key), choose: (query, key) => context.state.set({ query, key }),
-      describe: (query, key, value) =>
-        `${rows[query]} attends to ${now.keys[key]}: ${isMasked(now.kind, query, key) ? "masked" : percent(value)}`,
+const STRONGEST = 3; // keys that are named
+
+// The mean of the heads of a layer.
+export function meanOfHeads(weights, layer) {
+  const [, heads, queries, keys] = weights.shape;
+  const values = new Float32Array(queries * keys);
+  for (let head = 0; head < heads; head++) weights.row(layer, head).forEach((value, i) => { values[i] += value / heads; });
+  return new Tensor([queries, keys], values);
+}
+
+// The labels of the queries. Those of the decoder are named after the token that is predicted there.
+export const rowsOf = (found, now) => (now.kind === "encoder" ? now.queries : targetOutputs(found));
+
+// The controls, the lines and the map.
+export function attentionMap(context) {
+  const { found, live, state } = context;
+  return make("div", {},
+    live((now) => headControls(context, now)),
+    live((now) => {
+      const shown = chosenWeights(found, now);
+      return make("div", {}, lines(found, now, state, shown), map(found, now, state, shown));
     }));
-  };
-  return make("div", {}, live((now) => controls(context, now, ["layer", "head"])), live(draw));
+}
+
+const isMean = (now, model) => now.heads === "mean" && model.heads > 1;
+
+function headControls(context, now) {
+  const { model, state } = context;
+  const box = controls(context, now, ["layer"]);
+  if (model.heads < 2) return box;
+  box.append(choices({
+    key: "head", label: "Head", options: [...Array.from({ length: model.heads }, (_, i) => String(i + 1)), "Mean"],
+    chosen: isMean(now, model) ? model.heads : now.head,
+    choose: (i) => state.set(i < model.heads ? { head: i, heads: null } : { heads: "mean" }),
+  }));
+  return box;
+}
+
+function chosenWeights(found, now) {
+  const weights = found[`${now.kind}_attention`];
+  const layer = `${KINDS[now.kind]}, layer ${now.layer + 1}`;
+  return isMean(now, found.model) ? { values: meanOfHeads(weights, now.layer), name: `${layer}, mean of all heads` }
+    : { values: weights.part(now.layer, now.head), name: `${layer}, head ${now.head + 1}` };
+}
+
+// The keys with the largest weights for a query, in words.
+function strongest(values, keys, query) {
+  const row = values.row(query);
+  const order = keys.map((_, j) => j).sort((a, b) => row[b] - row[a]);
+  return order.slice(0, STRONGEST).map((j) => `${keys[j]} ${percent(row[j])}`).join(", ");
+}
+
+function lines(found, now, state, { values, name }) {
+  const rows = rowsOf(found, now);
+  const names = [now.kind === "encoder" ? "query" : "predicted", "key"];
+  return figure({ id: "attention-lines", caption: `${name}: a thicker line is a larger weight` }, links({
+    key: "attention-lines", values, queries: rows, keys: now.keys, names, chosen: now.query,
+    choose: (query) => state.set({ query }),
+    describe: (query) => `${rows[query]} attends most to: ${strongest(values, now.keys, query)}`,
+  }));
+}
+
+function map(found, now, state, { values, name }) {
+  const rows = rowsOf(found, now);
+  return figure({ id: "attention-map", caption: `${name}: each row is a query and sums to 1` }, heatMap({
+    key: "attention-map", values, limit: 1, rows, columns: now.keys,
+    rowName: now.kind === "encoder" ? "query" : "predicted", columnName: "key", chosen: [now.query, now.key],
+    isMasked: (query, key) => isMasked(now.kind, query, key), choose: (query, key) => state.set({ query, key }),
+    describe: (query, key, value) =>
+      `${rows[query]} attends to ${now.keys[key]}: ${isMasked(now.kind, query, key) ? "masked" : percent(value)}`,
+  }));
 }

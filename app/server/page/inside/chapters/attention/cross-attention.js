@@ -1,9 +1,16 @@
-// Encoder-decoder attention: the map of its weights.
+// Encoder-decoder attention: the weights for all tokens, and which source token each step of the decoder looks at.
 import { make } from "../../../elements.js";
 import { attentionMap } from "./attention-map.js";
+import { looks, moves } from "./looks.js";
+import { maskPart } from "./masks.js";
 
-const WORDS = "Here the queries come from the decoder, and the keys and values from the encoder's output. So each position of the output " +
-  "can look at each token of the source. The darkest cells of a row show which source tokens the next token is written from.";
+const WORDS = "Here the queries come from the decoder, and the keys and values from the encoder's output. So each position of " +
+  "the output can look at each token of the source. The thickest line of a row leads to the source token that it looks at most.";
+const ANSWER = "It keeps no pointer. At each step, the query of the new position is compared anew with the keys of all source " +
+  "tokens, so the attention can stay, move on or go back. The query depends on what has been written, because it comes out of " +
+  "the self-attention.";
+const WHY = "The whole source is known before the first token is written, so every position of the decoder may look at all of " +
+  "it, and every cell exists.";
 
 export default {
   id: "cross-attention",
@@ -11,5 +18,13 @@ export default {
   boxes: ["cross-attention"],
   kinds: ["cross"],
   applies: (model) => model.encoder_layers > 0,
-  render: (context) => make("div", {}, make("p", {}, WORDS), attentionMap(context)),
+
+  render(context) {
+    const { live } = context;
+    return make("div", {}, make("p", {}, WORDS), attentionMap(context),
+      make("h3", {}, "How does the decoder know which source word it is at?"), make("p", {}, ANSWER),
+      live((now) => make("p", {}, moves(context.found, now))),
+      live((now) => looks(context, now)),
+      maskPart(context, WHY));
+  },
 };

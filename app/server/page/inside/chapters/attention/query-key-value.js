@@ -1,0 +1,92 @@
+// Where the queries, keys and values come from: three learned matrices times the vector of a token.
+import { draw, make } from "../../../elements.js";
+import { choices, controls, figure, number, projections } from "../../charts.js";
+import { equation, row, sup } from "../../equations.js";
+import { entry, entryControls } from "./entry.js";
+import { entryOf, LETTERS, partsOf, vectorOf, VECTORS } from "./projected.js";
+
+export default {
+  id: "query-key-value",
+  title: "Queries, keys and values",
+  boxes: ({ kind }) => [`${kind}-attention`],
+  applies: () => true,
+
+  render(context) {
+    const { details, live, model } = context;
+    const width = model.model_width / model.heads;
+    return make("div", {},
+      make("p", {}, `Each token comes into a layer as one vector x of ${model.model_width} numbers. Three matrices, which ` +
+        `training has learned, turn it into three vectors of ${width} numbers: a query, a key and a value. Attention then ` +
+        "compares the query of one token with the keys of all tokens, and mixes their values. Each head of each " +
+        "layer has its own three matrices."),
+      equation("Section 3.2.2", ...VECTORS.flatMap((name, i) => [...(i ? [",", "\u2003"] : []), ...product(name)])),
+      live((now) => chosenTokens(context, now)),
+      live(async (now) => pictures(context, now, await details())),
+      make("h3", {}, "One number, spelt out"),
+      ...entryControls(context, width),
+      live(async (now) => entry(now, partsOf(now, await details()))));
+  },
+};
+
+const product = (name) => [LETTERS[name][0], "=", row("x", sup("W", LETTERS[name][1]))];
+
+// What chooses the head and the token, or the two tokens of encoder-decoder attention.
+function chosenTokens(context, now) {
+  if (now.kind === "cross") return controls(context, now, ["kind", "layer", "head", "query", "key"]);
+  const token = choices({
+    key: "query", label: "Token", options: now.queries, chosen: now.query, isToken: true,
+    choose: (query) => context.state.set({ query }),
+  });
+  const found = controls(context, now, ["kind", "layer", "head"]);
+  found.append(token);
+  return found;
+}
+
+// The vector and the three matrices, or in encoder-decoder attention two vectors with the matrices that read them.
+function pictures(context, now, details) {
+  const parts = partsOf(now, details);
+  const [query, key] = [parts.query.token, parts.key.token];
+  const from = origin(now, context.model);
+  if (now.kind !== "cross") {
+    return make("div", {}, make("p", {}, `In layer ${now.layer + 1}, the vector x of ${query} is ${from}.`),
+      picture(context, now, parts, VECTORS, `The vector of ${query} times the three matrices of this head`));
+  }
+  return make("div", {},
+    make("p", {}, `The query is made from the decoder's vector of ${query}: ${from}. The key and the value are made from the ` +
+      `encoder's output for ${key}. All layers of the decoder read the same output of the encoder, each with its own matrices.`),
+    picture(context, now, parts, ["query"], `The decoder's vector of ${query} times the matrix of the queries`),
+    picture(context, now, parts, ["key", "value"], `The encoder's output for ${key} times the matrices of the keys and values`));
+}
+
+// What x is in this layer.
+function origin({ kind, layer }, model) {
+  const below = layer ? `the output of layer ${layer}` : "the sum of embedding and position";
+  const normalized = model.normalization === "pre" ? ", after the layer normalisation" : "";
+  return `${kind === "cross" ? "the result of the masked self-attention of this layer" : below}${normalized}`;
+}
+
+function picture({ state }, now, parts, names, caption) {
+  const { input, matrix, token } = parts[names[0]];
+  const [height, width] = matrix.shape;
+  const maps = names.map((name) => ({
+    label: ["W", raised(LETTERS[name][1]), lowered(`, ${height} × ${width}, drawn transposed`)], matrix: parts[name].matrix,
+    result: { label: name, values: parts[name].result },
+  }));
+  const m = names.indexOf(vectorOf(now));
+  return figure({ id: `projection-${names[0]}`, caption }, projections({
+    key: `projection-${names[0]}`, input: { label: `x of ${token}: ${height} numbers`, values: input }, maps,
+    chosen: m < 0 ? null : [m, entryOf(now, width)], choose: (map, i) => state.set({ vector: names[map], dimension: i }),
+    describe: (map, i, j) => (map === null ? `x, number ${j + 1}: ${number(input[j])}` : about(names[map], parts, i, j)),
+  }));
+}
+
+const RAISED = 5; // pixels
+const raised = (text) => draw("tspan", { dy: -RAISED, "font-size": 10 }, text);
+const lowered = (text) => draw("tspan", { dy: RAISED }, text);
+
+function about(name, parts, i, j) {
+  const { input, matrix, result } = parts[name];
+  if (j === null) return `${name}, number ${i + 1}: ${number(result[i])}`;
+  return `a part of number ${i + 1} of the ${name}: x, number ${j + 1}, times a weight, ${number(input[j])} × ` +
+    `${number(matrix.at(j, i))} = ${number(input[j] * matrix.at(j, i))}`;
+}
