@@ -1,9 +1,10 @@
 // Embeddings: the vector of a token, the tokens with similar vectors, and the factor sqrt(d).
 import { make } from "../../../elements.js";
 import { norm } from "../../arrays.js";
-import { bars, choices, figure, longVector, number } from "../../charts.js";
+import { bars, figure, longVector, number } from "../../charts.js";
 import { equation, root, row, sub } from "../../equations.js";
-import { hasSource, pieceLabel, sourceTokens, targetInputs } from "../../tokens.js";
+import { pieceLabel } from "../../tokens.js";
+import { sideChoices } from "./sides.js";
 
 const CELLS = { narrow: 24, wide: 64 }; // in a line
 const NARROW = 1000; // a page of fewer pixels is narrow
@@ -22,21 +23,10 @@ export default {
         `token of the vocabulary has a row of ${model.model_width} numbers in a table, its embedding. Training has moved the rows so ` +
         "that tokens that are used alike have similar rows. The source, the target and the output layer share the table."),
       equation("Section 3.4", sub("x", "t"), "=", root(sub("d", "model")), "·", "E", "[", sub("token", "t"), "]"),
-      live((now) => tokens(found, now, state)),
+      live((now) => sideChoices(found, now, state)),
       live((now) => details(found, model, now)));
   },
 };
-
-// The tokens of both sides, of which one is chosen.
-function tokens(found, now, state) {
-  const side = (kind, label, options) => choices({
-    key: `token-${kind}`, label, options, isToken: true, chosen: now.kind === kind ? now.query : -1,
-    choose: (query) => state.set({ kind, query }),
-  });
-  return make("div", { class: "controls" },
-    hasSource(found) ? side("encoder", "Source", sourceTokens(found)) : "",
-    side("decoder", hasSource(found) ? "Target, as the decoder reads it" : "Text", targetInputs(found)));
-}
 
 function details(found, model, now) {
   const side = now.kind === "encoder" ? "source" : "target";
