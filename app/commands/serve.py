@@ -175,7 +175,9 @@ def models_to_serve(arguments: argparse.Namespace, until_end: ExitStack) -> tupl
     if run is None:
         return arguments.exports, None
     from keras_nmt.app.inside.opening import opened
+    from keras_nmt.app.runtime.signals import exiting_at_signals
 
+    until_end.enter_context(exiting_at_signals())
     # `nmt serve RUN --inside` and `nmt serve --inside RUN` are the same.
     path, export = (arguments.exports, None) if run is True else (run, arguments.exports)
     return until_end.enter_context(opened(path, export))

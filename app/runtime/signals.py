@@ -1,4 +1,4 @@
-"""Stops resumable work on SIGTERM (a preempted machine), SIGINT (Ctrl-C) or SIGHUP (a closed terminal)."""
+"""Stops work on SIGTERM (a preempted machine), SIGINT (Ctrl-C) or SIGHUP (a closed terminal)."""
 
 import os
 import signal
@@ -86,6 +86,30 @@ class StopSignals:
             signal.signal(each, signal.SIG_DFL)
         if not self._held_back:
             self.check()
+
+
+@contextmanager
+def exiting_at_signals() -> Iterator[None]:
+    """Makes SIGTERM and SIGHUP raise `SystemExit` inside the context, so that temporary files are removed.
+
+    By default, they end the process at once. A signal that the process ignores or handles in another way is left alone.
+    """
+
+    def leave(number: int, _: object) -> None:
+        if number == signal.SIGHUP:
+            leave_terminal()
+        raise SystemExit(128 + number)
+
+    is_main = threading.current_thread() is threading.main_thread()  # Python lets only the main thread set handlers
+    ending = (signal.SIGTERM, signal.SIGHUP)
+    changed = [number for number in ending if is_main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in changed:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def leave_terminal() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_nmt.app.runtime.signals import Stopped, StopSignals
+from keras_nmt.app.runtime.signals import Stopped, StopSignals, exiting_at_signals
 
 ROOT = Path(__file__).resolve().parents[3]
 EACH = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
@@ -30,6 +30,34 @@ def stopped(work: Callable[[StopSignals], None]) -> Stopped:
     with pytest.raises(Stopped) as found:
         entered()
     return found.value
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_would_end_the_process_leave_the_context_first(number: signal.Signals) -> None:
+    left: list[str] = []
+
+    def entered() -> None:
+        with exiting_at_signals():
+            try:
+                send(number)
+            finally:
+                left.append("cleaned up")
+
+    with pytest.raises(SystemExit) as found:
+        entered()
+    assert (found.value.code, left) == (128 + number, ["cleaned up"])
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_an_ignored_signal_stays_ignored_while_the_process_exits_at_others() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with exiting_at_signals():
+            send(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @EACH

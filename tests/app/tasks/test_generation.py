@@ -23,6 +23,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from keras_nmt.app.decoding.generation.generator import Chunk, Part
+from keras_nmt.app.inside.inspected_run import InspectedRun
+from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.server.engine.generation import MAX_TEXTS
 from keras_nmt.app.server.engine.limits import ApiKeys, add_api_key
 from keras_nmt.app.server.engine.versions import Version
@@ -268,6 +270,20 @@ def test_a_long_prompt_is_cut_to_what_the_model_attends_to(server: Running) -> N
     assert found["is_cut"]
     assert len(found["target_ids"]) == 32  # the context of the model, 24 of them new
     assert VERSE.startswith(found["sentence"])
+
+
+def test_a_training_step_of_a_language_model_learns_the_prompt(server: Running, verses: Path) -> None:
+    server.service.inspected_run = InspectedRun(RunDirectory.open(verses / "run"))
+    body = {"step": 4, "sentence": "The cat", "source": "prompt", "target": "text"}
+    found = server.ok("/api/inside/step", body)
+    assert (found["source_pieces"], "".join(found["target_pieces"])) == ([], "The cat")
+    assert len(found["token_losses"]) == 7
+    boxes = {box for weight in found["gradients"] for box in weight["boxes"]}
+    assert {"target-embedding", "linear", "decoder-attention"} < boxes
+    assert not {"source-embedding", "cross-attention"} & boxes
+    empty = server.post("/api/inside/step", {**body, "sentence": ""})
+    assert (empty.status_code, empty.json()) == (400, {"error": "the text is empty"})
+    server.service.inspected_run = None
 
 
 def test_models_of_two_routes_are_served_together(verse_export: Path, export: Path, tmp_path: Path) -> None:
