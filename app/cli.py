@@ -33,6 +33,7 @@ VERBS = {  # the module of each command, in `app.commands`
     "score": "text.score",
     "export": "export",
     "serve": "serve",
+    "inside": "inside",
 }
 DESCRIPTION = "Neural machine translation: from raw parallel text to a served model."
 

@@ -15,6 +15,7 @@ import feedForward from "./chapters/layers/feed-forward.js";
 import residual from "./chapters/layers/residual.js";
 import search from "./chapters/decoding/search.js";
 import why from "./chapters/why.js";
+import { MissingNumbersError } from "./source.js";
 import { keyTokens, kindsOf, queryTokens } from "./tokens.js";
 
 // A chapter is {id, title, boxes, kinds, applies(model), render(context)}.
@@ -114,6 +115,7 @@ function fill(box, node) {
 
 // What is shown in place of something that failed.
 export function failure(error, again) {
+  if (error instanceof MissingNumbersError) return make("div", { class: "failure missing-numbers", role: "alert" }, make("p", {}, error.message));
   const button = make("button", { type: "button" }, "Try again");
   button.addEventListener("click", again);
   return make("div", { class: "failure", role: "alert" }, make("p", {}, `This did not work: ${error.message}`), button);

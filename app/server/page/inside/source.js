@@ -24,17 +24,27 @@ export function serverSource(post) {
   };
 }
 
-// `saved` has an `overview` and `layers`, an object of answers by names such as "encoder-0-0" (kind, layer, head). It can have
-// the `timing` of the machine that saved it.
+// `saved` has an `overview` and `layers`, an object of answers by names such as "encoder-0-0" (kind, layer, head). What all heads
+// of a layer share can be under "encoder-0". It can have the `timing` of the machine that saved it.
 export function savedSource(saved) {
   return {
     canAsk: false,
     overview: async () => decode(saved.overview),
     layer: async (found, kind, layer, head) => {
       const details = saved.layers[`${kind}-${layer}-${head}`];
-      if (!details) throw new Error(`This file does not hold layer ${layer + 1}, head ${head + 1} of this attention.`);
-      return decode(details);
+      if (!details) throw new MissingNumbersError(kind, layer, saved.layers);
+      return decode({ ...saved.layers[`${kind}-${layer}`], ...details });
     },
     timing: async () => saved.timing ?? null,
   };
+}
+
+// The error of numbers that a saved page does not hold, so that it is useless to try again.
+export class MissingNumbersError extends Error {
+  constructor(kind, layer, layers) {
+    const held = Object.keys(layers).map((name) => name.split("-")).filter(([one, , head]) => one === kind && head === "0");
+    const which = held.map(([, number]) => Number(number) + 1).join(", ");
+    super(`This file does not hold these numbers of layer ${layer + 1}, to stay small. It holds those of layer ${which}. ` +
+      `nmt inside … --layer ${layer + 1} writes a file with this one.`);
+  }
 }

@@ -379,4 +379,4 @@ def test_saved_numbers_are_shown_without_a_server(page: Page, server: Running) -
     expect(page.locator("#products")).to_be_visible()
     expect(page.get_by_label("Sentence", exact=True)).to_have_count(0)
     page.get_by_role("radiogroup", name="Head").get_by_role("radio", name="2").click()
-    expect(page.locator(".failure")).to_contain_text("does not hold layer 1, head 2")
+    expect(page.locator(".failure")).to_contain_text("does not hold these numbers of layer 1")
