@@ -44,6 +44,7 @@ def test_it_holds_one_import_package_and_all_files(wheel: Path) -> None:
         "app/server/page/inside/inside.css",
         "app/server/page/vendor/d3.LICENSE",
         "app/server/page/vendor/d3.min.js",
+        "app/server/saved_page/page.html.jinja",
         "layers/sublayers/attention.py",
         "pipelines/preparation/report.html.jinja",
         "pipelines/sample/craft-trees/train.trees.xz",

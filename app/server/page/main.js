@@ -29,7 +29,7 @@ async function showInside(tab) {
   if (!task().inside) return;
   const [{ Inside }, { serverSource }] = await Promise.all([import("./inside/start.js"), import("./inside/source.js")]);
   if (tab.getAttribute("aria-selected") !== "true") return; // the user has left it meanwhile
-  inside ??= new Inside(at("inside-view"), serverSource(ask));
+  inside ??= new Inside(at("inside-view"), serverSource(quiet(post), quiet(get), models.some(({ training }) => training)));
   const { source, target } = direction();
   const model = models.find((one) => one.source.code === source && one.target.code === target);
   const text = typed() || model.examples[0] || EXAMPLE;
@@ -38,15 +38,15 @@ async function showInside(tab) {
   inside.show({ ...direction(), ...(isNew ? { text } : {}) });
 }
 
-// Sends a request whose failure the other view shows itself.
-async function ask(...request) {
+// Sends requests whose failures the other view shows itself.
+const quiet = (send) => async (...request) => {
   try {
-    return await post(...request);
+    return await send(...request);
   } catch (error) {
     showProblem("");
     throw error;
   }
-}
+};
 
 // What the model reads at once, of the text in the first view: its first sentence or line, or all of it.
 function typed() {

@@ -14,8 +14,9 @@ import positions from "./chapters/tokens/positions.js";
 import feedForward from "./chapters/layers/feed-forward.js";
 import residual from "./chapters/layers/residual.js";
 import search from "./chapters/decoding/search.js";
+import training from "./chapters/training/training.js";
 import why from "./chapters/why.js";
-import { MissingNumbersError } from "./source.js";
+import { failure } from "./failure.js";
 import { keyTokens, kindsOf, queryTokens } from "./tokens.js";
 
 // A chapter is {id, title, boxes, kinds, applies(model), render(context)}.
@@ -23,7 +24,7 @@ import { keyTokens, kindsOf, queryTokens } from "./tokens.js";
 //   kinds: the kinds of attention that it can show; all kinds if it is left out.
 const CHAPTERS = [
   overview, embedding, positions, queryKeyValue, attention, heads, selfAttention, maskedAttention, crossAttention, residual,
-  feedForward, decoder, output, search, why,
+  feedForward, decoder, output, search, why, training,
 ];
 
 export const chaptersOf = (model) => CHAPTERS.filter((chapter) => chapter.applies(model));
@@ -56,7 +57,7 @@ export function openChapter(chapter, found, state, source) {
   const now = () => current(found, chapter, state.values);
   const details = () => detailsOf(found, source, now());
   const timing = (lengths) => source.timing(found, lengths);
-  const context = { found, model: found.model, state, now, details, timing, boxAddress };
+  const context = { found, model: found.model, state, now, details, timing, boxAddress, source };
   context.live = (drawing) => live(drawing, state, now, endings);
   return { element: chapter.render(context), close: () => endings.forEach((end) => end()) };
 }
@@ -111,12 +112,4 @@ function fill(box, node) {
   box.replaceChildren(node);
   box.querySelectorAll(".scroll").forEach((one, i) => { one.scrollLeft = shifts[i] ?? 0; });
   if (focused) box.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
-}
-
-// What is shown in place of something that failed.
-export function failure(error, again) {
-  if (error instanceof MissingNumbersError) return make("div", { class: "failure missing-numbers", role: "alert" }, make("p", {}, error.message));
-  const button = make("button", { type: "button" }, "Try again");
-  button.addEventListener("click", again);
-  return make("div", { class: "failure", role: "alert" }, make("p", {}, `This did not work: ${error.message}`), button);
 }

@@ -2,8 +2,9 @@
 // promises that are rejected with an Error whose message is for the user.
 import { decode } from "./arrays.js";
 
-// `post` sends a request to the server and returns the promise of its answer.
-export function serverSource(post) {
+// `post` and `get` send a request to the server and return the promise of its answer. `hasRun` is true if the server has a run
+// open, whose training can be shown.
+export function serverSource(post, get, hasRun) {
   const direction = (values) => ({ source: values.source, target: values.target, domain: values.domain });
   return {
     canAsk: true,
@@ -11,7 +12,7 @@ export function serverSource(post) {
     // The tokens, the attention and all else of one sentence. `values` are those of the state.
     overview: async (values, signal) => {
       const found = await post("api/inside", { sentence: values.text, ...direction(values) }, signal);
-      return { ...decode(found), direction: direction(values) };
+      return { ...decode(found), model: { ...found.model, training: hasRun }, direction: direction(values) };
     },
 
     // The vectors of one head and of its layer, for a sentence that `overview` has found.
@@ -21,6 +22,19 @@ export function serverSource(post) {
 
     // The time that layers of the model's width take on the server, for sequences of these lengths.
     timing: (found, lengths) => post("api/inside/timing", { lengths, ...found.direction }),
+
+    // The steps of the checkpoints, and the loss by step.
+    training: () => get("api/inside/training"),
+
+    // What the model of a checkpoint computes for the sentence and for the target tokens that `overview` has found.
+    checkpoint: async (found, step) => decode(await post("api/inside/checkpoint", {
+      step, sentence: found.sentence, target_ids: found.target_ids, ...found.direction,
+    })),
+
+    // One training step from a checkpoint.
+    trainingStep: (found, step, reference) => post("api/inside/step", {
+      step, sentence: found.sentence, reference, ...found.direction,
+    }),
   };
 }
 

@@ -1,8 +1,9 @@
 // The view "Inside the Transformer": chapters that show the numbers of the loaded model for one sentence.
 import { copyFrom } from "../clipboard.js";
 import { make } from "../elements.js";
-import { boxesOf, chapterOfBox, chaptersOf, current, failure, openChapter } from "./chapters.js";
+import { boxesOf, chapterOfBox, chaptersOf, current, openChapter } from "./chapters.js";
 import { hideTip } from "./drawing/pointing.js";
+import { failure } from "./failure.js";
 import { picture } from "./picture.js";
 import { isInsideAddress, readAddress, State } from "./state.js";
 

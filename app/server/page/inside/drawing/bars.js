@@ -50,8 +50,8 @@ export function bars({ key, items, limit = null, describe, choose = null, chosen
 }
 
 // Draws lines over a number. `series` are {name, values}, one value for each of `places`, the numbers on the horizontal axis.
-//   describe(series, index): the text about a point.
-export function lineChart({ key, series, places, across, up, describe }) {
+//   describe(series, index): the text about a point; mark: a number on the horizontal axis that gets a line.
+export function lineChart({ key, series, places, across, up, describe, mark = null }) {
   const { width, height, left, right, top, bottom } = CHART;
   const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group" });
   const x = d3.scaleLinear(d3.extent(places), [left, width - right]);
@@ -68,6 +68,10 @@ export function lineChart({ key, series, places, across, up, describe }) {
   series.forEach(({ name, values }, i) => svg.append(
     draw("path", { class: `line line-${i % 6}`, d: path(values) }),
     draw("text", { class: `line-name line-${i % 6}`, x: width - right + 6, y: y(values.at(-1)) + 4 }, name)));
+  if (mark !== null) {
+    const at = x(Math.max(places[0], Math.min(mark, places.at(-1))));
+    svg.append(draw("line", { class: "mark", x1: at, x2: at, y1: top, y2: height - bottom }));
+  }
   const point = (i, j) => ({ x: x(places[j]) - 4, y: y(series[i].values[j]) - 4, width: 8, height: 8 });
   return readable(svg, {
     key, rows: series.length, columns: places.length,

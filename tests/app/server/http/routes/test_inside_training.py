@@ -2,8 +2,6 @@
 
 import base64
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +9,11 @@ import httpx
 import numpy as np
 import pytest
 
-from keras_nmt.app.inside.checkpoints import write_start
-from keras_nmt.app.inside.inspected_run import InspectedRun
-from keras_nmt.app.runs.directory import RunDirectory
 from tests.app.command_line import tree
-from tests.app.server.serving import Running, serving
+from tests.app.server.serving import Running
 
 SENTENCE = {"sentence": "It rains.", "source": "en", "target": "de"}
 STEP = {"step": 2, **SENTENCE, "reference": "Es regnet."}
-
-
-@pytest.fixture(scope="module")
-def folder(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the small run, from which a test removes a checkpoint."""
-    return Path(shutil.copytree(run, tmp_path_factory.mktemp("inside") / "run"))
-
-
-@pytest.fixture(scope="module")
-def open_server(folder: Path, export: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with the small export, whose run is open."""
-    opened = RunDirectory.open(folder)
-    with serving(export) as running:
-        running.service.inspected_run = InspectedRun(
-            opened, write_start(opened, tmp_path_factory.mktemp("start") / "0")
-        )
-        yield running
 
 
 def test_the_history_has_checkpoints_losses_and_dev_results(open_server: Running, folder: Path) -> None:

@@ -1,0 +1,91 @@
+"""The chapter on training of the view "Inside the Transformer", in a real browser."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.app.server.http import test_inside_page
+from tests.app.server.http.test_inside_page import DIRECTION, PHONE, SENTENCE, near, number, tip, violations
+from tests.app.server.http.test_inside_page import decoded as decoded_answer
+from tests.app.server.serving import Running
+
+page = test_inside_page.page
+REFERENCE = "Es regnet."
+
+
+def at_step(server: Running, found: dict[str, Any], step: int) -> dict[str, Any]:
+    """Returns the numbers of a checkpoint for the target tokens of the served model."""
+    fields = {"sentence": SENTENCE, "target_ids": found["target_ids"], "step": step, **DIRECTION}
+    answer: dict[str, Any] = decoded_answer(server.ok("/api/inside/checkpoint", fields))
+    return answer
+
+
+def test_the_training_is_shown_with_the_numbers_of_each_checkpoint(page: Page, open_server: Running) -> None:
+    found = open_server.ok("/api/inside", {"sentence": SENTENCE, **DIRECTION})
+    history = open_server.ok("/api/inside/training")
+    page.goto(f"{open_server.url}/#inside/training?kind=cross&head=2&query=2&step=2&text={SENTENCE.replace(' ', '+')}")
+    expect(page.locator("#chapter h2")).to_have_text("Training")
+    expect(page.locator("#course .mark")).to_be_visible()
+    assert number(tip(page, "course", "End")) == near(history["metrics"]["loss"][-1])
+    expect(page.locator("#dev-results")).to_contain_text("perplexity")
+    slider = page.get_by_role("slider", name="Checkpoint")
+    for step, key in ((2, None), (0, "ArrowLeft"), (4, "End")):
+        if key:
+            slider.press(key)
+        expect(page.locator("#checkpoint")).to_have_text(f"step {step}")
+        expect(page.locator("#nearest figcaption")).to_contain_text(f"at step {step}, by cosine")
+        answer = at_step(open_server, found, step)
+        expect(page.locator("#output")).to_have_text(answer["translation"] or "nothing")
+        weights = answer["cross_attention"][0, 1]
+        assert number(tip(page, "map")) == pytest.approx(100 * weights[1, 0], abs=0.6)  # the chosen query and key
+        cosines = [number(text) for text in page.locator("#nearest .value").all_text_contents()]
+        assert cosines == near(answer["target_cosines"][1])
+    page.get_by_role("button", name="Play").click()  # begins again at the first checkpoint
+    for step in (0, 2, 4):
+        expect(page.locator("#checkpoint")).to_have_text(f"step {step}")
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+
+
+def test_a_training_step_is_made_on_the_sentence(page: Page, open_server: Running) -> None:
+    fields = {"sentence": SENTENCE, **DIRECTION}
+    page.goto(f"{open_server.url}/#inside/training?step=2&text={SENTENCE.replace(' ', '+')}")
+    reference = page.get_by_label("Reference")
+    expect(reference).to_have_value(open_server.ok("/api/inside", fields)["translation"])
+    reference.fill(REFERENCE)
+    page.get_by_role("button", name="Make a training step").click()
+    expect(page.locator("#losses")).to_be_visible()
+    answer = open_server.ok("/api/inside/step", {**fields, "step": 2, "reference": REFERENCE})
+    expect(page.locator("#losses figcaption")).to_contain_text("label smoothing ε = 0.1")
+    shown = [number(text) for text in page.locator("#losses .value").all_text_contents()]
+    assert shown == near(answer["token_losses"])
+    both = np.exp([answer["token_log_probabilities"], answer["token_log_probabilities_after"]]).T
+    shown = [number(text.removesuffix(" %")) for text in page.locator("#probabilities .value").all_text_contents()]
+    assert shown == pytest.approx((100 * both).ravel().tolist(), abs=0.51)
+    assert number(tip(page, "probabilities", "ArrowDown")) == pytest.approx(100 * both[0, 1], abs=0.51)
+    rows = page.locator("#weights tbody tr")
+    assert rows.count() == len(answer["gradients"])
+    weight = answer["gradients"][3]
+    cells = rows.nth(3).locator("td").all_text_contents()
+    norms = [weight["norm"], weight["weight_norm"], weight["norm"] / weight["weight_norm"], weight["update_norm"]]
+    assert [number(text) for text in cells[1:]] == pytest.approx(norms, rel=0.1, abs=6e-4)
+    parts = [one for one in answer["gradients"] if "cross-attention" in one["boxes"]]
+    quotient = np.linalg.norm([one["norm"] for one in parts]) / np.linalg.norm([one["weight_norm"] for one in parts])
+    assert number(page.locator("[data-share=cross-attention]").text_content() or "") == near(quotient)
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        assert violations(page) == []
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.route("**/api/inside/step", lambda route: route.fulfill(status=404, json={"error": "no checkpoint of step 2"}))
+    page.get_by_role("button", name="Make a training step").click()
+    expect(page.locator("#step .failure")).to_contain_text("no checkpoint of step 2")
+
+
+def test_without_an_open_run_there_is_no_such_chapter(page: Page, server: Running) -> None:
+    page.goto(f"{server.url}/#inside/training?text=It+rains.")
+    expect(page.locator("#chapter h2")).to_have_text("The Transformer")
+    options = page.get_by_label("Chapter", exact=True).first.locator("option").all_text_contents()
+    assert not [one for one in options if re.search("Training", one)]
