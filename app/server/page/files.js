@@ -2,6 +2,7 @@
 import { at } from "./elements.js";
 import { postForm, showProblem } from "./server.js";
 import { task } from "./task.js";
+import { AUTO } from "./translate/languages.js";
 
 const LINK_MS = 9 * 60 * 1000; // the server deletes the file after 10 minutes
 
@@ -51,6 +52,10 @@ async function translateFile(files) {
   running = new AbortController();
   const { signal } = running;
   const [source, target] = languages();
+  if (source === AUTO) {
+    showProblem("The language of a file is not detected. Choose it under From, then choose the file again.");
+    return;
+  }
   const form = new FormData();
   for (const [name, value] of Object.entries({ file, source, target })) form.append(name, value);
   at("status").textContent = `Translating ${file.name} …${files.length > 1 ? " (only the first file)" : ""}`;

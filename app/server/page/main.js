@@ -4,7 +4,8 @@ import { get, post, showProblem } from "./server.js";
 import { startGenerating } from "./generate.js";
 import { isOfOtherView, showLink } from "./storage.js";
 import { task, writes } from "./task.js";
-import { direction, startTranslating } from "./translate.js";
+import { startTranslating } from "./translate.js";
+import { direction } from "./translate/languages.js";
 
 const EXAMPLE = "Good morning."; // if the model has none
 const tabs = [...document.querySelectorAll("[role=tab]")];

@@ -4,18 +4,23 @@ import { copyFrom } from "./clipboard.js";
 import { at, make } from "./elements.js";
 import { startFiles } from "./files.js";
 import { addToHistory, startHistory } from "./history.js";
-import { events, post, showProblem } from "./server.js";
+import { events, showProblem } from "./server.js";
 import { readLink, writeLink } from "./storage.js";
-import { showTask, task, warning, writes } from "./task.js";
+import { task, warning, writes } from "./task.js";
+import { closeChoices, showAlternatives, startAlternatives } from "./translate/alternatives.js";
+import { checkLanguage, detectLanguage, hideNote } from "./translate/detection.js";
+import { showExamples } from "./translate/examples.js";
+import { choosePair, direction, isDetecting, languages, languagesOfFile, showDetected, startLanguages } from "./translate/languages.js";
+import { showButtons, startSpeech, stop } from "./translate/speech.js";
 import { drawTree } from "./tree.js";
 
 const TYPING_PAUSE_MS = 250;
+const SHORT = 60; // characters; shorter texts are shown larger
+const MEDIUM = 200;
 const DOUBTS = [[0.35, 3], [0.6, 2], [0.8, 1]]; // pairs of a confidence and the shade of words below it
 
 const text = at("text");
 const translation = at("translation");
-const choices = at("choices");
-let pairs = [];
 let limit = Infinity;
 let running = null;
 let startTimer = 0;
@@ -23,75 +28,29 @@ let sentences = [];
 let isComplete = true; // no sentence of the translation is missing
 
 export function startTranslating(models, settings) {
-  pairs = models;
   limit = settings.charLimit;
-  fill(at("task"), pairs.map((pair) => ({ code: pair.task.name, name: pair.task.heading })));
-  at("task-choice").hidden = at("task").options.length < 2;
-  at("task").addEventListener("change", taskChanged);
-  at("source-language").addEventListener("change", sourceChanged);
-  at("target-language").addEventListener("change", targetChanged);
-  at("domain").addEventListener("change", () => schedule(0));
-  taskChanged();
+  startSpeech([
+    { id: "listen-source", text: () => text.value, language: () => languages()[0] },
+    { id: "listen-target", text: translatedText, language: () => languages()[1] },
+  ]);
+  startLanguages(models, () => schedule(0));
   text.addEventListener("input", () => schedule(TYPING_PAUSE_MS));
   at("swap").addEventListener("click", swap);
   at("copy").addEventListener("click", copy);
-  at("clear").addEventListener("click", () => { text.value = ""; schedule(0); text.focus(); });
+  at("clear").addEventListener("click", () => type(""));
   document.addEventListener("keydown", shortcut);
-  document.addEventListener("click", (event) => {
-    if (!choices.contains(event.target) && !event.target.classList.contains("word")) choices.hidden = true;
-  });
-  choices.addEventListener("keydown", chooseByKey);
-  startFiles(settings, languages);
+  startAlternatives((number) => sentences[number], choose);
+  startFiles(settings, languagesOfFile);
   startHistory(showEntry);
   addEventListener("hashchange", () => showEntry(readLink()));
   showEntry(readLink());
 }
 
-const find = (source, target) => pairs.find((pair) => pair.source.code === source && pair.target.code === target);
-const isPair = (source, target) => find(source, target) !== undefined;
-const ofTask = () => pairs.filter((pair) => pair.task.name === at("task").value);
-
-function fill(select, languages) {
-  const byCode = new Map(languages.map((language) => [language.code, language.name]));
-  const before = select.value;
-  select.replaceChildren(...[...byCode].map(([code, name]) => new Option(name, code)));
-  if (byCode.has(before)) select.value = before;
-}
-
-function taskChanged() {
-  showProblem(""); // it was one of the task before
-  fill(at("source-language"), ofTask().map((pair) => pair.source));
-  sourceChanged();
-  at("swap").hidden = at("swap-hint").hidden = !ofTask().some(({ source, target }) => isPair(target.code, source.code));
-}
-
-function sourceChanged() {
-  const source = at("source-language").value;
-  fill(at("target-language"), ofTask().filter((pair) => pair.source.code === source).map((pair) => pair.target));
-  targetChanged();
-}
-
-function targetChanged() {
-  const [source, target] = languages();
-  const known = pairs.filter((pair) => pair.source.code === source && pair.target.code === target).flatMap((pair) => pair.domains);
-  fill(at("domain"), [{ code: "", name: "any" }, ...known.map((name) => ({ code: name, name }))]);
-  at("domain-choice").hidden = !known.length;
-  at("swap").disabled = !isPair(target, source);
-  at("swap").title = at("swap").disabled ? "No model translates in the other direction" : "Swap the languages (Alt+S)";
-  showTask(find(source, target).task);
-  [text.lang, translation.lang] = task().between_languages ? [source, target] : ["", ""];
-  choices.lang = translation.lang;
+// Puts a text into the field as if the user had typed it.
+function type(value) {
+  text.value = value;
   schedule(0);
-}
-
-function choosePair(source, target) {
-  if (!isPair(source, target)) return;
-  at("task").value = find(source, target).task.name;
-  taskChanged();
-  at("source-language").value = source;
-  sourceChanged();
-  at("target-language").value = target;
-  targetChanged();
+  text.focus();
 }
 
 function swap() {
@@ -111,25 +70,28 @@ function showEntry(entry) {
   field.focus();
 }
 
-const languages = () => [at("source-language").value, at("target-language").value];
-
-// The languages and the domain, as fields of a request.
-export function direction() {
-  const [source, target] = languages();
-  return { source, target, domain: at("domain").value || null };
-}
-
 const translatedText = () => sentences.map((one) => one.before + one.text + one.after).join("");
 
 function schedule(milliseconds) {
   clearTimeout(startTimer);
   running?.abort();
-  choices.hidden = true;
+  stop();
+  at("choices").hidden = true;
   if (writes()) return;
+  hideNote();
   const length = [...text.value].length; // code points, as the server counts
+  showField(length);
+  startTimer = setTimeout(length > limit ? refuseLength : translate, milliseconds, length);
+}
+
+// Shows what depends on whether there is a text, and on its length.
+function showField(length) {
   at("count").textContent = `${length.toLocaleString()} of ${limit.toLocaleString()} characters`;
   text.setAttribute("aria-invalid", length > limit);
-  startTimer = setTimeout(length > limit ? refuseLength : translate, milliseconds, length);
+  at("translating").dataset.length = length <= SHORT ? "short" : length <= MEDIUM ? "medium" : "long";
+  at("clear").hidden = !length;
+  showExamples(text.value, type);
+  showButtons();
 }
 
 function refuseLength(length) {
@@ -138,8 +100,8 @@ function refuseLength(length) {
 
 async function translate() {
   if (!text.value.trim()) {
-    clearTranslation();
-    finish("");
+    if (isDetecting()) showDetected(null);
+    showNothing();
     writeLink();
     return;
   }
@@ -150,6 +112,7 @@ async function translate() {
   isComplete = false;
   let isFirst = true;
   try {
+    if (isDetecting() && !(await detectLanguage(text.value, signal))) return showNothing();
     const asked = { text: text.value, words: task().display === "text", ...direction() };
     for await (const sentence of events("api/stream", asked, signal)) {
       if (isFirst) clearTranslation(); // the old translation stays until then
@@ -160,11 +123,17 @@ async function translate() {
     finish(warning(sentences));
     writeLink(...languages(), text.value);
     saveToHistory();
+    if (task().between_languages && !isDetecting()) checkLanguage(text.value, signal);
   } catch (error) {
     if (signal.aborted) return;
     showProblem(`${isFirst ? `No ${task().output}` : `The ${task().output} is incomplete`}: ${error.message}`, tryAgain);
     finish("");
   }
+}
+
+function showNothing() {
+  clearTranslation();
+  finish("");
 }
 
 function tryAgain() {
@@ -180,6 +149,7 @@ function clearTranslation() {
 function finish(message) {
   at("status").textContent = message;
   translation.setAttribute("aria-busy", "false");
+  showButtons();
 }
 
 // Shows a sentence in its place, with an ellipsis for each missing sentence before it.
@@ -219,50 +189,6 @@ function sentenceElement(sentence, number) {
   });
   if (!sentence.words.length) inner.append(sentence.text);
   return make("span", {}, sentence.before, inner, sentence.after);
-}
-
-async function showAlternatives(number, place, button) {
-  const sentence = sentences[number];
-  const prefix = sentence.words.slice(0, place).map((word) => word.text).join(" ");
-  const found = await post("api/alternatives", { sentence: sentence.source, prefix, ...direction() }).catch(() => []);
-  if (sentences[number] !== sentence) return; // the text has changed since
-  const others = found.filter((other) => other.text !== sentence.text);
-  choices.replaceChildren(...others.map((other) => {
-    const item = make("li", { role: "option", tabindex: -1, dir: "auto" }, other.text);
-    item.addEventListener("click", () => choose(number, other));
-    return item;
-  }));
-  if (!others.length) return;
-  const box = button.getBoundingClientRect();
-  choices.hidden = false;
-  choices.style.top = `${window.scrollY + box.bottom + 4}px`;
-  choices.style.left = `${Math.max(8, Math.min(window.scrollX + box.left, window.innerWidth - choices.offsetWidth - 12))}px`;
-  choices.dataset.back = `${number} ${place}`;
-  select(0);
-}
-
-function select(place) {
-  const items = [...choices.children];
-  items.forEach((item, i) => item.setAttribute("aria-selected", i === place));
-  items[place]?.focus();
-}
-
-function chooseByKey(event) {
-  const items = [...choices.children];
-  const now = items.indexOf(document.activeElement);
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (step) select((now + step + items.length) % items.length);
-  else if (event.key === "Enter" || event.key === " ") items[now]?.click();
-  else if (event.key === "Escape") closeChoices();
-  else return;
-  event.preventDefault();
-}
-
-function closeChoices() {
-  if (choices.hidden) return;
-  choices.hidden = true;
-  const [number, place] = choices.dataset.back.split(" ");
-  translation.children[number]?.querySelectorAll(".word")[place]?.focus();
 }
 
 function choose(number, other) {

@@ -19,8 +19,8 @@ from keras_nmt.app.decoding.inside.signatures import INSIDE
 from keras_nmt.app.decoding.signatures import ALTERNATIVES, EXPLAIN
 from keras_nmt.app.server.engine.alignment import align_sentences
 from keras_nmt.app.server.engine.batching import call_signature
-from keras_nmt.app.server.engine.languages import language_name
-from keras_nmt.app.server.engine.service import Service
+from keras_nmt.app.server.engine.languages import language_name, source_of
+from keras_nmt.app.server.engine.service import AUTO, Service
 from keras_nmt.app.server.engine.translation import WORD_START, Sentence, continuations, stream, translate
 from keras_nmt.app.server.engine.versions import Direction
 from keras_nmt.app.server.errors import RequestError
@@ -47,6 +47,15 @@ class DirectedRequest(BaseModel):
     domain: str | None = Field(
         default=None, examples=[None], description="Subject of the text: one of the domains that the model knows."
     )
+
+
+class TextToIdentify(BaseModel):
+    """A request to identify the language of a text."""
+
+    _without_lone_surrogates = model_validator(mode="before")(replace_lone_surrogates)
+
+    text: str = Field(examples=["Guten Morgen, wie geht es Ihnen?"])
+    source: str = Field(default=AUTO, description="The language that is expected; by default, any that is translated.")
 
 
 class TextToStream(DirectedRequest):
@@ -129,6 +138,23 @@ def task_fields(direction: Direction) -> dict[str, Any]:
         "inside": INSIDE in signatures,
         **asdict(task.page),
     }
+
+
+@routes.post("/detect")
+def detect(request: Request, body: TextToIdentify, service: CurrentService) -> dict[str, Any]:
+    """Identifies the language of a text: one of those that models translate from, unless the text is in none of them.
+
+    With `source`, the answer is another language only if the text is very improbable in `source`. For a text without
+    letters, `confidence` is 0.
+    """
+    service.admit(request)
+    service.limits.check([body.text])
+    served = {one.source for one in service.models.translating()}
+    sources = served if body.source == AUTO else served & {body.source}
+    if not sources:
+        raise RequestError(f"no model here translates from {body.source}")
+    found = source_of(body.text, sources)
+    return {"code": found.language, "name": language_name(found.language), "confidence": found.confidence}
 
 
 @routes.post("/translate")
