@@ -47,7 +47,7 @@ def saved_numbers(direction: Direction, sentence: str, layer: int, most_bytes: i
     found = call_signature(version, INSIDE, {"text": np.array(text, object)})
     languages = {"source": direction.source, "target": direction.target, "domain": direction.domain}
     overview = {**sentence_fields(direction, text, found), "direction": languages}
-    ids = {name: found[name] for name in ("source_ids", "target_ids") if name in found}
+    ids: dict[str, np.ndarray] = {name: found[name] for name in ("source_ids", "target_ids") if name in found}
     counts = {kind: count for kind in KINDS if (count := layers_of(kind, architecture))}
     chosen = {kind: min(layer, count - 1) for kind, count in counts.items()}
     parts = {kind: layer_fields(direction, ids, kind, chosen[kind]) for kind in counts}

@@ -77,7 +77,7 @@ def test_the_file_is_shown_without_a_server_and_loads_nothing(file: Path, browse
     page.goto(f"{file.as_uri()}#inside/attention?step=2&kind=cross")  # the details of a head
     expect(page.locator("#keys")).to_be_visible()
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=theme)
         grounds = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (grounds == "rgb(14, 16, 19)") == (theme == "dark")
     assert errors == []

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.app.server.http import test_inside_page
-from tests.app.server.http.test_inside_page import DIRECTION, PHONE, SENTENCE, near, number, tip, violations
+from tests.app.server.http.test_inside_page import DIRECTION, SENTENCE, near, number, tip, violations
 from tests.app.server.http.test_inside_page import decoded as decoded_answer
 from tests.app.server.serving import Running
 
@@ -28,7 +28,7 @@ def test_the_training_is_shown_with_the_numbers_of_each_checkpoint(page: Page, o
     history = open_server.ok("/api/inside/training")
     page.goto(f"{open_server.url}/#inside/training?kind=cross&head=2&query=2&step=2&text={SENTENCE.replace(' ', '+')}")
     expect(page.locator("#chapter h2")).to_have_text("Training")
-    expect(page.locator("#course .mark")).to_be_visible()
+    expect(page.locator("#course .mark")).to_be_attached()
     assert number(tip(page, "course", "End")) == near(history["metrics"]["loss"][-1])
     expect(page.locator("#dev-results")).to_contain_text("perplexity")
     slider = page.get_by_role("slider", name="Checkpoint")
@@ -40,7 +40,8 @@ def test_the_training_is_shown_with_the_numbers_of_each_checkpoint(page: Page, o
         answer = at_step(open_server, found, step)
         expect(page.locator("#output")).to_have_text(answer["translation"] or "nothing")
         weights = answer["cross_attention"][0, 1]
-        assert number(tip(page, "map")) == pytest.approx(100 * weights[1, 0], abs=0.6)  # the chosen query and key
+        said = page.locator("#map .cursor").get_attribute("aria-label") or ""  # of the chosen query and key
+        assert number(said) == pytest.approx(100 * weights[1, 0], abs=0.6)
         cosines = [number(text) for text in page.locator("#nearest .value").all_text_contents()]
         assert cosines == near(answer["target_cosines"][1])
     page.get_by_role("button", name="Play").click()  # begins again at the first checkpoint
@@ -75,13 +76,22 @@ def test_a_training_step_is_made_on_the_sentence(page: Page, open_server: Runnin
     quotient = np.linalg.norm([one["norm"] for one in parts]) / np.linalg.norm([one["weight_norm"] for one in parts])
     assert number(page.locator("[data-share=cross-attention]").text_content() or "") == near(quotient)
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=theme)
         assert violations(page) == []
-    page.set_viewport_size(PHONE)
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    page.route("**/api/inside/step", lambda route: route.fulfill(status=404, json={"error": "no checkpoint of step 2"}))
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_step_that_fails_can_be_tried_again(browser: Browser, open_server: Running) -> None:
+    page = browser.new_context().new_page()
+    refusal = {"error": "no checkpoint of step 2"}
+    page.route("**/api/inside/step", lambda route: route.fulfill(status=404, json=refusal), times=1)
+    page.goto(f"{open_server.url}/#inside/training?step=2&text=It+rains.")
     page.get_by_role("button", name="Make a training step").click()
     expect(page.locator("#step .failure")).to_contain_text("no checkpoint of step 2")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#losses")).to_be_visible()
+    page.context.close()
 
 
 def test_without_an_open_run_there_is_no_such_chapter(page: Page, server: Running) -> None:

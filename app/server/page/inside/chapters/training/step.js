@@ -48,8 +48,8 @@ const equations = () => [
     fraction("ε", "V"), total(row("w", "=", "1"), "V"), words("ln "), "p", bracket("w")),
   equation("Section 5.3", "θ", "←", "θ", "−", "η", fraction(root("1", "−", sup(BETA_2, "n")), row("1", "−", sup(BETA_1, "n"))),
     fraction("m", row(root("v"), "+", sup("10", "−9")))),
-  equation("Section 5.3", "m", "←", BETA_1, "m", "+", bracket("1", "−", BETA_1), "g", words(",  "),
-    "v", "←", BETA_2, "v", "+", bracket("1", "−", BETA_2), sup("g", "2")),
+  equation("", "m", "←", BETA_1, "m", "+", bracket("1", "−", BETA_1), "g"),
+  equation("", "v", "←", BETA_2, "v", "+", bracket("1", "−", BETA_2), sup("g", "2")),
 ];
 
 function figures(training, answer) {
@@ -70,7 +70,7 @@ const tokensOf = (answer) => answer.target_pieces.map(pieceLabel);
 
 function losses(answer, smoothing) {
   const tokens = tokensOf(answer);
-  const caption = `The loss of each token in nats, with label smoothing ε = ${number(smoothing)}`;
+  const caption = `The loss of each token in nats, with label smoothing ε = ${smoothing}`;
   return figure({ id: "losses", caption }, bars({
     key: "losses", items: tokens.map((label, t) => ({ label, value: answer.token_losses[t] ?? NaN })),
     describe: ({ label, value }, t) => `loss of ${label}: ${number(value)} nats; probability ${percent(before(answer, t))}`,
