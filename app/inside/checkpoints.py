@@ -53,7 +53,10 @@ class KeptCheckpoints:
             MissingCheckpointError: The run does not have the checkpoint.
             UserError: The file is damaged.
         """
-        return self._read(step, STATE) if (self._path(step) / STATE).exists() else {}
+        if (self._path(step) / STATE).exists():
+            return self._read(step, STATE)
+        self.weights(step)  # raises if the whole checkpoint has just been removed
+        return {}
 
     def _path(self, step: int) -> Path:
         paths = self.paths()

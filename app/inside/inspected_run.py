@@ -11,19 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_nmt.app.config import TrainingConfig
-from keras_nmt.app.decoding.inside.signatures import INSIDE
-from keras_nmt.app.decoding.signatures import Signature
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.inside.checkpoints import KeptCheckpoints
 from keras_nmt.app.inside.examples import example_of
 from keras_nmt.app.inside.history import dev_by_step, loss_by_step
 from keras_nmt.app.inside.step import Example, StepFigures, take_step
+from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.runs.checkpoints import IMPORTED, Arrays, assign_weights, training_state
-from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.training.building import trainer_for
 from keras_nmt.app.training.optimization.optimizer import optimizer_of
 from keras_nmt.app.training.trainer import Trainer
-from keras_nmt.layers import network_of
 
 
 class Overview(NamedTuple):
@@ -33,25 +30,37 @@ class Overview(NamedTuple):
     of_given: Arrays  # those that depend on the target tokens, for given tokens; {} if no tokens were given
 
 
+def loaded_without_dropout(path: Path) -> RunModel:
+    """Loads a run whose model has no dropout, not even in a training step.
+
+    Raises:
+        UserError: There is no run at the path, it has no checkpoint, or it is damaged.
+    """
+    model = RunModel(path)
+    network = replace(model.run.configuration.model, residual_dropout=0.0, attention_dropout=0.0, inner_dropout=0.0)
+    model.run = replace(model.run, configuration=replace(model.run.configuration, model=network))
+    return model
+
+
 class InspectedRun:
     """A run with one model in memory, whose weights are those of the checkpoint that a request asks for.
 
     Several threads may use it; they take turns.
 
     Args:
-        run: The run.
+        model: The run, as `loaded_without_dropout` loads it. It has other weights after the first request.
         start: The weights before the first step, as `write_start` writes them; None if they are not known.
 
     Attributes:
         checkpoints: The checkpoints that the run has now.
     """
 
-    def __init__(self, run: RunDirectory, start: Path | None = None) -> None:
-        self.run = run
-        self.checkpoints = KeptCheckpoints(run, start)
-        model = replace(run.configuration.model, residual_dropout=0.0, attention_dropout=0.0, inner_dropout=0.0)
-        self.transformer = network_of(model, name="transformer")
-        self.engine = run.task.engine(self.transformer, run.vocabulary(), run.configuration.decoding)
+    def __init__(self, model: RunModel, start: Path | None = None) -> None:
+        self.run, self.engine = model.run, model.engine
+        self.checkpoints = KeptCheckpoints(self.run, start)
+        assert self.engine.inspector  # only ensembles have none
+        self.inspector = self.engine.inspector
+        self.transformer = self.inspector.model
         self._loaded: Arrays | None = None  # the weights that the model has
         self._lock = threading.Lock()
 
@@ -89,13 +98,11 @@ class InspectedRun:
         """
         with self._lock:
             self._load(step)
-            own = dict(self._inside(tf.constant(text)))
+            own = dict(self.inspector.inside(tf.constant(text)))
             if not target_ids:
                 return Overview(_arrays(own), {})
-            inspector = self.engine.inspector
-            assert inspector  # only ensembles have none
             source = [own["source_ids"]] if self.has_source else []
-            of_given = inspector.overview(*source, tf.constant(target_ids, tf.int32))
+            of_given = self.inspector.overview(*source, tf.constant(target_ids, tf.int32))
             return Overview(_arrays(own), _arrays(of_given))
 
     def take_step(self, step: int, text: str, reference: str = "") -> tuple[Example, StepFigures]:
@@ -124,10 +131,6 @@ class InspectedRun:
     def trainer(self) -> Trainer:
         """The trainer of the model, which is built when it is first needed, because the optimizer takes memory."""
         return trainer_for(self.transformer, replace(self.settings, r_drop=0.0, accumulation=1))
-
-    @cached_property
-    def _inside(self) -> Signature:
-        return self.engine.signatures()[INSIDE]
 
     def _load(self, step: int) -> None:
         """Gives the model the weights with which it translates at a checkpoint."""

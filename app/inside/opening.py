@@ -9,10 +9,9 @@ from pathlib import Path
 from keras_nmt.app.errors import UserError
 from keras_nmt.app.exporting.any_task import export_model
 from keras_nmt.app.inside.checkpoints import write_start
-from keras_nmt.app.inside.inspected_run import InspectedRun
+from keras_nmt.app.inside.inspected_run import InspectedRun, loaded_without_dropout
 from keras_nmt.app.models.export_layout import DESCRIPTION, newest_version
 from keras_nmt.app.models.exports import reporting_damage
-from keras_nmt.app.models.loading import RunModel
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.runtime.console import say
 
@@ -30,17 +29,17 @@ def opened(path: Path, export: Path | None) -> Iterator[tuple[Path, InspectedRun
     """
     if newest_version(path) and not RunDirectory.is_run(path):
         raise UserError(f"{path} is an export; name its run too: nmt serve {path} --inside RUN")
-    run = RunDirectory.open(path)
+    model = loaded_without_dropout(path)
     if export:
-        require_same_run(export, run)
+        require_same_run(export, model.run)
     with tempfile.TemporaryDirectory(prefix="nmt-inside-") as name:
         folder = Path(name)
-        start = write_start(run, folder / "step-00000000")
+        start = write_start(RunDirectory.open(path), folder / "step-00000000")
         if export is None:
             say(f"{path}: exporting it into a temporary folder, which takes some seconds")
-            export = folder / "exports" / run.path.resolve().name
-            export_model(RunModel(path), export, cpu_engine="none", checked=False)
-        yield export, InspectedRun(run, start)
+            export = folder / "exports" / path.resolve().name
+            export_model(model, export, cpu_engine="none", checked=False)
+        yield export, InspectedRun(model, start)
 
 
 def require_same_run(export: Path, run: RunDirectory) -> None:

@@ -16,7 +16,7 @@ from keras_nmt.app.errors import UserError
 from keras_nmt.app.inside import checkpoints
 from keras_nmt.app.inside.checkpoints import KeptCheckpoints, write_start
 from keras_nmt.app.inside.errors import MissingCheckpointError
-from keras_nmt.app.inside.inspected_run import InspectedRun
+from keras_nmt.app.inside.inspected_run import InspectedRun, loaded_without_dropout
 from keras_nmt.app.runs.checkpoints import IMPORTED
 from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.training.building import build_on_devices
@@ -53,6 +53,15 @@ def test_checkpoints_that_come_and_go_are_noticed(small: SmallRun, tmp_path: Pat
     (small.run.checkpoints.step_path(2) / "weights.npz").unlink()
     with pytest.raises(MissingCheckpointError, match="the training has just removed the checkpoint of step 2"):
         kept.weights(2)
+
+
+def test_a_checkpoint_that_is_removed_while_it_is_read_is_not_one_without_a_state(
+    small: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = KeptCheckpoints(small.run)
+    monkeypatch.setattr(kept, "_path", lambda _: tmp_path / "removed")  # as if it had still been there
+    with pytest.raises(MissingCheckpointError, match="the training has just removed the checkpoint of step 1"):
+        kept.state(1)
 
 
 def test_a_checkpoint_that_is_written_again_is_read_again(small: SmallRun) -> None:
@@ -124,15 +133,17 @@ def test_a_start_that_cannot_be_known_is_not_shown(
 
 
 def test_a_step_of_a_run_that_was_not_trained_here_is_refused(small: SmallRun) -> None:
+    model = loaded_without_dropout(small.run.path)
     manifest = {**small.run.manifest, IMPORTED: {"from": "Marian", "name": "opus-mt"}}
-    inspected = InspectedRun(replace(small.run, manifest=manifest))
+    model.run = replace(small.run, manifest=manifest)
+    inspected = InspectedRun(model)
     with pytest.raises(UserError, match="run was not trained by `nmt train`, so no training step follows"):
         inspected.take_step(2, "The cat.", "Die Katze.")
 
 
 def test_requests_at_the_same_time_wait_for_one_another_and_leave_the_run_unchanged(small: SmallRun) -> None:
     before = tree(small.run.path)
-    inspected = InspectedRun(small.run)
+    inspected = InspectedRun(loaded_without_dropout(small.run.path))
     together: list[tuple[int, Any]] = []
 
     def ask(step: int) -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_nmt.app.config import TrainingConfig
 from keras_nmt.app.inside.boxes import place_of
-from keras_nmt.app.inside.inspected_run import InspectedRun
+from keras_nmt.app.inside.inspected_run import InspectedRun, loaded_without_dropout
 from keras_nmt.app.inside.step import Example, StepFigures, take_step
 from keras_nmt.app.training.building import trainer_for
 from keras_nmt.app.training.trainer import Trainer
@@ -154,7 +154,7 @@ def test_a_step_from_a_checkpoint_is_the_next_step_of_the_training(settings: dic
     for _ in range(2):
         small.learn()
         small.save()
-    inspected = InspectedRun(small.run)
+    inspected = InspectedRun(loaded_without_dropout(small.run.path))
     inspected.take_step(1, "The cat sat.", "Die Katze")  # leaves other weights, moments and iterations in memory
     example, figures = inspected.take_step(2, "A dog barks.", "Ein Hund bellt.")
     before, expected = small.weights(), small.learn(example)
@@ -173,7 +173,7 @@ def test_a_step_is_repeatable_and_without_dropout(tmp_path: Path) -> None:
     without = SmallRun(tmp_path / "without")
     for ours, theirs in zip(without.trainer.transformer.weights, small.trainer.transformer.weights, strict=True):
         ours.assign(theirs)
-    inspected = InspectedRun(small.run)
+    inspected = InspectedRun(loaded_without_dropout(small.run.path))
     example, figures = inspected.take_step(1, "A dog barks.", "Ein Hund bellt.")
     again, repeated = inspected.take_step(1, "A dog barks.", "Ein Hund bellt.")
     assert figures.loss == repeated.loss
@@ -185,8 +185,8 @@ def test_a_step_is_repeatable_and_without_dropout(tmp_path: Path) -> None:
 def test_a_checkpoint_without_a_state_starts_with_an_empty_optimizer(tmp_path: Path) -> None:
     small = SmallRun(tmp_path / "run", optimizer="muon")
     small.save()
-    (small.run.checkpoints.step_path(0) / "state.npz").rename(tmp_path / "state.npz")
-    inspected = InspectedRun(small.run)
+    inspected = InspectedRun(loaded_without_dropout(small.run.path))
+    (small.run.checkpoints.step_path(0) / "state.npz").unlink()
     inspected.take_step(0, "The cat sat.", "Die Katze")  # leaves moments in memory
     example, figures = inspected.take_step(0, "A dog barks.", "Ein Hund bellt.")
     before, expected = small.weights(), small.learn(example)

@@ -23,8 +23,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from keras_nmt.app.decoding.generation.generator import Chunk, Part
-from keras_nmt.app.inside.inspected_run import InspectedRun
-from keras_nmt.app.runs.directory import RunDirectory
+from keras_nmt.app.inside.inspected_run import InspectedRun, loaded_without_dropout
 from keras_nmt.app.server.engine.generation import MAX_TEXTS
 from keras_nmt.app.server.engine.limits import ApiKeys, add_api_key
 from keras_nmt.app.server.engine.versions import Version
@@ -273,7 +272,7 @@ def test_a_long_prompt_is_cut_to_what_the_model_attends_to(server: Running) -> N
 
 
 def test_a_training_step_of_a_language_model_learns_the_prompt(server: Running, verses: Path) -> None:
-    server.service.inspected_run = InspectedRun(RunDirectory.open(verses / "run"))
+    server.service.inspected_run = InspectedRun(loaded_without_dropout(verses / "run"))
     body = {"step": 4, "sentence": "The cat", "source": "prompt", "target": "text"}
     found = server.ok("/api/inside/step", body)
     assert (found["source_pieces"], "".join(found["target_pieces"])) == ([], "The cat")

@@ -8,9 +8,8 @@ import tensorflow as tf
 
 from keras_nmt.app.decoding.inside.signatures import MOST_SOURCE_TOKENS, MOST_TARGET_TOKENS
 from keras_nmt.app.errors import UserError
-from keras_nmt.app.inside.inspected_run import InspectedRun
+from keras_nmt.app.inside.inspected_run import InspectedRun, loaded_without_dropout
 from keras_nmt.app.models.loading import RunModel
-from keras_nmt.app.runs.directory import RunDirectory
 from tests.app.tasks.corpora import LONG
 from tests.eager import eager
 
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.timeout(900)  # the first test may make the runs
 
 
 def test_a_step_of_a_parser_learns_the_actions_of_a_tree(parser_run: Path) -> None:
-    inspected = InspectedRun(RunDirectory.open(parser_run))
+    inspected = InspectedRun(loaded_without_dropout(parser_run))
     example, figures = inspected.take_step(4, WORDS, TREE)
     pieces = inspected.pieces(example.labels)
     assert [piece for piece in pieces if piece[1] in "()/"] == [
@@ -45,7 +44,7 @@ def test_a_step_of_a_parser_learns_the_actions_of_a_tree(parser_run: Path) -> No
 
 
 def test_a_step_of_a_summarizer_learns_to_copy_and_reads_no_more_than_is_shown(summary_run: Path) -> None:
-    inspected = InspectedRun(RunDirectory.open(summary_run))
+    inspected = InspectedRun(loaded_without_dropout(summary_run))
     text, summary = "On day 3 we saw a cat in the house.", "cat seen"
     _, figures = inspected.take_step(4, text, summary)
     scored = RunModel(summary_run).engine.score(tf.constant([text]), tf.constant([summary]))
@@ -59,7 +58,7 @@ def test_a_step_of_a_summarizer_learns_to_copy_and_reads_no_more_than_is_shown(s
 
 
 def test_a_step_of_a_language_model_learns_the_text(language_model_run: Path) -> None:
-    inspected = InspectedRun(RunDirectory.open(language_model_run))
+    inspected = InspectedRun(loaded_without_dropout(language_model_run))
     example, figures = inspected.take_step(40, "Citizen 1:", "ignored")
     assert "".join(inspected.pieces(example.labels)) == "Citizen 1:"
     assert not inspected.has_source

@@ -12,9 +12,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from keras_nmt.app.inside.inspected_run import InspectedRun
+from keras_nmt.app.inside.inspected_run import InspectedRun, loaded_without_dropout
 from keras_nmt.app.models.exports import ExportModel
-from keras_nmt.app.runs.directory import RunDirectory
 from keras_nmt.app.server.engine.translation import MAX_SENTENCE_CHARACTERS, SPLITTERS
 from keras_nmt.app.server.engine.versions import Version
 from keras_nmt.app.server.errors import TooLargeError
@@ -256,7 +255,7 @@ def test_the_lists_are_nested_as_the_brackets(page: Page) -> None:
 
 
 def test_a_training_step_of_a_parser_takes_a_tree(server: Running, parser_run: Path) -> None:
-    server.service.inspected_run = InspectedRun(RunDirectory.open(parser_run))
+    server.service.inspected_run = InspectedRun(loaded_without_dropout(parser_run))
     step = {"step": 4, "sentence": "It doesn't rain.", **WORDS}
     tree = "(TOP (S (NP (X It)) (VP (X does) (X n't) (X rain)) (. .)))"
     found = server.ok("/api/inside/step", {**step, "reference": tree})

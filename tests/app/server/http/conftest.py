@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keras_nmt.app.inside.checkpoints import write_start
-from keras_nmt.app.inside.inspected_run import InspectedRun
+from keras_nmt.app.inside.inspected_run import InspectedRun, loaded_without_dropout
 from keras_nmt.app.runs.directory import RunDirectory
 from tests.app.server.serving import Running, serving
 
@@ -23,7 +23,6 @@ def open_server(folder: Path, export: Path, tmp_path_factory: pytest.TempPathFac
     """A server with the small export, whose run is open."""
     opened = RunDirectory.open(folder)
     with serving(export) as running:
-        running.service.inspected_run = InspectedRun(
-            opened, write_start(opened, tmp_path_factory.mktemp("start") / "0")
-        )
+        start = write_start(opened, tmp_path_factory.mktemp("start") / "0")
+        running.service.inspected_run = InspectedRun(loaded_without_dropout(folder), start)
         yield running
