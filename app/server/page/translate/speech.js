@@ -50,7 +50,7 @@ export function stop() {
 
 function show(now) {
   for (const { button } of buttons) {
-    button.classList.toggle("reading", button === now);
+    button.classList.toggle("speaking", button === now);
     button.title = button === now ? "Stop" : "Listen";
     button.setAttribute("aria-label", button === now ? "Stop" : button.dataset.label);
   }

@@ -5,7 +5,7 @@ import { readable } from "../../drawing/pointing.js";
 import { meanOfHeads, rowsOf } from "./attention-map.js";
 
 const ROW = 26; // pixels
-const COLUMN = 108;
+const COLUMN = 132;
 const HEAD = 40;
 const LETTER = 8;
 const LONGEST = 9; // letters of a label in a cell
