@@ -1,4 +1,4 @@
-"""Trainers and translation graphs of one kind are traced once, for tracing is most of what a command takes here.
+"""Trainers and engines of one kind are traced once, for tracing is most of what a command takes here.
 
 What is learnt stays that of a command by itself: a trainer that is used again is given the weights, seeds and optimizer
 of one that is built anew, as the command asks for it.
@@ -6,7 +6,7 @@ of one that is built anew, as the command asks for it.
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,17 @@ import keras
 import tensorflow as tf
 
 from keras_nmt.app.config import Configuration
+from keras_nmt.app.decoding.generation.graph import GenerationGraph
+from keras_nmt.app.decoding.generation.stepper import steps_of
+from keras_nmt.app.decoding.generation.steps import GenerationSteps
+from keras_nmt.app.decoding.parsing.graph import ParsingGraph
 from keras_nmt.app.decoding.signatures import Signatures
 from keras_nmt.app.decoding.translation_graph import TranslationGraph
+from keras_nmt.app.exporting import generation
+from keras_nmt.app.models import loading
 from keras_nmt.app.models.loading import RunModel
-from keras_nmt.app.tasks.translation import Translation
+from keras_nmt.app.tasks.known import TASKS
+from keras_nmt.app.tasks.task import Task
 from keras_nmt.app.training import building
 from keras_nmt.app.training.trainer import Trainer
 from keras_nmt.pipelines.shards.manifest import sha256_of
@@ -31,12 +38,13 @@ OUTSIDE_THE_GRAPH = {
 }
 
 build_trainer = building.build_trainer
-signatures_of_graph = TranslationGraph.signatures
-graph_of_run = vars(RunModel)["graph"].func
+engine_of_task = {name: task.engine for name, task in TASKS.items()}
+engine_of_run = vars(RunModel)["engine"].func
 load_export = tf.saved_model.load
 _trainers: dict[Any, Trainer] = {}
-_graphs: dict[Any, TranslationGraph] = {}
+_engines: dict[Any, Any] = {}
 _signatures: dict[int, Signatures] = {}
+_steps: dict[int, GenerationSteps] = {}
 _exports: dict[Any, Any] = {}
 _kept_alive: list[Any] = []  # so that no other object has its id
 
@@ -67,24 +75,34 @@ def trainer_of(configuration: Configuration) -> Trainer:
     return trainer
 
 
-def graph_of(transformer: Any, vocabulary: Any, options: Any) -> TranslationGraph:
-    """In place of a new `TranslationGraph` of what a trainer holds."""
-    key = (identities(transformer), vocabulary.digest, options)
-    return _graphs.get(key) or _graphs.setdefault(key, TranslationGraph(transformer, vocabulary, options))
+def engine_of(task: Task, transformer: Any, vocabulary: Any, options: Any) -> Any:
+    """In place of `Task.engine`: a new engine of what a trainer holds."""
+    key = (task.name, identities(transformer), vocabulary.digest, options)
+    return _engines.get(key) or _engines.setdefault(key, engine_of_task[task.name](transformer, vocabulary, options))
 
 
-def graph_of_model(model: RunModel) -> TranslationGraph:
-    """In place of `RunModel.graph`: runs with the same weights, as copies of one, have the same."""
+def engine_of_model(model: RunModel) -> Any:
+    """In place of `RunModel.engine`: runs with the same weights, as copies of one, have the same."""
     weights = tuple(each.checkpoint.weights_digest for each in (model, *model.others))
     vocabulary = model.run.vocabulary()  # which is held to its digest
     key = (weights, vocabulary.digest, model.run.configuration.model, model.precision, model.options, model.fusion)
-    return _graphs.get(key) or _graphs.setdefault(key, graph_of_run(model))
+    return _engines.get(key) or _engines.setdefault(key, engine_of_run(model))
 
 
-def signatures(graph: TranslationGraph) -> Signatures:
-    """In place of `TranslationGraph.signatures`."""
+def signatures_once(signatures: Callable[[Any], Signatures]) -> Callable[[Any], Signatures]:
+    """Returns a method in place of `signatures` of an engine."""
+
+    def kept(engine: Any) -> Signatures:
+        (key,) = identities(engine)
+        return _signatures.get(key) or _signatures.setdefault(key, signatures(engine))
+
+    return kept
+
+
+def steps(graph: GenerationGraph) -> GenerationSteps:
+    """In place of `steps_of`."""
     (key,) = identities(graph)
-    return _signatures.get(key) or _signatures.setdefault(key, signatures_of_graph(graph))
+    return _steps.get(key) or _steps.setdefault(key, steps_of(graph))
 
 
 def load(path: str, **how: Any) -> Any:
@@ -114,12 +132,15 @@ def exports_loaded_once() -> Iterator[None]:
 @contextmanager
 def tracing_once() -> Iterator[None]:
     """Until the block is left, what was traced before in this process is used again."""
-    graph = cached_property(graph_of_model)
-    graph.__set_name__(RunModel, "graph")
-    with (
-        mock.patch.object(building, "build_trainer", trainer_of),
-        mock.patch.object(Translation, "engine", lambda _, *of: graph_of(*of)),
-        mock.patch.object(TranslationGraph, "signatures", signatures),
-        mock.patch.object(RunModel, "graph", graph),
-    ):
+    engine = cached_property(engine_of_model)
+    engine.__set_name__(RunModel, "engine")
+    with ExitStack() as patches:
+        patches.enter_context(mock.patch.object(building, "build_trainer", trainer_of))
+        patches.enter_context(mock.patch.object(RunModel, "engine", engine))
+        for task in TASKS.values():
+            patches.enter_context(mock.patch.object(type(task), "engine", engine_of))
+        for kind in (TranslationGraph, ParsingGraph, GenerationGraph):
+            patches.enter_context(mock.patch.object(kind, "signatures", signatures_once(kind.signatures)))
+        for module in (loading, generation):
+            patches.enter_context(mock.patch.object(module, "steps_of", steps))
         yield

@@ -14,6 +14,8 @@ from keras_nmt.app.decoding.translation_graph import TranslationGraph
 from keras_nmt.app.exporting.export import ExportedTranslation
 from keras_nmt.app.models.export_layout import DESCRIPTION
 from keras_nmt.app.server.engine.versions import Version
+from tests.app.command_line import Done
+from tests.app.conftest import once
 from tests.app.decoding.fakes import CopyingTransformer, small_vocabulary
 from tests.app.server.browser import chromium
 from tests.app.server.serving import Running, serving
@@ -28,9 +30,19 @@ def exports_are_loaded_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copies(road: Path) -> Path:
     """An export that returns each text."""
-    folder = tmp_path_factory.mktemp("exports") / "copies" / "1"
+
+    def make() -> Done:
+        save_copies(road / "copies" / "1")
+        return Done(0, "", "")
+
+    once(road, "copies", make)
+    return road / "copies"
+
+
+def save_copies(folder: Path) -> None:
+    """Saves a version of an export that returns each text."""
     vocabulary = small_vocabulary()
     options = DecodingOptions(beam_size=3, max_source_tokens=64, max_extra_tokens=4)
     graph = TranslationGraph(CopyingTransformer(vocabulary.size), vocabulary, options)
@@ -38,7 +50,6 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tf.saved_model.save(ExportedTranslation(graph, signatures), str(folder), signatures=signatures)
     (folder / DESCRIPTION).parent.mkdir()
     (folder / DESCRIPTION).write_text(json.dumps({"pair": "en-de", "decoding": vars(options), "run": {}}))
-    return folder.parent
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,23 @@
-"""A run and an export of each task, which the processes that share the tests share too."""
+"""A run and an export of each task, which the processes that share the tests share too.
+
+No process checks the exports of this folder; a slow test loads them in one.
+"""
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from keras_nmt.app.exporting import export as exporter
 from tests.app.command_line import Done, nmt, succeeded
 from tests.app.conftest import once
 from tests.app.tasks.task_data import LANGUAGE_MODEL, PARSING, SUMMARIZATION, TaskData
 from tests.app.traced_once import tracing_once
+
+
+@pytest.fixture(scope="module", autouse=True)
+def everything_is_traced_once(traced_once: None) -> None:
+    """The commands of a module share the engines of the runs."""
 
 
 def written(road: Path, task: TaskData, name: str) -> Path:
@@ -55,7 +65,7 @@ def parser_exporting(road: Path, parser_run: Path, treebank: Path) -> Done:
         succeeded(nmt("evaluate", parser_run, "--test-set", f"trees:{treebank / 'dev.trees'}"))
         return nmt("export", parser_run, "--out", treebank / "parser", "--precision", "float32")
 
-    with tracing_once():
+    with tracing_once(), mock.patch.object(exporter, "check_in_fresh_process", return_value=None):
         return once(road, "parser-export", make)
 
 
@@ -85,7 +95,7 @@ def summary_exporting(road: Path, summary_run: Path, texts: Path) -> Done:
         succeeded(nmt("evaluate", summary_run, "--test-set", f"jsonl:{texts / 'dev.jsonl'}"))
         return nmt("export", summary_run, "--out", texts / "summarizer", "--precision", "float32")
 
-    with tracing_once():
+    with tracing_once(), mock.patch.object(exporter, "check_in_fresh_process", return_value=None):
         return once(road, "summarizer-export", make)
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import cache
 from itertools import accumulate
 
 import numpy as np
@@ -12,6 +13,7 @@ from keras_nmt.app.decoding.generation.generator import TextGenerator, stop_plac
 from keras_nmt.app.decoding.generation.graph import GenerationGraph
 from keras_nmt.app.decoding.generation.settings import GenerationSettings
 from keras_nmt.app.decoding.generation.stepper import steps_of
+from keras_nmt.app.decoding.generation.steps import GenerationSteps
 from keras_nmt.app.decoding.options import DecodingOptions
 from keras_nmt.layers import LanguageModel, TransformerConfig
 from keras_nmt.pipelines.vocabulary.tokenizer import BOS, EOS, PAD, Vocabulary
@@ -37,10 +39,16 @@ def generator(graph: GenerationGraph) -> TextGenerator:
     return TextGenerator(steps_of(graph))
 
 
-def reciting(text: str, vocabulary: Vocabulary, tokens_at_once: int = 1) -> TextGenerator:
+@cache
+def reciting_steps(text: str, vocabulary: Vocabulary) -> GenerationSteps:
+    """Steps that recite a text; traced once for each text."""
     (ids,) = vocabulary.encode(tf.constant([text])).to_list()
     graph = GenerationGraph(RecitingModel(ids, vocabulary.size), vocabulary, DecodingOptions(), context_tokens=64)
-    return TextGenerator(steps_of(graph), tokens_at_once)
+    return steps_of(graph)
+
+
+def reciting(text: str, vocabulary: Vocabulary, tokens_at_once: int = 1) -> TextGenerator:
+    return TextGenerator(reciting_steps(text, vocabulary), tokens_at_once)
 
 
 @pytest.mark.parametrize("prompt", ["", "The cat", "one two three four five six seven eight nine ten"])

@@ -23,7 +23,6 @@ from keras_nmt.app.server.engine.models import Models
 from keras_nmt.app.server.engine.versions import Version
 from keras_nmt.app.server.errors import NotFoundError
 from tests.app.server.serving import serving
-from tests.app.traced_once import load_export
 
 warm_up = Version.warm_up  # before the fixture for all tests replaces it
 ASKED = {"q": "It rains.", "source": "en", "target": "de"}
@@ -54,9 +53,13 @@ def test_a_new_version_replaces_the_old_one_without_a_failed_request(
     exports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served_models, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(
-        tf.saved_model, "load", load_export
-    )  # not the cached one, so that requests arrive while it loads
+    load = tf.saved_model.load
+
+    def load_slowly(path: str) -> Any:
+        time.sleep(1)  # so that requests arrive while it loads
+        return load(path)
+
+    monkeypatch.setattr(tf.saved_model, "load", load_slowly)
     with serving(exports) as running:
         done = threading.Event()
         statuses: set[int] = set()
@@ -64,13 +67,13 @@ def test_a_new_version_replaces_the_old_one_without_a_failed_request(
         def client() -> None:
             while not done.is_set():
                 statuses.add(running.post("/translate", ASKED).status_code)
-                time.sleep(0.02)  # leaves processor time for loading the new version
+                time.sleep(0.02)
 
         def answers() -> list[str]:
             states = running.ok("/v1/models/en-de")["model_version_status"]
             return [state["version"] for state in states if state["state"] == "AVAILABLE"]
 
-        clients = [threading.Thread(target=client) for _ in range(3)]
+        clients = [threading.Thread(target=client) for _ in range(2)]
         for thread in clients:
             thread.start()
         publish(exports, 2)
