@@ -68,7 +68,9 @@ def sources() -> list[str]:
     return ["It rains.", "Who is there?"]
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one device", "two devices"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(1, id="one device"), pytest.param(2, id="two devices", marks=pytest.mark.slow)]
+)
 def fitted(
     request: pytest.FixtureRequest, data: Path, sources: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[keras_nmt.Transformer, keras.callbacks.History, Path]:
@@ -137,6 +139,7 @@ def test_the_saved_model_is_the_same_model(
     np.testing.assert_allclose(served, wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_the_loss_is_that_of_nmt_train(data: Path, devices: int) -> None:
     """On the same batches, from the same weights, with plain gradient descent, step after step."""
@@ -168,6 +171,7 @@ class _Losses(keras.callbacks.Callback):
         self.found.append(float(logs["loss"]))
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_a_model_in_memory_translates_as_its_run_does(data: Path, tmp_path: Path, sources: list[str]) -> None:
     model = transformer(data)
     vocabulary = keras_nmt.Vocabulary.load(data / "vocabulary.model")

@@ -78,7 +78,9 @@ def test_the_corpus_is_valid_prepared_data_without_repeated_records(data: Path) 
     assert len(pairs) > 180  # without the changes, a fifth of 200 draws from 400 pairs would be repeated
 
 
-@pytest.mark.parametrize("open_stream", [stream_turn.stream_of_windows, stream_turn.stream_of_examples])
+@pytest.mark.parametrize(
+    "open_stream", [stream_turn.stream_of_windows, pytest.param(stream_turn.stream_of_examples, marks=pytest.mark.slow)]
+)
 def test_both_streams_give_batches_of_the_contract(data: Path, open_stream: object) -> None:
     figures = stream_turn.consume(partial(open_stream, data, 2048), seconds=0.1)  # type: ignore[arg-type]
     assert figures["tokens_per_second"] > 0

@@ -49,7 +49,7 @@ def ended_ids(rows: int, length: int, seed: int = 0) -> Array:
     return ids
 
 
-@pytest.fixture(scope="module", params=["post", "pre"])
+@pytest.fixture(scope="module", params=["pre", pytest.param("post", marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest) -> Transformer:
     return built(Transformer(replace(COPYING, normalization=request.param)))
 

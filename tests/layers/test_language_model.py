@@ -41,7 +41,7 @@ DECODER_ONLY = replace(CONFIG, encoder_layers=0)
 SMALL = replace(TINY, encoder_layers=0)
 
 
-@pytest.fixture(scope="module", params=["post", "pre"])
+@pytest.fixture(scope="module", params=["pre", pytest.param("post", marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest) -> LanguageModel:
     return built(LanguageModel(replace(SMALL, normalization=request.param)), WIDTH)
 

@@ -50,7 +50,7 @@ def with_words(rows: int, length: int, seed: int = 0) -> Array:
     return np.where(is_word & (ids != 0), WORD, ids).astype("int32")
 
 
-@pytest.fixture(scope="module", params=["post", "pre"])
+@pytest.fixture(scope="module", params=["pre", pytest.param("post", marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest) -> Transformer:
     return built(Transformer(replace(POINTING, normalization=request.param)))
 

@@ -135,6 +135,7 @@ def test_the_demo_of_language_models_writes_a_text(quick: Quick) -> None:
     assert 0 < len(written) <= 13
 
 
+@pytest.mark.slow
 def test_a_demo_that_was_interrupted_resumes(quick: Quick) -> None:
     first = quick.of("language-model")
     shutil.rmtree(quick.folder / "language-model" / "run" / "checkpoints" / "average")

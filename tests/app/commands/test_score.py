@@ -22,7 +22,7 @@ def test_given_translations_get_scores_and_token_scores(run: Path, export: Path,
         values = [token["log_probability"] for token in found["tokens"]]
         assert found["log_probability"] == pytest.approx(sum(values), abs=1e-4)
         assert "".join(token["piece"] for token in found["tokens"]) in ("▁Es▁regnet.</s>", "", "▁Wer?</s>")
-    unpenalised = succeeded(nmt("score", run, *files, "--length-penalty", "0", "--json"))
+    unpenalised = succeeded(nmt("score", export, *files, "--length-penalty", "0", "--json"))
     assert all(found["score"] == found["log_probability"] for found in objects(unpenalised))
 
 

@@ -52,6 +52,7 @@ def test_each_line_has_a_translation(float32: Path, text: Path) -> None:
     assert alone == found[0]
 
 
+@pytest.mark.slow
 def test_both_engines_agree_on_scores(float32: Path, int8: Path, run: Path, text: Path) -> None:
     ours = scored(run, text, text)
     for one, other in zip(ours, scored(float32, text, text), strict=True):
@@ -65,6 +66,7 @@ def test_both_engines_agree_on_scores(float32: Path, int8: Path, run: Path, text
     assert 1e-5 < max(apart) < 0.01  # a token: int8 differs, but only a little
 
 
+@pytest.mark.slow
 def test_a_run_can_be_translated_without_export_and_with_other_settings(float32: Path, run: Path, text: Path) -> None:
     search = ("--beam-size", "3", "--n-best", "2", "--length-penalty", "0.5")
     done = succeeded(nmt("translate", run, text, "--engine", "ctranslate2", *search))

@@ -142,6 +142,7 @@ def test_a_decoder_that_ctranslate2_does_not_have_is_exported_without_it(
         write_ctranslate2(Transformer(model.run.configuration.model), model.run.vocabulary(), tmp_path, "float32")
 
 
+@pytest.mark.slow  # damaged ones are refused in the default suite
 def test_an_export_with_changed_weights_is_not_published(
     run: Path, golden: dict[str, Any], tmp_path: Path, saved_again: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +302,7 @@ def test_warm_up_requests_contain_all_inputs_of_each_signature(version: Path) ->
             assert name not in definition.defaults or value == definition.defaults[name]
 
 
+@pytest.mark.slow
 def test_warm_up_requests_can_be_run(version: Path, golden: dict[str, Any]) -> None:
     signatures = tf.saved_model.load(str(version)).signatures
     stored = {line["text"]: line["translation"] for line in golden["translations"]}
@@ -456,6 +458,7 @@ def test_the_card_of_an_older_run_says_what_is_not_recorded(facts: dict[str, Any
     assert "of words drawn at random" in model_card(facts, [], "usage")
 
 
+@pytest.mark.slow
 def test_the_scores_of_a_run_are_in_the_card_of_its_export(
     run_copy: Path, version: Path, tmp_path: Path, saved_again: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

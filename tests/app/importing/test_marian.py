@@ -167,6 +167,7 @@ def test_ctranslate2_translates_as_the_run_does(model: Model, run: Path, tmp_pat
     assert found == [model.translation(text) for text in ending]
 
 
+@pytest.mark.slow
 def test_scores_equal_the_log_probabilities_of_an_independent_implementation(
     model: Model, run: Path, tmp_path: Path
 ) -> None:

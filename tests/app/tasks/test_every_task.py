@@ -64,6 +64,12 @@ def samples(run: Path) -> dict[int, str]:
     }
 
 
+@pytest.mark.parametrize(
+    "trained",
+    [LANGUAGE_MODEL, *(pytest.param(task, marks=pytest.mark.slow) for task in (PARSING, SUMMARIZATION))],
+    ids=lambda task: task.name,
+    indirect=True,
+)
 def test_a_training_that_stopped_resumes_as_if_it_had_not(trained: Trained, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained.run, tmp_path / "run"))
     first, last = sorted((run / "checkpoints").iterdir())

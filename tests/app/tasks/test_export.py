@@ -53,26 +53,31 @@ def test_a_format_that_the_task_does_not_have_is_refused(parser_run: Path, tmp_p
     assert done.complaints == ["nmt export: CTranslate2 does not do parsing; use TensorFlow"]
 
 
-@pytest.mark.usefixtures("traced_once")
-def test_an_export_parses_as_its_run(parser_run: Path, parser_export: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        pytest.param(("--n-best", "2"), marks=pytest.mark.slow),
+        pytest.param(("--tokenized", "--beam-size", "1"), marks=pytest.mark.slow),
+    ],
+)
+def test_an_export_parses_as_its_run(parser_run: Path, parser_export: Path, options: tuple[str, ...]) -> None:
     stdin = "".join(f"{sentence}\n" for sentence in SENTENCES).encode()
-    for options in ((), ("--n-best", "2"), ("--tokenized", "--beam-size", "1")):
-        by_run, by_export = (
-            succeeded(nmt("parse", model, *options, stdin=stdin)).lines for model in (parser_run, parser_export)
-        )
-        assert by_export == by_run
-        assert "(TOP (" in by_run[0]
+    by_run, by_export = (
+        succeeded(nmt("parse", model, *options, stdin=stdin)).lines for model in (parser_run, parser_export)
+    )
+    assert by_export == by_run
+    assert "(TOP (" in by_run[0]
 
 
-@pytest.mark.usefixtures("traced_once")
-def test_an_export_summarizes_as_its_run(summary_run: Path, summary_export: Path) -> None:
+@pytest.mark.parametrize("options", [("--scores",), pytest.param(("--sample", "--seed", "7"), marks=pytest.mark.slow)])
+def test_an_export_summarizes_as_its_run(summary_run: Path, summary_export: Path, options: tuple[str, ...]) -> None:
     stdin = f"{PAIRS[0][0]}\n\n{LONG}\n".encode()
-    for options in ((), ("--scores",), ("--sample", "--seed", "7")):
-        by_run, by_export = (
-            succeeded(nmt("summarize", model, *options, stdin=stdin)) for model in (summary_run, summary_export)
-        )
-        assert by_export.lines == by_run.lines
-        assert "1 line(s) had more than 95 tokens" in by_export.err
+    by_run, by_export = (
+        succeeded(nmt("summarize", model, *options, stdin=stdin)) for model in (summary_run, summary_export)
+    )
+    assert by_export.lines == by_run.lines
+    assert "1 line(s) had more than 95 tokens" in by_export.err
 
 
 def test_the_wrong_verb_names_the_right_one(parser_export: Path, summary_export: Path) -> None:
@@ -88,6 +93,7 @@ def test_the_wrong_verb_names_the_right_one(parser_export: Path, summary_export:
     assert (done.code, "unrecognized arguments: --engine" in done.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_the_saved_models_need_only_tensorflow_and_tensorflow_text(parser_export: Path, summary_export: Path) -> None:
     text = PAIRS[0][0]
     given = (str(parser_export / "1"), "it rains .", str(summary_export / "1"), text)

@@ -26,10 +26,10 @@ def test_each_line_gets_a_summary_and_the_lines_that_were_cut_are_counted(summar
     assert "1 line(s) had more than 95 tokens; the rest was not read" in done.err
 
 
-def test_the_length_of_summaries_is_within_the_limits(summary_run: Path) -> None:
+def test_the_length_of_summaries_is_within_the_limits(summary_export: Path) -> None:
     limits = ("--min-length", "7", "--max-length", "8", "--n-best", "2", "--json", "--token-scores")
     done = succeeded(
-        nmt("summarize", summary_run, *limits, stdin=b"We saw a cat.\nWe met a dog and a bird in the park.\n")
+        nmt("summarize", summary_export, *limits, stdin=b"We saw a cat.\nWe met a dog and a bird in the park.\n")
     )
     for summary in map(json.loads, done.lines):
         every = [summary["tokens"], *(other["tokens"] for other in summary["alternatives"])]

@@ -117,6 +117,7 @@ def test_the_loss_of_a_step_is_that_of_the_models_log_probabilities() -> None:
     np.testing.assert_allclose(found.loss, np.sum(losses, where=labels != 0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_parts_on_two_devices_equal_one_device() -> None:
     assert_same(trained(ONE, model=COPYING), trained(TWO, model=COPYING, accumulation=2))
 

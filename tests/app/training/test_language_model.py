@@ -44,10 +44,12 @@ def test_a_language_model_learns_to_count() -> None:
     assert figures[-1]["accuracy"] > 2 * max(figures[0]["accuracy"], 0.1)
 
 
+@pytest.mark.slow
 def test_two_devices_equal_one() -> None:
     assert_same(trained(ONE, model=DECODER_ONLY), trained(TWO, model=DECODER_ONLY))
 
 
+@pytest.mark.slow
 def test_the_source_has_no_effect_on_a_step() -> None:
     def without_source() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         for inputs, labels in stream().as_numpy_iterator():
@@ -58,6 +60,7 @@ def test_the_source_has_no_effect_on_a_step() -> None:
     assert_same(trained(ONE, model=DECODER_ONLY), other, figures)
 
 
+@pytest.mark.slow
 def test_layers_of_a_language_model_can_be_frozen() -> None:
     weights = trained(ONE, model=DECODER_ONLY, freeze=("decoder/layer_0",)).trainer.transformer
     assert [weight.path for weight in weights.trainable_variables] == ["transformer/embedding/embeddings"]

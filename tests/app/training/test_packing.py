@@ -72,10 +72,12 @@ def test_losses_and_gradients_equal_those_of_unpacked_rows(
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5, err_msg=weight.path)
 
 
+@pytest.mark.slow
 def test_packed_rows_in_parts_on_two_devices_train_like_unpacked_rows_on_one() -> None:
     assert_same(trained(ONE), trained(TWO, data=packed_stream(), accumulation=2))
 
 
+@pytest.mark.slow
 def test_an_epoch_has_one_shape_and_is_traced_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With XLA, which compiles a trace once for each shape."""
     traced: list[int] = []
@@ -157,6 +159,7 @@ def test_bad_batches_list_the_sentences_of_packed_rows_one_by_one(data: Path, ru
     assert packed == apart
 
 
+@pytest.mark.slow
 def test_a_packed_training_resumes_as_if_it_had_not_stopped(data: Path, tmp_path: Path) -> None:
     def losses(out: str, *steps: int) -> list[float]:
         for last in steps:

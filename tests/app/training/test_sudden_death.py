@@ -95,6 +95,7 @@ def assert_same(run: Path, other: Path) -> None:
     assert checkpoints == others
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_bit_for_bit(data: Path, tmp_path: Path, undisturbed: Training) -> None:
     step = random.randint(11, 55)
     assert Training(data, tmp_path / "run").receive(signal.SIGKILL, step) == -signal.SIGKILL

@@ -103,6 +103,7 @@ def test_ctrl_c_before_the_first_step_stops_at_once(
     assert stopped.complaints == ["nmt train: stopped by SIGINT at step 4; the same command resumes from there"]
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_a_signal_interrupted_is_repeated(
     mine: Path, train: Callable[..., Done], send_at: Callable[..., None]
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_full_disk_leaves_the_earlier_configuration(run_copy: Path, data: Path
     assert (run_copy / "config.toml").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_leaves_the_earlier_ones(
     run_copy: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,13 +95,14 @@ def test_two_devices_equal_one(on_one):
 WEIGHTED = ("loss", "cross_entropy", "accuracy", "gradient_norm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "settings"),
     [
         (TWO, {"accumulation": 2}),
-        pytest.param(ONE, {}, marks=pytest.mark.slow),
-        pytest.param(ONE, {"r_drop": 3.0, "accumulation": 3}, marks=pytest.mark.slow),
-        pytest.param(TWO, {"r_drop": 3.0}, marks=pytest.mark.slow),
+        (ONE, {}),
+        (ONE, {"r_drop": 3.0, "accumulation": 3}),
+        (TWO, {"r_drop": 3.0}),
     ],
 )
 def test_a_pair_of_weight_2_counts_as_much_as_two_pairs(devices, settings):
@@ -154,6 +155,7 @@ def loss_scale(trainer: Trainer) -> float:
     return float(keras.ops.convert_to_numpy(trainer.optimizer.loss_scale))
 
 
+@pytest.mark.slow
 def test_an_overflow_in_float16_skips_the_step_and_halves_the_scale():
     trainer = trained(ONE, "mixed_float16").trainer
     before = [keras.ops.convert_to_numpy(w).copy() for w in trainer.transformer.trainable_variables]

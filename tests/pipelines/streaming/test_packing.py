@@ -217,7 +217,7 @@ def test_epochs_differ_and_follow_from_the_seed(data: Path) -> None:
     assert pairs_in(first) != pairs_in(epoch_of(data, seed=6))
 
 
-@pytest.mark.parametrize("hosts", [2, 3, 8, 16])
+@pytest.mark.parametrize("hosts", [2, 3, 8, pytest.param(16, marks=pytest.mark.slow)])
 def test_machines_divide_the_rows_of_a_batch(data: Path, hosts: int) -> None:
     assert_machines_read_in_turn(data, hosts, batches=20, **OPTIONS | {"start_batch": 3})
 

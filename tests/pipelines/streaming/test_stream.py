@@ -163,7 +163,7 @@ class TestTraining:
         members = [{frozenset(pairs_in([batch])) for batch in epoch} for epoch in (first, second)]
         assert len(members[0] & members[1]) < len(members[0]) / 4
 
-    @pytest.mark.parametrize("hosts", [2, 3, 8, 16])
+    @pytest.mark.parametrize("hosts", [2, 3, 8, pytest.param(16, marks=pytest.mark.slow)])
     def test_machines_divide_the_rows_of_a_batch(self, in_lanes: Path, hosts: int) -> None:
         assert_machines_read_in_turn(in_lanes, hosts, **OPTIONS | {"window_pairs": 160, "start_batch": 3})
 

@@ -89,6 +89,7 @@ def test_any_text_can_be_explained(explain: Explain, text: str) -> None:
     assert shown.cross_attention.shape[-1] == len(shown.source_pieces)
 
 
+@pytest.mark.slow
 def test_an_ensemble_shows_its_first_member(graph: TranslationGraph, explain: Explain, vocabulary: Vocabulary) -> None:
     both = TranslationGraph(Ensemble([graph.transformer, graph.transformer]), vocabulary, OPTIONS)
     one, two = (ask(tf.constant("A dog.")) for ask in (explain, both.explain))

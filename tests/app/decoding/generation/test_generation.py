@@ -103,7 +103,7 @@ def test_a_continuation_does_not_depend_on_the_other_rows(graph: GenerationGraph
     assert len(set(drawn)) == len(drawn)
 
 
-@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("rows", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_continuations_are_drawn_a_few_rows_at_a_time(
     graph: GenerationGraph, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
@@ -125,6 +125,7 @@ def test_continuations_are_drawn_a_few_rows_at_a_time(
     np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_settings_have_an_effect(graph: GenerationGraph) -> None:
     prompts, seeds = tf.constant(["The cat"] * 3), tf.constant([5, 5, 6])
 
@@ -226,6 +227,7 @@ def test_no_texts_have_no_continuations_and_no_scores(graph: GenerationGraph) ->
     assert graph.score(nothing).log_probabilities.shape == (0,)
 
 
+@pytest.mark.slow  # the export of a language model does this too
 def test_the_signatures_give_what_the_engine_gives_also_after_saving(graph: GenerationGraph, tmp_path: Path) -> None:
     signatures = graph.signatures()
     names = {"serving_default", "generate", "score", "tokenize", "detokenize", "inside", "inside_layer"}

@@ -26,8 +26,9 @@ def transformers(request: pytest.FixtureRequest) -> list[Transformer]:
     return [transformer(**shape, word_token=request.param) for shape in shapes]
 
 
-@pytest.mark.parametrize("members", [1, 2])
-@pytest.mark.parametrize("is_traced", [False, True])
+@pytest.mark.parametrize(
+    ("members", "is_traced"), [(1, False), (1, True), (2, False), pytest.param(2, True, marks=pytest.mark.slow)]
+)
 def test_reordered_beams_keep_their_histories(
     transformers: list[Transformer], members: int, is_traced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

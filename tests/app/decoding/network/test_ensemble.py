@@ -54,7 +54,7 @@ def copying(vocabulary: Vocabulary) -> Ensemble:
     return Ensemble(members)
 
 
-@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("alone", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_each_beam_copies_as_in_a_whole_target(vocabulary: Vocabulary, alone: bool) -> None:
     network = copying(vocabulary)
     options = DecodingOptions(beam_size=3, max_extra_tokens=10)
@@ -79,6 +79,7 @@ def test_search_and_scoring_agree(ensemble: Ensemble, vocabulary: Vocabulary) ->
     assert not np.allclose(alone.token_log_probabilities(tokens, labels), by_token, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_equal_members_is_like_one_member(ensemble: Ensemble, vocabulary: Vocabulary) -> None:
     one = ensemble.transformers[0]
     options = DecodingOptions(beam_size=2, max_extra_tokens=10)

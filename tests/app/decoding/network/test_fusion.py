@@ -87,7 +87,7 @@ def test_a_weight_below_0_is_refused(weight: float) -> None:
         ShallowFusion(translation_model(17), language_model(17), weight)
 
 
-@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("members", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_stepwise_scores_of_reordered_beams_equal_teacher_forced_ones(
     members: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +129,7 @@ def every_output(
     return sorted(zip(penalised, outputs, strict=True), reverse=True)
 
 
-@pytest.mark.parametrize(("weight", "alpha"), [(0.4, 0.0), (1.5, 0.6)])
+@pytest.mark.parametrize(("weight", "alpha"), [(0.4, 0.0), pytest.param(1.5, 0.6, marks=pytest.mark.slow)])
 def test_a_wide_beam_finds_the_best_of_all_outputs(weight: float, alpha: float) -> None:
     models, limit, beams = (translation_model(7), language_model(7)), 4, 90
     sources = [[4, 5, 6], [6, 1]]
@@ -145,6 +145,7 @@ def test_a_wide_beam_finds_the_best_of_all_outputs(weight: float, alpha: float) 
         assert [tokens for _, tokens in of_models(weight=0.0)] != list(outputs)
 
 
+@pytest.mark.slow
 def test_samples_are_drawn_by_the_fused_scores() -> None:
     models, rows, tokens = (translation_model(7), language_model(7)), 4000, [1, 3, 4, 5, 6]
     step, state = TracedNetwork(ShallowFusion(*models, 1.0)).begin(tf.ragged.constant([[4, 5]] * rows, tf.int32), 1)
@@ -166,6 +167,7 @@ def graphs(vocabulary: Vocabulary) -> list[TranslationGraph]:
     return [TranslationGraph(model, vocabulary, options) for model in (own, ShallowFusion(own, text, 0.0))]
 
 
+@pytest.mark.slow
 def test_weight_0_changes_nothing(graphs: list[TranslationGraph]) -> None:
     texts = tf.constant(SENTENCES[:3])
     alone, both = (graph.translate(texts, hypotheses=3) for graph in graphs)

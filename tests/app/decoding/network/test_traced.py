@@ -24,7 +24,7 @@ def ensemble() -> Ensemble:
     return Ensemble([parser(), parser(heads=2, decoder_layers=1)])
 
 
-@pytest.mark.parametrize("make", [parser, ensemble])
+@pytest.mark.parametrize("make", [parser, pytest.param(ensemble, marks=pytest.mark.slow)])
 def test_a_parser_scores_its_trees_as_whole_targets(make: type[Network]) -> None:
     """So each beam keeps its number of words read, through reordering and the removal of sentences that stopped."""
     network = TracedNetwork(make())

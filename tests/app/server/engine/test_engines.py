@@ -79,6 +79,7 @@ def test_both_engines_count_the_same_tokens(both_engines: Path, export: Path) ->
     assert outside.token_counts(texts)[1] == 0
 
 
+@pytest.mark.slow
 def test_the_server_serves_an_export_for_ctranslate2(ctranslate2_server: Running, run: Path) -> None:
     server, model = ctranslate2_server, "/v1/models/alone"
     rows = server.ok(f"{model}:predict", {"instances": TEXTS})["predictions"]
@@ -97,6 +98,7 @@ def test_the_server_serves_an_export_for_ctranslate2(ctranslate2_server: Running
     assert scored["outputs"]["scores"][0] == pytest.approx(ours.score, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "fields", "signature"),
     [

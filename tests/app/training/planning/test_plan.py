@@ -164,6 +164,7 @@ def test_the_hours_follow_from_steps_and_measured_speed(plan: dict[str, Any]) ->
     assert plan["hours"] == pytest.approx(tokens / speed["target_tokens_per_second"] / 3600)
 
 
+@pytest.mark.slow
 def test_packed_batches_are_compiled_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "MEASURED_SECONDS", 0.25)
     monkeypatch.setattr(planning, "mirrored_strategy", lambda: strategy_on(ONE))

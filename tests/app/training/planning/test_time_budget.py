@@ -60,6 +60,7 @@ def timed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, D
         return out, succeeded(train(data, out, "--minutes", "0.5"))
 
 
+@pytest.mark.slow
 def test_the_chosen_numbers_are_printed_and_stored(timed: tuple[Path, Done]) -> None:
     run, done = timed
     assert f"{run}: 4,321 target tokens/s; 29 steps in 0.5 minutes\n" in done.err
@@ -70,6 +71,7 @@ def test_the_chosen_numbers_are_printed_and_stored(timed: tuple[Path, Done]) -> 
     assert [line["step"] for line in without_seconds(run)] == list(range(1, 30))
 
 
+@pytest.mark.slow
 def test_the_run_equals_one_with_the_same_numbers_bit_for_bit(
     timed: tuple[Path, Done], data: Path, tmp_path: Path
 ) -> None:
@@ -83,6 +85,7 @@ def test_the_run_equals_one_with_the_same_numbers_bit_for_bit(
     assert configurations[0] == configurations[1]
 
 
+@pytest.mark.slow
 def test_a_run_resumes_with_its_numbers_and_measures_nothing(
     timed: tuple[Path, Done], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
